@@ -1,0 +1,40 @@
+# Every target sets up what it needs: a virtual environment in .venv, installed from the lock.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/installed
+SOURCES := app worker embedded benchmarks tests
+
+.DEFAULT_GOAL := help
+.PHONY: help install lock format check test boot-check image-check clean
+
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+$(STAMP): requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")'
+	$(PYTHON) -m venv --clear $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@touch $@
+
+install: $(STAMP) ## Set up .venv from requirements-dev.lock
+
+lock: ## Resolve both locks anew (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
+	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
+	UV=$(VENV)-lock/bin/uv UPGRADE=$(UPGRADE) sh scripts/lock.sh
+
+format: $(STAMP) ## Format the code and mend what the linter can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(SOURCES)
+	$(BIN)/lint-imports
+
+test: $(STAMP) ## Run all tests; ARGS="-k word" picks some
+	$(BIN)/python -m pytest $(ARGS)
+
+clean: ## Remove the virtual environment, caches and output
+	rm -rf $(VENV) $(VENV)-lock .local out build .mypy_cache .ruff_cache .pytest_cache .hypothesis

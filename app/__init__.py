@@ -1,0 +1,1 @@
+"""The API process, and what the API and the worker share."""

@@ -1,0 +1,107 @@
+"""The domain's errors, each with the HTTP status and the title it has in a problem document (RFC 9457)."""
+
+from http import HTTPStatus
+from typing import ClassVar
+
+
+class BroadsheetError(Exception):
+    """Base of every error that the service raises on purpose; its text is fit for whoever called."""
+
+    status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
+    title: ClassVar[str] = "Internal error"
+
+
+class ConfigurationError(BroadsheetError):
+    """Settings are missing or wrong, or the installed packages are not the locked ones: the process must not start."""
+
+    title = "Configuration error"
+
+
+class SupabaseError(BroadsheetError):
+    """Base of everything that a call to Supabase can end with."""
+
+    title = "Supabase error"
+
+
+class SupabaseUnavailable(SupabaseError):
+    """Supabase did not answer, or answered that it cannot now: worth retrying later, for every write is idempotent."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Supabase unavailable"
+
+
+class SupabaseRejected(SupabaseError):
+    """Supabase understood the call and refused it; the same call will be refused again.
+
+    `code` is the SQLSTATE or PostgREST code (`23505`, `PGRST301`), or the HTTP status where there was neither.
+    """
+
+    title = "Supabase rejected the call"
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class SchemaOutdated(SupabaseError):
+    """A table, column or function that the code needs is missing: the migrations have not been applied."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Database schema outdated"
+
+
+class NotFound(BroadsheetError):
+    """What was asked for does not exist."""
+
+    status = HTTPStatus.NOT_FOUND
+    title = "Not found"
+
+
+class TaskNotFound(NotFound):
+    """There is no task with this id."""
+
+    title = "Task not found"
+
+
+class EditionNotFound(NotFound):
+    """No edition was fetched for this date."""
+
+    title = "Edition not found"
+
+
+class IdempotencyConflict(BroadsheetError):
+    """The idempotency key is in use for a task with a different body."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "Idempotency key reused"
+
+
+class LeaseLost(BroadsheetError):
+    """Another worker holds the task now, or it has ended: whatever this worker did for it no longer counts."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Lease lost"
+
+
+class CircuitOpen(BroadsheetError):
+    """Calls to a failing service are suspended; `retry_after` is the number of seconds until the next trial."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Circuit open"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class SourceError(BroadsheetError):
+    """A source of papers or news could not be read; the text says why. Other sources go on."""
+
+    status = HTTPStatus.BAD_GATEWAY
+    title = "Source failed"
+
+
+class PermanentError(BroadsheetError):
+    """A task cannot succeed however often it is tried: it fails at once, without another attempt."""
+
+    title = "Permanent failure"

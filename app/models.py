@@ -1,0 +1,168 @@
+"""The domain: profiles, articles, editions, tasks and digests, as frozen models."""
+
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MAX_CATEGORIES = 20
+MAX_INTERESTS = 30
+
+CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
+"""An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
+
+ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+
+class Frozen(BaseModel):
+    """Base of the domain's models: immutable, and strict about unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TaskKind(StrEnum):
+    """What a task asks for."""
+
+    FETCH = "fetch"
+    DIGEST = "digest"
+    CALLBACK = "callback"
+
+
+class TaskStatus(StrEnum):
+    """Where a task stands; the picture in docs/ARCHITECTURE.md shows the ways between the states."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the task has ended and will not change again."""
+        return self in {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
+
+
+class Task(Frozen):
+    """A row of `tasks`: both the queue's entry and the record that API consumers poll.
+
+    `payload` and `result` are None unless they were asked for. `progress` goes from 0 to 1. Times are the database's.
+    """
+
+    task_id: UUID
+    kind: TaskKind
+    status: TaskStatus
+    priority: int = 1
+    run_at: datetime
+    payload: dict[str, Any] | None = None
+    result: dict[str, Any] | None = None
+    error: str | None = None
+    message: str | None = None
+    progress: float = 0.0
+    source_date: date | None = None
+    callback_url: str | None = None
+    attempt: int = 0
+    max_attempts: int
+    cancel_requested: bool = False
+    created_at: datetime
+    started_at: datetime | None = None
+    updated_at: datetime
+    finished_at: datetime | None = None
+
+
+class Profile(Frozen):
+    """The reader for whom a digest is ranked and written."""
+
+    name: ShortText
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
+    interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
+    categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
+
+
+class ArticleKind(StrEnum):
+    """Papers and news are ranked and shown apart."""
+
+    PAPER = "paper"
+    NEWS = "news"
+
+
+class Article(Frozen):
+    """One item of an edition; `source` and `external_id` name it within its day.
+
+    `source` is the adapter's name (`arxiv`, `newsapi`, `feed:<name>`). Links are http(s) or absent. Text is plain.
+    """
+
+    source: str
+    external_id: str
+    kind: ArticleKind
+    title: str
+    abstract: str = ""
+    authors: tuple[str, ...] = ()
+    url: str | None = None
+    pdf_url: str | None = None
+    categories: tuple[str, ...] = ()
+    published_at: datetime | None = None
+
+
+class EditionStatus(StrEnum):
+    """How far the fetching of a day has come; `partial`: at least one source failed and one did not."""
+
+    FETCHING = "fetching"
+    COMPLETED = "completed"
+    PARTIAL = "partial"
+    FAILED = "failed"
+
+
+class Edition(Frozen):
+    """A day's papers and news: how many items each source gave, and what went wrong with those that failed."""
+
+    source_date: date
+    status: EditionStatus
+    counts: dict[str, int] = Field(default_factory=dict)
+    errors: dict[str, str] = Field(default_factory=dict)
+    created_at: datetime
+    updated_at: datetime
+
+
+class AnalysisMethod(StrEnum):
+    """Who wrote an item's summary: a language model, or sentences taken from the abstract."""
+
+    MODEL = "model"
+    EXTRACTIVE = "extractive"
+
+
+class DigestItem(Frozen):
+    """One article of a digest: `score` from 0 to 1 relative to the day's best, and why it was chosen."""
+
+    article: Article
+    score: float
+    reason: str
+    summary: str
+    key_points: tuple[str, ...] = ()
+    analysis: AnalysisMethod
+
+
+class ModelUsage(Frozen):
+    """What the language model cost one digest; all zero without one."""
+
+    model: str | None = None
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    failures: int = 0
+
+
+class Digest(Frozen):
+    """The finished work: what a digest task's `result` holds, beside the rendered HTML."""
+
+    source_date: date
+    profile: Profile
+    introduction: str
+    papers: tuple[DigestItem, ...]
+    news: tuple[DigestItem, ...]
+    considered: int
+    edition_status: EditionStatus
+    usage: ModelUsage = ModelUsage()

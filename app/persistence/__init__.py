@@ -1,0 +1,1 @@
+"""The only room that touches the Supabase client: every query of the service is built and awaited here."""

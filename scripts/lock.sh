@@ -1,0 +1,11 @@
+#!/bin/sh
+# Resolves pyproject.toml into the two locks: complete closures with hashes, for Python 3.11 and newer, any platform.
+set -eu
+compile() {
+    out=$1
+    shift
+    "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes ${UPGRADE:+--upgrade} \
+        --no-emit-index-url --no-emit-find-links --no-header --output-file "$out" "$@" pyproject.toml
+}
+compile requirements.lock --extra llm
+compile requirements-dev.lock --extra llm --extra embedded --extra dev --constraint requirements.lock

@@ -1,0 +1,1 @@
+"""The queue worker: claims tasks, does them, reports what came of them."""
