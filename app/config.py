@@ -1,0 +1,133 @@
+"""Settings of both processes, from the environment and `.env`; each variable is documented where it is declared."""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.errors import ConfigurationError
+
+LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
+SECRET_KEY_PREFIX = "sb_secret_"  # noqa: S105  (a prefix, not a secret)
+
+
+def is_legacy_jwt(key: str) -> bool:
+    """Whether `key` has the form of Supabase's old keys, a JWT; the new ones begin with `sb_`."""
+    return LEGACY_JWT.fullmatch(key) is not None
+
+
+def _http_address(value: str) -> str:
+    """Check that `value` is an http(s) address; without the trailing slash, for the client appends `/rest/v1`."""
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+def _supabase_key(value: SecretStr) -> SecretStr:
+    """Check the form of the key, so that a key of another kind is refused with a reason before it is sent anywhere."""
+    key = value.get_secret_value()
+    if not (key.startswith(SECRET_KEY_PREFIX) or is_legacy_jwt(key)):
+        raise ValueError("this is neither a secret key nor a JWT")
+    return value
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+
+
+class SupabaseSettings(BaseSettings):
+    """How to reach the Supabase project, and how long to try."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True)
+
+    supabase_url: HttpAddress = Field(description="the project's address, such as https://abcdefgh.supabase.co")
+    supabase_key: SupabaseKey = Field(description="the server's key: sb_secret_... or the legacy service_role JWT")
+    supabase_connect_timeout: Seconds = Field(3.0, description="seconds to connect, from above 0 to 3600")
+    supabase_read_timeout: Seconds = Field(
+        # Supabase ends an API statement after 8 s; less would give up on answers that are still coming.
+        10.0,
+        description="seconds to wait for the next byte of an answer, from above 0 to 3600",
+    )
+    supabase_pool_timeout: Seconds = Field(
+        5.0, description="seconds to get a connection when all are busy, connecting included, from above 0 to 3600"
+    )
+    supabase_call_timeout: Seconds = Field(
+        20.0, description="seconds for one call with all its retries, from above 0 to 3600"
+    )
+    supabase_retries: int = Field(3, ge=0, le=10, description="how often a call is repeated, 0 to 10")
+    supabase_retry_backoff: float = Field(
+        0.1, ge=0, le=10, description="seconds before the first repetition, doubled for each next one, 0 to 10"
+    )
+    supabase_max_connections: int = Field(100, ge=1, le=1000, description="open connections at most, 1 to 1000")
+
+
+class Settings(SupabaseSettings):
+    """What the API and the worker have in common."""
+
+    environment: Literal["development", "production"] = Field(
+        "development", description="development (readable logs) or production (JSON logs)"
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+
+
+class ApiSettings(Settings):
+    """What the API needs besides."""
+
+    host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
+    port: int = Field(8000, ge=1, le=65535, description="the port to listen on, 1 to 65535")
+
+
+class WorkerSettings(Settings):
+    """What the worker needs besides."""
+
+    grace_period: Seconds = Field(
+        25.0, description="seconds that running tasks may take to finish after SIGTERM, from above 0 to 3600"
+    )
+
+
+SettingsT = TypeVar("SettingsT", bound=BaseSettings)
+
+
+def load_settings(kind: type[SettingsT]) -> SettingsT:
+    """Read `kind` from the environment and `.env`.
+
+    Raises `ConfigurationError` whose text names every wrong variable, what it holds and what is expected; a secret's
+    value is never part of it.
+    """
+    try:
+        return kind()
+    except ValidationError as error:
+        raise ConfigurationError(_explain(kind, error.errors())) from None
+
+
+def _explain(kind: type[BaseSettings], problems: Sequence[ErrorDetails]) -> str:
+    lines = [_explain_one(kind.model_fields.get(str(p["loc"][0])), p) for p in problems if p["loc"]]
+    lines += [str(p["msg"]).removeprefix("Value error, ") for p in problems if not p["loc"]]
+    count = "one setting is" if len(lines) == 1 else f"{len(lines)} settings are"
+    return "\n  ".join([f"Broadsheet cannot start: {count} wrong.", *lines]) + (
+        "\nSet them in the environment or in .env; .env.example lists all of them."
+    )
+
+
+def _explain_one(field: FieldInfo | None, problem: ErrorDetails) -> str:
+    name = str(problem["loc"][0]).upper()
+    expected = field.description if field is not None else "a valid value"
+    if problem["type"] == "missing":
+        return f"{name} is not set. Expected: {expected}."
+    reason = str(problem["msg"]).removeprefix("Value error, ")
+    return f"{name} is {_shown(field, problem['input'])}: {reason}. Expected: {expected}."
+
+
+def _shown(field: FieldInfo | None, value: Any) -> str:
+    if field is None or _holds_secret(field.annotation):
+        return "set to a value that is not shown"
+    return json.dumps(value, default=str)
+
+
+def _holds_secret(annotation: Any) -> bool:
+    return annotation is SecretStr or any(_holds_secret(inner) for inner in get_args(annotation))

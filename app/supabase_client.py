@@ -1,0 +1,82 @@
+"""The one Supabase client of a process: opened here, held by the application, handed to every persistence class."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+from supabase import AsyncClient, AsyncClientOptions, create_async_client
+
+from app.config import SupabaseSettings, is_legacy_jwt
+from app.transport import build_timeout, build_transport
+
+PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
+"""The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
+
+
+@asynccontextmanager
+async def open_supabase(
+    settings: SupabaseSettings, *, transport: httpx.AsyncBaseTransport | None = None
+) -> AsyncIterator[AsyncClient]:
+    """Open the client, yield it, close it; `transport` (for tests) takes the place of the network.
+
+    Opening sends nothing, so it succeeds while Supabase is down. The client is shared by all tasks of the event loop;
+    `.schema()`, sign-ins and `.postgrest.auth()` would change it under all of them and are forbidden by a check.
+    """
+    key = settings.supabase_key.get_secret_value()
+    legacy = is_legacy_jwt(key)
+    options = AsyncClientOptions(auto_refresh_token=False, persist_session=False)
+    client = await create_async_client(settings.supabase_url, key if legacy else PLACEHOLDER_KEY, options)
+    if not legacy:
+        _use_secret_key(client, key)
+    await _use_transport(client, settings, transport)
+    try:
+        yield client
+    finally:
+        await client.postgrest.aclose()
+        await client.auth.close()
+
+
+def _use_secret_key(client: AsyncClient, key: str) -> None:
+    """Send an `sb_secret_` key in the apikey header alone: it is no bearer token, the gateways turn it into the role.
+
+    Must come before the first `client.postgrest`, which copies the headers.
+    """
+    client.supabase_key = key
+    client.options.headers["apiKey"] = key
+    client.options.headers.pop("Authorization", None)
+
+
+async def _use_transport(
+    client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport | None
+) -> None:
+    """Put our session in the stock one's place: HTTP/1.1, our pool, deliberate timeouts, retries, no redirects."""
+    stock = client.postgrest.session
+    client.postgrest.session = httpx.AsyncClient(
+        base_url=stock.base_url,
+        headers=stock.headers,
+        transport=build_transport(settings, transport),
+        timeout=build_timeout(settings),
+        trust_env=False,
+        event_hooks={"response": [refuse_unreadable_errors]},
+    )
+    await stock.aclose()
+
+
+async def refuse_unreadable_errors(response: httpx.Response) -> None:
+    """Raise `httpx.HTTPStatusError` for an error answer that is not PostgREST's, such as a proxy's HTML page.
+
+    postgrest-py loses the status of such an answer, or fails with `AttributeError` when it is JSON but no object.
+    """
+    if not response.is_error:
+        return
+    await response.aread()
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    if not (isinstance(body, dict) and isinstance(body.get("code"), str)):
+        raise httpx.HTTPStatusError(
+            f"HTTP {response.status_code} with a body that is not PostgREST's: {response.text[:200]!r}",
+            request=response.request,
+            response=response,
+        )

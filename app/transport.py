@@ -1,0 +1,148 @@
+"""The HTTP transport under the Supabase client: aiohttp's connection pool, honest exceptions, retries, one deadline.
+
+From the outside in: `Deadline` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `HonestTransport`
+sends it once and reads the whole answer, so that a body that breaks off is retried like a connection that does.
+"""
+
+import asyncio
+from http import HTTPStatus
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+from httpx_retries import Retry, RetryTransport
+
+from app.config import SupabaseSettings
+
+RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
+"""All of them: every write of the service is safe to repeat."""
+
+CLOUDFLARE_ORIGIN_TROUBLE = (520, 521, 522, 523, 524)
+"""What Supabase's front answers while the project behind it is away or restarting."""
+
+RETRIED_STATUSES = (
+    HTTPStatus.TOO_MANY_REQUESTS,
+    HTTPStatus.BAD_GATEWAY,
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    HTTPStatus.GATEWAY_TIMEOUT,
+    *CLOUDFLARE_ORIGIN_TROUBLE,
+)
+MAX_BACKOFF = 2.0
+KEEPALIVE = 20.0
+"""Seconds that an idle connection is kept: less than PostgREST's and Supabase's own limits."""
+
+_HONEST: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    # Not sent: the connection was never there. (A wait for a place in the pool ends as ConnectionTimeoutError too.)
+    (aiohttp.ClientConnectorError, httpx.ConnectError),
+    (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
+    # Maybe sent, and maybe applied.
+    (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
+    (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
+    (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
+    (aiohttp.ClientResponseError, httpx.RemoteProtocolError),
+    (aiohttp.ClientOSError, httpx.ReadError),
+    (aiohttp.ClientConnectionError, httpx.ReadError),
+)
+"""First match wins; the order follows aiohttp's class tree from the leaves up."""
+
+
+def build_transport(
+    settings: SupabaseSettings, inner: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncBaseTransport:
+    """Build the transport of the one client; `inner` (for tests) takes the place of the network."""
+    retry = Retry(
+        total=settings.supabase_retries,
+        allowed_methods=RETRIED_METHODS,
+        status_forcelist=RETRIED_STATUSES,
+        backoff_factor=settings.supabase_retry_backoff,
+        backoff_jitter=0.5,
+        max_backoff_wait=MAX_BACKOFF,
+    )
+    once = inner if inner is not None else HonestTransport(settings.supabase_max_connections)
+    return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
+
+
+def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
+    """Timeouts of a single attempt, in seconds."""
+    return httpx.Timeout(
+        settings.supabase_read_timeout,
+        connect=settings.supabase_connect_timeout,
+        pool=settings.supabase_pool_timeout,
+    )
+
+
+class Deadline(httpx.AsyncBaseTransport):
+    """Bounds a whole call: the attempts, the waits between them, and the reading of the answers."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, *, seconds: float) -> None:
+        self._inner = inner
+        self._seconds = seconds
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; raises `httpx.ReadTimeout` when the time is up: the last attempt may have been applied."""
+        deadline = asyncio.timeout(self._seconds)
+        try:
+            async with deadline:
+                return await self._inner.handle_async_request(request)
+        except TimeoutError as error:
+            if not deadline.expired():
+                raise
+            raise httpx.ReadTimeout(f"no answer within {self._seconds:g} s, retries included") from error
+
+    async def aclose(self) -> None:
+        """Close the transport below."""
+        await self._inner.aclose()
+
+
+class HonestTransport(httpx.AsyncBaseTransport):
+    """Sends a request once over aiohttp's pool and reads the whole answer.
+
+    httpx-aiohttp 0.2.0 reports a refused connection, a failed name look-up, a full pool *and* a disconnect after
+    sending alike as `ConnectTimeout`. Whether a request may have been applied matters, so the cause is looked at here.
+    """
+
+    def __init__(self, max_connections: int) -> None:
+        self._max_connections = max_connections
+        self._aiohttp = AiohttpTransport(client=self._open_session)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request`; raises the `httpx.TransportError` that tells what happened."""
+        try:
+            return await self._send(request)
+        except (httpx.TransportError, aiohttp.ClientError) as error:
+            raise _honest(error) from error
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._aiohttp.aclose()
+
+    async def _send(self, request: httpx.Request) -> httpx.Response:
+        streamed = await self._aiohttp.handle_async_request(request)
+        try:
+            body = b"".join([chunk async for chunk in streamed.aiter_raw()])
+        finally:
+            await streamed.aclose()
+        return httpx.Response(
+            streamed.status_code,
+            headers=streamed.headers,
+            content=body,
+            request=request,
+            extensions=streamed.extensions,
+        )
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            limit=self._max_connections,
+            keepalive_timeout=KEEPALIVE,
+            ssl=self._aiohttp.ssl_context,
+        )
+        # No cookies: a load balancer's cookie must not tie all calls to one of its machines.
+        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _honest(error: httpx.TransportError | aiohttp.ClientError) -> httpx.TransportError:
+    cause = error if isinstance(error, aiohttp.ClientError) else error.__cause__
+    for source, meaning in _HONEST:
+        if isinstance(cause, source):
+            return meaning(str(cause) or type(cause).__name__)
+    return error if isinstance(error, httpx.TransportError) else httpx.RemoteProtocolError(str(error))
