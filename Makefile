@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-SOURCES := app worker embedded benchmarks tests
+SOURCES := app worker embedded scripts tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test boot-check image-check clean
+.PHONY: help install lock format check test boot-check image-check api worker clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,18 @@ check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
 
 test: $(STAMP) ## Run all tests; ARGS="-k word" picks some
 	$(BIN)/python -m pytest $(ARGS)
+
+boot-check: $(STAMP) ## Prove that this installation can start; ARGS="--json" for machines
+	$(BIN)/python -m app.boot $(ARGS)
+
+image-check: ## Do what the Dockerfile does in an empty directory and boot the result (no container engine needed)
+	$(PYTHON) scripts/image_check.py
+
+api: $(STAMP) ## Start the API with the settings of the environment or .env
+	$(BIN)/python -m app
+
+worker: $(STAMP) ## Start a worker with the settings of the environment or .env
+	$(BIN)/python -m worker
 
 clean: ## Remove the virtual environment, caches and output
 	rm -rf $(VENV) $(VENV)-lock .local out build .mypy_cache .ruff_cache .pytest_cache .hypothesis

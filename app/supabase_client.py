@@ -63,11 +63,11 @@ async def _use_transport(
 
 
 async def refuse_unreadable_errors(response: httpx.Response) -> None:
-    """Raise `httpx.HTTPStatusError` for an error answer that is not PostgREST's, such as a proxy's HTML page.
+    """Raise `httpx.HTTPStatusError` for an answer without success that is not PostgREST's, such as a proxy's HTML page.
 
     postgrest-py loses the status of such an answer, or fails with `AttributeError` when it is JSON but no object.
     """
-    if not response.is_error:
+    if response.is_success:
         return
     await response.aread()
     try:

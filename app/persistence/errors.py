@@ -84,7 +84,7 @@ def _from_api_error(action: str, error: APIError) -> SupabaseError:
 
 
 def _from_status(action: str, status: int, reason: str) -> SupabaseError:
-    refused = HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR
+    refused = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR
     if refused and status not in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
         return SupabaseRejected(f"Could not {action}: {reason}.", code=str(status))
     return SupabaseUnavailable(f"Could not {action}: {reason}. It is safe to try again.")

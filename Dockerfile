@@ -1,0 +1,21 @@
+# One image for both processes: `python -m app` and `python -m worker`.
+FROM python:3.11-slim AS build
+WORKDIR /srv
+COPY requirements.lock ./
+RUN python -m venv /opt/venv
+RUN /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
+
+FROM python:3.11-slim
+ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 ENVIRONMENT=production
+RUN useradd --system --uid 10001 --no-create-home broadsheet
+WORKDIR /srv
+COPY --from=build /opt/venv /opt/venv
+COPY pyproject.toml requirements.lock ./
+COPY app ./app
+COPY worker ./worker
+RUN python -m compileall -q app worker
+USER broadsheet
+# A bad image never leaves the builder.
+RUN python -m app.boot
+EXPOSE 8000
+CMD ["python", "-m", "app"]

@@ -1,0 +1,40 @@
+"""Whether the process lives (`/healthz`), and whether it can serve (`/readyz`)."""
+
+import asyncio
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from app.api.problems import Problem
+from app.errors import SupabaseUnavailable
+from app.services import Services
+
+READY_WITHIN = 4.0
+"""Seconds; less than the platform's own patience with a health check (fly.toml), so that it hears the reason."""
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The process is alive, or ready to serve."""
+
+    status: Literal["ok"] = "ok"
+
+
+@router.get("/healthz")
+async def healthz() -> Health:
+    """Say that the process answers; asks nobody else."""
+    return Health()
+
+
+@router.get("/readyz", responses={503: {"model": Problem, "description": "Supabase unreachable or outdated"}})
+async def readyz(request: Request) -> Health:
+    """Say whether Supabase answers and has the schema that this version needs."""
+    services: Services = request.app.state.services
+    try:
+        async with asyncio.timeout(READY_WITHIN):
+            await services.schema.require()
+    except TimeoutError:
+        raise SupabaseUnavailable(f"Supabase did not answer within {READY_WITHIN:g} s.") from None
+    return Health()

@@ -1,0 +1,85 @@
+"""Errors as problem documents (RFC 9457), whoever raised them."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from app.errors import BroadsheetError, CircuitOpen
+
+MEDIA_TYPE = "application/problem+json"
+
+log = structlog.get_logger(__name__)
+
+
+class InvalidField(BaseModel):
+    """One wrong part of a request."""
+
+    location: str = Field(examples=["body.profile.name"])
+    message: str = Field(examples=["String should have at least 1 character"])
+
+
+class Problem(BaseModel):
+    """An error, as RFC 9457 describes it."""
+
+    type: str = Field("about:blank", description="Always about:blank: title and status say it all.")
+    title: str = Field(examples=["Task not found"])
+    status: int = Field(ge=400, le=599, examples=[404])
+    detail: str = Field(examples=["There is no task 0193f2b0-0000-7000-8000-000000000000."])
+    instance: str | None = Field(None, description="The path of the request.", examples=["/v1/tasks"])
+    errors: list[InvalidField] | None = Field(None, description="For an invalid request: what is wrong with it.")
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of `app` with a problem document."""
+    app.exception_handler(BroadsheetError)(_domain_error)
+    app.exception_handler(RequestValidationError)(_invalid_request)
+    app.exception_handler(HTTPException)(_http_exception)
+    app.exception_handler(Exception)(_unexpected)
+
+
+def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """Send `problem` with its status and media type."""
+    body = problem.model_dump(exclude_none=True)
+    return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+async def _domain_error(request: Request, error: BroadsheetError) -> JSONResponse:
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.warning("request failed", path=request.url.path, error=str(error))
+    headers = {"Retry-After": str(_retry_after(error))} if error.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    return problem_response(_problem(request, error.status, error.title, str(error)), headers)
+
+
+async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
+    fields = [_invalid_field(problem) for problem in error.errors()]
+    problem = _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request", f"{len(fields)} part(s) are wrong.")
+    return problem_response(problem.model_copy(update={"errors": fields}))
+
+
+async def _http_exception(request: Request, error: HTTPException) -> JSONResponse:
+    status = HTTPStatus(error.status_code)
+    return problem_response(_problem(request, status, status.phrase, error.detail), dict(error.headers or {}))
+
+
+async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+    log.error("unexpected error", path=request.url.path, exc_info=error)
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem_response(_problem(request, status, "Internal error", "Something went wrong here; it was logged."))
+
+
+def _problem(request: Request, status: HTTPStatus, title: str, detail: str) -> Problem:
+    return Problem(title=title, status=status, detail=detail, instance=request.url.path)
+
+
+def _invalid_field(problem: Any) -> InvalidField:
+    return InvalidField(location=".".join(map(str, problem["loc"])), message=str(problem["msg"]))
+
+
+def _retry_after(error: BroadsheetError) -> int:
+    return max(1, round(error.retry_after)) if isinstance(error, CircuitOpen) else 5

@@ -1,0 +1,169 @@
+"""The boot check, `python -m app.boot`: proves that this installation can start, before anything is deployed on it.
+
+It needs no environment variable and reaches nothing but a closed port of this machine. Whatever it checks is imported
+inside the checks, so that a missing package fails one line of the report and not the report.
+"""
+
+import argparse
+import asyncio
+import gc
+import importlib
+import json
+import socket
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from app.config import SupabaseSettings
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = ("app.main", "app.__main__", "worker.__main__")
+LIBRARIES = (
+    *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
+    *("httpx", "httpx_aiohttp", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
+)
+SAMPLE_KEYS = {
+    "a legacy JWT key": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",
+    "an sb_secret_ key": "sb_secret_boot_check_not_a_key",
+}
+"""Keys of both shapes that open nothing."""
+
+
+class CheckFailed(Exception):
+    """A check did not pass; the text says what was found and what to do."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One line of the report."""
+
+    check: str
+    ok: bool
+    detail: str
+
+
+def check_versions(lock: Path) -> str:
+    """Every package of the lock, and the pins of pyproject.toml, are installed in exactly that version."""
+    from app.versions import locked_versions, mismatches, pinned_versions, repair_command
+
+    if found := mismatches(lock):
+        listed = "; ".join(map(str, found))
+        raise CheckFailed(f"{listed}. Repair with: {repair_command(lock)}")
+    pins = ", ".join(f"{name} {version}" for name, version in pinned_versions().items())
+    return f"{len(locked_versions(lock))} packages as locked; pinned: {pins}"
+
+
+def check_imports() -> str:
+    """The API, the worker and the client's libraries can be imported."""
+    for module in (*LIBRARIES, *MODULES):
+        importlib.import_module(module)
+    return f"{len(LIBRARIES)} libraries, {', '.join(MODULES)}"
+
+
+def check_asyncio() -> str:
+    """The `asyncio` in use is the standard library's: realtime 2.0.0 installs an ancient one from PyPI beside it."""
+    found = Path(str(asyncio.__file__)).resolve()
+    library = Path(sysconfig.get_path("stdlib")).resolve()
+    if not found.is_relative_to(library) or "site-packages" in found.parts:
+        raise CheckFailed(f"asyncio comes from {found}, not from {library}: see what PYTHONPATH puts in front of it")
+    return str(found.parent)
+
+
+def check_client() -> str:
+    """The client is built with both kinds of key, fails as it should at a closed port, and closes silently."""
+    from app.config import SupabaseSettings
+
+    for kind, key in SAMPLE_KEYS.items():
+        address = f"http://127.0.0.1:{_closed_port()}"
+        settings = SupabaseSettings.model_validate(
+            {"supabase_url": address, "supabase_key": key, "supabase_retries": 0},
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            _expect_unavailable(settings, kind)
+    return f"built with {' and with '.join(SAMPLE_KEYS)}; a closed port is SupabaseUnavailable; closed silently"
+
+
+def check_openapi() -> str:
+    """The FastAPI app is built and describes itself."""
+    from app.main import create_app
+
+    return f"{len(create_app().openapi()['paths'])} paths described"
+
+
+def run_checks(lock: Path) -> list[Outcome]:
+    """Run every check, also after one has failed."""
+    checks: dict[str, Callable[[], str]] = {
+        "versions": lambda: check_versions(lock),
+        "imports": check_imports,
+        "asyncio": check_asyncio,
+        "client": check_client,
+        "openapi": check_openapi,
+    }
+    return [_run(name, check) for name, check in checks.items()]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print one line per check and a verdict; 0 if all passed, 1 if not."""
+    parser = argparse.ArgumentParser(prog="python -m app.boot", description="Prove that this installation can start.")
+    parser.add_argument("--lock", type=Path, default=ROOT / "requirements.lock", help="compare with this lock")
+    parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
+    options = parser.parse_args(arguments)
+    # gotrue announces its new name at import; everything else that warns is a finding.
+    warnings.filterwarnings("ignore", message="The `gotrue` package is deprecated", category=DeprecationWarning)
+    outcomes = run_checks(options.lock)
+    ok = all(outcome.ok for outcome in outcomes)
+    if options.json:
+        _print(json.dumps({"ok": ok, "checks": [asdict(outcome) for outcome in outcomes]}))
+    else:
+        for outcome in outcomes:
+            _print(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.check:<9} {outcome.detail}")
+        _print("boot check passed" if ok else "boot check FAILED: this installation must not be started or deployed")
+    return 0 if ok else 1
+
+
+def _run(name: str, check: Callable[[], str]) -> Outcome:
+    try:
+        return Outcome(name, True, check())
+    except CheckFailed as error:
+        return Outcome(name, False, str(error))
+    except Exception as error:  # noqa: BLE001  (whatever stops a start is a finding, not a crash of the check)
+        return Outcome(name, False, f"{type(error).__name__}: {error}")
+
+
+def _expect_unavailable(settings: "SupabaseSettings", kind: str) -> None:
+    from app.errors import SupabaseUnavailable
+
+    try:
+        version = asyncio.run(_ask_schema_version(settings))
+    except SupabaseUnavailable:
+        gc.collect()  # an unclosed connection warns when it is collected
+    else:
+        raise CheckFailed(f"with {kind}, a closed port answered {version}")
+
+
+async def _ask_schema_version(settings: "SupabaseSettings") -> int:
+    from app.persistence.schema import Schema
+    from app.supabase_client import open_supabase
+
+    async with open_supabase(settings) as client:
+        return await Schema(client).version()
+
+
+def _closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _print(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
