@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx
@@ -47,6 +48,11 @@ def supabase_errors(action: str) -> Iterator[None]:
         raise SupabaseUnavailable(f"Could not {action}: {reason}. It is safe to try again.") from error
     except APIError as error:
         raise _from_api_error(action, error) from error
+    except JSONDecodeError as error:
+        # postgrest-py lets it through when a success has a body that is no JSON.
+        raise SupabaseUnavailable(
+            f"Could not {action}: the answer is no JSON ({error}). It is safe to try again."
+        ) from error
 
 
 def parsed(adapter: TypeAdapter[T], data: object) -> T:

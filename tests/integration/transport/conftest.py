@@ -1,0 +1,49 @@
+"""Fixtures of the transport's tests: scripted servers, and settings with short waits."""
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import Protocol
+
+import pytest
+
+from app.config import SupabaseSettings
+from tests.integration.transport.scripted_server import ScriptedServer, Step
+
+
+class StartServer(Protocol):
+    def __call__(self, *steps: Step, close_on_accept: bool = False) -> Awaitable[ScriptedServer]: ...
+
+
+@pytest.fixture
+async def start_server() -> AsyncIterator[StartServer]:
+    running: list[ScriptedServer] = []
+
+    async def start(*steps: Step, close_on_accept: bool = False) -> ScriptedServer:
+        server = ScriptedServer(*steps, close_on_accept=close_on_accept)
+        await server.start()
+        running.append(server)
+        return server
+
+    yield start
+    for server in running:
+        await server.stop()
+
+
+class MakeSettings(Protocol):
+    def __call__(self, url: str, **changes: object) -> SupabaseSettings: ...
+
+
+@pytest.fixture
+def make_settings() -> MakeSettings:
+    """Settings with short waits and one retry."""
+
+    def make(url: str, **changes: object) -> SupabaseSettings:
+        values = {
+            "supabase_url": url,
+            "supabase_key": "sb_secret_test",
+            "supabase_read_timeout": 0.3,
+            "supabase_retries": 1,
+            "supabase_retry_backoff": 0.01,
+        }
+        return SupabaseSettings.model_validate(values | changes)
+
+    return make
