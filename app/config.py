@@ -13,7 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from app.errors import ConfigurationError
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
-SECRET_KEY_PREFIX = "sb_secret_"  # noqa: S105  (a prefix, not a secret)
+SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
 
 
 def is_legacy_jwt(key: str) -> bool:
@@ -30,7 +30,7 @@ def _http_address(value: str) -> str:
 def _supabase_key(value: SecretStr) -> SecretStr:
     """Check the form of the key, so that a key of another kind is refused with a reason before it is sent anywhere."""
     key = value.get_secret_value()
-    if not (key.startswith(SECRET_KEY_PREFIX) or is_legacy_jwt(key)):
+    if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
         raise ValueError("this is neither a secret key nor a JWT")
     return value
 
@@ -79,7 +79,7 @@ class ApiSettings(Settings):
     """What the API needs besides."""
 
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
-    port: int = Field(8000, ge=1, le=65535, description="the port to listen on, 1 to 65535")
+    port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
 
 
 class WorkerSettings(Settings):

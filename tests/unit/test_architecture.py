@@ -1,0 +1,172 @@
+"""The rules of the house, each with a planted violation that shows the check can fail."""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ROOMS = ("app", "worker")
+MAX_LINES = 400
+FACTORY = "app/supabase_client.py"
+
+Rule = Callable[[str, ast.Module], Iterator[str]]
+
+
+def names_used(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every dotted name that is read or called, such as `asyncio.to_thread` or `client.schema`, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute | ast.Name):
+            yield ast.unparse(node), node.lineno
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+
+
+def calls(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield ast.unparse(node.func), node.lineno
+
+
+def matching(pattern: str, found: Iterator[tuple[str, int]], path: str) -> Iterator[str]:
+    yield from (f"{path}:{line}: {name}" for name, line in found if re.search(pattern, name))
+
+
+def one_client(path: str, tree: ast.Module) -> Iterator[str]:
+    """Only the factory makes a client, by create_async_client and by no other spelling."""
+    if path != FACTORY:
+        yield from matching(r"\bcreate_async_client$", names_used(tree), path)
+    yield from matching(r"\b(acreate_client|create_client|create_sync_client)$", names_used(tree), path)
+    yield from matching(r"\b(AsyncClient|AClient|SyncClient|Client)\.create$", names_used(tree), path)
+    yield from matching(r"^(supabase\.)?(AsyncClient|AsyncSupabaseClient)$", calls(tree), path)
+
+
+def no_blocking(path: str, tree: ast.Module) -> Iterator[str]:
+    """Nothing is handed to a thread, and nothing sleeps or fetches synchronously."""
+    offloading = r"(to_thread|run_in_executor|run_in_threadpool|run_sync|ThreadPoolExecutor|ProcessPoolExecutor)$"
+    yield from matching(r"\b" + offloading, names_used(tree), path)
+    yield from matching(
+        r"^(threading|concurrent\.futures|multiprocessing|requests|urllib\.request)\b", names_used(tree), path
+    )
+    yield from matching(
+        r"^(time\.sleep|httpx\.(get|post|put|patch|delete|request|stream|Client))$", names_used(tree), path
+    )
+
+
+def queries_in_persistence(path: str, tree: ast.Module) -> Iterator[str]:
+    """Only app/persistence builds queries."""
+    if not path.startswith("app/persistence/"):
+        builders = r"(\.(table|from_|rpc)|\bpostgrest\.\w+)$"
+        allowed = r"postgrest\.(session|aclose|exceptions)$" if path == FACTORY else r"(?!)"
+        found = matching(builders, calls(tree), path)
+        yield from (violation for violation in found if not re.search(allowed, violation))
+
+
+def no_shared_state_changes(path: str, tree: ast.Module) -> Iterator[str]:
+    """Nothing that rewrites the shared client's headers, and no answer form that hides errors."""
+    yield from matching(r"\.(schema|single|maybe_single)$", (c for c in calls(tree) if "services" not in c[0]), path)
+    yield from matching(
+        r"\.(sign_in\w*|sign_up|sign_out|set_session|refresh_session|set_auth)$", names_used(tree), path
+    )
+    yield from matching(r"postgrest\.auth$", names_used(tree), path)
+
+
+def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
+    """The service does not know its stand-in."""
+    yield from matching(r"^embedded\b", names_used(tree), path)
+
+
+def async_routes(path: str, tree: ast.Module) -> Iterator[str]:
+    """A route that is no coroutine would be run in a thread pool by FastAPI."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef):
+            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
+            routes = [d for d in decorators if re.match(r"\w+\.(get|post|put|patch|delete|head|route)\(", d)]
+            yield from (f"{path}:{node.lineno}: def {node.name} under @{route}" for route in routes)
+
+
+RULES: dict[Rule, list[tuple[str, str]]] = {
+    one_client: [
+        ("app/main.py", "from supabase import create_async_client"),
+        ("app/main.py", "client = await supabase.create_async_client(url, key)"),
+        ("app/main.py", "from supabase import acreate_client"),
+        ("app/supabase_client.py", "from supabase import create_client"),
+        ("app/main.py", "client = await AsyncClient.create(url, key)"),
+        ("worker/runner.py", "client = AsyncClient(url, key)"),
+        ("worker/runner.py", "client = supabase.AsyncClient(url, key)"),
+    ],
+    no_blocking: [
+        ("app/main.py", "await asyncio.to_thread(work)"),
+        ("app/main.py", "from asyncio import to_thread"),
+        ("app/main.py", "loop.run_in_executor(None, work)"),
+        ("app/main.py", "pool = ThreadPoolExecutor()"),
+        ("app/main.py", "import concurrent.futures"),
+        ("app/main.py", "from starlette.concurrency import run_in_threadpool"),
+        ("app/main.py", "time.sleep(1)"),
+        ("app/main.py", "import requests"),
+        ("app/main.py", "httpx.get(url)"),
+    ],
+    queries_in_persistence: [
+        ("app/api/tasks.py", "await client.table('tasks').select('*').execute()"),
+        ("worker/runner.py", "await self._client.rpc('sync_worker', {}).execute()"),
+        ("app/services.py", "client.postgrest.from_('tasks')"),
+        (FACTORY, "client.postgrest.rpc('x', {})"),
+    ],
+    no_shared_state_changes: [
+        ("app/persistence/tasks.py", "client.schema('private')"),
+        ("app/persistence/tasks.py", "query.single()"),
+        ("app/persistence/tasks.py", "query.maybe_single()"),
+        ("app/main.py", "await client.auth.sign_in_with_password({})"),
+        ("app/main.py", "client.postgrest.auth(token)"),
+    ],
+    no_stand_in: [("app/main.py", "import embedded"), ("worker/runner.py", "from embedded.gateway import app")],
+    async_routes: [("app/api/health.py", "@router.get('/x')\ndef read(): ...")],
+}
+
+
+def sources() -> list[tuple[str, ast.Module]]:
+    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    return [(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text())) for file in files]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule: Rule) -> None:
+    assert [violation for path, tree in sources() for violation in rule(path, tree)] == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "path", "planted"),
+    [(rule, path, planted) for rule, plants in RULES.items() for path, planted in plants],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_rule_finds_a_planted_violation(rule: Rule, path: str, planted: str) -> None:
+    assert list(rule(path, ast.parse(planted)))
+
+
+def test_the_factory_is_the_one_caller() -> None:
+    (tree,) = (tree for path, tree in sources() if path == FACTORY)
+    assert [name for name, _ in calls(tree) if name.endswith("create_async_client")] == ["create_async_client"]
+
+
+def python_files() -> list[Path]:
+    rooms = (*ROOMS, "embedded", "scripts", "benchmarks", "tests")
+    return [file for room in rooms for file in sorted((ROOT / room).rglob("*.py"))]
+
+
+def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+    long = {file.name: count for file in python_files() if (count := len(file.read_text().splitlines())) > MAX_LINES}
+    assert long == {}
+
+
+def test_every_module_says_what_it_is_for() -> None:
+    silent = [str(file) for file in python_files() if not ast.get_docstring(ast.parse(file.read_text()))]
+    assert silent == []
+
+
+def test_supabase_folder_holds_no_python() -> None:
+    """A Python file there would make a package of the library's name."""
+    assert list((ROOT / "supabase").rglob("*.py")) == []

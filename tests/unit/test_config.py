@@ -1,0 +1,83 @@
+"""Settings: what is refused, and that the refusal names everything but secrets."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from app.config import ApiSettings, Settings, SupabaseSettings, WorkerSettings, load_settings
+from app.errors import ConfigurationError
+
+URL, KEY = "https://abc.supabase.co", "sb_secret_abc"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    monkeypatch.chdir(tmp_path_factory.mktemp("nowhere"))
+    for field in ApiSettings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+
+
+def test_two_variables_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", URL + "/")
+    monkeypatch.setenv("SUPABASE_KEY", KEY)
+    settings = load_settings(Settings)
+    assert settings.supabase_url == URL
+    assert settings.supabase_key.get_secret_value() == KEY
+
+
+def test_dotenv_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open(".env", "w", encoding="utf-8") as file:  # noqa: PTH123  (relative on purpose)
+        file.write(f"SUPABASE_URL={URL}\nSUPABASE_KEY={KEY}\nPORT=9000\nUNKNOWN=1\n")
+    monkeypatch.setenv("PORT", "9001")
+    assert load_settings(ApiSettings).port == 9001
+
+
+def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_KEY", "hunter2-is-not-a-key")
+    monkeypatch.setenv("SUPABASE_RETRIES", "many")
+    monkeypatch.setenv("PORT", "80000")
+    with pytest.raises(ConfigurationError) as caught:
+        load_settings(ApiSettings)
+    message = str(caught.value)
+    assert "SUPABASE_URL is not set. Expected: the project's address" in message
+    assert "SUPABASE_KEY is set to a value that is not shown" in message
+    assert 'SUPABASE_RETRIES is "many"' in message
+    assert "Expected: how often a call is repeated, 0 to 10" in message
+    assert 'PORT is "80000"' in message
+    assert "hunter2" not in message
+    assert ".env.example" in message
+
+
+@pytest.mark.parametrize("url", ["abc.supabase.co", "ftp://abc", "https://", "postgres://x:y@z/db"])
+def test_address_must_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", url)
+    monkeypatch.setenv("SUPABASE_KEY", KEY)
+    with pytest.raises(ConfigurationError, match=r"SUPABASE_URL is .*\. Expected: the project's address"):
+        load_settings(Settings)
+
+
+@pytest.mark.parametrize("key", ["sb_secret_abc", "aaa.bbb.ccc"])
+def test_both_kinds_of_key_are_taken(key: str) -> None:
+    settings = SupabaseSettings.model_validate({"supabase_url": URL, "supabase_key": key})
+    assert key not in repr(settings)
+
+
+@pytest.mark.parametrize("key", ["sb_publishable_abc", "sb_secret_", "aaa.bbb", "a b.c.d", "spaces in it"])
+def test_other_keys_are_refused(key: str) -> None:
+    with pytest.raises(ValueError, match="supabase_key"):
+        SupabaseSettings.model_validate({"supabase_url": URL, "supabase_key": key})
+
+
+def test_every_setting_says_what_is_expected() -> None:
+    assert [name for name, field in ApiSettings.model_fields.items() if not field.description] == []
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    lines = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8").splitlines()
+    shown = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    fields = ApiSettings.model_fields | WorkerSettings.model_fields
+    assert shown.keys() == {name.upper() for name in fields}
+    for name, field in fields.items():
+        if not field.is_required():
+            assert TypeAdapter(field.annotation).validate_python(shown[name.upper()]) == field.default

@@ -1,0 +1,68 @@
+"""The factory: what it sends with either kind of key, and what it keeps apart."""
+
+import httpx
+import pytest
+import respx
+
+from app.config import SupabaseSettings
+from app.supabase_client import PLACEHOLDER_KEY, open_supabase
+
+URL = "http://project.test"
+JWT = "aaaa.bbbb.cccc"
+
+
+def settings(key: str) -> SupabaseSettings:
+    return SupabaseSettings.model_validate({"supabase_url": URL, "supabase_key": key, "supabase_retries": 0})
+
+
+@pytest.fixture
+def router() -> respx.Router:
+    router = respx.Router()
+    router.route().respond(200, json=[])
+    return router
+
+
+async def sent_with(key: str, router: respx.Router) -> httpx.Request:
+    transport = httpx.MockTransport(router.async_handler)
+    async with open_supabase(settings(key), transport=transport) as client:
+        await client.table("items").select("*").execute()
+    request = router.calls.last.request
+    assert isinstance(request, httpx.Request)
+    return request
+
+
+async def test_legacy_jwt_is_sent_in_both_headers(router: respx.Router) -> None:
+    request = await sent_with(JWT, router)
+    assert request.headers["apikey"] == JWT
+    assert request.headers["authorization"] == f"Bearer {JWT}"
+
+
+async def test_secret_key_is_sent_in_the_apikey_header_alone(router: respx.Router) -> None:
+    request = await sent_with("sb_secret_abc", router)
+    assert request.headers["apikey"] == "sb_secret_abc"
+    assert "authorization" not in request.headers
+    assert PLACEHOLDER_KEY not in str(request.headers)
+
+
+async def test_two_clients_share_nothing(router: respx.Router) -> None:
+    transport = httpx.MockTransport(router.async_handler)
+    async with (
+        open_supabase(settings("sb_secret_one"), transport=transport) as one,
+        open_supabase(settings("sb_secret_two"), transport=transport) as two,
+    ):
+        await one.table("items").select("*").execute()
+        await two.table("items").select("*").execute()
+    assert [call.request.headers["apikey"] for call in router.calls] == ["sb_secret_one", "sb_secret_two"]
+
+
+async def test_proxies_of_the_environment_are_not_used(router: respx.Router, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert (await sent_with(JWT, router)).url.host == "project.test"
+
+
+async def test_closed_client_refuses_work(router: respx.Router) -> None:
+    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
+        pass
+    with pytest.raises(RuntimeError, match="closed"):
+        await client.table("items").select("*").execute()
