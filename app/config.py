@@ -3,12 +3,21 @@
 import json
 import re
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
-from pydantic import AfterValidator, Field, HttpUrl, SecretStr, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    HttpUrl,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import ConfigurationError
 
@@ -35,8 +44,15 @@ def _supabase_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _split(value: object) -> object:
+    """Read a comma-separated variable as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
+ApiKey = Annotated[SecretStr, Field(min_length=16)]
+ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -69,6 +85,11 @@ class SupabaseSettings(BaseSettings):
 class Settings(SupabaseSettings):
     """What the API and the worker have in common."""
 
+    webhook_secret: SecretStr | None = Field(
+        None,
+        description="the secret that signs callbacks, whsec_ and base64 (Standard Webhooks); without it there are none",
+    )
+
     environment: Literal["development", "production"] = Field(
         "development", description="development (readable logs) or production (JSON logs)"
     )
@@ -78,6 +99,9 @@ class Settings(SupabaseSettings):
 class ApiSettings(Settings):
     """What the API needs besides."""
 
+    api_keys: ApiKeys = Field(
+        description="the keys that callers send in X-API-Key, separated by commas, each of 16 characters or more"
+    )
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
 
@@ -85,9 +109,30 @@ class ApiSettings(Settings):
 class WorkerSettings(Settings):
     """What the worker needs besides."""
 
+    concurrency: int = Field(10, ge=1, le=1000, description="tasks at once, 1 to 1000")
+    lease_seconds: Seconds = Field(
+        60.0, description="seconds that a claim holds without renewal, at least three times SUPABASE_CALL_TIMEOUT"
+    )
     grace_period: Seconds = Field(
         25.0, description="seconds that running tasks may take to finish after SIGTERM, from above 0 to 3600"
     )
+    worker_port: int | None = Field(
+        None, ge=0, le=65535, description="a port for the worker's own /healthz and /metrics; none if unset"
+    )
+    callbacks_to_private_addresses: bool = Field(
+        False, description="true to allow callbacks over http and to private addresses (for development)"
+    )
+    keep_tasks_days: int = Field(30, ge=1, le=3650, description="days that finished tasks are kept, 1 to 3650")
+    keep_editions_days: int = Field(90, ge=1, le=3650, description="days that editions are kept, 1 to 3650")
+
+    @model_validator(mode="after")
+    def _lease_outlasts_retries(self) -> Self:
+        if self.lease_seconds < 3 * self.supabase_call_timeout:
+            raise ValueError(
+                f"LEASE_SECONDS is {self.lease_seconds:g}, less than three times SUPABASE_CALL_TIMEOUT "
+                f"({self.supabase_call_timeout:g}): a lease could run out while one call is repeated."
+            )
+        return self
 
 
 SettingsT = TypeVar("SettingsT", bound=BaseSettings)

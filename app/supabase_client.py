@@ -7,7 +7,7 @@ import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
 from app.config import SupabaseSettings, is_legacy_jwt
-from app.transport import build_timeout, build_transport
+from app.transport import CallCounters, build_timeout, build_transport
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 """The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
@@ -15,7 +15,10 @@ PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 
 @asynccontextmanager
 async def open_supabase(
-    settings: SupabaseSettings, *, transport: httpx.AsyncBaseTransport | None = None
+    settings: SupabaseSettings,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    counters: CallCounters | None = None,
 ) -> AsyncIterator[AsyncClient]:
     """Open the client, yield it, close it; `transport` (for tests) takes the place of the network.
 
@@ -28,7 +31,7 @@ async def open_supabase(
     client = await create_async_client(settings.supabase_url, key if legacy else PLACEHOLDER_KEY, options)
     if not legacy:
         _use_secret_key(client, key)
-    await _use_transport(client, settings, transport)
+    await _use_session(client, settings, build_transport(settings, transport, counters))
     try:
         yield client
     finally:
@@ -46,15 +49,13 @@ def _use_secret_key(client: AsyncClient, key: str) -> None:
     client.options.headers.pop("Authorization", None)
 
 
-async def _use_transport(
-    client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport | None
-) -> None:
+async def _use_session(client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport) -> None:
     """Put our session in the stock one's place: HTTP/1.1, our pool, deliberate timeouts, retries, no redirects."""
     stock = client.postgrest.session
     client.postgrest.session = httpx.AsyncClient(
         base_url=stock.base_url,
         headers=stock.headers,
-        transport=build_transport(settings, transport),
+        transport=transport,
         timeout=build_timeout(settings),
         trust_env=False,
         event_hooks={"response": [refuse_unreadable_errors]},

@@ -5,6 +5,8 @@ sends it once and reads the whole answer, so that a body that breaks off is retr
 """
 
 import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 from http import HTTPStatus
 
 import aiohttp
@@ -46,8 +48,18 @@ _HONEST: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
 """First match wins; the order follows aiohttp's class tree from the leaves up."""
 
 
+@dataclass(frozen=True)
+class CallCounters:
+    """Called with the outcome, an HTTP status or an exception's name, of every `call` and every `attempt` of one."""
+
+    call: Callable[[str], None]
+    attempt: Callable[[str], None]
+
+
 def build_transport(
-    settings: SupabaseSettings, inner: httpx.AsyncBaseTransport | None = None
+    settings: SupabaseSettings,
+    inner: httpx.AsyncBaseTransport | None = None,
+    counters: CallCounters | None = None,
 ) -> httpx.AsyncBaseTransport:
     """Build the transport of the one client; `inner` (for tests) takes the place of the network."""
     retry = Retry(
@@ -59,7 +71,10 @@ def build_transport(
         max_backoff_wait=MAX_BACKOFF,
     )
     once = inner if inner is not None else HonestTransport(settings.supabase_max_connections)
-    return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
+    if counters is None:
+        return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
+    repeated = RetryTransport(transport=Counted(once, counters.attempt), retry=retry)
+    return Counted(Deadline(repeated, seconds=settings.supabase_call_timeout), counters.call)
 
 
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
@@ -69,6 +84,28 @@ def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
         connect=settings.supabase_connect_timeout,
         pool=settings.supabase_pool_timeout,
     )
+
+
+class Counted(httpx.AsyncBaseTransport):
+    """Reports how each request through it ended."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport, count: Callable[[str], None]) -> None:
+        self._inner = inner
+        self._count = count
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` on; raises what the transport below raises."""
+        try:
+            response = await self._inner.handle_async_request(request)
+        except BaseException as error:
+            self._count(type(error).__name__)
+            raise
+        self._count(str(response.status_code))
+        return response
+
+    async def aclose(self) -> None:
+        """Close the transport below."""
+        await self._inner.aclose()
 
 
 class Deadline(httpx.AsyncBaseTransport):

@@ -38,7 +38,8 @@ def address_from_log(process: subprocess.Popen[str], log: list[str]) -> str:
 
 def test_starts_serves_and_stops_silently() -> None:
     log: list[str] = []
-    with api_process(SUPABASE_URL="http://127.0.0.1:9", SUPABASE_KEY="sb_secret_x", PORT="0") as process:
+    settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "API_KEYS": "k" * 16, "PORT": "0"}
+    with api_process(**settings) as process:
         address = address_from_log(process, log)
         with urllib.request.urlopen(f"{address}/healthz") as answer:  # noqa: S310  (loopback)
             assert answer.status == 200
@@ -57,6 +58,6 @@ def test_bad_settings_end_with_one_message() -> None:
     with api_process(SUPABASE_URL="nonsense", PORT="eighty") as process:
         _, message = process.communicate()
         assert process.returncode == 1
-    assert message.startswith("Broadsheet cannot start: 3 settings are wrong.")
-    assert all(name in message for name in ("SUPABASE_URL", "SUPABASE_KEY", "PORT"))
+    assert message.startswith("Broadsheet cannot start: 4 settings are wrong.")
+    assert all(name in message for name in ("SUPABASE_URL", "SUPABASE_KEY", "API_KEYS", "PORT"))
     assert "Traceback" not in message

@@ -1,6 +1,7 @@
 """Settings: what is refused, and that the refusal names everything but secrets."""
 
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from pydantic import TypeAdapter
@@ -8,7 +9,7 @@ from pydantic import TypeAdapter
 from app.config import ApiSettings, Settings, SupabaseSettings, WorkerSettings, load_settings
 from app.errors import ConfigurationError
 
-URL, KEY = "https://abc.supabase.co", "sb_secret_abc"
+URL, KEY, API_KEY = "https://abc.supabase.co", "sb_secret_abc", "0123456789abcdef"
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +31,7 @@ def test_dotenv_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch
     with open(".env", "w", encoding="utf-8") as file:  # noqa: PTH123  (relative on purpose)
         file.write(f"SUPABASE_URL={URL}\nSUPABASE_KEY={KEY}\nPORT=9000\nUNKNOWN=1\n")
     monkeypatch.setenv("PORT", "9001")
+    monkeypatch.setenv("API_KEYS", API_KEY)
     assert load_settings(ApiSettings).port == 9001
 
 
@@ -37,6 +39,7 @@ def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytes
     monkeypatch.setenv("SUPABASE_KEY", "hunter2-is-not-a-key")
     monkeypatch.setenv("SUPABASE_RETRIES", "many")
     monkeypatch.setenv("PORT", "80000")
+    monkeypatch.setenv("API_KEYS", f"short,{API_KEY}")
     with pytest.raises(ConfigurationError) as caught:
         load_settings(ApiSettings)
     message = str(caught.value)
@@ -45,7 +48,10 @@ def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytes
     assert 'SUPABASE_RETRIES is "many"' in message
     assert "Expected: how often a call is repeated, 0 to 10" in message
     assert 'PORT is "80000"' in message
+    assert "API_KEYS is set to a value that is not shown" in message
     assert "hunter2" not in message
+    assert "short" not in message
+    assert API_KEY not in message
     assert ".env.example" in message
 
 
@@ -80,4 +86,21 @@ def test_the_example_names_every_setting_with_its_default() -> None:
     assert shown.keys() == {name.upper() for name in fields}
     for name, field in fields.items():
         if not field.is_required():
-            assert TypeAdapter(field.annotation).validate_python(shown[name.upper()]) == field.default
+            value = shown[name.upper()] or None
+            assert TypeAdapter(cast(Any, field.annotation)).validate_python(value) == field.default
+
+
+def test_several_api_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", URL)
+    monkeypatch.setenv("SUPABASE_KEY", KEY)
+    monkeypatch.setenv("API_KEYS", f"{API_KEY}, {API_KEY[::-1]},")
+    keys = load_settings(ApiSettings).api_keys
+    assert [key.get_secret_value() for key in keys] == [API_KEY, API_KEY[::-1]]
+
+
+def test_a_lease_must_outlast_a_call_with_its_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SUPABASE_URL", URL)
+    monkeypatch.setenv("SUPABASE_KEY", KEY)
+    monkeypatch.setenv("LEASE_SECONDS", "59")
+    with pytest.raises(ConfigurationError, match=r"LEASE_SECONDS is 59, less than three times SUPABASE_CALL_TIMEOUT"):
+        load_settings(WorkerSettings)

@@ -1,0 +1,91 @@
+"""What a process counts for Prometheus, and the watch on its event loop's lag."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from app.transport import CallCounters
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+LAG_INTERVAL = 0.1
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The counters of one process; a registry of its own, so that tests and processes share nothing."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        self.http_seconds = Histogram(
+            "broadsheet_http_request_seconds",
+            "Requests to the API by route and status.",
+            ("method", "route", "status"),
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.supabase_calls = Counter(
+            "broadsheet_supabase_calls",
+            "Calls to Supabase by outcome (HTTP status or error).",
+            ("outcome",),
+            registry=registry,
+        )
+        self.supabase_attempts = Counter(
+            "broadsheet_supabase_attempts",
+            "Attempts of those calls; attempts less calls are retries.",
+            ("outcome",),
+            registry=registry,
+        )
+        self.loop_lag = Histogram(
+            "broadsheet_event_loop_lag_seconds",
+            "How late the event loop wakes a sleeper.",
+            buckets=_FAST,
+            registry=registry,
+        )
+        self.tasks = Counter(
+            "broadsheet_tasks", "Tasks that this worker ended, by outcome.", ("kind", "outcome"), registry=registry
+        )
+        self.task_seconds = Histogram(
+            "broadsheet_task_seconds", "How long a task's attempt took.", ("kind",), registry=registry
+        )
+        self.queue_depth = Gauge("broadsheet_queue_depth", "Unfinished tasks.", ("kind", "status"), registry=registry)
+        self.queue_oldest = Gauge(
+            "broadsheet_queue_oldest_seconds",
+            "How long the longest-waiting task has been ready.",
+            ("kind",),
+            registry=registry,
+        )
+        self.breaker_open = Gauge(
+            "broadsheet_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
+        )
+
+    @property
+    def supabase_counters(self) -> CallCounters:
+        """What the transport calls for every call and attempt."""
+        return CallCounters(
+            call=lambda outcome: self.supabase_calls.labels(outcome).inc(),
+            attempt=lambda outcome: self.supabase_attempts.labels(outcome).inc(),
+        )
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    @asynccontextmanager
+    async def watching_the_loop(self) -> AsyncIterator[None]:
+        """Measure the event loop's lag ten times a second while the context is open."""
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await watch
+
+    async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            start = loop.time()
+            await asyncio.sleep(LAG_INTERVAL)
+            self.loop_lag.observe(max(0.0, loop.time() - start - LAG_INTERVAL))
