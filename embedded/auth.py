@@ -1,0 +1,86 @@
+"""Who is asking: a verified JWT, or the `sb_secret_` key in the apikey header, becomes a role and its claims."""
+
+import hashlib
+import hmac
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import jwt
+
+from embedded.errors import Refused
+
+ROLES = ("anon", "authenticated", "service_role")
+FAR_FUTURE = 4_102_444_800
+"""2100-01-01 in Unix seconds: the keys of a stand-in do not expire."""
+
+_CACHED_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class Caller:
+    """The database role of a request, its claims as JSON, and when they expire (Unix seconds)."""
+
+    role: str
+    claims: str
+    expires: float = FAR_FUTURE
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether nobody signed in."""
+        return self.role == "anon"
+
+
+class Keys:
+    """The keys of one stand-in, all derived from its JWT secret, so that they stay the same over restarts."""
+
+    def __init__(self, jwt_secret: str) -> None:
+        self._jwt_secret = jwt_secret
+        self.service_role = self._token("service_role")
+        self.anon = self._token("anon")
+        digest = hmac.new(jwt_secret.encode(), b"secret key", hashlib.sha256).hexdigest()
+        self.secret = f"sb_secret_{digest[:32]}"
+        self._service = Caller("service_role", json.dumps({"role": "service_role"}))
+        self._anon = Caller("anon", json.dumps({"role": "anon"}))
+        self._verified: dict[str, Caller] = {}
+
+    def caller(self, headers: Mapping[str, str]) -> Caller:
+        """Find out who asks. Raises `Refused` (401, PGRST301) for a token that is not valid."""
+        authorization = headers.get("authorization", "")
+        if not authorization:
+            given = headers.get("apikey", "")
+            return self._service if hmac.compare_digest(given.encode(), self.secret.encode()) else self._anon
+        token = authorization.partition(" ")[2] if authorization.lower().startswith("bearer ") else authorization
+        known = self._verified.get(token)
+        if known is None:
+            known = self._verify(token)
+            if len(self._verified) >= _CACHED_TOKENS:
+                self._verified.clear()
+            self._verified[token] = known
+        if known.expires <= time.time():
+            raise _invalid("JWT expired")
+        return known
+
+    def _token(self, role: str) -> str:
+        return jwt.encode({"role": role, "iss": "embedded", "exp": FAR_FUTURE}, self._jwt_secret, algorithm="HS256")
+
+    def _verify(self, token: str) -> Caller:
+        try:
+            claims = jwt.decode(token, self._jwt_secret, algorithms=["HS256"], options={"verify_aud": False})
+        except jwt.ExpiredSignatureError:
+            raise _invalid("JWT expired") from None
+        except jwt.InvalidSignatureError:
+            raise _invalid("JWSError JWSInvalidSignature") from None
+        except jwt.InvalidTokenError as error:
+            raise _invalid(f"JWSError: {error}") from None
+        role = claims.get("role", "anon")
+        if role not in ROLES:
+            raise Refused(HTTPStatus.UNAUTHORIZED, "PGRST301", f"the role {role!r} of the token is none of {ROLES}")
+        return Caller(role, json.dumps(claims), float(claims.get("exp", FAR_FUTURE)))
+
+
+def _invalid(message: str) -> Refused:
+    challenge = f'Bearer error="invalid_token", error_description="{message}"'
+    return Refused(HTTPStatus.UNAUTHORIZED, "PGRST301", message, headers=(("www-authenticate", challenge),))

@@ -1,0 +1,177 @@
+"""What the database holds: tables, columns, keys and functions of schema `public`, read from its catalogue."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import asyncpg
+
+from embedded.errors import Refused
+
+RELATIONS = """
+select c.relname as name,
+       json_object_agg(a.attname, json_build_object(
+           'type', format_type(a.atttypid, a.atttypmod),
+           'default', case when a.attgenerated = '' then pg_get_expr(d.adbin, d.adrelid) end)
+         order by a.attnum)::text as columns,
+       (select json_agg(k.attname order by array_position(i.indkey::int2[], k.attnum))::text
+          from pg_index i join pg_attribute k on k.attrelid = i.indrelid and k.attnum = any(i.indkey)
+         where i.indrelid = c.oid and i.indisprimary) as key
+  from pg_class c
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_attrdef d on d.adrelid = c.oid and d.adnum = a.attnum
+ where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v', 'm')
+ group by c.oid, c.relname
+"""
+
+FUNCTIONS = """
+select p.proname as name, p.proretset as many, p.provolatile <> 'v' as reads_only, p.pronargdefaults as defaults,
+       coalesce(p.proargnames, '{}') as names, coalesce(p.proargmodes::text[], '{}') as modes,
+       (select coalesce(json_agg(format_type(t, null) order by o), '[]')::text
+          from unnest(p.proargtypes) with ordinality as u(t, o)) as types,
+       r.typtype in ('c') or p.prorettype = 'record'::regtype as composite, p.prorettype = 'void'::regtype as nothing,
+       (select relname from pg_class where oid = r.typrelid) as row_of
+  from pg_proc p join pg_type r on r.oid = p.prorettype
+ where p.pronamespace = 'public'::regnamespace and p.prokind = 'f' and r.typname not in ('trigger', 'event_trigger')
+"""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column's type as PostgreSQL writes it, and the expression of its default."""
+
+    type: str
+    default: str | None
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A table or view."""
+
+    name: str
+    columns: Mapping[str, Column]
+    key: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function: its input arguments with their types, and what it gives back."""
+
+    name: str
+    arguments: Mapping[str, str]
+    required: frozenset[str]
+    many: bool
+    composite: bool
+    nothing: bool
+    reads_only: bool
+    columns: Mapping[str, str]
+    """Names (and types, where known) of the columns of a composite answer."""
+
+    def takes(self, given: frozenset[str]) -> bool:
+        """Whether it can be called with exactly these arguments."""
+        return self.required <= given <= self.arguments.keys()
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """One reading of the catalogue."""
+
+    relations: Mapping[str, Relation]
+    functions: tuple[Function, ...]
+
+
+class Catalog:
+    """The schema cache: reloads when told to, and when a look-up misses."""
+
+    def __init__(self, read: Callable[[], Awaitable[Snapshot]]) -> None:
+        self._read = read
+        self._snapshot = Snapshot({}, ())
+        self._lock = asyncio.Lock()
+
+    async def reload(self) -> None:
+        """Read the catalogue anew."""
+        async with self._lock:
+            self._snapshot = await self._read()
+
+    async def relation(self, name: str) -> Relation:
+        """Find a table or view. Raises `Refused` (42P01)."""
+        if name not in self._snapshot.relations:
+            await self.reload()
+        found = self._snapshot.relations.get(name)
+        if found is None:
+            raise Refused(HTTPStatus.NOT_FOUND, "42P01", f'relation "public.{name}" does not exist')
+        return found
+
+    async def relation_with(self, name: str, columns: frozenset[str]) -> Relation:
+        """Find a table, read anew if it lacks one of `columns` (it may lack it still)."""
+        found = await self.relation(name)
+        if not columns <= found.columns.keys():
+            await self.reload()
+            found = await self.relation(name)
+        return found
+
+    async def function(self, name: str, given: frozenset[str]) -> Function:
+        """Find the function of this name that takes these arguments. Raises `Refused` (PGRST202, PGRST203)."""
+        if not (found := self._candidates(name, given)):
+            await self.reload()
+            found = self._candidates(name, given)
+        if len(found) > 1:
+            raise Refused(
+                HTTPStatus.MULTIPLE_CHOICES, "PGRST203", f"More than one function {name} takes these arguments"
+            )
+        if not found:
+            raise _no_function(name, given)
+        return found[0]
+
+    def named(self, name: str) -> list[Function]:
+        """All functions of this name, as last read."""
+        return [function for function in self._snapshot.functions if function.name == name]
+
+    def _candidates(self, name: str, given: frozenset[str]) -> list[Function]:
+        return [function for function in self.named(name) if function.takes(given)]
+
+
+async def read_catalog(connection: asyncpg.Connection) -> Snapshot:
+    """Read tables and functions in two queries."""
+    relations = {row["name"]: _relation(row) for row in await connection.fetch(RELATIONS)}
+    functions = tuple(_function(row, relations) for row in await connection.fetch(FUNCTIONS))
+    return Snapshot(relations, functions)
+
+
+def _relation(row: Mapping[str, Any]) -> Relation:
+    columns = {name: Column(**column) for name, column in json.loads(row["columns"]).items()}
+    return Relation(row["name"], columns, tuple(json.loads(row["key"] or "[]")))
+
+
+def _function(row: Mapping[str, Any], relations: Mapping[str, Relation]) -> Function:
+    types: list[str] = json.loads(row["types"])
+    modes = row["modes"] or ["i"] * len(types)
+    inputs = [name for name, mode in zip(row["names"], modes, strict=False) if mode in "ib"]
+    table = {name: "" for name, mode in zip(row["names"], modes, strict=False) if mode in "tob"}
+    of = relations.get(row["row_of"])
+    columns = {name: column.type for name, column in of.columns.items()} if of else table
+    return Function(
+        name=row["name"],
+        arguments=dict(zip(inputs, types, strict=False)),
+        required=frozenset(inputs[: len(inputs) - row["defaults"]]),
+        many=row["many"],
+        composite=row["composite"] or len(table) > 1,
+        nothing=row["nothing"],
+        reads_only=row["reads_only"],
+        columns=columns,
+    )
+
+
+def _no_function(name: str, given: frozenset[str]) -> Refused:
+    listed = ", ".join(sorted(given))
+    called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
+    looked = f"with parameter{'s' if len(given) > 1 else ''} {listed}" if given else "without parameters"
+    return Refused(
+        HTTPStatus.NOT_FOUND,
+        "PGRST202",
+        f"Could not find the function {called} in the schema cache",
+        details=f"Searched for the function public.{name} {looked}, but no matches were found in the schema cache.",
+    )

@@ -1,0 +1,82 @@
+"""Refusals of the gateway: an HTTP status, and the code, message, details and hint of a PostgREST error body."""
+
+import json
+from http import HTTPStatus
+
+import asyncpg
+
+OWN_STATUS = "PT"
+"""A SQLSTATE of this class carries the HTTP status that the function wants, as in PT409 (PostgREST, "Raise errors")."""
+
+_STATUS_BY_CODE = {
+    "23503": HTTPStatus.CONFLICT,
+    "23505": HTTPStatus.CONFLICT,
+    "25006": HTTPStatus.METHOD_NOT_ALLOWED,
+    "42883": HTTPStatus.NOT_FOUND,
+    "42P01": HTTPStatus.NOT_FOUND,
+    "42P17": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "53400": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "57P01": HTTPStatus.SERVICE_UNAVAILABLE,
+    "P0001": HTTPStatus.BAD_REQUEST,
+}
+_STATUS_BY_CLASS = {
+    **dict.fromkeys(("08", "53"), HTTPStatus.SERVICE_UNAVAILABLE),
+    **dict.fromkeys(("0L", "0P", "28"), HTTPStatus.FORBIDDEN),
+    **dict.fromkeys(
+        ("09", "21", "25", "2D", "38", "39", "3B", "40", "54", "55", "57", "58", "F0", "HV", "P0", "XX"),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    ),
+}
+"""PostgREST reference, "Errors": the HTTP status of each SQLSTATE; every other one is 400."""
+
+
+class Refused(Exception):
+    """The request is answered with an error body."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        details: str | None = None,
+        hint: str | None = None,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.details = details
+        self.hint = hint
+        self.headers = headers
+
+    @property
+    def body(self) -> bytes:
+        """The error as PostgREST words it."""
+        fields = {"code": self.code, "details": self.details, "hint": self.hint, "message": self.message}
+        return json.dumps(fields, ensure_ascii=False).encode()
+
+
+def syntax(message: str, details: str) -> Refused:
+    """A part of the request that cannot be read, or that this stand-in does not know."""
+    return Refused(HTTPStatus.BAD_REQUEST, "PGRST100", message, details=details)
+
+
+def unknown_column(relation: str, column: str) -> Refused:
+    """A column that the table has not."""
+    return Refused(HTTPStatus.BAD_REQUEST, "42703", f"column {relation}.{column} does not exist")
+
+
+def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> Refused:
+    """What PostgREST makes of a database error; `anonymous` callers get 401 where others get 403."""
+    code = error.sqlstate or "XX000"
+    details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
+    if code.startswith(OWN_STATUS) and code[2:].isdigit():
+        return Refused(int(code[2:]), code, str(error.args[0]), details=details, hint=hint)
+    if code == "42501":
+        status = HTTPStatus.UNAUTHORIZED if anonymous else HTTPStatus.FORBIDDEN
+        headers = (("www-authenticate", "Bearer"),) if anonymous else ()
+        return Refused(status, code, str(error.args[0]), details=details, hint=hint, headers=headers)
+    status = _STATUS_BY_CODE.get(code) or _STATUS_BY_CLASS.get(code[:2]) or HTTPStatus.BAD_REQUEST
+    return Refused(status, code, str(error.args[0]), details=details, hint=hint)

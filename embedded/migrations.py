@@ -1,0 +1,93 @@
+"""Applies SQL files in order, each once and in a transaction of its own; remembers them where the Supabase CLI does."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>\w+)\.sql")
+
+HISTORY = """
+create schema if not exists supabase_migrations;
+create table if not exists supabase_migrations.schema_migrations (
+    version text primary key, statements text[], name text
+);
+"""
+"""The layout of the Supabase CLI, so that `supabase db push` and this agree on what has been applied."""
+
+
+class MigrationError(Exception):
+    """A migration cannot be applied, or an applied one has changed."""
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file: its version (a time), its name, and its SQL."""
+
+    version: str
+    name: str
+    sql: str
+
+
+def read_migrations(folder: Path) -> list[Migration]:
+    """Read the files of a folder in order. Raises `MigrationError` for a name that is none, or used twice."""
+    found = []
+    for file in sorted(folder.glob("*.sql")):
+        match = FILE_NAME.fullmatch(file.name)
+        if match is None:
+            raise MigrationError(f"{file.name} is not named YYYYMMDDHHMMSS_name.sql: rename it")
+        found.append(Migration(match["version"], match["name"], file.read_text(encoding="utf-8")))
+    if len({migration.version for migration in found}) != len(found):
+        raise MigrationError(f"two migrations in {folder} have the same version")
+    return found
+
+
+async def migrate(connection: Any, folder: Path) -> list[Migration]:
+    """Apply what is new and return it. `connection` is an asyncpg connection that may create schemas.
+
+    Raises `MigrationError` if a file has changed since it was applied, or does not run.
+    """
+    migrations = read_migrations(folder)
+    # Two starts at once: the second waits here, and finds everything applied.
+    await connection.execute("select pg_advisory_lock(hashtext('supabase_migrations'))")
+    try:
+        await connection.execute(HISTORY)
+        rows = await connection.fetch("select version, statements from supabase_migrations.schema_migrations")
+        applied = {row["version"]: row["statements"] for row in rows}
+        for migration in migrations:
+            _require_unchanged(migration, applied)
+        fresh = [migration for migration in migrations if migration.version not in applied]
+        for migration in fresh:
+            await _apply(connection, migration)
+        return fresh
+    finally:
+        await connection.execute("select pg_advisory_unlock(hashtext('supabase_migrations'))")
+
+
+def _require_unchanged(migration: Migration, applied: dict[str, list[str] | None]) -> None:
+    statements = applied.get(migration.version)
+    # The CLI keeps a file as single statements; what they say is compared, not where they were cut.
+    if statements and _essence(migration.sql) != _essence(";".join(statements)):
+        raise MigrationError(
+            f"migration {migration.version}_{migration.name} has changed since it was applied: "
+            "put it back as it was, and write what is new into a new file"
+        )
+
+
+def _essence(sql: str) -> str:
+    return hashlib.sha256(re.sub(r"[\s;]+", "", sql).encode()).hexdigest()
+
+
+async def _apply(connection: Any, migration: Migration) -> None:
+    try:
+        async with connection.transaction():
+            await connection.execute(migration.sql)
+            await connection.execute(
+                "insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)",
+                migration.version,
+                migration.name,
+                [migration.sql],
+            )
+    except Exception as error:
+        raise MigrationError(f"migration {migration.version}_{migration.name} failed: {error}") from error

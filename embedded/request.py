@@ -1,0 +1,150 @@
+"""A request as the gateway understands it: preferences and parameters that it knows, and a refusal of all others."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from embedded.errors import Refused, syntax
+from embedded.syntax import (
+    Filter,
+    Group,
+    OrderItem,
+    SelectItem,
+    parse_columns,
+    parse_filter,
+    parse_group,
+    parse_order,
+    parse_select,
+)
+
+MAX_DIGITS = 16
+SINGLE_OBJECT = "application/vnd.pgrst.object+json"
+ACCEPTED = ("application/json", "*/*", "application/*", SINGLE_OBJECT)
+RESERVED = frozenset({"select", "order", "limit", "offset", "columns", "on_conflict"})
+GROUPS = frozenset({"or", "and", "not.or", "not.and"})
+
+_PREFERENCES = {
+    "return": ("representation", "minimal", "headers-only"),
+    "resolution": ("merge-duplicates", "ignore-duplicates"),
+    "count": ("exact", "planned", "estimated"),
+    "missing": ("default", "null"),
+}
+"""What `Prefer` may hold; the order is that of PostgREST's Preference-Applied header."""
+
+_APPLIED_ORDER = ("resolution", "missing", "return", "count")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What the URL and the headers ask for."""
+
+    select: tuple[SelectItem, ...] = (SelectItem(None),)
+    conditions: tuple[Filter | Group, ...] = ()
+    order: tuple[OrderItem, ...] = ()
+    limit: int | None = None
+    offset: int = 0
+    columns: tuple[str, ...] | None = None
+    on_conflict: tuple[str, ...] | None = None
+    prefer: Mapping[str, str] = field(default_factory=dict)
+    single: bool = False
+
+    @property
+    def counted(self) -> bool:
+        """Whether the number of all rows is wanted; an estimate is answered exactly."""
+        return "count" in self.prefer
+
+    @property
+    def representation(self) -> bool:
+        """Whether a write answers with the rows."""
+        return self.prefer.get("return") == "representation"
+
+    @property
+    def preference_applied(self) -> str:
+        """The preferences that were followed, as PostgREST lists them."""
+        return ", ".join(f"{name}={self.prefer[name]}" for name in _APPLIED_ORDER if name in self.prefer)
+
+    def names(self) -> frozenset[str]:
+        """Every column that the request names."""
+        fields = [item.field.column for item in self.select if item.field] + [i.field.column for i in self.order]
+        return frozenset(fields) | _columns_of(self.conditions) | frozenset(self.columns or ())
+
+
+def parse_query(
+    parameters: Sequence[tuple[str, str]], headers: Mapping[str, str], *, arguments: frozenset[str] = frozenset()
+) -> Query:
+    """Read URL parameters and headers; `arguments` are those of a function, which are no conditions.
+
+    Raises `Refused` for everything that is not known.
+    """
+    values = {name: value for name, value in parameters if name in RESERVED}
+    conditions = tuple(
+        parse_group(name, value) if name in GROUPS else parse_filter(name, value)
+        for name, value in parameters
+        if name not in RESERVED and name not in arguments
+    )
+    limit, offset = _window(values, headers)
+    return Query(
+        select=parse_select(values.get("select", "")),
+        conditions=conditions,
+        order=parse_order(values.get("order", "")),
+        limit=limit,
+        offset=offset,
+        columns=parse_columns(values["columns"]) if "columns" in values else None,
+        on_conflict=parse_columns(values["on_conflict"]) if values.get("on_conflict") else None,
+        prefer=_preferences(headers.get("prefer", "")),
+        single=_wants_single(headers.get("accept", "*/*")),
+    )
+
+
+def parse_body(body: bytes) -> tuple[Any, str]:
+    """Read a JSON body: its value, and its text for the database to read. Raises `Refused` (PGRST102)."""
+    try:
+        text = body.decode()
+        return json.loads(text), text
+    except (ValueError, RecursionError):
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "Empty or invalid json") from None
+
+
+def _columns_of(conditions: Sequence[Filter | Group]) -> frozenset[str]:
+    found: frozenset[str] = frozenset()
+    for condition in conditions:
+        found |= _columns_of(condition.members) if isinstance(condition, Group) else {condition.field.column}
+    return found
+
+
+def _window(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int | None, int]:
+    # PostgREST passes over a limit or an offset that is no number, and so does this.
+    limit, offset = _number(values.get("limit")), _number(values.get("offset")) or 0
+    if "range" in headers and headers.get("range-unit", "items") == "items":
+        first, _, last = headers["range"].partition("-")
+        start, end = _number(first) or 0, _number(last)
+        if end is not None and end < start:
+            raise Refused(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "PGRST103", "Requested range not satisfiable")
+        offset += start
+        limit = limit if end is None else min(end - start + 1, limit if limit is not None else end + 1)
+    return limit, offset
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else None
+
+
+def _preferences(header: str) -> dict[str, str]:
+    found = {}
+    for preference in filter(None, (part.strip() for part in header.split(","))):
+        name, _, value = preference.partition("=")
+        if value not in _PREFERENCES.get(name, ()):
+            known = "; ".join(f"{key}={'|'.join(options)}" for key, options in _PREFERENCES.items())
+            raise syntax(f"unknown preference {preference!r}", f"the stand-in knows {known}")
+        found[name] = value
+    return found
+
+
+def _wants_single(accept: str) -> bool:
+    kinds = [kind.partition(";")[0].strip() for kind in accept.split(",")]
+    if not any(kind in ACCEPTED for kind in kinds):
+        message = f"None of these media types are available: {accept}"
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "PGRST107", message)
+    return kinds[0] == SINGLE_OBJECT

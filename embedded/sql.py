@@ -1,0 +1,134 @@
+"""Builds SQL: identifiers are quoted after they were found in the catalogue, values are bound, never written in."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from embedded.errors import syntax, unknown_column
+from embedded.syntax import OPERATORS, Field, Filter, Group, OrderItem, SelectItem
+
+CASTS = frozenset(
+    {
+        *("text", "integer", "int", "int4", "bigint", "int8", "smallint", "int2", "numeric", "real", "float8"),
+        *("double precision", "boolean", "bool", "date", "timestamptz", "timestamp", "uuid", "json", "jsonb"),
+    }
+)
+"""Types that `select=column::type` may name."""
+
+
+def quoted(identifier: str) -> str:
+    """Quote an identifier; a zero byte has no place in one."""
+    if "\0" in identifier:
+        raise syntax("invalid identifier", "an identifier holds no zero byte")
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+@dataclass
+class Arguments:
+    """The bound values of one statement, in order."""
+
+    values: list[object] = field(default_factory=list)
+
+    def bind(self, value: object) -> str:
+        """Add a value and return its placeholder."""
+        if isinstance(value, str) and "\0" in value:
+            raise syntax("invalid value", "a text holds no zero byte")
+        self.values.append(value)
+        return f"${len(self.values)}"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a query reads: a table's alias in the statement, its name in messages, its columns' types."""
+
+    alias: str
+    name: str
+    types: Mapping[str, str]
+
+    @property
+    def star(self) -> str:
+        """Every column; those of the table only, where a statement adds one of its own."""
+        return ", ".join(f"{self.alias}.{quoted(name)}" for name in self.types) or f"{self.alias}.*"
+
+    def column(self, found: Field) -> str:
+        """The column of `found`, qualified and quoted. Raises `Refused` if there is none."""
+        if found.column not in self.types:
+            raise unknown_column(self.name, found.column)
+        return f"{self.alias}.{quoted(found.column)}"
+
+
+def expression(source: Source, found: Field, arguments: Arguments) -> str:
+    """A column, or a JSON path into it."""
+    text = source.column(found)
+    for arrow, step in found.path:
+        index = step.lstrip("-").isdigit() and step.isascii()
+        text += f" {arrow} {int(step)}" if index else f" {arrow} {arguments.bind(step)}::text"
+    return f"({text})" if found.path else text
+
+
+def select_list(source: Source, items: Sequence[SelectItem], arguments: Arguments) -> str:
+    """The columns of the answer, each under the name it has there."""
+    parts = []
+    for item in items:
+        if item.field is None:
+            parts.append(source.star)
+            continue
+        text = expression(source, item.field, arguments)
+        if item.cast is not None:
+            if item.cast not in CASTS:
+                raise syntax(f"cannot cast to {item.cast!r}", f"the stand-in casts to {', '.join(sorted(CASTS))}")
+            text = f"({text})::{item.cast}"
+        parts.append(f"{text} as {quoted(item.alias or item.field.name)}")
+    return ", ".join(parts)
+
+
+def where(source: Source, conditions: Sequence[Filter | Group], arguments: Arguments) -> str:
+    """The `where` clause with its word, or nothing."""
+    parts = [_condition(source, condition, arguments) for condition in conditions]
+    return f" where {' and '.join(parts)}" if parts else ""
+
+
+def order_by(source: Source, items: Sequence[OrderItem], arguments: Arguments) -> str:
+    """The `order by` clause with its words, or nothing."""
+    parts = [" ".join((expression(source, item.field, arguments), *item.words)) for item in items]
+    return f" order by {', '.join(parts)}" if parts else ""
+
+
+def limit_offset(limit: int | None, offset: int) -> str:
+    """The `limit` and `offset` clauses; both are numbers already."""
+    return (f" limit {limit}" if limit is not None else "") + (f" offset {offset}" if offset else "")
+
+
+def _condition(source: Source, condition: Filter | Group, arguments: Arguments) -> str:
+    if isinstance(condition, Group):
+        parts = [_condition(source, member, arguments) for member in condition.members]
+        text = f"({f' {condition.word} '.join(parts)})"
+    else:
+        text = _comparison(source, condition, arguments)
+    return f"not {text}" if condition.negated else text
+
+
+def _comparison(source: Source, condition: Filter, arguments: Arguments) -> str:
+    left = expression(source, condition.field, arguments)
+    # PostgreSQL itself reads the value as the column's type, so it also words the error when it cannot.
+    kind = _type_of(source, condition.field)
+    match condition.operator:
+        case "is":
+            return f"({left} is {str(condition.value).lower()})"
+        case "in":
+            return f"({left} = any(({arguments.bind(list(condition.value))}::text[])::{kind}[]))"
+        case "like" | "ilike":
+            pattern = str(condition.value).replace("*", "%")
+            return f"({left} {condition.operator} {arguments.bind(pattern)}::text)"
+        case "match" | "imatch":
+            return f"({left} {OPERATORS[condition.operator]} {arguments.bind(condition.value)}::text)"
+        case operator:
+            return f"({left} {OPERATORS[operator]} ({arguments.bind(condition.value)}::text)::{kind})"
+
+
+def _type_of(source: Source, found: Field) -> str:
+    if found.path:
+        return "text" if found.path[-1][0] == "->>" else "jsonb"
+    kind = source.types[found.column]
+    if not kind:
+        raise syntax(f"cannot filter by {found.column}", "the type of this column of a function's answer is not known")
+    return kind

@@ -1,0 +1,169 @@
+"""One SQL statement a request: what each method on a table, or a call of a function, becomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+from embedded.catalog import Function, Relation
+from embedded.errors import Refused, unknown_column
+from embedded.request import Query
+from embedded.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
+
+_BODY = "coalesce(json_agg(r), '[]')::text, count(*)"
+
+
+@dataclass(frozen=True)
+class Statement:
+    """SQL whose one row is: the JSON body, how many rows it has, how many there are in all, how many are new."""
+
+    text: str
+    arguments: Sequence[object]
+
+
+def read_rows(relation: Relation, query: Query) -> Statement:
+    """GET and HEAD of a table."""
+    arguments = Arguments()
+    source = _source(relation)
+    chosen = select_list(source, query.select, arguments)
+    table = f"public.{quoted(relation.name)} as t"
+    conditions = where(source, query.conditions, arguments)
+    rows = f"select {chosen} from {table}{conditions}{order_by(source, query.order, arguments)}"
+    total = f"(select count(*) from {table}{conditions})" if query.counted else "null::bigint"
+    text = f"select {_BODY}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
+    return Statement(text, arguments.values)
+
+
+def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
+    """POST to a table: insert, or upsert with `Prefer: resolution`."""
+    arguments = Arguments()
+    columns = query.columns or _columns_of_body(body)
+    _require_columns(relation, columns)
+    names = ", ".join(map(quoted, columns))
+    rows = _rows_of_body(relation, query, columns, arguments.bind(raw if isinstance(body, list) else f"[{raw}]"))
+    target = f"insert into public.{quoted(relation.name)} as t"
+    inserted = f"{target} ({names}) select {names} from {rows}" if columns else f"{target} default values"
+    return _returning(relation, query, inserted + _on_conflict(relation, query, columns), arguments)
+
+
+def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
+    """PATCH of a table."""
+    if not isinstance(body, dict):
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an update is one JSON object")
+    arguments = Arguments()
+    columns = query.columns or tuple(body)
+    _require_columns(relation, columns)
+    if not columns:
+        return Statement("select '[]', 0::bigint, 0::bigint, 0::bigint", ())
+    assigned = ", ".join(f"{quoted(name)} = b.{quoted(name)}" for name in columns)
+    table = f"public.{quoted(relation.name)}"
+    given = f"json_populate_record(null::{table}, {arguments.bind(raw)}::text::json) as b"
+    updated = f"update {table} as t set {assigned} from {given}{where(_source(relation), query.conditions, arguments)}"
+    return _returning(relation, query, updated, arguments)
+
+
+def delete_rows(relation: Relation, query: Query) -> Statement:
+    """DELETE from a table."""
+    arguments = Arguments()
+    conditions = where(_source(relation), query.conditions, arguments)
+    return _returning(relation, query, f"delete from public.{quoted(relation.name)} as t{conditions}", arguments)
+
+
+def call_function(function: Function, query: Query, raw: str, given: frozenset[str]) -> Statement:
+    """A call of a function; `raw` is a JSON object of its arguments."""
+    arguments = Arguments()
+    called = f"public.{quoted(function.name)}({', '.join(_argument(name) for name in sorted(given))})"
+    typed = ", ".join(f"{quoted(name)} {function.arguments[name]}" for name in sorted(given))
+    given_row = f"json_to_record({arguments.bind(raw)}::text::json) as a({typed})" if given else "(select) as a"
+    if function.nothing:
+        return Statement(
+            f"select null, 1::bigint, 1::bigint, 0::bigint from {given_row}, {called} as t", arguments.values
+        )
+    source = Source("t", function.name, function.columns)
+    if not function.composite:
+        return _scalar(function, given_row, called, arguments)
+    chosen = select_list(source, query.select, arguments)
+    conditions = where(source, query.conditions, arguments)
+    rows = f"select {chosen} from {given_row}, {called} as t{conditions}{order_by(source, query.order, arguments)}"
+    total = f"(select count(*) from {given_row}, {called} as t{conditions})" if query.counted else "null::bigint"
+    body = _BODY if function.many else "(json_agg(r) -> 0)::text, count(*)"
+    text = f"select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
+    return Statement(text, arguments.values)
+
+
+def _source(relation: Relation, alias: str = "t") -> Source:
+    return Source(alias, relation.name, {name: column.type for name, column in relation.columns.items()})
+
+
+def _argument(name: str) -> str:
+    return f"{quoted(name)} := a.{quoted(name)}"
+
+
+def _scalar(function: Function, given_row: str, called: str, arguments: Arguments) -> Statement:
+    body = "coalesce(json_agg(t), '[]')::text" if function.many else "(json_agg(t) -> 0)::text"
+    return Statement(
+        f"select {body}, count(*), null::bigint, 0::bigint from {given_row}, {called} as t", arguments.values
+    )
+
+
+def _columns_of_body(body: Any) -> tuple[str, ...]:
+    rows = body if isinstance(body, list) else [body]
+    if not all(isinstance(row, dict) for row in rows):
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an insert is a JSON object or an array of them")
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "All object keys must match")
+    return tuple(rows[0]) if rows else ()
+
+
+def _require_columns(relation: Relation, columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in relation.columns:
+            message = f"Could not find the '{name}' column of '{relation.name}' in the schema cache"
+            raise Refused(HTTPStatus.BAD_REQUEST, "PGRST204", message)
+
+
+def _rows_of_body(relation: Relation, query: Query, columns: Sequence[str], placeholder: str) -> str:
+    table = f"public.{quoted(relation.name)}"
+    defaults = {n: d for n in columns if (d := relation.columns[n].default) is not None}
+    if query.prefer.get("missing") != "default" or not defaults:
+        return f"json_populate_recordset(null::{table}, {placeholder}::text::json) as b"
+    # The expressions are the database's own, from its catalogue.
+    filled = ", ".join(f"{_literal(name)}, {expression}" for name, expression in defaults.items())
+    element = f"jsonb_array_elements({placeholder}::text::jsonb) as e"
+    return f"{element}, jsonb_populate_record(null::{table}, jsonb_build_object({filled}) || e) as b"
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _on_conflict(relation: Relation, query: Query, columns: Sequence[str]) -> str:
+    resolution = query.prefer.get("resolution")
+    target = query.on_conflict or relation.key
+    if resolution is None or not target:
+        return ""
+    for name in target:
+        if name not in relation.columns:
+            raise unknown_column(relation.name, name)
+    conflict = f" on conflict ({', '.join(map(quoted, target))}) do "
+    if resolution == "ignore-duplicates" or not columns:
+        return conflict + "nothing"
+    return conflict + "update set " + ", ".join(f"{quoted(n)} = excluded.{quoted(n)}" for n in columns)
+
+
+def _returning(relation: Relation, query: Query, change: str, arguments: Arguments) -> Statement:
+    changed = _source(relation, alias="c")
+    if query.representation:
+        kept, chosen = "t.*, ", select_list(changed, query.select, arguments)
+        rows = f"select {chosen} from c{order_by(changed, query.order, arguments)}"
+        body = f"(select coalesce(json_agg(r), '[]')::text from ({rows}) r)"
+    elif query.prefer.get("return") == "headers-only" and relation.key:
+        kept = ", ".join(f"t.{quoted(name)}" for name in relation.key) + ", "
+        chosen = ", ".join(f"c.{quoted(name)}" for name in relation.key)
+        body = f"(select json_agg(r)::text from (select {chosen} from c) r)"
+    else:
+        kept, body = "", "null"
+    # xmax is 0 only on a row that the statement made: so an upsert knows its inserts from its updates.
+    with_new = f'with c as ({change} returning {kept}(t.xmax = 0) as "is new")'
+    text = f'{with_new} select {body}, count(*), count(*), count(*) filter (where "is new") from c'
+    return Statement(text, arguments.values)

@@ -1,0 +1,68 @@
+"""Fixtures for every kind of test: the embedded stack, started once for the whole run, and clients of it."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.config import ApiSettings, SupabaseSettings, WorkerSettings
+from app.supabase_client import open_supabase
+from embedded.stack import Ready
+from tests.stack_process import StackProcess
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No setting of the machine, and no .env of the repository, reaches a test."""
+    for field in ApiSettings.model_fields | WorkerSettings.model_fields:
+        monkeypatch.delenv(field.upper(), raising=False)
+    for settings in (SupabaseSettings, ApiSettings, WorkerSettings):
+        monkeypatch.setitem(settings.model_config, "env_file", None)
+
+
+@pytest.fixture(scope="session")
+def stack_folder() -> Iterator[Path]:
+    """A folder that an unprivileged PostgreSQL may enter, unlike pytest's own."""
+    folder = Path(tempfile.mkdtemp(prefix="broadsheet-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def stack(stack_folder: Path) -> Iterator[Ready]:
+    """The stand-in with the project's schema, in a process of its own, for the whole run."""
+    with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
+        yield ready
+
+
+@pytest.fixture
+async def database(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
+    """A superuser's connection to the stand-in's database, emptied before the test."""
+    connection = await asyncpg.connect(stack.database_url)
+    tables = await connection.fetchval(
+        "select string_agg(format('public.%I', relname), ', ') from pg_class"
+        " where relnamespace = 'public'::regnamespace and relkind = 'r'"
+    )
+    if tables:
+        await connection.execute(f"truncate {tables} cascade")
+    yield connection
+    await connection.close()
+
+
+def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
+    """Settings that lead to the stand-in, with the secret key unless another is named."""
+    return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})
+
+
+@pytest.fixture
+async def client(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (emptied)
+    """The one client, on an empty database."""
+    async with open_supabase(settings_for(stack)) as client:
+        yield client

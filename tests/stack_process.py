@@ -1,0 +1,54 @@
+"""The stand-in as its own process: started on a free port, waited for, stopped by pid."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from embedded.stack import Ready
+
+ROOT = Path(__file__).parents[1]
+
+
+class StackProcess:
+    """`python -m embedded serve` over one folder; a port that was given once is kept over restarts."""
+
+    def __init__(self, data: Path, migrations: Path, *, port: int = 0, durable: bool = False) -> None:
+        self._data = data
+        self._migrations = migrations
+        self._port = port
+        self._durable = durable
+        self.process: subprocess.Popen[str] | None = None
+
+    @contextmanager
+    def running(self) -> Iterator[Ready]:
+        """Start it, yield what a client needs, stop it."""
+        ready = self.start()
+        try:
+            yield ready
+        finally:
+            self.stop()
+
+    def start(self) -> Ready:
+        """Start and wait for the line that says it is ready."""
+        command = [sys.executable, "-m", "embedded", "serve", "--data", str(self._data), "--port", str(self._port)]
+        command += ["--migrations", str(self._migrations), *([] if self._durable else ["--no-durable"])]
+        self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(self.process.stderr.read())
+        ready = Ready(**json.loads(line))
+        self._port = int(ready.url.rpartition(":")[2])
+        return ready
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, return the exit status."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        self.process.communicate()
+        return self.process.returncode
