@@ -76,6 +76,13 @@ class IdempotencyConflict(BroadsheetError):
     title = "Idempotency key reused"
 
 
+class InvalidCursor(BroadsheetError):
+    """The cursor of a page was not made by the service."""
+
+    status = HTTPStatus.BAD_REQUEST
+    title = "Invalid cursor"
+
+
 class LeaseLost(BroadsheetError):
     """Another worker holds the task now, or it has ended: whatever this worker did for it no longer counts."""
 

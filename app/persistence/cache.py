@@ -1,0 +1,110 @@
+"""A cache in two layers: this process's memory before a table that all processes share."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import structlog
+from pydantic import BaseModel, TypeAdapter
+from supabase import AsyncClient
+
+from app.errors import SupabaseError
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.json_values import clean
+
+log = structlog.get_logger(__name__)
+
+
+class _Entry(BaseModel):
+    value: Any
+    seconds_left: float
+
+
+_ENTRY = TypeAdapter(_Entry | None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    value: Any
+    until: float
+
+
+class HybridCache:
+    """Holds JSON values by key for a time; memory keeps the `max_entries` that were used last.
+
+    A failing Supabase never fails the caller: the value is computed, and kept in memory.
+    """
+
+    def __init__(self, client: AsyncClient, *, ttl: timedelta = timedelta(hours=6), max_entries: int = 1000) -> None:
+        self._client = client
+        self._ttl = ttl.total_seconds()
+        self._max_entries = max_entries
+        self._memory: OrderedDict[str, _Remembered] = OrderedDict()
+        self._computing: dict[str, asyncio.Task[Any]] = {}
+
+    async def get(self, key: str) -> Any | None:
+        """The value of `key`, or None; None, too, if Supabase cannot be asked."""
+        if (remembered := self._remembered(key)) is not None:
+            return remembered.value
+        try:
+            with supabase_errors(f"read cache entry {key}"):
+                answer = await self._client.rpc("cache_get", {"p_key": key}).execute()
+            # postgrest-py makes an empty list of an answer without a body.
+            entry = parsed(_ENTRY, answer.data or None)
+        except SupabaseError as error:
+            log.warning("cache not read", key=key, error=str(error))
+            return None
+        if entry is None:
+            return None
+        self._remember(key, entry.value, entry.seconds_left)
+        return entry.value
+
+    async def put(self, key: str, value: Any) -> None:
+        """Keep `value`, in memory even if Supabase fails."""
+        value = clean(value)
+        self._remember(key, value, self._ttl)
+        try:
+            with supabase_errors(f"write cache entry {key}"):
+                parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
+                await self._client.rpc("cache_put", parameters).execute()
+        except SupabaseError as error:
+            log.warning("cache not written", key=key, error=str(error))
+
+    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Any]]) -> Any:
+        """The value of `key`; computed, by one caller of this process at a time, if there is none.
+
+        Raises what `compute` raises, to every caller that waited for it.
+        """
+        if (remembered := self._remembered(key)) is not None:
+            return remembered.value
+        task = self._computing.get(key)
+        if task is None:
+            task = asyncio.create_task(self._fill(key, compute))
+            self._computing[key] = task
+            task.add_done_callback(lambda _task: self._computing.pop(key, None))
+        # A caller that is cancelled must not take the computation from the others.
+        return await asyncio.shield(task)
+
+    async def _fill(self, key: str, compute: Callable[[], Awaitable[Any]]) -> Any:
+        found = await self.get(key)
+        if found is None:
+            found = await compute()
+            await self.put(key, found)
+        return found
+
+    def _remembered(self, key: str) -> _Remembered | None:
+        found = self._memory.get(key)
+        if found is None or found.until <= asyncio.get_running_loop().time():
+            self._memory.pop(key, None)
+            return None
+        self._memory.move_to_end(key)
+        return found
+
+    def _remember(self, key: str, value: Any, seconds: float) -> None:
+        self._memory[key] = _Remembered(value, asyncio.get_running_loop().time() + seconds)
+        self._memory.move_to_end(key)
+        while len(self._memory) > self._max_entries:
+            self._memory.popitem(last=False)

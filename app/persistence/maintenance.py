@@ -1,0 +1,70 @@
+"""What keeps the database small and its queue visible: retention and figures."""
+
+from dataclasses import dataclass
+
+from pydantic import TypeAdapter
+from supabase import AsyncClient
+
+from app.models import TaskKind, TaskStatus
+from app.persistence.errors import parsed, supabase_errors
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """How many tasks of a kind are pending or running, and for how many seconds the oldest has been ready."""
+
+    kind: TaskKind
+    status: TaskStatus
+    tasks: int
+    oldest_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class QueueStats:
+    """The queue at one moment."""
+
+    depth: tuple[QueueDepth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """How many rows a batch of retention removed."""
+
+    tasks: int
+    articles: int
+    editions: int
+    cache_entries: int
+    workers: int
+
+    @property
+    def most(self) -> int:
+        """The most of one kind: less than a whole batch means that nothing is left to remove."""
+        return max(self.tasks, self.articles, self.editions, self.cache_entries, self.workers)
+
+
+_STATS = TypeAdapter(QueueStats)
+_REMOVED = TypeAdapter(Removed)
+
+
+class Maintenance:
+    """Retention and the queue's figures."""
+
+    def __init__(self, client: AsyncClient, *, batch: int = 500) -> None:
+        self._client = client
+        self.batch = batch
+
+    async def queue_stats(self) -> QueueStats:
+        """Read how many unfinished tasks there are. Raises `SupabaseError`."""
+        with supabase_errors("read the queue's figures"):
+            answer = await self._client.rpc("queue_stats").execute()
+        return parsed(_STATS, answer.data)
+
+    async def retain(self, *, task_days: int, edition_days: int) -> Removed:
+        """Remove a batch of finished tasks and editions older than so many days, and what expired.
+
+        Raises `SupabaseError`.
+        """
+        parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
+        with supabase_errors("remove what is old"):
+            answer = await self._client.rpc("retain", parameters).execute()
+        return parsed(_REMOVED, answer.data)

@@ -1,0 +1,110 @@
+"""Editions and their articles: what was fetched for a day."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from postgrest.types import ReturnMethod
+from pydantic import TypeAdapter
+from supabase import AsyncClient
+
+from app.errors import EditionNotFound
+from app.models import Article, Edition, EditionStatus
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.json_values import clean
+
+EDITION_COLUMNS = "source_date,status,counts,errors,created_at,updated_at"
+ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at"
+ARTICLE_KEY = "source_date,source,external_id"
+
+WRITE_BATCH = 500
+READ_PAGE = 1000
+"""The most rows that a Supabase project gives in one answer, unless its settings were changed."""
+
+_EDITION = TypeAdapter(Edition | None)
+_EDITIONS = TypeAdapter(list[Edition])
+_ARTICLES = TypeAdapter(list[Article])
+
+
+class DailySources:
+    """Stores editions and articles by day; fetching a day twice is harmless."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def begin_edition(self, source_date: date) -> Edition:
+        """Make the day's edition if there is none, and return it. Raises `SupabaseError`."""
+        with supabase_errors(f"begin edition {source_date}"):
+            answer = await self._client.rpc("begin_edition", {"p_source_date": source_date.isoformat()}).execute()
+        return _found(parsed(_EDITION, answer.data), source_date)
+
+    async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
+        """Store articles of a day that was begun; one that is there already is replaced. Raises `SupabaseError`.
+
+        Sorted by key, so that two writers lock rows in the same order and never wait for each other in a circle.
+        """
+        unique = {(article.source, article.external_id): article for article in articles}
+        rows = [_row(source_date, unique[key]) for key in sorted(unique)]
+        for start in range(0, len(rows), WRITE_BATCH):
+            batch = rows[start : start + WRITE_BATCH]
+            with supabase_errors(f"save {len(batch)} articles of {source_date}"):
+                await (
+                    self._client.table("articles")
+                    .upsert(batch, on_conflict=ARTICLE_KEY, returning=ReturnMethod.minimal)
+                    .execute()
+                )
+
+    async def finish_edition(self, source_date: date, status: EditionStatus, errors: Mapping[str, str]) -> Edition:
+        """Record how the fetching ended, with the failed sources' `errors`; a completed day stays completed.
+
+        Raises `EditionNotFound` if the day was not begun, and `SupabaseError`.
+        """
+        parameters = {
+            "p_source_date": source_date.isoformat(),
+            "p_status": status.value,
+            "p_errors": clean(dict(errors)),
+        }
+        with supabase_errors(f"finish edition {source_date}"):
+            answer = await self._client.rpc("finish_edition", parameters).execute()
+        return _found(parsed(_EDITION, answer.data), source_date)
+
+    async def get_edition(self, source_date: date) -> Edition:
+        """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""
+        query = self._client.table("editions").select(EDITION_COLUMNS).eq("source_date", source_date.isoformat())
+        with supabase_errors(f"read edition {source_date}"):
+            answer = await query.limit(1).execute()
+        found = parsed(_EDITIONS, answer.data)
+        return _found(found[0] if found else None, source_date)
+
+    async def list_editions(self, *, before: date | None = None, limit: int = 30) -> list[Edition]:
+        """List editions, newest first, up to `limit`, of days before `before`. Raises `SupabaseError`."""
+        query = self._client.table("editions").select(EDITION_COLUMNS)
+        if before is not None:
+            query = query.lt("source_date", before.isoformat())
+        with supabase_errors("list editions"):
+            answer = await query.order("source_date", desc=True).limit(limit).execute()
+        return parsed(_EDITIONS, answer.data)
+
+    async def get_articles(self, source_date: date) -> list[Article]:
+        """Read all articles of a day, in the order of their keys, page by page. Raises `SupabaseError`."""
+        found: list[Article] = []
+        while True:
+            query = self._client.table("articles").select(ARTICLE_COLUMNS).eq("source_date", source_date.isoformat())
+            query = query.order("source").order("external_id").range(len(found), len(found) + READ_PAGE - 1)
+            with supabase_errors(f"read articles of {source_date}"):
+                answer = await query.execute()
+            page = parsed(_ARTICLES, answer.data)
+            found += page
+            if len(page) < READ_PAGE:
+                return found
+
+
+def _row(source_date: date, article: Article) -> dict[str, Any]:
+    row: dict[str, Any] = clean(article.model_dump(mode="json"))
+    return {"source_date": source_date.isoformat(), **row}
+
+
+def _found(edition: Edition | None, source_date: date) -> Edition:
+    if edition is None:
+        raise EditionNotFound(f"There is no edition of {source_date}: post a fetch for that day first.")
+    return edition
