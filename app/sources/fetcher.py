@@ -70,7 +70,8 @@ class HttpFetcher:
     ) -> Fetched:
         """Get a document; `headers` go to the named host alone, never to one it redirects to.
 
-        Raises FetchFailed for every way in which this can end without a whole answer of status 200.
+        Raises SourceError for every way in which this can end without a whole answer of status 200; FetchFailed
+        where the server is at fault.
         """
         try:
             target = Target(httpx.URL(url, params=params) if params else httpx.URL(url))

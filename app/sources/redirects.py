@@ -5,6 +5,7 @@ import ipaddress
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import httpx
 
@@ -13,6 +14,8 @@ from app.errors import SourceError
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 """Host and port to its IP addresses; raises OSError."""
 
+_MAX_PORT: Final = 65_535
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -20,6 +23,10 @@ class Target:
 
     url: httpx.URL
     pinned: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.url.scheme not in {"http", "https"} or not self.url.host or (self.url.port or 0) > _MAX_PORT:
+            raise SourceError(f"{str(self.url)[:200]!r} cannot be fetched: it is no http(s) address")
 
     @property
     def address(self) -> httpx.URL:
@@ -58,10 +65,9 @@ class RedirectPolicy:
     async def next(self, target: Target, location: str) -> Target:
         """Return where this redirect leads. Raises SourceError if it must not be followed."""
         url = target.url.join(location)
-        if url.scheme not in {"http", "https"} or not url.host:
-            raise SourceError(f"{target.url.host} redirected to {str(url)[:200]!r}, which is not http(s)")
+        following = Target(url, target.pinned)
         if self._private or _origin(url) == _origin(target.url):
-            return Target(url, target.pinned)
+            return following
         return Target(url, await self._public_address(target.url.host, url))
 
     async def _public_address(self, origin: str, url: httpx.URL) -> str:

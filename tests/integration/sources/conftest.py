@@ -1,110 +1,78 @@
-"""A server on loopback whose every byte a test decides, and the real fetcher that reads from it."""
+"""Fixtures of the sources' tests: scripted servers on loopback, the real fetcher, and feeds to serve."""
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from typing import Protocol
 
 import httpx
 import pytest
 
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.redirects import RedirectPolicy
+from tests.integration.transport.scripted_server import ScriptedServer, Step, send
 
-Body = bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]
 REPOSITORY = Path(__file__).parents[3]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A scripted answer; a `body` that is a function writes for itself, after the headers."""
-
-    body: Body = b""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+class Serve(Protocol):
+    def __call__(self, *steps: Step) -> Awaitable[ScriptedServer]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """A request as it arrived."""
-
-    path: str
-    query: dict[str, list[str]]
-    headers: dict[str, str]
+class MakeFetcher(Protocol):
+    def __call__(self, **changes: float) -> HttpFetcher: ...
 
 
-class ScriptedServer:
-    """Answers a path with its replies in turn, the last one from then on."""
+ReadFile = Callable[[str], bytes]
 
-    def __init__(self) -> None:
-        self.url = ""
-        self.seen: list[Seen] = []
-        self._replies: dict[str, list[Reply]] = {}
 
-    def on(self, path: str, *replies: Reply) -> str:
-        self._replies[path] = list(replies)
-        return self.url + path
+def reply(body: bytes = b"", *, status: int = 200, kind: str = "application/xml", headers: str = "") -> Step:
+    """One whole answer, then the connection's end."""
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n{headers}\r\n"
+    return send(head.encode() + body, close=True)
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            await self._answer(lines, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return
-        finally:
-            writer.close()
 
-    async def _answer(self, lines: list[str], writer: asyncio.StreamWriter) -> None:
-        target = urlsplit(lines[0].split(" ")[1])
-        headers = dict(line.lower().split(": ", 1) for line in lines[1:] if line)
-        self.seen.append(Seen(target.path, parse_qs(target.query), headers))
-        replies = self._replies.get(target.path, [Reply(status=404)])
-        reply = replies.pop(0) if len(replies) > 1 else replies[0]
-        sent = {"Content-Type": "application/xml", "Connection": "close", **reply.headers}
-        writer.write(f"HTTP/1.1 {reply.status} Scripted\r\n".encode())
-        writer.write("".join(f"{name}: {value}\r\n" for name, value in sent.items()).encode() + b"\r\n")
-        if isinstance(reply.body, bytes):
-            writer.write(reply.body)
-        else:
-            await reply.body(writer)
-        await writer.drain()
+def redirect(location: str) -> Step:
+    return reply(status=302, headers=f"Location: {location}\r\n")
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[ScriptedServer]:
-    scripted = ScriptedServer()
-    listening = await asyncio.start_server(scripted.serve, "127.0.0.1", 0)
-    scripted.url = "http://127.0.0.1:%d" % listening.sockets[0].getsockname()[1]  # noqa: UP031  -- shorter than a name
-    yield scripted
-    listening.close()
-    await listening.wait_closed()
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server that answers its n-th request with the n-th step."""
+    running: list[ScriptedServer] = []
+
+    async def start(*steps: Step) -> ScriptedServer:
+        running.append(ScriptedServer(*steps))
+        await running[-1].start()
+        return running[-1]
+
+    yield start
+    for server in running:
+        await server.stop()
 
 
 @pytest.fixture
-async def outside() -> AsyncIterator[httpx.AsyncClient]:
+async def make_fetcher() -> AsyncIterator[MakeFetcher]:
+    """Build the real fetcher over a real client; arguments change its settings."""
     async with httpx.AsyncClient(trust_env=False) as client:
-        yield client
+
+        def make(**changes: float) -> HttpFetcher:
+            settings = FetchSettings(
+                max_bytes=int(changes.get("max_bytes", 5_000_000)), total_seconds=changes.get("total_seconds", 30.0)
+            )
+            return HttpFetcher(client, settings, RedirectPolicy())
+
+        yield make
 
 
 @pytest.fixture
-def fetcher(outside: httpx.AsyncClient) -> HttpFetcher:
-    return HttpFetcher(outside, FetchSettings(), RedirectPolicy())
-
-
-@pytest.fixture
-def feed_file() -> Callable[[str], bytes]:
+def feed_file() -> ReadFile:
     """Read one of the project's own feeds."""
-
-    def read(name: str) -> bytes:
-        return (REPOSITORY / "tests" / "data" / "feeds" / name).read_bytes()
-
-    return read
+    return lambda name: (REPOSITORY / "tests" / "data" / "feeds" / name).read_bytes()
 
 
 @pytest.fixture
-def recorded() -> Callable[[str], bytes]:
+def recorded() -> ReadFile:
     """Read one of arXiv's recorded answers, where the machine has them."""
     folder = Path(os.environ.get("BROADSHEET_SHARED", REPOSITORY.parent / "shared")) / "feeds"
 

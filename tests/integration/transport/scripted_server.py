@@ -44,6 +44,7 @@ class ScriptedServer:
     def __init__(self, *steps: Step, close_on_accept: bool = False) -> None:
         self.url = ""
         self.seen: list[str] = []
+        self.heads: list[str] = []
         self.seen_at: list[float] = []
         self.connections = 0
         self._steps = steps
@@ -82,6 +83,7 @@ class ScriptedServer:
         lengths = [int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")]
         await reader.readexactly(sum(lengths))
         self.seen.append(head.split(" HTTP/")[0])
+        self.heads.append(head)
         self.seen_at.append(asyncio.get_running_loop().time())
         await self._steps[min(len(self.seen), len(self._steps)) - 1](writer)
         return not writer.is_closing()
