@@ -22,12 +22,12 @@ def introduction(source_date: date, ranking: Ranking) -> str:
     )
     repeats = ranking.duplicates
     if repeats:
-        opening += f" {_count(repeats, 'other')} told the same again."
+        opening += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
     themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.fit.interests)
     if not themes:
         return f"{opening} None of them names one of your interests in full; these come closest."
     named = [f"{interest} ({count})" for interest, count in themes.most_common(_MOST_THEMES)]
-    return f"{opening} Your interests in the news today: {', '.join(named)}."
+    return f"{opening} What they meet of your interests: {', '.join(named)}."
 
 
 def _count(number: int, noun: str) -> str:

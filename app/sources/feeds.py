@@ -23,11 +23,11 @@ class FeedSettings:
 
 
 DEFAULT_FEEDS = (
-    FeedSettings("nature", "https://www.nature.com/nature.rss"),
-    FeedSettings("science-daily", "https://www.sciencedaily.com/rss/top/science.xml"),
-    FeedSettings("quanta", "https://api.quantamagazine.org/feed/"),
-    FeedSettings("mit-ai", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
-    FeedSettings("ars-science", "https://feeds.arstechnica.com/arstechnica/science"),
+    FeedSettings("Nature", "https://www.nature.com/nature.rss"),
+    FeedSettings("Science Daily", "https://www.sciencedaily.com/rss/top/science.xml"),
+    FeedSettings("Quanta", "https://api.quantamagazine.org/feed/"),
+    FeedSettings("MIT News", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
+    FeedSettings("Ars Technica", "https://feeds.arstechnica.com/arstechnica/science"),
 )
 
 

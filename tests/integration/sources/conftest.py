@@ -1,7 +1,6 @@
-"""Fixtures of the sources' tests: scripted servers on loopback, the real fetcher, and feeds to serve."""
+"""Fixtures of the sources' tests: the real fetcher, answers for it to get, and feeds to serve."""
 
-import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
@@ -10,20 +9,14 @@ import pytest
 
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.redirects import RedirectPolicy
-from tests.integration.transport.scripted_server import ScriptedServer, Step, send
+from tests.integration.conftest import ReadFile
+from tests.integration.transport.scripted_server import Step, send
 
 REPOSITORY = Path(__file__).parents[3]
 
 
-class Serve(Protocol):
-    def __call__(self, *steps: Step) -> Awaitable[ScriptedServer]: ...
-
-
 class MakeFetcher(Protocol):
     def __call__(self, **changes: float) -> HttpFetcher: ...
-
-
-ReadFile = Callable[[str], bytes]
 
 
 def reply(body: bytes = b"", *, status: int = 200, kind: str = "application/xml", headers: str = "") -> Step:
@@ -34,21 +27,6 @@ def reply(body: bytes = b"", *, status: int = 200, kind: str = "application/xml"
 
 def redirect(location: str) -> Step:
     return reply(status=302, headers=f"Location: {location}\r\n")
-
-
-@pytest.fixture
-async def serve() -> AsyncIterator[Serve]:
-    """Start a server that answers its n-th request with the n-th step."""
-    running: list[ScriptedServer] = []
-
-    async def start(*steps: Step) -> ScriptedServer:
-        running.append(ScriptedServer(*steps))
-        await running[-1].start()
-        return running[-1]
-
-    yield start
-    for server in running:
-        await server.stop()
 
 
 @pytest.fixture
@@ -69,16 +47,3 @@ async def make_fetcher() -> AsyncIterator[MakeFetcher]:
 def feed_file() -> ReadFile:
     """Read one of the project's own feeds."""
     return lambda name: (REPOSITORY / "tests" / "data" / "feeds" / name).read_bytes()
-
-
-@pytest.fixture
-def recorded() -> ReadFile:
-    """Read one of arXiv's recorded answers, where the machine has them."""
-    folder = Path(os.environ.get("BROADSHEET_SHARED", REPOSITORY.parent / "shared")) / "feeds"
-
-    def read(name: str) -> bytes:
-        if not (folder / name).is_file():
-            pytest.skip(f"arXiv's recorded answers are not at {folder}; BROADSHEET_SHARED names another folder")
-        return (folder / name).read_bytes()
-
-    return read

@@ -10,7 +10,8 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
-from tests.integration.sources.conftest import MakeFetcher, ReadFile, Serve, reply
+from tests.integration.conftest import ReadFile, Serve
+from tests.integration.sources.conftest import MakeFetcher, reply
 from tests.integration.transport.scripted_server import ScriptedServer, Step
 
 DAY = date(2025, 3, 4)

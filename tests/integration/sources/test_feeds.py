@@ -9,7 +9,8 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.feeds import FeedSettings, FeedSource
-from tests.integration.sources.conftest import MakeFetcher, ReadFile, Serve, reply
+from tests.integration.conftest import ReadFile, Serve
+from tests.integration.sources.conftest import MakeFetcher, reply
 from tests.integration.transport.scripted_server import Step
 
 DAY = date(2025, 3, 4)

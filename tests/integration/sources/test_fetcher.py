@@ -9,7 +9,8 @@ import pytest
 from app.errors import SourceError
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
 from app.sources.redirects import RedirectPolicy
-from tests.integration.sources.conftest import MakeFetcher, Serve, redirect, reply
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import MakeFetcher, redirect, reply
 from tests.integration.transport.scripted_server import Step, hang_up, send, stall
 
 GZIP = "Content-Encoding: gzip\r\n"

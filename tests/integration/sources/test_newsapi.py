@@ -9,7 +9,8 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from tests.integration.sources.conftest import MakeFetcher, Serve, redirect, reply
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import MakeFetcher, redirect, reply
 from tests.integration.transport.scripted_server import Step
 
 DAY = date(2025, 3, 4)
