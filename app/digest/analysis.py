@@ -82,14 +82,22 @@ class ModelAnalyst:
     model's words and nothing else: it gets an extract instead.
     """
 
-    def __init__(self, model: ChatModel, settings: AnalysisSettings, breaker: Breaker) -> None:
+    def __init__(
+        self,
+        model: ChatModel,
+        settings: AnalysisSettings,
+        breaker: Breaker,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._model = model
         self._settings = settings
         self._breaker = breaker
+        self._clock = clock
 
     async def analyse(self, items: Sequence[Ranked], profile: Profile, report: Report) -> Analysed:
         """Analyse every item, a few at a time."""
-        job = _Job(self._model, self._settings, self._breaker, profile)
+        job = _Job(self._model, self._settings, self._breaker, profile, self._clock)
         done = 0
 
         async def analysed(item: Ranked) -> DigestItem:
@@ -107,7 +115,14 @@ class ModelAnalyst:
 class _Job:
     """One digest's analysis: its budget, its deadline, and whether asking is still of use."""
 
-    def __init__(self, model: ChatModel, settings: AnalysisSettings, breaker: Breaker, profile: Profile) -> None:
+    def __init__(
+        self,
+        model: ChatModel,
+        settings: AnalysisSettings,
+        breaker: Breaker,
+        profile: Profile,
+        clock: Callable[[], float],
+    ) -> None:
         self.budget = Budget(settings.max_calls, settings.max_tokens, model.name)
         self._model = model
         self._settings = settings
@@ -115,7 +130,8 @@ class _Job:
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._deadline = time.monotonic() + settings.total_seconds
+        self._clock = clock
+        self._deadline = clock() + settings.total_seconds
         self._useless = False
 
     async def item(self, item: Ranked) -> DigestItem:
@@ -127,7 +143,7 @@ class _Job:
 
     async def _answer(self, article: Article) -> Extract | None:
         asked = question(article, self._profile)
-        seconds = min(self._settings.call_seconds, self._deadline - time.monotonic())
+        seconds = min(self._settings.call_seconds, self._deadline - self._clock())
         if self._useless or seconds <= 0:
             return None
         reserved = self.budget.reserve(INSTRUCTIONS + asked, self._settings.max_output_tokens)

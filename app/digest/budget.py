@@ -6,8 +6,8 @@ from typing import Final
 from app.digest.chat_model import Completion
 from app.models import ModelUsage
 
-# Never fewer than there are: three characters a token is less than any tokenizer needs for English.
-_CHARACTERS_PER_TOKEN: Final = 3
+# Counts rather too many: tokens of English have some four bytes, and a Chinese character, of three, is about one.
+_BYTES_PER_TOKEN: Final = 3
 
 
 @dataclass(slots=True)
@@ -28,7 +28,7 @@ class Budget:
 
     def reserve(self, prompt: str, max_output_tokens: int) -> int | None:
         """Set aside what a call can cost at most, in tokens; None if that, or one more call, is beyond the bound."""
-        worst = len(prompt) // _CHARACTERS_PER_TOKEN + max_output_tokens
+        worst = len(prompt.encode()) // _BYTES_PER_TOKEN + max_output_tokens
         spent = self.input_tokens + self.output_tokens
         if self.calls >= self.max_calls or spent + self._reserved + worst > self.max_tokens:
             return None
@@ -36,12 +36,13 @@ class Budget:
         self._reserved += worst
         return worst
 
-    def settle(self, reserved: int, completion: Completion | None) -> None:
+    def settle(self, reserved: int, completion: Completion) -> None:
         """Replace a reservation by what the call cost.
 
-        Where that is not known (the call failed, or the server does not count), the worst case stays set aside.
+        Where that is not known, since the server does not count, the worst case stays set aside; it does so too for a
+        call that failed, which nobody settles.
         """
-        if completion and completion.input_tokens + completion.output_tokens:
+        if completion.input_tokens + completion.output_tokens:
             self._reserved -= reserved
             self.input_tokens += completion.input_tokens
             self.output_tokens += completion.output_tokens

@@ -53,16 +53,13 @@ class SeenBefore:
 
     def _has_similar(self, shingles: frozenset[int], sketch: Sequence[int]) -> bool:
         candidates = {id(other): other for value in sketch for other in self._sketches.get(value, ())}
-        return any(
-            len(shingles & other) >= _SIMILAR * (len(shingles) + len(other) - len(shingles & other))
-            for other in candidates.values()
-        )
+        return any(len(shingles & other) >= _SIMILAR * len(shingles | other) for other in candidates.values())
 
 
 def _names(article: Article, title: Sequence[int]) -> list[str]:
     """What an article is called: its paper's identifier or its page, and its title."""
     links = [link for link in (article.url, article.pdf_url) if link]
-    papers = [paper for link in links if (paper := arxiv_id(link.replace("/pdf/", "/abs/")))]
+    papers = [paper for link in links if (paper := arxiv_id(link))]
     pages = [link.partition("#")[0].partition("?utm_")[0] for link in links]
     titles = [f"title {title}"] if len(title) >= _FEWEST_TITLE_WORDS else []
     return [*papers, *pages, *titles]

@@ -14,7 +14,7 @@ MAX_POINT: Final = 220
 MAX_POINTS: Final = 3
 
 # A full stop, and then what can begin a sentence; not behind an initial or an abbreviation.
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]]*\s+(?=[\"'(\[$]?[A-Z0-9\\])")
+_SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[$]?[A-Z0-9\\])")
 _NO_END = re.compile(
     r"(?:\b[A-Z]|\b(?:e\.g|i\.e|cf|vs|etc|al|Fig|Figs|Eq|Eqs|Sec|Ref|Refs|Tab|No|Dr|Prof|St|approx|resp))\.$"
 )

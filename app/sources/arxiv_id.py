@@ -8,7 +8,7 @@ PDF_PAGE: Final = "https://arxiv.org/pdf/"
 
 # https://info.arxiv.org/help/arxiv_identifier.html
 _ID = re.compile(
-    r"(?:^|/abs/|arXiv(?:\.org)?:)(?P<id>\d{4}\.\d{4,5}|[a-z][a-z-]{1,20}(?:\.[A-Z]{2})?/\d{7})(?:v\d{1,4})?$"
+    r"(?:^|/abs/|/pdf/|arXiv(?:\.org)?:)(?P<id>\d{4}\.\d{4,5}|[a-z][a-z-]{1,20}(?:\.[A-Z]{2})?/\d{7})(?:v\d{1,4})?(?:\.pdf)?$"
 )
 
 

@@ -47,6 +47,7 @@ def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: M
             "Does it work at all, you may ask? It does work, as we shall soon show! (The proofs are in the appendix.)",
             3,
         ),
+        ('They call it "a great step." Nobody else has called it that. (Not that we asked around.) It is a step.', 3),
         ("One sentence without any end", 1),
         ("", 0),
     ],

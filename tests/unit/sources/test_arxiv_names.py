@@ -18,6 +18,7 @@ from app.sources.arxiv_id import arxiv_id
         ("oai:arXiv.org:2508.13426v1", "2508.13426"),
         ("http://arxiv.org/abs/cs/0112017", "cs/0112017"),
         ("arXiv:2508.13426v3", "2508.13426"),
+        ("https://arxiv.org/pdf/2508.13426v3.pdf", "2508.13426"),
         ("2508.13426", "2508.13426"),
         ("http://arxiv.org/api/errors#incorrect_id", None),
         ("https://example.org/", None),
