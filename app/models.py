@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
+SAMPLE_CATEGORY = "broadsheet-sample"
+"""Marks every item of the bundled sample edition, so that no digest can pass one off as real."""
 
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
@@ -106,6 +108,11 @@ class Article(Frozen):
     categories: tuple[str, ...] = ()
     published_at: datetime | None = None
 
+    @property
+    def is_sample(self) -> bool:
+        """Whether this is one of the invented items that stand in where no real source can be reached."""
+        return SAMPLE_CATEGORY in self.categories
+
 
 class EditionStatus(StrEnum):
     """How far the fetching of a day has come; `partial`: at least one source failed and one did not."""
@@ -156,7 +163,10 @@ class ModelUsage(Frozen):
 
 
 class Digest(Frozen):
-    """The finished work: what a digest task's `result` holds, beside the rendered HTML."""
+    """The finished work: what a digest task's `result` holds, beside the rendered HTML.
+
+    `source_errors` says of each source that failed why it did.
+    """
 
     source_date: date
     profile: Profile
@@ -165,4 +175,5 @@ class Digest(Frozen):
     news: tuple[DigestItem, ...]
     considered: int
     edition_status: EditionStatus
+    source_errors: dict[str, str] = Field(default_factory=dict)
     usage: ModelUsage = ModelUsage()

@@ -44,6 +44,8 @@ class ScriptedServer:
     def __init__(self, *steps: Step, close_on_accept: bool = False) -> None:
         self.url = ""
         self.seen: list[str] = []
+        self.heads: list[str] = []
+        self.bodies: list[bytes] = []
         self.seen_at: list[float] = []
         self.connections = 0
         self._steps = steps
@@ -80,8 +82,9 @@ class ScriptedServer:
     async def _serve_one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()
         lengths = [int(line.split(":")[1]) for line in head.split("\r\n") if line.lower().startswith("content-length")]
-        await reader.readexactly(sum(lengths))
+        self.bodies.append(await reader.readexactly(sum(lengths)))
         self.seen.append(head.split(" HTTP/")[0])
+        self.heads.append(head)
         self.seen_at.append(asyncio.get_running_loop().time())
         await self._steps[min(len(self.seen), len(self._steps)) - 1](writer)
         return not writer.is_closing()

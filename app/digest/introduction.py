@@ -1,0 +1,35 @@
+"""The paragraph that opens a digest: what there was that day, and what was chosen for whom."""
+
+from collections import Counter
+from datetime import date
+from typing import Final
+
+from app.digest.ranking import Ranking
+
+_MOST_THEMES: Final = 4
+
+
+def introduction(source_date: date, ranking: Ranking) -> str:
+    """Say how many items the day had, how many were chosen, and which of the reader's interests they meet."""
+    chosen = len(ranking.papers) + len(ranking.news)
+    day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
+    if not chosen:
+        return f"Nothing to report: no source had an item for {day}."
+    parts = [_count(len(ranking.papers), "paper"), _count(len(ranking.news), "news item")]
+    opening = (
+        f"Of the {_count(ranking.considered, 'item')} that appeared on {day}, "
+        f"{' and '.join(part for part in parts if part)} {'was' if chosen == 1 else 'were'} chosen for you."
+    )
+    repeats = ranking.duplicates
+    if repeats:
+        opening += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
+    themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.fit.interests)
+    if not themes:
+        return f"{opening} None of them names one of your interests in full; these come closest."
+    named = [f"{interest} ({count})" for interest, count in themes.most_common(_MOST_THEMES)]
+    return f"{opening} What they meet of your interests: {', '.join(named)}."
+
+
+def _count(number: int, noun: str) -> str:
+    """`1 paper`, `1,204 papers`; empty for none."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else ""

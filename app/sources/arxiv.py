@@ -1,0 +1,125 @@
+"""A day's papers from arXiv's query API, page by page, as slowly as arXiv asks for."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from app.models import Article
+from app.sources.arxiv_atom import ArxivPage, read_page
+from app.sources.fetcher import FetchFailed, HttpFetcher
+
+Sleep = Callable[[float], Awaitable[None]]
+
+# These archives are divided into subjects, and a paper is filed under a subject.
+_DIVIDED: Final = frozenset(
+    ["astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat"]
+)
+_LONGEST_WAIT: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ArxivSettings:
+    """Which papers, and how they are asked for. An empty `categories` is everything that day."""
+
+    base_url: str = "https://export.arxiv.org"
+    categories: tuple[str, ...] = ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML")
+    page_size: int = 500
+    max_papers: int = 2_000
+    page_attempts: int = 3
+    """arXiv now and then answers 503, or with an empty page in the middle of a result."""
+
+
+class Pacer:
+    """Lets one request at a time through, each `interval` seconds after the one before began.
+
+    arXiv asks for at most one in three seconds, over a single connection: https://info.arxiv.org/help/api/tou.html
+    """
+
+    def __init__(
+        self, interval: float = 3.0, *, clock: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._interval = interval
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = asyncio.Lock()
+        self._next = float("-inf")
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait for this request's turn, and hold it while the request is under way."""
+        async with self._lock:
+            wait = self._next - self._clock()
+            if wait > 0:
+                await self._sleep(wait)
+            self._next = self._clock() + self._interval
+            yield
+
+
+class ArxivSource:
+    """The papers submitted on a day (UTC) in some categories, oldest first. One pacer serves the whole process."""
+
+    def __init__(
+        self, fetcher: HttpFetcher, settings: ArxivSettings, pacer: Pacer, *, sleep: Sleep = asyncio.sleep
+    ) -> None:
+        self._fetcher = fetcher
+        self._settings = settings
+        self._pacer = pacer
+        self._sleep = sleep
+
+    @property
+    def name(self) -> str:
+        """What these papers carry as `source`."""
+        return "arxiv"
+
+    async def fetch(self, source_date: date) -> list[Article]:
+        """Return the day's papers, at most `max_papers`. Raises SourceError if any page cannot be had."""
+        papers: dict[str, Article] = {}
+        start, total = 0, 1
+        while start < min(total, self._settings.max_papers):
+            page = await self._page(source_date, start)
+            papers.update((article.external_id, article) for article in page.articles)
+            start, total = start + page.entries, page.total
+        return list(papers.values())[: self._settings.max_papers]
+
+    async def _page(self, source_date: date, start: int) -> ArxivPage:
+        last = self._settings.page_attempts - 1
+        for attempt in range(last):
+            try:
+                return await self._attempt(source_date, start)
+            except FetchFailed as error:
+                if not error.transient:
+                    raise
+                await self._sleep(min(error.retry_after or 3.0 * 2**attempt, _LONGEST_WAIT))
+        return await self._attempt(source_date, start)
+
+    async def _attempt(self, source_date: date, start: int) -> ArxivPage:
+        size = min(self._settings.page_size, self._settings.max_papers - start)
+        params = {
+            "search_query": search_query(self._settings.categories, source_date),
+            "start": str(start),
+            "max_results": str(size),
+            # Ascending: papers that arrive between two pages of today come last and move nothing.
+            "sortBy": "submittedDate",
+            "sortOrder": "ascending",
+        }
+        async with self._pacer.turn():
+            answer = await self._fetcher.get(f"{self._settings.base_url}/api/query", params=params)
+        page = await read_page(answer, limit=size + 1)
+        if page.entries == 0 and start < page.total:
+            message = f"arXiv announced {page.total} papers, but its page from {start} on is empty"
+            raise FetchFailed(message, transient=True)
+        return page
+
+
+def search_query(categories: Sequence[str], source_date: date) -> str:
+    """Return the `search_query` for a day's papers, as https://info.arxiv.org/help/api/user-manual.html has it."""
+    day = f"{source_date:%Y%m%d}"
+    submitted = f"submittedDate:[{day}0000 TO {day}2359]"
+    if not categories:
+        return submitted
+    terms = (f"cat:{name}.*" if name in _DIVIDED else f"cat:{name}" for name in categories)
+    return f"({' OR '.join(terms)}) AND {submitted}"

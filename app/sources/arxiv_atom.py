@@ -1,0 +1,121 @@
+"""One page of arXiv's answers: Atom with OpenSearch counts (https://info.arxiv.org/help/api/user-manual.html)."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from lxml.etree import _Element as Element
+
+from app.errors import SourceError
+from app.models import Article, ArticleKind
+from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
+from app.sources.fetcher import Fetched
+from app.sources.text import (
+    MAX_ABSTRACT,
+    MAX_AUTHORS,
+    MAX_CATEGORIES,
+    MAX_CATEGORY,
+    MAX_NAME,
+    MAX_TITLE,
+    parse_time,
+    plain,
+    safe_link,
+)
+from app.sources.xml import read_feed
+
+_ATOM: Final = "{http://www.w3.org/2005/Atom}"
+_ARXIV: Final = "{http://arxiv.org/schemas/atom}"
+_MAX_DIGITS: Final = 9
+_TOTAL: Final = "{http://a9.com/-/spec/opensearch/1.1/}totalResults"
+
+
+@dataclass(frozen=True, slots=True)
+class ArxivPage:
+    """`entries` counts what the page held, usable or not, so that the next one starts behind it."""
+
+    articles: tuple[Article, ...]
+    entries: int
+    total: int
+
+
+@dataclass(slots=True)
+class _Reader:
+    entries: int = 0
+    total: int | None = None
+    articles: list[Article] = field(default_factory=list)
+
+    def convert(self, element: Element) -> Element | None:
+        """Note a count or keep a paper; returns the element if it was an entry, for those are limited."""
+        if element.tag == _TOTAL:
+            self.total = _count(element.text)
+            return None
+        self.entries += 1
+        article = _article(element)
+        if article:
+            self.articles.append(article)
+        return element
+
+
+async def read_page(answer: Fetched, *, limit: int) -> ArxivPage:
+    """Read one page. Raises SourceError where it is broken, or where arXiv's answer is an error in Atom's clothing."""
+    reader = _Reader()
+    await read_feed(answer, (f"{_ATOM}entry", _TOTAL), reader.convert, limit=limit, lenient=False)
+    if reader.total is None:
+        raise SourceError("arXiv's answer has no totalResults: it is not an answer to a query")
+    return ArxivPage(tuple(reader.articles), reader.entries, reader.total)
+
+
+def _article(entry: Element) -> Article | None:
+    name = _text(entry, "id")
+    if "/api/errors" in name:
+        raise SourceError(f"arXiv refused the query: {plain(_text(entry, 'summary'), 200)}")
+    identifier, title = arxiv_id(name), plain(_text(entry, "title"), MAX_TITLE)
+    if not identifier or not title:
+        return None
+    page, pdf = _links(entry, identifier)
+    return Article(
+        source="arxiv",
+        external_id=identifier,
+        kind=ArticleKind.PAPER,
+        title=title,
+        abstract=plain(_text(entry, "summary"), MAX_ABSTRACT),
+        authors=_authors(entry),
+        url=page,
+        pdf_url=pdf,
+        categories=_categories(entry),
+        published_at=parse_time(_text(entry, "published")),
+    )
+
+
+def _text(entry: Element, tag: str) -> str:
+    return entry.findtext(f"{_ATOM}{tag}") or ""
+
+
+def _authors(entry: Element) -> tuple[str, ...]:
+    names = (plain(author.findtext(f"{_ATOM}name") or "", MAX_NAME) for author in entry.iterfind(f"{_ATOM}author"))
+    return tuple(name for name in names if name)[:MAX_AUTHORS]
+
+
+def _categories(entry: Element) -> tuple[str, ...]:
+    """The primary category first, each once."""
+    terms = [element.get("term") for element in entry.iterfind(f"{_ARXIV}primary_category")]
+    terms += [element.get("term") for element in entry.iterfind(f"{_ATOM}category")]
+    return tuple(dict.fromkeys(plain(term, MAX_CATEGORY) for term in terms if term))[:MAX_CATEGORIES]
+
+
+def _links(entry: Element, identifier: str) -> tuple[str, str]:
+    """The abstract's page and the PDF: as the entry links them, else where arXiv has every paper."""
+    page, pdf = ABSTRACT_PAGE + identifier, PDF_PAGE + identifier
+    for link in entry.iterfind(f"{_ATOM}link"):
+        href = safe_link(link.get("href"))
+        if not href:
+            continue
+        if link.get("title") == "pdf" or (link.get("rel") is None and "/pdf/" in href):
+            pdf = href
+        elif link.get("rel") in {None, "alternate"}:
+            page = href
+    return page, pdf
+
+
+def _count(text: str | None) -> int | None:
+    text = (text or "").strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

@@ -1,0 +1,88 @@
+"""News, or papers, from any RSS or Atom feed; arXiv's own feeds among them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from app.models import Article, ArticleKind
+from app.sources.feed_entry import FeedItem, read_item
+from app.sources.fetcher import HttpFetcher
+from app.sources.xml import read_feed
+
+
+@dataclass(frozen=True, slots=True)
+class FeedSettings:
+    """One feed; `name` is short and unique, and is what readers see as the origin of an item."""
+
+    name: str
+    url: str
+    kind: ArticleKind = ArticleKind.NEWS
+    max_items: int = 200
+    days_before: int = 1
+    """How many days before the edition's an item may have appeared: at six in the morning, the day has little news."""
+
+
+DEFAULT_FEEDS = (
+    FeedSettings("Nature", "https://www.nature.com/nature.rss"),
+    FeedSettings("Science Daily", "https://www.sciencedaily.com/rss/top/science.xml"),
+    FeedSettings("Quanta", "https://api.quantamagazine.org/feed/"),
+    FeedSettings("MIT News", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
+    FeedSettings("Ars Technica", "https://feeds.arstechnica.com/arstechnica/science"),
+)
+
+
+def utc_today() -> date:
+    """Return the day it is, in UTC."""
+    return datetime.now(UTC).date()
+
+
+class FeedSource:
+    """The items of one feed that belong to a day's edition.
+
+    A feed carries recent items only, so an edition far in the past gets none, which is no error. An item belongs to
+    the edition if it appeared on its day (UTC) or up to `days_before` days earlier. An item without a time belongs
+    to an edition of today or of those days before it, for all one knows of it is that the feed carries it now.
+    """
+
+    def __init__(self, fetcher: HttpFetcher, settings: FeedSettings, *, today: Callable[[], date] = utc_today) -> None:
+        self._fetcher = fetcher
+        self._settings = settings
+        self._today = today
+
+    @property
+    def name(self) -> str:
+        """What these items carry as `source`."""
+        return f"feed:{self._settings.name}"
+
+    async def fetch(self, source_date: date) -> list[Article]:
+        """Return the items of that day, as the feed orders them. Raises SourceError if the feed cannot be read."""
+        answer = await self._fetcher.get(self._settings.url)
+        items = await read_feed(
+            answer,
+            ("{*}item", "{*}entry"),
+            lambda element: read_item(element, answer.url),
+            limit=self._settings.max_items,
+            lenient=True,
+        )
+        kept = (self._article(item) for item in items if not item.is_replacement and self._belongs(item, source_date))
+        return list({article.external_id: article for article in kept}.values())
+
+    def _belongs(self, item: FeedItem, source_date: date) -> bool:
+        before = timedelta(days=self._settings.days_before)
+        if item.published_at is None:
+            return timedelta(0) <= self._today() - source_date <= before
+        return timedelta(0) <= source_date - item.published_at.date() <= before
+
+    def _article(self, item: FeedItem) -> Article:
+        return Article(
+            source=self.name,
+            external_id=item.external_id,
+            kind=ArticleKind.PAPER if item.is_paper else self._settings.kind,
+            title=item.title,
+            abstract=item.abstract,
+            authors=item.authors,
+            url=item.url,
+            pdf_url=item.pdf_url,
+            categories=item.categories,
+            published_at=item.published_at,
+        )

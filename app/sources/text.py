@@ -1,0 +1,83 @@
+"""Text, links and times from outside, made plain, short and safe to store and to show."""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from lxml import etree, html
+
+MAX_TITLE: Final = 300
+MAX_ABSTRACT: Final = 6_000
+MAX_NAME: Final = 120
+MAX_AUTHORS: Final = 100
+MAX_CATEGORIES: Final = 20
+MAX_CATEGORY: Final = 60
+MAX_LINK: Final = 2_000
+
+# Control characters and lone surrogates (jsonb refuses some of them), and the marks that reverse the direction of text.
+_UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
+_UNSAFE_IN_LINK = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff<>\"\\^`{|}]")
+_INVISIBLE = ("script", "style", "noscript", "template", "iframe", "object", "svg", "math", "head", "title")
+_BLOCKS = ("p", "div", "br", "li", "ul", "ol", "td", "th", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote")
+# Markup is longer than its text; this much of it is read for each character wanted.
+_MARKUP_PER_CHARACTER = 8
+
+
+def shorten(text: str, limit: int) -> str:
+    """Cut `text` to at most `limit` characters, at a word where there is one, and mark the cut with an ellipsis."""
+    if len(text) <= limit:
+        return text
+    kept = text[: limit - 1]
+    at_word = kept.rsplit(" ", 1)[0]
+    return (at_word if len(at_word) > limit // 2 else kept).rstrip(" ,;:.-") + "…"
+
+
+def plain(text: str, limit: int) -> str:
+    """Return `text` on one line, without control characters, in at most `limit` characters.
+
+    What looks like markup stays as it is: in an abstract, `p<q` is mathematics.
+    """
+    return shorten(" ".join(_UNSAFE.sub("", text[: limit * _MARKUP_PER_CHARACTER]).split()), limit)
+
+
+def plain_from_html(markup: str, limit: int) -> str:
+    """Return the text that a reader of this HTML would see, as `plain` does; scripts and styles are left out."""
+    markup = _UNSAFE.sub("", markup[: limit * _MARKUP_PER_CHARACTER])
+    if "<" not in markup and "&" not in markup:
+        return plain(markup, limit)
+    try:
+        root = html.fromstring(f"<div>{markup}</div>")
+    except etree.LxmlError:
+        return ""
+    etree.strip_elements(root, *_INVISIBLE, with_tail=False)
+    for block in root.iter(*_BLOCKS):
+        block.text = f" {block.text or ''}"
+        block.tail = f" {block.tail or ''}"
+    return plain("".join(root.itertext(with_tail=True)), limit)
+
+
+def safe_link(url: str | None) -> str | None:
+    """Return the link if a browser may follow it: http or https, with a host and without a login; otherwise None."""
+    url = (url or "").strip()
+    if not url or len(url) > MAX_LINK or _UNSAFE_IN_LINK.search(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  -- reading it is what raises for a port that is none
+    except ValueError:
+        return None
+    return url if parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc else None
+
+
+def parse_time(text: str | None) -> datetime | None:
+    """Read a time in the form of RFC 3339 (Atom) or RFC 822 (RSS) as UTC; None where it is neither."""
+    text = (text or "").strip()[:64]
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            time = read(text)
+            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+        except (ValueError, OverflowError):
+            continue
+    return None

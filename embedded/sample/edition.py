@@ -1,0 +1,141 @@
+"""The sample edition's content, and the documents that the real hosts would send for it on a given day."""
+
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from app.models import SAMPLE_CATEGORY
+
+_FOLDER: Final = Path(__file__).parent
+_ATOM: Final = "http://www.w3.org/2005/Atom"
+_OPENSEARCH: Final = "http://a9.com/-/spec/opensearch/1.1/"
+_ARXIV: Final = "http://arxiv.org/schemas/atom"
+_DC: Final = "http://purl.org/dc/elements/1.1/"
+# RFC 2606 keeps this domain free of anything real.
+_SITE: Final = "https://example.org/broadsheet-sample"
+
+for _prefix, _uri in (("", _ATOM), ("opensearch", _OPENSEARCH), ("arxiv", _ARXIV), ("dc", _DC)):
+    ET.register_namespace(_prefix, _uri)
+
+
+@dataclass(frozen=True, slots=True)
+class SamplePaper:
+    """An invented paper. There is no month 13, so arXiv can never give its number to a real one."""
+
+    number: int
+    title: str
+    authors: tuple[str, ...]
+    categories: tuple[str, ...]
+    abstract: str
+
+    @property
+    def name(self) -> str:
+        """The identifier, with its version."""
+        return f"2513.{self.number:05d}v1"
+
+
+class SampleEdition:
+    """Reads the bundled files once, and writes them as arXiv's Atom, arXiv's RSS and publishers' RSS."""
+
+    def __init__(self) -> None:
+        papers = tomllib.loads((_FOLDER / "papers.toml").read_text(encoding="utf-8"))["paper"]
+        self.papers = tuple(
+            SamplePaper(number, paper["title"], tuple(paper["authors"]), tuple(paper["categories"]), paper["abstract"])
+            for number, paper in enumerate(papers, start=1)
+        )
+        feeds = tomllib.loads((_FOLDER / "news.toml").read_text(encoding="utf-8"))["feed"]
+        self.feeds: dict[str, dict[str, Any]] = {feed["path"]: feed for feed in feeds}
+
+    def query(self, day: date, *, start: int, most: int) -> bytes:
+        """Return a page of the answer to arXiv's query for a day, oldest first.
+
+        Categories are not looked at: whatever a profile is after, the whole sample is its edition.
+        """
+        page = self.papers[start : start + most]
+        feed = ET.Element(f"{{{_ATOM}}}feed")
+        _atom(feed, "title", "Broadsheet sample edition: every paper is invented")
+        _atom(feed, "id", f"{_SITE}/api/query")
+        for name, value in (("itemsPerPage", len(page)), ("totalResults", len(self.papers)), ("startIndex", start)):
+            ET.SubElement(feed, f"{{{_OPENSEARCH}}}{name}").text = str(value)
+        for paper in page:
+            _entry(feed, paper, _midnight(day) + timedelta(minutes=30 * paper.number))
+        return _document(feed)
+
+    def arxiv_rss(self, category: str, day: date) -> bytes:
+        """Return arXiv's RSS feed of a category, which announces every third paper as a replacement."""
+        rss, channel = _rss(f"{category} updates on arXiv.org (sample)")
+        for paper in (paper for paper in self.papers if category in paper.categories):
+            announced = "replace" if paper.number % 3 == 0 else "new"
+            text = f"arXiv:{paper.name} Announce Type: {announced} \nAbstract: {paper.abstract}"
+            item = _item(channel, paper.title, f"{_SITE}/abs/{paper.name}", text, _midnight(day))
+            ET.SubElement(item, "guid", isPermaLink="false").text = f"oai:arXiv.org:{paper.name}"
+            for name in (*paper.categories, SAMPLE_CATEGORY):
+                ET.SubElement(item, "category").text = name
+            ET.SubElement(item, f"{{{_ARXIV}}}announce_type").text = announced
+            ET.SubElement(item, f"{{{_DC}}}creator").text = ", ".join(paper.authors)
+        return _document(rss)
+
+    def news(self, path: str, day: date) -> bytes:
+        """Return the publisher's feed that has this path. Raises KeyError if none has."""
+        feed = self.feeds[path]
+        rss, channel = _rss(feed["title"])
+        for number, news in enumerate(feed["item"], start=1):
+            link = f"{_SITE}/news{path.rstrip('/')}/{number}"
+            item = _item(
+                channel, news["title"], link, news["text"], _midnight(day) + timedelta(hours=5, minutes=number)
+            )
+            for name in (news["category"], SAMPLE_CATEGORY):
+                ET.SubElement(item, "category").text = name
+        return _document(rss)
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time.min, UTC)
+
+
+def _entry(feed: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
+    entry = ET.SubElement(feed, f"{{{_ATOM}}}entry")
+    moment = f"{submitted:%Y-%m-%dT%H:%M:%SZ}"
+    _atom(entry, "id", f"http://arxiv.org/abs/{paper.name}")
+    _atom(entry, "title", paper.title)
+    _atom(entry, "updated", moment)
+    for kind in ("abs", "pdf"):
+        ET.SubElement(entry, f"{{{_ATOM}}}link", href=f"{_SITE}/{kind}/{paper.name}")
+    _atom(entry, "summary", f"  {paper.abstract}")
+    for name in (*paper.categories, SAMPLE_CATEGORY):
+        ET.SubElement(entry, f"{{{_ATOM}}}category", term=name, scheme=_ARXIV)
+    _atom(entry, "published", moment)
+    ET.SubElement(entry, f"{{{_ARXIV}}}comment").text = "Invented for Broadsheet's sample edition"
+    ET.SubElement(entry, f"{{{_ARXIV}}}primary_category", term=paper.categories[0])
+    for author in paper.authors:
+        _atom(ET.SubElement(entry, f"{{{_ATOM}}}author"), "name", author)
+
+
+def _atom(parent: ET.Element, name: str, text: str) -> None:
+    ET.SubElement(parent, f"{{{_ATOM}}}{name}").text = text
+
+
+def _rss(title: str) -> tuple[ET.Element, ET.Element]:
+    rss = ET.Element("rss", version="2.0")
+    channel = ET.SubElement(rss, "channel")
+    ET.SubElement(channel, "title").text = title
+    ET.SubElement(channel, "link").text = _SITE
+    ET.SubElement(channel, "description").text = "Every item of this feed is invented."
+    return rss, channel
+
+
+def _item(channel: ET.Element, title: str, link: str, text: str, published: datetime) -> ET.Element:
+    item = ET.SubElement(channel, "item")
+    for name, value in (("title", title), ("link", link), ("description", text)):
+        ET.SubElement(item, name).text = value
+    ET.SubElement(item, "pubDate").text = format_datetime(published, usegmt=True)
+    return item
+
+
+def _document(root: ET.Element) -> bytes:
+    document: bytes = ET.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document

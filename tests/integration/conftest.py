@@ -1,0 +1,45 @@
+"""Fixtures that several rooms' tests share: scripted servers on loopback, and arXiv's recorded answers."""
+
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.integration.transport.scripted_server import ScriptedServer, Step
+
+REPOSITORY = Path(__file__).parents[2]
+ReadFile = Callable[[str], bytes]
+
+
+class Serve(Protocol):
+    def __call__(self, *steps: Step) -> Awaitable[ScriptedServer]: ...
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Start a server that answers its n-th request with the n-th step."""
+    running: list[ScriptedServer] = []
+
+    async def start(*steps: Step) -> ScriptedServer:
+        running.append(ScriptedServer(*steps))
+        await running[-1].start()
+        return running[-1]
+
+    yield start
+    for server in running:
+        await server.stop()
+
+
+@pytest.fixture
+def recorded() -> ReadFile:
+    """Read one of arXiv's recorded answers, where the machine has them."""
+    folder = Path(os.environ.get("BROADSHEET_SHARED", REPOSITORY.parent / "shared")) / "feeds"
+
+    def read(name: str) -> bytes:
+        if not (folder / name).is_file():
+            pytest.skip(f"arXiv's recorded answers are not at {folder}; BROADSHEET_SHARED names another folder")
+        return (folder / name).read_bytes()
+
+    return read

@@ -1,0 +1,71 @@
+"""The page in a real browser, where there is one."""
+
+import asyncio
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from app.digest.rendering import DigestRenderer
+from app.models import Digest
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",    "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--virtual-time-budget=5000", "--dump-dom",
+)  # fmt: skip
+# Each frame is a screen of its own for the page's media queries; what sticks out of it is named.
+MEASURE = """
+<!DOCTYPE html><meta name="color-scheme" content="light dark">{frames}<pre id="found"></pre><script>
+onload = () => {{
+  const frames = [...document.querySelectorAll("iframe")];
+  document.getElementById("found").textContent = JSON.stringify(frames.map((frame) => {{
+    const page = frame.contentDocument, width = frame.clientWidth;
+    const outside = [...page.body.querySelectorAll("*")].filter((e) => e.getBoundingClientRect().right > width + 1);
+    return {{ width, scroll: page.documentElement.scrollWidth, outside: outside.map((e) => e.className || e.tagName),
+      background: getComputedStyle(page.body).backgroundColor, empty: page.body.scrollHeight < 2000 }};
+  }}));
+}};
+</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's layout was not looked at")
+@pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
+async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
+    sample_digest: Digest, tmp_path: Path, scheme: int, background: str
+) -> None:
+    first = sample_digest.papers[0]
+    # A word without end, as hostile or careless titles have it.
+    long = first.article.model_copy(update={"title": "W" * 300, "authors": ("N" * 120,), "categories": ("c" * 60,) * 3})
+    papers = (first.model_copy(update={"article": long, "key_points": ("P" * 220,)}), *sample_digest.papers)
+    errors = {"feed:Nature": "https://" + "e" * 200}
+    page = DigestRenderer().render(
+        sample_digest.model_copy(update={"papers": (*papers, papers[0]), "news": (papers[0],), "source_errors": errors})
+    )
+    frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 800))
+    (tmp_path / "measure.html").write_text(MEASURE.format(frames=frames), encoding="utf-8")
+    for seen, width in zip(await look(tmp_path, scheme), (375, 800), strict=True):
+        assert seen == seen | {"width": width, "scroll": width, "outside": [], "background": background, "empty": False}
+
+
+async def look(folder: Path, scheme: int) -> list[dict[str, object]]:
+    """Open the measuring page; `scheme` is Blink's number of the preferred colours, 0 for dark and 1 for light."""
+    assert CHROMIUM is not None
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={folder / 'user'}",
+        (folder / "measure.html").as_uri(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        printed, _ = await browser.communicate()
+    finally:
+        if browser.returncode is None:
+            browser.kill()
+            await browser.wait()
+    found = re.search(r'<pre id="found">(.*?)</pre>', printed.decode(), re.DOTALL)
+    assert found is not None, "Chromium printed no measurements"
+    measured: list[dict[str, object]] = json.loads(html.unescape(found[1]))
+    return measured

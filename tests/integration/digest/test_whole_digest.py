@@ -1,0 +1,36 @@
+"""A whole digest, from feeds served on loopback to the page."""
+
+import html
+from datetime import date
+
+import httpx
+
+from app.digest.rendering import DigestRenderer
+from app.models import Digest, Profile
+from app.sources.feeds import FeedSettings
+from tests.integration.conftest import ReadFile, Serve
+from tests.integration.digest.conftest import digest_of, read_from
+from tests.integration.sources.conftest import reply
+
+
+async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recorded: ReadFile) -> None:
+    answer = recorded("arxiv-api-query.xml").replace(b">7432<", b">10<")
+    server, feed = await serve(reply(answer)), await serve(reply(recorded("arxiv-atom-cs.AI.xml")))
+    reader = Profile(name="Ada", interests=("proton radius", "question answering"), categories=("nucl-ex",))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        sources = read_from(client, server.url, (FeedSettings("arXiv", feed.url),), date(2025, 8, 20))
+        digest = await digest_of(sources, date(2025, 8, 20), reader)
+    titles = [item.article.title for item in digest.papers]
+    assert len(titles) == 12
+    assert "Avoiding common pitfalls and misconceptions in extractions of the proton radius" in titles[:3]
+    assert "Mitigating Easy Option Bias in Multiple-Choice Question Answering" in titles[:4]
+    assert all(title in html.unescape(DigestRenderer().render(digest)) for title in titles)
+
+
+async def test_the_sample_becomes_a_digest_that_says_so(sample_digest: Digest) -> None:
+    assert (len(sample_digest.papers), len(sample_digest.news), sample_digest.considered) == (12, 6, 53)
+    assert sample_digest.papers[0].reason == "matches: graph neural networks, robustness; category cs.LG"
+    page = DigestRenderer().render(sample_digest)
+    assert "Sample edition." in page
+    assert len(page.encode()) < 100_000
+    assert "<script" not in page

@@ -1,0 +1,180 @@
+"""arXiv's adapter against a server on loopback: arXiv's recorded answers, and answers of the same form."""
+
+import re
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.errors import SourceError
+from app.models import Article, ArticleKind
+from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
+from tests.integration.conftest import ReadFile, Serve
+from tests.integration.sources.conftest import MakeFetcher, reply
+from tests.integration.transport.scripted_server import ScriptedServer, Step
+
+DAY = date(2025, 3, 4)
+Make = Callable[..., ArxivSource]
+
+
+class Waits(list[float]):
+    """Stands in for sleeping: notes for how long it would have been."""
+
+    async def __call__(self, seconds: float) -> None:
+        self.append(seconds)
+
+
+def page(first: int, count: int, total: int) -> Step:
+    entries = "".join(
+        f"<entry><id>http://arxiv.org/abs/2513.{number:05d}v1</id><title>Paper {number}</title></entry>"
+        for number in range(first, first + count)
+    )
+    body = (
+        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
+        f"<opensearch:totalResults>{total}</opensearch:totalResults>{entries}</feed>"
+    )
+    return reply(body.encode())
+
+
+@pytest.fixture
+def waits() -> Waits:
+    return Waits()
+
+
+@pytest.fixture
+def make(make_fetcher: MakeFetcher, waits: Waits) -> Make:
+    """An adapter with a clock that stands still and sleeps that are only noted."""
+
+    def build(server: ScriptedServer, **changes: object) -> ArxivSource:
+        settings = ArxivSettings(base_url=server.url, **changes)  # type: ignore[arg-type]  # a test's keywords
+        return ArxivSource(make_fetcher(), settings, Pacer(clock=lambda: 0.0, sleep=waits), sleep=waits)
+
+    return build
+
+
+def numbers(articles: list[Article]) -> list[int]:
+    return [int(article.external_id.partition(".")[2]) for article in articles]
+
+
+async def test_the_recorded_answer_is_read_in_full(serve: Serve, make: Make, recorded: ReadFile) -> None:
+    server = await serve(reply(recorded("arxiv-api-query.xml")))
+    papers = await make(server, max_papers=10).fetch(DAY)
+    assert len(papers) == 10
+    assert papers[0] == Article(
+        source="arxiv",
+        external_id="nucl-ex/0408020",
+        kind=ArticleKind.PAPER,
+        title="Two-photon exchange and elastic scattering of electrons/positrons on the proton. "
+        "(Proposal for an experiment at VEPP-3)",
+        abstract=papers[0].abstract,
+        authors=(
+            "J. Arrington", "V. F. Dmitriev", "R. J. Holt", "D. M. Nikolenko", "I. A. Rachek", "Yu. V. Shestakov",
+            "V. N. Stibunov", "D. K. Toporkov", "H. de Vries",
+        ),
+        url="https://arxiv.org/abs/nucl-ex/0408020v1",
+        pdf_url="https://arxiv.org/pdf/nucl-ex/0408020v1",
+        categories=("nucl-ex", "hep-ph"),
+        published_at=datetime(2004, 8, 18, 23, 13, 32, tzinfo=UTC),
+    )  # fmt: skip
+    assert papers[0].abstract.startswith("It has been suggested that two-photon exchange")
+    assert papers[0].abstract.endswith("explain the discrepancy.")
+    for paper in papers:
+        assert all([paper.title, paper.abstract, paper.authors, paper.url, paper.pdf_url, paper.categories])
+        assert not re.search(r"v\d+$", paper.external_id)
+
+
+async def test_the_recorded_empty_answer_is_a_day_without_papers(serve: Serve, make: Make, recorded: ReadFile) -> None:
+    assert await make(await serve(reply(recorded("arxiv-api-empty.xml")))).fetch(DAY) == []
+
+
+async def test_the_recorded_answer_with_missing_ids_holds_the_others(
+    serve: Serve, make: Make, recorded: ReadFile
+) -> None:
+    server = await serve(reply(recorded("arxiv-api-missing-id.xml")))
+    (paper,) = await make(server).fetch(DAY)
+    assert (paper.external_id, paper.authors) == ("2201.13452", ("Hong-Ming Yin", "Jun Zou"))
+
+
+async def test_entries_are_plain_and_their_links_safe(serve: Serve, make: Make, feed_file: ReadFile) -> None:
+    old, linked = await make(await serve(reply(feed_file("arxiv-query.xml")))).fetch(DAY)
+    assert old.external_id == "nucl-ex/0413020"
+    assert old.title == "A Paper with an Identifier of the Old Form"
+    assert old.abstract == "We count events with p<q and q>r over two lines."
+    assert (old.authors, old.categories) == (("Zoë Ångström", "B. Second"), ("nucl-ex", "hep-ph"))
+    assert (linked.url, linked.pdf_url) == ("https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001")
+
+
+async def test_a_day_is_asked_for_in_pages_three_seconds_apart(serve: Serve, make: Make, waits: Waits) -> None:
+    server = await serve(page(0, 2, 5), page(2, 2, 5), page(4, 1, 5))
+    papers = await make(server, page_size=2, categories=("cs.LG", "math", "hep-th")).fetch(DAY)
+    assert numbers(papers) == [0, 1, 2, 3, 4]
+    queries = [parse_qs(urlsplit(seen.removeprefix("GET ")).query) for seen in server.seen]
+    assert [query["start"] for query in queries] == [["0"], ["2"], ["4"]]
+    assert queries[0] == {
+        "search_query": ["(cat:cs.LG OR cat:math.* OR cat:hep-th) AND submittedDate:[202503040000 TO 202503042359]"],
+        "start": ["0"],
+        "max_results": ["2"],
+        "sortBy": ["submittedDate"],
+        "sortOrder": ["ascending"],
+    }
+    assert waits == [3.0, 3.0]
+
+
+async def test_no_more_than_the_most_papers_are_asked_for_and_kept(serve: Serve, make: Make) -> None:
+    server = await serve(page(0, 2, 9_000), page(2, 2, 9_000))
+    assert numbers(await make(server, page_size=2, max_papers=3).fetch(DAY)) == [0, 1, 2]
+    assert "max_results=1&" in server.seen[1]
+
+
+async def test_a_server_that_ignores_the_page_size_costs_no_more_than_a_page(serve: Serve, make: Make) -> None:
+    server = await serve(page(0, 5_000, 5_000))
+    assert len(await make(server, page_size=2, max_papers=6).fetch(DAY)) <= 6
+
+
+async def test_pages_that_overlap_give_each_paper_once(serve: Serve, make: Make) -> None:
+    server = await serve(page(0, 2, 4), page(1, 2, 4))
+    assert numbers(await make(server, page_size=2).fetch(DAY)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("hiccup", "waited"),
+    [
+        (page(0, 0, 3), 3.0),
+        (reply(status=503), 3.0),
+        (reply(status=429, headers="Retry-After: 20\r\n"), 20.0),
+        (reply(status=429, headers="Retry-After: 86400\r\n"), 60.0),
+    ],
+)
+async def test_a_hiccup_of_arxiv_costs_time_and_nothing_else(
+    serve: Serve, make: Make, waits: Waits, hiccup: Step, waited: float
+) -> None:
+    papers = await make(await serve(hiccup, page(0, 3, 3))).fetch(DAY)
+    assert (numbers(papers), waits) == ([0, 1, 2], [waited, 3.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "requests"),
+    [
+        (page(0, 0, 7), "announced 7 papers, but its page from 0 on is empty", 3),
+        (reply(status=503), "503 Service Unavailable", 3),
+        (reply(status=400), "400 Bad Request", 1),
+        (reply(b"<html><title> Down for maintenance </title></html>"), "HTML page .'Down for maintenance'., not", 1),
+        (reply(b"<feed xmlns='http://www.w3.org/2005/Atom'><entry>"), "broken XML", 1),
+        (reply(b"<feed xmlns='http://www.w3.org/2005/Atom'/>"), "no totalResults", 1),
+        (reply(b"<opml/>"), "of <opml>, not a feed", 1),
+    ],
+)
+async def test_a_failure_of_arxiv_is_a_source_error_with_its_reason(
+    serve: Serve, make: Make, answer: Step, said: str, requests: int
+) -> None:
+    server = await serve(answer)
+    with pytest.raises(SourceError, match=said):
+        await make(server).fetch(DAY)
+    assert len(server.seen) == requests
+
+
+async def test_an_error_in_the_form_of_an_entry_is_an_error(serve: Serve, make: Make, feed_file: ReadFile) -> None:
+    server = await serve(reply(feed_file("arxiv-error.xml")))
+    with pytest.raises(SourceError, match="arXiv refused the query: start must be an integer"):
+        await make(server).fetch(DAY)

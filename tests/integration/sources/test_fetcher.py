@@ -1,0 +1,134 @@
+"""The capped GET, against real servers that misbehave."""
+
+import asyncio
+import gzip
+
+import httpx
+import pytest
+
+from app.errors import SourceError
+from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
+from app.sources.redirects import RedirectPolicy
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import MakeFetcher, redirect, reply
+from tests.integration.transport.scripted_server import Step, hang_up, send, stall
+
+GZIP = "Content-Encoding: gzip\r\n"
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"
+
+
+async def endless(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD)
+    while not writer.is_closing():
+        writer.write(b"<item>" + b"A" * 65_536)
+        await writer.drain()
+
+
+async def dripping(writer: asyncio.StreamWriter) -> None:
+    writer.write(HEAD + b"<rss>")
+    await writer.drain()
+    await asyncio.Event().wait()
+
+
+async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(reply(gzip.compress(b"<rss/>"), kind="text/xml; charset=ISO-8859-1", headers=GZIP))
+    answer = await make_fetcher().get(f"{server.url}/feed", params={"q": "a b"})
+    assert (answer.body, answer.content_type, answer.charset) == (b"<rss/>", "text/xml", "iso-8859-1")
+    assert "user-agent: broadsheet" in server.heads[0].lower()
+    assert "accept-encoding: gzip\r\n" in server.heads[0].lower()
+    assert server.seen == ["GET /feed?q=a+b"]
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "transient"),
+    [
+        (endless, "more than 100000 bytes", False),
+        (reply(gzip.compress(b"A" * 50_000_000), headers=GZIP), "more than 100000 bytes", False),
+        (reply(gzip.compress(gzip.compress(b"A")), headers="Content-Encoding: gzip, gzip\r\n"), "encoding", False),
+        (reply(b"not gzip", headers=GZIP), "broken gzip", False),
+        (reply(gzip.compress(b"A" * 1_000)[:-9], headers=GZIP), "cut its answer short", True),
+        (reply(b"half", headers="Content-Length: 10\r\n"), "could not be read", True),
+        (reply(b"\x89PNG", kind="image/png"), "image/png, which is no feed", False),
+        (reply(b"no", status=404), "answered 404 Not Found", False),
+        (reply(b"no", status=503), "answered 503 Service Unavailable", True),
+        (reply(b"no", status=599), "answered 599", False),
+        (send(b"SMTP ready\r\n", close=True), "could not be read", True),
+        (hang_up, "could not be read", True),
+    ],
+)
+async def test_a_bad_answer_is_a_failure_with_its_reason(
+    serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str, transient: bool
+) -> None:
+    server = await serve(step)
+    with pytest.raises(FetchFailed, match=said) as failure:
+        await make_fetcher(max_bytes=100_000).get(server.url)
+    assert failure.value.transient is transient
+
+
+@pytest.mark.parametrize("step", [stall, dripping])
+async def test_the_whole_exchange_has_one_deadline(serve: Serve, make_fetcher: MakeFetcher, step: Step) -> None:
+    server = await serve(step)
+    with pytest.raises(FetchFailed, match=r"did not finish answering within 0\.05 s"):
+        await make_fetcher(total_seconds=0.05).get(server.url)
+
+
+async def test_a_429_carries_the_time_of_the_next_try(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(reply(b"slow down", status=429, headers="Retry-After: 17\r\n"))
+    with pytest.raises(FetchFailed, match="429 Too Many Requests") as failure:
+        await make_fetcher().get(server.url)
+    assert (failure.value.retry_after, failure.value.transient, failure.value.body) == (17.0, True, b"slow down")
+
+
+async def test_nobody_listening_is_a_failure_and_not_an_exception(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(hang_up)
+    await server.stop()
+    with pytest.raises(FetchFailed, match="could not be read"):
+        await make_fetcher().get(server.url)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/x", "nonsense", "http://127.0.0.1:99999/"])
+async def test_a_url_that_cannot_be_requested_is_a_failure(make_fetcher: MakeFetcher, url: str) -> None:
+    with pytest.raises(SourceError):
+        await make_fetcher().get(url)
+
+
+async def test_redirects_on_the_same_host_are_followed(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(redirect("/second"), redirect("third?x=1"), reply(b"<rss/>"))
+    answer = await make_fetcher().get(f"{server.url}/first")
+    assert (answer.body, answer.url) == (b"<rss/>", f"{server.url}/third?x=1")
+
+
+async def test_a_redirect_loop_ends(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(redirect("/again"))
+    with pytest.raises(FetchFailed, match="redirected more than 3 times"):
+        await make_fetcher().get(server.url)
+    assert len(server.seen) == 4
+
+
+@pytest.mark.parametrize(
+    "location",
+    ["file:///etc/passwd", "javascript:alert(1)", "gopher://example.org/", "http://[::1", "http://127.0.0.1:99999/"],
+)
+async def test_a_redirect_leads_to_http_or_nowhere(serve: Serve, make_fetcher: MakeFetcher, location: str) -> None:
+    server = await serve(redirect(location))
+    with pytest.raises(SourceError):
+        await make_fetcher().get(server.url)
+    assert len(server.seen) == 1
+
+
+async def test_a_redirect_into_the_private_network_is_not_followed(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    inside = await serve(reply(b"secret"))
+    server = await serve(redirect(inside.url))
+    with pytest.raises(SourceError, match=r"redirected to 127\.0\.0\.1, which is not a public address"):
+        await make_fetcher().get(server.url)
+    assert inside.seen == []
+
+
+async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Serve) -> None:
+    inside = await serve(reply(b"<rss/>"))
+    server = await serve(redirect(inside.url))
+    async with httpx.AsyncClient(trust_env=False) as client:
+        fetcher = HttpFetcher(client, FetchSettings(), RedirectPolicy(private=True))
+        answer = await fetcher.get(server.url, headers={"X-Api-Key": "k-123"})
+    assert answer.body == b"<rss/>"
+    assert ["k-123" in head for head in (server.heads[0], inside.heads[0])] == [True, False]

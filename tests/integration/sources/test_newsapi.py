@@ -1,0 +1,78 @@
+"""NewsAPI's adapter against a server on loopback, with answers of the documented form."""
+
+import json
+from datetime import UTC, date, datetime
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from app.errors import SourceError
+from app.models import Article, ArticleKind
+from app.sources.newsapi import NewsApiSettings, NewsApiSource
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import MakeFetcher, redirect, reply
+from tests.integration.transport.scripted_server import Step
+
+DAY = date(2025, 3, 4)
+
+
+def answer(content: object, status: int = 200) -> Step:
+    return reply(json.dumps(content).encode(), status=status, kind="application/json")
+
+
+def item(**changes: object) -> dict[str, object]:
+    return {
+        "source": {"id": None, "name": "The Invented"},
+        "author": "Eve Writer",
+        "title": "A robot folds <i>laundry</i> - The Invented",
+        "description": "At last.\u0000",
+        "url": "https://news.example/robot",
+        "publishedAt": "2025-03-04T10:11:12Z",
+        **changes,
+    }
+
+
+async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    others = [item(title="[Removed]"), item(url="javascript:alert(1)"), item(), item(title=None)]
+    server = await serve(answer({"status": "ok", "totalResults": 5, "articles": [item(), *others]}))
+    settings = NewsApiSettings("k-123", query="robots", base_url=server.url)
+    articles = await NewsApiSource(make_fetcher(), settings).fetch(DAY)
+    assert articles == [
+        Article(
+            source="newsapi",
+            external_id="https://news.example/robot",
+            kind=ArticleKind.NEWS,
+            title="A robot folds laundry",
+            abstract="At last.",
+            authors=("Eve Writer", "The Invented"),
+            url="https://news.example/robot",
+            published_at=datetime(2025, 3, 4, 10, 11, 12, tzinfo=UTC),
+        )
+    ]
+    query = parse_qs(urlsplit(server.seen[0].removeprefix("GET ")).query)
+    assert (query["q"], query["from"], query["to"]) == (["robots"], ["2025-03-04T00:00:00"], ["2025-03-04T23:59:59"])
+    assert "x-api-key: k-123" in server.heads[0].lower()
+    assert "k-123" not in server.seen[0] + repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (
+            answer({"status": "error", "code": "apiKeyInvalid", "message": "Your API key is invalid."}, 401),
+            "answered 401 Unauthorized: NewsAPI says apiKeyInvalid: Your API key is invalid",
+        ),
+        (answer({"status": "error", "code": "rateLimited", "message": "Too many."}), "NewsAPI says rateLimited: Too"),
+        (reply(b"<html>busy</html>", status=429), "answered 429 Too Many Requests$"),
+        (reply(b"<html>busy</html>", kind="text/html"), "not of the documented form"),
+        (answer([]), "not of the documented form"),
+        (answer({"status": "ok", "articles": [{"title": 7}]}), "not of the documented form.*title"),
+        (redirect("/elsewhere"), "redirected more than 3 times"),
+    ],
+)
+async def test_a_failure_is_a_source_error_with_newsapis_reason(
+    serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str
+) -> None:
+    server = await serve(step)
+    with pytest.raises(SourceError, match=said):
+        await NewsApiSource(make_fetcher(), NewsApiSettings("k-123", base_url=server.url)).fetch(DAY)

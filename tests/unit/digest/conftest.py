@@ -1,0 +1,42 @@
+"""A reader, and articles that differ where a test says so."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from app.models import Article, ArticleKind, Profile
+
+MakeArticle = Callable[..., Article]
+
+
+@pytest.fixture
+def reader() -> Profile:
+    return Profile(
+        name="Ada",
+        title="Graph learning engineer",
+        goals="Follow protein folding.",
+        interests=("graph neural networks", "robustness", "C++"),
+        categories=("cs.LG", "math"),
+    )
+
+
+@pytest.fixture
+def make_article() -> MakeArticle:
+    """Build an article; each call without an `external_id` is another one."""
+    count = 0
+
+    def make(**changes: Any) -> Article:
+        nonlocal count
+        count += 1
+        plain: dict[str, Any] = {
+            "source": "arxiv",
+            "external_id": f"2513.{count:05d}",
+            "kind": ArticleKind.PAPER,
+            "title": f"Untitled {count}",
+            "published_at": datetime(2025, 3, 4, 12, tzinfo=UTC),
+        }
+        return Article.model_validate(plain | changes)
+
+    return make

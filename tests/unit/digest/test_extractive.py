@@ -1,0 +1,66 @@
+"""Summaries and key points made of an abstract's own sentences."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.digest.extractive import MAX_POINT, MAX_POINTS, MAX_SUMMARY, Extractor, sentences
+from app.models import Article, ArticleKind, Profile
+from tests.unit.digest.conftest import MakeArticle
+
+SCENE = "Payment graphs never stand still, and models that learn from them grow old."
+ASIDE = "The weather was fine on most of the days on which we worked on it."
+RESULT = "We propose Sieve, which is 38 times smaller and outperforms all models before it."
+MATCH = "Its graph neural networks keep their robustness when edges are forged by an attacker."
+END = "The code is available to everybody who asks for it in a letter."
+ABSTRACT = f"{SCENE} {ASIDE} {RESULT} {MATCH} {END}"
+
+
+def test_the_summary_says_what_was_done_and_what_the_reader_cares_about(
+    reader: Profile, make_article: MakeArticle
+) -> None:
+    extract = Extractor(reader).extract(make_article(abstract=ABSTRACT))
+    assert extract.summary == f"{RESULT} {MATCH}"
+    assert extract.key_points == (SCENE, ASIDE, END)
+
+
+def test_another_reader_gets_another_summary(make_article: MakeArticle) -> None:
+    reader = Profile(name="Bo", interests=("fine weather", "working days"))
+    assert ASIDE in Extractor(reader).extract(make_article(abstract=ABSTRACT)).summary
+
+
+def test_a_short_text_is_its_own_summary(reader: Profile, make_article: MakeArticle) -> None:
+    extract = Extractor(reader).extract(make_article(abstract=f"{SCENE} {RESULT}"))
+    assert (extract.summary, extract.key_points) == (f"{SCENE} {RESULT}", ())
+
+
+def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: MakeArticle) -> None:
+    assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract was given."
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Models such as those of Smith et al. Are old, e.g. Those of last year. They are slow and they are large.", 2),
+        ("See Fig. 3 for the results of J. Doe and others. The error is 3.14 in all of the cases.", 2),
+        (
+            "Does it work at all, you may ask? It does work, as we shall soon show! (The proofs are in the appendix.)",
+            3,
+        ),
+        ('They call it "a great step." Nobody else has called it that. (Not that we asked around.) It is a step.', 3),
+        ("One sentence without any end", 1),
+        ("", 0),
+    ],
+)
+def test_sentences_end_where_a_reader_would_say_so(text: str, count: int) -> None:
+    assert len(sentences(text)) == count
+    assert " ".join(sentences(text)) == text
+
+
+@given(st.text(max_size=3_000))
+def test_whatever_the_abstract_the_extract_is_short(abstract: str) -> None:
+    article = Article(source="s", external_id="1", kind=ArticleKind.NEWS, title="t", abstract=abstract)
+    extract = Extractor(Profile(name="Ada", interests=("graphs",))).extract(article)
+    assert 0 < len(extract.summary) <= MAX_SUMMARY
+    assert len(extract.key_points) <= MAX_POINTS
+    assert all(len(point) <= MAX_POINT for point in extract.key_points)

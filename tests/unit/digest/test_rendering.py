@@ -1,0 +1,164 @@
+"""The page: what it says, and that nothing an article contains can become part of it."""
+
+import re
+from datetime import date
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from app.digest.rendering import DigestRenderer
+from app.models import (
+    SAMPLE_CATEGORY,
+    AnalysisMethod,
+    Article,
+    ArticleKind,
+    Digest,
+    DigestItem,
+    EditionStatus,
+    ModelUsage,
+    Profile,
+)
+from tests.unit.digest.conftest import MakeArticle
+
+
+class Page(HTMLParser):
+    """Collects a page's text, tags and links."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.attributes: list[tuple[str, str]] = []
+        self.words = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_data(self, data: str) -> None:
+        self.words += data
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words.split())
+
+
+def item(article: Article, **changes: Any) -> DigestItem:
+    plain: dict[str, Any] = {
+        "article": article,
+        "score": 0.456,
+        "reason": "matches: radar",
+        "summary": "It remembers.",
+        "analysis": AnalysisMethod.EXTRACTIVE,
+    }
+    return DigestItem.model_validate(plain | changes)
+
+
+def digest(*papers: DigestItem, **changes: Any) -> Digest:
+    plain: dict[str, Any] = {
+        "source_date": date(2025, 3, 4),
+        "profile": Profile(name="Ada"),
+        "introduction": "Of the 1,204 items, some were chosen.",
+        "papers": papers,
+        "news": (),
+        "considered": 1_204,
+        "edition_status": EditionStatus.COMPLETED,
+    }
+    return Digest.model_validate(plain | changes)
+
+
+def page(*papers: DigestItem, **changes: Any) -> Page:
+    return Page(DigestRenderer().render(digest(*papers, **changes)))
+
+
+def test_the_page_shows_each_item_with_its_reason_links_and_origin(make_article: MakeArticle) -> None:
+    paper = make_article(
+        title="Ice remembers",
+        url="https://arxiv.org/abs/2513.00001",
+        pdf_url="https://arxiv.org/pdf/2513.00001",
+        authors=["A", "B", "C", "D", "E", "F"],
+        categories=["cs.LG", "stat.ML"],
+    )
+    news = make_article(kind=ArticleKind.NEWS, source="feed:Quanta", title="A thaw", url="https://q.example/1")
+    shown = page(item(make_article()), item(paper, key_points=["Twice."]), news=(item(news),))
+    for text in (
+        "Tuesday, 4 March 2025", "read for Ada", "1,204 read", "Ice remembers", "By A, B, C, D and 2 others",
+        "arXiv · cs.LG, stat.ML", "It remembers.", "Twice.", "Matches: radar · In the abstract", "words · PDF", "46",
+        "In the news", "Quanta", "A thaw",
+    ):  # fmt: skip
+        assert text in shown.text
+    links = {value for name, value in shown.attributes if name == "href"}
+    assert links == {"https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001", "https://q.example/1"}
+
+
+def test_the_page_says_who_wrote_each_summary_and_what_it_cost(make_article: MakeArticle) -> None:
+    usage = ModelUsage(model="tiny-1", calls=2, input_tokens=900, output_tokens=300, failures=1)
+    shown = page(item(make_article()), item(make_article(), analysis=AnalysisMethod.MODEL), usage=usage)
+    assert shown.text.count("Summary by tiny-1") == 1
+    assert "1 of 2 summaries were written by tiny-1 (2 calls, 1,200 tokens); the others are sentences" in shown.text
+    assert "Summaries are sentences of the abstracts" in page(item(make_article())).text
+
+
+def test_a_partial_edition_says_which_source_failed(make_article: MakeArticle) -> None:
+    shown = page(
+        item(make_article()),
+        edition_status=EditionStatus.PARTIAL,
+        source_errors={"feed:Nature": "www.nature.example answered <503>", "arxiv": "no answer"},
+    )
+    assert "Partial edition. Not every source could be read: Nature \N{EN DASH} www.nature.example" in shown.text
+    assert "answered <503> arXiv \N{EN DASH} no answer" in shown.text
+    assert "Partial edition" not in page(item(make_article())).text
+
+
+def test_a_sample_is_marked_as_one_and_nothing_else_is(make_article: MakeArticle) -> None:
+    shown = page(item(make_article(categories=["cs.LG", SAMPLE_CATEGORY])), item(make_article()))
+    assert "Sample edition." in shown.text
+    assert shown.text.count("Sample") == 3
+    assert SAMPLE_CATEGORY not in shown.text
+    assert "Sample" not in page(item(make_article())).text
+
+
+HOSTILE = '</style></p><script>alert(1)</script><img src=x onerror="alert(2)">{{ 7*7 }}'
+
+
+def test_whatever_an_article_says_stays_text(make_article: MakeArticle) -> None:
+    article = make_article(
+        source=f"feed:{HOSTILE}", title=HOSTILE, authors=[HOSTILE], categories=[HOSTILE],
+        url="javascript:alert(1)", pdf_url='https://a.example/"onclick="alert(1)',
+    )  # fmt: skip
+    hostile = item(article, reason=HOSTILE, summary=HOSTILE, key_points=[HOSTILE])
+    shown = page(
+        hostile, hostile, news=(hostile,), introduction=HOSTILE, profile=Profile(name=HOSTILE),
+        source_errors={HOSTILE: HOSTILE}, usage=ModelUsage(model=HOSTILE),
+    )  # fmt: skip
+    assert not shown.tags & {"script", "img", "iframe", "link", "form", "object", "svg"}
+    assert not [name for name, _ in shown.attributes if name.startswith("on") or name in {"href", "src"}]
+    assert HOSTILE in shown.text
+
+
+def test_nothing_is_loaded_and_styles_are_inlined_but_for_what_cannot_be(make_article: MakeArticle) -> None:
+    source = DigestRenderer().render(digest(item(make_article()), item(make_article())))
+    assert not re.search(r"@import|@font-face|url\(|src=", source)
+    head, _, body = source.partition("<body")
+    assert "@media (prefers-color-scheme: dark)" in head
+    assert "@media (max-width: 600px)" in head
+    assert re.search(r'<h1 class="nameplate" style="[^"]*font-size: ?68px', body)
+
+
+@pytest.mark.parametrize("letters", ["x", "é"])
+def test_the_largest_digest_stays_below_what_mail_clients_cut(make_article: MakeArticle, letters: str) -> None:
+    def longest(kind: ArticleKind) -> DigestItem:
+        article = make_article(
+            kind=kind, title=letters * 120, authors=[letters * 25] * 9, url="https://a.example/" + "u" * 80,
+            pdf_url="https://a.example/" + "p" * 80, categories=["astro-ph.CO"] * 9,
+        )  # fmt: skip
+        return item(article, reason="r" * 120, summary=letters * 480, key_points=[letters * 200] * 3)
+
+    papers = [longest(ArticleKind.PAPER) for _ in range(12)]
+    source = DigestRenderer().render(digest(*papers, news=[longest(ArticleKind.NEWS) for _ in range(6)]))
+    assert len(source.encode()) < 100_000
+
+
+def test_an_empty_digest_is_a_page_too() -> None:
+    assert "Of the 1,204 items, some were chosen." in page().text

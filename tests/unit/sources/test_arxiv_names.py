@@ -1,0 +1,48 @@
+"""arXiv's identifiers, and the query for a day."""
+
+from datetime import date
+
+import pytest
+
+from app.sources.arxiv import Pacer, search_query
+from app.sources.arxiv_id import arxiv_id
+
+
+@pytest.mark.parametrize(
+    ("text", "identifier"),
+    [
+        ("http://arxiv.org/abs/2201.13452v1", "2201.13452"),
+        ("https://arxiv.org/abs/0704.0001", "0704.0001"),
+        ("http://arxiv.org/abs/nucl-ex/0408020v1", "nucl-ex/0408020"),
+        ("http://arxiv.org/abs/math.GT/0309136v12", "math.GT/0309136"),
+        ("oai:arXiv.org:2508.13426v1", "2508.13426"),
+        ("http://arxiv.org/abs/cs/0112017", "cs/0112017"),
+        ("arXiv:2508.13426v3", "2508.13426"),
+        ("https://arxiv.org/pdf/2508.13426v3.pdf", "2508.13426"),
+        ("2508.13426", "2508.13426"),
+        ("http://arxiv.org/api/errors#incorrect_id", None),
+        ("https://example.org/", None),
+    ],
+)
+def test_identifiers_lose_their_version(text: str, identifier: str | None) -> None:
+    assert arxiv_id(text) == identifier
+
+
+def test_a_day_without_categories_is_everything() -> None:
+    assert search_query((), date(2025, 3, 4)) == "submittedDate:[202503040000 TO 202503042359]"
+
+
+async def test_requests_begin_three_seconds_apart_however_long_they_take() -> None:
+    now = 100.0
+    waited: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        nonlocal now
+        waited.append(seconds)
+        now += seconds
+
+    pacer = Pacer(clock=lambda: now, sleep=sleep)
+    for duration in (1.0, 5.0, 0.0, 0.0):
+        async with pacer.turn():
+            now += duration
+    assert waited == [2.0, 3.0]
