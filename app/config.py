@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Sequence
+from datetime import time
 from typing import Annotated, Any, Literal, Self, TypeVar, get_args
 
 from pydantic import (
@@ -49,10 +50,22 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _split_feeds(value: object) -> object:
+    """Read `name=address,name=address` as pairs."""
+    parts = _split(value)
+    return (
+        [part.partition("=")[::2] if isinstance(part, str) else part for part in parts]
+        if isinstance(parts, list)
+        else parts
+    )
+
+
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 ApiKey = Annotated[SecretStr, Field(min_length=16)]
 ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -121,6 +134,29 @@ class WorkerSettings(Settings):
     )
     callbacks_to_private_addresses: bool = Field(
         False, description="true to allow callbacks over http and to private addresses (for development)"
+    )
+    worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
+    daily_fetch_at: time | None = Field(
+        None, description="a time of day in UTC, such as 06:00, to fetch the day before; never by itself if unset"
+    )
+    user_agent: str = Field(
+        "Broadsheet/0.1 (personal research digests)", description="what sources are told; name a way to reach you"
+    )
+    arxiv_base_url: HttpAddress = Field("https://export.arxiv.org", description="the address of arXiv's query API")
+    arxiv_categories: Names = Field(
+        ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
+    )
+    feeds: Feeds = Field((), description="feeds as name=address, separated by commas; a few science feeds if unset")
+    newsapi_key: SecretStr | None = Field(None, description="a key of NewsAPI; without one it is not asked")
+    newsapi_query: str | None = Field(None, description="what to ask NewsAPI for, in its query language")
+    openai_api_key: SecretStr | None = Field(
+        None, description="the key of an OpenAI-compatible model; without one digests quote the abstracts"
+    )
+    openai_base_url: HttpAddress = Field("https://api.openai.com/v1", description="the address of the model's API")
+    openai_model: str = Field("gpt-4o-mini", description="the model's name")
+    model_max_calls: int = Field(24, ge=0, le=1000, description="calls of the model for one digest, 0 to 1000")
+    model_max_tokens: int = Field(
+        60_000, ge=0, le=10_000_000, description="tokens for one digest, input and output, 0 to 10000000"
     )
     keep_tasks_days: int = Field(30, ge=1, le=3650, description="days that finished tasks are kept, 1 to 3650")
     keep_editions_days: int = Field(90, ge=1, le=3650, description="days that editions are kept, 1 to 3650")

@@ -1,20 +1,37 @@
-"""The one place where the parts of the service are put together around the client."""
+"""The one place where the parts that both processes use are put together around the client."""
 
 from dataclasses import dataclass
 from typing import Self
 
 from supabase import AsyncClient
 
+from app.persistence.cache import HybridCache
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.maintenance import Maintenance
 from app.persistence.schema import Schema
+from app.persistence.sources import DailySources
+from app.persistence.tasks import TaskStateManager
 
 
 @dataclass(frozen=True)
 class Services:
-    """What the API's routes and the worker's handlers work with."""
+    """What the API's routes and the worker's handlers work with; all of it stands on the one client."""
 
     schema: Schema
+    tasks: TaskStateManager
+    daily_sources: DailySources
+    cache: HybridCache
+    breakers: CircuitBreakers
+    maintenance: Maintenance
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
-        """Build every part on the one client."""
-        return cls(schema=Schema(client))
+        """Build every part on `client`."""
+        return cls(
+            schema=Schema(client),
+            tasks=TaskStateManager(client),
+            daily_sources=DailySources(client),
+            cache=HybridCache(client),
+            breakers=CircuitBreakers(client),
+            maintenance=Maintenance(client),
+        )

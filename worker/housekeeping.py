@@ -11,11 +11,12 @@ import structlog
 from app.errors import SupabaseError
 from app.models import TaskKind
 from app.persistence.maintenance import Maintenance
-from app.persistence.tasks import OwnKey, TaskStateManager
+from app.persistence.tasks import TaskStateManager, fetch_key
 
 log = structlog.get_logger(__name__)
 
 RETENTION_EVERY = timedelta(hours=1)
+LONGEST_SLEEP, RETRY_AFTER = 3600.0, 60.0
 
 Sleep = Callable[[float], Awaitable[None]]
 
@@ -62,12 +63,13 @@ class DailyFetch:
         while True:
             now = self._now()
             due = datetime.combine(now.date(), self._at, UTC)
-            if now >= due:
-                await self._enqueue(now)
-                due += timedelta(days=1)
-            await self._sleep(min((due - now).total_seconds(), 3600.0))
+            if now < due:
+                await self._sleep(min((due - now).total_seconds(), LONGEST_SLEEP))
+            else:
+                # Again each hour: it costs one call, and takes over from a fetch that failed.
+                await self._sleep(LONGEST_SLEEP if await self._enqueue(now) else RETRY_AFTER)
 
-    async def _enqueue(self, now: datetime) -> None:
+    async def _enqueue(self, now: datetime) -> bool:
         day = now.date() - timedelta(days=1)
         try:
             await self._tasks.create_task_with_source_date(
@@ -75,12 +77,9 @@ class DailyFetch:
                 kind=TaskKind.FETCH,
                 payload={},
                 source_date=day,
-                idempotency_key=fetch_key(day.isoformat()),
+                idempotency_key=fetch_key(day),
             )
         except SupabaseError as error:
             log.warning("daily fetch put off", source_date=day.isoformat(), error=str(error))
-
-
-def fetch_key(day: str) -> OwnKey:
-    """The key that makes the fetch of a day one task."""
-    return OwnKey(f"fetch:{day}")
+            return False
+        return True

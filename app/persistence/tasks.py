@@ -62,6 +62,11 @@ class OwnKey:
         return f"own:{self.key}"
 
 
+def fetch_key(source_date: date) -> OwnKey:
+    """The key that makes the fetch of a day one task, whoever asks for it."""
+    return OwnKey(f"fetch:{source_date.isoformat()}")
+
+
 @dataclass(frozen=True)
 class TaskPage:
     """Tasks, newest first, and the cursor of the next page (None: this was the last)."""
