@@ -43,11 +43,8 @@ def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: M
     [
         ("Models such as those of Smith et al. Are old, e.g. Those of last year. They are slow and they are large.", 2),
         ("See Fig. 3 for the results of J. Doe and others. The error is 3.14 in all of the cases.", 2),
-        (
-            "Does it work at all, you may ask? It does work, as we shall soon show! (The proofs are in the appendix.)",
-            3,
-        ),
-        ('They call it "a great step." Nobody else has called it that. (Not that we asked around.) It is a step.', 3),
+        ("Does it work at all, you may ask? It does work, as we shall soon show! (The proofs are in the appendix.)", 3),
+        ('They call it "a great step for us." Nobody else says so anywhere at all. (Not that we asked them here.)', 3),
         ("One sentence without any end", 1),
         ("", 0),
     ],
