@@ -98,5 +98,5 @@ def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Anal
         considered=ranking.considered,
         edition_status=edition.status,
         source_errors=edition.errors,
-        usage=analysed.usage or ModelUsage(),
+        usage=analysed.usage,
     )
