@@ -1,0 +1,101 @@
+"""Workers as real processes: killed, stopped, cut off from their database. Nothing is lost, nothing is done twice."""
+
+import asyncio
+import signal
+
+import asyncpg
+
+from embedded.stack import Ready
+from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
+from tests.dropping_proxy import DroppingProxy
+from tests.processes import ServiceProcess, worker_process
+
+STARTED = "worker started"
+
+
+async def test_killed_ten_times_in_the_middle_of_fifty_tasks(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    receiver.delay = 1.2  # so that there is work left at the tenth kill
+    await enqueue_deliveries(database, receiver.url, 50)
+    workers = [worker_process(stack, CONCURRENCY="2") for _ in range(2)]
+    await asyncio.gather(*(worker.start(STARTED) for worker in workers))
+    for kill in range(10):
+        receiver.news.clear()
+        await receiver.news.wait()  # a delivery is under way
+        await workers[kill % 2].stop(signal.SIGKILL)
+        workers[kill % 2] = worker_process(stack, CONCURRENCY="2")
+        await workers[kill % 2].start(STARTED)
+    await until_status(database, "completed", 50)
+    assert [await worker.stop() for worker in workers] == [0, 0]
+    rows = await database.fetch("select task_id, attempt, result from public.tasks")
+    assert len(rows) == 50
+    assert sum(row["attempt"] for row in rows) > 50, "the kills burnt no attempt"
+    for row in rows:
+        # A delivery is made at least once and at most once an attempt; the task is completed once.
+        assert 1 <= receiver.arrived[f"msg_{row['task_id']}"] <= row["attempt"]
+
+
+async def test_sigterm_gives_unfinished_tasks_back_with_their_attempt(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    receiver.delay = 20.0
+    await enqueue_deliveries(database, receiver.url, 6)
+    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="0.2")
+    await worker.start(STARTED)
+    await until_status(database, "running", 4)
+    assert await worker.stop() == 0
+    assert await count_of(database, "running") == 0
+    assert await count_of(database, "pending") == 6
+    assert await database.fetchval("select max(attempt) from public.tasks") == 0
+    assert worker.clients_made == 1
+
+
+async def test_sigterm_lets_tasks_finish_within_the_grace_period(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    receiver.delay = 0.5
+    await enqueue_deliveries(database, receiver.url, 4)
+    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="30")
+    await worker.start(STARTED)
+    await until_status(database, "running", 4)
+    assert await worker.stop() == 0
+    assert await count_of(database, "completed") == 4
+
+
+async def test_second_signal_ends_it_now(stack: Ready, database: asyncpg.Connection, receiver: Receiver) -> None:
+    receiver.delay = 30.0
+    await enqueue_deliveries(database, receiver.url, 1)
+    worker = worker_process(stack, GRACE_PERIOD="600")
+    await worker.start(STARTED)
+    await until_status(database, "running", 1)
+    first = asyncio.create_task(worker.stop())
+    await worker.logged("stopping")
+    assert await worker.stop() == 0
+    await first
+    await worker.logged("stopped at once")
+
+
+async def test_answers_dropped_at_random_change_nothing(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    tasks = 2000
+    await enqueue_deliveries(database, receiver.url, tasks)
+    proxy = DroppingProxy(stack.url, share=0.1, seed=7)
+    await proxy.start()
+    worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1")
+    await worker.start(STARTED)
+    await until_status(database, "completed", tasks)
+    assert await worker.stop() == 0
+    await proxy.stop()
+    assert proxy.dropped > 0
+    assert await database.fetchval("select count(*) from public.tasks where attempt <> 1") == 0
+    assert set(receiver.delivered.values()) == {1}
+    assert len(receiver.delivered) == tasks
+
+
+async def test_worker_without_a_database_waits_for_it(stack: Ready) -> None:
+    worker = ServiceProcess("worker", "http://127.0.0.1:9", stack.secret_key, SUPABASE_RETRIES="0", GRACE_PERIOD="0.1")
+    await worker.start(STARTED)
+    await worker.logged("sync call not answered")
+    assert await worker.stop() == 0

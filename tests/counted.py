@@ -1,0 +1,27 @@
+"""`python -m tests.counted MODULE`: runs a module as its own program, counting the Supabase clients that it makes."""
+
+import atexit
+import runpy
+import sys
+from typing import Any
+
+import supabase
+
+from app import supabase_client
+
+made = 0
+original = supabase.create_async_client
+
+
+async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
+    global made  # noqa: PLW0603  (one number for the life of the process)
+    made += 1
+    return await original(*arguments, **options)
+
+
+if __name__ == "__main__":
+    setattr(supabase_client, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
+    atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201
+    module = sys.argv[1]
+    sys.argv = [module]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

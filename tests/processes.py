@@ -1,0 +1,98 @@
+"""The service's processes as tests start them: real, on free ports, waited for by what they log, ended by pid."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from embedded.stack import Ready
+
+ROOT = Path(__file__).parents[1]
+COUNTING = "tests.counted"
+"""Runs a module and says at its end how many Supabase clients were made."""
+
+
+class ServiceProcess:
+    """`python -m app` or `python -m worker`, with the settings it needs and nothing of this machine's environment."""
+
+    def __init__(self, module: str, url: str, key: str, **settings: str) -> None:
+        self._module = module
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "ENVIRONMENT": "production",
+            "SUPABASE_URL": url,
+            "SUPABASE_KEY": key,
+            "WEBHOOK_SECRET": WEBHOOK_SECRET,
+            **settings,
+        }
+        self.log: list[dict[str, Any]] = []
+        self.text: list[str] = []
+        self._news = asyncio.Condition()
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+
+    async def start(self, ready: str) -> dict[str, Any]:
+        """Start, and wait for the log event `ready`; returns its record."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            COUNTING,
+            self._module,
+            cwd=ROOT,
+            env=self._environment,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        self._reader = asyncio.create_task(self._read())
+        return await self.logged(ready)
+
+    async def logged(self, event: str) -> dict[str, Any]:
+        """Wait until a record's event contains `event`."""
+        async with self._news:
+            while True:
+                for record in self.log:
+                    if event in record["event"]:
+                        return record
+                assert self._reader is not None
+                if self._reader.done():
+                    raise AssertionError(f"{self._module} ended before {event!r}:\n" + "".join(self.text))
+                await self._news.wait()
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end, return the exit status."""
+        assert self._process is not None
+        assert self._reader is not None
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        await self._reader
+        return await self._process.wait()
+
+    @property
+    def clients_made(self) -> int:
+        """How many Supabase clients the process made in its life."""
+        (line,) = [line for line in self.text if line.startswith("clients made: ")]
+        return int(line.removeprefix("clients made: "))
+
+    async def _read(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        async for line in self._process.stderr:
+            text = line.decode()
+            async with self._news:
+                self.text.append(text)
+                if text.startswith("{"):
+                    self.log.append(json.loads(text))
+                self._news.notify_all()
+        async with self._news:
+            self._news.notify_all()
+
+
+WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
+
+
+def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
+    """A worker with short leases that may call this machine back."""
+    return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | settings))
