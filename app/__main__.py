@@ -29,6 +29,7 @@ def main() -> int:
         port=settings.port,
         loop="uvloop",
         log_config=None,
+        access_log=False,  # app/api/middleware.py writes one line a request, with its id
         server_header=False,
     )
     return 0

@@ -3,32 +3,56 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+import httpx
+from fastapi import Depends, FastAPI
 
-from app.api.health import router as health
+from app.api import digests, fetches, health, listings
+from app.api import metrics as metrics_route
+from app.api.auth import require_key
+from app.api.middleware import BodyLimit, RequestContext
+from app.api.openapi import DESCRIPTION, TAGS, describe_problems
 from app.api.problems import install_problem_handlers
 from app.config import ApiSettings, load_settings
+from app.metrics import Metrics
 from app.services import Services
 from app.supabase_client import open_supabase
 from app.versions import require_locked_versions
 
 
-def create_app(settings: ApiSettings | None = None) -> FastAPI:
+def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
     """Build the API; without `settings` they are read when it starts, so that building needs no environment.
 
-    Starting raises `ConfigurationError` when the settings are wrong or the installed packages are not the locked ones.
-    It succeeds while Supabase is down: `/readyz` tells.
+    `transport` (for tests) takes the place of the network to Supabase. Starting raises `ConfigurationError` when the
+    settings are wrong or the installed packages are not the locked ones. It succeeds while Supabase is down: `/readyz`
+    tells.
     """
+    metrics = Metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         require_locked_versions()
-        async with open_supabase(settings or load_settings(ApiSettings)) as client:
+        app.state.settings = settings or load_settings(ApiSettings)
+        opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
+        async with opened as client, metrics.watching_the_loop():
             app.state.supabase = client
             app.state.services = Services.build(client)
             yield
 
-    app = FastAPI(title="Broadsheet", summary="Personal research digests.", lifespan=lifespan)
+    app = FastAPI(
+        title="Broadsheet",
+        version="1.0.0",
+        summary="Personal research digests.",
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=lifespan,
+        generate_unique_id_function=lambda route: route.name,
+    )
+    app.state.metrics = metrics
     install_problem_handlers(app)
-    app.include_router(health)
+    app.include_router(health.router)
+    for router in (digests.router, fetches.router, listings.router, metrics_route.router):
+        app.include_router(router, dependencies=[Depends(require_key)])
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestContext, metrics=metrics)
+    describe_problems(app)
     return app

@@ -56,6 +56,9 @@ class Metrics:
             ("kind",),
             registry=registry,
         )
+        self.database_up = Gauge(
+            "broadsheet_database_up", "1 if the last scrape could read the queue's figures.", registry=registry
+        )
         self.breaker_open = Gauge(
             "broadsheet_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
         )

@@ -15,19 +15,23 @@ COUNTING = "tests.counted"
 """Runs a module and says at its end how many Supabase clients were made."""
 
 
+def environment(url: str, key: str) -> dict[str, str]:
+    """What every process needs."""
+    return {
+        "PATH": os.environ["PATH"],
+        "ENVIRONMENT": "production",
+        "SUPABASE_URL": url,
+        "SUPABASE_KEY": key,
+        "WEBHOOK_SECRET": WEBHOOK_SECRET,
+    }
+
+
 class ServiceProcess:
     """`python -m app` or `python -m worker`, with the settings it needs and nothing of this machine's environment."""
 
     def __init__(self, module: str, url: str, key: str, **settings: str) -> None:
         self._module = module
-        self._environment = {
-            "PATH": os.environ["PATH"],
-            "ENVIRONMENT": "production",
-            "SUPABASE_URL": url,
-            "SUPABASE_KEY": key,
-            "WEBHOOK_SECRET": WEBHOOK_SECRET,
-            **settings,
-        }
+        self._environment = environment(url, key) | settings
         self.log: list[dict[str, Any]] = []
         self.text: list[str] = []
         self._news = asyncio.Condition()
@@ -96,3 +100,22 @@ SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACK
 def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
     """A worker with short leases that may call this machine back."""
     return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | settings))
+
+
+API_KEY = "test-key-0123456789"
+
+
+def api_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
+    """An API on a free port."""
+    return ServiceProcess("app", url or ready.url, ready.secret_key, **({"API_KEYS": API_KEY, "PORT": "0"} | settings))
+
+
+def api_environment(ready: Ready) -> dict[str, str]:
+    """The environment of an API on a free port."""
+    return environment(ready.url, ready.secret_key) | {"API_KEYS": API_KEY, "PORT": "0"}
+
+
+async def start_api(process: ServiceProcess) -> str:
+    """Start the API and return its address."""
+    record = await process.start("Uvicorn running on")
+    return "http://" + str(record["event"]).partition("http://")[2].split()[0]

@@ -3,12 +3,12 @@
 import asyncio
 from typing import Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.api.problems import Problem
+from app.api.tasks import ServicesOf
 from app.errors import SupabaseUnavailable
-from app.services import Services
 
 READY_WITHIN = 4.0
 """Seconds; less than the platform's own patience with a health check (fly.toml), so that it hears the reason."""
@@ -29,9 +29,8 @@ async def healthz() -> Health:
 
 
 @router.get("/readyz", responses={503: {"model": Problem, "description": "Supabase unreachable or outdated"}})
-async def readyz(request: Request) -> Health:
+async def readyz(services: ServicesOf) -> Health:
     """Say whether Supabase answers and has the schema that this version needs."""
-    services: Services = request.app.state.services
     try:
         async with asyncio.timeout(READY_WITHIN):
             await services.schema.require()

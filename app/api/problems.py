@@ -14,6 +14,9 @@ from app.errors import BroadsheetError, CircuitOpen
 
 MEDIA_TYPE = "application/problem+json"
 
+RETRY_AFTER = 5
+"""Seconds; what a 503 asks callers to wait."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -52,7 +55,7 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
 async def _domain_error(request: Request, error: BroadsheetError) -> JSONResponse:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         log.warning("request failed", path=request.url.path, error=str(error))
-    headers = {"Retry-After": str(_retry_after(error))} if error.status is HTTPStatus.SERVICE_UNAVAILABLE else None
+    headers = _headers(error)
     return problem_response(_problem(request, error.status, error.title, str(error)), headers)
 
 
@@ -81,5 +84,10 @@ def _invalid_field(problem: Any) -> InvalidField:
     return InvalidField(location=".".join(map(str, problem["loc"])), message=str(problem["msg"]))
 
 
-def _retry_after(error: BroadsheetError) -> int:
-    return max(1, round(error.retry_after)) if isinstance(error, CircuitOpen) else 5
+def _headers(error: BroadsheetError) -> dict[str, str]:
+    if error.status is HTTPStatus.UNAUTHORIZED:
+        return {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
+    if error.status is HTTPStatus.SERVICE_UNAVAILABLE:
+        seconds = error.retry_after if isinstance(error, CircuitOpen) else RETRY_AFTER
+        return {"Retry-After": str(max(1, round(seconds)))}
+    return {}

@@ -75,7 +75,7 @@ async def enqueue_deliveries(database: asyncpg.Connection, url: str, count: int,
 
 async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:
     """Wait until exactly `count` tasks have this status; looks ten times a second, as a poller would."""
-    while await count_of(database, status) != count:  # noqa: ASYNC110  (another process changes it)
+    while await count_of(database, status) != count:
         await asyncio.sleep(0.1)
 
 

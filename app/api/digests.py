@@ -1,0 +1,71 @@
+"""`/v1/digests`: ask for a digest, follow it, read it, cancel it."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import HTMLResponse
+
+from app.api.models import DigestRequest, DigestView, TaskView
+from app.api.tasks import (
+    BODY,
+    CONFLICT,
+    EVERYWHERE,
+    NOT_FOUND,
+    Creator,
+    ServicesOf,
+    describe,
+    page_of,
+    read_task,
+)
+from app.models import TaskKind
+
+PAGE_HEADERS = {
+    # The page has inlined styles and nothing else: whatever slipped through could do nothing.
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+HTML_ANSWER: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The page"}
+}
+
+router = APIRouter(prefix="/v1/digests", tags=["digests"], responses=EVERYWHERE)
+
+
+@router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
+async def create_digest(body: DigestRequest, creator: Creator, response: Response) -> TaskView:
+    """Ask for a digest. A day that nobody has fetched yet is fetched first."""
+    task = await creator.create(TaskKind.DIGEST, body.payload, body.source_date, body.callback_url)
+    describe(response, task)
+    return TaskView.of(task)
+
+
+@router.get("/{task_id}", responses=NOT_FOUND)
+async def get_digest(
+    task_id: UUID,
+    services: ServicesOf,
+    response: Response,
+    include: Annotated[Literal["result"] | None, Query(description="`result` adds the finished digest.")] = None,
+) -> DigestView:
+    """Say how far a digest is."""
+    task = await read_task(services, TaskKind.DIGEST, task_id, include_result=include == "result")
+    describe(response, task)
+    return DigestView.of(task)
+
+
+@router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_ANSWER)
+async def get_digest_page(task_id: UUID, services: ServicesOf) -> HTMLResponse:
+    """Read the finished digest as a page for a browser or a mail."""
+    task = await read_task(services, TaskKind.DIGEST, task_id, include_result=True)
+    return HTMLResponse(page_of(task), headers=PAGE_HEADERS)
+
+
+@router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
+async def cancel_digest(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
+    """End a pending digest at once, ask for a running one to be stopped; a finished one stays as it is."""
+    await read_task(services, TaskKind.DIGEST, task_id)
+    task = await services.tasks.cancel_task(task_id)
+    describe(response, task)
+    return TaskView.of(task)

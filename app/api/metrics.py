@@ -1,0 +1,47 @@
+"""`/metrics`: what this process counts, and the queue and the breakers as the database has them."""
+
+import asyncio
+
+import structlog
+from fastapi import APIRouter, Request, Response
+
+from app.api.tasks import UNAUTHORIZED, ServicesOf
+from app.errors import SupabaseError
+from app.metrics import CONTENT_TYPE, Metrics
+from app.services import Services
+
+log = structlog.get_logger(__name__)
+
+ASK_WITHIN = 2.0
+
+router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text"}},
+)
+async def metrics(request: Request, services: ServicesOf) -> Response:
+    """Answer in Prometheus' text format; without Supabase the queue's figures are missing, the others are not."""
+    counted: Metrics = request.app.state.metrics
+    try:
+        async with asyncio.timeout(ASK_WITHIN):
+            await _refresh(counted, services)
+        counted.database_up.set(1)
+    except (SupabaseError, TimeoutError) as error:
+        counted.database_up.set(0)
+        log.warning("queue figures not read", error=str(error))
+    return Response(counted.text(), headers={"Content-Type": CONTENT_TYPE})
+
+
+async def _refresh(counted: Metrics, services: Services) -> None:
+    stats = await services.maintenance.queue_stats()
+    counted.queue_depth.clear()
+    counted.queue_oldest.clear()
+    for depth in stats.depth:
+        counted.queue_depth.labels(depth.kind.value, depth.status.value).set(depth.tasks)
+        if depth.status.value == "pending":
+            counted.queue_oldest.labels(depth.kind.value).set(depth.oldest_seconds)
+    for breaker in await services.breakers.states():
+        counted.breaker_open.labels(breaker.name).set(breaker.state != "closed")

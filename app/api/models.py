@@ -1,0 +1,154 @@
+"""What requests may hold and what answers look like."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Self
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
+
+from app.models import Digest, Edition, Profile, Task, TaskKind, TaskStatus
+
+EARLIEST = date(1991, 8, 14)
+"""The day on which arXiv began."""
+
+MAX_ITEMS = 50
+_URL = TypeAdapter(HttpUrl)
+
+
+def yesterday() -> date:
+    """The last complete day in UTC: that of an edition unless another is asked for."""
+    return datetime.now(UTC).date() - timedelta(days=1)
+
+
+def _not_in_the_future(value: date) -> date:
+    if not EARLIEST <= value <= datetime.now(UTC).date():
+        raise ValueError(f"{value} is not between {EARLIEST} and today (UTC)")
+    return value
+
+
+def _callable_address(value: str) -> str:
+    address = _URL.validate_python(value)
+    if address.username is not None or address.password is not None:
+        raise ValueError("an address with a user name or password in it is not called")
+    return value
+
+
+SourceDate = Annotated[
+    date, AfterValidator(_not_in_the_future), Field(description="The edition's day, UTC.", examples=["2026-11-22"])
+]
+CallbackUrl = Annotated[
+    str,
+    Field(
+        max_length=2000,
+        description="Called once the task has ended, signed as Standard Webhooks asks.",
+        examples=["https://example.com/hooks/broadsheet"],
+    ),
+    AfterValidator(_callable_address),
+]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    source_date: SourceDate = Field(default_factory=yesterday)
+    callback_url: CallbackUrl | None = None
+
+
+class FetchRequest(_Request):
+    """Asks for a day's papers and news to be fetched."""
+
+
+class DigestRequest(_Request):
+    """Asks for a reader's digest of a day."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "profile": {
+                        "name": "Ada",
+                        "title": "Research engineer",
+                        "goals": "Keep up with graph learning and its robustness.",
+                        "interests": ["graph neural networks", "robustness"],
+                        "categories": ["cs.LG"],
+                    },
+                    "source_date": "2026-11-22",
+                    "max_papers": 10,
+                    "max_news": 5,
+                }
+            ]
+        }
+    )
+
+    profile: Profile
+    max_papers: int = Field(12, ge=0, le=MAX_ITEMS, description="How many papers the digest holds at most.")
+    max_news: int = Field(6, ge=0, le=MAX_ITEMS, description="How many news items the digest holds at most.")
+
+    @property
+    def payload(self) -> dict[str, Any]:
+        """What the worker gets."""
+        return self.model_dump(mode="json", include={"profile", "max_papers", "max_news"})
+
+
+class TaskView(BaseModel):
+    """A task, as callers see it. Times are the database's."""
+
+    task_id: UUID
+    kind: TaskKind
+    status: TaskStatus
+    message: str | None = Field(description="What is going on, for people.", examples=["ranking 412 articles"])
+    progress: float = Field(ge=0, le=1)
+    attempt: int = Field(ge=0, description="How often it was begun.")
+    max_attempts: int
+    error: str | None = Field(description="Why the task, or its last attempt, failed.")
+    cancel_requested: bool
+    source_date: date | None
+    created_at: datetime
+    run_at: datetime
+    started_at: datetime | None
+    updated_at: datetime
+    finished_at: datetime | None
+    url: str = Field(description="Where to ask again.", examples=["/v1/digests/0193f2b0-0000-7000-8000-000000000000"])
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Show `task`."""
+        fields = {name: getattr(task, name) for name in cls.model_fields if name != "url"}
+        return cls(**fields, url=task_url(task.kind, task.task_id))
+
+
+class DigestView(TaskView):
+    """A digest's task; `digest` is there once it has completed, if it was asked for."""
+
+    digest: Digest | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """Show `task`, with its digest if it was read with its result."""
+        digest = Digest.model_validate(task.result["digest"]) if task.result else None
+        shown = TaskView.of(task)
+        return cls(**dict(shown), digest=digest)
+
+
+class TaskList(BaseModel):
+    """A page of tasks, newest first."""
+
+    tasks: list[TaskView]
+    next_cursor: str | None = Field(description="For the next page; null on the last.")
+
+
+class EditionList(BaseModel):
+    """Editions, newest first."""
+
+    editions: list[Edition]
+
+
+def task_url(kind: TaskKind, task_id: UUID) -> str:
+    """The path under which a task is found; callbacks have no resource of their own."""
+    match kind:
+        case TaskKind.DIGEST:
+            return f"/v1/digests/{task_id}"
+        case TaskKind.FETCH:
+            return f"/v1/fetches/{task_id}"
+        case TaskKind.CALLBACK:
+            return f"/v1/tasks?kind={kind.value}"

@@ -1,0 +1,117 @@
+"""What the task routes share: creating with an idempotency key, reading one of a kind, headers of an answer."""
+
+from datetime import date
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+import structlog
+from fastapi import Depends, Header, Request, Response
+
+from app.api.models import task_url
+from app.api.problems import Problem
+from app.errors import BroadsheetError, TaskNotFound
+from app.models import Task, TaskKind, TaskStatus
+from app.persistence.tasks import CallerKey
+from app.services import Services
+
+POLL_AFTER = "2"
+"""Seconds; what `Retry-After` says while a task is unfinished."""
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=200,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Makes a repeated post answer with the task of the first.",
+    ),
+]
+
+UNAUTHORIZED: dict[int | str, dict[str, Any]] = {401: {"model": Problem, "description": "No key, or an unknown one"}}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "Supabase cannot be reached"}}
+INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "The request is not valid"}}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
+CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not in this state"}}
+BODY: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "The body is not JSON"},
+    413: {"model": Problem, "description": "The body is too large"},
+}
+EVERYWHERE = UNAUTHORIZED | INVALID | UNAVAILABLE
+
+
+class CallbacksNotConfigured(BroadsheetError):
+    """A callback was asked for, but none can be signed."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "Callbacks are not configured"
+
+
+def services_of(request: Request) -> Services:
+    """The services of the running application."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesOf = Annotated[Services, Depends(services_of)]
+
+
+class TaskCreator:
+    """Creates a task for a request: with its idempotency key, its callback, and its id for the logs."""
+
+    def __init__(self, request: Request, idempotency_key: IdempotencyKey = None) -> None:
+        self._services = services_of(request)
+        self._callbacks = request.app.state.settings.webhook_secret is not None
+        self._key = CallerKey(idempotency_key) if idempotency_key is not None else None
+
+    async def create(
+        self, kind: TaskKind, payload: dict[str, Any], source_date: date, callback_url: str | None
+    ) -> Task:
+        """Create the task, or find the one that the same key made. Raises `BroadsheetError`."""
+        if callback_url is not None and not self._callbacks:
+            raise CallbacksNotConfigured("callback_url needs WEBHOOK_SECRET, which is not set on this server.")
+        request_id = structlog.contextvars.get_contextvars().get("request_id")
+        return await self._services.tasks.create_task_with_source_date(
+            task_id=uuid4(),
+            kind=kind,
+            payload=payload | {"request_id": request_id},
+            source_date=source_date,
+            callback_url=callback_url,
+            idempotency_key=self._key,
+        )
+
+
+Creator = Annotated[TaskCreator, Depends()]
+
+
+async def read_task(services: Services, kind: TaskKind, task_id: UUID, *, include_result: bool = False) -> Task:
+    """Read a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
+    task = await services.tasks.get_task(task_id, include_result=include_result)
+    if task.kind is not kind:
+        raise TaskNotFound(
+            f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"
+        )
+    return task
+
+
+def describe(response: Response, task: Task) -> None:
+    """Set the headers that go with a task: where it is, and when to ask again."""
+    response.headers["Location"] = task_url(task.kind, task.task_id)
+    if not task.status.is_final:
+        response.headers["Retry-After"] = POLL_AFTER
+
+
+class NotFinished(BroadsheetError):
+    """The page of a digest was asked for before there is one."""
+
+    status = HTTPStatus.CONFLICT
+    title = "No page in this state"
+
+
+def page_of(task: Task) -> str:
+    """The rendered page of a completed digest. Raises `NotFinished`."""
+    if task.status is not TaskStatus.COMPLETED or not task.result:
+        reason = f": {task.error}" if task.error else ""
+        raise NotFinished(f"The digest {task.task_id} is {task.status.value}{reason}; it has no page.")
+    return str(task.result["html"])
