@@ -1,0 +1,72 @@
+"""Claiming: nothing twice, nothing left, in order; and a call that comes again gets the answer of the first time."""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.models import TaskKind
+from app.persistence.queue import Completed
+from tests.contract.helpers import Claimer, create, insert_tasks, row
+
+
+async def test_two_hundred_workers_share_a_thousand_tasks(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 1000)
+    claims = await asyncio.gather(*(Claimer(client).claim(5) for _ in range(200)))
+    claimed = [task.task_id for batch in claims for task in batch]
+    while more := await Claimer(client).claim(100):  # what was locked by another as it was looked for
+        claimed += [task.task_id for task in more]
+    assert len(claimed) == len(set(claimed)) == 1000
+    assert await database.fetchval("select count(*) from public.tasks where status = 'running' and attempt = 1") == 1000
+
+
+async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 20)
+    worker = Claimer(client)
+    call = worker.queue.prepare(outcomes={}, renewals=(), slots=10)
+    answers = await asyncio.gather(*(worker.queue.sync(call) for _ in range(8)))
+    assert all(answer == answers[0] for answer in answers)
+    assert len(answers[0].claimed) == 10
+    assert await database.fetchval("select sum(attempt) from public.tasks") == 10
+    finishing = worker.queue.prepare(
+        outcomes={task.lease: Completed({}) for task in answers[0].claimed}, renewals=(), slots=0
+    )
+    finished = await worker.queue.sync(finishing)
+    assert await worker.queue.sync(finishing) == finished
+    # The first call is older now: it changes nothing, and says so.
+    late = await worker.queue.sync(call)
+    assert (late.outdated, late.claimed) == (True, ())
+    assert await database.fetchval("select sum(attempt) from public.tasks") == 10
+
+
+async def test_order_is_priority_then_time_then_id(client: AsyncClient, database: asyncpg.Connection) -> None:
+    for priority in (3, 1, 0, 2):
+        await insert_tasks(database, 3, priority=priority)
+        await insert_tasks(database, 2, priority=priority, delay="-1 hour", kind="digest")
+    expected = await database.fetch("select task_id from public.tasks order by priority, run_at, task_id")
+    worker, claimed = Claimer(client), []
+    while batch := await worker.claim(3):
+        claimed += [task.task_id for task in batch]
+    assert claimed == [found["task_id"] for found in expected]
+
+
+async def test_delayed_tasks_wait_and_block_nobody(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 5, priority=0, delay="1 hour")
+    soon = await create(client, delay=timedelta(minutes=5), priority=0)
+    ready = await create(client, priority=3)
+    answer = await Claimer(client).sync(slots=10)
+    assert [task.task_id for task in answer.claimed] == [ready.task_id]
+    assert answer.next_task_seconds is not None
+    assert 200 < answer.next_task_seconds <= 300
+    assert (await row(database, soon.task_id))["status"] == "pending"
+
+
+async def test_only_its_kinds_are_claimed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 3, kind="digest")
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    answer = await worker.sync(slots=10)
+    assert (answer.claimed, answer.next_task_seconds) == ((), None)
+    assert len(await Claimer(client, kinds=[TaskKind.DIGEST]).claim()) == 3

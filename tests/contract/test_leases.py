@@ -1,0 +1,143 @@
+"""Leases: who lost one can do nothing more; a crash burns an attempt, a release does not; outages are forgiven."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import LeaseLost
+from app.models import TaskStatus
+from app.persistence.queue import Cancelled, Completed, Failed, Outcome, Released, Snoozed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, expire_lease, row
+
+SOON = timedelta(0)
+OUTCOMES: list[Outcome] = [Completed({"x": 1}), Failed("no", SOON), Snoozed(SOON, "later"), Released(), Cancelled()]
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
+    outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client)
+    slow, quick = Claimer(client), Claimer(client)
+    held = await slow.claim_one()
+    await quick.sync()  # seen alive: this is no outage
+    await expire_lease(database, task.task_id)
+    await quick.sync()
+    taken = await quick.claim_one()
+    before = await row(database, task.task_id)
+    answer = await slow.sync({held.lease: outcome}, renewals=[held.lease])
+    assert [verdict.verdict for verdict in answer.outcomes] == ["lost"]
+    assert answer.lost == (task.task_id,)
+    with pytest.raises(LeaseLost):
+        await TaskStateManager(client).update_task(
+            task.task_id, lease_token=held.lease_token, message="still here", progress=0.9
+        )
+    assert await row(database, task.task_id) == before
+    assert (taken.task_id, taken.attempt) == (task.task_id, 2)
+
+
+@pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+async def test_outcome_after_the_lease_went_back_to_the_queue_is_lost(
+    outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client)
+    slow = Claimer(client)
+    held = await slow.claim_one()
+    other = Claimer(client)
+    await other.sync()
+    await expire_lease(database, task.task_id)
+    await other.sync()
+    assert await slow.finish(held, outcome) == "lost"
+    assert (await row(database, task.task_id))["status"] == "pending"
+
+
+async def test_a_crash_burns_an_attempt_and_the_last_one_fails_the_task(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client, max_attempts=2)
+    watcher = Claimer(client)
+    await watcher.sync()
+    for attempt in (1, 2):
+        assert (await Claimer(client).claim_one()).attempt == attempt
+        await expire_lease(database, task.task_id)
+        await watcher.sync()
+    ended = await TaskStateManager(client).get_task(task.task_id)
+    assert (ended.status, ended.attempt) == (TaskStatus.FAILED, 2)
+    assert "worker lost" in (ended.error or "")
+
+
+@pytest.mark.parametrize("outcome", [Released(), Snoozed(SOON, "waiting")], ids=["released", "snoozed"])
+async def test_release_and_snooze_give_the_attempt_back(outcome: Outcome, client: AsyncClient) -> None:
+    await create(client, max_attempts=1)
+    worker = Claimer(client)
+    for _ in range(3):
+        held = await worker.claim_one()
+        assert held.attempt == 1
+        assert await worker.finish(held, outcome) == "applied"
+
+
+async def test_failures_end_at_max_attempts_and_say_why(client: AsyncClient) -> None:
+    task = await create(client, max_attempts=3)
+    worker = Claimer(client)
+    for _ in range(3):
+        await worker.finish(await worker.claim_one(), Failed("the source is down", SOON))
+    ended = await TaskStateManager(client).get_task(task.task_id)
+    assert (ended.status, ended.attempt, ended.error) == (TaskStatus.FAILED, 3, "the source is down")
+
+
+async def test_permanent_failure_ends_at_once(client: AsyncClient) -> None:
+    task = await create(client)
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Failed("never", None))
+    ended = await TaskStateManager(client).get_task(task.task_id)
+    assert (ended.status, ended.attempt, ended.error) == (TaskStatus.FAILED, 1, "never")
+
+
+async def test_retry_comes_after_its_delay(client: AsyncClient) -> None:
+    await create(client)
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Failed("busy", timedelta(minutes=10)))
+    answer = await worker.sync(slots=1)
+    assert answer.claimed == ()
+    assert answer.next_task_seconds is not None
+    assert 590 < answer.next_task_seconds <= 600
+
+
+async def test_snoozing_has_a_deadline(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task = await create(client)
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
+    await database.execute("update public.tasks set snoozed_since = now() - interval '3 hours'")
+    await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
+    ended = await TaskStateManager(client).get_task(task.task_id)
+    assert ended.status is TaskStatus.FAILED
+    assert ended.error == "waited longer than 02:00:00: waiting for the edition"
+
+
+async def test_renewal_keeps_a_lease(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task = await create(client)
+    worker, other = Claimer(client), Claimer(client)
+    held = await worker.claim_one()
+    await expire_lease(database, task.task_id)
+    assert (await worker.sync(renewals=[held.lease])).lost == ()
+    assert await other.claim() == ()
+    assert await worker.finish(held, Completed({})) == "applied"
+
+
+async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client, max_attempts=1)
+    holder, first = Claimer(client), Claimer(client)
+    await first.sync()
+    held = await holder.claim_one()
+    await expire_lease(database, task.task_id)
+    # Nobody was seen for longer than a lease: Supabase was away, not one of the workers.
+    await database.execute("update public.workers set seen_at = now() - interval '1 hour'")
+    assert (await first.sync(slots=10)).claimed == ()
+    assert (await row(database, task.task_id))["status"] == "running"
+    assert (await holder.sync(renewals=[held.lease])).lost == ()
+    assert await holder.finish(held, Completed({})) == "applied"

@@ -1,0 +1,213 @@
+"""Every write sent twice, and every write whose first answer is lost, has the effect of one; for every method."""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import IdempotencyConflict
+from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.persistence.cache import HybridCache
+from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
+from app.persistence.maintenance import Maintenance
+from app.persistence.queue import Cancelled, Completed, Failed, Lease, Released, Snoozed, SyncCall, TaskQueue
+from app.persistence.sources import DailySources
+from app.persistence.tasks import CallerKey, TaskStateManager
+from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything
+
+Scenario = Callable[[AsyncClient, int], Awaitable[object]]
+"""Does something with the client, each write `times` times."""
+
+TASK = UUID("00000000-0000-4000-8000-00000000000a")
+OTHER = UUID("00000000-0000-4000-8000-00000000000b")
+WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
+ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
+CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance)
+SCENARIOS: dict[str, Scenario] = {}
+
+
+def scenario(*names: str) -> Callable[[Scenario], Scenario]:
+    def register(function: Scenario) -> Scenario:
+        SCENARIOS.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+async def send(queue: TaskQueue, call: SyncCall, times: int) -> Any:
+    answers = [await queue.sync(call) for _ in range(times)]
+    assert all(answer == answers[0] for answer in answers)
+    return answers[0]
+
+
+async def claimed(client: AsyncClient, times: int = 1) -> tuple[TaskQueue, Lease]:
+    queue = TaskQueue(client, worker_id=WORKER, kinds=[TaskKind.FETCH], lease=LEASE)
+    answer = await send(queue, queue.prepare(outcomes={}, renewals=(), slots=1), times)
+    return queue, answer.claimed[0].lease
+
+
+@scenario("TaskStateManager.create_task_with_source_date", "TaskStateManager.get_task", "TaskStateManager.list_tasks")
+async def creating(client: AsyncClient, times: int) -> None:
+    tasks = TaskStateManager(client)
+    for _ in range(times):
+        made = await create(client, task_id=TASK, idempotency_key=CallerKey("k"), payload={"a": 1})
+        assert (await tasks.get_task(TASK)).task_id == made.task_id == TASK
+        assert len((await tasks.list_tasks()).tasks) == 1
+        with pytest.raises(IdempotencyConflict):
+            await create(client, task_id=OTHER, idempotency_key=CallerKey("k"), payload={"a": 2})
+
+
+@scenario("TaskStateManager.update_task")
+async def reporting(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    _, lease = await claimed(client)
+    for _ in range(times):
+        await TaskStateManager(client).update_task(TASK, lease_token=lease.lease_token, message="half", progress=0.5)
+
+
+@scenario("TaskStateManager.cancel_task")
+async def cancelling(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK, callback_url="https://example.com/")
+    for _ in range(times):
+        await TaskStateManager(client).cancel_task(TASK)
+
+
+@scenario("TaskQueue.sync", "TaskQueue.sync completed")
+async def completing(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK, callback_url="https://example.com/")
+    queue, lease = await claimed(client, times)
+    await send(queue, queue.prepare(outcomes={lease: Completed({"x": 1})}, renewals=(), slots=0), times)
+    # Under a new number, too: the row knows its own outcome.
+    answer = await send(queue, queue.prepare(outcomes={lease: Completed({"x": 2})}, renewals=(), slots=0), times)
+    assert answer.outcomes[0].verdict == "applied_already"
+
+
+@scenario("TaskQueue.sync failed")
+async def failing(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    queue, lease = await claimed(client, times)
+    failed = Failed("broken", timedelta(hours=1))
+    await send(queue, queue.prepare(outcomes={lease: failed}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: failed}, renewals=(), slots=0), times)
+
+
+@scenario("TaskQueue.sync snoozed")
+async def snoozing(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    queue, lease = await claimed(client, times)
+    later = Snoozed(timedelta(hours=1), "waiting")
+    await send(queue, queue.prepare(outcomes={lease: later}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: later}, renewals=(), slots=0), times)
+
+
+@scenario("TaskQueue.sync released")
+async def releasing(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    queue, lease = await claimed(client, times)
+    await send(queue, queue.prepare(outcomes={lease: Released()}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: Released()}, renewals=(), slots=0), times)
+
+
+@scenario("TaskQueue.sync cancelled", "TaskQueue.sync renewals")
+async def stopping(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    queue, lease = await claimed(client, times)
+    await TaskStateManager(client).cancel_task(TASK)
+    answer = await send(queue, queue.prepare(outcomes={}, renewals=[lease], slots=0), times)
+    assert answer.cancel == (TASK,)
+    await send(queue, queue.prepare(outcomes={lease: Cancelled()}, renewals=(), slots=0), times)
+
+
+@scenario(*(f"DailySources.{name}" for name in ("begin_edition", "save_articles", "finish_edition", "get_edition")))
+async def gathering(client: AsyncClient, times: int) -> None:
+    daily = DailySources(client)
+    for _ in range(times):
+        await daily.begin_edition(DAY)
+    for _ in range(times):
+        await daily.save_articles(DAY, ARTICLES)
+    for _ in range(times):
+        await daily.finish_edition(DAY, EditionStatus.PARTIAL, {"feed:x": "timed out"})
+    assert (await daily.get_edition(DAY)).counts == {"arxiv": 3}
+
+
+@scenario("DailySources.list_editions", "DailySources.get_articles")
+async def reading(client: AsyncClient, times: int) -> None:
+    await gathering(client, 1)
+    for _ in range(times):
+        assert [edition.source_date for edition in await DailySources(client).list_editions()] == [DAY]
+        assert await DailySources(client).get_articles(DAY) == ARTICLES
+
+
+@scenario("HybridCache.put", "HybridCache.get", "HybridCache.get_or_compute")
+async def caching(client: AsyncClient, times: int) -> None:
+    for _ in range(times):
+        await HybridCache(client).put("k", {"v": 1})
+        assert await HybridCache(client).get("k") == {"v": 1}
+
+    async def compute() -> int:
+        raise AssertionError("it is there")
+
+    assert await HybridCache(client).get_or_compute("k", compute) == {"v": 1}
+
+
+@scenario("CircuitBreakers.guard", "CircuitBreakers.states")
+async def breaking(client: AsyncClient, times: int) -> None:
+    # A guard's report is one request; repeating it is the transport's business, so `times` has no meaning here.
+    assert times
+    breakers = CircuitBreakers(client, BreakerSettings(threshold=3))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="down"):
+            async with breakers.guard("arxiv"):
+                raise ValueError("down")
+    (state,) = await breakers.states()
+    assert (state.state, state.failures) == ("closed", 2)
+
+
+@scenario("Maintenance.retain", "Maintenance.queue_stats")
+async def retaining(client: AsyncClient, times: int) -> None:
+    await gathering(client, 1)
+    for _ in range(times):
+        await Maintenance(client).retain(task_days=1, edition_days=1)
+        assert (await Maintenance(client).queue_stats()).depth == ()
+
+
+def test_no_method_was_forgotten() -> None:
+    methods = {
+        f"{owner.__name__}.{name}"
+        for owner in CLASSES
+        for name, method in inspect.getmembers(owner, inspect.isfunction)
+        if not name.startswith("_") and (inspect.iscoroutinefunction(method) or hasattr(method, "__wrapped__"))
+    }
+    assert methods <= SCENARIOS.keys()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+    await SCENARIOS[name](client, 1)
+    once = await everything(database)
+    await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
+    await database.execute("truncate public.circuit_breakers")
+    await SCENARIOS[name](client, 2)
+    assert await everything(database) == once
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_lost_answer_changes_nothing(
+    name: str,
+    client: AsyncClient,
+    losing_client: AsyncClient,
+    losing_transport: LosingTransport,
+    database: asyncpg.Connection,
+) -> None:
+    await SCENARIOS[name](client, 1)
+    once = await everything(database)
+    await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
+    await database.execute("truncate public.circuit_breakers")
+    await SCENARIOS[name](losing_client, 1)
+    assert losing_transport.lost > 0
+    assert await everything(database) == once
