@@ -1,6 +1,6 @@
 """What the contract tests share: queues of workers, tasks in bulk, and a transport that loses answers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -46,7 +46,7 @@ class Claimer:
         self.queue = TaskQueue(client, worker_id=uuid4(), kinds=kinds, lease=lease)
 
     async def sync(
-        self, outcomes: dict[Lease, Outcome] | None = None, renewals: Sequence[Lease] = (), slots: int = 0
+        self, outcomes: Mapping[Lease, Outcome] | None = None, renewals: Sequence[Lease] = (), slots: int = 0
     ) -> SyncAnswer:
         return await self.queue.sync(self.queue.prepare(outcomes=outcomes or {}, renewals=renewals, slots=slots))
 

@@ -1,0 +1,168 @@
+"""Breakers are shared by all processes and let one trial through; without Supabase, breakers and cache work locally."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import CircuitOpen
+from app.persistence.cache import HybridCache
+from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
+from app.supabase_client import open_supabase
+from embedded.stack import Ready
+from tests.conftest import settings_for
+
+SETTINGS = BreakerSettings(threshold=2, open_for=timedelta(minutes=5), refresh=timedelta(0))
+EAGER = BreakerSettings(threshold=2, open_for=timedelta(minutes=5), refresh=timedelta(hours=1))
+
+
+class Down(Exception):
+    pass
+
+
+async def fail(breakers: CircuitBreakers, name: str = "arxiv") -> None:
+    with pytest.raises(Down):
+        async with breakers.guard(name):
+            raise Down
+
+
+@pytest.fixture
+async def clients(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[list[AsyncClient]]:  # noqa: ARG001  (emptied)
+    """Twenty processes' clients."""
+    async with AsyncExitStack() as opened:
+        yield [await opened.enter_async_context(open_supabase(settings_for(stack))) for _ in range(20)]
+
+
+async def open_for_all(clients: list[AsyncClient]) -> None:
+    for _ in range(2):
+        await fail(CircuitBreakers(clients[0], SETTINGS))
+
+
+async def test_one_trial_for_twenty_callers_in_different_clients(
+    clients: list[AsyncClient], database: asyncpg.Connection
+) -> None:
+    await open_for_all(clients)
+    await database.execute("update public.circuit_breakers set retry_at = now() - interval '1 second'")
+    trials, release = 0, asyncio.Event()
+
+    async def attempt(client: AsyncClient) -> str:
+        nonlocal trials
+        try:
+            async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
+                trials += 1
+                await release.wait()
+                return "tried"
+        except CircuitOpen:
+            return "refused"
+
+    attempts = [asyncio.create_task(attempt(client)) for client in clients]
+    while sum(task.done() for task in attempts) < 19:
+        await asyncio.sleep(0.01)
+    release.set()
+    assert sorted(await asyncio.gather(*attempts)) == ["refused"] * 19 + ["tried"]
+    assert trials == 1
+    (state,) = await CircuitBreakers(clients[0]).states()
+    assert (state.state, state.failures) == ("closed", 0)
+
+
+async def test_failed_trial_opens_again(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+    await open_for_all(clients)
+    await database.execute("update public.circuit_breakers set retry_at = now() - interval '1 second'")
+    await fail(CircuitBreakers(clients[1], SETTINGS))
+    with pytest.raises(CircuitOpen) as caught:
+        async with CircuitBreakers(clients[2], SETTINGS).guard("arxiv"):
+            raise AssertionError("not reached")
+    assert 290 < caught.value.retry_after <= 300
+
+
+async def test_opened_by_one_process_stops_the_others_within_the_refresh_time(clients: list[AsyncClient]) -> None:
+    refreshing, eager = CircuitBreakers(clients[1], SETTINGS), CircuitBreakers(clients[2], EAGER)
+    async with refreshing.guard("arxiv"), eager.guard("arxiv"):
+        pass
+    await open_for_all(clients)
+    with pytest.raises(CircuitOpen):
+        async with refreshing.guard("arxiv"):
+            raise AssertionError("not reached")
+    async with eager.guard("arxiv"):
+        pass  # its refresh time is not over
+
+
+async def test_failures_far_apart_do_not_add_up(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+    await fail(CircuitBreakers(clients[0], SETTINGS))
+    await database.execute("update public.circuit_breakers set updated_at = now() - interval '1 day'")
+    await fail(CircuitBreakers(clients[0], SETTINGS))
+    (state,) = await CircuitBreakers(clients[0]).states()
+    assert (state.state, state.failures) == ("closed", 1)
+
+
+@pytest.fixture
+async def cut_off(stack: Ready) -> AsyncIterator[AsyncClient]:
+    """A client whose Supabase is away."""
+    away = settings_for(stack).model_copy(update={"supabase_url": "http://127.0.0.1:9", "supabase_retries": 0})
+    async with open_supabase(away) as client:
+        yield client
+
+
+async def test_without_supabase_a_breaker_guards_its_process(cut_off: AsyncClient) -> None:
+    quick = BreakerSettings(threshold=2, open_for=timedelta(milliseconds=50), refresh=timedelta(0))
+    breakers = CircuitBreakers(cut_off, quick)
+    await fail(breakers)
+    await fail(breakers)
+    with pytest.raises(CircuitOpen):
+        async with breakers.guard("arxiv"):
+            raise AssertionError("not reached")
+    await asyncio.sleep(0.06)
+    async with breakers.guard("arxiv"):
+        pass  # the trial
+    async with breakers.guard("arxiv"):
+        pass  # closed again
+
+
+async def test_without_supabase_the_cache_computes_once_and_remembers(cut_off: AsyncClient) -> None:
+    cache, computed = HybridCache(cut_off), 0
+
+    async def compute() -> dict[str, int]:
+        nonlocal computed
+        computed += 1
+        await asyncio.sleep(0)
+        return {"v": computed}
+
+    found = await asyncio.gather(*(cache.get_or_compute("k", compute) for _ in range(10)))
+    assert (found, computed) == ([{"v": 1}] * 10, 1)
+    assert await cache.get_or_compute("k", compute) == {"v": 1}
+
+
+async def test_cache_is_shared_and_expires_by_the_databases_clock(
+    clients: list[AsyncClient], database: asyncpg.Connection
+) -> None:
+    await HybridCache(clients[0]).put("k", [1, 2])
+    assert await HybridCache(clients[1]).get("k") == [1, 2]
+    await database.execute("update public.cache_entries set expires_at = now()")
+    assert await HybridCache(clients[2]).get("k") is None
+
+
+async def test_memory_is_bounded(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+    cache = HybridCache(clients[0], max_entries=2)
+    for key in "abc":
+        await cache.put(key, key)
+    await database.execute("truncate public.cache_entries")
+    assert [await cache.get(key) for key in "abc"] == [None, "b", "c"]
+
+
+async def test_failed_computation_is_everybodys_and_is_not_kept(clients: list[AsyncClient]) -> None:
+    cache = HybridCache(clients[0])
+
+    async def broken() -> None:
+        raise Down
+
+    outcomes = await asyncio.gather(*(cache.get_or_compute("k", broken) for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [Down] * 3
+
+    async def works() -> int:
+        return 1
+
+    assert await cache.get_or_compute("k", works) == 1

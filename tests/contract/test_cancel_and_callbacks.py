@@ -1,0 +1,107 @@
+"""Cancelling, and the callback that comes with every end: together with it, or not at all."""
+
+import json
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import SupabaseRejected, TaskNotFound
+from app.models import TaskKind, TaskStatus
+from app.persistence.queue import Cancelled, Completed, Failed, Released, Snoozed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, expire_lease, row
+
+URL = "https://example.com/hook"
+SOON = timedelta(0)
+
+
+async def test_pending_ends_running_is_told_finished_stays(client: AsyncClient, database: asyncpg.Connection) -> None:
+    tasks, worker = TaskStateManager(client), Claimer(client)
+    pending = await create(client, priority=3)
+    running = await create(client)
+    held = await worker.claim_one()
+    assert (await tasks.cancel_task(pending.task_id)).status is TaskStatus.CANCELLED
+    asked = await tasks.cancel_task(running.task_id)
+    assert (asked.status, asked.cancel_requested) == (TaskStatus.RUNNING, True)
+    assert (await worker.sync()).cancel == (running.task_id,)
+    assert await worker.finish(held, Completed({"x": 1})) == "applied"
+    before = await row(database, running.task_id)
+    assert (await tasks.cancel_task(running.task_id)).status is TaskStatus.COMPLETED, "a completion beats a request"
+    assert await row(database, running.task_id) == before
+
+
+@pytest.mark.parametrize("outcome", [Released(), Snoozed(SOON, "later"), Failed("no", SOON), Cancelled()], ids=repr)
+async def test_every_way_back_to_the_queue_ends_a_cancelled_task(outcome: object, client: AsyncClient) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    await TaskStateManager(client).cancel_task(task.task_id)
+    assert isinstance(outcome, Released | Snoozed | Failed | Cancelled)
+    await worker.finish(held, outcome)
+    assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
+
+
+async def test_unknown_task_is_not_found(client: AsyncClient) -> None:
+    for call in (TaskStateManager(client).cancel_task, TaskStateManager(client).get_task):
+        with pytest.raises(TaskNotFound):
+            await call(uuid4())
+
+
+async def callbacks_of(database: asyncpg.Connection, task_id: UUID) -> list[dict[str, str]]:
+    found = await database.fetch(
+        "select payload -> 'event' as event from public.tasks where kind = 'callback'"
+        " and payload -> 'event' -> 'data' ->> 'task_id' = $1",
+        str(task_id),
+    )
+    return [json.loads(record["event"]) for record in found]
+
+
+@pytest.mark.parametrize("way", ["completed", "failed", "worker lost", "cancelled pending", "cancelled running"])
+async def test_every_end_brings_one_callback(way: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+    task = await create(client, callback_url=URL, max_attempts=1)
+    tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
+    await worker.sync()
+    if way == "cancelled pending":
+        await tasks.cancel_task(task.task_id)
+    else:
+        held = await Claimer(client, kinds=[TaskKind.FETCH]).claim_one()
+        if way == "worker lost":
+            await expire_lease(database, task.task_id)
+            await worker.sync()
+        elif way == "cancelled running":
+            await tasks.cancel_task(task.task_id)
+            await worker.finish(held, Cancelled())
+        else:
+            await worker.finish(held, Completed({}) if way == "completed" else Failed("no", SOON))
+    (event,) = await callbacks_of(database, task.task_id)
+    assert event["type"] == f"task.{way.split(maxsplit=1)[0].replace('worker', 'failed')}"
+
+
+async def test_an_end_whose_callback_cannot_be_made_does_not_happen(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client, callback_url=URL)
+    worker = Claimer(client)
+    held = await worker.claim_one()
+    await database.execute("alter table public.tasks add constraint planted check (kind <> 'callback')")
+    try:
+        with pytest.raises(SupabaseRejected, match="planted"):
+            await worker.finish(held, Completed({}))
+        assert (await row(database, task.task_id))["status"] == "running"
+    finally:
+        await database.execute("alter table public.tasks drop constraint planted")
+    assert await worker.finish(held, Completed({})) == "applied"
+    assert len(await callbacks_of(database, task.task_id)) == 1
+
+
+async def test_a_callback_brings_none_of_its_own(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task = await create(client, callback_url=URL)
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Completed({}))
+    callback = await worker.claim_one()
+    assert callback.payload["url"] == URL
+    assert callback.payload["event"]["data"]["task_id"] == str(task.task_id)
+    await worker.finish(callback, Completed({}))
+    assert await database.fetchval("select count(*) from public.tasks") == 2

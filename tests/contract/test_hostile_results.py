@@ -1,0 +1,58 @@
+"""Results that JSON or PostgreSQL refuse, or that are far too large, keep no other outcome from being recorded."""
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskStatus
+from app.persistence.json_values import MAX_RESULT_BYTES
+from app.persistence.queue import Completed, Failed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, insert_tasks
+
+
+@pytest.mark.parametrize(
+    ("result", "kept"),
+    [
+        ({"text": "a\0b"}, {"text": "ab"}),
+        ({"text": "\ud800 alone"}, {"text": "\ufffd alone"}),
+        ({"n": float("nan"), "i": float("inf")}, {"n": None, "i": None}),
+        ({"key\0": [{"deep": "\0"}]}, {"key": [{"deep": ""}]}),
+    ],
+    ids=["zero byte", "lone surrogate", "not a number", "deep"],
+)
+async def test_hostile_values_are_cleaned(
+    result: dict[str, object], kept: dict[str, object], client: AsyncClient
+) -> None:
+    task, worker = await create(client), Claimer(client)
+    await worker.finish(await worker.claim_one(), Completed(result))
+    read = await TaskStateManager(client).get_task(task.task_id, include_result=True)
+    assert (read.status, read.result) == (TaskStatus.COMPLETED, kept)
+
+
+@pytest.mark.parametrize("result", [{"text": "x" * 5_000_000}, {"object": object()}], ids=["5 MB", "no JSON"])
+async def test_the_culprit_fails_and_the_others_are_recorded(
+    result: dict[str, object], client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 10)
+    worker = Claimer(client)
+    culprit, *others = await worker.claim(10)
+    await worker.sync({culprit.lease: Completed(result)} | {task.lease: Completed({"ok": 1}) for task in others})
+    ended = await TaskStateManager(client).get_task(culprit.task_id)
+    assert ended.status is TaskStatus.FAILED
+    assert "the result" in (ended.error or "")
+    assert await database.fetchval("select count(*) from public.tasks where status = 'completed'") == 9
+
+
+async def test_hostile_errors_and_progress_are_cleaned(client: AsyncClient) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    tasks = TaskStateManager(client)
+    await tasks.update_task(task.task_id, lease_token=held.lease_token, message="a\0\udfff", progress=7.0)
+    assert (await tasks.get_task(task.task_id)).message == "a\ufffd"
+    await worker.finish(held, Failed("x\0" * 10_000, None))
+    assert len((await tasks.get_task(task.task_id)).error or "") == 2000
+
+
+def test_a_digest_fits_well_below_the_limit() -> None:
+    assert MAX_RESULT_BYTES >= 10 * 100_000, "a page may have 100 kB"

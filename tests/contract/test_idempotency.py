@@ -1,0 +1,80 @@
+"""The same key gives the same task, whoever asks how often; keys of the service's own pass on."""
+
+import asyncio
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import IdempotencyConflict
+from app.persistence.queue import Completed, Failed
+from app.persistence.tasks import CallerKey, TaskStateManager, fetch_key
+from tests.contract.helpers import DAY, Claimer, create
+
+
+async def test_fifty_callers_with_one_key_get_one_task(client: AsyncClient, database: asyncpg.Connection) -> None:
+    made = await asyncio.gather(*(create(client, idempotency_key=CallerKey("same")) for _ in range(50)))
+    assert len({task.task_id for task in made}) == 1
+    assert await database.fetchval("select count(*) from public.tasks") == 1
+
+
+@pytest.mark.parametrize(
+    "change", [{"payload": {"a": 1}}, {"callback_url": "https://example.com/"}, {"priority": 0}, {"source_date": None}]
+)
+async def test_another_body_under_the_same_key_is_refused(change: dict[str, object], client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=CallerKey("k"))
+    with pytest.raises(IdempotencyConflict, match=str(first.task_id)):
+        await create(client, idempotency_key=CallerKey("k"), **change)
+
+
+async def test_whose_request_it_was_is_no_part_of_the_body(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=CallerKey("k"), payload={"a": 1, "request_id": "one"})
+    again = await create(client, idempotency_key=CallerKey("k"), payload={"a": 1, "request_id": "two"})
+    assert again == first
+
+
+async def test_a_callers_key_still_answers_with_the_task_that_failed(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=CallerKey("k"))
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Failed("no", None))
+    assert (await create(client, idempotency_key=CallerKey("k"))).task_id == first.task_id
+
+
+@pytest.mark.parametrize("end", ["failed", "cancelled"])
+async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=fetch_key(DAY))
+    if end == "failed":
+        worker = Claimer(client)
+        await worker.finish(await worker.claim_one(), Failed("no", None))
+    else:
+        await TaskStateManager(client).cancel_task(first.task_id)
+    made = await asyncio.gather(*(create(client, idempotency_key=fetch_key(DAY)) for _ in range(20)))
+    assert {task.task_id for task in made} != {first.task_id}
+    assert len({task.task_id for task in made}) == 1
+
+
+async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=fetch_key(DAY))
+    worker = Claimer(client)
+    await worker.finish(await worker.claim_one(), Completed({}))
+    assert (await create(client, idempotency_key=fetch_key(DAY))).task_id == first.task_id
+
+
+async def test_no_caller_reaches_an_own_key(client: AsyncClient) -> None:
+    own = await create(client, idempotency_key=fetch_key(DAY))
+    theirs = await create(client, idempotency_key=CallerKey(fetch_key(DAY).stored), task_id=uuid4())
+    assert theirs.task_id != own.task_id
+
+
+async def test_pages_hold_every_task_once(client: AsyncClient, database: asyncpg.Connection) -> None:
+    made = [(await create(client)).task_id for _ in range(7)]
+    # Equal times are what a cursor gets wrong first.
+    await database.execute("update public.tasks set created_at = '2026-01-01T00:00:00.123456Z'")
+    tasks, seen, cursor = TaskStateManager(client), [], None
+    while True:
+        page = await tasks.list_tasks(limit=3, cursor=cursor)
+        seen += [task.task_id for task in page.tasks]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert sorted(seen) == sorted(made)

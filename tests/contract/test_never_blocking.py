@@ -1,0 +1,113 @@
+"""While the server withholds its answer the event loop goes on, for every method of every class, in no new thread."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Any
+from uuid import UUID
+
+import pytest
+from supabase import AsyncClient
+
+from app.config import SupabaseSettings
+from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.persistence.cache import HybridCache
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.maintenance import Maintenance
+from app.persistence.queue import TaskQueue
+from app.persistence.schema import Schema
+from app.persistence.sources import DailySources
+from app.persistence.tasks import TaskStateManager
+from app.supabase_client import open_supabase
+from tests.contract.helpers import DAY, LEASE
+from tests.integration.transport.scripted_server import ScriptedServer, stall
+
+TASK = UUID("00000000-0000-4000-8000-00000000000a")
+TICKS = 50
+ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
+
+Owner = TaskStateManager | TaskQueue | DailySources | HybridCache | CircuitBreakers | Maintenance | Schema
+OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
+    TaskStateManager: TaskStateManager,
+    TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
+    DailySources: DailySources,
+    HybridCache: HybridCache,
+    CircuitBreakers: CircuitBreakers,
+    Maintenance: Maintenance,
+    Schema: Schema,
+}
+
+
+async def compute() -> int:
+    return 1
+
+
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "task_id": {"task_id": TASK},
+    "kind": {"kind": TaskKind.FETCH},
+    "payload": {"payload": {}},
+    "source_date": {"source_date": DAY},
+    "lease_token": {"lease_token": TASK},
+    "message": {"message": "m"},
+    "progress": {"progress": 0.5},
+    "articles": {"articles": [ARTICLE]},
+    "status": {"status": EditionStatus.COMPLETED},
+    "errors": {"errors": {}},
+    "key": {"key": "k"},
+    "value": {"value": 1},
+    "compute": {"compute": compute},
+    "name": {"name": "arxiv"},
+    "task_days": {"task_days": 1},
+    "edition_days": {"edition_days": 1},
+}
+
+
+def public_methods() -> list[tuple[type[Owner], str]]:
+    """Taken from the classes, so that a new method cannot be forgotten."""
+    return [
+        (owner, name)
+        for owner in OWNERS
+        for name, method in inspect.getmembers(owner, inspect.isfunction)
+        if not name.startswith("_") and (inspect.iscoroutinefunction(method) or hasattr(method, "__wrapped__"))
+    ]
+
+
+async def call(owner: Owner, name: str) -> None:
+    method = getattr(owner, name)
+    required = [p for p in inspect.signature(method).parameters.values() if p.default is inspect.Parameter.empty]
+    if isinstance(owner, TaskQueue):
+        await owner.sync(owner.prepare(outcomes={}, renewals=(), slots=1))
+        return
+    arguments: dict[str, Any] = {}
+    for parameter in required:
+        arguments |= ARGUMENTS[parameter.name]
+    result = method(**arguments)
+    if isinstance(result, Coroutine):
+        await result
+    else:
+        async with result:
+            pass
+
+
+@pytest.fixture
+async def silent_client() -> AsyncIterator[AsyncClient]:
+    """A client of a server that reads every request and answers none."""
+    server = ScriptedServer(stall)
+    await server.start()
+    settings = SupabaseSettings.model_validate({"supabase_url": server.url, "supabase_key": "sb_secret_x"})
+    async with open_supabase(settings) as client:
+        yield client
+    await server.stop()
+
+
+@pytest.mark.parametrize(("owner", "name"), public_methods(), ids=lambda value: getattr(value, "__name__", value))
+async def test_the_loop_goes_on_while_a_call_waits(owner: type[Owner], name: str, silent_client: AsyncClient) -> None:
+    threads = threading.active_count()
+    waiting = asyncio.create_task(call(OWNERS[owner](silent_client), name))
+    for _ in range(TICKS):
+        await asyncio.sleep(0.001)
+    assert not waiting.done(), "it did not wait for its answer"
+    assert threading.active_count() == threads
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)

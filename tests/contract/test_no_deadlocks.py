@@ -1,0 +1,58 @@
+"""Overlapping syncs, renewals, cancellations and bulk upserts from twenty connections never end in a deadlock."""
+
+import asyncio
+import random
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.models import Article, ArticleKind
+from app.persistence.queue import Completed, Failed, Released
+from app.persistence.sources import DailySources
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import DAY, Claimer, insert_tasks
+
+ROUNDS = 8
+CALLERS = 20
+
+
+async def deadlocks(database: asyncpg.Connection) -> int:
+    await database.execute("select pg_stat_clear_snapshot()")
+    return int(await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()"))
+
+
+async def work(client: AsyncClient, seed: int) -> None:
+    """Claim, renew in another order, finish in a third, as overlapping workers do."""
+    chance, worker = random.Random(seed), Claimer(client)
+    for _ in range(ROUNDS):
+        held = list(await worker.claim(10))
+        chance.shuffle(held)
+        await worker.sync(renewals=[task.lease for task in held])
+        chance.shuffle(held)
+        ends = (Completed({}), Released(), Failed("no", None))
+        await worker.sync({task.lease: chance.choice(ends) for task in held})
+
+
+async def cancel(client: AsyncClient, database: asyncpg.Connection, seed: int) -> None:
+    chance = random.Random(seed)
+    found = [row["task_id"] for row in await database.fetch("select task_id from public.tasks")]
+    for task_id in chance.sample(found, 30):
+        await TaskStateManager(client).cancel_task(task_id)
+
+
+async def gather(client: AsyncClient, seed: int) -> None:
+    articles = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title="T") for n in range(200)]
+    random.Random(seed).shuffle(articles)
+    for _ in range(ROUNDS // 2):
+        await DailySources(client).save_articles(DAY, articles)
+
+
+async def test_nobody_waits_in_a_circle(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 600)
+    await database.execute("update public.tasks set callback_url = 'https://example.com/' where random() < 0.5")
+    await DailySources(client).begin_edition(DAY)
+    before = await deadlocks(database)
+    jobs = [work(client, seed) for seed in range(CALLERS)] + [gather(client, seed) for seed in range(CALLERS // 2)]
+    await asyncio.gather(*jobs, cancel(client, database, 1))
+    assert await deadlocks(database) == before
+    assert await database.fetchval("select count(*) from public.articles") == 200

@@ -1,0 +1,52 @@
+"""With the keys that browsers hold, nothing can be read, written or called; the list comes from the catalogue."""
+
+import asyncpg
+import httpx
+import pytest
+
+from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
+
+TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
+FUNCTIONS = "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
+
+
+@pytest.mark.parametrize("role", ["anon", "authenticated"])
+async def test_no_table_can_be_touched_and_no_function_called(role: str, database: asyncpg.Connection) -> None:
+    tables = [found[0] for found in await database.fetch(TABLES)]
+    functions = [found[0] for found in await database.fetch(FUNCTIONS)]
+    assert {"tasks", "workers", "editions", "articles", "cache_entries", "circuit_breakers"} <= set(tables)
+    assert len(functions) > 15
+    for table in tables:
+        for right in ("select", "insert", "update", "delete", "truncate"):
+            allowed = await database.fetchval("select has_table_privilege($1, $2, $3)", role, f"public.{table}", right)
+            assert not allowed, f"{role} may {right} {table}"
+        assert await database.fetchval(
+            "select relrowsecurity from pg_class where oid = $1::regclass", f"public.{table}"
+        )
+    for function in functions:
+        assert not await database.fetchval("select has_function_privilege($1, $2, 'execute')", role, function), function
+
+
+async def test_every_function_runs_as_its_caller_with_an_empty_search_path(database: asyncpg.Connection) -> None:
+    loose = await database.fetch(
+        "select proname from pg_proc where pronamespace = 'public'::regnamespace"
+        " and (prosecdef or not coalesce('search_path=\"\"' = any(proconfig), false))"
+    )
+    assert [found["proname"] for found in loose] == []
+
+
+async def test_the_servers_role_needs_no_more_than_it_is_granted(database: asyncpg.Connection) -> None:
+    for (function,) in await database.fetch(FUNCTIONS):
+        assert await database.fetchval("select has_function_privilege('service_role', $1, 'execute')", function)
+
+
+async def test_over_http_the_anon_key_reads_and_calls_nothing(stack: Ready, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 3)
+    headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
+    async with httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False) as http:
+        read = await http.get("/tasks")
+        written = await http.patch("/tasks", json={"status": "completed"})
+        called = await http.post("/rpc/queue_stats", json={})
+    assert [answer.status_code for answer in (read, written, called)] == [401, 401, 401]
+    assert await database.fetchval("select count(*) from public.tasks where status = 'pending'") == 3

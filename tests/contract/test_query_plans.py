@@ -1,0 +1,85 @@
+"""What claiming and polling cost: by the plan, with 200,000 rows in the way. Buffers are counted, not seconds."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.contract.helpers import insert_tasks
+
+MANY = 200_000
+CLAIM = """
+select t.task_id, t.run_at from public.tasks t
+ where t.status = 'pending' and t.kind = 'fetch' and t.priority = {priority} and t.run_at <= now()
+ order by t.run_at, t.task_id limit 10 for update skip locked
+"""
+POLL = "select status, message from public.tasks where task_id = (select task_id from public.tasks limit 1)"
+EXPIRED = """
+select task_id from public.tasks where status = 'running' and lease_expires_at < now()
+ order by lease_expires_at limit 500 for update skip locked
+"""
+NEWEST = "select task_id from public.tasks order by created_at desc, task_id desc limit 51"
+CALL = "select public.{function}"
+
+
+async def explained(database: asyncpg.Connection, query: str) -> dict[str, Any]:
+    answer = await database.fetchval(f"explain (analyze, buffers, format json) {query}")
+    plan: dict[str, Any] = json.loads(answer)[0]["Plan"]
+    return plan
+
+
+def indexes(plan: dict[str, Any]) -> set[str]:
+    own = {plan["Index Name"]} if "Index Name" in plan else set()
+    return own.union(*(indexes(inner) for inner in plan.get("Plans", [])))
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
+
+
+async def settled(database: asyncpg.Connection) -> None:
+    await database.execute("vacuum analyze public.tasks")
+
+
+async def cost_of_claiming(database: asyncpg.Connection) -> int:
+    """Buffers of a claim over all priorities and kinds, as sync_worker makes it; the second call, with plans made."""
+    call = CALL.format(
+        function="claim_tasks('00000000-0000-4000-8000-000000000001', '{fetch,digest}', 10, now(), now())"
+    )
+    for _ in range(2):
+        cost = buffers(await explained(database, call))
+    return cost
+
+
+@pytest.mark.parametrize(
+    ("query", "index"),
+    [
+        (CLAIM.format(priority=1), "tasks_claim"),
+        (EXPIRED, "tasks_lease"),
+        (NEWEST, "tasks_newest"),
+        (POLL, "tasks_pkey"),
+    ],
+    ids=["claim", "expire", "list", "poll"],
+)
+async def test_queries_use_their_indexes(query: str, index: str, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, MANY, status="completed")
+    await insert_tasks(database, 1000)
+    await settled(database)
+    plan = await explained(database, query)
+    assert index in indexes(plan)
+    assert buffers(plan) < 100
+
+
+@pytest.mark.parametrize(
+    "backlog",
+    [{"priority": 0, "delay": "1 day"}, {"kind": "callback", "priority": 0}, {"status": "completed"}],
+    ids=["delayed tasks of the highest priority", "a kind it cannot do", "finished tasks"],
+)
+async def test_a_backlog_costs_a_claim_nothing(backlog: dict[str, Any], database: asyncpg.Connection) -> None:
+    await settled(database)
+    empty = await cost_of_claiming(database)
+    await insert_tasks(database, MANY, **backlog)
+    await settled(database)
+    # An index of 200,000 rows is two pages deeper than an empty one: with eight probes, this much and no more.
+    assert await cost_of_claiming(database) <= 2 * empty + 2 * 8
