@@ -6,6 +6,7 @@ from typing import Any
 import asyncpg
 import pytest
 from postgrest.exceptions import APIError
+from postgrest.types import CountMethod
 from supabase import AsyncClient
 
 from app.supabase_client import open_supabase
@@ -70,7 +71,7 @@ async def test_upsert_can_leave_what_is_there(service: AsyncClient, database: as
 
 async def test_select_filters_orders_and_counts(service: AsyncClient) -> None:
     await insert_days(service)
-    query = service.table("editions").select("source_date, papers:counts->papers", count="exact")
+    query = service.table("editions").select("source_date, papers:counts->papers", count=CountMethod.exact)
     answer = (
         await query.gte("source_date", DAYS[1]).neq("source_date", DAYS[2]).order("source_date", desc=True).execute()
     )
