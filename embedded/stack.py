@@ -15,7 +15,8 @@ from embedded.auth import Keys
 from embedded.catalog import Catalog, Snapshot, read_catalog
 from embedded.gateway import Gateway, Pool
 from embedded.migrations import migrate
-from embedded.postgres import LOOPBACK, PostgresError, PostgresServer, ServerOptions, bundled_binaries
+from embedded.postgres import LOOPBACK, PostgresServer, ServerOptions
+from embedded.programs import PostgresError, bundled_binaries
 
 POOL_SIZE = 20
 
@@ -132,7 +133,8 @@ class _GatewayProcess:
 
     async def start(self, port: int, pool_size: int) -> int:
         listening = _listen(port)
-        self._pool = await asyncpg.create_pool(self._dsn, min_size=2, max_size=pool_size, reset=_keep)
+        # No minimum: keeping one would fill the log while the database is away.
+        self._pool = await asyncpg.create_pool(self._dsn, min_size=0, max_size=pool_size, reset=_keep)
         catalog = Catalog(self._read_catalog)
         await catalog.reload()
         config = uvicorn.Config(
