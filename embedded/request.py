@@ -78,7 +78,12 @@ def parse_query(
 
     Raises `Refused` for everything that is not known.
     """
-    values = {name: value for name, value in parameters if name in RESERVED}
+    values: dict[str, str] = {}
+    for name, value in parameters:
+        if name in RESERVED:
+            if name in values:
+                raise syntax(f"the parameter {name!r} comes twice", "give it once: only one of them could be followed")
+            values[name] = value
     conditions = tuple(
         parse_group(name, value) if name in GROUPS else parse_filter(name, value)
         for name, value in parameters

@@ -91,8 +91,9 @@ def call_function(function: Function, query: Query, raw: str, given: frozenset[s
     return Statement(text, arguments.values)
 
 
-def _source(relation: Relation, alias: str = "t") -> Source:
-    return Source(alias, relation.name, {name: column.type for name, column in relation.columns.items()})
+def _source(relation: Relation, alias: str = "t", *, extended: bool = False) -> Source:
+    types = {name: column.type for name, column in relation.columns.items()}
+    return Source(alias, relation.name, types, extended)
 
 
 def _argument(name: str) -> str:
@@ -152,7 +153,7 @@ def _on_conflict(relation: Relation, query: Query, columns: Sequence[str]) -> st
 
 
 def _returning(relation: Relation, query: Query, change: str, arguments: Arguments) -> Statement:
-    changed = _source(relation, alias="c")
+    changed = _source(relation, alias="c", extended=True)
     if query.representation:
         kept, chosen = "t.*, ", select_list(changed, query.select, arguments)
         rows = f"select {chosen} from c{order_by(changed, query.order, arguments)}"
