@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
 
+from embedded.catalog import Function
 from embedded.database import Result
 from embedded.errors import Refused
 from embedded.request import SINGLE_OBJECT, Query
@@ -41,7 +42,14 @@ def read_answer(query: Query, result: Result, *, whole: bool = False) -> Answer:
     return Answer(status, (result.body or "null").encode(), _headers(query, content_range))
 
 
-def insert_answer(query: Query, result: Result, name: str) -> Answer:
+def function_answer(function: Function, query: Query, result: Result) -> Answer:
+    """What a function returned. Raises `Refused`."""
+    if function.nothing:
+        return Answer(HTTPStatus.NO_CONTENT, headers=(("content-range", "0-0/*"),))
+    return read_answer(query, result, whole=not function.many)
+
+
+def insert_answer(query: Query, name: str, result: Result) -> Answer:
     """Rows that were inserted; 200 if an upsert only updated."""
     updated_only = query.prefer.get("resolution") == "merge-duplicates" and result.rows > 0 and result.new == 0
     status = HTTPStatus.OK if updated_only else HTTPStatus.CREATED

@@ -1,11 +1,11 @@
 """The gateway's way to the database: each statement in a transaction of its own, as the caller's role."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
@@ -15,6 +15,7 @@ from embedded.sql import quoted
 from embedded.statements import Statement
 
 Pool: TypeAlias = "asyncpg.Pool"
+Worded = TypeVar("Worded")
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,16 @@ class Database:
         self._pool = pool
         self._pool_within = pool_within
 
-    async def run(self, statement: Statement, caller: Caller, *, read_only: bool = False) -> Result:
-        """Run the statement in a transaction of its own, as the caller's role. Raises `Refused`."""
+    async def run(
+        self, statement: Statement, caller: Caller, word: Callable[[Result], Worded], *, read_only: bool = False
+    ) -> Worded:
+        """Run the statement in a transaction of its own, as the caller's role, and word its result.
+
+        Raises `Refused`; if `word` does, nothing has been changed.
+        """
         with database_errors(anonymous=caller.anonymous):
             async with self._pool.acquire(timeout=self._pool_within) as connection:
-                return await _in_transaction(connection, statement, caller, read_only=read_only)
+                return await _in_transaction(connection, statement, caller, word, read_only=read_only)
 
 
 @contextmanager
@@ -57,20 +63,22 @@ def database_errors(*, anonymous: bool = False) -> Iterator[None]:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST001", message) from None
 
 
-async def _in_transaction(connection: Any, statement: Statement, caller: Caller, *, read_only: bool) -> Result:
+async def _in_transaction(
+    connection: Any, statement: Statement, caller: Caller, word: Callable[[Result], Worded], *, read_only: bool
+) -> Worded:
     mode = "read only" if read_only else "read write"
     claims = "'" + caller.claims.replace("'", "''") + "'"
     try:
         await connection.execute(
             f'begin {mode}; set local role {quoted(caller.role)}; set local "request.jwt.claims" = {claims}'
         )
-        row = await connection.fetchrow(statement.text, *statement.arguments)
+        answer = word(Result(*await connection.fetchrow(statement.text, *statement.arguments)))
         await connection.execute("commit")
-    except (asyncpg.PostgresError, asyncio.CancelledError):
+    except (asyncpg.PostgresError, asyncio.CancelledError, Refused):
         if not connection.is_closed():
             await connection.execute("rollback")
         raise
     except BaseException:
         connection.terminate()  # whatever state it is in, the next request gets another
         raise
-    return Result(*row)
+    return answer

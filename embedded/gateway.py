@@ -4,11 +4,12 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from embedded.answers import JSON, Answer, delete_answer, insert_answer, read_answer, update_answer
+from embedded.answers import JSON, Answer, delete_answer, function_answer, insert_answer, read_answer, update_answer
 from embedded.auth import Caller, Keys
 from embedded.catalog import Catalog, Function
 from embedded.database import Database, Pool
@@ -71,19 +72,17 @@ class Gateway:
 
     async def _table(self, method: str, name: str, query: Query, body: bytes, caller: Caller) -> Answer:
         relation = await self._catalog.relation_with(name, query.names())
+        run = self._database.run
         match method:
             case "GET" | "HEAD":
-                result = await self._database.run(read_rows(relation, query), caller, read_only=True)
-                return read_answer(query, result)
+                return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
             case "POST":
-                result = await self._database.run(insert_rows(relation, query, *parse_body(body)), caller)
-                return insert_answer(query, result, name)
+                worded = partial(insert_answer, query, name)
+                return await run(insert_rows(relation, query, *parse_body(body)), caller, worded)
             case "PATCH":
-                result = await self._database.run(update_rows(relation, query, *parse_body(body)), caller)
-                return update_answer(query, result)
+                return await run(update_rows(relation, query, *parse_body(body)), caller, partial(update_answer, query))
             case "DELETE":
-                result = await self._database.run(delete_rows(relation, query), caller)
-                return delete_answer(query, result)
+                return await run(delete_rows(relation, query), caller, partial(delete_answer, query))
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
 
@@ -107,10 +106,8 @@ class Gateway:
         function = await self._catalog.function(name, given)
         query = parse_query(parameters, headers, arguments=given if method != "POST" else frozenset())
         statement = call_function(function, query, raw, given)
-        result = await self._database.run(statement, caller, read_only=method != "POST")
-        if function.nothing:
-            return Answer(HTTPStatus.NO_CONTENT, headers=(("content-range", "0-0/*"),))
-        return read_answer(query, result, whole=not function.many)
+        worded = partial(function_answer, function, query)
+        return await self._database.run(statement, caller, worded, read_only=method != "POST")
 
 
 async def _read_body(headers: Mapping[str, str], receive: Receive, limits: Limits) -> bytes:

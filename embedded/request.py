@@ -49,6 +49,8 @@ class Query:
     on_conflict: tuple[str, ...] | None = None
     prefer: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
+    limited: bool = False
+    """Whether the URL asks for a part of the rows; a Range header does so of reads alone."""
 
     @property
     def counted(self) -> bool:
@@ -99,6 +101,7 @@ def parse_query(
         columns=parse_columns(values["columns"]) if "columns" in values else None,
         on_conflict=parse_columns(values["on_conflict"]) if values.get("on_conflict") else None,
         prefer=_preferences(headers.get("prefer", "")),
+        limited="limit" in values or "offset" in values,
         single=_wants_single(headers.get("accept", "*/*")),
     )
 

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from embedded.catalog import Function, Relation
-from embedded.errors import Refused, unknown_column
+from embedded.errors import Refused, syntax, unknown_column
 from embedded.request import Query
 from embedded.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
 
@@ -36,6 +36,7 @@ def read_rows(relation: Relation, query: Query) -> Statement:
 
 def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
     """POST to a table: insert, or upsert with `Prefer: resolution`."""
+    _require_whole(query)
     arguments = Arguments()
     columns = query.columns or _columns_of_body(body)
     _require_columns(relation, columns)
@@ -48,6 +49,7 @@ def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
 
 def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
     """PATCH of a table."""
+    _require_whole(query)
     if not isinstance(body, dict):
         raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an update is one JSON object")
     arguments = Arguments()
@@ -64,6 +66,7 @@ def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
 
 def delete_rows(relation: Relation, query: Query) -> Statement:
     """DELETE from a table."""
+    _require_whole(query)
     arguments = Arguments()
     conditions = where(_source(relation), query.conditions, arguments)
     return _returning(relation, query, f"delete from public.{quoted(relation.name)} as t{conditions}", arguments)
@@ -89,6 +92,12 @@ def call_function(function: Function, query: Query, raw: str, given: frozenset[s
     body = _BODY if function.many else "(json_agg(r) -> 0)::text, count(*)"
     text = f"select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
     return Statement(text, arguments.values)
+
+
+def _require_whole(query: Query) -> None:
+    """A write that is to stop at some row must not go on to all of them."""
+    if query.limited:
+        raise syntax("limit and offset in a write", "the stand-in limits reads only: address the rows by filters")
 
 
 def _source(relation: Relation, alias: str = "t", *, extended: bool = False) -> Source:

@@ -245,6 +245,29 @@ async def test_refuses_to_write_columns_that_are_none(http: httpx.AsyncClient, p
     assert (await http.get("/notes")).json() == []
 
 
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("limit", ["limit=1&order=id", "offset=1"])
+async def test_refuses_to_limit_a_write(http: httpx.AsyncClient, method: str, limit: str) -> None:
+    rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
+    await http.post("/notes", json=rows)
+    answer = await http.request(method, f"/notes?{limit}", json={"body": "x"})
+    assert answer.status_code == 400, answer.text
+    assert (await http.get("/notes?order=id")).json() == rows
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_nothing(
+    http: httpx.AsyncClient, method: str
+) -> None:
+    rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
+    await http.post("/notes", json=rows)
+    one = {"accept": "application/vnd.pgrst.object+json", "prefer": "return=representation"}
+    body: Any = [{"id": 7}, {"id": 8}] if method == "POST" else {"body": "x"}
+    answer = await http.request(method, "/notes", json=body, headers=one)
+    assert (answer.status_code, answer.json()["code"]) == (406, "PGRST116")
+    assert (await http.get("/notes?order=id")).json() == rows
+
+
 @pytest.mark.parametrize("claims", [{"role": "postgres"}, {"role": "service_role", "exp": 1}, {"role": ["anon"]}])
 async def test_refuses_tokens_of_strange_roles_and_old_ones(
     stack_folder: Path, http: httpx.AsyncClient, claims: dict[str, Any]
