@@ -12,7 +12,7 @@ import asyncpg
 import uvloop
 
 from embedded.migrations import MigrationError, migrate
-from embedded.postgres import PostgresError
+from embedded.programs import PostgresError
 from embedded.stack import Stack, StackOptions
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,15 +38,20 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def serve(options: StackOptions) -> None:
-    """Run until SIGTERM or Ctrl-C; prints one JSON line when ready."""
+    """Run until SIGTERM or Ctrl-C; prints one JSON line when ready. Raises `PostgresError` if the database ends."""
     stop = asyncio.Event()
     for wanted in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
     stack = Stack(options)
     ready = await stack.start()
     print(json.dumps(ready.as_dict()), flush=True)
-    await stop.wait()
+    ended = {asyncio.create_task(stop.wait()), asyncio.create_task(stack.server.ended())}
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended:
+        task.cancel()
     await stack.stop()
+    if not stop.is_set():
+        raise PostgresError(f"PostgreSQL ended by itself: see {options.data / 'postgres.log'}, then start again")
 
 
 async def apply_migrations(database_url: str, folder: Path) -> None:

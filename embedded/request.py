@@ -49,6 +49,8 @@ class Query:
     on_conflict: tuple[str, ...] | None = None
     prefer: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
+    limited: bool = False
+    """Whether the URL asks for a part of the rows; a Range header does so of reads alone."""
 
     @property
     def counted(self) -> bool:
@@ -78,7 +80,12 @@ def parse_query(
 
     Raises `Refused` for everything that is not known.
     """
-    values = {name: value for name, value in parameters if name in RESERVED}
+    values: dict[str, str] = {}
+    for name, value in parameters:
+        if name in RESERVED:
+            if name in values:
+                raise syntax(f"the parameter {name!r} comes twice", "give it once: only one of them could be followed")
+            values[name] = value
     conditions = tuple(
         parse_group(name, value) if name in GROUPS else parse_filter(name, value)
         for name, value in parameters
@@ -94,6 +101,7 @@ def parse_query(
         columns=parse_columns(values["columns"]) if "columns" in values else None,
         on_conflict=parse_columns(values["on_conflict"]) if values.get("on_conflict") else None,
         prefer=_preferences(headers.get("prefer", "")),
+        limited="limit" in values or "offset" in values,
         single=_wants_single(headers.get("accept", "*/*")),
     )
 

@@ -38,16 +38,20 @@ class Arguments:
 
 @dataclass(frozen=True)
 class Source:
-    """What a query reads: a table's alias in the statement, its name in messages, its columns' types."""
+    """What a query reads: a table's alias in the statement, its name in messages, its columns' types.
+
+    `extended` if the statement adds a column of its own, which is no part of the answer.
+    """
 
     alias: str
     name: str
     types: Mapping[str, str]
+    extended: bool = False
 
     @property
     def star(self) -> str:
-        """Every column; those of the table only, where a statement adds one of its own."""
-        return ", ".join(f"{self.alias}.{quoted(name)}" for name in self.types) or f"{self.alias}.*"
+        """Every column, also those that the schema cache does not know yet."""
+        return ", ".join(f"{self.alias}.{quoted(name)}" for name in self.types) if self.extended else f"{self.alias}.*"
 
     def column(self, found: Field) -> str:
         """The column of `found`, qualified and quoted. Raises `Refused` if there is none."""

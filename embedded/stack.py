@@ -5,7 +5,7 @@ import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import asyncpg
@@ -13,9 +13,12 @@ import uvicorn
 
 from embedded.auth import Keys
 from embedded.catalog import Catalog, Snapshot, read_catalog
-from embedded.gateway import Gateway, Pool
+from embedded.database import Pool, database_errors
+from embedded.errors import Refused
+from embedded.gateway import Gateway, Limits
 from embedded.migrations import migrate
-from embedded.postgres import LOOPBACK, PostgresError, PostgresServer, ServerOptions, bundled_binaries
+from embedded.postgres import LOOPBACK, PostgresServer, ServerOptions
+from embedded.programs import PostgresError, bundled_binaries
 
 POOL_SIZE = 20
 
@@ -45,6 +48,7 @@ class StackOptions:
     binaries: Path | None = None
     durable: bool = True
     pool_size: int = POOL_SIZE
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True)
@@ -98,8 +102,8 @@ class Stack:
     async def start_gateway(self) -> None:
         """Start the gateway, on the port it had before if it had one."""
         assert self._keys is not None  # noqa: S101  (start() comes first)
-        self._gateway = _GatewayProcess(self.server.dsn_as("authenticator"), self.server.dsn, self._keys)
-        self._port = await self._gateway.start(self._port, self._options.pool_size)
+        self._gateway = _GatewayProcess(self.server, self._keys, self._options)
+        self._port = await self._gateway.start(self._port)
 
     async def stop_gateway(self) -> None:
         """Stop the gateway alone; the database goes on."""
@@ -122,22 +126,26 @@ class Stack:
 class _GatewayProcess:
     """The gateway's parts: its pool, its schema cache and who keeps that fresh, its HTTP server."""
 
-    def __init__(self, dsn: str, superuser_dsn: str, keys: Keys) -> None:
-        self._dsn = dsn
-        self._superuser_dsn = superuser_dsn
+    def __init__(self, server: PostgresServer, keys: Keys, options: StackOptions) -> None:
+        self._server = server
         self._keys = keys
+        self._options = options
         self._tasks: list[asyncio.Task[None]] = []
         self._pool: Pool | None = None
         self._http: _Server | None = None
 
-    async def start(self, port: int, pool_size: int) -> int:
+    async def start(self, port: int) -> int:
         listening = _listen(port)
-        self._pool = await asyncpg.create_pool(self._dsn, min_size=2, max_size=pool_size, reset=_keep)
+        # No minimum: keeping one would fill the log while the database is away.
+        self._pool = await asyncpg.create_pool(
+            self._server.dsn_as("authenticator"), min_size=0, max_size=self._options.pool_size, reset=_keep
+        )
         catalog = Catalog(self._read_catalog)
         await catalog.reload()
         config = uvicorn.Config(
-            Gateway(self._pool, catalog, self._keys),
+            Gateway(self._pool, catalog, self._keys, self._options.limits),
             interface="asgi3",
+            http="httptools",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -165,19 +173,20 @@ class _GatewayProcess:
             self._pool.terminate()
 
     async def _read_catalog(self) -> Snapshot:
-        connection = await asyncpg.connect(self._superuser_dsn)
-        try:
-            return await read_catalog(connection)
-        finally:
-            await connection.close()
+        with database_errors():
+            connection = await asyncpg.connect(self._server.dsn)
+            try:
+                return await read_catalog(connection)
+            finally:
+                await connection.close()
 
     async def _reload_on_notify(self, catalog: Catalog) -> None:
         """Listen as PostgREST does (`NOTIFY pgrst, 'reload schema'`); begin again when the database was away."""
         while True:
             gone = asyncio.Event()
             wanted: asyncio.Queue[str] = asyncio.Queue()
-            with suppress(OSError, asyncpg.PostgresError):
-                connection = await asyncpg.connect(self._superuser_dsn)
+            with suppress(OSError, asyncpg.PostgresError, Refused):
+                connection = await asyncpg.connect(self._server.dsn)
                 connection.add_termination_listener(lambda _connection, gone=gone: gone.set())
                 await connection.add_listener("pgrst", lambda *event, wanted=wanted: wanted.put_nowait(event[-1]))
                 try:

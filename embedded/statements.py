@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Any
 
 from embedded.catalog import Function, Relation
-from embedded.errors import Refused, unknown_column
+from embedded.errors import Refused, syntax, unknown_column
 from embedded.request import Query
 from embedded.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
 
@@ -36,6 +36,7 @@ def read_rows(relation: Relation, query: Query) -> Statement:
 
 def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
     """POST to a table: insert, or upsert with `Prefer: resolution`."""
+    _require_whole(query)
     arguments = Arguments()
     columns = query.columns or _columns_of_body(body)
     _require_columns(relation, columns)
@@ -48,6 +49,7 @@ def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
 
 def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
     """PATCH of a table."""
+    _require_whole(query)
     if not isinstance(body, dict):
         raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an update is one JSON object")
     arguments = Arguments()
@@ -64,6 +66,7 @@ def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
 
 def delete_rows(relation: Relation, query: Query) -> Statement:
     """DELETE from a table."""
+    _require_whole(query)
     arguments = Arguments()
     conditions = where(_source(relation), query.conditions, arguments)
     return _returning(relation, query, f"delete from public.{quoted(relation.name)} as t{conditions}", arguments)
@@ -91,8 +94,15 @@ def call_function(function: Function, query: Query, raw: str, given: frozenset[s
     return Statement(text, arguments.values)
 
 
-def _source(relation: Relation, alias: str = "t") -> Source:
-    return Source(alias, relation.name, {name: column.type for name, column in relation.columns.items()})
+def _require_whole(query: Query) -> None:
+    """A write that is to stop at some row must not go on to all of them."""
+    if query.limited:
+        raise syntax("limit and offset in a write", "the stand-in limits reads only: address the rows by filters")
+
+
+def _source(relation: Relation, alias: str = "t", *, extended: bool = False) -> Source:
+    types = {name: column.type for name, column in relation.columns.items()}
+    return Source(alias, relation.name, types, extended)
 
 
 def _argument(name: str) -> str:
@@ -152,7 +162,7 @@ def _on_conflict(relation: Relation, query: Query, columns: Sequence[str]) -> st
 
 
 def _returning(relation: Relation, query: Query, change: str, arguments: Arguments) -> Statement:
-    changed = _source(relation, alias="c")
+    changed = _source(relation, alias="c", extended=True)
     if query.representation:
         kept, chosen = "t.*, ", select_list(changed, query.select, arguments)
         rows = f"select {chosen} from c{order_by(changed, query.order, arguments)}"

@@ -1,10 +1,11 @@
 """The stand-in as its own process: started on a free port, waited for, stopped by pid."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,13 +15,19 @@ ROOT = Path(__file__).parents[1]
 
 
 class StackProcess:
-    """`python -m embedded serve` over one folder; a port that was given once is kept over restarts."""
+    """`python -m embedded serve` over one folder; a port that was given once is kept over restarts.
 
-    def __init__(self, data: Path, migrations: Path, *, port: int = 0, durable: bool = False) -> None:
+    `through` is a command that runs another, as `setpriv ...` does.
+    """
+
+    def __init__(
+        self, data: Path, migrations: Path, *, port: int = 0, durable: bool = False, through: Sequence[str] = ()
+    ) -> None:
         self._data = data
         self._migrations = migrations
         self._port = port
         self._durable = durable
+        self._through = through
         self.process: subprocess.Popen[str] | None = None
 
     @contextmanager
@@ -33,15 +40,25 @@ class StackProcess:
             self.stop()
 
     def start(self) -> Ready:
-        """Start and wait for the line that says it is ready."""
-        command = [sys.executable, "-m", "embedded", "serve", "--data", str(self._data), "--port", str(self._port)]
+        """Start and wait for the line that says it is ready; the error is what the process said if it is not."""
+        command = [
+            *self._through,
+            sys.executable,
+            "-m",
+            "embedded",
+            "serve",
+            "--data",
+            str(self._data),
+            "--port",
+            str(self._port),
+        ]
         command += ["--migrations", str(self._migrations), *([] if self._durable else ["--no-durable"])]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
-        assert self.process.stderr is not None
         line = self.process.stdout.readline()
         if not line:
-            raise AssertionError(self.process.stderr.read())
+            _, said = self.process.communicate()
+            raise AssertionError(said)
         ready = Ready(**json.loads(line))
         self._port = int(ready.url.rpartition(":")[2])
         return ready
@@ -52,3 +69,16 @@ class StackProcess:
         self.process.send_signal(how)
         self.process.communicate()
         return self.process.returncode
+
+
+def postgres_over(data: Path) -> list[int]:
+    """The PostgreSQL servers (not their children) that run over a stand-in's folder, found by their command lines."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            arguments = entry.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if os.fsencode(data / "cluster") in arguments:
+            found.append(int(entry.parent.name))
+    return found

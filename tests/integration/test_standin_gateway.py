@@ -1,0 +1,325 @@
+"""The gateway under strain: large bodies, no free connection, clients that dawdle or vanish, and restarts below it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+import pytest_asyncio
+
+from embedded.auth import Keys
+from embedded.catalog import Catalog, Snapshot
+from embedded.gateway import Gateway, Limits
+from embedded.stack import Ready, Stack, StackOptions
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+POOL = 2
+LIMITS = Limits(pool_within=0.3)
+SCHEMA = """
+create table public.notes (id int primary key, body text, extra jsonb);
+create table public.nothing (id int);
+create function public.wait_for_key() returns int language sql as 'select 1 from pg_advisory_xact_lock(1)';
+create function public.setting(p_name text) returns text language sql as 'select current_setting(p_name)';
+grant usage on schema public to service_role;
+grant all on public.notes, public.nothing to service_role;
+"""
+BUSY = "select count(*) from pg_stat_activity where usename = 'authenticator' and wait_event = 'advisory'"
+HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' and state <> 'idle'"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
+    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, limits=LIMITS))
+    await stack.start()
+    yield stack
+    await stack.stop()
+
+
+@pytest.fixture
+def ready(stack: Stack) -> Ready:
+    assert stack.ready is not None
+    return stack.ready
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(ready.database_url)
+    await connection.execute("drop schema public cascade; create schema public;" + SCHEMA)
+    await connection.execute("notify pgrst, 'reload schema'")
+    yield connection
+    await connection.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def http(ready: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (made)
+    headers = {"apikey": ready.secret_key}
+    async with httpx.AsyncClient(base_url=f"{ready.url}/rest/v1", headers=headers, trust_env=False, timeout=30) as http:
+        yield http
+
+
+async def eventually(question: Callable[[], Awaitable[Any]], wanted: Any) -> None:
+    """Ask until the answer is the wanted one."""
+    async with asyncio.timeout(20):
+        while await question() != wanted:  # noqa: ASYNC110  (the database tells nobody)
+            await asyncio.sleep(0.01)
+
+
+def body_of(size: int) -> bytes:
+    """20,000 rows in exactly `size` bytes."""
+    rows = [{"id": number, "body": "x" * 900} for number in range(20_000)]
+    missing = size - len(json.dumps(rows))
+    rows[0]["body"] = "x" * (900 + missing)
+    return json.dumps(rows).encode()
+
+
+async def test_takes_20_000_rows_in_20_megabytes(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    answer = await http.post("/notes", content=body_of(LIMITS.body))
+    assert answer.status_code == 201, answer.text
+    assert tuple(await database.fetchrow("select count(*), count(distinct id) from notes")) == (20_000, 20_000)
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.Connection, announced: bool) -> None:
+    body = body_of(LIMITS.body + 1)
+
+    async def in_parts() -> AsyncIterator[bytes]:
+        for start in range(0, len(body), 1_000_000):
+            yield body[start : start + 1_000_000]
+
+    answer = await http.post("/notes", content=body if announced else in_parts())
+    assert answer.status_code == 413
+    assert "larger than 20000000 bytes" in answer.json()["message"]
+    assert await database.fetchval("select count(*) from notes") == 0
+    assert (await http.get("/notes")).json() == []
+
+
+async def test_without_a_free_connection_answers_504(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    await database.execute("select pg_advisory_lock(1)")
+    waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
+    await eventually(lambda: database.fetchval(BUSY), POOL)
+    answer = await http.get("/notes")
+    assert (answer.status_code, answer.json()["code"]) == (504, "PGRST003")
+    await database.execute("select pg_advisory_unlock(1)")
+    assert [(await task).status_code for task in waiting] == [200] * POOL
+    assert (await http.get("/notes")).status_code == 200
+
+
+async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    async def status() -> int:
+        return (await http.get("/nothing", params={"id": "eq.a"})).status_code
+
+    assert await status() == 400
+    await database.execute("alter table nothing alter id type text")
+    assert await status() == 404, "no operator compares the text with the number that the column was"
+    await database.execute("notify pgrst, 'reload schema'")
+    await eventually(status, 200)
+
+
+async def test_a_look_up_that_misses_reloads_the_schema_cache(
+    http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    await database.execute("alter table nothing add more int")
+    assert (await http.get("/nothing?more=eq.1")).status_code == 200
+    await database.execute("create table newest (id int); grant select on newest to service_role")
+    assert (await http.get("/newest")).status_code == 200
+    await database.execute("create function newest_function() returns int language sql as 'select 2'")
+    assert (await http.post("/rpc/newest_function")).json() == 2
+
+
+async def test_new_columns_are_read_at_once(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+    await http.post("/notes", json={"id": 1})
+    await database.execute("alter table notes add more int default 7; alter table notes drop body")
+    assert (await http.get("/notes")).json() == [{"id": 1, "extra": None, "more": 7}]
+
+
+async def test_statements_end_after_8_seconds(http: httpx.AsyncClient) -> None:
+    assert (await http.post("/rpc/setting", json={"p_name": "statement_timeout"})).json() == "8s"
+
+
+async def test_nothing_of_a_request_stays_on_its_connection(
+    http: httpx.AsyncClient, ready: Ready, database: asyncpg.Connection
+) -> None:
+    await database.execute("grant usage on schema public to anon")
+    for name in ("role", "request.jwt.claims"):
+        seen = set()
+        for key in (ready.service_role_key, ready.anon_key) * POOL:
+            bearer = {"apikey": key, "authorization": f"Bearer {key}"}
+            seen.add((await http.post("/rpc/setting", json={"p_name": name}, headers=bearer)).text)
+        assert len(seen) == 2
+
+
+async def test_a_vanished_client_holds_no_transaction(
+    ready: Ready, http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    await database.execute("select pg_advisory_lock(1)")
+    _, writer = await asyncio.open_connection("127.0.0.1", port_of(ready))
+    writer.write(head(ready, "/rpc/wait_for_key", 2) + b"{}")
+    await eventually(lambda: database.fetchval(BUSY), 1)
+    writer.transport.abort()
+    await database.execute("select pg_advisory_unlock(1)")
+    await eventually(lambda: database.fetchval(HELD), 0)
+    assert (await http.get("/notes")).status_code == 200
+
+
+async def test_a_slow_body_holds_no_connection(
+    ready: Ready, http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    body = b'[{"id": 1}]'
+    slow = [await asyncio.open_connection("127.0.0.1", port_of(ready)) for _ in range(POOL + 1)]
+    for _, writer in slow:
+        writer.write(head(ready, "/notes", len(body)) + body[:5])
+        await writer.drain()
+    assert (await http.get("/notes")).status_code == 200
+    assert await database.fetchval(HELD) == 0
+    for number, (reader, writer) in enumerate(slow):
+        writer.write(body[5:])
+        expected = b"201" if number == 0 else b"409"
+        assert (await reader.readline()).split()[1] == expected
+        writer.close()
+
+
+async def test_a_body_that_does_not_arrive_is_given_up(ready: Ready) -> None:
+    async def never() -> dict[str, Any]:
+        await asyncio.get_running_loop().create_future()
+        raise AssertionError
+
+    async def nothing() -> Snapshot:
+        return Snapshot({}, ())
+
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async with asyncpg.create_pool(ready.database_url, min_size=0) as pool:
+        gateway = Gateway(pool, Catalog(nothing), Keys("s" * 32), Limits(body_within=0.01))
+        scope = {"type": "http", "method": "POST", "path": "/rest/v1/notes", "query_string": b"", "headers": []}
+        await gateway(scope, never, send)
+    assert sent[0]["status"] == 408
+    assert "did not arrive within 0.01 s" in sent[1]["body"].decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "headers"),
+    [
+        ("/notes", {"prefer": "tx=rollback"}),
+        ("/notes", {"prefer": "handling=strict"}),
+        ("/notes", {"prefer": "return=everything"}),
+        ("/notes?id=5", {}),
+        ("/notes?id=fts.5", {}),
+        ("/notes?id=eq(any).{5}", {}),
+        ("/notes?nope=eq.5", {}),
+        ("/notes?id=is.5", {}),
+        ("/notes?id=in.5", {}),
+        ("/notes?select=other(*)", {}),
+        ("/notes?select=id.sum()", {}),
+        ("/notes?select=id::regclass", {}),
+        ("/notes?select=id&select=body", {}),
+        ("/notes?limit=1&limit=2", {}),
+        ("/notes?other.id=eq.5", {}),
+        ("/notes?other.limit=5", {}),
+        ("/notes?order=id.sideways", {}),
+        ("/notes?order=other(id)", {}),
+        ("/notes?or=id.eq.5", {}),
+        ("/notes?or=(id.eq.5", {}),
+        ("/notes?or=()", {}),
+    ],
+)
+async def test_refuses_what_it_does_not_know(http: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
+    answer = await http.get(path, headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["message"]
+
+
+@pytest.mark.parametrize("path", ["/notes?columns=", "/notes?columns=nope", "/notes?on_conflict=nope"])
+async def test_refuses_to_write_columns_that_are_none(http: httpx.AsyncClient, path: str) -> None:
+    prefer = {"prefer": "resolution=merge-duplicates"}
+    answer = await http.post(path, json={"id": 1}, headers=prefer)
+    assert answer.status_code == 400, answer.text
+    assert (await http.get("/notes")).json() == []
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE"])
+@pytest.mark.parametrize("limit", ["limit=1&order=id", "offset=1"])
+async def test_refuses_to_limit_a_write(http: httpx.AsyncClient, method: str, limit: str) -> None:
+    rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
+    await http.post("/notes", json=rows)
+    answer = await http.request(method, f"/notes?{limit}", json={"body": "x"})
+    assert answer.status_code == 400, answer.text
+    assert (await http.get("/notes?order=id")).json() == rows
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
+async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_nothing(
+    http: httpx.AsyncClient, method: str
+) -> None:
+    rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
+    await http.post("/notes", json=rows)
+    one = {"accept": "application/vnd.pgrst.object+json", "prefer": "return=representation"}
+    body: Any = [{"id": 7}, {"id": 8}] if method == "POST" else {"body": "x"}
+    answer = await http.request(method, "/notes", json=body, headers=one)
+    assert (answer.status_code, answer.json()["code"]) == (406, "PGRST116")
+    assert (await http.get("/notes?order=id")).json() == rows
+
+
+@pytest.mark.parametrize("claims", [{"role": "postgres"}, {"role": "service_role", "exp": 1}, {"role": ["anon"]}])
+async def test_refuses_tokens_of_strange_roles_and_old_ones(
+    stack_folder: Path, http: httpx.AsyncClient, claims: dict[str, Any]
+) -> None:
+    secret = (stack_folder / "gateway" / "jwt-secret").read_text()
+    token = jwt.encode(claims, secret, algorithm="HS256")
+    assert (await http.get("/notes", headers={"authorization": f"Bearer {token}"})).status_code == 401
+
+
+async def test_refuses_tokens_that_others_signed_or_nobody(http: httpx.AsyncClient) -> None:
+    for token in (
+        jwt.encode({"role": "service_role"}, "o" * 32, algorithm="HS256"),
+        jwt.encode({"role": "service_role"}, None, algorithm="none"),
+        "sb_secret_is_no_token",
+    ):
+        answer = await http.get("/notes", headers={"authorization": f"Bearer {token}"})
+        assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")
+
+
+async def test_recovers_by_itself_when_the_database_restarts(
+    stack: Stack, ready: Ready, http: httpx.AsyncClient
+) -> None:
+    assert (await http.post("/notes", json={"id": 1})).status_code == 201
+    restart = asyncio.create_task(stack.server.restart())
+    while not restart.done():
+        assert (await http.get("/notes")).status_code in {200, 503}
+    await restart
+    assert (await http.get("/notes?select=id")).json() == [{"id": 1}]
+    connection = await asyncpg.connect(ready.database_url)
+    await connection.execute("alter table nothing alter id type text")
+
+    async def reloaded() -> int:
+        await connection.execute("notify pgrst, 'reload schema'")
+        return (await http.get("/nothing?id=eq.a")).status_code
+
+    await eventually(reloaded, 200)
+    await connection.close()
+
+
+async def test_the_gateway_comes_back_on_its_port(stack: Stack, http: httpx.AsyncClient) -> None:
+    await http.post("/notes", json={"id": 1})
+    await stack.stop_gateway()
+    with pytest.raises(httpx.TransportError):
+        await http.get("/notes")
+    await stack.start_gateway()
+    assert (await http.get("/notes?select=id")).json() == [{"id": 1}]
+
+
+def port_of(ready: Ready) -> int:
+    return int(ready.url.rpartition(":")[2])
+
+
+def head(ready: Ready, path: str, length: int) -> bytes:
+    lines = (f"POST /rest/v1{path} HTTP/1.1", "host: x", f"apikey: {ready.secret_key}", f"content-length: {length}")
+    return "\r\n".join((*lines, "", "")).encode()
