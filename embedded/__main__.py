@@ -27,6 +27,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     serve_options.add_argument("--data", type=Path, default=ROOT / ".local" / "supabase", help="where the data lives")
     serve_options.add_argument("--port", type=int, default=54321, help="the gateway's port; 0 takes a free one")
     serve_options.add_argument("--migrations", type=Path, default=MIGRATIONS, help="a folder of SQL files")
+    serve_options.add_argument("--binaries", type=Path, help="PostgreSQL's programs, instead of the bundled ones")
     serve_options.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's own")
     serve_options.add_argument(
         "--no-durable", action="store_true", help="faster, but a crash of the machine may lose data (for tests)"
@@ -74,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
             uvloop.run(apply_migrations(options.database_url, options.migrations))
         else:
             chosen = StackOptions(options.data.resolve(), options.port, options.migrations, options.jwt_secret)
-            chosen = replace(chosen, durable=not options.no_durable)
+            chosen = replace(chosen, durable=not options.no_durable, binaries=options.binaries)
             uvloop.run(serve(chosen))
     except (PostgresError, MigrationError, OSError, asyncpg.PostgresError) as error:
         print(f"embedded: {error}", file=sys.stderr)

@@ -21,13 +21,21 @@ class StackProcess:
     """
 
     def __init__(
-        self, data: Path, migrations: Path, *, port: int = 0, durable: bool = False, through: Sequence[str] = ()
+        self,
+        data: Path,
+        migrations: Path,
+        *,
+        port: int = 0,
+        durable: bool = False,
+        through: Sequence[str] = (),
+        binaries: Path | None = None,
     ) -> None:
         self._data = data
         self._migrations = migrations
         self._port = port
         self._durable = durable
         self._through = through
+        self._binaries = binaries
         self.process: subprocess.Popen[str] | None = None
 
     @contextmanager
@@ -53,6 +61,7 @@ class StackProcess:
             str(self._port),
         ]
         command += ["--migrations", str(self._migrations), *([] if self._durable else ["--no-durable"])]
+        command += ["--binaries", str(self._binaries)] if self._binaries else []
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -26,13 +26,17 @@ MAX_PAGE = 100
 DEFAULT_ATTEMPTS = 5
 
 
+class _Cancelled(BaseModel):
+    task: Task
+
+
 class _Created(BaseModel):
     outcome: Literal["created", "existing", "conflict"]
     task: Task
 
 
 _TASKS = TypeAdapter(list[Task])
-_TASK = TypeAdapter(Task | None)
+_CANCELLED = TypeAdapter(_Cancelled | None)
 _CREATED = TypeAdapter(_Created)
 _FLAG = TypeAdapter(bool)
 _CURSOR = TypeAdapter(tuple[datetime, UUID])
@@ -181,10 +185,10 @@ class TaskStateManager:
         """
         with supabase_errors(f"cancel task {task_id}"):
             answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id)}).execute()
-        found = parsed(_TASK, answer.data)
+        found = parsed(_CANCELLED, answer.data)
         if found is None:
             raise _no_task(task_id)
-        return found
+        return found.task
 
 
 def _no_task(task_id: UUID) -> TaskNotFound:

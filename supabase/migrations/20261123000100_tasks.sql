@@ -172,7 +172,8 @@ begin
     if found.task_id is null then
         select * into found from public.tasks where task_id = p_task_id;
     end if;
-    return case when found.task_id is not null then public.task_record(found) end;
+    -- Wrapped: the client takes an answer with a `message` of its own at the top for an error.
+    return case when found.task_id is not null then jsonb_build_object('task', public.task_record(found)) end;
 end
 $$;
 

@@ -1,6 +1,9 @@
-"""The clients of the contract tests."""
+"""The stand-in on both PostgreSQL versions that there are, and the clients of the contract tests."""
 
-from collections.abc import AsyncIterator
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -10,6 +13,32 @@ from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import LosingTransport
+from tests.stack_process import StackProcess
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session", params=["bundled", "15"], ids=["bundled", "postgresql 15"])
+def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
+    """The stand-in over the bundled PostgreSQL, and over a 15 (the oldest that Supabase runs) where there is one."""
+    binaries = None if request.param == "bundled" else _binaries_of_15()
+    if request.param == "15" and binaries is None:
+        pytest.skip("no initdb of PostgreSQL 15 is on this machine")
+    process = StackProcess(stack_folder / f"contract-{request.param}", ROOT / "supabase/migrations", binaries=binaries)
+    with process.running() as ready:
+        yield ready
+
+
+def _binaries_of_15() -> Path | None:
+    """The folder of a PostgreSQL 15: on the path, or where Debian puts it."""
+    on_path = [Path(found).resolve() for found in [shutil.which("initdb")] if found]
+    for initdb in [*on_path, Path("/usr/lib/postgresql/15/bin/initdb")]:
+        if (
+            initdb.exists()
+            and " 15" in subprocess.run([initdb, "--version"], capture_output=True, text=True, check=False).stdout
+        ):
+            return initdb.parent
+    return None
 
 
 @pytest.fixture

@@ -43,6 +43,14 @@ async def test_every_way_back_to_the_queue_ends_a_cancelled_task(outcome: object
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
 
 
+async def test_a_task_with_a_message_can_be_cancelled(client: AsyncClient) -> None:
+    """The pinned client takes an rpc answer with a `message` at the top for an error."""
+    task, tasks = await create(client), TaskStateManager(client)
+    held = await Claimer(client).claim_one()
+    await tasks.update_task(task.task_id, lease_token=held.lease_token, message="ranking", progress=0.5)
+    assert (await tasks.cancel_task(task.task_id)).message == "ranking"
+
+
 async def test_unknown_task_is_not_found(client: AsyncClient) -> None:
     for call in (TaskStateManager(client).cancel_task, TaskStateManager(client).get_task):
         with pytest.raises(TaskNotFound):

@@ -66,7 +66,7 @@ async def http(ready: Ready, database: asyncpg.Connection) -> AsyncIterator[http
 async def eventually(question: Callable[[], Awaitable[Any]], wanted: Any) -> None:
     """Ask until the answer is the wanted one."""
     async with asyncio.timeout(20):
-        while await question() != wanted:  # noqa: ASYNC110  (the database tells nobody)
+        while await question() != wanted:
             await asyncio.sleep(0.01)
 
 

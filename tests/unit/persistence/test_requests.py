@@ -1,0 +1,167 @@
+"""What each method sends, seen below the real client; and a task manager on a dozen-line fake."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID
+
+import httpx
+import pytest
+import respx
+from supabase import AsyncClient
+
+from app.config import SupabaseSettings
+from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
+from app.models import Article, ArticleKind, TaskKind, TaskStatus
+from app.persistence.queue import Completed, Lease, TaskQueue
+from app.persistence.sources import DailySources
+from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
+from app.supabase_client import open_supabase
+
+TASK = UUID("00000000-0000-4000-8000-00000000000a")
+TOKEN = UUID("00000000-0000-4000-8000-0000000000aa")
+REST = "http://project.test/rest/v1"
+MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
+RECORD: dict[str, Any] = {
+    "task_id": str(TASK),
+    "kind": "fetch",
+    "status": "pending",
+    "run_at": MOMENT.isoformat(),
+    "max_attempts": 5,
+    "created_at": MOMENT.isoformat(),
+    "updated_at": MOMENT.isoformat(),
+}
+
+
+@pytest.fixture
+def router() -> respx.Router:
+    return respx.Router(base_url=REST)
+
+
+@pytest.fixture
+async def client(router: respx.Router) -> AsyncIterator[AsyncClient]:
+    settings = SupabaseSettings.model_validate(
+        {"supabase_url": "http://project.test", "supabase_key": "sb_secret_x", "supabase_retries": 0}
+    )
+    async with open_supabase(settings, transport=httpx.MockTransport(router.async_handler)) as client:
+        yield client
+
+
+def sent(router: respx.Router) -> tuple[str, dict[str, str], Any]:
+    request = router.calls.last.request
+    body = json.loads(request.content) if request.content else None
+    return request.url.path, dict(request.url.params), body
+
+
+async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, router: respx.Router) -> None:
+    router.get("/tasks").respond(200, json=[RECORD])
+    assert (await TaskStateManager(client).get_task(TASK)).status is TaskStatus.PENDING
+    _, parameters, _ = sent(router)
+    columns = parameters["select"].split(",")
+    assert not {"payload", "result", "*"} & set(columns)
+    assert (parameters["task_id"], parameters["limit"]) == (f"eq.{TASK}", "1")
+
+
+async def test_payload_and_result_are_read_when_asked_for(client: AsyncClient, router: respx.Router) -> None:
+    router.get("/tasks").respond(200, json=[RECORD | {"payload": {"a": 1}, "result": {"b": 2}}])
+    task = await TaskStateManager(client).get_task(TASK, include_payload=True, include_result=True)
+    assert (task.payload, task.result) == ({"a": 1}, {"b": 2})
+    assert {"payload", "result"} <= set(sent(router)[1]["select"].split(","))
+
+
+@pytest.mark.parametrize(
+    ("key", "stored", "take_over"),
+    [(CallerKey("k"), "caller:k", False), (OwnKey("fetch:d"), "own:fetch:d", True), (None, None, False)],
+)
+async def test_creating_sends_one_call_with_delays_and_no_times(
+    key: CallerKey | OwnKey | None, stored: str | None, take_over: bool, client: AsyncClient, router: respx.Router
+) -> None:
+    router.post("/rpc/create_task").respond(200, json={"outcome": "created", "task": RECORD})
+    await TaskStateManager(client).create_task_with_source_date(
+        task_id=TASK,
+        kind=TaskKind.FETCH,
+        payload={"t": "a\0b"},
+        source_date=date(2026, 1, 2),
+        delay=timedelta(minutes=1),
+        idempotency_key=key,
+    )
+    path, _, body = sent(router)
+    assert path == "/rest/v1/rpc/create_task"
+    assert (body["p_idempotency_key"], body["p_take_over"]) == (stored, take_over)
+    assert (body["p_delay_seconds"], body["p_payload"]) == (60.0, {"t": "ab"})
+    assert len(router.calls) == 1
+
+
+async def test_progress_of_a_lost_task_is_refused(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/report_progress").respond(200, json=False)
+    with pytest.raises(LeaseLost, match=str(TASK)):
+        await TaskStateManager(client).update_task(TASK, lease_token=TOKEN, message="m", progress=0.5)
+    assert sent(router)[2] == {
+        "p_task_id": str(TASK),
+        "p_lease_token": str(TOKEN),
+        "p_message": "m",
+        "p_progress": 0.5,
+    }
+
+
+async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
+    client: AsyncClient, router: respx.Router
+) -> None:
+    router.get("/tasks").respond(200, json=[RECORD, RECORD])
+    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, limit=1)
+    assert (len(page.tasks), sent(router)[1]["limit"], sent(router)[1]["kind"]) == (1, "2", "eq.fetch")
+    await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
+    moment = f'"{MOMENT.isoformat()}"'
+    assert sent(router)[1]["or"] == f"(created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{TASK}))"
+
+
+@pytest.mark.parametrize("cursor", ["", "garbage", "e30=", "WyIyMDI2IiwgMV0=", "ü"])
+async def test_a_made_up_cursor_is_refused(cursor: str, client: AsyncClient) -> None:
+    with pytest.raises(InvalidCursor, match="begin without one"):
+        await TaskStateManager(client).list_tasks(cursor=cursor)
+
+
+async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:
+    answer = {"number": 1, "outcomes": [], "lost": [], "cancel": [], "claimed": [], "next_task_seconds": None}
+    route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
+    queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
+    call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, renewals=(), slots=3)
+    with pytest.raises(SupabaseUnavailable):
+        await queue.sync(call)
+    await queue.sync(call)
+    first, second = (made.request.content for made in route.calls)
+    assert first == second
+    assert json.loads(first)["p_number"] == 1
+    assert queue.prepare(outcomes={}, renewals=(), slots=0).number == 2
+
+
+async def test_articles_are_upserted_sorted_and_once(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/articles").respond(201)
+    names = ["b", "a", "c", "a"]
+    articles = [Article(source="arxiv", external_id=name, kind=ArticleKind.PAPER, title=name) for name in names]
+    await DailySources(client).save_articles(date(2026, 1, 2), articles)
+    _, parameters, body = sent(router)
+    assert [row["external_id"] for row in body] == ["a", "b", "c"]
+    assert parameters["on_conflict"] == "source_date,source,external_id"
+    assert "resolution=merge-duplicates" in router.calls.last.request.headers["prefer"]
+
+
+class FakeClient:
+    """All that TaskStateManager needs of a client to read one task."""
+
+    def __init__(self, rows: list[dict[str, Any]]) -> None:
+        self.rows = rows
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_arguments, **_options: self
+
+    async def execute(self) -> SimpleNamespace:
+        return SimpleNamespace(data=self.rows)
+
+
+async def test_a_hand_made_fake_is_all_it_takes() -> None:
+    assert (await TaskStateManager(cast(AsyncClient, FakeClient([RECORD]))).get_task(TASK)).task_id == TASK
+    with pytest.raises(TaskNotFound):
+        await TaskStateManager(cast(AsyncClient, FakeClient([]))).get_task(TASK)
