@@ -56,7 +56,8 @@ class Refused(Exception):
     def body(self) -> bytes:
         """The error as PostgREST words it."""
         fields = {"code": self.code, "details": self.details, "hint": self.hint, "message": self.message}
-        return json.dumps(fields, ensure_ascii=False).encode()
+        # A name in the request may hold half a character, which has no UTF-8.
+        return json.dumps(fields, ensure_ascii=False).encode(errors="replace")
 
 
 def syntax(message: str, details: str) -> Refused:

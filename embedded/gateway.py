@@ -28,6 +28,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Limits:
     """How much a request may bring (bytes), and how long its body and a connection for it may take (seconds)."""
 
+    query: int = 65_536
     body: int = 20_000_000
     body_within: float = 60.0
     pool_within: float = 10.0
@@ -62,6 +63,9 @@ class Gateway:
         path = unquote(scope["raw_path"].decode("latin-1")) if "raw_path" in scope else scope["path"]
         if not path.startswith(PREFIX):
             raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the stand-in serves {PREFIX}")
+        if len(scope["query_string"]) > self._limits.query:
+            message = f"The URL's parameters are longer than {self._limits.query} bytes: ask in parts, or by a function"
+            raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "PGRST100", message)
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         body = await _read_body(headers, receive, self._limits)
         name = path.removeprefix(PREFIX)

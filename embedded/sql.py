@@ -1,5 +1,6 @@
 """Builds SQL: identifiers are quoted after they were found in the catalogue, values are bound, never written in."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -13,6 +14,9 @@ CASTS = frozenset(
     }
 )
 """Types that `select=column::type` may name."""
+
+INDEX = re.compile(r"-?[0-9]{1,9}")
+"""A step of a JSON path that counts in an array."""
 
 
 def quoted(identifier: str) -> str:
@@ -64,8 +68,8 @@ def expression(source: Source, found: Field, arguments: Arguments) -> str:
     """A column, or a JSON path into it."""
     text = source.column(found)
     for arrow, step in found.path:
-        index = step.lstrip("-").isdigit() and step.isascii()
-        text += f" {arrow} {int(step)}" if index else f" {arrow} {arguments.bind(step)}::text"
+        number = INDEX.fullmatch(step)
+        text += f" {arrow} {step}" if number else f" {arrow} {arguments.bind(step)}::text"
     return f"({text})" if found.path else text
 
 

@@ -21,6 +21,10 @@ class Statement:
     arguments: Sequence[object]
 
 
+NOTHING = Statement("select '[]', 0::bigint, 0::bigint, 0::bigint", ())
+"""A write without rows or without columns."""
+
+
 def read_rows(relation: Relation, query: Query) -> Statement:
     """GET and HEAD of a table."""
     arguments = Arguments()
@@ -40,10 +44,17 @@ def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
     arguments = Arguments()
     columns = query.columns or _columns_of_body(body)
     _require_columns(relation, columns)
-    names = ", ".join(map(quoted, columns))
-    rows = _rows_of_body(relation, query, columns, arguments.bind(raw if isinstance(body, list) else f"[{raw}]"))
     target = f"insert into public.{quoted(relation.name)} as t"
-    inserted = f"{target} ({names}) select {names} from {rows}" if columns else f"{target} default values"
+    if columns:
+        names = ", ".join(map(quoted, columns))
+        rows = _rows_of_body(relation, query, columns, arguments.bind(raw if isinstance(body, list) else f"[{raw}]"))
+        inserted = f"{target} ({names}) select {names} from {rows}"
+    elif body == []:
+        return NOTHING
+    elif isinstance(body, list) and len(body) > 1:
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "Only one row without any column can be inserted at a time")
+    else:
+        inserted = f"{target} default values"
     return _returning(relation, query, inserted + _on_conflict(relation, query, columns), arguments)
 
 
@@ -56,7 +67,7 @@ def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
     columns = query.columns or tuple(body)
     _require_columns(relation, columns)
     if not columns:
-        return Statement("select '[]', 0::bigint, 0::bigint, 0::bigint", ())
+        return NOTHING
     assigned = ", ".join(f"{quoted(name)} = b.{quoted(name)}" for name in columns)
     table = f"public.{quoted(relation.name)}"
     given = f"json_populate_record(null::{table}, {arguments.bind(raw)}::text::json) as b"

@@ -28,6 +28,12 @@ OPERATORS = {
 IS_VALUES = frozenset({"null", "true", "false", "unknown"})
 ORDER_WORDS = {"asc": "asc", "desc": "desc", "nullsfirst": "nulls first", "nullslast": "nulls last"}
 
+MAX_DEPTH = 50
+"""How many groups may lie in one another, and how many steps a JSON path may have."""
+
+MAX_COLUMNS = 1600
+"""What PostgreSQL can answer with, about."""
+
 _ARROW = re.compile(r"(->>|->)")
 _SELECT_ITEM = re.compile(r"(?:(?P<alias>[^:()]+):(?!:))?(?P<field>[^:()]+)(?:::(?P<cast>[\w ]+))?")
 
@@ -83,7 +89,10 @@ class OrderItem:
 
 def parse_select(text: str) -> tuple[SelectItem, ...]:
     """Read `select`: columns, aliases, casts and JSON paths. Raises `Refused` for embedded resources."""
-    return tuple(_select_item(item, text) for item in split_top_level(text)) if text else (SelectItem(None),)
+    items = split_top_level(text) or ["*"]
+    if len(items) > MAX_COLUMNS:
+        raise syntax(f"select has {len(items)} items", f"there may be {MAX_COLUMNS}")
+    return tuple(_select_item(item, text) for item in items)
 
 
 def parse_order(text: str) -> tuple[OrderItem, ...]:
@@ -103,11 +112,13 @@ def parse_filter(column: str, text: str) -> Filter:
     return Filter(parse_field(column), operator, _operand(operator, value, text), negated)
 
 
-def parse_group(word: str, text: str) -> Group:
+def parse_group(word: str, text: str, depth: int = 1) -> Group:
     """Read `or=(a.eq.1,and(b.gt.2,c.is.null))`; `word` is `or`, `and`, `not.or` or `not.and`."""
+    if depth > MAX_DEPTH:
+        raise syntax("a logic tree is too deep", f"groups may lie in one another {MAX_DEPTH} times")
     if not (text.startswith("(") and text.endswith(")")):
         raise syntax(f'"failed to parse logic tree ({text})" (line 1, column 1)', 'expecting "("')
-    members = tuple(_member(item, text) for item in split_top_level(text[1:-1]))
+    members = tuple(_member(item, text, depth + 1) for item in split_top_level(text[1:-1]))
     kind: Literal["and", "or"] = "or" if word.removeprefix("not.") == "or" else "and"
     return Group(kind, members, word.startswith("not."))
 
@@ -124,6 +135,8 @@ def parse_columns(text: str) -> tuple[str, ...]:
 def parse_field(text: str) -> Field:
     """Read a column or a JSON path into one."""
     column, *steps = _ARROW.split(text)
+    if len(steps) > 2 * MAX_DEPTH:
+        raise syntax("a JSON path is too long", f"it may have {MAX_DEPTH} steps")
     return Field(unquote(column), tuple((steps[i], unquote(steps[i + 1])) for i in range(0, len(steps), 2)))
 
 
@@ -175,9 +188,9 @@ def _operand(operator: str, value: str, text: str) -> str | tuple[str, ...]:
     return value
 
 
-def _member(item: str, text: str) -> Filter | Group:
+def _member(item: str, text: str, depth: int) -> Filter | Group:
     if match := re.fullmatch(r"((?:not\.)?(?:and|or))(\(.*\))", item, re.DOTALL):
-        return parse_group(match[1], match[2])
+        return parse_group(match[1], match[2], depth)
     column, dot, rest = item.partition(".")
     if not dot:
         raise syntax(f'"failed to parse logic tree ({text})" (line 1, column 1)', f"no condition in {item!r}")
