@@ -1,0 +1,80 @@
+"""Stack, API and worker together, for the commands that show the service at work."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import httpx
+
+from app.sources.feeds import DEFAULT_FEEDS
+from embedded.children import ROOT, Child, OnLine, child, free_port, until_ready
+from embedded.sample.server import serve_sample
+from embedded.stack import Ready, Stack, StackOptions
+
+LOCAL = ROOT / ".local"
+MIGRATIONS = ROOT / "supabase" / "migrations"
+ARXIV = "https://export.arxiv.org/api/query?max_results=1&search_query=cat:cs.AI"
+PROBE_SECONDS = 3.0
+GRACE = "3"
+
+
+@dataclass(frozen=True)
+class Together:
+    """What is running, and where."""
+
+    stack: Ready
+    api: str
+    api_key: str
+    children: tuple[Child, ...]
+    sample: bool
+
+
+async def sources_answer() -> bool:
+    """Whether arXiv can be reached from here, asked once and briefly."""
+    try:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS) as http:
+            return (await http.get(ARXIV)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@asynccontextmanager
+async def together(
+    day: date, on_line: OnLine, *, live: bool, ports: Mapping[str, int] | None = None
+) -> AsyncIterator[Together]:
+    """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
+
+    A sample never shares a database with real editions: its folder is another. Raises `ChildFailed`, `PostgresError`.
+    """
+    chosen = ports or {}
+    async with AsyncExitStack() as running:
+        stack = Stack(StackOptions(_data(live=live), chosen.get("stack", 0), MIGRATIONS))
+        ready = await stack.start()
+        running.push_async_callback(stack.stop)
+        sources: dict[str, str] = {}
+        if not live:
+            hosts = await running.enter_async_context(serve_sample(day))
+            feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
+            sources = {
+                "ARXIV_BASE_URL": hosts.arxiv_base_url,
+                "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
+            }
+        api_key = secrets.token_urlsafe(24)
+        common = {"SUPABASE_URL": ready.url, "SUPABASE_KEY": ready.secret_key, "PYTHONUNBUFFERED": "1"}
+        port = chosen.get("api") or free_port()
+        api = await running.enter_async_context(
+            child("api", "app", common | {"API_KEYS": api_key, "PORT": str(port)}, on_line)
+        )
+        worker = await running.enter_async_context(
+            child("worker", "worker", common | sources | {"GRACE_PERIOD": GRACE}, on_line)
+        )
+        address = f"http://127.0.0.1:{port}"
+        await until_ready(api, address)
+        yield Together(ready, address, api_key, (api, worker), sample=not live)
+
+
+def _data(*, live: bool) -> Path:
+    return LOCAL / ("live" if live else "sample")
