@@ -12,6 +12,7 @@ import yaml
 from app.api.health import READY_WITHIN
 from app.config import WorkerSettings
 from app.main import create_app
+from app.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
 FLY: dict[str, Any] = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
@@ -109,3 +110,12 @@ def test_the_image_is_slim_and_not_root() -> None:
     assert "pip install" not in last_stage
     assert last_stage.index("USER broadsheet") < last_stage.index("RUN python -m app.boot")
     assert "--require-hashes" in DOCKERFILE
+
+
+def test_the_readme_explains_every_metric() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    families = [family.name for family in Metrics().registry.collect()]
+    assert families
+    assert [
+        name for name in families if name not in readme and name.removeprefix("broadsheet_supabase") not in readme
+    ] == []
