@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
-SOURCES := app worker embedded scripts tests
+SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker clean
+.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-standin clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,11 @@ api: $(STAMP) ## Start the API with the settings of the environment or .env
 
 worker: $(STAMP) ## Start a worker with the settings of the environment or .env
 	$(BIN)/python -m worker
+
+bench: $(STAMP) bench-standin ## Run every benchmark; results as JSON in out/bench
+
+bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
+	$(BIN)/python -m benchmarks.standin
 
 clean: ## Remove the virtual environment, caches and output
 	rm -rf $(VENV) $(VENV)-lock .local out build .mypy_cache .ruff_cache .pytest_cache .hypothesis
