@@ -41,7 +41,7 @@ def start_times(folder: Path) -> dict[str, list[float]]:
     """Start on an empty folder and on an existing one, in turns."""
     found: dict[str, list[float]] = {"start, empty folder (s)": [], "start, existing folder (s)": []}
     for repeat in range(REPEATS):
-        for name, values in found.items():
+        for values in found.values():
             seconds, process, _ = started(folder / str(repeat))
             process.stop()
             values.append(seconds)

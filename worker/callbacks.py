@@ -4,10 +4,7 @@ Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/
 """
 
 import asyncio
-import ipaddress
 import json
-import socket
-from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +12,7 @@ from typing import Any
 import httpx
 from standardwebhooks import Webhook
 
+from app.addresses import Resolve, is_public, resolve
 from app.errors import BroadsheetError, PermanentError
 
 DELIVERY_TIMEOUT = 15.0
@@ -22,19 +20,11 @@ DELIVERY_TIMEOUT = 15.0
 
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-
 
 class DeliveryFailed(BroadsheetError):
     """The receiver could not be reached or did not answer 2xx: the queue tries again."""
 
     title = "Callback not delivered"
-
-
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """The addresses of a host, as the system's resolver knows them. Raises `OSError`."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
 
 
 class CallbackSender:
@@ -105,11 +95,3 @@ class CallbackSender:
         if not addresses:
             raise DeliveryFailed(f"{parsed.host} has no address")
         return parsed.copy_with(host=addresses[0])
-
-
-def is_public(address: str) -> bool:
-    """Whether an IP address can be reached from the internet; IPv4 inside IPv6 is looked at as IPv4."""
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast

@@ -1,18 +1,12 @@
 """Where a redirect may lead: http(s) only, and not from a public server into a private network."""
 
-import asyncio
-import ipaddress
-import socket
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import httpx
 
+from app.addresses import Resolve, is_public, resolve
 from app.errors import SourceError
-
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to its IP addresses; raises OSError."""
 
 _MAX_PORT: Final = 65_535
 
@@ -44,12 +38,6 @@ class Target:
         return {"sni_hostname": self.url.host} if self.pinned else {}
 
 
-async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host, as the system's resolver knows them."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(address[0]) for *_, address in found]
-
-
 class RedirectPolicy:
     """Judges one redirect at a time.
 
@@ -75,7 +63,7 @@ class RedirectPolicy:
             addresses = await self._resolve(url.host, url.port or (443 if url.scheme == "https" else 80))
         except OSError as error:
             raise SourceError(f"{origin} redirected to {url.host}, which cannot be resolved: {error}") from error
-        private = [address for address in addresses if not _is_public(address)]
+        private = [address for address in addresses if not is_public(address)]
         if private or not addresses:
             raise SourceError(
                 f"{origin} redirected to {url.host}, which is not a public address; "
@@ -87,10 +75,3 @@ class RedirectPolicy:
 def _origin(url: httpx.URL) -> tuple[str, int | None]:
     """Host and port; both default ports count as one, for a server may send its visitors from http to https."""
     return url.host, None if url.port in {80, 443} else url.port
-
-
-def _is_public(address: str) -> bool:
-    ip = ipaddress.ip_address(address.partition("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address):
-        ip = ip.ipv4_mapped or ip.sixtofour or ip
-    return ip.is_global and not ip.is_multicast

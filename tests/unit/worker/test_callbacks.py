@@ -8,8 +8,9 @@ import pytest
 import respx
 from standardwebhooks import Webhook
 
+from app.addresses import is_public
 from app.errors import PermanentError
-from worker.callbacks import CallbackSender, DeliveryFailed, is_public
+from worker.callbacks import CallbackSender, DeliveryFailed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 PUBLIC = "93.184.215.14"
