@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = ("app.main", "app.__main__", "worker.__main__")
 LIBRARIES = (
     *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
-    *("httpx", "httpx_aiohttp", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
+    *("httpx", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
 )
 SAMPLE_KEYS = {
     "a legacy JWT key": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",

@@ -7,6 +7,7 @@ import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
 from app.config import SupabaseSettings, is_legacy_jwt
+from app.session import PostgrestSession
 from app.transport import CallCounters, build_timeout, build_transport
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
@@ -52,32 +53,11 @@ def _use_secret_key(client: AsyncClient, key: str) -> None:
 async def _use_session(client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport) -> None:
     """Put our session in the stock one's place: HTTP/1.1, our pool, deliberate timeouts, retries, no redirects."""
     stock = client.postgrest.session
-    client.postgrest.session = httpx.AsyncClient(
+    client.postgrest.session = PostgrestSession(
         base_url=stock.base_url,
         headers=stock.headers,
         transport=transport,
         timeout=build_timeout(settings),
         trust_env=False,
-        event_hooks={"response": [refuse_unreadable_errors]},
     )
     await stock.aclose()
-
-
-async def refuse_unreadable_errors(response: httpx.Response) -> None:
-    """Raise `httpx.HTTPStatusError` for an answer without success that is not PostgREST's, such as a proxy's HTML page.
-
-    postgrest-py loses the status of such an answer, or fails with `AttributeError` when it is JSON but no object.
-    """
-    if response.is_success:
-        return
-    await response.aread()
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not (isinstance(body, dict) and isinstance(body.get("code"), str)):
-        raise httpx.HTTPStatusError(
-            f"HTTP {response.status_code} with a body that is not PostgREST's: {response.text[:200]!r}",
-            request=response.request,
-            response=response,
-        )

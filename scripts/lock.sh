@@ -8,4 +8,4 @@ compile() {
         --no-emit-index-url --no-emit-find-links --no-header --output-file "$out" "$@" pyproject.toml
 }
 compile requirements.lock --extra llm
-compile requirements-dev.lock --extra llm --extra embedded --extra dev --constraint requirements.lock
+compile requirements-dev.lock --extra llm --extra embedded --extra bench --extra dev --constraint requirements.lock

@@ -13,6 +13,7 @@ from structlog.contextvars import bound_contextvars
 
 from app.api.problems import Problem, problem_response
 from app.metrics import Metrics
+from app.turnstile import Turnstile
 
 log = structlog.get_logger(__name__)
 
@@ -29,17 +30,19 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class RequestContext:
-    """Gives a request its id, and tells the log and the metrics how it went."""
+    """Gives a request its turn and its id, and tells the log and the metrics how it went."""
 
     def __init__(self, app: App, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
+        self._turnstile = Turnstile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        await self._turnstile.enter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if WELL_FORMED_ID.fullmatch(given) else str(uuid4())
         started, status = time.perf_counter(), HTTPStatus.INTERNAL_SERVER_ERROR.value

@@ -16,11 +16,8 @@ from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean, clean_text
 
-COLUMNS = (
-    "task_id,kind,status,priority,run_at,error,message,progress,source_date,callback_url,attempt,max_attempts,"
-    "cancel_requested,created_at,started_at,updated_at,finished_at"
-)
-"""Everything but payload and result, which can be large: a poll never reads them unless asked."""
+RECORDS = "task_records"
+"""The view of everything but payload and result, which can be large: a poll never reads them unless asked."""
 
 MAX_PAGE = 100
 DEFAULT_ATTEMPTS = 5
@@ -127,9 +124,11 @@ class TaskStateManager:
 
     async def get_task(self, task_id: UUID, *, include_payload: bool = False, include_result: bool = False) -> Task:
         """Read a task. Raises `TaskNotFound`, `SupabaseError`."""
-        columns = COLUMNS + ",payload" * include_payload + ",result" * include_result
+        query = self._client.table(RECORDS).select("*")
+        if include_payload or include_result:
+            query = self._client.table("tasks").select(*_columns(payload=include_payload, result=include_result))
         with supabase_errors(f"read task {task_id}"):
-            answer = await self._client.table("tasks").select(columns).eq("task_id", str(task_id)).limit(1).execute()
+            answer = await query.eq("task_id", str(task_id)).limit(1).execute()
         found = parsed(_TASKS, answer.data)
         if not found:
             raise _no_task(task_id)
@@ -165,7 +164,7 @@ class TaskStateManager:
         Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        query = self._client.table("tasks").select(COLUMNS)
+        query = self._client.table(RECORDS).select("*")
         for column, wanted in (("kind", kind), ("status", status), ("source_date", source_date)):
             if wanted is not None:
                 query = query.eq(column, str(wanted))
@@ -189,6 +188,11 @@ class TaskStateManager:
         if found is None:
             raise _no_task(task_id)
         return found.task
+
+
+def _columns(**wanted: bool) -> list[str]:
+    """A task's columns; of those that `wanted` names only the ones that are."""
+    return [name for name in Task.model_fields if wanted.get(name, True)]
 
 
 def _no_task(task_id: UUID) -> TaskNotFound:

@@ -107,15 +107,18 @@ async def cut_off(stack: Ready) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_without_supabase_a_breaker_guards_its_process(cut_off: AsyncClient) -> None:
-    quick = BreakerSettings(threshold=2, open_for=timedelta(milliseconds=50), refresh=timedelta(0))
-    breakers = CircuitBreakers(cut_off, quick)
+async def test_without_supabase_a_breaker_guards_its_process(
+    cut_off: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breakers = CircuitBreakers(cut_off, SETTINGS)
     await fail(breakers)
     await fail(breakers)
     with pytest.raises(CircuitOpen):
         async with breakers.guard("arxiv"):
             raise AssertionError("not reached")
-    await asyncio.sleep(0.06)
+    loop = asyncio.get_running_loop()
+    elapsed, now = SETTINGS.open_for.total_seconds(), loop.time
+    monkeypatch.setattr(loop, "time", lambda: now() + elapsed)
     async with breakers.guard("arxiv"):
         pass  # the trial
     async with breakers.guard("arxiv"):

@@ -66,3 +66,22 @@ async def test_closed_client_refuses_work(router: respx.Router) -> None:
         pass
     with pytest.raises(RuntimeError, match="closed"):
         await client.table("items").select("*").execute()
+
+
+async def test_a_load_balancers_cookie_is_not_sent_back() -> None:
+    router = respx.Router()
+    router.route().respond(200, json=[], headers={"set-cookie": "machine=7; Path=/"})
+    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
+        for _ in range(2):
+            await client.table("items").select("*").execute()
+    assert "cookie" not in router.calls.last.request.headers
+
+
+async def test_a_write_is_sent_as_json_with_the_builders_headers(router: respx.Router) -> None:
+    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
+        await client.table("items").upsert({"name": "Zürich"}, on_conflict="name").execute()
+    request = router.calls.last.request
+    assert (request.method, request.content) == ("POST", '{"name":"Zürich"}'.encode())
+    assert request.headers["content-type"] == "application/json"
+    assert "resolution=merge-duplicates" in request.headers["prefer"]
+    assert dict(request.url.params)["on_conflict"] == "name"

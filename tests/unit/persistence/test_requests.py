@@ -56,12 +56,11 @@ def sent(router: respx.Router) -> tuple[str, dict[str, str], Any]:
 
 
 async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, router: respx.Router) -> None:
-    router.get("/tasks").respond(200, json=[RECORD])
+    router.get("/task_records").respond(200, json=[RECORD])
     assert (await TaskStateManager(client).get_task(TASK)).status is TaskStatus.PENDING
-    _, parameters, _ = sent(router)
-    columns = parameters["select"].split(",")
-    assert not {"payload", "result", "*"} & set(columns)
-    assert (parameters["task_id"], parameters["limit"]) == (f"eq.{TASK}", "1")
+    path, parameters, _ = sent(router)
+    assert path == "/rest/v1/task_records"
+    assert parameters == {"select": "*", "task_id": f"eq.{TASK}", "limit": "1"}
 
 
 async def test_payload_and_result_are_read_when_asked_for(client: AsyncClient, router: respx.Router) -> None:
@@ -109,7 +108,7 @@ async def test_progress_of_a_lost_task_is_refused(client: AsyncClient, router: r
 async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
     client: AsyncClient, router: respx.Router
 ) -> None:
-    router.get("/tasks").respond(200, json=[RECORD, RECORD])
+    router.get("/task_records").respond(200, json=[RECORD, RECORD])
     page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, limit=1)
     assert (len(page.tasks), sent(router)[1]["limit"], sent(router)[1]["kind"]) == (1, "2", "eq.fetch")
     await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
