@@ -1,10 +1,7 @@
 """How fast the stand-in is: start to ready, a bulk insert, single-row reads through the project's own client."""
 
 import asyncio
-import json
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -12,18 +9,16 @@ from pathlib import Path
 from uuid import uuid4
 
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
+from benchmarks.processes import scratch_folder
+from benchmarks.report import ROOT, save, show
 from embedded.stack import Ready
 from tests.stack_process import StackProcess
 
-ROOT = Path(__file__).resolve().parent.parent
-OUT = ROOT / "out" / "bench"
 REPEATS = 3
 ROWS = 20_000
 READS, IN_FLIGHT = 4_000, 50
@@ -79,23 +74,19 @@ async def requests(ready: Ready) -> dict[str, list[float]]:
 
 def main() -> None:
     """Measure, print, write."""
-    folder = Path(tempfile.mkdtemp(prefix="broadsheet-bench-"))
-    folder.chmod(0o755)
-    try:
+    with scratch_folder() as folder:
         measured = start_times(folder)
         _, process, ready = started(folder / "requests")
         try:
             measured |= uvloop.run(requests(ready))
         finally:
             process.stop()
-    finally:
-        shutil.rmtree(folder)
-    table = Table("stand-in", "median", f"all {REPEATS}")
-    for name, values in measured.items():
-        table.add_row(name, f"{statistics.median(values):,.2f}", ", ".join(f"{value:,.2f}" for value in values))
-    Console().print(table)
-    OUT.mkdir(parents=True, exist_ok=True)
-    (OUT / "standin.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
+    rows = [
+        [name, f"{statistics.median(values):,.2f}", ", ".join(f"{value:,.2f}" for value in values)]
+        for name, values in measured.items()
+    ]
+    show("stand-in", ["what", "median", f"all {REPEATS}"], rows)
+    save("standin", {"figures": measured})
 
 
 if __name__ == "__main__":

@@ -1,0 +1,108 @@
+"""The client: one task read many times over a project 20 ms away, by five kinds of client in turns."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from contextlib import ExitStack
+
+from benchmarks.processes import Child, child, hear, tell
+from benchmarks.report import median_of, save, show, verdict
+from benchmarks.rivals import RIVALS
+from benchmarks.stub import running
+
+DELAY = 0.02
+LEVELS = (10, 100, 200)
+ROUNDS = 3
+CALLS = 2_000
+CALLS_BLOCKING = 100
+NAMES = {
+    "blocking": "sync client in async def",
+    "threads": "sync client in to_thread",
+    "stock": "AsyncClient as it comes",
+    "ours": "Broadsheet's",
+    "bare": "aiohttp alone (limit)",
+}
+AIMS = {"stock": 3, "threads": 6, "blocking": 35}
+"""How many times as many calls a second ours is to make, at `AIM_LEVEL` in flight."""
+AIM_LEVEL, AIM_LAG_MS = 100, 15
+
+Figures = dict[str, dict[int, dict[str, float]]]
+
+
+def one_round(process: Child, name: str, in_flight: int) -> dict[str, float]:
+    """Have a rival's process make its calls of one round."""
+    calls = CALLS_BLOCKING if name == "blocking" else CALLS // ROUNDS
+    tell(process, json.dumps({"in_flight": in_flight, "calls": calls}))
+    figures: dict[str, float] = json.loads(hear(process))
+    return figures
+
+
+def measure() -> Figures:
+    """All rivals in turns, `ROUNDS` times, at each level; the median of each figure."""
+    found: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    with running(DELAY) as address, ExitStack() as stack:
+        rivals = {name: stack.enter_context(child("benchmarks.rivals", name, address)) for name in RIVALS}
+        for _ in range(ROUNDS):
+            for level in LEVELS:
+                for name, process in rivals.items():
+                    found[name, level].append(one_round(process, name, level))
+    return {name: {level: median_of(found[name, level]) for level in LEVELS} for name in RIVALS}
+
+
+def _row(name: str, level: int, figures: Figures) -> list[str]:
+    own, at = figures["ours"][level]["calls_per_second"], figures[name][level]
+    return [
+        NAMES[name],
+        str(level),
+        f"{at['calls_per_second']:,.0f}",
+        f"{own / at['calls_per_second']:.1f}",
+        f"{at['cpu_us_per_call']:,.0f}",
+        *(f"{at[f'lag_{which}_ms']:,.1f}" for which in ("p50", "p99", "max")),
+        f"{at['threads']:.0f}",
+        f"{at['memory_mb']:.0f}",
+    ]
+
+
+def aims(figures: Figures) -> dict[str, Mapping[str, float | bool]]:
+    """What was aimed at, at 100 in flight, and what came of it."""
+    own = figures["ours"][AIM_LEVEL]
+    reached: dict[str, Mapping[str, float | bool]] = {}
+    for name, aim in AIMS.items():
+        ratio = own["calls_per_second"] / figures[name][AIM_LEVEL]["calls_per_second"]
+        reached[f"times as many calls as: {NAMES[name]}"] = {"aim": aim, "got": ratio, "reached": ratio >= aim}
+    lag = own["lag_p99_ms"]
+    reached["lag p99, ms, at most"] = {"aim": AIM_LAG_MS, "got": lag, "reached": lag < AIM_LAG_MS}
+    return reached
+
+
+def main() -> None:
+    """Measure, print, write."""
+    figures = measure()
+    columns = [
+        "client",
+        "in flight",
+        "calls/s",
+        "ours is x",
+        "CPU us/call",
+        "lag p50 ms",
+        "p99",
+        "max",
+        "threads",
+        "MB",
+    ]
+    show(
+        f"client: get_task against a project {DELAY * 1e3:.0f} ms away; CPU, event-loop lag; median of {ROUNDS}",
+        columns,
+        [_row(name, level, figures) for level in LEVELS for name in RIVALS],
+    )
+    judged = aims(figures)
+    show(
+        f"client: aims at {AIM_LEVEL} in flight",
+        ["aim", "wanted", "measured", ""],
+        [[name, f"{a['aim']}", f"{a['got']:.1f}", verdict(bool(a["reached"]))] for name, a in judged.items()],
+    )
+    save("client", {"figures": figures, "aims": judged})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,209 @@
+"""The queue: no-op tasks through two worker processes, Broadsheet's over HTTP beside two queues on direct connections.
+
+Workers are started and idle; the tasks then appear in one transaction. The rate is tasks by the seconds from that
+commit to the last task's end, both by the database's clock. The pick-up latency is the time from a task's creation to
+its claim by one of two idle workers.
+"""
+
+import asyncio
+import json
+import signal
+from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from random import Random
+from typing import Any
+
+import asyncpg
+import uvloop
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
+from pgqueuer.queries import Queries
+
+from benchmarks.processes import Child, child, hear, stand_in
+from benchmarks.queue_workers import ENTRYPOINT, procrastinate_app
+from benchmarks.report import median_of, percentile, save, show, verdict
+from embedded.stack import Ready
+
+REPEATS = 3
+WORKERS = 2
+PICK_UPS = 24
+AIM_RATE, AIM_PICK_UP_MS = 15_000, 250
+CHUNK = 1000
+
+ENQUEUE = (
+    "insert into public.tasks (task_id, kind, request_hash)"
+    " select gen_random_uuid(), 'fetch', '' from generate_series(1, $1)"
+)
+
+
+async def enqueue_broadsheet(database: asyncpg.Connection, _ready: Ready, count: int) -> None:
+    """Tasks of ours."""
+    await database.execute("truncate public.tasks, public.workers")
+    await database.execute(ENQUEUE, count)
+
+
+async def enqueue_procrastinate(database: asyncpg.Connection, ready: Ready, count: int) -> None:
+    """Jobs of procrastinate's."""
+    await database.execute("truncate procrastinate_jobs, procrastinate_events restart identity cascade")
+    async with procrastinate_app(ready).open_async() as app:
+        for begin in range(0, count, CHUNK):
+            await app.tasks[ENTRYPOINT].batch_defer_async(*[{} for _ in range(begin, min(begin + CHUNK, count))])
+
+
+async def enqueue_pgqueuer(database: asyncpg.Connection, _ready: Ready, count: int) -> None:
+    """Jobs of pgqueuer's."""
+    await database.execute("truncate pgqueuer, pgqueuer_log")
+    await Queries(AsyncpgDriver(database)).enqueue([ENTRYPOINT] * count, [None] * count, [0] * count)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue: how its work is put in, and how the database tells that it is done."""
+
+    title: str
+    enqueue: Callable[[asyncpg.Connection, Ready, int], Awaitable[None]]
+    finished: str
+    last_end: str
+
+
+QUEUES = {
+    "broadsheet": Queue(
+        "Broadsheet, over HTTP",
+        enqueue_broadsheet,
+        "select not exists (select from public.tasks where finished_at is null)",
+        "select max(finished_at) from public.tasks",
+    ),
+    "procrastinate": Queue(
+        "procrastinate, direct connection",
+        enqueue_procrastinate,
+        "select not exists (select from procrastinate_jobs where status in ('todo', 'doing'))",
+        "select max(at) from procrastinate_events where type = 'succeeded'",
+    ),
+    "pgqueuer": Queue(
+        "pgqueuer, direct connection",
+        enqueue_pgqueuer,
+        "select not exists (select from pgqueuer)",
+        "select max(created) from pgqueuer_log where status = 'successful'",
+    ),
+}
+RUNS = (
+    ("broadsheet", 10, 10_000),
+    ("broadsheet", 100, 30_000),
+    ("procrastinate", 10, 1_500),
+    ("procrastinate", 100, 1_500),
+    ("pgqueuer", 10, 4_000),
+    ("pgqueuer", 100, 20_000),
+)
+"""Queue, concurrency of each worker, tasks: as many as take about two seconds."""
+
+
+async def install(database: asyncpg.Connection, ready: Ready) -> None:
+    """The rivals' tables, in the same database."""
+    await Queries(AsyncpgDriver(database)).install()
+    async with procrastinate_app(ready).open_async() as app:
+        await app.schema_manager.apply_schema_async()
+
+
+async def run(database: asyncpg.Connection, ready: Ready, name: str, concurrency: int, count: int) -> dict[str, float]:
+    """Put `count` tasks before two idle workers; what it took."""
+    queue = QUEUES[name]
+    await queue.enqueue(database, ready, 1)  # a first one, so that imports and plans are not measured
+    with ExitStack() as stack:
+        workers = [start(stack, name, concurrency, ready) for _ in range(WORKERS)]
+        await until(database, queue.finished)
+        await queue.enqueue(database, ready, count)
+        began = await database.fetchval("select clock_timestamp()")
+        await until(database, queue.finished)
+        seconds = (await database.fetchval(queue.last_end) - began).total_seconds()
+        costs = [stop(worker) for worker in workers]
+    return {
+        "tasks_per_second": count / seconds,
+        "calls_per_task": sum(cost["calls"] for cost in costs) / count,
+        "cpu_us_per_task": sum(cost["cpu_seconds"] for cost in costs) / count * 1e6,
+    }
+
+
+def start(stack: ExitStack, name: str, concurrency: int, ready: Ready) -> Child:
+    """A worker that has said that it is ready."""
+    worker = stack.enter_context(child("benchmarks.queue_workers", name, str(concurrency), json.dumps(asdict(ready))))
+    assert hear(worker) == "started"
+    return worker
+
+
+def stop(worker: Child) -> dict[str, float]:
+    """Ask a worker to end; what it says it cost."""
+    worker.send_signal(signal.SIGTERM)
+    cost: dict[str, float] = json.loads(hear(worker))
+    return cost
+
+
+async def until(database: asyncpg.Connection, condition: str) -> None:
+    """Wait until a query says true."""
+    while not await database.fetchval(condition):
+        await asyncio.sleep(0.05)
+
+
+async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
+    """Milliseconds from creation to claim, for single tasks before two idle workers."""
+    await database.execute("truncate public.tasks, public.workers")
+    random = Random(7)
+    with ExitStack() as stack:
+        for _ in range(WORKERS):
+            start(stack, "broadsheet", 10, ready)
+        for _ in range(PICK_UPS):
+            # Long enough for the workers to be at their longest wait again, and never in step with it.
+            await asyncio.sleep(random.uniform(0.6, 0.9))
+            await database.execute(ENQUEUE, 1)
+        await until(database, QUEUES["broadsheet"].finished)
+    rows = await database.fetch("select extract(epoch from started_at - created_at) * 1e3 as ms from public.tasks")
+    return [float(row["ms"]) for row in rows]
+
+
+async def measure() -> dict[str, Any]:
+    """Every run `REPEATS` times, in turns; medians."""
+    found: list[list[dict[str, float]]] = [[] for _ in RUNS]
+    with stand_in() as ready:
+        database = await asyncpg.connect(ready.database_url)
+        await install(database, ready)
+        for _ in range(REPEATS):
+            for results, wanted in zip(found, RUNS, strict=True):
+                results.append(await run(database, ready, *wanted))
+        latencies = await pick_ups(database, ready)
+        await database.close()
+    runs = [
+        {"queue": name, "concurrency": concurrency, "tasks": count} | median_of(results)
+        for results, (name, concurrency, count) in zip(found, RUNS, strict=True)
+    ]
+    return {"runs": runs, "pick_up_ms": {"p50": percentile(latencies, 0.5), "p95": percentile(latencies, 0.95)}}
+
+
+def main() -> None:
+    """Measure, print, write."""
+    measured = uvloop.run(measure())
+    rows = [
+        [
+            QUEUES[run["queue"]].title,
+            str(run["concurrency"]),
+            f"{run['tasks_per_second']:,.0f}",
+            f"{run['calls_per_task']:.3f}" if run["calls_per_task"] else "-",
+            f"{run['cpu_us_per_task']:,.0f}",
+        ]
+        for run in measured["runs"]
+    ]
+    columns = ["queue, two worker processes", "concurrency", "tasks/s", "calls/task", "workers' CPU us/task"]
+    show(f"queue: no-op tasks, median of {REPEATS} runs", columns, rows)
+    rate = measured["runs"][1]["tasks_per_second"]
+    p50, p95 = measured["pick_up_ms"].values()
+    show(
+        "queue: aims",
+        ["aim", "wanted", "measured", ""],
+        [
+            ["tasks/s at concurrency 100", f"{AIM_RATE:,}", f"{rate:,.0f}", verdict(rate >= AIM_RATE)],
+            ["pick-up p50, ms", f"{AIM_PICK_UP_MS}", f"{p50:.0f} (p95 {p95:.0f})", verdict(p50 < AIM_PICK_UP_MS)],
+        ],
+    )
+    save("queue", measured)
+
+
+if __name__ == "__main__":
+    main()

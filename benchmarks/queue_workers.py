@@ -1,0 +1,127 @@
+"""`python -m benchmarks.queue_workers NAME CONCURRENCY READY`: a worker of no-op tasks, of one queue or another.
+
+READY is the line that the stand-in prints. The worker says `started`, works until SIGTERM, and then says in a line of
+JSON what it cost: calls to Supabase (of Broadsheet's) and CPU seconds.
+"""
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import procrastinate
+import structlog
+import uvloop
+from pgqueuer import PgQueuer
+from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
+from pgqueuer.models import Job as PgQueuerJob
+
+from app.config import SupabaseSettings
+from app.models import TaskKind
+from app.persistence.queue import TaskQueue
+from app.persistence.tasks import TaskStateManager
+from app.supabase_client import open_supabase
+from app.transport import CallCounters
+from embedded.stack import Ready
+from worker.job import Handler, Job
+from worker.runner import Limits, Worker
+
+ENTRYPOINT = "noop"
+LEASE = timedelta(seconds=60)
+
+calls: Counter[str] = Counter()
+
+
+def procrastinate_app(ready: Ready, pool: int = 10) -> procrastinate.App:
+    """procrastinate on the stand-in's database, with one task that does nothing."""
+    app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=ready.database_url, max_size=pool))
+
+    @app.task(name=ENTRYPOINT)
+    async def noop() -> None:
+        pass
+
+    return app
+
+
+async def broadsheet(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
+    """Broadsheet's own worker loop over HTTP, with a handler that does nothing."""
+
+    async def noop(_job: Job) -> dict[str, Any]:
+        return {}
+
+    settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
+    counters = CallCounters(call=lambda outcome: calls.update([outcome]), attempt=lambda _outcome: None)
+    async with open_supabase(settings, counters=counters) as client:
+        handlers = {TaskKind.FETCH: Handler(noop, timedelta(seconds=30))}
+        worker = Worker(
+            TaskQueue(client, worker_id=uuid4(), kinds=list(handlers), lease=LEASE),
+            TaskStateManager(client),
+            handlers,
+            Limits(concurrency, LEASE, grace=timedelta(seconds=5)),
+            random=Random(),
+            on_outcome=lambda _task, _outcome, _seconds: None,
+        )
+        print("started", flush=True)
+        await worker.run(stop)
+
+
+async def procrastination(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
+    """procrastinate's worker on a direct connection."""
+    async with procrastinate_app(ready, pool=20).open_async() as app:
+        print("started", flush=True)
+        await until(stop, app.run_worker_async(concurrency=concurrency, install_signal_handlers=False))
+
+
+async def pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
+    """pgqueuer's worker on a direct connection, in batches as large as the concurrency."""
+    async with asyncpg.create_pool(ready.database_url, min_size=2, max_size=10) as pool:
+        queuer = PgQueuer(AsyncpgPoolDriver(pool))
+
+        @queuer.entrypoint(ENTRYPOINT)
+        async def noop(_job: PgQueuerJob) -> None:
+            pass
+
+        print("started", flush=True)
+        await until(stop, queuer.qm.run(batch_size=concurrency))
+
+
+async def until(stop: asyncio.Event, work: Any) -> None:
+    """Run `work` until `stop` is set."""
+    running = asyncio.create_task(work)
+    await stop.wait()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+WORKERS: dict[str, Callable[[Ready, int, asyncio.Event], Awaitable[None]]] = {
+    "broadsheet": broadsheet,
+    "procrastinate": procrastination,
+    "pgqueuer": pgqueuer,
+}
+
+
+async def main(name: str, concurrency: int, ready: Ready) -> None:
+    """Work until SIGTERM, then say what it cost."""
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    began = time.process_time()
+    await WORKERS[name](ready, concurrency, stop)
+    print(json.dumps({"calls": calls.total(), "cpu_seconds": time.process_time() - began}), flush=True)
+
+
+if __name__ == "__main__":
+    logging.disable(logging.WARNING)
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    uvloop.run(main(sys.argv[1], int(sys.argv[2]), Ready(**json.loads(sys.argv[3]))))

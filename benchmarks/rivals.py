@@ -1,0 +1,160 @@
+"""`python -m benchmarks.rivals NAME ADDRESS`: one way of reading a task, measured in a process of its own.
+
+Reads orders, a line of JSON each, from standard input (`{"in_flight": 100, "calls": 500}`); answers each with a line of
+figures. Every rival reads the same row with the same query and makes the same `Task` of it, on uvloop, as the service.
+"""
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from uuid import UUID
+
+import aiohttp
+import uvloop
+from pydantic import TypeAdapter
+from supabase import AsyncClientOptions, Client, create_async_client, create_client
+
+from app.config import SupabaseSettings
+from app.models import Task
+from app.persistence.tasks import RECORDS, TaskStateManager
+from app.supabase_client import open_supabase
+from benchmarks.processes import resident_mb
+from benchmarks.report import percentile
+from benchmarks.stub import TASK_ID
+
+KEY = "legacy.jwt.key"
+WATCH = 0.002
+"""Seconds that the watch on the event loop sleeps; how much later it wakes is the lag."""
+
+Read = Callable[[], Awaitable[object]]
+_TASKS = TypeAdapter(list[Task])
+
+
+def _read_blocking(client: Client) -> Task:
+    answer = client.table(RECORDS).select("*").eq("task_id", TASK_ID).limit(1).execute()
+    return _TASKS.validate_python(answer.data)[0]
+
+
+@asynccontextmanager
+async def blocking(address: str) -> AsyncIterator[Read]:
+    """The synchronous client called inside `async def`: what the service did that this one replaces."""
+    client = create_client(address, KEY)
+
+    async def read() -> Task:
+        return _read_blocking(client)
+
+    yield read
+
+
+@asynccontextmanager
+async def threads(address: str) -> AsyncIterator[Read]:
+    """The synchronous client behind `asyncio.to_thread`: the usual way out."""
+    client = create_client(address, KEY)
+    yield lambda: asyncio.to_thread(_read_blocking, client)
+
+
+@asynccontextmanager
+async def stock(address: str) -> AsyncIterator[Read]:
+    """The asynchronous client as it comes."""
+    options = AsyncClientOptions(auto_refresh_token=False, persist_session=False)
+    client = await create_async_client(address, KEY, options)
+    tasks = TaskStateManager(client)
+    yield lambda: tasks.get_task(UUID(TASK_ID))
+    await client.postgrest.aclose()
+
+
+@asynccontextmanager
+async def ours(address: str) -> AsyncIterator[Read]:
+    """The client of `app/supabase_client.py`."""
+    settings = SupabaseSettings.model_validate(
+        {"supabase_url": address, "supabase_key": KEY, "supabase_max_connections": 200}
+    )
+    async with open_supabase(settings) as client:
+        tasks = TaskStateManager(client)
+        yield lambda: tasks.get_task(UUID(TASK_ID))
+
+
+@asynccontextmanager
+async def bare(address: str) -> AsyncIterator[Read]:
+    """aiohttp alone, without a Supabase client: the limit."""
+    url = f"{address}/rest/v1/{RECORDS}?select=*&task_id=eq.{TASK_ID}&limit=1"
+    headers = {"apiKey": KEY, "Authorization": f"Bearer {KEY}"}
+    async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=200)) as session:
+
+        async def read() -> Task:
+            async with session.get(url) as response:
+                return _TASKS.validate_json(await response.read())[0]
+
+        yield read
+
+
+RIVALS: dict[str, Callable[[str], AbstractAsyncContextManager[Read]]] = {
+    "blocking": blocking,
+    "threads": threads,
+    "stock": stock,
+    "ours": ours,
+    "bare": bare,
+}
+
+
+@contextmanager
+def watching(lags: list[float]) -> Iterator[None]:
+    """Gather the event loop's lag, in seconds, while the block runs."""
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            begin = loop.time()
+            try:
+                await asyncio.sleep(WATCH)
+            finally:
+                # Also the sample that is under way when the block ends: under a blocked loop it is the only one.
+                lags.append(max(0.0, loop.time() - begin - WATCH))
+
+    task = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+async def measured(read: Read, *, calls: int, in_flight: int) -> dict[str, float]:
+    """Make `calls` reads, `in_flight` at a time, and say what they cost."""
+    turns = iter(range(calls))
+
+    async def reader() -> None:
+        for _ in turns:
+            await read()
+
+    lags: list[float] = []
+    with watching(lags):
+        await asyncio.sleep(5 * WATCH)
+        begin, cpu = time.perf_counter(), time.process_time()
+        await asyncio.gather(*(reader() for _ in range(in_flight)))
+        seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    await asyncio.sleep(0)
+    return {
+        "calls_per_second": calls / seconds,
+        "cpu_us_per_call": cpu / calls * 1e6,
+        "lag_p50_ms": percentile(lags, 0.5) * 1e3,
+        "lag_p99_ms": percentile(lags, 0.99) * 1e3,
+        "lag_max_ms": max(lags) * 1e3,
+        "threads": threading.active_count(),
+        "memory_mb": resident_mb(),
+    }
+
+
+async def obey(name: str, address: str) -> None:
+    """Warm up, then measure what standard input asks for until it ends."""
+    async with RIVALS[name](address) as read:
+        await measured(read, calls=10, in_flight=10)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            print(json.dumps(await measured(read, **json.loads(line))), flush=True)
+
+
+if __name__ == "__main__":
+    uvloop.run(obey(*sys.argv[1:]))

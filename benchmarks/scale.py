@@ -1,0 +1,96 @@
+"""Scale: how long a claim takes with a thousand, a hundred thousand and a million other rows in `tasks`.
+
+The other rows are mostly finished, then mostly delayed, then mostly of another kind; a few hundred are ready. Each
+claim takes one of them, over HTTP, from call to answer.
+"""
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import uvloop
+
+from app.config import SupabaseSettings
+from app.models import TaskKind
+from app.persistence.queue import TaskQueue
+from app.supabase_client import open_supabase
+from benchmarks.processes import stand_in
+from benchmarks.report import percentile, save, show, verdict
+from embedded.stack import Ready
+
+SIZES = (1_000, 100_000, 1_000_000)
+CLAIMS, WARM_UP = 200, 50
+AIM = 1.5
+
+SHAPES = {
+    "finished": "insert into public.tasks (task_id, kind, request_hash, status, run_at, finished_at)"
+    " select gen_random_uuid(), 'digest', '', 'completed', now() - n * interval '1 s', now() - n * interval '1 s'",
+    "delayed": "insert into public.tasks (task_id, kind, request_hash, run_at)"
+    " select gen_random_uuid(), 'digest', '', now() + interval '1 day' + n * interval '1 s'",
+    "of another kind": "insert into public.tasks (task_id, kind, request_hash, run_at)"
+    " select gen_random_uuid(), 'callback', '', now() - n * interval '1 s'",
+}
+READY = (
+    "insert into public.tasks (task_id, kind, request_hash)"
+    " select gen_random_uuid(), 'digest', '' from generate_series(1, $1)"
+)
+
+
+async def claims(ready: Ready) -> list[float]:
+    """Milliseconds that each of `CLAIMS` claims takes."""
+    settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
+    took = []
+    async with open_supabase(settings) as client:
+        queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.DIGEST], lease=timedelta(hours=1))
+        for _ in range(WARM_UP + CLAIMS):
+            call = queue.prepare(outcomes={}, renewals=(), slots=1)
+            begin = time.perf_counter()
+            answer = await queue.sync(call)
+            took.append((time.perf_counter() - begin) * 1e3)
+            assert len(answer.claimed) == 1
+    return took[WARM_UP:]
+
+
+async def measure() -> list[dict[str, Any]]:
+    """Every shape at every size, each from an empty table on."""
+    found: list[dict[str, Any]] = []
+    # Not durable: a million rows are put in three times, and the claims are compared with each other only.
+    with stand_in(durable=False) as ready:
+        database = await asyncpg.connect(ready.database_url)
+        for shape, insert in SHAPES.items():
+            await database.execute("truncate public.tasks, public.workers")
+            present = 0
+            for size in SIZES:
+                await database.execute(f"{insert} from generate_series({present + 1}, {size}) as n")
+                present = size
+                await database.execute(READY, WARM_UP + CLAIMS)
+                await database.execute("vacuum analyze public.tasks")
+                await asyncio.sleep(0.2)
+                took = await claims(ready)
+                found.append(
+                    {"mostly": shape, "rows": size, "p50_ms": percentile(took, 0.5), "p95_ms": percentile(took, 0.95)}
+                )
+        await database.close()
+    return found
+
+
+def main() -> None:
+    """Measure, print, write."""
+    found = measured = uvloop.run(measure())
+    rows, worst = [], 0.0
+    for one in measured:
+        smallest = next(other for other in found if other["mostly"] == one["mostly"])
+        ratio = one["p50_ms"] / smallest["p50_ms"]
+        worst = max(worst, ratio)
+        rows.append([one["mostly"], f"{one['rows']:,}", f"{one['p50_ms']:.2f}", f"{one['p95_ms']:.2f}", f"{ratio:.2f}"])
+    show(f"scale: one claim over HTTP, {CLAIMS} each", ["rows mostly", "rows", "p50 ms", "p95 ms", "x of fewest"], rows)
+    aim = [["most, as times of the fewest rows", f"{AIM}", f"{worst:.2f}", verdict(worst <= AIM)]]
+    show("scale: aim", ["aim", "wanted at most", "measured", ""], aim)
+    save("scale", {"claims": measured, "worst_ratio": worst})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""`python -m benchmarks.watched_api NAME ADDRESS`: an API, ours or a rival's, with a watch on its event loop.
+
+`GET /lag` answers with the lag since it was last asked. The rivals' API has the one route that is measured, FastAPI and
+uvicorn as ours, and none of what ours does besides (keys, ids, logs, metrics).
+"""
+
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI, Request
+
+from app.api.models import DigestView
+from app.config import ApiSettings
+from app.logs import configure_logs
+from app.main import create_app
+from app.models import Task
+from benchmarks.report import percentile
+from benchmarks.rivals import KEY, RIVALS, watching
+
+API_KEY = "benchmark-key-0123456789"
+
+
+def ours(address: str) -> FastAPI:
+    """Broadsheet's API, as it is in production."""
+    settings = ApiSettings.model_validate(
+        {"supabase_url": address, "supabase_key": KEY, "api_keys": API_KEY, "environment": "production"}
+    )
+    configure_logs(settings)
+    return create_app(settings)
+
+
+def rival(name: str, address: str) -> FastAPI:
+    """The route that is polled, on a rival's client."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with RIVALS[name](address) as read:
+            app.state.read = read
+            yield
+
+    app = FastAPI(lifespan=lifespan)
+
+    @app.get("/v1/digests/{task_id}")
+    async def get_digest(task_id: str, request: Request) -> DigestView:  # noqa: ARG001  (the path's)
+        task: Task = await request.app.state.read()
+        return DigestView.of(task)
+
+    return app
+
+
+def watched(app: FastAPI) -> FastAPI:
+    """`app` with a watch on its loop."""
+    lags: list[float] = []
+    inner = app.router.lifespan_context
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with inner(app):
+            with watching(lags):
+                yield
+
+    app.router.lifespan_context = lifespan
+
+    @app.get("/lag")
+    async def lag() -> dict[str, float]:
+        found = {"p50_ms": percentile(lags, 0.5) * 1e3, "p99_ms": percentile(lags, 0.99) * 1e3}
+        lags.clear()
+        return found
+
+    return app
+
+
+if __name__ == "__main__":
+    listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
+    which = sys.argv[1]
+    api = ours(sys.argv[2]) if which == "ours" else rival(which, sys.argv[2])
+    server = uvicorn.Server(uvicorn.Config(watched(api), loop="uvloop", log_config=None, access_log=False))
+    server.run(sockets=[listener])
