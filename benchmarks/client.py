@@ -12,7 +12,7 @@ from benchmarks.stub import running
 
 DELAY = 0.02
 LEVELS = (10, 100, 200)
-ROUNDS = 3
+ROUNDS = 2
 CALLS = 2_000
 CALLS_BLOCKING = 100
 NAMES = {
@@ -31,7 +31,7 @@ Figures = dict[str, dict[int, dict[str, float]]]
 
 def one_round(process: Child, name: str, in_flight: int) -> dict[str, float]:
     """Have a rival's process make its calls of one round."""
-    calls = CALLS_BLOCKING if name == "blocking" else CALLS // ROUNDS
+    calls = (CALLS_BLOCKING if name == "blocking" else CALLS) // ROUNDS
     tell(process, json.dumps({"in_flight": in_flight, "calls": calls}))
     figures: dict[str, float] = json.loads(hear(process))
     return figures

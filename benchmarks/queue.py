@@ -8,6 +8,7 @@ its claim by one of two idle workers.
 import asyncio
 import json
 import signal
+import statistics
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
@@ -21,13 +22,15 @@ from pgqueuer.queries import Queries
 
 from benchmarks.processes import Child, child, hear, stand_in
 from benchmarks.queue_workers import ENTRYPOINT, procrastinate_app
-from benchmarks.report import median_of, percentile, save, show, verdict
+from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready
 
 REPEATS = 3
 WORKERS = 2
-PICK_UPS = 24
+PICK_UPS = 20
 AIM_RATE, AIM_PICK_UP_MS = 15_000, 250
+AIM_SHARE = 0.56
+"""15,000 of the 27,000 tasks a second that pgqueuer does on the machine that the aim was set for."""
 CHUNK = 1000
 
 ENQUEUE = (
@@ -87,14 +90,12 @@ QUEUES = {
     ),
 }
 RUNS = (
-    ("broadsheet", 10, 10_000),
-    ("broadsheet", 100, 30_000),
-    ("procrastinate", 10, 1_500),
-    ("procrastinate", 100, 1_500),
-    ("pgqueuer", 10, 4_000),
-    ("pgqueuer", 100, 20_000),
+    ("broadsheet", 10, 3_000),
+    ("broadsheet", 100, 10_000),
+    ("procrastinate", 100, 600),
+    ("pgqueuer", 100, 15_000),
 )
-"""Queue, concurrency of each worker, tasks: as many as take about two seconds."""
+"""Queue, concurrency of each worker, tasks: as many as take a second or two."""
 
 
 async def install(database: asyncpg.Connection, ready: Ready) -> None:
@@ -104,22 +105,24 @@ async def install(database: asyncpg.Connection, ready: Ready) -> None:
         await app.schema_manager.apply_schema_async()
 
 
-async def run(database: asyncpg.Connection, ready: Ready, name: str, concurrency: int, count: int) -> dict[str, float]:
-    """Put `count` tasks before two idle workers; what it took."""
-    queue = QUEUES[name]
-    await queue.enqueue(database, ready, 1)  # a first one, so that imports and plans are not measured
+async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrency: int, count: int) -> dict[str, float]:
+    """Put `count` tasks before two idle workers, `REPEATS` times; medians."""
+    queue, rates = QUEUES[name], []
+    await queue.enqueue(database, ready, 100)  # a few before, so that imports and plans are not measured
     with ExitStack() as stack:
         workers = [start(stack, name, concurrency, ready) for _ in range(WORKERS)]
         await until(database, queue.finished)
-        await queue.enqueue(database, ready, count)
-        began = await database.fetchval("select clock_timestamp()")
-        await until(database, queue.finished)
-        seconds = (await database.fetchval(queue.last_end) - began).total_seconds()
+        for _ in range(REPEATS):
+            await queue.enqueue(database, ready, count)
+            began = await database.fetchval("select clock_timestamp()")
+            await until(database, queue.finished)
+            rates.append(count / (await database.fetchval(queue.last_end) - began).total_seconds())
         costs = [stop(worker) for worker in workers]
+    done = REPEATS * count
     return {
-        "tasks_per_second": count / seconds,
-        "calls_per_task": sum(cost["calls"] for cost in costs) / count,
-        "cpu_us_per_task": sum(cost["cpu_seconds"] for cost in costs) / count * 1e6,
+        "tasks_per_second": statistics.median(rates),
+        "calls_per_task": sum(cost["calls"] for cost in costs) / done,
+        "cpu_us_per_task": sum(cost["cpu_seconds"] for cost in costs) / done * 1e6,
     }
 
 
@@ -160,21 +163,19 @@ async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
 
 
 async def measure() -> dict[str, Any]:
-    """Every run `REPEATS` times, in turns; medians."""
-    found: list[list[dict[str, float]]] = [[] for _ in RUNS]
-    with stand_in() as ready:
+    """Every queue in turn, in the same database."""
+    # Not durable, for all of them alike: what is compared is the queues, not this machine's disk.
+    with stand_in(durable=False) as ready:
         database = await asyncpg.connect(ready.database_url)
         await install(database, ready)
-        for _ in range(REPEATS):
-            for results, wanted in zip(found, RUNS, strict=True):
-                results.append(await run(database, ready, *wanted))
+        found = [
+            {"queue": name, "concurrency": concurrency, "tasks": count}
+            | await runs(database, ready, name, concurrency, count)
+            for name, concurrency, count in RUNS
+        ]
         latencies = await pick_ups(database, ready)
         await database.close()
-    runs = [
-        {"queue": name, "concurrency": concurrency, "tasks": count} | median_of(results)
-        for results, (name, concurrency, count) in zip(found, RUNS, strict=True)
-    ]
-    return {"runs": runs, "pick_up_ms": {"p50": percentile(latencies, 0.5), "p95": percentile(latencies, 0.95)}}
+    return {"runs": found, "pick_up_ms": {"p50": percentile(latencies, 0.5), "p95": percentile(latencies, 0.95)}}
 
 
 def main() -> None:
@@ -192,13 +193,19 @@ def main() -> None:
     ]
     columns = ["queue, two worker processes", "concurrency", "tasks/s", "calls/task", "workers' CPU us/task"]
     show(f"queue: no-op tasks, median of {REPEATS} runs", columns, rows)
-    rate = measured["runs"][1]["tasks_per_second"]
+    rate, direct = (measured["runs"][place]["tasks_per_second"] for place in (1, 3))
     p50, p95 = measured["pick_up_ms"].values()
     show(
         "queue: aims",
         ["aim", "wanted", "measured", ""],
         [
             ["tasks/s at concurrency 100", f"{AIM_RATE:,}", f"{rate:,.0f}", verdict(rate >= AIM_RATE)],
+            [
+                "... as a share of pgqueuer's in this run",
+                f"{AIM_SHARE}",
+                f"{rate / direct:.2f}",
+                verdict(rate >= AIM_SHARE * direct),
+            ],
             ["pick-up p50, ms", f"{AIM_PICK_UP_MS}", f"{p50:.0f} (p95 {p95:.0f})", verdict(p50 < AIM_PICK_UP_MS)],
         ],
     )

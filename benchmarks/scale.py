@@ -25,18 +25,35 @@ SIZES = (1_000, 100_000, 1_000_000)
 CLAIMS, WARM_UP = 200, 50
 AIM = 1.5
 
+# Ids in sequence: only so that a million rows are there within seconds.
+ID = "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 SHAPES = {
     "finished": "insert into public.tasks (task_id, kind, request_hash, status, run_at, finished_at)"
-    " select gen_random_uuid(), 'digest', '', 'completed', now() - n * interval '1 s', now() - n * interval '1 s'",
+    f" select {ID}, 'digest', '', 'completed', now() - n * interval '1 s', now() - n * interval '1 s'",
     "delayed": "insert into public.tasks (task_id, kind, request_hash, run_at)"
-    " select gen_random_uuid(), 'digest', '', now() + interval '1 day' + n * interval '1 s'",
+    f" select {ID}, 'digest', '', now() + interval '1 day' + n * interval '1 s'",
     "of another kind": "insert into public.tasks (task_id, kind, request_hash, run_at)"
-    " select gen_random_uuid(), 'callback', '', now() - n * interval '1 s'",
+    f" select {ID}, 'callback', '', now() - n * interval '1 s'",
 }
+INDEXES = (
+    "select indexname, indexdef from pg_indexes where schemaname = 'public' and tablename = 'tasks'"
+    " and indexname not in (select conname from pg_constraint)"
+)
 READY = (
     "insert into public.tasks (task_id, kind, request_hash)"
     " select gen_random_uuid(), 'digest', '' from generate_series(1, $1)"
 )
+
+
+async def fill(database: asyncpg.Connection, insert: str) -> None:
+    """Put rows in while the indexes are away: three times as fast."""
+    indexes = await database.fetch(INDEXES)
+    async with database.transaction():
+        for index in indexes:
+            await database.execute(f"drop index public.{index['indexname']}")
+        await database.execute(insert)
+        for index in indexes:
+            await database.execute(index["indexdef"])
 
 
 async def claims(ready: Ready) -> list[float]:
@@ -64,7 +81,7 @@ async def measure() -> list[dict[str, Any]]:
             await database.execute("truncate public.tasks, public.workers")
             present = 0
             for size in SIZES:
-                await database.execute(f"{insert} from generate_series({present + 1}, {size}) as n")
+                await fill(database, f"{insert} from generate_series({present + 1}, {size}) as n")
                 present = size
                 await database.execute(READY, WARM_UP + CLAIMS)
                 await database.execute("vacuum analyze public.tasks")
@@ -79,10 +96,10 @@ async def measure() -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure, print, write."""
-    found = measured = uvloop.run(measure())
+    measured = uvloop.run(measure())
     rows, worst = [], 0.0
     for one in measured:
-        smallest = next(other for other in found if other["mostly"] == one["mostly"])
+        smallest = next(other for other in measured if other["mostly"] == one["mostly"])
         ratio = one["p50_ms"] / smallest["p50_ms"]
         worst = max(worst, ratio)
         rows.append([one["mostly"], f"{one['rows']:,}", f"{one['p50_ms']:.2f}", f"{one['p95_ms']:.2f}", f"{ratio:.2f}"])

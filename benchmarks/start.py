@@ -15,7 +15,7 @@ from benchmarks.processes import child, resident_mb
 from benchmarks.report import ROOT, save, show, verdict
 from benchmarks.stub import running
 
-REPEATS = 5
+REPEATS = 3
 AIM_READY_S, AIM_MEMORY_MB = 1.5, 120
 POLL = 0.005
 PROCESSES = (("API", "app", "PORT", "/readyz"), ("worker", "worker", "WORKER_PORT", "/healthz"))
