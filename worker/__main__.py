@@ -40,7 +40,8 @@ async def work(settings: WorkerSettings) -> None:
         await stack.enter_async_context(metrics.watching_the_loop())
         await stack.enter_async_context(worker_http(metrics, settings.worker_host, settings.worker_port))
         lease = timedelta(seconds=settings.lease_seconds)
-        queue = TaskQueue(client, worker_id=uuid4(), kinds=list(handlers), lease=lease)
+        worker_id = uuid4()
+        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=lease)
         worker = Worker(
             queue,
             services.tasks,
@@ -50,7 +51,12 @@ async def work(settings: WorkerSettings) -> None:
             on_outcome=_counting(metrics),
         )
         chores = [asyncio.create_task(chore) for chore in _chores(services, settings, random)]
-        log.info("worker started", kinds=[kind.value for kind in handlers], concurrency=settings.concurrency)
+        log.info(
+            "worker started",
+            worker_id=str(worker_id),
+            kinds=[kind.value for kind in handlers],
+            concurrency=settings.concurrency,
+        )
         try:
             await worker.run(stop)
         finally:

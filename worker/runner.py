@@ -8,7 +8,7 @@ from random import Random
 from uuid import UUID
 
 import structlog
-from structlog.contextvars import bound_contextvars
+from structlog.contextvars import bind_contextvars
 
 from app.persistence.queue import ClaimedTask, Lease, Outcome, SyncAnswer, TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -147,8 +147,9 @@ class Worker:
 
     async def _work(self, job: Job, started: float) -> None:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""
-        with bound_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id")):
-            outcome = await perform(job, self._handlers[job.task.kind], self._random)
+        # Never unbound: the context is this coroutine's own, and ends with it.
+        bind_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id"))
+        outcome = await perform(job, self._handlers[job.task.kind], self._random)
         del self._jobs[job.task.task_id]
         if outcome is not None:
             self._outcomes[job.task.lease] = outcome
