@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-standin clean
+.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-standin try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -81,6 +81,9 @@ bench-start: $(STAMP) ## From exec to ready, and memory, of both processes
 
 bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 	$(BIN)/python -m benchmarks.standin
+
+try-upgrade: ## Try the newest supabase and realtime in a scratch environment (needs PyPI); ARGS="tests/unit" runs less
+	$(PYTHON) scripts/try_upgrade.py $(ARGS)
 
 clean: ## Remove the virtual environment, caches and output
 	rm -rf $(VENV) $(VENV)-lock .local out build .mypy_cache .ruff_cache .pytest_cache .hypothesis

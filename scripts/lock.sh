@@ -1,9 +1,13 @@
 #!/bin/sh
 # Resolves pyproject.toml into the two locks: complete closures with hashes, for Python 3.11 and newer, any platform.
+# UPGRADE=1 takes the newest of everything; UPGRADE_ONLY="one two" of these packages, and leaves the rest if it can.
 set -eu
 compile() {
     out=$1
     shift
+    for package in ${UPGRADE_ONLY:-}; do
+        set -- --upgrade-package "$package" "$@"
+    done
     "$UV" pip compile --quiet --universal --python-version 3.11 --generate-hashes ${UPGRADE:+--upgrade} \
         --no-emit-index-url --no-emit-find-links --no-header --output-file "$out" "$@" pyproject.toml
 }

@@ -100,6 +100,7 @@ def test_no_lock_is_an_error_that_says_what_to_do(content: str | None, tmp_path:
         require_locked_versions(lock)
 
 
+@pytest.mark.pins
 def test_pins_are_the_owners_and_the_lock_follows_them() -> None:
     assert pinned_versions() == {"supabase": "2.11.0", "realtime": "2.0.0"}
     assert pinned_versions().items() <= locked_versions().items()
