@@ -14,7 +14,6 @@ from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
 from app.errors import ConfigurationError
 from app.fetch_service import FetchService
-from app.persistence.circuit_breaker import CircuitBreakers
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
@@ -33,7 +32,7 @@ async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIt
     """Open what the handlers need of the outside world, and close it with the block."""
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(httpx.AsyncClient(timeout=httpx.Timeout(20.0, connect=5.0)))
-        analyst = await stack.enter_async_context(_open_analyst(services.breakers, settings))
+        analyst = await stack.enter_async_context(_open_analyst(services, settings))
         fetches = FetchService(services.daily_sources, services.breakers, build_sources(http, settings))
         digests = DigestService(services.daily_sources, services.tasks, analyst, DigestRenderer())
         yield build_handlers(fetches, digests, CallbackHandler(_callback_sender(http, settings)))
@@ -53,7 +52,7 @@ def build_sources(http: httpx.AsyncClient, settings: WorkerSettings) -> Sequence
 
 
 @asynccontextmanager
-async def _open_analyst(breakers: CircuitBreakers, settings: WorkerSettings) -> AsyncIterator[Analyst]:
+async def _open_analyst(services: Services, settings: WorkerSettings) -> AsyncIterator[Analyst]:
     if settings.openai_api_key is None:
         yield ExtractiveAnalyst()
         return
@@ -67,7 +66,7 @@ async def _open_analyst(breakers: CircuitBreakers, settings: WorkerSettings) -> 
     )
     limits = AnalysisSettings(max_calls=settings.model_max_calls, max_tokens=settings.model_max_tokens)
     async with open_model(model) as opened:
-        yield ModelAnalyst(opened, limits, breakers)
+        yield ModelAnalyst(opened, limits, services.breakers, services.cache)
 
 
 def _callback_sender(http: httpx.AsyncClient, settings: WorkerSettings) -> CallbackSender | None:

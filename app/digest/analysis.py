@@ -1,6 +1,8 @@
 """What each chosen article says: by a language model within a budget, or by the article's own sentences."""
 
 import asyncio
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from app.digest.chat_model import (
     Breaker,
     ChatModel,
     Completion,
+    Memory,
     ModelFailed,
     ModelRefused,
     ModelRejected,
@@ -79,7 +82,8 @@ class ModelAnalyst:
     """Asks a language model about one article at a time, so that no article can speak about another.
 
     Whatever goes wrong with an item (a bad answer, a refusal, a timeout, an open circuit, the budget) costs it the
-    model's words and nothing else: it gets an extract instead.
+    model's words and nothing else: it gets an extract instead. Good answers are remembered, so that a digest that is
+    attempted again does not pay again.
     """
 
     def __init__(
@@ -87,17 +91,19 @@ class ModelAnalyst:
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
+        memory: Memory,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._settings = settings
         self._breaker = breaker
+        self._memory = memory
         self._clock = clock
 
     async def analyse(self, items: Sequence[Ranked], profile: Profile, report: Report) -> Analysed:
         """Analyse every item, a few at a time."""
-        job = _Job(self._model, self._settings, self._breaker, profile, self._clock)
+        job = _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
         done = 0
 
         async def analysed(item: Ranked) -> DigestItem:
@@ -120,6 +126,7 @@ class _Job:
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
+        memory: Memory,
         profile: Profile,
         clock: Callable[[], float],
     ) -> None:
@@ -127,6 +134,7 @@ class _Job:
         self._model = model
         self._settings = settings
         self._breaker = breaker
+        self._memory = memory
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -143,6 +151,24 @@ class _Job:
 
     async def _answer(self, article: Article) -> Extract | None:
         asked = question(article, self._profile)
+        key = _key(self._model.name, asked)
+        try:
+            if (remembered := await self._memory.get(key)) is not None:
+                return read_answer(str(remembered))
+            text = await self._bought(asked)
+            if text is None:
+                return None
+            answer = read_answer(text)
+            await self._memory.put(key, text)
+            return answer
+        except (ModelFailed, ModelAnswerInvalid) as error:
+            self.budget.failures += 1
+            self._useless |= isinstance(error, ModelRejected)
+            log.warning("model_failed", article=article.external_id, reason=str(error))
+            return None
+
+    async def _bought(self, asked: str) -> str | None:
+        """Ask within budget and deadline; None where they, or an open circuit, forbid it. Raises ModelFailed."""
         seconds = min(self._settings.call_seconds, self._deadline - self._clock())
         if self._useless or seconds <= 0:
             return None
@@ -151,16 +177,12 @@ class _Job:
             return None
         try:
             completion = await self._ask(asked, seconds)
-            self.budget.settle(reserved, completion)
-            return read_answer(completion.text)
         except CircuitOpen:
             self.budget.give_back(reserved)
             self._useless = True
-        except (ModelFailed, ModelAnswerInvalid) as error:
-            self.budget.failures += 1
-            self._useless |= isinstance(error, ModelRejected)
-            log.warning("model_failed", article=article.external_id, reason=str(error))
-        return None
+            return None
+        self.budget.settle(reserved, completion)
+        return completion.text
 
     async def _ask(self, asked: str, seconds: float) -> Completion:
         """Ask within the breaker, which only hears of failures that are its server's fault."""
@@ -176,6 +198,10 @@ class _Job:
         except TimeoutError as error:
             raise ModelUnavailable(f"no answer within {seconds:g} s") from error
         raise declined
+
+
+def _key(model: str, asked: str) -> str:
+    return f"analysis:{hashlib.sha256(json.dumps([model, INSTRUCTIONS, asked]).encode()).hexdigest()}"
 
 
 def _item(item: Ranked, extract: Extract, method: AnalysisMethod) -> DigestItem:

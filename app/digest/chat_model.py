@@ -2,7 +2,7 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class ModelFailed(Exception):
@@ -49,3 +49,13 @@ class Breaker(Protocol):
 
         An exception that leaves the block counts as a failure of that service, a normal end as a success.
         """
+
+
+class Memory(Protocol):
+    """A cache of answers, as far as the analysis needs one. It never fails: without a store it remembers less."""
+
+    async def get(self, key: str) -> Any | None:
+        """What was kept under `key`, or None."""
+
+    async def put(self, key: str, value: Any) -> None:
+        """Keep a JSON value for a time."""

@@ -8,6 +8,7 @@ from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
 from app.digest.ranking import Ranked, Ranking, RankingSettings, rank
 from app.digest.rendering import DigestRenderer
+from app.digest.shelf import EditionShelf
 from app.errors import EditionNotFound, PermanentError
 from app.models import Digest, Edition, EditionStatus, Profile, Task, TaskKind, TaskStatus
 from app.persistence.sources import DailySources
@@ -30,6 +31,7 @@ class DigestService:
         self, daily: DailySources, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer
     ) -> None:
         self._daily = daily
+        self._shelf = EditionShelf(daily)
         self._tasks = tasks
         self._analyst = analyst
         self._renderer = renderer
@@ -44,7 +46,7 @@ class DigestService:
         """
         edition = await self._edition(task, source_date)
         await report(f"reading the edition of {source_date}", 0.1)
-        articles = await self._daily.get_articles(source_date)
+        articles = await self._shelf.articles(edition)
         await report(f"ranking {len(articles):,} articles", 0.2)
         ranking = await rank(articles, profile, settings)
         analysed = await self._analyse(ranking, profile, report)

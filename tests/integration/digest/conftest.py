@@ -100,6 +100,19 @@ class CountingBreaker:
         self.outcomes.append("success")
 
 
+@dataclass
+class DictMemory:
+    """Remembers while the test lasts; `kept` is what."""
+
+    kept: dict[str, Any] = field(default_factory=dict)
+
+    async def get(self, key: str) -> Any | None:
+        return self.kept.get(key)
+
+    async def put(self, key: str, value: Any) -> None:
+        self.kept[key] = value
+
+
 class StartAnalyst(Protocol):
     def __call__(self, *steps: Step, **changes: Any) -> Awaitable[tuple[ModelAnalyst, ScriptedServer]]: ...
 
@@ -119,9 +132,11 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             await server.start()
             opened.push_async_callback(server.stop)
             retries = changes.pop("retries", 0)
-            settings = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
-            model = await opened.enter_async_context(open_model(settings))
-            return ModelAnalyst(model, AnalysisSettings(**{"concurrency": 1, **changes}), breaker), server
+            address = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
+            model = await opened.enter_async_context(open_model(address))
+            memory = changes.pop("memory", DictMemory())
+            settings = AnalysisSettings(**{"concurrency": 1, **changes})
+            return ModelAnalyst(model, settings, breaker, memory), server
 
         yield start
 

@@ -8,7 +8,7 @@ import pytest
 from app.digest.analysis import Analysed, ModelAnalyst
 from app.digest.ranking import Ranked
 from app.models import AnalysisMethod, ModelUsage, Profile
-from tests.integration.digest.conftest import ABSTRACT, CountingBreaker, StartAnalyst, completion
+from tests.integration.digest.conftest import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, completion
 from tests.integration.transport.scripted_server import Step, answer, hang_up, stall
 
 Choose = Callable[[int], list[Ranked]]
@@ -173,3 +173,19 @@ async def test_an_article_cannot_change_the_shape_of_its_answer(
     assert not {"<", "\x00", "\u202e"} & set(result.summary + "".join(result.key_points))
     assert (result.score, result.article) == (1.0, item.article)
     assert json.loads(json.loads(server.bodies[0])["messages"][1]["content"])["article"]["abstract"] == text
+
+
+async def test_a_digest_that_is_attempted_again_pays_only_for_what_it_lacks(
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
+) -> None:
+    memory = DictMemory()
+    first, server = await start_analyst(completion(GOOD), completion("nonsense"), memory=memory)
+    before = await analyse(first, chosen(2), reader)
+    assert (len(memory.kept), before.usage.calls) == (1, 2)
+    again, server = await start_analyst(completion(GOOD), memory=memory)
+    after = await analyse(again, chosen(2), reader)
+    assert [item.analysis for item in after.items] == [MODEL, MODEL]
+    assert (after.items[0], len(server.seen), after.usage.calls) == (before.items[0], 1, 1)
+    other, server = await start_analyst(completion(GOOD), memory=memory)
+    await analyse(other, chosen(1), reader.model_copy(update={"interests": ("glaciers",)}))
+    assert len(server.seen) == 1, "another reader is told what it means for them"

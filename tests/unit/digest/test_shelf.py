@@ -1,0 +1,82 @@
+"""The shelf: an edition is read once a process, again after it was fetched again, and again after a failure."""
+
+import asyncio
+from datetime import UTC, date, datetime, timedelta
+from typing import cast
+
+import pytest
+
+from app.digest.shelf import EditionShelf
+from app.errors import SupabaseUnavailable
+from app.models import Article, Edition, EditionStatus
+from app.persistence.sources import DailySources
+
+DAY = date(2026, 11, 22)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+class CountedDaily:
+    def __init__(self, *, failures: int = 0) -> None:
+        self.reads: list[date] = []
+        self._failures = failures
+
+    async def get_articles(self, source_date: date) -> list[Article]:
+        self.reads.append(source_date)
+        await asyncio.sleep(0)
+        if len(self.reads) <= self._failures:
+            raise SupabaseUnavailable("not now")
+        return []
+
+
+def edition(day: date = DAY, updated_at: datetime = NOON) -> Edition:
+    return Edition(
+        source_date=day, status=EditionStatus.COMPLETED, counts={}, errors={}, created_at=NOON, updated_at=updated_at
+    )
+
+
+def shelf_over(daily: CountedDaily) -> EditionShelf:
+    return EditionShelf(cast(DailySources, daily))
+
+
+async def test_digests_that_begin_together_read_an_edition_once() -> None:
+    daily = CountedDaily()
+    shelf = shelf_over(daily)
+    await asyncio.gather(*(shelf.articles(edition()) for _ in range(10)))
+    await shelf.articles(edition())
+    assert daily.reads == [DAY]
+
+
+async def test_an_edition_that_was_fetched_again_is_read_again() -> None:
+    daily = CountedDaily()
+    shelf = shelf_over(daily)
+    await shelf.articles(edition())
+    await shelf.articles(edition(updated_at=NOON + timedelta(hours=1)))
+    assert daily.reads == [DAY, DAY]
+
+
+async def test_the_two_that_were_used_last_are_kept() -> None:
+    daily = CountedDaily()
+    shelf = shelf_over(daily)
+    for days_ago in (0, 1, 0, 2, 0, 1):
+        await shelf.articles(edition(DAY - timedelta(days=days_ago)))
+    assert [(DAY - day).days for day in daily.reads] == [0, 1, 2, 1]
+
+
+async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
+    daily = CountedDaily(failures=1)
+    shelf = shelf_over(daily)
+    failed = await asyncio.gather(*(shelf.articles(edition()) for _ in range(3)), return_exceptions=True)
+    assert [type(error) for error in failed] == [SupabaseUnavailable] * 3
+    assert await shelf.articles(edition()) == []
+
+
+async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() -> None:
+    daily = CountedDaily()
+    shelf = shelf_over(daily)
+    first, second = (asyncio.create_task(shelf.articles(edition())) for _ in range(2))
+    await asyncio.sleep(0)
+    first.cancel()
+    assert await second == []
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert daily.reads == [DAY]
