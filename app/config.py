@@ -129,6 +129,9 @@ class WorkerSettings(Settings):
     grace_period: Seconds = Field(
         25.0, description="seconds that running tasks may take to finish after SIGTERM, from above 0 to 3600"
     )
+    idle_wait: float = Field(
+        0.4, ge=0.1, le=60, description="seconds between two looks for work while there is none, at most, 0.1 to 60"
+    )
     worker_port: int | None = Field(
         None, ge=0, le=65535, description="a port for the worker's own /healthz and /metrics; none if unset"
     )

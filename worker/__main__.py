@@ -39,24 +39,19 @@ async def work(settings: WorkerSettings) -> None:
         handlers = await stack.enter_async_context(open_handlers(services, settings))
         await stack.enter_async_context(metrics.watching_the_loop())
         await stack.enter_async_context(worker_http(metrics, settings.worker_host, settings.worker_port))
-        lease = timedelta(seconds=settings.lease_seconds)
-        worker_id = uuid4()
-        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=lease)
+        limits, worker_id = _limits(settings), uuid4()
+        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease)
         worker = Worker(
             queue,
             services.tasks,
             handlers,
-            Limits(settings.concurrency, lease, timedelta(seconds=settings.grace_period)),
+            limits,
             random=random,
             on_outcome=_counting(metrics),
         )
         chores = [asyncio.create_task(chore) for chore in _chores(services, settings, random)]
-        log.info(
-            "worker started",
-            worker_id=str(worker_id),
-            kinds=[kind.value for kind in handlers],
-            concurrency=settings.concurrency,
-        )
+        kinds = [kind.value for kind in handlers]
+        log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
         try:
             await worker.run(stop)
         finally:
@@ -64,6 +59,15 @@ async def work(settings: WorkerSettings) -> None:
                 chore.cancel()
             await asyncio.gather(*chores, return_exceptions=True)
     log.info("worker stopped")
+
+
+def _limits(settings: WorkerSettings) -> Limits:
+    return Limits(
+        settings.concurrency,
+        lease=timedelta(seconds=settings.lease_seconds),
+        grace=timedelta(seconds=settings.grace_period),
+        idle_wait=timedelta(seconds=settings.idle_wait),
+    )
 
 
 def main() -> int:

@@ -23,8 +23,9 @@ COALESCE = 0.002
 LAST_CALL = 5.0
 """Seconds after the grace period in which what is left is released; with it, less than the platform's kill timeout."""
 
-SHORT_WAIT, LONG_WAIT = 0.05, 0.4
-"""Seconds until the next look for work: short after work, doubling up to the long one while idle."""
+SHORT_WAIT, BUSY_WAIT = 0.05, 0.4
+"""Seconds until the next call: short after work, doubled with each call in vain up to the idle wait; with tasks in hand
+no longer than the other, for somebody may want to cancel them."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Limits:
     concurrency: int
     lease: timedelta
     grace: timedelta
+    idle_wait: timedelta = timedelta(seconds=0.4)
 
 
 class Worker:
@@ -159,7 +161,8 @@ class Worker:
     def _next_wait(self, answer: SyncAnswer) -> float:
         """Seconds until the next call: short after work, longer while idle, in time for leases and delayed tasks."""
         busy = bool(answer.claimed or answer.outcomes)
-        self._wait = SHORT_WAIT if busy else min(LONG_WAIT, self._wait * 2)
+        longest = self._limits.idle_wait.total_seconds()
+        self._wait = SHORT_WAIT if busy else min(BUSY_WAIT if self._jobs else longest, longest, self._wait * 2)
         wait = self._wait * self._random.uniform(0.5, 1.0)
         if answer.next_task_seconds is not None:
             wait = min(wait, max(answer.next_task_seconds, SHORT_WAIT / 10))

@@ -1,0 +1,75 @@
+"""How long a worker waits between two calls: short after work, up to the idle wait, less with tasks in hand."""
+
+import asyncio
+from collections import deque
+from datetime import timedelta
+from random import Random
+from typing import Any, cast
+from uuid import uuid4
+
+from app.models import TaskKind
+from app.persistence.queue import ClaimedTask, SyncAnswer, SyncCall, TaskQueue
+from app.persistence.tasks import TaskStateManager
+from worker.job import Handler, Job
+from worker.runner import BUSY_WAIT, SHORT_WAIT, Limits, Worker
+
+
+class ScriptedQueue:
+    """Hands out these claims, one call each, and then nothing."""
+
+    def __init__(self, *claims: tuple[ClaimedTask, ...]) -> None:
+        self._claims = deque(claims)
+
+    def prepare(self, **_call: Any) -> SyncCall:
+        return SyncCall(1, {})
+
+    async def sync(self, _call: SyncCall) -> SyncAnswer:
+        claimed = self._claims.popleft() if self._claims else ()
+        return SyncAnswer(1, outcomes=(), lost=(), cancel=(), claimed=claimed, next_task_seconds=None)
+
+
+def task() -> ClaimedTask:
+    return ClaimedTask(
+        task_id=uuid4(),
+        kind=TaskKind.FETCH,
+        payload={},
+        source_date=None,
+        attempt=1,
+        max_attempts=5,
+        lease_token=uuid4(),
+    )
+
+
+def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:
+    async def endless(_job: Job) -> dict[str, Any]:
+        await asyncio.Event().wait()
+        return {}
+
+    return Worker(
+        cast(TaskQueue, queue),
+        cast(TaskStateManager, None),
+        {TaskKind.FETCH: Handler(endless, timedelta(seconds=60))},
+        Limits(5, timedelta(hours=1), timedelta(0), timedelta(seconds=idle_wait)),
+        random=Random(3),
+        on_outcome=lambda *_: None,
+    )
+
+
+async def test_an_idle_worker_looks_less_and_less_often_up_to_its_idle_wait() -> None:
+    idle = worker(ScriptedQueue(), idle_wait=10)
+    waits = [await idle.run_once() for _ in range(12)]
+    assert waits[0] <= 2 * SHORT_WAIT
+    assert all(5 <= wait <= 10 for wait in waits[-4:])
+
+
+async def test_work_makes_it_look_again_at_once() -> None:
+    busy = worker(ScriptedQueue(*[()] * 12, (task(),)), idle_wait=10)
+    waits = [await busy.run_once() for _ in range(13)]
+    assert waits[-1] <= SHORT_WAIT < waits[-2]
+
+
+async def test_with_a_task_in_hand_it_goes_on_asking_whether_to_cancel_it() -> None:
+    busy = worker(ScriptedQueue((task(),)), idle_wait=60)
+    waits = [await busy.run_once() for _ in range(12)]
+    assert busy.in_hand == 1
+    assert max(waits) <= BUSY_WAIT
