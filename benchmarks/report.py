@@ -32,13 +32,15 @@ def median_of(measurements: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table: names to the left, figures to the right."""
-    table = Table(*columns[:1], title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
         table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*row)
     console = Console()
     console.width = max(console.width, NARROWEST)
+    console.print(title, highlight=False)
     console.print(table)
 
 

@@ -1,7 +1,8 @@
 """`python -m benchmarks.rivals NAME ADDRESS`: one way of reading a task, measured in a process of its own.
 
-Reads orders, a line of JSON each, from standard input (`{"in_flight": 100, "calls": 500}`); answers each with a line of
-figures. Every rival reads the same row with the same query and makes the same `Task` of it, on uvloop, as the service.
+Reads orders from standard input, a line of JSON each (`{"in_flight": 100, "calls": 500, "patience": 2.2}`), and answers
+each with a line of figures. Every rival reads the same row with the same query and makes the same `Task` of it, on
+uvloop, as the service.
 """
 
 import asyncio
@@ -122,13 +123,18 @@ def watching(lags: list[float]) -> Iterator[None]:
         task.cancel()
 
 
-async def measured(read: Read, *, calls: int, in_flight: int) -> dict[str, float]:
-    """Make `calls` reads, `in_flight` at a time, and say what they cost."""
+async def measured(read: Read, *, calls: int, in_flight: int, patience: float) -> dict[str, float]:
+    """Make `calls` reads, `in_flight` at a time, or as many as begin within `patience` seconds; say what they cost."""
     turns = iter(range(calls))
+    made = 0
 
     async def reader() -> None:
+        nonlocal made
         for _ in turns:
+            if time.perf_counter() - begin > patience:
+                return
             await read()
+            made += 1
 
     lags: list[float] = []
     with watching(lags):
@@ -138,8 +144,9 @@ async def measured(read: Read, *, calls: int, in_flight: int) -> dict[str, float
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
     await asyncio.sleep(0)
     return {
-        "calls_per_second": calls / seconds,
-        "cpu_us_per_call": cpu / calls * 1e6,
+        "calls": made,
+        "calls_per_second": made / seconds,
+        "cpu_us_per_call": cpu / made * 1e6,
         "lag_p50_ms": percentile(lags, 0.5) * 1e3,
         "lag_p99_ms": percentile(lags, 0.99) * 1e3,
         "lag_max_ms": max(lags) * 1e3,
@@ -151,7 +158,7 @@ async def measured(read: Read, *, calls: int, in_flight: int) -> dict[str, float
 async def obey(name: str, address: str) -> None:
     """Warm up, then measure what standard input asks for until it ends."""
     async with RIVALS[name](address) as read:
-        await measured(read, calls=10, in_flight=10)
+        await measured(read, calls=10, in_flight=10, patience=10)
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(await measured(read, **json.loads(line))), flush=True)
 

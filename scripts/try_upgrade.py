@@ -1,7 +1,8 @@
 """Tries the newest `supabase` and `realtime` without touching this checkout: `make try-upgrade`.
 
-A copy of the tracked files gets pins that are the newest versions on the package index, new locks (everything else
-stays where it is if it can) and a virtual environment of its own; there the boot check and the whole test-suite run.
+A copy of the tracked files gets pins that are the newest versions on the package index, new locks (what they bring
+along is the newest too, everything else stays where it is if it can) and a virtual environment of its own; there the
+boot check and the whole test-suite run.
 The verdict says whether the pins could be raised, and what broke.
 """
 
@@ -20,6 +21,9 @@ from pathlib import Path
 PINNED = ("supabase", "realtime")
 # Tests that state the pins themselves; they are edited when the pins are.
 PYTEST = ("-m", "pytest", "-q", "-m", "not pins", "--tb=line", "-p", "no:cacheprovider")
+# The quickest first: whole processes that wait for what never comes take longest to fail.
+FOLDERS = ("tests/unit", "tests/integration", "tests/contract", "tests/acceptance")
+NO_TESTS = "the tests did not run"
 
 
 @dataclass
@@ -28,7 +32,7 @@ class Answer:
 
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
-    tests: str = "the tests did not run"
+    tests: str = NO_TESTS
 
 
 class StepFailed(Exception):
@@ -73,7 +77,10 @@ def lock_newest(where: Path) -> dict[str, tuple[str, str]]:
     run(where, sys.executable, "-m", "venv", "lock-venv")
     run(where, "lock-venv/bin/pip", "install", "--quiet", "uv")
     pyproject.write_text(with_pins(pyproject.read_text(encoding="utf-8"), {}), encoding="utf-8")
-    run(where, "sh", "scripts/lock.sh", UV="lock-venv/bin/uv", UPGRADE_ONLY=" ".join(PINNED))
+    (where / "newest.in").write_text("\n".join(PINNED), encoding="utf-8")
+    run(where, "lock-venv/bin/uv", "pip", "compile", "--quiet", "--universal", "newest.in", "-o", "newest.lock")
+    brought_along = versions(where / "newest.lock")
+    run(where, "sh", "scripts/lock.sh", UV="lock-venv/bin/uv", UPGRADE_ONLY=" ".join(brought_along))
     after = versions(lock)
     pyproject.write_text(with_pins(pyproject.read_text(encoding="utf-8"), after), encoding="utf-8")
     names = sorted(before.keys() | after.keys())
@@ -97,7 +104,9 @@ def test_problems(where: Path, arguments: list[str]) -> tuple[list[str], str]:
     with subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = [_shown(line) for line in process.stdout or ()]
     problems = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    summary = lines[-1].strip("= ") if lines else "pytest said nothing"
+    summary = next(
+        (line.strip("= ") for line in lines[::-1] if re.search(r"\d+ (passed|failed|error)", line)), NO_TESTS
+    )
     if process.returncode and not problems:
         problems = [f"pytest ended with exit status {process.returncode}"]
     return problems, summary
@@ -142,7 +151,7 @@ def print_verdict(answer: Answer) -> None:
 def main() -> int:
     """Try, print the verdict; 0 if the pins could be raised or are the newest."""
     parser = argparse.ArgumentParser(description="Try the newest supabase and realtime in a scratch environment.")
-    parser.add_argument("arguments", nargs="*", help="passed to pytest, to run less than all of it")
+    parser.add_argument("arguments", nargs="*", default=FOLDERS, help="passed to pytest, to run less than all of it")
     arguments = parser.parse_args().arguments
     with tempfile.TemporaryDirectory(prefix="broadsheet-upgrade-") as where:
         answer = attempt(Path(__file__).resolve().parent.parent, Path(where), arguments)
