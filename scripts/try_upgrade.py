@@ -20,7 +20,7 @@ from pathlib import Path
 
 PINNED = ("supabase", "realtime")
 # Tests that state the pins themselves; they are edited when the pins are.
-PYTEST = ("-m", "pytest", "-q", "-m", "not pins", "--tb=line", "-p", "no:cacheprovider")
+PYTEST = ("-m", "pytest", "-q", "-m", "not pins", "--tb=line", "--timeout=60", "-p", "no:cacheprovider")
 # The quickest first: whole processes that wait for what never comes take longest to fail.
 FOLDERS = ("tests/unit", "tests/integration", "tests/contract", "tests/acceptance")
 NO_TESTS = "the tests did not run"
