@@ -100,7 +100,7 @@ class Settings(SupabaseSettings):
 
     webhook_secret: SecretStr | None = Field(
         None,
-        description="the secret that signs callbacks, whsec_ and base64 (Standard Webhooks); without it there are none",
+        description="what signs callbacks (Standard Webhooks): whsec_ and base64, several with commas; none without it",
     )
 
     environment: Literal["development", "production"] = Field(

@@ -5,6 +5,7 @@ Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
@@ -30,14 +31,20 @@ class DeliveryFailed(BroadsheetError):
 class CallbackSender:
     """Sends callbacks through the process's client for the outside world.
 
+    Every delivery carries a signature by each of `webhooks`, so that receivers can move from one secret to the next.
     With `private`, plain http and private addresses are allowed: for development and tests.
     """
 
     def __init__(
-        self, http: httpx.AsyncClient, webhook: Webhook, *, private: bool = False, resolve: Resolve = resolve
+        self,
+        http: httpx.AsyncClient,
+        webhooks: Sequence[Webhook],
+        *,
+        private: bool = False,
+        resolve: Resolve = resolve,
     ) -> None:
         self._http = http
-        self._webhook = webhook
+        self._webhooks = webhooks
         self._private = private
         self._resolve = resolve
 
@@ -67,7 +74,7 @@ class CallbackSender:
             "content-type": "application/json",
             "webhook-id": webhook_id,
             "webhook-timestamp": str(int(now.timestamp())),
-            "webhook-signature": self._webhook.sign(webhook_id, now, text),
+            "webhook-signature": " ".join(webhook.sign(webhook_id, now, text) for webhook in self._webhooks),
         }
 
     async def _post(self, url: httpx.URL, target: httpx.URL, headers: dict[str, str], text: str) -> int:

@@ -73,7 +73,8 @@ def _callback_sender(http: httpx.AsyncClient, settings: WorkerSettings) -> Callb
     if settings.webhook_secret is None:
         return None
     try:
-        webhook = Webhook(settings.webhook_secret.get_secret_value())
+        webhooks = [Webhook(secret.strip()) for secret in settings.webhook_secret.get_secret_value().split(",")]
     except Exception as error:
-        raise ConfigurationError("WEBHOOK_SECRET is no secret of Standard Webhooks: whsec_ and base64.") from error
-    return CallbackSender(http, webhook, private=settings.callbacks_to_private_addresses)
+        message = "WEBHOOK_SECRET holds what is no secret of Standard Webhooks: whsec_ and base64, several with commas."
+        raise ConfigurationError(message) from error
+    return CallbackSender(http, webhooks, private=settings.callbacks_to_private_addresses)

@@ -6,13 +6,15 @@ from collections.abc import AsyncIterator, Sequence
 import httpx
 import pytest
 import respx
-from standardwebhooks import Webhook
+from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.addresses import is_public
 from app.errors import PermanentError
 from worker.callbacks import CallbackSender, DeliveryFailed
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
+OTHER_SECRET = "whsec_U09NRUJPRFkgRUxTRSdTIFNFQ1JFVCE="
 PUBLIC = "93.184.215.14"
 URL = "https://receiver.example/hooks?x=1"
 BODY = {"task_id": "7f", "status": "completed"}
@@ -33,7 +35,7 @@ def sender(http: httpx.AsyncClient, *addresses: str, private: bool = False) -> C
     async def resolve(_host: str, _port: int) -> Sequence[str]:
         return addresses
 
-    return CallbackSender(http, Webhook(SECRET), private=private, resolve=resolve)
+    return CallbackSender(http, [Webhook(SECRET), Webhook(NEXT_SECRET)], private=private, resolve=resolve)
 
 
 async def test_delivery_is_signed_and_goes_to_the_address_that_was_checked(
@@ -45,7 +47,10 @@ async def test_delivery_is_signed_and_goes_to_the_address_that_was_checked(
     assert request.headers["host"] == "receiver.example"
     assert request.extensions["sni_hostname"] == "receiver.example"
     assert request.headers["webhook-id"] == "cb_1"
-    assert Webhook(SECRET).verify(request.content, dict(request.headers)) == BODY
+    for secret in (SECRET, NEXT_SECRET):
+        assert Webhook(secret).verify(request.content, dict(request.headers)) == BODY
+    with pytest.raises(WebhookVerificationError):
+        Webhook(OTHER_SECRET).verify(request.content, dict(request.headers))
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 429, 500, 503])
