@@ -32,6 +32,7 @@ class Answer:
 
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
+    causes: Counter[str] = field(default_factory=Counter)
     tests: str = NO_TESTS
 
 
@@ -98,18 +99,21 @@ def boot_problems(where: Path) -> Iterator[str]:
         yield from (f"boot check: {line}" for line in done.stdout.splitlines() if re.match(r"\s*(FAIL|boot)", line))
 
 
-def test_problems(where: Path, arguments: list[str]) -> tuple[list[str], str]:
-    """Run the test-suite in the copy, shown as it goes; returns what failed and pytest's last line."""
+def run_tests(where: Path, arguments: list[str], answer: Answer) -> None:
+    """Run the test-suite in the copy, shown as it goes; adds to `answer` what failed, why, and pytest's last line."""
     command = [".venv/bin/python", *PYTEST, *arguments]
     with subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = [_shown(line) for line in process.stdout or ()]
     problems = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
-    summary = next(
+    answer.causes.update(
+        match[1] for line in lines if (match := re.match(r"(?:E  |/\S+:\d+:) +(\w*(?:Error|Warning).*)", line))
+    )
+    answer.tests = next(
         (line.strip("= ") for line in lines[::-1] if re.search(r"\d+ (passed|failed|error)", line)), NO_TESTS
     )
     if process.returncode and not problems:
         problems = [f"pytest ended with exit status {process.returncode}"]
-    return problems, summary
+    answer.problems += problems
 
 
 def _shown(line: str) -> str:
@@ -129,8 +133,7 @@ def attempt(source: Path, where: Path, arguments: list[str]) -> Answer:
         run(where, sys.executable, "-m", "venv", ".venv")
         run(where, ".venv/bin/pip", "install", "-q", "--no-deps", "--require-hashes", "-r", "requirements-dev.lock")
         answer.problems += boot_problems(where)
-        failed, answer.tests = test_problems(where, arguments)
-        answer.problems += failed
+        run_tests(where, arguments, answer)
     except StepFailed as error:
         answer.problems.append(str(error))
     return answer
@@ -140,6 +143,8 @@ def print_verdict(answer: Answer) -> None:
     """Print what changed, what broke and whether the pins could be raised."""
     pins = ", ".join(f"{p} {'{} -> {}'.format(*answer.changed[p])}" for p in PINNED if p in answer.changed)
     print(f"\nTried: {pins or 'nothing, the pins are the newest versions'}; {answer.tests}.")
+    for cause, count in answer.causes.most_common(8):
+        print(f"  {count:4} times: {cause[:180]}")
     files = Counter(match[1] for p in answer.problems if (match := re.match(r"(?:FAILED|ERROR) ([^: ]+)", p)))
     for name, count in files.most_common():
         print(f"  {count:4} in {name}")
@@ -153,8 +158,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Try the newest supabase and realtime in a scratch environment.")
     parser.add_argument("arguments", nargs="*", default=FOLDERS, help="passed to pytest, to run less than all of it")
     arguments = parser.parse_args().arguments
-    with tempfile.TemporaryDirectory(prefix="broadsheet-upgrade-") as where:
-        answer = attempt(Path(__file__).resolve().parent.parent, Path(where), arguments)
+    with tempfile.TemporaryDirectory(prefix="broadsheet-upgrade-") as folder:
+        where = Path(folder)
+        where.chmod(0o755)  # the tests' PostgreSQL runs as a user of its own, from here
+        answer = attempt(Path(__file__).resolve().parent.parent, where, arguments)
     print_verdict(answer)
     return 1 if answer.problems else 0
 

@@ -12,6 +12,7 @@ from supabase import AsyncClient
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.supabase_client import open_supabase
 from embedded.stack import Ready
+from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,13 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(field.upper(), raising=False)
     for settings in (SupabaseSettings, ApiSettings, WorkerSettings):
         monkeypatch.setitem(settings.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def no_process_is_left() -> Iterator[None]:
+    """However a test ends, the API and the workers that it started end too."""
+    yield
+    kill_what_is_left()
 
 
 @pytest.fixture(scope="session")

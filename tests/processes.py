@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,15 @@ from embedded.stack import Ready
 ROOT = Path(__file__).parents[1]
 COUNTING = "tests.counted"
 """Runs a module and says at its end how many Supabase clients were made."""
+
+_RUNNING: set[int] = set()
+
+
+def kill_what_is_left() -> None:
+    """Kill the processes that a test which failed midway did not stop."""
+    while _RUNNING:
+        with suppress(ProcessLookupError):
+            os.kill(_RUNNING.pop(), signal.SIGKILL)
 
 
 def environment(url: str, key: str) -> dict[str, str]:
@@ -49,6 +59,7 @@ class ServiceProcess:
             env=self._environment,
             stderr=asyncio.subprocess.PIPE,
         )
+        _RUNNING.add(self._process.pid)
         self._reader = asyncio.create_task(self._read())
         return await self.logged(ready)
 
@@ -71,7 +82,9 @@ class ServiceProcess:
         if self._process.returncode is None:
             self._process.send_signal(how)
         await self._reader
-        return await self._process.wait()
+        status = await self._process.wait()
+        _RUNNING.discard(self._process.pid)
+        return status
 
     @property
     def clients_made(self) -> int:
