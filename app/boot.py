@@ -78,14 +78,15 @@ def check_client() -> str:
     """The client is built with both kinds of key, fails as it should at a closed port, and closes silently."""
     from app.config import SupabaseSettings
 
-    for kind, key in SAMPLE_KEYS.items():
-        address = f"http://127.0.0.1:{_closed_port()}"
-        settings = SupabaseSettings.model_validate(
-            {"supabase_url": address, "supabase_key": key, "supabase_retries": 0},
-        )
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for kind, key in SAMPLE_KEYS.items():
+            address = f"http://127.0.0.1:{_closed_port()}"
+            settings = SupabaseSettings.model_validate(
+                {"supabase_url": address, "supabase_key": key, "supabase_retries": 0},
+            )
             _expect_unavailable(settings, kind)
+        gc.collect()  # an unclosed connection warns when it is collected
     return f"built with {' and with '.join(SAMPLE_KEYS)}; a closed port is SupabaseUnavailable; closed silently"
 
 
@@ -142,9 +143,8 @@ def _expect_unavailable(settings: "SupabaseSettings", kind: str) -> None:
     try:
         version = asyncio.run(_ask_schema_version(settings))
     except SupabaseUnavailable:
-        gc.collect()  # an unclosed connection warns when it is collected
-    else:
-        raise CheckFailed(f"with {kind}, a closed port answered {version}")
+        return
+    raise CheckFailed(f"with {kind}, a closed port answered {version}")
 
 
 async def _ask_schema_version(settings: "SupabaseSettings") -> int:

@@ -15,8 +15,8 @@ from benchmarks.watched_api import API_KEY
 
 DELAY = 0.02
 CONNECTIONS = 64
-ROUNDS = 3
-POLLS = {"ours": 640, "stock": 320, "threads": 256, "blocking": 64}
+ROUNDS = 2
+POLLS = {"ours": 960, "stock": 320, "threads": 256, "blocking": 64}
 """How many polls a round; fewer for those that take longer."""
 NAMES = {
     "ours": "Broadsheet's API",

@@ -27,7 +27,7 @@ from embedded.stack import Ready
 
 REPEATS = 3
 WORKERS = 2
-PICK_UPS = 12
+PICK_UPS = 10
 AIM_RATE, AIM_PICK_UP_MS = 15_000, 250
 AIM_SHARE = 0.56
 """15,000 of the 27,000 tasks a second that pgqueuer does on the machine that the aim was set for."""
@@ -90,10 +90,10 @@ QUEUES = {
     ),
 }
 RUNS = (
-    ("broadsheet", 10, 3_000),
+    ("broadsheet", 10, 2_000),
     ("broadsheet", 100, 10_000),
-    ("procrastinate", 100, 600),
-    ("pgqueuer", 100, 15_000),
+    ("procrastinate", 100, 500),
+    ("pgqueuer", 100, 12_000),
 )
 """Queue, concurrency of each worker, tasks: as many as take a second or two."""
 
