@@ -110,7 +110,7 @@ async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrenc
     queue, rates = QUEUES[name], []
     await queue.enqueue(database, ready, 100)  # a few before, so that imports and plans are not measured
     with ExitStack() as stack:
-        workers = [start(stack, name, concurrency, ready) for _ in range(WORKERS)]
+        workers = start(stack, name, concurrency, ready)
         await until(database, queue.finished)
         for _ in range(REPEATS):
             await queue.enqueue(database, ready, count)
@@ -126,11 +126,13 @@ async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrenc
     }
 
 
-def start(stack: ExitStack, name: str, concurrency: int, ready: Ready) -> Child:
-    """A worker that has said that it is ready."""
-    worker = stack.enter_context(child("benchmarks.queue_workers", name, str(concurrency), json.dumps(asdict(ready))))
-    assert hear(worker) == "started"
-    return worker
+def start(stack: ExitStack, name: str, concurrency: int, ready: Ready) -> list[Child]:
+    """Workers that have said that they are ready."""
+    arguments = (name, str(concurrency), json.dumps(asdict(ready)))
+    workers = [stack.enter_context(child("benchmarks.queue_workers", *arguments)) for _ in range(WORKERS)]
+    for worker in workers:
+        assert hear(worker) == "started"
+    return workers
 
 
 def stop(worker: Child) -> dict[str, float]:
@@ -151,8 +153,7 @@ async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
     await database.execute("truncate public.tasks, public.workers")
     random = Random(7)
     with ExitStack() as stack:
-        for _ in range(WORKERS):
-            start(stack, "broadsheet", 10, ready)
+        start(stack, "broadsheet", 10, ready)
         for _ in range(PICK_UPS):
             # Long enough for the workers to be at their longest wait again, and never in step with it.
             await asyncio.sleep(random.uniform(0.6, 0.9))
