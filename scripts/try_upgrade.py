@@ -106,7 +106,7 @@ def run_tests(where: Path, arguments: list[str], answer: Answer) -> None:
         lines = [_shown(line) for line in process.stdout or ()]
     problems = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
     answer.causes.update(
-        match[1] for line in lines if (match := re.match(r"(?:E  |/\S+:\d+:) +(\w*(?:Error|Warning).*)", line))
+        match[1] for line in lines if (match := re.match(r"(?:E  |/\S+:\d+:) +([\w.]*(?:Error|Warning).*)", line))
     )
     answer.tests = next(
         (line.strip("= ") for line in lines[::-1] if re.search(r"\d+ (passed|failed|error)", line)), NO_TESTS
@@ -148,8 +148,7 @@ def print_verdict(answer: Answer) -> None:
     files = Counter(match[1] for p in answer.problems if (match := re.match(r"(?:FAILED|ERROR) ([^: ]+)", p)))
     for name, count in files.most_common():
         print(f"  {count:4} in {name}")
-    for problem in answer.problems:
-        print(f"  {problem}" if not re.match("FAILED|ERROR", problem) else f"  {problem[:200]}")
+    print(*(f"  {problem}" for problem in answer.problems if not problem.startswith(("FAILED", "ERROR"))), sep="\n")
     print("The pins CANNOT be raised yet." if answer.problems else "The pins could be raised." if pins else "")
 
 
