@@ -24,7 +24,7 @@ from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready
 
 SIZES = (1_000, 100_000, 1_000_000)
-CLAIMS, WARM_UP = 150, 50
+CLAIMS, WARM_UP = 100, 40
 AIM = 1.5
 
 # Ids in sequence: only so that a million rows are there within seconds.
