@@ -1,6 +1,7 @@
 """The HTTP session under the Supabase client: an `httpx.AsyncClient` that does what postgrest-py needs and no more."""
 
 import json
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
@@ -52,7 +53,7 @@ class PostgrestSession(httpx.AsyncClient):
         if self.is_closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
         await self._turnstile.enter()
-        request = self._prepare(method, str(url), options["params"], options["headers"], options["json"])
+        request = self._prepare(method, str(url), options)
         response = await self._transport.handle_async_request(request)
         await self._turnstile.enter()
         response.request = request
@@ -64,17 +65,15 @@ class PostgrestSession(httpx.AsyncClient):
             refuse_unreadable_errors(response)
         return response
 
-    def _prepare(
-        self, method: str, path: str, params: httpx.QueryParams, headers: httpx.Headers, document: Any
-    ) -> PostgrestRequest:
+    def _prepare(self, method: str, path: str, options: Mapping[str, Any]) -> PostgrestRequest:
         sent = httpx.Headers(self.headers)
-        if headers:
+        if headers := options.get("headers"):
             sent.update(headers)
         content = b""
-        if document is not None:
+        if (document := options.get("json")) is not None:
             sent["Content-Type"] = "application/json"
             content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
-        query = str(params)
+        query = str(options.get("params") or "")
         address = f"{self._base}{path.lstrip('/')}{'?' * bool(query)}{query}"
         return PostgrestRequest(method, address, sent, content, self.timeout)
 

@@ -104,7 +104,7 @@ def run_tests(where: Path, arguments: list[str], answer: Answer) -> None:
     command = [".venv/bin/python", *PYTEST, *arguments]
     with subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         lines = [_shown(line) for line in process.stdout or ()]
-    problems = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    problems = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
     answer.causes.update(
         match[1] for line in lines if (match := re.match(r"(?:E  |/\S+:\d+:) +([\w.]*(?:Error|Warning).*)", line))
     )
