@@ -19,7 +19,7 @@ LEVELS = (10, 100, 200)
 ROUNDS = 2
 CALLS = 2_000
 CALLS_BLOCKING = 100
-PATIENCE = {10: 2.4, 100: 1.5, 200: 1.5}
+PATIENCE = {10: 2.3, 100: 1.2, 200: 1.2}
 """Seconds by level: enough for 1,000 calls by whoever does not hold them up."""
 NAMES = {
     "blocking": "sync in async def",

@@ -27,7 +27,7 @@ from embedded.stack import Ready
 
 REPEATS = 3
 WORKERS = 2
-PICK_UPS = 10
+PICK_UPS = 9
 AIM_RATE, AIM_PICK_UP_MS = 15_000, 250
 AIM_SHARE = 0.56
 """15,000 of the 27,000 tasks a second that pgqueuer does on the machine that the aim was set for."""

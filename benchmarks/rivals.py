@@ -1,6 +1,6 @@
 """`python -m benchmarks.rivals NAME ADDRESS`: one way of reading a task, measured in a process of its own.
 
-Reads orders from standard input, a line of JSON each (`{"in_flight": 100, "calls": 500, "patience": 1.5}`), and answers
+Reads orders from standard input, a line of JSON each (`{"in_flight": 100, "calls": 500, "patience": 1.2}`), and answers
 each with a line of figures. Every rival reads the same row with the same query and makes the same `Task` of it, on
 uvloop, as the service.
 """

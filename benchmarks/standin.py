@@ -21,7 +21,7 @@ from tests.stack_process import StackProcess
 
 REPEATS = 3
 ROWS = 20_000
-READS, IN_FLIGHT = 2_000, 50
+READS, IN_FLIGHT = 1_000, 50
 
 
 def started(folder: Path) -> tuple[float, StackProcess, Ready]:
