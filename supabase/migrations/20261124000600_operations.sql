@@ -8,11 +8,20 @@ language sql immutable security invoker set search_path = '' as $$ select 1 $$;
 create function public.queue_stats() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object('depth', coalesce(jsonb_agg(to_jsonb(d)), '[]'))
-      from (select kind, status, count(*) as tasks,
+      from (select kind, case when worker_id is null then 'pending' else 'running' end as status, count(*) as tasks,
                    greatest(0, extract(epoch from now() - min(run_at))) as oldest_seconds
-              from public.tasks
-             where status in ('pending', 'running')
-             group by kind, status) d
+              from public.queue
+             where not dead
+             group by 1, 2) d
+$$;
+
+-- Records that have neither an end nor a place in the queue. There can be none: both are written together.
+create function public.orphans(p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(o.task_id), '[]')
+      from (select t.task_id from public.tasks t
+             where t.status is null and not exists (select from public.queue q where q.task_id = t.task_id)
+             limit p_limit) o
 $$;
 
 -- Removes what is older than it is to be kept, at most p_batch rows of each kind a call; answers how many.

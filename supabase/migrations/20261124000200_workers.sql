@@ -1,0 +1,444 @@
+-- The worker's one sentence: what became of its tasks, how far the others are, and more work, in a single transaction.
+
+-- A lease hangs on its worker: what a worker has claimed is its own for as long as it was seen within `lease`. So nothing
+-- has to be renewed task by task, and an outage is forgiven by one row a worker.
+create table public.workers (
+    worker_id uuid primary key,
+    seen_at   timestamptz not null,
+    lease     interval not null,
+    -- After an outage, until when it is left alone although nobody has seen it: once, until it is seen again.
+    spared_until timestamptz
+);
+
+-- One row for each call that was answered, the newest only: inserted and deleted, never updated, so that a snapshot held
+-- open elsewhere leaves no chain of dead versions behind one key.
+create table public.calls (
+    worker_id uuid not null,
+    number    bigint not null,
+    answer    jsonb not null,
+    -- What the call claimed, all under one token: described anew if the call comes again.
+    claimed   uuid[] not null,
+    token     uuid not null,
+    -- Where this worker's claims begin, by kind and priority (public.claim_tasks), and when it last looked from the start.
+    marks     timestamptz[] not null,
+    looked_at timestamptz not null,
+    primary key (worker_id, number)
+) with (
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_threshold = 1000,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+alter table public.workers enable row level security;
+alter table public.calls enable row level security;
+
+-- How long a task may go on being snoozed before it fails: what it waits for will not come.
+create function public.snooze_limit() returns interval
+language sql immutable security invoker set search_path = '' as $$ select interval '2 hours' $$;
+
+-- What became of outcomes that could not be applied: `applied_already` where the token ended the task or sent it back
+-- before, else `lost`.
+create function public.verdicts(p_outcomes jsonb) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object(
+                   'task_id', g.task_id, 'status', r.status,
+                   'verdict', case when g.lease_token in (t.ended_by, q.lease_token) then 'applied_already' else 'lost' end)),
+                   '[]')
+          from jsonb_to_recordset(p_outcomes) as g(task_id uuid, lease_token uuid)
+          left join public.tasks t on t.task_id = g.task_id
+          left join public.queue q on q.task_id = g.task_id
+          left join public.task_records r on r.task_id = g.task_id);
+end
+$$;
+
+-- Ends tasks that are done: [{task_id, lease_token, result, digest: {digest, page}}]. That counts where the task is in this worker's hands under
+-- the token; answers verdicts on the others. A token is one worker's alone, and a worker makes one call at a time: no two
+-- calls ever delete the same rows, in whatever order.
+create function public.complete_tasks(p_worker uuid, p_completed jsonb, p_now timestamptz) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    ended uuid[];
+begin
+    with gone as (
+        delete from public.queue q
+         using jsonb_to_recordset(p_completed) as g(task_id uuid, lease_token uuid, result jsonb, digest jsonb)
+         where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id = p_worker
+        returning q.task_id, q.lease_token, q.attempt, q.started_at, q.message, g.result, g.digest
+    ),
+    recorded as (
+        update public.tasks t
+           set status = 'completed', result = g.result, message = g.message, progress = 1, attempt = g.attempt,
+               started_at = g.started_at, finished_at = p_now, ended_by = g.lease_token
+          from gone g
+         where t.task_id = g.task_id
+        returning t.task_id, t.owner, t.source_date, g.digest
+    ),
+    written as (
+        insert into public.digests (task_id, owner, source_date, digest, page)
+        select task_id, owner, source_date, digest -> 'digest', digest ->> 'page' from recorded where digest is not null
+        on conflict do nothing
+    )
+    select array_agg(task_id) into ended from recorded;
+    if cardinality(ended) = jsonb_array_length(p_completed) then
+        return '[]';
+    end if;
+    return public.verdicts((
+        select jsonb_agg(e) from jsonb_array_elements(p_completed) e
+         where ended is null or (e ->> 'task_id')::uuid <> all (ended)));
+end
+$$;
+
+-- Applies every other outcome: [{task_id, lease_token, outcome, error, delay_seconds, permanent, waits_for}]. It counts
+-- where the task is in this worker's hands under the token; answers verdicts on the others.
+create function public.apply_outcomes(p_worker uuid, p_outcomes jsonb, p_now timestamptz) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    applied uuid[];
+begin
+    -- Locked first: a cancel request must come before the judgement or after it.
+    perform 1 from public.queue
+      where task_id in (select (e ->> 'task_id')::uuid from jsonb_array_elements(p_outcomes) e)
+      order by task_id
+        for update;
+    with given as (
+        select * from jsonb_to_recordset(p_outcomes) as g(
+            task_id uuid, lease_token uuid, outcome text, error text, delay_seconds double precision, permanent boolean,
+            waits_for uuid)
+    ),
+    judged as (
+        select g.*, q.attempt, q.started_at, q.message as last_message, q.progress as last_progress, q.error as last_error,
+               case
+                   when g.outcome = 'cancelled' then 'cancelled'
+                   when g.outcome = 'failed' and (g.permanent or q.attempt >= q.max_attempts) then 'failed'
+                   when g.outcome = 'snoozed' and q.snoozed_since < p_now - public.snooze_limit() then 'failed'
+                   when q.cancel_requested then 'cancelled'
+                   else 'pending'
+               end as next,
+               -- What has ended meanwhile is not waited for.
+               g.outcome = 'snoozed' and exists (
+                   select from public.tasks w where w.task_id = g.waits_for and w.status is not null) as come
+          from given g join public.queue q using (task_id)
+         where q.lease_token = g.lease_token and q.worker_id = p_worker
+    ),
+    gone as (
+        delete from public.queue q using judged j where q.task_id = j.task_id and j.next = 'cancelled'
+    ),
+    kept as (
+        update public.queue q
+           set worker_id = null,
+               dead = j.next = 'failed',
+               -- Neither waiting nor a shutdown is the task's fault.
+               attempt = q.attempt - (j.outcome in ('snoozed', 'released') and j.next = 'pending')::integer,
+               snoozed_since = case when j.outcome = 'snoozed' then coalesce(q.snoozed_since, p_now) end,
+               waits_for = case when j.outcome = 'snoozed' and not j.come then j.waits_for end,
+               run_at = case
+                   when j.outcome in ('failed', 'snoozed') and not j.come
+                       then p_now + make_interval(secs => coalesce(j.delay_seconds, 0))
+                   else p_now
+               end,
+               error = coalesce(j.error, q.error),
+               message = case when j.outcome = 'snoozed' then j.error end,
+               progress = 0,
+               updated_at = p_now
+          from judged j
+         where q.task_id = j.task_id and j.next <> 'cancelled'
+    ),
+    ended as (
+        update public.tasks t
+           set status = j.next, attempt = j.attempt, started_at = j.started_at, finished_at = p_now,
+               ended_by = j.lease_token, message = j.last_message, progress = j.last_progress,
+               error = case
+                   when j.outcome = 'snoozed' and j.next = 'failed'
+                       then 'waited longer than ' || public.snooze_limit() || ': ' || coalesce(j.error, '')
+                   else coalesce(j.error, j.last_error)
+               end
+          from judged j
+         where t.task_id = j.task_id and j.next <> 'pending'
+    )
+    select array_agg(task_id) into applied from judged;
+    return public.verdicts((
+        select coalesce(jsonb_agg(e), '[]') from jsonb_array_elements(p_outcomes) e
+         where applied is null or (e ->> 'task_id')::uuid <> all (applied)));
+end
+$$;
+
+-- Takes back what a dead worker had in hand, a batch a call: to the queue with the attempt burnt, or to the end. Answers
+-- how many rows it was.
+create function public.take_back(p_worker uuid, p_batch integer, p_now timestamptz) returns integer
+language plpgsql security invoker set search_path = '' as $$
+declare
+    taken integer;
+begin
+    with held as (
+        select task_id, attempt, started_at, message, progress,
+               case when cancel_requested then 'cancelled' when attempt >= max_attempts then 'failed' else 'pending' end as next
+          from public.queue
+         where worker_id = p_worker
+         limit p_batch
+           for update skip locked
+    ),
+    gone as (
+        delete from public.queue q using held h where q.task_id = h.task_id and h.next = 'cancelled'
+    ),
+    kept as (
+        update public.queue q
+           set worker_id = null, dead = h.next = 'failed', run_at = p_now, snoozed_since = null,
+               -- A late outcome of the lost worker must not pass for one that was applied.
+               lease_token = null,
+               error = 'worker lost: its lease ran out', message = null, progress = 0, updated_at = p_now
+          from held h
+         where q.task_id = h.task_id and h.next <> 'cancelled'
+    ),
+    ended as (
+        update public.tasks t
+           set status = h.next, attempt = h.attempt, started_at = h.started_at, finished_at = p_now,
+               message = h.message, progress = h.progress, error = 'worker lost: its lease ran out'
+          from held h
+         where t.task_id = h.task_id and h.next <> 'pending'
+    )
+    select count(*) into taken from held;
+    return taken;
+end
+$$;
+
+-- A worker's sign of life, and its look at the others: who was not seen for its lease loses what it had in hand. After an
+-- outage, in which nobody was seen for a lease, everybody else is spared for one lease more, once: they could not be seen.
+-- True: this worker itself was away for so long that its tasks may have been taken back.
+create function public.show_life(p_worker uuid, p_lease interval, p_now timestamptz) returns boolean
+language plpgsql security invoker set search_path = '' as $$
+declare
+    last_seen timestamptz := (select max(seen_at) from public.workers);
+    own_seen timestamptz := (select seen_at from public.workers where worker_id = p_worker);
+    gone uuid;
+    away boolean;
+begin
+    insert into public.workers (worker_id, seen_at, lease) values (p_worker, p_now, p_lease)
+    on conflict (worker_id) do update set seen_at = p_now, lease = p_lease, spared_until = null;
+    away := own_seen is null or own_seen < p_now - p_lease;
+    if last_seen < p_now - p_lease then
+        update public.workers set spared_until = p_now + p_lease
+         where worker_id <> p_worker and seen_at < p_now - lease and spared_until is null;
+    end if;
+    for gone in
+        select worker_id from public.workers
+         where seen_at < p_now - lease and coalesce(spared_until < p_now, true)
+         order by worker_id
+           for update skip locked
+    loop
+        if public.take_back(gone, 1000, p_now) = 0 then
+            delete from public.workers where worker_id = gone;
+        end if;
+    end loop;
+    return away;
+end
+$$;
+
+-- Makes those ready that still wait for what has ended: who came to wait while it ended, and who was left by
+-- public.wake_waiting_for().
+create function public.wake_waiting() returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+    awaited uuid := (select waits_for from public.queue where waits_for is not null order by waits_for limit 1);
+begin
+    -- One index probe for each task that is waited for, however many wait.
+    while awaited is not null loop
+        perform public.wake_waiting_for(awaited)
+           from public.tasks where task_id = awaited and status is not null;
+        awaited := (select waits_for from public.queue where waits_for > awaited order by waits_for limit 1);
+    end loop;
+end
+$$;
+
+-- Claims up to p_slots tasks, of each kind no more than its limit: by priority, then run_at, then id; one index probe for
+-- each kind and priority. Each probe begins at its mark, where the one before found the first that was ready: what lies
+-- before it is in hand or gone, and gone rows stay in the index for as long as any snapshot is open. Now and then
+-- (p_from_start) it looks from the start, for what was committed late or came back.
+create function public.claim_tasks(
+    p_worker uuid, p_token uuid, p_kinds text[], p_limits integer[], p_slots integer, p_from_start boolean,
+    p_now timestamptz, inout p_marks timestamptz[], out claimed uuid[]
+)
+language plpgsql security invoker set search_path = '' as $$
+declare
+    -- A little earlier than now at most: what was created this moment may be committed in the next.
+    newest_mark timestamptz := p_now - interval '100 milliseconds';
+    spots tid[] := '{}';
+    place integer := 0;
+    batch record;
+begin
+    claimed := '{}';
+    for wanted_priority in 0..3 loop
+        for n in 1..cardinality(p_kinds) loop
+            place := place + 1;
+            continue when p_limits[n] <= 0 or cardinality(claimed) >= p_slots;
+            select array_agg(c.spot) as spots, array_agg(c.task_id) as ids, min(c.run_at) as first_ready into batch
+              from (
+                select q.ctid as spot, q.run_at, q.task_id
+                  from public.queue q
+                 where q.kind = p_kinds[n] and q.priority = wanted_priority and not q.dead and q.worker_id is null
+                   and q.run_at <= p_now and (p_from_start or q.run_at >= p_marks[place])
+                 order by q.run_at, q.task_id
+                 limit least(p_limits[n], p_slots - cardinality(claimed))
+                   for update skip locked) c;
+            p_marks[place] := least(batch.first_ready, greatest(p_marks[place], newest_mark));
+            continue when batch.ids is null;
+            spots := spots || batch.spots;
+            claimed := claimed || batch.ids;
+            p_limits[n] := p_limits[n] - cardinality(batch.ids);
+        end loop;
+    end loop;
+    if claimed <> '{}' then
+        update public.queue q
+           set worker_id = p_worker, lease_token = p_token, attempt = q.attempt + 1,
+               started_at = coalesce(q.started_at, p_now), updated_at = p_now
+         where q.ctid = any (spots);
+    end if;
+end
+$$;
+
+-- What a worker is told of the tasks that a call claimed, those that it still holds: [id, kind, attempt, attempts at most,
+-- source_date, payload] each.
+create function public.describe_claimed(p_worker uuid, p_token uuid, p_claimed uuid[]) returns json
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return (
+        select coalesce(json_agg(json_build_array(
+                   t.task_id, t.kind, q.attempt, q.max_attempts, t.source_date, t.payload) order by c.place), '[]')
+          from unnest(p_claimed) with ordinality as c(task_id, place)
+          join public.queue q using (task_id)
+          join public.tasks t using (task_id)
+         where q.lease_token = p_token and q.worker_id = p_worker);
+end
+$$;
+
+-- Seconds until the next task of these kinds becomes ready; null if none waits.
+create function public.seconds_to_next_task(p_kinds text[], p_now timestamptz) returns double precision
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return (
+        select case when count(*) > 0 then greatest(0, extract(epoch from min(n.run_at) - p_now)) end
+          from unnest(p_kinds) as k(kind)
+         cross join generate_series(0, 3) as p(priority)
+         cross join lateral (
+            select q.run_at from public.queue q
+             where q.kind = k.kind and q.priority = p.priority and not q.dead and q.run_at > p_now
+             order by q.run_at, q.task_id
+             limit 1) n);
+end
+$$;
+
+-- Shows how far running tasks are: [{task_id, lease_token, message, progress}]. What is no longer this worker's is passed
+-- over.
+create function public.note_progress(p_worker uuid, p_progress jsonb, p_now timestamptz) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    update public.queue q
+       set message = g.message, progress = g.progress, updated_at = p_now
+      from jsonb_to_recordset(p_progress) as g(task_id uuid, lease_token uuid, message text, progress real)
+     where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id = p_worker;
+end
+$$;
+
+-- A recorded call as its worker hears it.
+create function public.worded_answer(p_call public.calls) returns json
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    return json_build_object(
+        'number', p_call.number, 'token', p_call.token, 'said', p_call.answer,
+        'claimed', case when p_call.claimed = '{}' then '[]'::json
+                        else public.describe_claimed(p_call.worker_id, p_call.token, p_call.claimed) end);
+end
+$$;
+
+-- The tasks that a worker has in hand and that fulfil a condition, as [task_id, lease_token] each.
+create function public.leases_of(p_worker uuid, p_cancelled_only boolean) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+begin
+    if p_cancelled_only then
+        return (select coalesce(jsonb_agg(jsonb_build_array(task_id, lease_token)), '[]')
+                  from public.queue where cancel_requested and worker_id = p_worker);
+    end if;
+    return (select coalesce(jsonb_agg(jsonb_build_array(task_id, lease_token)), '[]')
+              from public.queue where worker_id = p_worker);
+end
+$$;
+
+-- See docs/ARCHITECTURE.md, "The worker speaks one sentence".
+create function public.sync_worker(
+    p_worker uuid, p_number bigint, p_lease_seconds double precision, p_kinds text[], p_limits integer[], p_slots integer,
+    p_completed jsonb, p_outcomes jsonb, p_progress jsonb
+) returns json
+language plpgsql security invoker
+set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
+declare
+    known public.calls;
+    term interval := make_interval(secs => p_lease_seconds);
+    moment timestamptz;
+    from_start boolean;
+    said jsonb := '{}';
+    claimed uuid[] := '{}';
+    token uuid := gen_random_uuid();
+begin
+    -- One call of a worker at a time, also where its answer was lost and it comes again.
+    perform pg_advisory_xact_lock(hashtextextended(p_worker::text, 0));
+    select * into known from public.calls where worker_id = p_worker order by number desc limit 1;
+    if p_number < known.number then
+        return json_build_object('number', p_number, 'token', known.token, 'said', '{"outdated": true}'::json, 'claimed', '[]'::json);
+    elsif p_number = known.number then
+        return public.worded_answer(known);
+    end if;
+    -- Not now(): the wait for the lock must not eat into the leases.
+    moment := clock_timestamp();
+    if p_completed <> '[]' then
+        said := jsonb_build_object('outcomes', public.complete_tasks(p_worker, p_completed, moment));
+    end if;
+    if p_outcomes <> '[]' then
+        said := jsonb_build_object(
+            'outcomes', coalesce(said -> 'outcomes', '[]') || public.apply_outcomes(p_worker, p_outcomes, moment));
+    end if;
+    if p_progress <> '[]' then
+        perform public.note_progress(p_worker, p_progress, moment);
+    end if;
+    if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10)
+       and public.show_life(p_worker, term, moment) and known.number is not null then
+        said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
+    end if;
+    perform public.wake_waiting();
+    if exists (select from public.queue where cancel_requested) then
+        said := said || jsonb_build_object('cancel', public.leases_of(p_worker, true));
+    end if;
+    if cardinality(known.marks) is distinct from 4 * cardinality(p_kinds) then
+        known.marks := array_fill('-infinity'::timestamptz, array[4 * cardinality(p_kinds)]);
+    end if;
+    from_start := coalesce(known.looked_at < moment - interval '2 seconds', true);
+    if p_slots > 0 then
+        select c.claimed, c.p_marks into claimed, known.marks
+          from public.claim_tasks(p_worker, token, p_kinds, p_limits, p_slots, from_start, moment, known.marks) c;
+        if cardinality(claimed) < p_slots then
+            said := said || jsonb_build_object('next_task_seconds', public.seconds_to_next_task(p_kinds, moment));
+        end if;
+        known.looked_at := case when from_start then moment else known.looked_at end;
+    end if;
+    if known.number is not null then
+        delete from public.calls where worker_id = p_worker and number = known.number;
+    end if;
+    insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at)
+    values (p_worker, p_number, said, claimed, token, known.marks, coalesce(known.looked_at, '-infinity'))
+    returning * into known;
+    return public.worded_answer(known);
+end
+$$;
+
+revoke all on public.workers, public.calls from public, anon, authenticated;
+grant select, insert, update, delete on public.workers, public.calls to service_role;
+revoke execute on function
+    public.snooze_limit, public.verdicts, public.complete_tasks, public.apply_outcomes, public.take_back, public.show_life,
+    public.wake_waiting, public.claim_tasks, public.describe_claimed, public.seconds_to_next_task, public.note_progress,
+    public.worded_answer, public.leases_of, public.sync_worker
+    from public, anon, authenticated;
+grant execute on function
+    public.snooze_limit, public.verdicts, public.complete_tasks, public.apply_outcomes, public.take_back, public.show_life,
+    public.wake_waiting, public.claim_tasks, public.describe_claimed, public.seconds_to_next_task, public.note_progress,
+    public.worded_answer, public.leases_of, public.sync_worker
+    to service_role;
