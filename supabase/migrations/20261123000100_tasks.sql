@@ -7,7 +7,7 @@ create table public.tasks (
                      check (status in ('pending', 'running', 'completed', 'failed', 'cancelled')),
     priority         smallint not null default 1 check (priority between 0 and 3),
     run_at           timestamptz not null default now(),
-    payload          jsonb not null default '{}',
+    payload          jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
     result           jsonb,
     error            text,
     message          text,

@@ -67,7 +67,8 @@ begin
 end
 $$;
 
--- Renews leases of rows that the caller has locked; answers the tasks that are no longer this worker's.
+-- Renews leases of rows that the caller has locked; answers those that are no longer this worker's. Told apart by their
+-- tokens: a worker may hold a task anew that it has just lost.
 create function public.renew_leases(p_renewals jsonb, p_until timestamptz) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -80,11 +81,11 @@ begin
         update public.tasks t set lease_expires_at = p_until
           from given g
          where t.task_id = g.task_id and t.status = 'running' and t.lease_token = g.lease_token
-        returning t.task_id
+        returning t.task_id, t.lease_token
     )
-    select coalesce(jsonb_agg(g.task_id), '[]') into answer
+    select coalesce(jsonb_agg(to_jsonb(g)), '[]') into answer
       from given g
-     where g.task_id not in (select task_id from renewed);
+     where (g.task_id, g.lease_token) not in (select task_id, lease_token from renewed);
     return answer;
 end
 $$;
@@ -122,35 +123,49 @@ begin
 end
 $$;
 
--- Claims up to p_slots tasks: by priority, then run_at, then id; one index probe for each kind and priority.
+-- Claims up to p_slots tasks, of each kind up to its number in p_kind_slots: by priority, then run_at, then id; one index
+-- probe for each kind with slots and each priority. They share a token: a random one a task took a fifth of the time, and
+-- a task's token is still new with every claim of it, which is all that an outcome is judged by.
 create function public.claim_tasks(
-    p_worker uuid, p_kinds text[], p_slots integer, p_now timestamptz, p_until timestamptz
+    p_worker uuid, p_slots integer, p_kind_slots jsonb, p_now timestamptz, p_until timestamptz
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
+    kinds text[];
+    free integer[];
     claimed uuid[] := '{}';
     found uuid[];
+    found_kinds text[];
+    token uuid := gen_random_uuid();
     answer jsonb;
 begin
+    select array_agg(s.key), array_agg(s.value::integer) into kinds, free from jsonb_each_text(p_kind_slots) as s;
     for wanted_priority in 0..3 loop
         exit when cardinality(claimed) >= p_slots;
-        select array_agg(c.task_id order by c.run_at, c.task_id) into found
-          from unnest(p_kinds) as k(kind)
+        select array_agg(c.task_id order by c.run_at, c.task_id), array_agg(k.kind order by c.run_at, c.task_id)
+          into found, found_kinds
+          from unnest(kinds, free) as k(kind, free)
          cross join lateral (
             select t.task_id, t.run_at
               from public.tasks t
              where t.status = 'pending' and t.kind = k.kind and t.priority = wanted_priority and t.run_at <= p_now
              order by t.run_at, t.task_id
-             limit p_slots - cardinality(claimed)
+             limit least(k.free, p_slots - cardinality(claimed))
                for update skip locked) c;
-        claimed := claimed || found[1:p_slots - cardinality(claimed)];
+        if found is not null then
+            found_kinds := found_kinds[1:p_slots - cardinality(claimed)];
+            claimed := claimed || found[1:p_slots - cardinality(claimed)];
+            for i in 1..cardinality(kinds) loop
+                free[i] := free[i] - cardinality(array_positions(found_kinds, kinds[i]));
+            end loop;
+        end if;
     end loop;
     if cardinality(claimed) = 0 then
         return '[]';
     end if;
     with running as (
         update public.tasks t
-           set status = 'running', attempt = t.attempt + 1, worker_id = p_worker, lease_token = gen_random_uuid(),
+           set status = 'running', attempt = t.attempt + 1, worker_id = p_worker, lease_token = token,
                lease_expires_at = p_until, started_at = coalesce(t.started_at, p_now), updated_at = p_now
          where t.task_id = any (claimed)
         returning t.task_id, t.kind, t.payload, t.source_date, t.attempt, t.max_attempts, t.lease_token, t.priority,
@@ -160,6 +175,14 @@ begin
       from running r;
     return answer;
 end
+$$;
+
+-- The kinds of which more could have been claimed.
+create function public.kinds_with_slots(p_kind_slots jsonb, p_claimed jsonb) returns text[]
+language sql immutable security invoker set search_path = '' as $$
+    select coalesce(array_agg(s.key), '{}')
+      from jsonb_each_text(p_kind_slots) as s
+     where s.value::integer > (select count(*) from jsonb_array_elements(p_claimed) as c where c ->> 'kind' = s.key)
 $$;
 
 -- Seconds until the next task of these kinds becomes ready; null if none waits.
@@ -180,7 +203,7 @@ $$;
 
 -- See docs/ARCHITECTURE.md, "The worker speaks one sentence".
 create function public.sync_worker(
-    p_worker uuid, p_number bigint, p_kinds text[], p_slots integer, p_lease_seconds double precision,
+    p_worker uuid, p_number bigint, p_slots integer, p_kind_slots jsonb, p_lease_seconds double precision,
     p_outcomes jsonb, p_renewals jsonb
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
@@ -222,14 +245,16 @@ begin
     perform public.expire_leases(moment, lease, coalesce(last_seen < moment - lease, true));
     reply := reply || jsonb_build_object(
         'cancel', (
-            select coalesce(jsonb_agg(task_id), '[]') from public.tasks
+            select coalesce(jsonb_agg(jsonb_build_object('task_id', task_id, 'lease_token', lease_token)), '[]')
+              from public.tasks
              where worker_id = p_worker and status = 'running' and cancel_requested),
         'claimed', case
-            when p_slots > 0 then public.claim_tasks(p_worker, p_kinds, p_slots, moment, moment + lease) else '[]'
+            when p_slots > 0 then public.claim_tasks(p_worker, p_slots, p_kind_slots, moment, moment + lease) else '[]'
         end);
     reply := reply || jsonb_build_object(
         'next_task_seconds', case
-            when p_slots > jsonb_array_length(reply -> 'claimed') then public.seconds_to_next_task(p_kinds, moment)
+            when p_slots > jsonb_array_length(reply -> 'claimed')
+                then public.seconds_to_next_task(public.kinds_with_slots(p_kind_slots, reply -> 'claimed'), moment)
         end);
     update public.workers
        set call_number = p_number, answer = reply, seen_at = moment
@@ -240,9 +265,9 @@ $$;
 
 revoke execute on function
     public.snooze_limit, public.apply_outcomes, public.renew_leases, public.expire_leases, public.claim_tasks,
-    public.seconds_to_next_task, public.sync_worker
+    public.kinds_with_slots, public.seconds_to_next_task, public.sync_worker
     from public, anon, authenticated;
 grant execute on function
     public.snooze_limit, public.apply_outcomes, public.renew_leases, public.expire_leases, public.claim_tasks,
-    public.seconds_to_next_task, public.sync_worker
+    public.kinds_with_slots, public.seconds_to_next_task, public.sync_worker
     to service_role;
