@@ -123,6 +123,12 @@ class WorkerSettings(Settings):
     """What the worker needs besides."""
 
     concurrency: int = Field(10, ge=1, le=1000, description="tasks at once, 1 to 1000")
+    callback_slots: int | None = Field(
+        None, ge=1, le=1000, description="of those, callbacks at most, 1 to 1000; a third of CONCURRENCY if unset"
+    )
+    fetch_slots: int | None = Field(
+        None, ge=1, le=1000, description="of those, fetches at most, 1 to 1000; a fifth of CONCURRENCY if unset"
+    )
     lease_seconds: Seconds = Field(
         60.0, description="seconds that a claim holds without renewal, at least three times SUPABASE_CALL_TIMEOUT"
     )

@@ -24,16 +24,23 @@ class SupabaseError(BroadsheetError):
 
 
 class SupabaseUnavailable(SupabaseError):
-    """Supabase did not answer, or answered that it cannot now: worth retrying later, for every write is idempotent."""
+    """Supabase did not answer, or refused for a reason that is not in the data: its state, its gateway, the key.
+
+    Worth retrying later, for every write is idempotent; the text says what to mend where somebody has to.
+    """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Supabase unavailable"
 
 
-class SupabaseRejected(SupabaseError):
-    """Supabase understood the call and refused it; the same call will be refused again.
+class UnreadableAnswer(SupabaseUnavailable):
+    """An answer came and says nothing: it was cut off, or holds what this code cannot read."""
 
-    `code` is the SQLSTATE or PostgREST code (`23505`, `PGRST301`), or the HTTP status where there was neither.
+
+class SupabaseRejected(SupabaseError):
+    """Supabase refused what the call carries; the same data will be refused again.
+
+    `code` is the SQLSTATE or PostgREST code (`23505`, `PGRST102`), or the HTTP status where there was neither.
     """
 
     title = "Supabase rejected the call"

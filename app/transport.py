@@ -5,6 +5,7 @@ sends it once and reads the whole answer, so that a body that breaks off is retr
 """
 
 import asyncio
+import json
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -138,7 +139,8 @@ class HonestTransport(httpx.AsyncBaseTransport):
     """Sends a request once over aiohttp's pool and reads the whole answer.
 
     Whether a request may have been applied matters: a refused connection, a failed name look-up and a full pool are
-    told from a disconnect after sending.
+    told from a disconnect after sending. A real PostgREST answers one request on each connection to a database that
+    crashed with HTTP 400 and an empty code (https://github.com/PostgREST/postgrest/issues/4681): that is a disconnect.
     """
 
     def __init__(self, max_connections: int) -> None:
@@ -165,6 +167,10 @@ class HonestTransport(httpx.AsyncBaseTransport):
                 body = await answer.read()
         except aiohttp.ClientError as error:
             raise _honest(error) from error
+        if answer.status == HTTPStatus.BAD_REQUEST and _has_empty_code(body):
+            raise httpx.RemoteProtocolError(
+                "HTTP 400 with an empty code: PostgREST lost its database under the request"
+            )
         return httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
 
     async def aclose(self) -> None:
@@ -189,6 +195,15 @@ def _trusted_certificates() -> ssl.SSLContext:
 def _address(request: httpx.Request) -> str:
     """The request's address as text, without parsing it where it comes as text."""
     return request.address if isinstance(request, PostgrestRequest) else str(request.url)
+
+
+def _has_empty_code(body: bytes) -> bool:
+    """Whether an error's body is PostgREST's, with a code that is there and empty."""
+    try:
+        error = json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(error, dict) and error.get("code") == ""
 
 
 def _honest(error: aiohttp.ClientError) -> httpx.TransportError:

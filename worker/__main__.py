@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,74 +14,123 @@ import structlog
 import uvloop
 
 from app.config import WorkerSettings, load_settings
-from app.errors import ConfigurationError
+from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
 from app.logs import configure_logs
 from app.metrics import Metrics
+from app.models import TaskKind
 from app.persistence.queue import ClaimedTask, Outcome, TaskQueue
+from app.persistence.schema import Schema
 from app.services import Services
 from app.supabase_client import open_supabase
 from app.versions import require_locked_versions
+from worker.beside import ChoreDied, beside
 from worker.housekeeping import DailyFetch, Retention
 from worker.http import worker_http
+from worker.pulse import LoopStopped, watch
 from worker.runner import Limits, Worker
 from worker.wiring import open_handlers
 
 log = structlog.get_logger(__name__)
 
+SCHEMA_PATIENCE = 5.0
+"""Seconds for the answer to the first question, and between one question and the next."""
+
 
 async def work(settings: WorkerSettings) -> None:
-    """Work until SIGTERM or Ctrl-C, then for the grace period; a second signal ends it now."""
-    metrics, random, stop = Metrics(), Random(), asyncio.Event()  # noqa: S311  (jitter)
+    """Work until SIGTERM or Ctrl-C, then for the grace period; a second signal ends it now.
+
+    Raises `ConfigurationError` and `SchemaOutdated` where it may not start, `ChoreDied` when something beside the tasks
+    died: then it stops as on SIGTERM, or at once if the claim loop itself has stopped.
+    """
+    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), _limits(settings)  # noqa: S311  (jitter)
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
-        services = Services.build(client)
+        services, worker_id = Services.build(client), uuid4()
+        checked = await _schema_checked(services.schema)
         handlers = await stack.enter_async_context(open_handlers(services, settings))
         await stack.enter_async_context(metrics.watching_the_loop())
-        await stack.enter_async_context(worker_http(metrics, settings.worker_host, settings.worker_port))
-        limits, worker_id = _limits(settings), uuid4()
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease)
-        worker = Worker(
-            queue,
-            services.tasks,
-            handlers,
-            limits,
-            random=random,
-            on_outcome=_counting(metrics),
+        worker = Worker(queue, services.tasks, handlers, limits, random=random, on_outcome=_counting(metrics))
+        await stack.enter_async_context(
+            worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)
         )
-        chores = [asyncio.create_task(chore) for chore in _chores(services, settings, random)]
+        chores = _chores(services, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
+        if not checked:
+            chores["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
         log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
-        try:
-            await worker.run(stop)
-        finally:
-            for chore in chores:
-                chore.cancel()
-            await asyncio.gather(*chores, return_exceptions=True)
+        await _run(worker, chores, stop)
     log.info("worker stopped")
 
 
+async def _run(worker: Worker, chores: Mapping[str, Coroutine[None, None, None]], stop: asyncio.Event) -> None:
+    """Run the worker until `stop`, and the chores beside it; raises the first `ChoreDied` once it has ended."""
+    working, deaths = asyncio.current_task(), list[ChoreDied]()
+
+    def died(death: ChoreDied) -> None:
+        deaths.append(death)
+        stop.set()
+        if isinstance(death.__cause__, LoopStopped) and working is not None:
+            working.cancel()
+
+    try:
+        async with beside(chores, on_death=died):
+            await worker.run(stop)
+    except asyncio.CancelledError:
+        if not deaths:
+            raise
+    if deaths:
+        raise deaths[0]
+
+
+async def _schema_checked(schema: Schema) -> bool:
+    """Whether the schema is known to be right; False: Supabase cannot be asked yet. Raises `SchemaOutdated`."""
+    try:
+        async with asyncio.timeout(SCHEMA_PATIENCE):
+            await schema.require()
+    except (SupabaseUnavailable, TimeoutError) as error:
+        log.warning("schema not checked yet", error=str(error))
+        return False
+    return True
+
+
+async def _wait_for_schema(schema: Schema) -> None:
+    """Ask until Supabase answers. Raises `SchemaOutdated`."""
+    checked = False
+    while not checked:
+        await asyncio.sleep(SCHEMA_PATIENCE)
+        checked = await _schema_checked(schema)
+
+
 def _limits(settings: WorkerSettings) -> Limits:
+    callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
+    fetches = settings.fetch_slots or max(1, settings.concurrency // 5)
+    digests = max(1, settings.concurrency - callbacks - fetches)
     return Limits(
         settings.concurrency,
         lease=timedelta(seconds=settings.lease_seconds),
         grace=timedelta(seconds=settings.grace_period),
         idle_wait=timedelta(seconds=settings.idle_wait),
+        kind_slots={TaskKind.CALLBACK: callbacks, TaskKind.FETCH: fetches, TaskKind.DIGEST: digests},
     )
 
 
 def main() -> int:
-    """Work until SIGTERM; 1 if the process may not start, with the reason on standard error."""
+    """Work until SIGTERM; 1 if the process may not start or did not end by a signal, with the reason on stderr."""
     try:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
         uvloop.run(work(settings))
-    except ConfigurationError as error:
+    except (ConfigurationError, SchemaOutdated, ChoreDied) as error:
         print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
         log.warning("stopped at once; leases run out by themselves")
+    except Exception:
+        log.exception("the worker died")
+        return 1
     return 0
 
 
@@ -106,18 +155,19 @@ def _counting(metrics: Metrics) -> Callable[[ClaimedTask, Outcome, float], None]
     return count
 
 
-def _chores(services: Services, settings: WorkerSettings, random: Random) -> list[Coroutine[None, None, None]]:
-    """What runs beside the tasks."""
+def _chores(services: Services, settings: WorkerSettings, random: Random) -> dict[str, Coroutine[None, None, None]]:
+    """What runs beside the tasks, by the names that logs give it."""
     retention = Retention(
         services.maintenance,
         task_days=settings.keep_tasks_days,
         edition_days=settings.keep_editions_days,
         random=random,
     )
-    chores = [retention.run()]
+    chores = {"retention": retention.run()}
     if settings.daily_fetch_at is not None:
         clock = partial(datetime.now, UTC)
-        chores.append(DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep).run())
+        daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)
+        chores["daily fetch"] = daily.run()
     return chores
 
 

@@ -1,38 +1,60 @@
 """The worker's own `/healthz` and `/metrics`, for platforms that look at every process; off without WORKER_PORT."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from http import HTTPStatus
 
 import structlog
 from aiohttp import web
 
+from app.errors import ConfigurationError
 from app.metrics import CONTENT_TYPE, Metrics
+from worker.pulse import Health
 
 log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def worker_http(metrics: Metrics, host: str, port: int | None) -> AsyncIterator[None]:
+async def worker_http(
+    metrics: Metrics, health: Callable[[], Health], lease: timedelta, *, host: str, port: int | None
+) -> AsyncIterator[None]:
     """Serve while the context is open; does nothing without a port.
 
-    Raises `OSError` if the port is taken.
+    `/healthz` is 503 once the claim loop has not turned for a `lease`; an outage of Supabase is no reason.
+    Raises `ConfigurationError` if the port cannot be had.
     """
     if port is None:
         yield
         return
-    runner = web.AppRunner(_application(metrics), access_log=None)
+    runner = web.AppRunner(_application(metrics, health, lease), access_log=None)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _listen(runner, host, port)
         log.info("worker http", addresses=runner.addresses)
         yield
     finally:
         await runner.cleanup()
 
 
-def _application(metrics: Metrics) -> web.Application:
+async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        raise ConfigurationError(f"WORKER_PORT {port} cannot be had on WORKER_HOST {host}: {error}.") from error
+
+
+def _application(metrics: Metrics, health: Callable[[], Health], lease: timedelta) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        now = health()
+        turning = now.since_turn < lease.total_seconds()
+        body = {
+            "status": "ok" if turning else "the claim loop has stopped",
+            "in_hand": now.in_hand,
+            "seconds_since_turn": round(now.since_turn, 3),
+            "seconds_since_answer": None if now.since_answer is None else round(now.since_answer, 3),
+        }
+        return web.json_response(body, status=HTTPStatus.OK if turning else HTTPStatus.SERVICE_UNAVAILABLE)
 
     async def text(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})

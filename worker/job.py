@@ -46,6 +46,7 @@ class Job:
     tasks: TaskStateManager
     renewed_at: float
     abort: Abort | None = None
+    begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     async def report(self, message: str, progress: float) -> None:
@@ -63,9 +64,11 @@ class Job:
 
     def cancel(self, why: Abort) -> None:
         """End the task's coroutine; the first reason counts."""
-        if self.abort is None and self.running is not None:
+        if self.abort is None:
             self.abort = why
-            self.running.cancel()
+            # Cancelled before its first step, a coroutine never runs at all, and could not give its slot back.
+            if self.begun and self.running is not None:
+                self.running.cancel()
 
 
 Work = Callable[[Job], Awaitable[dict[str, Any]]]
@@ -83,27 +86,40 @@ Handlers = Mapping[TaskKind, Handler]
 
 
 async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
-    """Do the task and return what the queue is to be told; None where it no longer is this worker's to tell."""
+    """Do the task and return what the queue is to be told; None where it no longer is this worker's to tell.
+
+    Never raises: whatever the handler lets out, `SystemExit` and a cancellation of its own included, is its task's end.
+    """
+    job.begun = True
+    if job.abort is not None:
+        return _aborted(job.abort)
     limit = asyncio.timeout(handler.timeout.total_seconds())
     try:
         async with limit:
             return Completed(result=await handler.work(job))
-    except asyncio.CancelledError:
-        return _aborted(job)
-    except LeaseLost:
-        return None
-    except Snooze as snooze:
-        return Snoozed(delay=snooze.delay, reason=snooze.reason)
-    except PermanentError as error:
-        return Failed(error=str(error), retry_in=None)
-    except TimeoutError as error:
-        reason = f"not done within {handler.timeout.total_seconds():g} s" if limit.expired() else f"timeout: {error}"
-        return Failed(error=reason, retry_in=retry_delay(job.task.attempt, random))
-    except BroadsheetError as error:
-        return Failed(error=str(error), retry_in=retry_delay(job.task.attempt, random))
-    except Exception as error:
-        log.exception("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind)
-        return Failed(error=f"{type(error).__name__}: {error}", retry_in=retry_delay(job.task.attempt, random))
+    except BaseException as error:  # noqa: BLE001  (what is not expected is logged below)
+        late = f"not done within {handler.timeout.total_seconds():g} s" if limit.expired() else None
+        return _ended(job, error, late, retry_delay(job.task.attempt, random))
+
+
+def _ended(job: Job, error: BaseException, late: str | None, retry_in: timedelta) -> Outcome | None:
+    """What it means to the task that its handler let `error` out."""
+    if isinstance(error, asyncio.CancelledError) and job.abort is not None:
+        return _aborted(job.abort)
+    match error:
+        case LeaseLost():
+            return None
+        case Snooze():
+            return Snoozed(delay=error.delay, reason=error.reason)
+        case PermanentError():
+            return Failed(error=str(error), retry_in=None)
+        case TimeoutError():
+            return Failed(error=late or f"timeout: {error}", retry_in=retry_in)
+        case BroadsheetError():
+            return Failed(error=str(error), retry_in=retry_in)
+        case _:
+            log.error("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind, exc_info=error)
+            return Failed(error=_said(error), retry_in=retry_in)
 
 
 def retry_delay(attempt: int, random: Random) -> timedelta:
@@ -115,11 +131,19 @@ def retry_delay(attempt: int, random: Random) -> timedelta:
     return timedelta(seconds=ceiling.total_seconds() * random.random())
 
 
-def _aborted(job: Job) -> Outcome | None:
-    match job.abort:
+def _said(error: BaseException) -> str:
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        log.exception("an error without a text")
+        return type(error).__name__
+
+
+def _aborted(why: Abort) -> Outcome | None:
+    match why:
         case Abort.CANCEL_REQUESTED:
             return Cancelled()
         case Abort.SHUTDOWN:
             return Released()
-        case Abort.LEASE_LOST | None:
+        case Abort.LEASE_LOST:
             return None

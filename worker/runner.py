@@ -1,19 +1,21 @@
 """The worker's loop: one sync call at a time, up to `concurrency` tasks at once, all in one event loop."""
 
 import asyncio
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
-from uuid import UUID
 
 import structlog
 from structlog.contextvars import bind_contextvars
 
-from app.persistence.queue import ClaimedTask, Lease, Outcome, SyncAnswer, TaskQueue
+from app.models import TaskKind
+from app.persistence.queue import ClaimedTask, Failed, Lease, Outcome, SyncAnswer, TaskQueue
 from app.persistence.tasks import TaskStateManager
 from worker.job import Abort, Handlers, Job, perform
-from worker.sync import Syncer
+from worker.pulse import Health, Pulse
+from worker.sync import Slots, Syncer
 
 log = structlog.get_logger(__name__)
 
@@ -30,12 +32,13 @@ no longer than the other, for somebody may want to cancel them."""
 
 @dataclass(frozen=True)
 class Limits:
-    """How much a worker takes on, and for how long."""
+    """How much a worker takes on, and for how long; `kind_slots`: no more than so many at once of a kind."""
 
     concurrency: int
     lease: timedelta
     grace: timedelta
     idle_wait: timedelta = timedelta(seconds=0.4)
+    kind_slots: Mapping[TaskKind, int] = field(default_factory=dict)
 
 
 class Worker:
@@ -56,9 +59,11 @@ class Worker:
         self._limits = limits
         self._random = random
         self._on_outcome = on_outcome
-        self._jobs: dict[UUID, Job] = {}
+        # By lease, not by task: a worker may hold a task anew that it has just lost.
+        self._jobs: dict[Lease, Job] = {}
         self._outcomes: dict[Lease, Outcome] = {}
-        self._syncer = Syncer(queue, random)
+        self._pulse = Pulse()
+        self._syncer = Syncer(queue, random, self._pulse, limits.lease)
         self._wake = asyncio.Event()
         self._stopping = False
         self._wait = SHORT_WAIT
@@ -68,29 +73,40 @@ class Worker:
         """How many tasks are being worked on."""
         return len(self._jobs)
 
+    @property
+    def turns(self) -> int:
+        """How many sync calls have ended, answered or not."""
+        return self._pulse.turns
+
+    def health(self) -> Health:
+        """How the loop stands now."""
+        return self._pulse.health(len(self._jobs))
+
     async def run(self, stop: asyncio.Event) -> None:
-        """Work until `stop` is set; then let tasks finish for the grace period, release the rest, and return."""
+        """Work until `stop` is set; then let tasks finish for the grace period, release the rest, and return.
+
+        Raises an `ExceptionGroup` if it can no longer be stopped in that way.
+        """
         patience = asyncio.timeout(None)
-        stopper = asyncio.create_task(self._stop_when(stop, patience))
-        try:
-            async with patience:
-                while not (self._stopping and not self._jobs and not self._outcomes):
-                    await self._pause(await self.run_once())
-        except TimeoutError:
-            log.warning(
-                "stopped without an answer from Supabase: leases run out by themselves", left=len(self._outcomes)
-            )
-        finally:
-            stopper.cancel()
-            ended = self._abort(self._jobs.values(), Abort.SHUTDOWN)
-            await asyncio.gather(stopper, *ended, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            stopper = group.create_task(self._stop_when(stop, patience))
+            try:
+                async with patience:
+                    while not (self._stopping and not self._jobs and not self._outcomes):
+                        await self._pause(await self.run_once())
+            except TimeoutError:
+                log.warning(
+                    "stopped without an answer from Supabase: leases run out by themselves", left=len(self._outcomes)
+                )
+            finally:
+                stopper.cancel()
+                await self._abandon()
 
     async def run_once(self) -> float:
         """Make one sync call and act on the answer; returns the seconds until the next one is due."""
         sent = dict(self._outcomes)
         renewed = self._due_for_renewal()
-        slots = 0 if self._stopping else self._limits.concurrency - len(self._jobs)
-        answer = await self._syncer.sync(sent, [job.task.lease for job in renewed], slots)
+        answer = await self._syncer.sync(sent, [job.task.lease for job in renewed], self._slots())
         now = asyncio.get_running_loop().time()
         for lease in sent:
             del self._outcomes[lease]
@@ -99,6 +115,9 @@ class Worker:
         self._obey(answer)
         for task in answer.claimed:
             self._start(task, now)
+        for lease in answer.unreadable:
+            log.error("a claimed task cannot be read", task_id=str(lease.task_id))
+            self._outcomes[lease] = Failed(error="the task's row cannot be read by its worker", retry_in=None)
         return self._next_wait(answer)
 
     async def _stop_when(self, stop: asyncio.Event, patience: asyncio.Timeout) -> None:
@@ -122,6 +141,21 @@ class Worker:
             pass
         self._wake.clear()
 
+    async def _abandon(self) -> None:
+        """Cancel what is in hand, and wait for it, but not for ever: a handler may be deaf."""
+        self._abort(self._jobs.values(), Abort.SHUTDOWN)
+        running = [job.running for job in self._jobs.values() if job.running is not None]
+        if running and (await asyncio.wait(running, timeout=LAST_CALL))[1]:
+            log.error("tasks do not let themselves be cancelled", task_ids=[str(lease.task_id) for lease in self._jobs])
+
+    def _slots(self) -> Slots:
+        """What may be claimed now: in all, and of the kinds that have slots of their own."""
+        if self._stopping:
+            return Slots(0)
+        in_hand = Counter(job.task.kind for job in self._jobs.values()) if self._limits.kind_slots else {}
+        free = {kind: max(0, slots - in_hand.get(kind, 0)) for kind, slots in self._limits.kind_slots.items()}
+        return Slots(self._limits.concurrency - len(self._jobs), free)
+
     def _due_for_renewal(self) -> list[Job]:
         due = asyncio.get_running_loop().time() - self._limits.lease.total_seconds() / 3
         return [job for job in self._jobs.values() if job.renewed_at <= due]
@@ -133,18 +167,16 @@ class Worker:
         self._abort(self._held(answer.lost), Abort.LEASE_LOST)
         self._abort(self._held(answer.cancel), Abort.CANCEL_REQUESTED)
 
-    def _held(self, task_ids: Iterable[UUID]) -> list[Job]:
-        return [self._jobs[task_id] for task_id in task_ids if task_id in self._jobs]
+    def _held(self, leases: Iterable[Lease]) -> list[Job]:
+        return [self._jobs[lease] for lease in leases if lease in self._jobs]
 
-    def _abort(self, jobs: Iterable[Job], why: Abort) -> list["asyncio.Task[None]"]:
-        aborted = list(jobs)
-        for job in aborted:
+    def _abort(self, jobs: Iterable[Job], why: Abort) -> None:
+        for job in list(jobs):
             job.cancel(why)
-        return [job.running for job in aborted if job.running is not None]
 
     def _start(self, task: ClaimedTask, now: float) -> None:
         job = Job(task, self._tasks, renewed_at=now)
-        self._jobs[task.task_id] = job
+        self._jobs[task.lease] = job
         job.running = asyncio.create_task(self._work(job, now))
 
     async def _work(self, job: Job, started: float) -> None:
@@ -152,11 +184,12 @@ class Worker:
         # Never unbound: the context is this coroutine's own, and ends with it.
         bind_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id"))
         outcome = await perform(job, self._handlers[job.task.kind], self._random)
-        del self._jobs[job.task.task_id]
+        del self._jobs[job.task.lease]
         if outcome is not None:
             self._outcomes[job.task.lease] = outcome
-            self._on_outcome(job.task, outcome, asyncio.get_running_loop().time() - started)
         self._wake.set()
+        if outcome is not None:
+            self._on_outcome(job.task, outcome, asyncio.get_running_loop().time() - started)
 
     def _next_wait(self, answer: SyncAnswer) -> float:
         """Seconds until the next call: short after work, longer while idle, in time for leases and delayed tasks."""

@@ -4,31 +4,34 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from json import JSONDecodeError
 from typing import TypeVar
 
 import httpx
 from postgrest.exceptions import APIError
 from pydantic import TypeAdapter, ValidationError
 
-from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable
+from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 
-TRANSIENT_CODES = re.compile(
-    r"PGRST00\d"  # PostgREST cannot reach its database, or found no free connection in time
-    r"|08...|53...|58..."  # connection trouble, out of resources, I/O errors
-    r"|40001|40P01|55P03"  # serialization failure, deadlock, lock not available
-    r"|57014|57P0[1-5]"  # statement timeout, shutdown, starting up
-    r"|25006"  # read-only transaction: Supabase's answer while the disk is full or a failover runs
+DATA_CODES = re.compile(
+    r"(21|22|23|44|54|P0)..."  # cardinality, data, constraints, check options, program limits, raised by a function
+    r"|40002"  # a constraint that is checked at the end of the transaction
+    r"|PGRST1(?!06)\d\d"  # the request itself could not be read (106: a schema that is not exposed)
 )
-"""SQLSTATE and PostgREST codes after which the same call may succeed later.
+"""SQLSTATE and PostgREST codes that find fault with what was sent, so that sending it again is in vain.
 
+Every other refusal passes, or ends when somebody mends the project: it says nothing about the data.
 Sources: PostgreSQL manual, appendix A; PostgREST reference, "Errors".
 """
 
-MISSING_CODES = frozenset({"42P01", "42703", "42883", "PGRST200", "PGRST202", "PGRST204", "PGRST205"})
-"""Unknown table, column, function or relation, by PostgreSQL or by PostgREST's schema cache."""
+SCHEMA_CODES = re.compile(r"42(?!501)...|3F000|PGRST2\d\d|PGRST106")
+"""Unknown or different table, column, function or relation, by PostgreSQL or by PostgREST's schema cache."""
 
-REFUSED_KEY_CODES = frozenset({"42501", "PGRST301", "PGRST302", "PGRST303"})
+KEY_CODES = re.compile(r"42501|28...|PGRST3\d\d|401|403")
+"""The key, or the role that it stands for, is refused: often for a moment, while a gateway or its keys change."""
+
+DATA_STATUSES = frozenset({HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG})
+
+SAFE = "It is safe to try again."
 
 T = TypeVar("T")
 
@@ -45,52 +48,58 @@ def supabase_errors(action: str) -> Iterator[None]:
         raise _from_status(action, error.response.status_code, str(error)) from error
     except httpx.HTTPError as error:
         reason = f"{type(error).__name__}: {error}"
-        raise SupabaseUnavailable(f"Could not {action}: {reason}. It is safe to try again.") from error
+        raise SupabaseUnavailable(f"Could not {action}: {reason}. {SAFE}") from error
     except APIError as error:
         raise _from_api_error(action, error) from error
-    except JSONDecodeError as error:
-        # postgrest-py lets it through when a success has a body that is no JSON.
-        raise SupabaseUnavailable(
-            f"Could not {action}: the answer is no JSON ({error}). It is safe to try again."
-        ) from error
+    except (ValueError, RecursionError) as error:
+        # postgrest-py lets through what Python's JSON reader makes of a success: a body that is no JSON, a number of
+        # more than 4,300 digits, a depth beyond the stack.
+        raise UnreadableAnswer(f"Could not {action}: the answer cannot be read ({error}). {SAFE}") from error
 
 
 def parsed(adapter: TypeAdapter[T], data: object) -> T:
     """Validate the data of an answer.
 
-    Raises `SupabaseUnavailable` when it has not the form it should have: a truncated rpc answer, for one, comes out of
+    Raises `UnreadableAnswer` when it has not the form it should have: a truncated rpc answer, for one, comes out of
     postgrest-py as a `str`. Asking again is harmless and usually helps.
     """
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        raise SupabaseUnavailable(
+        raise UnreadableAnswer(
             f"Supabase gave an unreadable answer ({type(data).__name__}): {problem['msg']} at {problem['loc']}. "
-            "It is safe to try again; if it stays so, compare the migrations with the code."
+            f"{SAFE} If it stays so, compare the migrations with the code."
         ) from error
 
 
 def _from_api_error(action: str, error: APIError) -> SupabaseError:
-    raw: object = error.code
+    raw: str | int | None = error.code
     # postgrest-py puts the HTTP status, an int, where an answer's JSON could not be read.
     if isinstance(raw, int):
         return _from_status(action, raw, f"HTTP {raw} with a body that is not JSON")
-    code = str(raw or "none")
-    reason = f"{error.message} (code {code})" + (f"; hint: {error.hint}" if error.hint else "")
-    if TRANSIENT_CODES.fullmatch(code):
-        return SupabaseUnavailable(f"Could not {action}: {reason}. It is safe to try again.")
-    if code in MISSING_CODES:
+    if raw is None:
+        # A success, which postgrest-py takes for an error because it has a `message`.
+        return UnreadableAnswer(f"Could not {action}: the answer is an error without a code: {error.message}. {SAFE}")
+    reason = f"{error.message} (code {raw})" + (f"; hint: {error.hint}" if error.hint else "")
+    if SCHEMA_CODES.fullmatch(raw):
         return SchemaOutdated(
             f"Could not {action}: {reason}. Apply the migrations: `make migrate` or `supabase db push`."
         )
-    if code in REFUSED_KEY_CODES:
-        reason += ". SUPABASE_KEY must be the project's secret (or service_role) key"
-    return SupabaseRejected(f"Could not {action}: {reason}.", code=code)
+    if DATA_CODES.fullmatch(raw):
+        return SupabaseRejected(f"Could not {action}: {reason}.", code=raw)
+    return _unavailable(action, reason, raw)
 
 
 def _from_status(action: str, status: int, reason: str) -> SupabaseError:
-    refused = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.INTERNAL_SERVER_ERROR
-    if refused and status not in {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}:
+    if status in DATA_STATUSES:
         return SupabaseRejected(f"Could not {action}: {reason}.", code=str(status))
-    return SupabaseUnavailable(f"Could not {action}: {reason}. It is safe to try again.")
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        reason += ". SUPABASE_URL must be the project's own address: redirects are not followed"
+    return _unavailable(action, reason, str(status))
+
+
+def _unavailable(action: str, reason: str, code: str) -> SupabaseUnavailable:
+    if KEY_CODES.fullmatch(code):
+        reason += ". SUPABASE_KEY must be the project's secret (or service_role) key"
+    return SupabaseUnavailable(f"Could not {action}: {reason}. {SAFE}")

@@ -6,20 +6,23 @@ from datetime import date, timedelta
 from typing import Any, Literal, assert_never
 from uuid import UUID
 
-from pydantic import TypeAdapter
+import structlog
+from pydantic import TypeAdapter, ValidationError
 from supabase import AsyncClient
 
-from app.errors import PermanentError
+from app.errors import PermanentError, UnreadableAnswer
 from app.models import TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_result, clean_text
+
+log = structlog.get_logger(__name__)
 
 MAX_ERROR_LENGTH = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The task is done."""
+    """The task is done. A result that is no JSON object, or too large, fails its task when it is recorded."""
 
     result: Mapping[str, Any]
 
@@ -94,13 +97,15 @@ class SyncAnswer:
 
     number: int
     outcomes: tuple[Verdict, ...]
-    lost: tuple[UUID, ...]
-    cancel: tuple[UUID, ...]
+    lost: tuple[Lease, ...]
+    cancel: tuple[Lease, ...]
     claimed: tuple[ClaimedTask, ...]
     next_task_seconds: float | None
     """How long until the next delayed task is ready; None if there is none, or if the slots ran out before it."""
     outdated: bool = False
     """The call's number is older than one that was answered: nothing was done."""
+    unreadable: tuple[Lease, ...] = ()
+    """Tasks that were claimed and are not in `claimed`, because their rows hold what this code cannot read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +117,8 @@ class SyncCall:
 
 
 _ANSWER = TypeAdapter(SyncAnswer)
+_CLAIMED = TypeAdapter(ClaimedTask)
+_LEASE = TypeAdapter(Lease)
 
 
 class TaskQueue:
@@ -120,32 +127,70 @@ class TaskQueue:
     def __init__(self, client: AsyncClient, *, worker_id: UUID, kinds: Sequence[TaskKind], lease: timedelta) -> None:
         self._client = client
         self._worker_id = worker_id
-        self._kinds = [kind.value for kind in kinds]
+        self._kinds = tuple(kinds)
         self._lease = lease
         self._number = 0
 
-    def prepare(self, *, outcomes: Mapping[Lease, Outcome], renewals: Sequence[Lease], slots: int) -> SyncCall:
-        """Make the next call: `outcomes` of tasks, `renewals` of leases, and up to `slots` tasks to claim."""
+    def prepare(
+        self,
+        *,
+        outcomes: Mapping[Lease, Outcome],
+        renewals: Sequence[Lease],
+        slots: int,
+        kind_slots: Mapping[TaskKind, int] | None = None,
+    ) -> SyncCall:
+        """Make the next call: `outcomes` of tasks, `renewals` of leases, and up to `slots` tasks to claim.
+
+        Of a kind in `kind_slots` no more than so many are claimed. Never raises: an outcome that cannot be stored is
+        one of failure.
+        """
         self._number += 1
+        limits = kind_slots or {}
         parameters = {
             "p_worker": str(self._worker_id),
             "p_number": self._number,
-            "p_kinds": self._kinds,
             "p_slots": slots,
+            "p_kind_slots": {kind.value: min(slots, limits.get(kind, slots)) for kind in self._kinds},
             "p_lease_seconds": self._lease.total_seconds(),
             "p_outcomes": [_leased(lease) | _described(outcome) for lease, outcome in outcomes.items()],
             "p_renewals": [_leased(lease) for lease in renewals],
         }
         return SyncCall(self._number, parameters)
 
+    def without_claims(self, call: SyncCall) -> SyncCall:
+        """Make the next call, which does what `call` did but claims nothing."""
+        self._number += 1
+        nothing = {"p_slots": 0, "p_kind_slots": {}, "p_number": self._number}
+        return SyncCall(self._number, {**call.parameters, **nothing})
+
     async def sync(self, call: SyncCall) -> SyncAnswer:
         """Send `call`; after `SupabaseUnavailable` send the same one again, for it may have been applied.
 
-        Raises `SupabaseError`.
+        Raises `SupabaseError`; `UnreadableAnswer` if an answer came that says nothing.
         """
         with supabase_errors(f"sync worker {self._worker_id}, call {call.number}"):
             answer = await self._client.rpc("sync_worker", dict(call.parameters)).execute()
-        return parsed(_ANSWER, answer.data)
+        try:
+            return parsed(_ANSWER, answer.data)
+        except UnreadableAnswer:
+            return parsed(_ANSWER, _sorted_out(answer.data))
+
+
+def _sorted_out(data: Any) -> Any:
+    """An answer of which some claimed rows cannot be read, with these apart: the others are not their fault."""
+    if not isinstance(data, dict) or not isinstance(data.get("claimed"), list):
+        return data
+    readable = [row for row in data["claimed"] if _reads(_CLAIMED, row)]
+    unreadable = [row for row in data["claimed"] if row not in readable and _reads(_LEASE, row)]
+    return data | {"claimed": readable, "unreadable": unreadable}
+
+
+def _reads(adapter: TypeAdapter[Any], row: object) -> bool:
+    try:
+        adapter.validate_python(row)
+    except ValidationError:
+        return False
+    return True
 
 
 def _leased(lease: Lease) -> dict[str, Any]:
@@ -153,13 +198,21 @@ def _leased(lease: Lease) -> dict[str, Any]:
 
 
 def _described(outcome: Outcome) -> dict[str, Any]:
+    """What the database is told of `outcome`: a failure, if that cannot be said."""
+    try:
+        return _parts(outcome)
+    except PermanentError as error:
+        # One bad result must not keep the others of the call from being recorded.
+        return _parts(Failed(error=str(error), retry_in=None))
+    except Exception as error:
+        log.exception("an outcome cannot be described", outcome=type(outcome).__name__)
+        return _parts(Failed(error=f"the outcome cannot be described: {type(error).__name__}", retry_in=None))
+
+
+def _parts(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Completed(result):
-            try:
-                return {"outcome": "completed", "result": clean_result(dict(result))}
-            except PermanentError as error:
-                # One bad result must not keep the others of the call from being recorded.
-                return _described(Failed(error=str(error), retry_in=None))
+            return {"outcome": "completed", "result": clean_result(result)}
         case Failed(error, retry_in):
             delay = None if retry_in is None else retry_in.total_seconds()
             return {

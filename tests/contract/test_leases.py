@@ -30,7 +30,7 @@ async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
     before = await row(database, task.task_id)
     answer = await slow.sync({held.lease: outcome}, renewals=[held.lease])
     assert [verdict.verdict for verdict in answer.outcomes] == ["lost"]
-    assert answer.lost == (task.task_id,)
+    assert [lease.task_id for lease in answer.lost] == [task.task_id]
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(
             task.task_id, lease_token=held.lease_token, message="still here", progress=0.9

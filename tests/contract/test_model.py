@@ -134,8 +134,10 @@ class TaskLife(RuleBasedStateMachine):
         model = self.world.models[task.task_id]
         holds = model.status == "running" and model.holder == task.lease_token
         answer: SyncAnswer = self.do(self.worker.sync(renewals=[task.lease]))
-        assert answer.lost == (() if holds else (task.task_id,))
-        assert (task.task_id in answer.cancel) is (model.status == "running" and model.cancel)
+        assert answer.lost == (() if holds else (task.lease,))
+        assert (task.task_id in {lease.task_id for lease in answer.cancel}) is (
+            model.status == "running" and model.cancel
+        )
 
     @rule(task=consumes(held))
     def lose(self, task: ClaimedTask) -> None:

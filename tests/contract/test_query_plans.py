@@ -44,9 +44,8 @@ async def settled(database: asyncpg.Connection) -> None:
 
 async def cost_of_claiming(database: asyncpg.Connection) -> int:
     """Buffers of a claim over all priorities and kinds, as sync_worker makes it; the second call, with plans made."""
-    call = CALL.format(
-        function="claim_tasks('00000000-0000-4000-8000-000000000001', '{fetch,digest}', 10, now(), now())"
-    )
+    slots = '{"fetch": 10, "digest": 10}'
+    call = CALL.format(function=f"claim_tasks('00000000-0000-4000-8000-000000000001', 10, '{slots}', now(), now())")
     await explained(database, call)
     return buffers(await explained(database, call))
 

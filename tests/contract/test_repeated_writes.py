@@ -119,7 +119,7 @@ async def stopping(client: AsyncClient, times: int) -> None:
     queue, lease = await claimed(client, times)
     await TaskStateManager(client).cancel_task(TASK)
     answer = await send(queue, queue.prepare(outcomes={}, renewals=[lease], slots=0), times)
-    assert answer.cancel == (TASK,)
+    assert [held.task_id for held in answer.cancel] == [TASK]
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, renewals=(), slots=0), times)
 
 
