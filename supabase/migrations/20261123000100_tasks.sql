@@ -21,6 +21,8 @@ create table public.tasks (
     lease_token      uuid,
     worker_id        uuid,
     lease_expires_at timestamptz,
+    -- The lease that was extended after an outage, until its holder renews it: each is extended once.
+    extended_token   uuid,
     cancel_requested boolean not null default false,
     snoozed_since    timestamptz,
     created_at       timestamptz not null default now(),
@@ -54,7 +56,9 @@ create table public.workers (
     worker_id   uuid primary key,
     call_number bigint not null default 0,
     answer      jsonb,
-    seen_at     timestamptz not null default now()
+    seen_at     timestamptz not null default now(),
+    -- When the last outage ended that this worker knows of.
+    outage_end  timestamptz not null default '-infinity'
 ) with (
     -- One row a worker, rewritten with every call: room for many versions, and none of them touches an index.
     fillfactor = 20,
@@ -109,17 +113,22 @@ create trigger tasks_enqueue_callback
     execute function public.enqueue_callback();
 
 -- Creates a task, or finds the one that an earlier call with the same id or idempotency key made.
--- `outcome` is created, existing, or conflict (the same key or id with another body).
--- With p_take_over, a key held by a failed or cancelled task passes to this one.
+-- `outcome` is created, existing, or conflict (the same key or id with another request).
+-- p_request is what was sent, if that is less than what the task holds: a default of today is another one tomorrow.
+-- With p_take_over (a key of our own), no request is compared, and the key passes from a failed or cancelled task to this
+-- one; but not from one that ended so after p_waiting was made: that task waited for it, and is to hear how it ended.
 create function public.create_task(
     p_task_id uuid, p_kind text, p_payload jsonb, p_source_date date, p_priority integer,
     p_delay_seconds double precision, p_max_attempts integer, p_callback_url text,
-    p_idempotency_key text, p_take_over boolean
+    p_idempotency_key text, p_request jsonb, p_take_over boolean, p_waiting uuid
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     -- Whose request it was is no part of what was asked for.
-    wanted text := md5(jsonb_build_array(p_kind, p_payload - 'request_id', p_source_date, p_priority, p_callback_url)::text);
+    wanted text := md5(jsonb_build_array(p_kind, coalesce(
+        p_request, jsonb_build_array(p_payload - 'request_id', p_source_date, p_priority, p_callback_url)))::text);
+    waiting_since timestamptz := coalesce(
+        (select created_at from public.tasks where task_id = p_waiting), 'infinity');
     found public.tasks;
 begin
     -- Each turn either inserts, finds the task in the way, or frees a key: two suffice, races included.
@@ -143,12 +152,13 @@ begin
         if found.task_id is null then
             continue;  -- it was deleted, or lost its key, in between
         end if;
-        if p_take_over and found.task_id <> p_task_id and found.status in ('failed', 'cancelled') then
+        if p_take_over and found.task_id <> p_task_id and found.status in ('failed', 'cancelled')
+           and found.finished_at < waiting_since then
             update public.tasks set idempotency_key = null where task_id = found.task_id;
             continue;
         end if;
         return jsonb_build_object(
-            'outcome', case when found.request_hash = wanted then 'existing' else 'conflict' end,
+            'outcome', case when p_take_over or found.request_hash = wanted then 'existing' else 'conflict' end,
             'task', public.task_record(found));
     end loop;
     raise exception 'task % could not be created: its key changes hands all the time', p_task_id

@@ -77,7 +77,7 @@ begin
         select * from jsonb_to_recordset(p_renewals) as r(task_id uuid, lease_token uuid)
     ),
     renewed as (
-        update public.tasks t set lease_expires_at = p_until
+        update public.tasks t set lease_expires_at = p_until, extended_token = null
           from given g
          where t.task_id = g.task_id and t.status = 'running' and t.lease_token = g.lease_token
         returning t.task_id
@@ -89,36 +89,40 @@ begin
 end
 $$;
 
--- Leases that ran out: back to the queue with the attempt burnt, or the end. After an outage, in which no worker was
--- seen for a whole lease, they are extended once instead: their holders could not renew either.
-create function public.expire_leases(p_now timestamptz, p_lease interval, p_outage boolean) returns void
+-- Leases that ran out: back to the queue with the attempt burnt, or the end. One that ran out before p_outage_end, while
+-- no worker was seen, is extended instead, for its holder could not renew it either; but once: it may be dead all the same.
+-- At most 500 a call; the next ones find the rest.
+create function public.expire_leases(p_now timestamptz, p_lease interval, p_outage_end timestamptz) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-        with expired as (
-            select task_id from public.tasks
-             where status = 'running' and lease_expires_at < p_now
-             order by lease_expires_at
-             limit 500
-               for update skip locked
-        )
-        update public.tasks t
-           set lease_expires_at = case when p_outage then p_now + p_lease end,
-               status = case
-                   when p_outage then 'running'
-                   when t.cancel_requested then 'cancelled'
-                   when t.attempt >= t.max_attempts then 'failed'
-                   else 'pending'
-               end,
-               error = case when p_outage then t.error else 'worker lost: its lease ran out' end,
-               -- A late outcome of the lost worker must not pass for one that was applied.
-               lease_token = case when p_outage then t.lease_token end,
-               run_at = case when p_outage then t.run_at else p_now end,
-               finished_at = case
-                   when not p_outage and (t.cancel_requested or t.attempt >= t.max_attempts) then p_now
-               end,
-               updated_at = p_now
-          from expired e
-         where t.task_id = e.task_id;
+    with expired as (
+        select task_id,
+               lease_expires_at < p_outage_end and extended_token is distinct from lease_token as forgiven
+          from public.tasks
+         where status = 'running' and lease_expires_at < p_now
+         order by lease_expires_at
+         limit 500
+           for update skip locked
+    )
+    update public.tasks t
+       set lease_expires_at = case when e.forgiven then p_now + p_lease end,
+           extended_token = case when e.forgiven then t.lease_token end,
+           status = case
+               when e.forgiven then 'running'
+               when t.cancel_requested then 'cancelled'
+               when t.attempt >= t.max_attempts then 'failed'
+               else 'pending'
+           end,
+           error = case when e.forgiven then t.error else 'worker lost: its lease ran out' end,
+           -- A late outcome of the lost worker must not pass for one that was applied.
+           lease_token = case when e.forgiven then t.lease_token end,
+           run_at = case when e.forgiven then t.run_at else p_now end,
+           finished_at = case
+               when not e.forgiven and (t.cancel_requested or t.attempt >= t.max_attempts) then p_now
+           end,
+           updated_at = p_now
+      from expired e
+     where t.task_id = e.task_id;
 end
 $$;
 
@@ -187,6 +191,7 @@ language plpgsql security invoker set search_path = '' as $$
 declare
     known public.workers;
     last_seen timestamptz;
+    outage timestamptz;
     lease interval := make_interval(secs => p_lease_seconds);
     -- Not now(): the wait for the locks below must not eat into the leases.
     moment timestamptz;
@@ -213,13 +218,16 @@ begin
       order by task_id
         for update;
     moment := clock_timestamp();
-    select max(seen_at) into last_seen from public.workers;
+    select max(seen_at), max(outage_end) into last_seen, outage from public.workers;
+    if coalesce(last_seen < moment - lease, true) then
+        outage := moment;
+    end if;
 
     reply := jsonb_build_object(
         'number', p_number,
         'outcomes', case when p_outcomes = '[]' then '[]' else public.apply_outcomes(p_outcomes, moment) end,
         'lost', case when p_renewals = '[]' then '[]' else public.renew_leases(p_renewals, moment + lease) end);
-    perform public.expire_leases(moment, lease, coalesce(last_seen < moment - lease, true));
+    perform public.expire_leases(moment, lease, outage);
     reply := reply || jsonb_build_object(
         'cancel', (
             select coalesce(jsonb_agg(task_id), '[]') from public.tasks
@@ -232,7 +240,7 @@ begin
             when p_slots > jsonb_array_length(reply -> 'claimed') then public.seconds_to_next_task(p_kinds, moment)
         end);
     update public.workers
-       set call_number = p_number, answer = reply, seen_at = moment
+       set call_number = p_number, answer = reply, seen_at = moment, outage_end = outage
      where worker_id = p_worker;
     return reply;
 end

@@ -9,7 +9,7 @@ from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
 from app.persistence.queue import Completed, Failed
-from app.persistence.tasks import CallerKey, TaskStateManager, fetch_key
+from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
 
 
@@ -43,27 +43,27 @@ async def test_a_callers_key_still_answers_with_the_task_that_failed(client: Asy
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: AsyncClient) -> None:
-    first = await create(client, idempotency_key=fetch_key(DAY))
+    first = await create(client, idempotency_key=DAY_KEY)
     if end == "failed":
         worker = Claimer(client)
         await worker.finish(await worker.claim_one(), Failed("no", None))
     else:
         await TaskStateManager(client).cancel_task(first.task_id)
-    made = await asyncio.gather(*(create(client, idempotency_key=fetch_key(DAY)) for _ in range(20)))
+    made = await asyncio.gather(*(create(client, idempotency_key=DAY_KEY) for _ in range(20)))
     assert {task.task_id for task in made} != {first.task_id}
     assert len({task.task_id for task in made}) == 1
 
 
 async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:
-    first = await create(client, idempotency_key=fetch_key(DAY))
+    first = await create(client, idempotency_key=DAY_KEY)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Completed({}))
-    assert (await create(client, idempotency_key=fetch_key(DAY))).task_id == first.task_id
+    assert (await create(client, idempotency_key=DAY_KEY)).task_id == first.task_id
 
 
 async def test_no_caller_reaches_an_own_key(client: AsyncClient) -> None:
-    own = await create(client, idempotency_key=fetch_key(DAY))
-    theirs = await create(client, idempotency_key=CallerKey(fetch_key(DAY).stored), task_id=uuid4())
+    own = await create(client, idempotency_key=DAY_KEY)
+    theirs = await create(client, idempotency_key=CallerKey(DAY_KEY.stored), task_id=uuid4())
     assert theirs.task_id != own.task_id
 
 
