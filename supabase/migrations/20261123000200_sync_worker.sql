@@ -219,7 +219,7 @@ begin
         for update;
     moment := clock_timestamp();
     select max(seen_at), max(outage_end) into last_seen, outage from public.workers;
-    if coalesce(last_seen < moment - lease, true) then
+    if last_seen > '-infinity' and last_seen < moment - lease then
         outage := moment;
     end if;
 

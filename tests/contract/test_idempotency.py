@@ -1,6 +1,7 @@
 """The same key gives the same task, whoever asks how often; keys of the service's own pass on."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -11,6 +12,8 @@ from app.errors import IdempotencyConflict
 from app.persistence.queue import Completed, Failed
 from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
+
+DAY_KEY = OwnKey(f"fetch:{DAY}")
 
 
 async def test_fifty_callers_with_one_key_get_one_task(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -52,6 +55,21 @@ async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: Async
     made = await asyncio.gather(*(create(client, idempotency_key=DAY_KEY) for _ in range(20)))
     assert {task.task_id for task in made} != {first.task_id}
     assert len({task.task_id for task in made}) == 1
+
+
+async def test_an_own_key_compares_nothing(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=DAY_KEY)
+    again = await create(client, idempotency_key=DAY_KEY, priority=3, payload={"a": 1}, callback_url="https://x.test/")
+    assert again == first
+
+
+async def test_what_was_sent_is_compared_and_not_what_was_made_of_it(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=CallerKey("k", {}))
+    tomorrow = await create(client, idempotency_key=CallerKey("k", {}), source_date=DAY + timedelta(days=1))
+    assert tomorrow == first
+    for sent in ({"source_date": str(DAY)}, None):
+        with pytest.raises(IdempotencyConflict, match=str(first.task_id)):
+            await create(client, idempotency_key=CallerKey("k", sent))
 
 
 async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:
