@@ -16,7 +16,6 @@ CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
 
 
-
 def _storable(text: str) -> str:
     # PostgreSQL stores no NUL: what is left without them must still be a name where it is read.
     if not text.replace("\0", "").strip():
