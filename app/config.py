@@ -24,6 +24,7 @@ from app.errors import ConfigurationError
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
+TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
 
 
 def is_legacy_jwt(key: str) -> bool:
@@ -42,6 +43,13 @@ def _supabase_key(value: SecretStr) -> SecretStr:
     key = value.get_secret_value()
     if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
         raise ValueError("this is neither a secret key nor a JWT")
+    return value
+
+
+def _time_of_day(value: object) -> object:
+    """Check the form of a time: pydantic would also take a zone, and a number as seconds since midnight."""
+    if isinstance(value, str) and not TIME_OF_DAY.fullmatch(value):
+        raise ValueError("this is no time of day as HH:MM; it is UTC, without a zone")
     return value
 
 
@@ -67,6 +75,7 @@ ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeVal
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+UtcTime = Annotated[time, BeforeValidator(_time_of_day)]
 
 
 class SupabaseSettings(BaseSettings):
@@ -145,7 +154,7 @@ class WorkerSettings(Settings):
         False, description="true to allow callbacks over http and to private addresses (for development)"
     )
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
-    daily_fetch_at: time | None = Field(
+    daily_fetch_at: UtcTime | None = Field(
         None, description="a time of day in UTC, such as 06:00, to fetch the day before; never by itself if unset"
     )
     user_agent: str = Field(

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
@@ -15,13 +15,26 @@ SAMPLE_CATEGORY = "broadsheet-sample"
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
 
-ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+def _storable(text: str) -> str:
+    # PostgreSQL stores no NUL: what is left without them must still be a name where it is read.
+    if not text.replace("\0", "").strip():
+        raise ValueError("this holds nothing but NUL characters, which cannot be stored")
+    return text
+
+
+ShortText = Annotated[
+    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+]
 
 
 class Frozen(BaseModel):
-    """Base of the domain's models: immutable, and strict about unknown fields."""
+    """Base of the domain's models: immutable.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    They pass over fields that they do not know: rows and payloads may come from a schema, or a process, that is newer.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class TaskKind(StrEnum):
@@ -82,6 +95,12 @@ class Profile(Frozen):
     goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
+
+
+class SentProfile(Profile):
+    """A profile as somebody writes it: a field that does not exist is a mistake, and is refused."""
+
+    model_config = ConfigDict(extra="forbid")
 
 
 class ArticleKind(StrEnum):

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from app.models import Profile
+from app.models import Profile, SentProfile
 from embedded.children import ROOT, ChildFailed
 from embedded.programs import PostgresError
 from embedded.together import Together, sources_answer, together
@@ -44,7 +44,7 @@ class Wish:
 def read_profile(file: Path) -> Profile:
     """Read a profile. Raises `DigestFailed` that names the file and every wrong entry."""
     try:
-        return Profile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
+        return SentProfile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
     except OSError as error:
         raise DigestFailed(f"the profile {file} cannot be read: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:

@@ -4,14 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, time, timedelta
 from random import Random
-from uuid import uuid4
 
 import structlog
 
 from app.errors import SupabaseError
-from app.models import TaskKind
 from app.persistence.maintenance import Maintenance
-from app.persistence.tasks import TaskStateManager, fetch_key
+from app.persistence.tasks import TaskStateManager
 
 log = structlog.get_logger(__name__)
 
@@ -72,13 +70,7 @@ class DailyFetch:
     async def _enqueue(self, now: datetime) -> bool:
         day = now.date() - timedelta(days=1)
         try:
-            await self._tasks.create_task_with_source_date(
-                task_id=uuid4(),
-                kind=TaskKind.FETCH,
-                payload={},
-                source_date=day,
-                idempotency_key=fetch_key(day),
-            )
+            await self._tasks.ensure_fetch(day)
         except SupabaseError as error:
             log.warning("daily fetch put off", source_date=day.isoformat(), error=str(error))
             return False

@@ -37,7 +37,7 @@ router = APIRouter(prefix="/v1/digests", tags=["digests"], responses=EVERYWHERE)
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
 async def create_digest(body: DigestRequest, creator: Creator, response: Response) -> TaskView:
     """Ask for a digest. A day that nobody has fetched yet is fetched first."""
-    task = await creator.create(TaskKind.DIGEST, body.payload, body.source_date, body.callback_url)
+    task = await creator.create(TaskKind.DIGEST, body.payload, body)
     describe(response, task)
     return TaskView.of(task)
 

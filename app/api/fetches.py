@@ -15,7 +15,7 @@ router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
 async def create_fetch(body: FetchRequest, creator: Creator, response: Response) -> TaskView:
     """Ask for a day's papers and news to be fetched; fetching a day twice is harmless."""
-    task = await creator.create(TaskKind.FETCH, {}, body.source_date, body.callback_url)
+    task = await creator.create(TaskKind.FETCH, {}, body)
     describe(response, task)
     return TaskView.of(task)
 

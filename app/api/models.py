@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
 
-from app.models import Digest, Edition, Profile, Task, TaskKind, TaskStatus
+from app.models import Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
 
 EARLIEST = date(1991, 8, 14)
 """The day on which arXiv began."""
@@ -47,18 +47,25 @@ CallbackUrl = Annotated[
 ]
 
 
-class _Request(BaseModel):
+class TaskRequest(BaseModel):
+    """What every post of a task may hold."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     source_date: SourceDate = Field(default_factory=yesterday)
     callback_url: CallbackUrl | None = None
 
+    @property
+    def sent(self) -> dict[str, Any]:
+        """What the caller sent, without defaults: they may be others when it is sent again."""
+        return self.model_dump(mode="json", exclude_unset=True)
 
-class FetchRequest(_Request):
+
+class FetchRequest(TaskRequest):
     """Asks for a day's papers and news to be fetched."""
 
 
-class DigestRequest(_Request):
+class DigestRequest(TaskRequest):
     """Asks for a reader's digest of a day."""
 
     model_config = ConfigDict(
@@ -80,7 +87,7 @@ class DigestRequest(_Request):
         }
     )
 
-    profile: Profile
+    profile: SentProfile
     max_papers: int = Field(12, ge=0, le=MAX_ITEMS, description="How many papers the digest holds at most.")
     max_news: int = Field(6, ge=0, le=MAX_ITEMS, description="How many news items the digest holds at most.")
 

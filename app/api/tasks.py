@@ -1,6 +1,5 @@
 """What the task routes share: creating with an idempotency key, reading one of a kind, headers of an answer."""
 
-from datetime import date
 from http import HTTPStatus
 from typing import Annotated, Any
 from uuid import UUID, uuid4
@@ -8,7 +7,7 @@ from uuid import UUID, uuid4
 import structlog
 from fastapi import Depends, Header, Request, Response
 
-from app.api.models import task_url
+from app.api.models import TaskRequest, task_url
 from app.api.problems import Problem
 from app.errors import BroadsheetError, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
@@ -63,22 +62,20 @@ class TaskCreator:
     def __init__(self, request: Request, idempotency_key: IdempotencyKey = None) -> None:
         self._services = services_of(request)
         self._callbacks = request.app.state.settings.webhook_secret is not None
-        self._key = CallerKey(idempotency_key) if idempotency_key is not None else None
+        self._key = idempotency_key
 
-    async def create(
-        self, kind: TaskKind, payload: dict[str, Any], source_date: date, callback_url: str | None
-    ) -> Task:
+    async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
         """Create the task, or find the one that the same key made. Raises `BroadsheetError`."""
-        if callback_url is not None and not self._callbacks:
+        if body.callback_url is not None and not self._callbacks:
             raise CallbacksNotConfigured("callback_url needs WEBHOOK_SECRET, which is not set on this server.")
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         return await self._services.tasks.create_task_with_source_date(
             task_id=uuid4(),
             kind=kind,
             payload=payload | {"request_id": request_id},
-            source_date=source_date,
-            callback_url=callback_url,
-            idempotency_key=self._key,
+            source_date=body.source_date,
+            callback_url=body.callback_url,
+            idempotency_key=CallerKey(self._key, body.sent) if self._key is not None else None,
         )
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import date
-from uuid import uuid4
+from uuid import UUID
 
 from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
@@ -10,9 +10,9 @@ from app.digest.ranking import Ranked, Ranking, RankingSettings, rank
 from app.digest.rendering import DigestRenderer
 from app.digest.shelf import EditionShelf
 from app.errors import EditionNotFound, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, Task, TaskKind, TaskStatus
+from app.models import Digest, Edition, EditionStatus, Profile, TaskStatus
 from app.persistence.sources import DailySources
-from app.persistence.tasks import TaskStateManager, fetch_key
+from app.persistence.tasks import TaskStateManager
 
 Report = Callable[[str, float], Awaitable[None]]
 """Called with a message for people and how far the work is, 0 to 1."""
@@ -37,14 +37,14 @@ class DigestService:
         self._renderer = renderer
 
     async def write(
-        self, task: Task, source_date: date, profile: Profile, settings: RankingSettings, report: Report
+        self, task_id: UUID, source_date: date, profile: Profile, settings: RankingSettings, report: Report
     ) -> tuple[Digest, str]:
-        """Write the digest that `task` asks for; returns it with its page.
+        """Write the digest that a task asks for; returns it with its page.
 
         Raises `EditionPending` while the day is being fetched, `PermanentError` when that failed after the task was
         made, and `SupabaseError`.
         """
-        edition = await self._edition(task, source_date)
+        edition = await self._edition(task_id, source_date)
         await report(f"reading the edition of {source_date}", 0.1)
         articles = await self._shelf.articles(edition)
         await report(f"ranking {len(articles):,} articles", 0.2)
@@ -54,34 +54,17 @@ class DigestService:
         digest = _digest(edition, profile, ranking, analysed)
         return digest, self._renderer.render(digest)
 
-    async def _edition(self, task: Task, source_date: date) -> Edition:
+    async def _edition(self, task_id: UUID, source_date: date) -> Edition:
         try:
             edition = await self._daily.get_edition(source_date)
         except EditionNotFound:
             edition = None
         if edition is not None and edition.status in READY:
             return edition
-        await self._require_hope(task, source_date)
-        await self._tasks.create_task_with_source_date(
-            task_id=uuid4(),
-            kind=TaskKind.FETCH,
-            payload={},
-            source_date=source_date,
-            # Somebody waits for this one: before the fetches that nobody asked for.
-            priority=0,
-            idempotency_key=fetch_key(source_date),
-        )
+        fetch = await self._tasks.ensure_fetch(source_date, waiting=task_id)
+        if fetch.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
+            raise PermanentError(f"the edition of {source_date} could not be fetched: {fetch.error or fetch.status}")
         raise EditionPending(f"waiting for the edition of {source_date}")
-
-    async def _require_hope(self, task: Task, source_date: date) -> None:
-        """Raise `PermanentError` if the day's last fetch failed while this digest waited for it."""
-        page = await self._tasks.list_tasks(kind=TaskKind.FETCH, source_date=source_date, limit=1)
-        for fetch in page.tasks:
-            ended_badly = fetch.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}
-            if ended_badly and fetch.finished_at is not None and fetch.finished_at >= task.created_at:
-                raise PermanentError(
-                    f"the edition of {source_date} could not be fetched: {fetch.error or fetch.status}"
-                )
 
     async def _analyse(self, ranking: Ranking, profile: Profile, report: Report) -> Analysed:
         chosen: list[Ranked] = [*ranking.papers, *ranking.news]

@@ -12,6 +12,7 @@ from app.errors import EditionNotFound
 from app.models import Article, Edition, EditionStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
+from app.persistence.paging import read_on
 
 EDITION_COLUMNS = "source_date,status,counts,errors,created_at,updated_at"
 ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at"
@@ -19,7 +20,7 @@ ARTICLE_KEY = "source_date,source,external_id"
 
 WRITE_BATCH = 500
 READ_PAGE = 1000
-"""The most rows that a Supabase project gives in one answer, unless its settings were changed."""
+"""What a Supabase project gives in one answer at most, unless its settings say less."""
 
 _EDITION = TypeAdapter(Edition | None)
 _EDITIONS = TypeAdapter(list[Edition])
@@ -78,25 +79,29 @@ class DailySources:
 
     async def list_editions(self, *, before: date | None = None, limit: int = 30) -> list[Edition]:
         """List editions, newest first, up to `limit`, of days before `before`. Raises `SupabaseError`."""
-        query = self._client.table("editions").select(EDITION_COLUMNS)
-        if before is not None:
-            query = query.lt("source_date", before.isoformat())
-        with supabase_errors("list editions"):
-            answer = await query.order("source_date", desc=True).limit(limit).execute()
-        return parsed(_EDITIONS, answer.data)
+
+        async def read(found: Sequence[Edition]) -> list[Edition]:
+            query = self._client.table("editions").select(EDITION_COLUMNS)
+            earlier_than = found[-1].source_date if found else before
+            if earlier_than is not None:
+                query = query.lt("source_date", earlier_than.isoformat())
+            with supabase_errors("list editions"):
+                answer = await query.order("source_date", desc=True).limit(limit - len(found)).execute()
+            return parsed(_EDITIONS, answer.data)
+
+        return await read_on(read, limit)
 
     async def get_articles(self, source_date: date) -> list[Article]:
         """Read all articles of a day, in the order of their keys, page by page. Raises `SupabaseError`."""
-        found: list[Article] = []
-        while True:
+
+        async def read(found: Sequence[Article]) -> list[Article]:
             query = self._client.table("articles").select(ARTICLE_COLUMNS).eq("source_date", source_date.isoformat())
             query = query.order("source").order("external_id").range(len(found), len(found) + READ_PAGE - 1)
             with supabase_errors(f"read articles of {source_date}"):
                 answer = await query.execute()
-            page = parsed(_ARTICLES, answer.data)
-            found += page
-            if len(page) < READ_PAGE:
-                return found
+            return parsed(_ARTICLES, answer.data)
+
+        return await read_on(read)
 
 
 def _row(source_date: date, article: Article) -> dict[str, Any]:

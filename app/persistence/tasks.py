@@ -2,19 +2,20 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from typing import Any, Literal
-from uuid import UUID
+from datetime import UTC, date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID, uuid4
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean, clean_text
+from app.persistence.paging import read_on
 
 RECORDS = "task_records"
 """The view of everything but payload and result, which can be large: a poll never reads them unless asked."""
@@ -32,18 +33,30 @@ class _Created(BaseModel):
     task: Task
 
 
+def _in_utc(moment: datetime) -> datetime:
+    # Python knows zones that PostgreSQL does not (of 16 hours and more); those of our cursors are all UTC.
+    if moment.utcoffset() != timedelta(0):
+        raise ValueError("not UTC")
+    return moment
+
+
 _TASKS = TypeAdapter(list[Task])
 _CANCELLED = TypeAdapter(_Cancelled | None)
 _CREATED = TypeAdapter(_Created)
 _FLAG = TypeAdapter(bool)
-_CURSOR = TypeAdapter(tuple[datetime, UUID])
+_CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(_in_utc)], UUID])
 
 
 @dataclass(frozen=True)
 class CallerKey:
-    """An idempotency key that an API caller chose."""
+    """An idempotency key that an API caller chose, and what they sent with it.
+
+    A repetition is compared by that, not by what was made of it: a day that is left out is another one tomorrow. With
+    None it is compared by the task's own values; `payload["request_id"]` does not count among them.
+    """
 
     key: str
+    sent: dict[str, Any] | None = None
 
     @property
     def stored(self) -> str:
@@ -53,19 +66,19 @@ class CallerKey:
 
 @dataclass(frozen=True)
 class OwnKey:
-    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled."""
+    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
+
+    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
+    answer.
+    """
 
     key: str
+    waiting: UUID | None = None
 
     @property
     def stored(self) -> str:
         """The key as it lies in the table."""
         return f"own:{self.key}"
-
-
-def fetch_key(source_date: date) -> OwnKey:
-    """The key that makes the fetch of a day one task, whoever asks for it."""
-    return OwnKey(f"fetch:{source_date.isoformat()}")
 
 
 @dataclass(frozen=True)
@@ -97,8 +110,7 @@ class TaskStateManager:
     ) -> Task:
         """Create a task, ready after `delay`; with a key that is in use, return the task that was made with it.
 
-        Raises `IdempotencyConflict` if that one asked for something else (`payload["request_id"]` does not count), and
-        `SupabaseError`.
+        Raises `IdempotencyConflict` if a caller's key was used with something else, and `SupabaseError`.
         """
         parameters = {
             "p_task_id": str(task_id),
@@ -109,8 +121,7 @@ class TaskStateManager:
             "p_delay_seconds": delay.total_seconds(),
             "p_max_attempts": max_attempts,
             "p_callback_url": callback_url,
-            "p_idempotency_key": idempotency_key.stored if idempotency_key else None,
-            "p_take_over": isinstance(idempotency_key, OwnKey),
+            **_keyed(idempotency_key),
         }
         with supabase_errors(f"create task {task_id}"):
             answer = await self._client.rpc("create_task", parameters).execute()
@@ -121,6 +132,22 @@ class TaskStateManager:
                 f"{name} belongs to task {created.task.task_id}, which asked for something else: use a new key."
             )
         return created.task
+
+    async def ensure_fetch(self, source_date: date, *, waiting: UUID | None = None) -> Task:
+        """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
+
+        A fetch that ended so after the task `waiting` was made is returned as it is: that task waited for it. Fetches
+        that callers posted are theirs, and count for nobody else. Raises `SupabaseError`.
+        """
+        return await self.create_task_with_source_date(
+            task_id=uuid4(),
+            kind=TaskKind.FETCH,
+            payload={},
+            source_date=source_date,
+            # Somebody waits for it, or soon will: before the fetches that callers post.
+            priority=0,
+            idempotency_key=OwnKey(f"fetch:{source_date.isoformat()}", waiting),
+        )
 
     async def get_task(self, task_id: UUID, *, include_payload: bool = False, include_result: bool = False) -> Task:
         """Read a task. Raises `TaskNotFound`, `SupabaseError`."""
@@ -164,18 +191,24 @@ class TaskStateManager:
         Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        query = self._client.table(RECORDS).select("*")
-        for column, wanted in (("kind", kind), ("status", status), ("source_date", source_date)):
-            if wanted is not None:
-                query = query.eq(column, str(wanted))
-        if cursor is not None:
-            query = query.or_(_after(cursor))
-        query = query.order("created_at", desc=True).order("task_id", desc=True).limit(size + 1)
-        with supabase_errors("list tasks"):
-            answer = await query.execute()
-        found = parsed(_TASKS, answer.data)
-        more = len(found) > size
-        return TaskPage(tuple(found[:size]), _cursor(found[size - 1]) if more else None)
+        wanted = {"kind": kind, "status": status, "source_date": source_date}
+
+        async def read(found: Sequence[Task]) -> list[Task]:
+            query = self._client.table(RECORDS).select("*")
+            for column, value in wanted.items():
+                if value is not None:
+                    query = query.eq(column, str(value))
+            if found:
+                query = query.or_(_behind(found[-1].created_at, found[-1].task_id))
+            elif cursor is not None:
+                query = query.or_(_behind(*_parsed_cursor(cursor)))
+            query = query.order("created_at", desc=True).order("task_id", desc=True).limit(size + 1 - len(found))
+            with supabase_errors("list tasks"):
+                answer = await query.execute()
+            return parsed(_TASKS, answer.data)
+
+        found = await read_on(read, size + 1)
+        return TaskPage(tuple(found[:size]), _cursor(found[size - 1]) if len(found) > size else None)
 
     async def cancel_task(self, task_id: UUID) -> Task:
         """End a pending task, ask a running one's worker to stop, leave a finished one alone; returns the task.
@@ -190,6 +223,18 @@ class TaskStateManager:
         return found.task
 
 
+def _keyed(key: CallerKey | OwnKey | None) -> dict[str, Any]:
+    """What create_task() is told of a key."""
+    sent = key.sent if isinstance(key, CallerKey) else None
+    waiting = key.waiting if isinstance(key, OwnKey) else None
+    return {
+        "p_idempotency_key": key.stored if key else None,
+        "p_request": clean(sent),
+        "p_take_over": isinstance(key, OwnKey),
+        "p_waiting": str(waiting) if waiting else None,
+    }
+
+
 def _columns(**wanted: bool) -> list[str]:
     """A task's columns; of those that `wanted` names only the ones that are."""
     return [name for name in Task.model_fields if wanted.get(name, True)]
@@ -200,14 +245,18 @@ def _no_task(task_id: UUID) -> TaskNotFound:
 
 
 def _cursor(task: Task) -> str:
-    return base64.urlsafe_b64encode(json.dumps([task.created_at.isoformat(), str(task.task_id)]).encode()).decode()
+    moment = task.created_at.astimezone(UTC).isoformat()
+    return base64.urlsafe_b64encode(json.dumps([moment, str(task.task_id)]).encode()).decode()
 
 
-def _after(cursor: str) -> str:
-    """The condition for everything behind a cursor, in PostgREST's words."""
+def _parsed_cursor(cursor: str) -> tuple[datetime, UUID]:
     try:
-        created_at, task_id = _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
+        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, ValidationError):
         raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None
+
+
+def _behind(created_at: datetime, task_id: UUID) -> str:
+    """The condition for everything behind a task in the list, in PostgREST's words."""
     moment = f'"{created_at.isoformat()}"'
     return f"created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{task_id})"

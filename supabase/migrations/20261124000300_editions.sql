@@ -27,16 +27,17 @@ create table public.articles (
 alter table public.editions enable row level security;
 alter table public.articles enable row level security;
 
--- Makes the day's edition if there is none; one that is there keeps what it has while it is fetched again.
+-- Makes the day's edition if there is none; one that is there keeps what it has while it is fetched again. Touched in any
+-- case: what is being fetched is not old, and retention leaves it its articles.
 create function public.begin_edition(p_source_date date) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     found public.editions;
 begin
-    insert into public.editions (source_date) values (p_source_date) on conflict do nothing;
-    update public.editions set status = 'fetching', updated_at = now()
-     where source_date = p_source_date and status = 'failed';
-    select * into found from public.editions where source_date = p_source_date;
+    insert into public.editions as e (source_date) values (p_source_date)
+        on conflict (source_date) do update
+       set status = case e.status when 'failed' then 'fetching' else e.status end, updated_at = now()
+    returning * into found;
     return to_jsonb(found);
 end
 $$;

@@ -24,43 +24,56 @@ language sql stable security invoker set search_path = '' as $$
              limit p_limit) o
 $$;
 
--- Removes what is older than it is to be kept, at most p_batch rows of each kind a call; answers how many.
+-- Removes what was stored longer ago than it is to be kept, some p_batch rows of each kind a call (an edition goes with all
+-- of its articles); answers how many. It waits for nobody's lock, so no two calls wait for each other: what another one
+-- has in hand is left to the next.
 create function public.retain(p_task_days integer, p_edition_days integer, p_batch integer) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     gone_tasks integer;
     gone_articles integer;
-    gone_editions integer;
+    gone_editions date[];
     gone_entries integer;
     gone_workers integer;
 begin
-    delete from public.tasks where task_id in (
+    with old as materialized (
         select task_id from public.tasks where finished_at < now() - make_interval(days => p_task_days)
-         order by finished_at limit p_batch for update skip locked);
+         order by finished_at limit p_batch for update skip locked)
+    delete from public.tasks t using old where t.task_id = old.task_id;
     get diagnostics gone_tasks = row_count;
-    delete from public.articles a using (
-        select source_date, source, external_id from public.articles
-         where source_date < current_date - p_edition_days
-         order by source_date, source, external_id limit p_batch for update skip locked) old
-     where (a.source_date, a.source, a.external_id) = (old.source_date, old.source, old.external_id);
+
+    -- Locked before its articles, as whoever inserts one locks it; begin_edition() waits here, and makes it anew.
+    with old as materialized (
+        select source_date from public.editions where updated_at < now() - make_interval(days => p_edition_days)
+         order by source_date limit p_batch for update skip locked),
+    sized as (
+        select source_date, size, sum(size) over (order by source_date) as up_to_it
+          from old cross join lateral (
+            select count(*) as size from public.articles a where a.source_date = old.source_date) c)
+    select array_agg(source_date) into gone_editions from sized where up_to_it - size < p_batch;
+    delete from public.articles where source_date = any (gone_editions);
     get diagnostics gone_articles = row_count;
-    delete from public.editions e where e.source_date in (
-        select source_date from public.editions d
-         where d.source_date < current_date - p_edition_days
-           and not exists (select from public.articles a where a.source_date = d.source_date)
-         order by source_date limit p_batch);
-    get diagnostics gone_editions = row_count;
-    delete from public.cache_entries where key in (
+    delete from public.editions where source_date = any (gone_editions);
+    -- What is gone can be fetched again, also where its first fetch is still remembered.
+    with fetched as materialized (
+        select task_id from public.tasks
+         where idempotency_key in (select 'own:fetch:' || d from unnest(gone_editions) as d) and status = 'completed'
+           for update skip locked)
+    update public.tasks t set idempotency_key = null from fetched where t.task_id = fetched.task_id;
+
+    with old as materialized (
         select key from public.cache_entries where expires_at < now()
-         order by expires_at limit p_batch for update skip locked);
+         order by expires_at limit p_batch for update skip locked)
+    delete from public.cache_entries c using old where c.key = old.key;
     get diagnostics gone_entries = row_count;
     -- A worker that is gone for a day repeats no call.
-    delete from public.workers where worker_id in (
+    with old as materialized (
         select worker_id from public.workers where seen_at < now() - interval '1 day' limit p_batch
-           for update skip locked);
+           for update skip locked)
+    delete from public.workers w using old where w.worker_id = old.worker_id;
     get diagnostics gone_workers = row_count;
-    return jsonb_build_object('tasks', gone_tasks, 'articles', gone_articles, 'editions', gone_editions,
-        'cache_entries', gone_entries, 'workers', gone_workers);
+    return jsonb_build_object('tasks', gone_tasks, 'articles', gone_articles,
+        'editions', coalesce(cardinality(gone_editions), 0), 'cache_entries', gone_entries, 'workers', gone_workers);
 end
 $$;
 

@@ -98,6 +98,17 @@ async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
     )
 
 
+async def outage(database: asyncpg.Connection) -> None:
+    """Let an hour pass in which nobody reached the database: every lease runs out, and no worker was seen."""
+    await database.execute(
+        "update public.tasks set lease_expires_at = lease_expires_at - interval '1 hour' where status = 'running'"
+    )
+    await database.execute(
+        "update public.workers set seen_at = seen_at - interval '1 hour', outage_end = outage_end - interval '1 hour'"
+        " where seen_at > '-infinity'"
+    )
+
+
 async def row(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
     """A task's whole row."""
     return dict(await database.fetchrow("select * from public.tasks where task_id = $1", task_id))

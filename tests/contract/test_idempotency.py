@@ -1,6 +1,7 @@
 """The same key gives the same task, whoever asks how often; keys of the service's own pass on."""
 
 import asyncio
+from datetime import timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -9,8 +10,10 @@ from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
 from app.persistence.queue import Completed, Failed
-from app.persistence.tasks import CallerKey, TaskStateManager, fetch_key
+from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
+
+DAY_KEY = OwnKey(f"fetch:{DAY}")
 
 
 async def test_fifty_callers_with_one_key_get_one_task(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -43,27 +46,42 @@ async def test_a_callers_key_still_answers_with_the_task_that_failed(client: Asy
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
 async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: AsyncClient) -> None:
-    first = await create(client, idempotency_key=fetch_key(DAY))
+    first = await create(client, idempotency_key=DAY_KEY)
     if end == "failed":
         worker = Claimer(client)
         await worker.finish(await worker.claim_one(), Failed("no", None))
     else:
         await TaskStateManager(client).cancel_task(first.task_id)
-    made = await asyncio.gather(*(create(client, idempotency_key=fetch_key(DAY)) for _ in range(20)))
+    made = await asyncio.gather(*(create(client, idempotency_key=DAY_KEY) for _ in range(20)))
     assert {task.task_id for task in made} != {first.task_id}
     assert len({task.task_id for task in made}) == 1
 
 
+async def test_an_own_key_compares_nothing(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=DAY_KEY)
+    again = await create(client, idempotency_key=DAY_KEY, priority=3, payload={"a": 1}, callback_url="https://x.test/")
+    assert again == first
+
+
+async def test_what_was_sent_is_compared_and_not_what_was_made_of_it(client: AsyncClient) -> None:
+    first = await create(client, idempotency_key=CallerKey("k", {}))
+    tomorrow = await create(client, idempotency_key=CallerKey("k", {}), source_date=DAY + timedelta(days=1))
+    assert tomorrow == first
+    for sent in ({"source_date": str(DAY)}, None):
+        with pytest.raises(IdempotencyConflict, match=str(first.task_id)):
+            await create(client, idempotency_key=CallerKey("k", sent))
+
+
 async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:
-    first = await create(client, idempotency_key=fetch_key(DAY))
+    first = await create(client, idempotency_key=DAY_KEY)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Completed({}))
-    assert (await create(client, idempotency_key=fetch_key(DAY))).task_id == first.task_id
+    assert (await create(client, idempotency_key=DAY_KEY)).task_id == first.task_id
 
 
 async def test_no_caller_reaches_an_own_key(client: AsyncClient) -> None:
-    own = await create(client, idempotency_key=fetch_key(DAY))
-    theirs = await create(client, idempotency_key=CallerKey(fetch_key(DAY).stored), task_id=uuid4())
+    own = await create(client, idempotency_key=DAY_KEY)
+    theirs = await create(client, idempotency_key=CallerKey(DAY_KEY.stored), task_id=uuid4())
     assert theirs.task_id != own.task_id
 
 

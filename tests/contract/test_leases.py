@@ -125,19 +125,3 @@ async def test_renewal_keeps_a_lease(client: AsyncClient, database: asyncpg.Conn
     assert (await worker.sync(renewals=[held.lease])).lost == ()
     assert await other.claim() == ()
     assert await worker.finish(held, Completed({})) == "applied"
-
-
-async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
-    task = await create(client, max_attempts=1)
-    holder, first = Claimer(client), Claimer(client)
-    await first.sync()
-    held = await holder.claim_one()
-    await expire_lease(database, task.task_id)
-    # Nobody was seen for longer than a lease: Supabase was away, not one of the workers.
-    await database.execute("update public.workers set seen_at = now() - interval '1 hour'")
-    assert (await first.sync(slots=10)).claimed == ()
-    assert (await row(database, task.task_id))["status"] == "running"
-    assert (await holder.sync(renewals=[held.lease])).lost == ()
-    assert await holder.finish(held, Completed({})) == "applied"

@@ -62,6 +62,12 @@ async def creating(client: AsyncClient, times: int) -> None:
             await create(client, task_id=OTHER, idempotency_key=CallerKey("k"), payload={"a": 2})
 
 
+@scenario("TaskStateManager.ensure_fetch")
+async def ensuring(client: AsyncClient, times: int) -> None:
+    made = [await TaskStateManager(client).ensure_fetch(DAY) for _ in range(times)]
+    assert all(task == made[0] for task in made)
+
+
 @scenario("TaskStateManager.update_task")
 async def reporting(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)

@@ -1,5 +1,6 @@
 """What each method sends, seen below the real client; and a task manager on a dozen-line fake."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
@@ -120,6 +121,26 @@ async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
 async def test_a_made_up_cursor_is_refused(cursor: str, client: AsyncClient) -> None:
     with pytest.raises(InvalidCursor, match="begin without one"):
         await TaskStateManager(client).list_tasks(cursor=cursor)
+
+
+@pytest.mark.parametrize(
+    "moment",
+    ["2026-01-01T00:00:00+16:00", "2026-01-01T00:00:00-23:59", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59"],
+)
+async def test_a_cursor_with_a_zone_that_no_page_gave_is_refused(moment: str, client: AsyncClient) -> None:
+    cursor = base64.urlsafe_b64encode(json.dumps([moment, str(TASK)]).encode()).decode()
+    with pytest.raises(InvalidCursor, match="begin without one"):
+        await TaskStateManager(client).list_tasks(cursor=cursor)
+
+
+async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
+    client: AsyncClient, router: respx.Router
+) -> None:
+    row = RECORD | {"created_at": "2026-01-02T08:34:05+05:30"}
+    router.get("/task_records").respond(200, json=[row, row])
+    page = await TaskStateManager(client).list_tasks(limit=1)
+    await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
+    assert sent(router)[1]["or"].startswith('(created_at.lt."2026-01-02T03:04:05+00:00",')
 
 
 async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:

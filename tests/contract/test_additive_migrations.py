@@ -1,0 +1,111 @@
+"""A migration that adds to the schema breaks no code that runs: rows and answers may hold more than the code knows."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.api.models import DigestView
+from app.models import Task
+from app.supabase_client import open_supabase
+from app.transport import HonestTransport
+from embedded.stack import Ready
+from tests.conftest import settings_for
+from tests.contract.test_repeated_writes import SCENARIOS
+
+FREE = frozenset({"payload", "result", "value", "counts", "errors"})
+"""What holds whatever was put into it, and no row."""
+
+
+class AddingTransport(httpx.AsyncBaseTransport):
+    """Adds a field that nobody knows to every row of every answer, as a later schema would."""
+
+    def __init__(self) -> None:
+        self._inner = HonestTransport(20)
+        self.added = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        if not response.content:
+            return response
+        body = json.dumps(self._widened(json.loads(response.content))).encode()
+        return httpx.Response(response.status_code, headers={"content-type": "application/json"}, content=body)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+    def _widened(self, value: Any) -> Any:
+        match value:
+            case dict():
+                self.added += 1
+                inner = {name: part if name in FREE else self._widened(part) for name, part in value.items()}
+                return inner | {"a_field_of_tomorrow": {"x": 1}}
+            case list():
+                return [self._widened(part) for part in value]
+            case _:
+                return value
+
+
+@pytest.fixture
+async def tables_with_more(database: asyncpg.Connection) -> AsyncIterator[list[str]]:
+    """Every table, with one more column than the code knows."""
+    rows = await database.fetch("select tablename from pg_tables where schemaname = 'public'")
+    tables = [str(row["tablename"]) for row in rows]
+    for table in tables:
+        await database.execute(f"alter table public.{table} add column a_column_of_tomorrow text default 'x'")
+    yield tables
+    for table in tables:
+        await database.execute(f"alter table public.{table} drop column a_column_of_tomorrow")
+
+
+async def test_a_column_that_the_code_does_not_know_breaks_nothing(
+    client: AsyncClient, database: asyncpg.Connection, tables_with_more: list[str]
+) -> None:
+    for scenario in SCENARIOS.values():
+        await scenario(client, 1)
+        await database.execute(f"truncate {', '.join(f'public.{table}' for table in tables_with_more)} cascade")
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+async def test_a_field_that_the_code_does_not_know_breaks_nothing(
+    name: str,
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+) -> None:
+    transport = AddingTransport()
+    async with open_supabase(settings_for(stack), transport=transport) as client:
+        await SCENARIOS[name](client, 1)
+    assert transport.added > 0 or name.startswith("HybridCache")
+
+
+def test_a_digest_that_a_newer_worker_wrote_can_be_read() -> None:
+    profile = {"name": "Ada", "languages": ["en"]}
+    digest = {
+        "source_date": "2026-03-04",
+        "profile": profile,
+        "introduction": "",
+        "papers": [],
+        "news": [],
+        "considered": 0,
+        "edition_status": "completed",
+        "reading_minutes": 5,
+    }
+    moment = "2026-03-05T00:00:00Z"
+    row = {
+        "task_id": "00000000-0000-4000-8000-00000000000a",
+        "kind": "digest",
+        "status": "completed",
+        "run_at": moment,
+        "max_attempts": 5,
+        "created_at": moment,
+        "updated_at": moment,
+        "result": {"digest": digest},
+        "source_date": "2026-03-04",
+    }
+    shown = DigestView.of(Task.model_validate(row)).digest
+    assert shown is not None
+    assert shown.profile.name == "Ada"

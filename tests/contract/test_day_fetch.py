@@ -1,0 +1,143 @@
+"""The fetch of a day is one task, whoever asks for it; what became of it decides over the digests that wait for it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, time, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.digest.analysis import ExtractiveAnalyst
+from app.digest.ranking import RankingSettings
+from app.digest.rendering import DigestRenderer
+from app.digest.service import DigestService, EditionPending
+from app.errors import PermanentError
+from app.models import EditionStatus, Profile, Task, TaskKind, TaskStatus
+from app.persistence.maintenance import Maintenance
+from app.persistence.queue import Completed, Failed
+from app.persistence.sources import DailySources
+from app.persistence.tasks import CallerKey, TaskStateManager
+from tests.contract.helpers import DAY, Claimer, create
+from worker.housekeeping import DailyFetch
+
+ADA = Profile(name="Ada", interests=("ice",))
+
+
+class Asleep(Exception):
+    """The chore has done what it wakes up for."""
+
+
+async def run_chore(client: AsyncClient) -> None:
+    """What DAILY_FETCH_AT does once, on the morning after DAY."""
+
+    async def sleep(_seconds: float) -> None:
+        raise Asleep
+
+    morning = datetime.combine(DAY + timedelta(days=1), time(7), UTC)
+    with pytest.raises(Asleep):
+        await DailyFetch(TaskStateManager(client), time(6), now=lambda: morning, sleep=sleep).run()
+
+
+async def write(client: AsyncClient, digest: Task) -> None:
+    """One attempt of a digest."""
+
+    async def report(_message: str, _progress: float) -> None:
+        pass
+
+    tasks, daily = TaskStateManager(client), DailySources(client)
+    service = DigestService(daily, tasks, ExtractiveAnalyst(), DigestRenderer())
+    await service.write(digest.task_id, DAY, ADA, RankingSettings(), report)
+
+
+async def post_digest(client: AsyncClient) -> Task:
+    return await create(client, kind=TaskKind.DIGEST)
+
+
+async def fetches(client: AsyncClient) -> dict[UUID, TaskStatus]:
+    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH)
+    return {task.task_id: task.status for task in page.tasks}
+
+
+async def fail_fetch(client: AsyncClient) -> None:
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    await worker.finish(await worker.claim_one(), Failed("arXiv is down", None))
+
+
+async def ask_by_digest(client: AsyncClient) -> None:
+    with pytest.raises(EditionPending):
+        await write(client, await post_digest(client))
+
+
+ASKERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_chore, ask_by_digest]
+
+
+@pytest.mark.parametrize("order", [1, -1], ids=["the chore first", "the digest first"])
+async def test_the_chore_and_the_digests_ask_for_one_fetch(order: int, client: AsyncClient) -> None:
+    for ask in ASKERS[::order] * 2:
+        await ask(client)
+    assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
+
+
+async def test_all_at_once_ask_for_one_fetch(client: AsyncClient) -> None:
+    await asyncio.gather(*(ask(client) for ask in ASKERS * 10))
+    assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
+
+
+async def test_a_digest_fails_with_the_fetch_that_it_waited_for(client: AsyncClient) -> None:
+    digest = await post_digest(client)
+    with pytest.raises(EditionPending):
+        await write(client, digest)
+    await fail_fetch(client)
+    with pytest.raises(PermanentError, match=f"the edition of {DAY} could not be fetched: arXiv is down"):
+        await write(client, digest)
+    assert list((await fetches(client)).values()) == [TaskStatus.FAILED]
+
+
+async def test_a_digest_that_came_later_has_the_day_fetched_anew(client: AsyncClient) -> None:
+    await ask_by_digest(client)
+    await fail_fetch(client)
+    await ask_by_digest(client)
+    assert sorted((await fetches(client)).values()) == [TaskStatus.FAILED, TaskStatus.PENDING]
+
+
+async def test_a_fetch_that_a_caller_posted_and_cancelled_fails_nobodys_digest(client: AsyncClient) -> None:
+    digest = await post_digest(client)
+    theirs = await create(client, idempotency_key=CallerKey("k", {}))
+    await TaskStateManager(client).cancel_task(theirs.task_id)
+    with pytest.raises(EditionPending):
+        await write(client, digest)
+    # ... nor while the own one is under way.
+    late = await create(client)
+    await TaskStateManager(client).cancel_task(late.task_id)
+    with pytest.raises(EditionPending):
+        await write(client, digest)
+    assert sorted((await fetches(client)).values()) == [TaskStatus.CANCELLED, TaskStatus.CANCELLED, TaskStatus.PENDING]
+
+
+async def test_a_fetch_that_a_caller_posted_does_not_hide_that_the_own_one_failed(client: AsyncClient) -> None:
+    digest = await post_digest(client)
+    with pytest.raises(EditionPending):
+        await write(client, digest)
+    await fail_fetch(client)
+    await create(client)
+    with pytest.raises(PermanentError, match="arXiv is down"):
+        await write(client, digest)
+
+
+async def test_a_day_whose_edition_was_removed_is_fetched_again(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    first = await TaskStateManager(client).ensure_fetch(DAY)
+    worker = Claimer(client)
+    held = await worker.claim_one()
+    await DailySources(client).begin_edition(DAY)
+    await DailySources(client).finish_edition(DAY, EditionStatus.COMPLETED, {})
+    await worker.finish(held, Completed({}))
+    assert (await TaskStateManager(client).ensure_fetch(DAY)).task_id == first.task_id
+    await database.execute("update public.editions set updated_at = now() - interval '31 days'")
+    removed = await Maintenance(client).retain(task_days=3650, edition_days=30)
+    assert (removed.editions, removed.tasks) == (1, 0)
+    again = await TaskStateManager(client).ensure_fetch(DAY)
+    assert (again.task_id != first.task_id, again.status) == (True, TaskStatus.PENDING)

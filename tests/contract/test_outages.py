@@ -1,0 +1,115 @@
+"""An outage, in which no worker reached the database for a whole lease, costs no attempt, and no lease for ever."""
+
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskStatus
+from app.persistence.queue import Completed, Failed, Lease, Outcome
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, insert_tasks, outage
+
+MANY = 1_300
+"""More than one call looks at."""
+
+CALLS = 4
+SOON = timedelta(0)
+
+
+async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client, max_attempts=1)
+    holder, first = Claimer(client), Claimer(client)
+    held = await holder.claim_one()
+    await outage(database)
+    assert (await first.sync(slots=10)).claimed == ()
+    assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.RUNNING
+    assert (await holder.sync(renewals=[held.lease])).lost == ()
+    assert await holder.finish(held, Completed({})) == "applied"
+
+
+async def test_no_task_pays_for_an_outage_however_many_there_are(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, MANY)
+    holder, others = Claimer(client), [Claimer(client) for _ in range(CALLS)]
+    held = await holder.claim(MANY)
+    assert len(held) == MANY
+    await outage(database)
+    for other in others:
+        assert (await other.sync(slots=MANY)).claimed == ()
+    leases = [task.lease for task in held]
+    assert (await holder.sync(renewals=leases[: MANY // 2])).lost == ()
+    outcomes: dict[Lease, Outcome] = dict.fromkeys(leases, Completed({}))
+    assert {verdict.verdict for verdict in (await holder.sync(outcomes)).outcomes} == {"applied"}
+
+
+async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await create(client)
+    await Claimer(client).claim_one()
+    await outage(database)
+    other = Claimer(client)
+    assert await other.claim() == ()
+    # Nobody renewed it since: its holder is gone.
+    await database.execute("update public.tasks set lease_expires_at = now() - interval '1 ms'")
+    (again,) = await other.claim()
+    assert again.attempt == 2
+
+
+async def test_a_lease_that_ran_out_after_the_outage_is_not_forgiven(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    other = Claimer(client)
+    await other.sync()
+    await outage(database)
+    await other.sync()
+    await create(client)
+    await Claimer(client).claim_one()
+    await database.execute("update public.tasks set lease_expires_at = started_at")
+    (again,) = await other.claim()
+    assert again.attempt == 2
+
+
+async def test_an_orphan_is_not_extended_for_ever(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await create(client, max_attempts=3)
+    await Claimer(client).claim_one()
+    seen = []
+    # Each worker lives for less than a lease, and the next one comes after more than one.
+    for _ in range(4):
+        await outage(database)
+        seen += [task.attempt for task in await Claimer(client).claim()]
+    assert seen == [2, 3], "extended once a claim, then taken"
+
+
+async def test_a_holder_that_came_back_is_forgiven_the_next_outage_too(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await create(client, max_attempts=1)
+    holder = Claimer(client)
+    held = await holder.claim_one()
+    for _ in range(3):
+        await outage(database)
+        assert await Claimer(client).claim() == ()
+        assert (await holder.sync(renewals=[held.lease])).lost == ()
+    assert await holder.finish(held, Completed({})) == "applied"
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+async def test_the_next_claim_of_an_extended_task_is_extended_anew(
+    cancel: bool, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client)
+    holder, other = Claimer(client), Claimer(client)
+    held = await holder.claim_one()
+    await outage(database)
+    await other.sync()
+    assert await holder.finish(held, Failed("no", SOON)) == "applied"
+    again = await holder.claim_one()
+    if cancel:
+        await TaskStateManager(client).cancel_task(task.task_id)
+    await outage(database)
+    assert await other.claim() == ()
+    assert await holder.finish(again, Completed({})) == "applied"

@@ -1,0 +1,117 @@
+"""Retention counts from when a thing was stored; it and the fetches never get into each other's way."""
+
+import asyncio
+from datetime import date, timedelta
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.errors import EditionNotFound
+from app.models import Article, ArticleKind, EditionStatus
+from app.persistence.maintenance import Maintenance, Removed
+from app.persistence.sources import DailySources
+from tests.contract.helpers import DAY, insert_tasks
+from tests.contract.test_no_deadlocks import deadlocks
+
+ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(40)]
+DAYS = [DAY + timedelta(days=n) for n in range(12)]
+LONG_AGO = date(2020, 1, 1)
+
+
+async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICLES) -> None:
+    """What a fetch writes."""
+    daily = DailySources(client)
+    await daily.begin_edition(day)
+    for start in range(0, len(articles), 10):
+        await daily.save_articles(day, articles[start : start + 10])
+    await daily.finish_edition(day, EditionStatus.COMPLETED, {})
+
+
+async def grow_old(database: asyncpg.Connection) -> None:
+    """Let 100 days pass for everything that is stored."""
+    await database.execute("update public.editions set updated_at = updated_at - interval '100 days'")
+    await database.execute("update public.tasks set finished_at = finished_at - interval '100 days'")
+    await database.execute("update public.workers set seen_at = seen_at - interval '100 days'")
+    await database.execute("update public.cache_entries set expires_at = expires_at - interval '100 days'")
+
+
+async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
+    """Batch after batch, as the chore does, until one is not full."""
+    maintenance, removed = Maintenance(client, batch=batch), []
+    while not removed or removed[-1].most >= batch:
+        removed.append(await maintenance.retain(task_days=30, edition_days=30))
+    return removed
+
+
+async def days_left(client: AsyncClient) -> list[date]:
+    return [edition.source_date for edition in await DailySources(client).list_editions(limit=100)]
+
+
+async def test_an_edition_of_long_ago_that_was_fetched_now_stays(client: AsyncClient) -> None:
+    await fetch(client, LONG_AGO)
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
+    assert len(await DailySources(client).get_articles(LONG_AGO)) == len(ARTICLES)
+
+
+async def test_what_was_stored_long_ago_goes_whole_also_if_it_is_of_today(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    for day in DAYS:
+        await fetch(client, day)
+    await grow_old(database)
+    await fetch(client, DAYS[3])  # once more
+    removed = await retain(client, batch=50)
+    assert await days_left(client) == [DAYS[3]]
+    assert len(await DailySources(client).get_articles(DAYS[3])) == len(ARTICLES)
+    assert sum(batch.editions for batch in removed) == len(DAYS) - 1
+    assert sum(batch.articles for batch in removed) == (len(DAYS) - 1) * len(ARTICLES)
+    assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch is bounded"
+
+
+async def test_retentions_and_fetches_at_once_neither_fail_nor_wait_in_a_circle(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    before = await deadlocks(database)
+    for _ in range(4):
+        for day in DAYS:
+            await fetch(client, day)
+        await insert_tasks(database, 300, status="completed")
+        await grow_old(database)
+        again = [fetch(client, day, ARTICLES[::-1]) for day in DAYS[::2]]
+        await asyncio.gather(*(retain(client, batch=20) for _ in range(8)), *again)
+        assert set(DAYS[::2]) <= set(await days_left(client))
+        for day in DAYS[::2]:
+            assert len(await DailySources(client).get_articles(day)) == len(ARTICLES)
+        await retain(client)
+        assert await days_left(client) == DAYS[::2][::-1]
+        assert await database.fetchval("select count(*) from public.tasks") == 0
+    assert await deadlocks(database) == before
+
+
+async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await fetch(client, DAY)
+    await grow_old(database)
+    async with database.transaction():
+        await database.fetchval("select public.retain(30, 30, 500)")
+        fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
+        while not await database.fetchval("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.01)
+    await fetching
+    assert [article.title for article in await DailySources(client).get_articles(DAY)] == ["T0", "T1", "T2"]
+
+
+async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await fetch(client, DAY)
+    await grow_old(database)
+    async with database.transaction():
+        await database.execute("select public.begin_edition($1)", DAY)
+        assert (await retain(client))[0].editions == 0
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
+    try:
+        assert (await DailySources(client).get_edition(DAY)).status is EditionStatus.COMPLETED
+    except EditionNotFound:
+        raise AssertionError("it went in the middle of its fetch") from None

@@ -1,0 +1,96 @@
+"""Nothing is lost where the project's row limit (`db-max-rows`) is lower than the pages that are asked for."""
+
+import json
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.models import Article, ArticleKind, TaskKind
+from app.persistence.sources import DailySources
+from app.persistence.tasks import TaskStateManager
+from app.supabase_client import open_supabase
+from app.transport import HonestTransport
+from embedded.stack import Ready
+from tests.conftest import settings_for
+from tests.contract.helpers import DAY, insert_tasks
+
+MAX_ROWS = 7
+
+
+class TrimmingTransport(httpx.AsyncBaseTransport):
+    """Leaves of each answer that is a list what the row limit allows, without a word, as PostgREST does."""
+
+    def __init__(self) -> None:
+        self._inner = HonestTransport(20)
+        self.trimmed = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        rows = json.loads(response.content) if request.method == "GET" else None
+        if not isinstance(rows, list) or len(rows) <= MAX_ROWS:
+            return response
+        self.trimmed += 1
+        return httpx.Response(response.status_code, json=rows[:MAX_ROWS])
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@pytest.fixture
+async def transport() -> TrimmingTransport:
+    return TrimmingTransport()
+
+
+@pytest.fixture
+async def client(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    transport: TrimmingTransport,
+) -> AsyncIterator[AsyncClient]:
+    async with open_supabase(settings_for(stack), transport=transport) as client:
+        yield client
+    assert transport.trimmed > 0, "the limit was never reached"
+
+
+@pytest.mark.parametrize("count", [MAX_ROWS + 1, 3 * MAX_ROWS, 3 * MAX_ROWS + 2])
+async def test_no_article_is_lost(count: int, client: AsyncClient) -> None:
+    articles = [
+        Article(source=f"feed:{n % 3}", external_id=f"{n:03d}", kind=ArticleKind.NEWS, title=str(n))
+        for n in range(count)
+    ]
+    await DailySources(client).begin_edition(DAY)
+    await DailySources(client).save_articles(DAY, articles)
+    found = await DailySources(client).get_articles(DAY)
+    assert found == sorted(articles, key=lambda article: (article.source, article.external_id))
+
+
+@pytest.mark.parametrize("limit", [MAX_ROWS, MAX_ROWS + 1, 100])
+async def test_pages_of_tasks_are_as_long_as_asked_for_and_lead_on(
+    limit: int, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 130, kind="digest")
+    await insert_tasks(database, 5)
+    # Equal times are what a cursor gets wrong first.
+    await database.execute("update public.tasks set created_at = date_trunc('hour', now())")
+    tasks, sizes, seen, cursor = TaskStateManager(client), [], set(), None
+    while True:
+        page = await tasks.list_tasks(kind=TaskKind.DIGEST, limit=limit, cursor=cursor)
+        sizes.append(len(page.tasks))
+        seen |= {task.task_id for task in page.tasks}
+        if (cursor := page.next_cursor) is None:
+            break
+    assert (sum(sizes), len(seen)) == (130, 130)
+    assert set(sizes[:-1]) == {limit}
+
+
+async def test_a_list_of_editions_is_as_long_as_asked_for(client: AsyncClient) -> None:
+    days = [DAY - timedelta(days=n) for n in range(3 * MAX_ROWS)]
+    for day in days:
+        await DailySources(client).begin_edition(day)
+    for limit in (MAX_ROWS + 1, 100):
+        found = await DailySources(client).list_editions(limit=limit, before=DAY)
+        assert [edition.source_date for edition in found] == days[1:][:limit]
