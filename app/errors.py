@@ -70,6 +70,12 @@ class TaskNotFound(NotFound):
     title = "Task not found"
 
 
+class DigestNotFound(NotFound):
+    """The task has written no digest."""
+
+    title = "Digest not found"
+
+
 class EditionNotFound(NotFound):
     """No edition was fetched for this date."""
 

@@ -7,6 +7,7 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.digests import Digests
 from app.persistence.maintenance import Maintenance
 from app.persistence.schema import Schema
 from app.persistence.sources import DailySources
@@ -19,6 +20,7 @@ class Services:
 
     schema: Schema
     tasks: TaskStateManager
+    digests: Digests
     daily_sources: DailySources
     cache: HybridCache
     breakers: CircuitBreakers
@@ -30,6 +32,7 @@ class Services:
         return cls(
             schema=Schema(client),
             tasks=TaskStateManager(client),
+            digests=Digests(client),
             daily_sources=DailySources(client),
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),

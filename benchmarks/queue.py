@@ -14,12 +14,15 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import uvloop
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.queries import Queries
 
+from app.models import TaskKind
+from app.persistence.new_task import NewTask
 from benchmarks.processes import Child, child, hear, stand_in
 from benchmarks.queue_workers import ENTRYPOINT, procrastinate_app
 from benchmarks.report import percentile, save, show, verdict
@@ -33,16 +36,18 @@ AIM_SHARE = 0.56
 """15,000 of the 27,000 tasks a second that pgqueuer does on the machine that the aim was set for."""
 CHUNK = 1000
 
-ENQUEUE = (
-    "insert into public.tasks (task_id, kind, request_hash)"
-    " select gen_random_uuid(), 'fetch', '' from generate_series(1, $1)"
-)
+
+def task_row() -> dict[str, Any]:
+    """A task as create_tasks() takes it."""
+    return NewTask(uuid4(), TaskKind.FETCH, {}, None).as_row()
 
 
 async def enqueue_broadsheet(database: asyncpg.Connection, _ready: Ready, count: int) -> None:
     """Tasks of ours."""
-    await database.execute("truncate public.tasks, public.workers")
-    await database.execute(ENQUEUE, count)
+    await database.execute("truncate public.tasks, public.queue, public.digests, public.workers, public.calls")
+    for begin in range(0, count, CHUNK):
+        rows = [task_row() for _ in range(begin, min(begin + CHUNK, count))]
+        await database.execute("select public.create_tasks('default', $1, false, null)", json.dumps(rows))
 
 
 async def enqueue_procrastinate(database: asyncpg.Connection, ready: Ready, count: int) -> None:
@@ -73,7 +78,7 @@ QUEUES = {
     "broadsheet": Queue(
         "Broadsheet, over HTTP",
         enqueue_broadsheet,
-        "select not exists (select from public.tasks where finished_at is null)",
+        "select not exists (select from public.queue)",
         "select max(finished_at) from public.tasks",
     ),
     "procrastinate": Queue(
@@ -150,14 +155,14 @@ async def until(database: asyncpg.Connection, condition: str) -> None:
 
 async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
     """Milliseconds from creation to claim, for single tasks before two idle workers."""
-    await database.execute("truncate public.tasks, public.workers")
+    await database.execute("truncate public.tasks, public.queue, public.digests, public.workers, public.calls")
     random = Random(7)
     with ExitStack() as stack:
         start(stack, "broadsheet", 10, ready)
         for _ in range(PICK_UPS):
             # Long enough for the workers to be at their longest wait again, and never in step with it.
             await asyncio.sleep(random.uniform(0.6, 0.9))
-            await database.execute(ENQUEUE, 1)
+            await database.execute("select public.create_tasks('default', $1, false, null)", json.dumps([task_row()]))
         await until(database, QUEUES["broadsheet"].finished)
     rows = await database.fetch("select extract(epoch from started_at - created_at) * 1e3 as ms from public.tasks")
     return [float(row["ms"]) for row in rows]

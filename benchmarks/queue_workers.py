@@ -28,12 +28,11 @@ from pgqueuer.models import Job as PgQueuerJob
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
-from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
 from app.transport import CallCounters
 from embedded.stack import Ready
 from worker.job import Handler, Job
-from worker.runner import Limits, Worker
+from worker.runner import Worker, WorkerLimits
 
 ENTRYPOINT = "noop"
 LEASE = timedelta(seconds=60)
@@ -64,9 +63,8 @@ async def broadsheet(ready: Ready, concurrency: int, stop: asyncio.Event) -> Non
         handlers = {TaskKind.FETCH: Handler(noop, timedelta(seconds=30))}
         worker = Worker(
             TaskQueue(client, worker_id=uuid4(), kinds=list(handlers), lease=LEASE),
-            TaskStateManager(client),
             handlers,
-            Limits(concurrency, LEASE, grace=timedelta(seconds=5)),
+            WorkerLimits(concurrency, LEASE, grace=timedelta(seconds=5)),
             random=Random(),
             on_outcome=lambda _task, _outcome, _seconds: None,
         )

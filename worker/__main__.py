@@ -18,7 +18,8 @@ from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
 from app.logs import configure_logs
 from app.metrics import Metrics
 from app.models import TaskKind
-from app.persistence.queue import ClaimedTask, Outcome, TaskQueue
+from app.persistence.outcomes import Outcome
+from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
 from app.supabase_client import open_supabase
@@ -27,7 +28,7 @@ from worker.beside import ChoreDied, beside
 from worker.housekeeping import DailyFetch, Retention
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
-from worker.runner import Limits, Worker
+from worker.runner import Worker, WorkerLimits
 from worker.wiring import open_handlers
 
 log = structlog.get_logger(__name__)
@@ -51,7 +52,7 @@ async def work(settings: WorkerSettings) -> None:
         handlers = await stack.enter_async_context(open_handlers(services, settings))
         await stack.enter_async_context(metrics.watching_the_loop())
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease)
-        worker = Worker(queue, services.tasks, handlers, limits, random=random, on_outcome=_counting(metrics))
+        worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics))
         await stack.enter_async_context(
             worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)
         )
@@ -103,11 +104,11 @@ async def _wait_for_schema(schema: Schema) -> None:
         checked = await _schema_checked(schema)
 
 
-def _limits(settings: WorkerSettings) -> Limits:
+def _limits(settings: WorkerSettings) -> WorkerLimits:
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
     fetches = settings.fetch_slots or max(1, settings.concurrency // 5)
     digests = max(1, settings.concurrency - callbacks - fetches)
-    return Limits(
+    return WorkerLimits(
         settings.concurrency,
         lease=timedelta(seconds=settings.lease_seconds),
         grace=timedelta(seconds=settings.grace_period),

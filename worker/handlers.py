@@ -10,12 +10,13 @@ from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.fetch_service import FetchService
 from app.models import Profile, TaskKind
+from app.persistence.outcomes import Completed
 from app.persistence.queue import ClaimedTask
 from worker.deliveries import CallbackHandler
 from worker.job import Handler, Handlers, Job, Snooze
 
-EDITION_CHECK = timedelta(seconds=1)
-"""How soon a digest looks again for the edition that it waits for."""
+EDITION_CHECK = timedelta(minutes=1)
+"""How soon a digest looks again for the edition that it waits for, if the end of its fetch has not woken it."""
 
 
 class DigestPayload(BaseModel):
@@ -33,7 +34,7 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
         edition = await fetches.fetch(_source_date(job.task), job.report)
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
 
-    async def digest(job: Job) -> dict[str, Any]:
+    async def digest(job: Job) -> Completed:
         try:
             payload = DigestPayload.model_validate(job.task.payload)
         except ValidationError as error:
@@ -44,8 +45,9 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
                 job.task.task_id, _source_date(job.task), payload.profile, settings, job.report
             )
         except EditionPending as waiting:
-            raise Snooze(EDITION_CHECK, str(waiting)) from waiting
-        return {"digest": written.model_dump(mode="json"), "html": page}
+            raise Snooze(EDITION_CHECK, str(waiting), waiting.fetch_id) from waiting
+        items = len(written.papers) + len(written.news)
+        return Completed({"items": items}, {"digest": written.model_dump(mode="json"), "page": page})
 
     return {
         TaskKind.FETCH: Handler(fetch, timedelta(minutes=10)),

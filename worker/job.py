@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import Enum
 from random import Random
-from typing import Any
+from typing import Any, assert_never
+from uuid import UUID
 
 import structlog
 
-from app.errors import BroadsheetError, LeaseLost, PermanentError, SupabaseError
+from app.errors import BroadsheetError, LeaseLost, PermanentError
 from app.models import TaskKind
-from app.persistence.queue import Cancelled, ClaimedTask, Completed, Failed, Outcome, Released, Snoozed
-from app.persistence.tasks import TaskStateManager
+from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
+from app.persistence.queue import ClaimedTask, Progress
 
 log = structlog.get_logger(__name__)
 
@@ -22,45 +23,41 @@ LONGEST_RETRY = timedelta(minutes=10)
 
 
 class Snooze(Exception):
-    """Raised by a handler whose task cannot be done yet: it comes back after `delay` with no attempt burnt."""
+    """Raised by a handler whose task cannot be done yet: it comes back with no attempt burnt.
 
-    def __init__(self, delay: timedelta, reason: str) -> None:
+    After `delay`, or as soon as the task `waits_for` has ended.
+    """
+
+    def __init__(self, delay: timedelta, reason: str, waits_for: UUID | None = None) -> None:
         super().__init__(reason)
         self.delay = delay
         self.reason = reason
+        self.waits_for = waits_for
 
 
 class Abort(Enum):
     """Why a running task's coroutine is cancelled."""
 
     LEASE_LOST = "lease lost"
+    TIMEOUT = "timeout"
     CANCEL_REQUESTED = "cancel requested"
     SHUTDOWN = "shutdown"
 
 
-@dataclass
+@dataclass(slots=True)
 class Job:
-    """A task in the worker's hands; `report` is how its handler tells people how far it is."""
+    """A task in the worker's hands; `deadline` is in the event loop's time."""
 
     task: ClaimedTask
-    tasks: TaskStateManager
-    renewed_at: float
+    deadline: float
+    show: Callable[[Lease, Progress], None]
     abort: Abort | None = None
     begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     async def report(self, message: str, progress: float) -> None:
-        """Show `message` and `progress` (0 to 1) to whoever polls the task.
-
-        Raises `LeaseLost` when the task is no longer this worker's. A failing Supabase is logged and passed over:
-        progress is a courtesy.
-        """
-        try:
-            await self.tasks.update_task(
-                self.task.task_id, lease_token=self.task.lease_token, message=message, progress=progress
-            )
-        except SupabaseError as error:
-            log.warning("progress not reported", task_id=str(self.task.task_id), error=str(error))
+        """Show `message` and `progress` (0 to 1) to who follows the task; the worker's next call takes it along."""
+        self.show(self.task.lease, Progress(message, progress))
 
     def cancel(self, why: Abort) -> None:
         """End the task's coroutine; the first reason counts."""
@@ -71,12 +68,12 @@ class Job:
                 self.running.cancel()
 
 
-Work = Callable[[Job], Awaitable[dict[str, Any]]]
+Work = Callable[[Job], Awaitable[dict[str, Any] | Completed]]
 
 
 @dataclass(frozen=True)
 class Handler:
-    """How one kind of task is done: the work, which returns the task's result, and how long it may take."""
+    """How one kind of task is done: the work, which returns the task's result or end, and how long it may take."""
 
     work: Work
     timeout: timedelta
@@ -92,29 +89,28 @@ async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
     """
     job.begun = True
     if job.abort is not None:
-        return _aborted(job.abort)
-    limit = asyncio.timeout(handler.timeout.total_seconds())
+        return _aborted(job, job.abort, handler, random)
     try:
-        async with limit:
-            return Completed(result=await handler.work(job))
+        result = await handler.work(job)
     except BaseException as error:  # noqa: BLE001  (what is not expected is logged below)
-        late = f"not done within {handler.timeout.total_seconds():g} s" if limit.expired() else None
-        return _ended(job, error, late, retry_delay(job.task.attempt, random))
+        return _ended(job, error, handler, random)
+    return result if isinstance(result, Completed) else Completed(result)
 
 
-def _ended(job: Job, error: BaseException, late: str | None, retry_in: timedelta) -> Outcome | None:
+def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> Outcome | None:
     """What it means to the task that its handler let `error` out."""
     if isinstance(error, asyncio.CancelledError) and job.abort is not None:
-        return _aborted(job.abort)
+        return _aborted(job, job.abort, handler, random)
+    retry_in = retry_delay(job.task.attempt, random)
     match error:
         case LeaseLost():
             return None
         case Snooze():
-            return Snoozed(delay=error.delay, reason=error.reason)
+            return Snoozed(error.delay, error.reason, error.waits_for)
         case PermanentError():
             return Failed(error=str(error), retry_in=None)
         case TimeoutError():
-            return Failed(error=late or f"timeout: {error}", retry_in=retry_in)
+            return Failed(error=f"timeout: {error}", retry_in=retry_in)
         case BroadsheetError():
             return Failed(error=str(error), retry_in=retry_in)
         case _:
@@ -139,11 +135,16 @@ def _said(error: BaseException) -> str:
         return type(error).__name__
 
 
-def _aborted(why: Abort) -> Outcome | None:
+def _aborted(job: Job, why: Abort, handler: Handler, random: Random) -> Outcome | None:
     match why:
         case Abort.CANCEL_REQUESTED:
             return Cancelled()
         case Abort.SHUTDOWN:
             return Released()
+        case Abort.TIMEOUT:
+            late = f"not done within {handler.timeout.total_seconds():g} s"
+            return Failed(error=late, retry_in=retry_delay(job.task.attempt, random))
         case Abort.LEASE_LOST:
             return None
+        case _ as never:
+            assert_never(never)

@@ -11,8 +11,8 @@ import structlog
 from structlog.contextvars import bind_contextvars
 
 from app.models import TaskKind
-from app.persistence.queue import ClaimedTask, Failed, Lease, Outcome, SyncAnswer, TaskQueue
-from app.persistence.tasks import TaskStateManager
+from app.persistence.outcomes import Failed, Lease, Outcome
+from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from worker.job import Abort, Handlers, Job, perform
 from worker.pulse import Health, Pulse
 from worker.sync import Slots, Syncer
@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 
 COALESCE = 0.002
 """Seconds that a finished task waits for others, so that their outcomes travel together."""
+
+SHOW_EVERY, LATE_EVERY = 0.25, 0.1
+"""Seconds between two calls that come early for progress alone, and between two looks for tasks that take too long."""
 
 LAST_CALL = 5.0
 """Seconds after the grace period in which what is left is released; with it, less than the platform's kill timeout."""
@@ -31,7 +34,7 @@ no longer than the other, for somebody may want to cancel them."""
 
 
 @dataclass(frozen=True)
-class Limits:
+class WorkerLimits:
     """How much a worker takes on, and for how long; `kind_slots`: no more than so many at once of a kind."""
 
     concurrency: int
@@ -47,14 +50,12 @@ class Worker:
     def __init__(
         self,
         queue: TaskQueue,
-        tasks: TaskStateManager,
         handlers: Handlers,
-        limits: Limits,
+        limits: WorkerLimits,
         *,
         random: Random,
         on_outcome: Callable[[ClaimedTask, Outcome, float], None],
     ) -> None:
-        self._tasks = tasks
         self._handlers = handlers
         self._limits = limits
         self._random = random
@@ -62,6 +63,9 @@ class Worker:
         # By lease, not by task: a worker may hold a task anew that it has just lost.
         self._jobs: dict[Lease, Job] = {}
         self._outcomes: dict[Lease, Outcome] = {}
+        self._progress: dict[Lease, Progress] = {}
+        self._early: asyncio.TimerHandle | None = None
+        self._called_at = 0.0
         self._pulse = Pulse()
         self._syncer = Syncer(queue, random, self._pulse, limits.lease)
         self._wake = asyncio.Event()
@@ -89,7 +93,7 @@ class Worker:
         """
         patience = asyncio.timeout(None)
         async with asyncio.TaskGroup() as group:
-            stopper = group.create_task(self._stop_when(stop, patience))
+            beside = [group.create_task(self._stop_when(stop, patience)), group.create_task(self._end_what_is_late())]
             try:
                 async with patience:
                     while not (self._stopping and not self._jobs and not self._outcomes):
@@ -99,26 +103,25 @@ class Worker:
                     "stopped without an answer from Supabase: leases run out by themselves", left=len(self._outcomes)
                 )
             finally:
-                stopper.cancel()
+                for task in beside:
+                    task.cancel()
                 await self._abandon()
 
     async def run_once(self) -> float:
         """Make one sync call and act on the answer; returns the seconds until the next one is due."""
         sent = dict(self._outcomes)
-        renewed = self._due_for_renewal()
-        answer = await self._syncer.sync(sent, [job.task.lease for job in renewed], self._slots())
-        now = asyncio.get_running_loop().time()
+        shown, self._progress = self._progress, {}
+        answer = await self._syncer.sync(sent, shown, self._slots())
+        now = self._called_at = asyncio.get_running_loop().time()
         for lease in sent:
             del self._outcomes[lease]
-        for job in renewed:
-            job.renewed_at = now
         self._obey(answer)
         for task in answer.claimed:
             self._start(task, now)
         for lease in answer.unreadable:
             log.error("a claimed task cannot be read", task_id=str(lease.task_id))
             self._outcomes[lease] = Failed(error="the task's row cannot be read by its worker", retry_in=None)
-        return self._next_wait(answer)
+        return self._next_wait(answer, busy=bool(answer.claimed or sent))
 
     async def _stop_when(self, stop: asyncio.Event, patience: asyncio.Timeout) -> None:
         """Claim no more once `stop` is set, end what still runs after the grace period, and then wait no longer."""
@@ -141,6 +144,26 @@ class Worker:
             pass
         self._wake.clear()
 
+    def _show(self, lease: Lease, progress: Progress) -> None:
+        """Keep what a task has to show for the next call, which comes early for it, but no more often than that."""
+        self._progress[lease] = progress
+        if self._early is None:
+            loop = asyncio.get_running_loop()
+            self._early = loop.call_at(max(loop.time(), self._called_at + SHOW_EVERY), self._show_now)
+
+    def _show_now(self) -> None:
+        self._early = None
+        if self._progress:
+            self._wake.set()
+
+    async def _end_what_is_late(self) -> None:
+        """Cancel tasks that take longer than their kind may: one look at all, rather than a timer for each."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(LATE_EVERY)
+            now = loop.time()
+            self._abort((job for job in self._jobs.values() if job.deadline < now), Abort.TIMEOUT)
+
     async def _abandon(self) -> None:
         """Cancel what is in hand, and wait for it, but not for ever: a handler may be deaf."""
         self._abort(self._jobs.values(), Abort.SHUTDOWN)
@@ -156,15 +179,11 @@ class Worker:
         free = {kind: max(0, slots - in_hand.get(kind, 0)) for kind, slots in self._limits.kind_slots.items()}
         return Slots(self._limits.concurrency - len(self._jobs), free)
 
-    def _due_for_renewal(self) -> list[Job]:
-        due = asyncio.get_running_loop().time() - self._limits.lease.total_seconds() / 3
-        return [job for job in self._jobs.values() if job.renewed_at <= due]
-
     def _obey(self, answer: SyncAnswer) -> None:
-        for verdict in answer.outcomes:
-            if verdict.verdict != "applied":
-                log.warning("outcome not applied", task_id=str(verdict.task_id), verdict=verdict.verdict)
-        self._abort(self._held(answer.lost), Abort.LEASE_LOST)
+        for verdict in answer.not_applied:
+            log.warning("outcome not applied", task_id=str(verdict.task_id), verdict=verdict.verdict)
+        if answer.held is not None:
+            self._abort(self._held(self._jobs.keys() - set(answer.held)), Abort.LEASE_LOST)
         self._abort(self._held(answer.cancel), Abort.CANCEL_REQUESTED)
 
     def _held(self, leases: Iterable[Lease]) -> list[Job]:
@@ -175,7 +194,7 @@ class Worker:
             job.cancel(why)
 
     def _start(self, task: ClaimedTask, now: float) -> None:
-        job = Job(task, self._tasks, renewed_at=now)
+        job = Job(task, now + self._handlers[task.kind].timeout.total_seconds(), self._show)
         self._jobs[task.lease] = job
         job.running = asyncio.create_task(self._work(job, now))
 
@@ -191,9 +210,8 @@ class Worker:
         if outcome is not None:
             self._on_outcome(job.task, outcome, asyncio.get_running_loop().time() - started)
 
-    def _next_wait(self, answer: SyncAnswer) -> float:
+    def _next_wait(self, answer: SyncAnswer, *, busy: bool) -> float:
         """Seconds until the next call: short after work, longer while idle, in time for leases and delayed tasks."""
-        busy = bool(answer.claimed or answer.outcomes)
         longest = self._limits.idle_wait.total_seconds()
         self._wait = SHORT_WAIT if busy else min(BUSY_WAIT if self._jobs else longest, longest, self._wait * 2)
         wait = self._wait * self._random.uniform(0.5, 1.0)

@@ -1,7 +1,7 @@
 """Gets one sync call answered, however long it takes: repeated while Supabase is away, taken apart when rejected."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -10,7 +10,8 @@ import structlog
 
 from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 from app.models import TaskKind
-from app.persistence.queue import Failed, Lease, Outcome, SyncAnswer, SyncCall, TaskQueue
+from app.persistence.outcomes import Failed, Lease, Outcome
+from app.persistence.queue import Progress, SyncAnswer, SyncCall, TaskQueue
 from worker.pulse import Pulse
 
 log = structlog.get_logger(__name__)
@@ -39,7 +40,9 @@ class Syncer:
         # With the longest call and the longest pause, a third of a lease each, less than the lease.
         self._longest = min(LONGEST_BACKOFF, lease.total_seconds() / 6)
 
-    async def sync(self, outcomes: Mapping[Lease, Outcome], renewals: Sequence[Lease], slots: Slots) -> SyncAnswer:
+    async def sync(
+        self, outcomes: Mapping[Lease, Outcome], progress: Mapping[Lease, Progress], slots: Slots
+    ) -> SyncAnswer:
         """Make a call and return its answer; while Supabase is away the very same call is sent again and again.
 
         A call that is rejected is repeated without its outcomes, after each of these went alone; one that is rejected
@@ -47,28 +50,28 @@ class Syncer:
         """
         if outcomes:
             try:
-                return await self._until_answered(self._call(outcomes, renewals, slots))
+                return await self._until_answered(self._call(outcomes, progress, slots))
             except SupabaseRejected as error:
                 log.error("sync call rejected, its outcomes go one by one", error=str(error), outcomes=len(outcomes))
             # Once this is accepted, it is the outcomes that are at fault.
-            await self._until_accepted(self._call({}, renewals, Slots(0)))
+            await self._until_accepted(self._call({}, progress, Slots(0)))
             for lease, outcome in outcomes.items():
                 await self._alone(lease, outcome)
-        return await self._until_accepted(self._call({}, renewals, slots))
+        return await self._until_accepted(self._call({}, progress, slots))
 
-    def _call(self, outcomes: Mapping[Lease, Outcome], renewals: Sequence[Lease], slots: Slots) -> SyncCall:
-        return self._queue.prepare(outcomes=outcomes, renewals=renewals, slots=slots.total, kind_slots=slots.of_kind)
+    def _call(self, outcomes: Mapping[Lease, Outcome], progress: Mapping[Lease, Progress], slots: Slots) -> SyncCall:
+        return self._queue.prepare(outcomes=outcomes, progress=progress, slots=slots.total, kind_slots=slots.of_kind)
 
     async def _alone(self, lease: Lease, outcome: Outcome) -> None:
         try:
-            await self._until_answered(self._call({lease: outcome}, (), Slots(0)))
+            await self._until_answered(self._call({lease: outcome}, {}, Slots(0)))
         except SupabaseRejected as error:
             log.error("outcome rejected, its task fails", task_id=str(lease.task_id), error=str(error))
             await self._failed(lease, f"the database refused the outcome: {error}")
 
     async def _failed(self, lease: Lease, why: str) -> None:
         try:
-            await self._until_answered(self._call({lease: Failed(error=why, retry_in=None)}, (), Slots(0)))
+            await self._until_answered(self._call({lease: Failed(error=why, retry_in=None)}, {}, Slots(0)))
         except SupabaseRejected as error:
             # The others must go on; this one's lease runs out by itself.
             log.error("the task cannot even fail", task_id=str(lease.task_id), error=str(error))

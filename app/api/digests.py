@@ -16,10 +16,10 @@ from app.api.tasks import (
     Creator,
     ServicesOf,
     describe,
-    page_of,
+    finished_digest,
     read_task,
 )
-from app.models import TaskKind
+from app.models import TaskKind, TaskStatus
 
 PAGE_HEADERS = {
     # The page has inlined styles and nothing else: whatever slipped through could do nothing.
@@ -50,16 +50,17 @@ async def get_digest(
     include: Annotated[Literal["result"] | None, Query(description="`result` adds the finished digest.")] = None,
 ) -> DigestView:
     """Say how far a digest is."""
-    task = await read_task(services, TaskKind.DIGEST, task_id, include_result=include == "result")
+    task = await read_task(services, TaskKind.DIGEST, task_id)
     describe(response, task)
-    return DigestView.of(task)
+    wanted = include == "result" and task.status is TaskStatus.COMPLETED
+    return DigestView.with_digest(task, (await finished_digest(services, task)).digest if wanted else None)
 
 
 @router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_ANSWER)
 async def get_digest_page(task_id: UUID, services: ServicesOf) -> HTMLResponse:
     """Read the finished digest as a page for a browser or a mail."""
-    task = await read_task(services, TaskKind.DIGEST, task_id, include_result=True)
-    return HTMLResponse(page_of(task), headers=PAGE_HEADERS)
+    task = await read_task(services, TaskKind.DIGEST, task_id)
+    return HTMLResponse((await finished_digest(services, task)).page, headers=PAGE_HEADERS)
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)

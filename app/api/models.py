@@ -130,11 +130,9 @@ class DigestView(TaskView):
     digest: Digest | None = None
 
     @classmethod
-    def of(cls, task: Task) -> Self:
-        """Show `task`, with its digest if it was read with its result."""
-        digest = Digest.model_validate(task.result["digest"]) if task.result else None
-        shown = TaskView.of(task)
-        return cls(**dict(shown), digest=digest)
+    def with_digest(cls, task: Task, digest: dict[str, Any] | None) -> Self:
+        """Show `task`, with what it wrote if that was read."""
+        return cls(**dict(TaskView.of(task)), digest=Digest.model_validate(digest) if digest else None)
 
 
 class TaskList(BaseModel):

@@ -11,7 +11,8 @@ from app.api.models import TaskRequest, task_url
 from app.api.problems import Problem
 from app.errors import BroadsheetError, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.tasks import CallerKey
+from app.persistence.digests import StoredDigest
+from app.persistence.new_task import CallerKey
 from app.services import Services
 
 POLL_AFTER = "2"
@@ -82,9 +83,9 @@ class TaskCreator:
 Creator = Annotated[TaskCreator, Depends()]
 
 
-async def read_task(services: Services, kind: TaskKind, task_id: UUID, *, include_result: bool = False) -> Task:
+async def read_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
     """Read a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
-    task = await services.tasks.get_task(task_id, include_result=include_result)
+    task = await services.tasks.get_task(task_id)
     if task.kind is not kind:
         raise TaskNotFound(
             f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"
@@ -106,9 +107,9 @@ class NotFinished(BroadsheetError):
     title = "No page in this state"
 
 
-def page_of(task: Task) -> str:
-    """The rendered page of a completed digest. Raises `NotFinished`."""
-    if task.status is not TaskStatus.COMPLETED or not task.result:
+async def finished_digest(services: Services, task: Task) -> StoredDigest:
+    """What a completed digest task wrote. Raises `NotFinished`, `SupabaseError`."""
+    if task.status is not TaskStatus.COMPLETED:
         reason = f": {task.error}" if task.error else ""
         raise NotFinished(f"The digest {task.task_id} is {task.status.value}{reason}; it has no page.")
-    return str(task.result["html"])
+    return await services.digests.get(task.task_id)

@@ -21,7 +21,11 @@ READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
 
 
 class EditionPending(Exception):
-    """The day's edition is not there yet; it has been asked for."""
+    """The day's edition is not there yet; the task `fetch_id` gets it."""
+
+    def __init__(self, message: str, fetch_id: UUID) -> None:
+        super().__init__(message)
+        self.fetch_id = fetch_id
 
 
 class DigestService:
@@ -64,7 +68,7 @@ class DigestService:
         fetch = await self._tasks.ensure_fetch(source_date, waiting=task_id)
         if fetch.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
             raise PermanentError(f"the edition of {source_date} could not be fetched: {fetch.error or fetch.status}")
-        raise EditionPending(f"waiting for the edition of {source_date}")
+        raise EditionPending(f"waiting for the edition of {source_date}", fetch.task_id)
 
     async def _analyse(self, ranking: Ranking, profile: Profile, report: Report) -> Analysed:
         chosen: list[Ranked] = [*ranking.papers, *ranking.news]

@@ -34,12 +34,12 @@ class Removed:
     articles: int
     editions: int
     cache_entries: int
-    workers: int
+    calls: int
 
     @property
     def most(self) -> int:
         """The most of one kind: less than a whole batch means that nothing is left to remove."""
-        return max(self.tasks, self.articles, self.editions, self.cache_entries, self.workers)
+        return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls)
 
 
 _STATS = TypeAdapter(QueueStats)

@@ -3,104 +3,63 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any, Literal, assert_never
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
-import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
-from app.errors import PermanentError, UnreadableAnswer
 from app.models import TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
-from app.persistence.json_values import clean_result, clean_text
-
-log = structlog.get_logger(__name__)
-
-MAX_ERROR_LENGTH = 2000
+from app.persistence.json_values import clean_text
+from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, told
 
 
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """The task is done. A result that is no JSON object, or too large, fails its task when it is recorded."""
+class Progress(NamedTuple):
+    """How far a running task is, for people: `progress` from 0 to 1."""
 
-    result: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """The attempt failed; another comes after `retry_in` while attempts are left, none at all if it is None."""
-
-    error: str
-    retry_in: timedelta | None
+    message: str
+    progress: float
 
 
-@dataclass(frozen=True, slots=True)
-class Snoozed:
-    """The task cannot be done yet; it comes back after `delay` with no attempt burnt."""
-
-    delay: timedelta
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Released:
-    """This worker shuts down; the task goes back with its attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class Cancelled:
-    """The task was stopped because somebody asked for it."""
-
-
-Outcome = Completed | Failed | Snoozed | Released | Cancelled
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A task in this worker's hands; the token proves it."""
-
-    task_id: UUID
-    lease_token: UUID
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimedTask:
+class ClaimedTask(NamedTuple):
     """A task as its worker gets it."""
 
-    task_id: UUID
+    lease: Lease
     kind: TaskKind
-    payload: dict[str, Any]
-    source_date: date | None
     attempt: int
     max_attempts: int
-    lease_token: UUID
+    source_date: date | None
+    payload: dict[str, Any]
 
     @property
-    def lease(self) -> Lease:
-        """What renewing and finishing it takes."""
-        return Lease(self.task_id, self.lease_token)
+    def task_id(self) -> UUID:
+        """The task's id."""
+        return self.lease.task_id
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of an outcome, and the status that its task has now (None: there is no such task)."""
+    """Why an outcome was not applied, and the status that its task has now (None: there is no such task)."""
 
     task_id: UUID
-    verdict: Literal["applied", "applied_already", "lost"]
+    verdict: Literal["applied_already", "lost"]
     status: TaskStatus | None
 
 
 @dataclass(frozen=True, slots=True)
 class SyncAnswer:
-    """What a sync call brought: verdicts on outcomes, leases lost, tasks to cancel, tasks claimed."""
+    """What a sync call brought."""
 
     number: int
-    outcomes: tuple[Verdict, ...]
-    lost: tuple[Lease, ...]
-    cancel: tuple[Lease, ...]
-    claimed: tuple[ClaimedTask, ...]
-    next_task_seconds: float | None
+    claimed: tuple[ClaimedTask, ...] = ()
+    not_applied: tuple[Verdict, ...] = ()
+    """Of the outcomes those that did not count; all others did."""
+    cancel: tuple[Lease, ...] = ()
+    """What somebody wants to be stopped."""
+    held: tuple[Lease, ...] | None = None
+    """All that this worker still has in hand, if it was away so long that some may have been taken from it."""
+    next_task_seconds: float | None = None
     """How long until the next delayed task is ready; None if there is none, or if the slots ran out before it."""
     outdated: bool = False
     """The call's number is older than one that was answered: nothing was done."""
@@ -116,9 +75,25 @@ class SyncCall:
     parameters: Mapping[str, Any]
 
 
-_ANSWER = TypeAdapter(SyncAnswer)
-_CLAIMED = TypeAdapter(ClaimedTask)
-_LEASE = TypeAdapter(Lease)
+class _Said(BaseModel):
+    outcomes: tuple[Verdict, ...] = ()
+    cancel: tuple[Lease, ...] = ()
+    held: tuple[Lease, ...] | None = None
+    next_task_seconds: float | None = None
+    outdated: bool = False
+
+
+class _Answer(BaseModel):
+    number: int
+    token: UUID
+    said: _Said
+    claimed: list[Any]
+
+
+_ANSWER = TypeAdapter(_Answer)
+_ROW = tuple[UUID, TaskKind, int, int, date | None, dict[str, Any]]
+_ROWS = TypeAdapter(list[_ROW])
+_UUID = TypeAdapter(UUID)
 
 
 class TaskQueue:
@@ -135,33 +110,35 @@ class TaskQueue:
         self,
         *,
         outcomes: Mapping[Lease, Outcome],
-        renewals: Sequence[Lease],
         slots: int,
         kind_slots: Mapping[TaskKind, int] | None = None,
+        progress: Mapping[Lease, Progress] | None = None,
     ) -> SyncCall:
-        """Make the next call: `outcomes` of tasks, `renewals` of leases, and up to `slots` tasks to claim.
+        """Make the next call: `outcomes` and `progress` of tasks, and up to `slots` tasks to claim.
 
         Of a kind in `kind_slots` no more than so many are claimed. Never raises: an outcome that cannot be stored is
         one of failure.
         """
         self._number += 1
         limits = kind_slots or {}
+        said = [told(lease, outcome) for lease, outcome in outcomes.items()]
         parameters = {
             "p_worker": str(self._worker_id),
             "p_number": self._number,
-            "p_slots": slots,
-            "p_kind_slots": {kind.value: min(slots, limits.get(kind, slots)) for kind in self._kinds},
             "p_lease_seconds": self._lease.total_seconds(),
-            "p_outcomes": [_leased(lease) | _described(outcome) for lease, outcome in outcomes.items()],
-            "p_renewals": [_leased(lease) for lease in renewals],
+            "p_kinds": [kind.value for kind in self._kinds],
+            "p_limits": [min(slots, limits.get(kind, slots)) for kind in self._kinds],
+            "p_slots": slots,
+            "p_completed": [each for each in said if "outcome" not in each],
+            "p_outcomes": [each for each in said if "outcome" in each],
+            "p_progress": [_shown(lease, shown) for lease, shown in (progress or {}).items()],
         }
         return SyncCall(self._number, parameters)
 
     def without_claims(self, call: SyncCall) -> SyncCall:
         """Make the next call, which does what `call` did but claims nothing."""
         self._number += 1
-        nothing = {"p_slots": 0, "p_kind_slots": {}, "p_number": self._number}
-        return SyncCall(self._number, {**call.parameters, **nothing})
+        return SyncCall(self._number, {**call.parameters, "p_slots": 0, "p_number": self._number})
 
     async def sync(self, call: SyncCall) -> SyncAnswer:
         """Send `call`; after `SupabaseUnavailable` send the same one again, for it may have been applied.
@@ -170,63 +147,53 @@ class TaskQueue:
         """
         with supabase_errors(f"sync worker {self._worker_id}, call {call.number}"):
             answer = await self._client.rpc("sync_worker", dict(call.parameters)).execute()
-        try:
-            return parsed(_ANSWER, answer.data)
-        except UnreadableAnswer:
-            return parsed(_ANSWER, _sorted_out(answer.data))
+        return _understood(parsed(_ANSWER, answer.data))
 
 
-def _sorted_out(data: Any) -> Any:
-    """An answer of which some claimed rows cannot be read, with these apart: the others are not their fault."""
-    if not isinstance(data, dict) or not isinstance(data.get("claimed"), list):
-        return data
-    readable = [row for row in data["claimed"] if _reads(_CLAIMED, row)]
-    unreadable = [row for row in data["claimed"] if row not in readable and _reads(_LEASE, row)]
-    return data | {"claimed": readable, "unreadable": unreadable}
+def _understood(answer: _Answer) -> SyncAnswer:
+    rows, unreadable = _rows(answer.claimed)
+    said, token = answer.said, answer.token
+    return SyncAnswer(
+        answer.number,
+        tuple(ClaimedTask(Lease(row[0], token), *row[1:]) for row in rows),
+        said.outcomes,
+        said.cancel,
+        said.held,
+        said.next_task_seconds,
+        said.outdated,
+        tuple(Lease(task_id, token) for task_id in unreadable),
+    )
 
 
-def _reads(adapter: TypeAdapter[Any], row: object) -> bool:
+def _rows(claimed: list[Any]) -> tuple[list[_ROW], list[UUID]]:
+    """The claimed rows, and the ids of those that cannot be read: the others are not their fault."""
     try:
-        adapter.validate_python(row)
+        return _ROWS.validate_python(claimed), []
+    except ValidationError:
+        pass
+    rows, unreadable = [], []
+    for row in claimed:
+        try:
+            rows += _ROWS.validate_python([row])
+        except ValidationError:
+            unreadable += [_UUID.validate_python(row[0])] if _names_a_task(row) else []
+    return rows, unreadable
+
+
+def _names_a_task(row: object) -> bool:
+    try:
+        _UUID.validate_python(row[0] if isinstance(row, list) and row else None)
     except ValidationError:
         return False
     return True
 
 
-def _leased(lease: Lease) -> dict[str, Any]:
-    return {"task_id": str(lease.task_id), "lease_token": str(lease.lease_token)}
-
-
-def _described(outcome: Outcome) -> dict[str, Any]:
-    """What the database is told of `outcome`: a failure, if that cannot be said."""
-    try:
-        return _parts(outcome)
-    except PermanentError as error:
-        # One bad result must not keep the others of the call from being recorded.
-        return _parts(Failed(error=str(error), retry_in=None))
-    except Exception as error:
-        log.exception("an outcome cannot be described", outcome=type(outcome).__name__)
-        return _parts(Failed(error=f"the outcome cannot be described: {type(error).__name__}", retry_in=None))
-
-
-def _parts(outcome: Outcome) -> dict[str, Any]:
-    match outcome:
-        case Completed(result):
-            return {"outcome": "completed", "result": clean_result(result)}
-        case Failed(error, retry_in):
-            delay = None if retry_in is None else retry_in.total_seconds()
-            return {
-                "outcome": "failed",
-                "error": clean_text(error)[:MAX_ERROR_LENGTH],
-                "permanent": retry_in is None,
-                "delay_seconds": delay,
-            }
-        case Snoozed(delay, reason):
-            reason = clean_text(reason)[:MAX_ERROR_LENGTH]
-            return {"outcome": "snoozed", "error": reason, "delay_seconds": delay.total_seconds()}
-        case Released():
-            return {"outcome": "released"}
-        case Cancelled():
-            return {"outcome": "cancelled"}
-        case _ as never:
-            assert_never(never)
+def _shown(lease: Lease, shown: Progress) -> dict[str, Any]:
+    message = clean_text(shown.message)[:MAX_TEXT]
+    progress = min(1.0, max(0.0, shown.progress))
+    return {
+        "task_id": str(lease.task_id),
+        "lease_token": str(lease.lease_token),
+        "message": message,
+        "progress": progress,
+    }

@@ -14,14 +14,17 @@ from supabase import AsyncClient
 from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
-from app.persistence.json_values import clean, clean_text
-from app.persistence.paging import read_on
+from app.persistence.json_values import clean_text
+from app.persistence.new_task import DEFAULT_ATTEMPTS, CallerKey, NewTask, OwnKey
 
 RECORDS = "task_records"
-"""The view of everything but payload and result, which can be large: a poll never reads them unless asked."""
+"""The view of a task whole, from the record and the queue, without payload and result, which can be large."""
+
+CALLER, SYSTEM = "default", "system"
+"""Who owns what callers post, and what the service asks of itself."""
 
 MAX_PAGE = 100
-DEFAULT_ATTEMPTS = 5
+MAX_BATCH = 500
 
 
 class _Cancelled(BaseModel):
@@ -30,7 +33,8 @@ class _Cancelled(BaseModel):
 
 class _Created(BaseModel):
     outcome: Literal["created", "existing", "conflict"]
-    task: Task
+    created_at: datetime | None = None
+    tasks: list[Task] = []
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -45,40 +49,6 @@ _CANCELLED = TypeAdapter(_Cancelled | None)
 _CREATED = TypeAdapter(_Created)
 _FLAG = TypeAdapter(bool)
 _CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(_in_utc)], UUID])
-
-
-@dataclass(frozen=True)
-class CallerKey:
-    """An idempotency key that an API caller chose, and what they sent with it.
-
-    A repetition is compared by that, not by what was made of it: a day that is left out is another one tomorrow. With
-    None it is compared by the task's own values; `payload["request_id"]` does not count among them.
-    """
-
-    key: str
-    sent: dict[str, Any] | None = None
-
-    @property
-    def stored(self) -> str:
-        """The key as it lies in the table; the prefix keeps callers away from the service's own."""
-        return f"caller:{self.key}"
-
-
-@dataclass(frozen=True)
-class OwnKey:
-    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
-
-    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
-    answer.
-    """
-
-    key: str
-    waiting: UUID | None = None
-
-    @property
-    def stored(self) -> str:
-        """The key as it lies in the table."""
-        return f"own:{self.key}"
 
 
 @dataclass(frozen=True)
@@ -106,32 +76,42 @@ class TaskStateManager:
         delay: timedelta = timedelta(0),
         max_attempts: int = DEFAULT_ATTEMPTS,
         callback_url: str | None = None,
-        idempotency_key: CallerKey | OwnKey | None = None,
+        idempotency_key: CallerKey | None = None,
     ) -> Task:
         """Create a task, ready after `delay`; with a key that is in use, return the task that was made with it.
 
-        Raises `IdempotencyConflict` if a caller's key was used with something else, and `SupabaseError`.
+        Raises `IdempotencyConflict` if the key was used with something else, and `SupabaseError`.
         """
+        task = NewTask(
+            task_id, kind, payload, source_date, priority, delay, max_attempts, callback_url, idempotency_key
+        )
+        (created,) = await self.create_tasks([task])
+        return created
+
+    async def create_tasks(self, tasks: Sequence[NewTask]) -> list[Task]:
+        """Create up to `MAX_BATCH` tasks, all or none; if an earlier call made them, return them as they are now.
+
+        Raises `IdempotencyConflict` if a key or id was used with something else, and `SupabaseError`.
+        """
+        return await self._create(CALLER, tasks)
+
+    async def _create(
+        self, owner: str, tasks: Sequence[NewTask], *, take_over: bool = False, waiting: UUID | None = None
+    ) -> list[Task]:
         parameters = {
-            "p_task_id": str(task_id),
-            "p_kind": kind.value,
-            "p_payload": clean(dict(payload)),
-            "p_source_date": source_date.isoformat() if source_date else None,
-            "p_priority": priority,
-            "p_delay_seconds": delay.total_seconds(),
-            "p_max_attempts": max_attempts,
-            "p_callback_url": callback_url,
-            **_keyed(idempotency_key),
+            "p_owner": owner,
+            "p_tasks": [task.as_row() for task in tasks],
+            "p_take_over": take_over,
+            "p_waiting": str(waiting) if waiting else None,
         }
-        with supabase_errors(f"create task {task_id}"):
-            answer = await self._client.rpc("create_task", parameters).execute()
+        with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
+            answer = await self._client.rpc("create_tasks", parameters).execute()
         created = parsed(_CREATED, answer.data)
         if created.outcome == "conflict":
-            name = f"The key {idempotency_key.key!r}" if idempotency_key else f"The id {task_id}"
-            raise IdempotencyConflict(
-                f"{name} belongs to task {created.task.task_id}, which asked for something else: use a new key."
-            )
-        return created.task
+            raise _conflict(tasks[0], created.tasks)
+        if created.created_at is not None:
+            return [task.as_created(created.created_at) for task in tasks]
+        return created.tasks
 
     async def ensure_fetch(self, source_date: date, *, waiting: UUID | None = None) -> Task:
         """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
@@ -139,23 +119,23 @@ class TaskStateManager:
         A fetch that ended so after the task `waiting` was made is returned as it is: that task waited for it. Fetches
         that callers posted are theirs, and count for nobody else. Raises `SupabaseError`.
         """
-        return await self.create_task_with_source_date(
+        fetch = NewTask(
             task_id=uuid4(),
             kind=TaskKind.FETCH,
             payload={},
             source_date=source_date,
             # Somebody waits for it, or soon will: before the fetches that callers post.
             priority=0,
-            idempotency_key=OwnKey(f"fetch:{source_date.isoformat()}", waiting),
+            key=OwnKey(f"fetch:{source_date.isoformat()}"),
         )
+        (found,) = await self._create(SYSTEM, [fetch], take_over=True, waiting=waiting)
+        return found
 
-    async def get_task(self, task_id: UUID, *, include_payload: bool = False, include_result: bool = False) -> Task:
+    async def get_task(self, task_id: UUID) -> Task:
         """Read a task. Raises `TaskNotFound`, `SupabaseError`."""
-        query = self._client.table(RECORDS).select("*")
-        if include_payload or include_result:
-            query = self._client.table("tasks").select(*_columns(payload=include_payload, result=include_result))
+        query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id)).limit(1)
         with supabase_errors(f"read task {task_id}"):
-            answer = await query.eq("task_id", str(task_id)).limit(1).execute()
+            answer = await query.execute()
         found = parsed(_TASKS, answer.data)
         if not found:
             raise _no_task(task_id)
@@ -191,23 +171,19 @@ class TaskStateManager:
         Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        wanted = {"kind": kind, "status": status, "source_date": source_date}
-
-        async def read(found: Sequence[Task]) -> list[Task]:
-            query = self._client.table(RECORDS).select("*")
-            for column, value in wanted.items():
-                if value is not None:
-                    query = query.eq(column, str(value))
-            if found:
-                query = query.or_(_behind(found[-1].created_at, found[-1].task_id))
-            elif cursor is not None:
-                query = query.or_(_behind(*_parsed_cursor(cursor)))
-            query = query.order("created_at", desc=True).order("task_id", desc=True).limit(size + 1 - len(found))
-            with supabase_errors("list tasks"):
-                answer = await query.execute()
-            return parsed(_TASKS, answer.data)
-
-        found = await read_on(read, size + 1)
+        before, before_id = _parsed_cursor(cursor) if cursor is not None else (None, None)
+        parameters = {
+            "p_owner": None,
+            "p_kind": kind,
+            "p_status": status,
+            "p_source_date": source_date.isoformat() if source_date else None,
+            "p_before": before.isoformat() if before else None,
+            "p_before_id": str(before_id) if before_id else None,
+            "p_limit": size + 1,
+        }
+        with supabase_errors("list tasks"):
+            answer = await self._client.rpc("list_tasks", parameters).execute()
+        found = parsed(_TASKS, answer.data)
         return TaskPage(tuple(found[:size]), _cursor(found[size - 1]) if len(found) > size else None)
 
     async def cancel_task(self, task_id: UUID) -> Task:
@@ -216,28 +192,18 @@ class TaskStateManager:
         Raises `TaskNotFound`, `SupabaseError`.
         """
         with supabase_errors(f"cancel task {task_id}"):
-            answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id)}).execute()
+            answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": None}).execute()
         found = parsed(_CANCELLED, answer.data)
         if found is None:
             raise _no_task(task_id)
         return found.task
 
 
-def _keyed(key: CallerKey | OwnKey | None) -> dict[str, Any]:
-    """What create_task() is told of a key."""
-    sent = key.sent if isinstance(key, CallerKey) else None
-    waiting = key.waiting if isinstance(key, OwnKey) else None
-    return {
-        "p_idempotency_key": key.stored if key else None,
-        "p_request": clean(sent),
-        "p_take_over": isinstance(key, OwnKey),
-        "p_waiting": str(waiting) if waiting else None,
-    }
-
-
-def _columns(**wanted: bool) -> list[str]:
-    """A task's columns; of those that `wanted` names only the ones that are."""
-    return [name for name in Task.model_fields if wanted.get(name, True)]
+def _conflict(first: NewTask, known: Sequence[Task]) -> IdempotencyConflict:
+    name = f"The key {first.key.key!r}" if first.key else f"The id {first.task_id}"
+    return IdempotencyConflict(
+        f"{name} belongs to task {known[0].task_id}, which asked for something else: use a new key."
+    )
 
 
 def _no_task(task_id: UUID) -> TaskNotFound:
@@ -254,9 +220,3 @@ def _parsed_cursor(cursor: str) -> tuple[datetime, UUID]:
         return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, ValidationError):
         raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None
-
-
-def _behind(created_at: datetime, task_id: UUID) -> str:
-    """The condition for everything behind a task in the list, in PostgREST's words."""
-    moment = f'"{created_at.isoformat()}"'
-    return f"created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{task_id})"

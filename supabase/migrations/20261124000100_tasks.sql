@@ -138,12 +138,13 @@ end
 $$;
 
 -- Creates tasks, all or none, or finds those that an earlier call with the same ids or idempotency keys made.
--- `outcome` is created, existing, or conflict (the same ids or keys with other bodies). With p_take_over, a key held by a
--- failed or cancelled task passes to the new one, and bodies are not compared: a key of the service's own says it all.
-create function public.create_tasks(p_owner text, p_tasks jsonb, p_take_over boolean) returns jsonb
+-- `outcome` is created, existing, or conflict (the same ids or keys with other requests).
+-- With p_take_over (a key of our own), no request is compared, and the key passes from a failed or cancelled task to the new
+-- one; but not from one that ended so after p_waiting was made: that task waited for it, and is to hear how it ended.
+create function public.create_tasks(p_owner text, p_tasks jsonb, p_take_over boolean, p_waiting uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    found record;
+    asked record;
 begin
     -- Each turn either inserts, finds the tasks in the way, or frees a key: two suffice, races included.
     for turn in 1..5 loop
@@ -163,8 +164,7 @@ begin
                   from given
             )
             insert into public.queue (task_id, kind, priority, run_at, max_attempts)
-            select task_id, kind, priority, now() + make_interval(secs => coalesce(delay_seconds, 0)), max_attempts
-              from given;
+            select task_id, kind, priority, now() + make_interval(secs => delay_seconds), max_attempts from given;
             return jsonb_build_object('outcome', 'created', 'created_at', now());
         exception when unique_violation then
             null;  -- somebody was here before
@@ -173,28 +173,26 @@ begin
         with given as (
             select * from jsonb_to_recordset(p_tasks) as g(task_id uuid, idempotency_key text, request_hash text)
         )
-        select count(*) as asked, count(t.task_id) as known,
-               count(*) filter (where t.request_hash = given.request_hash or p_take_over) as same,
-               jsonb_agg(t.task_id) as ids,
-               array_agg(t.task_id) filter (where p_take_over and t.status in ('failed', 'cancelled')
-                                              and t.task_id <> given.task_id) as over
-          into found
-          from given
+        select count(*) as wanted, count(t.task_id) as known,
+               count(*) filter (where p_take_over or t.request_hash = given.request_hash) as same,
+               jsonb_agg(to_jsonb(r) order by given.place) as tasks,
+               array_agg(t.task_id) filter (
+                   where p_take_over and t.task_id <> given.task_id and t.status in ('failed', 'cancelled')
+                     and t.finished_at < coalesce((select w.created_at from public.tasks w where w.task_id = p_waiting),
+                                                  'infinity')) as over
+          into asked
+          from (select *, row_number() over () as place from given) given
           left join lateral (
-              select task_id, request_hash, status from public.tasks where task_id = given.task_id
-              union all
-              select task_id, request_hash, status from public.tasks
-               where owner = p_owner and idempotency_key = given.idempotency_key
-              limit 1) t on true;
-        if found.over is not null then
+              select f.task_id, f.request_hash, f.status, f.finished_at from public.tasks f
+               where f.task_id = given.task_id or (f.owner = p_owner and f.idempotency_key = given.idempotency_key)
+               order by f.task_id <> given.task_id limit 1) t on true
+          left join public.task_records r on r.task_id = t.task_id;
+        if asked.over is not null then
             update public.tasks set idempotency_key = null
-             where task_id = any (found.over) and status in ('failed', 'cancelled');
-        elsif found.known > 0 then
+             where task_id = any (asked.over) and status in ('failed', 'cancelled');
+        elsif asked.known > 0 then
             return jsonb_build_object(
-                'outcome', case when found.same = found.asked then 'existing' else 'conflict' end,
-                'tasks', (
-                    select jsonb_agg(to_jsonb(r)) from public.task_records r
-                     where r.task_id in (select value::uuid from jsonb_array_elements_text(found.ids))));
+                'outcome', case when asked.same = asked.wanted then 'existing' else 'conflict' end, 'tasks', asked.tasks);
         end if;
     end loop;
     raise exception 'tasks could not be created: a key changes hands all the time' using errcode = '40001';

@@ -22,6 +22,7 @@ create table public.calls (
     -- Where this worker's claims begin, by kind and priority (public.claim_tasks), and when it last looked from the start.
     marks     timestamptz[] not null,
     looked_at timestamptz not null,
+    answered_at timestamptz not null default now(),
     primary key (worker_id, number)
 ) with (
     autovacuum_vacuum_scale_factor = 0,

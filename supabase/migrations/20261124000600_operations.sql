@@ -30,16 +30,33 @@ $$;
 create function public.retain(p_task_days integer, p_edition_days integer, p_batch integer) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
+    old uuid[];
     gone_tasks integer;
     gone_articles integer;
     gone_editions date[];
     gone_entries integer;
-    gone_workers integer;
+    gone_calls integer;
 begin
-    with old as materialized (
-        select task_id from public.tasks where finished_at < now() - make_interval(days => p_task_days)
-         order by finished_at limit p_batch for update skip locked)
-    delete from public.tasks t using old where t.task_id = old.task_id;
+    -- By the index of listings, the oldest first: no index is about a task's end. Queue before tasks, as everywhere.
+    old := array(
+        select n.task_id
+          from public.task_owners() as o(owner)
+         cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind)
+         cross join lateral (
+            select t.task_id from public.tasks t
+             where t.owner = o.owner and t.kind = k.kind and t.created_at < now() - make_interval(days => p_task_days)
+               and t.finished_at < now() - make_interval(days => p_task_days)
+             order by t.created_at, t.task_id limit p_batch) n
+         limit p_batch);
+    with dead as materialized (
+        select task_id from public.queue where task_id = any (old) and dead order by task_id for update skip locked)
+    delete from public.queue q using dead where q.task_id = dead.task_id;
+    with gone as materialized (
+        select task_id from public.tasks t
+         where task_id = any (old) and status is not null
+           and not exists (select from public.queue q where q.task_id = t.task_id)
+         order by task_id for update skip locked)
+    delete from public.tasks t using gone where t.task_id = gone.task_id;
     get diagnostics gone_tasks = row_count;
 
     -- Locked before its articles, as whoever inserts one locks it; begin_edition() waits here, and makes it anew.
@@ -57,7 +74,7 @@ begin
     -- What is gone can be fetched again, also where its first fetch is still remembered.
     with fetched as materialized (
         select task_id from public.tasks
-         where idempotency_key in (select 'own:fetch:' || d from unnest(gone_editions) as d) and status = 'completed'
+         where idempotency_key in (select 'own:fetch:' || d from unnest(gone_editions) as d) and owner = 'system' and status = 'completed'
            for update skip locked)
     update public.tasks t set idempotency_key = null from fetched where t.task_id = fetched.task_id;
 
@@ -66,16 +83,17 @@ begin
          order by expires_at limit p_batch for update skip locked)
     delete from public.cache_entries c using old where c.key = old.key;
     get diagnostics gone_entries = row_count;
-    -- A worker that is gone for a day repeats no call.
-    with old as materialized (
-        select worker_id from public.workers where seen_at < now() - interval '1 day' limit p_batch
-           for update skip locked)
-    delete from public.workers w using old where w.worker_id = old.worker_id;
-    get diagnostics gone_workers = row_count;
+    -- A worker that is gone for a day repeats no call; its own row went when its tasks were taken back.
+    delete from public.calls where (worker_id, number) in (
+        select worker_id, number from public.calls c
+         where answered_at < now() - interval '1 day'
+           and not exists (select from public.workers w where w.worker_id = c.worker_id)
+         limit p_batch);
+    get diagnostics gone_calls = row_count;
     return jsonb_build_object('tasks', gone_tasks, 'articles', gone_articles,
-        'editions', coalesce(cardinality(gone_editions), 0), 'cache_entries', gone_entries, 'workers', gone_workers);
+        'editions', coalesce(cardinality(gone_editions), 0), 'cache_entries', gone_entries, 'calls', gone_calls);
 end
 $$;
 
-revoke execute on function public.schema_version, public.queue_stats, public.retain from public, anon, authenticated;
-grant execute on function public.schema_version, public.queue_stats, public.retain to service_role;
+revoke execute on function public.schema_version, public.queue_stats, public.orphans, public.retain from public, anon, authenticated;
+grant execute on function public.schema_version, public.queue_stats, public.orphans, public.retain to service_role;

@@ -1,0 +1,97 @@
+"""A task that is to be created, and the keys under which a second one like it is known as the first."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from app.models import Task, TaskKind, TaskStatus
+from app.persistence.json_values import clean
+
+DEFAULT_ATTEMPTS = 5
+
+
+@dataclass(frozen=True)
+class CallerKey:
+    """An idempotency key that an API caller chose, and what they sent with it.
+
+    A repetition is compared by that, not by what was made of it: a day that is left out is another one tomorrow. With
+    None it is compared by the task's own values; `payload["request_id"]` does not count among them.
+    """
+
+    key: str
+    sent: dict[str, Any] | None = None
+
+    @property
+    def stored(self) -> str:
+        """The key as it lies in the table; the prefix keeps callers away from the service's own."""
+        return f"caller:{self.key}"
+
+
+@dataclass(frozen=True)
+class OwnKey:
+    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled."""
+
+    key: str
+
+    @property
+    def stored(self) -> str:
+        """The key as it lies in the table."""
+        return f"own:{self.key}"
+
+
+@dataclass(frozen=True)
+class NewTask:
+    """A task to be created: ready after `delay`, at once known under `key` if it has one."""
+
+    task_id: UUID
+    kind: TaskKind
+    payload: Mapping[str, Any]
+    source_date: date | None
+    priority: int = 1
+    delay: timedelta = timedelta(0)
+    max_attempts: int = DEFAULT_ATTEMPTS
+    callback_url: str | None = None
+    key: CallerKey | OwnKey | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """What create_tasks() takes."""
+        payload = clean(dict(self.payload))
+        day = self.source_date.isoformat() if self.source_date else None
+        sent = self.key.sent if isinstance(self.key, CallerKey) else None
+        # Whose request it was is no part of what was asked for.
+        asked = clean(sent) or [{**payload, "request_id": None}, day, self.priority, self.callback_url]
+        return {
+            "task_id": str(self.task_id),
+            "kind": self.kind.value,
+            "payload": payload,
+            "source_date": day,
+            "priority": self.priority,
+            "delay_seconds": self.delay.total_seconds(),
+            "max_attempts": self.max_attempts,
+            "callback_url": self.callback_url,
+            "idempotency_key": self.key.stored if self.key else None,
+            "request_hash": _hashed([self.kind.value, asked]),
+        }
+
+    def as_created(self, created_at: datetime) -> Task:
+        """The task as it was created."""
+        return Task(
+            task_id=self.task_id,
+            kind=self.kind,
+            status=TaskStatus.PENDING,
+            priority=self.priority,
+            run_at=created_at + self.delay,
+            source_date=self.source_date,
+            callback_url=self.callback_url,
+            max_attempts=self.max_attempts,
+            created_at=created_at,
+            updated_at=created_at,
+        )
+
+
+def _hashed(asked: Any) -> str:
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
