@@ -74,7 +74,7 @@ async def claims(ready: Ready) -> tuple[list[float], list[float]]:
     async with open_supabase(settings) as client:
         queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.DIGEST], lease=timedelta(hours=1))
         for _ in range(WARM_UP + CLAIMS):
-            call = queue.prepare(outcomes={}, renewals=(), slots=1)
+            call = queue.prepare(outcomes={}, slots=1)
             milliseconds, answer = await timed(queue.sync(call))
             assert len(answer.claimed) == 1
             took.append(milliseconds)

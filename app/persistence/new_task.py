@@ -33,9 +33,14 @@ class CallerKey:
 
 @dataclass(frozen=True)
 class OwnKey:
-    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled."""
+    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
+
+    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
+    answer.
+    """
 
     key: str
+    waiting: UUID | None = None
 
     @property
     def stored(self) -> str:
@@ -63,7 +68,8 @@ class NewTask:
         day = self.source_date.isoformat() if self.source_date else None
         sent = self.key.sent if isinstance(self.key, CallerKey) else None
         # Whose request it was is no part of what was asked for.
-        asked = clean(sent) or [{**payload, "request_id": None}, day, self.priority, self.callback_url]
+        own_values = [{**payload, "request_id": None}, day, self.priority, self.callback_url]
+        asked = own_values if sent is None else clean(sent)
         return {
             "task_id": str(self.task_id),
             "kind": self.kind.value,

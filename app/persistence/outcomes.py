@@ -38,7 +38,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """The task cannot be done yet; it comes back with its attempt: after `delay`, or once the task `waits_for` ended."""
+    """The task cannot be done yet; it comes back, no attempt burnt: after `delay`, or once `waits_for` has ended."""
 
     delay: timedelta
     reason: str

@@ -76,7 +76,7 @@ class TaskStateManager:
         delay: timedelta = timedelta(0),
         max_attempts: int = DEFAULT_ATTEMPTS,
         callback_url: str | None = None,
-        idempotency_key: CallerKey | None = None,
+        idempotency_key: CallerKey | OwnKey | None = None,
     ) -> Task:
         """Create a task, ready after `delay`; with a key that is in use, return the task that was made with it.
 
@@ -91,18 +91,17 @@ class TaskStateManager:
     async def create_tasks(self, tasks: Sequence[NewTask]) -> list[Task]:
         """Create up to `MAX_BATCH` tasks, all or none; if an earlier call made them, return them as they are now.
 
+        Their keys are all callers' or all our own.
+
         Raises `IdempotencyConflict` if a key or id was used with something else, and `SupabaseError`.
         """
-        return await self._create(CALLER, tasks)
-
-    async def _create(
-        self, owner: str, tasks: Sequence[NewTask], *, take_over: bool = False, waiting: UUID | None = None
-    ) -> list[Task]:
+        key = tasks[0].key
+        own = isinstance(key, OwnKey)
         parameters = {
-            "p_owner": owner,
+            "p_owner": SYSTEM if own else CALLER,
             "p_tasks": [task.as_row() for task in tasks],
-            "p_take_over": take_over,
-            "p_waiting": str(waiting) if waiting else None,
+            "p_take_over": own,
+            "p_waiting": str(key.waiting) if isinstance(key, OwnKey) and key.waiting else None,
         }
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
             answer = await self._client.rpc("create_tasks", parameters).execute()
@@ -126,9 +125,9 @@ class TaskStateManager:
             source_date=source_date,
             # Somebody waits for it, or soon will: before the fetches that callers post.
             priority=0,
-            key=OwnKey(f"fetch:{source_date.isoformat()}"),
+            key=OwnKey(f"fetch:{source_date.isoformat()}", waiting),
         )
-        (found,) = await self._create(SYSTEM, [fetch], take_over=True, waiting=waiting)
+        (found,) = await self.create_tasks([fetch])
         return found
 
     async def get_task(self, task_id: UUID) -> Task:

@@ -247,7 +247,7 @@ create function public.list_tasks(
 ) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-    kinds text[] := coalesce(array[p_kind], array['fetch', 'digest', 'delivery', 'callback']);
+    kinds text[] := case when p_kind is null then array['fetch', 'digest', 'delivery', 'callback'] else array[p_kind] end;
     ids uuid[];
 begin
     if p_status in ('open', 'pending', 'running', 'failed') then

@@ -65,7 +65,7 @@ begin
     with gone as (
         delete from public.queue q
          using jsonb_to_recordset(p_completed) as g(task_id uuid, lease_token uuid, result jsonb, digest jsonb)
-         where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id = p_worker
+         where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id is not null
         returning q.task_id, q.lease_token, q.attempt, q.started_at, q.message, g.result, g.digest
     ),
     recorded as (
@@ -121,7 +121,7 @@ begin
                g.outcome = 'snoozed' and exists (
                    select from public.tasks w where w.task_id = g.waits_for and w.status is not null) as come
           from given g join public.queue q using (task_id)
-         where q.lease_token = g.lease_token and q.worker_id = p_worker
+         where q.lease_token = g.lease_token and q.worker_id is not null
     ),
     gone as (
         delete from public.queue q using judged j where q.task_id = j.task_id and j.next = 'cancelled'
@@ -219,8 +219,12 @@ begin
     on conflict (worker_id) do update set seen_at = p_now, lease = p_lease, spared_until = null;
     away := own_seen is null or own_seen < p_now - p_lease;
     if last_seen < p_now - p_lease then
-        update public.workers set spared_until = p_now + p_lease
-         where worker_id <> p_worker and seen_at < p_now - lease and spared_until is null;
+        -- Not waited for: who holds its own row is being seen.
+        with unseen as (
+            select worker_id from public.workers
+             where worker_id <> p_worker and seen_at < p_now - lease and spared_until is null
+               for update skip locked)
+        update public.workers w set spared_until = p_now + w.lease from unseen where w.worker_id = unseen.worker_id;
     end if;
     for gone in
         select worker_id from public.workers
@@ -337,7 +341,7 @@ begin
     update public.queue q
        set message = g.message, progress = g.progress, updated_at = p_now
       from jsonb_to_recordset(p_progress) as g(task_id uuid, lease_token uuid, message text, progress real)
-     where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id = p_worker;
+     where q.task_id = g.task_id and q.lease_token = g.lease_token and q.worker_id is not null;
 end
 $$;
 

@@ -10,7 +10,8 @@ import httpx
 from supabase import AsyncClient
 
 from app.models import Task, TaskKind
-from app.persistence.queue import ClaimedTask, Lease, Outcome, SyncAnswer, TaskQueue
+from app.persistence.outcomes import Lease, Outcome
+from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from app.persistence.tasks import TaskStateManager
 from app.transport import HonestTransport
 
@@ -43,12 +44,16 @@ class Claimer:
     """A worker's side of the queue, without a worker."""
 
     def __init__(self, client: AsyncClient, *, kinds: Sequence[TaskKind] = tuple(TaskKind), lease: timedelta = LEASE):
-        self.queue = TaskQueue(client, worker_id=uuid4(), kinds=kinds, lease=lease)
+        self.worker_id = uuid4()
+        self.queue = TaskQueue(client, worker_id=self.worker_id, kinds=kinds, lease=lease)
 
     async def sync(
-        self, outcomes: Mapping[Lease, Outcome] | None = None, renewals: Sequence[Lease] = (), slots: int = 0
+        self,
+        outcomes: Mapping[Lease, Outcome] | None = None,
+        slots: int = 0,
+        progress: Mapping[Lease, Progress] | None = None,
     ) -> SyncAnswer:
-        return await self.queue.sync(self.queue.prepare(outcomes=outcomes or {}, renewals=renewals, slots=slots))
+        return await self.queue.sync(self.queue.prepare(outcomes=outcomes or {}, slots=slots, progress=progress))
 
     async def claim(self, slots: int = 100) -> tuple[ClaimedTask, ...]:
         return (await self.sync(slots=slots)).claimed
@@ -58,9 +63,13 @@ class Claimer:
         return task
 
     async def finish(self, task: ClaimedTask, outcome: Outcome) -> str:
-        """Report one outcome; returns the verdict."""
-        answer = await self.sync({task.lease: outcome})
-        return answer.outcomes[0].verdict
+        """Report one outcome; returns what became of it."""
+        return verdict(await self.sync({task.lease: outcome}))
+
+
+def verdict(answer: SyncAnswer) -> str:
+    """What became of the one outcome of a call."""
+    return answer.not_applied[0].verdict if answer.not_applied else "applied"
 
 
 async def create(client: AsyncClient, **changes: Any) -> Task:
@@ -79,51 +88,72 @@ async def insert_tasks(
     status: str = "pending",
 ) -> None:
     """Put many tasks into the table at once."""
+    ended = status in {"completed", "failed", "cancelled"}
     await database.execute(
-        "insert into public.tasks (task_id, kind, priority, run_at, request_hash, status, finished_at)"
-        " select gen_random_uuid(), $1, $2, now() + $3::text::interval, 'test', $4,"
-        " case when $4 in ('completed', 'failed', 'cancelled') then now() end from generate_series(1, $5)",
+        "with made as (insert into public.tasks (task_id, kind, priority, request_hash, status, finished_at)"
+        " select gen_random_uuid(), $1, $2, 'test', $4, case when $4::text is not null then now() end"
+        " from generate_series(1, $5) returning task_id)"
+        " insert into public.queue (task_id, kind, priority, run_at, max_attempts)"
+        " select task_id, $1, $2, now() + $3::text::interval, 5 from made where $4::text is null",
         kind,
         priority,
         delay,
-        status,
+        status if ended else None,
         count,
     )
 
 
+async def let_look(database: asyncpg.Connection) -> None:
+    """Let a moment pass, after which every worker shows that it lives, and looks whether the others do."""
+    await database.execute("update public.workers set seen_at = seen_at - lease / 5")
+
+
 async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
-    """Let a lease run out, as if its time had passed."""
+    """Let a lease run out, as if its worker had not been seen for that long."""
+    await let_look(database)
     await database.execute(
-        "update public.tasks set lease_expires_at = now() - interval '1 second' where task_id = $1", task_id
+        "update public.workers set seen_at = now() - lease * 1.01, spared_until = null"
+        " where worker_id = (select worker_id from public.queue where task_id = $1)",
+        task_id,
     )
 
 
 async def outage(database: asyncpg.Connection) -> None:
-    """Let an hour pass in which nobody reached the database: every lease runs out, and no worker was seen."""
+    """Let an hour pass in which nobody reached the database: no worker was seen for its lease."""
     await database.execute(
-        "update public.tasks set lease_expires_at = lease_expires_at - interval '1 hour' where status = 'running'"
-    )
-    await database.execute(
-        "update public.workers set seen_at = seen_at - interval '1 hour', outage_end = outage_end - interval '1 hour'"
-        " where seen_at > '-infinity'"
+        "update public.workers"
+        " set seen_at = seen_at - interval '1 hour', spared_until = spared_until - interval '1 hour'"
     )
 
 
 async def row(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
-    """A task's whole row."""
-    return dict(await database.fetchrow("select * from public.tasks where task_id = $1", task_id))
+    """All that is stored of a task: its record, and its row in the queue."""
+    found = await database.fetchrow(
+        "select to_jsonb(t) as record, to_jsonb(q) as queued, r.status from public.tasks t"
+        " join public.task_records r using (task_id) left join public.queue q using (task_id) where task_id = $1",
+        task_id,
+    )
+    return dict(found)
+
+
+async def emptied(database: asyncpg.Connection) -> None:
+    """Leave no row in any table."""
+    tables = await database.fetchval(
+        "select string_agg(format('public.%I', tablename), ', ') from pg_tables where schemaname = 'public'"
+    )
+    await database.execute(f"truncate {tables} cascade")
 
 
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that two runs cannot share."""
     found = {}
-    for table in ("tasks", "editions", "articles", "cache_entries", "circuit_breakers"):
+    for table in ("tasks", "queue", "digests", "editions", "articles", "cache_entries", "circuit_breakers"):
         rows = [dict(r) for r in await database.fetch(f"select * from public.{table} order by 1, 2, 3")]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE} for r in rows]
     return found
 
 
 VOLATILE = frozenset(
-    {"created_at", "updated_at", "run_at", "started_at", "finished_at", "lease_expires_at", "expires_at", "retry_at"}
-    | {"lease_token", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
+    {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
+    | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.errors import SupabaseRejected, TaskNotFound
 from app.models import TaskKind, TaskStatus
-from app.persistence.queue import Cancelled, Completed, Failed, Released, Snoozed
+from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create, expire_lease, row
 
@@ -47,7 +47,7 @@ async def test_a_task_with_a_message_can_be_cancelled(client: AsyncClient) -> No
     """The pinned client takes an rpc answer with a `message` at the top for an error."""
     task, tasks = await create(client), TaskStateManager(client)
     held = await Claimer(client).claim_one()
-    await tasks.update_task(task.task_id, lease_token=held.lease_token, message="ranking", progress=0.5)
+    await tasks.update_task(task.task_id, lease_token=held.lease.lease_token, message="ranking", progress=0.5)
     assert (await tasks.cancel_task(task.task_id)).message == "ranking"
 
 
@@ -59,9 +59,8 @@ async def test_unknown_task_is_not_found(client: AsyncClient) -> None:
 
 async def callbacks_of(database: asyncpg.Connection, task_id: UUID) -> list[dict[str, str]]:
     found = await database.fetch(
-        "select payload -> 'event' as event from public.tasks where kind = 'callback'"
-        " and payload -> 'event' -> 'data' ->> 'task_id' = $1",
-        str(task_id),
+        "select payload -> 'event' as event from public.tasks where kind = 'callback' and parent = $1",
+        task_id,
     )
     return [json.loads(record["event"]) for record in found]
 

@@ -7,8 +7,10 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.queue import Completed
+from app.persistence.outcomes import Completed
 from tests.contract.helpers import Claimer, create, insert_tasks, row
+
+RUNNING_ONCE = "select count(*) from public.queue where worker_id is not null and attempt = 1"
 
 
 async def test_two_hundred_workers_share_a_thousand_tasks(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -18,7 +20,7 @@ async def test_two_hundred_workers_share_a_thousand_tasks(client: AsyncClient, d
     while more := await Claimer(client).claim(100):  # what was locked by another as it was looked for
         claimed += [task.task_id for task in more]
     assert len(claimed) == len(set(claimed)) == 1000
-    assert await database.fetchval("select count(*) from public.tasks where status = 'running' and attempt = 1") == 1000
+    assert await database.fetchval(RUNNING_ONCE) == 1000
 
 
 async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
@@ -26,14 +28,12 @@ async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
 ) -> None:
     await insert_tasks(database, 20)
     worker = Claimer(client)
-    call = worker.queue.prepare(outcomes={}, renewals=(), slots=10)
+    call = worker.queue.prepare(outcomes={}, slots=10)
     answers = await asyncio.gather(*(worker.queue.sync(call) for _ in range(8)))
     assert all(answer == answers[0] for answer in answers)
     assert len(answers[0].claimed) == 10
-    assert await database.fetchval("select sum(attempt) from public.tasks") == 10
-    finishing = worker.queue.prepare(
-        outcomes={task.lease: Completed({}) for task in answers[0].claimed}, renewals=(), slots=0
-    )
+    assert await database.fetchval("select sum(attempt) from public.queue") == 10
+    finishing = worker.queue.prepare(outcomes={task.lease: Completed({}) for task in answers[0].claimed}, slots=0)
     finished = await worker.queue.sync(finishing)
     assert await worker.queue.sync(finishing) == finished
     # The first call is older now: it changes nothing, and says so.
@@ -42,12 +42,12 @@ async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
     assert await database.fetchval("select sum(attempt) from public.tasks") == 10
 
 
-async def test_order_is_priority_then_time_then_id(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_order_is_priority_then_kind_then_time_then_id(client: AsyncClient, database: asyncpg.Connection) -> None:
     for priority in (3, 1, 0, 2):
         await insert_tasks(database, 3, priority=priority)
         await insert_tasks(database, 2, priority=priority, delay="-1 hour", kind="digest")
-    expected = await database.fetch("select task_id from public.tasks order by priority, run_at, task_id")
-    worker, claimed = Claimer(client), []
+    expected = await database.fetch("select task_id from public.queue order by priority, kind, run_at, task_id")
+    worker, claimed = Claimer(client, kinds=sorted(TaskKind)), []
     while batch := await worker.claim(3):
         claimed += [task.task_id for task in batch]
     assert claimed == [found["task_id"] for found in expected]

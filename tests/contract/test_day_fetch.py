@@ -16,9 +16,10 @@ from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import EditionStatus, Profile, Task, TaskKind, TaskStatus
 from app.persistence.maintenance import Maintenance
-from app.persistence.queue import Completed, Failed
+from app.persistence.new_task import CallerKey
+from app.persistence.outcomes import Completed, Failed
 from app.persistence.sources import DailySources
-from app.persistence.tasks import CallerKey, TaskStateManager
+from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
 from worker.housekeeping import DailyFetch
 

@@ -1,12 +1,14 @@
 """Results that JSON or PostgreSQL refuse, or that are far too large, keep no other outcome from being recorded."""
 
+import json
+
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
 from app.models import TaskStatus
 from app.persistence.json_values import MAX_RESULT_BYTES
-from app.persistence.queue import Completed, Failed
+from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create, insert_tasks
 
@@ -22,12 +24,13 @@ from tests.contract.helpers import Claimer, create, insert_tasks
     ids=["zero byte", "lone surrogate", "not a number", "deep"],
 )
 async def test_hostile_values_are_cleaned(
-    result: dict[str, object], kept: dict[str, object], client: AsyncClient
+    result: dict[str, object], kept: dict[str, object], client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
     await worker.finish(await worker.claim_one(), Completed(result))
-    read = await TaskStateManager(client).get_task(task.task_id, include_result=True)
-    assert (read.status, read.result) == (TaskStatus.COMPLETED, kept)
+    assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.COMPLETED
+    stored = await database.fetchval("select result from public.tasks where task_id = $1", task.task_id)
+    assert json.loads(stored) == kept
 
 
 @pytest.mark.parametrize("result", [{"text": "x" * 5_000_000}, {"object": object()}], ids=["5 MB", "no JSON"])
@@ -48,7 +51,7 @@ async def test_hostile_errors_and_progress_are_cleaned(client: AsyncClient) -> N
     task, worker = await create(client), Claimer(client)
     held = await worker.claim_one()
     tasks = TaskStateManager(client)
-    await tasks.update_task(task.task_id, lease_token=held.lease_token, message="a\0\udfff", progress=7.0)
+    await tasks.update_task(task.task_id, lease_token=held.lease.lease_token, message="a\0\udfff", progress=7.0)
     assert (await tasks.get_task(task.task_id)).message == "a\ufffd"
     await worker.finish(held, Failed("x\0" * 10_000, None))
     assert len((await tasks.get_task(task.task_id)).error or "") == 2000

@@ -9,8 +9,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
-from app.persistence.queue import Completed, Failed
-from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
+from app.persistence.new_task import CallerKey, OwnKey
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
 
 DAY_KEY = OwnKey(f"fetch:{DAY}")

@@ -8,7 +8,7 @@ from supabase import AsyncClient
 
 from app.errors import LeaseLost
 from app.models import TaskStatus
-from app.persistence.queue import Cancelled, Completed, Failed, Outcome, Released, Snoozed
+from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create, expire_lease, row
 
@@ -28,12 +28,12 @@ async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
     await quick.sync()
     taken = await quick.claim_one()
     before = await row(database, task.task_id)
-    answer = await slow.sync({held.lease: outcome}, renewals=[held.lease])
-    assert [verdict.verdict for verdict in answer.outcomes] == ["lost"]
-    assert [lease.task_id for lease in answer.lost] == [task.task_id]
+    answer = await slow.sync({held.lease: outcome})
+    assert [verdict.verdict for verdict in answer.not_applied] == ["lost"]
+    assert answer.held == ()
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(
-            task.task_id, lease_token=held.lease_token, message="still here", progress=0.9
+            task.task_id, lease_token=held.lease.lease_token, message="still here", progress=0.9
         )
     assert await row(database, task.task_id) == before
     assert (taken.task_id, taken.attempt) == (task.task_id, 2)
@@ -110,18 +110,21 @@ async def test_snoozing_has_a_deadline(client: AsyncClient, database: asyncpg.Co
     task = await create(client)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
-    await database.execute("update public.tasks set snoozed_since = now() - interval '3 hours'")
+    await database.execute("update public.queue set snoozed_since = now() - interval '3 hours'")
     await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
     ended = await TaskStateManager(client).get_task(task.task_id)
     assert ended.status is TaskStatus.FAILED
     assert ended.error == "waited longer than 02:00:00: waiting for the edition"
 
 
-async def test_renewal_keeps_a_lease(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_worker_that_is_seen_keeps_what_it_has(client: AsyncClient, database: asyncpg.Connection) -> None:
     task = await create(client)
     worker, other = Claimer(client), Claimer(client)
     held = await worker.claim_one()
-    await expire_lease(database, task.task_id)
-    assert (await worker.sync(renewals=[held.lease])).lost == ()
-    assert await other.claim() == ()
+    await other.sync()
+    for _ in range(3):  # more than a lease, in steps of less
+        await database.execute("update public.workers set seen_at = seen_at - lease * 0.9")
+        await worker.sync()
+        assert await other.claim() == ()
+    assert (await row(database, task.task_id))["status"] == "running"
     assert await worker.finish(held, Completed({})) == "applied"

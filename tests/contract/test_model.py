@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
     RuleBasedStateMachine,
-    consumes,
     initialize,
     invariant,
     multiple,
@@ -22,12 +21,13 @@ from hypothesis.stateful import (
 )
 from supabase import AsyncClient
 
-from app.persistence.queue import Cancelled, ClaimedTask, Completed, Failed, Outcome, Released, Snoozed, SyncAnswer
+from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
+from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import Claimer, create, expire_lease
+from tests.contract.helpers import Claimer, create, emptied, verdict
 
 T = TypeVar("T")
 NOW = timedelta(0)
@@ -83,6 +83,10 @@ class World:
 
 
 WORLD: list[World] = []
+RECORDS = """
+select r.task_id, r.status, r.attempt, t.status is not null as ended, q.task_id is not null and not q.dead as queued
+  from public.task_records r join public.tasks t using (task_id) left join public.queue q using (task_id)
+"""
 OUTCOMES = st.sampled_from(
     [Completed({"x": 1}), Failed("no", NOW), Failed("never", None), Snoozed(NOW, "later"), Released(), Cancelled()]
 )
@@ -97,9 +101,11 @@ class TaskLife(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = WORLD[0]
         self.world.models.clear()
-        self.do(self.world.database.execute("truncate public.tasks, public.workers"))
+        self.do(emptied(self.world.database))
         self.worker, self.other = Claimer(self.world.client), Claimer(self.world.client)
         self.do(self.other.sync())
+        self.do(self.worker.sync())
+        self.mine = f"worker_id = '{self.worker.worker_id}'"
 
     def do(self, awaitable: Awaitable[T]) -> T:
         return self.world.loop.run_until_complete(awaitable)
@@ -117,35 +123,40 @@ class TaskLife(RuleBasedStateMachine):
         for task in claimed:
             model = self.world.models[task.task_id]
             model.status, model.attempt = "running", model.attempt + 1
-            model.holder = model.last_token = task.lease_token
+            model.holder = model.last_token = task.lease.lease_token
             assert task.attempt == model.attempt
         return multiple(*claimed)
 
     @rule(task=held, outcome=OUTCOMES, repeat=st.booleans())
     def finish(self, task: ClaimedTask, outcome: Outcome, repeat: bool) -> None:
-        call = self.worker.queue.prepare(outcomes={task.lease: outcome}, renewals=(), slots=0)
+        call = self.worker.queue.prepare(outcomes={task.lease: outcome}, slots=0)
         answer: SyncAnswer = self.do(self.worker.queue.sync(call))
         if repeat:
             assert self.do(self.worker.queue.sync(call)) == answer
-        assert answer.outcomes[0].verdict == self.world.models[task.task_id].apply(task.lease_token, outcome)
+        assert verdict(answer) == self.world.models[task.task_id].apply(task.lease.lease_token, outcome)
 
     @rule(task=held)
-    def renew(self, task: ClaimedTask) -> None:
+    def show(self, task: ClaimedTask) -> None:
         model = self.world.models[task.task_id]
-        holds = model.status == "running" and model.holder == task.lease_token
-        answer: SyncAnswer = self.do(self.worker.sync(renewals=[task.lease]))
-        assert answer.lost == (() if holds else (task.lease,))
-        assert (task.task_id in {lease.task_id for lease in answer.cancel}) is (
-            model.status == "running" and model.cancel
-        )
+        answer: SyncAnswer = self.do(self.worker.sync(progress={task.lease: Progress("half", 0.5)}))
+        holds = model.status == "running" and model.holder == task.lease.lease_token
+        assert (task.lease in answer.cancel) is (holds and model.cancel)
+        shown = self.do(TaskStateManager(self.world.client).get_task(task.task_id)).progress
+        assert not holds or shown == 0.5
 
-    @rule(task=consumes(held))
-    def lose(self, task: ClaimedTask) -> None:
-        model = self.world.models[task.task_id]
-        if model.status == "running":
-            self.do(expire_lease(self.world.database, task.task_id))
-            self.do(self.other.sync())
-            model.expire()
+    @rule(target=held)
+    def lose(self) -> Any:
+        """The worker is not seen for a lease, and another one looks: all that it has in hand is lost."""
+        self.do(self.world.database.execute("update public.workers set seen_at = now() - lease * 0.5"))
+        self.do(
+            self.world.database.execute(f"update public.workers set seen_at = now() - lease * 1.1 where {self.mine}")
+        )
+        self.do(self.other.sync())
+        for model in self.world.models.values():
+            if model.status == "running":
+                model.expire()
+        assert self.do(self.worker.sync()).held == ()
+        return multiple()
 
     @rule(number=st.integers(0, 20))
     def cancel(self, number: int) -> None:
@@ -160,8 +171,11 @@ class TaskLife(RuleBasedStateMachine):
 
     @invariant()
     def agrees(self) -> None:
-        rows = self.do(self.world.database.fetch("select task_id, status, attempt from public.tasks"))
+        rows = self.do(self.world.database.fetch(RECORDS))
         found = {row["task_id"]: (row["status"], row["attempt"]) for row in rows}
+        assert all(row["ended"] is not row["queued"] for row in rows), (
+            "an end or a place in the queue, never both or none"
+        )
         assert found == {task_id: (model.status, model.attempt) for task_id, model in self.world.models.items()}
 
 

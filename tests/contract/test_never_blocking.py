@@ -77,7 +77,7 @@ async def call(owner: Owner, name: str) -> None:
     method = getattr(owner, name)
     required = [p for p in inspect.signature(method).parameters.values() if p.default is inspect.Parameter.empty]
     if isinstance(owner, TaskQueue):
-        await owner.sync(owner.prepare(outcomes={}, renewals=(), slots=1))
+        await owner.sync(owner.prepare(outcomes={}, slots=1))
         return
     arguments: dict[str, Any] = {}
     for parameter in required:

@@ -1,4 +1,4 @@
-"""Overlapping syncs, renewals, cancellations and bulk upserts from twenty connections never end in a deadlock."""
+"""Overlapping syncs, cancellations and bulk upserts from twenty connections never end in a deadlock."""
 
 import asyncio
 import random
@@ -7,7 +7,8 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.models import Article, ArticleKind
-from app.persistence.queue import Completed, Failed, Released
+from app.persistence.outcomes import Completed, Failed, Released
+from app.persistence.queue import Progress
 from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, insert_tasks
@@ -22,12 +23,12 @@ async def deadlocks(database: asyncpg.Connection) -> int:
 
 
 async def work(client: AsyncClient, seed: int) -> None:
-    """Claim, renew in another order, finish in a third, as overlapping workers do."""
+    """Claim, show progress in another order, finish in a third, as overlapping workers do."""
     chance, worker = random.Random(seed), Claimer(client)
     for _ in range(ROUNDS):
         held = list(await worker.claim(10))
         chance.shuffle(held)
-        await worker.sync(renewals=[task.lease for task in held])
+        await worker.sync(progress={task.lease: Progress("half", 0.5) for task in held})
         chance.shuffle(held)
         ends = (Completed({}), Released(), Failed("no", None))
         await worker.sync({task.lease: chance.choice(ends) for task in held})

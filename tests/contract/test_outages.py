@@ -7,9 +7,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskStatus
-from app.persistence.queue import Completed, Failed, Lease, Outcome
+from app.persistence.outcomes import Completed, Failed, Lease, Outcome
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, insert_tasks, outage
+from tests.contract.helpers import Claimer, create, expire_lease, insert_tasks, let_look, outage
 
 MANY = 1_300
 """More than one call looks at."""
@@ -27,7 +27,7 @@ async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
     await outage(database)
     assert (await first.sync(slots=10)).claimed == ()
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.RUNNING
-    assert (await holder.sync(renewals=[held.lease])).lost == ()
+    assert (await holder.sync()).held == (held.lease,)
     assert await holder.finish(held, Completed({})) == "applied"
 
 
@@ -41,10 +41,8 @@ async def test_no_task_pays_for_an_outage_however_many_there_are(
     await outage(database)
     for other in others:
         assert (await other.sync(slots=MANY)).claimed == ()
-    leases = [task.lease for task in held]
-    assert (await holder.sync(renewals=leases[: MANY // 2])).lost == ()
-    outcomes: dict[Lease, Outcome] = dict.fromkeys(leases, Completed({}))
-    assert {verdict.verdict for verdict in (await holder.sync(outcomes)).outcomes} == {"applied"}
+    outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in held), Completed({}))
+    assert (await holder.sync(outcomes)).not_applied == ()
 
 
 async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -53,8 +51,11 @@ async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, da
     await outage(database)
     other = Claimer(client)
     assert await other.claim() == ()
-    # Nobody renewed it since: its holder is gone.
-    await database.execute("update public.tasks set lease_expires_at = now() - interval '1 ms'")
+    # Nobody has seen its holder since: it is gone.
+    await database.execute(
+        "update public.workers set spared_until = spared_until - lease where spared_until is not null"
+    )
+    await let_look(database)
     (again,) = await other.claim()
     assert again.attempt == 2
 
@@ -66,9 +67,9 @@ async def test_a_lease_that_ran_out_after_the_outage_is_not_forgiven(
     await other.sync()
     await outage(database)
     await other.sync()
-    await create(client)
+    task = await create(client)
     await Claimer(client).claim_one()
-    await database.execute("update public.tasks set lease_expires_at = started_at")
+    await expire_lease(database, task.task_id)
     (again,) = await other.claim()
     assert again.attempt == 2
 
@@ -93,7 +94,7 @@ async def test_a_holder_that_came_back_is_forgiven_the_next_outage_too(
     for _ in range(3):
         await outage(database)
         assert await Claimer(client).claim() == ()
-        assert (await holder.sync(renewals=[held.lease])).lost == ()
+        assert (await holder.sync()).held == (held.lease,)
     assert await holder.finish(held, Completed({})) == "applied"
 
 

@@ -10,16 +10,16 @@ from tests.contract.helpers import insert_tasks
 
 MANY = 200_000
 CLAIM = """
-select t.task_id, t.run_at from public.tasks t
- where t.status = 'pending' and t.kind = 'fetch' and t.priority = {priority} and t.run_at <= now()
- order by t.run_at, t.task_id limit 10 for update skip locked
+select q.ctid, q.run_at, q.task_id from public.queue q
+ where q.kind = 'fetch' and q.priority = 1 and not q.dead and q.worker_id is null and q.run_at <= now()
+ order by q.run_at, q.task_id limit 10 for update skip locked
 """
-POLL = "select status, message from public.tasks where task_id = (select task_id from public.tasks limit 1)"
-EXPIRED = """
-select task_id from public.tasks where status = 'running' and lease_expires_at < now()
- order by lease_expires_at limit 500 for update skip locked
+POLL = "select status, message from public.task_records where task_id = (select task_id from public.tasks limit 1)"
+CANCELLED = "select exists (select from public.queue where cancel_requested)"
+NEWEST = """
+select task_id from public.tasks where owner = 'default' and kind = 'fetch'
+ order by created_at desc, task_id desc limit 51
 """
-NEWEST = "select task_id from public.tasks order by created_at desc, task_id desc limit 51"
 CALL = "select public.{function}"
 
 
@@ -39,13 +39,14 @@ def buffers(plan: dict[str, Any]) -> int:
 
 
 async def settled(database: asyncpg.Connection) -> None:
-    await database.execute("vacuum analyze public.tasks")
+    await database.execute("vacuum analyze public.tasks, public.queue")
 
 
 async def cost_of_claiming(database: asyncpg.Connection) -> int:
     """Buffers of a claim over all priorities and kinds, as sync_worker makes it; the second call, with plans made."""
-    slots = '{"fetch": 10, "digest": 10}'
-    call = CALL.format(function=f"claim_tasks('00000000-0000-4000-8000-000000000001', 10, '{slots}', now(), now())")
+    worker, marks = "'00000000-0000-4000-8000-000000000001'", "array_fill('-infinity'::timestamptz, array[8])"
+    kinds = "array['fetch', 'digest'], array[10, 10]"
+    call = CALL.format(function=f"claim_tasks({worker}, {worker}, {kinds}, 10, true, now(), {marks})")
     await explained(database, call)
     return buffers(await explained(database, call))
 
@@ -53,12 +54,12 @@ async def cost_of_claiming(database: asyncpg.Connection) -> int:
 @pytest.mark.parametrize(
     ("query", "index"),
     [
-        (CLAIM.format(priority=1), "tasks_claim"),
-        (EXPIRED, "tasks_lease"),
+        (CLAIM, "queue_claim"),
+        (CANCELLED, "queue_cancel"),
         (NEWEST, "tasks_newest"),
         (POLL, "tasks_pkey"),
     ],
-    ids=["claim", "expire", "list", "poll"],
+    ids=["claim", "cancel", "list", "poll"],
 )
 async def test_queries_use_their_indexes(query: str, index: str, database: asyncpg.Connection) -> None:
     await insert_tasks(database, MANY, status="completed")

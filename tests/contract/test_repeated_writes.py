@@ -15,10 +15,12 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.maintenance import Maintenance
-from app.persistence.queue import Cancelled, Completed, Failed, Lease, Released, Snoozed, SyncCall, TaskQueue
+from app.persistence.new_task import CallerKey
+from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
+from app.persistence.queue import Progress, SyncCall, TaskQueue
 from app.persistence.sources import DailySources
-from app.persistence.tasks import CallerKey, TaskStateManager
-from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
 """Does something with the client, each write `times` times."""
@@ -47,7 +49,7 @@ async def send(queue: TaskQueue, call: SyncCall, times: int) -> Any:
 
 async def claimed(client: AsyncClient, times: int = 1) -> tuple[TaskQueue, Lease]:
     queue = TaskQueue(client, worker_id=WORKER, kinds=[TaskKind.FETCH], lease=LEASE)
-    answer = await send(queue, queue.prepare(outcomes={}, renewals=(), slots=1), times)
+    answer = await send(queue, queue.prepare(outcomes={}, slots=1), times)
     return queue, answer.claimed[0].lease
 
 
@@ -87,10 +89,10 @@ async def cancelling(client: AsyncClient, times: int) -> None:
 async def completing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK, callback_url="https://example.com/")
     queue, lease = await claimed(client, times)
-    await send(queue, queue.prepare(outcomes={lease: Completed({"x": 1})}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: Completed({"x": 1})}, slots=0), times)
     # Under a new number, too: the row knows its own outcome.
-    answer = await send(queue, queue.prepare(outcomes={lease: Completed({"x": 2})}, renewals=(), slots=0), times)
-    assert answer.outcomes[0].verdict == "applied_already"
+    answer = await send(queue, queue.prepare(outcomes={lease: Completed({"x": 2})}, slots=0), times)
+    assert verdict(answer) == "applied_already"
 
 
 @scenario("TaskQueue.sync failed")
@@ -98,8 +100,8 @@ async def failing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     queue, lease = await claimed(client, times)
     failed = Failed("broken", timedelta(hours=1))
-    await send(queue, queue.prepare(outcomes={lease: failed}, renewals=(), slots=0), times)
-    await send(queue, queue.prepare(outcomes={lease: failed}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: failed}, slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: failed}, slots=0), times)
 
 
 @scenario("TaskQueue.sync snoozed")
@@ -107,26 +109,26 @@ async def snoozing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     queue, lease = await claimed(client, times)
     later = Snoozed(timedelta(hours=1), "waiting")
-    await send(queue, queue.prepare(outcomes={lease: later}, renewals=(), slots=0), times)
-    await send(queue, queue.prepare(outcomes={lease: later}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: later}, slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: later}, slots=0), times)
 
 
 @scenario("TaskQueue.sync released")
 async def releasing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     queue, lease = await claimed(client, times)
-    await send(queue, queue.prepare(outcomes={lease: Released()}, renewals=(), slots=0), times)
-    await send(queue, queue.prepare(outcomes={lease: Released()}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: Released()}, slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: Released()}, slots=0), times)
 
 
-@scenario("TaskQueue.sync cancelled", "TaskQueue.sync renewals")
+@scenario("TaskQueue.sync cancelled", "TaskQueue.sync progress")
 async def stopping(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     queue, lease = await claimed(client, times)
     await TaskStateManager(client).cancel_task(TASK)
-    answer = await send(queue, queue.prepare(outcomes={}, renewals=[lease], slots=0), times)
+    answer = await send(queue, queue.prepare(outcomes={}, progress={lease: Progress("half", 0.5)}, slots=0), times)
     assert [held.task_id for held in answer.cancel] == [TASK]
-    await send(queue, queue.prepare(outcomes={lease: Cancelled()}, renewals=(), slots=0), times)
+    await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 
 @scenario(*(f"DailySources.{name}" for name in ("begin_edition", "save_articles", "finish_edition", "get_edition")))
@@ -196,8 +198,7 @@ def test_no_method_was_forgotten() -> None:
 async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.Connection) -> None:
     await SCENARIOS[name](client, 1)
     once = await everything(database)
-    await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
-    await database.execute("truncate public.circuit_breakers")
+    await emptied(database)
     await SCENARIOS[name](client, 2)
     assert await everything(database) == once
 
@@ -212,8 +213,7 @@ async def test_a_lost_answer_changes_nothing(
 ) -> None:
     await SCENARIOS[name](client, 1)
     once = await everything(database)
-    await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
-    await database.execute("truncate public.circuit_breakers")
+    await emptied(database)
     await SCENARIOS[name](losing_client, 1)
     assert losing_transport.lost > 0
     assert await everything(database) == once

@@ -9,14 +9,13 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
-from app.models import Article, ArticleKind, TaskKind
+from app.models import Article, ArticleKind
 from app.persistence.sources import DailySources
-from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
 from app.transport import HonestTransport
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import DAY, insert_tasks
+from tests.contract.helpers import DAY
 
 MAX_ROWS = 7
 
@@ -66,25 +65,6 @@ async def test_no_article_is_lost(count: int, client: AsyncClient) -> None:
     await DailySources(client).save_articles(DAY, articles)
     found = await DailySources(client).get_articles(DAY)
     assert found == sorted(articles, key=lambda article: (article.source, article.external_id))
-
-
-@pytest.mark.parametrize("limit", [MAX_ROWS, MAX_ROWS + 1, 100])
-async def test_pages_of_tasks_are_as_long_as_asked_for_and_lead_on(
-    limit: int, client: AsyncClient, database: asyncpg.Connection
-) -> None:
-    await insert_tasks(database, 130, kind="digest")
-    await insert_tasks(database, 5)
-    # Equal times are what a cursor gets wrong first.
-    await database.execute("update public.tasks set created_at = date_trunc('hour', now())")
-    tasks, sizes, seen, cursor = TaskStateManager(client), [], set(), None
-    while True:
-        page = await tasks.list_tasks(kind=TaskKind.DIGEST, limit=limit, cursor=cursor)
-        sizes.append(len(page.tasks))
-        seen |= {task.task_id for task in page.tasks}
-        if (cursor := page.next_cursor) is None:
-            break
-    assert (sum(sizes), len(seen)) == (130, 130)
-    assert set(sizes[:-1]) == {limit}
 
 
 async def test_a_list_of_editions_is_as_long_as_asked_for(client: AsyncClient) -> None:

@@ -16,9 +16,11 @@ from supabase import AsyncClient
 from app.config import SupabaseSettings
 from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
 from app.models import Article, ArticleKind, TaskKind, TaskStatus
-from app.persistence.queue import Completed, Lease, TaskQueue
+from app.persistence.new_task import CallerKey, OwnKey
+from app.persistence.outcomes import Completed, Lease
+from app.persistence.queue import TaskQueue
 from app.persistence.sources import DailySources
-from app.persistence.tasks import CallerKey, OwnKey, TaskStateManager
+from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
@@ -147,14 +149,14 @@ async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, rout
     answer = {"number": 1, "outcomes": [], "lost": [], "cancel": [], "claimed": [], "next_task_seconds": None}
     route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
     queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
-    call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, renewals=(), slots=3)
+    call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, slots=3)
     with pytest.raises(SupabaseUnavailable):
         await queue.sync(call)
     await queue.sync(call)
     first, second = (made.request.content for made in route.calls)
     assert first == second
     assert json.loads(first)["p_number"] == 1
-    assert queue.prepare(outcomes={}, renewals=(), slots=0).number == 2
+    assert queue.prepare(outcomes={}, slots=0).number == 2
 
 
 async def test_articles_are_upserted_sorted_and_once(client: AsyncClient, router: respx.Router) -> None:

@@ -1,0 +1,112 @@
+"""Lists of tasks: each filter finds what it names, page by page, and reads little of 300,000 rows."""
+
+import json
+from datetime import timedelta
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskKind, TaskStatus
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import DAY, Claimer, create, insert_tasks
+
+PAGE = 7
+MANY = 300_000
+
+
+@pytest.mark.parametrize("limit", [PAGE, PAGE + 1, 100])
+async def test_pages_of_tasks_are_as_long_as_asked_for_and_lead_on(
+    limit: int, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 130, kind="digest")
+    await insert_tasks(database, 5)
+    # Equal times are what a cursor gets wrong first.
+    await database.execute("update public.tasks set created_at = date_trunc('hour', now())")
+    tasks, sizes, seen, cursor = TaskStateManager(client), [], set(), None
+    while True:
+        page = await tasks.list_tasks(kind=TaskKind.DIGEST, limit=limit, cursor=cursor)
+        sizes.append(len(page.tasks))
+        seen |= {task.task_id for task in page.tasks}
+        if (cursor := page.next_cursor) is None:
+            break
+    assert (sum(sizes), len(seen)) == (130, 130)
+    assert set(sizes[:-1]) == {limit}
+
+
+async def test_each_filter_finds_what_it_names(client: AsyncClient) -> None:
+    tasks, worker = TaskStateManager(client), Claimer(client)
+    made = {name: (await create(client, kind=kind)).task_id for name, kind in KINDS.items()}
+    for held in await worker.claim(3):
+        if held.task_id == made["failed"]:
+            await worker.finish(held, Failed("no", None))
+        elif held.task_id == made["completed"]:
+            await worker.finish(held, Completed({}))
+    await tasks.cancel_task(made["cancelled"])
+    for status in TaskStatus:
+        page = await tasks.list_tasks(status=status)
+        assert [task.task_id for task in page.tasks] == [made[status.value]]
+        assert [task.status for task in page.tasks] == [status]
+        assert (await tasks.list_tasks(status=status, source_date=DAY)).tasks == page.tasks
+        assert (await tasks.list_tasks(status=status, source_date=DAY + timedelta(days=1))).tasks == ()
+    digests = await tasks.list_tasks(kind=TaskKind.DIGEST)
+    assert {task.task_id for task in digests.tasks} == {made["cancelled"], made["pending"]}
+    newest_first = sorted((await tasks.list_tasks()).tasks, key=lambda task: task.created_at, reverse=True)
+    assert [task.task_id for task in newest_first] == [made[name] for name in reversed(KINDS)]
+
+
+KINDS = {
+    "failed": TaskKind.FETCH,
+    "completed": TaskKind.FETCH,
+    "running": TaskKind.FETCH,
+    "cancelled": TaskKind.DIGEST,
+    "pending": TaskKind.DIGEST,
+}
+"""What the tasks of the test become, in the order in which they are created; the first three are claimed."""
+
+FILTERS = {
+    "none": {},
+    "a kind": {"p_kind": "digest"},
+    "a kind that is rare": {"p_kind": "callback"},
+    "an owner": {"p_owner": "default"},
+    "pending": {"p_status": "pending"},
+    "running": {"p_status": "running"},
+    "failed": {"p_status": "failed"},
+    "completed": {"p_status": "completed"},
+    "a day": {"p_source_date": "2026-03-04"},
+    "behind a cursor": {"p_before": "2026-03-04T00:00:00Z", "p_before_id": "00000000-0000-4000-8000-000000000000"},
+}
+
+
+@pytest.mark.parametrize("name", FILTERS)
+async def test_a_list_reads_little_of_many_rows(name: str, many: asyncpg.Connection) -> None:
+    arguments = ", ".join(f"{key} => '{value}'" for key, value in (UNFILTERED | FILTERS[name]).items() if value)
+    missing = ", ".join(f"{key} => null" for key, value in (UNFILTERED | FILTERS[name]).items() if value is None)
+    query = f"select public.list_tasks({arguments}{', ' if missing else ''}{missing})"
+    await many.fetchval(query)  # with plans made
+    plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500, "of some 10,000 that the table has"
+
+
+UNFILTERED: dict[str, str | None] = {
+    **dict.fromkeys(("p_owner", "p_kind", "p_status", "p_source_date", "p_before", "p_before_id")),
+    "p_limit": "51",
+}
+
+
+@pytest.fixture
+async def many(database: asyncpg.Connection) -> asyncpg.Connection:
+    """A table of 300,000 ended tasks, and a queue as it is on a busy day."""
+    await insert_tasks(database, MANY, status="completed", kind="digest")
+    await insert_tasks(database, 2_000, status="completed")
+    await insert_tasks(database, 200)
+    await database.execute(
+        "update public.queue set dead = true where task_id in (select task_id from public.queue limit 60)"
+    )
+    await database.execute(
+        "update public.tasks set status = 'failed', finished_at = now()"
+        " where task_id in (select task_id from public.queue where dead)"
+    )
+    await database.execute("vacuum analyze public.tasks, public.queue")
+    return database
