@@ -177,7 +177,9 @@ class WorkerSettings(Settings):
         60_000, ge=0, le=10_000_000, description="tokens for one digest, input and output, 0 to 10000000"
     )
     keep_tasks_days: int = Field(30, ge=1, le=3650, description="days that finished tasks are kept, 1 to 3650")
-    keep_editions_days: int = Field(90, ge=1, le=3650, description="days that editions are kept, 1 to 3650")
+    keep_editions_days: int = Field(
+        90, ge=1, le=3650, description="days that an edition is kept after its last fetch, 1 to 3650"
+    )
 
     @model_validator(mode="after")
     def _lease_outlasts_retries(self) -> Self:

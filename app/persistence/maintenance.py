@@ -60,7 +60,7 @@ class Maintenance:
         return parsed(_STATS, answer.data)
 
     async def retain(self, *, task_days: int, edition_days: int) -> Removed:
-        """Remove a batch of finished tasks and editions older than so many days, and what expired.
+        """Remove a batch of tasks that ended, and editions that were last fetched, so many days ago, and what expired.
 
         Raises `SupabaseError`.
         """

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -9,6 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
+from app.models import TaskKind
 from app.persistence.new_task import CallerKey, OwnKey
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
@@ -68,9 +70,14 @@ async def test_what_was_sent_is_compared_and_not_what_was_made_of_it(client: Asy
     first = await create(client, idempotency_key=CallerKey("k", {}))
     tomorrow = await create(client, idempotency_key=CallerKey("k", {}), source_date=DAY + timedelta(days=1))
     assert tomorrow == first
-    for sent in ({"source_date": str(DAY)}, None):
+    another: list[dict[str, Any]] = [
+        {"idempotency_key": CallerKey("k", {"source_date": str(DAY)})},
+        {"idempotency_key": CallerKey("k")},
+        {"idempotency_key": CallerKey("k", {}), "kind": TaskKind.DIGEST},
+    ]
+    for change in another:
         with pytest.raises(IdempotencyConflict, match=str(first.task_id)):
-            await create(client, idempotency_key=CallerKey("k", sent))
+            await create(client, **change)
 
 
 async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:

@@ -37,7 +37,8 @@ async def grow_old(database: asyncpg.Connection) -> None:
 
 async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
     """Batch after batch, as the chore does, until one is not full."""
-    maintenance, removed = Maintenance(client, batch=batch), []
+    maintenance = Maintenance(client, batch=batch)
+    removed: list[Removed] = []
     while not removed or removed[-1].most >= batch:
         removed.append(await maintenance.retain(task_days=30, edition_days=30))
     return removed
@@ -94,10 +95,12 @@ async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
     await fetch(client, DAY)
     await grow_old(database)
     async with database.transaction():
-        await database.fetchval("select public.retain(30, 30, 500)")
+        # As retain() begins: the edition is locked, and goes a moment later.
+        await database.execute("select from public.editions for update")
         fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
         while not await database.fetchval("select exists (select from pg_locks where not granted)"):
             await asyncio.sleep(0.01)
+        await database.execute("select public.retain(30, 30, 500)")
     await fetching
     assert [article.title for article in await DailySources(client).get_articles(DAY)] == ["T0", "T1", "T2"]
 

@@ -1,4 +1,4 @@
-"""A post that is repeated with its key gets its task, also when the day that it left out has become another one."""
+"""What a post may hold and what it is compared by: also when the day that it left out has become another one."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo
@@ -79,11 +79,6 @@ async def test_what_is_the_same_but_for_its_form_is_the_same(api: httpx.AsyncCli
     text = '{"source_date":"2026-03-01", "profile": {"interests": [" ice "], "name": "Ada\\u0020"}}'
     again = await api.post("/v1/digests", content=text, headers=headers)
     assert again.json()["task_id"] == first.json()["task_id"]
-
-
-async def test_one_key_for_two_kinds_is_refused(api: httpx.AsyncClient) -> None:
-    assert (await api.post("/v1/fetches", json={})).status_code == 202
-    assert (await api.post("/v1/digests", json={"profile": PROFILE})).status_code == 422
 
 
 async def test_names_of_nothing_but_nul_are_refused_and_the_answer_says_why(api: httpx.AsyncClient) -> None:

@@ -1,0 +1,78 @@
+"""A worker process with DAILY_FETCH_AT, and digests posted while the day is being fetched: nobody pays for anybody."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+from aiohttp import web
+from supabase import AsyncClient
+
+from app.api.models import yesterday
+from app.models import Task, TaskKind, TaskStatus
+from app.persistence.tasks import TaskStateManager
+from embedded.sample.server import serve_sample
+from embedded.stack import Ready
+from tests.contract.helpers import create
+from tests.processes import worker_process
+
+PAYLOAD = {"profile": {"name": "Ada", "interests": ["graph neural networks"]}, "max_papers": 3, "max_news": 3}
+
+
+class SlowSource:
+    """Passes requests on to another server, but none before `go` is set."""
+
+    def __init__(self, target: str) -> None:
+        self._target = target
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+        self.url = ""
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator["SlowSource"]:
+        application = web.Application()
+        application.add_routes([web.get("/{path:.*}", self._pass_on)])
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            await runner.cleanup()
+
+    async def _pass_on(self, request: web.Request) -> web.Response:
+        self.asked.set()
+        await self.go.wait()
+        async with httpx.AsyncClient(trust_env=False) as http:
+            answer = await http.get(f"{self._target}{request.rel_url}")
+        return web.Response(status=answer.status_code, body=answer.content, content_type="application/atom+xml")
+
+
+async def until(tasks: TaskStateManager, posted: list[Task], reached: Callable[[Task], bool]) -> list[Task]:
+    """Poll until every task is where it should be."""
+    while True:
+        found = [await tasks.get_task(task.task_id) for task in posted]
+        if all(map(reached, found)):
+            return found
+        await asyncio.sleep(0.05)
+
+
+async def test_digests_posted_while_the_daily_fetch_runs_burn_no_attempt(stack: Ready, client: AsyncClient) -> None:
+    tasks, day = TaskStateManager(client), yesterday()
+    async with serve_sample(day) as hosts, SlowSource(hosts.arxiv_base_url).serving() as arxiv:
+        feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
+        worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, DAILY_FETCH_AT="00:00")
+        await worker.start("worker started")
+        await arxiv.asked.wait()
+        posted = [await create(client, kind=TaskKind.DIGEST, payload=PAYLOAD, source_date=day) for _ in range(5)]
+        theirs = await create(client, source_date=day, delay=day.resolution)
+        await tasks.cancel_task(theirs.task_id)
+        # A digest that waits shows what for; one whose attempt failed shows only the error.
+        seen = await until(tasks, posted, lambda task: task.error is not None)
+        assert {task.message for task in seen} <= {f"waiting for the edition of {day}"}
+        arxiv.go.set()
+        ended = await until(tasks, posted, lambda task: task.status.is_final)
+        assert await worker.stop() == 0
+    assert {(task.status, task.attempt) for task in ended} == {(TaskStatus.COMPLETED, 1)}
+    fetches = await tasks.list_tasks(kind=TaskKind.FETCH)
+    assert sorted(task.status for task in fetches.tasks) == [TaskStatus.CANCELLED, TaskStatus.COMPLETED]
