@@ -183,8 +183,10 @@ class Worker:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""
         # Never unbound: the context is this coroutine's own, and ends with it.
         bind_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id"))
-        outcome = await perform(job, self._handlers[job.task.kind], self._random)
-        del self._jobs[job.task.lease]
+        try:
+            outcome = await perform(job, self._handlers[job.task.kind], self._random)
+        finally:
+            del self._jobs[job.task.lease]
         if outcome is not None:
             self._outcomes[job.task.lease] = outcome
         self._wake.set()
