@@ -121,7 +121,7 @@ SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACK
 
 
 def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
-    """A worker with short leases that may call this machine back, with every slot: callbacks are what it is tested by."""
+    """A worker with short leases that may call this machine back, with every slot, as they are what it is tested by."""
     slots = {"CALLBACK_SLOTS": settings.get("CONCURRENCY", "10")}
     return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | slots | settings))
 
