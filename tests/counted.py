@@ -1,4 +1,4 @@
-"""`python -m tests.counted MODULE`: runs a module as its own program, counting the Supabase clients that it makes."""
+"""`python -m tests.counted MODULE [ARGUMENT ...]`: runs a module as a program, counting its Supabase clients."""
 
 import atexit
 import runpy
@@ -22,6 +22,6 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
 if __name__ == "__main__":
     setattr(supabase_client, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
     atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201
-    module = sys.argv[1]
-    sys.argv = [module]
+    _, module, *arguments = sys.argv
+    sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -39,8 +39,9 @@ def environment(url: str, key: str) -> dict[str, str]:
 class ServiceProcess:
     """`python -m app` or `python -m worker`, with the settings it needs and nothing of this machine's environment."""
 
-    def __init__(self, module: str, url: str, key: str, **settings: str) -> None:
+    def __init__(self, module: str, url: str, key: str, *arguments: str, **settings: str) -> None:
         self._module = module
+        self._arguments = arguments
         self._environment = environment(url, key) | settings
         self.log: list[dict[str, Any]] = []
         self.text: list[str] = []
@@ -55,6 +56,7 @@ class ServiceProcess:
             "-m",
             COUNTING,
             self._module,
+            *self._arguments,
             cwd=ROOT,
             env=self._environment,
             stderr=asyncio.subprocess.PIPE,
@@ -86,6 +88,14 @@ class ServiceProcess:
         _RUNNING.discard(self._process.pid)
         return status
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself; returns the exit status."""
+        assert self._process is not None
+        assert self._reader is not None
+        await self._reader
+        _RUNNING.discard(self._process.pid)
+        return await self._process.wait()
+
     @property
     def clients_made(self) -> int:
         """How many Supabase clients the process made in its life."""
@@ -111,8 +121,9 @@ SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACK
 
 
 def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
-    """A worker with short leases that may call this machine back."""
-    return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | settings))
+    """A worker with short leases that may call this machine back, with every slot, as they are what it is tested by."""
+    slots = {"CALLBACK_SLOTS": settings.get("CONCURRENCY", "10")}
+    return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | slots | settings))
 
 
 API_KEY = "test-key-0123456789"

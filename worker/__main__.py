@@ -43,7 +43,7 @@ async def work(settings: WorkerSettings) -> None:
     Raises `ConfigurationError` and `SchemaOutdated` where it may not start, `ChoreDied` when something beside the tasks
     died: then it stops as on SIGTERM, or at once if the claim loop itself has stopped.
     """
-    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), _limits(settings)  # noqa: S311  (jitter)
+    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), limits_of(settings)  # noqa: S311  (jitter)
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
@@ -104,7 +104,8 @@ async def _wait_for_schema(schema: Schema) -> None:
         checked = await _schema_checked(schema)
 
 
-def _limits(settings: WorkerSettings) -> WorkerLimits:
+def limits_of(settings: WorkerSettings) -> WorkerLimits:
+    """What the settings let a worker take on: each kind has slots of its own, so that none waits for another."""
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
     fetches = settings.fetch_slots or max(1, settings.concurrency // 5)
     digests = max(1, settings.concurrency - callbacks - fetches)

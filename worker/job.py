@@ -108,14 +108,14 @@ def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> 
         case Snooze():
             return Snoozed(error.delay, error.reason, error.waits_for)
         case PermanentError():
-            return Failed(error=str(error), retry_in=None)
+            return Failed(error=_text(error), retry_in=None)
         case TimeoutError():
-            return Failed(error=f"timeout: {error}", retry_in=retry_in)
+            return Failed(error=f"timeout: {_text(error)}", retry_in=retry_in)
         case BroadsheetError():
-            return Failed(error=str(error), retry_in=retry_in)
+            return Failed(error=_text(error), retry_in=retry_in)
         case _:
             log.error("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind, exc_info=error)
-            return Failed(error=_said(error), retry_in=retry_in)
+            return Failed(error=f"{type(error).__name__}: {_text(error)}", retry_in=retry_in)
 
 
 def retry_delay(attempt: int, random: Random) -> timedelta:
@@ -127,12 +127,12 @@ def retry_delay(attempt: int, random: Random) -> timedelta:
     return timedelta(seconds=ceiling.total_seconds() * random.random())
 
 
-def _said(error: BaseException) -> str:
+def _text(error: BaseException) -> str:
     try:
-        return f"{type(error).__name__}: {error}"
+        return str(error)
     except Exception:
-        log.exception("an error without a text")
-        return type(error).__name__
+        log.exception("an error cannot be said", error=type(error).__name__)
+        return "(its text cannot be had)"
 
 
 def _aborted(job: Job, why: Abort, handler: Handler, random: Random) -> Outcome | None:

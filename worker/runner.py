@@ -183,8 +183,15 @@ class Worker:
         for verdict in answer.not_applied:
             log.warning("outcome not applied", task_id=str(verdict.task_id), verdict=verdict.verdict)
         if answer.held is not None:
-            self._abort(self._held(self._jobs.keys() - set(answer.held)), Abort.LEASE_LOST)
+            self._compare(set(answer.held))
         self._abort(self._held(answer.cancel), Abort.CANCEL_REQUESTED)
+
+    def _compare(self, held: set[Lease]) -> None:
+        """Drop what was taken from this worker, and give back what it holds without knowing of it."""
+        self._abort(self._held(self._jobs.keys() - held), Abort.LEASE_LOST)
+        for lease in held - self._jobs.keys() - self._outcomes.keys():
+            log.error("held without being known", task_id=str(lease.task_id))
+            self._outcomes[lease] = Failed(error="its worker never read that it had claimed it", retry_in=timedelta(0))
 
     def _held(self, leases: Iterable[Lease]) -> list[Job]:
         return [self._jobs[lease] for lease in leases if lease in self._jobs]
@@ -202,8 +209,10 @@ class Worker:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""
         # Never unbound: the context is this coroutine's own, and ends with it.
         bind_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id"))
-        outcome = await perform(job, self._handlers[job.task.kind], self._random)
-        del self._jobs[job.task.lease]
+        try:
+            outcome = await perform(job, self._handlers[job.task.kind], self._random)
+        finally:
+            del self._jobs[job.task.lease]
         if outcome is not None:
             self._outcomes[job.task.lease] = outcome
         self._wake.set()

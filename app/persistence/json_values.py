@@ -9,7 +9,7 @@ from app.errors import PermanentError
 MAX_RESULT_BYTES = 2_000_000
 """A digest with its page takes some 200 kB; ten times that is a mistake."""
 
-MAX_DEPTH, MAX_VALUES = 100, 1_000_000
+MAX_DEPTH, MAX_VALUES = 100, 50_000
 """Levels and parts of a value: a digest has six levels and some hundred parts."""
 
 

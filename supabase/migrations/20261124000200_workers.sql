@@ -7,7 +7,9 @@ create table public.workers (
     seen_at   timestamptz not null,
     lease     interval not null,
     -- After an outage, until when it is left alone although nobody has seen it: once, until it is seen again.
-    spared_until timestamptz
+    spared_until timestamptz,
+    -- When it was last told what it has in hand.
+    told_at   timestamptz not null
 );
 
 -- One row for each call that was answered, the newest only: inserted and deleted, never updated, so that a snapshot held
@@ -206,18 +208,22 @@ $$;
 
 -- A worker's sign of life, and its look at the others: who was not seen for its lease loses what it had in hand. After an
 -- outage, in which nobody was seen for a lease, everybody else is spared for one lease more, once: they could not be seen.
--- True: this worker itself was away for so long that its tasks may have been taken back.
+-- True: this worker is to be told what it has in hand, for it was away so long that some may have been taken from it, or it
+-- was not told for a lease: what it knows nothing of (an answer may have been unreadable) would be held for ever.
 create function public.show_life(p_worker uuid, p_lease interval, p_now timestamptz) returns boolean
 language plpgsql security invoker set search_path = '' as $$
 declare
     last_seen timestamptz := (select max(seen_at) from public.workers);
-    own_seen timestamptz := (select seen_at from public.workers where worker_id = p_worker);
+    own public.workers;
     gone uuid;
-    away boolean;
+    tell boolean;
 begin
-    insert into public.workers (worker_id, seen_at, lease) values (p_worker, p_now, p_lease)
-    on conflict (worker_id) do update set seen_at = p_now, lease = p_lease, spared_until = null;
-    away := own_seen is null or own_seen < p_now - p_lease;
+    select * into own from public.workers where worker_id = p_worker;
+    tell := own.worker_id is null or least(own.seen_at, own.told_at) < p_now - p_lease;
+    insert into public.workers (worker_id, seen_at, lease, told_at) values (p_worker, p_now, p_lease, p_now)
+    on conflict (worker_id) do update
+       set seen_at = p_now, lease = p_lease, spared_until = null,
+           told_at = case when tell then p_now else own.told_at end;
     if last_seen < p_now - p_lease then
         -- Not waited for: who holds its own row is being seen.
         with unseen as (
@@ -236,7 +242,7 @@ begin
             delete from public.workers where worker_id = gone;
         end if;
     end loop;
-    return away;
+    return tell;
 end
 $$;
 

@@ -9,7 +9,7 @@ import pytest
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable
+from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 from app.persistence.errors import parsed, supabase_errors
 from app.supabase_client import open_supabase
 from tests.integration.transport.conftest import MakeSettings, StartServer
@@ -41,6 +41,7 @@ class Failure:
     seen: int
     cause: type[Exception] | None = None
     code: str | None = None
+    said: str = ""
     seen_reading: int | None = None  # where aiohttp itself repeats a read once more per attempt
     settings: dict[str, object] = field(default_factory=dict)
 
@@ -57,25 +58,26 @@ FAILURES = [
     ),
     Failure("answers HTML 502", (answer(502, HTML),), SupabaseUnavailable, 2, httpx.HTTPStatusError),
     Failure("answers HTML 500", (answer(500, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
-    Failure("answers HTML 404", (answer(404, HTML),), SupabaseRejected, 1, httpx.HTTPStatusError, "404"),
-    Failure("redirects", (answer(301, "", headers="Location: /x\r\n"),), SupabaseRejected, 1, None, "301"),
-    Failure("answers broken JSON", (answer(200, '[{"id": 1'),), SupabaseUnavailable, 1),
-    Failure("answers an unexpected form", (answer(200, [{"id": "x"}]),), SupabaseUnavailable, 1),
+    Failure("answers HTML 404", (answer(404, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
+    Failure(
+        "redirects", (answer(301, "", headers="Location: /x\r\n"),), SupabaseUnavailable, 1, said="SUPABASE_URL must"
+    ),
+    Failure("answers broken JSON", (answer(200, '[{"id": 1'),), UnreadableAnswer, 1),
+    Failure("answers an unexpected form", (answer(200, [{"id": "x"}]),), UnreadableAnswer, 1),
     Failure(
         "breaks off the body",
         (send(b"HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n[", close=True),),
         SupabaseUnavailable,
         2,
     ),
-    Failure("answers 400 with a JSON array", (answer(400, ["no"]),), SupabaseRejected, 1, None, "400"),
+    Failure("answers 400 with a JSON array", (answer(400, ["no"]),), SupabaseUnavailable, 1),
     Failure("answers 503 with a JSON array", (answer(503, ["no"]),), SupabaseUnavailable, 2),
     Failure(
         "is the platform's gateway, key refused",
         (answer(401, {"message": "Invalid API key"}),),
-        SupabaseRejected,
+        SupabaseUnavailable,
         1,
-        None,
-        "401",
+        said="SUPABASE_KEY must",
     ),
     Failure(
         "is the platform's gateway, nobody behind it", (answer(503, {"message": "no peer"}),), SupabaseUnavailable, 2
@@ -88,7 +90,17 @@ FAILURES = [
     Failure("has no free connection", (api_error(504, "PGRST003"),), SupabaseUnavailable, 2),
     Failure("lacks the table", (api_error(404, "42P01"),), SchemaOutdated, 1),
     Failure("lacks the function", (api_error(404, "PGRST202"),), SchemaOutdated, 1),
-    Failure("refuses the key's role", (api_error(403, "42501"),), SupabaseRejected, 1, None, "42501"),
+    Failure("refuses the key's role", (api_error(403, "42501"),), SupabaseUnavailable, 1, said="SUPABASE_KEY must"),
+    Failure("refuses the token", (api_error(401, "PGRST301"),), SupabaseUnavailable, 1, said="SUPABASE_KEY must"),
+    Failure("answers HTML 403", (answer(403, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
+    Failure("has an internal error", (api_error(500, "XX000"),), SupabaseUnavailable, 1),
+    Failure("lost its database", (api_error(400, "", ""),), SupabaseUnavailable, 2, httpx.RemoteProtocolError),
+    Failure("has an older function", (api_error(400, "42883"),), SchemaOutdated, 1),
+    Failure("gets too much", (answer(413, HTML),), SupabaseRejected, 1, None, "413"),
+    Failure("gets what is no number", (api_error(400, "22P02"),), SupabaseRejected, 1, None, "22P02"),
+    Failure("gets what is too deep", (api_error(500, "54001"),), SupabaseRejected, 1, None, "54001"),
+    Failure("cannot parse the request", (api_error(400, "PGRST102"),), SupabaseRejected, 1, None, "PGRST102"),
+    Failure("answers a number without end", (answer(200, "1" * 5000),), UnreadableAnswer, 1),
     Failure("has the row already", (api_error(409, "23505"),), SupabaseRejected, 1, None, "23505"),
     Failure("raises", (api_error(400, "P0001"),), SupabaseRejected, 1, None, "P0001"),
     Failure(
@@ -112,6 +124,7 @@ async def test_failure_becomes_a_domain_error(
         with pytest.raises(SupabaseError) as caught:
             await request_(client)
     assert type(caught.value) is failure.error
+    assert failure.said in str(caught.value)
     repeated = failure.seen_reading if request_ is read else None
     assert len(server.seen) == (repeated or failure.seen)
     assert failure.cause is None or isinstance(caught.value.__cause__, failure.cause)
@@ -127,6 +140,7 @@ async def test_failure_becomes_a_domain_error(
         pytest.param((OK, hang_up, OK), 3, id="closes as the request arrives"),
         pytest.param((OK, answer(502, HTML), OK), 3, id="HTML 502 once"),
         pytest.param((OK, stall, OK), 3, id="stalls once"),
+        pytest.param((OK, api_error(400, "", ""), OK), 3, id="the empty 400 once"),
         pytest.param((OK, send(b"HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n[", close=True), OK), 3, id="breaks off"),
     ],
 )
@@ -191,12 +205,12 @@ async def test_204_is_an_empty_answer(start_server: StartServer, make_settings: 
         assert await call(client) == []
 
 
-async def test_rpc_answer_with_a_message_key_is_rejected_not_raw(
+async def test_rpc_answer_with_a_message_key_is_unreadable_not_raw(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(answer(200, {"message": "hello"}))
     async with open_supabase(make_settings(server.url)) as client:
-        with pytest.raises(SupabaseRejected, match="hello"):
+        with pytest.raises(UnreadableAnswer, match="hello"):
             await call(client)
 
 

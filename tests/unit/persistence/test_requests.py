@@ -66,13 +66,6 @@ async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, rout
     assert parameters == {"select": "*", "task_id": f"eq.{TASK}", "limit": "1"}
 
 
-async def test_payload_and_result_are_read_when_asked_for(client: AsyncClient, router: respx.Router) -> None:
-    router.get("/tasks").respond(200, json=[RECORD | {"payload": {"a": 1}, "result": {"b": 2}}])
-    task = await TaskStateManager(client).get_task(TASK, include_payload=True, include_result=True)
-    assert (task.payload, task.result) == ({"a": 1}, {"b": 2})
-    assert {"payload", "result"} <= set(sent(router)[1]["select"].split(","))
-
-
 @pytest.mark.parametrize(
     ("key", "stored", "take_over"),
     [(CallerKey("k"), "caller:k", False), (OwnKey("fetch:d"), "own:fetch:d", True), (None, None, False)],
@@ -80,8 +73,8 @@ async def test_payload_and_result_are_read_when_asked_for(client: AsyncClient, r
 async def test_creating_sends_one_call_with_delays_and_no_times(
     key: CallerKey | OwnKey | None, stored: str | None, take_over: bool, client: AsyncClient, router: respx.Router
 ) -> None:
-    router.post("/rpc/create_task").respond(200, json={"outcome": "created", "task": RECORD})
-    await TaskStateManager(client).create_task_with_source_date(
+    router.post("/rpc/create_tasks").respond(200, json={"outcome": "created", "created_at": MOMENT.isoformat()})
+    made = await TaskStateManager(client).create_task_with_source_date(
         task_id=TASK,
         kind=TaskKind.FETCH,
         payload={"t": "a\0b"},
@@ -90,9 +83,11 @@ async def test_creating_sends_one_call_with_delays_and_no_times(
         idempotency_key=key,
     )
     path, _, body = sent(router)
-    assert path == "/rest/v1/rpc/create_task"
-    assert (body["p_idempotency_key"], body["p_take_over"]) == (stored, take_over)
-    assert (body["p_delay_seconds"], body["p_payload"]) == (60.0, {"t": "ab"})
+    assert path == "/rest/v1/rpc/create_tasks"
+    (row,) = body["p_tasks"]
+    assert (row["idempotency_key"], body["p_take_over"]) == (stored, take_over)
+    assert (row["delay_seconds"], row["payload"]) == (60.0, {"t": "ab"})
+    assert (made.status, made.created_at, made.run_at) == (TaskStatus.PENDING, MOMENT, MOMENT + timedelta(minutes=1))
     assert len(router.calls) == 1
 
 
@@ -111,12 +106,13 @@ async def test_progress_of_a_lost_task_is_refused(client: AsyncClient, router: r
 async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
     client: AsyncClient, router: respx.Router
 ) -> None:
-    router.get("/task_records").respond(200, json=[RECORD, RECORD])
+    router.post("/rpc/list_tasks").respond(200, json=[RECORD, RECORD])
     page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, limit=1)
-    assert (len(page.tasks), sent(router)[1]["limit"], sent(router)[1]["kind"]) == (1, "2", "eq.fetch")
+    asked = sent(router)[2]
+    assert (len(page.tasks), asked["p_limit"], asked["p_kind"], asked["p_before"]) == (1, 2, "fetch", None)
     await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
-    moment = f'"{MOMENT.isoformat()}"'
-    assert sent(router)[1]["or"] == f"(created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{TASK}))"
+    asked = sent(router)[2]
+    assert (asked["p_before"], asked["p_before_id"]) == (MOMENT.isoformat(), str(TASK))
 
 
 @pytest.mark.parametrize("cursor", ["", "garbage", "e30=", "WyIyMDI2IiwgMV0=", "ü"])
@@ -139,14 +135,14 @@ async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
     client: AsyncClient, router: respx.Router
 ) -> None:
     row = RECORD | {"created_at": "2026-01-02T08:34:05+05:30"}
-    router.get("/task_records").respond(200, json=[row, row])
+    router.post("/rpc/list_tasks").respond(200, json=[row, row])
     page = await TaskStateManager(client).list_tasks(limit=1)
     await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
-    assert sent(router)[1]["or"].startswith('(created_at.lt."2026-01-02T03:04:05+00:00",')
+    assert sent(router)[2]["p_before"] == "2026-01-02T03:04:05+00:00"
 
 
 async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:
-    answer = {"number": 1, "outcomes": [], "lost": [], "cancel": [], "claimed": [], "next_task_seconds": None}
+    answer = {"number": 1, "token": str(TOKEN), "said": {}, "claimed": []}
     route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
     queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
     call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, slots=3)

@@ -8,10 +8,10 @@ from typing import Any, cast
 from uuid import uuid4
 
 from app.models import TaskKind
+from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask, SyncAnswer, SyncCall, TaskQueue
-from app.persistence.tasks import TaskStateManager
 from worker.job import Handler, Job
-from worker.runner import BUSY_WAIT, SHORT_WAIT, Limits, Worker
+from worker.runner import BUSY_WAIT, SHORT_WAIT, Worker, WorkerLimits
 
 
 class ScriptedQueue:
@@ -25,19 +25,11 @@ class ScriptedQueue:
 
     async def sync(self, _call: SyncCall) -> SyncAnswer:
         claimed = self._claims.popleft() if self._claims else ()
-        return SyncAnswer(1, outcomes=(), lost=(), cancel=(), claimed=claimed, next_task_seconds=None)
+        return SyncAnswer(1, claimed=claimed)
 
 
 def task() -> ClaimedTask:
-    return ClaimedTask(
-        task_id=uuid4(),
-        kind=TaskKind.FETCH,
-        payload={},
-        source_date=None,
-        attempt=1,
-        max_attempts=5,
-        lease_token=uuid4(),
-    )
+    return ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, None, {})
 
 
 def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:
@@ -47,9 +39,8 @@ def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:
 
     return Worker(
         cast(TaskQueue, queue),
-        cast(TaskStateManager, None),
         {TaskKind.FETCH: Handler(endless, timedelta(seconds=60))},
-        Limits(5, timedelta(hours=1), timedelta(0), timedelta(seconds=idle_wait)),
+        WorkerLimits(5, timedelta(hours=1), timedelta(0), timedelta(seconds=idle_wait)),
         random=Random(3),
         on_outcome=lambda *_: None,
     )

@@ -1,0 +1,167 @@
+"""Workers that can do nothing any more end with exit status 1 and say why, so that the platform starts them anew."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import aiohttp
+import asyncpg
+import pytest
+
+from embedded.stack import Ready
+from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
+from tests.integration.worker.proxy import Answer, Call, Proxy
+from tests.processes import SHORT_LEASE, ServiceProcess, worker_process
+
+STARTED = "worker started"
+
+
+def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
+    return ServiceProcess("tests.planted", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings))
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("the claim loop stops", "LoopStopped: The claim loop has not turned for 1.5 s."),
+        ("the claim loop dies", "the worker died"),
+        ("a chore dies", "The worker's retention died: LookupError: planted"),
+        ("the stopper dies", "the worker died"),
+    ],
+)
+async def test_a_dead_part_ends_the_worker_with_1(
+    fault: str,
+    said: str,
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+) -> None:
+    worker = faulty(stack, fault, GRACE_PERIOD="0.1")
+    await worker.start(STARTED)
+    assert await worker.ended() == 1
+    assert said in "".join(worker.text)
+
+
+async def test_a_chore_that_dies_lets_tasks_finish(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    receiver.delay = 1.0
+    await enqueue_deliveries(database, receiver.url, 2)
+    worker = faulty(stack, "a chore dies once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
+    await worker.start(STARTED)
+    assert await worker.ended() == 1
+    assert await count_of(database, "completed") == len(receiver.delivered) >= 1
+    assert await count_of(database, "running") == 0
+
+
+async def test_an_event_loop_that_is_held_is_ended_from_outside(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    await enqueue_deliveries(database, receiver.url, 1)
+    worker = faulty(stack, "a handler holds the event loop")
+    await worker.start(STARTED)
+    assert await worker.ended() == 1
+    said = "".join(worker.text)
+    assert "Timeout" in said
+    assert "hold_the_loop" in said, "the traceback says where"
+    # Its task is not lost.
+    healthy = worker_process(stack)
+    await healthy.start(STARTED)
+    await until_status(database, "completed", 1)
+    assert await healthy.stop() == 0
+
+
+async def test_an_outage_of_many_leases_is_no_reason_to_end(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver, proxy: Proxy
+) -> None:
+    down = asyncio.Event()
+    calls = 0
+
+    async def refuse(_call: Call) -> Answer | None:
+        nonlocal calls
+        calls += 1
+        return Answer(503, "<html>down</html>") if not down.is_set() else None
+
+    proxy.before = refuse
+    worker = worker_process(stack, proxy.url, WORKER_PORT="0")
+    address = await address_of(worker)
+    record = await worker.logged("sync call not answered")
+    await asyncio.sleep(3 * 1.5)  # three leases: this is about time itself
+    assert (await health(address))[0] == 200
+    down.set()
+    await enqueue_deliveries(database, receiver.url, 1)
+    await until_status(database, "completed", 1)
+    status, body = await health(address)
+    assert (status, body["status"], body["in_hand"]) == (200, "ok", 0)
+    assert record["number"] == 1
+    assert await worker.stop() == 0
+
+
+async def test_an_outdated_schema_is_said_at_the_start(stack: Ready, database: asyncpg.Connection) -> None:
+    async with OutdatedSchema(database):
+        worker = worker_process(stack)
+        with pytest.raises(AssertionError, match="Apply the migrations"):
+            await worker.start(STARTED)
+        assert await worker.ended() == 1
+
+
+async def test_an_outdated_schema_is_said_as_soon_as_supabase_answers(
+    stack: Ready, database: asyncpg.Connection, proxy: Proxy
+) -> None:
+    up = asyncio.Event()
+
+    async def refuse(_call: Call) -> Answer | None:
+        return None if up.is_set() else Answer(503, "<html>down</html>")
+
+    proxy.before = refuse
+    worker = worker_process(stack, proxy.url, SUPABASE_RETRIES="0", GRACE_PERIOD="0.1")
+    await worker.start(STARTED)
+    await worker.logged("schema not checked yet")
+    async with OutdatedSchema(database):
+        up.set()
+        assert await worker.ended() == 1
+    assert "Apply the migrations" in "".join(worker.text)
+
+
+async def test_a_taken_port_is_said_in_one_message(stack: Ready) -> None:
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    worker = worker_process(stack, WORKER_PORT=str(port))
+    with pytest.raises(AssertionError, match=f"WORKER_PORT {port} cannot be had"):
+        await worker.start(STARTED)
+    assert await worker.ended() == 1
+    assert "Traceback" not in "".join(worker.text)
+    server.close()
+    await server.wait_closed()
+
+
+class OutdatedSchema:
+    """While it is open, the database says that its schema is older than the code needs."""
+
+    def __init__(self, database: asyncpg.Connection) -> None:
+        self._database = database
+
+    async def __aenter__(self) -> None:
+        self._real = await self._database.fetchval("select pg_get_functiondef('public.schema_version'::regproc)")
+        await self._database.execute(self._real.replace("select ", "select 0 * "))
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self._database.execute(self._real)
+
+
+async def address_of(worker: ServiceProcess) -> str:
+    """Start the worker, and find its port."""
+    await worker.start(STARTED)
+    host, port = (await worker.logged("worker http"))["addresses"][0]
+    return f"http://{host}:{port}"
+
+
+async def health(address: str) -> tuple[int, dict[str, object]]:
+    async with aiohttp.ClientSession() as session, session.get(f"{address}/healthz") as answer:
+        return answer.status, await answer.json()
+
+
+@pytest.fixture
+async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
+    proxy = Proxy(stack.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()

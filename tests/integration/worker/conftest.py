@@ -1,0 +1,131 @@
+"""The real Worker on the real stack, through the real client: started with a test's handlers, seen by its effects."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from random import Random
+from typing import Any, Protocol
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+
+from app.config import SupabaseSettings
+from app.models import TaskKind
+from app.persistence.outcomes import Outcome
+from app.persistence.queue import ClaimedTask, TaskQueue
+from app.supabase_client import open_supabase
+from embedded.stack import Ready
+from tests.integration.worker.proxy import Proxy
+from worker.job import Handler, Work
+from worker.runner import Worker, WorkerLimits
+
+PATIENCE = 30
+"""Seconds until a wait for something that never comes ends its test."""
+
+
+class RunningWorker:
+    """A worker that runs in this event loop, with a client of its own."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._stop = asyncio.Event()
+        self._running: asyncio.Task[None] | None = None
+        self.worker: Worker | None = None
+        self.outcomes: list[tuple[ClaimedTask, Outcome]] = []
+
+    async def start(self, settings: SupabaseSettings, handlers: Mapping[TaskKind, Handler], limits: WorkerLimits) -> None:
+        client = await self._stack.enter_async_context(open_supabase(settings))
+        self.worker = Worker(
+            TaskQueue(client, worker_id=uuid4(), kinds=list(handlers), lease=limits.lease),
+            handlers,
+            limits,
+            random=Random(5),
+            on_outcome=lambda task, outcome, _seconds: self.outcomes.append((task, outcome)),
+        )
+        self._running = asyncio.create_task(self.worker.run(self._stop))
+
+    async def stop(self) -> None:
+        """Stop as on SIGTERM; raises what the worker raised."""
+        assert self._running is not None
+        self._stop.set()
+        await self._running
+
+    @property
+    def in_hand(self) -> int:
+        assert self.worker is not None
+        return self.worker.in_hand
+
+
+class StartWorker(Protocol):
+    async def __call__(
+        self,
+        work: Work | Mapping[TaskKind, Work],
+        *,
+        url: str | None = None,
+        concurrency: int = 10,
+        lease: float = 30,
+        kind_slots: Mapping[TaskKind, int] | None = None,
+        time_limit: float = 60,
+        grace: float = 0.1,
+    ) -> RunningWorker: ...
+
+
+@pytest.fixture
+async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[StartWorker]:  # noqa: ARG001  (emptied)
+    """Start a worker that does `work` for fetches, or for each kind what the mapping says; stopped after the test."""
+    async with AsyncExitStack() as clients:
+        started: list[RunningWorker] = []
+
+        async def start(
+            work: Work | Mapping[TaskKind, Work],
+            *,
+            url: str | None = None,
+            concurrency: int = 10,
+            lease: float = 30,
+            kind_slots: Mapping[TaskKind, int] | None = None,
+            time_limit: float = 60,
+            grace: float = 0.1,
+        ) -> RunningWorker:
+            works = work if isinstance(work, Mapping) else {TaskKind.FETCH: work}
+            settings = SupabaseSettings.model_validate(
+                {"supabase_url": url or stack.url, "supabase_key": stack.secret_key, "supabase_retry_backoff": 0.01}
+            )
+            limits = WorkerLimits(
+                concurrency, timedelta(seconds=lease), timedelta(seconds=grace), kind_slots=kind_slots or {}
+            )
+            handlers = {kind: Handler(one, timedelta(seconds=time_limit)) for kind, one in works.items()}
+            started.append(RunningWorker(clients))
+            await started[-1].start(settings, handlers, limits)
+            return started[-1]
+
+        yield start
+        for worker in started:
+            await worker.stop()
+
+
+@pytest.fixture
+async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
+    """A proxy before the stand-in, which lets everything pass until it is told otherwise."""
+    proxy = Proxy(stack.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+async def until_ended(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
+    """Wait until a task has a final status, looking as a poller would; returns its row."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            row = dict(await database.fetchrow("select * from public.tasks where task_id = $1", task_id))
+            if row["status"] is not None:
+                return row
+            await asyncio.sleep(0.02)
+
+
+async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:
+    """Wait until `count` tasks have this status."""
+    async with asyncio.timeout(PATIENCE):
+        while await database.fetchval("select count(*) from public.task_records where status = $1", status) != count:
+            await asyncio.sleep(0.02)

@@ -1,0 +1,65 @@
+"""The worker's own `/healthz`: the truth about its loop, whatever Supabase does."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import aiohttp
+import asyncpg
+from aiohttp.test_utils import unused_port
+from supabase import AsyncClient
+
+from app.metrics import Metrics
+from tests.contract.helpers import create
+from tests.integration.worker.conftest import StartWorker, until_ended, until_status
+from tests.integration.worker.proxy import Gate, Proxy
+from worker.http import worker_http
+from worker.job import Job
+
+LEASE = 0.6
+
+
+async def test_healthz_says_whether_the_claim_loop_turns(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    may_end = asyncio.Event()
+
+    async def work(_job: Job) -> dict[str, Any]:
+        await may_end.wait()
+        return {}
+
+    proxy.before = gate = Gate()
+    running = await start_worker(work, url=proxy.url)
+    assert running.worker is not None
+    port = unused_port()
+    async with (
+        worker_http(
+            Metrics(),
+            running.worker.health,
+            timedelta(seconds=LEASE),
+            host="127.0.0.1",
+            port=port,
+        ),
+        aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
+    ):
+
+        async def health() -> tuple[int, dict[str, Any]]:
+            async with http.get("/healthz") as answer:
+                return answer.status, await answer.json()
+
+        task = await create(client)
+        await until_status(database, "running", 1)
+        status, body = await health()
+        assert (status, body["status"], body["in_hand"]) == (200, "ok", 1)
+        assert 0 <= body["seconds_since_turn"] == body["seconds_since_answer"] < LEASE
+        gate.close()
+        await gate.held.wait()  # a call that is neither answered nor given up
+        while (await health())[0] == 200:
+            await asyncio.sleep(0.02)
+        status, body = await health()
+        assert (status, body["status"]) == (503, "the claim loop has stopped")
+        assert body["seconds_since_turn"] >= LEASE
+        gate.open()
+        may_end.set()
+        await until_ended(database, task.task_id)
+        assert (await health())[0] == 200

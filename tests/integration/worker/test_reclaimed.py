@@ -1,0 +1,117 @@
+"""A worker that gets a task again which it has just lost: two jobs of one task, each known by its lease."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskKind
+from app.persistence.outcomes import Cancelled, Completed, Lease, Outcome, Released
+from app.persistence.queue import ClaimedTask
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, expire_lease
+from tests.integration.worker.conftest import StartWorker, until_ended
+from tests.integration.worker.proxy import Gate, Proxy
+from worker.job import Abort, Handler, Job, perform
+
+
+class Attempts:
+    """A handler whose first two attempts wait until the test lets them end."""
+
+    def __init__(self) -> None:
+        self.begun = {1: asyncio.Event(), 2: asyncio.Event()}
+        self.may_end = {1: asyncio.Event(), 2: asyncio.Event()}
+        self.ended = {1: asyncio.Event(), 2: asyncio.Event()}
+        self.cancelled: set[int] = set()
+
+    async def __call__(self, job: Job) -> dict[str, Any]:
+        attempt = job.task.attempt
+        self.begun[attempt].set()
+        try:
+            await self.may_end[attempt].wait()
+        except asyncio.CancelledError:
+            self.cancelled.add(attempt)
+            raise
+        finally:
+            self.ended[attempt].set()
+        return {"attempt": attempt}
+
+
+@pytest.mark.parametrize("first_ends", ["by itself", "by its lost lease"])
+async def test_a_task_that_was_lost_and_reclaimed_is_recorded_once(
+    first_ends: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    proxy.before = gate = Gate()
+    attempts = Attempts()
+    # Renewals, which bring news of a lost lease, come a third of a lease after a claim.
+    lease = 60 if first_ends == "by itself" else 3
+    worker = await start_worker(attempts, url=proxy.url, lease=lease)
+    task = await create(client)
+    await attempts.begun[1].wait()
+    gate.close()
+    await gate.held.wait()
+    await expire_lease(database, task.task_id)
+    await Claimer(client).sync()  # a peer, which is full, sends the lost task back to the queue
+    gate.open()
+    await attempts.begun[2].wait()
+    assert worker.in_hand == 2
+    if first_ends == "by itself":
+        attempts.may_end[1].set()
+    await attempts.ended[1].wait()
+    assert attempts.cancelled == (set() if first_ends == "by itself" else {1})
+    while worker.in_hand > 1:
+        await asyncio.sleep(0)
+    attempts.may_end[2].set()
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], row["result"]) == ("completed", 2, '{"attempt": 2}')
+    await worker.stop()
+    assert worker.in_hand == 0
+    assert 2 not in attempts.cancelled
+
+
+@pytest.mark.parametrize(
+    ("why", "outcome"),
+    [(Abort.SHUTDOWN, Released()), (Abort.CANCEL_REQUESTED, Cancelled()), (Abort.LEASE_LOST, None)],
+)
+async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(
+    why: Abort, outcome: Outcome | None
+) -> None:
+    async def never(_job: Job) -> dict[str, Any]:
+        raise AssertionError("it was not to be done any more")
+
+    task = ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, None, {})
+    job = Job(task, deadline=0.0, show=lambda _lease, _progress: None)
+    ended: list[Outcome | None] = []
+
+    async def work() -> None:
+        ended.append(await perform(job, Handler(never, timedelta(seconds=1)), Random(1)))
+
+    job.running = asyncio.create_task(work())
+    job.cancel(why)
+    await job.running
+    assert ended == [outcome]
+
+
+async def test_a_completion_is_worth_more_than_a_cancellation_that_comes_too_late(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    begun = asyncio.Event()
+
+    async def finishes(_job: Job) -> dict[str, Any]:
+        begun.set()
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return {"done": True}
+
+    worker = await start_worker(finishes)
+    task = await create(client)
+    await begun.wait()
+    await TaskStateManager(client).cancel_task(task.task_id)
+    assert (await until_ended(database, task.task_id))["status"] == "completed"
+    assert [type(outcome) for _, outcome in worker.outcomes] == [Completed]

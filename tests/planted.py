@@ -1,0 +1,56 @@
+"""`python -m tests.planted FAULT`: the worker, with a fault planted into it that only a process can show."""
+
+import asyncio
+import sys
+import time
+from typing import Any
+
+from worker.__main__ import main
+from worker.deliveries import CallbackHandler
+from worker.housekeeping import Retention
+from worker.job import Job
+from worker.runner import Worker
+
+
+async def forever(*_arguments: Any) -> Any:
+    await asyncio.Event().wait()
+
+
+async def hold_the_loop(*_arguments: Any) -> Any:
+    time.sleep(60)  # noqa: ASYNC251  (the fault)
+
+
+async def die(*_arguments: Any) -> Any:
+    raise LookupError("planted")
+
+
+begun = asyncio.Event()
+deliver = CallbackHandler.__call__
+
+
+async def deliver_and_say_so(handler: CallbackHandler, job: Job) -> dict[str, Any]:
+    begun.set()
+    return await deliver(handler, job)
+
+
+async def die_later(*_arguments: Any) -> Any:
+    await begun.wait()
+    await die()
+
+
+FAULTS: dict[str, list[tuple[type, str, Any]]] = {
+    "the claim loop stops": [(Worker, "_pause", forever)],
+    "the claim loop dies": [(Worker, "_pause", die)],
+    "a handler holds the event loop": [(CallbackHandler, "__call__", hold_the_loop)],
+    "a chore dies": [(Retention, "run", die)],
+    "a chore dies once a delivery has begun": [
+        (CallbackHandler, "__call__", deliver_and_say_so),
+        (Retention, "run", die_later),
+    ],
+    "the stopper dies": [(Worker, "_stop_when", die)],
+}
+
+if __name__ == "__main__":
+    for owner, name, fault in FAULTS[sys.argv[1]]:
+        setattr(owner, name, fault)
+    sys.exit(main())
