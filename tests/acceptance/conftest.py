@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
 
+from tests.contract.helpers import insert_tasks
 from tests.processes import WEBHOOK_SECRET
 
 
@@ -64,13 +65,8 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 async def enqueue_deliveries(database: asyncpg.Connection, url: str, count: int, *, attempts: int = 100) -> None:
     """Put `count` callback tasks into the queue."""
-    await database.execute(
-        "insert into public.tasks (task_id, kind, payload, request_hash, max_attempts)"
-        " select gen_random_uuid(), 'callback', $1::text::jsonb, 'test', $2 from generate_series(1, $3)",
-        json.dumps({"url": url, "event": {"type": "test"}}),
-        attempts,
-        count,
-    )
+    payload = json.dumps({"url": url, "event": {"type": "test"}})
+    await insert_tasks(database, count, kind="callback", payload=payload, max_attempts=attempts)
 
 
 async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:
@@ -80,4 +76,4 @@ async def until_status(database: asyncpg.Connection, status: str, count: int) ->
 
 
 async def count_of(database: asyncpg.Connection, status: str) -> int:
-    return int(await database.fetchval("select count(*) from public.tasks where status = $1", status))
+    return int(await database.fetchval("select count(*) from public.task_records where status = $1", status))

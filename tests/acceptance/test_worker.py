@@ -47,7 +47,7 @@ async def test_sigterm_gives_unfinished_tasks_back_with_their_attempt(
     assert await worker.stop() == 0
     assert await count_of(database, "running") == 0
     assert await count_of(database, "pending") == 6
-    assert await database.fetchval("select max(attempt) from public.tasks") == 0
+    assert await database.fetchval("select max(attempt) from public.queue") == 0
     assert worker.clients_made == 1
 
 

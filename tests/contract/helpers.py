@@ -86,20 +86,25 @@ async def insert_tasks(
     priority: int = 1,
     delay: str = "0",
     status: str = "pending",
+    payload: str = "{}",
+    max_attempts: int = 5,
 ) -> None:
-    """Put many tasks into the table at once."""
-    ended = status in {"completed", "failed", "cancelled"}
+    """Put many tasks in at once: waiting, or ended as `status` says."""
+    ended = status if status in {"completed", "failed", "cancelled"} else None
     await database.execute(
-        "with made as (insert into public.tasks (task_id, kind, priority, request_hash, status, finished_at)"
-        " select gen_random_uuid(), $1, $2, 'test', $4, case when $4::text is not null then now() end"
-        " from generate_series(1, $5) returning task_id)"
+        "with made as (insert into public.tasks"
+        " (task_id, kind, priority, request_hash, payload, max_attempts, status, finished_at)"
+        " select gen_random_uuid(), $1, $2, 'test', $6::text::jsonb, $7, $4,"
+        " case when $4::text is not null then now() end from generate_series(1, $5) returning task_id)"
         " insert into public.queue (task_id, kind, priority, run_at, max_attempts)"
-        " select task_id, $1, $2, now() + $3::text::interval, 5 from made where $4::text is null",
+        " select task_id, $1, $2, now() + $3::text::interval, $7 from made where $4::text is null",
         kind,
         priority,
         delay,
-        status if ended else None,
+        ended,
         count,
+        payload,
+        max_attempts,
     )
 
 

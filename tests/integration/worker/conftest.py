@@ -35,7 +35,9 @@ class RunningWorker:
         self.worker: Worker | None = None
         self.outcomes: list[tuple[ClaimedTask, Outcome]] = []
 
-    async def start(self, settings: SupabaseSettings, handlers: Mapping[TaskKind, Handler], limits: WorkerLimits) -> None:
+    async def start(
+        self, settings: SupabaseSettings, handlers: Mapping[TaskKind, Handler], limits: WorkerLimits
+    ) -> None:
         client = await self._stack.enter_async_context(open_supabase(settings))
         self.worker = Worker(
             TaskQueue(client, worker_id=uuid4(), kinds=list(handlers), lease=limits.lease),
