@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from embedded.errors import syntax, unknown_column
-from embedded.syntax import OPERATORS, Field, Filter, Group, OrderItem, SelectItem
+from embedded.postgrest.errors import syntax, unknown_column
+from embedded.postgrest.syntax import OPERATORS, Field, Filter, Group, OrderItem, SelectItem
 
 CASTS = frozenset(
     {
