@@ -27,7 +27,8 @@ MAX_ROWS = 4
 EMPTY = {"code": "", "details": None, "hint": None, "message": ""}
 SCHEMA = """
 create table public.notes (id int primary key, body text);
-create function public.all_notes() returns setof public.notes language sql stable as 'select * from public.notes order by id';
+create function public.all_notes() returns setof public.notes language sql stable as
+    'select * from public.notes order by id';
 create function public.numbers() returns setof int language sql stable as 'select id from public.notes order by id';
 create function public.pairs() returns table (id int) language sql stable as 'select id from public.notes order by id';
 create function public.array_of_notes() returns json language sql stable as 'select json_agg(n) from public.notes n';
@@ -141,7 +142,8 @@ async def test_the_command_has_a_projects_limit_unless_told_otherwise(
         "grant usage on schema public to service_role; grant select on public.many to service_role;"
     )
     with StackProcess(folder / "data", folder / "migrations", arguments=arguments).running() as ready:
-        answer = httpx.get(f"{ready.url}/rest/v1/many", headers={"apikey": ready.secret_key})
+        async with httpx.AsyncClient(headers={"apikey": ready.secret_key}, trust_env=False) as http:
+            answer = await http.get(f"{ready.url}/rest/v1/many")
         assert len(answer.json()) == rows
 
 
