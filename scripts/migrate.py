@@ -14,7 +14,8 @@ from typing import Any
 
 import asyncpg
 
-MIGRATIONS = Path(__file__).resolve().parents[1] / "supabase" / "migrations"
+ROOT = Path(__file__).resolve().parents[1]
+MIGRATIONS = ROOT / "supabase" / "migrations"
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>\w+)\.sql")
 
 HISTORY = """
@@ -124,8 +125,12 @@ def main() -> int:
         return 2
     try:
         asyncio.run(apply(database_url, MIGRATIONS))
-    except (MigrationError, OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except MigrationError as error:
         print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        said = str(error) or "it does not answer"
+        print(f"migrate: DATABASE_URL leads to no database that can be changed: {said}", file=sys.stderr)
         return 1
     return 0
 

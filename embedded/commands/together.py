@@ -14,9 +14,10 @@ from embedded.commands.children import ROOT, Child, OnLine, child, until_ready
 from embedded.loopback import LOOPBACK, free_port
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
+from scripts.migrate import MIGRATIONS
 
 LOCAL = ROOT / ".local"
-MIGRATIONS = ROOT / "supabase" / "migrations"
+
 ARXIV = "https://export.arxiv.org/api/query?max_results=1&search_query=cat:cs.AI"
 PROBE_SECONDS = 3.0
 GRACE = "3"
