@@ -42,3 +42,18 @@ create event trigger pgrst_ddl_watch on ddl_command_end when tag in (
 ) execute function extensions.pgrst_watch();
 drop event trigger if exists pgrst_drop_watch;
 create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_watch();
+
+-- One round trip for a request of the gateway: its role and claims, which end with the transaction, and its statement.
+create schema if not exists embedded;
+create or replace function embedded.run_as(caller text, claims text, reading boolean, statement text, given text[])
+returns table (body text, page bigint, total bigint, fresh bigint) language plpgsql as $$
+begin
+    perform set_config('role', caller, true), set_config('request.jwt.claims', claims, true);
+    if reading then
+        perform set_config('transaction_read_only', 'on', true);
+    end if;
+    return query execute statement using given;
+end $$;
+revoke execute on function embedded.run_as from public;
+grant usage on schema embedded to authenticator;
+grant execute on function embedded.run_as to authenticator;

@@ -1,9 +1,8 @@
 """The gateway's way to the database: each statement in a transaction of its own, as the caller's role."""
 
-import asyncio
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, TypeAlias, TypeVar
@@ -12,8 +11,9 @@ import asyncpg
 
 from embedded.postgrest.auth import Caller
 from embedded.postgrest.errors import Refused, from_postgres
-from embedded.postgrest.sql import quoted
 from embedded.postgrest.statements import Statement
+
+RUN = "select * from embedded.run_as($1, $2, $3, $4, $5)"
 
 Pool: TypeAlias = "asyncpg.Pool"
 Worded = TypeVar("Worded")
@@ -56,11 +56,17 @@ class Database:
         self._pool.terminate()
 
     async def run(
-        self, statement: Statement, caller: Caller, word: Callable[[Result], Worded], *, read_only: bool = False
+        self,
+        statement: Statement,
+        caller: Caller,
+        word: Callable[[Result], Worded],
+        *,
+        read_only: bool = False,
+        tentative: bool = False,
     ) -> Worded:
         """Run the statement in a transaction of its own, as the caller's role, and word its result.
 
-        Raises `Refused`; if `word` does, nothing has been changed.
+        Raises `Refused`; if `word` does and the statement was `tentative`, nothing has been changed.
         """
         if self._lost:
             self._lost -= 1
@@ -70,7 +76,9 @@ class Database:
                 number = connection.get_server_pid()
                 self._in_use.add(number)
                 try:
-                    return await _in_transaction(connection, statement, caller, word, read_only=read_only)
+                    # A statement alone is one round trip, and a transaction of its own.
+                    async with connection.transaction() if tentative else nullcontext():
+                        return word(await _result(connection, statement, caller, read_only=read_only))
                 finally:
                     if not connection.is_closed():
                         self._in_use.discard(number)
@@ -116,29 +124,6 @@ async def _keep(_connection: object) -> None:
     """Instead of asyncpg's reset, a round trip: whatever a request sets ends with its transaction."""
 
 
-async def _in_transaction(
-    connection: Any, statement: Statement, caller: Caller, word: Callable[[Result], Worded], *, read_only: bool
-) -> Worded:
-    try:
-        await _begin(connection, caller, read_only=read_only)
-        answer = word(Result(*await connection.fetchrow(statement.text, *statement.arguments)))
-        await connection.execute("commit")
-    except (asyncpg.PostgresError, asyncio.CancelledError, Refused):
-        if not connection.is_closed():
-            await connection.execute("rollback")
-        raise
-    except BaseException:
-        connection.terminate()  # whatever state it is in, the next request gets another
-        raise
-    return answer
-
-
-async def _begin(connection: Any, caller: Caller, *, read_only: bool) -> None:
-    mode = "read only" if read_only else "read write"
-    claims = "'" + caller.claims.replace("'", "''") + "'"
-    try:
-        await connection.execute(
-            f'begin {mode}; set local role {quoted(caller.role)}; set local "request.jwt.claims" = {claims}'
-        )
-    except (OSError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-        raise _lost_connection() from None
+async def _result(connection: Any, statement: Statement, caller: Caller, *, read_only: bool) -> Result:
+    row = await connection.fetchrow(RUN, caller.role, caller.claims, read_only, statement.text, statement.arguments)
+    return Result(*row)

@@ -81,13 +81,16 @@ class Gateway:
                 return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
             case "POST":
                 worded = partial(insert_answer, query, name)
-                return await run(insert_rows(relation, query, *parse_body(body)), caller, worded)
+                statement = insert_rows(relation, query, *parse_body(body))
+                return await run(statement, caller, worded, tentative=query.tentative)
             case "PATCH":
                 self._require_condition("UPDATE", query)
-                return await run(update_rows(relation, query, *parse_body(body)), caller, partial(update_answer, query))
+                statement = update_rows(relation, query, *parse_body(body))
+                return await run(statement, caller, partial(update_answer, query), tentative=query.tentative)
             case "DELETE":
                 self._require_condition("DELETE", query)
-                return await run(delete_rows(relation, query), caller, partial(delete_answer, query))
+                statement = delete_rows(relation, query)
+                return await run(statement, caller, partial(delete_answer, query), tentative=query.tentative)
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
 
@@ -113,7 +116,9 @@ class Gateway:
         query = query.within(self._edges.max_rows)
         statement = call_function(function, query, raw, given)
         worded = partial(function_answer, function, query)
-        return await self._database.run(statement, caller, worded, read_only=method != "POST")
+        reading = method != "POST"
+        tentative = query.tentative and not reading
+        return await self._database.run(statement, caller, worded, read_only=reading, tentative=tentative)
 
     def _require_condition(self, word: str, query: Query) -> None:
         """The rule of pg-safeupdate, also where PostgreSQL has not the module."""

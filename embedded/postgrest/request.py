@@ -67,6 +67,11 @@ class Query:
         """The preferences that were followed, as PostgREST lists them."""
         return ", ".join(f"{name}={self.prefer[name]}" for name in _APPLIED_ORDER if name in self.prefer)
 
+    @property
+    def tentative(self) -> bool:
+        """Whether the rows can turn out to be no answer, so that what was done for them must not stay."""
+        return self.single or self.offset > 0
+
     def within(self, max_rows: int) -> "Query":
         """The same, for no more than so many rows."""
         return self if self.limit is not None and self.limit <= max_rows else replace(self, limit=max_rows)

@@ -18,7 +18,7 @@ class Statement:
     """SQL whose one row is: the JSON body, how many rows it has, how many there are in all, how many are new."""
 
     text: str
-    arguments: Sequence[object]
+    arguments: Sequence[str]
 
 
 NOTHING = Statement("select '[]', 0::bigint, 0::bigint, 0::bigint", ())
