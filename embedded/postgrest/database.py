@@ -79,6 +79,9 @@ class Database:
                     # A statement alone is one round trip, and a transaction of its own.
                     async with connection.transaction() if tentative else nullcontext():
                         return word(await _result(connection, statement, caller, read_only=read_only))
+                except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                    connection.terminate()  # whatever state it is in, the next request gets another
+                    raise
                 finally:
                     if not connection.is_closed():
                         self._in_use.discard(number)
