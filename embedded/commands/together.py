@@ -17,7 +17,6 @@ from embedded.stack import Ready, Stack, StackOptions
 from scripts.migrate import MIGRATIONS
 
 LOCAL = ROOT / ".local"
-
 ARXIV = "https://export.arxiv.org/api/query?max_results=1&search_query=cat:cs.AI"
 PROBE_SECONDS = 3.0
 GRACE = "3"

@@ -15,7 +15,7 @@ from tests.schema_cache import schema_is_read
 FUNCTIONS = """
 select p.oid::regprocedure::text as name, lanname as language, prosrc as body, pg_get_functiondef(p.oid) as definition
   from pg_proc p join pg_language l on l.oid = p.prolang
- where pronamespace = 'public'::regnamespace
+ where pronamespace = 'public'::regnamespace and prokind in ('f', 'p')
 """
 LOADED = """
 select exists (select from pg_db_role_setting s join pg_roles r on r.oid = s.setrole
