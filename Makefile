@@ -43,17 +43,16 @@ image-check: ## Do what the Dockerfile does in an empty directory and boot the r
 	$(PYTHON) scripts/image_check.py
 
 digest: $(STAMP) ## Write a digest with all it takes; PROFILE=file.toml DATE=2026-11-22 OPEN=1
-	$(BIN)/python -m embedded.digest_command $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATE),--date $(DATE)) $(if $(OPEN),--open)
+	$(BIN)/python -m embedded.commands.digest $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATE),--date $(DATE)) $(if $(OPEN),--open)
 
 up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=8000
-	$(BIN)/python -m embedded.up_command $(if $(PORT),--port $(PORT))
+	$(BIN)/python -m embedded.commands.up $(if $(PORT),--port $(PORT))
 
 supabase: $(STAMP) ## Run the stand-in for a Supabase project until Ctrl-C; ARGS="--port 54321"
 	$(BIN)/python -m embedded serve $(ARGS)
 
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
-	@test -n "$(DATABASE_URL)" || { echo "Say which database: make migrate DATABASE_URL=postgresql://..."; exit 2; }
-	@$(BIN)/python -m embedded migrate --database-url "$(DATABASE_URL)"
+	@$(BIN)/python -m scripts.migrate
 
 api: $(STAMP) ## Start the API with the settings of the environment or .env
 	$(BIN)/python -m app

@@ -29,6 +29,7 @@ class StackProcess:
         durable: bool = False,
         through: Sequence[str] = (),
         binaries: Path | None = None,
+        arguments: Sequence[str] = (),
     ) -> None:
         self._data = data
         self._migrations = migrations
@@ -36,6 +37,7 @@ class StackProcess:
         self._durable = durable
         self._through = through
         self._binaries = binaries
+        self._arguments = arguments
         self.process: subprocess.Popen[str] | None = None
 
     @contextmanager
@@ -61,7 +63,7 @@ class StackProcess:
             str(self._port),
         ]
         command += ["--migrations", str(self._migrations), *([] if self._durable else ["--no-durable"])]
-        command += ["--binaries", str(self._binaries)] if self._binaries else []
+        command += [*(["--binaries", str(self._binaries)] if self._binaries else []), *self._arguments]
         self.process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def digest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "embedded.digest_command", "--offline", *arguments]
+    command = [sys.executable, "-m", "embedded.commands.digest", "--offline", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
@@ -41,7 +41,7 @@ def test_bad_profile_is_named_with_every_wrong_entry(tmp_path: Path) -> None:
 
 
 async def test_up_prints_a_curl_line_that_works_and_ends_with_ctrl_c() -> None:
-    command = [sys.executable, "-m", "embedded.up_command", "--offline", "--port", "0", "--stack-port", "0"]
+    command = [sys.executable, "-m", "embedded.commands.up", "--offline", "--port", "0", "--stack-port", "0"]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     said = ""

@@ -47,7 +47,7 @@ async def test_over_http_the_anon_key_reads_and_calls_nothing(stack: Ready, data
     headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
     async with httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False) as http:
         read = await http.get("/tasks")
-        written = await http.patch("/tasks", json={"status": "completed"})
+        written = await http.patch("/tasks?status=eq.pending", json={"status": "completed"})
         called = await http.post("/rpc/queue_stats", json={})
     assert [answer.status_code for answer in (read, written, called)] == [401, 401, 401]
     assert await database.fetchval("select count(*) from public.tasks where status is null") == 3

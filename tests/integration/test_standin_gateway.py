@@ -12,15 +12,18 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from embedded.auth import Keys
-from embedded.catalog import Catalog, Snapshot
-from embedded.gateway import Gateway, Limits
+from embedded.postgrest.auth import Keys
+from embedded.postgrest.catalog import Catalog
+from embedded.postgrest.database import Database
+from embedded.postgrest.edges import Edges
+from embedded.postgrest.gateway import Gateway
 from embedded.stack import Ready, Stack, StackOptions
+from tests.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 POOL = 2
-LIMITS = Limits(pool_within=0.3)
+EDGES = Edges(pool_within=0.3, reload_after=0.02)
 SCHEMA = """
 create table public.notes (id int primary key, body text, extra jsonb);
 create table public.nothing (id int);
@@ -35,7 +38,7 @@ HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' an
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
-    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, limits=LIMITS))
+    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, edges=EDGES))
     await stack.start()
     yield stack
     await stack.stop()
@@ -51,7 +54,7 @@ def ready(stack: Stack) -> Ready:
 async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(ready.database_url)
     await connection.execute("drop schema public cascade; create schema public;" + SCHEMA)
-    await connection.execute("notify pgrst, 'reload schema'")
+    await schema_is_read(connection, f"{ready.url}/rest/v1")
     yield connection
     await connection.close()
 
@@ -79,14 +82,14 @@ def body_of(size: int) -> bytes:
 
 
 async def test_takes_20_000_rows_in_20_megabytes(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-    answer = await http.post("/notes", content=body_of(LIMITS.body))
+    answer = await http.post("/notes", content=body_of(EDGES.body))
     assert answer.status_code == 201, answer.text
     assert tuple(await database.fetchrow("select count(*), count(distinct id) from notes")) == (20_000, 20_000)
 
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.Connection, announced: bool) -> None:
-    body = body_of(LIMITS.body + 1)
+    body = body_of(EDGES.body + 1)
 
     async def in_parts() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 1_000_000):
@@ -121,15 +124,28 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
     await eventually(status, 200)
 
 
-async def test_a_look_up_that_misses_reloads_the_schema_cache(
-    http: httpx.AsyncClient, database: asyncpg.Connection
+@pytest.mark.parametrize(
+    ("change", "path", "unknown"),
+    [
+        ("create table newest (id int); grant select on newest to service_role", "/newest", "42P01"),
+        ("alter table nothing add more int", "/nothing?more=eq.1", "42703"),
+        ("create function newest() returns int language sql stable as 'select 2'", "/rpc/newest", "PGRST202"),
+    ],
+)
+async def test_a_change_of_the_schema_is_unknown_until_the_reload_that_it_asks_for(
+    http: httpx.AsyncClient, database: asyncpg.Connection, change: str, path: str, unknown: str
 ) -> None:
-    await database.execute("alter table nothing add more int")
-    assert (await http.get("/nothing?more=eq.1")).status_code == 200
-    await database.execute("create table newest (id int); grant select on newest to service_role")
-    assert (await http.get("/newest")).status_code == 200
-    await database.execute("create function newest_function() returns int language sql as 'select 2'")
-    assert (await http.post("/rpc/newest_function")).json() == 2
+    await database.execute("alter event trigger pgrst_ddl_watch disable")
+    await database.execute(change)
+    answer = await http.get(path)
+    assert (answer.is_error, answer.json()["code"]) == (True, unknown)
+    await database.execute("alter event trigger pgrst_ddl_watch enable")
+
+    async def status() -> int:
+        return (await http.get(path)).status_code
+
+    await database.execute("comment on table notes is 'a change that tells of itself, and so of the other'")
+    await eventually(status, 200)
 
 
 async def test_new_columns_are_read_at_once(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
@@ -189,18 +205,15 @@ async def test_a_body_that_does_not_arrive_is_given_up(ready: Ready) -> None:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
 
-    async def nothing() -> Snapshot:
-        return Snapshot({}, ())
-
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
         sent.append(message)
 
-    async with asyncpg.create_pool(ready.database_url, min_size=0) as pool:
-        gateway = Gateway(pool, Catalog(nothing), Keys("s" * 32), Limits(body_within=0.01))
-        scope = {"type": "http", "method": "POST", "path": "/rest/v1/notes", "query_string": b"", "headers": []}
-        await gateway(scope, never, send)
+    database = Database(ready.database_url, 1, EDGES.pool_within)
+    gateway = Gateway(database, Catalog(), Keys("s" * 32), Edges(body_within=0.01))
+    scope = {"type": "http", "method": "POST", "path": "/rest/v1/notes", "query_string": b"", "headers": []}
+    await gateway(scope, never, send)
     assert sent[0]["status"] == 408
     assert "did not arrive within 0.01 s" in sent[1]["body"].decode()
 
@@ -263,7 +276,7 @@ async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_noth
     await http.post("/notes", json=rows)
     one = {"accept": "application/vnd.pgrst.object+json", "prefer": "return=representation"}
     body: Any = [{"id": 7}, {"id": 8}] if method == "POST" else {"body": "x"}
-    answer = await http.request(method, "/notes", json=body, headers=one)
+    answer = await http.request(method, "/notes?id=lt.9", json=body, headers=one)
     assert (answer.status_code, answer.json()["code"]) == (406, "PGRST116")
     assert (await http.get("/notes?order=id")).json() == rows
 
@@ -280,7 +293,7 @@ async def test_refuses_tokens_of_strange_roles_and_old_ones(
 async def test_refuses_tokens_that_others_signed_or_nobody(http: httpx.AsyncClient) -> None:
     for token in (
         jwt.encode({"role": "service_role"}, "o" * 32, algorithm="HS256"),
-        jwt.encode({"role": "service_role"}, None, algorithm="none"),
+        jwt.encode({"role": "service_role"}, "", algorithm="none"),
         "sb_secret_is_no_token",
     ):
         answer = await http.get("/notes", headers={"authorization": f"Bearer {token}"})
@@ -293,8 +306,9 @@ async def test_recovers_by_itself_when_the_database_restarts(
     assert (await http.post("/notes", json={"id": 1})).status_code == 201
     restart = asyncio.create_task(stack.server.restart())
     while not restart.done():
-        assert (await http.get("/notes")).status_code in {200, 503}
+        assert (await http.get("/notes")).status_code in {200, 400, 503}
     await restart
+    await eventually(lambda: status_of(http.get("/notes")), 200)
     assert (await http.get("/notes?select=id")).json() == [{"id": 1}]
     connection = await asyncpg.connect(ready.database_url)
     await connection.execute("alter table nothing alter id type text")
@@ -314,6 +328,10 @@ async def test_the_gateway_comes_back_on_its_port(stack: Stack, http: httpx.Asyn
         await http.get("/notes")
     await stack.start_gateway()
     assert (await http.get("/notes?select=id")).json() == [{"id": 1}]
+
+
+async def status_of(request: Awaitable[httpx.Response]) -> int:
+    return (await request).status_code
 
 
 def port_of(ready: Ready) -> int:

@@ -15,8 +15,9 @@ import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from embedded.postgrest.syntax import OPERATORS
 from embedded.stack import Stack, StackOptions
-from embedded.syntax import OPERATORS
+from tests.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -188,6 +189,7 @@ async def attacked(stack_folder: Path) -> AsyncIterator[Attacked]:
     ready = await stack.start()
     database = await asyncpg.connect(ready.database_url)
     await database.execute(SCHEMA + SEED)
+    await schema_is_read(database, f"{ready.url}/rest/v1")
     async with httpx.AsyncClient(
         base_url=ready.url, headers={"apikey": ready.secret_key}, trust_env=False, timeout=30
     ) as http:

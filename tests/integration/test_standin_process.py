@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
-from embedded.programs import Programs, bundled_binaries
+from embedded.postgres.programs import Programs, bundled_binaries
 from embedded.stack import Ready, Stack, StackOptions
 from tests.stack_process import StackProcess, postgres_over
 

@@ -123,7 +123,10 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "await client.auth.sign_in_with_password({})"),
         ("app/main.py", "client.postgrest.auth(token)"),
     ],
-    no_stand_in: [("app/main.py", "import embedded"), ("worker/runner.py", "from embedded.gateway import app")],
+    no_stand_in: [
+        ("app/main.py", "import embedded"),
+        ("worker/runner.py", "from embedded.postgrest.gateway import app"),
+    ],
     async_routes: [("app/api/health.py", "@router.get('/x')\ndef read(): ...")],
 }
 

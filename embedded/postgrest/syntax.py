@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from embedded.errors import syntax
+from embedded.postgrest.errors import syntax
 
 OPERATORS = {
     "eq": "=",

@@ -1,11 +1,21 @@
-"""Applies SQL files in order, each once and in a transaction of its own; remembers them where the Supabase CLI does."""
+"""Applies SQL files in order, each once and in a transaction of its own; remembers them where the Supabase CLI does.
 
+`make migrate DATABASE_URL=postgresql://...` runs it for any database; the stand-in uses it at every start.
+"""
+
+import asyncio
 import hashlib
+import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import asyncpg
+
+ROOT = Path(__file__).resolve().parents[1]
+MIGRATIONS = ROOT / "supabase" / "migrations"
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>\w+)\.sql")
 
 HISTORY = """
@@ -91,3 +101,39 @@ async def _apply(connection: Any, migration: Migration) -> None:
             )
     except Exception as error:
         raise MigrationError(f"migration {migration.version}_{migration.name} failed: {error}") from error
+
+
+async def apply(database_url: str, folder: Path) -> None:
+    """Apply what is new to the database at this address, and say so."""
+    connection = await asyncpg.connect(database_url)
+    try:
+        fresh = await migrate(connection, folder)
+    finally:
+        await connection.close()
+    for migration in fresh:
+        print(f"applied {migration.version}_{migration.name}")
+    print(f"{len(fresh)} applied; the schema is up to date")
+
+
+def main() -> int:
+    """Bring the database of `DATABASE_URL` up to date; 1 with the reason on standard error if that cannot be."""
+    database_url = os.environ.get("DATABASE_URL", "")
+    if not database_url:
+        print(
+            "Say which database: make migrate DATABASE_URL=postgresql://user:password@host:port/name", file=sys.stderr
+        )
+        return 2
+    try:
+        asyncio.run(apply(database_url, MIGRATIONS))
+    except MigrationError as error:
+        print(f"migrate: {error}", file=sys.stderr)
+        return 1
+    except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        said = str(error) or "it does not answer"
+        print(f"migrate: DATABASE_URL leads to no database that can be changed: {said}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

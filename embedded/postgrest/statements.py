@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from embedded.catalog import Function, Relation
-from embedded.errors import Refused, syntax, unknown_column
-from embedded.request import Query
-from embedded.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
+from embedded.postgrest.catalog import Function, Relation
+from embedded.postgrest.errors import Refused, syntax, unknown_column
+from embedded.postgrest.request import Query
+from embedded.postgrest.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
 
 _BODY = "coalesce(json_agg(r), '[]')::text, count(*)"
 
@@ -18,7 +18,7 @@ class Statement:
     """SQL whose one row is: the JSON body, how many rows it has, how many there are in all, how many are new."""
 
     text: str
-    arguments: Sequence[object]
+    arguments: Sequence[str]
 
 
 NOTHING = Statement("select '[]', 0::bigint, 0::bigint, 0::bigint", ())
@@ -93,16 +93,9 @@ def call_function(function: Function, query: Query, raw: str, given: frozenset[s
         return Statement(
             f"select null, 1::bigint, 1::bigint, 0::bigint from {given_row}, {called} as t", arguments.values
         )
-    source = Source("t", function.name, function.columns)
     if not function.composite:
-        return _scalar(function, given_row, called, arguments)
-    chosen = select_list(source, query.select, arguments)
-    conditions = where(source, query.conditions, arguments)
-    rows = f"select {chosen} from {given_row}, {called} as t{conditions}{order_by(source, query.order, arguments)}"
-    total = f"(select count(*) from {given_row}, {called} as t{conditions})" if query.counted else "null::bigint"
-    body = _BODY if function.many else "(json_agg(r) -> 0)::text, count(*)"
-    text = f"select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
-    return Statement(text, arguments.values)
+        return _scalar(function, query, f"{given_row}, {called} as t", arguments)
+    return _composite(function, query, f"{given_row}, {called} as t", arguments)
 
 
 def _require_whole(query: Query) -> None:
@@ -120,11 +113,32 @@ def _argument(name: str) -> str:
     return f"{quoted(name)} := a.{quoted(name)}"
 
 
-def _scalar(function: Function, given_row: str, called: str, arguments: Arguments) -> Statement:
-    body = "coalesce(json_agg(t), '[]')::text" if function.many else "(json_agg(t) -> 0)::text"
-    return Statement(
-        f"select {body}, count(*), null::bigint, 0::bigint from {given_row}, {called} as t", arguments.values
-    )
+def _composite(function: Function, query: Query, called: str, arguments: Arguments) -> Statement:
+    source = Source("t", function.name, function.columns)
+    chosen = select_list(source, query.select, arguments)
+    conditions = where(source, query.conditions, arguments)
+    before, total = "", "null::bigint"
+    if query.counted:  # called once, for what it may change
+        before, called = f"with t as materialized (select t.* from {called}) ", "t"
+        total = f"(select count(*) from t{conditions})"
+    rows = f"select {chosen} from {called}{conditions}{order_by(source, query.order, arguments)}"
+    body = _BODY if function.many else "(json_agg(r) -> 0)::text, count(*)"
+    text = f"{before}select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
+    return Statement(text, arguments.values)
+
+
+def _scalar(function: Function, query: Query, called: str, arguments: Arguments) -> Statement:
+    if not function.many:
+        return Statement(
+            f"select (json_agg(t) -> 0)::text, count(*), null::bigint, 0::bigint from {called}", arguments.values
+        )
+    if query.conditions or query.order or query.counted:
+        raise syntax(
+            f"{function.name} answers with plain values", "the stand-in neither filters, orders nor counts such"
+        )
+    rows = f"select t from {called}{limit_offset(query.limit, query.offset)}"
+    text = f"select coalesce(json_agg(r.t), '[]')::text, count(*), null::bigint, 0::bigint from ({rows}) r"
+    return Statement(text, arguments.values)
 
 
 def _columns_of_body(body: Any) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import jwt
 
-from embedded.errors import Refused
+from embedded.postgrest.errors import Refused
 
 ROLES = ("anon", "authenticated", "service_role")
 FAR_FUTURE = 4_102_444_800

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import urlencode
 
-from embedded.catalog import Function
-from embedded.database import Result
-from embedded.errors import Refused
-from embedded.request import SINGLE_OBJECT, Query
+from embedded.postgrest.catalog import Function
+from embedded.postgrest.database import Result
+from embedded.postgrest.errors import Refused
+from embedded.postgrest.request import SINGLE_OBJECT, Query
 
 JSON = "application/json; charset=utf-8"
 

@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import Any
 
-from embedded.errors import Refused, syntax
-from embedded.syntax import (
+from embedded.postgrest.errors import Refused, syntax
+from embedded.postgrest.syntax import (
     Filter,
     Group,
     OrderItem,
@@ -67,10 +67,14 @@ class Query:
         """The preferences that were followed, as PostgREST lists them."""
         return ", ".join(f"{name}={self.prefer[name]}" for name in _APPLIED_ORDER if name in self.prefer)
 
-    def names(self) -> frozenset[str]:
-        """Every column that the request names."""
-        fields = [item.field.column for item in self.select if item.field] + [i.field.column for i in self.order]
-        return frozenset(fields) | _columns_of(self.conditions) | frozenset(self.columns or ())
+    @property
+    def tentative(self) -> bool:
+        """Whether the rows can turn out to be no answer, so that what was done for them must not stay."""
+        return self.single or self.offset > 0
+
+    def within(self, max_rows: int) -> "Query":
+        """The same, for no more than so many rows."""
+        return self if self.limit is not None and self.limit <= max_rows else replace(self, limit=max_rows)
 
 
 def parse_query(
@@ -113,13 +117,6 @@ def parse_body(body: bytes) -> tuple[Any, str]:
         return json.loads(text), text
     except (ValueError, RecursionError):
         raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "Empty or invalid json") from None
-
-
-def _columns_of(conditions: Sequence[Filter | Group]) -> frozenset[str]:
-    found: frozenset[str] = frozenset()
-    for condition in conditions:
-        found |= _columns_of(condition.members) if isinstance(condition, Group) else {condition.field.column}
-    return found
 
 
 def _window(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int | None, int]:

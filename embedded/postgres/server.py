@@ -1,26 +1,20 @@
-"""A PostgreSQL server of our own: made, started and stopped as a child process, as an unprivileged user under root."""
+"""A PostgreSQL server of our own: started and stopped as a child process, as an unprivileged user under root."""
 
 import asyncio
 import ctypes
-import fcntl
-import os
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 
-from embedded.programs import PostgresError, Programs
+from embedded.loopback import LOOPBACK, free_port
+from embedded.postgres.cluster import STOP_WITHIN, Cluster, wait_for
+from embedded.postgres.programs import PostgresError, Programs
 
 START_WITHIN = 30.0
-STOP_WITHIN = 20.0
-LOOPBACK = "127.0.0.1"
 PR_SET_PDEATHSIG = 1
 
 
@@ -55,11 +49,8 @@ class PostgresServer:
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
         self._programs = Programs(options.binaries)
-        self._cluster = options.data / "cluster"
-        self._password_file = options.data / "password"
-        self._log = options.data / "postgres.log"
+        self._cluster = Cluster(options.data)
         self._log_start = 0
-        self._lock: int | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -75,20 +66,18 @@ class PostgresServer:
     @property
     def password(self) -> str:
         """The password of this folder's roles, made with it."""
-        return self._password_file.read_text(encoding="ascii")
+        return self._cluster.password
 
     async def start(self) -> None:
         """Make the cluster if the folder is empty, take it over if a server was left behind, and wait until it answers.
 
         Raises `PostgresError`.
         """
-        self._take_folder()
+        self._cluster.take(self._programs)
         try:
             self._programs = self._programs.usable_from(self._options.data)
-            if not self._cluster.exists():
-                self._initialise()
-            await self._end_orphan()
-            self.port = _free_port()
+            await self._cluster.make_ready(self._programs)
+            self.port = free_port()
             await self._run()
         except BaseException:
             await self.stop()
@@ -97,9 +86,7 @@ class PostgresServer:
     async def stop(self) -> None:
         """End all sessions, write everything, and stop; does nothing if it is not running."""
         await self._end()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._cluster.leave()
 
     async def restart(self) -> None:
         """Stop and start on the same port, as a database that is restarted under its users."""
@@ -110,33 +97,6 @@ class PostgresServer:
         """Wait until the server has ended by itself."""
         while self._process is None or self._process.poll() is None:  # noqa: ASYNC110  (a child tells nobody)
             await asyncio.sleep(0.5)
-
-    def _take_folder(self) -> None:
-        self._options.data.mkdir(parents=True, exist_ok=True)
-        self._programs.give(self._options.data)
-        lock = os.open(self._options.data / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
-            raise PostgresError(f"{self._options.data} is in use by another stand-in: stop it or use --data") from None
-        self._lock = lock
-
-    def _initialise(self) -> None:
-        """Make the cluster beside its place and move it there: one that was not finished is never taken for one."""
-        unfinished = self._cluster.with_name("cluster.new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(secrets.token_hex(16), encoding="ascii")
-        self._programs.give(self._password_file)
-        made = self._programs.run(
-            "initdb",
-            *("--pgdata", str(unfinished), "--username", "postgres", "--pwfile", str(self._password_file)),
-            *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C", "--no-sync"),
-        )
-        if made.returncode != 0:
-            raise PostgresError(f"initdb failed in {self._options.data}: {made.stderr.strip()}")
-        unfinished.rename(self._cluster)
 
     async def _run(self) -> None:
         """Start the server and wait until it answers. Raises `PostgresError`."""
@@ -153,10 +113,10 @@ class PostgresServer:
             await asyncio.sleep(0.02)
 
     def _launch(self) -> "subprocess.Popen[bytes]":
-        with self._log.open("ab") as log:
+        with self._cluster.log.open("ab") as log:
             self._log_start = log.tell()
             return subprocess.Popen(  # noqa: S603  (our own binary)
-                [self._programs.path("postgres"), "-D", str(self._cluster), *self._options.flags(self.port)],
+                [self._programs.path("postgres"), "-D", str(self._cluster.data), *self._options.flags(self.port)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -179,58 +139,17 @@ class PostgresServer:
         if process is None or process.poll() is not None:
             return
         process.send_signal(signal.SIGINT)
-        if not await _wait_for(lambda: process.poll() is not None, STOP_WITHIN):
+        if not await wait_for(lambda: process.poll() is not None, STOP_WITHIN):
             process.send_signal(signal.SIGQUIT)
             process.wait()
 
     def _last_words(self) -> str:
-        with self._log.open("rb") as log:
+        with self._cluster.log.open("rb") as log:
             log.seek(self._log_start)
             return "\n".join(log.read().decode(errors="replace").splitlines()[-10:])
-
-    async def _end_orphan(self) -> None:
-        """Stop a server that a killed predecessor left on this folder."""
-        pid_file = self._cluster / "postmaster.pid"
-        try:
-            pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
-        except (OSError, ValueError, IndexError):
-            return
-        if _serves(pid, self._cluster):
-            os.kill(pid, signal.SIGINT)
-            if not await _wait_for(lambda: not _serves(pid, self._cluster), STOP_WITHIN):
-                raise PostgresError(f"the server {pid} that was left on {self._cluster} does not stop: end it by hand")
-        # PostgreSQL would take any process of this number for its server, be it a zombie that nobody collects.
-        pid_file.unlink(missing_ok=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:
     """Have the kernel stop the server when this process is killed; elsewhere than on Linux the next start does it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
-
-
-def _serves(pid: int, cluster: Path) -> bool:
-    """Whether this process is a PostgreSQL server over `cluster`: a pid alone may be another program's by now."""
-    if Path("/proc/self/cmdline").exists():
-        try:
-            arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
-        except OSError:
-            return False
-        return str(cluster) in arguments
-    listed = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)  # noqa: S603, S607
-    return f" {cluster} " in listed.stdout
-
-
-async def _wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not condition():
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(0.02)
-    return True

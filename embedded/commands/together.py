@@ -10,12 +10,13 @@ from pathlib import Path
 import httpx
 
 from app.sources.feeds import DEFAULT_FEEDS
-from embedded.children import ROOT, Child, OnLine, child, free_port, until_ready
+from embedded.commands.children import ROOT, Child, OnLine, child, until_ready
+from embedded.loopback import LOOPBACK, free_port
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
+from scripts.migrate import MIGRATIONS
 
 LOCAL = ROOT / ".local"
-MIGRATIONS = ROOT / "supabase" / "migrations"
 ARXIV = "https://export.arxiv.org/api/query?max_results=1&search_query=cat:cs.AI"
 PROBE_SECONDS = 3.0
 GRACE = "3"
@@ -71,7 +72,7 @@ async def together(
         worker = await running.enter_async_context(
             child("worker", "worker", common | sources | {"GRACE_PERIOD": GRACE}, on_line)
         )
-        address = f"http://127.0.0.1:{port}"
+        address = f"http://{LOOPBACK}:{port}"
         await until_ready(api, address)
         yield Together(ready, address, api_key, (api, worker), sample=not live)
 

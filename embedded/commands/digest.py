@@ -1,4 +1,4 @@
-"""`python -m embedded.digest_command` (`make digest`): the whole service at work once, from a profile to a page."""
+"""`python -m embedded.commands.digest` (`make digest`): the whole service at work once, from a profile to a page."""
 
 import argparse
 import asyncio
@@ -18,9 +18,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.models import Profile, SentProfile
-from embedded.children import ROOT, ChildFailed
-from embedded.programs import PostgresError
-from embedded.together import Together, sources_answer, together
+from embedded.commands.children import ROOT, ChildFailed
+from embedded.commands.together import Together, sources_answer, together
+from embedded.postgres.programs import PostgresError
 
 POLL_SECONDS = 0.1
 SHOWN = 5

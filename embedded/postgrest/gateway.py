@@ -3,19 +3,27 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from embedded.answers import JSON, Answer, delete_answer, function_answer, insert_answer, read_answer, update_answer
-from embedded.auth import Caller, Keys
-from embedded.catalog import Catalog, Function
-from embedded.database import Database, Pool
-from embedded.errors import Refused
-from embedded.request import Query, parse_body, parse_query
-from embedded.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
+from embedded.postgrest.answers import (
+    JSON,
+    Answer,
+    delete_answer,
+    function_answer,
+    insert_answer,
+    read_answer,
+    update_answer,
+)
+from embedded.postgrest.auth import Caller, Keys
+from embedded.postgrest.catalog import Catalog, Function
+from embedded.postgrest.database import Database
+from embedded.postgrest.edges import Edges
+from embedded.postgrest.errors import Refused
+from embedded.postgrest.request import Query, parse_body, parse_query
+from embedded.postgrest.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
 
 PREFIX = "/rest/v1/"
 
@@ -24,24 +32,14 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """How much a request may bring (bytes), and how long its body and a connection for it may take (seconds)."""
-
-    query: int = 65_536
-    body: int = 20_000_000
-    body_within: float = 60.0
-    pool_within: float = 10.0
-
-
 class Gateway:
     """Turns each request into one statement, runs it as the caller's role, and words the answer."""
 
-    def __init__(self, pool: Pool, catalog: Catalog, keys: Keys, limits: Limits) -> None:
-        self._database = Database(pool, limits.pool_within)
+    def __init__(self, database: Database, catalog: Catalog, keys: Keys, edges: Edges) -> None:
+        self._database = database
         self._catalog = catalog
         self._keys = keys
-        self._limits = limits
+        self._edges = edges
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -63,11 +61,11 @@ class Gateway:
         path = unquote(scope["raw_path"].decode("latin-1")) if "raw_path" in scope else scope["path"]
         if not path.startswith(PREFIX):
             raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the stand-in serves {PREFIX}")
-        if len(scope["query_string"]) > self._limits.query:
-            message = f"The URL's parameters are longer than {self._limits.query} bytes: ask in parts, or by a function"
+        if len(scope["query_string"]) > self._edges.query:
+            message = f"The URL's parameters are longer than {self._edges.query} bytes: ask in parts, or by a function"
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "PGRST100", message)
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        body = await _read_body(headers, receive, self._limits)
+        body = await _read_body(headers, receive, self._edges)
         name = path.removeprefix(PREFIX)
         _require_public(headers)
         if name.startswith("rpc/"):
@@ -75,18 +73,24 @@ class Gateway:
         return await self._table(scope["method"], name, parse_query(parameters, headers), body, caller)
 
     async def _table(self, method: str, name: str, query: Query, body: bytes, caller: Caller) -> Answer:
-        relation = await self._catalog.relation_with(name, query.names())
+        relation = self._catalog.relation(name)
         run = self._database.run
         match method:
             case "GET" | "HEAD":
+                query = query.within(self._edges.max_rows)
                 return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
             case "POST":
                 worded = partial(insert_answer, query, name)
-                return await run(insert_rows(relation, query, *parse_body(body)), caller, worded)
+                statement = insert_rows(relation, query, *parse_body(body))
+                return await run(statement, caller, worded, tentative=query.tentative)
             case "PATCH":
-                return await run(update_rows(relation, query, *parse_body(body)), caller, partial(update_answer, query))
+                self._require_condition("UPDATE", query)
+                statement = update_rows(relation, query, *parse_body(body))
+                return await run(statement, caller, partial(update_answer, query), tentative=query.tentative)
             case "DELETE":
-                return await run(delete_rows(relation, query), caller, partial(delete_answer, query))
+                self._require_condition("DELETE", query)
+                statement = delete_rows(relation, query)
+                return await run(statement, caller, partial(delete_answer, query), tentative=query.tentative)
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
 
@@ -107,37 +111,45 @@ class Gateway:
         if not isinstance(value, dict):
             raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The arguments of a function are one JSON object")
         given = frozenset(value)
-        function = await self._catalog.function(name, given)
+        function = self._catalog.function(name, given)
         query = parse_query(parameters, headers, arguments=given if method != "POST" else frozenset())
+        query = query.within(self._edges.max_rows)
         statement = call_function(function, query, raw, given)
         worded = partial(function_answer, function, query)
-        return await self._database.run(statement, caller, worded, read_only=method != "POST")
+        reading = method != "POST"
+        tentative = query.tentative and not reading
+        return await self._database.run(statement, caller, worded, read_only=reading, tentative=tentative)
+
+    def _require_condition(self, word: str, query: Query) -> None:
+        """The rule of pg-safeupdate, also where PostgreSQL has not the module."""
+        if self._edges.safe_update and not query.conditions:
+            raise Refused(HTTPStatus.BAD_REQUEST, "21000", f"{word} requires a WHERE clause")
 
 
-async def _read_body(headers: Mapping[str, str], receive: Receive, limits: Limits) -> bytes:
+async def _read_body(headers: Mapping[str, str], receive: Receive, edges: Edges) -> bytes:
     """Read the whole body before any connection is taken: a slow client holds nothing."""
-    if int(headers.get("content-length", "0")) > limits.body:
-        raise _too_large(limits)
+    if int(headers.get("content-length", "0")) > edges.body:
+        raise _too_large(edges)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(limits.body_within):
+        async with asyncio.timeout(edges.body_within):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The client went away before its body was read")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > limits.body:
-                    raise _too_large(limits)
+                if size > edges.body:
+                    raise _too_large(edges)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        message_text = f"The body did not arrive within {limits.body_within:g} s"
+        message_text = f"The body did not arrive within {edges.body_within:g} s"
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "PGRST102", message_text) from None
 
 
-def _too_large(limits: Limits) -> Refused:
-    message = f"The body is larger than {limits.body} bytes: send it in parts"
+def _too_large(edges: Edges) -> Refused:
+    message = f"The body is larger than {edges.body} bytes: send it in parts"
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PGRST102", message)
 
 

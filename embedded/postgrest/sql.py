@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from embedded.errors import syntax, unknown_column
-from embedded.syntax import OPERATORS, Field, Filter, Group, OrderItem, SelectItem
+from embedded.postgrest.errors import syntax, unknown_column
+from embedded.postgrest.syntax import OPERATORS, Field, Filter, Group, OrderItem, SelectItem
 
 CASTS = frozenset(
     {
@@ -28,16 +28,20 @@ def quoted(identifier: str) -> str:
 
 @dataclass
 class Arguments:
-    """The bound values of one statement, in order."""
+    """The bound values of one statement, in order: texts, which the database reads as what they are to be."""
 
-    values: list[object] = field(default_factory=list)
+    values: list[str] = field(default_factory=list)
 
-    def bind(self, value: object) -> str:
-        """Add a value and return its placeholder."""
-        if isinstance(value, str) and "\0" in value:
+    def bind(self, value: str) -> str:
+        """Add a value and return what stands for it: an element of the statement's one parameter."""
+        if "\0" in value:
             raise syntax("invalid value", "a text holds no zero byte")
         self.values.append(value)
-        return f"${len(self.values)}"
+        return f"($1::text[])[{len(self.values)}]"
+
+    def bind_all(self, values: Sequence[str]) -> str:
+        """Add values that belong together, as the text of an array."""
+        return self.bind("{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", value) + '"' for value in values) + "}")
 
 
 @dataclass(frozen=True)
@@ -123,14 +127,14 @@ def _comparison(source: Source, condition: Filter, arguments: Arguments) -> str:
         case "is":
             return f"({left} is {str(condition.value).lower()})"
         case "in":
-            return f"({left} = any(({arguments.bind(list(condition.value))}::text[])::{kind}[]))"
+            return f"({left} = any({arguments.bind_all(tuple(condition.value))}::{kind}[]))"
         case "like" | "ilike":
             pattern = str(condition.value).replace("*", "%")
             return f"({left} {condition.operator} {arguments.bind(pattern)}::text)"
         case "match" | "imatch":
-            return f"({left} {OPERATORS[condition.operator]} {arguments.bind(condition.value)}::text)"
+            return f"({left} {OPERATORS[condition.operator]} {arguments.bind(str(condition.value))}::text)"
         case operator:
-            return f"({left} {OPERATORS[operator]} ({arguments.bind(condition.value)}::text)::{kind})"
+            return f"({left} {OPERATORS[operator]} ({arguments.bind(str(condition.value))}::text)::{kind})"
 
 
 def _type_of(source: Source, found: Field) -> str:

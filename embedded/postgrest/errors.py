@@ -80,5 +80,7 @@ def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> Refused:
         status = HTTPStatus.UNAUTHORIZED if anonymous else HTTPStatus.FORBIDDEN
         headers = (("www-authenticate", "Bearer"),) if anonymous else ()
         return Refused(status, code, str(error.args[0]), details=details, hint=hint, headers=headers)
+    if code == "21000" and str(error.args[0]).endswith("requires a WHERE clause"):  # pg-safeupdate's
+        return Refused(HTTPStatus.BAD_REQUEST, code, str(error.args[0]), details=details, hint=hint)
     status = _STATUS_BY_CODE.get(code) or _STATUS_BY_CLASS.get(code[:2]) or HTTPStatus.BAD_REQUEST
     return Refused(status, code, str(error.args[0]), details=details, hint=hint)

@@ -1,4 +1,4 @@
-"""`python -m embedded.up_command`: everything running in one terminal until Ctrl-C. Run by `make up`."""
+"""`python -m embedded.commands.up`: everything running in one terminal until Ctrl-C. Run by `make up`."""
 
 import argparse
 import asyncio
@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from rich.console import Console
 from rich.markup import escape
 
-from embedded.children import ChildFailed
-from embedded.programs import PostgresError
-from embedded.together import Together, sources_answer, together
+from embedded.commands.children import ChildFailed
+from embedded.commands.together import Together, sources_answer, together
+from embedded.postgres.programs import PostgresError
 
 COLOURS = {"api": "cyan", "worker": "magenta"}
 

@@ -1,15 +1,14 @@
 """What the database holds: tables, columns, keys and functions of schema `public`, read from its catalogue."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
 import asyncpg
 
-from embedded.errors import Refused
+from embedded.postgrest.errors import Refused
 
 RELATIONS = """
 select c.relname as name,
@@ -84,40 +83,29 @@ class Snapshot:
 
 
 class Catalog:
-    """The schema cache: reloads when told to, and when a look-up misses."""
+    """The schema cache. Like PostgREST's it knows what was last read, and nothing newer."""
 
-    def __init__(self, read: Callable[[], Awaitable[Snapshot]]) -> None:
-        self._read = read
-        self._snapshot = Snapshot({}, ())
-        self._lock = asyncio.Lock()
+    def __init__(self) -> None:
+        self._relations: Mapping[str, Relation] = {}
+        self._functions: dict[str, list[Function]] = {}
 
-    async def reload(self) -> None:
-        """Read the catalogue anew."""
-        async with self._lock:
-            self._snapshot = await self._read()
+    def replace(self, snapshot: Snapshot) -> None:
+        """Go by this reading from now on."""
+        self._relations = snapshot.relations
+        self._functions = {}
+        for function in snapshot.functions:
+            self._functions.setdefault(function.name, []).append(function)
 
-    async def relation(self, name: str) -> Relation:
+    def relation(self, name: str) -> Relation:
         """Find a table or view. Raises `Refused` (42P01)."""
-        if name not in self._snapshot.relations:
-            await self.reload()
-        found = self._snapshot.relations.get(name)
+        found = self._relations.get(name)
         if found is None:
             raise Refused(HTTPStatus.NOT_FOUND, "42P01", f'relation "public.{name}" does not exist')
         return found
 
-    async def relation_with(self, name: str, columns: frozenset[str]) -> Relation:
-        """Find a table, read anew if it lacks one of `columns` (it may lack it still)."""
-        found = await self.relation(name)
-        if not columns <= found.columns.keys():
-            await self.reload()
-            found = await self.relation(name)
-        return found
-
-    async def function(self, name: str, given: frozenset[str]) -> Function:
+    def function(self, name: str, given: frozenset[str]) -> Function:
         """Find the function of this name that takes these arguments. Raises `Refused` (PGRST202, PGRST203)."""
-        if not (found := self._candidates(name, given)):
-            await self.reload()
-            found = self._candidates(name, given)
+        found = [function for function in self.named(name) if function.takes(given)]
         if len(found) > 1:
             raise Refused(
                 HTTPStatus.MULTIPLE_CHOICES, "PGRST203", f"More than one function {name} takes these arguments"
@@ -127,11 +115,8 @@ class Catalog:
         return found[0]
 
     def named(self, name: str) -> list[Function]:
-        """All functions of this name, as last read."""
-        return [function for function in self._snapshot.functions if function.name == name]
-
-    def _candidates(self, name: str, given: frozenset[str]) -> list[Function]:
-        return [function for function in self.named(name) if function.takes(given)]
+        """All functions of this name."""
+        return self._functions.get(name, [])
 
 
 async def read_catalog(connection: asyncpg.Connection) -> Snapshot:
@@ -158,7 +143,7 @@ def _function(row: Mapping[str, Any], relations: Mapping[str, Relation]) -> Func
         arguments=dict(zip(inputs, types, strict=False)),
         required=frozenset(inputs[: len(inputs) - row["defaults"]]),
         many=row["many"],
-        composite=row["composite"] or len(table) > 1,
+        composite=row["composite"] or bool(table),
         nothing=row["nothing"],
         reads_only=row["reads_only"],
         columns=columns,

@@ -1,0 +1,1 @@
+"""What `make up`, `make digest` and `make supabase` run."""

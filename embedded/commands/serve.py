@@ -1,0 +1,80 @@
+"""`python -m embedded serve`: the stand-in until Ctrl-C or SIGTERM. Run by `make supabase`."""
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import asyncpg
+import uvloop
+
+from embedded.commands.children import ROOT
+from embedded.postgres.programs import PostgresError
+from embedded.postgrest.edges import Edges
+from embedded.stack import Stack, StackOptions
+from scripts.migrate import MIGRATIONS, MigrationError
+
+
+def parse(arguments: list[str] | None) -> StackOptions:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m embedded", description="A stand-in for a Supabase project.")
+    serving = parser.add_subparsers(required=True).add_parser(
+        "serve", help="run PostgreSQL and the gateway until Ctrl-C or SIGTERM"
+    )
+    serving.add_argument("--data", type=Path, default=ROOT / ".local" / "supabase", help="where the data lives")
+    serving.add_argument("--port", type=int, default=54321, help="the gateway's port; 0 takes a free one")
+    serving.add_argument("--migrations", type=Path, default=MIGRATIONS, help="a folder of SQL files")
+    serving.add_argument("--binaries", type=Path, help="PostgreSQL's programs, instead of the bundled ones")
+    serving.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's own")
+    serving.add_argument(
+        "--max-rows", type=_rows, default=Edges.max_rows, help="the most rows that a read answers with"
+    )
+    serving.add_argument(
+        "--no-durable", action="store_true", help="faster, but a crash of the machine may lose data (for tests)"
+    )
+    chosen = parser.parse_args(arguments)
+    return StackOptions(
+        data=chosen.data.resolve(),
+        port=chosen.port,
+        migrations=chosen.migrations,
+        jwt_secret=chosen.jwt_secret,
+        binaries=chosen.binaries,
+        durable=not chosen.no_durable,
+        edges=Edges(max_rows=chosen.max_rows),
+    )
+
+
+async def serve(options: StackOptions) -> None:
+    """Run until SIGTERM or Ctrl-C; prints one JSON line when ready. Raises `PostgresError` if the database ends."""
+    stop = asyncio.Event()
+    for wanted in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    stack = Stack(options)
+    ready = await stack.start()
+    print(json.dumps(ready.as_dict()), flush=True)
+    ended = {asyncio.create_task(stop.wait()), asyncio.create_task(stack.server.ended())}
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    for task in ended:
+        task.cancel()
+    await stack.stop()
+    if not stop.is_set():
+        raise PostgresError(f"PostgreSQL ended by itself: see {options.data / 'postgres.log'}, then start again")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve; 1 with the reason on standard error if that cannot be."""
+    try:
+        uvloop.run(serve(parse(arguments)))
+    except (PostgresError, MigrationError, OSError, asyncpg.PostgresError) as error:
+        print(f"embedded: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _rows(text: str) -> int:
+    rows = int(text)
+    if rows < 1:
+        raise argparse.ArgumentTypeError(f"{rows} is too few: say 1 or more")
+    return rows

@@ -1,0 +1,1 @@
+"""Speaks the part of PostgREST that the service uses: requests in, one SQL statement each, answers out."""
