@@ -141,3 +141,15 @@ async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
     assert (await row(database, task.task_id))["status"] == "running"
     assert (await holder.sync(renewals=[held.lease])).lost == ()
     assert await holder.finish(held, Completed({})) == "applied"
+
+
+async def test_of_two_leases_of_one_task_the_old_one_is_lost(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task, worker = await create(client), Claimer(client)
+    old = await worker.claim_one()
+    await expire_lease(database, task.task_id)
+    await Claimer(client).sync()
+    new = await worker.claim_one()
+    answer = await worker.sync(renewals=[old.lease, new.lease])
+    assert (answer.lost, answer.cancel) == ((old.lease,), ())
+    await TaskStateManager(client).cancel_task(task.task_id)
+    assert (await worker.sync(renewals=[old.lease, new.lease])).cancel == (new.lease,)
