@@ -128,3 +128,28 @@ async def test_a_worker_that_is_seen_keeps_what_it_has(client: AsyncClient, data
         assert await other.claim() == ()
     assert (await row(database, task.task_id))["status"] == "running"
     assert await worker.finish(held, Completed({})) == "applied"
+
+
+async def test_of_two_leases_of_one_task_the_old_one_is_lost(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task, worker, other = await create(client), Claimer(client), Claimer(client)
+    old = await worker.claim_one()
+    await other.sync()
+    await expire_lease(database, task.task_id)
+    await other.sync()
+    answer = await worker.sync(slots=1)
+    (new,) = answer.claimed
+    assert (answer.held, new.task_id, new.lease == old.lease) == ((), old.task_id, False)
+    await TaskStateManager(client).cancel_task(task.task_id)
+    assert (await worker.sync()).cancel == (new.lease,)
+
+
+async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await create(client)
+    worker = Claimer(client)
+    held = await worker.claim_one()
+    assert (await worker.sync()).held is None
+    await database.execute("update public.workers set seen_at = seen_at - lease / 5, told_at = told_at - lease")
+    assert (await worker.sync()).held == (held.lease,)
+    assert (await worker.sync()).held is None

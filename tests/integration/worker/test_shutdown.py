@@ -1,0 +1,42 @@
+"""Stopping: also a handler that hears no cancellation does not keep the worker from ending."""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+import worker.runner
+from tests.contract.helpers import create
+from tests.integration.worker.conftest import StartWorker
+from worker.job import Job
+
+
+async def test_a_deaf_handler_does_not_hold_the_end(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    start_worker: StartWorker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker.runner, "LAST_CALL", 0.2)
+    begun, may_end = asyncio.Event(), asyncio.Event()
+
+    async def deaf(_job: Job) -> dict[str, Any]:
+        begun.set()
+        while not may_end.is_set():
+            try:
+                await may_end.wait()
+            except asyncio.CancelledError:
+                continue
+        return {}
+
+    running = await start_worker(deaf)
+    task = await create(client)
+    await begun.wait()
+    await running.stop()
+    assert running.in_hand == 1
+    assert await database.fetchval("select status from public.tasks where task_id = $1", task.task_id) == "running"
+    may_end.set()
+    while running.in_hand:
+        await asyncio.sleep(0)
