@@ -1,5 +1,7 @@
 """Settings of both processes, from the environment and `.env`; each variable is documented where it is declared."""
 
+import base64
+import binascii
 import json
 import re
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ from app.errors import ConfigurationError
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
+WEBHOOK_SECRET_BYTES = range(24, 65)
 
 
 def is_legacy_jwt(key: str) -> bool:
@@ -42,6 +45,18 @@ def _supabase_key(value: SecretStr) -> SecretStr:
     key = value.get_secret_value()
     if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
         raise ValueError("this is neither a secret key nor a JWT")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    """Check a secret of Standard Webhooks, as its specification has it: whsec_ and 24 to 64 bytes in base64."""
+    prefix, found, encoded = value.get_secret_value().partition("whsec_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except binascii.Error:
+        length = 0
+    if prefix or not found or length not in WEBHOOK_SECRET_BYTES:
+        raise ValueError("this is no secret of Standard Webhooks")
     return value
 
 
@@ -64,9 +79,12 @@ HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 ApiKey = Annotated[SecretStr, Field(min_length=16)]
 ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+WebhookSecrets = Annotated[tuple[WebhookSecret, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+PrivatePort = Annotated[int, Field(ge=0, le=65535)]
 
 
 class SupabaseSettings(BaseSettings):
@@ -98,9 +116,13 @@ class SupabaseSettings(BaseSettings):
 class Settings(SupabaseSettings):
     """What the API and the worker have in common."""
 
-    webhook_secret: SecretStr | None = Field(
-        None,
-        description="what signs callbacks (Standard Webhooks): whsec_ and base64, several with commas; none without it",
+    webhook_secret: WebhookSecrets = Field(
+        (),
+        description="what signs callbacks (Standard Webhooks): whsec_ and 24 to 64 bytes in base64; several with "
+        "commas; none if unset",
+    )
+    callbacks_to_private_addresses: bool = Field(
+        False, description="true to allow callbacks over http and to private addresses (for development)"
     )
 
     environment: Literal["development", "production"] = Field(
@@ -117,6 +139,10 @@ class ApiSettings(Settings):
     )
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
+    metrics_port: PrivatePort | None = Field(
+        None, description="a second port, with /metrics for scrapers without a key; not to be routed; none if unset"
+    )
+    metrics_host: str = Field("127.0.0.1", description="the address for METRICS_PORT, such as 0.0.0.0")
 
 
 class WorkerSettings(Settings):
@@ -132,11 +158,8 @@ class WorkerSettings(Settings):
     idle_wait: float = Field(
         0.4, ge=0.1, le=60, description="seconds between two looks for work while there is none, at most, 0.1 to 60"
     )
-    worker_port: int | None = Field(
-        None, ge=0, le=65535, description="a port for the worker's own /healthz and /metrics; none if unset"
-    )
-    callbacks_to_private_addresses: bool = Field(
-        False, description="true to allow callbacks over http and to private addresses (for development)"
+    worker_port: PrivatePort | None = Field(
+        None, description="a port for the worker's own /healthz and /metrics; none if unset"
     )
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
     daily_fetch_at: time | None = Field(

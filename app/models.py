@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
@@ -15,7 +15,15 @@ SAMPLE_CATEGORY = "broadsheet-sample"
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
 
-ShortText = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+
+def _without_nul(value: object) -> object:
+    """PostgreSQL keeps no zero byte: a text of nothing else would be an empty one when it is read again."""
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+ShortText = Annotated[
+    str, BeforeValidator(_without_nul), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
+]
 
 
 class Frozen(BaseModel):

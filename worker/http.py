@@ -3,31 +3,23 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import structlog
 from aiohttp import web
 
 from app.metrics import CONTENT_TYPE, Metrics
-
-log = structlog.get_logger(__name__)
+from app.private_http import listen, private_http
 
 
 @asynccontextmanager
 async def worker_http(metrics: Metrics, host: str, port: int | None) -> AsyncIterator[None]:
     """Serve while the context is open; does nothing without a port.
 
-    Raises `OSError` if the port is taken.
+    Raises `ConfigurationError` if the port is taken.
     """
     if port is None:
         yield
         return
-    runner = web.AppRunner(_application(metrics), access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        log.info("worker http", addresses=runner.addresses)
+    async with private_http(_application(metrics), listen(host, port, "WORKER_PORT")):
         yield
-    finally:
-        await runner.cleanup()
 
 
 def _application(metrics: Metrics) -> web.Application:

@@ -4,11 +4,11 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
@@ -36,7 +36,7 @@ _TASKS = TypeAdapter(list[Task])
 _CANCELLED = TypeAdapter(_Cancelled | None)
 _CREATED = TypeAdapter(_Created)
 _FLAG = TypeAdapter(bool)
-_CURSOR = TypeAdapter(tuple[datetime, UUID])
+_CURSOR = TypeAdapter(tuple[AwareDatetime, UUID])
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,8 @@ def _after(cursor: str) -> str:
     """The condition for everything behind a cursor, in PostgREST's words."""
     try:
         created_at, task_id = _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, ValidationError):
+        created_at = created_at.astimezone(UTC)  # PostgreSQL knows no zone beyond 15 hours
+    except (ValueError, OverflowError):
         raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None
     moment = f'"{created_at.isoformat()}"'
     return f"created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{task_id})"
