@@ -1,15 +1,18 @@
 """The boot check as people run it: what it says, and what makes it fail."""
 
+import base64
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from app.errors import ConfigurationError
-from app.versions import LOCK, locked_versions, pinned_versions, require_locked_versions
+from app.versions import LOCK, locked_versions, not_locked, pinned_versions, require_locked_versions
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,11 +94,11 @@ def test_foreign_asyncio_fails(tmp_path: Path) -> None:
     assert f"asyncio comes from {copy}" in result.stdout
 
 
-@pytest.mark.parametrize("content", [None, "# nothing\n"])
-def test_no_lock_is_an_error_that_says_what_to_do(content: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"# nothing\n", b"\xff\xfe\x00", b"a package ==\n"])
+def test_no_lock_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     if content is not None:
-        lock.write_text(content)
+        lock.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"The lock .*requirements\.lock"):
         require_locked_versions(lock)
 
@@ -114,3 +117,110 @@ def test_locks_have_hashes_for_everything_and_no_address(lock: str) -> None:
     requirements = [line for line in text.splitlines() if line and line[0].isalnum()]
     assert len(requirements) > len(pinned_versions())
     assert all(line.endswith("\\") for line in requirements), "a line without a hash behind it"
+
+
+@pytest.fixture
+def installed_package(tmp_path: Path) -> Path:
+    """A package of its own with a RECORD, as pip leaves it, on a path that can be put before the others."""
+    site = tmp_path / "site"
+    (site / "planted").mkdir(parents=True)
+    (site / "planted-1.0.dist-info").mkdir()
+    (site / "planted" / "__init__.py").write_text("VALUE = 1\n")
+    (site / "planted-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"VALUE = 1\n").digest()).decode().rstrip("=")
+    rows = [
+        f"planted/__init__.py,sha256={digest},10",
+        "planted/__init__.cpython-311.pyc,,",
+        "planted-1.0.dist-info/RECORD,,",
+    ]
+    (site / "planted-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
+    return site
+
+
+def boot_with(site: Path, lock: Path) -> str:
+    command = [sys.executable, "-m", "app.boot", "--files", "--lock", str(lock)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(site)}
+    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    line = next(line for line in result.stdout.splitlines() if line.split()[1] == "files")
+    assert (result.returncode == 0) is line.startswith("ok")
+    return line
+
+
+def lock_with_planted(tmp_path: Path) -> Path:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(LOCK.read_text(encoding="utf-8") + "planted==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    return lock
+
+
+def altered(site: Path) -> None:
+    (site / "planted" / "__init__.py").write_text("VALUE = 2\n")
+
+
+def lost(site: Path) -> None:
+    (site / "planted" / "__init__.py").unlink()
+
+
+def without_record(site: Path) -> None:
+    (site / "planted-1.0.dist-info" / "RECORD").unlink()
+
+
+def with_an_unknown_digest(site: Path) -> None:
+    (site / "planted-1.0.dist-info" / "RECORD").write_text("planted/__init__.py,crc32=AAAA,10\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (altered, "planted: planted/__init__.py has been altered since it was installed"),
+        (lost, "planted: planted/__init__.py cannot be compared"),
+        (without_record, "planted has no RECORD of its files"),
+        (with_an_unknown_digest, "planted: planted/__init__.py cannot be compared"),
+    ],
+)
+def test_an_altered_file_under_an_unchanged_version_fails_and_is_named(
+    change: Callable[[Path], None], said: str, installed_package: Path, tmp_path: Path
+) -> None:
+    lock = lock_with_planted(tmp_path)
+    assert boot_with(installed_package, lock).startswith("ok")
+    change(installed_package)
+    line = boot_with(installed_package, lock)
+    assert line.startswith("FAIL")
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("uvicorn==", "another-server=="),
+        ("uvicorn==", "uvicorn==0.1 ; python_version < '3' #"),
+        ("httpx==0.28.1", "httpx==0.27.0"),
+    ],
+    ids=["missing", "not for this Python", "too old"],
+)
+def test_a_lock_that_lacks_what_pyproject_names_is_refused(old: str, new: str, tmp_path: Path) -> None:
+    package = old.partition("==")[0]
+    assert [str(missing.name) for missing in not_locked()] == []
+    result = boot("--lock", str(changed_lock(tmp_path, old, new)))
+    assert result.returncode == 1
+    assert f"requirements.lock lacks what pyproject.toml names: {package}" in result.stdout
+
+
+@pytest.mark.parametrize("content", [None, b"not toml", b"\xff\xfe", b"[project]\n", b"[project]\ndependencies = 3\n"])
+def test_no_pyproject_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
+    pyproject = tmp_path / "pyproject.toml"
+    if content is not None:
+        pyproject.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml cannot be read .*put it beside the code"):
+        pinned_versions(pyproject)
+
+
+def test_the_schema_is_asked_for_only_when_wanted_and_its_absence_fails() -> None:
+    command = [sys.executable, "-m", "app.boot", "--schema"]
+    settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "SUPABASE_RETRIES": "0"}
+    for environment, said in (({}, "SUPABASE_URL is not set"), (settings, "Cannot connect to host 127.0.0.1:9")):
+        variables = {"PATH": os.environ["PATH"], **environment}
+        result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+        *_, line, verdict = result.stdout.splitlines()
+        assert (result.returncode, line.split()[:2]) == (1, ["FAIL", "schema"])
+        assert said in line
+        assert verdict.startswith("boot check FAILED")

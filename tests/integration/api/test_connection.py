@@ -57,10 +57,8 @@ async def test_a_large_head_that_comes_at_once_is_refused_and_one_below_the_limi
 
 async def test_trailers_without_end_are_refused_and_are_no_headers(api: RunningApi) -> None:
     async with api.connected() as raw:
-        await raw.send(POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n")
-        with pytest.raises(ConnectionError):
-            for _ in range(1000):
-                await raw.send(b"t: " + b"z" * 100_000 + b"\r\n")
+        await raw.send(POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"t: " + b"z" * 6 * MAX_HEAD)
+        assert_refused(await raw.rest(), 431)
     unkeyed = POST.replace(b"x-api-key: " + KEY.encode() + b"\r\n", b"")
     async with api.connected() as raw:
         chunks = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-api-key: " + KEY.encode() + b"\r\n\r\n"
