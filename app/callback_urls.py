@@ -9,6 +9,7 @@ from pydantic import HttpUrl, TypeAdapter, ValidationError
 from app.addresses import is_public
 
 MAX_HOST = 253
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _BROWSERS = TypeAdapter(HttpUrl)
 
@@ -39,9 +40,9 @@ def _parsed(url: str) -> tuple[httpx.URL, str]:
         elsewhere = _BROWSERS.validate_python(url).host
     except (httpx.InvalidURL, ValidationError, UnicodeError):
         raise ValueError("it is no address that can be called: https://host/path, of printable characters") from None
-    if (elsewhere or "").strip("[]") != host:
+    if _address(host) != _address((elsewhere or "").strip("[]")):
         raise ValueError("its host can be read in more than one way")
-    if not _is_address(host) and not _is_name(host):
+    if not isinstance(_address(host), IPAddress) and not _is_name(host):
         raise ValueError("its host is no name that can be looked up")
     return parsed, host
 
@@ -50,15 +51,15 @@ def _is_name(host: str) -> bool:
     return len(host) <= MAX_HOST and all(map(_LABEL.fullmatch, host.removesuffix(".").split(".")))
 
 
-def _is_address(host: str) -> bool:
+def _address(host: str) -> IPAddress | str:
+    """The IP address that `host` writes, or the name that it is."""
     try:
-        ipaddress.ip_address(host)
+        return ipaddress.ip_address(host)
     except ValueError:
-        return False
-    return True
+        return host
 
 
 def _may_be_public(host: str) -> bool:
-    if _is_address(host):
+    if isinstance(_address(host), IPAddress):
         return is_public(host)
     return host.removesuffix(".").rpartition(".")[2] != "localhost"
