@@ -1,7 +1,6 @@
 """Settings of both processes, from the environment and `.env`; each variable is documented where it is declared."""
 
 import base64
-import binascii
 import json
 import re
 from collections.abc import Sequence
@@ -53,7 +52,7 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
     prefix, found, encoded = value.get_secret_value().partition("whsec_")
     try:
         length = len(base64.b64decode(encoded, validate=True))
-    except binascii.Error:
+    except ValueError:
         length = 0
     if prefix or not found or length not in WEBHOOK_SECRET_BYTES:
         raise ValueError("this is no secret of Standard Webhooks")

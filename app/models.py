@@ -22,7 +22,9 @@ def _without_nul(value: object) -> object:
 
 
 ShortText = Annotated[
-    str, BeforeValidator(_without_nul), StringConstraints(strip_whitespace=True, min_length=1, max_length=100)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    BeforeValidator(_without_nul),
 ]
 
 

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from typing import Any, Literal
 from uuid import UUID
 
@@ -21,6 +21,8 @@ RECORDS = "task_records"
 
 MAX_PAGE = 100
 DEFAULT_ATTEMPTS = 5
+ZONES_END = timedelta(hours=16)
+"""PostgreSQL refuses a time whose zone is so far from UTC, or further."""
 
 
 class _Cancelled(BaseModel):
@@ -207,8 +209,9 @@ def _after(cursor: str) -> str:
     """The condition for everything behind a cursor, in PostgREST's words."""
     try:
         created_at, task_id = _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
-        created_at = created_at.astimezone(UTC)  # PostgreSQL knows no zone beyond 15 hours
-    except (ValueError, OverflowError):
+        if abs(created_at.utcoffset() or timedelta()) >= ZONES_END:
+            raise ValueError(created_at)
+    except ValueError:
         raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None
     moment = f'"{created_at.isoformat()}"'
     return f"created_at.lt.{moment},and(created_at.eq.{moment},task_id.lt.{task_id})"
