@@ -51,9 +51,11 @@ up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=800
 supabase: $(STAMP) ## Run the stand-in for a Supabase project until Ctrl-C; ARGS="--port 54321"
 	$(BIN)/python -m embedded serve $(ARGS)
 
+# As it was given: neither make nor the shell may read anything in a password.
+migrate: override export DATABASE_URL := $(value DATABASE_URL)
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
-	@test -n "$(DATABASE_URL)" || { echo "Say which database: make migrate DATABASE_URL=postgresql://..."; exit 2; }
-	@$(BIN)/python -m embedded migrate --database-url "$(DATABASE_URL)"
+	@test -n "$$DATABASE_URL" || { echo "Say which database: make migrate DATABASE_URL='postgresql://...'"; exit 2; }
+	@$(BIN)/python -m embedded migrate --database-url "$$DATABASE_URL"
 
 api: $(STAMP) ## Start the API with the settings of the environment or .env
 	$(BIN)/python -m app

@@ -22,7 +22,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"{setting} is {port}: cannot listen on {host} ({error.strerror}). "
+            f"{setting} is {port}: cannot listen on {host}: {error.strerror}. "
             "Stop what listens there, or set another port."
         ) from None
 
