@@ -2,11 +2,13 @@
 
 import asyncio
 import json
+import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from fastapi import Response
+from fastapi.responses import StreamingResponse
 
 from app.api.connection import MAX_HEAD
 from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
@@ -119,9 +121,14 @@ async def test_a_second_request_on_a_connection_has_its_own_deadline(api: Runnin
         assert_refused(await raw.rest(), 408)
 
 
-async def test_a_reader_that_never_reads_is_cut_off(api: RunningApi) -> None:
-    async def large() -> Response:
-        return Response(b"x" * 30_000_000)
+@pytest.mark.parametrize("pieces", [1, 300], ids=["an answer in one piece", "a stream"])
+async def test_a_reader_that_never_reads_is_cut_off(pieces: int, api: RunningApi) -> None:
+    async def stream() -> AsyncIterator[bytes]:
+        for _ in range(pieces):
+            yield b"x" * (30_000_000 // pieces)
+
+    async def large() -> StreamingResponse:
+        return StreamingResponse(stream())
 
     api.app.add_api_route("/large", large)
     async with api.connected(buffer=4096) as raw:
@@ -132,6 +139,14 @@ async def test_a_reader_that_never_reads_is_cut_off(api: RunningApi) -> None:
         await api.until_gone()
 
 
+async def test_an_empty_line_after_an_answer_does_not_keep_the_connection(api: RunningApi) -> None:
+    async with api.connected() as raw:
+        await raw.send(START + b"\r\n")
+        await raw.reader.readuntil(b'{"status":"ok"}')
+        await raw.send(b"\r\n")
+        assert await raw.rest() == b""
+
+
 async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
         await asyncio.sleep(3 * HastyProtocol.request_within)
@@ -139,10 +154,28 @@ async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: Runn
 
     api.app.add_api_route("/slow", slow)
     async with api.connected() as raw:
-        await raw.send(b"GET /slow HTTP/1.1\r\nhost: api\r\n\r\n" + START + b"connection: close\r\n\r\n")
+        await raw.send(
+            b"GET /slow HTTP/1.1\r\nhost: api\r\n\r\n" + POST + b"connection: close\r\ncontent-length: 1\r\n\r\n"
+        )
+        await asyncio.sleep(0.1)
+        await raw.send(b"!")
         said = await raw.rest()
-    assert said.count(b"HTTP/1.1 200 OK") == 2
-    assert said.index(b"slow") < said.index(b"ok")
+    assert said.index(b"HTTP/1.1 200 OK") < said.index(b"slow") < said.index(b"HTTP/1.1 422 ")
+
+
+async def test_what_was_refused_is_not_answered_once_more(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
+    async def late() -> dict[str, str]:
+        await asyncio.sleep(HastyProtocol.request_within + HastyProtocol.linger / 2)
+        return {"late": "yes"}
+
+    api.app.add_api_route("/late", late)
+    async with api.connected() as raw:
+        await raw.send(b"GET /late HTTP/1.1\r\nhost: api\r\ncontent-length: 10\r\n\r\n")
+        assert_refused(await raw.rest(), 408)
+        await api.until_gone()
+    while api.server.server_state.tasks:
+        await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id
     assert took < 2
 
 
-async def test_an_error_after_the_answer_has_begun_cuts_the_connection(api: RunningApi) -> None:
+async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
+    api: RunningApi, caplog: pytest.LogCaptureFixture
+) -> None:
     async def begun() -> AsyncIterator[bytes]:
         yield b"half"
         raise LookupError("too late for another answer")
@@ -75,6 +77,9 @@ async def test_an_error_after_the_answer_has_begun_cuts_the_connection(api: Runn
     async with caller(api) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/half")
+    (told,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert told.exc_info is not None
+    assert told.exc_info[0] is LookupError
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])
