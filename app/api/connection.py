@@ -11,7 +11,7 @@ from uuid import uuid4
 
 import structlog
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.api.problems import MEDIA_TYPE, Problem
@@ -54,6 +54,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_request = False
         self._in_head = False
         self._refused = False
+        self._unanswered: list[RequestResponseCycle] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # (as uvicorn has it)
         """A caller has connected."""
@@ -63,6 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended, whoever ended it."""
         super().connection_lost(exc)
+        self._disconnect()
         for timer in (self._request_timer, self._answer_timer):
             if timer is not None:
                 timer.cancel()
@@ -99,6 +101,7 @@ class BoundedProtocol(HttpToolsProtocol):
             raise _HeadTooLarge
         super().on_headers_complete()
         self._in_head = False
+        self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete] + [self.cycle]
 
     def on_body(self, body: bytes) -> None:
         """The parser has found a piece of the body."""
@@ -180,7 +183,9 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._forget_request()
-        if self._in_request and not self._answering and (self._in_head or not self.cycle.response_complete):
+        may_answer = self._in_request and not self._answering and (self._in_head or not self.cycle.response_complete)
+        self._disconnect()
+        if may_answer:
             self._answer(status, detail)
         else:
             self.transport.close()
@@ -189,11 +194,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def _answer(self, status: HTTPStatus, detail: str) -> None:
         request_id = str(uuid4())
         log.info("request refused", status=status.value, detail=detail, request_id=request_id)
-        if not self._in_head:  # the application waits for the body, and has nobody to answer any more
-            self.cycle.disconnected = True
-            self.cycle.message_event.set()
         self.transport.write(_refusal(status, detail, request_id))
         self.transport.write_eof()
+
+    def _disconnect(self) -> None:
+        """Tell the application that it has nobody to answer; uvicorn tells it of the newest request alone."""
+        for cycle in self._unanswered:
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     def _abort_later(self) -> None:
         self.loop.call_later(self.linger, self.transport.abort)
