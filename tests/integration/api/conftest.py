@@ -2,11 +2,12 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 import uvicorn
+import uvloop
 from fastapi import FastAPI
 
 from app.api.connection import BoundedProtocol
@@ -72,6 +73,11 @@ class RunningApi:
         async with asyncio.timeout(10):
             while self.connections:
                 await asyncio.sleep(0.02)
+
+
+def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """The loop that the API runs on: its transports differ from asyncio's once they are closed."""
+    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.fixture

@@ -163,6 +163,29 @@ async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: Runn
     assert said.index(b"HTTP/1.1 200 OK") < said.index(b"slow") < said.index(b"HTTP/1.1 422 ")
 
 
+@pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
+async def test_requests_in_a_row_that_lose_their_connection_make_no_noise(
+    ending: bytes | None, api: RunningApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    begun = asyncio.Event()
+
+    async def late() -> dict[str, str]:
+        begun.set()
+        await asyncio.sleep(0.3)
+        return {"late": "yes"}
+
+    api.app.add_api_route("/late", late)
+    async with api.connected() as raw:
+        await raw.send(b"GET /late HTTP/1.1\r\nhost: api\r\n\r\n" * 2 + (ending or b""))
+        await begun.wait()
+        if ending is not None:
+            assert await raw.rest() == b""
+    await api.until_gone()
+    while api.server.server_state.tasks:
+        await asyncio.sleep(0.01)
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
 async def test_what_was_refused_is_not_answered_once_more(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def late() -> dict[str, str]:
         await asyncio.sleep(HastyProtocol.request_within + HastyProtocol.linger / 2)
