@@ -130,9 +130,9 @@ def test_the_metrics_port_needs_no_key_and_the_callers_port_does() -> None:
         assert process.wait(timeout=20) == 0
 
 
-def ended(module: str, *, folder: Path = ROOT, **settings: str) -> tuple[int, str]:
+def ended(module: str, settings: dict[str, str], folder: Path = ROOT) -> tuple[int, str]:
     """Exit status and standard error of a process that cannot start."""
-    environment = {"PATH": os.environ["PATH"], **SETTINGS, **settings}
+    environment = {"PATH": os.environ["PATH"], **SETTINGS} | settings
     command = [sys.executable, "-m", module]
     result = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
@@ -144,7 +144,7 @@ def ended(module: str, *, folder: Path = ROOT, **settings: str) -> tuple[int, st
 def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        status, said = ended(module, **{setting: port})
+        status, said = ended(module, {setting: port})
     assert status == 1
     assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in said
     assert "Traceback" not in said
@@ -178,7 +178,7 @@ def test_what_cannot_be_read_ends_with_one_message(
     (installation / damaged).unlink()
     if content is not None:
         (installation / damaged).write_bytes(content)
-    status, said = ended(module, folder=installation)
+    status, said = ended(module, {}, installation)
     assert status == 1
     assert str(installation / damaged) in said
     assert "put it beside the code" in said
@@ -187,6 +187,6 @@ def test_what_cannot_be_read_ends_with_one_message(
 
 @pytest.mark.parametrize("module", ["app", "worker"])
 def test_a_secret_that_signs_nothing_ends_with_one_message(module: str) -> None:
-    status, said = ended(module, WEBHOOK_SECRET="whsec_not-base64")
+    status, said = ended(module, {"WEBHOOK_SECRET": "whsec_not-base64"})
     assert (status, "Traceback" in said, "not-base64" in said) == (1, False, False)
     assert "WEBHOOK_SECRET is set to a value that is not shown" in said
