@@ -5,6 +5,7 @@ uvicorn's httptools protocol has neither. This one adds them in the methods that
 """
 
 import asyncio
+from collections import deque
 from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -19,12 +20,15 @@ from app.api.problems import MEDIA_TYPE, Problem
 MAX_HEAD = 65_536
 """Bytes of a request before its body, and of anything else in it that is no body: what uvicorn allows with h11."""
 
+MAX_WAITING = 16
+"""Requests that may wait on one connection: what one read brings can hold ten thousand, and each costs memory."""
+
 SEPARATORS = len(b": \r\n")
 
 log = structlog.get_logger(__name__)
 
 
-class _HeadTooLarge(Exception):
+class _Refused(Exception):
     """Stops the parser in the middle of what it was fed."""
 
 
@@ -54,7 +58,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_request = False
         self._in_head = False
         self._refused = False
-        self._unanswered: list[RequestResponseCycle] = []
+        self._unanswered: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # (as uvicorn has it)
         """A caller has connected."""
@@ -98,10 +102,13 @@ class BoundedProtocol(HttpToolsProtocol):
         head = len(self.url) + sum(len(name) + len(value) + SEPARATORS for name, value in self.headers)
         if head > MAX_HEAD:
             self._refuse_large_head()
-            raise _HeadTooLarge
+            raise _Refused
+        if len(self.pipeline) >= MAX_WAITING:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"At most {MAX_WAITING} requests wait on one connection.")
+            raise _Refused
         super().on_headers_complete()
         self._in_head = False
-        self._unanswered = [cycle for cycle in self._unanswered if not cycle.response_complete] + [self.cycle]
+        self._unanswered.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """The parser has found a piece of the body."""
@@ -119,6 +126,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The application has answered."""
+        self._unanswered.popleft()  # requests on one connection are answered in their order
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later()

@@ -4,13 +4,14 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.responses import StreamingResponse
 
-from app.api.connection import MAX_HEAD
+from app.api.connection import MAX_HEAD, MAX_WAITING
 from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
@@ -161,6 +162,22 @@ async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: Runn
         await raw.send(b"!")
         said = await raw.rest()
     assert said.index(b"HTTP/1.1 200 OK") < said.index(b"slow") < said.index(b"HTTP/1.1 422 ")
+
+
+async def test_ten_thousand_requests_at_once_do_not_wait_on_one_connection(api: RunningApi) -> None:
+    async with api.connected() as raw:
+        raw.writer.write(b"GET /healthz HTTP/1.1\r\n\r\n" * 10_000)
+        with suppress(ConnectionResetError):
+            await raw.rest()
+    await api.until_gone()
+    assert api.server.server_state.total_requests <= MAX_WAITING
+
+
+async def test_a_few_requests_in_a_row_are_all_answered_in_their_order(api: RunningApi) -> None:
+    async with api.connected() as raw:
+        await raw.send(b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\nconnection: close\r\n\r\n")
+        said = await raw.rest()
+    assert said.index(b'"/a"') < said.index(b'"/b"') < said.index(b'"/c"')
 
 
 @pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
