@@ -16,6 +16,6 @@ COPY worker ./worker
 RUN python -m compileall -q app worker
 USER broadsheet
 # A bad image never leaves the builder.
-RUN python -m app.boot
+RUN python -m app.boot --files
 EXPOSE 8000
 CMD ["python", "-m", "app"]

@@ -51,6 +51,8 @@ up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=800
 supabase: $(STAMP) ## Run the stand-in for a Supabase project until Ctrl-C; ARGS="--port 54321"
 	$(BIN)/python -m embedded serve $(ARGS)
 
+# As it was given: neither make nor the shell may read anything in a password.
+migrate: override export DATABASE_URL := $(value DATABASE_URL)
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.migrate
 

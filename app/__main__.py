@@ -1,15 +1,26 @@
 """Starts the API: `python -m app`."""
 
 import signal
+import socket
 import sys
+from contextlib import suppress
 
+import structlog
 import uvicorn
 
+from app.api.connection import BoundedProtocol
 from app.config import ApiSettings, load_settings
 from app.errors import ConfigurationError
 from app.logs import configure_logs
 from app.main import create_app
+from app.private_http import listen, shown
 from app.versions import require_locked_versions
+
+STOP_WITHIN = 25
+"""Seconds that requests may take to be answered after SIGTERM: longer than a call to Supabase with all its retries, and
+less than the platform's patience (fly.toml)."""
+
+log = structlog.get_logger(__name__)
 
 
 def main() -> int:
@@ -17,22 +28,34 @@ def main() -> int:
     try:
         require_locked_versions()
         settings = load_settings(ApiSettings)
+        listener = listen(settings.host, settings.port, "PORT")
+        scrapes = _metrics_listener(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
     configure_logs(settings)
     # uvicorn raises the signal that stopped it once more when it is done; a stop that was asked for is a success.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        create_app(settings),
-        host=settings.host,
-        port=settings.port,
+    config = uvicorn.Config(
+        create_app(settings, metrics_listener=scrapes),
+        http=BoundedProtocol,
+        ws="none",
         loop="uvloop",
         log_config=None,
         access_log=False,  # app/api/middleware.py writes one line a request, with its id
         server_header=False,
+        timeout_graceful_shutdown=STOP_WITHIN,
     )
+    log.info(f"API running on {shown(listener)}")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _metrics_listener(settings: ApiSettings) -> socket.socket | None:
+    if settings.metrics_port is None:
+        return None
+    return listen(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """The boot check, `python -m app.boot`: proves that this installation can start, before anything is deployed on it.
 
-It needs no environment variable and reaches nothing but a closed port of this machine. Whatever it checks is imported
-inside the checks, so that a missing package fails one line of the report and not the report.
+It needs no environment variable and reaches nothing but a closed port of this machine, but for `--schema`, which asks
+the database that the environment names. Whatever it checks is imported inside the checks, so that a missing package
+fails one line of the report and not the report.
 """
 
 import argparse
@@ -18,6 +19,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from app.errors import BroadsheetError
+
 if TYPE_CHECKING:
     from app.config import SupabaseSettings
 
@@ -27,6 +30,7 @@ LIBRARIES = (
     *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
     *("httpx", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
 )
+SHOWN_FILES = 5
 SAMPLE_KEYS = {
     "a legacy JWT key": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",
     "an sb_secret_ key": "sb_secret_boot_check_not_a_key",
@@ -48,14 +52,29 @@ class Outcome:
 
 
 def check_versions(lock: Path) -> str:
-    """Every package of the lock, and the pins of pyproject.toml, are installed in exactly that version."""
-    from app.versions import locked_versions, mismatches, pinned_versions, repair_command
+    """The lock has all that pyproject.toml names, and all of it is installed in exactly that version."""
+    from app.versions import locked_versions, mismatches, not_locked, pinned_versions, repair_command
 
+    if missing := not_locked(lock):
+        wanted = ", ".join(map(str, missing))
+        raise CheckFailed(f"{lock.name} lacks what pyproject.toml names: {wanted}. Resolve it anew with: make lock")
     if found := mismatches(lock):
         listed = "; ".join(map(str, found))
         raise CheckFailed(f"{listed}. Repair with: {repair_command(lock)}")
     pins = ", ".join(f"{name} {version}" for name, version in pinned_versions().items())
     return f"{len(locked_versions(lock))} packages as locked; pinned: {pins}"
+
+
+def check_files(lock: Path) -> str:
+    """Every file of the lock's packages is the one that was installed."""
+    from app.installed_files import altered_files
+    from app.versions import locked_versions
+
+    packages = locked_versions(lock)
+    if found := altered_files(packages):
+        more = f"; and {len(found) - SHOWN_FILES} more" if len(found) > SHOWN_FILES else ""
+        raise CheckFailed("; ".join(found[:SHOWN_FILES]) + more + ". Build the environment anew.")
+    return f"all files of {len(packages)} packages are as they were installed"
 
 
 def check_imports() -> str:
@@ -97,14 +116,25 @@ def check_openapi() -> str:
     return f"{len(create_app().openapi()['paths'])} paths described"
 
 
-def run_checks(lock: Path) -> list[Outcome]:
-    """Run every check, also after one has failed."""
+def check_schema() -> str:
+    """The database that the environment names has the schema that this code needs."""
+    from app.config import SupabaseSettings, load_settings
+    from app.persistence.schema import NEEDED_VERSION
+
+    asyncio.run(_require_schema(load_settings(SupabaseSettings)))
+    return f"the database has schema version {NEEDED_VERSION} or a later one"
+
+
+def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list[Outcome]:
+    """Run every check, also after one has failed; with `files` and `schema` those that take long or need a database."""
     checks: dict[str, Callable[[], str]] = {
         "versions": lambda: check_versions(lock),
+        **({"files": lambda: check_files(lock)} if files else {}),
         "imports": check_imports,
         "asyncio": check_asyncio,
         "client": check_client,
         "openapi": check_openapi,
+        **({"schema": check_schema} if schema else {}),
     }
     return [_run(name, check) for name, check in checks.items()]
 
@@ -113,11 +143,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Print one line per check and a verdict; 0 if all passed, 1 if not."""
     parser = argparse.ArgumentParser(prog="python -m app.boot", description="Prove that this installation can start.")
     parser.add_argument("--lock", type=Path, default=ROOT / "requirements.lock", help="compare with this lock")
+    parser.add_argument("--files", action="store_true", help="compare every installed file with its package's RECORD")
+    parser.add_argument("--schema", action="store_true", help="ask the database of SUPABASE_URL for its schema too")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
     options = parser.parse_args(arguments)
     # gotrue announces its new name at import; everything else that warns is a finding.
     warnings.filterwarnings("ignore", message="The `gotrue` package is deprecated", category=DeprecationWarning)
-    outcomes = run_checks(options.lock)
+    outcomes = run_checks(options.lock, files=options.files, schema=options.schema)
     ok = all(outcome.ok for outcome in outcomes)
     if options.json:
         _print(json.dumps({"ok": ok, "checks": [asdict(outcome) for outcome in outcomes]}))
@@ -133,6 +165,8 @@ def _run(name: str, check: Callable[[], str]) -> Outcome:
         return Outcome(name, True, check())
     except CheckFailed as error:
         return Outcome(name, False, str(error))
+    except BroadsheetError as error:
+        return Outcome(name, False, " ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001  (whatever stops a start is a finding, not a crash of the check)
         return Outcome(name, False, f"{type(error).__name__}: {error}")
 
@@ -153,6 +187,14 @@ async def _ask_schema_version(settings: "SupabaseSettings") -> int:
 
     async with open_supabase(settings) as client:
         return await Schema(client).version()
+
+
+async def _require_schema(settings: "SupabaseSettings") -> None:
+    from app.persistence.schema import Schema
+    from app.supabase_client import open_supabase
+
+    async with open_supabase(settings) as client:
+        await Schema(client).require()
 
 
 def _closed_port() -> int:

@@ -1,5 +1,6 @@
 """Settings of both processes, from the environment and `.env`; each variable is documented where it is declared."""
 
+import base64
 import json
 import re
 from collections.abc import Sequence
@@ -25,6 +26,7 @@ from app.errors import ConfigurationError
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
+WEBHOOK_SECRET_BYTES = range(24, 65)
 
 
 def is_legacy_jwt(key: str) -> bool:
@@ -53,6 +55,18 @@ def _time_of_day(value: object) -> object:
     return value
 
 
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    """Check a secret of Standard Webhooks, as its specification has it: whsec_ and 24 to 64 bytes in base64."""
+    prefix, found, encoded = value.get_secret_value().partition("whsec_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except ValueError:
+        length = 0
+    if prefix or not found or length not in WEBHOOK_SECRET_BYTES:
+        raise ValueError("this is no secret of Standard Webhooks")
+    return value
+
+
 def _split(value: object) -> object:
     """Read a comma-separated variable as a list."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
@@ -72,10 +86,13 @@ HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 ApiKey = Annotated[SecretStr, Field(min_length=16)]
 ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+WebhookSecrets = Annotated[tuple[WebhookSecret, ...], NoDecode, BeforeValidator(_split)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 UtcTime = Annotated[time, BeforeValidator(_time_of_day)]
+PrivatePort = Annotated[int, Field(ge=0, le=65535)]
 
 
 class SupabaseSettings(BaseSettings):
@@ -107,9 +124,13 @@ class SupabaseSettings(BaseSettings):
 class Settings(SupabaseSettings):
     """What the API and the worker have in common."""
 
-    webhook_secret: SecretStr | None = Field(
-        None,
-        description="what signs callbacks (Standard Webhooks): whsec_ and base64, several with commas; none without it",
+    webhook_secret: WebhookSecrets = Field(
+        (),
+        description="what signs callbacks (Standard Webhooks): whsec_ and 24 to 64 bytes in base64; several with "
+        "commas; none if unset",
+    )
+    callbacks_to_private_addresses: bool = Field(
+        False, description="true to allow callbacks over http and to private addresses (for development)"
     )
 
     environment: Literal["development", "production"] = Field(
@@ -126,6 +147,10 @@ class ApiSettings(Settings):
     )
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
+    metrics_port: PrivatePort | None = Field(
+        None, description="a second port, with /metrics for scrapers without a key; not to be routed; none if unset"
+    )
+    metrics_host: str = Field("127.0.0.1", description="the address for METRICS_PORT, such as 0.0.0.0")
 
 
 class WorkerSettings(Settings):
@@ -147,11 +172,8 @@ class WorkerSettings(Settings):
     idle_wait: float = Field(
         0.4, ge=0.1, le=60, description="seconds between two looks for work while there is none, at most, 0.1 to 60"
     )
-    worker_port: int | None = Field(
-        None, ge=0, le=65535, description="a port for the worker's own /healthz and /metrics; none if unset"
-    )
-    callbacks_to_private_addresses: bool = Field(
-        False, description="true to allow callbacks over http and to private addresses (for development)"
+    worker_port: PrivatePort | None = Field(
+        None, description="a port for the worker's own /healthz and /metrics; none if unset"
     )
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
     daily_fetch_at: UtcTime | None = Field(

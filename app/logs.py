@@ -36,4 +36,6 @@ def configure_logs(settings: Settings) -> None:
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:
     if settings.environment == "production":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())]
+    # Never the rich traceback, which shows the local variables: keys among them, and a megabyte of everything else.
+    plain = structlog.dev.plain_traceback
+    return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

@@ -1,28 +1,36 @@
 """The API application: `create_app()`, whose lifespan opens the one Supabase client."""
 
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI, Security
 
 from app.api import digests, fetches, health, listings
 from app.api import metrics as metrics_route
-from app.api.auth import require_key
+from app.api.auth import KEY_HEADER, RequireKey
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe_problems
 from app.api.problems import install_problem_handlers
 from app.config import ApiSettings, load_settings
 from app.metrics import Metrics
+from app.private_http import private_http
 from app.services import Services
 from app.supabase_client import open_supabase
 from app.versions import require_locked_versions
 
 
-def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
+def create_app(
+    settings: ApiSettings | None = None,
+    *,
+    transport: httpx.AsyncBaseTransport | None = None,
+    metrics_listener: socket.socket | None = None,
+) -> FastAPI:
     """Build the API; without `settings` they are read when it starts, so that building needs no environment.
 
-    `transport` (for tests) takes the place of the network to Supabase. Starting raises `ConfigurationError` when the
+    `transport` (for tests) takes the place of the network to Supabase. On `metrics_listener` the metrics are served
+    without a key, to scrapers that no caller's request can be routed to. Starting raises `ConfigurationError` when the
     settings are wrong or the installed packages are not the locked ones. It succeeds while Supabase is down: `/readyz`
     tells.
     """
@@ -33,9 +41,13 @@ def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBas
         require_locked_versions()
         app.state.settings = settings or load_settings(ApiSettings)
         opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
-        async with opened as client, metrics.watching_the_loop():
-            app.state.supabase = client
-            app.state.services = Services.build(client)
+        async with AsyncExitStack() as stack:
+            app.state.supabase = client = await stack.enter_async_context(opened)
+            app.state.services = services = Services.build(client)
+            await stack.enter_async_context(metrics.watching_the_loop())
+            if metrics_listener is not None:
+                scraped = metrics_route.for_scrapers(metrics, services)
+                await stack.enter_async_context(private_http(scraped, metrics_listener))
             yield
 
     app = FastAPI(
@@ -51,8 +63,9 @@ def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBas
     install_problem_handlers(app)
     app.include_router(health.router)
     for router in (digests.router, fetches.router, listings.router, metrics_route.router):
-        app.include_router(router, dependencies=[Depends(require_key)])
+        app.include_router(router, dependencies=[Security(KEY_HEADER)])
     app.add_middleware(BodyLimit)
+    app.add_middleware(RequireKey)
     app.add_middleware(RequestContext, metrics=metrics)
     describe_problems(app)
     return app

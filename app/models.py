@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
@@ -16,15 +16,15 @@ CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
 
 
-def _storable(text: str) -> str:
-    # PostgreSQL stores no NUL: what is left without them must still be a name where it is read.
-    if not text.replace("\0", "").strip():
-        raise ValueError("this holds nothing but NUL characters, which cannot be stored")
-    return text
+def _without_nul(value: object) -> object:
+    """PostgreSQL keeps no zero byte: a text of nothing else would be an empty one when it is read again."""
+    return value.replace("\0", "") if isinstance(value, str) else value
 
 
 ShortText = Annotated[
-    str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), AfterValidator(_storable)
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    BeforeValidator(_without_nul),
 ]
 
 

@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from app.errors import ConfigurationError
 
@@ -38,26 +39,37 @@ class Mismatch:
 def locked_versions(lock: Path = LOCK) -> dict[str, str]:
     """Read the packages and versions of a lock, those whose markers hold on this machine.
 
-    Raises `ConfigurationError` if there is no such file, or nothing in it.
+    Raises `ConfigurationError` if there is no such file, or it is no lock.
     """
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise ConfigurationError(
-            f"The lock {lock} cannot be read ({error.strerror}): put it beside the code."
-        ) from None
-    requirements = [Requirement(line.rstrip("\\ ")) for line in lines if re.match(r"[A-Za-z0-9]", line)]
+        requirements = [Requirement(line.rstrip("\\ ")) for line in lines if re.match(r"[A-Za-z0-9]", line)]
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"The lock {lock} cannot be read ({error}): put it beside the code.") from None
     if not requirements:
         raise ConfigurationError(f"The lock {lock} names no package: make it anew with `make lock`.")
     return dict(_exact(r) for r in requirements if r.marker is None or r.marker.evaluate())
 
 
+def named_dependencies(pyproject: Path = PYPROJECT) -> list[Requirement]:
+    """Read the dependencies that `pyproject.toml` names. Raises `ConfigurationError` if it cannot be read."""
+    try:
+        listed = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
+        return list(map(Requirement, listed))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigurationError(f"{pyproject} cannot be read ({error}): put it beside the code.") from None
+
+
 def pinned_versions(pyproject: Path = PYPROJECT) -> dict[str, str]:
     """Read the dependencies that `pyproject.toml` pins to one version."""
-    with pyproject.open("rb") as file:
-        listed = tomllib.load(file)["project"]["dependencies"]
-    exact = [r for r in map(Requirement, listed) if str(r.specifier).startswith("==")]
-    return dict(_exact(r) for r in exact)
+    return dict(_exact(r) for r in named_dependencies(pyproject) if str(r.specifier).startswith("=="))
+
+
+def not_locked(lock: Path = LOCK, pyproject: Path = PYPROJECT) -> list[Requirement]:
+    """What `pyproject.toml` names and the lock has not, or in a version that is not wanted: a lock that is too old."""
+    locked = {canonicalize_name(name): found for name, found in locked_versions(lock).items()}
+    here = [r for r in named_dependencies(pyproject) if r.marker is None or r.marker.evaluate()]
+    return [r for r in here if not _satisfied(r, locked.get(canonicalize_name(r.name)))]
 
 
 def mismatches(lock: Path = LOCK) -> list[Mismatch]:
@@ -79,6 +91,10 @@ def require_locked_versions(lock: Path = LOCK) -> None:
 
 def _exact(requirement: Requirement) -> tuple[str, str]:
     return requirement.name, str(requirement.specifier).removeprefix("==")
+
+
+def _satisfied(requirement: Requirement, version: str | None) -> bool:
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 def _compare(wanted: dict[str, str], by: str) -> Iterator[Mismatch]:

@@ -3,6 +3,9 @@
 No container engine is needed: each stage becomes a folder, COPY copies (only what .dockerignore lets through), RUN
 runs, with the image's absolute paths moved into the stage's folder. So a file or a package that the Dockerfile forgets
 is missing here too. What only a container can do (users, system packages) is passed over and said so.
+
+It reads the Dockerfile instead of repeating its steps, which is why it has 200 lines: a list of steps beside it would
+go on passing after a COPY was forgotten, which is what it is for. It knows the instructions of ours, and no others.
 """
 
 import argparse

@@ -127,19 +127,20 @@ def worker_process(ready: Ready, url: str | None = None, **settings: str) -> Ser
 
 
 API_KEY = "test-key-0123456789"
+API_SETTINGS = {"API_KEYS": API_KEY, "PORT": "0", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
 
 
 def api_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
     """An API on a free port."""
-    return ServiceProcess("app", url or ready.url, ready.secret_key, **({"API_KEYS": API_KEY, "PORT": "0"} | settings))
+    return ServiceProcess("app", url or ready.url, ready.secret_key, **(API_SETTINGS | settings))
 
 
 def api_environment(ready: Ready) -> dict[str, str]:
     """The environment of an API on a free port."""
-    return environment(ready.url, ready.secret_key) | {"API_KEYS": API_KEY, "PORT": "0"}
+    return environment(ready.url, ready.secret_key) | API_SETTINGS
 
 
 async def start_api(process: ServiceProcess) -> str:
     """Start the API and return its address."""
-    record = await process.start("Uvicorn running on")
+    record = await process.start("API running on")
     return "http://" + str(record["event"]).partition("http://")[2].split()[0]

@@ -5,14 +5,11 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
 
-import structlog
 from aiohttp import web
 
-from app.errors import ConfigurationError
 from app.metrics import CONTENT_TYPE, Metrics
+from app.private_http import listen, private_http
 from worker.pulse import Health
-
-log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
@@ -22,26 +19,13 @@ async def worker_http(
     """Serve while the context is open; does nothing without a port.
 
     `/healthz` is 503 once the claim loop has not turned for a `lease`; an outage of Supabase is no reason.
-    Raises `ConfigurationError` if the port cannot be had.
+    Raises `ConfigurationError` if the port is taken.
     """
     if port is None:
         yield
         return
-    runner = web.AppRunner(_application(metrics, health, lease), access_log=None)
-    await runner.setup()
-    try:
-        await _listen(runner, host, port)
-        log.info("worker http", addresses=runner.addresses)
+    async with private_http(_application(metrics, health, lease), listen(host, port, "WORKER_PORT")):
         yield
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise ConfigurationError(f"WORKER_PORT {port} cannot be had on WORKER_HOST {host}: {error}.") from error
 
 
 def _application(metrics: Metrics, health: Callable[[], Health], lease: timedelta) -> web.Application:

@@ -12,7 +12,6 @@ from app.config import WorkerSettings
 from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
-from app.errors import ConfigurationError
 from app.fetch_service import FetchService
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
@@ -70,11 +69,7 @@ async def _open_analyst(services: Services, settings: WorkerSettings) -> AsyncIt
 
 
 def _callback_sender(http: httpx.AsyncClient, settings: WorkerSettings) -> CallbackSender | None:
-    if settings.webhook_secret is None:
+    if not settings.webhook_secret:
         return None
-    try:
-        webhooks = [Webhook(secret.strip()) for secret in settings.webhook_secret.get_secret_value().split(",")]
-    except Exception as error:
-        message = "WEBHOOK_SECRET holds what is no secret of Standard Webhooks: whsec_ and base64, several with commas."
-        raise ConfigurationError(message) from error
+    webhooks = [Webhook(secret.get_secret_value()) for secret in settings.webhook_secret]
     return CallbackSender(http, webhooks, private=settings.callbacks_to_private_addresses)

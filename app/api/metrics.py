@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+from aiohttp import web
 from fastapi import APIRouter, Request, Response
 
 from app.api.tasks import UNAUTHORIZED, ServicesOf
@@ -24,7 +25,22 @@ router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
 )
 async def metrics(request: Request, services: ServicesOf) -> Response:
     """Answer in Prometheus' text format; without Supabase the queue's figures are missing, the others are not."""
-    counted: Metrics = request.app.state.metrics
+    text = await _read(request.app.state.metrics, services)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE})
+
+
+def for_scrapers(counted: Metrics, services: Services) -> web.Application:
+    """The same on a port of its own (METRICS_PORT), without a key."""
+
+    async def text(_request: web.Request) -> web.Response:
+        return web.Response(body=await _read(counted, services), headers={"Content-Type": CONTENT_TYPE})
+
+    application = web.Application()
+    application.add_routes([web.get("/metrics", text)])
+    return application
+
+
+async def _read(counted: Metrics, services: Services) -> bytes:
     try:
         async with asyncio.timeout(ASK_WITHIN):
             await _refresh(counted, services)
@@ -32,7 +48,7 @@ async def metrics(request: Request, services: ServicesOf) -> Response:
     except (SupabaseError, TimeoutError) as error:
         counted.database_up.set(0)
         log.warning("queue figures not read", error=str(error))
-    return Response(counted.text(), headers={"Content-Type": CONTENT_TYPE})
+    return counted.text()
 
 
 async def _refresh(counted: Metrics, services: Services) -> None:

@@ -2,16 +2,16 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from http import HTTPStatus
-from typing import Any
 from uuid import uuid4
 
 import structlog
+from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from app.api.problems import Problem, problem_response
+from app.api.problems import unexpected_error
 from app.metrics import Metrics
 from app.turnstile import Turnstile
 
@@ -22,17 +22,11 @@ WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 
 class RequestContext:
-    """Gives a request its turn and its id, and tells the log and the metrics how it went."""
+    """Gives a request its turn and its id, and tells the log and the metrics how it went, also if it went wrong."""
 
-    def __init__(self, app: App, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
         self._turnstile = Turnstile()
@@ -45,18 +39,22 @@ class RequestContext:
         await self._turnstile.enter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if WELL_FORMED_ID.fullmatch(given) else str(uuid4())
-        started, status = time.perf_counter(), HTTPStatus.INTERNAL_SERVER_ERROR.value
+        started, begun, status = time.perf_counter(), False, HTTPStatus.INTERNAL_SERVER_ERROR.value
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
+            nonlocal begun, status
             if message["type"] == "http.response.start":
-                status = message["status"]
+                begun, status = True, message["status"]
                 MutableHeaders(scope=message)["X-Request-ID"] = request_id
             await send(message)
 
         with bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_id)
+            except Exception as error:
+                if begun:  # no second answer can follow half a one: the server logs the error and cuts the connection
+                    raise
+                await unexpected_error(scope["path"], error)(scope, receive, send_with_id)
             finally:
                 self._tell(scope, status, time.perf_counter() - started)
 
@@ -68,14 +66,10 @@ class RequestContext:
             log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
 
 
-class _TooLarge(Exception):
-    pass
-
-
 class BodyLimit:
-    """Refuses bodies over `MAX_BODY` bytes with 413, however they are sent."""
+    """Refuses bodies over `MAX_BODY` bytes with 413, however they are sent, when the application reads them."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -88,20 +82,17 @@ class BodyLimit:
 
         async def counted() -> Message:
             nonlocal read
+            if announced.isdigit() and int(announced) > MAX_BODY:
+                raise _too_large()
             message = await receive()
             read += len(message.get("body", b""))
             if read > MAX_BODY:
-                raise _TooLarge
+                raise _too_large()
             return message
 
-        try:
-            if announced.isdigit() and int(announced) > MAX_BODY:
-                raise _TooLarge
-            await self._app(scope, counted, send)
-        except _TooLarge:
-            await problem_response(_too_large(scope["path"]))(scope, receive, send)
+        await self._app(scope, counted, send)
 
 
-def _too_large(path: str) -> Problem:
-    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    return Problem(title="Body too large", status=status, detail=f"At most {MAX_BODY} bytes are read.", instance=path)
+def _too_large() -> HTTPException:
+    """FastAPI takes every other exception that comes while it reads a body for a body that it cannot read."""
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MAX_BODY} bytes are read.")

@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, HttpUrl, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.models import Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
 
@@ -12,7 +12,6 @@ EARLIEST = date(1991, 8, 14)
 """The day on which arXiv began."""
 
 MAX_ITEMS = 50
-_URL = TypeAdapter(HttpUrl)
 
 
 def yesterday() -> date:
@@ -26,13 +25,6 @@ def _not_in_the_future(value: date) -> date:
     return value
 
 
-def _callable_address(value: str) -> str:
-    address = _URL.validate_python(value)
-    if address.username is not None or address.password is not None:
-        raise ValueError("an address with a user name or password in it is not called")
-    return value
-
-
 SourceDate = Annotated[
     date, AfterValidator(_not_in_the_future), Field(description="The edition's day, UTC.", examples=["2026-11-22"])
 ]
@@ -43,7 +35,6 @@ CallbackUrl = Annotated[
         description="Called once the task has ended, signed as Standard Webhooks asks.",
         examples=["https://example.com/hooks/broadsheet"],
     ),
-    AfterValidator(_callable_address),
 ]
 
 

@@ -39,17 +39,24 @@ class Problem(BaseModel):
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error of `app` with a problem document."""
+    """Answer every error that `app` raises on purpose with a problem document."""
     app.exception_handler(BroadsheetError)(_domain_error)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_exception)
-    app.exception_handler(Exception)(_unexpected)
 
 
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """Send `problem` with its status and media type."""
     body = problem.model_dump(exclude_none=True)
     return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def unexpected_error(path: str, error: Exception) -> JSONResponse:
+    """Log `error`, which nobody foresaw, and answer with a 500 that gives nothing of it away."""
+    log.error("unexpected error", path=path, exc_info=error)
+    detail = "Something went wrong here; it was logged."
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    return problem_response(Problem(title="Internal error", status=status, detail=detail, instance=path))
 
 
 async def _domain_error(request: Request, error: BroadsheetError) -> JSONResponse:
@@ -70,12 +77,6 @@ async def _http_exception(request: Request, error: HTTPException) -> JSONRespons
     return problem_response(_problem(request, status, status.phrase, error.detail), dict(error.headers or {}))
 
 
-async def _unexpected(request: Request, error: Exception) -> JSONResponse:
-    log.error("unexpected error", path=request.url.path, exc_info=error)
-    status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem_response(_problem(request, status, "Internal error", "Something went wrong here; it was logged."))
-
-
 def _problem(request: Request, status: HTTPStatus, title: str, detail: str) -> Problem:
     return Problem(title=title, status=status, detail=detail, instance=request.url.path)
 
@@ -85,8 +86,6 @@ def _invalid_field(problem: Any) -> InvalidField:
 
 
 def _headers(error: BroadsheetError) -> dict[str, str]:
-    if error.status is HTTPStatus.UNAUTHORIZED:
-        return {"WWW-Authenticate": 'ApiKey header="X-API-Key"'}
     if error.status is HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = error.retry_after if isinstance(error, CircuitOpen) else RETRY_AFTER
         return {"Retry-After": str(max(1, round(seconds)))}

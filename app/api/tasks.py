@@ -9,6 +9,8 @@ from fastapi import Depends, Header, Request, Response
 
 from app.api.models import TaskRequest, task_url
 from app.api.problems import Problem
+from app.callback_urls import checked_callback_url
+from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.digests import StoredDigest
@@ -41,6 +43,13 @@ BODY: dict[int | str, dict[str, Any]] = {
 EVERYWHERE = UNAUTHORIZED | INVALID | UNAVAILABLE
 
 
+class CallbackRefused(BroadsheetError):
+    """A callback was asked for at an address that the worker would never call."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "Callback address refused"
+
+
 class CallbacksNotConfigured(BroadsheetError):
     """A callback was asked for, but none can be signed."""
 
@@ -62,13 +71,13 @@ class TaskCreator:
 
     def __init__(self, request: Request, idempotency_key: IdempotencyKey = None) -> None:
         self._services = services_of(request)
-        self._callbacks = request.app.state.settings.webhook_secret is not None
+        self._settings: ApiSettings = request.app.state.settings
         self._key = idempotency_key
 
     async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
         """Create the task, or find the one that the same key made. Raises `BroadsheetError`."""
-        if body.callback_url is not None and not self._callbacks:
-            raise CallbacksNotConfigured("callback_url needs WEBHOOK_SECRET, which is not set on this server.")
+        if body.callback_url is not None:
+            self._require_callable(body.callback_url)
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         return await self._services.tasks.create_task_with_source_date(
             task_id=uuid4(),
@@ -78,6 +87,14 @@ class TaskCreator:
             callback_url=body.callback_url,
             idempotency_key=CallerKey(self._key, body.sent) if self._key is not None else None,
         )
+
+    def _require_callable(self, callback_url: str) -> None:
+        if not self._settings.webhook_secret:
+            raise CallbacksNotConfigured("callback_url needs WEBHOOK_SECRET, which is not set on this server.")
+        try:
+            checked_callback_url(callback_url, private=self._settings.callbacks_to_private_addresses)
+        except ValueError as error:
+            raise CallbackRefused(f"callback_url cannot be called: {error}.") from None
 
 
 Creator = Annotated[TaskCreator, Depends()]

@@ -1,17 +1,23 @@
 """The boot check as people run it: what it says, and what makes it fail."""
 
+import base64
+import hashlib
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from app.boot import CheckFailed, check_versions
 from app.errors import ConfigurationError
-from app.versions import LOCK, locked_versions, pinned_versions, require_locked_versions
+from app.installed_files import altered_files
+from app.versions import LOCK, locked_versions, not_locked, pinned_versions, require_locked_versions
 
 ROOT = Path(__file__).parents[2]
+UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
 
 
 def boot(*arguments: str, python: str = sys.executable) -> subprocess.CompletedProcess[str]:
@@ -91,11 +97,11 @@ def test_foreign_asyncio_fails(tmp_path: Path) -> None:
     assert f"asyncio comes from {copy}" in result.stdout
 
 
-@pytest.mark.parametrize("content", [None, "# nothing\n"])
-def test_no_lock_is_an_error_that_says_what_to_do(content: str | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [None, b"# nothing\n", b"\xff\xfe\x00", b"a package ==\n"])
+def test_no_lock_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     if content is not None:
-        lock.write_text(content)
+        lock.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"The lock .*requirements\.lock"):
         require_locked_versions(lock)
 
@@ -114,3 +120,107 @@ def test_locks_have_hashes_for_everything_and_no_address(lock: str) -> None:
     requirements = [line for line in text.splitlines() if line and line[0].isalnum()]
     assert len(requirements) > len(pinned_versions())
     assert all(line.endswith("\\") for line in requirements), "a line without a hash behind it"
+
+
+@pytest.fixture
+def installed_package(tmp_path: Path) -> Path:
+    """A package of its own with a RECORD, as pip leaves it, on a path that can be put before the others."""
+    site = tmp_path / "site"
+    (site / "planted").mkdir(parents=True)
+    (site / "planted-1.0.dist-info").mkdir()
+    (site / "planted" / "__init__.py").write_text("VALUE = 1\n")
+    (site / "planted-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
+    digest = base64.urlsafe_b64encode(hashlib.sha256(b"VALUE = 1\n").digest()).decode().rstrip("=")
+    rows = [
+        f"planted/__init__.py,sha256={digest},10",
+        "planted/__init__.cpython-311.pyc,,",
+        "planted-1.0.dist-info/RECORD,,",
+    ]
+    (site / "planted-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
+    return site
+
+
+def altered(site: Path) -> None:
+    (site / "planted" / "__init__.py").write_text("VALUE = 2\n")
+
+
+def lost(site: Path) -> None:
+    (site / "planted" / "__init__.py").unlink()
+
+
+def without_record(site: Path) -> None:
+    (site / "planted-1.0.dist-info" / "RECORD").unlink()
+
+
+def with_an_unknown_digest(site: Path) -> None:
+    (site / "planted-1.0.dist-info" / "RECORD").write_text("planted/__init__.py,crc32=AAAA,10\n")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (altered, "planted: planted/__init__.py has been altered since it was installed"),
+        (lost, "planted: planted/__init__.py cannot be compared"),
+        (without_record, "planted has no RECORD of its files"),
+        (with_an_unknown_digest, "planted: planted/__init__.py cannot be compared"),
+    ],
+)
+def test_a_file_that_is_not_what_was_installed_is_named(
+    change: Callable[[Path], None], said: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(installed_package)
+    assert altered_files(["planted", "not-installed"]) == []
+    change(installed_package)
+    (problem,) = altered_files(["planted", "not-installed"])
+    assert problem.startswith(said)
+
+
+def test_an_altered_file_under_an_unchanged_version_fails_the_check(installed_package: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "requirements.lock"
+    lock.write_text(LOCK.read_text(encoding="utf-8") + "planted==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    command = [sys.executable, "-m", "app.boot", "--files", "--lock", str(lock)]
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(installed_package)}
+    for change, status, said in ((None, 0, "ok    files"), (altered, 1, "planted/__init__.py has been altered")):
+        if change is not None:
+            change(installed_package)
+        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+        assert result.returncode == status
+        assert said in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (UVICORN, "another-server==1.0"),
+        (UVICORN, f"{UVICORN} ; python_version < '3'"),
+        (UVICORN, "uvicorn==0.1"),
+    ],
+    ids=["missing", "not for this Python", "too old"],
+)
+def test_a_lock_that_lacks_what_pyproject_names_is_refused(old: str, new: str, tmp_path: Path) -> None:
+    assert not_locked() == []
+    lock = changed_lock(tmp_path, old, new)
+    assert [missing.name for missing in not_locked(lock)] == ["uvicorn"]
+    with pytest.raises(CheckFailed, match=r"requirements\.lock lacks what pyproject\.toml names: uvicorn"):
+        check_versions(lock)
+
+
+@pytest.mark.parametrize("content", [None, b"not toml", b"\xff\xfe", b"[project]\n", b"[project]\ndependencies = 3\n"])
+def test_no_pyproject_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
+    pyproject = tmp_path / "pyproject.toml"
+    if content is not None:
+        pyproject.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=r"pyproject\.toml cannot be read .*put it beside the code"):
+        pinned_versions(pyproject)
+
+
+def test_the_schema_is_asked_for_only_when_wanted_and_its_absence_fails() -> None:
+    command = [sys.executable, "-m", "app.boot", "--schema"]
+    settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "SUPABASE_RETRIES": "0"}
+    for environment, said in (({}, "SUPABASE_URL is not set"), (settings, "Cannot connect to host 127.0.0.1:9")):
+        variables = {"PATH": os.environ["PATH"], **environment}
+        result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+        *_, line, verdict = result.stdout.splitlines()
+        assert (result.returncode, line.split()[:2]) == (1, ["FAIL", "schema"])
+        assert said in line
+        assert verdict.startswith("boot check FAILED")

@@ -1,9 +1,11 @@
 """Settings: what is refused, and that the refusal names everything but secrets."""
 
-from datetime import time
+import base64
+from datetime import UTC, datetime, time
 from pathlib import Path
 
 import pytest
+from standardwebhooks import Webhook
 
 from app.config import ApiSettings, Settings, SupabaseSettings, WorkerSettings, load_settings
 from app.errors import ConfigurationError
@@ -101,6 +103,43 @@ def test_several_api_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("API_KEYS", f"{API_KEY}, {API_KEY[::-1]},")
     keys = load_settings(ApiSettings).api_keys
     assert [key.get_secret_value() for key in keys] == [API_KEY, API_KEY[::-1]]
+
+
+SECRET = "whsec_" + base64.b64encode(b"x" * 24).decode()
+
+
+@pytest.mark.parametrize("settings", [ApiSettings, WorkerSettings])
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "whsec_",
+        "whsec_abc",
+        "hunter2",
+        SECRET.removeprefix("whsec_"),
+        SECRET + "?",
+        f"{SECRET},{SECRET[:-4]}",
+        "whsec_é",
+    ],
+)
+def test_a_secret_that_signs_nothing_stops_both_processes(
+    secret: str, settings: type[Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "WEBHOOK_SECRET": secret}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(
+        ConfigurationError, match="WEBHOOK_SECRET is set to a value that is not shown: this is no secret"
+    ):
+        load_settings(settings)
+
+
+def test_every_secret_that_is_taken_can_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    longest = "whsec_" + base64.b64encode(b"y" * 64).decode()
+    for name, value in {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "WEBHOOK_SECRET": f"{SECRET}, {longest}"}.items():
+        monkeypatch.setenv(name, value)
+    secrets = [secret.get_secret_value() for secret in load_settings(WorkerSettings).webhook_secret]
+    assert secrets == [SECRET, longest]
+    assert all(Webhook(secret).sign("id", datetime.now(UTC), "{}").startswith("v1,") for secret in secrets)
 
 
 def test_a_lease_must_outlast_a_call_with_its_retries(monkeypatch: pytest.MonkeyPatch) -> None:

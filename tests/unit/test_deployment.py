@@ -1,93 +1,255 @@
-"""What cannot run here (fly.toml, the workflow) is read: its commands exist, and nothing deploys before the checks."""
+"""What cannot run here (fly.toml, the workflow, the CLI's file) is read: each rule, and violations that break it."""
 
 import importlib.util
 import re
+import subprocess
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from app.api.health import READY_WITHIN
-from app.config import WorkerSettings
+from app.__main__ import STOP_WITHIN
+from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
 from app.metrics import Metrics
 
 ROOT = Path(__file__).parents[2]
-FLY: dict[str, Any] = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
-WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text(encoding="utf-8"))
-DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+FLY, WORKFLOW, DOCKERFILE = "fly.toml", ".github/workflows/deploy.yml", "Dockerfile"
+CLI, CI, IGNORE = "supabase/config.toml", ".ci/run", ".dockerignore"
+IMAGE = "broadsheet:${{ github.sha }}"
+
+Files = dict[str, str]
+Rule = Callable[[Files], None]
+
+
+def fly(files: Files) -> dict[str, Any]:
+    return tomllib.loads(files[FLY])
+
+
+def steps(files: Files, job: str) -> list[str]:
+    """What each step runs or uses, in order."""
+    workflow = yaml.safe_load(files[WORKFLOW])
+    return [step.get("run") or step["uses"] for step in workflow["jobs"][job]["steps"]]
+
+
+def step_with(files: Files, job: str, word: str) -> int:
+    (found,) = [i for i, run in enumerate(steps(files, job)) if word in run]
+    return found
 
 
 def seconds(value: str) -> float:
     return float(value.removesuffix("s"))
 
 
-def steps(job: str) -> list[str]:
-    """What each step runs or uses, in order."""
-    return [step.get("run") or step["uses"] for step in WORKFLOW["jobs"][job]["steps"]]
+def commands_start_modules_that_exist(files: Files) -> None:
+    found = [*fly(files)["processes"].values(), fly(files)["deploy"]["release_command"]]
+    found += re.findall(r"^RUN (python -m app\.\S+)", files[DOCKERFILE], re.MULTILINE)
+    for command in found:
+        program, flag, module = command.split()[:3]
+        assert (program, flag) == ("python", "-m")
+        name = module if "." in module else f"{module}.__main__"
+        assert importlib.util.find_spec(name) is not None
 
 
-@pytest.mark.parametrize(
-    "command", [*FLY["processes"].values(), FLY["deploy"]["release_command"], "python -m app.boot"], ids=str
-)
-def test_commands_start_modules_that_exist(command: str) -> None:
-    program, flag, module = command.split()[:3]
-    assert (program, flag) == ("python", "-m")
-    name = module if module == "app.boot" else f"{module}.__main__"
-    assert importlib.util.find_spec(name) is not None
+def a_release_is_stopped_by_a_wrong_image_and_by_a_schema_that_is_behind(files: Files) -> None:
+    assert fly(files)["deploy"]["release_command"].split() == ["python", "-m", "app.boot", "--files", "--schema"]
+    assert set(fly(files)["processes"]) == {"app", "worker"}
 
 
-def test_release_is_stopped_by_the_boot_check() -> None:
-    assert FLY["deploy"]["release_command"] == "python -m app.boot"
-    assert set(FLY["processes"]) == {"app", "worker"}
+def both_processes_have_time_to_finish_after_sigterm(files: Files) -> None:
+    assert fly(files)["kill_signal"] == "SIGTERM"
+    assert seconds(fly(files)["kill_timeout"]) >= WorkerSettings.model_fields["grace_period"].default + 10
+    assert seconds(fly(files)["kill_timeout"]) >= STOP_WITHIN + 10
+    assert SupabaseSettings.model_fields["supabase_call_timeout"].default < STOP_WITHIN
 
 
-def test_worker_has_time_to_finish_after_sigterm() -> None:
-    assert FLY["kill_signal"] == "SIGTERM"
-    grace = WorkerSettings.model_fields["grace_period"].default
-    assert seconds(FLY["kill_timeout"]) >= grace + 10
-
-
-def test_the_api_may_sleep_and_the_worker_may_not() -> None:
-    service = FLY["http_service"]
+def the_api_may_sleep_and_the_worker_may_not(files: Files) -> None:
+    service = fly(files)["http_service"]
     assert service["processes"] == ["app"]
     assert (service["auto_stop_machines"], service["min_machines_running"]) == ("stop", 0)
-    assert "services" not in FLY, "a service for the worker could put it to sleep"
+    assert "services" not in fly(files), "a service for the worker could put it to sleep"
 
 
-def test_health_check_hears_the_reason() -> None:
-    (check,) = FLY["http_service"]["checks"]
-    paths = create_app().openapi()["paths"]
-    assert check["path"] == "/readyz"
-    assert check["path"] in paths
-    assert seconds(check["timeout"]) > READY_WITHIN
-    assert FLY["http_service"]["internal_port"] == int(FLY["env"]["PORT"])
+def the_worker_comes_back_however_often_it_ends(files: Files) -> None:
+    (restart,) = fly(files)["restart"]
+    assert restart == {"policy": "always", "processes": ["worker"]}
 
 
-def test_nothing_deploys_before_the_checks() -> None:
-    deploy = WORKFLOW["jobs"]["deploy"]
+def routing_asks_whether_the_process_lives(files: Files) -> None:
+    service = fly(files)["http_service"]
+    (check,) = service["checks"]
+    assert check["path"] == "/healthz", "/readyz would take the API away with Supabase, and its reason with it"
+    assert check["path"] in create_app().openapi()["paths"]
+    assert service["internal_port"] == int(fly(files)["env"]["PORT"])
+
+
+def both_groups_are_scraped_where_no_caller_is_routed(files: Files) -> None:
+    env = fly(files)["env"]
+    (metrics,) = fly(files)["metrics"]
+    assert (metrics["path"], set(metrics["processes"])) == ("/metrics", {"app", "worker"})
+    assert metrics["port"] == int(env["METRICS_PORT"]) == int(env["WORKER_PORT"])
+    assert metrics["port"] != fly(files)["http_service"]["internal_port"]
+    assert env["METRICS_HOST"] == env["WORKER_HOST"] == env["HOST"] == "0.0.0.0"  # noqa: S104  (inside a machine)
+
+
+def the_environment_names_settings(files: Files) -> None:
+    known = {name.upper() for name in ApiSettings.model_fields | WorkerSettings.model_fields}
+    assert set(fly(files)["env"]) <= known
+
+
+def nothing_deploys_before_the_checks(files: Files) -> None:
+    deploy = yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]
     assert deploy["needs"] == "check"
     assert deploy["if"] == "github.ref == 'refs/heads/main'"
-    assert steps("check")[-1] == "bash .ci/run"
-    order = [
-        next(i for i, run in enumerate(steps("deploy")) if word in run)
-        for word in ("docker build", "app.boot", "flyctl deploy")
-    ]
+    assert steps(files, "check")[-1] == "bash .ci/run"
+    words = ("docker build", "app.boot --files", "flyctl config validate --strict", "make migrate", "flyctl deploy")
+    order = [step_with(files, "deploy", word) for word in words]
     assert order == sorted(order)
 
 
-def test_what_is_deployed_is_the_image_that_was_checked() -> None:
-    tags = [re.findall(r"broadsheet:\S+ ?\S* ?\S*", run) for run in steps("deploy") if "broadsheet:" in run]
-    assert len(tags) == 3
-    assert {tag[0].split("}}")[0] for tag in tags} == {"broadsheet:${{ github.sha "}
+def migrations_are_applied_where_there_is_a_secret(files: Files) -> None:
+    deploy = yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]
+    assert deploy["env"]["DATABASE_URL"] == "${{ secrets.DATABASE_URL }}"
+    step = deploy["steps"][step_with(files, "deploy", "make migrate")]
+    assert step["if"] == "env.DATABASE_URL != ''"
+    assert "secrets" not in step["run"], "a secret on a command line is read by the shell"
 
 
-def test_ci_runs_the_three_commands() -> None:
-    script = (ROOT / ".ci/run").read_text(encoding="utf-8").splitlines()
+def the_platform_is_asked_with_its_token(files: Files) -> None:
+    for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]:
+        if step.get("run", "").startswith("flyctl"):
+            assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
+
+
+def what_is_deployed_is_the_image_that_was_checked(files: Files) -> None:
+    images = [re.findall(r"broadsheet:(?:\$\{\{.*?\}\}|\S*)", run) for run in steps(files, "deploy")]
+    assert [found for found in images if found] == [[IMAGE], [IMAGE], [IMAGE]]
+
+
+def ci_runs_the_three_commands(files: Files) -> None:
+    script = files[CI].splitlines()
     assert {"make check", "make test", "make image-check"} <= set(script)
     assert "set -euo pipefail" in script
+
+
+def the_image_is_slim_and_not_root_and_checked_while_it_is_built(files: Files) -> None:
+    last_stage = files[DOCKERFILE].rpartition("FROM ")[2]
+    assert files[DOCKERFILE].count("FROM python:3.11-slim") == 2
+    assert "USER broadsheet" in last_stage
+    assert "pip install" not in last_stage
+    assert last_stage.index("USER broadsheet") < last_stage.index("RUN python -m app.boot --files\n")
+    assert "--require-hashes" in files[DOCKERFILE]
+
+
+def the_image_holds_the_code_and_what_its_start_reads(files: Files) -> None:
+    let_in = {line.removeprefix("!") for line in files[IGNORE].splitlines() if line.startswith("!")}
+    assert files[IGNORE].startswith("*\n")
+    assert let_in == {"pyproject.toml", "requirements.lock", "app", "worker"}
+
+
+def the_cli_can_link_and_push(files: Files) -> None:
+    """What the Supabase CLI refuses: no project_id, or a major version that it does not know."""
+    settings = tomllib.loads(files[CLI])
+    assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", settings["project_id"])
+    assert settings["db"]["major_version"] in {15, 17}
+    assert settings["db"]["seed"] == {"enabled": False}, "there is no seed.sql, and nothing to put into a real project"
+
+
+RULES: dict[Rule, list[tuple[str, str, str]]] = {
+    commands_start_modules_that_exist: [
+        (FLY, 'worker = "python -m worker"', 'worker = "python -m workers"'),
+        (FLY, '"python -m app.boot --files', '"python -m app.boots --files'),
+    ],
+    a_release_is_stopped_by_a_wrong_image_and_by_a_schema_that_is_behind: [
+        (FLY, " --schema", ""),
+        (FLY, " --files", ""),
+    ],
+    both_processes_have_time_to_finish_after_sigterm: [
+        (FLY, 'kill_timeout = "40s"', 'kill_timeout = "30s"'),
+        (FLY, '"SIGTERM"', '"SIGINT"'),
+    ],
+    the_api_may_sleep_and_the_worker_may_not: [
+        (FLY, "[[metrics]]", "[[services]]\ninternal_port = 1\n[[metrics]]"),
+        (FLY, '[http_service]\nprocesses = ["app"]', '[http_service]\nprocesses = ["app", "worker"]'),
+    ],
+    the_worker_comes_back_however_often_it_ends: [
+        (FLY, 'policy = "always"', 'policy = "on-failure"'),
+        (FLY, 'policy = "always"\nprocesses = ["worker"]', 'policy = "always"\nprocesses = ["app"]'),
+        (FLY, 'policy = "always"', 'policy = "always"\nretries = 10'),
+    ],
+    routing_asks_whether_the_process_lives: [
+        (FLY, 'path = "/healthz"', 'path = "/readyz"'),
+        (FLY, "internal_port = 8000", "internal_port = 8080"),
+    ],
+    both_groups_are_scraped_where_no_caller_is_routed: [
+        (FLY, 'METRICS_PORT = "9091"', 'METRICS_PORT = "9092"'),
+        (FLY, 'WORKER_HOST = "0.0.0.0"', 'WORKER_HOST = "127.0.0.1"'),
+        (FLY, 'path = "/metrics"\nprocesses = ["app", "worker"]', 'path = "/metrics"\nprocesses = ["app"]'),
+        (FLY, "9091", "8000"),
+    ],
+    the_environment_names_settings: [(FLY, "METRICS_HOST", "METRIC_HOST")],
+    nothing_deploys_before_the_checks: [
+        (WORKFLOW, "    needs: check\n", ""),
+        (WORKFLOW, "refs/heads/main", "refs/heads/next"),
+        (WORKFLOW, "bash .ci/run", "true"),
+        (WORKFLOW, " --strict", ""),
+        (WORKFLOW, "run: make migrate", "run: flyctl deploy"),
+    ],
+    migrations_are_applied_where_there_is_a_secret: [
+        (WORKFLOW, "        if: env.DATABASE_URL != ''\n", ""),
+        (WORKFLOW, "make migrate", "make migrate DATABASE_URL=${{ secrets.DATABASE_URL }}"),
+        (WORKFLOW, "DATABASE_URL: ${{ secrets.DATABASE_URL }}", "DATABASE_URL: ''"),
+    ],
+    the_platform_is_asked_with_its_token: [
+        (
+            WORKFLOW,
+            "--strict\n        env:\n          FLY_API_TOKEN: ${{ secrets.FLY_API_TOKEN }}",
+            "--strict\n        env: {}",
+        )
+    ],
+    what_is_deployed_is_the_image_that_was_checked: [
+        (WORKFLOW, f"--image {IMAGE}", "--image broadsheet:latest"),
+        (WORKFLOW, f"none {IMAGE}", "none broadsheet:latest"),
+    ],
+    ci_runs_the_three_commands: [(CI, "make image-check\n", ""), (CI, "set -euo pipefail", "set -u")],
+    the_image_is_slim_and_not_root_and_checked_while_it_is_built: [
+        (DOCKERFILE, "USER broadsheet\n", ""),
+        (DOCKERFILE, " --files", ""),
+        (DOCKERFILE, "--require-hashes ", ""),
+        (DOCKERFILE, "COPY worker ./worker\n", "COPY worker ./worker\nRUN pip install more\n"),
+    ],
+    the_image_holds_the_code_and_what_its_start_reads: [(IGNORE, "!worker\n", ""), (IGNORE, "*\n!py", "!.env\n!py")],
+    the_cli_can_link_and_push: [
+        (CLI, 'project_id = "broadsheet"', 'project_id = ""'),
+        (CLI, 'project_id = "broadsheet"\n', ""),
+        (CLI, "major_version = 17", "major_version = 9"),
+        (CLI, "[db.seed]\nenabled = false\n", ""),
+    ],
+}
+
+
+@pytest.fixture
+def files() -> Files:
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in (FLY, WORKFLOW, DOCKERFILE, CLI, CI, IGNORE)}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_rule_holds(rule: Rule, files: Files) -> None:
+    rule(files)
+
+
+@pytest.mark.parametrize(
+    ("rule", "name", "old", "new"),
+    [(rule, *plant) for rule, plants in RULES.items() for plant in plants],
+    ids=lambda value: value if isinstance(value, str) else value.__name__,
+)
+def test_rule_finds_a_planted_violation(rule: Rule, name: str, old: str, new: str, files: Files) -> None:
+    assert old in files[name]
+    with pytest.raises((AssertionError, ImportError, KeyError, ValueError)):
+        rule(files | {name: files[name].replace(old, new)})
 
 
 def test_every_target_is_in_the_help() -> None:
@@ -96,13 +258,27 @@ def test_every_target_is_in_the_help() -> None:
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
-def test_the_image_is_slim_and_not_root() -> None:
-    last_stage = DOCKERFILE.rpartition("FROM ")[2]
-    assert DOCKERFILE.count("FROM python:3.11-slim") == 2
-    assert "USER broadsheet" in last_stage
-    assert "pip install" not in last_stage
-    assert last_stage.index("USER broadsheet") < last_stage.index("RUN python -m app.boot")
-    assert "--require-hashes" in DOCKERFILE
+@pytest.mark.parametrize("given", ["environment", "command line"])
+def test_a_connection_string_reaches_the_migrations_as_it_was_given(given: str, tmp_path: Path) -> None:
+    """The Makefile runs a program here that says what it was given."""
+    (tmp_path / "python").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    (tmp_path / "python").chmod(0o755)
+    url = "postgresql://me:p$$a$x`id`\"'w@host/db?a=%20"
+    command = ["make", "migrate", f"BIN={tmp_path}", "--silent", "--assume-old=.venv/installed"]
+    variables = {"PATH": "/usr/bin:/bin", **({"DATABASE_URL": url} if given == "environment" else {})}
+    if given == "command line":
+        command.append(f"DATABASE_URL={url}")
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    assert result.stdout.splitlines() == ["-m", "embedded", "migrate", "--database-url", url], result.stderr
+
+
+def test_migrating_nothing_says_what_is_missing() -> None:
+    command = ["make", "migrate", "--silent", "--assume-old=.venv/installed"]
+    result = subprocess.run(
+        command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "DATABASE_URL='postgresql://...'" in result.stdout
 
 
 def test_the_readme_explains_every_metric() -> None:

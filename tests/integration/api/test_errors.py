@@ -1,0 +1,111 @@
+"""What goes wrong inside a request: one plain traceback, no key in it, an id on the answer; bodies after the key."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.responses import StreamingResponse
+
+from app.api.middleware import MAX_BODY
+from app.config import ApiSettings
+from app.logs import configure_logs
+from tests.integration.api.conftest import KEY, RunningApi
+
+
+def caller(api: RunningApi, key: str | None = KEY) -> httpx.AsyncClient:
+    headers = {} if key is None else {"X-API-Key": key}
+    return httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", headers=headers, trust_env=False)
+
+
+async def pieces(total: int) -> AsyncIterator[bytes]:
+    for _ in range(0, total, 50_000):
+        yield b" " * 50_000
+
+
+@contextmanager
+def development_logs(settings: ApiSettings) -> Iterator[None]:
+    """The logs of a process in development, and pytest's again afterwards."""
+    root = logging.getLogger()
+    before = (root.handlers[:], root.level)
+    configure_logs(settings)
+    try:
+        yield
+    finally:
+        root.handlers[:], root.level = before
+
+
+async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id(
+    api: RunningApi, settings: ApiSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken() -> None:
+        held: Any = {"key": KEY, "much": "x" * 1_000_000}
+        raise LookupError(f"nobody foresaw this, {len(held)}")
+
+    api.app.add_api_route("/broken", broken)
+    with development_logs(settings):
+        async with caller(api) as http:
+            begin = time.perf_counter()
+            answer = await http.get("/broken", headers={"X-Request-ID": "from-the-caller"})
+            took = time.perf_counter() - begin
+    said = capsys.readouterr().err
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "from-the-caller")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "nobody foresaw" not in answer.text
+    assert said.count("Traceback (most recent call last)") == 1
+    assert said.count("LookupError: nobody foresaw this, 2") == 1
+    assert "from-the-caller" in said
+    assert KEY not in said
+    assert len(said) < 20_000
+    assert took < 2
+
+
+async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
+    api: RunningApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def begun() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise LookupError("too late for another answer")
+
+    async def half() -> StreamingResponse:
+        return StreamingResponse(begun())
+
+    api.app.add_api_route("/half", half)
+    async with caller(api) as http:
+        with pytest.raises(httpx.RemoteProtocolError):
+            await http.get("/half")
+    (told,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert told.exc_info is not None
+    assert told.exc_info[0] is LookupError
+
+
+@pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])
+async def test_a_body_over_the_limit_is_too_large_however_it_is_sent(chunked: bool, api: RunningApi) -> None:
+    content = pieces(MAX_BODY + 100_000) if chunked else b" " * (MAX_BODY + 1)
+    async with caller(api) as http:
+        answer = await http.post("/v1/fetches", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.headers["content-type"]) == (413, "application/problem+json")
+    assert str(MAX_BODY) in answer.json()["detail"]
+    assert answer.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("key", [None, "wrong" * 4])
+@pytest.mark.parametrize(
+    "body", [b"{", b" " * (MAX_BODY + 1), "chunked"], ids=["not JSON", "too large", "too large, chunked"]
+)
+async def test_the_key_is_asked_for_before_the_body(body: Any, key: str | None, api: RunningApi) -> None:
+    content = pieces(MAX_BODY + 100_000) if body == "chunked" else body
+    async with caller(api, key) as http:
+        answer = await http.post("/v1/digests", content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 401
+    assert answer.json()["title"] == "Unauthorized"
+    assert answer.headers["www-authenticate"]
+
+
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nowhere", "/%76%31/tasks", "/metrics", "/metrics/"])
+async def test_below_v1_nothing_is_said_without_a_key(path: str, api: RunningApi) -> None:
+    async with caller(api, None) as http:
+        assert (await http.get(path)).status_code == 401
