@@ -8,14 +8,17 @@ from pydantic import BaseModel, Field, ValidationError
 from app.digest.ranking import RankingSettings
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.fetch_service import FetchService
-from app.models import Profile, TaskKind
+from app.fetch_service import FetchPostponed, FetchService
+from app.models import Profile, Task, TaskKind
 from app.persistence.queue import ClaimedTask
-from worker.deliveries import CallbackHandler
+from worker.deliveries import CallbackHandler, callback_delay
 from worker.job import Handler, Handlers, Job, Snooze
 
 EDITION_CHECK = timedelta(seconds=1)
 """How soon a digest looks again for the edition that it waits for."""
+
+FETCH_PATIENCE = timedelta(hours=1)
+"""For how long a fetch waits for sources that ask to be left alone; then the edition goes without them."""
 
 
 class DigestPayload(BaseModel):
@@ -30,7 +33,11 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
     """Say for every kind of task how it is done, and how long that may take."""
 
     async def fetch(job: Job) -> dict[str, Any]:
-        edition = await fetches.fetch(_source_date(job.task), job.report)
+        task = await job.tasks.get_task(job.task.task_id)
+        try:
+            edition = await fetches.fetch(_source_date(job.task), job.report, _patience(task))
+        except FetchPostponed as waiting:
+            raise Snooze(waiting.delay, str(waiting)) from waiting
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
 
     async def digest(job: Job) -> dict[str, Any]:
@@ -49,8 +56,14 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
     return {
         TaskKind.FETCH: Handler(fetch, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digest, timedelta(minutes=5)),
-        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30)),
+        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
     }
+
+
+def _patience(task: Task) -> timedelta:
+    """What is left of a fetch's patience, by the database's clock: it counts from the first claim."""
+    waited = task.updated_at - (task.started_at or task.updated_at)
+    return max(timedelta(0), FETCH_PATIENCE - waited)
 
 
 def _source_date(task: ClaimedTask) -> date:

@@ -68,15 +68,27 @@ class Job:
             self.running.cancel()
 
 
+def retry_delay(attempt: int, _error: Exception, random: Random) -> timedelta:
+    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
+
+    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
+    return timedelta(seconds=ceiling.total_seconds() * random.random())
+
+
 Work = Callable[[Job], Awaitable[dict[str, Any]]]
+RetryDelay = Callable[[int, Exception, Random], timedelta]
+"""The number of the attempt that failed (1 for the first), and its error, to the time until the next one."""
 
 
 @dataclass(frozen=True)
 class Handler:
-    """How one kind of task is done: the work, which returns the task's result, and how long it may take."""
+    """How one kind of task is done: the work, which returns its result, how long that may take, when to try again."""
 
     work: Work
     timeout: timedelta
+    retry_delay: RetryDelay = retry_delay
 
 
 Handlers = Mapping[TaskKind, Handler]
@@ -98,21 +110,12 @@ async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
         return Failed(error=str(error), retry_in=None)
     except TimeoutError as error:
         reason = f"not done within {handler.timeout.total_seconds():g} s" if limit.expired() else f"timeout: {error}"
-        return Failed(error=reason, retry_in=retry_delay(job.task.attempt, random))
+        return Failed(error=reason, retry_in=handler.retry_delay(job.task.attempt, error, random))
     except BroadsheetError as error:
-        return Failed(error=str(error), retry_in=retry_delay(job.task.attempt, random))
+        return Failed(error=str(error), retry_in=handler.retry_delay(job.task.attempt, error, random))
     except Exception as error:
         log.exception("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind)
-        return Failed(error=f"{type(error).__name__}: {error}", retry_in=retry_delay(job.task.attempt, random))
-
-
-def retry_delay(attempt: int, random: Random) -> timedelta:
-    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
-
-    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
-    return timedelta(seconds=ceiling.total_seconds() * random.random())
+        return Failed(error=f"{type(error).__name__}: {error}", retry_in=handler.retry_delay(job.task.attempt, error, random))
 
 
 def _aborted(job: Job) -> Outcome | None:

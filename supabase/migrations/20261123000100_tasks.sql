@@ -95,7 +95,7 @@ begin
             'data', public.task_record(new) - 'callback_url')),
         new.source_date,
         md5('callback:' || new.task_id),
-        12)
+        10)
     on conflict do nothing;
     return null;
 end
