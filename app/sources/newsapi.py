@@ -95,8 +95,12 @@ def _read(body: bytes) -> _Answer:
     try:
         return _Answer.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise SourceError(f"NewsAPI's answer is not of the documented form: {first['loc']}: {first['msg']}") from None
+        raise _malformed(error) from None
+
+
+def _malformed(error: ValidationError) -> SourceError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return SourceError(f"NewsAPI's answer is not of the documented form: {first['loc']}: {first['msg']}")
 
 
 def _complaint(answer: _Answer) -> str:
@@ -104,11 +108,11 @@ def _complaint(answer: _Answer) -> str:
 
 
 def _article(raw: object) -> Article | None:
-    """None for what is no article, has no link or title, or was taken back since."""
+    """None for what has no link or title, or was taken back since. Raises SourceError for what is no article."""
     try:
         item = _Item.model_validate(raw)
-    except ValidationError:
-        return None
+    except ValidationError as error:
+        raise _malformed(error) from None
     url, title = safe_link(item.url), plain_from_html(item.title or "", MAX_TITLE)
     if not url or not title or title == "[Removed]":
         return None

@@ -31,6 +31,7 @@ _INVISIBLE = ("script", "style", "noscript", "template", "iframe", "object", "sv
 _BLOCKS = ("p", "div", "br", "li", "ul", "ol", "td", "th", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote")
 # Markup is longer than its text; this much of it is read for each character wanted.
 MARKUP_PER_CHARACTER: Final = 8
+_MAX_ELEMENTS: Final = 10_000
 
 
 def shorten(text: str, limit: int) -> str:
@@ -43,9 +44,11 @@ def shorten(text: str, limit: int) -> str:
 
 
 def content(element: Element, limit: int) -> str:
-    """Return the text within an element, its children's included, cut to `limit` characters."""
+    """Return the text within an element, its children's included, cut to `limit` characters; none where they are too many."""
     if not len(element):
         return (element.text or "")[:limit]
+    if next(islice(element.iter(), _MAX_ELEMENTS, None), None) is not None:
+        return ""  # Elements without a text are walked through, however many there are.
     text = ""
     for piece in islice(element.itertext(), limit):
         text += piece[: limit - len(text)]

@@ -16,9 +16,8 @@ from app.sources.text import shorten
 
 # A slice of this size takes some 2 ms to parse; the loop has its turn between two of them.
 _SLICE: Final = 65_536
-# Between two entries: an entry has some 50 tags, or some thousand with HTML, and each costs 130 bytes of tree, and time
-# whenever the entry's text is looked for.
-_MAX_TAGS: Final = 50_000
+# Between two entries: an entry has some 50 tags, or some thousand with HTML, and each costs 130 bytes of tree.
+_MAX_TAGS: Final = 300_000
 # Of those that nothing came of, such as entries without a title.
 _MAX_ENTRIES: Final = 20_000
 _ENTRIES_A_TURN: Final = 200
