@@ -106,7 +106,7 @@ async def row(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that two runs cannot share."""
     found = {}
-    for table in ("tasks", "editions", "articles", "cache_entries", "circuit_breakers"):
+    for table in ("tasks", "editions", "articles", "cache_entries", "circuit_breakers", "turns"):
         rows = [dict(r) for r in await database.fetch(f"select * from public.{table} order by 1, 2, 3")]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE} for r in rows]
     return found
@@ -114,5 +114,6 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
 
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "lease_expires_at", "expires_at", "retry_at"}
+    | {"held_until", "next_at"}
     | {"lease_token", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -18,6 +18,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.queue import Cancelled, Completed, Failed, Lease, Released, Snoozed, SyncCall, TaskQueue
 from app.persistence.sources import DailySources
 from app.persistence.tasks import CallerKey, TaskStateManager
+from app.persistence.turns import FleetTurns
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
@@ -27,7 +28,7 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance)
+CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -176,6 +177,16 @@ async def retaining(client: AsyncClient, times: int) -> None:
         assert (await Maintenance(client).queue_stats()).depth == ()
 
 
+@scenario("FleetTurns.take", "FleetTurns.end")
+async def taking_turns(client: AsyncClient, times: int) -> None:
+    turns = FleetTurns(client)
+    for _ in range(times):
+        assert await turns.take("arxiv", TASK, interval=60, hold=60) == 0
+    for _ in range(times):
+        await turns.end("arxiv", TASK, pause=30)
+    assert await turns.take("arxiv", OTHER, interval=60, hold=60) > 0
+
+
 def test_no_method_was_forgotten() -> None:
     methods = {
         f"{owner.__name__}.{name}"
@@ -191,7 +202,7 @@ async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.C
     await SCENARIOS[name](client, 1)
     once = await everything(database)
     await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
-    await database.execute("truncate public.circuit_breakers")
+    await database.execute("truncate public.circuit_breakers, public.turns")
     await SCENARIOS[name](client, 2)
     assert await everything(database) == once
 
@@ -207,7 +218,7 @@ async def test_a_lost_answer_changes_nothing(
     await SCENARIOS[name](client, 1)
     once = await everything(database)
     await database.execute("truncate public.tasks, public.workers, public.editions, public.cache_entries cascade")
-    await database.execute("truncate public.circuit_breakers")
+    await database.execute("truncate public.circuit_breakers, public.turns")
     await SCENARIOS[name](losing_client, 1)
     assert losing_transport.lost > 0
     assert await everything(database) == once
