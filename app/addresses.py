@@ -21,7 +21,7 @@ _SPECIAL_V4: Final = tuple(
     )
 )
 _UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""All that is given out of IPv6; ::a.b.c.d, 64:ff9b:1::/48, 5f00::/16, fc00::/7, fe80::/10 and fec0::/10 lie outside."""
+"""All that is given out of IPv6: ::a.b.c.d, 64:ff9b:1::/48, fc00::/7, fe80::/10 and fec0::/10 lie outside."""
 _SPECIAL_V6: Final = tuple(
     map(
         ipaddress.IPv6Network,

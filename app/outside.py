@@ -54,7 +54,9 @@ async def open_outside(
 
     `network` (for tests) connects in the real network's place; `certificates` are what is trusted, by default httpx's.
     """
-    transport = OutsideTransport(resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context())
+    transport = OutsideTransport(
+        resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
+    )
     async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20.0, connect=5.0)) as client:
         yield OutsideClient(client)
 
@@ -62,9 +64,7 @@ async def open_outside(
 class OutsideTransport(httpx.AsyncBaseTransport):
     """Two pools, so that what the settings name and what strangers named never share a connection."""
 
-    def __init__(
-        self, resolve: Resolve, network: httpcore.AsyncNetworkBackend, certificates: ssl.SSLContext
-    ) -> None:
+    def __init__(self, resolve: Resolve, network: httpcore.AsyncNetworkBackend, certificates: ssl.SSLContext) -> None:
         self._trusted = _pool(network, certificates)
         self._public = _pool(PublicNetwork(network, resolve), certificates)
 

@@ -1,4 +1,4 @@
-"""Fetches a day from arXiv as a worker does, in a process of its own: `python -m tests.arxiv_process ADDRESS SECONDS`."""
+"""Fetches a day from arXiv as a worker does: `python -m tests.arxiv_process ADDRESS SECONDS_BETWEEN_REQUESTS`."""
 
 import asyncio
 import os
@@ -24,9 +24,10 @@ async def main(base_url: str, interval: float) -> None:
         fetcher = HttpFetcher(http, FetchSettings())
         source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
         try:
-            print(len(await source.fetch(date(2025, 3, 4))), flush=True)
+            said = str(len(await source.fetch(date(2025, 3, 4))))
         except SourceBusy as busy:
-            print(f"busy {busy.retry_after:.0f}", flush=True)
+            said = f"busy {busy.retry_after:.0f}"
+    sys.stdout.write(said)
 
 
 if __name__ == "__main__":

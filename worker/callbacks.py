@@ -22,9 +22,10 @@ DELIVERY_TIMEOUT = 15.0
 
 
 class DeliveryFailed(BroadsheetError):
-    """The receiver could not be reached or did not answer 2xx: the queue tries again, after `retry_after` seconds if known.
+    """The receiver could not be reached or did not answer 2xx: the queue tries again.
 
-    Like every error here it names the receiver's host alone: the rest of an address may hold secrets.
+    `retry_after` are the seconds that it asked for, if it did. Like every error here this one names the receiver's
+    host alone: the rest of an address may hold secrets.
     """
 
     title = "Callback not delivered"

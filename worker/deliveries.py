@@ -21,7 +21,7 @@ SCHEDULE: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""Between one attempt and the next, three days in all: the schedule that the specification of Standard Webhooks suggests.
+"""Between one attempt and the next, three days in all, as the specification of Standard Webhooks suggests.
 
 `enqueue_callback()` gives a callback one attempt more than there are delays here.
 """

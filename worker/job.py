@@ -115,7 +115,9 @@ async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
         return Failed(error=str(error), retry_in=handler.retry_delay(job.task.attempt, error, random))
     except Exception as error:
         log.exception("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind)
-        return Failed(error=f"{type(error).__name__}: {error}", retry_in=handler.retry_delay(job.task.attempt, error, random))
+        return Failed(
+            error=f"{type(error).__name__}: {error}", retry_in=handler.retry_delay(job.task.attempt, error, random)
+        )
 
 
 def _aborted(job: Job) -> Outcome | None:

@@ -88,7 +88,9 @@ def sentences(text: str) -> list[str]:
     found: list[str] = []
     for part in _SENTENCE_END.split(text[:MAX_ABSTRACT]):
         if found and (
-            _NO_END.search(found[-1][-_LONGEST_ABBREVIATION:]) or len(found[-1]) < _SHORTEST_SENTENCE or len(part) < _SHORTEST_SENTENCE
+            _NO_END.search(found[-1][-_LONGEST_ABBREVIATION:])
+            or len(found[-1]) < _SHORTEST_SENTENCE
+            or len(part) < _SHORTEST_SENTENCE
         ):
             found[-1] = f"{found[-1]} {part}"
         elif part.strip():

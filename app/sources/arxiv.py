@@ -96,7 +96,6 @@ class ArxivSource:
             raise FetchFailed(message, transient=True)
         return page
 
-
     async def _asked(self, params: Mapping[str, str]) -> Fetched:
         async with self._pacer.turn() as turn:
             try:

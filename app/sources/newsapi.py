@@ -11,7 +11,6 @@ from app.models import Article, ArticleKind
 from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, parse_time, plain, plain_from_html, safe_link
 
-
 # A page of 100 articles has some 150 kB, and is read in one step.
 _MAX_BYTES: Final = 1_000_000
 

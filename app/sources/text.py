@@ -44,7 +44,7 @@ def shorten(text: str, limit: int) -> str:
 
 
 def content(element: Element, limit: int) -> str:
-    """Return the text within an element, its children's included, cut to `limit` characters; none where they are too many."""
+    """Return an element's text, its children's included, cut to `limit` characters; none of too many children."""
     if not len(element):
         return (element.text or "")[:limit]
     if next(islice(element.iter(), _MAX_ELEMENTS, None), None) is not None:

@@ -1,4 +1,4 @@
-"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, failures keep their names."""
+"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, Supabase is named."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,7 +106,9 @@ async def test_an_odd_source_costs_itself_alone(
     assert said in edition.errors["feed:odd"]
 
 
-@pytest.mark.parametrize("charset", ["idna", "undefined", "punycode", "rot13", "hex", "utf-7", "x" * 300, "\u00e4", '"'])
+@pytest.mark.parametrize(
+    "charset", ["idna", "undefined", "punycode", "rot13", "hex", "utf-7", "x" * 300, "\u00e4", '"']
+)
 async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
     source = await odd_source(reply(FEED, kind=f"text/xml; charset={charset}"))
     edition = await service(client, source).fetch(DAY, quiet, timedelta(0))

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from itertools import pairwise
 from uuid import uuid4
 
 import asyncpg
@@ -86,7 +87,7 @@ async def test_many_pacers_take_turns_an_interval_apart(client: AsyncClient) -> 
     await asyncio.gather(*(ask(Pacer(INTERVAL, turns=FleetTurns(client))) for _ in range(5)))
     began.sort()
     assert len(began) == 10
-    assert min(later - earlier for earlier, later in zip(began, began[1:], strict=False)) >= INTERVAL
+    assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL
 
 
 async def test_a_long_pause_sends_the_others_away_instead_of_holding_them(client: AsyncClient) -> None:
@@ -128,4 +129,4 @@ async def test_without_the_database_a_process_keeps_the_pace_by_itself() -> None
         for _ in range(3):
             async with pacer.turn():
                 began.append(time.monotonic())
-    assert min(later - earlier for earlier, later in zip(began, began[1:], strict=False)) >= INTERVAL
+    assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL

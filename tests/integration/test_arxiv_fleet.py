@@ -1,4 +1,4 @@
-"""arXiv's pace is kept by all processes together: real ones, over the real stack, at a server that notes each request."""
+"""arXiv's pace is kept by all processes together: real ones, over the real stack, at a server that takes notes."""
 
 import asyncio
 import os
@@ -51,7 +51,7 @@ async def test_two_processes_ask_one_at_a_time_and_an_interval_apart(
 ) -> None:
     watched = Watched(page(0, 2, 6))
     server = await serve(watched)
-    assert await asyncio.gather(fetching(stack, server), fetching(stack, server)) == ["2", "2"]
+    assert await asyncio.gather(*(fetching(stack, server) for _ in range(2))) == ["2", "2"]
     assert len(server.seen_at) == 6
     assert min(later - earlier for earlier, later in pairwise(server.seen_at)) > 0.9 * INTERVAL
     assert watched.most == 1

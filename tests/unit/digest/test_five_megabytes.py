@@ -16,8 +16,8 @@ from tests.held import longest_hold
 LONGEST = 0.15
 READER = Profile(name="Ada", interests=("graph neural networks", "C++"), goals="robust " * 200)
 WORST = [
-    "@", ",", "(", "<", "a", "A. ", "1", "1.1", ". A", ". ", " ", "\u0301", "\u4e2d", "{", "}", '{"', '["', "e.g. ", "we ",
-    "this ", "C++ ", "#", "\u0130", "\ufb03", "state-of-", "ing", "yyy", "1 ", "x1 ",
+    "@", ",", "(", "<", "a", "A. ", "1", "1.1", ". A", ". ", " ", "\u0301", "\u4e2d", "{", "}", '{"', '["', "e.g. ",
+    "we ", "this ", "C++ ", "#", "\u0130", "\ufb03", "state-of-", "ing", "yyy", "1 ", "x1 ",
 ]  # fmt: skip
 
 
