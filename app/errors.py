@@ -121,6 +121,17 @@ class SourceError(BroadsheetError):
     title = "Source failed"
 
 
+class SourceBusy(BroadsheetError):
+    """A source asks to be left alone for `retry_after` seconds: no failure, and worth waiting for."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    title = "Source busy"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class PermanentError(BroadsheetError):
     """A task cannot succeed however often it is tried: it fails at once, without another attempt."""
 

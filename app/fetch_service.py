@@ -1,21 +1,34 @@
 """Gathers a day's edition: each source through its circuit breaker, into the database, whether or not others fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import date
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date, timedelta
 
 import structlog
 
-from app.errors import CircuitOpen, SourceError
-from app.models import Edition, EditionStatus
+from app.errors import CircuitOpen, SourceBusy, SourceError
+from app.models import Article, Edition, EditionStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.sources import DailySources
 from app.sources.source import Source
+from app.sources.text import plain
 
 log = structlog.get_logger(__name__)
 
 Report = Callable[[str, float], Awaitable[None]]
 """Called with a message for people and how far the work is, 0 to 1."""
+
+Trouble = SourceError | CircuitOpen | SourceBusy
+
+MAX_REASON = 500
+
+
+class FetchPostponed(Exception):
+    """Sources ask to be left alone for `delay`; what the others have is stored, and the edition is not finished."""
+
+    def __init__(self, delay: timedelta, reason: str) -> None:
+        super().__init__(reason)
+        self.delay = delay
 
 
 class FetchService:
@@ -26,35 +39,41 @@ class FetchService:
         self._breakers = breakers
         self._sources = sources
 
-    async def fetch(self, source_date: date, report: Report) -> Edition:
+    async def fetch(self, source_date: date, report: Report, patience: timedelta) -> Edition:
         """Fetch a day from all sources at once and store it; one failing source makes the edition partial.
 
-        Raises `SourceError` when all of them fail, and `SupabaseError`.
+        Raises `FetchPostponed` when a source asks to be left alone for no longer than `patience`, `SourceError` when
+        all of them fail, and `SupabaseError`.
         """
         await self._daily.begin_edition(source_date)
         await report(f"fetching {source_date} from {len(self._sources)} sources", 0.05)
         done = 0
 
-        async def fetched(source: Source) -> str | None:
+        async def fetched(source: Source) -> Trouble | None:
             nonlocal done
             error = await self._from(source, source_date)
             done += 1
             await report(f"{done} of {len(self._sources)} sources read", 0.05 + 0.9 * done / len(self._sources))
             return error
 
-        async with asyncio.TaskGroup() as group:
-            tasks = {source.name: group.create_task(fetched(source)) for source in self._sources}
-        errors = {name: error for name, task in tasks.items() if (error := task.result()) is not None}
-        return await self._finish(source_date, errors)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = {source.name: group.create_task(fetched(source)) for source in self._sources}
+        except ExceptionGroup as errors:
+            # Supabase fails, or the lease is lost: one of them says it as well as all.
+            raise _first(errors) from errors
+        errors_by_name = {name: error for name, task in tasks.items() if (error := task.result()) is not None}
+        _require_no_wait(errors_by_name, patience)
+        return await self._finish(source_date, {name: str(error) for name, error in errors_by_name.items()})
 
-    async def _from(self, source: Source, source_date: date) -> str | None:
-        """Read one source into the database; why it failed, or None. Raises `SupabaseError`."""
+    async def _from(self, source: Source, source_date: date) -> Trouble | None:
+        """Read one source into the database; why that failed, or None. Raises `SupabaseError`."""
         try:
             async with self._breakers.guard(source.name, SourceError):
-                articles = await source.fetch(source_date)
-        except (SourceError, CircuitOpen) as error:
+                articles = await _articles(source, source_date)
+        except (SourceError, CircuitOpen, SourceBusy) as error:
             log.warning("source failed", source=source.name, source_date=str(source_date), error=str(error))
-            return str(error)
+            return error
         await self._daily.save_articles(source_date, articles)
         log.info("source read", source=source.name, source_date=str(source_date), articles=len(articles))
         return None
@@ -67,3 +86,32 @@ class FetchService:
         await self._daily.finish_edition(source_date, EditionStatus.FAILED, errors)
         reasons = "; ".join(f"{name}: {error}" for name, error in errors.items())
         raise SourceError(f"no source could be read: {reasons}")
+
+
+async def _articles(source: Source, source_date: date) -> list[Article]:
+    """Fetch from one source; whatever it does to us is its own error, in words, and no other source's."""
+    try:
+        return await source.fetch(source_date)
+    except SourceBusy:
+        raise
+    except SourceError as error:
+        raise SourceError(plain(str(error), MAX_REASON)) from error
+    except Exception as error:
+        log.exception("source failed unexpectedly", source=source.name, source_date=str(source_date))
+        raise SourceError(plain(f"{type(error).__name__}: {error}", MAX_REASON)) from error
+
+
+def _require_no_wait(errors: Mapping[str, Trouble], patience: timedelta) -> None:
+    """Raise `FetchPostponed` if it is worth waiting for those that are busy."""
+    busy = {name: error for name, error in errors.items() if isinstance(error, SourceBusy)}
+    if not busy:
+        return
+    delay = timedelta(seconds=max(error.retry_after for error in busy.values()))
+    if delay <= patience:
+        raise FetchPostponed(delay, "; ".join(f"{name}: {error}" for name, error in busy.items()))
+
+
+def _first(error: Exception) -> Exception:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -12,6 +12,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.schema import Schema
 from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
+from app.persistence.turns import FleetTurns
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
+    turns: FleetTurns
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -37,4 +39,5 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
+            turns=FleetTurns(client),
         )

@@ -13,19 +13,27 @@ from typing import Any
 import httpx
 from standardwebhooks import Webhook
 
-from app.addresses import Resolve, is_public, resolve
+from app.callback_urls import checked_callback_url
 from app.errors import BroadsheetError, PermanentError
+from app.outside import PUBLIC_ONLY, AddressNotPublic, OutsideClient
+from app.retry_after import retry_after
 
 DELIVERY_TIMEOUT = 15.0
 """Seconds for a whole delivery; the specification suggests 15 to 30."""
 
-DEFAULT_PORTS = {"https": 443, "http": 80}
-
 
 class DeliveryFailed(BroadsheetError):
-    """The receiver could not be reached or did not answer 2xx: the queue tries again."""
+    """The receiver could not be reached or did not answer 2xx: the queue tries again.
+
+    `retry_after` are the seconds that it asked for, if it did. Like every error here this one names the receiver's
+    host alone: the rest of an address may hold secrets.
+    """
 
     title = "Callback not delivered"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class CallbackSender:
@@ -35,18 +43,10 @@ class CallbackSender:
     With `private`, plain http and private addresses are allowed: for development and tests.
     """
 
-    def __init__(
-        self,
-        http: httpx.AsyncClient,
-        webhooks: Sequence[Webhook],
-        *,
-        private: bool = False,
-        resolve: Resolve = resolve,
-    ) -> None:
+    def __init__(self, http: OutsideClient, webhooks: Sequence[Webhook], *, private: bool = False) -> None:
         self._http = http
         self._webhooks = webhooks
         self._private = private
-        self._resolve = resolve
 
     async def send(self, url: str, webhook_id: str, body: dict[str, Any]) -> int:
         """Deliver `body` and return the receiver's status.
@@ -54,18 +54,27 @@ class CallbackSender:
         Raises `PermanentError` for an address that will never do, or when the receiver answers 410 Gone;
         `DeliveryFailed` for everything that may go better the next time.
         """
-        target = await self._checked(url)
+        target = self._readable(url)
         text = json.dumps(body, separators=(",", ":"))
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT):
-                status = await self._post(httpx.URL(url), target, self._signed(webhook_id, text), text)
+                answer = await self._post(target, self._signed(webhook_id, text), text)
+        except AddressNotPublic as error:
+            raise PermanentError(
+                f"the callback's host {target.host} is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows that"
+            ) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise DeliveryFailed(f"{httpx.URL(url).host}: {type(error).__name__}: {error}") from error
-        if status == HTTPStatus.GONE:
-            raise PermanentError(f"{httpx.URL(url).host} answered 410 Gone: it wants no callbacks")
-        if not httpx.codes.is_success(status):
-            raise DeliveryFailed(f"{httpx.URL(url).host} answered {status}; only 2xx is a delivery")
-        return status
+            raise DeliveryFailed(f"{target.host}: {type(error).__name__}: {error}") from error
+        except ValueError as error:
+            raise PermanentError(f"the callback's host {target.host} is none that can be called: {error}") from error
+        if answer.status_code == HTTPStatus.GONE:
+            raise PermanentError(f"{target.host} answered 410 Gone: it wants no callbacks")
+        if not answer.is_success:
+            raise DeliveryFailed(
+                f"{target.host} answered {answer.status_code}; only 2xx is a delivery",
+                retry_after=retry_after(answer.headers, datetime.now(UTC)),
+            )
+        return answer.status_code
 
     def _signed(self, webhook_id: str, text: str) -> dict[str, str]:
         # The time only tells the receiver how fresh the message is; nothing here is decided by it.
@@ -77,28 +86,16 @@ class CallbackSender:
             "webhook-signature": " ".join(webhook.sign(webhook_id, now, text) for webhook in self._webhooks),
         }
 
-    async def _post(self, url: httpx.URL, target: httpx.URL, headers: dict[str, str], text: str) -> int:
-        # Connect to the very address that was checked: a name that resolves differently a moment later gains nothing.
-        headers = headers | {"host": url.netloc.decode("ascii")}
-        extensions = {"sni_hostname": url.host} if url.scheme == "https" else {}
-        request = self._http.build_request("POST", target, content=text, headers=headers, extensions=extensions)
+    async def _post(self, url: httpx.URL, headers: dict[str, str], text: str) -> httpx.Response:
+        extensions = {} if self._private else PUBLIC_ONLY
+        request = self._http.build_request("POST", url, content=text, headers=headers, extensions=dict(extensions))
         response = await self._http.send(request, stream=True, follow_redirects=False)
         await response.aclose()
-        return response.status_code
+        return response
 
-    async def _checked(self, url: str) -> httpx.URL:
-        """`url` with its host resolved to an address that may be called. Raises `PermanentError`, `DeliveryFailed`."""
-        parsed = httpx.URL(url)
-        if parsed.scheme != "https" and not (self._private and parsed.scheme == "http"):
-            raise PermanentError(f"the callback address {url} is not https; CALLBACKS_TO_PRIVATE_ADDRESSES allows http")
+    def _readable(self, url: str) -> httpx.URL:
+        """`url` as an address that may be called as far as its text says. Raises `PermanentError`."""
         try:
-            addresses = await self._resolve(parsed.host, parsed.port or DEFAULT_PORTS[parsed.scheme])
-        except OSError as error:
-            raise DeliveryFailed(f"{parsed.host} cannot be resolved: {error}") from error
-        if not self._private and not all(map(is_public, addresses)):
-            raise PermanentError(
-                f"the callback address {url} is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows that"
-            )
-        if not addresses:
-            raise DeliveryFailed(f"{parsed.host} has no address")
-        return parsed.copy_with(host=addresses[0])
+            return checked_callback_url(url, private=self._private)
+        except ValueError as error:
+            raise PermanentError(f"the callback's address cannot be called: {error}") from error

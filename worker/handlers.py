@@ -8,15 +8,18 @@ from pydantic import BaseModel, Field, ValidationError
 from app.digest.ranking import RankingSettings
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.fetch_service import FetchService
+from app.fetch_service import FetchPostponed, FetchService
 from app.models import Profile, TaskKind
 from app.persistence.outcomes import Completed
 from app.persistence.queue import ClaimedTask
-from worker.deliveries import CallbackHandler
+from worker.deliveries import CallbackHandler, callback_delay
 from worker.job import Handler, Handlers, Job, Snooze
 
 EDITION_CHECK = timedelta(minutes=1)
 """How soon a digest looks again for the edition that it waits for, if the end of its fetch has not woken it."""
+
+FETCH_PATIENCE = timedelta(hours=1)
+"""For how long a fetch waits for sources that ask to be left alone; then the edition goes without them."""
 
 
 class DigestPayload(BaseModel):
@@ -31,7 +34,11 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
     """Say for every kind of task how it is done, and how long that may take."""
 
     async def fetch(job: Job) -> dict[str, Any]:
-        edition = await fetches.fetch(_source_date(job.task), job.report)
+        patience = max(timedelta(0), FETCH_PATIENCE - job.task.waited)
+        try:
+            edition = await fetches.fetch(_source_date(job.task), job.report, patience)
+        except FetchPostponed as waiting:
+            raise Snooze(waiting.delay, str(waiting)) from waiting
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
 
     async def digest(job: Job) -> Completed:
@@ -52,7 +59,7 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
     return {
         TaskKind.FETCH: Handler(fetch, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digest, timedelta(minutes=5)),
-        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30)),
+        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
     }
 
 

@@ -68,15 +68,27 @@ class Job:
                 self.running.cancel()
 
 
+def retry_delay(attempt: int, _error: BaseException, random: Random) -> timedelta:
+    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
+
+    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
+    return timedelta(seconds=ceiling.total_seconds() * random.random())
+
+
 Work = Callable[[Job], Awaitable[dict[str, Any] | Completed]]
+RetryDelay = Callable[[int, BaseException, Random], timedelta]
+"""The number of the attempt that failed (1 for the first), and its error, to the time until the next one."""
 
 
 @dataclass(frozen=True)
 class Handler:
-    """How one kind of task is done: the work, which returns the task's result or end, and how long it may take."""
+    """How one kind of task is done: the work, which returns its result or end; its time limit; when to try again."""
 
     work: Work
     timeout: timedelta
+    retry_delay: RetryDelay = retry_delay
 
 
 Handlers = Mapping[TaskKind, Handler]
@@ -101,7 +113,7 @@ def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> 
     """What it means to the task that its handler let `error` out."""
     if isinstance(error, asyncio.CancelledError) and job.abort is not None:
         return _aborted(job, job.abort, handler, random)
-    retry_in = retry_delay(job.task.attempt, random)
+    retry_in = handler.retry_delay(job.task.attempt, error, random)
     match error:
         case LeaseLost():
             return None
@@ -116,15 +128,6 @@ def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> 
         case _:
             log.error("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind, exc_info=error)
             return Failed(error=f"{type(error).__name__}: {_text(error)}", retry_in=retry_in)
-
-
-def retry_delay(attempt: int, random: Random) -> timedelta:
-    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
-
-    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
-    return timedelta(seconds=ceiling.total_seconds() * random.random())
 
 
 def _text(error: BaseException) -> str:
@@ -143,7 +146,7 @@ def _aborted(job: Job, why: Abort, handler: Handler, random: Random) -> Outcome 
             return Released()
         case Abort.TIMEOUT:
             late = f"not done within {handler.timeout.total_seconds():g} s"
-            return Failed(error=late, retry_in=retry_delay(job.task.attempt, random))
+            return Failed(error=late, retry_in=handler.retry_delay(job.task.attempt, TimeoutError(late), random))
         case Abort.LEASE_LOST:
             return None
         case _ as never:

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
-import httpx
 from standardwebhooks import Webhook
 
 import app.digest.bm25  # noqa: F401  (brings numpy, half a second: at the start, not inside the first digest)
@@ -13,12 +12,13 @@ from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, Mo
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
 from app.fetch_service import FetchService
+from app.outside import OutsideClient, open_outside
 from app.services import Services
-from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
+from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.redirects import RedirectPolicy
+from app.sources.pacer import Pacer
 from app.sources.source import Source
 from worker.callbacks import CallbackSender
 from worker.deliveries import CallbackHandler
@@ -30,19 +30,20 @@ from worker.job import Handlers
 async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIterator[Handlers]:
     """Open what the handlers need of the outside world, and close it with the block."""
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(timeout=httpx.Timeout(20.0, connect=5.0)))
+        http = await stack.enter_async_context(open_outside())
         analyst = await stack.enter_async_context(_open_analyst(services, settings))
-        fetches = FetchService(services.daily_sources, services.breakers, build_sources(http, settings))
+        pacer = Pacer(turns=services.turns)
+        fetches = FetchService(services.daily_sources, services.breakers, build_sources(http, settings, pacer))
         digests = DigestService(services.daily_sources, services.tasks, analyst, DigestRenderer())
         yield build_handlers(fetches, digests, CallbackHandler(_callback_sender(http, settings)))
 
 
-def build_sources(http: httpx.AsyncClient, settings: WorkerSettings) -> Sequence[Source]:
+def build_sources(http: OutsideClient, settings: WorkerSettings, pacer: Pacer) -> Sequence[Source]:
     """The adapters that the settings name."""
-    fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent), RedirectPolicy())
+    fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
     arxiv = ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
-    sources: list[Source] = [ArxivSource(fetcher, arxiv, Pacer())]
+    sources: list[Source] = [ArxivSource(fetcher, arxiv, pacer)]
     sources += [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
         news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value())
@@ -68,7 +69,7 @@ async def _open_analyst(services: Services, settings: WorkerSettings) -> AsyncIt
         yield ModelAnalyst(opened, limits, services.breakers, services.cache)
 
 
-def _callback_sender(http: httpx.AsyncClient, settings: WorkerSettings) -> CallbackSender | None:
+def _callback_sender(http: OutsideClient, settings: WorkerSettings) -> CallbackSender | None:
     if not settings.webhook_secret:
         return None
     webhooks = [Webhook(secret.get_secret_value()) for secret in settings.webhook_secret]

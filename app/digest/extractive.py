@@ -7,7 +7,7 @@ from typing import Final
 
 from app.digest.profile_terms import ProfileTerms, Stems
 from app.models import Article, Profile
-from app.sources.text import shorten
+from app.sources.text import MAX_ABSTRACT, shorten
 
 MAX_SUMMARY: Final = 480
 MAX_POINT: Final = 220
@@ -18,6 +18,7 @@ _SENTENCE_END = re.compile(r"(?:(?<=[.!?])|(?<=[.!?][\"')\]]))\s+(?=[\"'(\[$]?[A
 _NO_END = re.compile(
     r"(?:\b[A-Z]|\b(?:e\.g|i\.e|cf|vs|etc|al|Fig|Figs|Eq|Eqs|Sec|Ref|Refs|Tab|No|Dr|Prof|St|approx|resp))\.$"
 )
+_LONGEST_ABBREVIATION: Final = 12
 _SHORTEST_SENTENCE: Final = 30
 _SUMMARY_SENTENCES: Final = 2
 # These sentences announce what was done and found, as opposed to what others thought before.
@@ -27,7 +28,8 @@ _CUE = re.compile(
     r"|results (?:show|suggest|indicate)|outperforms?|state[- ]of[- ]the[- ]art|for the first time)\b",
     re.IGNORECASE,
 )
-_FIGURE = re.compile(r"\d+(?:\.\d+)?\s?(?:%|\N{MULTIPLICATION SIGN}|x\b|-fold|times|percent)")
+# Bounded, and never begun in the middle of a number: digits without end are read once.
+_FIGURE = re.compile(r"(?<![\d.])\d{1,9}(?:\.\d{1,9})?\s?(?:%|\N{MULTIPLICATION SIGN}|x\b|-fold|times|percent)")
 _CUE_WEIGHT: Final = 1.0
 _FIGURE_WEIGHT: Final = 0.5
 _TERM_WEIGHT: Final = 0.4
@@ -55,11 +57,12 @@ class Extractor:
 
     def extract(self, article: Article) -> Extract:
         """Summarise an article; without an abstract there is nothing to say beyond its title."""
-        found = sentences(article.abstract)
+        abstract = article.abstract[:MAX_ABSTRACT]
+        found = sentences(abstract)
         if not found:
             return Extract("No abstract was given.", ())
-        if len(article.abstract) <= MAX_POINT or len(found) == 1:
-            return Extract(shorten(article.abstract, MAX_SUMMARY), ())
+        if len(abstract) <= MAX_POINT or len(found) == 1:
+            return Extract(shorten(abstract, MAX_SUMMARY), ())
         order = sorted(range(len(found)), key=lambda place: (-self._weight(found, place), place))
         summary = _fitting(found, order)
         points = [place for place in order if place not in summary]
@@ -81,11 +84,13 @@ class Extractor:
 
 
 def sentences(text: str) -> list[str]:
-    """Split a text into sentences; what is too short to be one stays with what came before it."""
+    """Split a text, as far as an abstract goes, into sentences; what is too short stays with what came before it."""
     found: list[str] = []
-    for part in _SENTENCE_END.split(text):
+    for part in _SENTENCE_END.split(text[:MAX_ABSTRACT]):
         if found and (
-            _NO_END.search(found[-1]) or len(found[-1]) < _SHORTEST_SENTENCE or len(part) < _SHORTEST_SENTENCE
+            _NO_END.search(found[-1][-_LONGEST_ABBREVIATION:])
+            or len(found[-1]) < _SHORTEST_SENTENCE
+            or len(part) < _SHORTEST_SENTENCE
         ):
             found[-1] = f"{found[-1]} {part}"
         elif part.strip():

@@ -1,7 +1,6 @@
 """What a language model is asked about an article, and the only shape in which its answer is taken."""
 
 import json
-import re
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -13,7 +12,6 @@ from app.sources.text import plain_from_html, shorten
 _MAX_ABSTRACT: Final = 4_000
 _MAX_POINTS: Final = 4
 _LONGEST_ANSWER: Final = 20_000
-_OBJECT = re.compile(r"\{.*\}", re.DOTALL)
 
 INSTRUCTIONS: Final = """\
 You write for a personal research digest. You are given a reader's profile and one article, as JSON.
@@ -70,11 +68,12 @@ def read_answer(text: str) -> Extract:
     Models without structured outputs wrap their JSON in prose or a code fence; what is between the outermost braces
     counts.
     """
-    found = _OBJECT.search(text[:_LONGEST_ANSWER])
-    if not found:
+    text = text[:_LONGEST_ANSWER]
+    start, end = text.find("{"), text.rfind("}")
+    if not 0 <= start < end:
         raise ModelAnswerInvalid("the answer holds no JSON object")
     try:
-        answer = ModelAnswer.model_validate_json(found[0])
+        answer = ModelAnswer.model_validate_json(text[start : end + 1])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         raise ModelAnswerInvalid(f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}") from None

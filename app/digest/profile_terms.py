@@ -16,13 +16,15 @@ _STOP_TEXT: Final = """
     it its me more most my new no not of on or our over such than that the their them then there these they this to
     under us use used using via was we were what when where which who will with work would you your
     follow interest interested keep know learn like paper papers recent research researcher team understand want"""
+# No text that is ranked is longer: a title and an abstract.
+_MAX_TEXT: Final = 10_000
 # Common English words, and what people say around their interests.
 STOP_WORDS: Final = frozenset(_STOP_TEXT.split())
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case. Most texts are ASCII, for which splitting takes half the time."""
-    text = text.lower()
+    text = text[:_MAX_TEXT].lower()
     return text.translate(_PARTING).split() if text.isascii() else _WORD.findall(text)
 
 

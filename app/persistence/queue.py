@@ -29,6 +29,8 @@ class ClaimedTask(NamedTuple):
     kind: TaskKind
     attempt: int
     max_attempts: int
+    waited: timedelta
+    """Since it was begun for the first time."""
     source_date: date | None
     payload: dict[str, Any]
 
@@ -91,7 +93,7 @@ class _Answer(BaseModel):
 
 
 _ANSWER = TypeAdapter(_Answer)
-_ROW = tuple[UUID, TaskKind, int, int, date | None, dict[str, Any]]
+_ROW = tuple[UUID, TaskKind, int, int, timedelta, date | None, dict[str, Any]]
 _ROWS = TypeAdapter(list[_ROW])
 _UUID = TypeAdapter(UUID)
 

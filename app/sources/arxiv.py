@@ -1,24 +1,23 @@
 """A day's papers from arXiv's query API, page by page, as slowly as arXiv asks for."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from app.errors import SourceBusy
 from app.models import Article
 from app.sources.arxiv_atom import ArxivPage, read_page
-from app.sources.fetcher import FetchFailed, HttpFetcher
-
-Sleep = Callable[[float], Awaitable[None]]
+from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
+from app.sources.pacer import LONGEST_WAIT, Pacer, Sleep
 
 # These archives are divided into subjects, and a paper is filed under a subject.
 _DIVIDED: Final = frozenset(
     ["astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat"]
 )
-_LONGEST_WAIT: Final = 60.0
+# Seconds for which arXiv is left alone after a 429 or 503 that names none.
+_BUSY_PAUSE: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +32,11 @@ class ArxivSettings:
     """arXiv now and then answers 503, or with an empty page in the middle of a result."""
 
 
-class Pacer:
-    """Lets one request at a time through, each `interval` seconds after the one before began.
-
-    arXiv asks for at most one in three seconds, over a single connection: https://info.arxiv.org/help/api/tou.html
-    """
-
-    def __init__(
-        self, interval: float = 3.0, *, clock: Callable[[], float] = time.monotonic, sleep: Sleep = asyncio.sleep
-    ) -> None:
-        self._interval = interval
-        self._clock = clock
-        self._sleep = sleep
-        self._lock = asyncio.Lock()
-        self._next = float("-inf")
-
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for this request's turn, and hold it while the request is under way."""
-        async with self._lock:
-            wait = self._next - self._clock()
-            if wait > 0:
-                await self._sleep(wait)
-            self._next = self._clock() + self._interval
-            yield
-
-
 class ArxivSource:
-    """The papers submitted on a day (UTC) in some categories, oldest first. One pacer serves the whole process."""
+    """The papers submitted on a day (UTC) in some categories, oldest first. One pacer serves the whole process.
+
+    A 429 or 503 is obeyed: the next turn, whoever takes it, comes after the time that arXiv named.
+    """
 
     def __init__(
         self, fetcher: HttpFetcher, settings: ArxivSettings, pacer: Pacer, *, sleep: Sleep = asyncio.sleep
@@ -76,7 +52,10 @@ class ArxivSource:
         return "arxiv"
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the day's papers, at most `max_papers`. Raises SourceError if any page cannot be had."""
+        """Return the day's papers, at most `max_papers`.
+
+        Raises SourceError if any page cannot be had, SourceBusy if arXiv wants to be left alone for long.
+        """
         papers: dict[str, Article] = {}
         start, total = 0, 1
         while start < min(total, self._settings.max_papers):
@@ -91,10 +70,14 @@ class ArxivSource:
             try:
                 return await self._attempt(source_date, start)
             except FetchFailed as error:
-                if not error.transient:
-                    raise
-                await self._sleep(min(error.retry_after or 3.0 * 2**attempt, _LONGEST_WAIT))
-        return await self._attempt(source_date, start)
+                if not error.transient or _pause(error) > LONGEST_WAIT:
+                    raise _busy(error) from error
+                if not error.busy:
+                    await self._sleep(3.0 * 2**attempt)
+        try:
+            return await self._attempt(source_date, start)
+        except FetchFailed as error:
+            raise _busy(error) from error
 
     async def _attempt(self, source_date: date, start: int) -> ArxivPage:
         size = min(self._settings.page_size, self._settings.max_papers - start)
@@ -106,13 +89,32 @@ class ArxivSource:
             "sortBy": "submittedDate",
             "sortOrder": "ascending",
         }
-        async with self._pacer.turn():
-            answer = await self._fetcher.get(f"{self._settings.base_url}/api/query", params=params)
+        answer = await self._asked(params)
         page = await read_page(answer, limit=size + 1)
         if page.entries == 0 and start < page.total:
             message = f"arXiv announced {page.total} papers, but its page from {start} on is empty"
             raise FetchFailed(message, transient=True)
         return page
+
+    async def _asked(self, params: Mapping[str, str]) -> Fetched:
+        async with self._pacer.turn() as turn:
+            try:
+                return await self._fetcher.get(f"{self._settings.base_url}/api/query", params=params)
+            except FetchFailed as error:
+                turn.pause = _pause(error)
+                raise
+
+
+def _pause(error: FetchFailed) -> float:
+    """For how many seconds arXiv wants to be left alone."""
+    if error.retry_after is not None:
+        return error.retry_after
+    return _BUSY_PAUSE if error.busy else 0.0
+
+
+def _busy(error: FetchFailed) -> FetchFailed | SourceBusy:
+    """What a page that could not be had means: to come back later, where arXiv asked for that."""
+    return SourceBusy(str(error), retry_after=_pause(error)) if error.busy else error
 
 
 def search_query(categories: Sequence[str], source_date: date) -> str:

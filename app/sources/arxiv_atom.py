@@ -1,6 +1,7 @@
 """One page of arXiv's answers: Atom with OpenSearch counts (https://info.arxiv.org/help/api/user-manual.html)."""
 
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 from lxml.etree import _Element as Element
@@ -10,12 +11,15 @@ from app.models import Article, ArticleKind
 from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
 from app.sources.fetcher import Fetched
 from app.sources.text import (
+    MARKUP_PER_CHARACTER,
     MAX_ABSTRACT,
     MAX_AUTHORS,
     MAX_CATEGORIES,
     MAX_CATEGORY,
+    MAX_LINK,
     MAX_NAME,
     MAX_TITLE,
+    content,
     parse_time,
     plain,
     safe_link,
@@ -25,6 +29,7 @@ from app.sources.xml import read_feed
 _ATOM: Final = "{http://www.w3.org/2005/Atom}"
 _ARXIV: Final = "{http://arxiv.org/schemas/atom}"
 _MAX_DIGITS: Final = 9
+_MAX_LINKS: Final = 20
 _TOTAL: Final = "{http://a9.com/-/spec/opensearch/1.1/}totalResults"
 
 
@@ -65,10 +70,10 @@ async def read_page(answer: Fetched, *, limit: int) -> ArxivPage:
 
 
 def _article(entry: Element) -> Article | None:
-    name = _text(entry, "id")
+    name = _text(entry, "id", MAX_LINK)
     if "/api/errors" in name:
-        raise SourceError(f"arXiv refused the query: {plain(_text(entry, 'summary'), 200)}")
-    identifier, title = arxiv_id(name), plain(_text(entry, "title"), MAX_TITLE)
+        raise SourceError(f"arXiv refused the query: {_plain(entry, 'summary', 200)}")
+    identifier, title = arxiv_id(name), _plain(entry, "title", MAX_TITLE)
     if not identifier or not title:
         return None
     page, pdf = _links(entry, identifier)
@@ -77,35 +82,40 @@ def _article(entry: Element) -> Article | None:
         external_id=identifier,
         kind=ArticleKind.PAPER,
         title=title,
-        abstract=plain(_text(entry, "summary"), MAX_ABSTRACT),
+        abstract=_plain(entry, "summary", MAX_ABSTRACT),
         authors=_authors(entry),
         url=page,
         pdf_url=pdf,
         categories=_categories(entry),
-        published_at=parse_time(_text(entry, "published")),
+        published_at=parse_time(_text(entry, "published", MAX_NAME)),
     )
 
 
-def _text(entry: Element, tag: str) -> str:
-    return entry.findtext(f"{_ATOM}{tag}") or ""
+def _text(entry: Element, tag: str, limit: int) -> str:
+    found = entry.find(f"{_ATOM}{tag}")
+    return "" if found is None else content(found, limit)
+
+
+def _plain(entry: Element, tag: str, limit: int) -> str:
+    return plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER), limit)
 
 
 def _authors(entry: Element) -> tuple[str, ...]:
-    names = (plain(author.findtext(f"{_ATOM}name") or "", MAX_NAME) for author in entry.iterfind(f"{_ATOM}author"))
-    return tuple(name for name in names if name)[:MAX_AUTHORS]
+    authors = islice(entry.iterfind(f"{_ATOM}author"), MAX_AUTHORS)
+    return tuple(name for author in authors if (name := _plain(author, "name", MAX_NAME)))
 
 
 def _categories(entry: Element) -> tuple[str, ...]:
     """The primary category first, each once."""
-    terms = [element.get("term") for element in entry.iterfind(f"{_ARXIV}primary_category")]
-    terms += [element.get("term") for element in entry.iterfind(f"{_ATOM}category")]
+    primary, others = entry.iterfind(f"{_ARXIV}primary_category"), entry.iterfind(f"{_ATOM}category")
+    terms = [element.get("term") for element in (*islice(primary, 1), *islice(others, 2 * MAX_CATEGORIES))]
     return tuple(dict.fromkeys(plain(term, MAX_CATEGORY) for term in terms if term))[:MAX_CATEGORIES]
 
 
 def _links(entry: Element, identifier: str) -> tuple[str, str]:
     """The abstract's page and the PDF: as the entry links them, else where arXiv has every paper."""
     page, pdf = ABSTRACT_PAGE + identifier, PDF_PAGE + identifier
-    for link in entry.iterfind(f"{_ATOM}link"):
+    for link in islice(entry.iterfind(f"{_ATOM}link"), _MAX_LINKS):
         href = safe_link(link.get("href"))
         if not href:
             continue
@@ -117,5 +127,5 @@ def _links(entry: Element, identifier: str) -> tuple[str, str]:
 
 
 def _count(text: str | None) -> int | None:
-    text = (text or "").strip()
+    text = (text or "")[:MAX_NAME].strip()
     return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

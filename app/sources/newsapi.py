@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
@@ -9,6 +10,9 @@ from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, parse_time, plain, plain_from_html, safe_link
+
+# A page of 100 articles has some 150 kB, and is read in one step.
+_MAX_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +44,8 @@ class _Answer(BaseModel):
     status: str
     code: str | None = None
     message: str | None = None
-    articles: list[_Item] = []
+    articles: list[Any] = []
+    """Read one by one: a list of half a million broken ones must not become half a million complaints."""
 
 
 class NewsApiSource:
@@ -74,7 +79,8 @@ class NewsApiSource:
         }
         url = f"{self._settings.base_url}/v2/everything"
         try:
-            answer = await self._fetcher.get(url, params=params, headers={"X-Api-Key": self._settings.api_key})
+            headers = {"X-Api-Key": self._settings.api_key}
+            answer = await self._fetcher.get(url, params=params, headers=headers, max_bytes=_MAX_BYTES)
         except FetchFailed as error:
             try:
                 complaint = _complaint(_read(error.body))
@@ -88,16 +94,24 @@ def _read(body: bytes) -> _Answer:
     try:
         return _Answer.model_validate_json(body)
     except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        raise SourceError(f"NewsAPI's answer is not of the documented form: {first['loc']}: {first['msg']}") from None
+        raise _malformed(error) from None
+
+
+def _malformed(error: ValidationError) -> SourceError:
+    first = error.errors(include_input=False, include_url=False)[0]
+    return SourceError(f"NewsAPI's answer is not of the documented form: {first['loc']}: {first['msg']}")
 
 
 def _complaint(answer: _Answer) -> str:
     return plain(f"NewsAPI says {answer.code}: {answer.message}", MAX_TITLE)
 
 
-def _article(item: _Item) -> Article | None:
-    """None for what has no link or title, or was taken back since."""
+def _article(raw: object) -> Article | None:
+    """None for what has no link or title, or was taken back since. Raises SourceError for what is no article."""
+    try:
+        item = _Item.model_validate(raw)
+    except ValidationError as error:
+        raise _malformed(error) from None
     url, title = safe_link(item.url), plain_from_html(item.title or "", MAX_TITLE)
     if not url or not title or title == "[Removed]":
         return None

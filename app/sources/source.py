@@ -16,5 +16,5 @@ class Source(Protocol):
     async def fetch(self, source_date: date) -> list[Article]:
         """Return the items of that day (UTC), each `external_id` once; an empty list is a valid answer.
 
-        Raises SourceError, with the reason, and nothing else, whatever the other side sends.
+        Raises SourceError, with the reason, whatever the other side sends; SourceBusy where it asks to be left alone.
         """

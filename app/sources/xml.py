@@ -1,6 +1,7 @@
 """Hostile XML, read in slices: bounded in memory, and never holding the event loop for long."""
 
 import asyncio
+import codecs
 import html.entities
 import re
 from collections.abc import Callable, Sequence
@@ -11,20 +12,37 @@ from lxml.etree import _Element as Element
 
 from app.errors import SourceError
 from app.sources.fetcher import Fetched
+from app.sources.text import shorten
 
 # A slice of this size takes some 2 ms to parse; the loop has its turn between two of them.
 _SLICE: Final = 65_536
 # Between two entries: an entry has some 50 tags, or some thousand with HTML, and each costs 130 bytes of tree.
 _MAX_TAGS: Final = 300_000
+# Of those that nothing came of, such as entries without a title.
+_MAX_ENTRIES: Final = 20_000
+_ENTRIES_A_TURN: Final = 200
+_MAX_PROLOG: Final = 100
+_PROLOG: Final = ((b"<?", b"?>"), (b"<!--", b"-->"))
+_BRACKET = re.compile(rb"[<>\[]")
+_NO_SPACE = re.compile(rb"[^ \t\r\n\xef\xbb\xbf]")
 _GIANT_TAG = re.compile(rb"<[^!<>][^<>]{65536}")
 _FEED_ROOTS: Final = frozenset({"rss", "RDF", "feed"})
-_HTML_START = re.compile(rb"^\s*(?:\xef\xbb\xbf)?\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
-_HTML_TITLE = re.compile(rb"<title[^>]*>\s*([^<]{1,200})", re.IGNORECASE)
+_HTML_START = re.compile(rb"<(?:!doctype\s{1,20}html|html)\b", re.IGNORECASE)
+_HTML_TITLE = re.compile(rb"<title[^<>]{0,100}>\s{0,100}([^<]{1,200})", re.IGNORECASE)
+_DECLARED = re.compile(rb"<\?xml[^<>]{1,200}encoding\s{0,20}=\s{0,20}[\"']([\w.:-]{1,40})[\"']", re.ASCII)
+# In all of these the byte of "<" is always a "<", which is what the look at the bytes below relies on.
+_ENCODINGS = re.compile(
+    r"utf-?8|(us-)?ascii|iso[-_]?8859[-_]\d{1,2}|latin-?[1-9]|(windows-|cp)125\d|koi8-[ru]|macintosh|tis-620"
+    r"|gb2312|gbk|gb18030|big5|euc-(jp|kr|tw)|shift[-_]jis",
+    re.IGNORECASE,
+)
 _BAD_AMPERSAND = re.compile(
     rb"&(?!(?:amp|lt|gt|quot|apos|#\d{1,7}|#x[0-9A-Fa-f]{1,6});)(?:(?P<name>[A-Za-z][A-Za-z0-9]{1,30});)?"
 )
 # Beyond it, it is no small mistake; mending this many takes some 30 ms.
 _MAX_MENDED: Final = 50_000
+_START: Final = 1_000
+_MAX_REASON: Final = 200
 _CONTROL_CHARACTERS: Final = bytes(code for code in range(32) if code not in b"\t\n\r")
 
 T = TypeVar("T")
@@ -39,16 +57,39 @@ async def read_feed(
     Raises SourceError for what is no feed, broken, cut short, declares entities, or is built to be expensive.
     """
     host = page.url.split("/")[2]
-    _refuse_bombs(page.body, host)
+    body, encoding = _decoded(page, host)
     try:
-        return await _parse(page, page.body, tags, convert, limit)
+        return await _parse(host, body, encoding, tags, convert, limit)
     except etree.XMLSyntaxError as error:
         if not lenient:
-            raise SourceError(f"{host} sent broken XML: {error.msg}") from error
+            raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
     try:
-        return await _parse(page, _mended(page.body), tags, convert, limit)
+        return await _parse(host, _mended(body), encoding, tags, convert, limit)
     except etree.XMLSyntaxError as error:
-        raise SourceError(f"{host} sent broken XML: {error.msg}") from error
+        raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
+
+
+def _decoded(page: Fetched, host: str) -> tuple[bytes, str]:
+    """Return the document and its encoding: by its first bytes, its declaration, the HTTP header (RFC 7303), or UTF-8.
+
+    The parser is told, and does not look itself. Raises SourceError for an encoding that hides what is looked for.
+    """
+    body = page.body
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, b"<\0", b"\0<")):
+        try:
+            name = "utf-16" if body[0] > b"<"[0] else "utf-16-le" if body[0] else "utf-16-be"
+            return body.decode(name).encode(), "utf-8"
+        except UnicodeDecodeError as error:
+            raise SourceError(f"{host} sent broken XML: it is no UTF-16 ({error.reason})") from error
+    if body.startswith(codecs.BOM_UTF8):
+        return body, "utf-8"
+    declared = _DECLARED.match(body[:_START].lstrip())
+    encoding = declared[1].decode("ascii") if declared else page.charset or "utf-8"
+    if not _ENCODINGS.fullmatch(encoding):
+        if declared:
+            raise SourceError(f"{host} sent XML in the encoding {encoding!r}, which is not read")
+        encoding = "utf-8"
+    return body, encoding
 
 
 def _mended(body: bytes) -> bytes:
@@ -62,54 +103,78 @@ def _written_out(ampersand: re.Match[bytes]) -> bytes:
 
 
 def _refuse_bombs(body: bytes, host: str) -> None:
-    if _HTML_START.search(body[:1_000]):
-        title = _HTML_TITLE.search(body[:10_000])
+    if _HTML_START.match(body[:_START].removeprefix(codecs.BOM_UTF8).lstrip()):
+        title = _HTML_TITLE.search(body[: 10 * _START])
         said = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
         raise SourceError(f"{host} answered with an HTML page{said}, not a feed")
     if not body.strip():
         raise SourceError(f"{host} answered with an empty document")
     if b"<!ENTITY" in body:
         raise SourceError(f"{host} sent XML that declares entities, which is not read")
+    if _has_declarations(body, host):
+        raise SourceError(f"{host} sent XML with declarations of its own, which are not read")
     if _GIANT_TAG.search(body):
         raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
 
 
+def _has_declarations(body: bytes, host: str) -> bool:
+    """Whether the document type holds more than names and addresses: the parser would read all of it in one piece."""
+    position = 0
+    for _ in range(_MAX_PROLOG):
+        start = _NO_SPACE.search(body, position)
+        ends = [end for opening, end in _PROLOG if start and body.startswith(opening, start.start())]
+        if start is None or not (ends or body.startswith(b"<!", start.start())):
+            return False
+        if not ends:
+            bracket = _BRACKET.search(body, start.end() + 1)
+            declaration = body[start.start() : bracket.end()] if bracket else b""
+            # With a quote still open, the bracket does not end it.
+            return not declaration.endswith(b">") or any(declaration.count(quote) % 2 for quote in (b'"', b"'"))
+        found = body.find(ends[0], start.end() + 1)
+        if found < 0:
+            return False
+        position = found + len(ends[0])
+    raise SourceError(f"{host} sent XML with more than {_MAX_PROLOG} comments before it begins")
+
+
 async def _parse(
-    page: Fetched,
-    body: bytes,
-    tags: Sequence[str],
-    convert: Callable[[Element], T | None],
-    limit: int,
+    host: str, body: bytes, encoding: str, tags: Sequence[str], convert: Callable[[Element], T | None], limit: int
 ) -> list[T]:
+    _refuse_bombs(body, host)
     parser = etree.XMLPullParser(
         events=("end",),
         tag=tags,
-        encoding=_encoding(page, body),
+        encoding=encoding,
         resolve_entities=False,
         no_network=True,
         remove_comments=True,
         remove_pis=True,
     )
     found: list[T] = []
-    tags_kept = 0
+    entries = tags_kept = 0
     for start in range(0, len(body), _SLICE):
         piece = body[start : start + _SLICE]
         parser.feed(piece)
-        taken = _take(parser, convert, found, limit)
+        taken = await _take(parser, convert, found, limit)
         if len(found) >= limit:
             return found
+        entries += taken
         tags_kept = 0 if taken else tags_kept + piece.count(b"<")
         if tags_kept > _MAX_TAGS:
-            raise SourceError(f"{page.url.split('/')[2]} sent XML with more than {_MAX_TAGS} tags in one entry")
+            raise SourceError(f"{host} sent XML with more than {_MAX_TAGS} tags in one entry")
+        if entries > _MAX_ENTRIES:
+            raise SourceError(f"{host} sent more than {_MAX_ENTRIES} entries, most of them empty")
         await asyncio.sleep(0)
     name = etree.QName(parser.close()).localname
-    _take(parser, convert, found, limit)
+    await _take(parser, convert, found, limit)
     if name not in _FEED_ROOTS:
-        raise SourceError(f"{page.url.split('/')[2]} sent an XML document of <{name}>, not a feed")
+        raise SourceError(f"{host} sent an XML document of <{shorten(name, _MAX_REASON)}>, not a feed")
     return found
 
 
-def _take(parser: "etree.XMLPullParser", convert: Callable[[Element], T | None], found: list[T], limit: int) -> int:
+async def _take(
+    parser: "etree.XMLPullParser", convert: Callable[[Element], T | None], found: list[T], limit: int
+) -> int:
     """Convert what is complete until there is enough, and free it; returns how many elements that were."""
     taken = 0
     for _, element in parser.read_events():
@@ -120,6 +185,8 @@ def _take(parser: "etree.XMLPullParser", convert: Callable[[Element], T | None],
             break
         _forget(element)
         taken += 1
+        if taken % _ENTRIES_A_TURN == 0:
+            await asyncio.sleep(0)
     return taken
 
 
@@ -129,15 +196,3 @@ def _forget(element: Element) -> None:
     parent = element.getparent()
     while parent is not None and element.getprevious() is not None:
         del parent[0]
-
-
-def _encoding(page: Fetched, body: bytes) -> str | None:
-    """Return the encoding of the HTTP header where the document itself declares none (RFC 7303)."""
-    declared = b"encoding" in body[:100] or body.startswith((b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff"))
-    if declared or page.charset is None:
-        return None
-    try:
-        "".encode(page.charset)
-    except LookupError:
-        return None
-    return page.charset

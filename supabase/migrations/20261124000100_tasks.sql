@@ -107,7 +107,7 @@ begin
     with made as (
         insert into public.tasks (task_id, owner, kind, payload, source_date, parent, request_hash, priority, max_attempts)
         values (callback, new.owner, 'callback', jsonb_build_object('url', new.callback_url, 'event', event),
-                new.source_date, new.task_id, '', 1, 12)
+                new.source_date, new.task_id, '', 1, 10)
         on conflict do nothing
         returning *
     )

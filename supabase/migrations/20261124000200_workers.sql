@@ -309,13 +309,14 @@ end
 $$;
 
 -- What a worker is told of the tasks that a call claimed, those that it still holds: [id, kind, attempt, attempts at most,
--- source_date, payload] each.
+-- seconds since it was first begun, source_date, payload] each.
 create function public.describe_claimed(p_worker uuid, p_token uuid, p_claimed uuid[]) returns json
 language plpgsql stable security invoker set search_path = '' as $$
 begin
     return (
         select coalesce(json_agg(json_build_array(
-                   t.task_id, t.kind, q.attempt, q.max_attempts, t.source_date, t.payload) order by c.place), '[]')
+                   t.task_id, t.kind, q.attempt, q.max_attempts,
+                   extract(epoch from q.updated_at - q.started_at), t.source_date, t.payload) order by c.place), '[]')
           from unnest(p_claimed) with ordinality as c(task_id, place)
           join public.queue q using (task_id)
           join public.tasks t using (task_id)

@@ -141,6 +141,15 @@ async def row(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
     return dict(found)
 
 
+async def record(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
+    """A task as its view shows it, with its result."""
+    found = await database.fetchrow(
+        "select r.*, t.result from public.task_records r join public.tasks t using (task_id) where task_id = $1",
+        task_id,
+    )
+    return dict(found)
+
+
 async def emptied(database: asyncpg.Connection) -> None:
     """Leave no row in any table."""
     tables = await database.fetchval(
@@ -152,7 +161,7 @@ async def emptied(database: asyncpg.Connection) -> None:
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that two runs cannot share."""
     found = {}
-    for table in ("tasks", "queue", "digests", "editions", "articles", "cache_entries", "circuit_breakers"):
+    for table in ("tasks", "queue", "digests", "editions", "articles", "cache_entries", "circuit_breakers", "turns"):
         query = f"select * from public.{table} order by 1, 2, 3"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
@@ -168,5 +177,6 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
+    | {"held_until", "next_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -20,6 +20,7 @@ from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Releas
 from app.persistence.queue import Progress, SyncCall, TaskQueue
 from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
+from app.persistence.turns import FleetTurns
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
@@ -29,7 +30,7 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance)
+CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -182,6 +183,16 @@ async def retaining(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await Maintenance(client).retain(task_days=1, edition_days=1)
         assert (await Maintenance(client).queue_stats()).depth == ()
+
+
+@scenario("FleetTurns.take", "FleetTurns.end")
+async def taking_turns(client: AsyncClient, times: int) -> None:
+    turns = FleetTurns(client)
+    for _ in range(times):
+        assert await turns.take("arxiv", TASK, interval=60, hold=60) == 0
+    for _ in range(times):
+        await turns.end("arxiv", TASK, pause=30)
+    assert await turns.take("arxiv", OTHER, interval=60, hold=60) > 0
 
 
 def test_no_method_was_forgotten() -> None:

@@ -1,13 +1,12 @@
 """Which callback addresses are taken: what is refused says why, and what is taken can be sent to."""
 
-from collections.abc import Sequence
-
 import httpx
 import pytest
 import respx
 from standardwebhooks import Webhook
 
 from app.callback_urls import checked_callback_url
+from app.outside import OutsideClient
 from tests.processes import WEBHOOK_SECRET
 from worker.callbacks import CallbackSender
 
@@ -62,12 +61,8 @@ async def test_what_is_taken_can_be_sent_to(url: str) -> None:
     checked_callback_url(url, private=False)
     router = respx.Router()
     route = router.post().respond(204)
-
-    async def resolve(_host: str, _port: int) -> Sequence[str]:
-        return [PUBLIC]
-
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as http:
-        sender = CallbackSender(http, [Webhook(WEBHOOK_SECRET)], resolve=resolve)
+        sender = CallbackSender(OutsideClient(http), [Webhook(WEBHOOK_SECRET)])
         assert await sender.send(url, "cb_1", {}) == 204
     assert route.call_count == 1
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-import httpx
 import pytest
 
 from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalyst
@@ -17,10 +16,11 @@ from app.digest.ranking import Ranked, RankingSettings, rank
 from app.digest.scoring import Fit
 from app.errors import CircuitOpen
 from app.models import Article, ArticleKind, Digest, EditionStatus, Profile
-from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
+from app.outside import OutsideClient, open_outside
+from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.redirects import RedirectPolicy
+from app.sources.pacer import Pacer
 from app.sources.source import Source
 from embedded.sample.server import serve_sample
 from tests.integration.transport.scripted_server import ScriptedServer, Step, answer
@@ -158,8 +158,8 @@ async def digest_of(sources: list[Source], day: date, profile: Profile) -> Diges
     )
 
 
-def read_from(client: httpx.AsyncClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
-    fetcher = HttpFetcher(client, FetchSettings(), RedirectPolicy())
+def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
+    fetcher = HttpFetcher(client, FetchSettings())
     papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), Pacer(interval=0))
     return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]
 
@@ -168,5 +168,5 @@ def read_from(client: httpx.AsyncClient, base_url: str, feeds: tuple[FeedSetting
 async def sample_digest() -> Digest:
     day = date(2025, 3, 4)
     reader = Profile(name="Ada", interests=("graph neural networks", "robustness"), categories=("cs.LG",))
-    async with serve_sample(day) as hosts, httpx.AsyncClient(trust_env=False) as client:
+    async with serve_sample(day) as hosts, open_outside() as client:
         return await digest_of(read_from(client, hosts.arxiv_base_url, hosts.feeds, day), day, reader)

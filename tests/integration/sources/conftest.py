@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Protocol
 
-import httpx
 import pytest
 
+from app.outside import open_outside
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.redirects import RedirectPolicy
 from tests.integration.conftest import ReadFile
 from tests.integration.transport.scripted_server import Step, send
 
@@ -32,13 +31,13 @@ def redirect(location: str) -> Step:
 @pytest.fixture
 async def make_fetcher() -> AsyncIterator[MakeFetcher]:
     """Build the real fetcher over a real client; arguments change its settings."""
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with open_outside() as client:
 
         def make(**changes: float) -> HttpFetcher:
             settings = FetchSettings(
                 max_bytes=int(changes.get("max_bytes", 5_000_000)), total_seconds=changes.get("total_seconds", 30.0)
             )
-            return HttpFetcher(client, settings, RedirectPolicy())
+            return HttpFetcher(client, settings)
 
         yield make
 

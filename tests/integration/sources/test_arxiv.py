@@ -7,9 +7,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.errors import SourceError
+from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
-from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
+from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.pacer import Pacer
 from tests.integration.conftest import ReadFile, Serve
 from tests.integration.sources.conftest import MakeFetcher, reply
 from tests.integration.transport.scripted_server import ScriptedServer, Step
@@ -140,24 +141,57 @@ async def test_pages_that_overlap_give_each_paper_once(serve: Serve, make: Make)
 @pytest.mark.parametrize(
     ("hiccup", "waited"),
     [
-        (page(0, 0, 3), 3.0),
-        (reply(status=503), 3.0),
-        (reply(status=429, headers="Retry-After: 20\r\n"), 20.0),
-        (reply(status=429, headers="Retry-After: 86400\r\n"), 60.0),
+        (page(0, 0, 3), [3.0, 3.0]),
+        (reply(status=500), [3.0, 3.0]),
+        # Busy: the turn itself is put off, for everybody.
+        (reply(status=503), [20.0]),
+        (reply(status=429, headers="Retry-After: 7\r\n"), [7.0]),
+        (reply(status=429, headers="Retry-After: 1\r\n"), [3.0]),
     ],
 )
 async def test_a_hiccup_of_arxiv_costs_time_and_nothing_else(
-    serve: Serve, make: Make, waits: Waits, hiccup: Step, waited: float
+    serve: Serve, make: Make, waits: Waits, hiccup: Step, waited: list[float]
 ) -> None:
     papers = await make(await serve(hiccup, page(0, 3, 3))).fetch(DAY)
-    assert (numbers(papers), waits) == ([0, 1, 2], [waited, 3.0])
+    assert (numbers(papers), waits) == ([0, 1, 2], waited)
+
+
+@pytest.mark.parametrize(
+    ("answer", "retry_after", "requests"),
+    [
+        (reply(status=429, headers="Retry-After: 600\r\n"), 600.0, 1),
+        (reply(status=429, headers="Retry-After: 999999999\r\n"), 86_400.0, 1),
+        (
+            reply(
+                status=503,
+                headers="Date: Tue, 04 Mar 2025 07:00:00 GMT\r\nRetry-After: Tue, 04 Mar 2025 07:05:00 GMT\r\n",
+            ),
+            300.0,
+            1,
+        ),
+        (reply(status=503), 20.0, 3),
+    ],
+)
+async def test_an_arxiv_that_wants_to_be_left_alone_is(
+    serve: Serve, make: Make, waits: Waits, answer: Step, retry_after: float, requests: int
+) -> None:
+    server = await serve(answer)
+    source = make(server)
+    with pytest.raises(SourceBusy) as busy:
+        await source.fetch(DAY)
+    assert busy.value.retry_after == retry_after
+    assert len(server.seen) == requests
+    if retry_after > 60:
+        with pytest.raises(SourceBusy, match="left alone"):
+            await source.fetch(DAY)
+        assert (len(server.seen), waits) == (requests, []), "the next one asks, or waits in its task"
 
 
 @pytest.mark.parametrize(
     ("answer", "said", "requests"),
     [
         (page(0, 0, 7), "announced 7 papers, but its page from 0 on is empty", 3),
-        (reply(status=503), "503 Service Unavailable", 3),
+        (reply(status=500), "500 Internal Server Error", 3),
         (reply(status=400), "400 Bad Request", 1),
         (reply(b"<html><title> Down for maintenance </title></html>"), "HTML page .'Down for maintenance'., not", 1),
         (reply(b"<feed xmlns='http://www.w3.org/2005/Atom'><entry>"), "broken XML", 1),

@@ -3,12 +3,11 @@
 import asyncio
 import gzip
 
-import httpx
 import pytest
 
 from app.errors import SourceError
+from app.outside import open_outside
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
-from app.sources.redirects import RedirectPolicy
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import MakeFetcher, redirect, reply
 from tests.integration.transport.scripted_server import Step, hang_up, send, stall
@@ -127,8 +126,8 @@ async def test_a_redirect_into_the_private_network_is_not_followed(serve: Serve,
 async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Serve) -> None:
     inside = await serve(reply(b"<rss/>"))
     server = await serve(redirect(inside.url))
-    async with httpx.AsyncClient(trust_env=False) as client:
-        fetcher = HttpFetcher(client, FetchSettings(), RedirectPolicy(private=True))
+    async with open_outside() as client:
+        fetcher = HttpFetcher(client, FetchSettings(private_redirects=True))
         answer = await fetcher.get(server.url, headers={"X-Api-Key": "k-123"})
     assert answer.body == b"<rss/>"
     assert ["k-123" in head for head in (server.heads[0], inside.heads[0])] == [True, False]

@@ -10,9 +10,10 @@ import httpx
 import pytest
 
 from app.models import Article, ArticleKind
-from app.sources.arxiv import ArxivSettings, ArxivSource, Pacer
+from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import HttpFetcher
+from app.sources.pacer import Pacer
 from embedded.sample.server import SampleHosts, serve_sample
 from tests.integration.sources.conftest import MakeFetcher
 

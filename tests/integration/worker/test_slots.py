@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
-import httpx
 import pytest
 from aiohttp import web
 from standardwebhooks import Webhook
@@ -13,6 +12,7 @@ from supabase import AsyncClient
 
 from app.config import WorkerSettings
 from app.models import TaskKind
+from app.outside import open_outside
 from tests.acceptance.conftest import enqueue_deliveries
 from tests.contract.helpers import Claimer, create, insert_tasks
 from tests.integration.worker.conftest import StartWorker, until_ended
@@ -75,7 +75,7 @@ async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
         return {}
 
     limits = limits_of(settings())
-    async with httpx.AsyncClient() as http:
+    async with open_outside() as http:
         deliver = CallbackHandler(CallbackSender(http, [Webhook(WEBHOOK_SECRET)], private=True))
         works: dict[TaskKind, Work] = {TaskKind.CALLBACK: deliver, TaskKind.FETCH: at_once, TaskKind.DIGEST: at_once}
         await enqueue_deliveries(database, hanging.url, 100)

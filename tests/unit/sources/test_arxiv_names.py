@@ -4,8 +4,9 @@ from datetime import date
 
 import pytest
 
-from app.sources.arxiv import Pacer, search_query
+from app.sources.arxiv import search_query
 from app.sources.arxiv_id import arxiv_id
+from app.sources.pacer import Pacer
 
 
 @pytest.mark.parametrize(

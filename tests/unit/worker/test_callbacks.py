@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from random import Random
 
 import httpx
 import pytest
 import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from app.addresses import is_public
 from app.errors import PermanentError
+from app.outside import OutsideClient, open_outside
 from worker.callbacks import CallbackSender, DeliveryFailed
+from worker.deliveries import SCHEDULE, callback_delay
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
@@ -26,26 +29,20 @@ def router() -> respx.Router:
 
 
 @pytest.fixture
-async def http(router: respx.Router) -> AsyncIterator[httpx.AsyncClient]:
+async def http(router: respx.Router) -> AsyncIterator[OutsideClient]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler), follow_redirects=True) as client:
-        yield client
+        yield OutsideClient(client)
 
 
-def sender(http: httpx.AsyncClient, *addresses: str, private: bool = False) -> CallbackSender:
-    async def resolve(_host: str, _port: int) -> Sequence[str]:
-        return addresses
-
-    return CallbackSender(http, [Webhook(SECRET), Webhook(NEXT_SECRET)], private=private, resolve=resolve)
+def sender(http: OutsideClient, *, private: bool = False) -> CallbackSender:
+    return CallbackSender(http, [Webhook(SECRET), Webhook(NEXT_SECRET)], private=private)
 
 
-async def test_delivery_is_signed_and_goes_to_the_address_that_was_checked(
-    http: httpx.AsyncClient, router: respx.Router
-) -> None:
-    route = router.post(f"https://{PUBLIC}/hooks?x=1").respond(204)
-    assert await sender(http, PUBLIC).send(URL, "cb_1", BODY) == 204
+async def test_delivery_is_signed_and_goes_to_public_addresses_only(http: OutsideClient, router: respx.Router) -> None:
+    route = router.post(URL).respond(204)
+    assert await sender(http).send(URL, "cb_1", BODY) == 204
     request = route.calls.last.request
-    assert request.headers["host"] == "receiver.example"
-    assert request.extensions["sni_hostname"] == "receiver.example"
+    assert request.extensions["public_only"] is True
     assert request.headers["webhook-id"] == "cb_1"
     for secret in (SECRET, NEXT_SECRET):
         assert Webhook(secret).verify(request.content, dict(request.headers)) == BODY
@@ -55,57 +52,98 @@ async def test_delivery_is_signed_and_goes_to_the_address_that_was_checked(
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 429, 500, 503])
 async def test_anything_but_2xx_is_tried_again_and_redirects_are_not_followed(
-    status: int, http: httpx.AsyncClient, router: respx.Router
+    status: int, http: OutsideClient, router: respx.Router
 ) -> None:
     route = router.post().respond(status, headers={"location": "https://elsewhere.example/"})
     with pytest.raises(DeliveryFailed, match=str(status)):
-        await sender(http, PUBLIC).send(URL, "cb_1", BODY)
+        await sender(http).send(URL, "cb_1", BODY)
     assert route.call_count == 1
 
 
-async def test_gone_is_final(http: httpx.AsyncClient, router: respx.Router) -> None:
+async def test_gone_is_final(http: OutsideClient, router: respx.Router) -> None:
     router.post().respond(410)
     with pytest.raises(PermanentError, match="410 Gone"):
-        await sender(http, PUBLIC).send(URL, "cb_1", BODY)
+        await sender(http).send(URL, "cb_1", BODY)
 
 
-async def test_unreachable_receiver_is_tried_again(http: httpx.AsyncClient, router: respx.Router) -> None:
+async def test_unreachable_receiver_is_tried_again(http: OutsideClient, router: respx.Router) -> None:
     router.post().mock(side_effect=httpx.ConnectError("refused"))
     with pytest.raises(DeliveryFailed, match="ConnectError"):
-        await sender(http, PUBLIC).send(URL, "cb_1", BODY)
+        await sender(http).send(URL, "cb_1", BODY)
 
 
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("10.0.0.5",), (PUBLIC, "169.254.169.254"), ("::1",)])
-async def test_private_addresses_are_refused_also_after_dns(
-    addresses: tuple[str, ...], http: httpx.AsyncClient, router: respx.Router
-) -> None:
-    route = router.post().respond(200)
-    with pytest.raises(PermanentError, match="not public"):
-        await sender(http, *addresses).send(URL, "cb_1", BODY)
-    assert route.call_count == 0
+async def test_private_addresses_are_refused_also_after_dns(addresses: tuple[str, ...]) -> None:
+    async def resolve(_host: str, _port: int) -> Sequence[str]:
+        return addresses
 
-
-async def test_plain_http_needs_the_setting(http: httpx.AsyncClient, router: respx.Router) -> None:
-    route = router.post("http://127.0.0.1:8080/hook").respond(200)
-    with pytest.raises(PermanentError, match="not https"):
-        await sender(http, "127.0.0.1").send("http://localhost:8080/hook", "cb_1", BODY)
-    await sender(http, "127.0.0.1", private=True).send("http://localhost:8080/hook", "cb_1", BODY)
-    assert json.loads(route.calls.last.request.content) == BODY
+    async with open_outside(resolve=resolve) as http:
+        with pytest.raises(PermanentError, match="not public"):
+            await sender(http).send(URL, "cb_1", BODY)
 
 
 @pytest.mark.parametrize(
-    ("address", "public"),
+    "url",
     [
-        ("93.184.215.14", True),
-        ("2606:2800:21f:cb07::1", True),
-        ("192.168.1.1", False),
-        ("100.64.0.1", False),
-        ("0.0.0.0", False),  # noqa: S104  (an address to refuse)
-        ("224.0.0.1", False),
-        ("::ffff:127.0.0.1", False),
-        ("2002:7f00:1::", False),
-        ("fe80::1%eth0", False),
+        "https://[::1", "https://", "https://\x00.example/?key=s3cret", "nonsense?key=s3cret", "ftp://a.example/?s3cret",
+        "http://a.example/?key=s3cret", f"https://{'x' * 64}.example/?key=s3cret", "https://a.example:99999/?s3cret",
+        f"https://a.example/?key=s3cret{'x' * 100_000}",
+    ],
+)  # fmt: skip
+async def test_an_address_that_cannot_be_called_says_so_without_its_query(url: str) -> None:
+    async with open_outside() as http:
+        with pytest.raises((PermanentError, DeliveryFailed)) as refused:
+            await sender(http).send(url, "cb_1", BODY)
+    assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("status", [301, 400, 410, 429, 500])
+async def test_a_refusal_names_the_host_alone(status: int, http: OutsideClient, router: respx.Router) -> None:
+    router.post().respond(status)
+    with pytest.raises((PermanentError, DeliveryFailed)) as refused:
+        await sender(http).send("https://user:pass@receiver.example/hooks/s3cret?key=s3cret", "cb_1", BODY)
+    assert "receiver.example" in str(refused.value)
+    assert not {"s3cret", "pass"} & set(str(refused.value).replace("/", " ").replace("=", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("headers", "asked"),
+    [
+        ({"retry-after": "900"}, 900.0),
+        ({"retry-after": "Tue, 04 Mar 2025 07:05:00 GMT", "date": "Tue, 04 Mar 2025 07:00:00 GMT"}, 300.0),
+        ({"retry-after": "31536000"}, 86_400.0),
+        ({}, None),
     ],
 )
-def test_public_addresses(address: str, public: bool) -> None:
-    assert is_public(address) is public
+async def test_what_a_receiver_asks_for_is_heard(
+    headers: dict[str, str], asked: float | None, http: OutsideClient, router: respx.Router
+) -> None:
+    router.post().respond(503, headers=headers)
+    with pytest.raises(DeliveryFailed) as failed:
+        await sender(http).send(URL, "cb_1", BODY)
+    assert failed.value.retry_after == asked
+
+
+def test_the_schedule_spans_more_than_a_day_and_is_jittered() -> None:
+    random, failed = Random(5), DeliveryFailed("down")
+    runs = [[callback_delay(attempt, failed, random) for attempt in range(1, 10)] for _ in range(50)]
+    assert all(sum(delays, timedelta()) >= timedelta(hours=24) for delays in runs)
+    for number, planned in enumerate(SCHEDULE):
+        seen = {run[number] for run in runs}
+        assert len(seen) == 50
+        assert all(0.8 * planned <= delay <= 1.2 * planned for delay in seen)
+
+
+def test_the_next_attempt_comes_no_sooner_than_the_receiver_asked_for() -> None:
+    asked = DeliveryFailed("busy", retry_after=7_200.0)
+    assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)
+    assert callback_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less than planned would use up the attempts"
+    assert callback_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
+
+
+async def test_plain_http_needs_the_setting(http: OutsideClient, router: respx.Router) -> None:
+    route = router.post("http://localhost:8080/hook").respond(200)
+    with pytest.raises(PermanentError, match="not https"):
+        await sender(http).send("http://localhost:8080/hook", "cb_1", BODY)
+    await sender(http, private=True).send("http://localhost:8080/hook", "cb_1", BODY)
+    assert json.loads(route.calls.last.request.content) == BODY

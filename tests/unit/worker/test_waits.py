@@ -29,7 +29,7 @@ class ScriptedQueue:
 
 
 def task() -> ClaimedTask:
-    return ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, None, {})
+    return ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
 
 
 def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:

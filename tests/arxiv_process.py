@@ -1,0 +1,34 @@
+"""Fetches a day from arXiv as a worker does: `python -m tests.arxiv_process ADDRESS SECONDS_BETWEEN_REQUESTS`."""
+
+import asyncio
+import os
+import sys
+from datetime import date
+
+from app.config import SupabaseSettings
+from app.errors import SourceBusy
+from app.outside import open_outside
+from app.persistence.turns import FleetTurns
+from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.fetcher import FetchSettings, HttpFetcher
+from app.sources.pacer import Pacer
+from app.supabase_client import open_supabase
+
+
+async def main(base_url: str, interval: float) -> None:
+    settings = SupabaseSettings.model_validate(
+        {"supabase_url": os.environ["SUPABASE_URL"], "supabase_key": os.environ["SUPABASE_KEY"]}
+    )
+    async with open_supabase(settings) as client, open_outside() as http:
+        pacer = Pacer(interval, turns=FleetTurns(client))
+        fetcher = HttpFetcher(http, FetchSettings())
+        source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
+        try:
+            said = str(len(await source.fetch(date(2025, 3, 4))))
+        except SourceBusy as busy:
+            said = f"busy {busy.retry_after:.0f}"
+    sys.stdout.write(said)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], float(sys.argv[2])))

@@ -1,0 +1,208 @@
+"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, Supabase is named."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date, timedelta
+from random import Random
+from typing import Any, cast
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.digest.service import DigestService
+from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
+from app.fetch_service import FetchPostponed, FetchService
+from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.outside import OutsideClient, open_outside
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.queue import TaskQueue
+from app.persistence.sources import DailySources
+from app.sources.feeds import FeedSettings, FeedSource
+from app.sources.fetcher import FetchSettings, HttpFetcher
+from app.sources.source import Source
+from app.supabase_client import open_supabase
+from app.transport import HonestTransport
+from embedded.stack import Ready
+from tests.conftest import settings_for
+from tests.contract.helpers import DAY, create, record
+from tests.integration.sources.conftest import redirect, reply
+from tests.integration.transport.scripted_server import ScriptedServer, Step
+from worker.deliveries import CallbackHandler
+from worker.handlers import build_handlers
+from worker.runner import Worker, WorkerLimits
+
+FEED = b"<rss><channel><item><title>An item</title></item></channel></rss>"
+LABEL = "x" * 64
+GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
+SourceAt = Callable[[Step], Awaitable[Source]]
+
+
+class Scripted:
+    """A source that does as it is told."""
+
+    def __init__(self, name: str, outcome: list[Article] | BaseException) -> None:
+        self.name = name
+        self._outcome = outcome
+
+    async def fetch(self, _source_date: date) -> list[Article]:
+        if isinstance(self._outcome, BaseException):
+            raise self._outcome
+        return self._outcome
+
+
+async def quiet(_message: str, _progress: float) -> None:
+    return None
+
+
+def service(client: AsyncClient, *sources: Source) -> FetchService:
+    return FetchService(DailySources(client), CircuitBreakers(client), sources)
+
+
+@pytest.fixture
+async def outside() -> AsyncIterator[OutsideClient]:
+    async with open_outside() as client:
+        yield client
+
+
+@pytest.fixture
+async def odd_source(outside: OutsideClient) -> AsyncIterator[SourceAt]:
+    """The real feed adapter, and a server that answers it so."""
+    servers: list[ScriptedServer] = []
+
+    async def start(step: Step) -> Source:
+        servers.append(ScriptedServer(step))
+        await servers[-1].start()
+        return FeedSource(HttpFetcher(outside, FetchSettings()), FeedSettings("odd", f"{servers[-1].url}/rss"))
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    ("step", "said"),
+    [
+        (redirect(f"https://{LABEL}.example/"), LABEL[:40]),
+        (redirect("https://\u00e4\u0308\u0308.example:0x/"), "127.0.0.1"),
+        (redirect("http://xn--\x7f/"), "127.0.0.1"),
+        (redirect("https://" + "x." * 300 + "/"), "resolved"),
+        (redirect("//[::ffff:127.0.0.1]/"), "not a public address"),
+        (redirect("https://user:pa%00ss@10.0.0.1/"), "not a public address"),
+        (reply(b"\xff\xfe<\x00r", kind="text/xml"), "broken XML"),
+        (reply(b"<?xml version='1.0' encoding='idna'?>" + FEED), "the encoding 'idna', which is not read"),
+        (reply(b"<?xml version='1.0' encoding='UTF-7'?>+ADw-rss/+AD4-"), "the encoding 'UTF-7', which is not read"),
+    ],
+)
+async def test_an_odd_source_costs_itself_alone(
+    client: AsyncClient, odd_source: SourceAt, step: Step, said: str
+) -> None:
+    edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(DAY, quiet, timedelta(0))
+    assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
+    assert list(edition.errors) == ["feed:odd"]
+    assert said in edition.errors["feed:odd"]
+
+
+@pytest.mark.parametrize(
+    "charset", ["idna", "undefined", "punycode", "rot13", "hex", "utf-7", "x" * 300, "\u00e4", '"']
+)
+async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
+    source = await odd_source(reply(FEED, kind=f"text/xml; charset={charset}"))
+    edition = await service(client, source).fetch(DAY, quiet, timedelta(0))
+    assert (edition.status, edition.errors) == (EditionStatus.COMPLETED, {})
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        UnicodeError("label too long"), LookupError("unknown encoding"), RecursionError("too deep"), MemoryError(),
+        ExceptionGroup("several", [ValueError("one"), KeyError("two")]), ValueError("x\x00\ud800" * 1_000_000),
+    ],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncClient, error: BaseException) -> None:
+    sources = Scripted("good", [GOOD]), Scripted("odd", error)
+    edition = await service(client, *sources).fetch(DAY, quiet, timedelta(0))
+    assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
+    assert edition.errors["odd"].startswith(type(error).__name__)
+    assert len(edition.errors["odd"]) <= 500
+
+
+async def test_all_failing_is_one_source_error(client: AsyncClient) -> None:
+    sources = Scripted("one", SourceError("down")), Scripted("two", UnicodeError("label too long"))
+    with pytest.raises(SourceError, match=r"no source could be read: one: down; two: UnicodeError: label too long"):
+        await service(client, *sources).fetch(DAY, quiet, timedelta(0))
+
+
+class Breaking(httpx.AsyncBaseTransport):
+    """Does not get through with articles."""
+
+    def __init__(self) -> None:
+        self._inner = HonestTransport(5)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("/articles"):
+            raise httpx.ConnectError("gone", request=request)
+        return await self._inner.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+async def test_a_failing_supabase_comes_out_as_what_it_is(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+) -> None:
+    async with open_supabase(settings_for(stack), transport=Breaking()) as client:
+        with pytest.raises(SupabaseUnavailable, match="save 1 articles"):
+            await service(client, Scripted("one", [GOOD]), Scripted("two", [GOOD])).fetch(DAY, quiet, timedelta(0))
+
+
+async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None:
+    async def report(_message: str, progress: float) -> None:
+        if progress > 0.1:
+            raise LeaseLost("another's")
+
+    with pytest.raises(LeaseLost):
+        await service(client, Scripted("one", [GOOD])).fetch(DAY, report, timedelta(0))
+
+
+async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: AsyncClient) -> None:
+    fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
+    with pytest.raises(FetchPostponed) as postponed:
+        await fetches.fetch(DAY, quiet, timedelta(minutes=10))
+    assert postponed.value.delay == timedelta(minutes=10)
+    assert (await DailySources(client).get_edition(DAY)).status is EditionStatus.FETCHING
+    edition = await fetches.fetch(DAY, quiet, timedelta(minutes=9))
+    assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429"})
+    assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
+
+
+async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
+    handlers = build_handlers(fetches, cast(DigestService, None), CallbackHandler(None))
+    queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.FETCH], lease=timedelta(seconds=60))
+    limits = WorkerLimits(5, lease=timedelta(seconds=60), grace=timedelta(0))
+    worker = Worker(queue, handlers, limits, random=Random(3), on_outcome=lambda *_: None)
+    task = await create(client)
+
+    async def worked() -> dict[str, Any]:
+        await worker.run_once()
+        while (found := await record(database, task.task_id))["status"] == "running" or not found["started_at"]:
+            await asyncio.sleep(0.01)
+            await worker.run_once()
+        return found
+
+    found = await worked()
+    assert (found["status"], found["attempt"]) == ("pending", 0)
+    assert found["run_at"] - found["updated_at"] == timedelta(minutes=10)
+    assert "429" in found["message"]
+    await database.execute("update public.queue set run_at = now(), started_at = now() - interval '55 minutes'")
+    found = await worked()
+    assert (found["status"], found["attempt"]) == ("completed", 1)
+    edition = await DailySources(client).get_edition(DAY)
+    assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, {"arxiv": "429"})

@@ -1,0 +1,80 @@
+"""arXiv's pace is kept by all processes together: real ones, over the real stack, at a server that takes notes."""
+
+import asyncio
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import asyncpg
+
+from embedded.stack import Ready
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import reply
+from tests.integration.sources.test_arxiv import page
+from tests.integration.transport.scripted_server import ScriptedServer, Step
+
+ROOT = Path(__file__).parents[2]
+INTERVAL = 0.4
+
+
+async def fetching(stack: Ready, server: ScriptedServer) -> str:
+    """Fetch a day in a process of its own; returns what it says at the end."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.arxiv_process", server.url, str(INTERVAL),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SUPABASE_URL": stack.url, "SUPABASE_KEY": stack.secret_key},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    return said.decode().strip()
+
+
+class Watched:
+    """Answers slowly, and sees whether two requests were ever under way at once."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._under_way = 0
+        self.most = 0
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await asyncio.sleep(INTERVAL / 2)
+        self._under_way -= 1
+        await self._step(writer)
+
+
+async def test_two_processes_ask_one_at_a_time_and_an_interval_apart(
+    stack: Ready, database: asyncpg.Connection, serve: Serve
+) -> None:
+    watched = Watched(page(0, 2, 6))
+    server = await serve(watched)
+    assert await asyncio.gather(*(fetching(stack, server) for _ in range(2))) == ["2", "2"]
+    assert len(server.seen_at) == 6
+    assert min(later - earlier for earlier, later in pairwise(server.seen_at)) > 0.9 * INTERVAL
+    assert watched.most == 1
+    assert await database.fetchval("select holder is null from public.turns where name = 'arxiv'")
+
+
+async def test_a_429_to_one_process_is_obeyed_by_the_other(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    serve: Serve,
+) -> None:
+    busy = reply(status=429, headers="Retry-After: 3\r\n")
+    server = await serve(page(0, 2, 2), busy, page(0, 2, 2))
+    assert await asyncio.gather(*(fetching(stack, server) for _ in range(3))) == ["2", "2", "2"]
+    assert len(server.seen_at) == 4
+    assert server.seen_at[2] - server.seen_at[1] >= 2.9
+
+
+async def test_arxiv_that_wants_to_be_left_alone_for_long_is_asked_once_by_the_whole_fleet(
+    stack: Ready, database: asyncpg.Connection, serve: Serve
+) -> None:
+    server = await serve(reply(status=503, headers="Retry-After: 1800\r\n"))
+    said = await asyncio.gather(*(fetching(stack, server) for _ in range(3)))
+    assert all(word.startswith("busy 1") for word in said), said
+    assert len(server.seen_at) == 1
+    assert await database.fetchval("select next_at > now() + interval '29 minutes' from public.turns")
