@@ -8,6 +8,7 @@ import pytest
 from app.errors import SourceError
 from app.outside import open_outside
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
+from tests.held import longest_hold
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import MakeFetcher, redirect, reply
 from tests.integration.transport.scripted_server import Step, hang_up, send, stall
@@ -20,6 +21,29 @@ async def endless(writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD)
     while not writer.is_closing():
         writer.write(b"<item>" + b"A" * 65_536)
+        await writer.drain()
+
+
+async def gzip_and_more(writer: asyncio.StreamWriter) -> None:
+    """A whole document, and then what belongs to none, without end."""
+    writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + gzip.compress(b"<rss/>"))
+    while not writer.is_closing():
+        writer.write(b"A" * 65_536)
+        await writer.drain()
+
+
+async def byte_by_byte(writer: asyncio.StreamWriter) -> None:
+    head = HEAD.replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: chunked\r\n\r\n")
+    writer.write(head + b"1\r\nA\r\n" * 300_000 + b"0\r\n\r\n")
+    await writer.drain()
+
+
+async def empty_blocks(writer: asyncio.StreamWriter) -> None:
+    """Deflate's empty blocks: they come to nothing, however many there are."""
+    start = gzip.compress(b"")[:10]
+    writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + start)
+    while not writer.is_closing():
+        writer.write(b"\x00\x00\x00\xff\xff" * 10_000)
         await writer.drain()
 
 
@@ -42,6 +66,7 @@ async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_f
     ("step", "said", "transient"),
     [
         (endless, "more than 100000 bytes", False),
+        (empty_blocks, "more than 100000 bytes", False),
         (reply(gzip.compress(b"A" * 50_000_000), headers=GZIP), "more than 100000 bytes", False),
         (reply(gzip.compress(gzip.compress(b"A")), headers="Content-Encoding: gzip, gzip\r\n"), "encoding", False),
         (reply(b"not gzip", headers=GZIP), "broken gzip", False),
@@ -62,6 +87,32 @@ async def test_a_bad_answer_is_a_failure_with_its_reason(
     with pytest.raises(FetchFailed, match=said) as failure:
         await make_fetcher(max_bytes=100_000).get(server.url)
     assert failure.value.transient is transient
+
+
+async def test_what_follows_a_whole_document_is_not_read(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(gzip_and_more)
+    assert (await make_fetcher().get(server.url)).body == b"<rss/>"
+
+
+async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(byte_by_byte)
+    holds = []
+    for _ in range(3):
+        answer, hold = await longest_hold(make_fetcher().get(server.url))
+        assert not isinstance(answer, Exception)
+        assert len(answer.body) == 300_000
+        holds.append(hold)
+    assert min(holds) < 0.06
+
+
+@pytest.mark.parametrize(
+    "value", ["text/xml; charset=" + ";" * 60_000, 'text/xml; a="' + ";" * 60_000, "text/xml;" + " charset=x" * 6_000]
+)
+async def test_a_long_header_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher, value: str) -> None:
+    server = await serve(reply(b"<rss/>", kind=value))
+    answer, hold = await longest_hold(make_fetcher().get(server.url))
+    assert not isinstance(answer, Exception)
+    assert hold < 0.15
 
 
 @pytest.mark.parametrize("step", [stall, dripping])

@@ -15,6 +15,7 @@ from tests.held import longest_hold
 
 LONGEST = 0.15
 READER = Profile(name="Ada", interests=("graph neural networks", "C++"), goals="robust " * 200)
+SENTENCE = "We begin with a sentence that is long enough to be one. And another one follows, for good measure. "
 WORST = [
     "@", ",", "(", "<", "a", "A. ", "1", "1.1", ". A", ". ", " ", "\u0301", "\u4e2d", "{", "}", '{"', '["', "e.g. ",
     "we ", "this ", "C++ ", "#", "\u0130", "\ufb03", "state-of-", "ing", "yyy", "1 ", "x1 ",
@@ -58,7 +59,9 @@ def took(work: Callable[[str], object], text: str) -> float:
 @pytest.mark.parametrize("size", [200, 6_000, 20_000, 5_000_000])
 def test_a_text(work: Callable[[str], object], size: int) -> None:
     for piece in WORST:
-        assert took(work, piece * (size // len(piece))) < LONGEST, piece
+        text = piece * (size // len(piece))
+        for whole in (text, f"{SENTENCE}{text}", f"{text} x x("):
+            assert took(work, whole) < LONGEST, piece
 
 
 @pytest.mark.parametrize("piece", WORST)

@@ -62,6 +62,16 @@ DOCUMENTS: dict[str, Callable[[], bytes]] = {
         for text in WORST
         if text not in NOT_IN_XML
     },
+    # With an end that fits nothing: only then does a pattern try everything.
+    **{
+        f"author of {text!r} and an end": partial(
+            rss,
+            b"<item><title>x</title><author>" + text.encode() * (11_000 // len(text)) + b" x x(</author></item>",
+            99,
+        )
+        for text in WORST
+        if text not in NOT_IN_XML
+    },
     **{
         f"html of {text!r}": partial(item, "description", text, b"<![CDATA[", b"]]>")
         for text in (
@@ -173,7 +183,8 @@ async def test_an_answer_of_newsapis(articles: bytes) -> None:
 async def test_a_text(cleaner: Callable[[str], object], size: int) -> None:
     async def clean(piece: str) -> None:
         await asyncio.sleep(0)
-        cleaner(piece * (size // len(piece)))
+        for end in ("", " x x("):
+            cleaner(piece * (size // len(piece)) + end)
 
     for piece in WORST:
         assert await held(partial(clean, piece)) < LONGEST, piece
