@@ -1,21 +1,18 @@
 """Gathers a day's edition: each source through its circuit breaker, into the database, whether or not others fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 
 import structlog
 
 from app.errors import CircuitOpen, SourceError
-from app.models import Edition, EditionStatus
+from app.models import Edition, EditionStatus, Report
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.sources import DailySources
 from app.sources.source import Source
 
 log = structlog.get_logger(__name__)
-
-Report = Callable[[str, float], Awaitable[None]]
-"""Called with a message for people and how far the work is, 0 to 1."""
 
 
 class FetchService:

@@ -16,7 +16,7 @@ from app.config import ApiSettings, load_settings
 from app.metrics import Metrics
 from app.services import Services
 from app.supabase_client import open_supabase
-from app.versions import require_locked_versions
+from app.versions import project_version, require_locked_versions
 
 
 def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBaseTransport | None = None) -> FastAPI:
@@ -40,7 +40,7 @@ def create_app(settings: ApiSettings | None = None, *, transport: httpx.AsyncBas
 
     app = FastAPI(
         title="Broadsheet",
-        version="1.0.0",
+        version=project_version(),
         summary="Personal research digests.",
         description=DESCRIPTION,
         openapi_tags=TAGS,

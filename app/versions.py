@@ -60,6 +60,13 @@ def pinned_versions(pyproject: Path = PYPROJECT) -> dict[str, str]:
     return dict(_exact(r) for r in exact)
 
 
+def project_version(pyproject: Path = PYPROJECT) -> str:
+    """Read the service's own version."""
+    with pyproject.open("rb") as file:
+        version: str = tomllib.load(file)["project"]["version"]
+    return version
+
+
 def mismatches(lock: Path = LOCK) -> list[Mismatch]:
     """Compare every package of the lock, and every pin, with what is installed."""
     return [*_compare(locked_versions(lock), lock.name), *_compare(pinned_versions(), PYPROJECT.name)]

@@ -1,8 +1,8 @@
 """Plants small faults, one at a time, in a copy of the tree, and lists those that the room's tests do not notice.
 
-Python faults are drawn at random from mutmut's operators, and from the removal of a statement; they are written into the
-file, so that processes which a test starts have them too (mutmut's own runner switches them on in its process alone).
-The faults in the SQL are chosen by hand. Both, and each room's tests, are in `mutants.toml`.
+Python faults are drawn at random from mutmut's operators, and from the removal of a call. They are written into the
+file, so that the processes which a test starts have them too (mutmut's own runner switches them on in its process
+alone). The faults in the SQL are chosen by hand. They, and each room's files and tests, are in `mutants.toml`.
 """
 
 import argparse
@@ -48,18 +48,19 @@ class WrongData(Exception):
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: the text of `file` after it, and where it lies."""
+    """One fault: where it lies, and the text of the file without and with it."""
 
     room: str
     file: str
     line: int
+    sound: str
     text: str
     why: str = ""
 
     def diff(self) -> str:
         """The change as a unified diff with one line around it."""
-        before = (ROOT / self.file).read_text(encoding="utf-8").splitlines()
-        return "\n".join(difflib.unified_diff(before, self.text.splitlines(), self.file, self.file, lineterm="", n=1))
+        before, after = self.sound.splitlines(), self.text.splitlines()
+        return "\n".join(difflib.unified_diff(before, after, self.file, self.file, lineterm="", n=1))
 
 
 class Finder(cst.CSTVisitor):
@@ -94,7 +95,7 @@ def _is_call(statement: cst.SimpleStatementLine) -> bool:
 
 
 def _only_for_people(node: cst.CSTNode) -> bool:
-    """Prose, a docstring, or a line of the log."""
+    """Prose, docstrings included, or a line of the log."""
     match node:
         case cst.SimpleString():
             return any(letter.isspace() for letter in node.value)
@@ -102,9 +103,8 @@ def _only_for_people(node: cst.CSTNode) -> bool:
             return True
         case cst.Call(func=cst.Attribute(value=cst.Name(value="log"))):
             return True
-        case cst.Expr(value=cst.SimpleString()):
-            return True
-    return False
+        case _:
+            return False
 
 
 def _changes_prose(before: cst.CSTNode, after: cst.CSTNode) -> bool:
@@ -131,7 +131,7 @@ def python_mutants(room: str, files: Sequence[str]) -> Iterator[Callable[[], Mut
 def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode) -> Mutant:
     changed = module.deep_replace(before, after)
     assert isinstance(changed, cst.Module)  # noqa: S101  (what is replaced lies below it)
-    return Mutant(room, str(path.relative_to(ROOT)), line, changed.code)
+    return Mutant(room, str(path.relative_to(ROOT)), line, module.code, changed.code)
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
@@ -143,7 +143,7 @@ def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
             raise WrongData(f"{DATA.name}: {entry['old']!r} occurs {count} times in {entry['file']}, not once")
         line = text[: text.index(entry["old"])].count("\n") + 1
         changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), line, changed, entry["why"])
+        yield Mutant(SQL, str(path.relative_to(ROOT)), line, text, changed, entry["why"])
 
 
 class Copy:
@@ -164,7 +164,7 @@ class Copy:
         """Have the fault in the file while the block runs."""
         self._write(mutant.file, mutant.text)
         yield
-        self._write(mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"))
+        self._write(mutant.file, mutant.sound)
 
     def passes(self, tests: Sequence[str], seconds: float) -> bool:
         """Run these tests until one fails; tests that take longer than `seconds` have failed."""
@@ -247,7 +247,7 @@ def main() -> int:
     print(f"SEED={options.seed} N={options.count}", flush=True)
     try:
         every = [make for name, room in rooms.items() for make in python_mutants(name, room.get("files", ()))]
-        drawn = [make() for make in random.Random(options.seed).sample(every, min(options.count, len(every)))]
+        drawn = [make() for make in random.Random(options.seed).sample(every, min(options.count, len(every)))]  # noqa: S311
         if SQL in rooms:
             drawn += sql_mutants(data["sql"])
         print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)

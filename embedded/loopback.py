@@ -1,0 +1,36 @@
+"""The one network that the stand-in uses: its address, and ports on it."""
+
+import socket
+
+LOOPBACK = "127.0.0.1"
+
+
+class PortTaken(OSError):
+    """A port that was asked for cannot be had; the text says which and why."""
+
+
+def free_port() -> int:
+    """A port that nobody uses now, and that the system gives to nobody else for the next minute.
+
+    What closes a connection first keeps its port in TIME_WAIT: whoever asks for any port gets another one, whoever
+    names this one (with SO_REUSEADDR, as servers do) gets it.
+    """
+    with socket.socket() as server:
+        server.bind((LOOPBACK, 0))
+        server.listen()
+        port = int(server.getsockname()[1])
+        with socket.create_connection((LOOPBACK, port)):
+            server.accept()[0].close()
+    return port
+
+
+def listen(port: int) -> socket.socket:
+    """A socket on `port`, or on a free one for 0. Raises `PortTaken`."""
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((LOOPBACK, port))
+    except OSError as error:
+        listening.close()
+        raise PortTaken(f"port {port} cannot be had ({error.strerror}): use --port with another, or 0") from None
+    return listening
