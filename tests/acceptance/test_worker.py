@@ -16,17 +16,18 @@ STARTED = "worker started"
 async def test_killed_ten_times_in_the_middle_of_fifty_tasks(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
-    receiver.delay = 1.2  # so that there is work left at the tenth kill
+    receiver.gate = gate = asyncio.Semaphore(0)
     await enqueue_deliveries(database, receiver.url, 50)
     workers = [worker_process(stack, CONCURRENCY="2") for _ in range(2)]
     await asyncio.gather(*(worker.start(STARTED) for worker in workers))
     for kill in range(10):
-        receiver.news.clear()
-        await receiver.news.wait()  # a delivery is under way
+        await receiver.more()
+        gate.release()  # one answer a kill: there is work left at the tenth
         await workers[kill % 2].stop(signal.SIGKILL)
         workers[kill % 2] = worker_process(stack, CONCURRENCY="2")
         await workers[kill % 2].start(STARTED)
-    receiver.delay = 0.0
+    for _ in range(1000):
+        gate.release()
     await until_status(database, "completed", 50)
     assert [await worker.stop() for worker in workers] == [0, 0]
     rows = await database.fetch("select task_id, attempt, result from public.tasks")
