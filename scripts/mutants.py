@@ -134,6 +134,13 @@ def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.C
     return Mutant(room, str(path.relative_to(ROOT)), line, module.code, changed.code)
 
 
+def check_tests(room: str, tests: Sequence[str]) -> None:
+    """Raise `WrongData` for a pattern that no file or folder has."""
+    for pattern in tests:
+        if not any(ROOT.glob(pattern)):
+            raise WrongData(f"{DATA.name}, room {room}: no test is called {pattern}")
+
+
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
     """The faults of the list. Raises `WrongData` for one whose text does not occur exactly once."""
     for entry in listed:
@@ -152,12 +159,13 @@ class Copy:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._times = itertools.count(1_000_000_000)
+        self._process: subprocess.Popen[bytes] | None = None
         listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(ROOT / name, folder / name)
-        (folder / "tmp").mkdir()
+        (folder / "tmp").mkdir(parents=True)
 
     @contextmanager
     def planted(self, mutant: Mutant) -> Iterator[None]:
@@ -170,7 +178,7 @@ class Copy:
         """Run these tests until one fails; tests that take longer than `seconds` have failed."""
         files = [str(path) for pattern in tests for path in sorted(self._folder.glob(pattern))]
         command = [sys.executable, "-m", "pytest", "-x", *ONE_DATABASE, "-p", "no:cacheprovider", *files]
-        process = subprocess.Popen(
+        self._process = process = subprocess.Popen(
             command,
             cwd=self._folder,
             env=os.environ | {"TMPDIR": str(self._folder / "tmp")},
@@ -183,9 +191,14 @@ class Copy:
         except subprocess.TimeoutExpired:
             return False
         finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)  # with what a test left behind
+            self.stop()
             process.wait()
+
+    def stop(self) -> None:
+        """End the tests that run, or what they left behind."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _write(self, name: str, text: str) -> None:
         """A time of its own for each text: Python tells by time and size whether its compiled file is still good."""
@@ -196,19 +209,23 @@ class Copy:
 
 @contextmanager
 def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
-    """So many copies of the tree, in a folder that PostgreSQL's user may enter."""
-    with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-") as folder:
+    """So many copies of the tree, where PostgreSQL's user may enter; gone afterwards, with what runs there."""
+    with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
+        every = [Copy(Path(folder) / str(number)) for number in range(count)]
         free: SimpleQueue[Copy] = SimpleQueue()
-        for number in range(count):
-            (Path(folder) / str(number)).mkdir()
-            free.put(Copy(Path(folder) / str(number)))
-        yield free
+        for copy in every:
+            free.put(copy)
+        try:
+            yield free
+        finally:
+            for copy in every:
+                copy.stop()
 
 
 def survivors(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) -> list[Mutant]:
     """Plant each of them; return those that no test of their room noticed. Raises `WrongData`."""
-    with copies(jobs) as free, ThreadPoolExecutor(jobs) as pool:
+    with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
         patience = {room: _patience(room, rooms[room], free) for room in dict.fromkeys(m.room for m in mutants)}
 
         def survives(mutant: Mutant) -> bool:
@@ -219,7 +236,11 @@ def survivors(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int)
             print(f"{'SURVIVED' if unseen else 'seen':10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
             return unseen
 
-        verdicts = list(pool.map(survives, mutants))
+        try:
+            verdicts = list(pool.map(survives, mutants))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [mutant for mutant, unseen in zip(mutants, verdicts, strict=True) if unseen]
 
 
@@ -227,7 +248,7 @@ def _patience(room: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> flo
     """How long the room's tests may take with a fault: a few times as long as without one."""
     copy, begin = free.get(), time.monotonic()
     if not copy.passes(tests, LONGEST):
-        raise WrongData(f"room {room}: {' '.join(tests)} fail, or match nothing, without any fault")
+        raise WrongData(f"room {room}: {' '.join(tests)} fail without any fault")
     free.put(copy)
     took = time.monotonic() - begin
     print(f"{room}: {took:.0f} s without a fault", flush=True)
@@ -246,6 +267,8 @@ def main() -> int:
     rooms = {name: room for name, room in data["rooms"].items() if options.room in (None, name)}
     print(f"SEED={options.seed} N={options.count}", flush=True)
     try:
+        for name, room in rooms.items():
+            check_tests(name, room["tests"])
         every = [make for name, room in rooms.items() for make in python_mutants(name, room.get("files", ()))]
         drawn = [make() for make in random.Random(options.seed).sample(every, min(options.count, len(every)))]  # noqa: S311
         if SQL in rooms:
