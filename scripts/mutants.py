@@ -263,6 +263,7 @@ def main() -> int:
     parser.add_argument("--room", help="one of mutants.toml's, or sql")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the copies go, whoever ends it
     data = tomllib.loads(DATA.read_text(encoding="utf-8"))
     rooms = {name: room for name, room in data["rooms"].items() if options.room in (None, name)}
     print(f"SEED={options.seed} N={options.count}", flush=True)

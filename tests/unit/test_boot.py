@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import ConfigurationError
-from app.versions import LOCK, locked_versions, pinned_versions, require_locked_versions
+from app.main import create_app
+from app.versions import LOCK, PYPROJECT, locked_versions, pinned_versions, require_locked_versions
 
 ROOT = Path(__file__).parents[2]
 
@@ -104,6 +105,11 @@ def test_no_lock_is_an_error_that_says_what_to_do(content: str | None, tmp_path:
 def test_pins_are_the_owners_and_the_lock_follows_them() -> None:
     assert pinned_versions() == {"supabase": "2.11.0", "realtime": "2.0.0"}
     assert pinned_versions().items() <= locked_versions().items()
+
+
+def test_the_version_is_said_once() -> None:
+    version = create_app().openapi()["info"]["version"]
+    assert f'version = "{version}"' in PYPROJECT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
