@@ -15,9 +15,7 @@ def free_port() -> int:
     What closes a connection first keeps its port in TIME_WAIT: whoever asks for any port gets another one, whoever
     names this one (with SO_REUSEADDR, as servers do) gets it.
     """
-    with socket.socket() as server:
-        server.bind((LOOPBACK, 0))
-        server.listen()
+    with socket.create_server((LOOPBACK, 0)) as server:
         port = int(server.getsockname()[1])
         with socket.create_connection((LOOPBACK, port)):
             server.accept()[0].close()
