@@ -20,6 +20,11 @@ async def renew(self, count: int | None) -> str:
     await self.call(count)
     if count > 3:
         raise ValueError(f"{count} are too many", "far too many")
+    match count:
+        case None:
+            return "none"
+        case _ as never:
+            assert_never(never)
     return "name"
 '''
 
@@ -41,7 +46,14 @@ def test_what_the_code_does_is_changed_and_what_people_read_is_not() -> None:
     assert SOURCE.replace("count > 3", "count >= 3") in found
     assert SOURCE.replace("self.call(count)", "self.call(None)") in found
     assert SOURCE.replace('"name"', '"XXnameXX"') in found
-    for kept in ("int | None", "Nobody tests this sentence.", '"renewed", count=count', "are too many", "far too many"):
+    for kept in (
+        "int | None",
+        "Nobody tests this sentence.",
+        '"renewed", count=count',
+        "are too many",
+        "far too many",
+        "assert_never",
+    ):
         assert all(kept in text for text in found), kept
 
 
