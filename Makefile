@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,14 @@ check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 
-test: $(STAMP) ## Run all tests; ARGS="-k word" picks some
-	$(BIN)/python -m pytest $(ARGS)
+test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some
+	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+
+test-alone: $(STAMP) ## Run each file of tests by itself: none may need what another leaves behind
+	@for file in $$(git ls-files 'tests/*test_*.py'); do $(BIN)/python -m pytest -q --no-header $(ARGS) $$file || exit 1; done
+
+mutants: $(STAMP) ## Plant N=50 faults and all of the SQL's, and list those that no test notices; SEED=1 ROOM=worker|sql|...
+	$(BIN)/python -m scripts.mutants $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) $(if $(ROOM),--room $(ROOM))
 
 boot-check: $(STAMP) ## Prove that this installation can start; ARGS="--json" for machines
 	$(BIN)/python -m app.boot $(ARGS)

@@ -180,7 +180,7 @@ class WorkerSettings(Settings):
         None, description="a time of day in UTC, such as 06:00, to fetch the day before; never by itself if unset"
     )
     user_agent: str = Field(
-        "Broadsheet/0.1 (personal research digests)", description="what sources are told; name a way to reach you"
+        "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"
     )
     arxiv_base_url: HttpAddress = Field("https://export.arxiv.org", description="the address of arXiv's query API")
     arxiv_categories: Names = Field(

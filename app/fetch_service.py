@@ -1,22 +1,19 @@
 """Gathers a day's edition: each source through its circuit breaker, into the database, whether or not others fail."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 
 import structlog
 
 from app.errors import CircuitOpen, SourceBusy, SourceError
-from app.models import Article, Edition, EditionStatus
+from app.models import Article, Edition, EditionStatus, Report
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.sources import DailySources
 from app.sources.source import Source
 from app.sources.text import plain
 
 log = structlog.get_logger(__name__)
-
-Report = Callable[[str, float], Awaitable[None]]
-"""Called with a message for people and how far the work is, 0 to 1."""
 
 Trouble = SourceError | CircuitOpen | SourceBusy
 

@@ -18,7 +18,7 @@ from app.metrics import Metrics
 from app.private_http import private_http
 from app.services import Services
 from app.supabase_client import open_supabase
-from app.versions import require_locked_versions
+from app.versions import project_version, require_locked_versions
 
 
 def create_app(
@@ -52,7 +52,7 @@ def create_app(
 
     app = FastAPI(
         title="Broadsheet",
-        version="1.0.0",
+        version=project_version(),
         summary="Personal research digests.",
         description=DESCRIPTION,
         openapi_tags=TAGS,

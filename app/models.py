@@ -1,5 +1,6 @@
 """The domain: profiles, articles, editions, tasks and digests, as frozen models."""
 
+from collections.abc import Awaitable, Callable
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -14,6 +15,9 @@ SAMPLE_CATEGORY = "broadsheet-sample"
 
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
+
+Report = Callable[[str, float], Awaitable[None]]
+"""How work shows how far it is: called with a message for people, and 0 to 1."""
 
 
 def _without_nul(value: object) -> object:

@@ -72,6 +72,13 @@ def not_locked(lock: Path = LOCK, pyproject: Path = PYPROJECT) -> list[Requireme
     return [r for r in here if not _satisfied(r, locked.get(canonicalize_name(r.name)))]
 
 
+def project_version(pyproject: Path = PYPROJECT) -> str:
+    """Read the service's own version."""
+    with pyproject.open("rb") as file:
+        version: str = tomllib.load(file)["project"]["version"]
+    return version
+
+
 def mismatches(lock: Path = LOCK) -> list[Mismatch]:
     """Compare every package of the lock, and every pin, with what is installed."""
     return [*_compare(locked_versions(lock), lock.name), *_compare(pinned_versions(), PYPROJECT.name)]

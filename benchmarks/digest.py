@@ -24,7 +24,8 @@ from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
 from benchmarks.processes import child, resident_mb, stand_in
 from benchmarks.report import save, show
-from benchmarks.start import environment, free_port, until_answered
+from benchmarks.start import environment, until_answered
+from embedded.loopback import free_port
 from embedded.sample.edition import SampleEdition
 
 DAY = date(2026, 11, 22)

@@ -14,22 +14,13 @@ from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
 from app.supabase_client import open_supabase
-from benchmarks.processes import scratch_folder
-from benchmarks.report import ROOT, save, show
+from benchmarks.processes import scratch_folder, stand_in_over
+from benchmarks.report import save, show
 from embedded.stack import Ready
-from tests.stack_process import StackProcess
 
 REPEATS = 3
 ROWS = 20_000
 READS, IN_FLIGHT = 1_000, 50
-
-
-def started(folder: Path) -> tuple[float, StackProcess, Ready]:
-    """Start the stand-in as a process; seconds from exec to ready."""
-    process = StackProcess(folder, ROOT / "supabase" / "migrations", durable=True)
-    begin = time.perf_counter()
-    ready = process.start()
-    return time.perf_counter() - begin, process, ready
 
 
 def start_times(folder: Path) -> dict[str, list[float]]:
@@ -37,9 +28,9 @@ def start_times(folder: Path) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {"start, empty folder (s)": [], "start, existing folder (s)": []}
     for repeat in range(REPEATS):
         for values in found.values():
-            seconds, process, _ = started(folder / str(repeat))
-            process.stop()
-            values.append(seconds)
+            begin = time.perf_counter()
+            with stand_in_over(folder / str(repeat)):
+                values.append(time.perf_counter() - begin)
     return found
 
 
@@ -76,11 +67,8 @@ def main() -> None:
     """Measure, print, write."""
     with scratch_folder() as folder:
         measured = start_times(folder)
-        _, process, ready = started(folder / "requests")
-        try:
+        with stand_in_over(folder / "requests") as ready:
             measured |= uvloop.run(requests(ready))
-        finally:
-            process.stop()
     rows = [
         [name, f"{statistics.median(values):,.2f}", ", ".join(f"{value:,.2f}" for value in values)]
         for name, values in measured.items()

@@ -1,7 +1,6 @@
 """Start: from exec to ready, and what each process holds in memory, so that it fits the smallest machines."""
 
 import os
-import socket
 import statistics
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import httpx
 from benchmarks.processes import child, resident_mb
 from benchmarks.report import ROOT, save, show, verdict
 from benchmarks.stub import running
+from embedded.loopback import free_port
 
 REPEATS = 3
 AIM_READY_S, AIM_MEMORY_MB = 1.5, 120
@@ -42,14 +42,6 @@ def until_answered(url: str) -> None:
             except httpx.TransportError:
                 pass
             time.sleep(POLL)
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        port: int = one.getsockname()[1]
-        return port
 
 
 def started(module: str, variable: str, path: str, address: str) -> tuple[float, float]:

@@ -10,10 +10,16 @@ class PortTaken(OSError):
 
 
 def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody uses now, and that the system gives to nobody else for the next minute.
+
+    What closes a connection first keeps its port in TIME_WAIT: whoever asks for any port gets another one, whoever
+    names this one (with SO_REUSEADDR, as servers do) gets it.
+    """
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port = int(server.getsockname()[1])
+        with socket.create_connection((LOOPBACK, port)):
+            server.accept()[0].close()
+    return port
 
 
 def listen(port: int) -> socket.socket:

@@ -21,7 +21,7 @@ async def main(base_url: str, interval: float) -> None:
     )
     async with open_supabase(settings) as client, open_outside() as http:
         pacer = Pacer(interval, turns=FleetTurns(client))
-        fetcher = HttpFetcher(http, FetchSettings())
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
         try:
             said = str(len(await source.fetch(date(2025, 3, 4))))

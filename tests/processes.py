@@ -119,6 +119,9 @@ class ServiceProcess:
 WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
 
+LONG_LEASE = {"LEASE_SECONDS": "60", "SUPABASE_CALL_TIMEOUT": "20"}
+"""For tests in which no lease may run out, however slow the machine is."""
+
 
 def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
     """A worker with short leases that may call this machine back, with every slot, as they are what it is tested by."""

@@ -29,9 +29,6 @@ from app.models import AnalysisMethod, Article, DigestItem, ModelUsage, Profile
 
 log = structlog.get_logger(__name__)
 
-Report = Callable[[int], None]
-"""Called with the number of items that are done."""
-
 
 @dataclass(frozen=True, slots=True)
 class AnalysisSettings:
@@ -60,20 +57,19 @@ class Analysed:
 class Analyst(Protocol):
     """Turns chosen articles into a digest's items."""
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile, report: Report) -> Analysed:
+    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
         """Analyse every item, whatever fails on the way."""
 
 
 class ExtractiveAnalyst:
     """Works without any model."""
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile, report: Report) -> Analysed:
+    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
         """Take each item's summary from its abstract; the loop has its turn between two items."""
         extractor = Extractor(profile)
         done: list[DigestItem] = []
         for item in items:
             done.append(_item(item, extractor.extract(item.article), AnalysisMethod.EXTRACTIVE))
-            report(len(done))
             await asyncio.sleep(0)
         return Analysed(tuple(done), ModelUsage())
 
@@ -101,20 +97,11 @@ class ModelAnalyst:
         self._memory = memory
         self._clock = clock
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile, report: Report) -> Analysed:
+    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
         """Analyse every item, a few at a time."""
         job = _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
-        done = 0
-
-        async def analysed(item: Ranked) -> DigestItem:
-            nonlocal done
-            result = await job.item(item)
-            done += 1
-            report(done)
-            return result
-
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(analysed(item)) for item in items]
+            tasks = [group.create_task(job.item(item)) for item in items]
         return Analysed(tuple(task.result() for task in tasks), job.budget.usage())
 
 

@@ -1,6 +1,5 @@
 """Writes a digest: waits for the edition, ranks it, analyses the best, renders the page."""
 
-from collections.abc import Awaitable, Callable
 from datetime import date
 from uuid import UUID
 
@@ -10,12 +9,9 @@ from app.digest.ranking import Ranked, Ranking, RankingSettings, rank
 from app.digest.rendering import DigestRenderer
 from app.digest.shelf import EditionShelf
 from app.errors import EditionNotFound, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, TaskStatus
+from app.models import Digest, Edition, EditionStatus, Profile, Report, TaskStatus
 from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
-
-Report = Callable[[str, float], Awaitable[None]]
-"""Called with a message for people and how far the work is, 0 to 1."""
 
 READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
 
@@ -73,7 +69,7 @@ class DigestService:
     async def _analyse(self, ranking: Ranking, profile: Profile, report: Report) -> Analysed:
         chosen: list[Ranked] = [*ranking.papers, *ranking.news]
         await report(f"analysing {len(chosen)} articles", 0.4)
-        return await self._analyst.analyse(chosen, profile, lambda _done: None)
+        return await self._analyst.analyse(chosen, profile)
 
 
 def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Analysed) -> Digest:

@@ -30,7 +30,7 @@ _ERROR_EXCERPT = 4_096
 class FetchSettings:
     """How much of one answer is read, for how long, and who the request says it comes from."""
 
-    user_agent: str = "Broadsheet/0.1 (research digests)"
+    user_agent: str
     max_bytes: int = 5_000_000
     """Of the body, after decompression."""
     total_seconds: float = 30.0

@@ -15,16 +15,21 @@ from tests.processes import WEBHOOK_SECRET
 
 
 class Receiver:
-    """Counts what is delivered under each webhook-id; `delay` makes each delivery take a while."""
+    """Counts what is delivered under each webhook-id; `delay` makes each delivery take a while.
+
+    With a `gate`, each answer takes one of its permits.
+    """
 
     def __init__(self) -> None:
         self.delay = 0.0
+        self.gate: asyncio.Semaphore | None = None
         self.failures = 0
         self.delivered: Counter[str] = Counter()
         self.arrived: Counter[str] = Counter()
         self.bodies: dict[str, object] = {}
         self.url = ""
-        self.news = asyncio.Event()
+        self._news = asyncio.Event()
+        self._noticed = 0
         self._runner: web.AppRunner | None = None
 
     async def start(self) -> None:
@@ -40,16 +45,25 @@ class Receiver:
         assert self._runner is not None
         await self._runner.cleanup()
 
+    async def more(self) -> None:
+        """Wait until more deliveries have been begun than when this was called last."""
+        while self.arrived.total() <= self._noticed:
+            self._news.clear()
+            await self._news.wait()
+        self._noticed = self.arrived.total()
+
     async def _receive(self, request: web.Request) -> web.Response:
         body = await request.text()
         Webhook(WEBHOOK_SECRET).verify(body, dict(request.headers))
         name = request.headers["webhook-id"]
         self.arrived[name] += 1
-        self.news.set()
+        self._news.set()
         if self.failures > 0:
             self.failures -= 1
             return web.Response(status=500)
         await asyncio.sleep(self.delay)
+        if self.gate is not None:
+            await self.gate.acquire()
         self.delivered[name] += 1
         self.bodies[name] = json.loads(body)
         return web.Response(status=204)

@@ -8,7 +8,7 @@ import asyncpg
 from embedded.stack import Ready
 from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
 from tests.dropping_proxy import DroppingProxy
-from tests.processes import ServiceProcess, worker_process
+from tests.processes import LONG_LEASE, ServiceProcess, worker_process
 
 STARTED = "worker started"
 
@@ -16,16 +16,18 @@ STARTED = "worker started"
 async def test_killed_ten_times_in_the_middle_of_fifty_tasks(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
-    receiver.delay = 1.2  # so that there is work left at the tenth kill
+    receiver.gate = gate = asyncio.Semaphore(0)
     await enqueue_deliveries(database, receiver.url, 50)
     workers = [worker_process(stack, CONCURRENCY="2") for _ in range(2)]
     await asyncio.gather(*(worker.start(STARTED) for worker in workers))
     for kill in range(10):
-        receiver.news.clear()
-        await receiver.news.wait()  # a delivery is under way
+        await receiver.more()
+        gate.release()  # one answer a kill: there is work left at the tenth
         await workers[kill % 2].stop(signal.SIGKILL)
         workers[kill % 2] = worker_process(stack, CONCURRENCY="2")
         await workers[kill % 2].start(STARTED)
+    for _ in range(1000):
+        gate.release()
     await until_status(database, "completed", 50)
     assert [await worker.stop() for worker in workers] == [0, 0]
     rows = await database.fetch("select task_id, attempt, result from public.tasks")
@@ -41,7 +43,7 @@ async def test_sigterm_gives_unfinished_tasks_back_with_their_attempt(
 ) -> None:
     receiver.delay = 20.0
     await enqueue_deliveries(database, receiver.url, 6)
-    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="0.2")
+    worker = worker_process(stack, CONCURRENCY="4", GRACE_PERIOD="0.2", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "running", 4)
     assert await worker.stop() == 0
@@ -83,7 +85,7 @@ async def test_answers_dropped_at_random_change_nothing(
     await enqueue_deliveries(database, receiver.url, tasks)
     proxy = DroppingProxy(stack.url, share=0.1, seed=7)
     await proxy.start()
-    worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1")
+    worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "completed", tasks)
     assert await worker.stop() == 0

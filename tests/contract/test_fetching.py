@@ -75,7 +75,9 @@ async def odd_source(outside: OutsideClient) -> AsyncIterator[SourceAt]:
     async def start(step: Step) -> Source:
         servers.append(ScriptedServer(step))
         await servers[-1].start()
-        return FeedSource(HttpFetcher(outside, FetchSettings()), FeedSettings("odd", f"{servers[-1].url}/rss"))
+        return FeedSource(
+            HttpFetcher(outside, FetchSettings("Broadsheet tests")), FeedSettings("odd", f"{servers[-1].url}/rss")
+        )
 
     yield start
     for server in servers:

@@ -14,6 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
+from embedded.loopback import free_port
 from embedded.postgres.programs import Programs, bundled_binaries
 from embedded.stack import Ready, Stack, StackOptions
 from tests.stack_process import StackProcess, postgres_over
@@ -256,8 +257,3 @@ def becoming_nobody() -> list[str]:
 
 def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])

@@ -14,7 +14,8 @@ import pytest
 from app.boot import CheckFailed, check_versions
 from app.errors import ConfigurationError
 from app.installed_files import altered_files
-from app.versions import LOCK, locked_versions, not_locked, pinned_versions, require_locked_versions
+from app.main import create_app
+from app.versions import LOCK, PYPROJECT, locked_versions, not_locked, pinned_versions, require_locked_versions
 
 ROOT = Path(__file__).parents[2]
 UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
@@ -110,6 +111,11 @@ def test_no_lock_is_an_error_that_says_what_to_do(content: bytes | None, tmp_pat
 def test_pins_are_the_owners_and_the_lock_follows_them() -> None:
     assert pinned_versions() == {"supabase": "2.11.0", "realtime": "2.0.0"}
     assert pinned_versions().items() <= locked_versions().items()
+
+
+def test_the_version_is_said_once() -> None:
+    version = create_app().openapi()["info"]["version"]
+    assert f'version = "{version}"' in PYPROJECT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])

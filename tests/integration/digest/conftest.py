@@ -144,7 +144,7 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
 async def digest_of(sources: list[Source], day: date, profile: Profile) -> Digest:
     articles: list[Article] = [article for source in sources for article in await source.fetch(day)]
     ranking = await rank(articles, profile, RankingSettings())
-    analysed = await ExtractiveAnalyst().analyse([*ranking.papers, *ranking.news], profile, lambda _: None)
+    analysed = await ExtractiveAnalyst().analyse([*ranking.papers, *ranking.news], profile)
     papers = len(ranking.papers)
     return Digest(
         source_date=day,
@@ -159,7 +159,7 @@ async def digest_of(sources: list[Source], day: date, profile: Profile) -> Diges
 
 
 def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
-    fetcher = HttpFetcher(client, FetchSettings())
+    fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests"))
     papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), Pacer(interval=0))
     return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]
 

@@ -18,11 +18,9 @@ MODEL, EXTRACTIVE = AnalysisMethod.MODEL, AnalysisMethod.EXTRACTIVE
 
 async def analyse(analyst: ModelAnalyst, items: list[Ranked], reader: Profile) -> Analysed:
     """Analyse, and check what holds whatever the model does: every item is there, in order, with something to say."""
-    reported: list[int] = []
-    result = await analyst.analyse(items, reader, reported.append)
+    result = await analyst.analyse(items, reader)
     assert [item.article for item in result.items] == [item.article for item in items]
     assert all(item.summary for item in result.items)
-    assert reported == list(range(1, len(items) + 1))
     return result
 
 

@@ -35,7 +35,9 @@ async def make_fetcher() -> AsyncIterator[MakeFetcher]:
 
         def make(**changes: float) -> HttpFetcher:
             settings = FetchSettings(
-                max_bytes=int(changes.get("max_bytes", 5_000_000)), total_seconds=changes.get("total_seconds", 30.0)
+                "Broadsheet tests",
+                max_bytes=int(changes.get("max_bytes", 5_000_000)),
+                total_seconds=changes.get("total_seconds", 30.0),
             )
             return HttpFetcher(client, settings)
 

@@ -178,7 +178,7 @@ async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Ser
     inside = await serve(reply(b"<rss/>"))
     server = await serve(redirect(inside.url))
     async with open_outside() as client:
-        fetcher = HttpFetcher(client, FetchSettings(private_redirects=True))
+        fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests", private_redirects=True))
         answer = await fetcher.get(server.url, headers={"X-Api-Key": "k-123"})
     assert answer.body == b"<rss/>"
     assert ["k-123" in head for head in (server.heads[0], inside.heads[0])] == [True, False]

@@ -19,6 +19,8 @@ ROWS = TypeAdapter(list[dict[str, int]])
 OK = answer(200, [{"id": 1}])
 Request = Callable[[AsyncClient], Awaitable[list[dict[str, int]]]]
 HTML = "<html>Bad gateway</html>"
+IMPATIENT: dict[str, object] = {"supabase_read_timeout": 1.0}
+"""For servers that stall."""
 
 
 async def read(client: AsyncClient) -> list[dict[str, int]]:
@@ -51,7 +53,7 @@ def api_error(status: int, code: str, message: str = "no") -> Step:
 
 
 FAILURES = [
-    Failure("stalls", (stall,), SupabaseUnavailable, 2, httpx.ReadTimeout),
+    Failure("stalls", (stall,), SupabaseUnavailable, 2, httpx.ReadTimeout, settings=IMPATIENT),
     Failure("hangs up after reading", (hang_up,), SupabaseUnavailable, 2, httpx.RemoteProtocolError, seen_reading=4),
     Failure(
         "is no HTTP", (send(b"220 smtp ready\r\n\r\n", close=True),), SupabaseUnavailable, 2, httpx.RemoteProtocolError
@@ -109,7 +111,7 @@ FAILURES = [
         SupabaseUnavailable,
         1,
         httpx.ReadTimeout,
-        settings={"supabase_call_timeout": 0.2, "supabase_read_timeout": 30, "supabase_retries": 5},
+        settings={"supabase_call_timeout": 1.0, "supabase_read_timeout": 30, "supabase_retries": 5},
     ),
 ]
 
@@ -148,7 +150,7 @@ async def test_trouble_that_passes_is_not_seen_by_the_caller(
     request_: Request, steps: tuple[Step, ...], seen: int, start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(*steps)
-    async with open_supabase(make_settings(server.url)) as client:
+    async with open_supabase(make_settings(server.url, **(IMPATIENT if stall in steps else {}))) as client:
         assert await request_(client) == [{"id": 1}]
         assert await request_(client) == [{"id": 1}]
     assert len(server.seen) == seen
@@ -182,7 +184,9 @@ async def test_full_pool_is_unavailable_and_was_not_sent(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(stall)
-    settings = make_settings(server.url, supabase_max_connections=1, supabase_pool_timeout=0.05, supabase_retries=0)
+    settings = make_settings(
+        server.url, supabase_max_connections=1, supabase_pool_timeout=0.05, supabase_retries=0, **IMPATIENT
+    )
     async with open_supabase(settings) as client:
         outcomes = await asyncio.gather(read(client), call(client), return_exceptions=True)
     causes = {type(outcome.__cause__) for outcome in outcomes if isinstance(outcome, SupabaseUnavailable)}

@@ -1,0 +1,296 @@
+"""Plants small faults, one at a time, in a copy of the tree, and lists those that the room's tests do not notice.
+
+Python faults are drawn at random from mutmut's operators, and from the removal of a call. They are written into the
+file, so that the processes which a test starts have them too (mutmut's own runner switches them on in its process
+alone). The faults in the SQL are chosen by hand. They, and each room's files and tests, are in `mutants.toml`.
+"""
+
+import argparse
+import difflib
+import itertools
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
+
+import libcst as cst
+from libcst.metadata import MetadataWrapper, PositionProvider
+from mutmut.mutation.mutators import mutation_operators
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(__file__).with_suffix(".toml")
+SQL = "sql"
+"""The room of the faults that are chosen by hand."""
+
+ONE_DATABASE = ("-k", "not (postgresql and 15)")
+"""The contract tests run on two; the bundled one does."""
+
+LONGEST = 900.0
+"""Seconds that a room's tests may take without any fault."""
+
+
+class WrongData(Exception):
+    """`mutants.toml` does not fit the tree, or a room's tests fail without any fault; the text says where."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One fault: where it lies, and the text of the file without and with it."""
+
+    room: str
+    file: str
+    line: int
+    sound: str
+    text: str
+    why: str = ""
+
+    def diff(self) -> str:
+        """The change as a unified diff with one line around it."""
+        before, after = self.sound.splitlines(), self.text.splitlines()
+        return "\n".join(difflib.unified_diff(before, after, self.file, self.file, lineterm="", n=1))
+
+
+class Finder(cst.CSTVisitor):
+    """Collects what can be changed in a module, but for types, decorators, and texts that only people read."""
+
+    METADATA_DEPENDENCIES = (PositionProvider,)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[int, cst.CSTNode, cst.CSTNode]] = []
+
+    def on_visit(self, node: cst.CSTNode) -> bool:
+        """Note each change of this node; False where nothing below is to be changed."""
+        if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom) or _only_for_people(node):
+            return False
+        line = self.get_metadata(PositionProvider, node).start.line
+        if isinstance(node, cst.SimpleStatementLine) and _is_call(node):
+            self.found.append((line, node, node.with_changes(body=[cst.Pass()])))
+        for kind, operator in mutation_operators:
+            if isinstance(node, kind):
+                changes = [changed for changed in operator(node) if not _tells_nothing(node, changed)]
+                self.found += [(line, node, changed) for changed in changes]
+        return True
+
+
+def _is_call(statement: cst.SimpleStatementLine) -> bool:
+    (only, *more) = statement.body
+    if more or not isinstance(only, cst.Expr):
+        return False
+    value = only.value.expression if isinstance(only.value, cst.Await) else only.value
+    return isinstance(value, cst.Call) and not _only_for_people(value)
+
+
+def _only_for_people(node: cst.CSTNode) -> bool:
+    """Prose, docstrings included, a line of the log, or the end of a `match` that the type checker reads."""
+    match node:
+        case cst.SimpleString():
+            return any(letter.isspace() for letter in node.value)
+        case cst.FormattedString() | cst.ConcatenatedString():
+            return True
+        case cst.Call(func=cst.Attribute(value=cst.Name(value="log"))):
+            return True
+        case cst.MatchCase():
+            return "assert_never" in cst.Module([]).code_for_node(node)
+        case _:
+            return False
+
+
+def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
+    """Whether only words are changed, or the end of a `match` that is never reached."""
+    old: list[cst.CSTNode]
+    new: Sequence[cst.CSTNode]
+    if isinstance(before, cst.Call) and isinstance(after, cst.Call):
+        old, new = [argument for argument in before.args if _only_for_people(argument.value)], after.args
+    elif isinstance(before, cst.Match) and isinstance(after, cst.Match):
+        old, new = [case for case in before.cases if _only_for_people(case)], after.cases
+    else:
+        return False
+    return any(not any(one.deep_equals(other) for other in new) for one in old)
+
+
+def python_mutants(room: str, files: Sequence[str]) -> Iterator[Callable[[], Mutant]]:
+    """Every fault that can be planted in these files, made when called. Raises `WrongData` for files that are not."""
+    for pattern in files:
+        paths = sorted(ROOT.glob(pattern))
+        if not paths:
+            raise WrongData(f"{DATA.name}, room {room}: no file is called {pattern}")
+        for path in paths:
+            wrapper, finder = MetadataWrapper(cst.parse_module(path.read_text(encoding="utf-8"))), Finder()
+            wrapper.visit(finder)
+            for line, before, after in finder.found:
+                yield partial(_changed, room, path, line, wrapper.module, before, after)
+
+
+def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode) -> Mutant:
+    changed = module.deep_replace(before, after)
+    assert isinstance(changed, cst.Module)  # noqa: S101  (what is replaced lies below it)
+    return Mutant(room, str(path.relative_to(ROOT)), line, module.code, changed.code)
+
+
+def check_tests(room: str, tests: Sequence[str]) -> None:
+    """Raise `WrongData` for a pattern that no file or folder has."""
+    for pattern in tests:
+        if not any(ROOT.glob(pattern)):
+            raise WrongData(f"{DATA.name}, room {room}: no test is called {pattern}")
+
+
+def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
+    """The faults of the list. Raises `WrongData` for one whose text does not occur exactly once."""
+    for entry in listed:
+        path = ROOT / "supabase" / "migrations" / entry["file"]
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if (count := text.count(entry["old"])) != 1:
+            raise WrongData(f"{DATA.name}: {entry['old']!r} occurs {count} times in {entry['file']}, not once")
+        line = text[: text.index(entry["old"])].count("\n") + 1
+        changed = text.replace(entry["old"], entry["new"])
+        yield Mutant(SQL, str(path.relative_to(ROOT)), line, text, changed, entry["why"])
+
+
+class Copy:
+    """A copy of the tree in which one fault at a time is planted and tests run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._times = itertools.count(1_000_000_000)
+        self._process: subprocess.Popen[bytes] | None = None
+        listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        for name in subprocess.check_output(listed, cwd=ROOT, text=True).split("\0"):
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(ROOT / name, folder / name)
+        (folder / "tmp").mkdir(parents=True)
+
+    @contextmanager
+    def planted(self, mutant: Mutant) -> Iterator[None]:
+        """Have the fault in the file while the block runs."""
+        self._write(mutant.file, mutant.text)
+        yield
+        self._write(mutant.file, mutant.sound)
+
+    def passes(self, tests: Sequence[str], seconds: float) -> bool:
+        """Run these tests until one fails; tests that take longer than `seconds` have failed."""
+        files = [str(path) for pattern in tests for path in sorted(self._folder.glob(pattern))]
+        command = [sys.executable, "-m", "pytest", "-x", *ONE_DATABASE, "-p", "no:cacheprovider", *files]
+        self._process = process = subprocess.Popen(
+            command,
+            cwd=self._folder,
+            env=os.environ | {"TMPDIR": str(self._folder / "tmp")},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            return process.wait(seconds) == 0
+        except subprocess.TimeoutExpired:
+            return False
+        finally:
+            self.stop()
+            process.wait()
+
+    def stop(self) -> None:
+        """End the tests that run, or what they left behind."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+
+    def _write(self, name: str, text: str) -> None:
+        """A time of its own for each text: Python tells by time and size whether its compiled file is still good."""
+        (self._folder / name).write_text(text, encoding="utf-8")
+        moment = next(self._times)
+        os.utime(self._folder / name, (moment, moment))
+
+
+@contextmanager
+def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
+    """So many copies of the tree, where PostgreSQL's user may enter; gone afterwards, with what runs there."""
+    with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        every = [Copy(Path(folder) / str(number)) for number in range(count)]
+        free: SimpleQueue[Copy] = SimpleQueue()
+        for copy in every:
+            free.put(copy)
+        try:
+            yield free
+        finally:
+            for copy in every:
+                copy.stop()
+
+
+def survivors(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) -> list[Mutant]:
+    """Plant each of them; return those that no test of their room noticed. Raises `WrongData`."""
+    with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
+        patience = {room: _patience(room, rooms[room], free) for room in dict.fromkeys(m.room for m in mutants)}
+
+        def survives(mutant: Mutant) -> bool:
+            copy = free.get()
+            with copy.planted(mutant):
+                unseen = copy.passes(rooms[mutant.room], patience[mutant.room])
+            free.put(copy)
+            print(f"{'SURVIVED' if unseen else 'seen':10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
+            return unseen
+
+        try:
+            verdicts = list(pool.map(survives, mutants))
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [mutant for mutant, unseen in zip(mutants, verdicts, strict=True) if unseen]
+
+
+def _patience(room: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
+    """How long the room's tests may take with a fault: a few times as long as without one."""
+    copy, begin = free.get(), time.monotonic()
+    if not copy.passes(tests, LONGEST):
+        raise WrongData(f"room {room}: {' '.join(tests)} fail without any fault")
+    free.put(copy)
+    took = time.monotonic() - begin
+    print(f"{room}: {took:.0f} s without a fault", flush=True)
+    return 30 + 3 * took
+
+
+def main() -> int:
+    """Draw, plant, report; 1 if the data is wrong."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--count", type=int, default=50, help="Python faults to draw; all of the SQL's are planted")
+    parser.add_argument("--room", help="one of mutants.toml's, or sql")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the copies go, whoever ends it
+    data = tomllib.loads(DATA.read_text(encoding="utf-8"))
+    rooms = {name: room for name, room in data["rooms"].items() if options.room in (None, name)}
+    print(f"SEED={options.seed} N={options.count}", flush=True)
+    try:
+        for name, room in rooms.items():
+            check_tests(name, room["tests"])
+        every = [make for name, room in rooms.items() for make in python_mutants(name, room.get("files", ()))]
+        drawn = [make() for make in random.Random(options.seed).sample(every, min(options.count, len(every)))]  # noqa: S311
+        if SQL in rooms:
+            drawn += sql_mutants(data["sql"])
+        print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)
+        unseen = survivors(drawn, {name: room["tests"] for name, room in rooms.items()}, options.jobs)
+    except WrongData as error:
+        print(error, file=sys.stderr)
+        return 1
+    for mutant in unseen:
+        print(f"\n{mutant.file}:{mutant.line} {mutant.why}\n{mutant.diff()}")
+    print(f"\n{len(unseen)} of {len(drawn)} faults were not noticed (SEED={options.seed})")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""Free ports: given to one asker each, and to be had by whoever asked."""
+
+from embedded.loopback import free_port, listen
+
+
+def test_no_port_is_given_twice_and_each_can_be_had() -> None:
+    ports = [free_port() for _ in range(500)]
+    assert len(set(ports)) == len(ports)
+    for port in ports[::50]:
+        listen(port).close()

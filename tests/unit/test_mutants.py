@@ -1,0 +1,98 @@
+"""The planting of faults: what is changed, that the list fits the tree, and that a fault which no test sees is told."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import libcst as cst
+import pytest
+from libcst.metadata import MetadataWrapper
+
+from scripts import mutants
+from scripts.mutants import DATA, Copy, Finder, Mutant, WrongData, check_tests, python_mutants, sql_mutants
+
+LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
+SOURCE = '''
+async def renew(self, count: int | None) -> str:
+    """Nobody tests this sentence."""
+    log.info("renewed", count=count)
+    await self.call(count)
+    if count > 3:
+        raise ValueError(f"{count} are too many", "far too many")
+    match count:
+        case None:
+            return "none"
+        case _ as never:
+            assert_never(never)
+    return "name"
+'''
+
+
+def changes(source: str) -> list[str]:
+    wrapper, finder = MetadataWrapper(cst.parse_module(source)), Finder()
+    wrapper.visit(finder)
+    texts = []
+    for _, before, after in finder.found:
+        changed = wrapper.module.deep_replace(before, after)
+        assert isinstance(changed, cst.Module)
+        texts.append(changed.code)
+    return texts
+
+
+def test_what_the_code_does_is_changed_and_what_people_read_is_not() -> None:
+    found = changes(SOURCE)
+    assert SOURCE.replace("await self.call(count)", "pass") in found
+    assert SOURCE.replace("count > 3", "count >= 3") in found
+    assert SOURCE.replace("self.call(count)", "self.call(None)") in found
+    assert SOURCE.replace('"name"', '"XXnameXX"') in found
+    for kept in (
+        "int | None",
+        "Nobody tests this sentence.",
+        '"renewed", count=count',
+        "are too many",
+        "far too many",
+        "assert_never",
+    ):
+        assert all(kept in text for text in found), kept
+
+
+def test_every_room_and_every_fault_of_the_list_fits_the_tree() -> None:
+    for name, room in LISTED["rooms"].items():
+        check_tests(name, room["tests"])
+        assert all(any(mutants.ROOT.glob(pattern)) for pattern in room.get("files", ())), name
+    planted = list(sql_mutants(LISTED["sql"]))
+    assert all(mutant.text != mutant.sound for mutant in planted)
+
+
+def test_what_does_not_fit_is_named() -> None:
+    with pytest.raises(WrongData, match=r"room worker: no file is called gone/\*\.py"):
+        list(python_mutants("worker", ["gone/*.py"]))
+    with pytest.raises(WrongData, match="room worker: no test is called tests/gone"):
+        check_tests("worker", ["tests/gone"])
+    entry = {"file": "20261123000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
+    with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
+        list(sql_mutants([entry]))
+
+
+def test_only_the_fault_that_a_test_sees_fails_and_the_tree_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    (root / "tests").mkdir(parents=True)
+    sound = "def double(n):\n    return 2 * n\n"
+    (root / "code.py").write_text(sound)
+    # In a process of its own, which knows nothing of what this one runs.
+    seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
+    (root / "tests" / "test_code.py").write_text(seen + "'import code; print(code.double(2))']) == b'4\\n'\n")
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    monkeypatch.setattr(mutants, "ROOT", root)
+    copy = Copy(tmp_path / "copy")
+    verdicts = []
+    for text in (sound.replace("2 * n", "3 * n"), sound.replace("2 * n", "n + 2")):
+        with copy.planted(Mutant("room", "code.py", 2, sound, text)):
+            verdicts.append(copy.passes(["tests"], 60))
+    assert verdicts == [False, True]
+    assert copy.passes(["tests"], 60)
+    assert not copy.passes(["tests"], 0)
+    assert (root / "code.py").read_text() == sound
