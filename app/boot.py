@@ -182,16 +182,16 @@ def _expect_unavailable(settings: "SupabaseSettings", kind: str) -> None:
 
 
 async def _ask_schema_version(settings: "SupabaseSettings") -> int:
+    from app.client.factory import open_supabase
     from app.persistence.schema import Schema
-    from app.supabase_client import open_supabase
 
     async with open_supabase(settings) as client:
         return await Schema(client).version()
 
 
 async def _require_schema(settings: "SupabaseSettings") -> None:
+    from app.client.factory import open_supabase
     from app.persistence.schema import Schema
-    from app.supabase_client import open_supabase
 
     async with open_supabase(settings) as client:
         await Schema(client).require()

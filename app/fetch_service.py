@@ -9,7 +9,7 @@ import structlog
 from app.errors import CircuitOpen, SourceBusy, SourceError
 from app.models import Article, Edition, EditionStatus, Report
 from app.persistence.circuit_breaker import CircuitBreakers
-from app.persistence.sources import DailySources
+from app.persistence.editions import Editions
 from app.sources.source import Source
 from app.sources.text import plain
 
@@ -31,7 +31,7 @@ class FetchPostponed(Exception):
 class FetchService:
     """Fetches editions. Fetching a day twice is harmless: what is there is replaced by the same."""
 
-    def __init__(self, daily: DailySources, breakers: CircuitBreakers, sources: Sequence[Source]) -> None:
+    def __init__(self, daily: Editions, breakers: CircuitBreakers, sources: Sequence[Source]) -> None:
         self._daily = daily
         self._breakers = breakers
         self._sources = sources

@@ -13,11 +13,11 @@ from app.api.auth import KEY_HEADER, RequireKey
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe_problems
 from app.api.problems import install_problem_handlers
+from app.client.factory import open_supabase
 from app.config import ApiSettings, load_settings
 from app.metrics import Metrics
 from app.private_http import private_http
 from app.services import Services
-from app.supabase_client import open_supabase
 from app.versions import project_version, require_locked_versions
 
 

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from app.transport import CallCounters
+from app.client.transport import CallCounters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_INTERVAL = 0.1

@@ -8,6 +8,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
+MAX_ITEMS = 50
+"""How many papers, and how many news items, a digest may hold."""
+
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
 SAMPLE_CATEGORY = "broadsheet-sample"

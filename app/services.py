@@ -8,9 +8,9 @@ from supabase import AsyncClient
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests
+from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
 from app.persistence.schema import Schema
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 
@@ -22,7 +22,7 @@ class Services:
     schema: Schema
     tasks: TaskStateManager
     digests: Digests
-    daily_sources: DailySources
+    editions: Editions
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
@@ -35,7 +35,7 @@ class Services:
             schema=Schema(client),
             tasks=TaskStateManager(client),
             digests=Digests(client),
-            daily_sources=DailySources(client),
+            editions=Editions(client),
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),

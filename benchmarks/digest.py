@@ -17,11 +17,11 @@ import httpx
 import uvloop
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
-from app.persistence.sources import DailySources
+from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 from benchmarks.processes import child, resident_mb, stand_in
 from benchmarks.report import save, show
 from benchmarks.start import environment, until_answered
@@ -57,7 +57,7 @@ def edition() -> list[Article]:
 
 async def post(client: AsyncClient) -> None:
     """Store the edition, and post the digests."""
-    daily, tasks = DailySources(client), TaskStateManager(client)
+    daily, tasks = Editions(client), TaskStateManager(client)
     await daily.begin_edition(DAY)
     await daily.save_articles(DAY, edition())
     await daily.finish_edition(DAY, EditionStatus.COMPLETED, {})

@@ -25,11 +25,11 @@ from pgqueuer import PgQueuer
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgPoolDriver
 from pgqueuer.models import Job as PgQueuerJob
 
+from app.client.factory import open_supabase
+from app.client.transport import CallCounters
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
-from app.supabase_client import open_supabase
-from app.transport import CallCounters
 from embedded.stack import Ready
 from worker.job import Handler, Job
 from worker.runner import Worker, WorkerLimits

@@ -19,10 +19,10 @@ import uvloop
 from pydantic import TypeAdapter
 from supabase import AsyncClientOptions, Client, create_async_client, create_client
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import Task
 from app.persistence.tasks import RECORDS, TaskStateManager
-from app.supabase_client import open_supabase
 from benchmarks.processes import resident_mb
 from benchmarks.report import percentile
 from benchmarks.stub import TASK_ID
@@ -70,7 +70,7 @@ async def stock(address: str) -> AsyncIterator[Read]:
 
 @asynccontextmanager
 async def ours(address: str) -> AsyncIterator[Read]:
-    """The client of `app/supabase_client.py`."""
+    """The client of `app/client/factory.py`."""
     settings = SupabaseSettings.model_validate(
         {"supabase_url": address, "supabase_key": KEY, "supabase_max_connections": 200}
     )

@@ -15,10 +15,10 @@ from uuid import uuid4
 import asyncpg
 import uvloop
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
-from app.supabase_client import open_supabase
 from benchmarks.processes import stand_in
 from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready

@@ -10,10 +10,10 @@ from uuid import uuid4
 
 import uvloop
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 from benchmarks.processes import scratch_folder, stand_in_over
 from benchmarks.report import save, show
 from embedded.stack import Ready

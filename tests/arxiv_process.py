@@ -5,14 +5,14 @@ import os
 import sys
 from datetime import date
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import SourceBusy
-from app.outside import open_outside
+from app.outside.client import open_outside
 from app.persistence.turns import FleetTurns
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.pacer import Pacer
-from app.supabase_client import open_supabase
 
 
 async def main(base_url: str, interval: float) -> None:

@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
-from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess

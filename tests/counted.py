@@ -7,7 +7,7 @@ from typing import Any
 
 import supabase
 
-from app import supabase_client
+from app.client import factory
 
 made = 0
 original = supabase.create_async_client
@@ -20,7 +20,7 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
 
 
 if __name__ == "__main__":
-    setattr(supabase_client, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
+    setattr(factory, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
     atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201
     _, module, *arguments = sys.argv
     sys.argv = [module, *arguments]

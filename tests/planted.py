@@ -6,8 +6,8 @@ import time
 from typing import Any
 
 from worker.__main__ import main
-from worker.deliveries import CallbackHandler
-from worker.housekeeping import Retention
+from worker.chores.retention import Retention
+from worker.handlers.callback import CallbackHandler
 from worker.job import Job
 from worker.runner import Worker
 

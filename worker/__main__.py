@@ -13,6 +13,7 @@ from uuid import uuid4
 import structlog
 import uvloop
 
+from app.client.factory import open_supabase
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
 from app.logs import configure_logs
@@ -22,10 +23,10 @@ from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
-from app.supabase_client import open_supabase
 from app.versions import require_locked_versions
 from worker.beside import ChoreDied, beside
-from worker.housekeeping import DailyFetch, Retention
+from worker.chores.daily_fetch import DailyFetch
+from worker.chores.retention import Retention
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits

@@ -15,11 +15,9 @@ from app.errors import BroadsheetError, LeaseLost, PermanentError
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
+from worker.retries import RetryDelay, retry_delay
 
 log = structlog.get_logger(__name__)
-
-FIRST_RETRY = timedelta(seconds=2)
-LONGEST_RETRY = timedelta(minutes=10)
 
 
 class Snooze(Exception):
@@ -68,18 +66,7 @@ class Job:
                 self.running.cancel()
 
 
-def retry_delay(attempt: int, _error: BaseException, random: Random) -> timedelta:
-    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
-
-    Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
-    """
-    ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
-    return timedelta(seconds=ceiling.total_seconds() * random.random())
-
-
 Work = Callable[[Job], Awaitable[dict[str, Any] | Completed]]
-RetryDelay = Callable[[int, BaseException, Random], timedelta]
-"""The number of the attempt that failed (1 for the first), and its error, to the time until the next one."""
 
 
 @dataclass(frozen=True)

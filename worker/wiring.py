@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 
 from standardwebhooks import Webhook
 
@@ -12,7 +13,8 @@ from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, Mo
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
 from app.fetch_service import FetchService
-from app.outside import OutsideClient, open_outside
+from app.models import TaskKind
+from app.outside.client import OutsideClient, open_outside
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
@@ -20,10 +22,10 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.pacer import Pacer
 from app.sources.source import Source
-from worker.callbacks import CallbackSender
-from worker.deliveries import CallbackHandler
-from worker.handlers import build_handlers
-from worker.job import Handlers
+from worker.handlers.callback import CallbackHandler, CallbackSender, callback_delay
+from worker.handlers.digest import DigestHandler
+from worker.handlers.fetch import FetchHandler
+from worker.job import Handler, Handlers
 
 
 @asynccontextmanager
@@ -33,9 +35,18 @@ async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIt
         http = await stack.enter_async_context(open_outside())
         analyst = await stack.enter_async_context(_open_analyst(services, settings))
         pacer = Pacer(turns=services.turns)
-        fetches = FetchService(services.daily_sources, services.breakers, build_sources(http, settings, pacer))
-        digests = DigestService(services.daily_sources, services.tasks, analyst, DigestRenderer())
+        fetches = FetchService(services.editions, services.breakers, build_sources(http, settings, pacer))
+        digests = DigestService(services.editions, services.tasks, analyst, DigestRenderer())
         yield build_handlers(fetches, digests, CallbackHandler(_callback_sender(http, settings)))
+
+
+def build_handlers(fetches: FetchService, digests: DigestService, callbacks: CallbackHandler) -> Handlers:
+    """Say for every kind of task what does it, how long that may take, and when it is tried again."""
+    return {
+        TaskKind.FETCH: Handler(FetchHandler(fetches), timedelta(minutes=10)),
+        TaskKind.DIGEST: Handler(DigestHandler(digests), timedelta(minutes=5)),
+        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
+    }
 
 
 def build_sources(http: OutsideClient, settings: WorkerSettings, pacer: Pacer) -> Sequence[Source]:

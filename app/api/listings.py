@@ -38,10 +38,10 @@ async def list_editions(
     limit: Annotated[int, Query(ge=1, le=100)] = 30,
 ) -> EditionList:
     """List the days that were fetched, newest first."""
-    return EditionList(editions=await services.daily_sources.list_editions(before=before, limit=limit))
+    return EditionList(editions=await services.editions.list_editions(before=before, limit=limit))
 
 
 @router.get("/editions/{source_date}", tags=["editions"], responses=NOT_FOUND)
 async def get_edition(source_date: date, services: ServicesOf) -> Edition:
     """Say what a day brought, source by source, and what went wrong."""
-    return await services.daily_sources.get_edition(source_date)
+    return await services.editions.get_edition(source_date)

@@ -12,8 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.api.problems import unexpected_error
+from app.client.turnstile import Turnstile
 from app.metrics import Metrics
-from app.turnstile import Turnstile
 
 log = structlog.get_logger(__name__)
 

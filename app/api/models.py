@@ -1,26 +1,20 @@
 """What requests may hold and what answers look like."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from app.models import Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
+from app.days import utc_today, yesterday
+from app.models import MAX_ITEMS, Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
 
 EARLIEST = date(1991, 8, 14)
 """The day on which arXiv began."""
 
-MAX_ITEMS = 50
-
-
-def yesterday() -> date:
-    """The last complete day in UTC: that of an edition unless another is asked for."""
-    return datetime.now(UTC).date() - timedelta(days=1)
-
 
 def _not_in_the_future(value: date) -> date:
-    if not EARLIEST <= value <= datetime.now(UTC).date():
+    if not EARLIEST <= value <= utc_today():
         raise ValueError(f"{value} is not between {EARLIEST} and today (UTC)")
     return value
 

@@ -9,12 +9,12 @@ from fastapi import Depends, Header, Request, Response
 
 from app.api.models import TaskRequest, task_url
 from app.api.problems import Problem
-from app.callback_urls import checked_callback_url
 from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
+from app.outside.callback_urls import checked_callback_url
 from app.persistence.digests import StoredDigest
-from app.persistence.new_task import CallerKey
+from app.persistence.idempotency_keys import CallerKey
 from app.services import Services
 
 POLL_AFTER = "2"

@@ -10,7 +10,7 @@ from app.digest.rendering import DigestRenderer
 from app.digest.shelf import EditionShelf
 from app.errors import EditionNotFound, PermanentError
 from app.models import Digest, Edition, EditionStatus, Profile, Report, TaskStatus
-from app.persistence.sources import DailySources
+from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
 
 READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
@@ -27,9 +27,7 @@ class EditionPending(Exception):
 class DigestService:
     """Writes digests from stored editions; a day that nobody fetched is fetched first."""
 
-    def __init__(
-        self, daily: DailySources, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer
-    ) -> None:
+    def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer) -> None:
         self._daily = daily
         self._shelf = EditionShelf(daily)
         self._tasks = tasks

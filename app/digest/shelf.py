@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Final
 
 from app.models import Article, Edition
-from app.persistence.sources import DailySources
+from app.persistence.editions import Editions
 
 # Almost all digests are of the last day; a few MB each.
 _MOST: Final = 2
@@ -21,7 +21,7 @@ class EditionShelf:
     Without it, every digest reads about a megabyte that the one before it has read.
     """
 
-    def __init__(self, daily: DailySources) -> None:
+    def __init__(self, daily: Editions) -> None:
         self._daily = daily
         self._reads: OrderedDict[_Key, asyncio.Task[list[Article]]] = OrderedDict()
 

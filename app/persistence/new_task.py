@@ -1,4 +1,4 @@
-"""A task that is to be created, and the keys under which a second one like it is known as the first."""
+"""A task that is to be created."""
 
 import hashlib
 import json
@@ -9,43 +9,10 @@ from typing import Any
 from uuid import UUID
 
 from app.models import Task, TaskKind, TaskStatus
+from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.json_values import clean
 
 DEFAULT_ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class CallerKey:
-    """An idempotency key that an API caller chose, and what they sent with it.
-
-    A repetition is compared by that, not by what was made of it: a day that is left out is another one tomorrow. With
-    None it is compared by the task's own values; `payload["request_id"]` does not count among them.
-    """
-
-    key: str
-    sent: dict[str, Any] | None = None
-
-    @property
-    def stored(self) -> str:
-        """The key as it lies in the table; the prefix keeps callers away from the service's own."""
-        return f"caller:{self.key}"
-
-
-@dataclass(frozen=True)
-class OwnKey:
-    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
-
-    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
-    answer.
-    """
-
-    key: str
-    waiting: UUID | None = None
-
-    @property
-    def stored(self) -> str:
-        """The key as it lies in the table."""
-        return f"own:{self.key}"
 
 
 @dataclass(frozen=True)

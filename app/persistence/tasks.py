@@ -14,8 +14,9 @@ from supabase import AsyncClient
 from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
+from app.persistence.idempotency_keys import CallerKey, OwnKey, fetch_key
 from app.persistence.json_values import clean_text
-from app.persistence.new_task import DEFAULT_ATTEMPTS, CallerKey, NewTask, OwnKey
+from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
 
 RECORDS = "task_records"
 """The view of a task whole, from the record and the queue, without payload and result, which can be large."""
@@ -125,7 +126,7 @@ class TaskStateManager:
             source_date=source_date,
             # Somebody waits for it, or soon will: before the fetches that callers post.
             priority=0,
-            key=OwnKey(f"fetch:{source_date.isoformat()}", waiting),
+            key=fetch_key(source_date, waiting),
         )
         (found,) = await self.create_tasks([fetch])
         return found

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
+from app.days import utc_today
 from app.models import Article, ArticleKind
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher
@@ -29,11 +30,6 @@ DEFAULT_FEEDS = (
     FeedSettings("MIT News", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
     FeedSettings("Ars Technica", "https://feeds.arstechnica.com/arstechnica/science"),
 )
-
-
-def utc_today() -> date:
-    """Return the day it is, in UTC."""
-    return datetime.now(UTC).date()
 
 
 class FeedSource:

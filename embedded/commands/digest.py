@@ -7,7 +7,7 @@ import sys
 import tomllib
 import webbrowser
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from app.days import yesterday
 from app.models import Profile, SentProfile
 from embedded.commands.children import ROOT, ChildFailed
 from embedded.commands.together import Together, sources_answer, together
@@ -143,8 +144,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Write one digest; 1 with the reason if that fails."""
     parser = argparse.ArgumentParser(prog="make digest", description="Write one digest with everything that it takes.")
     parser.add_argument("--profile", type=Path, default=ROOT / "profiles" / "example.toml")
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    parser.add_argument("--date", type=date.fromisoformat, default=yesterday, help="the edition's day, YYYY-MM-DD")
+    parser.add_argument("--date", type=date.fromisoformat, default=yesterday(), help="the edition's day, YYYY-MM-DD")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     parser.add_argument("--offline", action="store_true", help="use the sample edition without asking arXiv")

@@ -4,11 +4,11 @@ import argparse
 import asyncio
 import signal
 import sys
-from datetime import UTC, datetime, timedelta
 
 from rich.console import Console
 from rich.markup import escape
 
+from app.days import yesterday
 from embedded.commands.children import ChildFailed
 from embedded.commands.together import Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
@@ -25,12 +25,12 @@ async def up(console: Console, *, api_port: int, stack_port: int, offline: bool)
     for wanted in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
     live = not offline and await sources_answer()
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    day = yesterday()
 
     def show(name: str, line: str) -> None:
         console.print(f"[{COLOURS[name]}]{name:<6}[/] {escape(line)}", highlight=False, soft_wrap=True)
 
-    async with together(yesterday, show, live=live, ports={"api": api_port, "stack": stack_port}) as services:
+    async with together(day, show, live=live, ports={"api": api_port, "stack": stack_port}) as services:
         _announce(console, services)
         while not stop.is_set():
             for process in services.children:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.api.models import yesterday
+from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
 from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status

@@ -8,7 +8,7 @@ import httpx
 from aiohttp import web
 from supabase import AsyncClient
 
-from app.api.models import yesterday
+from app.days import yesterday
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.tasks import TaskStateManager
 from embedded.sample.server import serve_sample

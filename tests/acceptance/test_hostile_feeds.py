@@ -10,15 +10,15 @@ import asyncpg
 import httpx
 from aiohttp import web
 
+from app.client.factory import open_supabase
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.acceptance.conftest import until_status
 from tests.conftest import settings_for
 from tests.contract.helpers import DAY
+from tests.integration.client.scripted_server import ScriptedServer
 from tests.integration.sources.test_arxiv import page as arxiv_page
-from tests.integration.transport.scripted_server import ScriptedServer
 from tests.processes import worker_process
 
 AT = "@" * 40_000

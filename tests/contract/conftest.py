@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.supabase_client import open_supabase
+from app.client.factory import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import LosingTransport

@@ -9,11 +9,11 @@ import asyncpg
 import httpx
 from supabase import AsyncClient
 
+from app.client.transport import HonestTransport
 from app.models import Task, TaskKind
 from app.persistence.outcomes import Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from app.persistence.tasks import TaskStateManager
-from app.transport import HonestTransport
 
 LEASE = timedelta(seconds=30)
 DAY = date(2026, 3, 4)

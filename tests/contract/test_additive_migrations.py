@@ -10,9 +10,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.api.models import DigestView
+from app.client.factory import open_supabase
+from app.client.transport import HonestTransport
 from app.models import Task
-from app.supabase_client import open_supabase
-from app.transport import HonestTransport
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.test_repeated_writes import SCENARIOS

@@ -9,10 +9,10 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.errors import CircuitOpen
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
-from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
 

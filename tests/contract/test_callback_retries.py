@@ -12,13 +12,12 @@ from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.outside import open_outside
+from app.outside.client import open_outside
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import create, record
-from tests.integration.transport.scripted_server import ScriptedServer, Step, answer
-from worker.callbacks import CallbackSender
-from worker.deliveries import SCHEDULE, CallbackHandler, callback_delay
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer
+from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, callback_delay
 from worker.job import Handler
 from worker.runner import Worker, WorkerLimits
 

@@ -15,13 +15,13 @@ from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import EditionStatus, Profile, Task, TaskKind, TaskStatus
+from app.persistence.editions import Editions
+from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance
-from app.persistence.new_task import CallerKey
 from app.persistence.outcomes import Completed, Failed
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create
-from worker.housekeeping import DailyFetch
+from worker.chores.daily_fetch import DailyFetch
 
 ADA = Profile(name="Ada", interests=("ice",))
 
@@ -47,7 +47,7 @@ async def write(client: AsyncClient, digest: Task) -> None:
     async def report(_message: str, _progress: float) -> None:
         pass
 
-    tasks, daily = TaskStateManager(client), DailySources(client)
+    tasks, daily = TaskStateManager(client), Editions(client)
     service = DigestService(daily, tasks, ExtractiveAnalyst(), DigestRenderer())
     await service.write(digest.task_id, DAY, ADA, RankingSettings(), report)
 
@@ -133,8 +133,8 @@ async def test_a_day_whose_edition_was_removed_is_fetched_again(
     first = await TaskStateManager(client).ensure_fetch(DAY)
     worker = Claimer(client)
     held = await worker.claim_one()
-    await DailySources(client).begin_edition(DAY)
-    await DailySources(client).finish_edition(DAY, EditionStatus.COMPLETED, {})
+    await Editions(client).begin_edition(DAY)
+    await Editions(client).finish_edition(DAY, EditionStatus.COMPLETED, {})
     await worker.finish(held, Completed({}))
     assert (await TaskStateManager(client).ensure_fetch(DAY)).task_id == first.task_id
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")

@@ -12,27 +12,27 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
+from app.client.transport import HonestTransport
 from app.digest.service import DigestService
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
-from app.outside import OutsideClient, open_outside
+from app.outside.client import OutsideClient, open_outside
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.editions import Editions
 from app.persistence.queue import TaskQueue
-from app.persistence.sources import DailySources
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.source import Source
-from app.supabase_client import open_supabase
-from app.transport import HonestTransport
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import DAY, create, record
+from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.sources.conftest import redirect, reply
-from tests.integration.transport.scripted_server import ScriptedServer, Step
-from worker.deliveries import CallbackHandler
-from worker.handlers import build_handlers
+from worker.handlers.callback import CallbackHandler
 from worker.runner import Worker, WorkerLimits
+from worker.wiring import build_handlers
 
 FEED = b"<rss><channel><item><title>An item</title></item></channel></rss>"
 LABEL = "x" * 64
@@ -58,7 +58,7 @@ async def quiet(_message: str, _progress: float) -> None:
 
 
 def service(client: AsyncClient, *sources: Source) -> FetchService:
-    return FetchService(DailySources(client), CircuitBreakers(client), sources)
+    return FetchService(Editions(client), CircuitBreakers(client), sources)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: Asy
     with pytest.raises(FetchPostponed) as postponed:
         await fetches.fetch(DAY, quiet, timedelta(minutes=10))
     assert postponed.value.delay == timedelta(minutes=10)
-    assert (await DailySources(client).get_edition(DAY)).status is EditionStatus.FETCHING
+    assert (await Editions(client).get_edition(DAY)).status is EditionStatus.FETCHING
     edition = await fetches.fetch(DAY, quiet, timedelta(minutes=9))
     assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429"})
     assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
@@ -206,5 +206,5 @@ async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
     await database.execute("update public.queue set run_at = now(), started_at = now() - interval '55 minutes'")
     found = await worked()
     assert (found["status"], found["attempt"]) == ("completed", 1)
-    edition = await DailySources(client).get_edition(DAY)
+    edition = await Editions(client).get_edition(DAY)
     assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, {"arxiv": "429"})

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
 from app.models import TaskKind
-from app.persistence.new_task import CallerKey, OwnKey
+from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, create

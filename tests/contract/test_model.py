@@ -21,10 +21,10 @@ from hypothesis.stateful import (
 )
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import Claimer, create, emptied, verdict

@@ -10,28 +10,28 @@ from uuid import UUID
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
 from app.persistence.queue import TaskQueue
 from app.persistence.schema import Schema
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 from tests.contract.helpers import DAY, LEASE
-from tests.integration.transport.scripted_server import ScriptedServer, stall
+from tests.integration.client.scripted_server import ScriptedServer, stall
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
-Owner = TaskStateManager | TaskQueue | DailySources | HybridCache | CircuitBreakers | Maintenance | Schema
+Owner = TaskStateManager | TaskQueue | Editions | HybridCache | CircuitBreakers | Maintenance | Schema
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
-    DailySources: DailySources,
+    Editions: Editions,
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,

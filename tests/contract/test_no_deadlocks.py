@@ -7,9 +7,9 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.models import Article, ArticleKind
+from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed, Failed, Released
 from app.persistence.queue import Progress
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, Claimer, insert_tasks
 
@@ -45,13 +45,13 @@ async def gather(client: AsyncClient, seed: int) -> None:
     articles = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title="T") for n in range(200)]
     random.Random(seed).shuffle(articles)
     for _ in range(ROUNDS // 2):
-        await DailySources(client).save_articles(DAY, articles)
+        await Editions(client).save_articles(DAY, articles)
 
 
 async def test_nobody_waits_in_a_circle(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 600)
     await database.execute("update public.tasks set callback_url = 'https://example.com/' where random() < 0.5")
-    await DailySources(client).begin_edition(DAY)
+    await Editions(client).begin_edition(DAY)
     before = await deadlocks(database)
     jobs = [work(client, seed) for seed in range(CALLERS)] + [gather(client, seed) for seed in range(CALLERS // 2)]
     await asyncio.gather(*jobs, cancel(client, database, 1))

@@ -14,11 +14,11 @@ from app.errors import IdempotencyConflict
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
+from app.persistence.editions import Editions
+from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance
-from app.persistence.new_task import CallerKey
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
@@ -30,7 +30,7 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, DailySources, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
+CLASSES = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -132,9 +132,9 @@ async def stopping(client: AsyncClient, times: int) -> None:
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 
-@scenario(*(f"DailySources.{name}" for name in ("begin_edition", "save_articles", "finish_edition", "get_edition")))
+@scenario(*(f"Editions.{name}" for name in ("begin_edition", "save_articles", "finish_edition", "get_edition")))
 async def gathering(client: AsyncClient, times: int) -> None:
-    daily = DailySources(client)
+    daily = Editions(client)
     for _ in range(times):
         await daily.begin_edition(DAY)
     for _ in range(times):
@@ -144,12 +144,12 @@ async def gathering(client: AsyncClient, times: int) -> None:
     assert (await daily.get_edition(DAY)).counts == {"arxiv": 3}
 
 
-@scenario("DailySources.list_editions", "DailySources.get_articles")
+@scenario("Editions.list_editions", "Editions.get_articles")
 async def reading(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     for _ in range(times):
-        assert [edition.source_date for edition in await DailySources(client).list_editions()] == [DAY]
-        assert await DailySources(client).get_articles(DAY) == ARTICLES
+        assert [edition.source_date for edition in await Editions(client).list_editions()] == [DAY]
+        assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
 @scenario("HybridCache.put", "HybridCache.get", "HybridCache.get_or_compute")

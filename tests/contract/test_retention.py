@@ -8,8 +8,8 @@ from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models import Article, ArticleKind, EditionStatus
+from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
-from app.persistence.sources import DailySources
 from tests.contract.helpers import DAY, insert_tasks
 from tests.contract.test_no_deadlocks import deadlocks
 
@@ -20,7 +20,7 @@ LONG_AGO = date(2020, 1, 1)
 
 async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICLES) -> None:
     """What a fetch writes."""
-    daily = DailySources(client)
+    daily = Editions(client)
     await daily.begin_edition(day)
     for start in range(0, len(articles), 10):
         await daily.save_articles(day, articles[start : start + 10])
@@ -45,13 +45,13 @@ async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
 
 
 async def days_left(client: AsyncClient) -> list[date]:
-    return [edition.source_date for edition in await DailySources(client).list_editions(limit=100)]
+    return [edition.source_date for edition in await Editions(client).list_editions(limit=100)]
 
 
 async def test_an_edition_of_long_ago_that_was_fetched_now_stays(client: AsyncClient) -> None:
     await fetch(client, LONG_AGO)
     assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
-    assert len(await DailySources(client).get_articles(LONG_AGO)) == len(ARTICLES)
+    assert len(await Editions(client).get_articles(LONG_AGO)) == len(ARTICLES)
 
 
 async def test_what_was_stored_long_ago_goes_whole_also_if_it_is_of_today(
@@ -63,7 +63,7 @@ async def test_what_was_stored_long_ago_goes_whole_also_if_it_is_of_today(
     await fetch(client, DAYS[3])  # once more
     removed = await retain(client, batch=50)
     assert await days_left(client) == [DAYS[3]]
-    assert len(await DailySources(client).get_articles(DAYS[3])) == len(ARTICLES)
+    assert len(await Editions(client).get_articles(DAYS[3])) == len(ARTICLES)
     assert sum(batch.editions for batch in removed) == len(DAYS) - 1
     assert sum(batch.articles for batch in removed) == (len(DAYS) - 1) * len(ARTICLES)
     assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch is bounded"
@@ -82,7 +82,7 @@ async def test_retentions_and_fetches_at_once_neither_fail_nor_wait_in_a_circle(
         await asyncio.gather(*(retain(client, batch=20) for _ in range(8)), *again)
         assert set(DAYS[::2]) <= set(await days_left(client))
         for day in DAYS[::2]:
-            assert len(await DailySources(client).get_articles(day)) == len(ARTICLES)
+            assert len(await Editions(client).get_articles(day)) == len(ARTICLES)
         await retain(client)
         assert await days_left(client) == DAYS[::2][::-1]
         assert await database.fetchval("select count(*) from public.tasks") == 0
@@ -102,7 +102,7 @@ async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
             await asyncio.sleep(0.01)
         await database.execute("select public.retain(30, 30, 500)")
     await fetching
-    assert [article.title for article in await DailySources(client).get_articles(DAY)] == ["T0", "T1", "T2"]
+    assert [article.title for article in await Editions(client).get_articles(DAY)] == ["T0", "T1", "T2"]
 
 
 async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
@@ -115,6 +115,6 @@ async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
         assert (await retain(client))[0].editions == 0
     assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
     try:
-        assert (await DailySources(client).get_edition(DAY)).status is EditionStatus.COMPLETED
+        assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:
         raise AssertionError("it went in the middle of its fetch") from None

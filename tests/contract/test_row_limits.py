@@ -9,10 +9,10 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
+from app.client.transport import HonestTransport
 from app.models import Article, ArticleKind
-from app.persistence.sources import DailySources
-from app.supabase_client import open_supabase
-from app.transport import HonestTransport
+from app.persistence.editions import Editions
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import DAY
@@ -61,16 +61,16 @@ async def test_no_article_is_lost(count: int, client: AsyncClient) -> None:
         Article(source=f"feed:{n % 3}", external_id=f"{n:03d}", kind=ArticleKind.NEWS, title=str(n))
         for n in range(count)
     ]
-    await DailySources(client).begin_edition(DAY)
-    await DailySources(client).save_articles(DAY, articles)
-    found = await DailySources(client).get_articles(DAY)
+    await Editions(client).begin_edition(DAY)
+    await Editions(client).save_articles(DAY, articles)
+    found = await Editions(client).get_articles(DAY)
     assert found == sorted(articles, key=lambda article: (article.source, article.external_id))
 
 
 async def test_a_list_of_editions_is_as_long_as_asked_for(client: AsyncClient) -> None:
     days = [DAY - timedelta(days=n) for n in range(3 * MAX_ROWS)]
     for day in days:
-        await DailySources(client).begin_edition(day)
+        await Editions(client).begin_edition(day)
     for limit in (MAX_ROWS + 1, 100):
-        found = await DailySources(client).list_editions(limit=limit, before=DAY)
+        found = await Editions(client).list_editions(limit=limit, before=DAY)
         assert [edition.source_date for edition in found] == days[1:][:limit]

@@ -10,11 +10,11 @@ import httpx
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import SourceBusy, SupabaseUnavailable
 from app.persistence.turns import FleetTurns
 from app.sources.pacer import Pacer
-from app.supabase_client import open_supabase
 
 INTERVAL, HOLD = 0.2, 30.0
 

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import pytest
 
-from tests.integration.transport.scripted_server import ScriptedServer, Step
+from tests.integration.client.scripted_server import ScriptedServer, Step
 
 REPOSITORY = Path(__file__).parents[2]
 ReadFile = Callable[[str], bytes]

@@ -9,10 +9,10 @@ import pytest
 import supabase
 from supabase import AsyncClient
 
-from app import supabase_client
+from app.client import factory
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.transport.scripted_server import ScriptedServer, answer
+from tests.integration.client.scripted_server import ScriptedServer, answer
 
 
 @asynccontextmanager
@@ -46,7 +46,7 @@ async def test_two_hundred_requests_are_served_by_one_client(
         made += 1
         return await supabase.create_async_client(*arguments)
 
-    monkeypatch.setattr(supabase_client, "create_async_client", counting)
+    monkeypatch.setattr(factory, "create_async_client", counting)
     async with api_on(current_supabase.url) as api:
         statuses = [(await api.get(path)).status_code for path in ("/healthz", "/readyz") * 100]
     assert statuses == [200] * 200

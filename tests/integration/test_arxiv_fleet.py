@@ -9,10 +9,10 @@ from pathlib import Path
 import asyncpg
 
 from embedded.stack import Ready
+from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import reply
 from tests.integration.sources.test_arxiv import page
-from tests.integration.transport.scripted_server import ScriptedServer, Step
 
 ROOT = Path(__file__).parents[2]
 INTERVAL = 0.4

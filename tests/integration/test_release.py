@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 from embedded.stack import Ready
-from tests.integration.transport.scripted_server import ScriptedServer, answer
+from tests.integration.client.scripted_server import ScriptedServer, answer
 
 ROOT = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ from postgrest.exceptions import APIError
 from postgrest.types import CountMethod
 from supabase import AsyncClient
 
-from app.supabase_client import open_supabase
+from app.client.factory import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
 

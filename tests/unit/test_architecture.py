@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 ROOMS = ("app", "worker")
 MAX_LINES = 400
-FACTORY = "app/supabase_client.py"
+FACTORY = "app/client/factory.py"
 
 Rule = Callable[[str, ast.Module], Iterator[str]]
 
@@ -94,7 +94,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "from supabase import create_async_client"),
         ("app/main.py", "client = await supabase.create_async_client(url, key)"),
         ("app/main.py", "from supabase import acreate_client"),
-        ("app/supabase_client.py", "from supabase import create_client"),
+        ("app/client/factory.py", "from supabase import create_client"),
         ("app/main.py", "client = await AsyncClient.create(url, key)"),
         ("worker/runner.py", "client = AsyncClient(url, key)"),
         ("worker/runner.py", "client = supabase.AsyncClient(url, key)"),

@@ -16,14 +16,14 @@ from app.digest.ranking import Ranked, RankingSettings, rank
 from app.digest.scoring import Fit
 from app.errors import CircuitOpen
 from app.models import Article, ArticleKind, Digest, EditionStatus, Profile
-from app.outside import OutsideClient, open_outside
+from app.outside.client import OutsideClient, open_outside
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.pacer import Pacer
 from app.sources.source import Source
 from embedded.sample.server import serve_sample
-from tests.integration.transport.scripted_server import ScriptedServer, Step, answer
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer
 
 ABSTRACT = (
     "Glaciers flow, and their crystals remember how they did so for thousands of years. "

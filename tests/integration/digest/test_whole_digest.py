@@ -5,7 +5,7 @@ from datetime import date
 
 from app.digest.rendering import DigestRenderer
 from app.models import Digest, Profile
-from app.outside import open_outside
+from app.outside.client import open_outside
 from app.sources.feeds import FeedSettings
 from tests.integration.conftest import ReadFile, Serve
 from tests.integration.digest.conftest import digest_of, read_from

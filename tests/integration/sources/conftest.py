@@ -6,10 +6,10 @@ from typing import Protocol
 
 import pytest
 
-from app.outside import open_outside
+from app.outside.client import open_outside
 from app.sources.fetcher import FetchSettings, HttpFetcher
+from tests.integration.client.scripted_server import Step, send
 from tests.integration.conftest import ReadFile
-from tests.integration.transport.scripted_server import Step, send
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -11,9 +11,9 @@ from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.pacer import Pacer
+from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.conftest import ReadFile, Serve
 from tests.integration.sources.conftest import MakeFetcher, reply
-from tests.integration.transport.scripted_server import ScriptedServer, Step
 
 DAY = date(2025, 3, 4)
 Make = Callable[..., ArxivSource]

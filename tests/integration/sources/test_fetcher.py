@@ -6,12 +6,12 @@ import gzip
 import pytest
 
 from app.errors import SourceError
-from app.outside import open_outside
+from app.outside.client import open_outside
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
 from tests.held import longest_hold
+from tests.integration.client.scripted_server import Step, hang_up, send, stall
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import MakeFetcher, redirect, reply
-from tests.integration.transport.scripted_server import Step, hang_up, send, stall
 
 GZIP = "Content-Encoding: gzip\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"

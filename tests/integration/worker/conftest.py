@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
-from app.supabase_client import open_supabase
 from embedded.stack import Ready
 from tests.integration.worker.proxy import Proxy
 from worker.job import Handler, Work

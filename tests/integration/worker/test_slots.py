@@ -12,14 +12,13 @@ from supabase import AsyncClient
 
 from app.config import WorkerSettings
 from app.models import TaskKind
-from app.outside import open_outside
+from app.outside.client import open_outside
 from tests.acceptance.conftest import enqueue_deliveries
 from tests.contract.helpers import Claimer, create, insert_tasks
 from tests.integration.worker.conftest import StartWorker, until_ended
 from tests.processes import WEBHOOK_SECRET
 from worker.__main__ import limits_of
-from worker.callbacks import CallbackSender
-from worker.deliveries import CallbackHandler
+from worker.handlers.callback import CallbackHandler, CallbackSender
 from worker.job import Job, Work
 
 

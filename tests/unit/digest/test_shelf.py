@@ -9,7 +9,7 @@ import pytest
 from app.digest.shelf import EditionShelf
 from app.errors import SupabaseUnavailable
 from app.models import Article, Edition, EditionStatus
-from app.persistence.sources import DailySources
+from app.persistence.editions import Editions
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -35,7 +35,7 @@ def edition(day: date = DAY, updated_at: datetime = NOON) -> Edition:
 
 
 def shelf_over(daily: CountedDaily) -> EditionShelf:
-    return EditionShelf(cast(DailySources, daily))
+    return EditionShelf(cast(Editions, daily))
 
 
 async def test_digests_that_begin_together_read_an_edition_once() -> None:

@@ -13,15 +13,15 @@ import pytest
 import respx
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
 from app.models import Article, ArticleKind, TaskKind, TaskStatus
-from app.persistence.new_task import CallerKey, OwnKey
+from app.persistence.editions import Editions
+from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import TaskQueue
-from app.persistence.sources import DailySources
 from app.persistence.tasks import TaskStateManager
-from app.supabase_client import open_supabase
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TOKEN = UUID("00000000-0000-4000-8000-0000000000aa")
@@ -159,7 +159,7 @@ async def test_articles_are_upserted_sorted_and_once(client: AsyncClient, router
     router.post("/articles").respond(201)
     names = ["b", "a", "c", "a"]
     articles = [Article(source="arxiv", external_id=name, kind=ArticleKind.PAPER, title=name) for name in names]
-    await DailySources(client).save_articles(date(2026, 1, 2), articles)
+    await Editions(client).save_articles(date(2026, 1, 2), articles)
     _, parameters, body = sent(router)
     assert [row["external_id"] for row in body] == ["a", "b", "c"]
     assert parameters["on_conflict"] == "source_date,source,external_id"

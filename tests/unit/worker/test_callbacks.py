@@ -11,9 +11,8 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
-from app.outside import OutsideClient, open_outside
-from worker.callbacks import CallbackSender, DeliveryFailed
-from worker.deliveries import SCHEDULE, callback_delay
+from app.outside.client import OutsideClient, open_outside
+from worker.handlers.callback import SCHEDULE, CallbackSender, DeliveryFailed, callback_delay
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 
-from app.turnstile import Turnstile
+from app.client.turnstile import Turnstile
 
 
 class PostgrestRequest(httpx.Request):

@@ -27,7 +27,7 @@ _EDITIONS = TypeAdapter(list[Edition])
 _ARTICLES = TypeAdapter(list[Article])
 
 
-class DailySources:
+class Editions:
     """Stores editions and articles by day; fetching a day twice is harmless."""
 
     def __init__(self, client: AsyncClient) -> None:

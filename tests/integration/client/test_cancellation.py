@@ -6,11 +6,11 @@ import random
 import aiohttp
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
+from app.client.transport import HonestTransport
 from app.persistence.errors import supabase_errors
-from app.supabase_client import open_supabase
-from app.transport import HonestTransport
-from tests.integration.transport.conftest import MakeSettings, StartServer
-from tests.integration.transport.scripted_server import answer
+from tests.integration.client.conftest import MakeSettings, StartServer
+from tests.integration.client.scripted_server import answer
 
 REQUESTS = 3000
 IN_FLIGHT = 60

@@ -17,8 +17,8 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 from yarl import URL
 
+from app.client.session import PostgrestRequest
 from app.config import SupabaseSettings
-from app.session import PostgrestRequest
 
 RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 """All of them: every write of the service is safe to repeat."""

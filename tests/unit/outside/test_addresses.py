@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.addresses import is_public, resolve
+from app.outside.addresses import is_public, resolve
 
 PUBLIC = [
     "93.184.215.14", "1.1.1.1", "2606:2800:21f:cb07::1", "2a00:1450:4001::1", "64:ff9b::93.184.215.14",

@@ -13,8 +13,8 @@ from typing import Any, Final, NewType
 import httpcore
 import httpx
 
-from app.addresses import Resolve, is_public, resolve
 from app.errors import BroadsheetError
+from app.outside.addresses import Resolve, is_public, resolve
 
 PUBLIC_ONLY: Final = {"public_only": True}
 """The extension of a request whose address strangers chose: it reaches public addresses alone."""

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from app.turnstile import Turnstile
+from app.client.turnstile import Turnstile
 
 PIECES, CALLERS = 4, 41
 

@@ -6,7 +6,7 @@ import re
 import httpx
 from pydantic import HttpUrl, TypeAdapter, ValidationError
 
-from app.addresses import is_public
+from app.outside.addresses import is_public
 
 MAX_HOST = 253
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address

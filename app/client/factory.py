@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
+from app.client.session import PostgrestSession
+from app.client.transport import CallCounters, build_timeout, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt
-from app.session import PostgrestSession
-from app.transport import CallCounters, build_timeout, build_transport
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 """The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""

@@ -6,7 +6,7 @@ from typing import Protocol
 import pytest
 
 from app.config import SupabaseSettings
-from tests.integration.transport.scripted_server import ScriptedServer, Step
+from tests.integration.client.scripted_server import ScriptedServer, Step
 
 
 class StartServer(Protocol):

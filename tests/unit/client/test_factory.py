@@ -4,8 +4,8 @@ import httpx
 import pytest
 import respx
 
+from app.client.factory import PLACEHOLDER_KEY, open_supabase
 from app.config import SupabaseSettings
-from app.supabase_client import PLACEHOLDER_KEY, open_supabase
 
 URL = "http://project.test"
 JWT = "aaaa.bbbb.cccc"

@@ -11,9 +11,9 @@ import httpx
 import pytest
 import trustme
 
-from app.outside import PUBLIC_ONLY, AddressNotPublic, OutsideClient, open_outside
+from app.outside.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient, open_outside
+from tests.integration.client.scripted_server import answer
 from tests.integration.conftest import Serve
-from tests.integration.transport.scripted_server import answer
 
 ADDRESS = "93.184.215.14"
 """Public, and only ever seen by `Network`."""

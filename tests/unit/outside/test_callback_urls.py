@@ -5,10 +5,10 @@ import pytest
 import respx
 from standardwebhooks import Webhook
 
-from app.callback_urls import checked_callback_url
-from app.outside import OutsideClient
+from app.outside.callback_urls import checked_callback_url
+from app.outside.client import OutsideClient
 from tests.processes import WEBHOOK_SECRET
-from worker.callbacks import CallbackSender
+from worker.handlers.callback import CallbackSender
 
 PUBLIC = "93.184.215.14"
 TAKEN = [

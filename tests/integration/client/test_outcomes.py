@@ -9,11 +9,11 @@ import pytest
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 from app.persistence.errors import parsed, supabase_errors
-from app.supabase_client import open_supabase
-from tests.integration.transport.conftest import MakeSettings, StartServer
-from tests.integration.transport.scripted_server import Step, answer, hang_up, send, stall
+from tests.integration.client.conftest import MakeSettings, StartServer
+from tests.integration.client.scripted_server import Step, answer, hang_up, send, stall
 
 ROWS = TypeAdapter(list[dict[str, int]])
 OK = answer(200, [{"id": 1}])

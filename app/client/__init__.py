@@ -1,0 +1,1 @@
+"""The one Supabase client of a process, and the HTTP below it."""

@@ -1,0 +1,45 @@
+"""The keys under which a second task like the first is known as the first: callers' and the service's own."""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+
+@dataclass(frozen=True)
+class CallerKey:
+    """An idempotency key that an API caller chose, and what they sent with it.
+
+    A repetition is compared by that, not by what was made of it: a day that is left out is another one tomorrow. With
+    None it is compared by the task's own values; `payload["request_id"]` does not count among them.
+    """
+
+    key: str
+    sent: dict[str, Any] | None = None
+
+    @property
+    def stored(self) -> str:
+        """The key as it lies in the table; the prefix keeps callers away from the service's own."""
+        return f"caller:{self.key}"
+
+
+@dataclass(frozen=True)
+class OwnKey:
+    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
+
+    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
+    answer.
+    """
+
+    key: str
+    waiting: UUID | None = None
+
+    @property
+    def stored(self) -> str:
+        """The key as it lies in the table."""
+        return f"own:{self.key}"
+
+
+def fetch_key(source_date: date, waiting: UUID | None = None) -> OwnKey:
+    """The key that makes the service's own fetch of a day one task, whoever asks for it."""
+    return OwnKey(f"fetch:{source_date.isoformat()}", waiting)
