@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from traceback import format_tb
 
 import structlog
 
@@ -94,8 +95,10 @@ async def _articles(source: Source, source_date: date) -> list[Article]:
     except SourceError as error:
         raise SourceError(plain(str(error), MAX_REASON)) from error
     except Exception as error:
-        log.exception("source failed unexpectedly", source=source.name, source_date=str(source_date))
-        raise SourceError(plain(f"{type(error).__name__}: {error}", MAX_REASON)) from error
+        # What it says comes from outside: cut, here too.
+        reason, where = plain(f"{type(error).__name__}: {error}", MAX_REASON), format_tb(error.__traceback__, limit=-3)
+        log.error("source failed unexpectedly", source=source.name, reason=reason, where="".join(where))  # noqa: TRY400
+        raise SourceError(reason) from error
 
 
 def _require_no_wait(errors: Mapping[str, Trouble], patience: timedelta) -> None:
