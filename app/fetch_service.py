@@ -97,7 +97,7 @@ async def _articles(source: Source, source_date: date) -> list[Article]:
     except Exception as error:
         # What it says comes from outside: cut, here too.
         reason, where = plain(f"{type(error).__name__}: {error}", MAX_REASON), format_tb(error.__traceback__, limit=-3)
-        log.error("source failed unexpectedly", source=source.name, reason=reason, where="".join(where))  # noqa: TRY400
+        log.error("source failed unexpectedly", source=source.name, reason=reason, where="".join(where))
         raise SourceError(reason) from error
 
 
