@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,9 @@ bench-client: $(STAMP) ## Calls a second and event-loop lag of five clients side
 
 bench-queue: $(STAMP) ## Tasks a second and pick-up time, beside two other queues
 	$(BIN)/python -m benchmarks.queue
+
+bench-snapshot: $(STAMP) ## The queue's rate while an old snapshot is held open (3 minutes)
+	$(BIN)/python -m benchmarks.snapshot
 
 bench-scale: $(STAMP) ## A claim with up to a million rows in the table
 	$(BIN)/python -m benchmarks.scale

@@ -1,0 +1,89 @@
+"""An old snapshot: the queue's rate while a transaction stays open, so that no dead row can be removed.
+
+Two worker processes take no-op tasks out of a queue that is kept full. After some seconds a snapshot is taken and held;
+the rate of the last seconds is compared with the rate before it. Done with 10 and with 100 in hand for each worker.
+"""
+
+import asyncio
+from contextlib import ExitStack
+from typing import Any
+
+import asyncpg
+import uvloop
+
+from benchmarks.processes import stand_in
+from benchmarks.queue import CHUNK, EMPTY, create_batch, start
+from benchmarks.report import save, show, verdict
+from embedded.stack import Ready
+
+BEFORE, HELD, LAST = 10, 60, 10
+"""Seconds without the snapshot, with it, and of these the last ones that count."""
+
+FULL = 5_000
+AIM = 2 / 3
+ENDS = "select n_tup_upd as n, clock_timestamp() as at from pg_stat_user_tables where relname = 'tasks'"
+
+
+async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
+    """Create tasks as long as fewer than `FULL` wait."""
+    database = await asyncpg.connect(ready.database_url)
+    while not stop.is_set():
+        if await database.fetchval("select count(*) from (select from public.queue limit $1) q", FULL) < FULL:
+            await create_batch(database, CHUNK)
+        else:
+            await asyncio.sleep(0.005)
+    await database.close()
+
+
+async def rate(database: asyncpg.Connection, seconds: float) -> float:
+    """Tasks ended a second, over some seconds."""
+    begun = await database.fetchrow(ENDS)
+    await asyncio.sleep(seconds)
+    ended = await database.fetchrow(ENDS)
+    return float((ended["n"] - begun["n"]) / (ended["at"] - begun["at"]).total_seconds())
+
+
+async def held(ready: Ready, concurrency: int) -> dict[str, float]:
+    """The rate before a snapshot, and at the end of a minute with it."""
+    database, old = await asyncpg.connect(ready.database_url), await asyncpg.connect(ready.database_url)
+    await database.execute(EMPTY)
+    stop = asyncio.Event()
+    filling = asyncio.create_task(kept_full(ready, stop))
+    with ExitStack() as stack:
+        start(stack, "broadsheet", concurrency, ready)
+        await asyncio.sleep(3)
+        before = await rate(database, BEFORE)
+        async with old.transaction(isolation="repeatable_read"):
+            await old.fetchval(ENDS)
+            await asyncio.sleep(HELD - LAST)
+            after = await rate(database, LAST)
+        stop.set()
+        await filling
+    await database.close()
+    await old.close()
+    return {"before": before, "after": after, "share": after / before}
+
+
+async def measure() -> dict[str, Any]:
+    """Both concurrencies, each over a stand-in of its own."""
+    found = {}
+    for concurrency in (10, 100):
+        with stand_in() as ready:
+            found[str(concurrency)] = await held(ready, concurrency)
+    return found
+
+
+def main() -> None:
+    """Measure, print, write."""
+    measured = uvloop.run(measure())
+    rows = [
+        [in_hand, f"{one['before']:,.0f}", f"{one['after']:,.0f}", f"{one['share']:.2f}", verdict(one["share"] > AIM)]
+        for in_hand, one in measured.items()
+    ]
+    columns = ["in hand each", "tasks/s before", f"after {HELD} s", "share (aim 0.67)", ""]
+    show("snapshot: the queue's rate while a snapshot is held open", columns, rows)
+    save("snapshot", measured)
+
+
+if __name__ == "__main__":
+    main()
