@@ -1,4 +1,4 @@
-"""CPU seconds of the stand-in's processes, as the kernel counts them: PostgreSQL with all its backends, and the gateway."""
+"""CPU seconds of the stand-in's processes, as the kernel counts them: all of PostgreSQL, and the gateway."""
 
 import os
 from dataclasses import dataclass
