@@ -21,9 +21,11 @@ create table public.calls (
     -- What the call claimed, all under one token: described anew if the call comes again.
     claimed   uuid[] not null,
     token     uuid not null,
-    -- Where this worker's claims begin, by kind and priority (public.claim_tasks), and when it last looked from the start.
+    -- Where this worker's claims begin, by kind and priority (public.claim_tasks); when it last looked from the start, and
+    -- how long that took.
     marks     timestamptz[] not null,
     looked_at timestamptz not null,
+    look_took interval not null,
     answered_at timestamptz not null default now(),
     primary key (worker_id, number)
 ) with (
@@ -423,20 +425,25 @@ begin
     if cardinality(known.marks) is distinct from 4 * cardinality(p_kinds) then
         known.marks := array_fill('-infinity'::timestamptz, array[4 * cardinality(p_kinds)]);
     end if;
-    from_start := coalesce(known.looked_at < moment - interval '2 seconds', true);
+    -- From the start whenever that is cheap: at most a twentieth of the time goes into it, and it is done every two seconds.
+    from_start := coalesce(known.looked_at < moment - least(known.look_took * 20, interval '2 seconds'), true);
     if p_slots > 0 then
         select c.claimed, c.p_marks into claimed, known.marks
           from public.claim_tasks(p_worker, token, p_kinds, p_limits, p_slots, from_start, moment, known.marks) c;
         if cardinality(claimed) < p_slots then
             said := said || jsonb_build_object('next_task_seconds', public.seconds_to_next_task(p_kinds, moment));
         end if;
-        known.looked_at := case when from_start then moment else known.looked_at end;
+        if from_start then
+            known.looked_at := moment;
+            known.look_took := clock_timestamp() - moment;
+        end if;
     end if;
     if known.number is not null then
         delete from public.calls where worker_id = p_worker and number = known.number;
     end if;
-    insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at)
-    values (p_worker, p_number, said, claimed, token, known.marks, coalesce(known.looked_at, '-infinity'))
+    insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
+    values (p_worker, p_number, said, claimed, token, known.marks, coalesce(known.looked_at, '-infinity'),
+            coalesce(known.look_took, interval '0'))
     returning * into known;
     return public.worded_answer(known);
 end
