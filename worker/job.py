@@ -53,6 +53,10 @@ class Job:
     begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
+    def described(self) -> dict[str, Any]:
+        """What log lines say of it."""
+        return {"task_id": str(self.task.task_id), "request_id": self.task.payload.get("request_id")}
+
     async def report(self, message: str, progress: float) -> None:
         """Show `message` and `progress` (0 to 1) to who follows the task; the worker's next call takes it along."""
         self.show(self.task.lease, Progress(message, progress))

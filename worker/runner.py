@@ -8,8 +8,8 @@ from datetime import timedelta
 from random import Random
 
 import structlog
-from structlog.contextvars import bind_contextvars
 
+from app.logs import log_about
 from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
@@ -207,8 +207,7 @@ class Worker:
 
     async def _work(self, job: Job, started: float) -> None:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""
-        # Never unbound: the context is this coroutine's own, and ends with it.
-        bind_contextvars(task_id=str(job.task.task_id), request_id=job.task.payload.get("request_id"))
+        log_about(job.described)
         try:
             outcome = await perform(job, self._handlers[job.task.kind], self._random)
         finally:

@@ -1,6 +1,5 @@
 """Makes values fit for a jsonb column: no zero bytes, no lone surrogates, no NaN, and not too large."""
 
-import json
 import math
 from typing import Any
 
@@ -9,7 +8,7 @@ from app.errors import PermanentError
 MAX_RESULT_BYTES = 2_000_000
 """A digest with its page takes some 200 kB; ten times that is a mistake."""
 
-MAX_DEPTH, MAX_VALUES = 100, 50_000
+MAX_DEPTH, MAX_VALUES, MAX_BITS = 100, 50_000, 256
 """Levels and parts of a value: a digest has six levels and some hundred parts."""
 
 
@@ -23,44 +22,52 @@ def clean_text(text: str) -> str:
 def clean(value: Any) -> Any:
     """`value` with every text in it cleaned; NaN and infinities, which JSON has not, become null.
 
-    Raises `PermanentError` for what is nested deeper than `MAX_DEPTH` or has more than `MAX_VALUES` parts: what holds
-    itself is both.
+    Raises `PermanentError` for what is no JSON, is nested deeper than `MAX_DEPTH` or has more than `MAX_VALUES` parts:
+    what holds itself is both.
     """
-    return _Cleaner().clean(value, MAX_DEPTH)
-
-
-class _Cleaner:
-    """Cleans one value, and counts its parts on the way."""
-
-    def __init__(self) -> None:
-        self._left = MAX_VALUES
-
-    def clean(self, value: Any, depth: int) -> Any:
-        self._left -= 1
-        if depth < 0 or self._left < 0:
-            raise PermanentError(f"a value has more than {MAX_DEPTH} levels or {MAX_VALUES} parts: more than are kept")
-        match value:
-            case str():
-                return clean_text(value)
-            case float() if not math.isfinite(value):
-                return None
-            case dict():
-                return {clean_text(str(key)): self.clean(inner, depth - 1) for key, inner in value.items()}
-            case list() | tuple():
-                return [self.clean(inner, depth - 1) for inner in value]
-            case _:
-                return value
+    return _Cleaner("a value", math.inf).clean(value, MAX_DEPTH)
 
 
 def clean_result(result: object) -> dict[str, Any]:
     """A task's result, cleaned; raises `PermanentError` if it is no JSON object or larger than `MAX_RESULT_BYTES`."""
     if not isinstance(result, dict):
         raise PermanentError(f"the result is no JSON object but of type {type(result).__name__}")
-    try:
-        cleaned: dict[str, Any] = clean(result)
-        size = len(json.dumps(cleaned, ensure_ascii=False).encode())
-    except (TypeError, ValueError) as error:
-        raise PermanentError(f"the result cannot be written as JSON: {error}") from error
-    if size > MAX_RESULT_BYTES:
-        raise PermanentError(f"the result has {size} bytes, more than the {MAX_RESULT_BYTES} that are kept")
+    cleaned: dict[str, Any] = _Cleaner("the result", MAX_RESULT_BYTES).clean(result, MAX_DEPTH)
     return cleaned
+
+
+class _Cleaner:
+    """Cleans one value, and counts its parts and the bytes of its texts on the way."""
+
+    def __init__(self, what: str, max_bytes: float) -> None:
+        self._what = what
+        self._parts_left = MAX_VALUES
+        self._max_bytes = self._bytes_left = max_bytes
+
+    def clean(self, value: Any, depth: int) -> Any:
+        self._parts_left -= 1
+        if depth < 0 or self._parts_left < 0:
+            raise PermanentError(
+                f"{self._what} has more than {MAX_DEPTH} levels or {MAX_VALUES} parts: more than are kept"
+            )
+        match value:
+            case str():
+                return self._text(value)
+            case dict():
+                return {self._text(str(key)): self.clean(inner, depth - 1) for key, inner in value.items()}
+            case list() | tuple():
+                return [self.clean(inner, depth - 1) for inner in value]
+            case None | bool():
+                return value
+            case int() if value.bit_length() <= MAX_BITS:
+                return value
+            case float():
+                return value if math.isfinite(value) else None
+            case _:
+                raise PermanentError(f"{self._what} cannot be written as JSON: it holds a {type(value).__name__}")
+
+    def _text(self, text: str) -> str:
+        self._bytes_left -= len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+        if self._bytes_left < 0:
+            raise PermanentError(f"{self._what} has more than the {self._max_bytes} bytes that are kept")
+        return clean_text(text)
