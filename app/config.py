@@ -125,7 +125,7 @@ class Settings(SupabaseSettings):
     )
     link_secret: Secrets = Field(
         (),
-        description="what signs readers' links: 16 characters or more; of several with commas the first signs, all verify",
+        description="what signs readers' links: 16 characters or more; of several, with commas, the first signs",
     )
 
     environment: Literal["development", "production"] = Field(

@@ -4,7 +4,7 @@ import asyncio
 import re
 import ssl
 from collections.abc import Awaitable
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
 
@@ -16,6 +16,7 @@ T = TypeVar("T")
 
 _START_INPUT: Final = 354
 _COMPLETED: Final = 250
+_CLOSING: Final = 421
 _MAX_REASON: Final = 300
 _DRAIN_POLL: Final = 0.02
 # RFC 3463: 5.1.x is about an address; 7 and 8 are about the sender's.
@@ -90,9 +91,9 @@ class SmtpConnection:
         """Say good-bye without waiting for an answer, or break off in the middle of a mail."""
         if self._smtp.protocol is not None and not self._busy and self._smtp.is_connected:
             self._smtp.protocol.write(b"QUIT\r\n")
-        elif isinstance(self._smtp.transport, asyncio.WriteTransport):
+        elif self._transport is not None:
             # A transport that is merely closed waits for ever for a peer that does not read.
-            self._smtp.transport.abort()
+            self._transport.abort()
         self._smtp.close()
 
     async def _step(self, step: Awaitable[T], *, to_recipient: bool = False) -> T:
@@ -122,8 +123,12 @@ class SmtpConnection:
         self._smtp.protocol.write(data)
 
     def _unsent(self) -> int:
-        transport = self._smtp.transport
-        return transport.get_write_buffer_size() if isinstance(transport, asyncio.WriteTransport) else 0
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    @property
+    def _transport(self) -> asyncio.WriteTransport | None:
+        # Said, not asked: uvloop's transports have the methods, but not the class.
+        return cast(asyncio.WriteTransport | None, self._smtp.transport)
 
     async def _finish(self) -> None:
         """Wait for the answer to the final dot."""
@@ -140,7 +145,8 @@ class SmtpConnection:
         reason = plain(f"{self._host} answered {code} {text}", _MAX_REASON)
         if not 400 <= code < 600:  # noqa: PLR2004  (RFC 5321: 4yz and 5yz refuse)
             return Ambiguous(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
-        self._busy = False
+        # 421: the server closes the connection.
+        self._busy = code == _CLOSING
         permanent = code >= 500  # noqa: PLR2004
         bounce = permanent and to_recipient and _BAD_RECIPIENT.match(text) is not None
         return NotSent(reason, transient=not permanent, bounce=bounce)
