@@ -50,8 +50,7 @@ def _mailbox(name: str, address: str, header: str) -> str:
 
 
 def _encoded(text: str, header: str) -> str:
-    # Text that looks like an encoded word would be decoded by whoever reads it.
-    if text.isascii() and "=?" not in text:
+    if text.isascii():
         return Header(text, "us-ascii", maxlinelen=_LINE, header_name=header).encode(linesep="\r\n")
     return _utf8(text, header)
 

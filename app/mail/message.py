@@ -60,7 +60,7 @@ def build_message(mail: Mail) -> EmailMessage:
     message = EmailMessage(policy=_POLICY)
     message["From"] = _address(mail.sender)
     message["To"] = _address(mail.recipient)
-    message["Subject"] = plain(mail.subject, MAX_SUBJECT)
+    message["Subject"] = _line(mail.subject, MAX_SUBJECT)
     message["Date"] = mail.date
     message["Message-ID"] = f"<{mail.key}@{mail.sender.domain}>"
     message["List-Id"] = f"<digest.{mail.sender.domain}>"
@@ -76,7 +76,12 @@ def build_message(mail: Mail) -> EmailMessage:
 
 
 def _address(mailbox: Mailbox) -> Address:
-    return Address(plain(mailbox.name, _MAX_NAME), addr_spec=mailbox.address)
+    return Address(_line(mailbox.name, _MAX_NAME), addr_spec=mailbox.address)
+
+
+def _line(text: str, limit: int) -> str:
+    # Text that looks like an encoded word would be decoded, by the standard library at once: line ends and all.
+    return plain(text, limit).replace("=?", "= ?")
 
 
 def _boundary(key: MessageKey) -> str:

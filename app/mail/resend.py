@@ -8,7 +8,7 @@ import json
 from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from http import HTTPStatus
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, Literal
 
 import httpx
 
@@ -72,15 +72,19 @@ class ResendSender:
 
 
 def _payload(message: EmailMessage) -> dict[str, Any]:
-    parts = {kind: message.get_body((kind,)) for kind in ("plain", "html")}
     return {
         "from": _mailboxes(message["From"])[0],
         "to": _mailboxes(message["To"]),
         "subject": str(message["Subject"]),
-        "text": parts["plain"].get_content() if parts["plain"] else "",
-        "html": parts["html"].get_content() if parts["html"] else "",
+        "text": _content(message, "plain"),
+        "html": _content(message, "html"),
         "headers": {name: str(message[name]) for name in _PASSED_ON if name in message},
     }
+
+
+def _content(message: EmailMessage, kind: Literal["plain", "html"]) -> str:
+    part = message.get_body((kind,))
+    return str(part.get_content()).replace("\r\n", "\n") if part is not None else ""
 
 
 def _mailboxes(header: AddressHeader) -> list[str]:

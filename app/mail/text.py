@@ -33,7 +33,7 @@ def long_day(day: date) -> str:
 
 
 def _heading(digest: Digest) -> str:
-    return f"BROADSHEET for {plain(digest.profile.name, _MAX_LINE)}\n{long_day(digest.source_date)}"
+    return f"{_wrapped(f'BROADSHEET for {digest.profile.name}')}\n{long_day(digest.source_date)}"
 
 
 def _notices(digest: Digest) -> Iterator[str]:

@@ -53,6 +53,12 @@ async def break_off(box: "Postbox", server: SMTP) -> str:
     return "250 never read"
 
 
+async def break_off_midway(box: "Postbox", server: SMTP) -> str:
+    """Cut the connection while the client waits or still sends."""
+    await asyncio.sleep(0.1)
+    return await break_off(box, server)
+
+
 def say(answer: str) -> Hook:
     """Answer with this."""
 

@@ -17,6 +17,7 @@ from tests.integration.mail.conftest import (
     Postbox,
     authenticate,
     break_off,
+    break_off_midway,
     hang,
     key_of,
     mail_to,
@@ -105,7 +106,7 @@ async def test_a_refusal_says_whether_to_try_again_and_whether_the_address_is_de
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "CONTENT"])
-@pytest.mark.parametrize("trouble", [hang, break_off])
+@pytest.mark.parametrize("trouble", [hang, break_off, break_off_midway])
 async def test_trouble_before_the_final_dot_means_surely_not_sent(postbox: Postbox, stage: str, trouble: Hook) -> None:
     postbox.steps[stage] = trouble
     # More than the buffers of both sockets hold: so the end cannot have left.
