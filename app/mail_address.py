@@ -25,7 +25,7 @@ class InvalidAddress(PermanentError, ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """An address as it is sent (domains of other scripts become `xn--...`), and a name for people, which may be anything.
+    """An address as it is sent (domains of other scripts become `xn--...`), and a name, which may be anything.
 
     Raises `InvalidAddress` when it is built from what is none.
     """

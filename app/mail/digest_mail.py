@@ -67,7 +67,8 @@ def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
     kept = count
     while True:
         page = with_footer(render(_best(digest, kept)), links, count - kept)
-        size = len(page.encode("utf-8", "replace"))
+        # Each line end becomes two bytes in a mail.
+        size = len(page.encode("utf-8", "replace")) + page.count("\n")
         if size < MAX_PAGE_BYTES or not kept:
             return page
         # Items are of about one size, so that one or two steps suffice.

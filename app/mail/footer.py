@@ -53,7 +53,8 @@ def text_footer(links: MailLinks) -> str:
 def with_footer(page: str, links: MailLinks, left_out: int) -> str:
     """Return the page with the links at its end, and before them how many items it leaves out, if it does."""
     anchors = " &middot; ".join(
-        f'<a href="{escape(address)}" style="color: #6a6358;">{label}</a>' for label, address in links.named()
+        f'<a href="{escape(address)}" style="color: #6a6358; white-space: nowrap;">{label}</a>'
+        for label, address in links.named()
     )
     note = f"<p {_PARAGRAPH}>{_left_out(left_out, links)}</p>" if left_out else ""
     footer = (

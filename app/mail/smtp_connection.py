@@ -7,6 +7,7 @@ from collections.abc import Awaitable
 from typing import Final, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.protocol import SMTPProtocol
 
 from app.mail.sender import Ambiguous, MailLimits, NotSent, held
 from app.mail_url import SmtpUrl
@@ -83,7 +84,7 @@ class SmtpConnection:
         if code != _START_INPUT:
             raise self._refused(code, text, to_recipient=True)
         await self._upload(_LEADING_DOT.sub(b"..", content))
-        # From here on nobody can take the mail back.
+        # With the dot nobody can take the mail back.
         await held(self._finish(), self._limits.release, repeatable=False)
         self._busy = False
 
@@ -113,14 +114,15 @@ class SmtpConnection:
                     await asyncio.sleep(_DRAIN_POLL)
                 # One turn of the loop, so that a connection which broke meanwhile is known to be broken.
                 await asyncio.sleep(0)
-                self._write(b".\r\n")
         except (SMTPException, OSError) as error:
             raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
 
-    def _write(self, data: bytes) -> None:
-        if self._smtp.protocol is None:
+    def _write(self, data: bytes) -> SMTPProtocol:
+        protocol = self._smtp.protocol
+        if protocol is None:
             raise SMTPServerDisconnected("Connection lost")
-        self._smtp.protocol.write(data)
+        protocol.write(data)
+        return protocol
 
     def _unsent(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
@@ -131,11 +133,14 @@ class SmtpConnection:
         return cast(asyncio.WriteTransport | None, self._smtp.transport)
 
     async def _finish(self) -> None:
-        """Wait for the answer to the final dot."""
+        """Send the final dot and wait for its answer."""
         try:
-            if self._smtp.protocol is None:
-                raise SMTPServerDisconnected("Connection lost")
-            code, text = await self._smtp.protocol.read_response(self._limits.answer)
+            protocol = self._write(b".\r\n")
+        except SMTPServerDisconnected as error:
+            raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
+        try:
+            # At once after the dot: an answer that comes while nobody reads is thrown away.
+            code, text = await protocol.read_response(self._limits.answer)
         except (SMTPException, OSError) as error:
             raise Ambiguous(f"{self._host} did not answer to the end: {_text(error)}", repeatable=False) from error
         if code != _COMPLETED:

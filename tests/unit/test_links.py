@@ -70,7 +70,9 @@ def test_nothing_can_be_put_around_it(change: str) -> None:
         LINKS.read("page", change.format(LINKS.sign("page", LINK)))
 
 
-@pytest.mark.parametrize("purpose", ["", "Page", "vote:", "vote:a/b", "vote:a b", "page\n", "vote:" + "x" * 101, "vote:é"])
+@pytest.mark.parametrize(
+    "purpose", ["", "Page", "vote:", "vote:a/b", "vote:a b", "page\n", "vote:" + "x" * 101, "vote:é"]
+)
 def test_a_purpose_that_no_path_can_hold_is_a_mistake_of_ours(purpose: str) -> None:
     with pytest.raises(ValueError, match="no purpose"):
         LINKS.sign(purpose, LINK)

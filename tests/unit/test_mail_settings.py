@@ -15,7 +15,10 @@ from app.mail_url import FolderUrl, ResendUrl, SmtpUrl, parse_mail_url
     [
         ("smtp://mx.example.org", SmtpUrl("mx.example.org", 587, False)),
         ("smtps://mx.example.org", SmtpUrl("mx.example.org", 465, True)),
-        ("SMTP://ada:p%40ss%3A%2Fw%C3%A9@mx.example.org:2525/", SmtpUrl("mx.example.org", 2525, False, "ada", "p@ss:/wé")),
+        (
+            "SMTP://ada:p%40ss%3A%2Fw%C3%A9@mx.example.org:2525/",
+            SmtpUrl("mx.example.org", 2525, False, "ada", "p@ss:/wé"),
+        ),
         ("smtp://a%40b.example:x@[::1]:25", SmtpUrl("::1", 25, False, "a@b.example", "x")),
         ("smtp://ada:@mx", SmtpUrl("mx", 587, False, "ada", "")),
         ("resend:re_abc_123", ResendUrl("re_abc_123")),
@@ -128,8 +131,9 @@ def test_addresses(text: str, address: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "ada", "@example.org", "ada@", "a b@example.org", "ada@exa mple.org", "ada@example.org\r\nBcc: x@y.z", "a..b@c.d",
-     ".a@b.c", "ada@[127.0.0.1]", "ada@-x.org", "ada@x..y", "x" * 65 + "@example.org", "a@" + "x." * 200 + "org",
+    ["", "ada", "@example.org", "ada@", "a b@example.org", "ada@exa mple.org", "ada@example.org\r\nBcc: x@y.z",
+     "a..b@c.d", ".a@b.c", "ada@[127.0.0.1]", "ada@-x.org", "ada@x..y", "x" * 65 + "@example.org",
+     "a@" + "x." * 200 + "org",
      "größe@example.org", '"a b"@example.org', "a@b@c.d", "ada@example.org,eve@example.org", "<ada@example.org> x",
      "ada@example.org\x00", "ada@exam\ud800ple.org", "\ud800@example.org", "ada@\u202egro.elpmaxe"],
 )  # fmt: skip

@@ -21,6 +21,7 @@ from tests.integration.mail.conftest import (
     hang,
     key_of,
     mail_to,
+    quick_server,
     say,
     sender_to,
 )
@@ -132,6 +133,17 @@ async def test_trouble_after_the_final_dot_is_a_doubt(postbox: Postbox, trouble:
         await sender.send(mail_to(2), key_of(2))
     assert postbox.taken == [mail_to(2).as_bytes()]
     assert postbox.connections == 2
+
+
+async def test_an_answer_that_comes_at_once_is_not_missed() -> None:
+    limits = replace(QUICK, at_once=8, per_second=1e9)
+    with quick_server() as port, sender_to(SmtpUrl("127.0.0.1", port, False), limits) as sender:
+        for begin in range(0, 500, 50):
+            mails = range(begin, begin + 50)
+            await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in mails))
+        # Closed here, for the server's threads wait for it.
+        sender.close()
+        await asyncio.sleep(0.05)
 
 
 async def test_a_server_that_is_not_there(postbox: Postbox) -> None:
@@ -249,7 +261,7 @@ async def test_a_server_without_starttls_gets_neither_mail_nor_password(certific
 async def test_a_bad_certificate_gets_neither_mail_nor_password(certificates: Certificates, implicit: bool) -> None:
     options = {"ssl_context": certificates.bad} if implicit else {"tls_context": certificates.bad}
     async with Postbox().serve(authenticator=authenticate, **options) as box:
-        url = ElsewhereUrl("127.0.0.1", box.port, False, "ada", "pä:ss@word")
+        url: SmtpUrl = ElsewhereUrl("127.0.0.1", box.port, False, "ada", "pä:ss@word")
         if implicit:
             url = box.url(implicit_tls=True, username="ada", password="pä:ss@word")
         with sender_to(url, tls=certificates.trusted) as sender, pytest.raises(NotSent, match="ertificate") as caught:

@@ -12,6 +12,7 @@ from app.models import SAMPLE_CATEGORY, Digest
 from tests.unit.mail.conftest import ENVELOPE, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, look_at
 
+SIGN_OFF = "-- "
 RENDER = DigestRenderer().render
 
 
@@ -33,7 +34,9 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
 
 def test_the_text_reads_well_by_itself(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
-    assert digest_text(digest, links) == f"""\
+    assert (
+        digest_text(digest, links)
+        == f"""\
 BROADSHEET for Ada
 Tuesday, 24 November 2026
 
@@ -64,13 +67,14 @@ IN THE NEWS
    Why: matches: ice.
    https://arxiv.example/abs/0
 
--- 
+{SIGN_OFF}
 Read it in the browser: {links.page}
 Change your words: {links.words}
 Change when it comes: {links.schedule}
 Pause: {links.pause}
 Unsubscribe: {links.unsubscribe}
 """
+    )
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
