@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.mail.footer import MailLinks
@@ -136,6 +136,7 @@ def test_no_name_or_title_can_add_anything(text: str) -> None:
 
 
 @settings(deadline=None)
+@example(text="A subject that is long enough to be folded. " * 2 + "ünïcödé 🦉 שלום " * 8, name="é, 🦉 שלום " * 7)
 @given(text=st.text(max_size=400), name=st.text(max_size=120))
 def test_whatever_the_text_it_is_one_mail_to_one_reader(text: str, name: str) -> None:
     recipient = Mailbox("ada@example.org", name)
