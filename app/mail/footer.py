@@ -4,14 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from html import escape
-from typing import Self
+from typing import Final, Self
 from uuid import UUID
 
 from app.links import Link, Links
 
 # In the head, because only there mail programs keep rules for the dark; all else is written at each element.
-STYLE = "<style>@media (prefers-color-scheme: dark) { .mail-foot, .mail-foot a { color: #b3ab9c !important; } }</style>"
-_PARAGRAPH = 'style="margin: 0; padding: 0 0 6px;"'
+_STYLE: Final = (
+    "<style>@media (prefers-color-scheme: dark) { .mail-foot, .mail-foot a { color: #b3ab9c !important; } }</style>"
+)
+# What can be done by a link, each a purpose for which it is signed, in the order in which they stand.
+_LABELS: Final = {
+    "page": "Read it in the browser",
+    "words": "Change your words",
+    "schedule": "Change when it comes",
+    "pause": "Pause",
+    "unsubscribe": "Unsubscribe",
+}
+_PARAGRAPH: Final = 'style="margin: 0; padding: 0 0 6px;"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +38,12 @@ class MailLinks:
     def signed(cls, links: Links, reader_id: UUID, generation: int, day: date) -> Self:
         """All of them, signed for this reader and the mail's local day."""
         link = Link(reader_id, generation, day)
-        return cls(**{purpose: links.url(purpose, link) for purpose in cls.__slots__})
+        return cls(**{purpose: links.url(purpose, link) for purpose in _LABELS})
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Each link that is there, after what it does."""
-        labels = {
-            "page": "Read it in the browser",
-            "words": "Change your words",
-            "schedule": "Change when it comes",
-            "pause": "Pause",
-            "unsubscribe": "Unsubscribe",
-        }
-        for name, label in labels.items():
-            address = getattr(self, name)
+        for purpose, label in _LABELS.items():
+            address = getattr(self, purpose)
             if address is not None:
                 yield label, address
 
@@ -62,7 +65,7 @@ def with_footer(page: str, links: MailLinks, left_out: int) -> str:
         f"font-family: Georgia, 'Times New Roman', Times, serif; font-size: 13px; line-height: 1.7; color: #6a6358;\">"
         f"{note}<p {_PARAGRAPH}>{anchors}</p></div>"
     )
-    return _before(_before(page, "</head>", STYLE), "</body>", footer)
+    return _before(_before(page, "</head>", _STYLE), "</body>", footer)
 
 
 def _left_out(count: int, links: MailLinks) -> str:

@@ -150,7 +150,7 @@ class SmtpConnection:
         reason = plain(f"{self._host} answered {code} {text}", _MAX_REASON)
         if not 400 <= code < 600:  # noqa: PLR2004  (RFC 5321: 4yz and 5yz refuse)
             return Ambiguous(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
-        # 421: the server closes the connection.
+        # The server has answered, so it can go on with another mail; after 421 it closes the connection.
         self._busy = code == _CLOSING
         permanent = code >= 500  # noqa: PLR2004
         bounce = permanent and to_recipient and _BAD_RECIPIENT.match(text) is not None

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
+from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem, EditionStatus
 from app.sources.text import plain, safe_link
 
 _WIDTH: Final = 72
@@ -41,7 +41,7 @@ def _notices(digest: Digest) -> Iterator[str]:
         yield _wrapped(
             "SAMPLE EDITION: items marked [Sample] are invented; they stand in where no real source is read."
         )
-    if digest.source_errors:
+    if digest.edition_status is EditionStatus.PARTIAL or digest.source_errors:
         failed = [_wrapped(f"{_origin(name)}: {reason}", "  ") for name, reason in digest.source_errors.items()]
         yield "\n".join(["PARTIAL EDITION: not every source could be read.", *failed])
 

@@ -280,7 +280,7 @@ async def test_refuses_tokens_of_strange_roles_and_old_ones(
 async def test_refuses_tokens_that_others_signed_or_nobody(http: httpx.AsyncClient) -> None:
     for token in (
         jwt.encode({"role": "service_role"}, "o" * 32, algorithm="HS256"),
-        jwt.encode({"role": "service_role"}, None, algorithm="none"),
+        jwt.encode({"role": "service_role"}, "", algorithm="none"),
         "sb_secret_is_no_token",
     ):
         answer = await http.get("/notes", headers={"authorization": f"Bearer {token}"})

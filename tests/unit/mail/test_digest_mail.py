@@ -8,7 +8,7 @@ from app.digest.rendering import DigestRenderer
 from app.mail.digest_mail import MAX_PAGE_BYTES, digest_message, fitting_page, subject
 from app.mail.footer import MailLinks
 from app.mail.text import digest_text
-from app.models import SAMPLE_CATEGORY, Digest
+from app.models import SAMPLE_CATEGORY, Digest, EditionStatus
 from tests.unit.mail.conftest import ENVELOPE, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, look_at
 
@@ -92,6 +92,12 @@ def test_a_hostile_digest_is_a_whole_mail(make_digest: MakeDigest, links: MailLi
     assert not set(plain.get_content()) & {"\0", "\x1b", "\u202e", "\u2028", "\x85"}
     assert len(page.get_content().encode()) < MAX_PAGE_BYTES
     assert digest_message(digest, RENDER, links=links, **ENVELOPE).as_bytes() == message.as_bytes()
+
+
+def test_a_partial_edition_is_named_as_one(make_digest: MakeDigest, links: MailLinks) -> None:
+    partial = make_digest(edition_status=EditionStatus.PARTIAL)
+    assert "PARTIAL EDITION: not every source could be read." in digest_text(partial, links)
+    assert "PARTIAL" not in digest_text(make_digest(), links)
 
 
 def test_lines_of_text_are_short_but_for_links(make_digest: MakeDigest, links: MailLinks) -> None:
