@@ -225,6 +225,23 @@ async def test_cancelled_after_the_final_dot_it_still_says_that_it_was_sent(post
         assert await sending == Sent()
 
 
+async def test_a_callers_time_limit_after_the_final_dot_waits_for_the_answer_too(postbox: Postbox) -> None:
+    over = asyncio.Event()
+
+    async def wait(_box: Postbox, _server: object) -> str:
+        await over.wait()
+        return "250 2.0.0 taken after all"
+
+    postbox.steps["DATA"] = wait
+    with sender_to(postbox.url()) as sender:
+        async with asyncio.timeout(0.1) as limit:
+            asyncio.get_running_loop().call_later(0.3, over.set)
+            assert await sender.send(mail_to(), key_of()) == Sent()
+            assert limit.expired()
+            # What the answer leads to can still be written down.
+            await asyncio.sleep(0)
+
+
 @pytest.mark.parametrize("again", [True, False], ids=["told twice", "too long"])
 async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: Postbox, again: bool) -> None:
     postbox.steps["DATA"] = hang
