@@ -22,6 +22,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import ConfigurationError
+from app.mail_address import Mailbox
+from app.mail_url import parse_mail_url
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
@@ -82,12 +84,27 @@ def _split_feeds(value: object) -> object:
     )
 
 
+def _mail_url(value: SecretStr) -> SecretStr:
+    """Check that `value` names a way to send mails."""
+    parse_mail_url(value.get_secret_value())
+    return value
+
+
+def _mailbox(value: str) -> str:
+    """Check that `value` is an address, with or without a name."""
+    Mailbox.parse(value)
+    return value
+
+
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 ApiKey = Annotated[SecretStr, Field(min_length=16)]
 ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 WebhookSecrets = Annotated[tuple[WebhookSecret, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], NoDecode, BeforeValidator(_split)]
+MailUrl = Annotated[SecretStr, AfterValidator(_mail_url)]
+MailAddress = Annotated[str, AfterValidator(_mailbox)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
@@ -133,6 +150,14 @@ class Settings(SupabaseSettings):
         False, description="true to allow callbacks over http and to private addresses (for development)"
     )
 
+    public_url: HttpAddress | None = Field(
+        None, description="the API's address for readers, such as https://digest.example.org; links in mails lead there"
+    )
+    link_secret: Secrets = Field(
+        (),
+        description="what signs readers' links: 16 characters or more; of several, with commas, the first signs",
+    )
+
     environment: Literal["development", "production"] = Field(
         "development", description="development (readable logs) or production (JSON logs)"
     )
@@ -144,6 +169,10 @@ class ApiSettings(Settings):
 
     api_keys: ApiKeys = Field(
         description="the keys that callers send in X-API-Key, separated by commas, each of 16 characters or more"
+    )
+    mail_webhook_secret: Secrets = Field(
+        (),
+        description="what signs Resend's webhook: whsec_ and base64, several with commas; it is refused without one",
     )
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
@@ -187,6 +216,18 @@ class WorkerSettings(Settings):
         ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
     )
     feeds: Feeds = Field((), description="feeds as name=address, separated by commas; a few science feeds if unset")
+    mail_url: MailUrl | None = Field(
+        None,
+        description="how mails go: smtp://user:password@host:587 (with STARTTLS, but on this machine), smtps://..., "
+        "resend:KEY, or folder:PATH; none goes without it",
+    )
+    mail_from: MailAddress | None = Field(
+        None, description="whom mails come from, such as Broadsheet <digest@example.org>"
+    )
+    mail_rate: float = Field(
+        10.0, gt=0, le=1000, description="mails a second from each worker, at most, from above 0 to 1000"
+    )
+    mail_connections: int = Field(2, ge=1, le=50, description="mails on their way at once from each worker, 1 to 50")
     newsapi_key: SecretStr | None = Field(None, description="a key of NewsAPI; without one it is not asked")
     newsapi_query: str | None = Field(None, description="what to ask NewsAPI for, in its query language")
     openai_api_key: SecretStr | None = Field(
@@ -202,6 +243,17 @@ class WorkerSettings(Settings):
     keep_editions_days: int = Field(
         90, ge=1, le=3650, description="days that an edition is kept after its last fetch, 1 to 3650"
     )
+
+    @model_validator(mode="after")
+    def _mails_have_what_they_need(self) -> Self:
+        needed = {"MAIL_FROM": self.mail_from, "PUBLIC_URL": self.public_url, "LINK_SECRET": self.link_secret}
+        missing = [name for name, value in needed.items() if not value]
+        if self.mail_url is not None and missing:
+            raise ValueError(
+                f"MAIL_URL is set, but not {' and '.join(missing)}: "
+                "every mail needs a sender and a signed link that ends it."
+            )
+        return self
 
     @model_validator(mode="after")
     def _lease_outlasts_retries(self) -> Self:

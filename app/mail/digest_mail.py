@@ -1,0 +1,96 @@
+"""A digest as a mail: its subject, its page cut to what mail programs show, and its text."""
+
+from collections.abc import Callable
+from datetime import datetime
+from email.message import EmailMessage
+from typing import Final
+
+from app.mail.footer import MailLinks, with_footer
+from app.mail.message import Mail, MessageKey, build_message
+from app.mail.text import digest_text, long_day
+from app.mail_address import Mailbox
+from app.models import Digest, DigestItem
+from app.sources.text import plain
+
+MAX_PAGE_BYTES: Final = 100_000
+"""Gmail shows the first 102 kB of a page and hides the rest behind a link."""
+_MAX_TITLE: Final = 110
+_MAX_INTRODUCTION: Final = 1_500
+_MAX_ERRORS: Final = 10
+_MAX_ERROR: Final = 200
+
+Render = Callable[[Digest], str]
+
+
+def digest_message(
+    digest: Digest,
+    render: Render,
+    *,
+    key: MessageKey,
+    sender: Mailbox,
+    recipient: Mailbox,
+    date: datetime,
+    links: MailLinks,
+) -> EmailMessage:
+    """Return the digest as a mail; `render` makes its page, and `date` is what the mail says of its own time."""
+    return build_message(
+        Mail(
+            key=key,
+            sender=sender,
+            recipient=recipient,
+            date=date,
+            subject=subject(digest),
+            text=digest_text(digest, links),
+            page=fitting_page(digest, render, links),
+            links=links,
+        )
+    )
+
+
+def subject(digest: Digest) -> str:
+    """Return the best item's title, and how many more there are."""
+    items = (*digest.papers, *digest.news)
+    if not items:
+        return f"Nothing new for {long_day(digest.source_date)}"
+    title = plain(items[0].article.title, _MAX_TITLE) or "Your digest"
+    mark = "[Sample] " if items[0].article.is_sample else ""
+    return f"{mark}{title}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
+
+
+def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
+    """Return the page in less than `MAX_PAGE_BYTES`: the least fitting items go first, and the page says how many.
+
+    Papers and news are measured each against the best of its kind, and the best item of all stays as long as it can.
+    """
+    digest = _bounded(digest)
+    count = len(digest.papers) + len(digest.news)
+    kept = count
+    while True:
+        page = with_footer(render(_best(digest, kept)), links, count - kept)
+        # Each line end becomes two bytes in a mail.
+        size = len(page.encode("utf-8", "replace")) + page.count("\n")
+        if size < MAX_PAGE_BYTES or not kept:
+            return page
+        # Items are of about one size, so that one or two steps suffice.
+        kept = min(kept - 1, kept * MAX_PAGE_BYTES // size)
+
+
+def _bounded(digest: Digest) -> Digest:
+    errors = list(digest.source_errors.items())[:_MAX_ERRORS]
+    return digest.model_copy(
+        update={
+            "introduction": plain(digest.introduction, _MAX_INTRODUCTION),
+            "source_errors": {plain(name, 100): plain(reason, _MAX_ERROR) for name, reason in errors},
+        }
+    )
+
+
+def _best(digest: Digest, kept: int) -> Digest:
+    items = (*digest.papers, *digest.news)
+    chosen = set(sorted(range(len(items)), key=lambda place: -items[place].score)[:kept])
+    papers = len(digest.papers)
+
+    def those(places: range) -> tuple[DigestItem, ...]:
+        return tuple(items[place] for place in places if place in chosen)
+
+    return digest.model_copy(update={"papers": those(range(papers)), "news": those(range(papers, len(items)))})

@@ -1,0 +1,40 @@
+"""Mails as files in a folder, for development: any mail program opens an `.eml`."""
+
+import os
+import tempfile
+from email.message import EmailMessage
+from pathlib import Path
+from typing import ClassVar
+
+from app.mail.message import MessageKey
+from app.mail.sender import NotSent, Sent
+
+
+class FolderSender:
+    """Writes `<key>.eml`, whole or not at all; the same key again replaces its file."""
+
+    idempotent: ClassVar[bool] = True
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
+        """Write the file; its path is the `provider_id`. Raises `NotSent` if the folder cannot be written to."""
+        path = self._folder / f"{key}.eml"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            _write(path, message.as_bytes())
+        except OSError as error:
+            raise NotSent(f"{path} cannot be written: {error.strerror}", transient=True) from error
+        return Sent(str(path))
+
+
+def _write(path: Path, content: bytes) -> None:
+    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,36 @@
+"""From MAIL_URL to the sender that it names, closed with the block."""
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import assert_never
+
+import httpx
+
+from app.mail.folder import FolderSender
+from app.mail.resend import ResendSender
+from app.mail.sender import MailLimits, MailSender
+from app.mail.smtp import SmtpSender
+from app.mail_url import FolderUrl, MailUrl, ResendUrl, SmtpUrl
+
+
+@asynccontextmanager
+async def open_mail_sender(
+    url: MailUrl, http: httpx.AsyncClient, limits: MailLimits, *, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[MailSender]:
+    """Yield the sender for `url`. `http` is the process's client for the outside world; `tls` verifies mail servers,
+    against the system's authorities unless it says otherwise.
+    """
+    match url:
+        case FolderUrl(path):
+            yield FolderSender(path)
+        case ResendUrl(key):
+            yield ResendSender(http, key, limits)
+        case SmtpUrl():
+            smtp = SmtpSender(url, limits, tls or ssl.create_default_context())
+            try:
+                yield smtp
+            finally:
+                smtp.close()
+        case _:
+            assert_never(url)

@@ -1,0 +1,161 @@
+"""One SMTP conversation, step by step, so that it is known at each whether the mail may have been taken (RFC 5321)."""
+
+import asyncio
+import re
+import ssl
+from collections.abc import Awaitable
+from typing import Final, TypeVar, cast
+
+from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.protocol import SMTPProtocol
+
+from app.mail.sender import Ambiguous, MailLimits, NotSent, held
+from app.mail_url import SmtpUrl
+from app.sources.text import plain
+
+T = TypeVar("T")
+
+_START_INPUT: Final = 354
+_COMPLETED: Final = 250
+_CLOSING: Final = 421
+_MAX_REASON: Final = 300
+_DRAIN_POLL: Final = 0.02
+# RFC 3463: 5.1.x is about an address; 7 and 8 are about the sender's.
+_BAD_RECIPIENT: Final = re.compile(r"5\.1\.(?![78]\b)\d{1,3}\b")
+_LEADING_DOT: Final = re.compile(rb"(?m)^\.")
+
+
+class SmtpConnection:
+    """A connection that carries one mail after the other; not for several tasks at once."""
+
+    def __init__(self, url: SmtpUrl, limits: MailLimits, tls: ssl.SSLContext, local_name: str) -> None:
+        self._limits = limits
+        self._host = f"{url.host}:{url.port}"
+        self._busy = True
+        self._mails = 0
+        self._smtp = SMTP(
+            hostname=url.host,
+            port=url.port,
+            # As bytes, for the library would refuse what is not ASCII.
+            username=url.username.encode() if url.username is not None else None,
+            password=url.password.encode() if url.password is not None else None,
+            # Given, for the library would look them up in a thread.
+            local_hostname=local_name,
+            tls_context=tls,
+            use_tls=url.implicit_tls,
+            start_tls=url.requires_starttls,
+            timeout=limits.step,
+        )
+
+    @property
+    def usable(self) -> bool:
+        """Whether another mail may go over this connection."""
+        return not self._busy and self._smtp.is_connected and self._mails < self._limits.mails_per_connection
+
+    async def open(self) -> None:
+        """Connect, secure and log in. Raises `NotSent`, always transient: no step here is about a mail."""
+        try:
+            await self._smtp.connect()
+        except (SMTPException, OSError, ValueError) as error:
+            raise NotSent(f"{self._host}: {_text(error)}", transient=True) from error
+        self._busy = False
+
+    async def ready(self) -> bool:
+        """Reset a kept connection, and say whether the server still answers on it; if not, it is closed."""
+        self._busy = True
+        try:
+            await self._smtp.rset()
+            self._busy = False
+        except (SMTPException, OSError):
+            pass
+        finally:
+            if self._busy:
+                self.close()
+        return not self._busy
+
+    async def send(self, sender: str, recipient: str, content: bytes) -> None:
+        """Send one mail. Raises `NotSent` and `Ambiguous`; cancelled, it raises only while surely nothing was sent."""
+        self._busy = True
+        self._mails += 1
+        size = [f"SIZE={len(content)}"] if self._smtp.supports_extension("size") else []
+        await self._step(self._smtp.mail(sender, options=size))
+        await self._step(self._smtp.rcpt(recipient), to_recipient=True)
+        code, text = await self._step(self._smtp.execute_command(b"DATA"))
+        if code != _START_INPUT:
+            raise self._refused(code, text, to_recipient=True)
+        await self._upload(_LEADING_DOT.sub(b"..", content))
+        # With the dot nobody can take the mail back.
+        await held(self._finish(), self._limits.release, repeatable=False)
+        self._busy = False
+
+    def close(self) -> None:
+        """Say good-bye without waiting for an answer, or break off in the middle of a mail."""
+        if self._smtp.protocol is not None and not self._busy and self._smtp.is_connected:
+            self._smtp.protocol.write(b"QUIT\r\n")
+        elif self._transport is not None:
+            # A transport that is merely closed waits for ever for a peer that does not read.
+            self._transport.abort()
+        self._smtp.close()
+
+    async def _step(self, step: Awaitable[T], *, to_recipient: bool = False) -> T:
+        try:
+            return await step
+        except SMTPResponseException as error:
+            raise self._refused(error.code, error.message, to_recipient=to_recipient) from error
+        except (SMTPException, OSError) as error:
+            raise NotSent(f"{self._host}: {_text(error)}", transient=True) from error
+
+    async def _upload(self, content: bytes) -> None:
+        """Hand everything but the final dot to the network. Raises `NotSent` if the connection does not take it."""
+        try:
+            async with asyncio.timeout(self._limits.answer):
+                self._write(content)
+                while self._unsent():  # noqa: ASYNC110  (what would wait for it is private in both libraries)
+                    await asyncio.sleep(_DRAIN_POLL)
+                # One turn of the loop, so that a connection which broke meanwhile is known to be broken.
+                await asyncio.sleep(0)
+        except (SMTPException, OSError) as error:
+            raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
+
+    def _write(self, data: bytes) -> SMTPProtocol:
+        protocol = self._smtp.protocol
+        if protocol is None:
+            raise SMTPServerDisconnected("Connection lost")
+        protocol.write(data)
+        return protocol
+
+    def _unsent(self) -> int:
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
+    @property
+    def _transport(self) -> asyncio.WriteTransport | None:
+        # Said, not asked: uvloop's transports have the methods, but not the class.
+        return cast(asyncio.WriteTransport | None, self._smtp.transport)
+
+    async def _finish(self) -> None:
+        """Send the final dot and wait for its answer."""
+        try:
+            protocol = self._write(b".\r\n")
+        except SMTPServerDisconnected as error:
+            raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
+        try:
+            # At once after the dot: an answer that comes while nobody reads is thrown away.
+            code, text = await protocol.read_response(self._limits.answer)
+        except (SMTPException, OSError) as error:
+            raise Ambiguous(f"{self._host} did not answer to the end: {_text(error)}", repeatable=False) from error
+        if code != _COMPLETED:
+            raise self._refused(code, text, to_recipient=True, at_end=True)
+
+    def _refused(self, code: int, text: str, *, to_recipient: bool, at_end: bool = False) -> NotSent | Ambiguous:
+        reason = plain(f"{self._host} answered {code} {text}", _MAX_REASON)
+        if not 400 <= code < 600:  # noqa: PLR2004  (RFC 5321: 4yz and 5yz refuse)
+            return Ambiguous(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
+        # The server has answered, so it can go on with another mail; after 421 it closes the connection.
+        self._busy = code == _CLOSING
+        permanent = code >= 500  # noqa: PLR2004
+        bounce = permanent and to_recipient and _BAD_RECIPIENT.match(text) is not None
+        return NotSent(reason, transient=not permanent, bounce=bounce)
+
+
+def _text(error: Exception) -> str:
+    return plain(f"{type(error).__name__}: {error}", _MAX_REASON)

@@ -1,0 +1,93 @@
+"""What MAIL_URL may say: a mail server, Resend, or a folder. Nothing here ever shows a password or key."""
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, unquote, urlsplit
+
+_SUBMISSION: Final = 587
+_IMPLICIT_TLS: Final = 465
+_KEY: Final = re.compile(r"[\x21-\x7e]+")
+_HOST: Final = re.compile(r"[A-Za-z0-9.:-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class SmtpUrl:
+    """A mail server; with `implicit_tls` (smtps) the connection begins with TLS."""
+
+    host: str
+    port: int
+    implicit_tls: bool
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+    @property
+    def requires_starttls(self) -> bool:
+        """Whether mails may only go after STARTTLS: everywhere but on this machine."""
+        return not self.implicit_tls and not _is_this_machine(self.host)
+
+
+@dataclass(frozen=True, slots=True)
+class ResendUrl:
+    """The provider Resend, with its API key."""
+
+    key: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class FolderUrl:
+    """A folder that gets one file for each mail."""
+
+    path: Path
+
+
+MailUrl = SmtpUrl | ResendUrl | FolderUrl
+
+
+def parse_mail_url(text: str) -> MailUrl:
+    """Read MAIL_URL. Raises `ValueError` whose text repeats nothing of it, for it may hold a password."""
+    scheme, _, rest = text.partition(":")
+    match scheme.lower():
+        case "folder" if rest and "\0" not in rest:
+            return FolderUrl(Path(rest))
+        case "resend" if _KEY.fullmatch(rest):
+            return ResendUrl(rest)
+        case "smtp" | "smtps":
+            return _smtp(text, implicit_tls=scheme.lower() == "smtps")
+        case "folder" | "resend":
+            raise ValueError("nothing usable stands after the colon")
+        case _:
+            raise ValueError("it begins with none of smtp:, smtps:, resend: and folder:")
+
+
+def _smtp(text: str, *, implicit_tls: bool) -> SmtpUrl:
+    try:
+        parts = urlsplit(text)
+        port = parts.port or (_IMPLICIT_TLS if implicit_tls else _SUBMISSION)
+        host = parts.hostname
+    except ValueError:
+        # The library's message would quote what it could not read.
+        raise ValueError("host and port cannot be read; encode @, : and / in a password as %40, %3A and %2F") from None
+    if not host or not _HOST.fullmatch(host):
+        raise ValueError("it names no host")
+    if parts.path.strip("/") or parts.query or parts.fragment:
+        raise ValueError("something stands after host and port; encode / ? and # in a password as %2F, %3F and %23")
+    username, password = _login(parts)
+    return SmtpUrl(host, port, implicit_tls, username, password)
+
+
+def _login(parts: SplitResult) -> tuple[str | None, str | None]:
+    if parts.username is None:
+        return None, None
+    if not parts.username or parts.password is None:
+        raise ValueError("a login needs both a name and a password, as in user:password@host")
+    return unquote(parts.username), unquote(parts.password)
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,134 @@
+"""Sending by Resend's API to a real HTTP server: what is asked, and what each answer means."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from app.mail.resend import ResendSender
+from app.mail.sender import Ambiguous, NotSent, Sent
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
+from tests.integration.mail.conftest import QUICK, key_of, mail_to
+
+Start = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    """Start a server with these answers, and a sender that asks it."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*steps: Step, **options: bool) -> tuple[ResendSender, ScriptedServer]:
+            server = ScriptedServer(*steps, **options)
+            await server.start()
+            opened.push_async_callback(server.stop)
+            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=True))
+            return ResendSender(http, "re_123", replace(QUICK, answer=0.5), server.url), server
+
+        yield start
+
+
+async def test_what_is_asked(start: Start) -> None:
+    sender, server = await start(answer(200, {"id": "49a3999c"}))
+    assert await sender.send(mail_to(), key_of()) == Sent("49a3999c")
+    assert server.seen == ["POST /emails"]
+    head = server.heads[0].lower()
+    assert "authorization: bearer re_123\r\n" in head
+    assert f"idempotency-key: {key_of()}\r\n" in head
+    asked = json.loads(server.bodies[0])
+    assert asked == {
+        "from": "Broadsheet <digest@broadsheet.example>",
+        "to": ["Reader 1 <reader1@example.org>"],
+        "subject": "Ice remembers",
+        "text": "Read this.\n",
+        "html": "<p>Read this.</p>\n",
+        "headers": {
+            "List-Id": "<digest.broadsheet.example>",
+            "List-Unsubscribe": "<https://digest.example/r/unsubscribe/abc>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            "Auto-Submitted": "auto-generated",
+        },
+    }
+
+
+async def test_the_same_mail_is_the_same_request_to_the_byte(start: Start) -> None:
+    sender, server = await start(hang_up, answer(200, {"id": "once"}))
+    assert sender.idempotent
+    with pytest.raises(Ambiguous) as caught:
+        await sender.send(mail_to(), key_of())
+    assert caught.value.repeatable
+    assert await sender.send(mail_to(), key_of()) == Sent("once")
+    assert server.bodies[0] == server.bodies[1]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "transient"),
+    [
+        (400, {"name": "invalid_idempotency_key"}, False),
+        (401, {"name": "missing_api_key"}, True),
+        (403, {"name": "invalid_api_key"}, True),
+        (422, {"name": "validation_error", "message": "Invalid `to` field"}, False),
+        (429, {"name": "rate_limit_exceeded"}, True),
+        (404, "<html>Not here</html>", False),
+        (301, "", False),
+    ],
+)
+async def test_a_refusal_surely_sent_nothing(start: Start, status: int, body: object, transient: bool) -> None:
+    sender, server = await start(answer(status, body, headers="Location: /emails\r\nRetry-After: 7\r\n"))
+    with pytest.raises(NotSent, match=str(status)) as caught:
+        await sender.send(mail_to(), key_of())
+    assert (caught.value.transient, caught.value.retry_after, len(server.seen)) == (transient, 7, 1)
+
+
+@pytest.mark.parametrize(
+    ("step", "repeatable"),
+    [
+        (answer(500, {"name": "application_error"}), True),
+        (answer(503, "<html>Bad gateway</html>"), True),
+        (answer(409, {"name": "concurrent_idempotent_requests"}), True),
+        (answer(409, {"name": "invalid_idempotent_request"}), False),
+        (hang_up, True),
+        (stall, True),
+        (send(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{", close=True), True),
+        (send(b"SSH-2.0-OpenSSH\r\n", close=True), True),
+    ],
+)
+async def test_whoever_cannot_know_says_so(start: Start, step: Step, repeatable: bool) -> None:
+    sender, _ = await start(step)
+    with pytest.raises(Ambiguous) as caught:
+        await sender.send(mail_to(), key_of())
+    assert caught.value.repeatable is repeatable
+    assert "re_123" not in str(caught.value)
+
+
+@pytest.mark.parametrize("body", ["[]", "null", "{}", '{"id": 7}', "<html>", "[" * 50_000, '"' + "x" * 100_000 + '"'])
+async def test_a_strange_yes_is_a_yes_without_a_name(start: Start, body: str) -> None:
+    sender, _ = await start(answer(200, body))
+    assert await sender.send(mail_to(), key_of()) == Sent(None)
+
+
+async def test_nobody_there_surely_sent_nothing() -> None:
+    async with httpx.AsyncClient(trust_env=False) as http:
+        with pytest.raises(NotSent, match="cannot be reached") as caught:
+            await ResendSender(http, "re_123", QUICK, "http://127.0.0.1:1").send(mail_to(), key_of())
+    assert caught.value.transient
+
+
+async def test_cancelled_while_the_request_is_out_it_says_what_became_of_it(start: Start) -> None:
+    out, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(writer: asyncio.StreamWriter) -> None:
+        out.set()
+        await go_on.wait()
+        await answer(200, {"id": "sent"})(writer)
+
+    sender, _ = await start(wait)
+    sending = asyncio.create_task(sender.send(mail_to(), key_of()))
+    await out.wait()
+    sending.cancel()
+    go_on.set()
+    assert await sending == Sent("sent")

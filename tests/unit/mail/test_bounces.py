@@ -1,0 +1,140 @@
+"""The provider's webhook: only what it signed, lately, with our secret, is believed."""
+
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from app.errors import ConfigurationError
+from app.mail.bounces import MAX_BODY, Bounce, BounceReader, InvalidWebhook
+
+SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
+OTHER_SECRET = "whsec_U09NRUJPRFkgRUxTRSdTIFNFQ1JFVCE="
+READER = BounceReader([NEXT_SECRET, SECRET])
+
+
+def event(kind: str = "email.bounced", **data: Any) -> dict[str, Any]:
+    """An event as Resend documents it."""
+    plain = {
+        "created_at": "2026-11-22T23:41:11.894719+00:00",
+        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
+        "from": "Broadsheet <digest@broadsheet.example>",
+        "to": ["ada@example.org"],
+        "subject": "Ice remembers",
+        "bounce": {"message": "The address has no mailbox.", "subType": "General", "type": "Permanent"},
+    }
+    return {"type": kind, "created_at": "2026-11-22T23:41:12.126Z", "data": plain | data}
+
+
+def signed(body: object, *, secret: str = SECRET, age: timedelta = timedelta()) -> tuple[bytes, dict[str, str]]:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    at = datetime.now(UTC) - age
+    signature = Webhook(secret).sign("msg_1", at, data.decode("utf-8", "replace"))
+    return data, {"Svix-Id": "msg_1", "svix-timestamp": str(int(at.timestamp())), "SVIX-SIGNATURE": signature}
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (event(), Bounce("ada@example.org", True, "bounced: Permanent, General, The address has no mailbox.")),
+        (
+            event(bounce={"type": "Transient", "subType": "MailboxFull"}),
+            Bounce("ada@example.org", False, "bounced: Transient, MailboxFull"),
+        ),
+        (event(bounce=None), Bounce("ada@example.org", False, "bounced: no reason given")),
+        (event("email.complained"), Bounce("ada@example.org", True, "the reader marked a mail as spam")),
+        (
+            event("email.suppressed", suppressed={"message": "On the list"}),
+            Bounce("ada@example.org", True, "suppressed by the provider: On the list"),
+        ),
+    ],
+)
+def test_what_events_say(said: object, expected: Bounce) -> None:
+    assert READER.read(*signed(said)) == [expected]
+
+
+@pytest.mark.parametrize("secret", [SECRET, NEXT_SECRET])
+def test_either_secret_may_have_signed(secret: str) -> None:
+    assert len(READER.read(*signed(event(), secret=secret))) == 1
+
+
+@pytest.mark.parametrize(
+    "said",
+    [event("email.delivered"), event("email.opened"), event("contact.created"), event(None), event(["x"]),  # type: ignore[arg-type]
+     event(to=None), event(to=[]), event(to=[7, None, {}, "nobody"]), {"type": "email.bounced"}, [], 7, None, "x",
+     {"type": "email.bounced", "data": "x"}],
+)  # fmt: skip
+def test_what_says_nothing_of_an_address_is_no_bounce(said: object) -> None:
+    assert list(READER.read(*signed(said))) == []
+
+
+def test_hostile_texts_are_cut_and_cleaned() -> None:
+    said = event(to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900})
+    found = READER.read(*signed(said))
+    assert len(found) == 50
+    assert all(len(one.address) <= 254 and len(one.reason) <= 300 for one in found)
+    assert not set(found[0].address + found[0].reason) & {"\r", "\n", "\x1b", "\ud800"}
+
+
+def without(name: str) -> tuple[bytes, dict[str, str]]:
+    body, headers = signed(event())
+    return body, {key: value for key, value in headers.items() if key.lower() != name}
+
+
+def with_header(name: str, value: str) -> tuple[bytes, dict[str, str]]:
+    body, headers = without(name)
+    return body, headers | {name: value}
+
+
+BODY, HEADERS = signed(event())
+REFUSED = {
+    "other secret": signed(event(), secret=OTHER_SECRET),
+    "too old": signed(event(), age=timedelta(minutes=6)),
+    "from the future": signed(event(), age=timedelta(minutes=-6)),
+    "changed body": (BODY.replace(b"ada@", b"eve@"), HEADERS),
+    "no headers": (BODY, {}),
+    "no id": without("svix-id"),
+    "no time": without("svix-timestamp"),
+    "no signature": without("svix-signature"),
+    "another id": with_header("svix-id", "msg_2"),
+    "another time": with_header("svix-timestamp", str(int(datetime.now(UTC).timestamp()) - 60)),
+    "no number": with_header("svix-timestamp", "NaN"),
+    "endless": with_header("svix-timestamp", "9" * 400),
+    "version 2": with_header("svix-signature", HEADERS["SVIX-SIGNATURE"].replace("v1,", "v2,")),
+    "no version": with_header("svix-signature", "x"),
+    "commas": with_header("svix-signature", ",,,, ,"),
+    "no base64": with_header("svix-signature", "v1,é!"),
+    "empty": with_header("svix-signature", "v1,"),
+    "no UTF-8": (b"\xff\xfe", HEADERS),
+    "no JSON": signed(b"{"),
+    "too deep": signed(b"[" * 100_000),
+    "too long": signed(b" " * MAX_BODY + b"{}"),
+}
+
+
+@pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED.keys())
+def test_what_is_refused(request_: tuple[bytes, dict[str, str]]) -> None:
+    with pytest.raises(InvalidWebhook):
+        READER.read(*request_)
+
+
+def test_without_a_secret_nothing_is_believed() -> None:
+    with pytest.raises(InvalidWebhook):
+        BounceReader([]).read(BODY, HEADERS)
+
+
+@pytest.mark.parametrize("secret", ["", "whsec_", "whsec_?"])
+def test_a_secret_that_is_none_stops_the_start_and_is_not_shown(secret: str) -> None:
+    with pytest.raises(ConfigurationError, match="MAIL_WEBHOOK_SECRET"):
+        BounceReader([SECRET, secret])
+
+
+def test_the_secret_is_that_of_the_scheme() -> None:
+    key = base64.b64encode(b"k" * 24).decode()
+    assert READER.read(*signed(event(), secret=SECRET))
+    with pytest.raises(InvalidWebhook):
+        READER.read(*signed(event(), secret=f"whsec_{key}"))

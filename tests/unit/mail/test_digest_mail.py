@@ -1,0 +1,151 @@
+"""A digest as a mail: subject and text that read well by themselves, and a page that mail programs show whole."""
+
+import re
+
+import pytest
+
+from app.digest.rendering import DigestRenderer
+from app.mail.digest_mail import MAX_PAGE_BYTES, digest_message, fitting_page, subject
+from app.mail.footer import MailLinks
+from app.mail.text import digest_text
+from app.models import SAMPLE_CATEGORY, Digest, EditionStatus
+from tests.unit.mail.conftest import ENVELOPE, MakeDigest
+from tests.unit.mail.test_message import HOSTILE, look_at
+
+SIGN_OFF = "-- "
+RENDER = DigestRenderer().render
+
+
+def marked_as_sample(digest: Digest) -> Digest:
+    best = digest.papers[0]
+    sample = best.model_copy(update={"article": best.article.model_copy(update={"categories": (SAMPLE_CATEGORY,)})})
+    return digest.model_copy(update={"papers": (sample,)})
+
+
+def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
+    assert subject(make_digest()) == "Title of paper 0 and 4 more"
+    assert subject(make_digest(papers=0)) == "Title of news 0 and 1 more"
+    assert subject(make_digest(papers=1, news=0)) == "Title of paper 0"
+    assert subject(make_digest(papers=0, news=0)) == "Nothing new for Tuesday, 24 November 2026"
+    assert subject(make_digest(text="long words " * 30)).endswith("… and 4 more")
+    assert len(subject(make_digest(text="long words " * 30))) < 130
+    assert subject(marked_as_sample(make_digest())).startswith("[Sample] Title of paper 0")
+
+
+def test_the_text_reads_well_by_itself(make_digest: MakeDigest, links: MailLinks) -> None:
+    digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
+    assert (
+        digest_text(digest, links)
+        == f"""\
+BROADSHEET for Ada
+Tuesday, 24 November 2026
+
+PARTIAL EDITION: not every source could be read.
+  Nature: timed out
+
+Three papers and two news items were chosen for you.
+
+PAPERS
+------
+
+1. Title of paper 0
+   By A. Author, B. Writer (arXiv, cs.LG)
+   What paper 0 says.
+   * What paper 0 says.
+   * What paper 0 says.
+   Why: matches: ice.
+   https://arxiv.example/abs/0
+
+IN THE NEWS
+-----------
+
+2. Title of news 0
+   By A. Author, B. Writer (Nature, cs.LG)
+   What news 0 says.
+   * What news 0 says.
+   * What news 0 says.
+   Why: matches: ice.
+   https://arxiv.example/abs/0
+
+{SIGN_OFF}
+Read it in the browser: {links.page}
+Change your words: {links.words}
+Change when it comes: {links.schedule}
+Pause: {links.pause}
+Unsubscribe: {links.unsubscribe}
+"""
+    )
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
+def test_a_hostile_digest_is_a_whole_mail(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
+    # The models let no lone surrogates in.
+    text = text.encode("utf-8", "replace").decode() or " "
+    digest = make_digest(text=text, source_errors={text: text})
+    message = digest_message(digest, RENDER, links=links, **ENVELOPE)
+    read = look_at(message)
+    plain, page = read.get_body(("plain",)), read.get_body(("html",))
+    assert plain is not None
+    assert page is not None
+    assert links.unsubscribe in plain.get_content()
+    assert links.unsubscribe in page.get_content()
+    assert not set(plain.get_content()) & {"\0", "\x1b", "\u202e", "\u2028", "\x85"}
+    assert len(page.get_content().encode()) < MAX_PAGE_BYTES
+    assert digest_message(digest, RENDER, links=links, **ENVELOPE).as_bytes() == message.as_bytes()
+
+
+def test_a_partial_edition_is_named_as_one(make_digest: MakeDigest, links: MailLinks) -> None:
+    partial = make_digest(edition_status=EditionStatus.PARTIAL)
+    assert "PARTIAL EDITION: not every source could be read." in digest_text(partial, links)
+    assert "PARTIAL" not in digest_text(make_digest(), links)
+
+
+def test_lines_of_text_are_short_but_for_links(make_digest: MakeDigest, links: MailLinks) -> None:
+    lines = digest_text(make_digest(text="some words of a sentence " * 20), links).splitlines()
+    assert [line for line in lines if len(line) > 72 and "https://" not in line] == []
+
+
+def test_a_page_that_fits_is_left_whole(make_digest: MakeDigest, links: MailLinks) -> None:
+    page = fitting_page(make_digest(), RENDER, links)
+    assert "left out" not in page
+    assert all(f"Title of {name}" in page for name in ("paper 0", "paper 2", "news 1"))
+    assert page.index("Unsubscribe") < page.index("</body>")
+
+
+def test_a_long_page_loses_the_least_fitting_items_and_says_so(make_digest: MakeDigest, links: MailLinks) -> None:
+    digest = make_digest(papers=40, news=20, text=None)
+    long = "A sentence that goes on. " * 60
+    grow = {"summary": long}
+    digest = digest.model_copy(
+        update={
+            "papers": tuple(item.model_copy(update=grow) for item in digest.papers),
+            "news": tuple(item.model_copy(update=grow) for item in digest.news),
+        }
+    )
+    page = fitting_page(digest, RENDER, links)
+    assert len(page.encode()) < MAX_PAGE_BYTES
+    shown = {(kind, int(n)) for kind, n in re.findall(r"Title of (paper|news) (\d+)\b", page)}
+    scores = {
+        (str(item.article.kind), int(item.article.external_id.rpartition("-")[2])): item.score
+        for item in (*digest.papers, *digest.news)
+    }
+    gone = scores.keys() - shown
+    assert ("paper", 0) in shown
+    assert len(shown) > 10
+    assert min(scores[item] for item in shown) >= max(scores[item] for item in gone)
+    assert f"{len(gone)} items are left out here, because mail programs cut longer mails." in page
+    assert f'<a href="{links.page}"' in page
+    # The text has them all.
+    assert "Title of news 19" in digest_text(digest, links)
+
+
+def test_even_one_endless_item_does_not_make_the_page_too_long(make_digest: MakeDigest, links: MailLinks) -> None:
+    page = fitting_page(make_digest(papers=1, news=0, text="endless " * 30_000), RENDER, links)
+    assert len(page.encode()) < MAX_PAGE_BYTES
+    assert "1 item is left out here" in page
+
+
+def test_a_link_on_the_page_cannot_break_out_of_its_attribute(make_digest: MakeDigest) -> None:
+    links = MailLinks(unsubscribe="https://x.example/?a=1&b='onclick='alert(1)")
+    page = fitting_page(make_digest(), RENDER, links)
+    assert "https://x.example/?a=1&amp;b=&#x27;onclick=&#x27;alert(1)" in page
