@@ -40,9 +40,9 @@ CHUNK = 500
 EMPTY = "truncate public.tasks, public.queue, public.digests, public.workers, public.calls"
 
 
-async def create_batch(database: asyncpg.Connection, count: int) -> None:
+async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> None:
     """Create tasks as the API does, but over a direct connection."""
-    rows = [NewTask(uuid4(), TaskKind.FETCH, {}, None).as_row() for _ in range(count)]
+    rows = [NewTask(uuid4(), kind, {}, None).as_row() for _ in range(count)]
     await database.execute("select public.create_tasks('default', $1, false, null)", json.dumps(rows))
 
 
@@ -80,19 +80,19 @@ class Queue:
 
 QUEUES = {
     "broadsheet": Queue(
-        "Broadsheet, over HTTP",
+        "Broadsheet (HTTP)",
         enqueue_broadsheet,
         "select not exists (select from public.queue)",
         "select max(finished_at) from public.tasks",
     ),
     "procrastinate": Queue(
-        "procrastinate, direct connection",
+        "procrastinate",
         enqueue_procrastinate,
         "select not exists (select from procrastinate_jobs where status in ('todo', 'doing'))",
         "select max(at) from procrastinate_events where type = 'succeeded'",
     ),
     "pgqueuer": Queue(
-        "pgqueuer, direct connection",
+        "pgqueuer",
         enqueue_pgqueuer,
         "select not exists (select from pgqueuer)",
         "select max(created) from pgqueuer_log where status = 'successful'",
@@ -210,7 +210,7 @@ def main() -> None:
     rows = [[QUEUES[name].title, str(in_hand), *figures(run)] for (name, in_hand), run in by_name.items()]
     show(
         f"queue: no-op tasks, durable, median of {REPEATS} runs",
-        [*columns, "PostgreSQL: claim and end", "create"],
+        [*columns, "postgres us", "create us"],
         rows,
     )
     ours, few = by_name["broadsheet", 100], by_name["broadsheet", 10]

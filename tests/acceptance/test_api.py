@@ -90,7 +90,7 @@ async def until_ready(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
 async def until_all_leases_ran_out(ready: Ready) -> None:
     """Wait until nobody in the fleet can have renewed for a whole lease; the gateway is away, the database is not."""
     database = await asyncpg.connect(ready.database_url)
-    young = "select count(*) from public.tasks where status = 'running' and lease_expires_at > now() - interval '1.5 s'"
+    young = "select count(*) from public.workers where seen_at > now() - lease - interval '1.5 s'"
     while await database.fetchval(young):
         await asyncio.sleep(0.1)
     await database.close()

@@ -30,7 +30,10 @@ async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICL
 async def grow_old(database: asyncpg.Connection) -> None:
     """Let 100 days pass for everything that is stored."""
     await database.execute("update public.editions set updated_at = updated_at - interval '100 days'")
-    await database.execute("update public.tasks set finished_at = finished_at - interval '100 days'")
+    await database.execute(
+        "update public.tasks"
+        " set created_at = created_at - interval '100 days', finished_at = finished_at - interval '100 days'"
+    )
     await database.execute("update public.workers set seen_at = seen_at - interval '100 days'")
     await database.execute("update public.cache_entries set expires_at = expires_at - interval '100 days'")
 

@@ -36,7 +36,9 @@ async def test_a_deaf_handler_does_not_hold_the_end(
     await begun.wait()
     await running.stop()
     assert running.in_hand == 1
-    assert await database.fetchval("select status from public.tasks where task_id = $1", task.task_id) == "running"
+    assert (
+        await database.fetchval("select status from public.task_records where task_id = $1", task.task_id) == "running"
+    )
     may_end.set()
     while running.in_hand:
         await asyncio.sleep(0)
