@@ -70,3 +70,17 @@ async def test_only_its_kinds_are_claimed(client: AsyncClient, database: asyncpg
     answer = await worker.sync(slots=10)
     assert (answer.claimed, answer.next_task_seconds) == ((), None)
     assert len(await Claimer(client, kinds=[TaskKind.DIGEST]).claim()) == 3
+
+
+async def test_a_claim_begins_where_the_last_one_found_work_and_now_and_then_at_the_start(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    assert await worker.claim() == ()
+    await insert_tasks(database, 1, delay="-1 hour")  # as if it was committed late
+    ready = await create(client)
+    # Looks from the start are dear, and the last one was a moment ago: rows that are gone are still in the index.
+    await database.execute("update public.calls set looked_at = clock_timestamp(), look_took = '1 hour'")
+    assert [task.task_id for task in await worker.claim()] == [ready.task_id]
+    await database.execute("update public.calls set looked_at = looked_at - interval '2 seconds'")
+    assert len(await worker.claim()) == 1
