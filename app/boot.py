@@ -43,7 +43,7 @@ class CheckFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Finding:
     """One line of the report."""
 
     check: str
@@ -125,7 +125,7 @@ def check_schema() -> str:
     return f"the database has schema version {NEEDED_VERSION} or a later one"
 
 
-def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list[Outcome]:
+def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list[Finding]:
     """Run every check, also after one has failed; with `files` and `schema` those that take long or need a database."""
     checks: dict[str, Callable[[], str]] = {
         "versions": lambda: check_versions(lock),
@@ -149,26 +149,26 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     # gotrue announces its new name at import; everything else that warns is a finding.
     warnings.filterwarnings("ignore", message="The `gotrue` package is deprecated", category=DeprecationWarning)
-    outcomes = run_checks(options.lock, files=options.files, schema=options.schema)
-    ok = all(outcome.ok for outcome in outcomes)
+    findings = run_checks(options.lock, files=options.files, schema=options.schema)
+    ok = all(finding.ok for finding in findings)
     if options.json:
-        _print(json.dumps({"ok": ok, "checks": [asdict(outcome) for outcome in outcomes]}))
+        _print(json.dumps({"ok": ok, "checks": [asdict(finding) for finding in findings]}))
     else:
-        for outcome in outcomes:
-            _print(f"{'ok  ' if outcome.ok else 'FAIL'}  {outcome.check:<9} {outcome.detail}")
+        for finding in findings:
+            _print(f"{'ok  ' if finding.ok else 'FAIL'}  {finding.check:<9} {finding.detail}")
         _print("boot check passed" if ok else "boot check FAILED: this installation must not be started or deployed")
     return 0 if ok else 1
 
 
-def _run(name: str, check: Callable[[], str]) -> Outcome:
+def _run(name: str, check: Callable[[], str]) -> Finding:
     try:
-        return Outcome(name, True, check())
+        return Finding(name, True, check())
     except CheckFailed as error:
-        return Outcome(name, False, str(error))
+        return Finding(name, False, str(error))
     except BroadsheetError as error:
-        return Outcome(name, False, " ".join(str(error).split()))
+        return Finding(name, False, " ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001  (whatever stops a start is a finding, not a crash of the check)
-        return Outcome(name, False, f"{type(error).__name__}: {error}")
+        return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
 def _expect_unavailable(settings: "SupabaseSettings", kind: str) -> None:

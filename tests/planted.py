@@ -3,8 +3,10 @@
 import asyncio
 import sys
 import time
+from datetime import timedelta
 from typing import Any
 
+import worker.chores.retention
 from worker.__main__ import main
 from worker.chores.retention import Retention
 from worker.handlers.callback import CallbackHandler
@@ -38,7 +40,8 @@ async def die_later(*_arguments: Any) -> Any:
     await die()
 
 
-FAULTS: dict[str, list[tuple[type, str, Any]]] = {
+FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
+    "retention without a wait": [(worker.chores.retention, "RETENTION_EVERY", timedelta(seconds=0.05))],
     "the claim loop stops": [(Worker, "_pause", forever)],
     "the claim loop dies": [(Worker, "_pause", die)],
     "a handler holds the event loop": [(CallbackHandler, "__call__", hold_the_loop)],

@@ -9,12 +9,12 @@ from aiohttp import web
 
 from app.metrics import CONTENT_TYPE, Metrics
 from app.private_http import listen, private_http
-from worker.pulse import Health
+from worker.pulse import LoopHealth
 
 
 @asynccontextmanager
 async def worker_http(
-    metrics: Metrics, health: Callable[[], Health], lease: timedelta, *, host: str, port: int | None
+    metrics: Metrics, health: Callable[[], LoopHealth], lease: timedelta, *, host: str, port: int | None
 ) -> AsyncIterator[None]:
     """Serve while the context is open; does nothing without a port.
 
@@ -28,7 +28,7 @@ async def worker_http(
         yield
 
 
-def _application(metrics: Metrics, health: Callable[[], Health], lease: timedelta) -> web.Application:
+def _application(metrics: Metrics, health: Callable[[], LoopHealth], lease: timedelta) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         now = health()
         turning = now.since_turn < lease.total_seconds()

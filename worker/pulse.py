@@ -19,7 +19,7 @@ class LoopStopped(BroadsheetError):
 
 
 @dataclass(frozen=True)
-class Health:
+class LoopHealth:
     """The claim loop as seen from beside it: tasks in hand, and seconds since its last turn and its last answer.
 
     A turn is a sync call that ended, answered or not; None: no call was answered yet.
@@ -45,10 +45,12 @@ class Pulse:
         if answered:
             self._answered_at = self._turned_at
 
-    def health(self, in_hand: int) -> Health:
+    def health(self, in_hand: int) -> LoopHealth:
         """How things stand now."""
         now = asyncio.get_running_loop().time()
-        return Health(in_hand, now - self._turned_at, None if self._answered_at is None else now - self._answered_at)
+        return LoopHealth(
+            in_hand, now - self._turned_at, None if self._answered_at is None else now - self._answered_at
+        )
 
 
 async def watch(turns: Callable[[], int], lease: timedelta) -> None:

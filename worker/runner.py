@@ -14,7 +14,7 @@ from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from worker.job import Abort, Handlers, Job, perform
-from worker.pulse import Health, Pulse
+from worker.pulse import LoopHealth, Pulse
 from worker.sync import Slots, Syncer
 
 log = structlog.get_logger(__name__)
@@ -82,7 +82,7 @@ class Worker:
         """How many sync calls have ended, answered or not."""
         return self._pulse.turns
 
-    def health(self) -> Health:
+    def health(self) -> LoopHealth:
         """How the loop stands now."""
         return self._pulse.health(len(self._jobs))
 

@@ -1,7 +1,7 @@
 """Puts the worker together from its settings: sources, analyst, services, handlers."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -31,11 +31,10 @@ from worker.job import Handler, Handlers
 @asynccontextmanager
 async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIterator[Handlers]:
     """Open what the handlers need of the outside world, and close it with the block."""
-    async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(open_outside())
-        analyst = await stack.enter_async_context(_open_analyst(services, settings))
-        pacer = Pacer(turns=services.turns)
-        fetches = FetchService(services.editions, services.breakers, build_sources(http, settings, pacer))
+    async with open_outside() as http:
+        sources = build_sources(http, settings, Pacer(turns=services.turns))
+        fetches = FetchService(services.editions, services.breakers, sources)
+        analyst = build_analyst(http, services, settings)
         digests = DigestService(services.editions, services.tasks, analyst, DigestRenderer())
         yield build_handlers(fetches, digests, CallbackHandler(_callback_sender(http, settings)))
 
@@ -62,13 +61,12 @@ def build_sources(http: OutsideClient, settings: WorkerSettings, pacer: Pacer) -
     return sources
 
 
-@asynccontextmanager
-async def _open_analyst(services: Services, settings: WorkerSettings) -> AsyncIterator[Analyst]:
+def build_analyst(http: OutsideClient, services: Services, settings: WorkerSettings) -> Analyst:
+    """Who writes of the items: the model that the settings name, or the abstracts themselves."""
     if settings.openai_api_key is None:
-        yield ExtractiveAnalyst()
-        return
+        return ExtractiveAnalyst()
     # Imported only with a key: the library takes a second and 30 MB.
-    from app.digest.openai_model import ModelSettings, open_model  # noqa: PLC0415
+    from app.digest.openai_model import ModelSettings, build_model  # noqa: PLC0415
 
     model = ModelSettings(
         api_key=settings.openai_api_key.get_secret_value(),
@@ -76,8 +74,7 @@ async def _open_analyst(services: Services, settings: WorkerSettings) -> AsyncIt
         base_url=settings.openai_base_url,
     )
     limits = AnalysisSettings(max_calls=settings.model_max_calls, max_tokens=settings.model_max_tokens)
-    async with open_model(model) as opened:
-        yield ModelAnalyst(opened, limits, services.breakers, services.cache)
+    return ModelAnalyst(build_model(http, model), limits, services.breakers, services.cache)
 
 
 def _callback_sender(http: OutsideClient, settings: WorkerSettings) -> CallbackSender | None:

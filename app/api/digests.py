@@ -15,6 +15,7 @@ from app.api.tasks import (
     NOT_FOUND,
     Creator,
     ServicesOf,
+    cancel_task,
     describe,
     finished_digest,
     read_task,
@@ -37,9 +38,7 @@ router = APIRouter(prefix="/v1/digests", tags=["digests"], responses=EVERYWHERE)
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
 async def create_digest(body: DigestRequest, creator: Creator, response: Response) -> TaskView:
     """Ask for a digest. A day that nobody has fetched yet is fetched first."""
-    task = await creator.create(TaskKind.DIGEST, body.payload, body)
-    describe(response, task)
-    return TaskView.of(task)
+    return describe(response, await creator.create(TaskKind.DIGEST, body.payload, body))
 
 
 @router.get("/{task_id}", responses=NOT_FOUND)
@@ -66,7 +65,4 @@ async def get_digest_page(task_id: UUID, services: ServicesOf) -> HTMLResponse:
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
 async def cancel_digest(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
     """End a pending digest at once, ask for a running one to be stopped; a finished one stays as it is."""
-    await read_task(services, TaskKind.DIGEST, task_id)
-    task = await services.tasks.cancel_task(task_id)
-    describe(response, task)
-    return TaskView.of(task)
+    return describe(response, await cancel_task(services, TaskKind.DIGEST, task_id))

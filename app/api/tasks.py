@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import structlog
 from fastapi import Depends, Header, Request, Response
 
-from app.api.models import TaskRequest, task_url
+from app.api.models import TaskRequest, TaskView, task_url
 from app.api.problems import Problem
 from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
@@ -110,11 +110,18 @@ async def read_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
     return task
 
 
-def describe(response: Response, task: Task) -> None:
-    """Set the headers that go with a task: where it is, and when to ask again."""
+async def cancel_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
+    """Cancel a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
+    await read_task(services, kind, task_id)
+    return await services.tasks.cancel_task(task_id)
+
+
+def describe(response: Response, task: Task) -> TaskView:
+    """Show a task, with the headers that go with it: where it is, and when to ask again."""
     response.headers["Location"] = task_url(task.kind, task.task_id)
     if not task.status.is_final:
         response.headers["Retry-After"] = POLL_AFTER
+    return TaskView.of(task)
 
 
 class NotFinished(BroadsheetError):

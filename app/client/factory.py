@@ -53,11 +53,7 @@ def _use_secret_key(client: AsyncClient, key: str) -> None:
 async def _use_session(client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport) -> None:
     """Put our session in the stock one's place: HTTP/1.1, our pool, deliberate timeouts, retries, no redirects."""
     stock = client.postgrest.session
-    client.postgrest.session = PostgrestSession(
-        base_url=stock.base_url,
-        headers=stock.headers,
-        transport=transport,
-        timeout=build_timeout(settings),
-        trust_env=False,
-    )
+    # Of the stock one, postgrest-py needs `request` and `aclose` alone.
+    session = PostgrestSession(stock.base_url, stock.headers, transport, build_timeout(settings))
+    client.postgrest.session = session
     await stock.aclose()

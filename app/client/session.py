@@ -1,59 +1,45 @@
-"""The HTTP session under the Supabase client: an `httpx.AsyncClient` that does what postgrest-py needs and no more."""
+"""The HTTP session under the Supabase client: the two methods that postgrest-py calls, and no more."""
 
 import json
 from collections.abc import Mapping
-from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import httpx
 
 from app.client.turnstile import Turnstile
 
-
-class PostgrestRequest(httpx.Request):
-    """A request whose address is parsed only if somebody looks at it: the parsing is a seventh of a call's CPU time.
-
-    That is why it sets the public attributes itself, without `super().__init__()`.
-    """
-
-    def __init__(
-        self, method: str, address: str, headers: httpx.Headers, content: bytes, timeout: httpx.Timeout
-    ) -> None:
-        self.method = method.upper()
-        self.address = address
-        self.headers = headers
-        self.extensions = {"timeout": timeout.as_dict()}
-        self.stream = httpx.ByteStream(content)
-        self.read()
-
-    @cached_property
-    def url(self) -> httpx.URL:  # type: ignore[override]
-        """The address as httpx knows it."""
-        return httpx.URL(self.address)
+ADDRESS: Final = "address"
+"""The extension of a request that says where it goes, as text: to parse it is a seventh of a call's CPU time."""
 
 
-class PostgrestSession(httpx.AsyncClient):
+class PostgrestSession:
     """Sends requests to one PostgREST through one transport, without what `httpx.AsyncClient` does besides.
 
     postgrest-py calls nothing but `request` and `aclose`. httpx would read each address three times, keep the cookies
     of load balancers (which tie all calls of a process to one of their machines), follow a sign-in flow and redirects:
-    half of a call's CPU time, see docs/PERFORMANCE.md.
+    half of a call's CPU time, see docs/PERFORMANCE.md. Headers cannot be changed: all tasks of the process share them.
     """
 
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self._base = str(self.base_url)
+    def __init__(
+        self, base_url: httpx.URL, headers: httpx.Headers, transport: httpx.AsyncBaseTransport, timeout: httpx.Timeout
+    ) -> None:
+        self._base_url = base_url
+        self._base = str(base_url)
+        self._headers = httpx.Headers(headers)
+        self._transport = transport
+        self._timeout = timeout.as_dict()
         self._turnstile = Turnstile()
+        self._closed = False
 
-    async def request(self, method: str, url: httpx.URL | str, **options: Any) -> httpx.Response:
+    async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         """Send one request and read its answer; `options` are postgrest-py's: `params`, `headers`, `json`.
 
         Raises `httpx.TransportError`, and `httpx.HTTPStatusError` for an error that is not PostgREST's.
         """
-        if self.is_closed:
+        if self._closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
         await self._turnstile.enter()
-        request = self._prepare(method, str(url), options)
+        request = self._prepare(method, url, options)
         response = await self._transport.handle_async_request(request)
         await self._turnstile.enter()
         response.request = request
@@ -65,17 +51,28 @@ class PostgrestSession(httpx.AsyncClient):
             refuse_unreadable_errors(response)
         return response
 
-    def _prepare(self, method: str, path: str, options: Mapping[str, Any]) -> PostgrestRequest:
-        sent = httpx.Headers(self.headers)
-        if headers := options.get("headers"):
-            sent.update(headers)
+    async def aclose(self) -> None:
+        """Close every connection; what is asked for from now on raises `RuntimeError`."""
+        self._closed = True
+        await self._transport.aclose()
+
+    def _prepare(self, method: str, path: str, options: Mapping[str, Any]) -> httpx.Request:
+        """The request as the transport takes it: its `url` is the project's, `ADDRESS` says where below that."""
+        headers = httpx.Headers(self._headers)
+        if own := options.get("headers"):
+            headers.update(own)
         content = b""
         if (document := options.get("json")) is not None:
-            sent["Content-Type"] = "application/json"
+            headers["Content-Type"] = "application/json"
             content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         query = str(options.get("params") or "")
         address = f"{self._base}{path.lstrip('/')}{'?' * bool(query)}{query}"
-        return PostgrestRequest(method, address, sent, content, self.timeout)
+        extensions = {"timeout": self._timeout, ADDRESS: address}
+        request = httpx.Request(
+            method, self._base_url, headers=headers, stream=httpx.ByteStream(content), extensions=extensions
+        )
+        request.read()
+        return request
 
 
 def refuse_unreadable_errors(response: httpx.Response) -> None:

@@ -17,7 +17,7 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 from yarl import URL
 
-from app.client.session import PostgrestRequest
+from app.client.session import ADDRESS
 from app.config import SupabaseSettings
 
 RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
@@ -74,7 +74,7 @@ def build_transport(
         backoff_jitter=0.5,
         max_backoff_wait=MAX_BACKOFF,
     )
-    once = inner if inner is not None else HonestTransport(settings.supabase_max_connections)
+    once = Located(inner) if inner is not None else HonestTransport(settings.supabase_max_connections)
     if counters is None:
         return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
     repeated = RetryTransport(transport=Counted(once, counters.attempt), retry=retry)
@@ -106,6 +106,22 @@ class Counted(httpx.AsyncBaseTransport):
             raise
         self._count(str(response.status_code))
         return response
+
+    async def aclose(self) -> None:
+        """Close the transport below."""
+        await self._inner.aclose()
+
+
+class Located(httpx.AsyncBaseTransport):
+    """Gives each request its whole address as its `url`, where other transports, such as httpx's own, look for it."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send `request` on; raises what the transport below raises."""
+        request.url = httpx.URL(request.extensions[ADDRESS])
+        return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the transport below."""
@@ -158,7 +174,7 @@ class HonestTransport(httpx.AsyncBaseTransport):
         try:
             async with self._session.request(
                 request.method,
-                URL(_address(request), encoded=True),
+                URL(request.extensions[ADDRESS], encoded=True),
                 headers=request.headers.multi_items(),
                 data=request.content or None,
                 allow_redirects=False,
@@ -190,11 +206,6 @@ class HonestTransport(httpx.AsyncBaseTransport):
 def _trusted_certificates() -> ssl.SSLContext:
     """httpx's: reading them takes 50 ms, so once a process."""
     return httpx.create_ssl_context()
-
-
-def _address(request: httpx.Request) -> str:
-    """The request's address as text, without parsing it where it comes as text."""
-    return request.address if isinstance(request, PostgrestRequest) else str(request.url)
 
 
 def _has_empty_code(body: bytes) -> bool:

@@ -1,10 +1,9 @@
 """A language model behind an OpenAI-compatible server, by the openai library, which takes seconds to import."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
+import httpx
 from openai import APIStatusError, AsyncOpenAI, OpenAIError
 from pydantic import BaseModel, Field, ValidationError
 
@@ -18,6 +17,8 @@ _OPENAI: Final = "https://api.openai.com/v1"
 _OVERLOADED: Final = frozenset({408, 409, 425, 429})
 _SERVER_ERROR: Final = 500
 _MAX_REASON: Final = 200
+_TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0)
+"""Seconds for the next byte of an answer: a model may think for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +101,16 @@ class OpenAIModel:
         return options
 
 
-@asynccontextmanager
-async def open_model(settings: ModelSettings) -> AsyncIterator[OpenAIModel]:
-    """Open the client of a model; one serves a process. It closes with the block."""
-    async with AsyncOpenAI(
-        api_key=settings.api_key, base_url=settings.base_url, max_retries=settings.retries
-    ) as client:
-        yield OpenAIModel(client, settings)
+def build_model(http: httpx.AsyncClient, settings: ModelSettings) -> OpenAIModel:
+    """A model that is asked through `http`, which stays its opener's to close."""
+    client = AsyncOpenAI(
+        api_key=settings.api_key,
+        base_url=settings.base_url,
+        max_retries=settings.retries,
+        timeout=_TIMEOUT,
+        http_client=http,
+    )
+    return OpenAIModel(client, settings)
 
 
 def _failure(error: OpenAIError) -> ModelFailed:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -35,7 +34,7 @@ class _Remembered:
 class HybridCache:
     """Holds JSON values by key for a time; memory keeps the `max_entries` that were used last.
 
-    A failing Supabase never fails the caller: the value is computed, and kept in memory.
+    A failing Supabase never fails the caller: what is put is kept in memory.
     """
 
     def __init__(self, client: AsyncClient, *, ttl: timedelta = timedelta(hours=6), max_entries: int = 1000) -> None:
@@ -43,7 +42,6 @@ class HybridCache:
         self._ttl = ttl.total_seconds()
         self._max_entries = max_entries
         self._memory: OrderedDict[str, _Remembered] = OrderedDict()
-        self._computing: dict[str, asyncio.Task[Any]] = {}
 
     async def get(self, key: str) -> Any | None:
         """The value of `key`, or None; None, too, if Supabase cannot be asked."""
@@ -72,28 +70,6 @@ class HybridCache:
                 await self._client.rpc("cache_put", parameters).execute()
         except SupabaseError as error:
             log.warning("cache not written", key=key, error=str(error))
-
-    async def get_or_compute(self, key: str, compute: Callable[[], Awaitable[Any]]) -> Any:
-        """The value of `key`; computed, by one caller of this process at a time, if there is none.
-
-        Raises what `compute` raises, to every caller that waited for it.
-        """
-        if (remembered := self._remembered(key)) is not None:
-            return remembered.value
-        task = self._computing.get(key)
-        if task is None:
-            task = asyncio.create_task(self._fill(key, compute))
-            self._computing[key] = task
-            task.add_done_callback(lambda _task: self._computing.pop(key, None))
-        # A caller that is cancelled must not take the computation from the others.
-        return await asyncio.shield(task)
-
-    async def _fill(self, key: str, compute: Callable[[], Awaitable[Any]]) -> Any:
-        found = await self.get(key)
-        if found is None:
-            found = await compute()
-            await self.put(key, found)
-        return found
 
     def _remembered(self, key: str) -> _Remembered | None:
         found = self._memory.get(key)

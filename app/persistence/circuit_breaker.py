@@ -47,7 +47,7 @@ class BreakerSettings:
 
 
 @dataclass(frozen=True)
-class Breaker:
+class BreakerState:
     """What this process knows of a breaker; `retry_at` is in the event loop's time."""
 
     name: str
@@ -62,7 +62,7 @@ class CircuitBreakers:
     def __init__(self, client: AsyncClient, settings: BreakerSettings | None = None) -> None:
         self._client = client
         self._settings = settings or BreakerSettings()
-        self._known: dict[str, Breaker] = {}
+        self._known: dict[str, BreakerState] = {}
         self._fresh_until = 0.0
         self._refreshing = asyncio.Lock()
 
@@ -83,7 +83,7 @@ class CircuitBreakers:
             raise
         await self._succeeded(name, event)
 
-    async def states(self) -> list[Breaker]:
+    async def states(self) -> list[BreakerState]:
         """All breakers as all processes share them. Raises `SupabaseError`."""
         with supabase_errors("read the circuit breakers"):
             answer = await self._client.rpc("breaker_states").execute()
@@ -91,7 +91,7 @@ class CircuitBreakers:
 
     async def _enter(self, name: str, event: UUID) -> None:
         await self._refresh()
-        known = self._known.get(name, Breaker(name))
+        known = self._known.get(name, BreakerState(name))
         now = asyncio.get_running_loop().time()
         if known.state == "closed":
             return
@@ -112,17 +112,17 @@ class CircuitBreakers:
         seconds, threshold = self._settings.open_for.total_seconds(), self._settings.threshold
         shared = await self._report("breaker_failure", name, event, p_threshold=threshold, p_open_seconds=seconds)
         if shared is None:
-            known = self._known.get(name, Breaker(name))
+            known = self._known.get(name, BreakerState(name))
             opens = known.state != "closed" or known.failures + 1 >= threshold
             state: State = "open" if opens else "closed"
-            self._known[name] = Breaker(name, state, known.failures + 1, _in(seconds) if opens else 0.0)
+            self._known[name] = BreakerState(name, state, known.failures + 1, _in(seconds) if opens else 0.0)
 
     async def _succeeded(self, name: str, event: UUID) -> None:
         known = self._known.get(name)
         if known is None or (known.state == "closed" and known.failures == 0):
             return  # closed costs no round trip
         if await self._report("breaker_success", name, event) is None:
-            self._known[name] = Breaker(name)
+            self._known[name] = BreakerState(name)
 
     async def _report(self, function: str, name: str, event: UUID, **parameters: Any) -> _Shared | None:
         """Tell the shared state what happened and learn it; None if it cannot be reached."""
@@ -151,11 +151,11 @@ class CircuitBreakers:
                 log.warning("breakers work locally", error=str(error))
 
 
-def _breaker(shared: _Shared) -> Breaker | None:
+def _breaker(shared: _Shared) -> BreakerState | None:
     if shared.name is None or shared.state is None:
         return None
     retry_at = 0.0 if shared.state == "closed" else _in(shared.retry_after or 0.0)
-    return Breaker(shared.name, shared.state, shared.failures or 0, retry_at)
+    return BreakerState(shared.name, shared.state, shared.failures or 0, retry_at)
 
 
 def _in(seconds: float) -> float:

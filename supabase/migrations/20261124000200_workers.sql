@@ -389,6 +389,7 @@ declare
     known public.calls;
     term interval := make_interval(secs => p_lease_seconds);
     moment timestamptz;
+    tell boolean;
     from_start boolean;
     said jsonb := '{}';
     claimed uuid[] := '{}';
@@ -414,9 +415,12 @@ begin
     if p_progress <> '[]' then
         perform public.note_progress(p_worker, p_progress, moment);
     end if;
-    if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10)
-       and public.show_life(p_worker, term, moment) and known.number is not null then
-        said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
+    if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10) then
+        -- By itself: in a condition with others, it is left out where one of them is known to be false.
+        tell := public.show_life(p_worker, term, moment);
+        if tell and known.number is not null then
+            said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
+        end if;
     end if;
     perform public.wake_waiting();
     if exists (select from public.queue where cancel_requested) then

@@ -125,18 +125,11 @@ async def test_without_supabase_a_breaker_guards_its_process(
         pass  # closed again
 
 
-async def test_without_supabase_the_cache_computes_once_and_remembers(cut_off: AsyncClient) -> None:
-    cache, computed = HybridCache(cut_off), 0
-
-    async def compute() -> dict[str, int]:
-        nonlocal computed
-        computed += 1
-        await asyncio.sleep(0)
-        return {"v": computed}
-
-    found = await asyncio.gather(*(cache.get_or_compute("k", compute) for _ in range(10)))
-    assert (found, computed) == ([{"v": 1}] * 10, 1)
-    assert await cache.get_or_compute("k", compute) == {"v": 1}
+async def test_without_supabase_the_cache_remembers_by_itself(cut_off: AsyncClient) -> None:
+    cache = HybridCache(cut_off)
+    assert await cache.get("k") is None
+    await cache.put("k", {"v": 1})
+    assert await cache.get("k") == {"v": 1}
 
 
 async def test_cache_is_shared_and_expires_by_the_databases_clock(
@@ -154,18 +147,3 @@ async def test_memory_is_bounded(clients: list[AsyncClient], database: asyncpg.C
         await cache.put(key, key)
     await database.execute("truncate public.cache_entries")
     assert [await cache.get(key) for key in "abc"] == [None, "b", "c"]
-
-
-async def test_failed_computation_is_everybodys_and_is_not_kept(clients: list[AsyncClient]) -> None:
-    cache = HybridCache(clients[0])
-
-    async def broken() -> None:
-        raise Down
-
-    outcomes = await asyncio.gather(*(cache.get_or_compute("k", broken) for _ in range(3)), return_exceptions=True)
-    assert [type(outcome) for outcome in outcomes] == [Down] * 3
-
-    async def works() -> int:
-        return 1
-
-    assert await cache.get_or_compute("k", works) == 1

@@ -1,6 +1,7 @@
 """Leases: who lost one can do nothing more; a crash burns an attempt, a release does not; outages are forgiven."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ from app.errors import LeaseLost
 from app.models import TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
+from embedded.stack import Ready
 from tests.contract.helpers import Claimer, create, expire_lease, row
 
 SOON = timedelta(0)
@@ -153,3 +155,20 @@ async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
     await database.execute("update public.workers set seen_at = seen_at - lease / 5, told_at = told_at - lease")
     assert (await worker.sync()).held == (held.lease,)
     assert (await worker.sync()).held is None
+
+
+async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client), uuid4()
+    # On a connection that has never made the call: PostgreSQL then plans it for these very values.
+    fresh = await asyncpg.connect(stack.database_url)
+    call = "select public.sync_worker($1, 1, 30, array['fetch'], array[1], 1, '[]', '[]', '[]')"
+    await fresh.execute(call.replace("$1", f"'{worker}'"))
+    await fresh.close()
+    assert await database.fetchval("select worker_id from public.queue where task_id = $1", task.task_id) == worker
+    peer = Claimer(client)
+    await peer.sync()
+    await expire_lease(database, task.task_id)
+    await peer.sync()
+    assert [(taken.task_id, taken.attempt) for taken in await peer.claim()] == [(task.task_id, 2)]

@@ -1,6 +1,7 @@
 """Lists of tasks: each filter finds what it names, page by page, and reads little of 300,000 rows."""
 
 import json
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
@@ -10,7 +11,8 @@ from supabase import AsyncClient
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, Claimer, create, insert_tasks
+from embedded.stack import Ready
+from tests.contract.helpers import DAY, Claimer, create, emptied, insert_tasks
 
 PAGE = 7
 MANY = 300_000
@@ -96,8 +98,17 @@ UNFILTERED: dict[str, str | None] = {
 
 
 @pytest.fixture
-async def many(database: asyncpg.Connection) -> asyncpg.Connection:
-    """A table of 300,000 ended tasks, and a queue as it is on a busy day."""
+async def many(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
+    """A table of 300,000 ended tasks, and a queue as it is on a busy day: left as it is for the next test."""
+    database = await asyncpg.connect(stack.database_url)
+    if await database.fetchval("select count(*) from public.tasks") != MANY + 2_200:
+        await emptied(database)
+        await fill(database)
+    yield database
+    await database.close()
+
+
+async def fill(database: asyncpg.Connection) -> None:
     await insert_tasks(database, MANY, status="completed", kind="digest")
     await insert_tasks(database, 2_000, status="completed")
     await insert_tasks(database, 200)
@@ -109,4 +120,3 @@ async def many(database: asyncpg.Connection) -> asyncpg.Connection:
         " where task_id in (select task_id from public.queue where dead)"
     )
     await database.execute("vacuum analyze public.tasks, public.queue")
-    return database

@@ -39,10 +39,6 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
 }
 
 
-async def compute() -> int:
-    return 1
-
-
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "task_id": {"task_id": TASK},
     "kind": {"kind": TaskKind.FETCH},
@@ -56,7 +52,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "errors": {"errors": {}},
     "key": {"key": "k"},
     "value": {"value": 1},
-    "compute": {"compute": compute},
     "name": {"name": "arxiv"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},

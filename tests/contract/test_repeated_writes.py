@@ -152,16 +152,11 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("HybridCache.put", "HybridCache.get", "HybridCache.get_or_compute")
+@scenario("HybridCache.put", "HybridCache.get")
 async def caching(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await HybridCache(client).put("k", {"v": 1})
         assert await HybridCache(client).get("k") == {"v": 1}
-
-    async def compute() -> int:
-        raise AssertionError("it is there")
-
-    assert await HybridCache(client).get_or_compute("k", compute) == {"v": 1}
 
 
 @scenario("CircuitBreakers.guard", "CircuitBreakers.states")

@@ -70,7 +70,7 @@ def test_what_does_not_fit_is_named() -> None:
         list(python_mutants("worker", ["gone/*.py"]))
     with pytest.raises(WrongData, match="room worker: no test is called tests/gone"):
         check_tests("worker", ["tests/gone"])
-    entry = {"file": "20261123000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
+    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
     with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
         list(sql_mutants([entry]))
 

@@ -11,7 +11,7 @@ import pytest
 
 from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalyst
 from app.digest.introduction import introduction
-from app.digest.openai_model import ModelSettings, open_model
+from app.digest.openai_model import ModelSettings, build_model
 from app.digest.ranking import Ranked, RankingSettings, rank
 from app.digest.scoring import Fit
 from app.errors import CircuitOpen
@@ -133,7 +133,8 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             opened.push_async_callback(server.stop)
             retries = changes.pop("retries", 0)
             address = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
-            model = await opened.enter_async_context(open_model(address))
+            http = await opened.enter_async_context(open_outside())
+            model = build_model(http, address)
             memory = changes.pop("memory", DictMemory())
             settings = AnalysisSettings(**{"concurrency": 1, **changes})
             return ModelAnalyst(model, settings, breaker, memory), server

@@ -18,7 +18,8 @@ from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from embedded.stack import Ready
 from tests.integration.worker.proxy import Proxy
-from worker.job import Handler, Work
+from worker.job import Handler, Job, Work
+from worker.retries import RetryDelay, retry_delay
 from worker.runner import Worker, WorkerLimits
 
 PATIENCE = 30
@@ -48,16 +49,25 @@ class RunningWorker:
         )
         self._running = asyncio.create_task(self.worker.run(self._stop))
 
-    async def stop(self) -> None:
-        """Stop as on SIGTERM; raises what the worker raised."""
+    def begin_to_stop(self) -> "asyncio.Task[None]":
+        """Tell it to stop, as SIGTERM does; what is returned ends with it, and raises what it raised."""
         assert self._running is not None
         self._stop.set()
-        await self._running
+        return self._running
+
+    async def stop(self) -> None:
+        """Stop as on SIGTERM, to the end; raises what the worker raised."""
+        await self.begin_to_stop()
 
     @property
     def in_hand(self) -> int:
         assert self.worker is not None
         return self.worker.in_hand
+
+    @property
+    def turns(self) -> int:
+        assert self.worker is not None
+        return self.worker.turns
 
 
 class StartWorker(Protocol):
@@ -71,7 +81,28 @@ class StartWorker(Protocol):
         kind_slots: Mapping[TaskKind, int] | None = None,
         time_limit: float = 60,
         grace: float = 0.1,
+        retry_delay: RetryDelay = retry_delay,
     ) -> RunningWorker: ...
+
+
+class Held:
+    """A handler that works until the test lets it end; `deaf` to being cancelled, it ends as if it had not been."""
+
+    def __init__(self, *, deaf: bool = False) -> None:
+        self._deaf = deaf
+        self.begun = asyncio.Event()
+        self.may_end = asyncio.Event()
+        self.cancelled = asyncio.Event()
+
+    async def __call__(self, job: Job) -> dict[str, Any]:
+        self.begun.set()
+        try:
+            await self.may_end.wait()
+        except asyncio.CancelledError:
+            self.cancelled.set()
+            if not self._deaf:
+                raise
+        return {"attempt": job.task.attempt}
 
 
 @pytest.fixture
@@ -89,6 +120,7 @@ async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncItera
             kind_slots: Mapping[TaskKind, int] | None = None,
             time_limit: float = 60,
             grace: float = 0.1,
+            retry_delay: RetryDelay = retry_delay,
         ) -> RunningWorker:
             works = work if isinstance(work, Mapping) else {TaskKind.FETCH: work}
             settings = SupabaseSettings.model_validate(
@@ -97,7 +129,7 @@ async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncItera
             limits = WorkerLimits(
                 concurrency, timedelta(seconds=lease), timedelta(seconds=grace), kind_slots=kind_slots or {}
             )
-            handlers = {kind: Handler(one, timedelta(seconds=time_limit)) for kind, one in works.items()}
+            handlers = {kind: Handler(one, timedelta(seconds=time_limit), retry_delay) for kind, one in works.items()}
             started.append(RunningWorker(clients))
             await started[-1].start(settings, handlers, limits)
             return started[-1]
@@ -124,6 +156,20 @@ async def until_ended(database: asyncpg.Connection, task_id: UUID) -> dict[str, 
             if row["status"] is not None:
                 return row
             await asyncio.sleep(0.02)
+
+
+async def until(database: asyncpg.Connection, condition: str, *arguments: object) -> None:
+    """Wait until `condition`, a query, is true, looking as a poller would."""
+    async with asyncio.timeout(PATIENCE):
+        while not await database.fetchval(condition, *arguments):
+            await asyncio.sleep(0.02)
+
+
+async def until_turned(worker: RunningWorker, turns: int) -> None:
+    """Wait until the worker's claim loop has turned so often."""
+    async with asyncio.timeout(PATIENCE):
+        while worker.turns < turns:
+            await asyncio.sleep(0.01)
 
 
 async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:

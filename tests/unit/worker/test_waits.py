@@ -32,7 +32,7 @@ def task() -> ClaimedTask:
     return ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
 
 
-def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:
+def worker(queue: ScriptedQueue, idle_wait: float, lease: timedelta = timedelta(hours=1)) -> Worker:
     async def endless(_job: Job) -> dict[str, Any]:
         await asyncio.Event().wait()
         return {}
@@ -40,7 +40,7 @@ def worker(queue: ScriptedQueue, idle_wait: float) -> Worker:
     return Worker(
         cast(TaskQueue, queue),
         {TaskKind.FETCH: Handler(endless, timedelta(seconds=60))},
-        WorkerLimits(5, timedelta(hours=1), timedelta(0), timedelta(seconds=idle_wait)),
+        WorkerLimits(5, lease, timedelta(0), timedelta(seconds=idle_wait)),
         random=Random(3),
         on_outcome=lambda *_: None,
     )
@@ -64,3 +64,9 @@ async def test_with_a_task_in_hand_it_goes_on_asking_whether_to_cancel_it() -> N
     waits = [await busy.run_once() for _ in range(12)]
     assert busy.in_hand == 1
     assert max(waits) <= BUSY_WAIT
+
+
+async def test_it_calls_three_times_a_lease_at_least_so_that_it_is_seen() -> None:
+    idle = worker(ScriptedQueue(), idle_wait=60, lease=timedelta(seconds=9))
+    waits = [await idle.run_once() for _ in range(20)]
+    assert max(waits) == 3

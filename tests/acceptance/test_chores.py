@@ -1,0 +1,55 @@
+"""What a worker process does besides tasks: it removes what is old, and asks for the day's fetch."""
+
+import asyncpg
+
+from app.days import yesterday
+from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
+from tests.integration.worker.conftest import until
+from tests.processes import SHORT_LEASE, ServiceProcess, worker_process
+
+STARTED = "worker started"
+NOWHERE = {"ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
+
+
+async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
+    stack: Ready, database: asyncpg.Connection
+) -> None:
+    for days in (11, 9):
+        await insert_tasks(database, 3, status="completed")
+        await database.execute(
+            "update public.tasks set created_at = created_at - $1::text::interval, payload = $2::text::jsonb,"
+            " finished_at = finished_at - $1::text::interval where payload = '{}'",
+            f"{days} days",
+            f'{{"days": {days}}}',
+        )
+    await database.execute(
+        "insert into public.editions (source_date, updated_at)"
+        " select current_date - days, now() - make_interval(days => days) from unnest(array[21, 19]) as d(days)"
+    )
+    worker = ServiceProcess(
+        "tests.planted",
+        stack.url,
+        stack.secret_key,
+        "retention without a wait",
+        **SHORT_LEASE,
+        KEEP_TASKS_DAYS="10",
+        KEEP_EDITIONS_DAYS="20",
+    )
+    await worker.start(STARTED)
+    await until(database, "select not exists (select from public.tasks where payload @> '{\"days\": 11}')")
+    await until(database, "select count(*) = 1 from public.editions")
+    assert await worker.stop() == 0
+    assert await database.fetchval("select count(*) from public.tasks") == 3
+    assert await database.fetchval("select current_date - source_date from public.editions") == 19
+
+
+async def test_the_days_fetch_is_asked_for_once_by_all_workers(stack: Ready, database: asyncpg.Connection) -> None:
+    workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE) for _ in range(2)]
+    for worker in workers:
+        await worker.start(STARTED)
+    begun = "select count(*) = 1 from public.task_records where kind = 'fetch' and source_date = $1 and attempt > 0"
+    await until(database, begun, yesterday())
+    for worker in workers:
+        assert await worker.stop() == 0
+    assert await database.fetchval("select count(*) from public.tasks") == 1

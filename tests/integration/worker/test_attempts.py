@@ -1,0 +1,153 @@
+"""How attempts end and come again: too late, failed, snoozed; and what becomes of those that a stop finds at work."""
+
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import PermanentError
+from app.models import TaskKind
+from tests.contract.helpers import create
+from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
+from worker.job import Job, Snooze
+
+HOUR = timedelta(hours=1)
+
+
+async def wait_left(database: asyncpg.Connection, task_id: UUID) -> timedelta:
+    """How long the queue was told to wait when the task came back."""
+    found = await database.fetchval("select run_at - updated_at from public.queue where task_id = $1", task_id)
+    assert isinstance(found, timedelta)
+    return found
+
+
+async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
+    """Let the time pass that a task waits for its next attempt."""
+    await database.execute("update public.queue set run_at = now() where task_id = $1", task_id)
+
+
+@pytest.mark.parametrize("attempts", [1, 2])
+async def test_a_handler_that_takes_too_long_is_cancelled_and_its_attempt_has_failed(
+    attempts: int, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    held = Held()
+    await start_worker(held, time_limit=0.2, retry_delay=lambda *_: timedelta(0))
+    task = await create(client, max_attempts=attempts)
+    ended = await until_ended(database, task.task_id)
+    assert (ended["status"], ended["attempt"], ended["error"]) == ("failed", attempts, "not done within 0.2 s")
+    assert held.cancelled.is_set()
+
+
+async def test_a_failed_attempt_comes_again_after_its_delay(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    asked: list[tuple[int, str]] = []
+
+    def delay(attempt: int, error: BaseException, _random: Random) -> timedelta:
+        asked.append((attempt, str(error)))
+        return HOUR * attempt
+
+    async def work(job: Job) -> dict[str, Any]:
+        if job.task.attempt < 3:
+            raise ValueError(f"attempt {job.task.attempt}")
+        return {}
+
+    await start_worker(work, retry_delay=delay)
+    task = await create(client)
+    for attempt in (1, 2):
+        failed = "select error like $2 from public.queue where task_id = $1 and worker_id is null"
+        await until(database, failed, task.task_id, f"%attempt {attempt}")
+        assert await wait_left(database, task.task_id) == HOUR * attempt
+        await let_it_come(database, task.task_id)
+    assert (await until_ended(database, task.task_id))["attempt"] == 3
+    assert asked == [(1, "attempt 1"), (2, "attempt 2")]
+
+
+async def test_what_cannot_go_better_is_not_tried_again(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    async def work(_job: Job) -> dict[str, Any]:
+        raise PermanentError("never")
+
+    await start_worker(work)
+    task = await create(client)
+    ended = await until_ended(database, task.task_id)
+    assert (ended["status"], ended["attempt"], ended["error"]) == ("failed", 1, "never")
+
+
+async def test_a_snooze_comes_back_after_its_delay_and_burns_no_attempt(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    attempts: list[int] = []
+
+    async def work(job: Job) -> dict[str, Any]:
+        attempts.append(job.task.attempt)
+        if len(attempts) < 3:
+            raise Snooze(HOUR, f"busy {len(attempts)}")
+        return {}
+
+    await start_worker(work)
+    task = await create(client, max_attempts=1)
+    for time in (1, 2):
+        snoozed = "select message = $2 from public.queue where task_id = $1"
+        await until(database, snoozed, task.task_id, f"busy {time}")
+        assert await wait_left(database, task.task_id) == HOUR
+        await let_it_come(database, task.task_id)
+    ended = await until_ended(database, task.task_id)
+    assert (ended["status"], ended["attempt"], attempts) == ("completed", 1, [1, 1, 1])
+
+
+async def test_a_snooze_ends_with_what_it_waits_for(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    fetching = Held()
+    fetch = await create(client, kind=TaskKind.FETCH)
+
+    async def digest(_job: Job) -> dict[str, Any]:
+        if not fetching.may_end.is_set():
+            raise Snooze(HOUR, "not fetched", fetch.task_id)
+        return {}
+
+    await start_worker({TaskKind.FETCH: fetching, TaskKind.DIGEST: digest})
+    await fetching.begun.wait()
+    waiting = await create(client, kind=TaskKind.DIGEST)
+    await until(database, "select waits_for is not null from public.queue where task_id = $1", waiting.task_id)
+    assert await wait_left(database, waiting.task_id) == HOUR
+    fetching.may_end.set()
+    ended = await until_ended(database, waiting.task_id)
+    assert (ended["status"], ended["attempt"]) == ("completed", 1)
+
+
+async def test_a_stop_lets_tasks_finish_and_claims_no_more(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    held = Held()
+    worker = await start_worker(held, grace=30)
+    task = await create(client)
+    await held.begun.wait()
+    stopping = worker.begin_to_stop()
+    turns = worker.turns
+    late = await create(client)
+    await until_turned(worker, turns + 2)
+    held.may_end.set()
+    await stopping
+    assert (await until_ended(database, task.task_id))["status"] == "completed"
+    assert await database.fetchval("select attempt from public.queue where task_id = $1", late.task_id) == 0
+
+
+async def test_what_is_not_done_within_the_grace_goes_back_with_its_attempt(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    held = Held()
+    worker = await start_worker(held, grace=0.1)
+    task = await create(client)
+    await held.begun.wait()
+    await worker.stop()
+    assert held.cancelled.is_set()
+    left = await database.fetchrow("select attempt, worker_id from public.queue where task_id = $1", task.task_id)
+    assert tuple(left) == (0, None)
+    assert await wait_left(database, task.task_id) == timedelta(0)

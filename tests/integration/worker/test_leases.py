@@ -1,0 +1,81 @@
+"""Leases as the worker keeps and loses them: shown to live while it works, and let go of when they are another's."""
+
+import asyncio
+import json
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.persistence.outcomes import Completed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, create, expire_lease
+from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
+from tests.integration.worker.proxy import Gate, Proxy
+
+OWN = "(select worker_id from public.queue where task_id = $1)"
+
+
+async def test_a_worker_keeps_what_it_works_on_for_longer_than_a_lease(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    held = Held()
+    await start_worker(held)
+    task = await create(client)
+    await held.begun.wait()
+    peer = Claimer(client)
+    for _ in range(3):
+        # Six tenths of a lease go by: without a sign of life, the second time would be beyond it.
+        await database.execute(
+            f"update public.workers set seen_at = seen_at - lease * 0.6 where worker_id = {OWN}", task.task_id
+        )
+        assert await peer.claim() == ()
+        shown = f"select seen_at > now() - lease / 10 from public.workers where worker_id = {OWN}"
+        await until(database, shown, task.task_id)
+        await database.execute(
+            "update public.workers set seen_at = seen_at - lease / 5 where worker_id = $1", peer.worker_id
+        )
+    assert await peer.claim() == ()
+    held.may_end.set()
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], held.cancelled.is_set()) == ("completed", 1, False)
+
+
+@pytest.mark.parametrize("deaf", [False, True], ids=["a handler that ends", "a handler that is deaf and finishes"])
+async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothing(
+    deaf: bool, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    proxy.before = gate = Gate()
+    held, peer = Held(deaf=deaf), Claimer(client)
+    worker = await start_worker(held, url=proxy.url)
+    task = await create(client)
+    await held.begun.wait()
+    gate.close()
+    await gate.held.wait()
+    await peer.sync()  # seen alive: this is no outage
+    await expire_lease(database, task.task_id)
+    await peer.sync()  # takes it back
+    (taken,) = await peer.claim()
+    gate.open()
+    await asyncio.wait_for(held.cancelled.wait(), 30)
+    while worker.in_hand:
+        await asyncio.sleep(0)
+    if deaf:
+        await until_turned(worker, worker.turns + 2)  # its outcome was sent, and answered
+    assert await peer.finish(taken, Completed({"by": "the peer"})) == "applied"
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], json.loads(row["result"])) == ("completed", 2, {"by": "the peer"})
+    assert len(worker.outcomes) == int(deaf)
+
+
+async def test_a_cancel_request_cancels_the_handler(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    held = Held()
+    worker = await start_worker(held)
+    task = await create(client)
+    await held.begun.wait()
+    await TaskStateManager(client).cancel_task(task.task_id)
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], held.cancelled.is_set()) == ("cancelled", 1, True)
+    assert worker.in_hand == 0

@@ -1,0 +1,71 @@
+"""The worker put together from its settings: what does each kind of task, from where, and through which client."""
+
+import json
+from datetime import timedelta
+
+import httpx
+from supabase import AsyncClient
+
+from app.config import WorkerSettings
+from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
+from app.digest.chat_model import Completion
+from app.digest.openai_model import ModelSettings, build_model
+from app.models import TaskKind
+from app.outside.client import open_outside
+from app.services import Services
+from app.sources.feeds import DEFAULT_FEEDS
+from app.sources.pacer import Pacer
+from tests.integration.client.scripted_server import answer
+from tests.integration.conftest import Serve
+from worker.handlers.callback import callback_delay
+from worker.retries import retry_delay
+from worker.wiring import build_analyst, build_sources, open_handlers
+
+
+def settings(**changes: str) -> WorkerSettings:
+    return WorkerSettings.model_validate({"supabase_url": "http://x.test", "supabase_key": "sb_secret_x", **changes})
+
+
+async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncClient) -> None:
+    async with open_handlers(Services.build(client), settings()) as handlers:
+        limits = {kind: (handler.timeout, handler.retry_delay) for kind, handler in handlers.items()}
+    assert limits == {
+        TaskKind.FETCH: (timedelta(minutes=10), retry_delay),
+        TaskKind.DIGEST: (timedelta(minutes=5), retry_delay),
+        TaskKind.CALLBACK: (timedelta(seconds=30), callback_delay),
+    }
+
+
+async def test_the_settings_name_the_sources() -> None:
+    async with open_outside() as http:
+        usual = build_sources(http, settings(), Pacer(interval=0))
+        chosen = build_sources(
+            http, settings(feeds="one=http://a.test/,two=http://b.test/", newsapi_key="k"), Pacer(interval=0)
+        )
+    assert [source.name for source in usual] == ["arxiv", *(f"feed:{feed.name}" for feed in DEFAULT_FEEDS)]
+    assert [source.name for source in chosen] == ["arxiv", "feed:one", "feed:two", "newsapi"]
+
+
+async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:
+    services = Services.build(client)
+    async with open_outside() as http:
+        assert isinstance(build_analyst(http, services, settings()), ExtractiveAnalyst)
+        assert isinstance(build_analyst(http, services, settings(openai_api_key="k")), ModelAnalyst)
+
+
+async def test_a_model_is_asked_through_the_one_client_and_leaves_it_open(serve: Serve) -> None:
+    said = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    server = await serve(answer(200, said))
+    requests: list[httpx.Request] = []
+
+    async def note(request: httpx.Request) -> None:
+        requests.append(request)
+
+    async with open_outside() as http:
+        http.event_hooks = {"request": [note]}
+        model = build_model(http, ModelSettings("k-1", "tiny", f"{server.url}/v1", retries=0))
+        for _ in range(2):
+            assert await model.ask("Say yes.", "Well?", max_output_tokens=5) == Completion("yes", 3, 1)
+        assert not http.is_closed
+    assert [json.loads(request.content)["model"] for request in requests] == ["tiny", "tiny"]
+    assert requests[0].extensions["timeout"] == {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}
