@@ -4,6 +4,7 @@ Whoever waits or watches has read the task before, as every other caller does: t
 """
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -149,7 +150,8 @@ class TaskEvent:
 
     def __init__(self, task: Task) -> None:
         self._name = "end" if task.status.is_final else "progress"
-        self._data = TaskView.of(task).model_dump_json()
+        # ASCII alone: some readers take more characters for a line's end than there are (U+2028).
+        self._data = json.dumps(TaskView.of(task).model_dump(mode="json"))
         self.id = blake2b(self._data.encode(), digest_size=8).hexdigest()
 
     def encode(self) -> bytes:
