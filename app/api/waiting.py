@@ -27,6 +27,8 @@ MAX_WAIT = 60
 HEARTBEAT = 15.0
 """Seconds without news after which a stream sends a comment, so that nobody between takes it for dead."""
 
+STILL_WAITING = b": still waiting\n\n"
+
 RECONNECT = b"retry: 2000\n\n"
 """Milliseconds that a browser lets pass before it comes back."""
 
@@ -186,4 +188,4 @@ async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:
         if watcher.over and event.id == TaskEvent(watcher.task).id:
             return
         while not watcher.over and not await watcher.news(HEARTBEAT):
-            yield b": still waiting\n\n"
+            yield STILL_WAITING

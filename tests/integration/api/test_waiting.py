@@ -254,7 +254,7 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
-            monkeypatch.setattr(waiting, "HEARTBEAT", 0)  # as much as the connection takes
+            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more
             reading = asyncio.create_task(drained(read))
             await watched_by(api, 1)
         await http.post(f"{location}/cancel")
