@@ -17,6 +17,7 @@ from app.api.problems import install_problem_handlers
 from app.client.factory import open_supabase
 from app.config import ApiSettings, load_settings
 from app.metrics import Metrics
+from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
 from app.private_http import private_http
 from app.services import Services
@@ -66,6 +67,7 @@ def create_app(
     )
     app.state.metrics = metrics
     install_problem_handlers(app)
+    app.include_router(pages_router())
     app.include_router(health.router)
     for router in (digests.router, fetches.router, listings.router, metrics_route.router):
         app.include_router(router, dependencies=[Security(KEY_HEADER)])

@@ -1,1 +1,1 @@
-"""What people look at: pages, their style sheet and their script."""
+"""What people look at: the pages, their style sheet and their script."""

@@ -169,8 +169,8 @@ async def test_callers_that_vanish_are_forgotten(path: str, api: RunningApi, htt
 
 async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi, http: httpx.AsyncClient) -> None:
     locations = [await post(http) for _ in range(10)]
-    waiters = [asyncio.create_task(http.get(locations[n % 10], headers=WAIT)) for n in range(200)]
-    await watched_by(api, 200)
+    waiters = [asyncio.create_task(http.get(locations[n % 10], headers=WAIT)) for n in range(100)]
+    await watched_by(api, 100)
     begun, asked = asyncio.get_running_loop().time(), calls(api)
     while calls(api) - asked < 8:
         await asyncio.sleep(0.01)
