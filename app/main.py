@@ -49,6 +49,7 @@ def create_app(
             app.state.supabase = client = await stack.enter_async_context(opened)
             app.state.services = services = Services.build(client)
             app.state.hub = hub = TaskHub(WatchedTasks(client))
+            metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.watching_the_loop())
             if metrics_listener is not None:
