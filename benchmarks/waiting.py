@@ -85,7 +85,7 @@ class Measured:
         async with AsyncExitStack() as connections:
             for _ in range(SILENT):
                 _reader, writer = await asyncio.open_connection(host, int(port), limit=1)
-                connections.callback(writer.transport.abort)
+                connections.callback(_abort, writer)
                 writer.transport.pause_reading()  # type: ignore[attr-defined]
                 writer.write(head.encode())
             await self.watched_by(SILENT)
@@ -119,6 +119,10 @@ class Measured:
     async def _text(self, path: str) -> str:
         async with self._http.get(f"{self._address}{path}") as answer:
             return await answer.text()
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
 
 
 async def measure() -> dict[str, Any]:
