@@ -7,14 +7,13 @@ import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Any
 
 from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.models import TaskView
 from app.errors import BroadsheetError
@@ -117,13 +116,25 @@ class Patience:
             return watcher.task
 
     async def _end_with_caller(self, watcher: Watcher) -> None:
-        with suppress(HTTPException):  # a body beyond the limit: nobody who sends one is waited for
-            while (await self._request.receive())["type"] != "http.disconnect":
-                pass
+        receive = _until_gone(self._request.receive)
+        while (await receive())["type"] != "http.disconnect":
+            pass
         watcher.end()
 
 
 PatienceOf = Annotated[Patience, Depends()]
+
+
+def _until_gone(receive: Receive) -> Receive:
+    """`receive` for listening whether the caller is still there: who sends more than may be read is not waited for."""
+
+    async def listening() -> Message:
+        try:
+            return await receive()
+        except HTTPException:
+            return {"type": "http.disconnect"}
+
+    return listening
 
 
 async def _over(watcher: Watcher, seconds: float) -> None:
@@ -175,7 +186,7 @@ class _EventStream(Response):
         with self._hub.watching(self._task) as watcher:
             events = _events(watcher, self._last_event_id)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
-            await stream(scope, receive, send)
+            await stream(scope, _until_gone(receive), send)
 
 
 async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:

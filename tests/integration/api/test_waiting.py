@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -184,6 +185,34 @@ async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi
     asked = calls(api)
     await asyncio.sleep(3 * task_hub.PACE)
     assert calls(api) == asked
+
+
+async def test_who_comes_with_an_old_state_hears_what_others_know(
+    api: RunningApi, http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    location = await post(http)
+    read = await api.app.state.services.tasks.get_task(UUID(location.rpartition("/")[2]))
+    with hub_of(api).watching(read) as first:
+        await show(database, location, "half way")
+        assert await first.news(20)
+        with hub_of(api).watching(read) as late:
+            assert await late.news(20)
+            assert (late.task, late.task.message) == (first.task, "half way")
+
+
+async def test_a_body_that_nobody_asked_for_makes_no_noise(
+    api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    location = await post(http)
+    for path in ("", "/events"):
+        request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n"
+        async with api.connected() as raw:
+            with suppress(ConnectionError):
+                await raw.send(request.encode() + b"content-length: 600000\r\n\r\n" + b"x" * 600_000)
+                assert (await raw.rest()).startswith(b"HTTP/1.1 200")
+        await watched_by(api, 0)
+    await api.until_gone()
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
 async def test_more_tasks_than_a_call_takes_are_asked_for_in_several(
