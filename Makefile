@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-standin bench-waiting try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,7 +69,7 @@ worker: $(STAMP) ## Start a worker with the settings of the environment or .env
 	$(BIN)/python -m worker
 
 bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest apart); tables here, JSON in out/bench
-	@for name in client queue scale api start standin; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in client queue scale api start standin waiting; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bench-client: $(STAMP) ## Calls a second and event-loop lag of five clients side by side
 	$(BIN)/python -m benchmarks.client
@@ -94,6 +94,9 @@ bench-digest: $(STAMP) ## What a digest costs a worker: time, memory and calls
 
 bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 	$(BIN)/python -m benchmarks.standin
+
+bench-waiting: $(STAMP) ## How soon waiting callers see the end, and what they cost
+	$(BIN)/python -m benchmarks.waiting
 
 try-upgrade: ## Try the newest supabase and realtime in a scratch environment (needs PyPI); ARGS="tests/unit" runs less
 	$(PYTHON) scripts/try_upgrade.py $(ARGS)

@@ -1,7 +1,7 @@
 """The API application: `create_app()`, whose lifespan opens the one Supabase client."""
 
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import httpx
@@ -10,14 +10,18 @@ from fastapi import FastAPI, Security
 from app.api import digests, fetches, health, listings
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
+from app.api.connection import ON_STOP
 from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe_problems
 from app.api.problems import install_problem_handlers
 from app.client.factory import open_supabase
 from app.config import ApiSettings, load_settings
 from app.metrics import Metrics
+from app.pages.routes import pages_router
+from app.persistence.watched_tasks import WatchedTasks
 from app.private_http import private_http
 from app.services import Services
+from app.task_hub import TaskHub
 from app.versions import project_version, require_locked_versions
 
 
@@ -37,18 +41,21 @@ def create_app(
     metrics = Metrics()
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Callable[[], None]]]:
         require_locked_versions()
         app.state.settings = settings or load_settings(ApiSettings)
         opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
         async with AsyncExitStack() as stack:
             app.state.supabase = client = await stack.enter_async_context(opened)
             app.state.services = services = Services.build(client)
+            app.state.hub = hub = TaskHub(WatchedTasks(client))
+            metrics.watchers.set_function(lambda: hub.watchers)
+            await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.watching_the_loop())
             if metrics_listener is not None:
                 scraped = metrics_route.for_scrapers(metrics, services)
                 await stack.enter_async_context(private_http(scraped, metrics_listener))
-            yield
+            yield {ON_STOP: hub.release}
 
     app = FastAPI(
         title="Broadsheet",
@@ -61,6 +68,7 @@ def create_app(
     )
     app.state.metrics = metrics
     install_problem_handlers(app)
+    app.include_router(pages_router())
     app.include_router(health.router)
     for router in (digests.router, fetches.router, listings.router, metrics_route.router):
         app.include_router(router, dependencies=[Security(KEY_HEADER)])

@@ -59,6 +59,9 @@ class Metrics:
         self.database_up = Gauge(
             "broadsheet_database_up", "1 if the last scrape could read the queue's figures.", registry=registry
         )
+        self.watchers = Gauge(
+            "broadsheet_watchers", "Callers that wait for tasks or follow their events.", registry=registry
+        )
         self.breaker_open = Gauge(
             "broadsheet_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
         )

@@ -1,7 +1,8 @@
-"""`python -m benchmarks.watched_api NAME ADDRESS`: an API, ours or a rival's, with a watch on its event loop.
+"""`python -m benchmarks.watched_api NAME ADDRESS [KEY]`: an API, ours or a rival's, with a watch on its event loop.
 
-`GET /lag` answers with the lag since it was last asked. The rivals' API has the one route that is measured, FastAPI and
-uvicorn as ours, and none of what ours does besides (keys, ids, logs, metrics).
+`GET /lag` answers with the lag since it was last asked, `GET /watchers` of ours with how many watch tasks. The
+rivals' API has the one route that is measured, FastAPI and uvicorn as ours, and none of what ours does besides (keys,
+ids, logs, metrics).
 """
 
 import socket
@@ -12,24 +13,33 @@ from contextlib import asynccontextmanager
 import uvicorn
 from fastapi import FastAPI, Request
 
+from app.api.connection import BoundedProtocol
 from app.api.models import DigestView
 from app.config import ApiSettings
 from app.logs import configure_logs
 from app.main import create_app
 from app.models import Task
+from app.task_hub import TaskHub
 from benchmarks.report import percentile
 from benchmarks.rivals import KEY, RIVALS, watching
 
 API_KEY = "benchmark-key-0123456789"
 
 
-def ours(address: str) -> FastAPI:
+def ours(address: str, key: str = KEY) -> FastAPI:
     """Broadsheet's API, as it is in production."""
     settings = ApiSettings.model_validate(
-        {"supabase_url": address, "supabase_key": KEY, "api_keys": API_KEY, "environment": "production"}
+        {"supabase_url": address, "supabase_key": key, "api_keys": API_KEY, "environment": "production"}
     )
     configure_logs(settings)
-    return create_app(settings)
+    app = create_app(settings)
+
+    @app.get("/watchers")
+    async def watchers() -> int:
+        hub: TaskHub = app.state.hub
+        return hub.watchers
+
+    return app
 
 
 def rival(name: str, address: str) -> FastAPI:
@@ -77,6 +87,7 @@ if __name__ == "__main__":
     listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     which = sys.argv[1]
-    api = ours(sys.argv[2]) if which == "ours" else rival(which, sys.argv[2])
-    server = uvicorn.Server(uvicorn.Config(watched(api), loop="uvloop", log_config=None, access_log=False))
+    api = ours(*sys.argv[2:]) if which == "ours" else rival(which, sys.argv[2])
+    http = BoundedProtocol if which == "ours" else "httptools"
+    server = uvicorn.Server(uvicorn.Config(watched(api), loop="uvloop", http=http, log_config=None, access_log=False))
     server.run(sockets=[listener])

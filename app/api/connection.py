@@ -23,6 +23,9 @@ MAX_HEAD = 65_536
 MAX_WAITING = 16
 """Requests that may wait on one connection: what one read brings can hold ten thousand, and each costs memory."""
 
+ON_STOP = "on_stop"
+"""Where the lifespan puts what is called when the server begins to stop, before it waits for requests."""
+
 SEPARATORS = len(b": \r\n")
 
 log = structlog.get_logger(__name__)
@@ -136,7 +139,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def shutdown(self) -> None:
-        """The server stops: what was not wholly received is not waited for."""
+        """The server stops: what was not wholly received is not waited for, and nobody waits for a task any longer."""
+        if ON_STOP in self.app_state:
+            self.app_state[ON_STOP]()
         if self._in_request and not self._answering:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "This server is stopping: send the request again.")
         super().shutdown()

@@ -20,6 +20,7 @@ from app.api.tasks import (
     finished_digest,
     read_task,
 )
+from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
 from app.models import TaskKind, TaskStatus
 
 PAGE_HEADERS = {
@@ -45,14 +46,21 @@ async def create_digest(body: DigestRequest, creator: Creator, response: Respons
 async def get_digest(
     task_id: UUID,
     services: ServicesOf,
+    patience: PatienceOf,
     response: Response,
     include: Annotated[Literal["result"] | None, Query(description="`result` adds the finished digest.")] = None,
 ) -> DigestView:
-    """Say how far a digest is."""
-    task = await read_task(services, TaskKind.DIGEST, task_id)
+    """Say how far a digest is, at once or when it has ended."""
+    task = await patience.end_of(await read_task(services, TaskKind.DIGEST, task_id))
     describe(response, task)
     wanted = include == "result" and task.status is TaskStatus.COMPLETED
     return DigestView.with_digest(task, (await finished_digest(services, task)).digest if wanted else None)
+
+
+@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)
+async def watch_digest(task_id: UUID, services: ServicesOf, hub: HubOf, last_event_id: LastEventId = None) -> Response:
+    """Follow a digest: an event for each new state, until its end."""
+    return task_events(hub, await read_task(services, TaskKind.DIGEST, task_id), last_event_id)
 
 
 @router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_ANSWER)

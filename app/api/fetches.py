@@ -7,6 +7,7 @@ from fastapi import APIRouter, Response
 
 from app.api.models import FetchRequest, TaskView
 from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, cancel_task, describe, read_task
+from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
 from app.models import TaskKind
 
 router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
@@ -19,9 +20,15 @@ async def create_fetch(body: FetchRequest, creator: Creator, response: Response)
 
 
 @router.get("/{task_id}", responses=NOT_FOUND)
-async def get_fetch(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
-    """Say how far a fetch is."""
-    return describe(response, await read_task(services, TaskKind.FETCH, task_id))
+async def get_fetch(task_id: UUID, services: ServicesOf, patience: PatienceOf, response: Response) -> TaskView:
+    """Say how far a fetch is, at once or when it has ended."""
+    return describe(response, await patience.end_of(await read_task(services, TaskKind.FETCH, task_id)))
+
+
+@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)
+async def watch_fetch(task_id: UUID, services: ServicesOf, hub: HubOf, last_event_id: LastEventId = None) -> Response:
+    """Follow a fetch: an event for each new state, until its end."""
+    return task_events(hub, await read_task(services, TaskKind.FETCH, task_id), last_event_id)
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)

@@ -8,8 +8,8 @@ from fastapi import FastAPI
 from app.api.problems import MEDIA_TYPE
 
 DESCRIPTION = """
-Post a task, then poll its address or be called back. Every error is a problem document (RFC 9457); every answer
-carries `X-Request-ID`, which the logs carry too.
+Post a task, then wait for its end (`Prefer: wait=20`), follow its events, or be called back. Every error is a problem
+document (RFC 9457); every answer carries `X-Request-ID`, which the logs carry too.
 """
 
 TAGS: list[dict[str, Any]] = [

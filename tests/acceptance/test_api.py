@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 
+from app.__main__ import STOP_WITHIN
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
@@ -151,3 +152,43 @@ async def test_metrics_show_the_queue_and_the_calls(stack: Ready, database: asyn
     assert "broadsheet_event_loop_lag_seconds_count" in text
     assert await api.stop() == 0
     assert not any(API_KEY in line or stack.secret_key in line for line in api.text)
+
+
+async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder: Path) -> None:
+    async with own_stack(stack_folder) as (stack, ready):
+        api = api_process(ready)
+        async with caller(await start_api(api)) as http:
+            locations = [
+                (await http.post("/v1/fetches", json={"source_date": "2026-01-02"})).headers["location"]
+                for _ in range(20)
+            ]
+            waiters = [asyncio.create_task(http.get(at, headers={"Prefer": "wait=60"})) for at in locations]
+            streams = [asyncio.create_task(http.get(f"{at}/events")) for at in locations]
+            while "broadsheet_watchers 40.0" not in (await http.get("/metrics")).text:
+                await asyncio.sleep(0.05)
+            await stack.stop_gateway()
+            await api.logged("watched tasks not read")
+            database = await asyncpg.connect(ready.database_url)
+            await database.execute("select public.cancel_task(task_id, null) from public.tasks")
+            await database.close()
+            assert not any(task.done() for task in [*waiters, *streams])
+            await stack.start_gateway()
+            assert {(await waiter).json()["status"] for waiter in waiters} == {"cancelled"}
+            assert {(await stream).text.count("event: end") for stream in streams} == {1}
+        assert await api.stop() == 0
+
+
+async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001
+    api = api_process(stack)
+    async with caller(await start_api(api)) as http:
+        location = (await http.post("/v1/fetches", json={"source_date": "2026-01-02"})).headers["location"]
+        waiter = asyncio.create_task(http.get(location, headers={"Prefer": "wait=60"}))
+        async with http.stream("GET", f"{location}/events") as events:
+            lines = events.aiter_lines()
+            while not (await anext(lines)).startswith("data: "):
+                pass
+            async with asyncio.timeout(STOP_WITHIN - 5):
+                assert await api.stop() == 0
+            assert [line async for line in lines if line] == []
+        answer = await waiter
+    assert (answer.status_code, answer.json()["status"]) == (200, "pending")

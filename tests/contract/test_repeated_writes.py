@@ -21,6 +21,7 @@ from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Releas
 from app.persistence.queue import Progress, SyncCall, TaskQueue
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
+from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
@@ -30,7 +31,7 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
+CLASSES = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance, FleetTurns, WatchedTasks)
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -188,6 +189,14 @@ async def taking_turns(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await turns.end("arxiv", TASK, pause=30)
     assert await turns.take("arxiv", OTHER, interval=60, hold=60) > 0
+
+
+@scenario("WatchedTasks.changes")
+async def watching(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    for _ in range(times):
+        changes = await WatchedTasks(client).changes({TASK: UNKNOWN, OTHER: UNKNOWN})
+        assert ([change.task.task_id for change in changes.changed], changes.gone) == ([TASK], [OTHER])
 
 
 def test_no_method_was_forgotten() -> None:

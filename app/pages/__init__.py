@@ -1,0 +1,1 @@
+"""What people look at: the pages, their style sheet and their script."""

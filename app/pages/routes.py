@@ -1,0 +1,17 @@
+"""All pages as one router, around the one renderer."""
+
+from fastapi import APIRouter
+
+from app.pages.front import front_router
+from app.pages.rendering import PageRenderer
+from app.pages.static_files import StaticFiles
+
+
+def pages_router() -> APIRouter:
+    """The pages, and the files that they load."""
+    static = StaticFiles()
+    pages = PageRenderer(static)
+    router = APIRouter()
+    router.include_router(static.router())
+    router.include_router(front_router(pages))
+    return router

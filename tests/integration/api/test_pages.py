@@ -1,0 +1,107 @@
+"""The pages' frame: the front page leads on, files are kept, text stays text, and the script follows events."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from fastapi import Request, Response
+from fastapi.responses import HTMLResponse
+
+from app.api.waiting import task_events
+from app.config import ApiSettings
+from app.pages.rendering import SECURITY_HEADERS, PageRenderer
+from app.pages.static_files import StaticFiles
+from embedded.stack import Ready
+from tests.integration.api.conftest import KEY, RunningApi
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-port=0",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+
+
+@pytest.fixture
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+    return ApiSettings.model_validate({"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY})
+
+
+@pytest.fixture
+async def http(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
+        yield http
+
+
+async def test_the_front_page_leads_to_what_exists(http: httpx.AsyncClient) -> None:
+    page = await http.get("/")
+    assert page.status_code == 200
+    links = re.findall(r'(?:href|src)="([^"#]+)"', page.text)
+    assert {"/docs", "/openapi.json", "/healthz", "/readyz"} <= set(links)
+    assert {link: (await http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
+    policy = page.headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "frame-ancestors 'none'" in policy
+    assert "unsafe" not in policy
+    assert page.headers["referrer-policy"] == "no-referrer"
+    assert not re.search(r"<style|style=|<script>| on\w+=|https?:", page.text)
+
+
+async def test_files_are_kept_under_the_name_of_their_content(http: httpx.AsyncClient) -> None:
+    for name, kind in (("broadsheet.css", "text/css"), ("live.js", "text/javascript"), ("icon.svg", "image/svg+xml")):
+        answer = await http.get(StaticFiles().path(name))
+        assert answer.headers["content-type"].startswith(kind)
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    for wrong in ("broadsheet.css", "broadsheet.0000000000000000.css", "..%2Ffront.py", "%2e%2e/front.py"):
+        assert (await http.get(f"/static/{wrong}")).status_code == 404
+
+
+def test_whatever_a_page_shows_is_text() -> None:
+    hostile = "<script>alert(1)</script>\" onload='x'"
+    body = bytes(PageRenderer(StaticFiles()).page("front.html.j2", version=hostile).body).decode()
+    assert "<script" not in body
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34; onload=&#39;x&#39;" in body
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the script was not run")
+async def test_a_page_follows_a_task_to_its_end_in_a_browser(
+    api: RunningApi, http: httpx.AsyncClient, tmp_path: Path
+) -> None:
+    loads = asyncio.Queue[str]()
+    posted = await http.post("/v1/fetches", json={"source_date": "2026-01-02"}, headers={"X-API-Key": KEY})
+    task_id = UUID(posted.json()["task_id"])
+
+    async def page() -> HTMLResponse:
+        await loads.put("page")
+        body = (
+            f'<script defer src="{StaticFiles().path("live.js")}"></script><p data-events="/watched" data-reload></p>'
+        )
+        return HTMLResponse(body, headers=SECURITY_HEADERS)
+
+    async def watched(request: Request) -> Response:
+        task = await request.app.state.services.tasks.get_task(task_id)
+        return task_events(request.app.state.hub, task, None)
+
+    api.app.add_api_route("/watching", page)
+    api.app.add_api_route("/watched", watched)
+    assert CHROMIUM is not None
+    address = f"http://127.0.0.1:{api.port}/watching"
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", address, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(60):
+            await loads.get()
+            while not api.app.state.hub.watchers:
+                await asyncio.sleep(0.05)
+            await http.post(f"{posted.headers['location']}/cancel", headers={"X-API-Key": KEY})
+            await loads.get()  # the end came, and the page was loaded once more
+    finally:
+        browser.kill()
+        await browser.wait()

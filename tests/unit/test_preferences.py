@@ -1,0 +1,42 @@
+"""`Prefer` headers as RFC 7240 writes them, and as nobody should."""
+
+import time
+
+import pytest
+
+from app.api.waiting import MAX_WAIT, wait_seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        (["wait=20"], 20),
+        (["WAIT = 20"], 20),
+        (['wait="20"'], 20),
+        (["respond-async, wait=10"], 10),
+        (["respond-async", "wait=10"], 10),
+        (["wait=10; strict"], 10),
+        (["wait=0"], 0),
+        (["wait=3600"], MAX_WAIT),
+        (["wait=5, wait=7"], 5),
+        (['foo="a, wait=5", wait=7'], 7),
+        ([], None),
+        (["return=minimal"], None),
+        (["wait"], None),
+        (["wait=-1"], None),
+        (["wait=1.5"], None),
+        (["wait=soon"], None),
+        (["await=5"], None),
+        (["wait=99999999999999999999"], None),
+        (["\0wait=5"], None),
+    ],
+)
+def test_what_is_asked_for(headers: list[str], seconds: int | None) -> None:
+    assert wait_seconds(headers) == seconds
+
+
+@pytest.mark.parametrize("text", ['"' * 60_000, ',"' * 30_000, '"\\' * 30_000, "wait=" * 12_000, "wait" + " " * 60_000])
+def test_no_header_holds_the_loop(text: str) -> None:
+    begin = time.thread_time()
+    assert wait_seconds([text]) is None
+    assert time.thread_time() - begin < 0.05
