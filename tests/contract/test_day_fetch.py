@@ -38,7 +38,7 @@ async def run_chore(client: AsyncClient) -> None:
 
     morning = datetime.combine(DAY + timedelta(days=1), time(7), UTC)
     with pytest.raises(Asleep):
-        await DailyFetch(TaskStateManager(client), time(6), now=lambda: morning, sleep=sleep).run()
+        await DailyFetch(TaskStateManager(client), [time(6)], now=lambda: morning, sleep=sleep).run()
 
 
 async def write(client: AsyncClient, digest: Task) -> None:
@@ -57,7 +57,7 @@ async def post_digest(client: AsyncClient) -> Task:
 
 
 async def fetches(client: AsyncClient) -> dict[UUID, TaskStatus]:
-    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH)
+    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, source_date=DAY)
     return {task.task_id: task.status for task in page.tasks}
 
 
