@@ -118,8 +118,8 @@ class TaskStateManager:
     ) -> Task:
         """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
 
-        With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again if it was not since then. Whichever fetch
-        of the day has not ended is as good as another. One that failed after the task `waiting` was made is returned as
+        With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again, once for that time. Whichever fetch of
+        the day has not ended is as good as another. One that failed after the task `waiting` was made is returned as
         it is: that task waited for it. Fetches that callers posted are theirs, and count for nobody else.
 
         Raises `SupabaseError`.

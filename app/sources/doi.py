@@ -11,7 +11,7 @@ _DOI = re.compile(r"10\.\d{4,9}(?:\.\d{1,9}){0,3}/[^\s\"<>{}|\\^`\x00-\x1f\x7f-\
 
 
 def doi(text: str | None) -> str | None:
-    """Return the first DOI of a text that holds nothing else, in lower case and without a prefix; None if it is none."""
+    """Return the DOI that a text begins with, in lower case and without a prefix; None if it is none."""
     text = (text or "")[:_MAX_LENGTH].strip()
     prefix = _PREFIX.match(text)
     if prefix:

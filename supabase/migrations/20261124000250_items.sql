@@ -14,7 +14,7 @@ create table public.item_keys (
     item_id uuid not null references public.items on delete cascade
 );
 
-create index items_arrived on public.items (first_seen, item_id);
+create index items_arrived on public.items (first_seen, item_id) include (changed_at);
 create index item_keys_of_item on public.item_keys (item_id);
 
 alter table public.items enable row level security;

@@ -1,11 +1,13 @@
 -- What is new to a reader: the items first seen since the last digest, less what that reader was shown.
 
--- Under every key of the item, so that it is known again in whatever copy it comes. Kept longer than the articles.
+-- Under every key of the item, so that it is known again in whatever copy it comes. Kept longer than the articles, and items
+-- longer still (see retain()): so what was shown before an item was first seen was not that item, and only the last days of
+-- a reader's rows need be looked at.
 create table public.shown (
     reader_id uuid not null,
     key       text not null,
     shown_at  timestamptz not null default now(),
-    primary key (reader_id, key)
+    primary key (reader_id, key) include (shown_at)
 );
 
 -- Rows come in the order of their times and go in it: for retention.
@@ -51,7 +53,7 @@ begin
         'shown', (
             select coalesce(jsonb_agg(distinct k.item_id), '[]')
               from public.shown s join public.item_keys k using (key) join public.items i using (item_id)
-             where s.reader_id = p_reader and i.first_seen >= since),
+             where s.reader_id = p_reader and s.shown_at >= since and i.first_seen >= since),
         'missing', (
             select coalesce(jsonb_agg(to_jsonb(m) order by m.source), '[]')
               from (select f.source, array_agg(e.source_date order by e.source_date) as days,

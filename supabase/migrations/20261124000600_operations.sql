@@ -76,11 +76,11 @@ begin
     delete from public.articles where source_date = any (gone_editions);
     get diagnostics gone_articles = row_count;
     delete from public.editions where source_date = any (gone_editions);
-    -- An item without a copy can be shown to nobody; whom it was shown is remembered by its keys.
+    -- An item without a copy can be shown to nobody; but its keys are remembered for as long as anybody may have been shown it.
     if free then
         delete from public.items where item_id in (
             select i.item_id from public.items i
-             where i.first_seen < now() - make_interval(days => p_edition_days)
+             where i.first_seen < now() - make_interval(days => p_edition_days + 60)
                and not exists (select from public.articles a where a.item_id = i.item_id)
              order by i.first_seen limit p_batch);
         get diagnostics gone_items = row_count;
