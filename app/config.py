@@ -179,7 +179,7 @@ class WorkerSettings(Settings):
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
     daily_fetch_at: UtcTimes = Field(
         (),
-        description="times of day in UTC, such as 06:00,18:30, to look at the last four days again; never by itself if unset",
+        description="times of day in UTC, such as 06:00,18:30, to fetch the last four days; never by itself if unset",
     )
     user_agent: str = Field(
         "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"

@@ -15,7 +15,7 @@ from app.persistence.paging import read_on
 READ_PAGE: Final = 500
 
 LONGEST_WAIT_FOR_FETCH: Final = timedelta(minutes=10)
-"""For how long a scheduled digest waits for a fetch that runs, counted from when it was begun; then it takes what there is."""
+"""How long after its beginning a scheduled digest no longer waits for a fetch that runs, and takes what there is."""
 
 
 class ArrivalDay(Frozen):
@@ -47,7 +47,7 @@ class News(Frozen):
     fetching: UUID | None
 
     def worth_waiting_for(self, waited: timedelta) -> UUID | None:
-        """The fetch that a digest should wait for that has been `waited` since it was begun; None if it should go on."""
+        """The fetch that a digest begun so long ago should wait for; None if it should go on."""
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
 
 
