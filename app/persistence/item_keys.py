@@ -31,7 +31,9 @@ def item_keys(article: Article) -> list[str]:
     keys = [f"arxiv:{paper.casefold()}"] if paper else []
     if article.doi and not article.doi.startswith(_ARXIV_DOI):
         keys.append(f"doi:{article.doi}")
-    keys.append(f"from:{_hash(f'{article.source} {article.external_id}')}")
+    if article.external_id != paper:
+        # A source's name holds no line break.
+        keys.append("from:" + _hash(f"{article.source}\n{article.external_id}"))
     title = title_key(article.title)
     return keys + ([f"title:{_hash(title)}"] if title else [])
 
