@@ -86,6 +86,26 @@ async def test_all_at_once_ask_for_one_fetch(client: AsyncClient) -> None:
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
 
 
+async def test_each_time_looks_again_at_a_day_that_is_there(client: AsyncClient) -> None:
+    tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
+    at = [datetime.combine(DAY + timedelta(days=1), time(hour), UTC) for hour in (6, 18)]
+    asked = [await tasks.ensure_fetch(DAY, due=at[0]) for _ in range(2)]
+    assert await tasks.ensure_fetch(DAY, due=at[1]) == asked[0], "one that has not ended is as good"
+    await worker.finish(await worker.claim_one(), Completed({}))
+    asked += [await tasks.ensure_fetch(DAY, due=due) for due in (*at, *at)]
+    assert [asked.index(task) if task in asked[:3] else 9 for task in asked[:3]] == [0, 0, 2]
+    assert {task.task_id for task in asked} == set(await fetches(client))
+    assert sorted((await fetches(client)).values()) == [TaskStatus.COMPLETED, TaskStatus.PENDING]
+
+
+async def test_a_digest_waits_for_the_daily_fetch_of_its_day(client: AsyncClient) -> None:
+    digest = await post_digest(client)
+    daily = await TaskStateManager(client).ensure_fetch(DAY, due=datetime.combine(DAY, time(6), UTC))
+    with pytest.raises(EditionPending) as waiting:
+        await write(client, digest)
+    assert waiting.value.fetch_id == daily.task_id
+
+
 async def test_a_digest_fails_with_the_fetch_that_it_waited_for(client: AsyncClient) -> None:
     digest = await post_digest(client)
     with pytest.raises(EditionPending):

@@ -128,9 +128,7 @@ async def test_a_digest_waits_ten_minutes_for_it_at_most(client: AsyncClient) ->
     assert found.worth_waiting_for(timedelta(minutes=10)) is None
 
 
-async def test_what_was_shown_goes_a_month_after_the_articles(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_what_was_shown_goes_a_month_after_the_articles(database: asyncpg.Connection) -> None:
     await database.execute(
         "insert into public.shown select $1, 'k' || n, now() - n * interval '1 day' from generate_series(58, 62) n",
         uuid4(),

@@ -1,7 +1,7 @@
 """A random walk through three weeks: nothing is shown twice under any key, and nothing new is missed.
 
-Papers appear late, none at weekends; copies come from several sources under some of their names; on some days nothing is
-fetched; deliveries are noted late. The database's clock goes on: a day passes by moving all that is stored back.
+Papers appear late, none at weekends; copies come from several sources under some of their names; on some days nothing
+is fetched; deliveries are noted late. The database's clock goes on: a day passes by moving all that is stored back.
 """
 
 import random
