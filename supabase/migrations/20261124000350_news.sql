@@ -27,6 +27,7 @@ begin
             union
             select other.key from public.item_keys named join public.item_keys other using (item_id)
              where named.key = any (p_keys)) k
+     where k.key is not null
      order by k.key
     on conflict do nothing;
 end

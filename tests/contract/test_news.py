@@ -58,11 +58,14 @@ async def test_a_day_says_how_much_there_is_and_when_it_changed(
     assert (after.items, after.changed_at > before.changed_at) == (2, True)
 
 
-async def test_what_was_shown_is_known_under_every_key_and_to_its_reader_alone(client: AsyncClient) -> None:
+async def test_what_was_shown_is_known_under_every_key_and_to_its_reader_alone(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await save(client, copy(**ARXIV, title=TITLE))
     (item,) = await seen(client)
     for _ in range(2):
         await Items(client).mark_shown(READER, item.keys[:1])
+        assert {row["key"] for row in await database.fetch("select key from public.shown")} == set(item.keys)
     await save(client, copy(title=TITLE, doi="10.1038/x"))
     await save(client, copy(external_id="n", doi="10.1038/x"))
     assert (await news(client)).shown == {item.item_id}

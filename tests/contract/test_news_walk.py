@@ -159,13 +159,16 @@ async def walk(
         for reader in chance.sample(readers, 2):
             await deliver(client, reader)
         if today - 1 in world.fetched and chance.random() < 0.3:
-            # In the evening, when the digests are written.
+            # In the evening, when the digests are written; what begins before midnight may end long after it.
+            latest = await database.fetchval("select clock_timestamp()")
             await fetch(client, today, world.copies, chance)
+            late = "update public.items set first_seen = first_seen - interval '1 day' where first_seen > $1"
+            await database.execute(late, latest)
         await pass_a_day(database, readers)
     return world
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 async def test_nothing_is_shown_twice_and_nothing_new_is_missed(
     seed: int, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
