@@ -109,6 +109,7 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 UtcTime = Annotated[time, BeforeValidator(_time_of_day)]
+UtcTimes = Annotated[tuple[UtcTime, ...], NoDecode, BeforeValidator(_split), Field(max_length=24)]
 PrivatePort = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -205,8 +206,9 @@ class WorkerSettings(Settings):
         None, description="a port for the worker's own /healthz and /metrics; none if unset"
     )
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
-    daily_fetch_at: UtcTime | None = Field(
-        None, description="a time of day in UTC, such as 06:00, to fetch the day before; never by itself if unset"
+    daily_fetch_at: UtcTimes = Field(
+        (),
+        description="times of day in UTC, such as 06:00,18:30, to fetch the last four days; never by itself if unset",
     )
     user_agent: str = Field(
         "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"

@@ -133,11 +133,24 @@ class Article(Frozen):
     pdf_url: str | None = None
     categories: tuple[str, ...] = ()
     published_at: datetime | None = None
+    arxiv_id: str | None = None
+    """Without its version."""
+    doi: str | None = None
+    """In lower case, without a prefix: 10.1038/s41586-026-01234-5."""
 
     @property
     def is_sample(self) -> bool:
         """Whether this is one of the invented items that stand in where no real source can be reached."""
         return SAMPLE_CATEGORY in self.categories
+
+
+class Item(Frozen):
+    """One paper or piece of news, whatever sources and days it came from: its best copy, and all names it goes by."""
+
+    item_id: UUID
+    first_seen: datetime
+    keys: tuple[str, ...]
+    article: Article
 
 
 class EditionStatus(StrEnum):

@@ -9,6 +9,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
+from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
@@ -23,6 +24,7 @@ class Services:
     tasks: TaskStateManager
     digests: Digests
     editions: Editions
+    items: Items
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
@@ -36,6 +38,7 @@ class Services:
             tasks=TaskStateManager(client),
             digests=Digests(client),
             editions=Editions(client),
+            items=Items(client),
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),

@@ -167,7 +167,7 @@ def _chores(services: Services, settings: WorkerSettings, random: Random) -> dic
         random=random,
     )
     chores = {"retention": retention.run()}
-    if settings.daily_fetch_at is not None:
+    if settings.daily_fetch_at:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)
         chores["daily fetch"] = daily.run()

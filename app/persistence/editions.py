@@ -4,19 +4,18 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from postgrest.types import ReturnMethod
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models import Article, Edition, EditionStatus
 from app.persistence.errors import parsed, supabase_errors
+from app.persistence.item_keys import item_keys
 from app.persistence.json_values import clean
 from app.persistence.paging import read_on
 
 EDITION_COLUMNS = "source_date,status,counts,errors,created_at,updated_at"
-ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at"
-ARTICLE_KEY = "source_date,source,external_id"
+ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 
 WRITE_BATCH = 500
 READ_PAGE = 1000
@@ -42,18 +41,15 @@ class Editions:
     async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
         """Store articles of a day that was begun; one that is there already is replaced. Raises `SupabaseError`.
 
-        Sorted by key, so that two writers lock rows in the same order and never wait for each other in a circle.
+        Each is linked to what it is a copy of, whatever source and day that came from.
         """
         unique = {(article.source, article.external_id): article for article in articles}
-        rows = [_row(source_date, unique[key]) for key in sorted(unique)]
+        rows = [_row(unique[key]) for key in sorted(unique)]
         for start in range(0, len(rows), WRITE_BATCH):
             batch = rows[start : start + WRITE_BATCH]
             with supabase_errors(f"save {len(batch)} articles of {source_date}"):
-                await (
-                    self._client.table("articles")
-                    .upsert(batch, on_conflict=ARTICLE_KEY, returning=ReturnMethod.minimal)
-                    .execute()
-                )
+                parameters = {"p_source_date": source_date.isoformat(), "p_articles": batch}
+                await self._client.rpc("save_articles", parameters).execute()
 
     async def finish_edition(self, source_date: date, status: EditionStatus, errors: Mapping[str, str]) -> Edition:
         """Record how the fetching ended, with the failed sources' `errors`; a completed day stays completed.
@@ -104,9 +100,9 @@ class Editions:
         return await read_on(read)
 
 
-def _row(source_date: date, article: Article) -> dict[str, Any]:
+def _row(article: Article) -> dict[str, Any]:
     row: dict[str, Any] = clean(article.model_dump(mode="json"))
-    return {"source_date": source_date.isoformat(), **row}
+    return {**row, "keys": item_keys(article)}
 
 
 def _found(edition: Edition | None, source_date: date) -> Edition:

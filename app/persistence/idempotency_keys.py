@@ -1,7 +1,7 @@
 """The keys under which a second task like the first is known as the first: callers' and the service's own."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -38,6 +38,11 @@ class OwnKey:
     def stored(self) -> str:
         """The key as it lies in the table."""
         return f"own:{self.key}"
+
+
+def daily_key(due: datetime, source_date: date) -> OwnKey:
+    """The key under which a day is looked at once at each time of `DAILY_FETCH_AT`, whichever worker asks."""
+    return OwnKey(f"daily:{due:%Y-%m-%d:%H:%M:%S}:{source_date.isoformat()}")
 
 
 def fetch_key(source_date: date, waiting: UUID | None = None) -> OwnKey:

@@ -35,11 +35,13 @@ class Removed:
     editions: int
     cache_entries: int
     calls: int
+    items: int
+    shown: int
 
     @property
     def most(self) -> int:
         """The most of one kind: less than a whole batch means that nothing is left to remove."""
-        return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls)
+        return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls, self.items, self.shown)
 
 
 _STATS = TypeAdapter(QueueStats)

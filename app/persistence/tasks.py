@@ -14,7 +14,7 @@ from supabase import AsyncClient
 from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
-from app.persistence.idempotency_keys import CallerKey, OwnKey, fetch_key
+from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
 
@@ -113,11 +113,16 @@ class TaskStateManager:
             return [task.as_created(created.created_at) for task in tasks]
         return created.tasks
 
-    async def ensure_fetch(self, source_date: date, *, waiting: UUID | None = None) -> Task:
+    async def ensure_fetch(
+        self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None
+    ) -> Task:
         """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
 
-        A fetch that ended so after the task `waiting` was made is returned as it is: that task waited for it. Fetches
-        that callers posted are theirs, and count for nobody else. Raises `SupabaseError`.
+        With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again, once for that time. Whichever fetch of
+        the day has not ended is as good as another. One that failed after the task `waiting` was made is returned as
+        it is: that task waited for it. Fetches that callers posted are theirs, and count for nobody else.
+
+        Raises `SupabaseError`.
         """
         fetch = NewTask(
             task_id=uuid4(),
@@ -126,10 +131,17 @@ class TaskStateManager:
             source_date=source_date,
             # Somebody waits for it, or soon will: before the fetches that callers post.
             priority=0,
-            key=fetch_key(source_date, waiting),
+            key=fetch_key(source_date, waiting) if due is None else daily_key(due, source_date),
         )
-        (found,) = await self.create_tasks([fetch])
-        return found
+        parameters = {
+            "p_source_date": source_date.isoformat(),
+            "p_task": fetch.as_row(),
+            "p_waiting": str(waiting) if waiting else None,
+        }
+        with supabase_errors(f"ask for the fetch of {source_date}"):
+            answer = await self._client.rpc("ensure_fetch", parameters).execute()
+        created = parsed(_CREATED, answer.data)
+        return fetch.as_created(created.created_at) if created.created_at is not None else created.tasks[0]
 
     async def get_task(self, task_id: UUID) -> Task:
         """Read a task. Raises `TaskNotFound`, `SupabaseError`."""

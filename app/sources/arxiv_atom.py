@@ -9,6 +9,7 @@ from lxml.etree import _Element as Element
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
+from app.sources.doi import doi
 from app.sources.fetcher import Fetched
 from app.sources.text import (
     MARKUP_PER_CHARACTER,
@@ -88,6 +89,8 @@ def _article(entry: Element) -> Article | None:
         pdf_url=pdf,
         categories=_categories(entry),
         published_at=parse_time(_text(entry, "published", MAX_NAME)),
+        arxiv_id=identifier,
+        doi=_doi(entry),
     )
 
 
@@ -98,6 +101,11 @@ def _text(entry: Element, tag: str, limit: int) -> str:
 
 def _plain(entry: Element, tag: str, limit: int) -> str:
     return plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER), limit)
+
+
+def _doi(entry: Element) -> str | None:
+    found = entry.find(f"{_ARXIV}doi")
+    return None if found is None else doi(content(found, MAX_LINK))
 
 
 def _authors(entry: Element) -> tuple[str, ...]:

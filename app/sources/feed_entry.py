@@ -12,6 +12,7 @@ from lxml.etree import QName
 from lxml.etree import _Element as Element
 
 from app.sources.arxiv_id import PDF_PAGE, arxiv_id
+from app.sources.doi import doi
 from app.sources.text import (
     MARKUP_PER_CHARACTER,
     MAX_ABSTRACT,
@@ -36,9 +37,15 @@ _PREFIXES: Final = {
     "http://purl.org/dc/elements/1.1/": "dc:",
     "http://purl.org/rss/1.0/modules/content/": "content:",
     "http://arxiv.org/schemas/atom": "arxiv:",
+    "http://purl.org/rss/1.0/modules/prism/": "prism:",
+    "http://prismstandard.org/namespaces/1.2/basic/": "prism:",
+    "http://prismstandard.org/namespaces/basic/2.0/": "prism:",
+    "http://prismstandard.org/namespaces/basic/2.1/": "prism:",
+    "http://prismstandard.org/namespaces/basic/3.0/": "prism:",
 }
 _ARXIV_NOTICE = re.compile(r"^arXiv:\S{1,40} Announce Type: (?P<type>\S{1,40})\s{1,10}(?:Abstract: ?)?")
 _NOTICE: Final = 200
+_MAX_NAMES: Final = 5
 _MAX_EXTERNAL_ID: Final = 300
 # One that is cut here is too long for a link anyway.
 _LONG_LINK: Final = 2 * MAX_LINK
@@ -60,6 +67,8 @@ class FeedItem:
     published_at: datetime | None
     is_paper: bool
     is_replacement: bool
+    arxiv_id: str | None
+    doi: str | None
 
 
 class _Fields:
@@ -107,7 +116,15 @@ def read_item(item: Element, base: str) -> FeedItem | None:
         published_at=parse_time(fields.raw(MAX_NAME, "published", "pubDate", "dc:date", "updated")),
         is_paper=paper is not None,
         is_replacement=kind_of_news.startswith("replace"),
+        arxiv_id=paper or arxiv_id(link or ""),
+        doi=_doi(fields, link),
     )
+
+
+def _doi(fields: _Fields, link: str | None) -> str | None:
+    names = ("prism:doi", "arxiv:doi", "dc:identifier", "guid", "id")
+    texts = (content(element, MAX_LINK) for name in names for element in fields.all(name)[:_MAX_NAMES])
+    return next((found for text in (*texts, link) if (found := doi(text))), None)
 
 
 def _as_plain(element: Element, limit: int) -> str:

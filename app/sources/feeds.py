@@ -81,4 +81,6 @@ class FeedSource:
             pdf_url=item.pdf_url,
             categories=item.categories,
             published_at=item.published_at,
+            arxiv_id=item.arxiv_id,
+            doi=item.doi,
         )

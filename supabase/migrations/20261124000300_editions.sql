@@ -21,8 +21,13 @@ create table public.articles (
     pdf_url      text,
     categories   text[] not null default '{}',
     published_at timestamptz,
+    arxiv_id     text,
+    doi          text,
+    item_id      uuid not null references public.items,
     primary key (source_date, source, external_id)
 );
+
+create index articles_of_item on public.articles (item_id);
 
 alter table public.editions enable row level security;
 alter table public.articles enable row level security;
@@ -63,7 +68,84 @@ begin
 end
 $$;
 
+-- Stores up to 500 articles of a day that was begun, each with the keys of what it is, strongest first. One that is there is
+-- replaced, and written only where it differs. Linked to the item that any of its keys names; see public.link_item().
+create function public.save_articles(p_source_date date, p_articles jsonb) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+    odd record;
+begin
+    perform public.lock_items(true);
+    -- Most are new under all of their keys, and alone with them: these are made items at once, ...
+    with given as materialized (
+        select row_number() over () as n, g.keys from jsonb_to_recordset(p_articles) as g(keys text[])
+    ),
+    named as materialized (
+        select given.n, k.key, known.key is not null or count(*) over (partition by k.key) > 1 as taken
+          from given cross join unnest(given.keys) as k(key) left join public.item_keys known using (key)
+    ),
+    fresh as materialized (
+        select n, gen_random_uuid() as item_id from named group by n having not bool_or(taken)
+    ),
+    made as (
+        insert into public.items (item_id) select item_id from fresh
+    )
+    insert into public.item_keys (key, item_id) select key, item_id from named join fresh using (n);
+    -- ... most others are known under all of them already, and what remains is linked one by one.
+    for odd in
+        select g.keys from jsonb_to_recordset(p_articles) as g(keys text[])
+         where (select count(known.key) < count(*) or count(distinct known.item_id) > 1
+                  from unnest(g.keys) as k(key) left join public.item_keys known using (key))
+    loop
+        perform public.link_item(odd.keys);
+    end loop;
+    with stored as (
+        insert into public.articles as a (
+            source_date, source, external_id, kind, title, abstract, authors, url, pdf_url, categories, published_at,
+            arxiv_id, doi, item_id)
+        select p_source_date, g.source, g.external_id, g.kind, g.title, g.abstract, g.authors, g.url, g.pdf_url,
+               g.categories, g.published_at, g.arxiv_id, g.doi, k.item_id
+          from jsonb_to_recordset(p_articles) as g(
+                   source text, external_id text, kind text, title text, abstract text, authors text[], url text,
+                   pdf_url text, categories text[], published_at timestamptz, arxiv_id text, doi text, keys text[])
+          join public.item_keys k on k.key = g.keys[1]
+         order by g.source, g.external_id
+        on conflict (source_date, source, external_id) do update
+           set kind = excluded.kind, title = excluded.title, abstract = excluded.abstract, authors = excluded.authors,
+               url = excluded.url, pdf_url = excluded.pdf_url, categories = excluded.categories,
+               published_at = excluded.published_at, arxiv_id = excluded.arxiv_id, doi = excluded.doi,
+               item_id = excluded.item_id
+         where (a.*) is distinct from (excluded.*)
+        returning item_id
+    )
+    update public.items i set changed_at = now()
+     where i.item_id in (select item_id from stored) and i.changed_at < now();
+end
+$$;
+
+-- Answers as public.create_tasks() does. A fetch of the day by the service itself that has not ended is as good as the one
+-- that is asked for, whoever asked for it.
+create function public.ensure_fetch(p_source_date date, p_task jsonb, p_waiting uuid) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    under_way uuid;
+begin
+    perform pg_advisory_xact_lock(hashtextextended('fetch:' || p_source_date, 0));
+    select t.task_id into under_way
+      from public.queue q join public.tasks t using (task_id)
+     where q.kind = 'fetch' and not q.dead and t.owner = 'system' and t.source_date = p_source_date
+     order by t.created_at, t.task_id limit 1;
+    if under_way is not null then
+        return (select jsonb_build_object('outcome', 'existing', 'tasks', jsonb_build_array(to_jsonb(r)))
+                  from public.task_records r where r.task_id = under_way);
+    end if;
+    return public.create_tasks('system', jsonb_build_array(p_task), true, p_waiting);
+end
+$$;
+
 revoke all on public.editions, public.articles from public, anon, authenticated;
-revoke execute on function public.begin_edition, public.finish_edition from public, anon, authenticated;
+revoke execute on function public.begin_edition, public.finish_edition, public.save_articles, public.ensure_fetch
+    from public, anon, authenticated;
 grant select, insert, update, delete on public.editions, public.articles to service_role;
-grant execute on function public.begin_edition, public.finish_edition to service_role;
+grant execute on function public.begin_edition, public.finish_edition, public.save_articles, public.ensure_fetch
+    to service_role;

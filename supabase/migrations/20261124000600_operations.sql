@@ -36,6 +36,9 @@ declare
     gone_editions date[];
     gone_entries integer;
     gone_calls integer;
+    gone_items integer := 0;
+    gone_shown integer;
+    free boolean := public.lock_items(false);
 begin
     -- By the index of listings, the oldest first: no index is about a task's end. Queue before tasks, as everywhere.
     old := array(
@@ -59,9 +62,11 @@ begin
     delete from public.tasks t using gone where t.task_id = gone.task_id;
     get diagnostics gone_tasks = row_count;
 
+    -- Articles and items change under one lock: who has it is not waited for, and leaves editions to the next call.
     -- Locked before its articles, as whoever inserts one locks it; begin_edition() waits here, and makes it anew.
     with old as materialized (
-        select source_date from public.editions where updated_at < now() - make_interval(days => p_edition_days)
+        select source_date from public.editions
+         where updated_at < now() - make_interval(days => p_edition_days) and free
          order by source_date limit p_batch for update skip locked),
     sized as (
         select source_date, size, sum(size) over (order by source_date) as up_to_it
@@ -71,6 +76,15 @@ begin
     delete from public.articles where source_date = any (gone_editions);
     get diagnostics gone_articles = row_count;
     delete from public.editions where source_date = any (gone_editions);
+    -- An item without a copy can be shown to nobody; but its keys are remembered for as long as anybody may have been shown it.
+    if free then
+        delete from public.items where item_id in (
+            select i.item_id from public.items i
+             where i.first_seen < now() - make_interval(days => p_edition_days + 60)
+               and not exists (select from public.articles a where a.item_id = i.item_id)
+             order by i.first_seen limit p_batch);
+        get diagnostics gone_items = row_count;
+    end if;
     -- What is gone can be fetched again, also where its first fetch is still remembered.
     with fetched as materialized (
         select task_id from public.tasks
@@ -90,7 +104,13 @@ begin
            and not exists (select from public.workers w where w.worker_id = c.worker_id)
          limit p_batch);
     get diagnostics gone_calls = row_count;
-    return jsonb_build_object('tasks', gone_tasks, 'articles', gone_articles,
+    -- A month longer than the articles, by which they could come again.
+    with old as materialized (
+        select reader_id, key from public.shown where shown_at < now() - make_interval(days => p_edition_days + 30)
+         limit p_batch for update skip locked)
+    delete from public.shown s using old where s.reader_id = old.reader_id and s.key = old.key;
+    get diagnostics gone_shown = row_count;
+    return jsonb_build_object('items', gone_items, 'shown', gone_shown, 'tasks', gone_tasks, 'articles', gone_articles,
         'editions', coalesce(cardinality(gone_editions), 0), 'cache_entries', gone_entries, 'calls', gone_calls);
 end
 $$;

@@ -74,5 +74,5 @@ async def test_digests_posted_while_the_daily_fetch_runs_burn_no_attempt(stack: 
         ended = await until(tasks, posted, lambda task: task.status.is_final)
         assert await worker.stop() == 0
     assert {(task.status, task.attempt) for task in ended} == {(TaskStatus.COMPLETED, 1)}
-    fetches = await tasks.list_tasks(kind=TaskKind.FETCH)
+    fetches = await tasks.list_tasks(kind=TaskKind.FETCH, source_date=day)
     assert sorted(task.status for task in fetches.tasks) == [TaskStatus.CANCELLED, TaskStatus.COMPLETED]

@@ -38,7 +38,7 @@ async def run_chore(client: AsyncClient) -> None:
 
     morning = datetime.combine(DAY + timedelta(days=1), time(7), UTC)
     with pytest.raises(Asleep):
-        await DailyFetch(TaskStateManager(client), time(6), now=lambda: morning, sleep=sleep).run()
+        await DailyFetch(TaskStateManager(client), [time(6)], now=lambda: morning, sleep=sleep).run()
 
 
 async def write(client: AsyncClient, digest: Task) -> None:
@@ -57,7 +57,7 @@ async def post_digest(client: AsyncClient) -> Task:
 
 
 async def fetches(client: AsyncClient) -> dict[UUID, TaskStatus]:
-    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH)
+    page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, source_date=DAY)
     return {task.task_id: task.status for task in page.tasks}
 
 
@@ -84,6 +84,30 @@ async def test_the_chore_and_the_digests_ask_for_one_fetch(order: int, client: A
 async def test_all_at_once_ask_for_one_fetch(client: AsyncClient) -> None:
     await asyncio.gather(*(ask(client) for ask in ASKERS * 10))
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
+
+
+async def test_each_time_looks_again_at_a_day_that_is_there(client: AsyncClient) -> None:
+    tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
+    at = [datetime.combine(DAY + timedelta(days=1), time(hour), UTC) for hour in (6, 18)]
+
+    async def ask(due: datetime) -> UUID:
+        return (await tasks.ensure_fetch(DAY, due=due)).task_id
+
+    first = await ask(at[0])
+    assert [await ask(due) for due in at] == [first, first], "one that has not ended is as good as another"
+    await worker.finish(await worker.claim_one(), Completed({}))
+    assert await ask(at[0]) == first
+    second = await ask(at[1])
+    assert await ask(at[1]) == second != first
+    assert await fetches(client) == {first: TaskStatus.COMPLETED, second: TaskStatus.PENDING}
+
+
+async def test_a_digest_waits_for_the_daily_fetch_of_its_day(client: AsyncClient) -> None:
+    digest = await post_digest(client)
+    daily = await TaskStateManager(client).ensure_fetch(DAY, due=datetime.combine(DAY, time(6), UTC))
+    with pytest.raises(EditionPending) as waiting:
+        await write(client, digest)
+    assert waiting.value.fetch_id == daily.task_id
 
 
 async def test_a_digest_fails_with_the_fetch_that_it_waited_for(client: AsyncClient) -> None:

@@ -145,7 +145,7 @@ class Breaking(httpx.AsyncBaseTransport):
         self._inner = HonestTransport(5)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.url.path.endswith("/articles"):
+        if request.url.path.endswith("/save_articles"):
             raise httpx.ConnectError("gone", request=request)
         return await self._inner.handle_async_request(request)
 

@@ -16,6 +16,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
+from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.queue import TaskQueue
 from app.persistence.schema import Schema
@@ -27,11 +28,12 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
-Owner = TaskStateManager | TaskQueue | Editions | HybridCache | CircuitBreakers | Maintenance | Schema
+Owner = TaskStateManager | TaskQueue | Editions | Items | HybridCache | CircuitBreakers | Maintenance | Schema
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
     Editions: Editions,
+    Items: Items,
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
@@ -53,6 +55,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "key": {"key": "k"},
     "value": {"value": 1},
     "name": {"name": "arxiv"},
+    "reader_id": {"reader_id": TASK},
+    "last_digest": {"last_digest": None},
+    "day": {"day": DAY},
+    "keys": {"keys": ["doi:x"]},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
 }

@@ -16,6 +16,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
+from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
@@ -31,7 +32,10 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance, FleetTurns, WatchedTasks)
+CLASSES = (
+    *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
+    *(FleetTurns, WatchedTasks),
+)
 SCENARIOS: dict[str, Scenario] = {}
 
 
@@ -151,6 +155,17 @@ async def reading(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         assert [edition.source_date for edition in await Editions(client).list_editions()] == [DAY]
         assert await Editions(client).get_articles(DAY) == ARTICLES
+
+
+@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown")
+async def showing(client: AsyncClient, times: int) -> None:
+    await gathering(client, 1)
+    items = Items(client)
+    (day,) = (await items.news_for(OTHER, None)).days
+    assert day.items == len(ARTICLES)
+    for _ in range(times):
+        assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
+        await items.mark_shown(OTHER, ["doi:10.1000/x"])
 
 
 @scenario("HybridCache.put", "HybridCache.get")

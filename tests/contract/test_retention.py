@@ -53,7 +53,7 @@ async def days_left(client: AsyncClient) -> list[date]:
 
 async def test_an_edition_of_long_ago_that_was_fetched_now_stays(client: AsyncClient) -> None:
     await fetch(client, LONG_AGO)
-    assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0)]
     assert len(await Editions(client).get_articles(LONG_AGO)) == len(ARTICLES)
 
 
@@ -116,7 +116,7 @@ async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
     async with database.transaction():
         await database.execute("select public.begin_edition($1)", DAY)
         assert (await retain(client))[0].editions == 0
-    assert await retain(client) == [Removed(0, 0, 0, 0, 0)]
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0)]
     try:
         assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:

@@ -158,19 +158,33 @@ def test_the_readme_lists_every_setting_with_its_meaning() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["06:00Z", "06:00+05:00", "06:00-00:30", "6", "21600", "06", "24:00", "0600", "06:00 UTC"]
+    "value",
+    [
+        "06:00Z",
+        "06:00+05:00",
+        "06:00-00:30",
+        "6",
+        "21600",
+        "06",
+        "24:00",
+        "0600",
+        "06:00 UTC",
+        "06:00;18:00",
+        "06:00,7",
+    ],
 )
 def test_a_daily_fetch_has_a_time_of_day_without_a_zone(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: a time of day in UTC"):
+    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: times of day in UTC"):
         load_settings(WorkerSettings)
 
 
-@pytest.mark.parametrize("value", ["06:00", "23:59:59", "00:00"])
-def test_a_daily_fetch_at_a_time_of_day(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("value", ["", "06:00", "23:59:59", "00:00", "06:00,18:30, 23:00"])
+def test_a_daily_fetch_at_times_of_day(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    assert load_settings(WorkerSettings).daily_fetch_at == time.fromisoformat(value)
+    expected = tuple(time.fromisoformat(part.strip()) for part in value.split(",") if part)
+    assert load_settings(WorkerSettings).daily_fetch_at == expected

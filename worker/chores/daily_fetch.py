@@ -1,11 +1,10 @@
-"""Asks for the fetch of the last complete day, at a time of day."""
+"""Asks for the fetch of the last days, at times of day."""
 
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, time, timedelta
 
 import structlog
 
-from app.days import day_before
 from app.errors import SupabaseError
 from app.persistence.tasks import TaskStateManager
 
@@ -13,34 +12,50 @@ log = structlog.get_logger(__name__)
 
 LONGEST_SLEEP, RETRY_AFTER = 3600.0, 60.0
 
+DAYS = 4
+"""How many complete days are looked at each time.
+
+What is submitted to arXiv after 14:00 Eastern on a Friday appears on Tuesday (UTC): https://info.arxiv.org/help/availability.html
+"""
+
 Sleep = Callable[[float], Awaitable[None]]
 
 
 class DailyFetch:
-    """Enqueues the fetch of the last complete day at a time of day (UTC); the key makes it one for all workers."""
+    """Enqueues fetches of the last complete days at times of day (UTC); their keys make them one for all workers."""
 
-    def __init__(self, tasks: TaskStateManager, at: time, *, now: Callable[[], datetime], sleep: Sleep) -> None:
+    def __init__(
+        self, tasks: TaskStateManager, at: Sequence[time], *, now: Callable[[], datetime], sleep: Sleep
+    ) -> None:
         self._tasks = tasks
-        self._at = at
+        self._at = sorted(at)
         self._now = now
         self._sleep = sleep
 
     async def run(self) -> None:
-        """Go on until cancelled. A worker that starts after the time enqueues at once: the key makes it harmless."""
+        """Go on until cancelled. A worker that starts after a time enqueues at once: the key makes it harmless."""
         while True:
             now = self._now()
-            due = datetime.combine(now.date(), self._at, UTC)
-            if now < due:
-                await self._sleep(min((due - now).total_seconds(), LONGEST_SLEEP))
-            else:
-                # Again each hour: it costs one call, and takes over from a fetch that failed.
-                await self._sleep(LONGEST_SLEEP if await self._enqueue(now) else RETRY_AFTER)
+            due = [moment for moment in self._times(now) if moment <= now]
+            # Again each hour: it costs a few calls, and takes over from a fetch that failed.
+            longest = LONGEST_SLEEP if not due or await self._enqueue(due[-1]) else RETRY_AFTER
+            await self._sleep(min(longest, self._until_next(now)))
 
-    async def _enqueue(self, now: datetime) -> bool:
-        day = day_before(now.date())
-        try:
-            await self._tasks.ensure_fetch(day)
-        except SupabaseError as error:
-            log.warning("daily fetch put off", source_date=day.isoformat(), error=str(error))
-            return False
+    def _times(self, now: datetime) -> list[datetime]:
+        return [datetime.combine(now.date(), at, UTC) for at in self._at]
+
+    def _until_next(self, now: datetime) -> float:
+        """Seconds until the next time, that of tomorrow included."""
+        times = self._times(now) + self._times(now + timedelta(days=1))
+        return min((moment - now).total_seconds() for moment in times if moment > now)
+
+    async def _enqueue(self, due: datetime) -> bool:
+        """Ask for the days before `due`, the newest first, for which most wait."""
+        for back in range(1, DAYS + 1):
+            day = due.date() - timedelta(days=back)
+            try:
+                await self._tasks.ensure_fetch(day, due=due)
+            except SupabaseError as error:
+                log.warning("daily fetch put off", source_date=day.isoformat(), error=str(error))
+                return False
         return True

@@ -77,6 +77,7 @@ async def test_the_recorded_answer_is_read_in_full(serve: Serve, make: Make, rec
         pdf_url="https://arxiv.org/pdf/nucl-ex/0408020v1",
         categories=("nucl-ex", "hep-ph"),
         published_at=datetime(2004, 8, 18, 23, 13, 32, tzinfo=UTC),
+        arxiv_id="nucl-ex/0408020",
     )  # fmt: skip
     assert papers[0].abstract.startswith("It has been suggested that two-photon exchange")
     assert papers[0].abstract.endswith("explain the discrepancy.")
@@ -103,6 +104,8 @@ async def test_entries_are_plain_and_their_links_safe(serve: Serve, make: Make, 
     assert old.title == "A Paper with an Identifier of the Old Form"
     assert old.abstract == "We count events with p<q and q>r over two lines."
     assert (old.authors, old.categories) == (("Zoë Ångström", "B. Second"), ("nucl-ex", "hep-ph"))
+    assert (old.arxiv_id, old.doi) == ("nucl-ex/0413020", "10.5555/abc.12345")
+    assert (linked.arxiv_id, linked.doi) == ("2513.00001", None)
     assert (linked.url, linked.pdf_url) == ("https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001")
 
 

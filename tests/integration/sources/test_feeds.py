@@ -102,6 +102,34 @@ async def test_arxivs_recorded_atom_feed_is_read(read: Read, recorded: ReadFile)
         assert paper.url == f"https://arxiv.org/abs/{paper.external_id}"
 
 
+@pytest.mark.parametrize(
+    ("names", "arxiv_id", "doi"),
+    [
+        (b"<p2:doi>10.1038/S1</p2:doi>", None, "10.1038/s1"),
+        (b"<p1:doi>10.1038/S1</p1:doi>", None, "10.1038/s1"),
+        (b"<dc:identifier>doi:10.1101/2026.1</dc:identifier>", None, "10.1101/2026.1"),
+        (b"<dc:identifier>ISSN 1</dc:identifier><link>https://doi.org/10.1101/2</link>", None, "10.1101/2"),
+        (b"<guid isPermaLink='false'>doi:10.1101/3</guid>", None, "10.1101/3"),
+        (b"<link>https://arxiv.org/abs/2513.00011v2</link>", "2513.00011", None),
+        (b"<other:doi>10.1038/s1</other:doi>", None, None),
+        (b"<p2:doi>" + b"10.1038/x " * 200_000 + b"</p2:doi>", None, "10.1038/x"),
+        (b"<p2:doi>nonsense</p2:doi>" * 900 + b"<dc:identifier>10.1101/4</dc:identifier>", None, "10.1101/4"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+async def test_what_a_paper_is_called_is_read_where_feeds_say_it(
+    read: Read, names: bytes, arxiv_id: str | None, doi: str | None
+) -> None:
+    prefixes = (
+        b'xmlns:dc="http://purl.org/dc/elements/1.1/" xmlns:other="http://example.org/"'
+        b' xmlns:p1="http://purl.org/rss/1.0/modules/prism/"'
+        b' xmlns:p2="http://prismstandard.org/namespaces/basic/2.0/"'
+    )
+    feed = b"<rss " + prefixes + b"><channel><item><title>A paper</title>" + names + b"</item></channel></rss>"
+    (item,) = await read(reply(feed))
+    assert (item.arxiv_id, item.doi) == (arxiv_id, doi)
+
+
 async def test_small_mistakes_are_mended(read: Read) -> None:
     (item,) = await read(rss(b"<item><title>Fish&nbsp;& chips \x08&eacute; &unheardof; end</title></item>"))
     assert item.title == "Fish & chips é &unheardof; end"

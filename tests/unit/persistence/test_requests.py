@@ -155,15 +155,14 @@ async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, rout
     assert queue.prepare(outcomes={}, slots=0).number == 2
 
 
-async def test_articles_are_upserted_sorted_and_once(client: AsyncClient, router: respx.Router) -> None:
-    router.post("/articles").respond(201)
+async def test_articles_are_sent_sorted_and_once(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/save_articles").respond(204)
     names = ["b", "a", "c", "a"]
     articles = [Article(source="arxiv", external_id=name, kind=ArticleKind.PAPER, title=name) for name in names]
     await Editions(client).save_articles(date(2026, 1, 2), articles)
-    _, parameters, body = sent(router)
-    assert [row["external_id"] for row in body] == ["a", "b", "c"]
-    assert parameters["on_conflict"] == "source_date,source,external_id"
-    assert "resolution=merge-duplicates" in router.calls.last.request.headers["prefer"]
+    _, _, body = sent(router)
+    assert [row["external_id"] for row in body["p_articles"]] == ["a", "b", "c"]
+    assert body["p_source_date"] == "2026-01-02"
 
 
 class FakeClient:

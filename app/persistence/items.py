@@ -1,0 +1,95 @@
+"""Items: papers and news, each once, by the day on which it was first seen; and what of them is new to a reader."""
+
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from supabase import AsyncClient
+
+from app.models import Frozen, Item
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.paging import read_on
+
+READ_PAGE: Final = 500
+
+LONGEST_WAIT_FOR_FETCH: Final = timedelta(minutes=10)
+"""How long after its beginning a scheduled digest no longer waits for a fetch that runs, and takes what there is."""
+
+
+class ArrivalDay(Frozen):
+    """What was first seen on a day (UTC): how many items, and when one of them last changed."""
+
+    day: date
+    items: int
+    changed_at: datetime
+
+
+class MissingSource(Frozen):
+    """A source that could not be read, for which days, and why it was the last time."""
+
+    source: str
+    days: tuple[date, ...]
+    reason: str
+
+
+class News(Frozen):
+    """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
+
+    `fetching` is a fetch of these days that runs or is about to.
+    """
+
+    since: datetime
+    days: tuple[ArrivalDay, ...]
+    shown: frozenset[UUID]
+    missing: tuple[MissingSource, ...]
+    fetching: UUID | None
+
+    def worth_waiting_for(self, waited: timedelta) -> UUID | None:
+        """The fetch that a digest begun so long ago should wait for; None if it should go on."""
+        return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
+
+
+_NEWS = TypeAdapter(News)
+_ITEMS = TypeAdapter(list[Item])
+
+
+class Items:
+    """Reads items by the day on which they were first seen, and notes which a reader was shown."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def news_for(self, reader_id: UUID, last_digest: datetime | None) -> News:
+        """Say what is new to a reader whose last digest was made then (the database's clock), or never.
+
+        It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
+        Raises `SupabaseError`.
+        """
+        parameters = {"p_reader": str(reader_id), "p_last": last_digest.isoformat() if last_digest else None}
+        with supabase_errors(f"read what is new to reader {reader_id}"):
+            answer = await self._client.rpc("news_for", parameters).execute()
+        return parsed(_NEWS, answer.data)
+
+    async def first_seen_on(self, day: date) -> list[Item]:
+        """Read all items first seen on a day (UTC), oldest first, page by page. Raises `SupabaseError`."""
+
+        async def read(found: Sequence[Item]) -> list[Item]:
+            parameters = {
+                "p_day": day.isoformat(),
+                "p_after": found[-1].first_seen.isoformat() if found else None,
+                "p_after_id": str(found[-1].item_id) if found else None,
+                "p_limit": READ_PAGE,
+            }
+            with supabase_errors(f"read the items first seen on {day}"):
+                answer = await self._client.rpc("items_of_day", parameters).execute()
+            return parsed(_ITEMS, answer.data)
+
+        return await read_on(read)
+
+    async def mark_shown(self, reader_id: UUID, keys: Sequence[str]) -> None:
+        """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""
+        parameters = {"p_reader": str(reader_id), "p_keys": list(keys)}
+        with supabase_errors(f"note what reader {reader_id} was shown"):
+            await self._client.rpc("mark_shown", parameters).execute()

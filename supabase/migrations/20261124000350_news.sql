@@ -1,0 +1,106 @@
+-- What is new to a reader: the items first seen since the last digest, less what that reader was shown.
+
+-- Under every key of the item, so that it is known again in whatever copy it comes. Kept longer than the articles, and items
+-- longer still (see retain()): so what was shown before an item was first seen was not that item, and only the last days of
+-- a reader's rows need be looked at.
+create table public.shown (
+    reader_id uuid not null,
+    key       text not null,
+    shown_at  timestamptz not null default now(),
+    primary key (reader_id, key) include (shown_at)
+);
+
+-- Rows come in the order of their times and go in it: for retention.
+create index shown_long_ago on public.shown using brin (shown_at);
+
+alter table public.shown enable row level security;
+
+-- Notes that a reader was shown the items with these keys (those that the digest says it holds): call it in the transaction in
+-- which a delivery becomes `sent` or `ambiguous`, or in which the digest of a reader without an address ends. Again changes
+-- nothing. The keys that the items have now are noted besides: they may be others than when the digest was written.
+create function public.mark_shown(p_reader uuid, p_keys text[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    insert into public.shown (reader_id, key)
+    select p_reader, k.key
+      from (select unnest(p_keys) as key
+            union
+            select other.key from public.item_keys named join public.item_keys other using (item_id)
+             where named.key = any (p_keys)) k
+     where k.key is not null
+     order by k.key
+    on conflict do nothing;
+end
+$$;
+
+-- What a scheduled digest of a reader is made of, p_last being when the last one was made (null: none was): `since`, two days
+-- before that, for writes may commit late and editions be fetched again, as the beginning of a day (UTC), so that readers
+-- share what is read; two weeks at most. `days`: how many items were first seen on each day, and when one of that day last
+-- changed. `shown`: what this reader was shown since. `missing`: {source, reason, days} where sources failed.
+-- `fetching`: a fetch of one of these days that runs or is about to.
+create function public.news_for(p_reader uuid, p_last timestamptz) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    today date := (now() at time zone 'UTC')::date;
+    first_day date := greatest(coalesce((p_last at time zone 'UTC')::date, today - 5), today - 14) - 2;
+    since timestamptz := first_day::timestamp at time zone 'UTC';
+    -- Apart: joined, the planner takes a reader's last rows for all of them.
+    shown_keys text[] := array(select s.key from public.shown s where s.reader_id = p_reader and s.shown_at >= since);
+begin
+    return jsonb_build_object(
+        'since', since,
+        'days', (
+            select coalesce(jsonb_agg(to_jsonb(d) order by d.day), '[]')
+              from (select (i.first_seen at time zone 'UTC')::date as day, count(*) as items, max(i.changed_at) as changed_at
+                      from public.items i where i.first_seen >= since group by 1) d),
+        'shown', (
+            select coalesce(jsonb_agg(distinct k.item_id), '[]') from public.item_keys k where k.key = any (shown_keys)),
+        'missing', (
+            select coalesce(jsonb_agg(to_jsonb(m) order by m.source), '[]')
+              from (select f.source, array_agg(e.source_date order by e.source_date) as days,
+                           (array_agg(f.reason order by e.source_date desc))[1] as reason
+                      from public.editions e cross join lateral jsonb_each_text(e.errors) as f(source, reason)
+                     where e.source_date >= first_day - 1 group by f.source) m),
+        'fetching', (
+            select t.task_id from public.queue q join public.tasks t using (task_id)
+             where q.kind = 'fetch' and not q.dead and (q.worker_id is not null or q.run_at <= now())
+               and t.owner = 'system' and t.source_date >= first_day - 4
+             order by t.source_date desc, t.task_id limit 1));
+end
+$$;
+
+-- The items first seen on a day (UTC), each as its best copy: with an abstract; arXiv's own; a paper; with a DOI; the longest;
+-- the latest. In the order of first_seen and item_id, behind the last of the page before. What comes by an edition of
+-- more than a week before is no news, but somebody's look into the past.
+create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    first_moment timestamptz := p_day::timestamp at time zone 'UTC';
+begin
+    return (
+        select coalesce(jsonb_agg(jsonb_build_object(
+                   'item_id', p.item_id, 'first_seen', p.first_seen, 'keys', p.keys, 'article', p.article)
+                   order by p.first_seen, p.item_id), '[]')
+          from (
+            select i.item_id, i.first_seen, best.article, named.keys
+              from public.items i
+             cross join lateral (
+                select to_jsonb(a) - 'source_date' - 'item_id' as article, max(a.source_date) over () as newest
+                  from public.articles a where a.item_id = i.item_id
+                 order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
+                          length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+                 limit 1) best
+             cross join lateral (
+                select array_agg(k.key order by k.key) as keys from public.item_keys k where k.item_id = i.item_id) named
+             where i.first_seen >= first_moment and i.first_seen < first_moment + interval '1 day'
+               and (p_after is null or (i.first_seen, i.item_id) > (p_after, p_after_id))
+               and best.newest >= p_day - 7
+             order by i.first_seen, i.item_id
+             limit least(p_limit, 1000)) p);
+end
+$$;
+
+revoke all on public.shown from public, anon, authenticated;
+revoke execute on function public.mark_shown, public.news_for, public.items_of_day from public, anon, authenticated;
+grant select, insert, update, delete on public.shown to service_role;
+grant execute on function public.mark_shown, public.news_for, public.items_of_day to service_role;

@@ -1,0 +1,182 @@
+"""One paper is one item, whatever sources and days its copies come from; and it was first seen once."""
+
+import asyncio
+import random
+from datetime import date, timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.days import utc_today
+from app.models import Article, ArticleKind, EditionStatus, Item
+from app.persistence.editions import Editions
+from app.persistence.items import Items
+from app.persistence.maintenance import Maintenance
+from tests.contract.test_no_deadlocks import deadlocks
+
+TITLE = "Graph neural networks for the weather"
+ARXIV: dict[str, Any] = {"source": "arxiv", "external_id": "2611.00001", "arxiv_id": "2611.00001"}
+TODAY = utc_today()
+
+
+def copy(**changes: Any) -> Article:
+    return Article.model_validate({"source": "feed:x", "external_id": "x", "kind": "paper", "title": "T"} | changes)
+
+
+async def save(client: AsyncClient, *articles: Article, day: date = TODAY) -> None:
+    await Editions(client).begin_edition(day)
+    await Editions(client).save_articles(day, articles)
+
+
+async def seen(client: AsyncClient, day: date = TODAY) -> list[Item]:
+    return await Items(client).first_seen_on(day)
+
+
+COPIES = {
+    "arXiv": copy(**ARXIV, title=TITLE),
+    "a version on the next day": copy(**ARXIV, title="Another title altogether, of course"),
+    "by title": copy(title=f" {TITLE.upper()}."),
+    "by arXiv id": copy(external_id="y", arxiv_id="2611.00001", title="Something else that a feed calls it"),
+    "by the DOI that arXiv gave": copy(external_id="z", doi="10.48550/arxiv.2611.00001"),
+}
+
+
+@pytest.mark.parametrize("other", list(COPIES)[1:])
+@pytest.mark.parametrize("order", [1, -1], ids=["arXiv first", "arXiv last"])
+async def test_copies_that_share_a_key_are_one(other: str, order: int, client: AsyncClient) -> None:
+    for back, name in enumerate(["arXiv", other][::order]):
+        await save(client, COPIES[name], day=TODAY - timedelta(days=back))
+    assert len(await seen(client)) == 1
+
+
+async def test_in_one_batch_too(client: AsyncClient) -> None:
+    await save(client, *(c.model_copy(update={"external_id": str(n)}) for n, c in enumerate(COPIES.values())))
+    (item,) = await seen(client)
+    assert {key.partition(":")[0] for key in item.keys} == {"arxiv", "from", "title"}
+
+
+async def test_a_third_copy_shows_two_items_to_be_one_and_the_earlier_time_stays(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await save(client, copy(**ARXIV))
+    await database.execute("update public.items set first_seen = first_seen - interval '3 days'")
+    before = await database.fetchval("select first_seen from public.items")
+    await save(client, copy(doi="10.1038/x", title=TITLE))
+    assert len(await seen(client)) == 1
+    both = copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x")
+    for _ in range(2):
+        await save(client, both)
+        assert await seen(client) == []
+        (item,) = await seen(client, TODAY - timedelta(days=3))
+        assert item.first_seen == before
+        assert len(item.keys) == 5
+    assert await database.fetchval("select count(distinct item_id) from public.articles") == 1
+
+
+async def test_no_second_edition_and_no_upsert_changes_when_it_was_first_seen(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await save(client, copy(**ARXIV, title=TITLE))
+    before = await database.fetchrow("select * from public.items")
+    await save(client, copy(**ARXIV, title=TITLE))
+    assert await database.fetchrow("select * from public.items") == before, "what did not change was not written"
+    await save(client, copy(**ARXIV, title=TITLE, abstract="Now with one."), day=TODAY - timedelta(days=1))
+    after = await database.fetchrow("select * from public.items")
+    assert (after["item_id"], after["first_seen"]) == (before["item_id"], before["first_seen"])
+    assert after["changed_at"] > before["changed_at"]
+
+
+async def test_two_arxiv_ids_are_two_papers_whatever_a_feed_claims(client: AsyncClient) -> None:
+    other = {"source": "arxiv", "external_id": "2611.00002", "arxiv_id": "2611.00002"}
+    await save(
+        client, copy(**ARXIV, title=TITLE), copy(**other, doi="10.1038/x", title="Quite another thing about ice")
+    )
+    await save(client, copy(title=TITLE, doi="10.1038/x"), copy(**other | {"source": "feed:y"}, title=TITLE))
+    assert sorted(item.article.arxiv_id or "" for item in await seen(client)) == ["2611.00001", "2611.00002"]
+
+
+async def test_the_best_copy_is_shown(client: AsyncClient) -> None:
+    copies = [
+        copy(kind=ArticleKind.NEWS, title=TITLE),
+        copy(external_id="2", title=TITLE, doi="10.1038/x"),
+        copy(external_id="3", kind=ArticleKind.NEWS, title=TITLE, abstract="A long text of a journalist. " * 9),
+        copy(external_id="4", title=TITLE, abstract="An abstract."),
+        copy(external_id="5", title=TITLE, abstract="An abstract.", doi="10.1038/x"),
+        copy(external_id="6", title=TITLE, abstract="A longer abstract.", doi="10.1038/x"),
+        copy(**ARXIV, title=TITLE, abstract="Own."),
+    ]
+    for best in copies:
+        await save(client, best)
+        (item,) = await seen(client)
+        assert item.article == best
+    for worse in copies[::-1]:
+        await save(client, worse, day=TODAY - timedelta(days=1))
+    assert (await seen(client))[0].article.source == "arxiv"
+
+
+async def test_a_look_into_the_past_is_no_news(client: AsyncClient) -> None:
+    await save(client, copy(**ARXIV), day=TODAY - timedelta(days=9))
+    assert await seen(client) == []
+    await save(client, copy(**ARXIV), day=TODAY - timedelta(days=1))
+    assert len(await seen(client)) == 1
+
+
+async def test_a_day_is_read_page_by_page(client: AsyncClient) -> None:
+    await save(client, *(copy(external_id=str(n)) for n in range(1203)))
+    items = await seen(client)
+    assert len({item.item_id for item in items}) == len(items) == 1203
+
+
+async def test_writers_at_once_make_one_item_of_each_paper(client: AsyncClient, database: asyncpg.Connection) -> None:
+    before = await deadlocks(database)
+    await Editions(client).begin_edition(TODAY)
+
+    async def write(seed: int) -> None:
+        chance = random.Random(seed)
+        for _ in range(4):
+            numbers = chance.sample(range(60), 40)
+            await Editions(client).save_articles(TODAY, [partial_copy(n, chance, seed) for n in numbers])
+            await Maintenance(client, batch=20).retain(task_days=30, edition_days=30)
+
+    await asyncio.gather(*(write(seed) for seed in range(10)))
+    await Editions(client).save_articles(TODAY, [whole(n) for n in range(60)])
+    assert await deadlocks(database) == before
+    found = await database.fetch(
+        "select regexp_replace(external_id, '.*-', '') as n, count(distinct item_id) as items"
+        " from public.articles group by 1"
+    )
+    assert {row["n"]: row["items"] for row in found} == {str(n): 1 for n in range(60)}
+    assert await database.fetchval("select count(*) from public.items") == 60
+
+
+def whole(n: int) -> Article:
+    return copy(
+        external_id=f"w-{n}", arxiv_id=f"2611.{n:05}", doi=f"10.1038/{n}", title=f"The title of paper number {n}"
+    )
+
+
+def partial_copy(n: int, chance: random.Random, seed: int) -> Article:
+    """A copy that has one or two of the paper's names."""
+    names = chance.sample(["arxiv_id", "doi", "title"], chance.choice([1, 2]))
+    known = {name: value for name, value in whole(n).model_dump().items() if name in names}
+    return copy(**known | {"source": f"feed:{seed}", "external_id": f"{'-'.join(names)}-{n}"})
+
+
+async def test_items_go_when_nobody_could_be_shown_them_again(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    maintenance = Maintenance(client)
+    await save(client, copy(**ARXIV), day=TODAY)
+    await Editions(client).finish_edition(TODAY, EditionStatus.COMPLETED, {})
+    await database.execute("update public.editions set updated_at = now() - interval '31 days'")
+    await database.execute("update public.items set first_seen = now() - interval '89 days'")
+    assert (await maintenance.retain(task_days=30, edition_days=30)).articles == 1
+    await save(client, copy(**ARXIV))
+    assert await seen(client) == [], "it is remembered, though its articles were gone"
+    await database.execute("update public.items set first_seen = now() - interval '91 days'")
+    assert (await maintenance.retain(task_days=30, edition_days=30)).items == 0, "an article points to it"
+    await database.execute("update public.editions set updated_at = now() - interval '31 days'")
+    assert (await maintenance.retain(task_days=30, edition_days=30)).items == 1
+    assert await database.fetchval("select count(*) from public.item_keys") == 0
