@@ -5,6 +5,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from app.api.auth import CallerOf
 from app.api.models import FetchRequest, TaskView
 from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, describe, read_task
 from app.models import TaskKind
@@ -21,17 +22,17 @@ async def create_fetch(body: FetchRequest, creator: Creator, response: Response)
 
 
 @router.get("/{task_id}", responses=NOT_FOUND)
-async def get_fetch(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
+async def get_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
     """Say how far a fetch is."""
-    task = await read_task(services, TaskKind.FETCH, task_id)
+    task = await read_task(services, caller, TaskKind.FETCH, task_id)
     describe(response, task)
     return TaskView.of(task)
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
-async def cancel_fetch(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
+async def cancel_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
     """End a pending fetch at once, ask for a running one to be stopped; a finished one stays as it is."""
-    await read_task(services, TaskKind.FETCH, task_id)
-    task = await services.tasks.cancel_task(task_id)
+    await read_task(services, caller, TaskKind.FETCH, task_id)
+    task = await services.tasks.cancel_task(task_id, owner=caller.sees)
     describe(response, task)
     return TaskView.of(task)

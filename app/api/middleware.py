@@ -62,8 +62,14 @@ class RequestContext:
         # The route's template, never the path: a metric for every id would grow without end.
         route = getattr(scope.get("route"), "path", "unknown")
         self._metrics.http_seconds.labels(scope["method"], route, str(status)).observe(seconds)
+        caller = scope.get("state", {}).get("caller")
+        # By name: there are as many as the settings hold.
+        named = {"caller": caller.name} if caller is not None else {}
+        if caller is not None:
+            self._metrics.caller_requests.labels(caller.name, str(status)).inc()
         if scope["path"] not in QUIET or status >= HTTPStatus.BAD_REQUEST:
-            log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+            ms = round(seconds * 1000, 1)
+            log.info("request", method=scope["method"], route=route, status=status, ms=ms, **named)
 
 
 class BodyLimit:

@@ -86,6 +86,7 @@ class TaskView(BaseModel):
     """A task, as callers see it. Times are the database's."""
 
     task_id: UUID
+    owner: str = Field(description="The caller whose task it is; `system` for the service's own.")
     kind: TaskKind
     status: TaskStatus
     message: str | None = Field(description="What is going on, for people.", examples=["ranking 412 articles"])
@@ -95,6 +96,7 @@ class TaskView(BaseModel):
     error: str | None = Field(description="Why the task, or its last attempt, failed.")
     cancel_requested: bool
     source_date: date | None
+    parent: UUID | None = Field(description="For a callback: the task of whose end it tells.")
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
@@ -134,11 +136,11 @@ class EditionList(BaseModel):
 
 
 def task_url(kind: TaskKind, task_id: UUID) -> str:
-    """The path under which a task is found; callbacks have no resource of their own."""
+    """The path under which a task is found."""
     match kind:
         case TaskKind.DIGEST:
             return f"/v1/digests/{task_id}"
         case TaskKind.FETCH:
             return f"/v1/fetches/{task_id}"
         case TaskKind.CALLBACK:
-            return f"/v1/tasks?kind={kind.value}"
+            return f"/v1/callbacks/{task_id}"

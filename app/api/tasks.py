@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import structlog
 from fastapi import Depends, Header, Request, Response
 
+from app.api.auth import Caller, CallerOf
 from app.api.models import TaskRequest, task_url
 from app.api.problems import Problem
 from app.config import ApiSettings
@@ -36,6 +37,8 @@ UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "descrip
 INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "The request is not valid"}}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not in this state"}}
+FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": Problem, "description": "For admins only"}}
+QUOTA: dict[int | str, dict[str, Any]] = {429: {"model": Problem, "description": "As many as may be ordered in a day"}}
 BODY: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON"},
     413: {"model": Problem, "description": "The body is too large"},
@@ -69,8 +72,9 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 class TaskCreator:
     """Creates a task for a request: with its idempotency key, its callback, and its id for the logs."""
 
-    def __init__(self, request: Request, idempotency_key: IdempotencyKey = None) -> None:
+    def __init__(self, request: Request, caller: CallerOf, idempotency_key: IdempotencyKey = None) -> None:
         self._services = services_of(request)
+        self._caller = caller
         self._settings: ApiSettings = request.app.state.settings
         self._key = idempotency_key
 
@@ -86,6 +90,8 @@ class TaskCreator:
             source_date=body.source_date,
             callback_url=body.callback_url,
             idempotency_key=CallerKey(self._key, body.sent) if self._key is not None else None,
+            owner=self._caller.name,
+            daily_digests=self._settings.daily_digests,
         )
 
     def _require_callable(self, callback_url: str) -> None:
@@ -100,9 +106,9 @@ class TaskCreator:
 Creator = Annotated[TaskCreator, Depends()]
 
 
-async def read_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
-    """Read a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
-    task = await services.tasks.get_task(task_id)
+async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
+    """Read a task of this kind. Raises `TaskNotFound`, also for one that the caller may not see or of another kind."""
+    task = await services.tasks.get_task(task_id, owner=caller.sees)
     if task.kind is not kind:
         raise TaskNotFound(
             f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"

@@ -33,6 +33,8 @@ class OwnKey:
 
     key: str
     waiting: UUID | None = None
+    afresh: bool = False
+    """Whether it passes on from a task that completed, too."""
 
     @property
     def stored(self) -> str:
@@ -40,6 +42,6 @@ class OwnKey:
         return f"own:{self.key}"
 
 
-def fetch_key(source_date: date, waiting: UUID | None = None) -> OwnKey:
+def fetch_key(source_date: date, waiting: UUID | None = None, *, afresh: bool = False) -> OwnKey:
     """The key that makes the service's own fetch of a day one task, whoever asks for it."""
-    return OwnKey(f"fetch:{source_date.isoformat()}", waiting)
+    return OwnKey(f"fetch:{source_date.isoformat()}", waiting, afresh)
