@@ -100,6 +100,13 @@ class QuotaExceeded(BroadsheetError):
         self.retry_after = retry_after
 
 
+class NothingToDo(BroadsheetError):
+    """An operator's act does not fit the state that things are in; nothing was changed."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Nothing to do"
+
+
 class InvalidCursor(BroadsheetError):
     """The cursor of a page was not made by the service."""
 

@@ -10,6 +10,7 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
+from app.persistence.operator import Operator
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
@@ -26,6 +27,7 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
+    operator: Operator
     turns: FleetTurns
 
     @classmethod
@@ -39,5 +41,6 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
+            operator=Operator(client),
             turns=FleetTurns(client),
         )

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Response
 from fastapi.responses import HTMLResponse
 
 from app.api.auth import CallerOf
-from app.api.models import DigestRequest, DigestView, TaskView
+from app.api.models import BatchRequest, BatchView, DigestRequest, DigestView, TaskView
 from app.api.tasks import (
     BODY,
     CONFLICT,
@@ -17,6 +17,7 @@ from app.api.tasks import (
     QUOTA,
     Creator,
     ServicesOf,
+    cancel,
     describe,
     finished_digest,
     read_task,
@@ -44,6 +45,12 @@ async def create_digest(body: DigestRequest, creator: Creator, response: Respons
     return TaskView.of(task)
 
 
+@router.post("/batch", status_code=HTTPStatus.ACCEPTED, responses=BODY | QUOTA)
+async def create_digests(body: BatchRequest, creator: Creator) -> BatchView:
+    """Ask for up to 500 digests at once: all or none, and `Idempotency-Key` counts for the whole."""
+    return BatchView(tasks=[TaskView.of(task) for task in await creator.create_digests(body)])
+
+
 @router.get("/{task_id}", responses=NOT_FOUND)
 async def get_digest(
     task_id: UUID,
@@ -69,7 +76,6 @@ async def get_digest_page(task_id: UUID, services: ServicesOf, caller: CallerOf)
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
 async def cancel_digest(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
     """End a pending digest at once, ask for a running one to be stopped; a finished one stays as it is."""
-    await read_task(services, caller, TaskKind.DIGEST, task_id)
-    task = await services.tasks.cancel_task(task_id, owner=caller.sees)
+    task = await cancel(services, caller, TaskKind.DIGEST, task_id)
     describe(response, task)
     return TaskView.of(task)

@@ -1,4 +1,4 @@
-"""`/v1/fetches`: ask for a day to be fetched, follow it, cancel it."""
+"""`/v1/fetches`: ask for a day to be fetched, follow that, take it back."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 
 from app.api.auth import CallerOf
 from app.api.models import FetchRequest, TaskView
-from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, describe, read_task
+from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, cancel, describe, read_task
 from app.models import TaskKind
 
 router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
@@ -15,8 +15,11 @@ router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
 async def create_fetch(body: FetchRequest, creator: Creator, response: Response) -> TaskView:
-    """Ask for a day's papers and news to be fetched; fetching a day twice is harmless."""
-    task = await creator.create(TaskKind.FETCH, {}, body)
+    """Ask for a day's papers and news to be fetched: the task waits for the service's own fetch.
+
+    It joins one that is under way, and begins one otherwise; fetching a day twice is harmless.
+    """
+    task = await creator.create(TaskKind.FETCH, {"shared": True}, body)
     describe(response, task)
     return TaskView.of(task)
 
@@ -31,8 +34,7 @@ async def get_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, respo
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
 async def cancel_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
-    """End a pending fetch at once, ask for a running one to be stopped; a finished one stays as it is."""
-    await read_task(services, caller, TaskKind.FETCH, task_id)
-    task = await services.tasks.cancel_task(task_id, owner=caller.sees)
+    """Take the request back: the fetch itself, which may be others' too, goes on unless an admin cancels that."""
+    task = await cancel(services, caller, TaskKind.FETCH, task_id)
     describe(response, task)
     return TaskView.of(task)

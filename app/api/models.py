@@ -1,5 +1,7 @@
 """What requests may hold and what answers look like."""
 
+import hashlib
+import json
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -8,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.days import utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
+from app.persistence.tasks import MAX_BATCH
 
 EARLIEST = date(1991, 8, 14)
 """The day on which arXiv began."""
@@ -82,6 +85,20 @@ class DigestRequest(TaskRequest):
         return self.model_dump(mode="json", include={"profile", "max_papers", "max_news"})
 
 
+class BatchRequest(BaseModel):
+    """Asks for many digests at once: all are ordered, or none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digests: list[DigestRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a repetition of the whole is compared by."""
+        sent = json.dumps([each.sent for each in self.digests], sort_keys=True)
+        return {"batch": hashlib.sha256(sent.encode()).hexdigest()}
+
+
 class TaskView(BaseModel):
     """A task, as callers see it. Times are the database's."""
 
@@ -120,6 +137,12 @@ class DigestView(TaskView):
     def with_digest(cls, task: Task, digest: dict[str, Any] | None) -> Self:
         """Show `task`, with what it wrote if that was read."""
         return cls(**dict(TaskView.of(task)), digest=Digest.model_validate(digest) if digest else None)
+
+
+class BatchView(BaseModel):
+    """The tasks of a batch, in its order."""
+
+    tasks: list[TaskView]
 
 
 class TaskList(BaseModel):

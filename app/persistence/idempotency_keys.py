@@ -16,11 +16,13 @@ class CallerKey:
 
     key: str
     sent: dict[str, Any] | None = None
+    place: int | None = None
+    """For a key of a whole batch: the task's place in it."""
 
     @property
     def stored(self) -> str:
         """The key as it lies in the table; the prefix keeps callers away from the service's own."""
-        return f"caller:{self.key}"
+        return f"caller:{self.key}" if self.place is None else f"batch:{self.key}:{self.place}"
 
 
 @dataclass(frozen=True)

@@ -228,7 +228,7 @@ begin
         )
         select count(*) as wanted, count(t.task_id) as known,
                count(*) filter (where p_take_over or t.request_hash = given.request_hash) as same,
-               jsonb_agg(to_jsonb(r) order by given.place) as tasks,
+               jsonb_agg(to_jsonb(r) order by given.place) filter (where r.task_id is not null) as tasks,
                array_agg(t.task_id) filter (
                    where p_take_over and t.task_id <> given.task_id
                      and (t.status in ('failed', 'cancelled') or p_afresh and t.status = 'completed')
