@@ -17,6 +17,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
+from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
@@ -27,7 +28,7 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
-Owner = TaskStateManager | TaskQueue | Editions | HybridCache | CircuitBreakers | Maintenance | Schema
+Owner = TaskStateManager | TaskQueue | Editions | HybridCache | CircuitBreakers | Maintenance | Schema | Operator
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
@@ -36,6 +37,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
     Schema: Schema,
+    Operator: Operator,
 }
 
 
@@ -58,6 +60,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "value": {"value": 1},
     "compute": {"compute": compute},
     "name": {"name": "arxiv"},
+    "by": {"by": ActBy(TASK, "root")},
+    "why": {"why": "because"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
 }
