@@ -27,8 +27,12 @@ from app.mail_url import parse_mail_url
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
+CALLER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
 WEBHOOK_SECRET_BYTES = range(24, 65)
+
+DEFAULT_CALLER, SYSTEM = "default", "system"
+"""Whose keys those without a name are, and who owns what the service asks of itself."""
 
 
 def is_legacy_jwt(key: str) -> bool:
@@ -74,6 +78,33 @@ def _split(value: object) -> object:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
+def _split_keys(value: object) -> object:
+    """Read `name:key,key` as pairs; a key without a name is the default caller's."""
+    parts = _split(value)
+    return [_named(part) if isinstance(part, str) else part for part in parts] if isinstance(parts, list) else parts
+
+
+def _named(part: str) -> tuple[str, str]:
+    name, colon, key = part.partition(":")
+    return (name.strip(), key.strip()) if colon else (DEFAULT_CALLER, part)
+
+
+def _caller_name(value: str) -> str:
+    """Check a caller's name, which goes into rows, logs and metrics."""
+    if not CALLER_NAME.fullmatch(value):
+        raise ValueError("a caller's name is 1 to 32 of a-z, 0-9, - and _, beginning with a letter")
+    if value == SYSTEM:
+        raise ValueError(f"{SYSTEM!r} is the service itself, and no caller's name")
+    return value
+
+
+def _one_caller_each(keys: tuple[tuple[str, SecretStr], ...]) -> tuple[tuple[str, SecretStr], ...]:
+    """Refuse a key that is there twice: whose request would it be?"""
+    if len({key.get_secret_value() for _, key in keys}) < len(keys):
+        raise ValueError("a key is there twice")
+    return keys
+
+
 def _split_feeds(value: object) -> object:
     """Read `name=address,name=address` as pairs."""
     parts = _split(value)
@@ -99,7 +130,14 @@ def _mailbox(value: str) -> str:
 HttpAddress = Annotated[str, AfterValidator(_http_address)]
 SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
 ApiKey = Annotated[SecretStr, Field(min_length=16)]
-ApiKeys = Annotated[tuple[ApiKey, ...], Field(min_length=1), NoDecode, BeforeValidator(_split)]
+CallerName = Annotated[str, AfterValidator(_caller_name)]
+ApiKeys = Annotated[
+    tuple[tuple[CallerName, ApiKey], ...],
+    Field(min_length=1),
+    NoDecode,
+    BeforeValidator(_split_keys),
+    AfterValidator(_one_caller_each),
+]
 WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
 WebhookSecrets = Annotated[tuple[WebhookSecret, ...], NoDecode, BeforeValidator(_split)]
 Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], NoDecode, BeforeValidator(_split)]
@@ -169,7 +207,12 @@ class ApiSettings(Settings):
     """What the API needs besides."""
 
     api_keys: ApiKeys = Field(
-        description="the keys that callers send in X-API-Key, separated by commas, each of 16 characters or more"
+        description="the keys that callers send in X-API-Key as caller:key, separated by commas, each key of 16 "
+        "characters or more; several a caller; a key alone is `default`'s"
+    )
+    admins: Names = Field((), description="callers of API_KEYS who see everything and operate /v1/admin")
+    daily_digests: int | None = Field(
+        None, ge=0, description="digests that a caller may order in a UTC day; as many as it likes if unset"
     )
     mail_webhook_secret: Secrets = Field(
         (),
@@ -181,6 +224,13 @@ class ApiSettings(Settings):
         None, description="a second port, with /metrics for scrapers without a key; not to be routed; none if unset"
     )
     metrics_host: str = Field("127.0.0.1", description="the address for METRICS_PORT, such as 0.0.0.0")
+
+    @model_validator(mode="after")
+    def _admins_have_keys(self) -> Self:
+        unknown = sorted(set(self.admins) - {name for name, _ in self.api_keys})
+        if unknown:
+            raise ValueError(f"ADMINS names {', '.join(unknown)}, of whom API_KEYS holds no key: add one as name:key.")
+        return self
 
 
 class WorkerSettings(Settings):

@@ -89,6 +89,24 @@ class IdempotencyConflict(BroadsheetError):
     title = "Idempotency key reused"
 
 
+class QuotaExceeded(BroadsheetError):
+    """A caller has ordered as much as it may today; `retry_after` is the number of seconds until tomorrow (UTC)."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    title = "Quota exceeded"
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class NothingToDo(BroadsheetError):
+    """An operator's act does not fit the state that things are in; nothing was changed."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Nothing to do"
+
+
 class InvalidCursor(BroadsheetError):
     """The cursor of a page was not made by the service."""
 

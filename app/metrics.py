@@ -25,6 +25,12 @@ class Metrics:
             buckets=_FAST,
             registry=registry,
         )
+        self.caller_requests = Counter(
+            "broadsheet_caller_requests",
+            "Requests by the caller whose key they carried.",
+            ("caller", "status"),
+            registry=registry,
+        )
         self.supabase_calls = Counter(
             "broadsheet_supabase_calls",
             "Calls to Supabase by outcome (HTTP status or error).",

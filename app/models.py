@@ -74,6 +74,7 @@ class Task(Frozen):
     """
 
     task_id: UUID
+    owner: str = "default"
     kind: TaskKind
     status: TaskStatus
     priority: int = 1
@@ -84,6 +85,7 @@ class Task(Frozen):
     message: str | None = None
     progress: float = 0.0
     source_date: date | None = None
+    parent: UUID | None = None
     callback_url: str | None = None
     attempt: int = 0
     max_attempts: int

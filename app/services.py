@@ -11,6 +11,7 @@ from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.operator import Operator
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
@@ -28,6 +29,7 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
+    operator: Operator
     turns: FleetTurns
 
     @classmethod
@@ -42,5 +44,6 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
+            operator=Operator(client),
             turns=FleetTurns(client),
         )

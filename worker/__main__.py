@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from random import Random
+from socket import gethostname
 from uuid import uuid4
 
 import structlog
@@ -23,7 +24,7 @@ from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
-from app.versions import require_locked_versions
+from app.versions import project_version, require_locked_versions
 from worker.beside import ChoreDied, beside
 from worker.chores.daily_fetch import DailyFetch
 from worker.chores.retention import Retention
@@ -52,7 +53,8 @@ async def work(settings: WorkerSettings) -> None:
         checked = await _schema_checked(services.schema)
         handlers = await stack.enter_async_context(open_handlers(services, settings))
         await stack.enter_async_context(metrics.watching_the_loop())
-        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease)
+        about = {"host": gethostname(), "version": project_version()}
+        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
         worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics))
         await stack.enter_async_context(
             worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)

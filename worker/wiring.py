@@ -36,13 +36,14 @@ async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIt
         fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
         digests = DigestService(services.editions, services.tasks, analyst, DigestRenderer())
-        yield build_handlers(fetches, digests, CallbackHandler(_callback_sender(http, settings)))
+        callbacks = CallbackHandler(_callback_sender(http, settings))
+        yield build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks)
 
 
-def build_handlers(fetches: FetchService, digests: DigestService, callbacks: CallbackHandler) -> Handlers:
+def build_handlers(fetches: FetchHandler, digests: DigestService, callbacks: CallbackHandler) -> Handlers:
     """Say for every kind of task what does it, how long that may take, and when it is tried again."""
     return {
-        TaskKind.FETCH: Handler(FetchHandler(fetches), timedelta(minutes=10)),
+        TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(DigestHandler(digests), timedelta(minutes=5)),
         TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
     }

@@ -1,15 +1,21 @@
-"""Who may call: the `X-API-Key` header, compared in constant time with every key there is."""
+"""Who calls: the `X-API-Key` header, compared in constant time with every key there is, and whose key it is."""
 
 import hmac
 from collections.abc import Sequence
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated
 
+from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from app.api.problems import Problem, problem_response
+from app.config import ApiSettings
+from app.errors import BroadsheetError
 
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS.")
 """Describes the header in the OpenAPI document; `RequireKey` is what asks for it."""
@@ -18,8 +24,31 @@ KEYED = ("/v1", "/metrics")
 """What needs a key, and everything below it."""
 
 
+@dataclass(frozen=True)
+class Caller:
+    """Whose key a request carries."""
+
+    name: str
+    admin: bool
+
+    @property
+    def sees(self) -> str | None:
+        """The owner whose tasks it sees; None: everybody's."""
+        return None if self.admin else self.name
+
+
+class AdminsOnly(BroadsheetError):
+    """What was asked for is the operators' business."""
+
+    status = HTTPStatus.FORBIDDEN
+    title = "For admins only"
+
+
 class RequireKey:
-    """Answers 401 to a request without a known key, before anything else of it is looked at: its body least of all."""
+    """Answers 401 to a request without a known key, before anything else of it is looked at: its body least of all.
+
+    Whose key it is stands in the request's state, and in what is logged meanwhile.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -30,16 +59,44 @@ class RequireKey:
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-api-key")
-        if given is not None and is_known(given, scope["app"].state.settings.api_keys):
-            await self._app(scope, receive, send)
-        else:
+        caller = caller_with(given, scope["app"].state.settings) if given is not None else None
+        if caller is None:
             await _unauthorized(scope, receive, send)
+            return
+        scope.setdefault("state", {})["caller"] = caller
+        with bound_contextvars(caller=caller.name):
+            await self._app(scope, receive, send)
 
 
-def is_known(given: str, keys: Sequence[SecretStr]) -> bool:
+def caller_with(key: str, settings: ApiSettings) -> Caller | None:
+    """Whose `key` it is, if anybody's."""
+    name = _owner_of(key, settings.api_keys)
+    return None if name is None else Caller(name, name in settings.admins)
+
+
+def _owner_of(given: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
     """Compare with every key, also after one has matched: the time it takes tells nothing."""
-    matches = [hmac.compare_digest(given.encode(), key.get_secret_value().encode()) for key in keys]
-    return any(matches)
+    matches = [hmac.compare_digest(given.encode(), key.get_secret_value().encode()) for _, key in keys]
+    return next((name for (name, _), same in zip(keys, matches, strict=True) if same), None)
+
+
+def caller_of(request: Request) -> Caller:
+    """Whose request it is: `RequireKey` has found out."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+CallerOf = Annotated[Caller, Depends(caller_of)]
+
+
+def admin_of(caller: CallerOf) -> Caller:
+    """The caller, if it is an admin. Raises `AdminsOnly`."""
+    if not caller.admin:
+        raise AdminsOnly(f"{caller.name} is not among the ADMINS of this server.")
+    return caller
+
+
+AdminOf = Annotated[Caller, Depends(admin_of)]
 
 
 def _is_keyed(path: str) -> bool:

@@ -1,10 +1,11 @@
-"""`/v1/fetches`: ask for a day to be fetched, follow it, cancel it."""
+"""`/v1/fetches`: ask for a day to be fetched, follow that, take it back."""
 
 from http import HTTPStatus
 from uuid import UUID
 
 from fastapi import APIRouter, Response
 
+from app.api.auth import CallerOf
 from app.api.models import FetchRequest, TaskView
 from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, cancel_task, describe, read_task
 from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
@@ -15,23 +16,30 @@ router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
 async def create_fetch(body: FetchRequest, creator: Creator, response: Response) -> TaskView:
-    """Ask for a day's papers and news to be fetched; fetching a day twice is harmless."""
-    return describe(response, await creator.create(TaskKind.FETCH, {}, body))
+    """Ask for a day's papers and news to be fetched: the task waits for the service's own fetch.
+
+    It joins one that is under way, and begins one otherwise; fetching a day twice is harmless.
+    """
+    return describe(response, await creator.create(TaskKind.FETCH, {"shared": True}, body))
 
 
 @router.get("/{task_id}", responses=NOT_FOUND)
-async def get_fetch(task_id: UUID, services: ServicesOf, patience: PatienceOf, response: Response) -> TaskView:
+async def get_fetch(
+    task_id: UUID, services: ServicesOf, caller: CallerOf, patience: PatienceOf, response: Response
+) -> TaskView:
     """Say how far a fetch is, at once or when it has ended."""
-    return describe(response, await patience.end_of(await read_task(services, TaskKind.FETCH, task_id)))
+    return describe(response, await patience.end_of(await read_task(services, caller, TaskKind.FETCH, task_id)))
 
 
 @router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)
-async def watch_fetch(task_id: UUID, services: ServicesOf, hub: HubOf, last_event_id: LastEventId = None) -> Response:
+async def watch_fetch(
+    task_id: UUID, services: ServicesOf, caller: CallerOf, hub: HubOf, last_event_id: LastEventId = None
+) -> Response:
     """Follow a fetch: an event for each new state, until its end."""
-    return task_events(hub, await read_task(services, TaskKind.FETCH, task_id), last_event_id)
+    return task_events(hub, await read_task(services, caller, TaskKind.FETCH, task_id), last_event_id)
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
-async def cancel_fetch(task_id: UUID, services: ServicesOf, response: Response) -> TaskView:
-    """End a pending fetch at once, ask for a running one to be stopped; a finished one stays as it is."""
-    return describe(response, await cancel_task(services, TaskKind.FETCH, task_id))
+async def cancel_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
+    """Take the request back: the fetch itself, which may be others' too, goes on unless an admin cancels that."""
+    return describe(response, await cancel_task(services, caller, TaskKind.FETCH, task_id))

@@ -5,9 +5,10 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 
+from app.api.auth import AdminsOnly, CallerOf
 from app.api.models import EditionList, TaskList, TaskView
 from app.api.problems import Problem
-from app.api.tasks import EVERYWHERE, NOT_FOUND, ServicesOf
+from app.api.tasks import EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.models import Edition, TaskKind, TaskStatus
 
 BAD_CURSOR: dict[int | str, dict[str, Any]] = {400: {"model": Problem, "description": "A cursor that no page gave"}}
@@ -15,18 +16,27 @@ BAD_CURSOR: dict[int | str, dict[str, Any]] = {400: {"model": Problem, "descript
 router = APIRouter(prefix="/v1", responses=EVERYWHERE)
 
 
-@router.get("/tasks", tags=["tasks"], responses=BAD_CURSOR)
+@router.get("/tasks", tags=["tasks"], responses=BAD_CURSOR | FORBIDDEN)
 async def list_tasks(
     services: ServicesOf,
+    caller: CallerOf,
+    owner: Annotated[str | None, Query(max_length=100, description="For admins: this caller's alone.")] = None,
     kind: TaskKind | None = None,
     status: TaskStatus | None = None,
     source_date: date | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
 ) -> TaskList:
-    """List tasks, newest first."""
+    """List one's own tasks, newest first; an admin sees everybody's."""
+    if not caller.admin and owner not in {None, caller.name}:
+        raise AdminsOnly(f"{caller.name} sees its own tasks: leave out `owner`.")
     page = await services.tasks.list_tasks(
-        kind=kind, status=status, source_date=source_date, limit=limit, cursor=cursor
+        owner=owner if caller.admin else caller.name,
+        kind=kind,
+        status=status,
+        source_date=source_date,
+        limit=limit,
+        cursor=cursor,
     )
     return TaskList(tasks=[TaskView.of(task) for task in page.tasks], next_cursor=page.next_cursor)
 

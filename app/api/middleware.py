@@ -18,6 +18,8 @@ from app.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 256_000
+LARGER = {"/v1/digests/batch": 2_000_000}
+"""Where bodies may hold more: 500 digests of 4 kB each."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
@@ -62,12 +64,18 @@ class RequestContext:
         # The route's template, never the path: a metric for every id would grow without end.
         route = getattr(scope.get("route"), "path", "unknown")
         self._metrics.http_seconds.labels(scope["method"], route, str(status)).observe(seconds)
+        caller = scope.get("state", {}).get("caller")
+        # By name: there are as many as the settings hold.
+        named = {"caller": caller.name} if caller is not None else {}
+        if caller is not None:
+            self._metrics.caller_requests.labels(caller.name, str(status)).inc()
         if scope["path"] not in QUIET or status >= HTTPStatus.BAD_REQUEST:
-            log.info("request", method=scope["method"], route=route, status=status, ms=round(seconds * 1000, 1))
+            ms = round(seconds * 1000, 1)
+            log.info("request", method=scope["method"], route=route, status=status, ms=ms, **named)
 
 
 class BodyLimit:
-    """Refuses bodies over `MAX_BODY` bytes with 413, however they are sent, when the application reads them."""
+    """Refuses larger bodies than it allows with 413, however they are sent, when the application reads them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,21 +86,21 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        read = 0
+        limit, read = LARGER.get(scope["path"], MAX_BODY), 0
 
         async def counted() -> Message:
             nonlocal read
-            if announced.isdigit() and int(announced) > MAX_BODY:
-                raise _too_large()
+            if announced.isdigit() and int(announced) > limit:
+                raise _too_large(limit)
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise _too_large()
+            if read > limit:
+                raise _too_large(limit)
             return message
 
         await self._app(scope, counted, send)
 
 
-def _too_large() -> HTTPException:
+def _too_large(limit: int) -> HTTPException:
     """FastAPI takes every other exception that comes while it reads a body for a body that it cannot read."""
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MAX_BODY} bytes are read.")
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit} bytes are read.")

@@ -1,5 +1,7 @@
 """What requests may hold and what answers look like."""
 
+import hashlib
+import json
 from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
@@ -8,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from app.days import utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
+from app.persistence.tasks import MAX_BATCH
 
 EARLIEST = date(1991, 8, 14)
 """The day on which arXiv began."""
@@ -82,10 +85,25 @@ class DigestRequest(TaskRequest):
         return self.model_dump(mode="json", include={"profile", "max_papers", "max_news"})
 
 
+class BatchRequest(BaseModel):
+    """Asks for many digests at once: all are ordered, or none."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    digests: list[DigestRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What a repetition of the whole is compared by."""
+        sent = json.dumps([each.sent for each in self.digests], sort_keys=True)
+        return {"batch": hashlib.sha256(sent.encode()).hexdigest()}
+
+
 class TaskView(BaseModel):
     """A task, as callers see it. Times are the database's."""
 
     task_id: UUID
+    owner: str = Field(description="The caller whose task it is; `system` for the service's own.")
     kind: TaskKind
     status: TaskStatus
     message: str | None = Field(description="What is going on, for people.", examples=["ranking 412 articles"])
@@ -95,6 +113,7 @@ class TaskView(BaseModel):
     error: str | None = Field(description="Why the task, or its last attempt, failed.")
     cancel_requested: bool
     source_date: date | None
+    parent: UUID | None = Field(description="For a callback: the task of whose end it tells.")
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
@@ -120,6 +139,12 @@ class DigestView(TaskView):
         return cls(**dict(TaskView.of(task)), digest=Digest.model_validate(digest) if digest else None)
 
 
+class BatchView(BaseModel):
+    """The tasks of a batch, in its order."""
+
+    tasks: list[TaskView]
+
+
 class TaskList(BaseModel):
     """A page of tasks, newest first."""
 
@@ -134,11 +159,11 @@ class EditionList(BaseModel):
 
 
 def task_url(kind: TaskKind, task_id: UUID) -> str:
-    """The path under which a task is found; callbacks have no resource of their own."""
+    """The path under which a task is found."""
     match kind:
         case TaskKind.DIGEST:
             return f"/v1/digests/{task_id}"
         case TaskKind.FETCH:
             return f"/v1/fetches/{task_id}"
         case TaskKind.CALLBACK:
-            return f"/v1/tasks?kind={kind.value}"
+            return f"/v1/callbacks/{task_id}"

@@ -16,6 +16,8 @@ TAGS: list[dict[str, Any]] = [
     {"name": "digests", "description": "A reader's digest of a day."},
     {"name": "fetches", "description": "The fetching of a day's papers and news."},
     {"name": "tasks", "description": "Everything that was asked for."},
+    {"name": "callbacks", "description": "The telling of a task's end."},
+    {"name": "admin", "description": "The operator's hand."},
     {"name": "editions", "description": "What each day brought."},
     {"name": "health", "description": "For the machines that look after this one."},
 ]

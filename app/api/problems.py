@@ -1,6 +1,7 @@
 """Errors as problem documents (RFC 9457), whoever raised them."""
 
 from http import HTTPStatus
+from math import ceil
 from typing import Any
 
 import structlog
@@ -10,7 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from app.errors import BroadsheetError, CircuitOpen
+from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -86,6 +87,8 @@ def _invalid_field(problem: Any) -> InvalidField:
 
 
 def _headers(error: BroadsheetError) -> dict[str, str]:
+    if isinstance(error, QuotaExceeded):
+        return {"Retry-After": str(max(1, ceil(error.retry_after)))}
     if error.status is HTTPStatus.SERVICE_UNAVAILABLE:
         seconds = error.retry_after if isinstance(error, CircuitOpen) else RETRY_AFTER
         return {"Retry-After": str(max(1, round(seconds)))}

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import structlog
 from fastapi import Depends, Header, Request, Response
 
-from app.api.models import TaskRequest, TaskView, task_url
+from app.api.auth import Caller, CallerOf
+from app.api.models import BatchRequest, TaskRequest, TaskView, task_url
 from app.api.problems import Problem
 from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
@@ -15,6 +16,8 @@ from app.models import Task, TaskKind, TaskStatus
 from app.outside.callback_urls import checked_callback_url
 from app.persistence.digests import StoredDigest
 from app.persistence.idempotency_keys import CallerKey
+from app.persistence.new_task import NewTask
+from app.persistence.operator import ActBy
 from app.services import Services
 
 POLL_AFTER = "2"
@@ -36,6 +39,8 @@ UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "descrip
 INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "The request is not valid"}}
 NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not in this state"}}
+FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": Problem, "description": "For admins only"}}
+QUOTA: dict[int | str, dict[str, Any]] = {429: {"model": Problem, "description": "As many as may be ordered in a day"}}
 BODY: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON"},
     413: {"model": Problem, "description": "The body is too large"},
@@ -69,24 +74,38 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 class TaskCreator:
     """Creates a task for a request: with its idempotency key, its callback, and its id for the logs."""
 
-    def __init__(self, request: Request, idempotency_key: IdempotencyKey = None) -> None:
+    def __init__(self, request: Request, caller: CallerOf, idempotency_key: IdempotencyKey = None) -> None:
         self._services = services_of(request)
+        self._caller = caller
         self._settings: ApiSettings = request.app.state.settings
         self._key = idempotency_key
 
     async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
         """Create the task, or find the one that the same key made. Raises `BroadsheetError`."""
+        key = CallerKey(self._key, body.sent) if self._key is not None else None
+        (task,) = await self._created([self._new_task(kind, payload, body, key)])
+        return task
+
+    async def create_digests(self, batch: BatchRequest) -> list[Task]:
+        """Create all of a batch, or find the tasks that the same key made of it. Raises `BroadsheetError`."""
+        keys: list[CallerKey | None] = [None] * len(batch.digests)
+        if self._key is not None:
+            sent = batch.fingerprint
+            keys = [CallerKey(self._key, sent, place) for place in range(len(batch.digests))]
+        pairs = zip(batch.digests, keys, strict=True)
+        return await self._created([self._new_task(TaskKind.DIGEST, body.payload, body, key) for body, key in pairs])
+
+    async def _created(self, tasks: list[NewTask]) -> list[Task]:
+        return await self._services.tasks.create_tasks(
+            tasks, owner=self._caller.name, daily_digests=self._settings.daily_digests
+        )
+
+    def _new_task(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest, key: CallerKey | None) -> NewTask:
         if body.callback_url is not None:
             self._require_callable(body.callback_url)
         request_id = structlog.contextvars.get_contextvars().get("request_id")
-        return await self._services.tasks.create_task_with_source_date(
-            task_id=uuid4(),
-            kind=kind,
-            payload=payload | {"request_id": request_id},
-            source_date=body.source_date,
-            callback_url=body.callback_url,
-            idempotency_key=CallerKey(self._key, body.sent) if self._key is not None else None,
-        )
+        payload = payload | {"request_id": request_id}
+        return NewTask(uuid4(), kind, payload, body.source_date, callback_url=body.callback_url, key=key)
 
     def _require_callable(self, callback_url: str) -> None:
         if not self._settings.webhook_secret:
@@ -100,9 +119,9 @@ class TaskCreator:
 Creator = Annotated[TaskCreator, Depends()]
 
 
-async def read_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
-    """Read a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
-    task = await services.tasks.get_task(task_id)
+async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
+    """Read a task of this kind. Raises `TaskNotFound`, also for one that the caller may not see or of another kind."""
+    task = await services.tasks.get_task(task_id, owner=caller.sees)
     if task.kind is not kind:
         raise TaskNotFound(
             f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"
@@ -110,10 +129,15 @@ async def read_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
     return task
 
 
-async def cancel_task(services: Services, kind: TaskKind, task_id: UUID) -> Task:
-    """Cancel a task of this kind. Raises `TaskNotFound`, also for a task of another kind."""
-    await read_task(services, kind, task_id)
-    return await services.tasks.cancel_task(task_id)
+async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
+    """Cancel a task of this kind. Another's, which an admin alone may, is an operator's act, and recorded.
+
+    Raises `TaskNotFound`, `SupabaseError`.
+    """
+    task = await read_task(services, caller, kind, task_id)
+    if task.owner == caller.name:
+        return await services.tasks.cancel_task(task_id, owner=caller.name)
+    return await services.operator.cancel(ActBy(uuid4(), caller.name), task_id)
 
 
 def describe(response: Response, task: Task) -> TaskView:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from http import HTTPStatus
+from io import BytesIO
 
 import aiohttp
 import httpx
@@ -34,6 +35,7 @@ RETRIED_STATUSES = (
     *CLOUDFLARE_ORIGIN_TROUBLE,
 )
 MAX_BACKOFF = 2.0
+LARGE_BODY = 2**20
 KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: less than PostgREST's and Supabase's own limits."""
 
@@ -176,7 +178,7 @@ class HonestTransport(httpx.AsyncBaseTransport):
                 request.method,
                 URL(request.extensions[ADDRESS], encoded=True),
                 headers=request.headers.multi_items(),
-                data=request.content or None,
+                data=_sent(request.content),
                 allow_redirects=False,
                 timeout=timeout,
             ) as answer:
@@ -206,6 +208,11 @@ class HonestTransport(httpx.AsyncBaseTransport):
 def _trusted_certificates() -> ssl.SSLContext:
     """httpx's: reading them takes 50 ms, so once a process."""
     return httpx.create_ssl_context()
+
+
+def _sent(content: bytes) -> bytes | BytesIO | None:
+    """A request's body as aiohttp takes it: a large one in pieces, for in one it holds the event loop, and it warns."""
+    return BytesIO(content) if len(content) > LARGE_BODY else content or None
 
 
 def _has_empty_code(body: bytes) -> bool:

@@ -16,11 +16,13 @@ class CallerKey:
 
     key: str
     sent: dict[str, Any] | None = None
+    place: int | None = None
+    """For a key of a whole batch: the task's place in it."""
 
     @property
     def stored(self) -> str:
         """The key as it lies in the table; the prefix keeps callers away from the service's own."""
-        return f"caller:{self.key}"
+        return f"caller:{self.key}" if self.place is None else f"batch:{self.key}:{self.place}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class OwnKey:
 
     key: str
     waiting: UUID | None = None
+    afresh: bool = False
+    """Whether it passes on from a task that completed, too."""
 
     @property
     def stored(self) -> str:
@@ -45,6 +49,6 @@ def daily_key(due: datetime, source_date: date) -> OwnKey:
     return OwnKey(f"daily:{due:%Y-%m-%d:%H:%M:%S}:{source_date.isoformat()}")
 
 
-def fetch_key(source_date: date, waiting: UUID | None = None) -> OwnKey:
+def fetch_key(source_date: date, waiting: UUID | None = None, *, afresh: bool = False) -> OwnKey:
     """The key that makes the service's own fetch of a day one task, whoever asks for it."""
-    return OwnKey(f"fetch:{source_date.isoformat()}", waiting)
+    return OwnKey(f"fetch:{source_date.isoformat()}", waiting, afresh)

@@ -50,10 +50,11 @@ class NewTask:
             "request_hash": _hashed([self.kind.value, asked]),
         }
 
-    def as_created(self, created_at: datetime) -> Task:
+    def as_created(self, owner: str, created_at: datetime) -> Task:
         """The task as it was created."""
         return Task(
             task_id=self.task_id,
+            owner=owner,
             kind=self.kind,
             status=TaskStatus.PENDING,
             priority=self.priority,

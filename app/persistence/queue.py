@@ -99,13 +99,26 @@ _UUID = TypeAdapter(UUID)
 
 
 class TaskQueue:
-    """One worker's access to the queue. A worker has one call in flight, and sends it until it is answered."""
+    """One worker's access to the queue. A worker has one call in flight, and sends it until it is answered.
 
-    def __init__(self, client: AsyncClient, *, worker_id: UUID, kinds: Sequence[TaskKind], lease: timedelta) -> None:
+    `host` and `version` are for the operators' list of workers.
+    """
+
+    def __init__(
+        self,
+        client: AsyncClient,
+        *,
+        worker_id: UUID,
+        kinds: Sequence[TaskKind],
+        lease: timedelta,
+        host: str | None = None,
+        version: str | None = None,
+    ) -> None:
         self._client = client
         self._worker_id = worker_id
         self._kinds = tuple(kinds)
         self._lease = lease
+        self._about = {"p_host": host, "p_version": version}
         self._number = 0
 
     def prepare(
@@ -134,6 +147,7 @@ class TaskQueue:
             "p_completed": [each for each in said if "outcome" not in each],
             "p_outcomes": [each for each in said if "outcome" in each],
             "p_progress": [_shown(lease, shown) for lease, shown in (progress or {}).items()],
+            **self._about,
         }
         return SyncCall(self._number, parameters)
 

@@ -11,7 +11,8 @@ from uuid import UUID, uuid4
 from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
-from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, TaskNotFound
+from app.config import DEFAULT_CALLER, SYSTEM
+from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
@@ -20,9 +21,6 @@ from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
 
 RECORDS = "task_records"
 """The view of a task whole, from the record and the queue, without payload and result, which can be large."""
-
-CALLER, SYSTEM = "default", "system"
-"""Who owns what callers post, and what the service asks of itself."""
 
 MAX_PAGE = 100
 MAX_BATCH = 500
@@ -33,9 +31,11 @@ class _Cancelled(BaseModel):
 
 
 class _Created(BaseModel):
-    outcome: Literal["created", "existing", "conflict"]
+    outcome: Literal["created", "existing", "conflict", "quota"]
     created_at: datetime | None = None
     tasks: list[Task] = []
+    ordered: int = 0
+    retry_after: float = 0.0
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -66,7 +66,7 @@ class TaskStateManager:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def create_task_with_source_date(
+    async def create_task_with_source_date(  # noqa: PLR0913  (a task's values, each by its name)
         self,
         *,
         task_id: UUID,
@@ -78,49 +78,63 @@ class TaskStateManager:
         max_attempts: int = DEFAULT_ATTEMPTS,
         callback_url: str | None = None,
         idempotency_key: CallerKey | OwnKey | None = None,
+        owner: str = DEFAULT_CALLER,
+        daily_digests: int | None = None,
     ) -> Task:
         """Create a task, ready after `delay`; with a key that is in use, return the task that was made with it.
 
-        Raises `IdempotencyConflict` if the key was used with something else, and `SupabaseError`.
+        Raises `IdempotencyConflict` if the key was used with something else, `QuotaExceeded` if its owner has had
+        `daily_digests` of this UTC day, and `SupabaseError`.
         """
         task = NewTask(
             task_id, kind, payload, source_date, priority, delay, max_attempts, callback_url, idempotency_key
         )
-        (created,) = await self.create_tasks([task])
+        (created,) = await self.create_tasks([task], owner=owner, daily_digests=daily_digests)
         return created
 
-    async def create_tasks(self, tasks: Sequence[NewTask]) -> list[Task]:
+    async def create_tasks(
+        self, tasks: Sequence[NewTask], *, owner: str = DEFAULT_CALLER, daily_digests: int | None = None
+    ) -> list[Task]:
         """Create up to `MAX_BATCH` tasks, all or none; if an earlier call made them, return them as they are now.
 
-        Their keys are all callers' or all our own.
+        Their keys are all callers' or all our own; what has a key of our own belongs to the service, not to `owner`.
+        A repetition is not counted against `daily_digests`.
 
-        Raises `IdempotencyConflict` if a key or id was used with something else, and `SupabaseError`.
+        Raises `IdempotencyConflict` if a key or id was used with something else, `QuotaExceeded`, and `SupabaseError`.
         """
         key = tasks[0].key
         own = isinstance(key, OwnKey)
         parameters = {
-            "p_owner": SYSTEM if own else CALLER,
+            "p_owner": (owner := SYSTEM if own else owner),
             "p_tasks": [task.as_row() for task in tasks],
             "p_take_over": own,
             "p_waiting": str(key.waiting) if isinstance(key, OwnKey) and key.waiting else None,
+            "p_afresh": isinstance(key, OwnKey) and key.afresh,
+            "p_daily_digests": daily_digests,
         }
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
             answer = await self._client.rpc("create_tasks", parameters).execute()
         created = parsed(_CREATED, answer.data)
         if created.outcome == "conflict":
             raise _conflict(tasks[0], created.tasks)
+        if created.outcome == "quota":
+            raise QuotaExceeded(
+                f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}; "
+                f"{len(tasks)} more are too many.",
+                retry_after=created.retry_after,
+            )
         if created.created_at is not None:
-            return [task.as_created(created.created_at) for task in tasks]
+            return [task.as_created(owner, created.created_at) for task in tasks]
         return created.tasks
 
     async def ensure_fetch(
-        self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None
+        self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None, afresh: bool = False
     ) -> Task:
         """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
 
-        With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again, once for that time. Whichever fetch of
-        the day has not ended is as good as another. One that failed after the task `waiting` was made is returned as
-        it is: that task waited for it. Fetches that callers posted are theirs, and count for nobody else.
+        With `afresh` also if it completed. With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again,
+        once for that time. Whichever fetch of the day has not ended is as good as another. One that ended after the task
+        `waiting` was made, or replayed, is returned as it is: that task waited for it.
 
         Raises `SupabaseError`.
         """
@@ -129,25 +143,28 @@ class TaskStateManager:
             kind=TaskKind.FETCH,
             payload={},
             source_date=source_date,
-            # Somebody waits for it, or soon will: before the fetches that callers post.
+            # Somebody waits for it, or soon will.
             priority=0,
-            key=fetch_key(source_date, waiting) if due is None else daily_key(due, source_date),
+            key=fetch_key(source_date, waiting, afresh=afresh) if due is None else daily_key(due, source_date),
         )
         parameters = {
             "p_source_date": source_date.isoformat(),
             "p_task": fetch.as_row(),
             "p_waiting": str(waiting) if waiting else None,
+            "p_afresh": afresh,
         }
         with supabase_errors(f"ask for the fetch of {source_date}"):
             answer = await self._client.rpc("ensure_fetch", parameters).execute()
         created = parsed(_CREATED, answer.data)
-        return fetch.as_created(created.created_at) if created.created_at is not None else created.tasks[0]
+        return fetch.as_created(SYSTEM, created.created_at) if created.created_at is not None else created.tasks[0]
 
-    async def get_task(self, task_id: UUID) -> Task:
-        """Read a task. Raises `TaskNotFound`, `SupabaseError`."""
-        query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id)).limit(1)
+    async def get_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
+        """Read a task of `owner` (None: anybody's). Raises `TaskNotFound`, also for another's, and `SupabaseError`."""
+        query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id))
+        if owner is not None:
+            query = query.eq("owner", owner)
         with supabase_errors(f"read task {task_id}"):
-            answer = await query.execute()
+            answer = await query.limit(1).execute()
         found = parsed(_TASKS, answer.data)
         if not found:
             raise _no_task(task_id)
@@ -172,20 +189,21 @@ class TaskStateManager:
     async def list_tasks(
         self,
         *,
+        owner: str | None = None,
         kind: TaskKind | None = None,
         status: TaskStatus | None = None,
         source_date: date | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> TaskPage:
-        """List tasks, newest first, up to `limit` (1 to 100) a page.
+        """List tasks of `owner` (None: everybody's), newest first, up to `limit` (1 to 100) a page.
 
         Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
         before, before_id = _parsed_cursor(cursor) if cursor is not None else (None, None)
         parameters = {
-            "p_owner": None,
+            "p_owner": owner,
             "p_kind": kind,
             "p_status": status,
             "p_source_date": source_date.isoformat() if source_date else None,
@@ -198,13 +216,13 @@ class TaskStateManager:
         found = parsed(_TASKS, answer.data)
         return TaskPage(tuple(found[:size]), _cursor(found[size - 1]) if len(found) > size else None)
 
-    async def cancel_task(self, task_id: UUID) -> Task:
+    async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """End a pending task, ask a running one's worker to stop, leave a finished one alone; returns the task.
 
-        Raises `TaskNotFound`, `SupabaseError`.
+        Raises `TaskNotFound`, also where it is not `owner`'s (None: anybody's), and `SupabaseError`.
         """
         with supabase_errors(f"cancel task {task_id}"):
-            answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": None}).execute()
+            answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": owner}).execute()
         found = parsed(_CANCELLED, answer.data)
         if found is None:
             raise _no_task(task_id)

@@ -67,7 +67,7 @@ async def together(
         common = {"SUPABASE_URL": ready.url, "SUPABASE_KEY": ready.secret_key, "PYTHONUNBUFFERED": "1"}
         port = chosen.get("api") or free_port()
         api = await running.enter_async_context(
-            child("api", "app", common | {"API_KEYS": api_key, "PORT": str(port)}, on_line)
+            child("api", "app", common | {"API_KEYS": api_key, "ADMINS": "default", "PORT": str(port)}, on_line)
         )
         worker = await running.enter_async_context(
             child("worker", "worker", common | sources | {"GRACE_PERIOD": GRACE}, on_line)

@@ -18,6 +18,7 @@ create table public.tasks (
     created_at       timestamptz not null default now(),
     -- How often it was replayed after it had failed for good.
     replays          smallint not null default 0,
+    replayed_at      timestamptz,
     -- The end: null until it has come.
     status           text check (status in ('completed', 'failed', 'cancelled')),
     result           jsonb,
@@ -137,15 +138,58 @@ begin
 end
 $$;
 
+-- How many digests each caller has ordered on the last day on which it ordered any, where a quota asks for it.
+create table public.orders (
+    owner   text primary key,
+    day     date not null,
+    digests integer not null
+);
+
+alter table public.orders enable row level security;
+
+-- Counts digests that a caller orders. Answers null, or, where they are more than p_limit on this UTC day, how many it has
+-- ordered and in how many seconds the next day begins.
+create function public.count_orders(p_owner text, p_digests integer, p_limit integer) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    known public.orders;
+    moment timestamp;
+begin
+    insert into public.orders (owner, day, digests) values (p_owner, '-infinity', 0) on conflict do nothing;
+    -- The lock: whoever orders meanwhile comes before or after. The day is asked for after it, which may be another by then.
+    select * into known from public.orders where owner = p_owner for update;
+    moment := clock_timestamp() at time zone 'UTC';
+    if known.day <> moment::date then
+        known.digests := 0;
+    end if;
+    if known.digests + p_digests > p_limit then
+        return jsonb_build_object(
+            'ordered', known.digests, 'retry_after', extract(epoch from moment::date + 1 - moment));
+    end if;
+    update public.orders set day = moment::date, digests = known.digests + p_digests where owner = p_owner;
+    return null;
+end
+$$;
+
 -- Creates tasks, all or none, or finds those that an earlier call with the same ids or idempotency keys made.
--- `outcome` is created, existing, or conflict (the same ids or keys with other requests).
--- With p_take_over (a key of our own), no request is compared, and the key passes from a failed or cancelled task to the new
--- one; but not from one that ended so after p_waiting was made: that task waited for it, and is to hear how it ended.
-create function public.create_tasks(p_owner text, p_tasks jsonb, p_take_over boolean, p_waiting uuid) returns jsonb
+-- `outcome` is created, existing, conflict (the same ids or keys with other requests), or quota (more digests than
+-- p_daily_digests in this UTC day).
+-- With p_take_over (a key of our own), no request is compared, and the key passes from a failed or cancelled task, with
+-- p_afresh from any that has ended, to the new one; but not from one that ended after p_waiting was made or replayed: that
+-- task waited for it, and is to hear how it ended.
+create function public.create_tasks(
+    p_owner text, p_tasks jsonb, p_take_over boolean, p_waiting uuid, p_afresh boolean default false,
+    p_daily_digests integer default null
+) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     asked record;
+    refused jsonb;
+    digests integer;
 begin
+    if p_daily_digests is not null then
+        digests := (select count(*) from jsonb_array_elements(p_tasks) e where e ->> 'kind' = 'digest');
+    end if;
     -- Each turn either inserts, finds the tasks in the way, or frees a key: two suffice, races included.
     for turn in 1..5 loop
         begin
@@ -165,9 +209,18 @@ begin
             )
             insert into public.queue (task_id, kind, priority, run_at, max_attempts)
             select task_id, kind, priority, now() + make_interval(secs => delay_seconds), max_attempts from given;
+            if digests > 0 then
+                refused := public.count_orders(p_owner, digests, p_daily_digests);
+                if refused is not null then
+                    raise exception using errcode = 'BQ001';
+                end if;
+            end if;
             return jsonb_build_object('outcome', 'created', 'created_at', now());
-        exception when unique_violation then
-            null;  -- somebody was here before
+        exception
+            when unique_violation then
+                null;  -- somebody was here before
+            when sqlstate 'BQ001' then
+                return refused || '{"outcome": "quota"}';  -- what was inserted is not
         end;
 
         with given as (
@@ -175,11 +228,12 @@ begin
         )
         select count(*) as wanted, count(t.task_id) as known,
                count(*) filter (where p_take_over or t.request_hash = given.request_hash) as same,
-               jsonb_agg(to_jsonb(r) order by given.place) as tasks,
+               jsonb_agg(to_jsonb(r) order by given.place) filter (where r.task_id is not null) as tasks,
                array_agg(t.task_id) filter (
-                   where p_take_over and t.task_id <> given.task_id and t.status in ('failed', 'cancelled')
-                     and t.finished_at < coalesce((select w.created_at from public.tasks w where w.task_id = p_waiting),
-                                                  'infinity')) as over
+                   where p_take_over and t.task_id <> given.task_id
+                     and (t.status in ('failed', 'cancelled') or p_afresh and t.status = 'completed')
+                     and t.finished_at < coalesce((select coalesce(w.replayed_at, w.created_at) from public.tasks w
+                                                    where w.task_id = p_waiting), 'infinity')) as over
           into asked
           from (select *, row_number() over () as place from given) given
           left join lateral (
@@ -189,7 +243,7 @@ begin
           left join public.task_records r on r.task_id = t.task_id;
         if asked.over is not null then
             update public.tasks set idempotency_key = null
-             where task_id = any (asked.over) and status in ('failed', 'cancelled');
+             where task_id = any (asked.over) and status is not null;
         elsif asked.known > 0 then
             return jsonb_build_object(
                 'outcome', case when asked.same = asked.wanted then 'existing' else 'conflict' end, 'tasks', asked.tasks);
@@ -296,15 +350,15 @@ begin
 end
 $$;
 
-revoke all on public.tasks, public.queue, public.task_records from public, anon, authenticated;
+revoke all on public.tasks, public.queue, public.orders, public.task_records from public, anon, authenticated;
 grant usage on schema public to service_role;
-grant select, insert, update, delete on public.tasks, public.queue to service_role;
+grant select, insert, update, delete on public.tasks, public.queue, public.orders to service_role;
 grant select on public.task_records to service_role;
 revoke execute on function
-    public.enqueue_callback, public.wake_waiting_for, public.create_tasks, public.cancel_task, public.task_owners,
+    public.enqueue_callback, public.wake_waiting_for, public.count_orders, public.create_tasks, public.cancel_task, public.task_owners,
     public.list_tasks, public.report_progress
     from public, anon, authenticated;
 grant execute on function
-    public.enqueue_callback, public.wake_waiting_for, public.create_tasks, public.cancel_task, public.task_owners,
+    public.enqueue_callback, public.wake_waiting_for, public.count_orders, public.create_tasks, public.cancel_task, public.task_owners,
     public.list_tasks, public.report_progress
     to service_role;

@@ -9,7 +9,10 @@ create table public.workers (
     -- After an outage, until when it is left alone although nobody has seen it: once, until it is seen again.
     spared_until timestamptz,
     -- When it was last told what it has in hand.
-    told_at   timestamptz not null
+    told_at   timestamptz not null,
+    -- Where it runs and what: for people.
+    host      text,
+    version   text
 );
 
 -- One row for each call that was answered, the newest only: inserted and deleted, never updated, so that a snapshot held
@@ -117,7 +120,11 @@ begin
                case
                    when g.outcome = 'cancelled' then 'cancelled'
                    when g.outcome = 'failed' and (g.permanent or q.attempt >= q.max_attempts) then 'failed'
-                   when g.outcome = 'snoozed' and q.snoozed_since < p_now - public.snooze_limit() then 'failed'
+                   -- The second look, which counts no pauses, is for the few that the first one finds.
+                   when g.outcome = 'snoozed' and q.snoozed_since < p_now - public.snooze_limit()
+                        and q.snoozed_since < p_now - public.snooze_limit() - public.paused_for(
+                            array[q.kind, (select w.kind from public.tasks w where w.task_id = coalesce(g.waits_for, q.waits_for))],
+                            q.snoozed_since, p_now) then 'failed'
                    when q.cancel_requested then 'cancelled'
                    else 'pending'
                end as next,
@@ -212,7 +219,8 @@ $$;
 -- outage, in which nobody was seen for a lease, everybody else is spared for one lease more, once: they could not be seen.
 -- True: this worker is to be told what it has in hand, for it was away so long that some may have been taken from it, or it
 -- was not told for a lease: what it knows nothing of (an answer may have been unreadable) would be held for ever.
-create function public.show_life(p_worker uuid, p_lease interval, p_now timestamptz) returns boolean
+create function public.show_life(p_worker uuid, p_lease interval, p_now timestamptz, p_host text, p_version text)
+returns boolean
 language plpgsql security invoker set search_path = '' as $$
 declare
     last_seen timestamptz := (select max(seen_at) from public.workers);
@@ -222,9 +230,10 @@ declare
 begin
     select * into own from public.workers where worker_id = p_worker;
     tell := own.worker_id is null or least(own.seen_at, own.told_at) < p_now - p_lease;
-    insert into public.workers (worker_id, seen_at, lease, told_at) values (p_worker, p_now, p_lease, p_now)
+    insert into public.workers (worker_id, seen_at, lease, told_at, host, version)
+    values (p_worker, p_now, p_lease, p_now, p_host, p_version)
     on conflict (worker_id) do update
-       set seen_at = p_now, lease = p_lease, spared_until = null,
+       set seen_at = p_now, lease = p_lease, spared_until = null, host = p_host, version = p_version,
            told_at = case when tell then p_now else own.told_at end;
     if last_seen < p_now - p_lease then
         -- Not waited for: who holds its own row is being seen.
@@ -264,7 +273,7 @@ begin
 end
 $$;
 
--- Claims up to p_slots tasks, of each kind no more than its limit: by priority, then run_at, then id; one index probe for
+-- Claims up to p_slots tasks, of each kind that is not paused no more than its limit: by priority, then run_at, then id; one index probe for
 -- each kind and priority. Each probe begins at its mark, where the one before found the first that was ready: what lies
 -- before it is in hand or gone, and gone rows stay in the index for as long as any snapshot is open. Now and then
 -- (p_from_start) it looks from the start, for what was committed late or came back.
@@ -276,6 +285,7 @@ language plpgsql security invoker set search_path = '' as $$
 declare
     -- A little earlier than now at most: what was created this moment may be committed in the next.
     newest_mark timestamptz := p_now - interval '100 milliseconds';
+    paused text[] := array(select kind from public.pauses where ended is null);
     spots tid[] := '{}';
     place integer := 0;
     batch record;
@@ -284,7 +294,7 @@ begin
     for wanted_priority in 0..3 loop
         for n in 1..cardinality(p_kinds) loop
             place := place + 1;
-            continue when p_limits[n] <= 0 or cardinality(claimed) >= p_slots;
+            continue when p_limits[n] <= 0 or cardinality(claimed) >= p_slots or p_kinds[n] = any (paused);
             select array_agg(c.spot) as spots, array_agg(c.task_id) as ids, min(c.run_at) as first_ready into batch
               from (
                 select q.ctid as spot, q.run_at, q.task_id
@@ -311,14 +321,18 @@ end
 $$;
 
 -- What a worker is told of the tasks that a call claimed, those that it still holds: [id, kind, attempt, attempts at most,
--- seconds since it was first begun, source_date, payload] each.
+-- seconds since it was first begun (pauses not counted), source_date, payload] each.
 create function public.describe_claimed(p_worker uuid, p_token uuid, p_claimed uuid[]) returns json
 language plpgsql stable security invoker set search_path = '' as $$
 begin
     return (
         select coalesce(json_agg(json_build_array(
                    t.task_id, t.kind, q.attempt, q.max_attempts,
-                   extract(epoch from q.updated_at - q.started_at), t.source_date, t.payload) order by c.place), '[]')
+                   case when q.started_at < q.updated_at then extract(epoch from
+                       q.updated_at - q.started_at - public.paused_for(array[q.kind, (
+                           select w.kind from public.tasks w where w.task_id = q.waits_for)], q.started_at, q.updated_at))
+                        else 0 end,
+                   t.source_date, t.payload) order by c.place), '[]')
           from unnest(p_claimed) with ordinality as c(task_id, place)
           join public.queue q using (task_id)
           join public.tasks t using (task_id)
@@ -381,7 +395,7 @@ $$;
 -- See docs/ARCHITECTURE.md, "The worker speaks one sentence".
 create function public.sync_worker(
     p_worker uuid, p_number bigint, p_lease_seconds double precision, p_kinds text[], p_limits integer[], p_slots integer,
-    p_completed jsonb, p_outcomes jsonb, p_progress jsonb
+    p_completed jsonb, p_outcomes jsonb, p_progress jsonb, p_host text default null, p_version text default null
 ) returns json
 language plpgsql security invoker
 set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set jit = off as $$
@@ -417,7 +431,7 @@ begin
     end if;
     if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10) then
         -- By itself: in a condition with others, it is left out where one of them is known to be false.
-        tell := public.show_life(p_worker, term, moment);
+        tell := public.show_life(p_worker, term, moment, p_host, p_version);
         if tell and known.number is not null then
             said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
         end if;

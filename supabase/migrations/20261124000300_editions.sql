@@ -125,7 +125,7 @@ $$;
 
 -- Answers as public.create_tasks() does. A fetch of the day by the service itself that has not ended is as good as the one
 -- that is asked for, whoever asked for it.
-create function public.ensure_fetch(p_source_date date, p_task jsonb, p_waiting uuid) returns jsonb
+create function public.ensure_fetch(p_source_date date, p_task jsonb, p_waiting uuid, p_afresh boolean) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     under_way uuid;
@@ -139,7 +139,7 @@ begin
         return (select jsonb_build_object('outcome', 'existing', 'tasks', jsonb_build_array(to_jsonb(r)))
                   from public.task_records r where r.task_id = under_way);
     end if;
-    return public.create_tasks('system', jsonb_build_array(p_task), true, p_waiting);
+    return public.create_tasks('system', jsonb_build_array(p_task), true, p_waiting, p_afresh);
 end
 $$;
 

@@ -173,6 +173,9 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "cache_entries",
         "circuit_breakers",
         "turns",
+        "orders",
+        "audit",
+        "pauses",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
@@ -190,5 +193,6 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
+    | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

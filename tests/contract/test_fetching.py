@@ -22,6 +22,7 @@ from app.outside.client import OutsideClient, open_outside
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.queue import TaskQueue
+from app.persistence.tasks import TaskStateManager
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.source import Source
@@ -31,6 +32,7 @@ from tests.contract.helpers import DAY, create, record
 from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.sources.conftest import redirect, reply
 from worker.handlers.callback import CallbackHandler
+from worker.handlers.fetch import FetchHandler
 from worker.runner import Worker, WorkerLimits
 from worker.wiring import build_handlers
 
@@ -186,7 +188,8 @@ async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
-    handlers = build_handlers(fetches, cast(DigestService, None), CallbackHandler(None))
+    handler = FetchHandler(fetches, TaskStateManager(client))
+    handlers = build_handlers(handler, cast(DigestService, None), CallbackHandler(None))
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.FETCH], lease=timedelta(seconds=60))
     limits = WorkerLimits(5, lease=timedelta(seconds=60), grace=timedelta(0))
     worker = Worker(queue, handlers, limits, random=Random(3), on_outcome=lambda *_: None)

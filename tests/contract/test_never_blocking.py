@@ -18,6 +18,7 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
@@ -28,7 +29,9 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
-Owner = TaskStateManager | TaskQueue | Editions | Items | HybridCache | CircuitBreakers | Maintenance | Schema
+Owner = (
+    TaskStateManager | TaskQueue | Editions | Items | HybridCache | CircuitBreakers | Maintenance | Schema | Operator
+)
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
@@ -38,6 +41,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
     Schema: Schema,
+    Operator: Operator,
 }
 
 
@@ -59,6 +63,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "last_digest": {"last_digest": None},
     "day": {"day": DAY},
     "keys": {"keys": ["doi:x"]},
+    "by": {"by": ActBy(TASK, "root")},
+    "why": {"why": "because"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
 }

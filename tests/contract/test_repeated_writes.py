@@ -11,13 +11,14 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -34,7 +35,7 @@ WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
     *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
-    *(FleetTurns, WatchedTasks),
+    *(FleetTurns, WatchedTasks, Operator),
 )
 SCENARIOS: dict[str, Scenario] = {}
 
@@ -212,6 +213,59 @@ async def watching(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         changes = await WatchedTasks(client).changes({TASK: UNKNOWN, OTHER: UNKNOWN})
         assert ([change.task.task_id for change in changes.changed], changes.gone) == ([TASK], [OTHER])
+
+
+ACT = ActBy(OTHER, "root")
+
+
+async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
+    await create(client, task_id=TASK, callback_url=callback_url)
+    queue, lease = await claimed(client)
+    await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
+
+
+@scenario("Operator.replay", "Operator.workers", "Operator.orphans", "Operator.acts")
+async def replaying(client: AsyncClient, times: int) -> None:
+    await died(client)
+    operator = Operator(client)
+    for _ in range(times):
+        assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
+        assert (len(await operator.workers()), await operator.orphans()) == (1, [])
+        assert [act.act for act in await operator.acts()] == ["replay"]
+
+
+@scenario("Operator.replay_dead")
+async def replaying_all(client: AsyncClient, times: int) -> None:
+    await died(client)
+    for _ in range(times):
+        assert (await Operator(client).replay_dead(ACT, TaskKind.FETCH, step=1)).replayed == 1
+
+
+@scenario("Operator.redeliver")
+async def redelivering(client: AsyncClient, times: int) -> None:
+    await died(client, callback_url="https://example.com/")
+    (callback,) = (await TaskStateManager(client).list_tasks(kind=TaskKind.CALLBACK)).tasks
+    for _ in range(times):
+        await Operator(client).redeliver(ACT, callback.task_id)
+
+
+@scenario("Operator.cancel")
+async def cancelling_anothers(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    for _ in range(times):
+        assert (await Operator(client).cancel(ACT, TASK)).status is TaskStatus.CANCELLED
+
+
+@scenario("Operator.pause", "Operator.resume", "Operator.pauses")
+async def pausing(client: AsyncClient, times: int) -> None:
+    operator = Operator(client)
+    made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
+    pause = made[0]
+    assert (pause.who, pause.why) == ("root", "because")
+    assert await operator.pauses() == [pause]
+    for _ in range(times):
+        assert (await operator.resume(ActBy(TASK, "root"), TaskKind.FETCH)).since == pause.since
+    assert await operator.pauses() == []
 
 
 def test_no_method_was_forgotten() -> None:

@@ -102,7 +102,40 @@ def test_several_api_keys_are_separated_by_commas(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("API_KEYS", f"{API_KEY}, {API_KEY[::-1]},")
     keys = load_settings(ApiSettings).api_keys
-    assert [key.get_secret_value() for key in keys] == [API_KEY, API_KEY[::-1]]
+    assert [(name, key.get_secret_value()) for name, key in keys] == [("default", API_KEY), ("default", API_KEY[::-1])]
+
+
+def test_callers_have_names_and_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "ADMINS": "ada"}
+    for name, value in (values | {"API_KEYS": f"ada:{API_KEY}, bot:{API_KEY[::-1]},ada:with:colon-{API_KEY}"}).items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(ApiSettings)
+    assert [name for name, _ in settings.api_keys] == ["ada", "bot", "ada"]
+    assert settings.api_keys[2][1].get_secret_value() == f"with:colon-{API_KEY}"
+    assert settings.admins == ("ada",)
+
+
+@pytest.mark.parametrize(
+    ("keys", "admins", "reason"),
+    [
+        (f"system:{API_KEY}", "", "'system' is the service itself"),
+        (f"Ada:{API_KEY}", "", "a caller's name is 1 to 32"),
+        (f":{API_KEY}", "", "a caller's name is 1 to 32"),
+        (f"{'a' * 33}:{API_KEY}", "", "a caller's name is 1 to 32"),
+        ("ada:short", "", "at least 16"),
+        (f"ada:{API_KEY},bot:{API_KEY}", "", "a key is there twice"),
+        (f"ada:{API_KEY}", "adam", "ADMINS names adam"),
+    ],
+)
+def test_callers_that_cannot_be_are_refused(
+    keys: str, admins: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": keys, "ADMINS": admins}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match=reason) as caught:
+        load_settings(ApiSettings)
+    assert API_KEY not in str(caught.value)
 
 
 SECRET = "whsec_" + base64.b64encode(b"x" * 24).decode()

@@ -71,7 +71,7 @@ class Clock:
 
 
 async def run(client: AsyncClient, clock: Clock, at: time) -> None:
-    chore = DailyFetch(TaskStateManager(client), at, now=lambda: clock.now, sleep=clock.sleep)
+    chore = DailyFetch(TaskStateManager(client), [at], now=lambda: clock.now, sleep=clock.sleep)
     with pytest.raises(asyncio.CancelledError):
         await chore.run()
 

@@ -1,0 +1,55 @@
+"""The API on the stand-in with three callers: ada and bot, and root, who is an admin."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from app.config import ApiSettings
+from app.main import create_app
+from embedded.stack import Ready
+
+NAMES = ("ada", "bot", "root")
+PROFILE = {"name": "Ada", "interests": ["xyzzy"]}
+DIGEST: dict[str, Any] = {"profile": PROFILE, "source_date": "2026-03-04"}
+
+
+def key_of(name: str) -> str:
+    return f"{name}-key-0123456789"
+
+
+@dataclass
+class Callers:
+    """A client of the API for each caller."""
+
+    ada: httpx.AsyncClient
+    bot: httpx.AsyncClient
+    root: httpx.AsyncClient
+    routes: dict[str, Any]
+    """The paths of the OpenAPI document."""
+
+
+@asynccontextmanager
+async def callers_of(stack: Ready, **settings: Any) -> AsyncIterator[Callers]:
+    """The application, called without a network between."""
+    values = {
+        "supabase_url": stack.url,
+        "supabase_key": stack.secret_key,
+        "api_keys": ",".join(f"{name}:{key_of(name)}" for name in NAMES),
+        "admins": "root",
+        "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+    app = create_app(ApiSettings.model_validate(values | settings))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app)
+        clients = {
+            name: httpx.AsyncClient(
+                transport=transport, base_url="http://api", headers={"X-API-Key": key_of(name)}, timeout=60
+            )
+            for name in NAMES
+        }
+        yield Callers(**clients, routes=app.openapi()["paths"])
+        for client in clients.values():
+            await client.aclose()

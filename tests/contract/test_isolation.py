@@ -1,0 +1,161 @@
+"""Every route of the OpenAPI document, called with another caller's key: it gives nothing away and changes nothing."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.api.auth import Caller
+from app.persistence.outcomes import Completed
+from embedded.stack import Ready
+from tests.contract.callers import DIGEST, Callers, callers_of
+from tests.contract.helpers import Claimer, everything
+
+FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
+
+RULES = {
+    "POST /v1/digests": OWN,
+    "POST /v1/digests/batch": OWN,
+    "GET /v1/digests/{task_id}": FOREIGN,
+    "GET /v1/digests/{task_id}/html": FOREIGN,
+    "POST /v1/digests/{task_id}/cancel": FOREIGN,
+    "POST /v1/fetches": OWN,
+    "GET /v1/fetches/{task_id}": FOREIGN,
+    "POST /v1/fetches/{task_id}/cancel": FOREIGN,
+    "GET /v1/callbacks/{task_id}": FOREIGN,
+    "GET /v1/tasks": OWN,
+    "GET /v1/editions": SHARED,
+    "GET /v1/editions/{source_date}": SHARED,
+    "GET /healthz": SHARED,
+    "GET /readyz": SHARED,
+    "GET /metrics": SHARED,
+}
+"""What each route owes to other callers; everything under /v1/admin is the operators'."""
+
+BODIES: dict[str, Any] = {
+    "/v1/digests": DIGEST,
+    "/v1/digests/batch": {"digests": [DIGEST, DIGEST]},
+    "/v1/fetches": {"source_date": "2026-03-04"},
+    "/v1/admin/replays": {"kind": "digest"},
+    "/v1/admin/kinds/{kind}/pause": {"why": "because"},
+}
+SECRET = "xyzzy"
+
+
+class World:
+    """The callers, and what ada has: a digest that was written, its callback, a fetch, and keys that are in use."""
+
+    def __init__(self, callers: Callers, database: asyncpg.Connection) -> None:
+        self.callers = callers
+        self.database = database
+        self.ids: dict[str, str] = {}
+
+    async def furnish(self, client: AsyncClient) -> None:
+        ada = self.callers.ada
+        body = DIGEST | {"callback_url": "https://example.com/hook"}
+        digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
+        worker = Claimer(client)
+        held = await worker.claim_one()
+        written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
+        await worker.finish(held, Completed({"items": 1}, written))
+        for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
+            made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
+            self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]
+        callback = await self.database.fetchval("select task_id::text from public.tasks where kind = 'callback'")
+        self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
+
+    async def all_ids(self) -> list[str]:
+        return [row[0] for row in await self.database.fetch("select task_id::text from public.tasks")]
+
+
+@pytest.fixture
+async def world(stack: Ready, database: asyncpg.Connection, client: AsyncClient) -> AsyncIterator[World]:
+    async with callers_of(stack) as callers:
+        world = World(callers, database)
+        await world.furnish(client)
+        yield world
+
+
+async def check(world: World, operation: str) -> None:
+    """Call a route as bot, about what is ada's. Raises `AssertionError` if it does not keep its rule."""
+    method, path = operation.split()
+    rule = OPERATORS if path.startswith("/v1/admin") else RULES[operation]
+    theirs = await world.all_ids()
+    target = world.ids.get(path.partition("/{")[0], world.ids["/v1/digests"])
+    before = await everything(world.database)
+    answer, unknown = [
+        await world.callers.bot.request(
+            method,
+            path.format(task_id=task_id, source_date="2026-03-04", kind="fetch"),
+            json=BODIES.get(path),
+            headers={"Idempotency-Key": path},
+        )
+        for task_id in (target, str(uuid4()))
+    ]
+    if rule in {FOREIGN, OPERATORS}:
+        assert answer.status_code == (404 if rule == FOREIGN else 403)
+        assert without_ids(answer.text) == without_ids(unknown.text)
+        assert await everything(world.database) == before
+    else:
+        assert answer.status_code < 300 or (answer.status_code, rule) == (404, SHARED), answer.text
+        assert not [task_id for task_id in theirs if task_id in answer.text]
+    assert SECRET not in answer.text
+
+
+def without_ids(text: str) -> str:
+    return " ".join("ID" if is_id(word) else word for word in text.replace("/", " ").replace(":", " ").split())
+
+
+def is_id(word: str) -> bool:
+    try:
+        UUID(word.strip('",.'))
+    except ValueError:
+        return False
+    return True
+
+
+def operations(routes: dict[str, Any]) -> list[str]:
+    return [f"{method.upper()} {path}" for path, item in routes.items() for method in item]
+
+
+async def test_no_route_gives_away_or_touches_what_is_anothers(world: World) -> None:
+    found = operations(world.callers.routes)
+    assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has its rule"
+    for operation in found:
+        await check(world, operation)
+
+
+async def test_the_check_finds_a_planted_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Caller, "sees", None)
+    for operation, rule in RULES.items():
+        if rule == FOREIGN:
+            with pytest.raises(AssertionError):
+                await check(world, operation)
+
+
+async def test_its_owner_and_an_admin_see_all_of_it(world: World) -> None:
+    for client in (world.callers.ada, world.callers.root):
+        for path in ("/v1/digests", "/v1/fetches", "/v1/callbacks"):
+            found = await client.get(f"{path}/{world.ids[path]}")
+            assert (found.status_code, found.json()["owner"]) == (200, "ada")
+        assert SECRET in (await client.get(f"/v1/digests/{world.ids['/v1/digests']}/html")).text
+    listed = (await world.callers.root.get("/v1/tasks", params={"owner": "ada"})).json()["tasks"]
+    assert listed == (await world.callers.ada.get("/v1/tasks")).json()["tasks"]
+    assert (await world.callers.root.get("/v1/tasks", params={"owner": "bot"})).json()["tasks"] == []
+    assert (await world.callers.bot.get("/v1/tasks", params={"owner": "ada"})).status_code == 403
+
+
+async def test_a_callback_names_its_parent_and_where_it_is_itself(world: World) -> None:
+    path = f"/v1/callbacks/{world.ids['/v1/callbacks']}"
+    found = (await world.callers.ada.get(path)).json()
+    assert (found["url"], found["parent"]) == (path, world.ids["/v1/digests"])
+
+
+async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> None:
+    path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
+    assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
+    (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["acts"]
+    assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})

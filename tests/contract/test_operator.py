@@ -1,0 +1,162 @@
+"""The operator's hand on the database: replay and redelivery, the fleet; each act once, and recorded."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import NothingToDo, TaskNotFound
+from app.models import Task, TaskKind, TaskStatus
+from app.persistence.operator import ActBy, Operator
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.queue import TaskQueue
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
+
+HOOK = "https://example.com/hook"
+
+
+def by() -> ActBy:
+    return ActBy(uuid4(), "root")
+
+
+@pytest.fixture
+def operator(client: AsyncClient) -> Operator:
+    return Operator(client)
+
+
+async def killed(client: AsyncClient, worker: Claimer, **changes: Any) -> Task:
+    """A task that failed for good."""
+    task = await create(client, max_attempts=1, **changes)
+    await worker.finish(await worker.claim_one(), Failed("broken", timedelta(0)))
+    return task
+
+
+async def test_a_replayed_task_has_all_attempts_anew_and_a_callback_for_each_end(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    task = await killed(client, worker, callback_url=HOOK)
+    replayed = await operator.replay(by(), task.task_id)
+    assert (replayed.status, replayed.attempt, replayed.finished_at) == (TaskStatus.PENDING, 0, None)
+    held = await worker.claim_one()
+    assert held.attempt == 1
+    assert await worker.finish(held, Completed({})) == "applied"
+    parents = await database.fetch("select parent from public.tasks where kind = 'callback'")
+    assert [found["parent"] for found in parents] == [task.task_id] * 2
+
+
+async def test_an_outcome_from_before_the_replay_is_lost(client: AsyncClient, operator: Operator) -> None:
+    worker, task = Claimer(client), await create(client, max_attempts=1)
+    held = await worker.claim_one()
+    await worker.finish(held, Failed("broken", None))
+    await operator.replay(by(), task.task_id)
+    assert verdict(await worker.sync({held.lease: Completed({})})) == "lost"
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "completed", "cancelled"])
+async def test_only_what_is_dead_is_replayed(
+    state: str, client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client), Claimer(client)
+    if state == "cancelled":
+        await TaskStateManager(client).cancel_task(task.task_id)
+    elif state != "pending":
+        held = await worker.claim_one()
+        if state == "completed":
+            await worker.finish(held, Completed({}))
+    before = await row(database, task.task_id)
+    with pytest.raises(NothingToDo, match=state):
+        await operator.replay(by(), task.task_id)
+    with pytest.raises(TaskNotFound):
+        await operator.replay(by(), uuid4())
+    assert (await row(database, task.task_id), await operator.acts()) == (before, [])
+
+
+async def test_a_replayed_digest_does_not_hear_of_the_fetch_that_failed_before(
+    client: AsyncClient, operator: Operator
+) -> None:
+    tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
+    digest = await create(client, kind=TaskKind.DIGEST, max_attempts=1)
+    first = await tasks.ensure_fetch(DAY, waiting=digest.task_id)
+    await worker.finish(await worker.claim_one(), Failed("arXiv is down", None))
+    assert (await tasks.ensure_fetch(DAY, waiting=digest.task_id)).task_id == first.task_id
+    writer = Claimer(client, kinds=[TaskKind.DIGEST])
+    await writer.finish(await writer.claim_one(), Failed("no edition", None))
+    await operator.replay(by(), digest.task_id)
+    assert (await tasks.ensure_fetch(DAY, waiting=digest.task_id)).task_id != first.task_id
+
+
+async def test_all_of_a_kind_and_time_are_replayed_step_by_step(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    worker = Claimer(client)
+    died = [await killed(client, worker, kind=kind) for kind in [TaskKind.FETCH] * 5 + [TaskKind.DIGEST]]
+    await database.execute(
+        "update public.queue set updated_at = now() - interval '2 hours' where task_id = $1", died[0].task_id
+    )
+    act, after, until = by(), None, None
+    since, counted = datetime.now(UTC) - timedelta(hours=1), list[int]()
+    while True:
+        step = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        again = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        assert step == again, "the same step again does nothing"
+        counted.append(step.replayed)
+        after, until = step.next, step.until
+        if after is None:
+            break
+        # What fails again meanwhile is not replayed twice.
+        for task in await worker.claim():
+            await worker.finish(task, Failed("again", None))
+    assert (sum(counted), max(counted)) == (4, 2)
+    later = await operator.replay_dead(by(), TaskKind.FETCH, until=until)
+    assert later.replayed == 1, "the one from before `since` alone: others failed again after `until`"
+    assert await database.fetchval("select max(replays) from public.tasks") == 1
+    assert (await TaskStateManager(client).get_task(died[5].task_id)).status is TaskStatus.FAILED
+
+
+@pytest.mark.parametrize("end", [Completed({"status": 204}), Failed("no", None), Failed("later", LEASE)])
+async def test_a_callback_is_redelivered_however_it_ended(
+    end: Completed | Failed, client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client, callback_url=HOOK), Claimer(client, kinds=[TaskKind.CALLBACK])
+    await TaskStateManager(client).cancel_task(task.task_id)
+    first = await worker.claim_one()
+    with pytest.raises(NothingToDo, match="being delivered"):
+        await operator.redeliver(by(), first.task_id)
+    await worker.finish(first, end)
+    assert (await operator.redeliver(by(), first.task_id)).status is TaskStatus.PENDING
+    second = await worker.claim_one()
+    assert (second.task_id, second.payload) == (first.task_id, first.payload)
+    await worker.finish(second, Completed({}))
+    assert await operator.orphans() == []
+    assert await database.fetchval("select count(*) from public.tasks") == 2
+    with pytest.raises(TaskNotFound):
+        await operator.redeliver(by(), task.task_id)
+
+
+async def test_the_fleet_is_known_by_host_and_version(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 5)
+    worker_id = uuid4()
+    queue = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE, host="h1", version="0.2.0")
+    await queue.sync(queue.prepare(outcomes={}, slots=3))
+    (found,) = await operator.workers()
+    assert (found.worker_id, found.host, found.version, found.in_hand) == (worker_id, "h1", "0.2.0", 3)
+    assert found.seconds_ago < 60
+    await let_look(database)
+    newer = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE, host="h1", version="0.3.0")
+    newer.prepare(outcomes={}, slots=0)
+    await newer.sync(newer.prepare(outcomes={}, slots=0))
+    assert [worker.version for worker in await operator.workers()] == ["0.3.0"]
+
+
+async def test_orphans_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
+    task = await create(client)
+    assert await operator.orphans() == []
+    await database.execute("delete from public.queue where task_id = $1", task.task_id)
+    assert await operator.orphans() == [task.task_id]
