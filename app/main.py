@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI, Security
 
-from app.api import digests, fetches, health, listings
+from app.api import deliveries, digests, fetches, health, listings, readers
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.middleware import BodyLimit, RequestContext
@@ -62,8 +62,9 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     app.include_router(health.router)
-    for router in (digests.router, fetches.router, listings.router, metrics_route.router):
-        app.include_router(router, dependencies=[Security(KEY_HEADER)])
+    keyed = (digests, fetches, listings, readers, deliveries, metrics_route)
+    for routes in keyed:
+        app.include_router(routes.router, dependencies=[Security(KEY_HEADER)])
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)
     app.add_middleware(RequestContext, metrics=metrics)

@@ -7,9 +7,12 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
@@ -27,6 +30,9 @@ class Services:
     breakers: CircuitBreakers
     maintenance: Maintenance
     turns: FleetTurns
+    readers: Readers
+    schedule: Schedule
+    deliveries: Deliveries
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -40,4 +46,7 @@ class Services:
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
             turns=FleetTurns(client),
+            readers=Readers(client),
+            schedule=Schedule(client),
+            deliveries=Deliveries(client),
         )

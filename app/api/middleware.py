@@ -18,6 +18,9 @@ from app.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 256_000
+MAX_IMPORT = 20_000_000
+"""Read in a stream, of which little is ever held."""
+IMPORT = "/v1/readers/import"
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
@@ -67,7 +70,7 @@ class RequestContext:
 
 
 class BodyLimit:
-    """Refuses bodies over `MAX_BODY` bytes with 413, however they are sent, when the application reads them."""
+    """Refuses bodies over `MAX_BODY` bytes (an import: `MAX_IMPORT`) with 413 when the application reads them."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -78,21 +81,22 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
+        most = MAX_IMPORT if scope["path"] == IMPORT else MAX_BODY
         read = 0
 
         async def counted() -> Message:
             nonlocal read
-            if announced.isdigit() and int(announced) > MAX_BODY:
-                raise _too_large()
+            if announced.isdigit() and int(announced) > most:
+                raise _too_large(most)
             message = await receive()
             read += len(message.get("body", b""))
-            if read > MAX_BODY:
-                raise _too_large()
+            if read > most:
+                raise _too_large(most)
             return message
 
         await self._app(scope, counted, send)
 
 
-def _too_large() -> HTTPException:
+def _too_large(most: int) -> HTTPException:
     """FastAPI takes every other exception that comes while it reads a body for a body that it cannot read."""
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {MAX_BODY} bytes are read.")
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {most} bytes are read.")

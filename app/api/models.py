@@ -95,6 +95,8 @@ class TaskView(BaseModel):
     error: str | None = Field(description="Why the task, or its last attempt, failed.")
     cancel_requested: bool
     source_date: date | None
+    reader_id: UUID | None = Field(description="Whose schedule asked for it, if one did.")
+    local_day: date | None = Field(description="For which of the reader's own days.")
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
@@ -134,11 +136,11 @@ class EditionList(BaseModel):
 
 
 def task_url(kind: TaskKind, task_id: UUID) -> str:
-    """The path under which a task is found; callbacks have no resource of their own."""
+    """The path under which a task is found; callbacks and deliveries' tasks have no resource of their own."""
     match kind:
         case TaskKind.DIGEST:
             return f"/v1/digests/{task_id}"
         case TaskKind.FETCH:
             return f"/v1/fetches/{task_id}"
-        case TaskKind.CALLBACK:
+        case TaskKind.CALLBACK | TaskKind.DELIVERY:
             return f"/v1/tasks?kind={kind.value}"

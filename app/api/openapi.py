@@ -15,6 +15,8 @@ carries `X-Request-ID`, which the logs carry too.
 TAGS: list[dict[str, Any]] = [
     {"name": "digests", "description": "A reader's digest of a day."},
     {"name": "fetches", "description": "The fetching of a day's papers and news."},
+    {"name": "readers", "description": "For whom digests are written by themselves."},
+    {"name": "deliveries", "description": "What became of the mails."},
     {"name": "tasks", "description": "Everything that was asked for."},
     {"name": "editions", "description": "What each day brought."},
     {"name": "health", "description": "For the machines that look after this one."},

@@ -65,8 +65,8 @@ $$;
 create table public.readers (
     reader_id        uuid primary key default gen_random_uuid(),
     owner            text not null default 'default' check (public.text_is_valid(owner, 100)),
-    -- What the owner calls the reader.
-    external_id      text check (external_id ~ '^[\x21-\x7e]{1,200}$'),
+    -- What the owner calls the reader: its id if nothing else.
+    external_id      text not null check (external_id ~ '^[\x21-\x7e]{1,200}$'),
     -- Who that is in Supabase Auth, if anybody.
     user_id          uuid unique,
     name             text not null check (public.text_is_valid(name, 100)),
@@ -89,7 +89,7 @@ create table public.readers (
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
     unique (owner, external_id),
-    check ((zone is null) = (send_at is null))
+    constraint readers_zone_and_time check ((zone is null) = (send_at is null))
 );
 
 create index readers_listed on public.readers (owner, reader_id);

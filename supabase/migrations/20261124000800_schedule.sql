@@ -60,6 +60,7 @@ begin
         raise exception '% is no time zone, such as Europe/Berlin', left(quote_literal(new.zone), 100)
             using errcode = 'check_violation', constraint = 'readers_zone_check';
     end if;
+    new.external_id := coalesce(new.external_id, new.reader_id::text);
     new.updated_at := now();
     if tg_op = 'UPDATE' and old.schedule_problem is null
        and (new.status, new.zone, new.send_at, new.weekdays) is not distinct from
