@@ -65,7 +65,7 @@ async def export_readers(caller: CallerOf, services: ServicesOf) -> StreamingRes
     """Read all readers, each as the line that an import takes."""
     pages = services.readers.pages(caller.name)
     # Read before the answer begins: what goes wrong now is still said as a problem.
-    first = await anext(pages, [])
+    first: list[Reader] = await anext(pages, [])
     return StreamingResponse(_lines(first, pages), media_type=JSON_LINES)
 
 
