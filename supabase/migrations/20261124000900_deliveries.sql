@@ -279,8 +279,8 @@ begin
     end if;
     if p_bounce then
         -- The reader before the delivery, as everywhere.
-        perform 1 from public.readers r join public.deliveries d using (reader_id)
-          where d.delivery_id = p_delivery_id and d.token = p_token for update of r;
+        perform 1 from public.readers r join public.deliveries held using (reader_id)
+          where held.delivery_id = p_delivery_id and held.token = p_token for update of r;
     end if;
     select * into d from public.deliveries where delivery_id = p_delivery_id for update;
     if d.token is distinct from p_token then

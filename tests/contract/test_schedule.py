@@ -163,22 +163,11 @@ async def test_a_zone_that_vanished_is_put_aside_and_stops_nobody(
     assert (mended.schedule_problem, mended.next_due_at) == (None, datetime(2026, 11, 25, 7, tzinfo=UTC))
 
 
-@pytest.mark.parametrize(
-    "zone",
-    [
-        "",
-        "CET",
-        "EST5EDT",
-        "Foo/Bar3",
-        "<x>3",
-        "posix/Europe/Berlin",
-        "+02",
-        "Europe/Nowhere",
-        "../../etc/passwd",
-        "x" * 99,
-    ]
-    + ["Europe/Berlin ", "europe/berlin", "Europe/Berlin\n", "'; select 1", "CEST", "localtime"],
-)
+NO_ZONES = ["", "CET", "EST5EDT", "Foo/Bar3", "<x>3", "posix/Europe/Berlin", "+02", "Europe/Nowhere", "x" * 99, "CEST"]
+NO_ZONES += ["../../etc/passwd", "Europe/Berlin ", "europe/berlin", "Europe/Berlin\n", "'; select 1", "localtime"]
+
+
+@pytest.mark.parametrize("zone", NO_ZONES)
 async def test_only_zones_that_exist_are_taken(client: AsyncClient, zone: str) -> None:
     with pytest.raises(InvalidReader):
         await add_reader(client, zone=zone)

@@ -37,9 +37,7 @@ BAD = [
 
 
 @pytest.fixture
-async def two_users(
-    client: AsyncClient, database: asyncpg.Connection, clock: Clock
-) -> tuple[Reader, Reader]:
+async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> tuple[Reader, Reader]:
     """Two readers with a user each, and a digest and a delivery each; and rows of the server's in every table."""
     await clock.set("2026-11-24T06:00:00Z")
     ada, bob = [
