@@ -245,7 +245,7 @@ async def test_a_providers_word_stops_it_too(client: AsyncClient, reader: Reader
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
 
 
-async def test_admins_settle_what_is_in_doubt_and_nothing_else(client: AsyncClient, mailer: Mailer) -> None:
+async def test_admins_settle_what_is_in_doubt_and_nothing_else(mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     with pytest.raises(NotToBeSettled):
@@ -308,7 +308,7 @@ async def test_lists_are_newest_first_with_pages_and_filters(client: AsyncClient
 
 
 async def test_a_restored_dump_sends_nothing_until_an_admin_says_so(
-    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+    database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     deliveries = mailer.deliveries
     await deliveries.resume(by="ada", skip_pending=False)
@@ -329,7 +329,7 @@ async def test_a_restored_dump_sends_nothing_until_an_admin_says_so(
 
 
 async def test_another_cluster_or_timeline_sends_nothing_and_what_waited_can_be_left_out(
-    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+    database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     deliveries = mailer.deliveries
     await deliveries.resume(by="ada", skip_pending=False)

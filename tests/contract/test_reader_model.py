@@ -32,6 +32,7 @@ BEGIN = {"spring": datetime(2026, 3, 27, 3, tzinfo=UTC), "autumn": datetime(2026
 """Before the clocks change: in Berlin, Auckland and on Lord Howe."""
 TIMES = st.sampled_from([time(0, 0), time(2, 15), time(2, 30), time(8, 0), time(23, 59)])
 WEEKDAYS = st.sampled_from([(1, 2, 3, 4, 5, 6, 7), (1,), (6, 7)])
+HOW = st.sampled_from(["sent", "sent, said twice", "refused", "dies before", "dies after", "in doubt"])
 A_DAY = timedelta(days=1)
 
 
@@ -124,11 +125,13 @@ class ReadersLife(RuleBasedStateMachine):
         self.now += timedelta(hours=hours)
         self.do(self.world.clock.set(self.now))
 
-    @rule(hours=st.sampled_from([5, 9, 23, 24]))
-    def work_goes_on(self, hours: int) -> None:
+    @rule(hours=st.sampled_from([5, 9, 23, 24]), ends=st.lists(HOW, max_size=6))
+    def work_goes_on(self, hours: int, ends: list[str]) -> None:
         self.time_passes(hours)
         self.look_who_is_due(1)
         self.write()
+        for how in ends:
+            self.mail(how)
 
     @rule(times=st.integers(1, 3))
     def look_who_is_due(self, times: int) -> None:
@@ -179,7 +182,7 @@ class ReadersLife(RuleBasedStateMachine):
     def write(self) -> None:
         SEEN.digests += self.do(write_digests(self.world.client, "T"))
 
-    @rule(how=st.sampled_from(["sent", "sent", "sent, said twice", "refused", "dies before", "dies after", "in doubt"]))
+    @rule(how=HOW)
     def mail(self, how: str) -> None:
         worker, deliveries = Claimer(self.world.client, kinds=[TaskKind.DELIVERY]), Deliveries(self.world.client)
         claimed = self.do(worker.claim(1))
