@@ -120,7 +120,7 @@ EXPORTED = frozenset(ReaderChange.model_fields)
 
 def exported(reader: Reader) -> str:
     """Write `reader` as the line that an import takes."""
-    return ReaderView.of(reader).model_dump_json(include=set(EXPORTED), exclude_none=True)
+    return ReaderView.of(reader).model_dump_json(include=set(EXPORTED), exclude_none=True, exclude_unset=True)
 
 
 class ReaderList(BaseModel):

@@ -135,10 +135,11 @@ declare
     wanted public.readers;
 begin
     select * into known from public.readers
-     where owner = p_owner
-       and (external_id = p_given ->> 'external_id' or reader_id = (p_given ->> 'reader_id')::uuid)
-     order by reader_id <> (p_given ->> 'reader_id')::uuid limit 1
-       for update;
+     where reader_id = (p_given ->> 'reader_id')::uuid and owner = p_owner for update;
+    if known.reader_id is null then
+        select * into known from public.readers
+         where owner = p_owner and external_id = p_given ->> 'external_id' for update;
+    end if;
     if known.reader_id is null then
         wanted := jsonb_populate_record(null::public.readers, p_given);
         insert into public.readers (
