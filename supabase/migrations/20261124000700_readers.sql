@@ -178,27 +178,27 @@ create function public.put_readers(p_owner text, p_readers jsonb, p_change boole
 language plpgsql security invoker set search_path = '' as $$
 declare
     given jsonb;
-    answer jsonb := '[]';
+    answers jsonb[] := '{}';
     turn integer;
 begin
     for given in select e from jsonb_array_elements(p_readers) with ordinality as l(e, place) order by place loop
         turn := 0;
         loop
             begin
-                answer := answer || public.put_reader(p_owner, given, p_change);
+                answers := answers || public.put_reader(p_owner, given, p_change);
                 exit;
             exception
                 -- Only what is wrong with this one; everything else ends the call. Another call may have made it just now.
                 when data_exception or integrity_constraint_violation then
                     if sqlstate <> '23505' or turn > 0 then
-                        answer := answer || jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
+                        answers := answers || jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
                         exit;
                     end if;
                     turn := 1;
             end;
         end loop;
     end loop;
-    return answer;
+    return to_jsonb(answers);
 end
 $$;
 
