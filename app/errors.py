@@ -82,6 +82,46 @@ class EditionNotFound(NotFound):
     title = "Edition not found"
 
 
+class ReaderNotFound(NotFound):
+    """There is no reader with this id."""
+
+    title = "Reader not found"
+
+
+class ReaderExists(BroadsheetError):
+    """The owner has a reader of this external_id, or another reader is this user's."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Reader exists"
+
+
+class InvalidReader(BroadsheetError):
+    """A rule of the database about readers is broken, such as a zone that does not exist."""
+
+    status = HTTPStatus.UNPROCESSABLE_ENTITY
+    title = "Invalid reader"
+
+
+class NotAllowed(BroadsheetError):
+    """Only admins may do this."""
+
+    status = HTTPStatus.FORBIDDEN
+    title = "Not allowed"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no delivery with this id."""
+
+    title = "Delivery not found"
+
+
+class NotToBeSettled(BroadsheetError):
+    """The delivery is not in a state in which an admin's word decides."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Not to be settled"
+
+
 class IdempotencyConflict(BroadsheetError):
     """The idempotency key is in use for a task with a different body."""
 

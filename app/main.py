@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI, Security
 
-from app.api import admin, callbacks, digests, fetches, health, listings
+from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, readers
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
@@ -70,7 +70,8 @@ def create_app(
     install_problem_handlers(app)
     app.include_router(pages_router())
     app.include_router(health.router)
-    for room in (digests, fetches, callbacks, listings, admin, metrics_route):
+    keyed = (digests, fetches, callbacks, listings, readers, deliveries, admin, metrics_route)
+    for room in keyed:
         app.include_router(room.router, dependencies=[Security(KEY_HEADER)])
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)

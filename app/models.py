@@ -49,6 +49,7 @@ class TaskKind(StrEnum):
 
     FETCH = "fetch"
     DIGEST = "digest"
+    DELIVERY = "delivery"
     CALLBACK = "callback"
 
 
@@ -70,7 +71,8 @@ class TaskStatus(StrEnum):
 class Task(Frozen):
     """A row of `tasks`: both the queue's entry and the record that API consumers poll.
 
-    `payload` and `result` are None unless they were asked for. `progress` goes from 0 to 1. Times are the database's.
+    `payload` and `result` are None unless they were asked for. `reader_id` and `local_day` say whose schedule asked for
+    it, and for which of the reader's days. `progress` goes from 0 to 1. Times are the database's.
     """
 
     task_id: UUID
@@ -86,6 +88,8 @@ class Task(Frozen):
     progress: float = 0.0
     source_date: date | None = None
     parent: UUID | None = None
+    reader_id: UUID | None = None
+    local_day: date | None = None
     callback_url: str | None = None
     attempt: int = 0
     max_attempts: int

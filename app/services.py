@@ -7,11 +7,14 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
@@ -31,6 +34,9 @@ class Services:
     maintenance: Maintenance
     operator: Operator
     turns: FleetTurns
+    readers: Readers
+    schedule: Schedule
+    deliveries: Deliveries
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -46,4 +52,7 @@ class Services:
             maintenance=Maintenance(client),
             operator=Operator(client),
             turns=FleetTurns(client),
+            readers=Readers(client),
+            schedule=Schedule(client),
+            deliveries=Deliveries(client),
         )

@@ -28,6 +28,7 @@ from app.versions import project_version, require_locked_versions
 from worker.beside import ChoreDied, beside
 from worker.chores.daily_fetch import DailyFetch
 from worker.chores.retention import Retention
+from worker.chores.schedule import ScheduleChore
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits
@@ -168,7 +169,7 @@ def _chores(services: Services, settings: WorkerSettings, random: Random) -> dic
         edition_days=settings.keep_editions_days,
         random=random,
     )
-    chores = {"retention": retention.run()}
+    chores = {"retention": retention.run(), "schedule": ScheduleChore(services.schedule, random=random).run()}
     if settings.daily_fetch_at:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)

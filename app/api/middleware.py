@@ -18,8 +18,8 @@ from app.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 256_000
-LARGER = {"/v1/digests/batch": 2_000_000}
-"""Where bodies may hold more: 500 digests of 4 kB each."""
+LARGER = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
+"""Where bodies may hold more: 500 digests of 4 kB each; readers, in a stream of which little is held."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""

@@ -114,6 +114,8 @@ class TaskView(BaseModel):
     cancel_requested: bool
     source_date: date | None
     parent: UUID | None = Field(description="For a callback: the task of whose end it tells.")
+    reader_id: UUID | None = Field(description="Whose schedule asked for it, if one did.")
+    local_day: date | None = Field(description="For which of the reader's own days.")
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
@@ -167,3 +169,5 @@ def task_url(kind: TaskKind, task_id: UUID) -> str:
             return f"/v1/fetches/{task_id}"
         case TaskKind.CALLBACK:
             return f"/v1/callbacks/{task_id}"
+        case TaskKind.DELIVERY:
+            return f"/v1/tasks?kind={kind.value}"

@@ -15,6 +15,8 @@ document (RFC 9457); every answer carries `X-Request-ID`, which the logs carry t
 TAGS: list[dict[str, Any]] = [
     {"name": "digests", "description": "A reader's digest of a day."},
     {"name": "fetches", "description": "The fetching of a day's papers and news."},
+    {"name": "readers", "description": "For whom digests are written by themselves."},
+    {"name": "deliveries", "description": "What became of the mails."},
     {"name": "tasks", "description": "Everything that was asked for."},
     {"name": "callbacks", "description": "The telling of a task's end."},
     {"name": "admin", "description": "The operator's hand."},

@@ -1,23 +1,22 @@
 """Tasks as the API and the handlers see them: created, read, listed, cancelled, and shown to make progress."""
 
-import base64
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.config import DEFAULT_CALLER, SYSTEM
-from app.errors import IdempotencyConflict, InvalidCursor, LeaseLost, QuotaExceeded, TaskNotFound
+from app.errors import IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
+from app.persistence.paging import cursor_of, read_cursor
 
 RECORDS = "task_records"
 """The view of a task whole, from the record and the queue, without payload and result, which can be large."""
@@ -38,18 +37,10 @@ class _Created(BaseModel):
     retry_after: float = 0.0
 
 
-def _in_utc(moment: datetime) -> datetime:
-    # Python knows zones that PostgreSQL does not (of 16 hours and more); those of our cursors are all UTC.
-    if moment.utcoffset() != timedelta(0):
-        raise ValueError("not UTC")
-    return moment
-
-
 _TASKS = TypeAdapter(list[Task])
 _CANCELLED = TypeAdapter(_Cancelled | None)
 _CREATED = TypeAdapter(_Created)
 _FLAG = TypeAdapter(bool)
-_CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(_in_utc)], UUID])
 
 
 @dataclass(frozen=True)
@@ -133,8 +124,8 @@ class TaskStateManager:
         """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
 
         With `afresh` also if it completed. With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again,
-        once for that time. Whichever fetch of the day has not ended is as good as another. One that ended after the task
-        `waiting` was made, or replayed, is returned as it is: that task waited for it.
+        once for that time. Whichever fetch of the day has not ended is as good as another. One that ended after the
+        task `waiting` was made, or replayed, is returned as it is: that task waited for it.
 
         Raises `SupabaseError`.
         """
@@ -201,7 +192,7 @@ class TaskStateManager:
         Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = _parsed_cursor(cursor) if cursor is not None else (None, None)
+        before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
         parameters = {
             "p_owner": owner,
             "p_kind": kind,
@@ -214,7 +205,8 @@ class TaskStateManager:
         with supabase_errors("list tasks"):
             answer = await self._client.rpc("list_tasks", parameters).execute()
         found = parsed(_TASKS, answer.data)
-        return TaskPage(tuple(found[:size]), _cursor(found[size - 1]) if len(found) > size else None)
+        last = found[size - 1] if len(found) > size else None
+        return TaskPage(tuple(found[:size]), cursor_of(last.created_at, last.task_id) if last else None)
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """End a pending task, ask a running one's worker to stop, leave a finished one alone; returns the task.
@@ -238,15 +230,3 @@ def _conflict(first: NewTask, known: Sequence[Task]) -> IdempotencyConflict:
 
 def _no_task(task_id: UUID) -> TaskNotFound:
     return TaskNotFound(f"There is no task {task_id}: it was never created, or was removed after its retention time.")
-
-
-def _cursor(task: Task) -> str:
-    moment = task.created_at.astimezone(UTC).isoformat()
-    return base64.urlsafe_b64encode(json.dumps([moment, str(task.task_id)]).encode()).decode()
-
-
-def _parsed_cursor(cursor: str) -> tuple[datetime, UUID]:
-    try:
-        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, ValidationError):
-        raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None

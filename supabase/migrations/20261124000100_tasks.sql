@@ -8,6 +8,9 @@ create table public.tasks (
     kind             text not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
     payload          jsonb not null default '{}' check (jsonb_typeof(payload) = 'object'),
     source_date      date,
+    -- Whose scheduled digest, or delivery, and for which of the reader's days; null where nobody's schedule asked for it.
+    reader_id        uuid,
+    local_day        date,
     -- The task whose end this one tells of.
     parent           uuid,
     callback_url     text,
@@ -36,6 +39,7 @@ create table public.tasks (
 -- Every listing is one owner's and kind's, or walks all of them (public.list_tasks).
 create index tasks_newest on public.tasks (owner, kind, created_at desc, task_id desc);
 create index tasks_by_date on public.tasks (source_date, created_at desc, task_id desc) where source_date is not null;
+create index tasks_of_reader on public.tasks (reader_id) where reader_id is not null;
 create unique index tasks_idempotency_key on public.tasks (owner, idempotency_key) where idempotency_key is not null;
 
 -- One narrow row a task that has not ended. A claim writes into it what no index is about, the end deletes it. What failed
@@ -86,7 +90,8 @@ create view public.task_records with (security_invoker = on) as
            coalesce(t.status, case when q.worker_id is null then 'pending' else 'running' end) as status,
            t.priority, coalesce(q.run_at, t.started_at, t.created_at) as run_at,
            coalesce(t.error, q.error) as error, coalesce(t.message, q.message) as message,
-           coalesce(t.progress, q.progress, 0) as progress, t.source_date, t.parent, t.callback_url,
+           coalesce(t.progress, q.progress, 0) as progress, t.source_date, t.reader_id, t.local_day, t.parent,
+           t.callback_url,
            coalesce(t.attempt, q.attempt, 0) as attempt, t.max_attempts,
            coalesce(q.cancel_requested, t.status = 'cancelled') as cancel_requested,
            t.created_at, coalesce(t.started_at, q.started_at) as started_at,

@@ -81,11 +81,12 @@ begin
                started_at = g.started_at, finished_at = p_now, ended_by = g.lease_token
           from gone g
          where t.task_id = g.task_id
-        returning t.task_id, t.owner, t.source_date, g.digest
+        returning t.task_id, t.owner, t.source_date, t.reader_id, t.local_day, g.digest
     ),
     written as (
-        insert into public.digests (task_id, owner, source_date, digest, page)
-        select task_id, owner, source_date, digest -> 'digest', digest ->> 'page' from recorded where digest is not null
+        insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)
+        select task_id, owner, source_date, reader_id, local_day, digest -> 'digest', digest ->> 'page'
+          from recorded where digest is not null
         on conflict do nothing
     )
     select array_agg(task_id) into ended from recorded;
@@ -120,8 +121,10 @@ begin
                case
                    when g.outcome = 'cancelled' then 'cancelled'
                    when g.outcome = 'failed' and (g.permanent or q.attempt >= q.max_attempts) then 'failed'
-                   -- The second look, which counts no pauses, is for the few that the first one finds.
-                   when g.outcome = 'snoozed' and q.snoozed_since < p_now - public.snooze_limit()
+                   -- A delivery has an end of its own: when the next one is due. The second look, which counts no pauses, is for
+                   -- the few that the first one finds.
+                   when g.outcome = 'snoozed' and q.kind <> 'delivery'
+                        and q.snoozed_since < p_now - public.snooze_limit()
                         and q.snoozed_since < p_now - public.snooze_limit() - public.paused_for(
                             array[q.kind, (select w.kind from public.tasks w where w.task_id = coalesce(g.waits_for, q.waits_for))],
                             q.snoozed_since, p_now) then 'failed'

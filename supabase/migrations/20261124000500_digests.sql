@@ -4,10 +4,15 @@ create table public.digests (
     task_id     uuid primary key references public.tasks on delete cascade,
     owner       text not null,
     source_date date not null,
+    -- Whose it is, and of which of the reader's days, if a schedule asked for it.
+    reader_id   uuid,
+    local_day   date,
     digest      jsonb not null,
     page        text not null,
     created_at  timestamptz not null default now()
 );
+
+create index digests_of_reader on public.digests (reader_id, local_day desc) where reader_id is not null;
 
 alter table public.digests enable row level security;
 revoke all on public.digests from public, anon, authenticated;

@@ -12,7 +12,8 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import LosingTransport
+from tests.contract.helpers import JWT_SECRET, LosingTransport
+from tests.contract.schedule import Clock
 from tests.stack_process import StackProcess
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +25,12 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
     binaries = None if request.param == "bundled" else _binaries_of_15()
     if request.param == "15" and binaries is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
-    process = StackProcess(stack_folder / f"contract-{request.param}", ROOT / "supabase/migrations", binaries=binaries)
+    process = StackProcess(
+        stack_folder / f"contract-{request.param}",
+        ROOT / "supabase/migrations",
+        binaries=binaries,
+        arguments=("--jwt-secret", JWT_SECRET),
+    )
     with process.running() as ready:
         yield ready
 
@@ -55,3 +61,12 @@ async def losing_client(
     """A client that never hears the first answer to a request, and asks again."""
     async with open_supabase(settings_for(stack), transport=losing_transport) as client:
         yield client
+
+
+@pytest.fixture
+async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
+    """The schedule's clock, which this test moves."""
+    clock = Clock(database)
+    await clock.install()
+    yield clock
+    await clock.remove()

@@ -17,6 +17,8 @@ from app.persistence.tasks import TaskStateManager
 
 LEASE = timedelta(seconds=30)
 DAY = date(2026, 3, 4)
+JWT_SECRET = "c" * 40
+"""What the stand-in of the contract tests signs with, so that they can sign in anybody."""
 
 
 class LosingTransport(httpx.AsyncBaseTransport):

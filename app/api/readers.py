@@ -1,0 +1,96 @@
+"""`/v1/readers`: for whom digests are written by themselves."""
+
+from collections.abc import AsyncIterator
+from http import HTTPStatus
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from app.api.auth import CallerOf
+from app.api.reader_import import ReaderImport
+from app.api.reader_models import ImportReport, ReaderChange, ReaderList, ReaderRequest, ReaderView, exported
+from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
+from app.persistence.readers import Reader, ReaderStatus
+
+JSON_LINES = "application/x-ndjson"
+LINES_IN: dict[str, Any] = {
+    "requestBody": {"required": True, "content": {JSON_LINES: {"schema": {"type": "string"}}}},
+}
+LINES_OUT: dict[int | str, dict[str, Any]] = {
+    200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "A reader a line"}
+}
+
+router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=EVERYWHERE)
+
+
+@router.post("", status_code=HTTPStatus.CREATED, responses=BODY | CONFLICT)
+async def create_reader(body: ReaderRequest, caller: CallerOf, services: ServicesOf, response: Response) -> ReaderView:
+    """Make a reader. One of the same `external_id` is in the way (409); an import would change it."""
+    reader = await services.readers.create(caller.name, body.columns | {"reader_id": str(uuid4())})
+    response.headers["Location"] = f"/v1/readers/{reader.reader_id}"
+    return ReaderView.of(reader)
+
+
+@router.get("")
+async def list_readers(
+    caller: CallerOf,
+    services: ServicesOf,
+    status: ReaderStatus | None = None,
+    external_id: Annotated[str | None, Query(max_length=200, pattern=r"^[\x21-\x7e]+$")] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
+) -> ReaderList:
+    """List readers, by their ids."""
+    found = await services.readers.page(caller.sees, after=cursor, limit=limit, status=status, external_id=external_id)
+    # Only an empty page is surely behind the last: a project may give fewer rows than were asked for.
+    return ReaderList(
+        readers=[ReaderView.of(each) for each in found], next_cursor=found[-1].reader_id if found else None
+    )
+
+
+@router.post("/import", responses=BODY, openapi_extra=LINES_IN)
+async def import_readers(request: Request, caller: CallerOf, services: ServicesOf) -> ImportReport:
+    """Make readers, or change those of the same `external_id`: one as JSON a line, up to 10,000 lines.
+
+    What a line leaves out stays as it is, and the status of a reader that exists does in any case. A line that is wrong
+    is reported with its number, and keeps none of the others. Repeating an import changes nothing.
+    """
+    return await ReaderImport(services.readers, caller.name).run(request.stream())
+
+
+@router.get("/export", response_class=StreamingResponse, responses=LINES_OUT)
+async def export_readers(caller: CallerOf, services: ServicesOf) -> StreamingResponse:
+    """Read all readers, each as the line that an import takes."""
+    pages = services.readers.pages(caller.name)
+    # Read before the answer begins: what goes wrong now is still said as a problem.
+    first: list[Reader] = await anext(pages, [])
+    return StreamingResponse(_lines(first, pages), media_type=JSON_LINES)
+
+
+@router.get("/{reader_id}", responses=NOT_FOUND)
+async def get_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> ReaderView:
+    """Read a reader."""
+    return ReaderView.of(await services.readers.get(reader_id, caller.sees))
+
+
+@router.patch("/{reader_id}", responses=BODY | NOT_FOUND | CONFLICT)
+async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, services: ServicesOf) -> ReaderView:
+    """Change what is given. A changed schedule begins at its next occurrence."""
+    if not body.columns:
+        return ReaderView.of(await services.readers.get(reader_id, caller.sees))
+    return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.sees))
+
+
+@router.delete("/{reader_id}", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
+async def remove_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
+    """Remove a reader and everything about it: digests, deliveries, tasks."""
+    reader = await services.readers.get(reader_id, caller.sees)
+    await services.readers.remove(reader.reader_id, reader.owner)
+
+
+async def _lines(first: list[Reader], pages: AsyncIterator[list[Reader]]) -> AsyncIterator[str]:
+    yield "".join(f"{exported(reader)}\n" for reader in first)
+    async for page in pages:
+        yield "".join(f"{exported(reader)}\n" for reader in page)

@@ -1,0 +1,262 @@
+"""Deliveries: what became of the mail for a reader's day, at most one of which is ever sent."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+from supabase import AsyncClient
+
+from app.errors import DeliveryNotFound, NotToBeSettled
+from app.models import Frozen
+from app.persistence.digests import StoredDigest
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.json_values import clean_text
+from app.persistence.outcomes import MAX_TEXT, Lease
+from app.persistence.paging import cursor_of, read_cursor
+
+MAX_PAGE = 100
+
+DeliveryKind = Literal["digest", "welcome"]
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands; `ambiguous`: nobody can know whether it was sent."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SENT = "sent"
+    FAILED = "failed"
+    AMBIGUOUS = "ambiguous"
+    SKIPPED = "skipped"
+
+
+EndState = Literal[DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.AMBIGUOUS, DeliveryState.PENDING]
+SettledState = Literal[DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.PENDING]
+
+
+class Delivery(Frozen):
+    """A row of `deliveries`. `begun_at`: when it was first attempted, and may have been sent."""
+
+    delivery_id: UUID
+    owner: str
+    reader_id: UUID
+    kind: DeliveryKind
+    local_day: date
+    digest_id: UUID | None = None
+    task_id: UUID | None = None
+    state: DeliveryState
+    reason: str | None = None
+    provider_id: str | None = None
+    settled_by: str | None = None
+    created_at: datetime
+    begun_at: datetime | None = None
+    ended_at: datetime | None = None
+
+
+class MailParts(Frozen):
+    """What a delivery's mail is made of: the same each time until it is known that nothing was sent."""
+
+    delivery_id: UUID
+    reader_id: UUID
+    kind: DeliveryKind
+    local_day: date
+    created_at: datetime
+    name: str
+    address: str
+    link_generation: int
+    digest: StoredDigest | None = None
+    """None for a welcome, or where the digest was removed."""
+
+
+class Send(Frozen):
+    """The mail is this lease's to send, and nobody else's; it is to say what became of it."""
+
+    verdict: Literal["send"]
+    mail: MailParts
+
+
+class Stop(Frozen):
+    """The delivery has ended: there is nothing to send."""
+
+    verdict: Literal["stop"]
+    state: DeliveryState
+    reason: str | None = None
+
+
+class Paused(Frozen):
+    """Nothing is sent for now."""
+
+    verdict: Literal["paused"]
+    reason: str
+
+
+class Lost(Frozen):
+    """The lease is not, or no longer, what it takes to send this."""
+
+    verdict: Literal["lost"]
+
+
+Verdict = Send | Stop | Paused | Lost
+
+
+class _Settled(Frozen):
+    settled: bool
+    delivery: Delivery
+
+
+@dataclass(frozen=True)
+class DeliveryPage:
+    """Deliveries, newest first, and the cursor of the next page (None: this was the last)."""
+
+    deliveries: tuple[Delivery, ...]
+    next_cursor: str | None
+
+
+_DELIVERIES = TypeAdapter(list[Delivery])
+_VERDICT = TypeAdapter[Verdict](Annotated[Verdict, Field(discriminator="verdict")])
+_SETTLED = TypeAdapter(_Settled | None)
+_FLAG = TypeAdapter(bool)
+_REASON = TypeAdapter(str | None)
+
+
+class Deliveries:
+    """The state of deliveries. They are made by the end of their digest, in the same transaction."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def begin(self, delivery_id: UUID, lease: Lease, *, repeatable_within: timedelta | None) -> Verdict:
+        """Ask to send a delivery under the lease of its task; asked again, the same lease gets the same answer.
+
+        A delivery whose sender was lost while sending is `ambiguous` from now on; with `repeatable_within` (how long a
+        provider takes the same key for the same mail) it is given to this lease instead. Raises `SupabaseError`.
+        """
+        parameters = {
+            "p_delivery_id": str(delivery_id),
+            "p_token": str(lease.lease_token),
+            "p_repeatable_seconds": repeatable_within.total_seconds() if repeatable_within is not None else None,
+        }
+        with supabase_errors(f"begin to send delivery {delivery_id}"):
+            answer = await self._client.rpc("begin_sending", parameters).execute()
+        return parsed(_VERDICT, answer.data)
+
+    async def end(
+        self,
+        delivery_id: UUID,
+        lease: Lease,
+        state: EndState,
+        *,
+        reason: str | None = None,
+        provider_id: str | None = None,
+        bounce: bool = False,
+    ) -> bool:
+        """Say what became of a sending that `begin` gave to this lease; `pending`: surely nothing was sent.
+
+        `bounce`: the address does not exist, so the reader's mail stops. False: it is not this lease's to say (any
+        more). Raises `SupabaseError`.
+        """
+        parameters = {
+            "p_delivery_id": str(delivery_id),
+            "p_token": str(lease.lease_token),
+            "p_state": state.value,
+            "p_reason": _cut(reason),
+            "p_provider_id": _cut(provider_id),
+            "p_bounce": bounce,
+        }
+        with supabase_errors(f"end delivery {delivery_id}"):
+            answer = await self._client.rpc("end_sending", parameters).execute()
+        return parsed(_FLAG, answer.data)
+
+    async def record_bounce(self, provider_id: str, reason: str) -> bool:
+        """Stop the mail of the reader whose mail came back. False: it is none of ours. Raises `SupabaseError`."""
+        parameters = {"p_provider_id": _cut(provider_id), "p_reason": _cut(reason)}
+        with supabase_errors("record a bounce"):
+            answer = await self._client.rpc("record_bounce", parameters).execute()
+        return parsed(_FLAG, answer.data)
+
+    async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
+        """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
+        query = self._client.table("deliveries").select(",".join(Delivery.model_fields))
+        query = query.eq("delivery_id", str(delivery_id))
+        if owner is not None:
+            query = query.eq("owner", owner)
+        with supabase_errors(f"read delivery {delivery_id}"):
+            answer = await query.limit(1).execute()
+        found = parsed(_DELIVERIES, answer.data)
+        if not found:
+            raise _no_delivery(delivery_id)
+        return found[0]
+
+    async def page(
+        self,
+        owner: str | None,
+        *,
+        state: DeliveryState | None = None,
+        reader_id: UUID | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> DeliveryPage:
+        """List deliveries, newest first, up to `limit` (1 to 100) a page.
+
+        Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
+        """
+        size = min(max(limit, 1), MAX_PAGE)
+        before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
+        parameters: dict[str, Any] = {
+            "p_owner": owner,
+            "p_state": state,
+            "p_reader_id": str(reader_id) if reader_id else None,
+            "p_before": before.isoformat() if before else None,
+            "p_before_id": str(before_id) if before_id else None,
+            "p_limit": size + 1,
+        }
+        with supabase_errors("list deliveries"):
+            answer = await self._client.rpc("list_deliveries", parameters).execute()
+        found = parsed(_DELIVERIES, answer.data)
+        last = found[size - 1] if len(found) > size else None
+        return DeliveryPage(tuple(found[:size]), cursor_of(last.created_at, last.delivery_id) if last else None)
+
+    async def settle(self, delivery_id: UUID, state: SettledState, *, by: str) -> Delivery:
+        """Say of a delivery in doubt what became of it, or have one sent that was not (`pending`).
+
+        Raises `DeliveryNotFound`, `NotToBeSettled` (it is in another state), `SupabaseError`.
+        """
+        parameters = {"p_delivery_id": str(delivery_id), "p_state": state.value, "p_by": _cut(by)}
+        with supabase_errors(f"settle delivery {delivery_id}"):
+            answer = await self._client.rpc("settle_delivery", parameters).execute()
+        found = parsed(_SETTLED, answer.data)
+        if found is None:
+            raise _no_delivery(delivery_id)
+        if not found.settled:
+            raise NotToBeSettled(f"The delivery {delivery_id} is {found.delivery.state}: it cannot become {state}.")
+        return found.delivery
+
+    async def paused(self) -> str | None:
+        """Why no delivery begins now, such as a restored backup; None: they do. Raises `SupabaseError`."""
+        with supabase_errors("ask whether deliveries are paused"):
+            answer = await self._client.rpc("deliveries_paused").execute()
+        return parsed(_REASON, answer.data)
+
+    async def pause(self, reason: str, *, by: str) -> None:
+        """Begin no delivery any more. Raises `SupabaseError`."""
+        await self._set_gate(f"{by}: {reason}", by=by, skip=False)
+
+    async def resume(self, *, by: str, skip_pending: bool) -> None:
+        """Let deliveries begin again; `skip_pending`: without those that wait now. Raises `SupabaseError`."""
+        await self._set_gate(None, by=by, skip=skip_pending)
+
+    async def _set_gate(self, reason: str | None, *, by: str, skip: bool) -> None:
+        parameters = {"p_reason": _cut(reason), "p_skip": skip, "p_by": _cut(by)}
+        with supabase_errors("pause or resume deliveries"):
+            await self._client.rpc("set_delivery_gate", parameters).execute()
+
+
+def _cut(text: str | None) -> str | None:
+    return None if text is None else clean_text(text)[:MAX_TEXT]
+
+
+def _no_delivery(delivery_id: UUID) -> DeliveryNotFound:
+    return DeliveryNotFound(f"There is no delivery {delivery_id}: it was never made, or was removed.")

@@ -1,0 +1,100 @@
+"""The schedule: ten thousand readers due in one minute, in four zones; what it takes until each has their digest task.
+
+Over HTTP, as a worker's chore does it: calls, seconds, and the CPU time of PostgreSQL alone.
+"""
+
+import time
+from collections import Counter
+from typing import Any
+
+import asyncpg
+import uvloop
+
+from app.client.factory import open_supabase
+from app.client.transport import CallCounters
+from app.config import SupabaseSettings
+from app.persistence.schedule import Schedule
+from benchmarks.digest import cpu_seconds
+from benchmarks.processes import stand_in
+from benchmarks.report import save, show, verdict
+from embedded.stack import Ready
+
+READERS = 10_000
+ROUNDS = 3
+AIM_CALLS, AIM_CPU_US = 6, 400
+PROFILE = '{"interests": ["graph neural networks", "robustness"], "categories": ["cs.LG"], "goals": "Keep up."}'
+ZONES = "array['Europe/Berlin', 'Pacific/Auckland', 'America/Los_Angeles', 'Australia/Lord_Howe']"
+ARRIVE = f"""
+insert into public.readers (name, address, profile, zone, send_at)
+select 'Reader ' || n, 'r' || n || '@example.org', $2::text::jsonb, zone, date_trunc('minute', now() at time zone zone)::time
+  from (select n, ({ZONES})[1 + n % 4] as zone from generate_series(1, $1) n) r
+"""
+DUE = "update public.readers set next_due_at = next_due_at - interval '1 day'"
+
+
+async def backends(database: asyncpg.Connection) -> set[int]:
+    """The processes of PostgreSQL that serve somebody."""
+    rows = await database.fetch("select pid from pg_stat_activity where backend_type = 'client backend'")
+    return {int(row["pid"]) for row in rows}
+
+
+async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
+    """Let everybody be due, and have one worker look."""
+    await database.execute("truncate public.readers, public.tasks, public.queue, public.digests cascade")
+    await database.execute(ARRIVE, READERS, PROFILE)
+    await database.execute(DUE)
+    await database.execute("vacuum analyze public.readers")
+    calls: Counter[str] = Counter()
+    counters = CallCounters(call=lambda outcome: calls.update([outcome]), attempt=lambda _: None)
+    settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
+    async with open_supabase(settings, counters=counters) as client:
+        await client.rpc("schema_version").execute()
+        calls.clear()
+        pids = await backends(database)
+        cpu, began = cpu_seconds(pids), time.perf_counter()
+        due = await Schedule(client).enqueue_due()
+        seconds, used = time.perf_counter() - began, cpu_seconds(pids) - cpu
+    made = await database.fetchval("select count(*) from public.queue")
+    assert due == made == READERS, (due, made)
+    return {"calls": calls.total(), "seconds": seconds, "postgres_cpu_seconds": used}
+
+
+async def measure() -> list[dict[str, Any]]:
+    """Three times, on one durable stand-in."""
+    with stand_in() as ready:
+        database = await asyncpg.connect(ready.database_url)
+        try:
+            return [await once(ready, database) for _ in range(ROUNDS)]
+        finally:
+            await database.close()
+
+
+def main() -> None:
+    """Measure, print, write."""
+    found = uvloop.run(measure())
+    rows = [
+        [
+            str(one["calls"]),
+            f"{one['seconds']:.2f}",
+            f"{one['postgres_cpu_seconds']:.2f}",
+            f"{one['postgres_cpu_seconds'] / READERS * 1e6:.0f}",
+        ]
+        for one in found
+    ]
+    show(
+        f"schedule: {READERS:,} readers due in one minute",
+        ["calls", "seconds", "PostgreSQL's CPU s", "us a reader"],
+        rows,
+    )
+    best = min(found, key=lambda one: one["postgres_cpu_seconds"])
+    cpu_us = best["postgres_cpu_seconds"] / READERS * 1e6
+    aims = [
+        ["calls", str(AIM_CALLS), str(best["calls"]), verdict(best["calls"] <= AIM_CALLS)],
+        ["PostgreSQL's CPU a reader, us", str(AIM_CPU_US), f"{cpu_us:.0f}", verdict(cpu_us <= AIM_CPU_US)],
+    ]
+    show("schedule: aims", ["aim", "wanted at most", "measured", ""], aims)
+    save("schedule", {"readers": READERS, "rounds": found})
+
+
+if __name__ == "__main__":
+    main()

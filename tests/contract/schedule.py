@@ -1,0 +1,97 @@
+"""What the tests of readers share: the schedule's clock, which they move, readers, and the tasks that came of them."""
+
+import json
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.models import TaskKind
+from app.persistence.outcomes import Completed
+from app.persistence.readers import Reader, Readers
+from app.persistence.schedule import Schedule
+from tests.contract.helpers import Claimer
+
+OWNER = "default"
+HOSTILE_ZONE = "Mars/Olympus_Mons"
+
+
+class Clock:
+    """The schedule's clock, in the hands of a test: the database's own until it is set."""
+
+    def __init__(self, database: asyncpg.Connection) -> None:
+        self._database = database
+
+    async def install(self) -> None:
+        await self._database.execute(
+            "create schema if not exists test; create table test.clock (moment timestamptz);"
+            "grant usage on schema test to service_role, authenticated;"
+            "grant select on test.clock to service_role, authenticated;"
+            "create or replace function public.schedule_now() returns timestamptz"
+            " language sql stable security invoker set search_path = ''"
+            " as $$ select coalesce((select moment from test.clock), now()) $$"
+        )
+
+    async def remove(self) -> None:
+        await self._database.execute(
+            "create or replace function public.schedule_now() returns timestamptz"
+            " language sql stable security invoker set search_path = '' as $$ select now() $$;"
+            "drop schema test cascade"
+        )
+
+    async def set(self, moment: str | datetime) -> None:
+        at = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+        assert at.tzinfo is not None
+        await self._database.execute("delete from test.clock where true")
+        await self._database.execute("insert into test.clock values ($1)", at)
+
+    async def now(self) -> datetime:
+        moment: datetime = await self._database.fetchval("select public.schedule_now()")
+        return moment
+
+    async def advance(self, step: timedelta) -> datetime:
+        moment = await self.now() + step
+        await self.set(moment)
+        return moment
+
+
+async def add_reader(client: AsyncClient, **columns: Any) -> Reader:
+    """Make a reader in Berlin who wants a digest each day at eight."""
+    values = {"reader_id": str(uuid4()), "name": "Ada", "zone": "Europe/Berlin", "send_at": "08:00"}
+    return await Readers(client).create(columns.pop("owner", OWNER), values | columns)
+
+
+async def enqueued(client: AsyncClient, database: asyncpg.Connection) -> list[tuple[UUID, date]]:
+    """Let the schedule look, and say which digests there are, of whom and for which day."""
+    await Schedule(client).enqueue_due()
+    rows = await database.fetch("select reader_id, local_day from public.tasks where kind = 'digest' order by 2, 1")
+    return [(row["reader_id"], row["local_day"]) for row in rows]
+
+
+def written(*titles: str) -> Mapping[str, Any]:
+    """A digest of so many papers, as a handler ends with it."""
+    digest = {"papers": [{"title": title} for title in titles], "news": []}
+    return {"digest": digest, "page": "<p>page</p>"}
+
+
+async def write_digests(client: AsyncClient, *titles: str) -> int:
+    """Do all digest tasks that wait; answers how many it was."""
+    worker = Claimer(client, kinds=[TaskKind.DIGEST])
+    tasks = await worker.claim()
+    await worker.sync({task.lease: Completed({}, written(*titles)) for task in tasks})
+    return len(tasks)
+
+
+async def break_zone(database: asyncpg.Connection, reader_id: UUID) -> None:
+    """What a release of the zones does that has one no more: no rule is asked, the row just is so."""
+    await database.execute("set session_replication_role = replica")
+    await database.execute("update public.readers set zone = $2 where reader_id = $1", reader_id, HOSTILE_ZONE)
+    await database.execute("set session_replication_role = origin")
+
+
+def payload(row: asyncpg.Record) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(row["payload"])
+    return found

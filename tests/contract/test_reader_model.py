@@ -1,0 +1,256 @@
+"""A random walk over readers, schedules, digests and deliveries beside a plain model: one mail a reader and day."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Awaitable
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import asyncpg
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from supabase import AsyncClient
+
+from app.client.factory import open_supabase
+from app.models import TaskKind
+from app.persistence.deliveries import Deliveries, DeliveryState, Lost, Send
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
+from embedded.stack import Ready
+from tests.conftest import settings_for
+from tests.contract.helpers import Claimer, emptied, expire_lease
+from tests.contract.schedule import Clock, add_reader, write_digests
+
+T = TypeVar("T")
+ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
+BEGIN = {"spring": datetime(2026, 3, 27, 3, tzinfo=UTC), "autumn": datetime(2026, 10, 3, 3, tzinfo=UTC)}
+"""Before the clocks change: in Berlin, Auckland and on Lord Howe."""
+TIMES = st.sampled_from([time(0, 0), time(2, 15), time(2, 30), time(8, 0), time(23, 59)])
+WEEKDAYS = st.sampled_from([(1, 2, 3, 4, 5, 6, 7), (1,), (6, 7)])
+HOW = st.sampled_from(["sent", "sent, said twice", "refused", "dies before", "dies after", "in doubt"])
+A_DAY = timedelta(days=1)
+
+
+@dataclass
+class Model:
+    """A reader as the walk thinks of it."""
+
+    zone: str
+    send_at: time
+    weekdays: tuple[int, ...]
+    active: bool = True
+    next_due: datetime | None = None
+
+    def moment(self, day: date) -> datetime:
+        """When the day comes: a time that exists twice is the second, one that does not exist is so much later."""
+        local = datetime.combine(day, self.send_at, ZoneInfo(self.zone))
+        return max(local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC))
+
+    def occurrences(self, around: datetime) -> list[tuple[datetime, date]]:
+        today = around.astimezone(ZoneInfo(self.zone)).date()
+        days = [today + timedelta(days=n) for n in range(-3, 10)]
+        return sorted((self.moment(day), day) for day in days if day.isoweekday() in self.weekdays)
+
+    def plan(self, now: datetime) -> None:
+        self.next_due = min(at for at, _ in self.occurrences(now) if at > now) if self.active else None
+
+    def due(self, now: datetime) -> date | None:
+        """The day whose digest is to be made now, if one is."""
+        if self.next_due is None or self.next_due > now:
+            return None
+        missed = [day for at, day in self.occurrences(now) if now - A_DAY < at <= now and at >= self.next_due]
+        self.plan(now)
+        return missed[-1] if missed else None
+
+
+@dataclass
+class World:
+    """What the machine works on, shared by all of its runs."""
+
+    loop: asyncio.AbstractEventLoop
+    client: AsyncClient
+    database: asyncpg.Connection
+    clock: Clock
+
+
+WORLD: list[World] = []
+
+
+@dataclass
+class Counts:
+    """What the walk has seen, so that it cannot pass by doing nothing."""
+
+    sent: int = 0
+    doubts: int = 0
+    digests: int = 0
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+SEEN = Counts()
+
+
+class ReadersLife(RuleBasedStateMachine):
+    """Readers come, change, go; the clock moves; mails are sent, refused, lost, sent by whoever died."""
+
+    @initialize(season=st.sampled_from(sorted(BEGIN)))
+    def begin(self, season: str) -> None:
+        self.world = WORLD[0]
+        self.do(emptied(self.world.database))
+        self.now = BEGIN[season]
+        self.do(self.world.clock.set(self.now))
+        self.readers: dict[UUID, Model] = {}
+        self.days: set[tuple[UUID, date]] = set()
+        self.mails: Counter[tuple[UUID, date]] = Counter()
+        for zone in ZONES:
+            self.add(zone, time(8, 0), (1, 2, 3, 4, 5, 6, 7))
+
+    def do(self, awaitable: Awaitable[T]) -> T:
+        return self.world.loop.run_until_complete(awaitable)
+
+    @rule(zone=st.sampled_from(ZONES), send_at=TIMES, weekdays=WEEKDAYS)
+    def add(self, zone: str, send_at: time, weekdays: tuple[int, ...]) -> None:
+        model = Model(zone, send_at, weekdays)
+        columns = {"zone": zone, "send_at": f"{send_at:%H:%M}", "weekdays": list(weekdays)}
+        made = self.do(add_reader(self.world.client, address="a@example.org", **columns))
+        model.plan(self.now)
+        self.readers[made.reader_id] = model
+
+    @rule(hours=st.sampled_from([1, 3, 9, 23, 24, 25, 60]))
+    def time_passes(self, hours: int) -> None:
+        self.now += timedelta(hours=hours)
+        self.do(self.world.clock.set(self.now))
+
+    @rule(hours=st.sampled_from([5, 9, 23, 24]), ends=st.lists(HOW, max_size=6))
+    def work_goes_on(self, hours: int, ends: list[str]) -> None:
+        self.time_passes(hours)
+        self.look_who_is_due(1)
+        self.write()
+        for how in ends:
+            self.mail(how)
+
+    @rule(times=st.integers(1, 3))
+    def look_who_is_due(self, times: int) -> None:
+        for reader_id, model in self.readers.items():
+            if (day := model.due(self.now)) is not None:
+                self.days.add((reader_id, day))
+        schedules = [Schedule(self.world.client, batch=2).enqueue_due() for _ in range(times)]
+
+        async def at_once() -> None:
+            await asyncio.gather(*schedules)
+
+        self.do(at_once())
+        self.do(Schedule(self.world.client).enqueue_due())
+
+    @rule(number=st.integers(0, 9), zone=st.sampled_from(ZONES), send_at=TIMES)
+    def move(self, number: int, zone: str, send_at: time) -> None:
+        if not self.readers:
+            return
+        reader_id = list(self.readers)[number % len(self.readers)]
+        model = self.readers[reader_id]
+        changed = (model.zone, model.send_at) != (zone, send_at)
+        model.zone, model.send_at = zone, send_at
+        self.do(Readers(self.world.client).change(reader_id, {"zone": zone, "send_at": f"{send_at:%H:%M}"}))
+        if changed:
+            model.plan(self.now)
+
+    @rule(number=st.integers(0, 9), active=st.booleans())
+    def pause_or_resume(self, number: int, active: bool) -> None:
+        if not self.readers:
+            return
+        reader_id = list(self.readers)[number % len(self.readers)]
+        model = self.readers[reader_id]
+        self.do(Readers(self.world.client).change(reader_id, {"status": "active" if active else "paused"}))
+        if model.active != active:
+            model.active = active
+            model.plan(self.now)
+
+    @rule(number=st.integers(0, 30))
+    def remove(self, number: int) -> None:
+        if number >= len(self.readers):
+            return
+        reader_id = list(self.readers)[number]
+        self.do(Readers(self.world.client).remove(reader_id))
+        del self.readers[reader_id]
+        self.days = {(reader, day) for reader, day in self.days if reader != reader_id}
+
+    @rule()
+    def write(self) -> None:
+        SEEN.digests += self.do(write_digests(self.world.client, "T"))
+
+    @rule(how=HOW)
+    def mail(self, how: str) -> None:
+        worker, deliveries = Claimer(self.world.client, kinds=[TaskKind.DELIVERY]), Deliveries(self.world.client)
+        claimed = self.do(worker.claim(1))
+        if not claimed:
+            return
+        lease, delivery_id = claimed[0].lease, UUID(claimed[0].payload["delivery_id"])
+        answer: Any = self.do(deliveries.begin(delivery_id, lease, repeatable_within=None))
+        if not isinstance(answer, Send):
+            assert not isinstance(answer, Lost)
+            self.do(worker.sync({lease: Completed({})}))
+            return
+        key = (answer.mail.reader_id, answer.mail.local_day)
+        SEEN.kinds[how] += 1
+        if how not in {"refused", "dies before"}:
+            self.mails[key] += 1
+            SEEN.sent += 1
+        said = {"sent": "sent", "sent, said twice": "sent", "refused": "pending", "in doubt": "ambiguous"}.get(how)
+        if said is None:
+            SEEN.doubts += 1
+            self.do(expire_lease(self.world.database, lease.task_id))
+            self.do(Claimer(self.world.client).sync())
+            return
+        for _ in range(2 if "twice" in how else 1):
+            assert self.do(deliveries.end(delivery_id, lease, DeliveryState(said)))  # type: ignore[arg-type]  # (one of four)
+        self.do(worker.sync({lease: Failed("451", timedelta(0)) if how == "refused" else Completed({})}))
+
+    @invariant()
+    def agrees(self) -> None:
+        database = self.world.database
+        planned = {r["reader_id"]: r["next_due_at"] for r in self.do(database.fetch("select * from public.readers"))}
+        assert planned == {reader_id: model.next_due for reader_id, model in self.readers.items()}
+        tasks = self.do(database.fetch("select reader_id, local_day from public.tasks where kind = 'digest'"))
+        assert Counter((row["reader_id"], row["local_day"]) for row in tasks) == Counter(self.days)
+        made = self.do(database.fetch("select reader_id, local_day, state from public.deliveries"))
+        assert Counter((row["reader_id"], row["local_day"]) for row in made) <= Counter(self.days)
+        assert all(count == 1 for count in self.mails.values()), "two mails for one day"
+        told = {(row["reader_id"], row["local_day"]): row["state"] for row in made}
+        for key in self.mails:
+            assert told.get(key, "sent") in {"sent", "ambiguous", "sending"}
+
+
+def test_nobody_gets_two_mails_a_day_whatever_happens(stack: Ready) -> None:
+    with asyncio.Runner() as runner:
+
+        async def opened() -> tuple[Any, AsyncClient, asyncpg.Connection]:
+            manager = open_supabase(settings_for(stack))
+            return manager, await manager.__aenter__(), await asyncpg.connect(stack.database_url)
+
+        manager, client, database = runner.run(opened())
+        clock = Clock(database)
+        runner.run(clock.install())
+        WORLD[:] = [World(runner.get_loop(), client, database, clock)]
+        bounds = settings(
+            max_examples=30,
+            stateful_step_count=40,
+            derandomize=True,
+            phases=(Phase.generate,),
+            deadline=None,
+            database=None,
+            suppress_health_check=list(HealthCheck),
+        )
+        try:
+            run_state_machine_as_test(ReadersLife, settings=bounds)
+        finally:
+            runner.run(clock.remove())
+            runner.run(database.close())
+            runner.run(manager.__aexit__(None, None, None))
+    assert SEEN.digests > 50
+    assert SEEN.sent > 20
+    assert SEEN.doubts > 5
+    assert len(SEEN.kinds) == 6

@@ -1,0 +1,180 @@
+"""A product's own front end: what a user of Supabase Auth may do with the own token, over HTTP, table by table."""
+
+import json
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import httpx
+import jwt
+import pytest
+from supabase import AsyncClient
+
+from app.persistence.readers import Reader, Readers
+from embedded.stack import Ready
+from tests.contract.helpers import JWT_SECRET, insert_tasks
+from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
+
+OWN = {
+    "profile": {"interests": ["graphs"], "leave_out": ["hype"]},
+    "zone": "Pacific/Auckland",
+    "send_at": "06:30:00",
+    "weekdays": [1, 3],
+    "on_nothing": "line",
+}
+"""What a user may change, each column to what may stand in it."""
+BAD = [
+    *({"profile": bad} for bad in ([], "x", None, {"interests": "x"}, {"interests": [1]}, {"interests": [""]})),
+    *({"profile": {"interests": bad}} for bad in (["\u2003"], ["x" * 101], ["x"] * 31, [None], {"a": 1})),
+    *({"profile": bad} for bad in ({"name": "x"}, {"max_papers": 51}, {"max_papers": 1.5}, {"max_news": "6"})),
+    *({"profile": bad} for bad in ({"title": None}, {"title": "x" * 201}, {"goals": 1}, {"categories": ["CS.LG"]})),
+    *({"zone": bad} for bad in ("Nowhere/Land", "CET", "", None, "x" * 10_000)),
+    *({"send_at": bad} for bad in ("24:00", "06:30:01", "soon", None)),
+    *({"weekdays": bad} for bad in ([], [0], [8], [1, 1], [None], [[1, 2]], None, "x")),
+    {"on_nothing": "both"},
+]
+
+
+@pytest.fixture
+async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> tuple[Reader, Reader]:
+    """Two readers with a user each, and a digest and a delivery each; and rows of the server's in every table."""
+    await clock.set("2026-11-24T06:00:00Z")
+    ada, bob = [
+        await add_reader(client, name=name, user_id=str(uuid4()), address=f"{name}@example.org", welcome=True)
+        for name in ("ada", "bob")
+    ]
+    await clock.set("2026-11-24T07:00:00Z")
+    await enqueued(client, database)
+    assert await write_digests(client, "T") == 2
+    await insert_tasks(database, 3)
+    return ada, bob
+
+
+def as_user(stack: Ready, user_id: UUID | None) -> httpx.AsyncClient:
+    """What supabase-js is in a browser: the project's open key, and the user's token if somebody signed in."""
+    headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
+    if user_id is not None:
+        claims = {"role": "authenticated", "sub": str(user_id), "exp": 4_102_444_800}
+        headers["authorization"] = f"Bearer {jwt.encode(claims, JWT_SECRET, algorithm='HS256')}"
+    return httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False, timeout=30)
+
+
+async def test_a_user_reads_the_own_reader_and_digests_and_nothing_else(
+    stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader]
+) -> None:
+    ada, _ = two_users
+    tables = await relations(database)
+    assert {"readers", "readers_private", "digests", "deliveries", "tasks", "task_records"} <= set(tables)
+    async with as_user(stack, ada.user_id) as http:
+        for table in tables:
+            read = await http.get(f"/{table}")
+            if table in {"readers", "digests"}:
+                assert [row["reader_id"] for row in read.json()] == [str(ada.reader_id)]
+            else:
+                assert read.status_code == 403, table
+
+
+@pytest.mark.parametrize("signed_in", [True, False])
+async def test_nothing_of_the_servers_or_anothers_can_be_written(
+    stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader], signed_in: bool
+) -> None:
+    ada, bob = two_users
+    before = await everything_of(database)
+    async with as_user(stack, ada.user_id if signed_in else None) as http:
+        for table in await relations(database):
+            columns = [str(found["attname"]) for found in await columns_of(database, table)]
+            for column in columns:
+                await http.patch(f"/{table}?{column}=not.is.null", json={column: None})
+                await http.patch(f"/{table}?reader_id=eq.{bob.reader_id}", json={column: OWN.get(column)})
+                if table != "readers" or column not in OWN:
+                    await http.patch(f"/{table}?{column}=not.is.null", json={column: str(uuid4())})
+            await http.delete(f"/{table}?{columns[0]}=not.is.null")
+            await http.post(f"/{table}", json={columns[0]: str(uuid4())})
+        await http.post("/readers", json={"name": "Eve", "user_id": str(ada.user_id)})
+        for (function,) in await database.fetch(
+            "select proname from pg_proc where pronamespace = 'public'::regnamespace and proname ~ '^[a-z]'"
+        ):
+            await http.post(f"/rpc/{function}", json={})
+    assert await everything_of(database) == before
+
+
+async def test_an_anonymous_caller_reads_nothing(
+    stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader]
+) -> None:
+    assert two_users
+    async with as_user(stack, None) as http:
+        for table in await relations(database):
+            assert (await http.get(f"/{table}")).status_code == 401
+
+
+async def test_a_user_changes_the_own_words_and_schedule(
+    stack: Ready, client: AsyncClient, two_users: tuple[Reader, Reader]
+) -> None:
+    ada, bob = two_users
+    async with as_user(stack, ada.user_id) as http:
+        # No filter but one that holds for everybody: row security is what keeps it to the own row.
+        answer = await http.patch(
+            "/readers?reader_id=not.is.null", json=OWN, headers={"prefer": "return=representation"}
+        )
+    assert [row["reader_id"] for row in answer.json()] == [str(ada.reader_id)]
+    changed = await Readers(client).get(ada.reader_id)
+    assert changed.profile.leave_out == ("hype",)
+    assert changed.next_due_at is not None
+    assert changed.next_due_at > ada.updated_at
+    assert changed.weekdays == (1, 3)
+    assert await Readers(client).get(bob.reader_id) == await Readers(client).get(bob.reader_id)
+    assert (await Readers(client).get(bob.reader_id)).zone == "Europe/Berlin"
+
+
+@pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:40])
+async def test_what_a_user_may_not_write_there_is_refused_by_the_database(
+    stack: Ready, client: AsyncClient, bad: dict[str, Any]
+) -> None:
+    ada = await add_reader(client, user_id=str(uuid4()))
+    async with as_user(stack, ada.user_id) as http:
+        answer = await http.patch("/readers?reader_id=not.is.null", json=bad)
+    assert answer.status_code == 400, answer.text
+    assert await Readers(client).get(ada.reader_id) == ada
+
+
+async def test_the_readme_makes_a_reader_of_each_new_user_and_removes_it_with_the_user(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    (trigger,) = [block for block in readme.split("```sql\n")[1:] if "on auth.users" in block]
+    await database.execute(trigger.partition("```")[0])
+    try:
+        user = uuid4()
+        await database.execute("insert into auth.users (id, email) values ($1, 'ada@example.org')", user)
+        (reader,) = await Readers(client).page(None)
+        assert (reader.user_id, reader.name, reader.address) == (user, "ada", "ada@example.org")
+        assert reader.next_due_at is not None
+        await database.execute("insert into auth.users (id, email) values ($1, null)", uuid4())
+        await database.execute("delete from auth.users where id = $1", user)
+        assert [found.user_id for found in await Readers(client).page(None)] != [user]
+    finally:
+        await database.execute("drop function public.reader_of_user cascade; delete from auth.users where true")
+
+
+async def relations(database: asyncpg.Connection) -> list[str]:
+    rows = await database.fetch(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v', 'p', 'm')"
+    )
+    return [str(row["relname"]) for row in rows]
+
+
+async def columns_of(database: asyncpg.Connection, table: str) -> list[asyncpg.Record]:
+    found: list[asyncpg.Record] = await database.fetch(
+        "select attname from pg_attribute where attrelid = $1::regclass and attnum > 0 and not attisdropped"
+        " order by attnum",
+        f"public.{table}",
+    )
+    return found
+
+
+async def everything_of(database: asyncpg.Connection) -> dict[str, list[Any]]:
+    return {
+        table: await database.fetch(f"select * from public.{table} t order by t::text")
+        for table in await relations(database)
+    }

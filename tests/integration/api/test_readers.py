@@ -1,0 +1,188 @@
+"""Readers over the API, on a real database: one by one, thousands as lines, and deliveries settled."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+
+from app.api.reader_import import MAX_LINE, MAX_LINES, lines_of
+from app.config import ApiSettings
+from app.main import create_app
+from embedded.stack import Ready
+from tests.integration.api.conftest import KEY
+
+ADA = {
+    "external_id": "ada",
+    "name": "Ada",
+    "address": "ada@example.org",
+    "profile": {"interests": ["graphs"], "leave_out": ["hype"], "authors": ["E. Noether"], "categories": ["cs.LG"]},
+    "zone": "Europe/Berlin",
+    "send_at": "07:00",
+    "weekdays": [1, 2, 3],
+}
+
+
+@pytest.fixture
+async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (emptied)
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
+    app = create_app(ApiSettings.model_validate(values))
+    async with app.router.lifespan_context(app):
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        headers = {"X-API-Key": KEY}
+        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=60) as http:
+            yield http
+
+
+def lines(*readers: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(reader).encode() + b"\n" for reader in readers)
+
+
+def numbered(count: int) -> list[dict[str, Any]]:
+    return [ADA | {"external_id": f"r{n}", "name": f"Reader {n}"} for n in range(count)]
+
+
+async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.AsyncClient) -> None:
+    made = await called.post("/v1/readers", json=ADA)
+    assert made.status_code == 201
+    reader = made.json()
+    where = made.headers["location"]
+    assert (reader["send_at"], reader["status"], reader["on_nothing"]) == ("07:00", "active", "nothing")
+    assert reader["next_due_at"] is not None
+    assert (await called.get(where)).json() == reader
+    again = await called.post("/v1/readers", json=ADA)
+    assert (again.status_code, reader["reader_id"] in again.json()["detail"]) == (409, True)
+    changed = await called.patch(where, json={"send_at": "08:30", "status": "paused", "status_reason": "away"})
+    assert (changed.json()["send_at"], changed.json()["next_due_at"]) == ("08:30", None)
+    assert changed.json()["profile"] == reader["profile"]
+    listed = await called.get("/v1/readers", params={"status": "paused", "external_id": "ada"})
+    assert [found["name"] for found in listed.json()["readers"]] == ["Ada"]
+    assert (await called.delete(where)).status_code == 204
+    for answer in (await called.get(where), await called.delete(where), await called.patch(where, json={"name": "B"})):
+        assert answer.status_code == 404
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *({"zone": zone} for zone in ("CET", "Mars/Olympus", "")),
+        *({"send_at": at} for at in ("24:00", "7", 7, "07:00:30")),
+        *({"weekdays": days} for days in ([], [8], [1, 1])),
+        *(
+            {"address": address}
+            for address in ("ada", "a@b\nBcc: c@d", "@example.org", "a b@example.org", "ä@example.org")
+        ),
+        *({"name": name} for name in ("", "\0", "x" * 101, None)),
+        *({"profile": profile} for profile in ({"interest": []}, {"interests": [""]}, {"max_papers": 51}, None)),
+        {"send_at": None},
+        {"external_id": "a b"},
+        {"next_due_at": "2026-01-01T00:00:00Z"},
+        {"owner": "eve"},
+    ],
+    ids=str,
+)
+async def test_what_no_reader_may_have_is_refused_with_the_reason(
+    called: httpx.AsyncClient, database: asyncpg.Connection, bad: dict[str, Any]
+) -> None:
+    refused = await called.post("/v1/readers", json=ADA | bad)
+    assert (refused.status_code, bool(refused.json()["detail"])) == (422, True)
+    where = (await called.post("/v1/readers", json=ADA)).headers["location"]
+    before = await database.fetch("select * from public.readers")
+    assert (await called.patch(where, json=bad)).status_code == 422
+    assert await database.fetch("select * from public.readers") == before
+
+
+async def test_thousands_come_in_and_go_out_as_lines_and_twice_is_once(
+    called: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    body = lines(*numbered(3000))
+    assert len(body) > 512_000, "more than any other request may hold"
+    first = await called.post("/v1/readers/import", content=body)
+    assert first.json() == {"created": 3000, "changed": 0, "unchanged": 0, "refused": []}
+    out = await called.get("/v1/readers/export")
+    assert out.headers["content-type"].startswith("application/x-ndjson")
+    assert len(out.text.splitlines()) == 3000
+    before = await database.fetch("select * from public.readers order by reader_id")
+    again = await called.post("/v1/readers/import", content=out.content)
+    assert again.json() == {"created": 0, "changed": 0, "unchanged": 3000, "refused": []}
+    assert await database.fetch("select * from public.readers order by reader_id") == before
+    # Out of one database, into another: the same lines come out of that.
+    await database.execute("truncate public.readers cascade")
+    await called.post("/v1/readers/import", content=out.content)
+    assert sorted((await called.get("/v1/readers/export")).text.splitlines()) == sorted(out.text.splitlines())
+
+
+async def test_each_bad_line_is_reported_and_keeps_none_of_the_others(called: httpx.AsyncClient) -> None:
+    good = numbered(4)
+    body = b"".join(
+        [
+            lines(good[0]),
+            b"{broken\n",
+            lines(good[1], ADA | {"external_id": "mars", "zone": "Mars/Olympus"}),
+            b"\n",
+            b"x" * (MAX_LINE + 5) + b"\n",
+            lines({"name": "nobody"}, good[2] | {"name": "\ud800"}),
+            b"[]\n\xff\xfe\n",
+            lines(good[3])[:-1],
+        ]
+    )
+    report = (await called.post("/v1/readers/import", content=body)).json()
+    assert [refused["line"] for refused in report["refused"]] == [2, 4, 6, 7, 8, 9, 10]
+    assert all(refused["reason"] for refused in report["refused"])
+    assert report["created"] == 3
+
+
+async def test_an_import_changes_what_is_given_and_brings_back_nobody_who_left(called: httpx.AsyncClient) -> None:
+    where = (await called.post("/v1/readers", json=ADA)).headers["location"]
+    await called.patch(where, json={"status": "unsubscribed", "status_reason": "by link"})
+    report = await called.post(
+        "/v1/readers/import", content=lines({"external_id": "ada", "name": "B", "status": "active"})
+    )
+    assert report.json()["changed"] == 1
+    found = (await called.get(where)).json()
+    assert (found["name"], found["status"], found["zone"]) == ("B", "unsubscribed", "Europe/Berlin")
+
+
+async def test_more_lines_than_are_taken_at_once_are_said(
+    called: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    body = b"\n" * (MAX_LINES - 1) + lines(*numbered(2))
+    answer = await called.post("/v1/readers/import", content=body)
+    assert (answer.status_code, answer.json()["title"]) == (413, "Too many lines")
+    assert await database.fetchval("select count(*) from public.readers") == 1
+
+
+async def test_an_import_is_read_in_pieces_wherever_they_are_cut() -> None:
+    whole = b"one\ntwo\n\n" + b"x" * (MAX_LINE + 1) + b"\nlast"
+
+    async def pieces(size: int) -> AsyncIterator[bytes]:
+        for begin in range(0, len(whole), size):
+            yield whole[begin : begin + size]
+
+    for size in (1, 3, 1000, len(whole)):
+        assert [line async for line in lines_of(pieces(size))] == [b"one", b"two", b"", None, b"last"]
+
+
+async def test_deliveries_are_listed_settled_paused_and_resumed(
+    called: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    delivery = await database.fetchval(
+        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)"
+        " values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24', 'ambiguous')"
+        " returning delivery_id"
+    )
+    listed = (await called.get("/v1/deliveries", params={"state": "ambiguous"})).json()
+    assert [found["delivery_id"] for found in listed["deliveries"]] == [str(delivery)]
+    settled = await called.post(f"/v1/deliveries/{delivery}/settle", json={"state": "sent"})
+    assert (settled.json()["state"], settled.json()["settled_by"]) == ("sent", "default")
+    assert (await called.post(f"/v1/deliveries/{delivery}/settle", json={"state": "pending"})).status_code == 409
+    assert (await called.post(f"/v1/deliveries/{uuid4()}/settle", json={"state": "sent"})).status_code == 404
+    assert (await called.get(f"/v1/deliveries/{delivery}")).json()["state"] == "sent"
+    assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()[
+        "paused"
+    ] == "default: looking"
+    assert (await called.get("/v1/deliveries/gate")).json()["paused"] == "default: looking"
+    assert (await called.post("/v1/deliveries/resume", json={"pending": "skip"})).json()["paused"] is None
