@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.digest.ranking import RankingSettings
+from app.ranking.ranking import RankingSettings
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.fetch_service import FetchService

@@ -1,0 +1,121 @@
+"""Which articles make a digest: the best, not twelve times the same thing, and something for each interest."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.models import Profile
+from app.ranking.counts import Reals
+from app.ranking.index import Index
+from app.ranking.scores import Scores
+from app.ranking.wish import Phrase, Wish
+from app.ranking.words import Stems, contains_phrase
+
+MOST_CANDIDATES: Final = 40
+FLOOR: Final = 0.04
+"""What fits less is not sent, unless it names an interest in full: about one word met of an interest of three."""
+# How much of its worth an article loses that says what a chosen one says.
+_REPETITION: Final = 0.5
+# Two articles as alike as this are one story.
+_SAME: Final = 0.8
+
+Mask = npt.NDArray[np.bool_]
+
+
+class Choice:
+    """Chooses among a window's articles for one reader; the numbers are the window's."""
+
+    def __init__(self, index: Index, scores: Scores, profile: Profile, wish: Wish) -> None:
+        self.followed = index.by(profile.authors)
+        self.parts = [index.having(phrase.terms()) for phrase in wish.interests]
+        self.met: list[Mask] = [
+            part == len(phrase.terms()) for part, phrase in zip(self.parts, wish.interests, strict=True)
+        ]
+        self._index = index
+        self._strength = scores.strength
+        self._unwanted = [
+            (phrase, index.having(phrase.terms()) == len(phrase.terms())) for phrase in wish.leave_out
+        ]  # fmt: skip
+        self._stems = Stems()
+        says_something = bool(len(wish.terms) or len(scores.liked.titles))
+        named = np.logical_or.reduce(self.met) if self.met else np.zeros(len(index.articles), dtype=np.bool_)
+        self._good: Mask = (scores.strength >= (FLOOR if says_something else 0)) | named
+
+    def candidates(self, kind: Mask) -> list[int]:
+        """Return the best of a kind that are good enough, best first, with what is followed and each interest's best."""
+        numbers = np.flatnonzero(kind)
+        order = numbers[np.argsort(-self._strength[numbers], kind="stable")]
+        best = self._first(order[self._good[order]], MOST_CANDIDATES)
+        for met in self.met:
+            best += self._first(order[met[order]], 1)
+        best += [number for number in self.followed if kind[number]]
+        return sorted(set(best), key=lambda number: (-self._strength[number], number))
+
+    def pick(self, candidates: Sequence[int], most: int) -> list[int]:
+        """Choose at most so many of candidates that come best first; the chosen keep that order.
+
+        Followed authors come first, then the best of all, the best of each interest that has something good, and
+        whatever adds most to what is there (maximal marginal relevance, Carbonell and Goldstein 1998).
+        """
+        # A model may have put them in another order than the scores; the worth of a place stays.
+        worth = np.sort(self._strength[list(candidates)])[::-1]
+        alike = _cosines(self._index, candidates)
+        chosen: list[int] = []
+        for place in self._claims(candidates, chosen):
+            if len(chosen) < most and place not in chosen and not _repeats(alike, place, chosen):
+                chosen.append(place)
+        rest = [place for place in range(len(candidates)) if place not in chosen]
+        while rest and len(chosen) < most:
+            likeness = alike[rest][:, chosen].max(axis=1, initial=0)
+            value = np.where(likeness < _SAME, worth[rest] * (1 - _REPETITION * likeness), -1)
+            if (best := int(value.argmax())) < 0 or value[best] < 0:
+                break
+            chosen.append(rest.pop(best))
+        return [candidates[place] for place in sorted(chosen)]
+
+    def _claims(self, candidates: Sequence[int], chosen: Sequence[int]) -> Iterator[int]:
+        """The places in `candidates` that come before all others; what was chosen meanwhile may meet an interest."""
+        yield from (place for place, number in enumerate(candidates) if number in self.followed)
+        yield from range(min(1, len(candidates)))
+        for met in self.met:
+            good = [place for place, number in enumerate(candidates) if met[number] and self._strength[number] >= FLOOR]
+            if good and not any(met[candidates[place]] for place in chosen):
+                yield good[0]
+
+    def _first(self, numbers: npt.NDArray[np.intp], most: int) -> list[int]:
+        found: list[int] = []
+        for number in numbers.tolist():
+            if len(found) == most:
+                break
+            if not any(having[number] and self._says(number, phrase) for phrase, having in self._unwanted):
+                found.append(number)
+        return found
+
+    def _says(self, number: int, phrase: Phrase) -> bool:
+        """Whether an article that has all words of a phrase has them one behind the other."""
+        if len(phrase.stems) == 1:
+            return True
+        article = self._index.articles[number]
+        texts = (article.title, article.abstract)
+        return any(contains_phrase(self._stems.of_text(text), phrase.stems) for text in texts)
+
+
+def _repeats(alike: Reals, place: int, chosen: Sequence[int]) -> bool:
+    return bool((alike[place, list(chosen)] >= _SAME).any())
+
+
+def _cosines(index: Index, numbers: Sequence[int]) -> Reals:
+    """How alike each two of a few articles are."""
+    parts = [index.rows.of(number) for number in numbers]
+    if not parts:
+        return np.zeros((0, 0), dtype=np.float32)
+    terms, columns = np.unique(np.concatenate([index.rows.terms[part] for part in parts]), return_inverse=True)
+    dense = np.zeros((len(parts), len(terms)), dtype=np.float32)
+    sizes = [part.stop - part.start for part in parts]
+    dense[np.repeat(np.arange(len(parts)), sizes), columns] = np.concatenate([index.weights[part] for part in parts])
+    cosines: Reals = dense @ dense.T
+    return cosines
+
+
