@@ -91,7 +91,7 @@ class Profile(Frozen):
 
 
 class RatedPaper(Frozen):
-    """A paper of which a reader said what it was worth to them; `vector` is its words, as `app/ranking/taste.py` says."""
+    """A paper of which a reader said what it was worth; `vector` is its words, by `app.ranking.vectors.vector_of`."""
 
     title: str
     liked: bool

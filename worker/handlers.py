@@ -5,12 +5,12 @@ from typing import Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.ranking.ranking import RankingSettings
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.fetch_service import FetchService
 from app.models import Profile, TaskKind
 from app.persistence.queue import ClaimedTask
+from app.ranking.ranking import RankingSettings
 from worker.deliveries import CallbackHandler
 from worker.job import Handler, Handlers, Job, Snooze
 
@@ -38,10 +38,11 @@ def build_handlers(fetches: FetchService, digests: DigestService, callbacks: Cal
             payload = DigestPayload.model_validate(job.task.payload)
         except ValidationError as error:
             raise PermanentError(f"the digest's payload cannot be read: {error}") from error
-        task = await job.tasks.get_task(job.task.task_id)
         settings = RankingSettings(papers=payload.max_papers, news=payload.max_news)
         try:
-            written, page = await digests.write(task, _source_date(job.task), payload.profile, settings, job.report)
+            written, page = await digests.write(
+                job.task.task_id, _source_date(job.task), payload.profile, settings, job.report
+            )
         except EditionPending as waiting:
             raise Snooze(EDITION_CHECK, str(waiting)) from waiting
         return {"digest": written.model_dump(mode="json"), "html": page}

@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 # Letters that no decomposition reduces to a plain one.
-_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe"})
+_PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe"})
 
 Name = tuple[str, str]
 """The family name and the given ones, in plain lower-case letters."""
@@ -17,8 +17,10 @@ def plain_name(name: str) -> Name:
     What is no Latin script stays as it is.
     """
     family, comma, given = name.partition(",")
-    parts = _letters(family if comma else name)
-    return (" ".join(parts), " ".join(_letters(given))) if comma else (parts[-1:] or [""])[0], " ".join(parts[:-1])
+    parts = _letters(family)
+    if comma:
+        return " ".join(parts), " ".join(_letters(given))
+    return (parts[-1] if parts else ""), " ".join(parts[:-1])
 
 
 def same_person(one: Name, other: Name) -> bool:
@@ -56,4 +58,6 @@ class Bylines:
 
 def _letters(text: str) -> list[str]:
     folded = unicodedata.normalize("NFKD", text).casefold().translate(_PLAIN)
-    return "".join(letter if letter.isalpha() else " " for letter in folded if not unicodedata.combining(letter)).split()
+    return "".join(
+        letter if letter.isalpha() else " " for letter in folded if not unicodedata.combining(letter)
+    ).split()

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from app.models import Profile
 from app.ranking.counts import Reals
 from app.ranking.index import Index
-from app.ranking.scores import Scores
+from app.ranking.scores import alike_each
 from app.ranking.wish import Phrase, Wish
 from app.ranking.words import Stems, contains_phrase
 
@@ -27,24 +27,22 @@ Mask = npt.NDArray[np.bool_]
 class Choice:
     """Chooses among a window's articles for one reader; the numbers are the window's."""
 
-    def __init__(self, index: Index, scores: Scores, profile: Profile, wish: Wish) -> None:
+    def __init__(self, index: Index, strength: Reals, profile: Profile, wish: Wish, *, says_something: bool) -> None:
         self.followed = index.by(profile.authors)
+        self.sizes = [len(phrase.terms()) for phrase in wish.interests]
         self.parts = [index.having(phrase.terms()) for phrase in wish.interests]
-        self.met: list[Mask] = [
-            part == len(phrase.terms()) for part, phrase in zip(self.parts, wish.interests, strict=True)
-        ]
+        self.met: list[Mask] = [part == size for part, size in zip(self.parts, self.sizes, strict=True)]
         self._index = index
-        self._strength = scores.strength
+        self._strength = strength
         self._unwanted = [
             (phrase, index.having(phrase.terms()) == len(phrase.terms())) for phrase in wish.leave_out
         ]  # fmt: skip
         self._stems = Stems()
-        says_something = bool(len(wish.terms) or len(scores.liked.titles))
         named = np.logical_or.reduce(self.met) if self.met else np.zeros(len(index.articles), dtype=np.bool_)
-        self._good: Mask = (scores.strength >= (FLOOR if says_something else 0)) | named
+        self._good: Mask = (strength >= (FLOOR if says_something else 0)) | named
 
     def candidates(self, kind: Mask) -> list[int]:
-        """Return the best of a kind that are good enough, best first, with what is followed and each interest's best."""
+        """Return the best of a kind, best first, with those by followed authors and each interest's best."""
         numbers = np.flatnonzero(kind)
         order = numbers[np.argsort(-self._strength[numbers], kind="stable")]
         best = self._first(order[self._good[order]], MOST_CANDIDATES)
@@ -61,18 +59,20 @@ class Choice:
         """
         # A model may have put them in another order than the scores; the worth of a place stays.
         worth = np.sort(self._strength[list(candidates)])[::-1]
-        alike = _cosines(self._index, candidates)
+        alike = alike_each(self._index, candidates)
         chosen: list[int] = []
         for place in self._claims(candidates, chosen):
             if len(chosen) < most and place not in chosen and not _repeats(alike, place, chosen):
                 chosen.append(place)
-        rest = [place for place in range(len(candidates)) if place not in chosen]
-        while rest and len(chosen) < most:
-            likeness = alike[rest][:, chosen].max(axis=1, initial=0)
-            value = np.where(likeness < _SAME, worth[rest] * (1 - _REPETITION * likeness), -1)
-            if (best := int(value.argmax())) < 0 or value[best] < 0:
+        likeness = alike[chosen].max(axis=0, initial=0)
+        while len(chosen) < min(most, len(candidates)):
+            likeness[chosen] = 1
+            value = np.where(likeness < _SAME, worth * (1 - _REPETITION * likeness), -1)
+            best = int(value.argmax())
+            if value[best] < 0:
                 break
-            chosen.append(rest.pop(best))
+            chosen.append(best)
+            likeness = np.maximum(likeness, alike[best])
         return [candidates[place] for place in sorted(chosen)]
 
     def _claims(self, candidates: Sequence[int], chosen: Sequence[int]) -> Iterator[int]:
@@ -104,18 +104,3 @@ class Choice:
 
 def _repeats(alike: Reals, place: int, chosen: Sequence[int]) -> bool:
     return bool((alike[place, list(chosen)] >= _SAME).any())
-
-
-def _cosines(index: Index, numbers: Sequence[int]) -> Reals:
-    """How alike each two of a few articles are."""
-    parts = [index.rows.of(number) for number in numbers]
-    if not parts:
-        return np.zeros((0, 0), dtype=np.float32)
-    terms, columns = np.unique(np.concatenate([index.rows.terms[part] for part in parts]), return_inverse=True)
-    dense = np.zeros((len(parts), len(terms)), dtype=np.float32)
-    sizes = [part.stop - part.start for part in parts]
-    dense[np.repeat(np.arange(len(parts)), sizes), columns] = np.concatenate([index.weights[part] for part in parts])
-    cosines: Reals = dense @ dense.T
-    return cosines
-
-

@@ -1,4 +1,4 @@
-"""A day's articles as counted words: what is the same for every reader and for every window of days that holds the day."""
+"""A day's articles as counted words: what is the same for every reader, and in every window of days."""
 
 import asyncio
 from collections.abc import Sequence

@@ -61,7 +61,7 @@ def _names(article: Article, title: Sequence[int]) -> list[str]:
     links = [link for link in (article.url, article.pdf_url) if link]
     papers = [paper for link in links if (paper := arxiv_id(link))]
     pages = [link.partition("#")[0].partition("?utm_")[0] for link in links]
-    titles = [f"title {title}"] if len(title) >= _FEWEST_TITLE_WORDS else []
+    titles = [f"title {title[:_COMPARED_WORDS]}"] if len(title) >= _FEWEST_TITLE_WORDS else []
     return [*papers, *pages, *titles]
 
 

@@ -18,13 +18,16 @@ from app.ranking.counts import Counts, Numbers, Reals, Rows, Terms
 _K1: Final = 1.5
 _B: Final = 0.75
 _LOW_BITS: Final = 16
+_COMMON: Final = 512
+# Somebody could write words that share their first bits; then a binary search is faster.
+_DEEPEST: Final = 16
 CROSS_LISTED: Final = 0.5
 """What a category is worth that is not an article's first."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Field:
-    """BM25 of one part of the articles, without the rarity of the terms: by term, from `starts[n]` to `starts[n + 1]`."""
+    """BM25 without the rarity of the terms; the articles of term n lie from `starts[n]` to `starts[n + 1]`."""
 
     starts: Numbers
     articles: Numbers
@@ -36,7 +39,7 @@ class _Field:
         lengths = np.bincount(owner, rows.counts, len(rows.starts) - 1)
         shares = lengths / max(float(lengths.mean()), 1.0) if len(lengths) else lengths
         weights = rows.counts / (rows.counts + _K1 * (1 - _B + _B * shares[owner]))
-        order = _stable_order(rows.terms)
+        order = stable_order(rows.terms)
         starts = np.zeros(terms + 1, dtype=np.int32)
         np.cumsum(np.bincount(rows.terms, minlength=terms), out=starts[1:])
         return cls(starts, owner[order], weights[order].astype(np.float32))
@@ -46,8 +49,35 @@ class _Field:
         return np.diff(self.starts)
 
 
-def _stable_order(numbers: Numbers) -> npt.NDArray[np.intp]:
-    """Sort by radix: sixteen bits at a time, which is several times faster than comparing."""
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """Weighted terms by article: those of article n lie from `starts[n]` to `starts[n + 1]`."""
+
+    starts: Numbers
+    terms: Numbers
+    weights: Reals
+
+    def of(self, articles: npt.NDArray[np.intp]) -> tuple[Numbers, Numbers, Reals]:
+        """Return the entries of these articles: the place in `articles`, the term and the weight of each."""
+        starts = self.starts[articles]
+        sizes = self.starts[articles + 1] - starts
+        ends = np.cumsum(sizes)
+        row = np.repeat(np.arange(len(articles), dtype=np.int32), sizes)
+        entries = np.arange(len(row)) + np.repeat(starts - ends + sizes, sizes)
+        return row, self.terms[entries], self.weights[entries]
+
+
+def _sums(starts: Numbers, values: npt.NDArray[np.floating]) -> Reals:
+    """Sum values by the runs that begin at `starts`; the last of these is the end."""
+    if not len(values):
+        return np.zeros(len(starts) - 1, dtype=np.float32)
+    sums = np.add.reduceat(values, np.minimum(starts[:-1], len(values) - 1))
+    # reduceat gives an empty run its first element.
+    return np.where(np.diff(starts) > 0, sums, 0).astype(np.float32)
+
+
+def stable_order(numbers: Numbers) -> npt.NDArray[np.intp]:
+    """Return what sorts them; by radix, sixteen bits at a time, which is several times faster than comparing."""
     order = np.argsort((numbers & (2**_LOW_BITS - 1)).astype(np.uint16), kind="stable")
     high = (numbers >> _LOW_BITS).astype(np.uint16)
     return order if not high.any() else order[np.argsort(high[order], kind="stable")]
@@ -88,6 +118,8 @@ class Index:
         index._title = _Field.of(title, len(terms))
         await asyncio.sleep(0)
         index._weigh()
+        await asyncio.sleep(0)
+        index._part()
         return index
 
     _text: _Field
@@ -101,24 +133,49 @@ class Index:
         self._text_rarity = _rarity(count, self.frequency)
         self._title_rarity = _rarity(count, self._title.frequency())
         self.smooth = (np.log((1 + count) / (1 + self.frequency)) + 1).astype(np.float32)
+        self.rarest = np.float32(np.log(1 + count) + 1)
+        bounds = np.searchsorted(self.terms, np.arange(2**_LOW_BITS, dtype=np.uint32) << _LOW_BITS)
+        self._buckets = bounds.astype(np.int32)
+        self._deepest = int(np.diff(bounds, append=len(self.terms)).max()) + 1
         raw = (1 + np.log(self.rows.counts)) * self.smooth[self.rows.terms]
-        lengths = np.sqrt(self.sums(raw * raw))
+        lengths = np.sqrt(_sums(self.rows.starts, raw * raw))
         self.weights = (raw / np.repeat(np.maximum(lengths, 1e-9), np.diff(self.rows.starts))).astype(np.float32)
 
+    def _part(self) -> None:
+        """Lay the commonest terms apart as a small matrix: they are few, and most of what articles share."""
+        commonest = np.sort(np.argsort(-self.frequency, kind="stable")[:_COMMON])
+        self.columns = np.full(len(self.terms), -1, dtype=np.int32)
+        self.columns[commonest] = np.arange(len(commonest), dtype=np.int32)
+        owner = np.repeat(np.arange(len(self.articles), dtype=np.int32), np.diff(self.rows.starts))
+        columns = self.columns[self.rows.terms]
+        common, rare = columns >= 0, columns < 0
+        self.common = np.zeros((len(self.articles), len(commonest)), dtype=np.float32)
+        self.common[owner[common], columns[common]] = self.weights[common]
+        starts = np.zeros(len(self.articles) + 1, dtype=np.int32)
+        np.cumsum(np.bincount(owner[rare], minlength=len(self.articles)), out=starts[1:])
+        self.rare = Entries(starts, self.rows.terms[rare], self.weights[rare])
+
     def find(self, terms: Terms) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-        """Return the number of each term, and whether the window has it; without it the number means nothing."""
-        if not len(self.terms):
+        """Return the number of each term, and whether the window has it; without it the number means nothing.
+
+        Terms are spread evenly, so that their first sixteen bits lead to within a few of them.
+        """
+        last = len(self.terms) - 1
+        if last < 0:
             return np.zeros(len(terms), dtype=np.int32), np.zeros(len(terms), dtype=np.bool_)
-        numbers = np.minimum(np.searchsorted(self.terms, terms), len(self.terms) - 1).astype(np.int32)
+        if self._deepest > _DEEPEST:
+            numbers = np.minimum(np.searchsorted(self.terms, terms), last).astype(np.int32)
+            return numbers, self.terms[numbers] == terms
+        numbers = np.minimum(self._buckets[terms >> _LOW_BITS], last)
+        for _ in range(self._deepest - 1):
+            numbers += (self.terms[numbers] < terms) & (numbers < last)
         return numbers, self.terms[numbers] == terms
 
-    def rarities(self, terms: Terms) -> tuple[Reals, Reals]:
-        """Return BM25's idf and tf-idf's of each term; what no article has is the rarest."""
+    def rarities(self, terms: Terms) -> Reals:
+        """Return BM25's idf of each term; what no article has is the rarest."""
         numbers, known = self.find(terms)
-        most = np.float32(np.log1p((len(self.articles) + 0.5) / 0.5)), np.float32(np.log1p(len(self.articles)) + 1)
-        if not known.any():
-            return np.full(len(terms), most[0]), np.full(len(terms), most[1])
-        return np.where(known, self._text_rarity[numbers], most[0]), np.where(known, self.smooth[numbers], most[1])
+        most = np.float32(np.log1p((len(self.articles) + 0.5) / 0.5))
+        return np.where(known, self._text_rarity[numbers], most) if known.any() else np.full(len(terms), most)
 
     def bm25(self, terms: Terms, wanted: Reals, title: float) -> Reals:
         """Return each article's BM25 for the weighted terms, with `title` times that of its title alone."""
@@ -139,18 +196,10 @@ class Index:
             total[self._text.articles[self._text.starts[number] : self._text.starts[number + 1]]] += 1
         return total
 
-    def sums(self, values: npt.NDArray[np.floating]) -> Reals:
-        """Sum values that lie like `rows` by article."""
-        if not len(values):
-            return np.zeros(len(self.articles), dtype=np.float32)
-        starts = self.rows.starts
-        sums = np.add.reduceat(values, np.minimum(starts[:-1], len(values) - 1))
-        # reduceat gives an empty run its first element.
-        return np.where(np.diff(starts) > 0, sums, 0).astype(np.float32)
-
     def cosines(self, direction: Reals) -> Reals:
         """Return each article's product with a vector over all terms."""
-        return self.sums(self.weights * direction[self.rows.terms])
+        common = self.common @ direction[self.columns >= 0]
+        return common + _sums(self.rare.starts, self.rare.weights * direction[self.rare.terms])
 
     def by(self, followed: Sequence[str]) -> dict[int, str]:
         """Return the articles by these people, each with the author's name as it is printed there."""

@@ -61,9 +61,10 @@ async def rank(
     Needs no key and no network but `reorder`'s own; the papers that it is shown are the best 40 and what must be shown.
     """
     wish = Wish.of(profile)
-    scores = Scores(index, profile, wish, Taste.of(papers, index.newest))
-    choice = Choice(index, scores, profile, wish)
-    reasons = Reasons(index, scores, choice, profile, wish)
+    taste = Taste.of(papers, index.newest)
+    scores = Scores(index, profile, wish, taste)
+    choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
+    reasons = Reasons(index, scores, choice, profile, wish, taste)
     best = choice.candidates(index.is_paper)
     if reorder and best and settings.papers:
         best = [best[place] for place in await reorder([index.articles[number] for number in best])]

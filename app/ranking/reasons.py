@@ -10,6 +10,7 @@ from app.ranking.choice import Choice
 from app.ranking.counts import Numbers, Reals
 from app.ranking.index import Index
 from app.ranking.scores import Scores
+from app.ranking.taste import Taste
 from app.ranking.wish import Wish
 from app.sources.text import shorten
 
@@ -24,13 +25,17 @@ _INTERESTS: Final = "edit your interests"
 class Reasons:
     """Finds the reasons for chosen articles; `interests` are those that an article names in full."""
 
-    def __init__(self, index: Index, scores: Scores, choice: Choice, profile: Profile, wish: Wish) -> None:
+    def __init__(
+        self, index: Index, scores: Scores, choice: Choice, profile: Profile, wish: Wish, taste: Taste
+    ) -> None:
+        self._titles = taste.liked.titles
         self._index = index
         self._scores = scores
         self._choice = choice
         self._categories = frozenset(profile.categories)
         self._wish = wish
-        self._wanted, self._known = index.find(wish.terms)
+        numbers, known = index.find(wish.terms)
+        self._wanted = self._spread(numbers[known], wish.weights[known])
 
     def interests(self, number: int) -> tuple[str, ...]:
         """Return the interests of which the article has all words, as the reader wrote them."""
@@ -48,6 +53,11 @@ class Reasons:
             ),
         )
 
+    def _spread(self, numbers: Numbers, values: Reals) -> Reals:
+        worth = np.zeros(len(self._index.terms), dtype=np.float32)
+        worth[numbers] = values
+        return worth
+
     def _author(self, number: int) -> Iterator[Reason]:
         if author := self._choice.followed.get(number):
             yield Reason(
@@ -57,26 +67,24 @@ class Reasons:
             )
 
     def _liked(self, number: int) -> Iterator[Reason]:
-        liked = self._scores.liked
-        row = int(np.searchsorted(self._scores.candidates, number))
-        if not liked.titles or row == len(self._scores.candidates) or self._scores.candidates[row] != number:
+        liked, candidates = self._scores.liked, self._scores.candidates
+        row = int(np.searchsorted(candidates, number))
+        if row == len(candidates) or candidates[row] != number:
             return
-        cosines = self._scores.similar[row] / liked.weights
-        best = int(cosines.argmax())
-        if cosines[best] >= _SIMILAR:
-            of_paper = liked.owner == best
+        best = int(self._scores.similar[row].argmax())
+        if self._scores.similar[row, best] >= _SIMILAR:
+            of_paper = slice(*np.searchsorted(liked.owner, [best, best + 1]))
             yield Reason(
                 kind=ReasonKind.LIKED,
-                text=f"close to \N{LEFT DOUBLE QUOTATION MARK}{shorten(liked.titles[best], _LONGEST_TITLE)}"
+                text=f"close to \N{LEFT DOUBLE QUOTATION MARK}{shorten(self._titles[best], _LONGEST_TITLE)}"
                 "\N{RIGHT DOUBLE QUOTATION MARK}, which you liked",
-                words=self._telling(number, liked.numbers[of_paper], liked.values[of_paper]),
+                words=self._telling(number, self._spread(liked.numbers[of_paper], liked.values[of_paper])),
                 change="take that paper from those that you like",
             )
 
     def _words(self, number: int) -> Iterator[Reason]:
-        words = self._telling(number, self._wanted[self._known], self._wish.weights[self._known])
-        sizes = [len(phrase.terms()) for phrase in self._wish.interests]
-        shares = [part[number] / size for part, size in zip(self._choice.parts, sizes, strict=True)]
+        words = self._telling(number, self._wanted)
+        shares = [part[number] / size for part, size in zip(self._choice.parts, self._choice.sizes, strict=True)]
         names = [phrase.text for phrase in self._wish.interests]
         close = [name for name, share in zip(names, shares, strict=True) if share >= _CLOSE][:_MOST_NAMED]
         if matched := self.interests(number):
@@ -95,13 +103,13 @@ class Reasons:
         if category := _wanted_category(self._index.articles[number], self._categories):
             yield Reason(kind=ReasonKind.CATEGORY, text=f"category {category}", change="edit your categories")
 
-    def _telling(self, number: int, terms: Numbers, weights: Reals) -> tuple[str, ...]:
-        """The words of these terms that count most for the article, as articles write them."""
+    def _telling(self, number: int, worth: Reals) -> tuple[str, ...]:
+        """The words that count most for the article, by what each term of the window is worth."""
         part = self._index.rows.of(number)
-        worth = dict(zip(terms.tolist(), weights.tolist(), strict=True))
-        has = zip(self._index.rows.terms[part].tolist(), self._index.weights[part].tolist(), strict=True)
-        shared = sorted(((worth[each] * weight, each) for each, weight in has if each in worth), reverse=True)
-        return tuple(self._index.word(each) for _, each in shared[:_MOST_NAMED])
+        terms = self._index.rows.terms[part]
+        shared = worth[terms] * self._index.weights[part]
+        best = np.argsort(-shared, kind="stable")[:_MOST_NAMED]
+        return tuple(self._index.word(int(terms[each])) for each in best if shared[each] > 0)
 
 
 def _wanted_category(article: Article, wanted: frozenset[str]) -> str | None:

@@ -16,6 +16,7 @@ from app.ranking.vectors import MOST_TERMS, TERM_BYTES
 
 MOST_PAPERS: Final = 400
 """Of a reader's papers so many, the youngest, are looked at."""
+_BYTES: Final = TERM_BYTES + 1
 _HALF_LIFE_DAYS: Final = 365
 # What was liked years ago still counts half of what was liked today.
 _OLDEST_WEIGHT: Final = 0.5
@@ -50,28 +51,37 @@ class Taste:
         return cls(_papers(liked, day), _papers(disliked, day))
 
 
-def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
-    read = [(paper, vector) for paper in rated if (vector := _read(paper.vector)) is not None]
-    ages = np.array([max((day - paper.rated_at.date()).days, 0) for paper, _ in read], dtype=np.float32)
-    weights = _OLDEST_WEIGHT + (1 - _OLDEST_WEIGHT) * np.exp2(-ages / _HALF_LIFE_DAYS)
+def joined(one: Papers, other: Papers) -> Papers:
+    """Return both, one behind the other."""
     return Papers(
-        titles=tuple(paper.title for paper, _ in read),
-        weights=weights.astype(np.float32),
-        owner=np.repeat(np.arange(len(read), dtype=np.int32), np.array([len(t) for _, (t, _) in read], dtype=np.intp)),
-        terms=np.concatenate([np.empty(0, np.uint32), *(terms for _, (terms, _) in read)]),
-        counts=np.concatenate([np.empty(0, np.uint8), *(counts for _, (_, counts) in read)]),
+        (*one.titles, *other.titles),
+        np.concatenate([one.weights, other.weights]),
+        np.concatenate([one.owner, other.owner + np.int32(len(one))]),
+        np.concatenate([one.terms, other.terms]),
+        np.concatenate([one.counts, other.counts]),
     )
 
 
-def _read(vector: str) -> tuple[Terms, npt.NDArray[np.uint8]] | None:
-    """Return a stored vector's terms and counts; None for what is no vector, which then counts for nothing."""
+def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
+    read = [(paper, raw) for paper in rated if (raw := _read(paper.vector)) is not None]
+    sizes = np.array([len(raw) // _BYTES for _, raw in read], dtype=np.intp)
+    ages = np.array([max((day - paper.rated_at.date()).days, 0) for paper, _ in read], dtype=np.float32)
+    weights = _OLDEST_WEIGHT + (1 - _OLDEST_WEIGHT) * np.exp2(-ages / _HALF_LIFE_DAYS)
+    terms = b"".join(raw[: len(raw) // _BYTES * TERM_BYTES] for _, raw in read)
+    counts = b"".join(raw[len(raw) // _BYTES * TERM_BYTES :] for _, raw in read)
+    return Papers(
+        titles=tuple(paper.title for paper, _ in read),
+        weights=weights.astype(np.float32),
+        owner=np.repeat(np.arange(len(read), dtype=np.int32), sizes),
+        terms=np.frombuffer(terms, dtype="<u4").astype(np.uint32),
+        counts=np.maximum(np.frombuffer(counts, dtype=np.uint8), 1),
+    )
+
+
+def _read(vector: str) -> bytes | None:
+    """Return the bytes of a stored vector; None for what is none, which then counts for nothing."""
     try:
         raw = base64.b64decode(vector, validate=True)
     except (binascii.Error, ValueError):
         return None
-    size, rest = divmod(len(raw), TERM_BYTES + 1)
-    if rest or not 0 < size <= MOST_TERMS:
-        return None
-    terms = np.frombuffer(raw, dtype="<u4", count=size).astype(np.uint32)
-    counts = np.frombuffer(raw, dtype=np.uint8, offset=TERM_BYTES * size)
-    return (terms, counts) if bool((np.diff(terms.astype(np.int64)) > 0).all()) and bool(counts.all()) else None
+    return raw if raw and len(raw) % _BYTES == 0 and len(raw) <= MOST_TERMS * _BYTES else None

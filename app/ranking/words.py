@@ -17,11 +17,13 @@ _STOP_TEXT: Final = """
 # The words that only join others. What also has a meaning of its own stays: its rarity says what it is worth.
 STOP_WORDS: Final = frozenset(_STOP_TEXT.split())
 _SHORTEST: Final = 2
+# No text that is ranked is longer: a title and an abstract.
+_MAX_TEXT: Final = 10_000
 
 
 def words(text: str) -> list[str]:
     """Return the words of a text in lower case. Most texts are ASCII, for which splitting takes half the time."""
-    text = text.lower()
+    text = text[:_MAX_TEXT].lower()
     return text.translate(_PARTING).split() if text.isascii() else _WORD.findall(text)
 
 
