@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-digest bench-standin try-upgrade clean
+.PHONY: help install lock format check test boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-scale bench-api bench-start bench-digest bench-ranking bench-standin try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,7 +61,7 @@ api: $(STAMP) ## Start the API with the settings of the environment or .env
 worker: $(STAMP) ## Start a worker with the settings of the environment or .env
 	$(BIN)/python -m worker
 
-bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest apart); tables here, JSON in out/bench
+bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest and bench-ranking apart); tables here, JSON in out/bench
 	@for name in client queue scale api start standin; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bench-client: $(STAMP) ## Calls a second and event-loop lag of five clients side by side
@@ -81,6 +81,9 @@ bench-start: $(STAMP) ## From exec to ready, and memory, of both processes
 
 bench-digest: $(STAMP) ## What a digest costs a worker: time, memory and calls
 	$(BIN)/python -m benchmarks.digest
+
+bench-ranking: $(STAMP) ## What the ranking is worth and costs; DATA=folder has labelled readers, none are bundled
+	DATA="$(DATA)" $(BIN)/python -m benchmarks.ranking
 
 bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 	$(BIN)/python -m benchmarks.standin

@@ -1,9 +1,10 @@
-"""Invented editions and readers for the ranking's benchmark: words by Zipf's law, each paper of one of many subjects."""
+"""Invented editions and readers: words by Zipf's law, each paper of one of many subjects."""
 
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 from app.models import Article, ArticleKind, Profile, RatedPaper
 from app.ranking.vectors import vector_of
@@ -41,6 +42,27 @@ class Inventor:
             [self._reader(number, each) for number, each in enumerate(subjects)],
             [[self._liked(self._dice.choice(each)) for _ in range(likes)] for each in subjects],
         )
+
+    def labelled(self, documents: int, readers: int, likes: int) -> dict[str, Any]:
+        """Write a set of graded readers; each asks for half of what is wanted in words, and likes papers of all."""
+        written = [(self._dice.randrange(SUBJECTS // 4), number) for number in range(documents)]
+        papers = [
+            {"id": str(number), "title": self._text(subject, TITLE), "abstract": self._text(subject, ABSTRACT)}
+            for subject, number in written
+        ]
+        return {"documents": papers, "readers": [self._judge(str(each), written, likes) for each in range(readers)]}
+
+    def _judge(self, name: str, written: Sequence[tuple[int, int]], likes: int) -> dict[str, Any]:
+        one, other = self._dice.sample(range(SUBJECTS // 4), 2)
+        worth = {one: 5, other: 4}
+        liked = [self._dice.choice((one, other)) for _ in range(likes)]
+        return {
+            "reader": name,
+            "interests": [" ".join(self._dice.sample(self._subjects[one], 3)) for _ in range(2)],
+            "goals": "",
+            "liked": [{"title": self._text(each, TITLE), "abstract": self._text(each, ABSTRACT)} for each in liked],
+            "grades": {str(number): worth.get(subject, self._dice.choice((1, 2))) for subject, number in written},
+        }
 
     def _word(self) -> str:
         return "".join(self._dice.choice("bdfgklmnprstvz") + self._dice.choice("aeiou") for _ in range(4))

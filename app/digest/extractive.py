@@ -56,7 +56,8 @@ class Extractor:
     """
 
     def __init__(self, profile: Profile) -> None:
-        self._wanted = frozenset(Wish.of(profile).stems)
+        # A title says what somebody is, and its words are in half of the sentences.
+        self._wanted = frozenset(Wish.of(profile.model_copy(update={"title": ""})).stems)
 
     def extract(self, article: Article) -> Extract:
         """Summarise an article; without an abstract there is nothing to say beyond its title."""

@@ -14,12 +14,13 @@ from app.ranking.wish import Phrase, Wish
 from app.ranking.words import Stems, contains_phrase
 
 MOST_CANDIDATES: Final = 40
-FLOOR: Final = 0.04
-"""What fits less is not sent, unless it names an interest in full: about one word met of an interest of three."""
+FLOOR: Final = 0.03
+"""What fits less is not sent, unless it names an interest in full; labelled readers wanted nothing that does."""
 # How much of its worth an article loses that says what a chosen one says.
 _REPETITION: Final = 0.5
-# Two articles as alike as this are one story.
+# Two articles as alike as this are one story, that came on two days: within one, repeats are not even indexed.
 _SAME: Final = 0.8
+_FEWEST_TERMS: Final = 12
 
 Mask = npt.NDArray[np.bool_]
 
@@ -60,20 +61,25 @@ class Choice:
         # A model may have put them in another order than the scores; the worth of a place stays.
         worth = np.sort(self._strength[list(candidates)])[::-1]
         alike = alike_each(self._index, candidates)
+        same = alike >= np.where(self._is_long(candidates), _SAME, np.inf)
         chosen: list[int] = []
         for place in self._claims(candidates, chosen):
-            if len(chosen) < most and place not in chosen and not _repeats(alike, place, chosen):
+            if len(chosen) < most and not same[place, chosen].any() and place not in chosen:
                 chosen.append(place)
-        likeness = alike[chosen].max(axis=0, initial=0)
         while len(chosen) < min(most, len(candidates)):
-            likeness[chosen] = 1
-            value = np.where(likeness < _SAME, worth * (1 - _REPETITION * likeness), -1)
+            value = worth * (1 - _REPETITION * alike[chosen].max(axis=0, initial=0))
+            value[same[chosen].any(axis=0)] = -1
+            value[chosen] = -1
             best = int(value.argmax())
             if value[best] < 0:
                 break
             chosen.append(best)
-            likeness = np.maximum(likeness, alike[best])
         return [candidates[place] for place in sorted(chosen)]
+
+    def _is_long(self, candidates: Sequence[int]) -> Mask:
+        """Which articles say enough for being alike to mean being the same."""
+        starts, numbers = self._index.rows.starts, np.array(candidates, dtype=np.intp)
+        return starts[numbers + 1] - starts[numbers] >= _FEWEST_TERMS
 
     def _claims(self, candidates: Sequence[int], chosen: Sequence[int]) -> Iterator[int]:
         """The places in `candidates` that come before all others; what was chosen meanwhile may meet an interest."""
@@ -100,7 +106,3 @@ class Choice:
         article = self._index.articles[number]
         texts = (article.title, article.abstract)
         return any(contains_phrase(self._stems.of_text(text), phrase.stems) for text in texts)
-
-
-def _repeats(alike: Reals, place: int, chosen: Sequence[int]) -> bool:
-    return bool((alike[place, list(chosen)] >= _SAME).any())

@@ -18,7 +18,9 @@ from app.ranking.counts import Counts, Numbers, Reals, Rows, Terms
 _K1: Final = 1.5
 _B: Final = 0.75
 _LOW_BITS: Final = 16
-_COMMON: Final = 512
+_COMMON: Final = 384
+# On a thinner day a word is as rare as on one of so many articles: of three articles, none can tell what is rare.
+_FEWEST: Final = 300
 # Somebody could write words that share their first bits; then a binary search is faster.
 _DEEPEST: Final = 16
 CROSS_LISTED: Final = 0.5
@@ -125,19 +127,18 @@ class Index:
     _text: _Field
     _title: _Field
     weights: Reals
-    smooth: Reals
 
     def _weigh(self) -> None:
         self.frequency = self._text.frequency()
-        count = len(self.articles)
+        count = max(len(self.articles), _FEWEST)
         self._text_rarity = _rarity(count, self.frequency)
         self._title_rarity = _rarity(count, self._title.frequency())
-        self.smooth = (np.log((1 + count) / (1 + self.frequency)) + 1).astype(np.float32)
-        self.rarest = np.float32(np.log(1 + count) + 1)
+        self._smooth = (np.log((1 + count) / (1 + self.frequency)) + 1).astype(np.float32)
+        self._rarest = float(np.log1p((count + 0.5) / 0.5)), float(np.log(1 + count) + 1)
         bounds = np.searchsorted(self.terms, np.arange(2**_LOW_BITS, dtype=np.uint32) << _LOW_BITS)
         self._buckets = bounds.astype(np.int32)
         self._deepest = int(np.diff(bounds, append=len(self.terms)).max()) + 1
-        raw = (1 + np.log(self.rows.counts)) * self.smooth[self.rows.terms]
+        raw = (1 + np.log(self.rows.counts)) * self._smooth[self.rows.terms]
         lengths = np.sqrt(_sums(self.rows.starts, raw * raw))
         self.weights = (raw / np.repeat(np.maximum(lengths, 1e-9), np.diff(self.rows.starts))).astype(np.float32)
 
@@ -174,8 +175,16 @@ class Index:
     def rarities(self, terms: Terms) -> Reals:
         """Return BM25's idf of each term; what no article has is the rarest."""
         numbers, known = self.find(terms)
-        most = np.float32(np.log1p((len(self.articles) + 0.5) / 0.5))
-        return np.where(known, self._text_rarity[numbers], most) if known.any() else np.full(len(terms), most)
+        found = np.full(len(terms), self._rarest[0], dtype=np.float32)
+        found[known] = self._text_rarity[numbers[known]]
+        return found
+
+    def weigh(self, terms: Terms) -> Reals:
+        """Return tf-idf's idf of each term; what no article has is the rarest."""
+        numbers, known = self.find(terms)
+        found = np.full(len(terms), self._rarest[1], dtype=np.float32)
+        found[known] = self._smooth[numbers[known]]
+        return found
 
     def bm25(self, terms: Terms, wanted: Reals, title: float) -> Reals:
         """Return each article's BM25 for the weighted terms, with `title` times that of its title alone."""
@@ -203,8 +212,10 @@ class Index:
 
     def by(self, followed: Sequence[str]) -> dict[int, str]:
         """Return the articles by these people, each with the author's name as it is printed there."""
-        days = zip(self.offsets, self.days, strict=False)
-        return {offset + number: name for offset, day in days for number, name in day.bylines.by(followed).items()}
+        found: dict[int, str] = {}
+        for offset, day in zip(self.offsets, self.days, strict=False):
+            found |= {offset + number: name for number, name in day.bylines.by(followed, day.articles).items()}
+        return found
 
     def word(self, number: int) -> str:
         """Return a word that stands for the term, as articles write it."""

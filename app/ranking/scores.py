@@ -50,7 +50,7 @@ class Vectors:
     def of(cls, index: Index, papers: Papers) -> "Vectors":
         """Weigh papers by the window's document frequencies; terms that it lacks count for the length alone."""
         numbers, known = index.find(papers.terms)
-        values = (1 + np.log(papers.counts, dtype=np.float32)) * np.where(known, index.smooth[numbers], index.rarest)
+        values = (1 + np.log(papers.counts, dtype=np.float32)) * index.weigh(papers.terms)
         lengths = np.sqrt(np.bincount(papers.owner, values * values, len(papers)))
         values /= np.maximum(lengths, 1e-9)[papers.owner]
         return cls(papers.weights, papers.owner[known], numbers[known], values[known].astype(np.float32))

@@ -3,17 +3,22 @@
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import pairwise
 
 import pytest
 
-from app.digest.ranking import CHUNK, RankingSettings, rank
-from app.models import Article, ArticleKind, Profile
-from tests.unit.digest.conftest import MakeArticle
+from app.models import Article, ArticleKind, Profile, ReasonKind
+from app.ranking.counts import CHUNK
+from app.ranking.ranking import RankingSettings, rank
+from tests.unit.conftest import ALL, MakeArticle, index_of, ranked
 
-ALL = RankingSettings(papers=100, news=100)
+FILLING = "Some words on soil, rain and seeds that nobody of these readers asks for."
+
+
+def titles(items: Sequence[object]) -> list[str]:
+    return [item.article.title for item in items]  # type: ignore[attr-defined]
 
 
 async def test_papers_come_in_the_order_in_which_they_fit_with_the_reason(
@@ -24,57 +29,113 @@ async def test_papers_come_in_the_order_in_which_they_fit_with_the_reason(
         make_article(title="Networks of roads", abstract="A neural view on traffic."),
         make_article(title="A graph neural network", abstract="Graphs, made robust.", categories=["cs.LG"]),
         make_article(title="On rings", abstract="Algebra.", categories=["cs.DS", "math.RA"]),
-        make_article(title="Shapes of a protein", abstract="How they come about."),
+        make_article(title="Protein folding", abstract="Proteins fold, we follow."),
     ]  # fmt: skip
-    ranking = await rank(edition, reader, ALL)
-    assert [(item.article.title, item.fit.reason) for item in ranking.papers] == [
+    ranking = await ranked(edition, reader)
+    assert [(item.article.title, "; ".join(reason.text for reason in item.reasons)) for item in ranking.papers] == [
         ("A graph neural network", "matches: graph neural networks, robustness; category cs.LG"),
-        ("Networks of roads", "close to: graph neural networks"),
-        ("Shapes of a protein", "shares words with your interests and goals"),
-        ("On rings", "category math.RA"),
-        ("Cooking with gas", "no match with the profile; one of the newest"),
+        ("Networks of roads", "partly matches: graph neural networks"),
+        ("Protein folding", "shares words with your profile: protein, folding, follow"),
     ]
-    scores = [item.fit.score for item in ranking.papers]
-    assert scores[0] == 1
-    assert scores[-1] == 0
+    scores = [item.score for item in ranking.papers]
     assert scores == sorted(scores, reverse=True)
-    assert ranking.papers[0].fit.interests == ("graph neural networks", "robustness")
+    assert 0.75 < scores[0] < 1
+    assert ranking.papers[0].interests == ("graph neural networks", "robustness")
+
+
+async def test_a_reason_names_the_words_that_counted_and_what_to_change(
+    reader: Profile, make_article: MakeArticle
+) -> None:
+    ranking = await ranked([make_article(title="Robust networks on graphs", categories=["cs.LG"])], reader)
+    by_kind = {reason.kind: reason for reason in ranking.papers[0].reasons}
+    assert set(by_kind[ReasonKind.INTEREST].words) == {"robust", "graphs", "networks"}
+    assert by_kind[ReasonKind.INTEREST].change == "edit your interests"
+    assert by_kind[ReasonKind.CATEGORY].change == "edit your categories"
 
 
 async def test_papers_and_news_are_ranked_apart_and_cut_to_their_numbers(
     reader: Profile, make_article: MakeArticle
 ) -> None:
-    papers = [make_article(abstract="robustness " * n) for n in range(1, 6)]
+    papers = [make_article(abstract="robustness " * n + f"of thing{n}") for n in range(1, 6)]
     news = [make_article(kind=ArticleKind.NEWS, title=f"robust {n}") for n in range(4)]
-    ranking = await rank([*papers, *news], reader, RankingSettings(papers=2, news=1))
+    ranking = await ranked([*papers, *news], reader, RankingSettings(papers=2, news=1))
     assert (len(ranking.papers), len(ranking.news), ranking.considered) == (2, 1, 9)
-    assert ranking.papers[0].fit.score == ranking.news[0].fit.score == 1
+    assert {item.article.kind for item in ranking.papers} == {ArticleKind.PAPER}
 
 
 async def test_words_that_programmers_write_with_signs_are_words(reader: Profile, make_article: MakeArticle) -> None:
-    edition = [make_article(title="C of tranquillity"), make_article(title="Modules in C++")]
-    ranking = await rank(edition, reader, ALL)
-    assert ranking.papers[0].fit.reason == "matches: C++"
-    assert ranking.papers[1].fit.score == 0
+    ranking = await ranked([make_article(title="C of tranquillity"), make_article(title="Modules in C++")], reader)
+    assert titles(ranking.papers) == ["Modules in C++"]
+    assert ranking.papers[0].reasons[0].text == "matches: C++"
 
 
 async def test_a_profile_that_says_nothing_gets_the_newest(make_article: MakeArticle) -> None:
     edition = [make_article(published_at=datetime(2025, 3, 4, hour, tzinfo=UTC)) for hour in (5, 7, 6)]
     edition.append(make_article(published_at=None))
-    ranking = await rank(edition, Profile(name="Nobody", interests=("the",)), ALL)
+    ranking = await ranked(edition, Profile(name="Nobody", interests=("the",)))
     assert [item.article.published_at and item.article.published_at.hour for item in ranking.papers] == [7, 6, 5, None]
-    assert {item.fit.score for item in ranking.papers} == {0}
+    assert {item.score for item in ranking.papers} == {0}
+    assert {reason.kind for item in ranking.papers for reason in item.reasons} == {ReasonKind.NEWEST}
 
 
-@pytest.mark.parametrize("edition", [0, 1])
-async def test_an_edition_may_be_empty_or_wordless(edition: int, reader: Profile, make_article: MakeArticle) -> None:
-    ranking = await rank([make_article(title="…", abstract="")] * edition, reader, ALL)
-    assert len(ranking.papers) == edition
+async def test_a_profile_of_categories_alone_gets_what_is_in_them_first(make_article: MakeArticle) -> None:
+    edition = [make_article(categories=[name]) for name in ("cs.DB", "math.RA", "cs.LG")]
+    ranking = await ranked(edition, Profile(name="Ada", categories=("cs.LG", "math")))
+    assert [item.article.categories[0] for item in ranking.papers][2:] == ["cs.DB"]
+    assert ranking.papers[0].reasons[0].kind is ReasonKind.CATEGORY
+
+
+@pytest.mark.parametrize("size", [0, 1])
+async def test_an_edition_may_be_empty_or_wordless(size: int, reader: Profile, make_article: MakeArticle) -> None:
+    ranking = await ranked([make_article(title="…", abstract="")] * size, Profile(name="Ada"))
+    assert len(ranking.papers) == size
+    assert (await ranked([make_article(title="…", abstract="")] * size, reader)).papers == ()
+
+
+async def test_articles_without_a_word_are_each_chosen_once(make_article: MakeArticle) -> None:
+    ranking = await ranked([make_article(title="…", url=f"https://a.example/{n}") for n in range(5)], Profile(name="A"))
+    assert len({item.article.external_id for item in ranking.papers}) == len(ranking.papers) == 5
 
 
 async def test_the_order_of_the_edition_does_not_matter(reader: Profile, make_article: MakeArticle) -> None:
     edition = [make_article(abstract=f"graph neural network number {n % 3}") for n in range(20)]
-    assert (await rank(edition, reader, ALL)).papers == (await rank(edition[::-1], reader, ALL)).papers
+    assert (await ranked(edition, reader)).papers == (await ranked(edition[::-1], reader)).papers
+
+
+async def test_a_score_means_the_same_on_a_thin_day_as_on_a_rich_one(
+    reader: Profile, make_article: MakeArticle
+) -> None:
+    good, poor = make_article(title="A robust graph neural network"), make_article(title="Networks of tall trees")
+    others = [make_article(abstract=f"On thing{n} and stuff{n}. {FILLING} Case {n}.") for n in range(300)]
+    thin, rich = await ranked([good], reader), await ranked([good, poor, *others], reader)
+    assert thin.papers[0].score == pytest.approx(rich.papers[0].score, abs=0.15)
+    alone = await ranked([poor], reader)
+    assert max((item.score for item in alone.papers), default=0) < 0.75 * thin.papers[0].score, "no best of a bad lot"
+
+
+async def test_what_fits_too_little_is_not_sent(reader: Profile, make_article: MakeArticle) -> None:
+    passing = make_article(abstract=f"{FILLING * 8} One network of pipes. {FILLING * 4}")
+    named = make_article(abstract=f"{FILLING} About robustness, in passing, it says nothing more than that.")
+    others = [make_article(abstract=f"Networks of roots{n}, pipe{n} and leaf{n}.") for n in range(40)]
+    ranking = await ranked([passing, named, *others], reader)
+    shown = {item.article.external_id for item in ranking.papers}
+    assert named.external_id in shown, "an interest that is named in full is sent, however briefly"
+    assert passing.external_id not in shown
+
+
+async def test_a_model_may_change_the_order_of_what_is_good_enough(reader: Profile, make_article: MakeArticle) -> None:
+    edition = [make_article(title=f"Robust {word} networks") for word in ("graph", "road", "tree")]
+    index = await index_of([*edition, make_article(title="Cooking")])
+    seen: list[str] = []
+
+    async def backwards(articles: Sequence[Article]) -> Sequence[int]:
+        seen.extend(article.title for article in articles)
+        return range(len(articles))[::-1]
+
+    plain = await rank(index, reader, ALL)
+    ranking = await rank(index, reader, ALL, reorder=backwards)
+    assert titles(ranking.papers) == titles(plain.papers)[::-1] == seen[::-1]
+    assert "Cooking" not in seen
 
 
 class Counted(list[Article]):
@@ -91,7 +152,7 @@ class Counted(list[Article]):
 async def test_the_loop_has_its_turn_between_chunks_of_a_large_edition(
     reader: Profile, make_article: MakeArticle
 ) -> None:
-    edition = Counted(make_article(abstract="graph robust network " * 20) for _ in range(1_500))
+    edition = Counted(make_article(abstract=f"graph robust network {n} " * 20) for n in range(1_500))
     turns = [0]
 
     async def take_turns() -> None:
@@ -100,30 +161,17 @@ async def test_the_loop_has_its_turn_between_chunks_of_a_large_edition(
             await asyncio.sleep(0)
 
     watching = asyncio.create_task(take_turns())
-    await rank(edition, reader, ALL)
+    await ranked(edition, reader)
     watching.cancel()
     assert max(later - earlier for earlier, later in pairwise(turns)) == CHUNK
-    # As many turns again while duplicates are looked for, though nothing is taken from the edition then.
-    assert len(turns) >= 2 * len(edition) / CHUNK
+    # As many turns again while duplicates are looked for, names are read and words are counted.
+    assert len(turns) >= 4 * len(edition) / CHUNK
 
 
-def test_importing_the_digest_brings_no_numpy_and_no_openai() -> None:
-    """Both processes import these modules, and only the worker's work needs the heavy ones."""
-    heavy = "'numpy', 'bm25s', 'openai', 'numba', 'jax', 'scipy'"
+def test_what_the_api_makes_of_a_liked_paper_brings_no_numpy() -> None:
     code = (
-        "import sys, app.digest.ranking, app.digest.analysis, app.digest.rendering, app.sources.feeds;"
-        f"print([name for name in ({heavy},) if name in sys.modules])"
+        "import sys, app.ranking.vectors; app.ranking.vectors.vector_of('A graph', 'of words');"
+        "print([name for name in ('numpy', 'openai', 'bm25s') if name in sys.modules])"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (result.stdout, result.stderr) == ("[]\n", "")
-
-
-def test_ranking_prints_nothing_and_imports_no_accelerator() -> None:
-    code = (
-        "import asyncio, sys; from app.digest.ranking import *; from app.models import *;"
-        "a = Article(source='s', external_id='1', kind='paper', title='graph', abstract='a graph');"
-        "asyncio.run(rank([a], Profile(name='A', interests=('graph',)), RankingSettings()));"
-        "assert 'bm25s' in sys.modules and not {'numba', 'jax', 'scipy'} & set(sys.modules)"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
