@@ -42,8 +42,7 @@ def rival(labelled: Labelled) -> Ranker:
     def scores(reader: Reader, _liked: Sequence[Paper]) -> Scores:
         asked = " ".join([*reader.interests, reader.goals])
         tokens = bm25s.tokenize([asked], stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
-        found: Scores = index.get_scores(tokens[0])
-        return found
+        return np.asarray(index.get_scores(tokens[0]), dtype=np.float64)
 
     return scores
 
@@ -59,7 +58,8 @@ def ours(labelled: Labelled) -> Ranker:
         # Made without validation: a title may be longer than an interest of the service.
         profile = Profile.model_construct(name="Reader", goals=reader.goals, interests=tuple(reader.interests))
         taste = Taste.of([_rated(paper) for paper in liked], DAY)
-        return np.append(Scoring(index, profile, Wish.of(profile), taste).strength, -1)[numbers]
+        strengths: Scores = np.append(Scoring(index, profile, Wish.of(profile), taste).strength, -1)
+        return np.take(strengths, numbers)
 
     return scores
 

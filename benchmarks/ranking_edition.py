@@ -13,7 +13,10 @@ DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUBJECTS, SUBJECT_WORDS = 120, 60
 COMMON_WORDS, OWN_SHARE = 30_000, 0.3
-TITLE, ABSTRACT = 9, 160
+# An abstract of 180 words has about as many that do not only join others.
+TITLE, ABSTRACT = 9, 110
+POOL = 30
+"""Papers on a subject of which readers like some."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Inventor:
         self._dice = random.Random(seed)
         self._common = [self._word() for _ in range(COMMON_WORDS)]
         self._weights = [1 / (rank + 3) for rank in range(COMMON_WORDS)]
+        self._pools: dict[int, list[RatedPaper]] = {}
         self._subjects = [[self._word() for _ in range(SUBJECT_WORDS)] for _ in range(SUBJECTS)]
 
     def edition(self, papers: int, readers: int, likes: int) -> Invented:
@@ -92,6 +96,11 @@ class Inventor:
         return Profile(name=f"Reader {number}", interests=tuple(interests), categories=("cs.AL",))
 
     def _liked(self, subject: int) -> RatedPaper:
+        if subject not in self._pools:
+            self._pools[subject] = [self._rated(subject) for _ in range(POOL)]
+        return self._dice.choice(self._pools[subject])
+
+    def _rated(self, subject: int) -> RatedPaper:
         title = self._text(subject, TITLE)
         vector = vector_of(title, self._text(subject, ABSTRACT))
         return RatedPaper(title=title, liked=True, rated_at=NOON, vector=vector)
