@@ -18,7 +18,7 @@ from app.ranking.counts import Counts, Numbers, Reals, Rows, Terms
 _K1: Final = 1.5
 _B: Final = 0.75
 _LOW_BITS: Final = 16
-_COMMON: Final = 384
+_COMMON: Final = 512
 # On a thinner day a word is as rare as on one of so many articles: of three articles, none can tell what is rare.
 _FEWEST: Final = 300
 # Somebody could write words that share their first bits; then a binary search is faster.

@@ -12,8 +12,8 @@ _WORD = re.compile(r"(?:[^\W_]|[+#])+")
 _PARTING: Final = {code: " " for code in range(128) if not chr(code).isalnum() and chr(code) not in "+#"}
 _STOP_TEXT: Final = """
     also an and any are as at be been but by can could do for from had has have how if in into is it its me my no not
-    of on or our such than that the their them then there these they this to us was we were what when where which
-    who will with would you your"""
+    of off on or our out such than that the their them then there these they this to up us was we were what when where
+    which who will with would you your"""
 # The words that only join others. What also has a meaning of its own stays: its rarity says what it is worth.
 STOP_WORDS: Final = frozenset(_STOP_TEXT.split())
 _SHORTEST: Final = 2
