@@ -219,6 +219,8 @@ class Index:
 
     def word(self, number: int) -> str:
         """Return a word that stands for the term, as articles write it."""
+        if len(self.days) == 1:
+            return self.days[0].words[number]
         wanted = self.terms[number]
         for day in self.days:
             place = int(np.searchsorted(day.terms, wanted))
