@@ -13,7 +13,8 @@ from app.ranking.scores import alike_each
 from app.ranking.wish import Phrase, Wish
 from app.ranking.words import Stems, contains_phrase
 
-MOST_CANDIDATES: Final = 40
+# For each place so many are looked at, so that there is something to vary with.
+_CANDIDATES: Final = 3
 FLOOR: Final = 0.03
 """What fits less is not sent, unless it names an interest in full; labelled readers wanted nothing that does."""
 # How much of its worth an article loses that says what a chosen one says.
@@ -35,18 +36,16 @@ class Choice:
         self.met: list[Mask] = [part == size for part, size in zip(self.parts, self.sizes, strict=True)]
         self._index = index
         self._strength = strength
-        self._unwanted = [
-            (phrase, index.having(phrase.terms()) == len(phrase.terms())) for phrase in wish.leave_out
-        ]  # fmt: skip
+        self._unwanted = [(each, index.having(each.terms()) == len(each.terms())) for each in wish.leave_out]
         self._stems = Stems()
         named = np.logical_or.reduce(self.met) if self.met else np.zeros(len(index.articles), dtype=np.bool_)
         self._good: Mask = (strength >= (FLOOR if says_something else 0)) | named
 
-    def candidates(self, kind: Mask) -> list[int]:
+    def candidates(self, kind: Mask, most: int) -> list[int]:
         """Return the best of a kind, best first, with those by followed authors and each interest's best."""
         numbers = np.flatnonzero(kind)
         order = numbers[np.argsort(-self._strength[numbers], kind="stable")]
-        best = self._first(order[self._good[order]], MOST_CANDIDATES)
+        best = self._first(order[self._good[order]], _CANDIDATES * most)
         for met in self.met:
             best += self._first(order[met[order]], 1)
         best += [number for number in self.followed if kind[number]]

@@ -16,6 +16,7 @@ from app.ranking.wish import Wish
 
 # The strength at which two thirds of a full score are reached: an interest met as a whole, and little else.
 _SCALE: Final = 0.1
+_REORDERED: Final = 40
 
 Reorder = Callable[[Sequence[Article]], Awaitable[Sequence[int]]]
 """Puts articles that come best first in a better order: returns their positions, each once."""
@@ -58,23 +59,24 @@ async def rank(
 ) -> Ranking:
     """Choose a reader's papers and news from a window, by the profile and the `papers` that the reader rated.
 
-    Needs no key and no network but `reorder`'s own; the papers that it is shown are the best 40 and what must be shown.
+    Needs no key and no network but `reorder`'s own, which is shown the best 40 papers.
     """
     wish = Wish.of(profile)
     taste = Taste.of(papers, index.newest)
     scores = Scores(index, profile, wish, taste)
     choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
     reasons = Reasons(index, scores, choice, profile, wish, taste)
-    best = choice.candidates(index.is_paper)
+    best = choice.candidates(index.is_paper, settings.papers)
     if reorder and best and settings.papers:
-        best = [best[place] for place in await reorder([index.articles[number] for number in best])]
+        first = best[:_REORDERED]
+        best[:_REORDERED] = [first[place] for place in await reorder([index.articles[number] for number in first])]
 
     def ranked(number: int) -> Ranked:
         score = round(1 - math.exp(-float(scores.strength[number]) / _SCALE), 4)
         return Ranked(index.articles[number], score, reasons.of(number), reasons.interests(number))
 
     chosen = choice.pick(best, settings.papers)
-    news = choice.pick(choice.candidates(~index.is_paper), settings.news)
+    news = choice.pick(choice.candidates(~index.is_paper, settings.news), settings.news)
     await asyncio.sleep(0)
     repeats = sum(day.repeats for day in index.days)
     return Ranking(

@@ -153,3 +153,11 @@ async def test_what_is_left_out_does_not_use_up_the_places_of_the_others(make_ar
     wanted = make_article(title="Neural views on a network", abstract="Of a graph, for a change, and not of much else.")
     reader = Profile(name="Ada", interests=("graph neural networks",), leave_out=("graph neural networks",))
     assert shown(await ranked([*unwanted, wanted], reader)) == [wanted.title]
+
+
+async def test_a_long_digest_is_filled(make_article: MakeArticle) -> None:
+    edition = [
+        make_article(title=f"Graph neural networks, volume v{n}", abstract=f"Networks in study s{n}, of t{n} and u{n}.")
+        for n in range(80)
+    ]
+    assert len((await ranked(edition, READER, RankingSettings(papers=50))).papers) == 50
