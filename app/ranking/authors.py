@@ -46,10 +46,12 @@ class Bylines:
     def __init__(self) -> None:
         self._families = array("I")
         self._articles = array("I")
+        self._places = array("I")
 
     def add(self, number: int, authors: Iterable[str]) -> None:
         """Enter the authors of the article with this number."""
-        for author in authors:
+        for place, author in enumerate(authors):
+            self._places.append(place)
             self._families.append(term(plain_name(author)[0]))
             self._articles.append(number)
 
@@ -58,10 +60,10 @@ class Bylines:
         families = np.frombuffer(self._families, dtype=np.uint32) if self._families else np.empty(0, np.uint32)
         found: dict[int, str] = {}
         for name in map(plain_name, followed):
-            for place in np.flatnonzero(families == term(name[0])).tolist() if name[0] else ():
-                number = self._articles[place]
-                printed = (author for author in articles[number].authors if _is_by(author, name))
-                if author := next(printed, None):
+            for entry in np.flatnonzero(families == term(name[0])).tolist() if name[0] else ():
+                number = self._articles[entry]
+                author = articles[number].authors[self._places[entry]]
+                if _is_by(author, name):
                     found.setdefault(number, author)
         return found
 
