@@ -49,7 +49,7 @@ class Inventor:
 
     def labelled(self, documents: int, readers: int, likes: int) -> dict[str, Any]:
         """Write a set of graded readers; each asks for half of what is wanted in words, and likes papers of all."""
-        written = [(self._dice.randrange(SUBJECTS // 4), number) for number in range(documents)]
+        written = [(self._dice.randrange(SUBJECTS), number) for number in range(documents)]
         papers = [
             {"id": str(number), "title": self._text(subject, TITLE), "abstract": self._text(subject, ABSTRACT)}
             for subject, number in written
@@ -57,8 +57,8 @@ class Inventor:
         return {"documents": papers, "readers": [self._judge(str(each), written, likes) for each in range(readers)]}
 
     def _judge(self, name: str, written: Sequence[tuple[int, int]], likes: int) -> dict[str, Any]:
-        one, other = self._dice.sample(range(SUBJECTS // 4), 2)
-        worth = {one: 5, other: 4}
+        one, other = self._dice.sample(range(SUBJECTS), 2)
+        worth = {one: 5, other: 5}
         liked = [self._dice.choice((one, other)) for _ in range(likes)]
         return {
             "reader": name,
