@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-schedule bench-standin bench-waiting try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,7 +68,7 @@ api: $(STAMP) ## Start the API with the settings of the environment or .env
 worker: $(STAMP) ## Start a worker with the settings of the environment or .env
 	$(BIN)/python -m worker
 
-bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest apart); tables here, JSON in out/bench
+bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest and bench-ranking apart); tables here, JSON in out/bench
 	@for name in client queue scale api start standin waiting; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bench-client: $(STAMP) ## Calls a second and event-loop lag of five clients side by side
@@ -94,6 +94,9 @@ bench-digest: $(STAMP) ## What a digest costs a worker: time, memory and calls
 
 bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, PostgreSQL's CPU
 	$(BIN)/python -m benchmarks.schedule
+
+bench-ranking: $(STAMP) ## What the ranking is worth and costs; DATA=folder has labelled readers, none are bundled
+	DATA="$(DATA)" $(BIN)/python -m benchmarks.ranking
 
 bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 	$(BIN)/python -m benchmarks.standin

@@ -13,6 +13,8 @@ MAX_ITEMS = 50
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
+MAX_AUTHORS_FOLLOWED = 50
+MAX_LEFT_OUT = 30
 SAMPLE_CATEGORY = "broadsheet-sample"
 """Marks every item of the bundled sample edition, so that no digest can pass one off as real."""
 
@@ -108,6 +110,19 @@ class Profile(Frozen):
     goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
+    authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS_FOLLOWED)
+    """Whose new papers are always shown."""
+    leave_out: tuple[ShortText, ...] = Field(default=(), max_length=MAX_LEFT_OUT)
+    """Words and phrases whose articles are not shown."""
+
+
+class RatedPaper(Frozen):
+    """A paper of which a reader said what it was worth; `vector` is its words, by `app.ranking.vectors.vector_of`."""
+
+    title: str
+    liked: bool
+    rated_at: datetime
+    vector: str
 
 
 class SentProfile(Profile):
@@ -186,12 +201,36 @@ class AnalysisMethod(StrEnum):
     EXTRACTIVE = "extractive"
 
 
+class ReasonKind(StrEnum):
+    """What spoke for an item."""
+
+    AUTHOR = "author"
+    LIKED = "liked"
+    INTEREST = "interest"
+    WORDS = "words"
+    CATEGORY = "category"
+    NEWEST = "newest"
+
+
+class Reason(Frozen):
+    """Why an item was chosen: a sentence's part, the words that counted, and what to change where it is wrong."""
+
+    kind: ReasonKind
+    text: str
+    words: tuple[str, ...] = ()
+    change: str
+
+
 class DigestItem(Frozen):
-    """One article of a digest: `score` from 0 to 1 relative to the day's best, and why it was chosen."""
+    """One article of a digest, and why it was chosen.
+
+    `score` goes from 0 to 1 and means the same on every day; `reason` is what `reasons` say, in one line.
+    """
 
     article: Article
     score: float
     reason: str
+    reasons: tuple[Reason, ...] = ()
     summary: str
     key_points: tuple[str, ...] = ()
     analysis: AnalysisMethod

@@ -29,7 +29,7 @@ from embedded.loopback import free_port
 from embedded.sample.edition import SampleEdition
 
 DAY = date(2026, 11, 22)
-PAPERS, DIGESTS, CONCURRENCY = 500, 60, 10
+PAPERS, DIGESTS, CONCURRENCY = 500, 200, 10
 INTERESTS = ("graph neural networks", "robustness", "protein structure", "reasoning", "diffusion models", "privacy")
 CALLS = re.compile(r'broadsheet_supabase_calls_total\{outcome="[^"]*"\} (\S+)')
 

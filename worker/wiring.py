@@ -7,7 +7,6 @@ from datetime import timedelta
 
 from standardwebhooks import Webhook
 
-import app.digest.bm25  # noqa: F401  (brings numpy, half a second: at the start, not inside the first digest)
 from app.config import WorkerSettings
 from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
 from app.digest.rendering import DigestRenderer

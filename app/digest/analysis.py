@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import structlog
 
@@ -22,12 +22,25 @@ from app.digest.chat_model import (
     ModelUnavailable,
 )
 from app.digest.extractive import Extract, Extractor
-from app.digest.model_answer import INSTRUCTIONS, ModelAnswerInvalid, question, read_answer
-from app.digest.ranking import Ranked
+from app.digest.model_answer import (
+    ANSWER_SCHEMA,
+    INSTRUCTIONS,
+    ORDER_INSTRUCTIONS,
+    ORDER_SCHEMA,
+    ModelAnswerInvalid,
+    Schema,
+    order_question,
+    question,
+    read_answer,
+    read_order,
+)
 from app.errors import CircuitOpen
 from app.models import AnalysisMethod, Article, DigestItem, ModelUsage, Profile
+from app.ranking.ranking import Ranked
 
 log = structlog.get_logger(__name__)
+
+_Said = TypeVar("_Said")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,32 +67,54 @@ class Analysed:
     usage: ModelUsage
 
 
+class Analysis(Protocol):
+    """One digest's analysis."""
+
+    async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
+        """Return the positions of articles that come best first, in a better order if there is one."""
+
+    async def analyse(self, items: Sequence[Ranked]) -> Analysed:
+        """Analyse every item, whatever fails on the way."""
+
+
 class Analyst(Protocol):
     """Turns chosen articles into a digest's items."""
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
-        """Analyse every item, whatever fails on the way."""
+    def begin(self, profile: Profile) -> Analysis:
+        """Begin a digest's analysis, with the budget of one."""
 
 
 class ExtractiveAnalyst:
     """Works without any model."""
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
+    def begin(self, profile: Profile) -> Analysis:
+        """Begin a digest's analysis."""
+        return _Extraction(Extractor(profile))
+
+
+@dataclass(frozen=True, slots=True)
+class _Extraction:
+    extractor: Extractor
+
+    async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
+        return range(len(articles))
+
+    async def analyse(self, items: Sequence[Ranked]) -> Analysed:
         """Take each item's summary from its abstract; the loop has its turn between two items."""
-        extractor = Extractor(profile)
         done: list[DigestItem] = []
         for item in items:
-            done.append(_item(item, extractor.extract(item.article), AnalysisMethod.EXTRACTIVE))
+            done.append(_item(item, self.extractor.extract(item.article), AnalysisMethod.EXTRACTIVE))
             await asyncio.sleep(0)
         return Analysed(tuple(done), ModelUsage())
 
 
 class ModelAnalyst:
-    """Asks a language model about one article at a time, so that no article can speak about another.
+    """Asks a language model for the order of the best, and then about one article at a time, so that none can speak
+    about another.
 
     Whatever goes wrong with an item (a bad answer, a refusal, a timeout, an open circuit, the budget) costs it the
-    model's words and nothing else: it gets an extract instead. Good answers are remembered, so that a digest that is
-    attempted again does not pay again.
+    model's words and nothing else: it gets an extract instead; what goes wrong with the order costs the order. Good
+    answers are remembered, so that a digest that is attempted again does not pay again.
     """
 
     def __init__(
@@ -97,12 +132,24 @@ class ModelAnalyst:
         self._memory = memory
         self._clock = clock
 
-    async def analyse(self, items: Sequence[Ranked], profile: Profile) -> Analysed:
-        """Analyse every item, a few at a time."""
-        job = _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(job.item(item)) for item in items]
-        return Analysed(tuple(task.result() for task in tasks), job.budget.usage())
+    def begin(self, profile: Profile) -> Analysis:
+        """Begin a digest's analysis, with the budget of one."""
+        return _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question(Generic[_Said]):
+    """What is asked, and how the answer is read."""
+
+    instructions: str
+    text: str
+    schema: Schema
+    read: Callable[[str], _Said]
+
+    def key(self, model: str) -> str:
+        """The name under which a good answer is remembered."""
+        asked = json.dumps([model, self.instructions, self.text])
+        return f"analysis:{hashlib.sha256(asked.encode()).hexdigest()}"
 
 
 class _Job:
@@ -129,37 +176,50 @@ class _Job:
         self._deadline = clock() + settings.total_seconds
         self._useless = False
 
-    async def item(self, item: Ranked) -> DigestItem:
+    async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
+        asked = order_question(articles, self._profile)
+        order = await self._answer(
+            _Question(ORDER_INSTRUCTIONS, asked, ORDER_SCHEMA, lambda text: read_order(text, len(articles)))
+        )
+        return range(len(articles)) if order is None else order
+
+    async def analyse(self, items: Sequence[Ranked]) -> Analysed:
+        """Analyse every item, a few at a time."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._item(item)) for item in items]
+        return Analysed(tuple(task.result() for task in tasks), self.budget.usage())
+
+    async def _item(self, item: Ranked) -> DigestItem:
+        asked = _Question(INSTRUCTIONS, question(item.article, self._profile), ANSWER_SCHEMA, read_answer)
         async with self._slots:
-            answer = await self._answer(item.article)
+            answer = await self._answer(asked)
         if answer:
             return _item(item, answer, AnalysisMethod.MODEL)
         return _item(item, self._extractor.extract(item.article), AnalysisMethod.EXTRACTIVE)
 
-    async def _answer(self, article: Article) -> Extract | None:
-        asked = question(article, self._profile)
-        key = _key(self._model.name, asked)
+    async def _answer(self, asked: _Question[_Said]) -> _Said | None:
+        key = asked.key(self._model.name)
         try:
             if (remembered := await self._memory.get(key)) is not None:
-                return read_answer(str(remembered))
+                return asked.read(str(remembered))
             text = await self._bought(asked)
             if text is None:
                 return None
-            answer = read_answer(text)
+            answer = asked.read(text)
             await self._memory.put(key, text)
             return answer
         except (ModelFailed, ModelAnswerInvalid) as error:
             self.budget.failures += 1
             self._useless |= isinstance(error, ModelRejected)
-            log.warning("model_failed", article=article.external_id, reason=str(error))
+            log.warning("model_failed", reason=str(error))
             return None
 
-    async def _bought(self, asked: str) -> str | None:
+    async def _bought(self, asked: _Question[_Said]) -> str | None:
         """Ask within budget and deadline; None where they, or an open circuit, forbid it. Raises ModelFailed."""
         seconds = min(self._settings.call_seconds, self._deadline - self._clock())
         if self._useless or seconds <= 0:
             return None
-        reserved = self.budget.reserve(INSTRUCTIONS + asked, self._settings.max_output_tokens)
+        reserved = self.budget.reserve(asked.instructions + asked.text, self._settings.max_output_tokens)
         if reserved is None:
             return None
         try:
@@ -171,14 +231,17 @@ class _Job:
         self.budget.settle(reserved, completion)
         return completion.text
 
-    async def _ask(self, asked: str, seconds: float) -> Completion:
+    async def _ask(self, asked: _Question[_Said], seconds: float) -> Completion:
         """Ask within the breaker, which only hears of failures that are its server's fault."""
         declined: ModelFailed | None = None
         try:
             async with self._breaker.guard("model"), asyncio.timeout(seconds):
                 try:
                     return await self._model.ask(
-                        INSTRUCTIONS, asked, max_output_tokens=self._settings.max_output_tokens
+                        asked.instructions,
+                        asked.text,
+                        schema=asked.schema,
+                        max_output_tokens=self._settings.max_output_tokens,
                     )
                 except (ModelRejected, ModelRefused) as error:
                     declined = error
@@ -187,15 +250,12 @@ class _Job:
         raise declined
 
 
-def _key(model: str, asked: str) -> str:
-    return f"analysis:{hashlib.sha256(json.dumps([model, INSTRUCTIONS, asked]).encode()).hexdigest()}"
-
-
 def _item(item: Ranked, extract: Extract, method: AnalysisMethod) -> DigestItem:
     return DigestItem(
         article=item.article,
-        score=item.fit.score,
-        reason=item.fit.reason,
+        score=item.score,
+        reason="; ".join(reason.text for reason in item.reasons),
+        reasons=item.reasons,
         summary=extract.summary,
         key_points=extract.key_points,
         analysis=method,

@@ -1,5 +1,6 @@
 """What the analysis needs of a language model: one question, one answer, or one of three kinds of failure."""
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -37,8 +38,10 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """The model's name, for the digest to show."""
 
-    async def ask(self, instructions: str, question: str, *, max_output_tokens: int) -> Completion:
-        """Ask once. Raises ModelUnavailable, ModelRefused or ModelRejected."""
+    async def ask(
+        self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
+    ) -> Completion:
+        """Ask once, for JSON of this schema. Raises ModelUnavailable, ModelRefused or ModelRejected."""
 
 
 class Breaker(Protocol):

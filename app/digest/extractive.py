@@ -3,10 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
-from app.digest.profile_terms import ProfileTerms, Stems
 from app.models import Article, Profile
+from app.ranking.wish import Wish
+from app.ranking.words import Stems
 from app.sources.text import MAX_ABSTRACT, shorten
 
 MAX_SUMMARY: Final = 480
@@ -34,6 +36,8 @@ _CUE_WEIGHT: Final = 1.0
 _FIGURE_WEIGHT: Final = 0.5
 _TERM_WEIGHT: Final = 0.4
 _MOST_TERMS: Final = 5
+# Abstracts whose sentences are kept: some 10 kB each.
+_KEPT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,35 +56,52 @@ class Extractor:
     """
 
     def __init__(self, profile: Profile) -> None:
-        self._stems = Stems()
-        self._wanted = frozenset(ProfileTerms.of(profile, self._stems).all)
+        # A title says what somebody is, and its words are in half of the sentences.
+        self._wanted = frozenset(Wish.of(profile.model_copy(update={"title": ""})).stems)
 
     def extract(self, article: Article) -> Extract:
         """Summarise an article; without an abstract there is nothing to say beyond its title."""
         abstract = article.abstract[:MAX_ABSTRACT]
-        found = sentences(abstract)
+        found = _read(abstract)
         if not found:
             return Extract("No abstract was given.", ())
         if len(abstract) <= MAX_POINT or len(found) == 1:
             return Extract(shorten(abstract, MAX_SUMMARY), ())
-        order = sorted(range(len(found)), key=lambda place: (-self._weight(found, place), place))
+        order = sorted(range(len(found)), key=lambda place: (-self._weight(found[place]), place))
         summary = _fitting(found, order)
         points = [place for place in order if place not in summary]
         return Extract(
-            shorten(" ".join(found[place] for place in summary), MAX_SUMMARY),
-            tuple(shorten(found[place], MAX_POINT) for place in sorted(points[:MAX_POINTS])),
+            shorten(" ".join(found[place].text for place in summary), MAX_SUMMARY),
+            tuple(shorten(found[place].text, MAX_POINT) for place in sorted(points[:MAX_POINTS])),
         )
 
-    def _weight(self, found: Sequence[str], place: int) -> float:
-        sentence = found[place]
-        position = 0.8 if place == 0 else 0.4 if place == len(found) - 1 else 0.0
-        met = self._wanted.intersection(self._stems.of_text(sentence))
-        return (
-            position
-            + _CUE_WEIGHT * bool(_CUE.search(sentence))
-            + _FIGURE_WEIGHT * bool(_FIGURE.search(sentence))
-            + _TERM_WEIGHT * min(len(met), _MOST_TERMS)
-        )
+    def _weight(self, sentence: "_Sentence") -> float:
+        met = len(self._wanted & sentence.stems)
+        return sentence.weight + _TERM_WEIGHT * min(met, _MOST_TERMS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    text: str
+    stems: frozenset[str]
+    weight: float
+    """What it is worth to every reader."""
+
+
+@lru_cache(maxsize=_KEPT)
+def _read(abstract: str) -> tuple[_Sentence, ...]:
+    """What is the same for every reader of an abstract: a day's readers are told of the same few hundred."""
+    stems = Stems()
+    found = sentences(abstract)
+    return tuple(
+        _Sentence(text, frozenset(stems.of_text(text)), _weight(text, place, len(found)))
+        for place, text in enumerate(found)
+    )
+
+
+def _weight(text: str, place: int, count: int) -> float:
+    position = 0.8 if place == 0 else 0.4 if place == count - 1 else 0.0
+    return position + _CUE_WEIGHT * bool(_CUE.search(text)) + _FIGURE_WEIGHT * bool(_FIGURE.search(text))
 
 
 def sentences(text: str) -> list[str]:
@@ -98,14 +119,14 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-def _fitting(found: Sequence[str], order: Sequence[int]) -> list[int]:
+def _fitting(found: Sequence[_Sentence], order: Sequence[int]) -> list[int]:
     """The best sentence, and the next best that still fits beside it, in the order of the text."""
     chosen = [order[0]]
-    room = MAX_SUMMARY - len(found[order[0]])
+    room = MAX_SUMMARY - len(found[order[0]].text)
     for place in order[1:]:
         if len(chosen) == _SUMMARY_SENTENCES:
             break
-        if len(found[place]) < room:
+        if len(found[place].text) < room:
             chosen.append(place)
-            room -= len(found[place]) + 1
+            room -= len(found[place].text) + 1
     return sorted(chosen)

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from typing import Final
 
-from app.digest.ranking import Ranking
+from app.ranking.ranking import Ranking
 
 _MOST_THEMES: Final = 4
 
@@ -14,7 +14,9 @@ def introduction(source_date: date, ranking: Ranking) -> str:
     chosen = len(ranking.papers) + len(ranking.news)
     day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
     if not chosen:
-        return f"Nothing to report: no source had an item for {day}."
+        if not ranking.considered:
+            return f"Nothing to report: no source had an item for {day}."
+        return f"None of the {_count(ranking.considered, 'item')} of {day} was close enough to your profile."
     parts = [_count(len(ranking.papers), "paper"), _count(len(ranking.news), "news item")]
     opening = (
         f"Of the {_count(ranking.considered, 'item')} that appeared on {day}, "
@@ -23,7 +25,7 @@ def introduction(source_date: date, ranking: Ranking) -> str:
     repeats = ranking.duplicates
     if repeats:
         opening += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
-    themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.fit.interests)
+    themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.interests)
     if not themes:
         return f"{opening} None of them names one of your interests in full; these come closest."
     named = [f"{interest} ({count})" for interest, count in themes.most_common(_MOST_THEMES)]

@@ -1,5 +1,6 @@
 """A language model behind an OpenAI-compatible server, by the openai library, which takes seconds to import."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -8,7 +9,6 @@ from openai import APIStatusError, AsyncOpenAI, OpenAIError
 from pydantic import BaseModel, Field, ValidationError
 
 from app.digest.chat_model import Completion, ModelFailed, ModelRefused, ModelRejected, ModelUnavailable
-from app.digest.model_answer import answer_schema
 from app.sources.text import plain
 
 AnswerFormat = Literal["json_schema", "json_object", "text"]
@@ -67,13 +67,15 @@ class OpenAIModel:
         """The model's name."""
         return self._settings.model
 
-    async def ask(self, instructions: str, question: str, *, max_output_tokens: int) -> Completion:
+    async def ask(
+        self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
+    ) -> Completion:
         """Ask once, with the library's retries. Raises ModelUnavailable, ModelRefused or ModelRejected."""
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 model=self._settings.model,
                 messages=[{"role": "system", "content": instructions}, {"role": "user", "content": question}],
-                **self._options(max_output_tokens),
+                **self._options(schema, max_output_tokens),
             )
             answer = _Answer.model_validate_json(raw.content)
         except OpenAIError as error:
@@ -86,14 +88,14 @@ class OpenAIModel:
         usage = answer.usage or _Usage()
         return Completion(message.content, usage.prompt_tokens, usage.completion_tokens)
 
-    def _options(self, max_output_tokens: int) -> dict[str, Any]:
+    def _options(self, schema: Mapping[str, Any], max_output_tokens: int) -> dict[str, Any]:
         # OpenAI's own models no longer take max_tokens, and many compatible servers take nothing else.
         limit = "max_completion_tokens" if self._settings.base_url.startswith(_OPENAI) else "max_tokens"
         options: dict[str, Any] = {limit: max_output_tokens}
         match self._settings.answer_format:
             case "json_schema":
-                schema = {"name": "analysis", "strict": True, "schema": answer_schema()}
-                options["response_format"] = {"type": "json_schema", "json_schema": schema}
+                named = {"name": "answer", "strict": True, "schema": schema}
+                options["response_format"] = {"type": "json_schema", "json_schema": named}
             case "json_object":
                 options["response_format"] = {"type": "json_object"}
             case "text":

@@ -4,24 +4,29 @@ from datetime import date
 from pathlib import Path
 from typing import Final
 
-import css_inline
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
+from markupsafe import Markup
 
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest
+from app.digest.styles import inlined
+from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
 from app.sources.text import safe_link
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 _SHOWN_AUTHORS: Final = 4
 _SHOWN_CATEGORIES: Final = 3
+_SHOWN_WORDS: Final = 4
 _SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 
 
 class DigestRenderer:
-    """Renders digests; the templates are read once, when it is built."""
+    """Renders digests; the templates are read, and their styles inlined, once, when it is built."""
 
     def __init__(self) -> None:
+        style = (_TEMPLATES / "digest.css").read_text(encoding="utf-8")
+        # The templates' own styles come before any text of an article: nothing of a page is parsed when it is rendered.
+        sources = {path.name: inlined(path.read_text(encoding="utf-8"), style) for path in _TEMPLATES.glob("*.j2")}
         environment = Environment(
-            loader=FileSystemLoader(_TEMPLATES),
+            loader=DictLoader(sources),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -33,25 +38,32 @@ class DigestRenderer:
             "byline": _byline,
             "origin": _origin,
             "sections": _sections,
+            "telling": _telling,
             "percent": lambda score: round(100 * score),
         }
         self._template = environment.get_template("digest.html.j2")
-        self._style = (_TEMPLATES / "digest.css").read_text(encoding="utf-8")
         # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
-        self._inliner = css_inline.CSSInliner(keep_at_rules=True, load_remote_stylesheets=False)
+        self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
     def render(self, digest: Digest) -> str:
         """Return the page. Whatever an article's text contains is shown as text; links are http(s) or left out."""
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)
-        page = self._template.render(
+        return self._template.render(
             digest=digest,
             style=self._style,
             by_model=by_model,
             by_extract=len(items) - by_model,
             has_samples=any(item.article.is_sample for item in items),
+            changes=list(dict.fromkeys(reason.change for item in items for reason in item.reasons)),
         )
-        return self._inliner.inline(page)
+
+
+def _telling(item: DigestItem) -> list[str]:
+    """The words that counted for an item, but for those that its reasons name anyway."""
+    named = item.reason.casefold()
+    words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
+    return [word for word in words if word not in named][:_SHOWN_WORDS]
 
 
 def _day(value: date) -> str:

@@ -1,17 +1,18 @@
 """Writes a digest: waits for the edition, ranks it, analyses the best, renders the page."""
 
+from collections.abc import Sequence
 from datetime import date
 from uuid import UUID
 
 from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
-from app.digest.ranking import Ranked, Ranking, RankingSettings, rank
 from app.digest.rendering import DigestRenderer
-from app.digest.shelf import EditionShelf
 from app.errors import EditionNotFound, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, Report, TaskStatus
+from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, Report, TaskStatus
 from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
+from app.ranking.ranking import Ranking, RankingSettings, rank
+from app.ranking.shelf import EditionShelf
 
 READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
 
@@ -35,19 +36,28 @@ class DigestService:
         self._renderer = renderer
 
     async def write(
-        self, task_id: UUID, source_date: date, profile: Profile, settings: RankingSettings, report: Report
+        self,
+        task_id: UUID,
+        source_date: date,
+        profile: Profile,
+        settings: RankingSettings,
+        report: Report,
+        papers: Sequence[RatedPaper] = (),
     ) -> tuple[Digest, str]:
-        """Write the digest that a task asks for; returns it with its page.
+        """Write the digest that a task asks for, by the profile and the `papers` that the reader rated.
 
-        Raises `EditionPending` while the day is being fetched, `PermanentError` when that failed after the task was
-        made, and `SupabaseError`.
+        Returns it with its page. Raises `EditionPending` while the day is being fetched, `PermanentError` when that
+        failed after the task was made, and `SupabaseError`.
         """
         edition = await self._edition(task_id, source_date)
         await report(f"reading the edition of {source_date}", 0.1)
-        articles = await self._shelf.articles(edition)
-        await report(f"ranking {len(articles):,} articles", 0.2)
-        ranking = await rank(articles, profile, settings)
-        analysed = await self._analyse(ranking, profile, report)
+        index = await self._shelf.index([edition])
+        await report(f"ranking {len(index.articles):,} articles", 0.2)
+        analysis = self._analyst.begin(profile)
+        ranking = await rank(index, profile, settings, papers, analysis.reorder)
+        chosen = [*ranking.papers, *ranking.news]
+        await report(f"analysing {len(chosen)} articles", 0.4)
+        analysed = await analysis.analyse(chosen)
         await report("laying out the page", 0.95)
         digest = _digest(edition, profile, ranking, analysed)
         return digest, self._renderer.render(digest)
@@ -63,11 +73,6 @@ class DigestService:
         if fetch.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
             raise PermanentError(f"the edition of {source_date} could not be fetched: {fetch.error or fetch.status}")
         raise EditionPending(f"waiting for the edition of {source_date}", fetch.task_id)
-
-    async def _analyse(self, ranking: Ranking, profile: Profile, report: Report) -> Analysed:
-        chosen: list[Ranked] = [*ranking.papers, *ranking.news]
-        await report(f"analysing {len(chosen)} articles", 0.4)
-        return await self._analyst.analyse(chosen, profile)
 
 
 def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Analysed) -> Digest:

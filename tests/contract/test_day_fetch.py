@@ -10,7 +10,6 @@ import pytest
 from supabase import AsyncClient
 
 from app.digest.analysis import ExtractiveAnalyst
-from app.digest.ranking import RankingSettings
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
@@ -20,6 +19,7 @@ from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
+from app.ranking.ranking import RankingSettings
 from tests.contract.helpers import DAY, Claimer, create
 from worker.chores.daily_fetch import DailyFetch
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.digest.ranking import RankingSettings
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import MAX_ITEMS, Profile
 from app.persistence.outcomes import Completed
+from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze
 
 EDITION_CHECK = timedelta(minutes=1)

@@ -12,11 +12,12 @@ import pytest
 from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalyst
 from app.digest.introduction import introduction
 from app.digest.openai_model import ModelSettings, build_model
-from app.digest.ranking import Ranked, RankingSettings, rank
-from app.digest.scoring import Fit
 from app.errors import CircuitOpen
-from app.models import Article, ArticleKind, Digest, EditionStatus, Profile
+from app.models import Article, ArticleKind, Digest, EditionStatus, Profile, Reason, ReasonKind
 from app.outside.client import OutsideClient, open_outside
+from app.ranking.counts import count as count_words
+from app.ranking.index import Index
+from app.ranking.ranking import Ranked, RankingSettings, rank
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
@@ -51,7 +52,9 @@ def chosen() -> Callable[[int], list[Ranked]]:
                     title=f"Ice remembers, part {number}",
                     abstract=ABSTRACT,
                 ),
-                Fit(1.0, "matches: radar", ("radar",)),
+                1.0,
+                (Reason(kind=ReasonKind.INTEREST, text="matches: radar", words=("radar",), change="edit"),),
+                ("radar",),
             )
             for number in range(count)
         ]
@@ -144,8 +147,8 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
 
 async def digest_of(sources: list[Source], day: date, profile: Profile) -> Digest:
     articles: list[Article] = [article for source in sources for article in await source.fetch(day)]
-    ranking = await rank(articles, profile, RankingSettings())
-    analysed = await ExtractiveAnalyst().analyse([*ranking.papers, *ranking.news], profile)
+    ranking = await rank(await Index.of([await count_words(articles)], day), profile, RankingSettings())
+    analysed = await ExtractiveAnalyst().begin(profile).analyse([*ranking.papers, *ranking.news])
     papers = len(ranking.papers)
     return Digest(
         source_date=day,

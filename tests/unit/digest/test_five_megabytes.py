@@ -2,15 +2,18 @@
 
 import time
 from collections.abc import Callable
+from datetime import date
 
 import pytest
 
 from app.digest.extractive import Extractor, sentences
 from app.digest.model_answer import ModelAnswerInvalid, read_answer
-from app.digest.profile_terms import ProfileTerms, Stems, words
-from app.digest.ranking import RankingSettings, rank
-from app.digest.vocabulary import Vocabulary
 from app.models import Article, ArticleKind, Profile
+from app.ranking.counts import count
+from app.ranking.index import Index
+from app.ranking.ranking import Ranking, RankingSettings, rank
+from app.ranking.wish import Wish
+from app.ranking.words import Stems, words
 from tests.held import longest_hold
 
 LONGEST = 0.15
@@ -51,10 +54,9 @@ def took(work: Callable[[str], object], text: str) -> float:
         answered,
         words,
         lambda text: Stems().of_text(text),
-        lambda text: Vocabulary(("graph",), Stems()).words(text),
-        lambda text: ProfileTerms.of(READER.model_copy(update={"goals": text}), Stems()),
+        lambda text: Wish.of(READER.model_copy(update={"goals": text})),
     ],
-    ids=["sentences", "extract", "answer", "words", "stems", "vocabulary", "profile"],
+    ids=["sentences", "extract", "answer", "words", "stems", "profile"],
 )
 @pytest.mark.parametrize("size", [200, 6_000, 20_000, 5_000_000])
 def test_a_text(work: Callable[[str], object], size: int) -> None:
@@ -64,12 +66,17 @@ def test_a_text(work: Callable[[str], object], size: int) -> None:
             assert took(work, whole) < LONGEST, piece
 
 
+async def indexed_and_ranked(articles: list[Article]) -> Ranking:
+    index = await Index.of([await count(articles)], date(2026, 3, 4))
+    return await rank(index, READER, RankingSettings())
+
+
 @pytest.mark.parametrize("piece", WORST)
 async def test_an_edition_of_nothing_else_is_ranked_without_holding_the_loop(piece: str) -> None:
     articles = [article(piece * (6_000 // len(piece)) + str(number), number) for number in range(150)]
     best = LONGEST
     for _ in range(3):
-        ranking, hold = await longest_hold(rank(articles, READER, RankingSettings()))
+        ranking, hold = await longest_hold(indexed_and_ranked(articles))
         assert not isinstance(ranking, Exception), ranking
         best = min(best, hold)
         if best < LONGEST:

@@ -19,7 +19,7 @@ from app.models import (
     ModelUsage,
     Profile,
 )
-from tests.unit.digest.conftest import MakeArticle
+from tests.unit.conftest import MakeArticle
 
 
 class Page(HTMLParser):

@@ -6,10 +6,10 @@ from typing import cast
 
 import pytest
 
-from app.digest.shelf import EditionShelf
 from app.errors import SupabaseUnavailable
 from app.models import Article, Edition, EditionStatus
 from app.persistence.editions import Editions
+from app.ranking.shelf import EditionShelf
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -41,42 +41,53 @@ def shelf_over(daily: CountedDaily) -> EditionShelf:
 async def test_digests_that_begin_together_read_an_edition_once() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
-    await asyncio.gather(*(shelf.articles(edition()) for _ in range(10)))
-    await shelf.articles(edition())
+    await asyncio.gather(*(shelf.index([edition()]) for _ in range(10)))
+    await shelf.index([edition()])
     assert daily.reads == [DAY]
 
 
 async def test_an_edition_that_was_fetched_again_is_read_again() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
-    await shelf.articles(edition())
-    await shelf.articles(edition(updated_at=NOON + timedelta(hours=1)))
+    await shelf.index([edition()])
+    await shelf.index([edition(updated_at=NOON + timedelta(hours=1))])
     assert daily.reads == [DAY, DAY]
 
 
-async def test_the_two_that_were_used_last_are_kept() -> None:
+async def test_the_days_that_were_used_last_are_kept() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
-    for days_ago in (0, 1, 0, 2, 0, 1):
-        await shelf.articles(edition(DAY - timedelta(days=days_ago)))
-    assert [(DAY - day).days for day in daily.reads] == [0, 1, 2, 1]
+    for days_ago in (*range(8), 0, 8, 0, 1):
+        await shelf.index([edition(DAY - timedelta(days=days_ago))])
+    assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day took the place of the second"
+
+
+async def test_a_window_of_days_reads_each_of_them_once() -> None:
+    daily = CountedDaily()
+    shelf = shelf_over(daily)
+    days = [edition(DAY - timedelta(days=days_ago)) for days_ago in range(3)]
+    index, same = await shelf.index(days), await shelf.index(days[::-1])
+    await shelf.index(days[:2])
+    assert index is same
+    assert len(index.days) == 3
+    assert sorted(daily.reads) == [day.source_date for day in days[::-1]]
 
 
 async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
     daily = CountedDaily(failures=1)
     shelf = shelf_over(daily)
-    failed = await asyncio.gather(*(shelf.articles(edition()) for _ in range(3)), return_exceptions=True)
+    failed = await asyncio.gather(*(shelf.index([edition()]) for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in failed] == [SupabaseUnavailable] * 3
-    assert await shelf.articles(edition()) == []
+    assert (await shelf.index([edition()])).articles == ()
 
 
 async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
-    first, second = (asyncio.create_task(shelf.articles(edition())) for _ in range(2))
+    first, second = (asyncio.create_task(shelf.index([edition()])) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
-    assert await second == []
+    assert (await second).articles == ()
     with pytest.raises(asyncio.CancelledError):
         await first
     assert daily.reads == [DAY]

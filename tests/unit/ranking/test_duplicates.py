@@ -2,18 +2,17 @@
 
 import pytest
 
-from app.digest.ranking import RankingSettings, rank
-from app.models import Article, ArticleKind, Profile
-from tests.unit.digest.conftest import MakeArticle
+from app.models import Article, ArticleKind
+from tests.unit.conftest import MakeArticle, index_of
 
 WORDS = [f"word{number}" for number in range(200)]
 TEXT = " ".join(WORDS[:80])
 
 
 async def kept(articles: list[Article]) -> set[str]:
-    ranking = await rank(articles, Profile(name="Ada"), RankingSettings(papers=9_999, news=9_999))
-    assert ranking.duplicates == len(articles) - len(ranking.papers) - len(ranking.news)
-    return {item.article.external_id for item in (*ranking.papers, *ranking.news)}
+    index = await index_of(articles)
+    assert index.days[0].repeats == len(articles) - len(index.articles)
+    return {article.external_id for article in index.articles}
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""A template with its styles inlined: what css-inline would do to each page, done once to the template's tags."""
+
+import re
+from functools import lru_cache
+from typing import Final
+
+import css_inline
+
+# The templates' own opening tags; their expressions hold no angle brackets.
+_TAG = re.compile(r"<(?P<name>[a-z][a-z0-9]*)(?P<rest>(?:\s[^<>]*)?)>")
+_CLASS = re.compile(r'class="(?P<names>[a-z -]*)"')
+_STYLE = re.compile(r'style="(?P<style>[^"]*)"')
+# Elements that a parser keeps only inside others.
+_AROUND: Final = {"td": "<table><tr>{}</tr></table>", "tr": "<table>{}</table>", "li": "<ul>{}</ul>"}
+_HEAD: Final = frozenset({"html", "head", "meta", "title", "style"})
+
+
+def inlined(template: str, style: str) -> str:
+    """Give every opening tag the style that its element and its classes have in the style sheet.
+
+    The sheet selects by element and by class alone, so that a tag's style does not depend on what is around it; a
+    class that is put together by an expression gets none.
+    """
+
+    def styled(tag: re.Match[str]) -> str:
+        name, rest = tag["name"], tag["rest"]
+        if name in _HEAD:
+            return tag[0]
+        classes = _CLASS.search(rest)
+        found = _style_of(name, classes["names"] if classes else "", style)
+        return f'<{name}{rest} style="{found}">' if found else tag[0]
+
+    return _TAG.sub(styled, template)
+
+
+@lru_cache(maxsize=256)
+def _style_of(name: str, classes: str, style: str) -> str:
+    element = f'<{name} class="{classes}" id="it"></{name}>'
+    page = f"<html><head><style>{style}</style></head>"
+    page += element if name == "body" else f"<body>{_AROUND.get(name, '{}').format(element)}</body>"
+    inliner = css_inline.CSSInliner(keep_at_rules=False, load_remote_stylesheets=False)
+    tag = re.search(rf'<{name}[^>]*id="it"[^>]*>', inliner.inline(f"{page}</html>"))
+    found = _STYLE.search(tag[0]) if tag else None
+    return found["style"] if found else ""

@@ -1,0 +1,87 @@
+"""The best of a window for one reader: each item with a score and its reasons."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from app.models import Article, Profile, RatedPaper, Reason
+from app.ranking.choice import Choice
+from app.ranking.index import Index
+from app.ranking.reasons import Reasons
+from app.ranking.scores import Scores
+from app.ranking.taste import Taste
+from app.ranking.wish import Wish
+
+# The strength at which two thirds of a full score are reached: an interest met as a whole, and little else.
+_SCALE: Final = 0.1
+_REORDERED: Final = 40
+
+Reorder = Callable[[Sequence[Article]], Awaitable[Sequence[int]]]
+"""Puts articles that come best first in a better order: returns their positions, each once."""
+
+
+@dataclass(frozen=True, slots=True)
+class RankingSettings:
+    """How many items a digest holds at most."""
+
+    papers: int = 12
+    news: int = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Ranked:
+    """An article chosen for a digest: `score` from 0 to 1, `interests` those that it names in full."""
+
+    article: Article
+    score: float
+    reasons: tuple[Reason, ...]
+    interests: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The chosen items, best first; of `considered` articles, `duplicates` repeated another."""
+
+    papers: tuple[Ranked, ...]
+    news: tuple[Ranked, ...]
+    considered: int
+    duplicates: int
+
+
+async def rank(
+    index: Index,
+    profile: Profile,
+    settings: RankingSettings,
+    papers: Sequence[RatedPaper] = (),
+    reorder: Reorder | None = None,
+) -> Ranking:
+    """Choose a reader's papers and news from a window, by the profile and the `papers` that the reader rated.
+
+    Needs no key and no network but `reorder`'s own, which is shown the best 40 papers.
+    """
+    wish = Wish.of(profile)
+    taste = Taste.of(papers, index.newest)
+    scores = Scores(index, profile, wish, taste)
+    choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
+    reasons = Reasons(index, scores, choice, profile, wish, taste)
+    best = choice.candidates(index.is_paper, settings.papers)
+    if reorder and best and settings.papers:
+        first = best[:_REORDERED]
+        best[:_REORDERED] = [first[place] for place in await reorder([index.articles[number] for number in first])]
+
+    def ranked(number: int) -> Ranked:
+        score = round(1 - math.exp(-float(scores.strength[number]) / _SCALE), 4)
+        return Ranked(index.articles[number], score, reasons.of(number), reasons.interests(number))
+
+    chosen = choice.pick(best, settings.papers)
+    news = choice.pick(choice.candidates(~index.is_paper, settings.news), settings.news)
+    await asyncio.sleep(0)
+    repeats = sum(day.repeats for day in index.days)
+    return Ranking(
+        papers=tuple(map(ranked, chosen)),
+        news=tuple(map(ranked, news)),
+        considered=len(index.articles) + repeats,
+        duplicates=repeats,
+    )

@@ -1,0 +1,68 @@
+"""The editions that this process works with, read and indexed once, so that a day's thousands of digests share them."""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from datetime import date, datetime
+from functools import partial
+from typing import Any, Final, Generic, TypeVar
+
+from app.models import Edition
+from app.persistence.editions import Editions
+from app.ranking.counts import Counts, count
+from app.ranking.index import Index
+
+# Almost all digests are of the last day, or of the days since the reader's last one.
+_MOST_DAYS: Final = 8
+_MOST_WINDOWS: Final = 3
+
+_Day = tuple[date, datetime]
+_Key = TypeVar("_Key", bound=Hashable)
+_Value = TypeVar("_Value")
+
+
+class EditionShelf:
+    """Keeps the indexes of the windows of days used last; a day that was fetched again is read again."""
+
+    def __init__(self, daily: Editions) -> None:
+        self._daily = daily
+        self._days: _Kept[_Day, Counts] = _Kept(_MOST_DAYS)
+        self._windows: _Kept[tuple[_Day, ...], Index] = _Kept(_MOST_WINDOWS)
+
+    async def index(self, editions: Sequence[Edition]) -> Index:
+        """Return the index of these days; digests that begin together build it once.
+
+        Raises `SupabaseError`, to every caller that waited; the next one tries again.
+        """
+        days = tuple(sorted((edition.source_date, edition.updated_at) for edition in editions))
+        return await self._windows.get(days, partial(self._window, days))
+
+    async def _window(self, days: tuple[_Day, ...]) -> Index:
+        return await Index.of([await self._days.get(day, partial(self._count, day)) for day in days], days[-1][0])
+
+    async def _count(self, day: _Day) -> Counts:
+        return await count(await self._daily.get_articles(day[0]))
+
+
+class _Kept(Generic[_Key, _Value]):
+    """The values used last, each made once; one that failed is made again."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._made: OrderedDict[_Key, asyncio.Task[_Value]] = OrderedDict()
+
+    async def get(self, key: _Key, make: Callable[[], Coroutine[Any, Any, _Value]]) -> _Value:
+        task = self._made.get(key)
+        if task is None:
+            task = self._made[key] = asyncio.create_task(make())
+            task.add_done_callback(lambda done: self._forget_failure(key, done))
+        self._made.move_to_end(key)
+        while len(self._made) > self._most:
+            self._made.popitem(last=False)
+        # A digest that is cancelled must not take it from the others.
+        return await asyncio.shield(task)
+
+    def _forget_failure(self, key: _Key, done: "asyncio.Task[_Value]") -> None:
+        # Asking for the exception also says that nobody else need be told, should all who waited be gone.
+        if (done.cancelled() or done.exception() is not None) and self._made.get(key) is done:
+            del self._made[key]

@@ -1,0 +1,87 @@
+"""What a reader has liked and not: the stored vectors of papers, younger ones weighing more."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.models import RatedPaper
+from app.ranking.counts import Numbers, Reals, Terms
+from app.ranking.vectors import MOST_TERMS, TERM_BYTES
+
+MOST_PAPERS: Final = 400
+"""Of a reader's papers so many, the youngest, are looked at."""
+_BYTES: Final = TERM_BYTES + 1
+_HALF_LIFE_DAYS: Final = 365
+# What was liked years ago still counts half of what was liked today.
+_OLDEST_WEIGHT: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Papers:
+    """Papers' words one behind the other: paper n has the entries whose `owner` is n, and weighs `weights[n]`."""
+
+    titles: tuple[str, ...]
+    weights: Reals
+    owner: Numbers
+    terms: Terms
+    counts: npt.NDArray[np.uint8]
+
+    def __len__(self) -> int:
+        return len(self.titles)
+
+
+@dataclass(frozen=True, slots=True)
+class Taste:
+    """What a reader likes and dislikes, by the day for which it is asked."""
+
+    liked: Papers
+    disliked: Papers
+
+    @classmethod
+    def of(cls, papers: Sequence[RatedPaper], day: date) -> "Taste":
+        """Read stored papers. What was rated more than a year before `day` weighs a quarter less, and so on to half."""
+        youngest = sorted(papers, key=lambda paper: paper.rated_at, reverse=True)[:MOST_PAPERS]
+        liked, disliked = ([paper for paper in youngest if paper.liked is wanted] for wanted in (True, False))
+        return cls(_papers(liked, day), _papers(disliked, day))
+
+
+def joined(one: Papers, other: Papers) -> Papers:
+    """Return both, one behind the other."""
+    return Papers(
+        (*one.titles, *other.titles),
+        np.concatenate([one.weights, other.weights]),
+        np.concatenate([one.owner, other.owner + np.int32(len(one))]),
+        np.concatenate([one.terms, other.terms]),
+        np.concatenate([one.counts, other.counts]),
+    )
+
+
+def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
+    read = [(paper, raw) for paper in rated if (raw := _read(paper.vector)) is not None]
+    sizes = np.array([len(raw) // _BYTES for _, raw in read], dtype=np.intp)
+    ages = np.array([max((day - paper.rated_at.date()).days, 0) for paper, _ in read], dtype=np.float32)
+    weights = _OLDEST_WEIGHT + (1 - _OLDEST_WEIGHT) * np.exp2(-ages / _HALF_LIFE_DAYS)
+    terms = b"".join(raw[: len(raw) // _BYTES * TERM_BYTES] for _, raw in read)
+    counts = b"".join(raw[len(raw) // _BYTES * TERM_BYTES :] for _, raw in read)
+    return Papers(
+        titles=tuple(paper.title for paper, _ in read),
+        weights=weights.astype(np.float32),
+        owner=np.repeat(np.arange(len(read), dtype=np.int32), sizes),
+        terms=np.frombuffer(terms, dtype="<u4").astype(np.uint32),
+        counts=np.maximum(np.frombuffer(counts, dtype=np.uint8), 1),
+    )
+
+
+def _read(vector: str) -> bytes | None:
+    """Return the bytes of a stored vector; None for what is none, which then counts for nothing."""
+    try:
+        raw = base64.b64decode(vector, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return raw if raw and len(raw) % _BYTES == 0 and len(raw) <= MOST_TERMS * _BYTES else None

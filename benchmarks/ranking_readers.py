@@ -1,0 +1,114 @@
+"""Readers who said what they wanted: sets of them read from a folder, or a small one of the project's own making."""
+
+import json
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel
+
+from benchmarks.ranking_edition import Inventor
+
+Scores = npt.NDArray[np.floating]
+Ranker = Callable[["Reader", Sequence["Paper"]], Scores]
+"""Scores all documents of a set for a reader who likes these papers."""
+
+FOREGROUND: Final = 10
+_GOOD: Final = 3
+_RESAMPLES: Final = 4_000
+
+
+class Paper(BaseModel):
+    """A paper that a reader likes."""
+
+    title: str
+    abstract: str | None = None
+
+
+class Document(Paper):
+    """A paper of a set."""
+
+    id: str
+
+
+class Reader(BaseModel):
+    """What somebody asked for and likes, and how they graded documents: from 1 to 5, or 1 where relevant."""
+
+    reader: str
+    interests: list[str]
+    goals: str
+    liked: list[Paper]
+    grades: dict[str, float]
+
+    def few(self, count: int, draw: int) -> list[Paper]:
+        """Draw so many of the liked papers, of those that the interests do not name; 20 or more are all."""
+        if count >= 20:
+            return self.liked
+        others = [paper for paper in self.liked if paper.title not in self.interests] or self.liked
+        return random.Random(f"{self.reader}-{draw}").sample(others, min(count, len(others)))
+
+
+class Labelled(BaseModel):
+    """A set of documents and readers."""
+
+    documents: list[Document]
+    readers: list[Reader]
+
+    @property
+    def graded(self) -> bool:
+        """Whether its grades are more than relevant or not."""
+        return any(grade > 1 for reader in self.readers for grade in reader.grades.values())
+
+    def ndcg(self, reader: Reader, scores: Scores) -> float:
+        """nDCG@10 for one reader; what nobody judged is worth nothing."""
+        gains = [_gain(reader.grades.get(document.id, 0.0), graded=self.graded) for document in self.documents]
+        order = np.argsort(-scores, kind="stable")[:FOREGROUND]
+        best = _dcg(sorted(gains, reverse=True)[:FOREGROUND])
+        return _dcg([gains[place] for place in order]) / best if best else math.nan
+
+    def inversions(self, reader: Reader, scores: Scores) -> tuple[float, float]:
+        """The weight of a reader's pairs that are ordered wrongly, and of all pairs, by the difference of grades."""
+        place = {document.id: number for number, document in enumerate(self.documents)}
+        judged = [(grade, float(scores[place[name]])) for name, grade in reader.grades.items()]
+        wrong = total = 0.0
+        for number, (grade, score) in enumerate(judged):
+            for other, than in judged[:number]:
+                total += abs(grade - other)
+                if grade != other:
+                    order = (score - than) * (grade - other)
+                    wrong += abs(grade - other) * (0.5 if order == 0 else float(order < 0))
+        return wrong, total
+
+
+def read_sets(folder: Path) -> dict[str, Labelled]:
+    """Read every set of a folder, by its file's name. Raises `FileNotFoundError` if there is none."""
+    files = sorted(folder.glob("*.json"))
+    if not files:
+        raise FileNotFoundError(f"{folder} holds no set: put files of documents and readers there, as NAME.json.")
+    return {file.stem: Labelled.model_validate(json.loads(file.read_text(encoding="utf-8"))) for file in files}
+
+
+def invented_set() -> Labelled:
+    """A small set of the project's own: invented words, so that its figures say only whether the parts work."""
+    return Labelled.model_validate(Inventor(seed=7).labelled(documents=400, readers=24, likes=20))
+
+
+def _gain(grade: float, *, graded: bool) -> float:
+    return max(0.0, grade - _GOOD) if graded else grade
+
+
+def _dcg(gains: Sequence[float]) -> float:
+    return sum(gain / math.log2(place + 2) for place, gain in enumerate(gains))
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float, float]:
+    """The mean of paired differences, and the ends of its 95 % bootstrap interval."""
+    known = np.array([each for each in differences if not math.isnan(each)])
+    dice = np.random.default_rng(1)
+    means = known[dice.integers(0, len(known), (_RESAMPLES, len(known)))].mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(known.mean()), float(low), float(high)

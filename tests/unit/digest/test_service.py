@@ -1,0 +1,89 @@
+"""The service: what it asks for, and that a reader's rated papers and a model's order reach the digest."""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from typing import cast
+from uuid import uuid4
+
+from app.digest.analysis import Analysed, Analysis, Analyst, ExtractiveAnalyst
+from app.digest.rendering import DigestRenderer
+from app.digest.service import DigestService
+from app.models import Article, Edition, EditionStatus, Profile
+from app.persistence.editions import Editions
+from app.persistence.tasks import TaskStateManager
+from app.ranking.ranking import Ranked, RankingSettings
+from tests.unit.conftest import MakeArticle, rated
+
+DAY = date(2025, 3, 4)
+READER = Profile(name="Ada", interests=("graph neural networks",))
+
+
+class OneDay:
+    """Stands for a stored edition; counts the calls."""
+
+    def __init__(self, articles: list[Article]) -> None:
+        self.calls: list[str] = []
+        self._articles = articles
+
+    async def get_edition(self, source_date: date) -> Edition:
+        self.calls.append("edition")
+        now = datetime(2025, 3, 5, tzinfo=UTC)
+        return Edition(source_date=source_date, status=EditionStatus.COMPLETED, created_at=now, updated_at=now)
+
+    async def get_articles(self, source_date: date) -> list[Article]:
+        self.calls.append("articles")
+        return self._articles if source_date == DAY else []
+
+
+class Backwards:
+    """An analyst that would show everything the other way round."""
+
+    def begin(self, profile: Profile) -> Analysis:
+        self._plain = ExtractiveAnalyst().begin(profile)
+        return self
+
+    async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
+        return range(len(articles))[::-1]
+
+    async def analyse(self, items: Sequence[Ranked]) -> Analysed:
+        return await self._plain.analyse(items)
+
+
+async def unheard(message: str, progress: float) -> None:
+    """Nobody listens to these reports."""
+
+
+def service(daily: OneDay, analyst: Analyst) -> DigestService:
+    # None of the tasks is read where the edition is there: a call on this would fail.
+    tasks = cast(TaskStateManager, None)
+    return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
+
+
+async def test_a_further_digest_of_a_day_makes_one_call_and_reads_no_task(make_article: MakeArticle) -> None:
+    daily = OneDay([make_article(title="A graph neural network")])
+    digests = service(daily, ExtractiveAnalyst())
+    for _ in range(3):
+        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+        assert "A graph neural network" in page
+        assert digest.papers[0].reasons[0].text == digest.papers[0].reason == "matches: graph neural networks"
+    assert daily.calls == ["edition", "articles", "edition", "edition"]
+
+
+async def test_the_models_order_is_the_pages(make_article: MakeArticle) -> None:
+    edition = [make_article(title=f"Graph {word} of neural networks") for word in ("edges", "nodes", "paths")]
+    plain, _ = await service(OneDay(edition), ExtractiveAnalyst()).write(
+        uuid4(), DAY, READER, RankingSettings(), unheard
+    )
+    turned, _ = await service(OneDay(edition), Backwards()).write(uuid4(), DAY, READER, RankingSettings(), unheard)
+    assert [item.article for item in turned.papers] == [item.article for item in plain.papers][::-1]
+
+
+async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None:
+    ice = make_article(title="Ice remembers", abstract="Crystals in a glacier remember how the ice has flowed.")
+    digests = service(OneDay([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
+    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard, [rated(ice)])
+    assert without.papers == ()
+    assert liked.papers[0].article.title == "Flow"
+    assert "Ice remembers" in page
+    assert "Something is wrong? Take that paper from those that you like" in page

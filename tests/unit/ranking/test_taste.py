@@ -1,0 +1,120 @@
+"""What a reader liked: it moves what is like it up, by how much there is of it, and what was disliked down, gently."""
+
+import base64
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.models import Profile, RatedPaper, ReasonKind
+from app.ranking.taste import MOST_PAPERS, Taste
+from app.ranking.vectors import MOST_TERMS, vector_of
+from app.ranking.words import term
+from tests.unit.conftest import DAY, MakeArticle, ranked, rated
+
+READER = Profile(name="Ada", interests=("graph neural networks",))
+ICE = "Crystals in a glacier remember how the ice has flowed, and a radar reads that memory from the surface."
+BIRDS = "Starlings in a murmuration follow their seven nearest neighbours, as cameras on a roof have shown."
+GRAPHS = "A graph neural network for traffic in cities, learned from sensors beside the roads."
+
+
+async def test_what_is_like_a_liked_paper_is_shown_with_its_title(make_article: MakeArticle) -> None:
+    edition = [make_article(title="Flow", abstract=ICE), make_article(title="Swarms", abstract=BIRDS)]
+    edition += [make_article(title="Cities", abstract=GRAPHS)]
+    assert [item.article.title for item in (await ranked(edition, READER)).papers] == ["Cities"]
+    liked = rated(
+        make_article(title="Ice remembers", abstract="How crystals of a glacier keep the memory of its flow.")
+    )
+    ranking = await ranked(edition, READER, papers=[liked])
+    assert [item.article.title for item in ranking.papers] == ["Cities", "Flow"]
+    (reason,) = ranking.papers[1].reasons
+    assert reason.kind is ReasonKind.LIKED
+    assert (
+        reason.text
+        == "close to \N{LEFT DOUBLE QUOTATION MARK}Ice remembers\N{RIGHT DOUBLE QUOTATION MARK}, which you liked"
+    )
+    assert {"crystals", "glacier", "memory"} & set(reason.words)
+    assert reason.change == "take that paper from those that you like"
+
+
+async def test_the_more_is_liked_the_more_it_counts_beside_the_words(make_article: MakeArticle) -> None:
+    edition = [make_article(title="Flow", abstract=ICE), make_article(title="Cities", abstract=GRAPHS)]
+    likes = [rated(make_article(title=f"Ice {n}", abstract=f"{ICE} And {n} more.")) for n in range(40)]
+    first = [
+        (await ranked(edition, READER, papers=likes[:count])).papers[0].article.title for count in (0, 1, 40)
+    ]  # fmt: skip
+    assert (first[0], first[-1]) == ("Cities", "Flow")
+
+
+async def test_what_is_disliked_counts_against_gently(make_article: MakeArticle) -> None:
+    edition = [
+        make_article(title="Cities", abstract=GRAPHS),
+        make_article(title="Molecules", abstract="Graph neural networks for molecules."),
+    ]
+    before = {item.article.title: item.score for item in (await ranked(edition, READER)).papers}
+    disliked = rated(make_article(title="Cities again", abstract=GRAPHS), liked=False)
+    after = {item.article.title: item.score for item in (await ranked(edition, READER, papers=[disliked])).papers}
+    assert 0.4 * before["Cities"] < after["Cities"] < 0.8 * before["Cities"]
+    assert after["Molecules"] > 0.8 * before["Molecules"]
+
+
+async def test_what_was_liked_lately_counts_more(make_article: MakeArticle) -> None:
+    edition = [make_article(title="Flow", abstract=ICE), make_article(title="Swarms", abstract=BIRDS)]
+    nobody = Profile(name="Ada")
+    old, new = datetime(2019, 3, 4, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
+    for ice, birds, first in ((old, new, "Swarms"), (new, old, "Flow")):
+        papers = [
+            rated(make_article(title="Ice", abstract=ICE), rated_at=ice),
+            rated(make_article(title="Birds", abstract=BIRDS), rated_at=birds),
+        ]
+        ranking = await ranked(edition, nobody, papers=papers)
+        assert ranking.papers[0].article.title == first
+        assert len(ranking.papers) == 2, "what was liked long ago still counts"
+
+
+def test_a_vector_is_the_stems_numbers_and_counts() -> None:
+    raw = base64.b64decode(vector_of("Graphs", "a graph of the graphs, 2 networks"))
+    pairs = sorted([(term("graph"), 3), (term("network"), 1)])
+    assert raw == b"".join(number.to_bytes(4, "little") for number, _ in pairs) + bytes(count for _, count in pairs)
+
+
+@given(st.text(max_size=20_000), st.text(max_size=20_000))
+def test_whatever_the_text_the_vector_is_short_and_can_be_read(title: str, abstract: str) -> None:
+    vector = vector_of(title, abstract)
+    assert len(vector) <= (MOST_TERMS * 5 + 2) // 3 * 4
+    paper = RatedPaper(title=title, liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
+    taste = Taste.of([paper], DAY)
+    assert len(taste.liked) == (1 if vector else 0)
+
+
+@pytest.mark.parametrize("vector", ["", "?", "AAAA", "é", "A" * 5_000_000, base64.b64encode(b"\0" * 6).decode()])
+async def test_a_vector_that_is_none_counts_for_nothing(make_article: MakeArticle, vector: str) -> None:
+    paper = RatedPaper(title="Broken", liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
+    edition = [make_article(title="Cities", abstract=GRAPHS)]
+    assert (await ranked(edition, READER, papers=[paper])).papers == (await ranked(edition, READER)).papers
+
+
+async def test_bytes_that_are_a_vector_by_accident_do_no_harm(make_article: MakeArticle) -> None:
+    vector = base64.b64encode(bytes(range(250, 256)) * 50).decode()
+    papers = [
+        RatedPaper(title="Noise", liked=liked, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
+        for liked in (True, False)
+    ]
+    edition = [make_article(title="Cities", abstract=GRAPHS)]
+    assert len((await ranked(edition, READER, papers=papers)).papers) == 1
+
+
+def test_of_very_many_papers_the_youngest_count() -> None:
+    papers = [
+        RatedPaper(
+            title=str(n),
+            liked=True,
+            rated_at=datetime(2000 + n // 50, 1, 1, tzinfo=UTC),
+            vector=vector_of("a b", "ice"),
+        )
+        for n in range(MOST_PAPERS + 100)
+    ]
+    titles = Taste.of(papers, DAY).liked.titles
+    assert len(titles) == MOST_PAPERS
+    assert "0" not in titles
