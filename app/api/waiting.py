@@ -116,7 +116,7 @@ class Patience:
             return watcher.task
 
     async def _end_with_caller(self, watcher: Watcher) -> None:
-        receive = _until_gone(self._request.receive)
+        receive = _until_gone(self._request.receive, watcher)
         while (await receive())["type"] != "http.disconnect":
             pass
         watcher.end()
@@ -125,14 +125,16 @@ class Patience:
 PatienceOf = Annotated[Patience, Depends()]
 
 
-def _until_gone(receive: Receive) -> Receive:
+def _until_gone(receive: Receive, watcher: Watcher) -> Receive:
     """`receive` for listening whether the caller is still there: who sends more than may be read is not waited for."""
 
     async def listening() -> Message:
         try:
             return await receive()
         except HTTPException:
-            return {"type": "http.disconnect"}
+            watcher.end()
+            await asyncio.Event().wait()  # while the answer is ended as it should be: its end cancels this
+            raise
 
     return listening
 
@@ -186,7 +188,7 @@ class _EventStream(Response):
         with self._hub.watching(self._task) as watcher:
             events = _events(watcher, self._last_event_id)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
-            await stream(scope, _until_gone(receive), send)
+            await stream(scope, _until_gone(receive, watcher), send)
 
 
 async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:
