@@ -402,6 +402,7 @@ declare
     term interval := make_interval(secs => p_lease_seconds);
     moment timestamptz;
     from_start boolean;
+    tell boolean;
     said jsonb := '{}';
     claimed uuid[] := '{}';
     token uuid := gen_random_uuid();
@@ -426,9 +427,12 @@ begin
     if p_progress <> '[]' then
         perform public.note_progress(p_worker, p_progress, moment);
     end if;
-    if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10)
-       and public.show_life(p_worker, term, moment, p_host, p_version) and known.number is not null then
-        said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
+    if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10) then
+        tell := public.show_life(p_worker, term, moment, p_host, p_version);
+        -- Not one condition with the call: a first call's null would be folded, and its worker never written down.
+        if tell and known.number is not null then
+            said := said || jsonb_build_object('held', public.leases_of(p_worker, false));
+        end if;
     end if;
     perform public.wake_waiting();
     if exists (select from public.queue where cancel_requested) then

@@ -1,4 +1,4 @@
-"""Ten thousand dead tasks are replayed while two workers work: each once, in steps far under what a statement may take."""
+"""Ten thousand dead tasks are replayed while two workers work: each once, in steps far under a statement's limit."""
 
 import asyncio
 import time
