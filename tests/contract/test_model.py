@@ -110,7 +110,7 @@ OUTCOMES = st.sampled_from(
 
 
 class TaskLife(RuleBasedStateMachine):
-    """Two callers create and cancel, a worker works and loses its leases, an operator replays and pauses: in any order."""
+    """Two callers create and cancel, a worker works and loses its leases, an operator replays and pauses."""
 
     held = Bundle("held")
 
