@@ -28,8 +28,8 @@ async def furnished(client: AsyncClient, database: asyncpg.Connection) -> dict[s
     """What the runbook's names stand for: a digest that waits, a fetch that failed for good, a callback."""
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     dead = [await create(client, callback_url="https://example.com/hook") for _ in range(2)]
-    for task in await worker.claim():
-        await worker.finish(task, Failed("broken", None))
+    for held in await worker.claim():
+        await worker.finish(held, Failed("broken", None))
     task = await create(client, kind=TaskKind.DIGEST)
     callback = await database.fetchval("select task_id::text from public.tasks where kind = 'callback' limit 1")
     return {"TASK": str(task.task_id), "DEAD": str(dead[0].task_id), "CALLBACK": callback}

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.api.auth import Caller
 from app.persistence.outcomes import Completed
 from embedded.stack import Ready
-from tests.contract.callers import DIGEST, Callers, callers_of
+from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
 from tests.contract.helpers import Claimer, everything
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
@@ -161,3 +161,12 @@ async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> N
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
     (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["acts"]
     assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
+
+
+async def test_metrics_and_log_name_callers_and_never_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    await world.callers.bot.get("/v1/tasks")
+    text = (await world.callers.bot.get("/metrics")).text
+    assert 'broadsheet_caller_requests_total{caller="ada",status="202"}' in text
+    log = capsys.readouterr().out
+    assert "caller=bot" in log
+    assert not [name for name in NAMES if key_of(name) in text + log]

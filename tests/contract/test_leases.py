@@ -153,3 +153,14 @@ async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
     await database.execute("update public.workers set seen_at = seen_at - lease / 5, told_at = told_at - lease")
     assert (await worker.sync()).held == (held.lease,)
     assert (await worker.sync()).held is None
+
+
+async def test_what_a_worker_claims_with_its_first_call_comes_back_when_it_dies(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, watcher = await create(client), Claimer(client)
+    await watcher.sync()
+    await Claimer(client).claim_one()
+    await expire_lease(database, task.task_id)
+    await watcher.sync()
+    assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.PENDING
