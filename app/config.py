@@ -27,7 +27,7 @@ from app.mail_url import parse_mail_url
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
-CALLER_NAME = re.compile(r"[a-z][a-z0-9_-]{0,31}")
+CALLER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
 WEBHOOK_SECRET_BYTES = range(24, 65)
 

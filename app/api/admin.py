@@ -5,10 +5,10 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import AdminOf, admin_of
-from app.api.models import TaskView
+from app.api.models import Moment, TaskView
 from app.api.tasks import BODY, CONFLICT, EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
 from app.persistence.operator import Act, ActBy, FleetWorker, Pause, ReplayStep
@@ -35,8 +35,8 @@ class ReplayRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: TaskKind
-    since: AwareDatetime | None = Field(None, description="Failed at this moment or later.")
-    until: AwareDatetime | None = Field(None, description="Failed before this moment; now, if it is left out.")
+    since: Moment | None = Field(None, description="Failed at this moment or later.")
+    until: Moment | None = Field(None, description="Failed before this moment; now, if it is left out.")
     after: UUID | None = Field(None, description="`next` of the answer before.")
 
 
@@ -137,7 +137,7 @@ async def list_orphans(services: ServicesOf, limit: Annotated[int, Query(ge=1, l
 @router.get("/audit")
 async def list_acts(
     services: ServicesOf,
-    before: Annotated[AwareDatetime | None, Query(description="Only what was done before this moment.")] = None,
+    before: Annotated[Moment | None, Query(description="Only what was done before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> ActList:
     """List what operators did, newest first."""

@@ -9,6 +9,7 @@ from app.api.auth import AdminsOnly, CallerOf
 from app.api.models import EditionList, TaskList, TaskView
 from app.api.problems import Problem
 from app.api.tasks import EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf
+from app.config import CALLER_NAME
 from app.models import Edition, TaskKind, TaskStatus
 
 BAD_CURSOR: dict[int | str, dict[str, Any]] = {400: {"model": Problem, "description": "A cursor that no page gave"}}
@@ -20,7 +21,9 @@ router = APIRouter(prefix="/v1", responses=EVERYWHERE)
 async def list_tasks(
     services: ServicesOf,
     caller: CallerOf,
-    owner: Annotated[str | None, Query(max_length=100, description="For admins: this caller's alone.")] = None,
+    owner: Annotated[
+        str | None, Query(pattern=CALLER_NAME.pattern, description="For admins: this caller's alone.")
+    ] = None,
     kind: TaskKind | None = None,
     status: TaskStatus | None = None,
     source_date: date | None = None,

@@ -2,11 +2,11 @@
 
 import hashlib
 import json
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.days import utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
@@ -25,6 +25,17 @@ def _not_in_the_future(value: date) -> date:
 SourceDate = Annotated[
     date, AfterValidator(_not_in_the_future), Field(description="The edition's day, UTC.", examples=["2026-11-22"])
 ]
+
+
+def _in_utc(value: datetime) -> datetime:
+    """PostgreSQL knows fewer zones than Python: it is told no other than UTC."""
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this moment lies outside of time") from None
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 CallbackUrl = Annotated[
     str,
     Field(

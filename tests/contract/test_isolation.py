@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.api.auth import Caller
 from app.persistence.outcomes import Completed
 from embedded.stack import Ready
-from tests.contract.callers import DIGEST, Callers, callers_of
+from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
 from tests.contract.helpers import Claimer, everything
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
@@ -67,8 +67,10 @@ class World:
         callback = await self.database.fetchval("select task_id::text from public.tasks where kind = 'callback'")
         self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
 
-    async def all_ids(self) -> list[str]:
-        return [row[0] for row in await self.database.fetch("select task_id::text from public.tasks")]
+    async def adas_ids(self) -> list[str]:
+        return [
+            row[0] for row in await self.database.fetch("select task_id::text from public.tasks where owner = 'ada'")
+        ]
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ async def check(world: World, operation: str) -> None:
     """Call a route as bot, about what is ada's. Raises `AssertionError` if it does not keep its rule."""
     method, path = operation.split()
     rule = OPERATORS if path.startswith("/v1/admin") else RULES[operation]
-    theirs = await world.all_ids()
+    theirs = await world.adas_ids()
     target = world.ids.get(path.partition("/{")[0], world.ids["/v1/digests"])
     before = await everything(world.database)
     answer, unknown = [
@@ -101,7 +103,7 @@ async def check(world: World, operation: str) -> None:
         assert await everything(world.database) == before
     else:
         assert answer.status_code < 300 or (answer.status_code, rule) == (404, SHARED), answer.text
-        assert not [task_id for task_id in theirs if task_id in answer.text]
+        assert not [task_id for task_id in theirs if task_id in answer.text], operation
     assert SECRET not in answer.text
 
 
@@ -111,7 +113,7 @@ def without_ids(text: str) -> str:
 
 def is_id(word: str) -> bool:
     try:
-        UUID(word.strip('",.'))
+        UUID(word.strip('",.}'))
     except ValueError:
         return False
     return True
@@ -159,3 +161,12 @@ async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> N
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
     (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["acts"]
     assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
+
+
+async def test_metrics_and_log_name_callers_and_never_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    await world.callers.bot.get("/v1/tasks")
+    text = (await world.callers.bot.get("/metrics")).text
+    assert 'broadsheet_caller_requests_total{caller="ada",status="202"}' in text
+    log = capsys.readouterr().out
+    assert "caller=bot" in log
+    assert not [name for name in NAMES if key_of(name) in text + log]

@@ -163,7 +163,7 @@ async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
     task, worker = await create(client), uuid4()
     # On a connection that has never made the call: PostgreSQL then plans it for these very values.
     fresh = await asyncpg.connect(stack.database_url)
-    call = "select public.sync_worker($1, 1, 30, array['fetch'], array[1], 1, '[]', '[]', '[]')"
+    call = "select public.sync_worker($1, 1, 30, array['fetch'], array[1], 1, '[]', '[]', '[]', 'host', '1')"
     await fresh.execute(call.replace("$1", f"'{worker}'"))
     await fresh.close()
     assert await database.fetchval("select worker_id from public.queue where task_id = $1", task.task_id) == worker

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -22,16 +23,22 @@ from hypothesis.stateful import (
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
+from app.errors import NothingToDo, QuotaExceeded, TaskNotFound
+from app.models import TaskKind
+from app.persistence.new_task import NewTask
+from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import Claimer, create, emptied, verdict
+from tests.contract.helpers import DAY, Claimer, emptied, verdict
 
 T = TypeVar("T")
 NOW = timedelta(0)
 MAX_ATTEMPTS = 3
+QUOTA = 4
+OWNERS = st.sampled_from(["ada", "bot"])
 
 
 @dataclass
@@ -43,6 +50,8 @@ class Model:
     holder: UUID | None = None
     last_token: UUID | None = None
     cancel: bool = False
+    owner: str = "ada"
+    replays: int = 0
 
     def end_or_back(self, *, give_back: bool) -> None:
         self.attempt -= give_back and not self.cancel
@@ -64,6 +73,13 @@ class Model:
                 self.end_or_back(give_back=True)
         return "applied"
 
+    def replay(self) -> bool:
+        if self.status != "failed":
+            return False
+        self.status, self.attempt, self.replays = "pending", 0, self.replays + 1
+        self.cancel, self.holder, self.last_token = False, None, None
+        return True
+
     def expire(self) -> None:
         self.last_token = None
         if self.cancel:
@@ -84,7 +100,8 @@ class World:
 
 WORLD: list[World] = []
 RECORDS = """
-select r.task_id, r.status, r.attempt, t.status is not null as ended, q.task_id is not null and not q.dead as queued
+select r.task_id, r.owner, r.status, r.attempt, t.replays, t.status is not null as ended,
+       q.task_id is not null and not q.dead as queued
   from public.task_records r join public.tasks t using (task_id) left join public.queue q using (task_id)
 """
 OUTCOMES = st.sampled_from(
@@ -93,7 +110,7 @@ OUTCOMES = st.sampled_from(
 
 
 class TaskLife(RuleBasedStateMachine):
-    """Creates, claims, finishes, fails, snoozes, renews, expires, cancels and repeats, in any order."""
+    """Two callers create and cancel, a worker works and loses its leases, an operator replays and pauses."""
 
     held = Bundle("held")
 
@@ -105,19 +122,63 @@ class TaskLife(RuleBasedStateMachine):
         self.worker, self.other = Claimer(self.world.client), Claimer(self.world.client)
         self.do(self.other.sync())
         self.do(self.worker.sync())
+        self.paused = False
+        self.ordered = {"ada": 0, "bot": 0}
         self.mine = f"worker_id = '{self.worker.worker_id}'"
 
     def do(self, awaitable: Awaitable[T]) -> T:
         return self.world.loop.run_until_complete(awaitable)
 
+    @rule(owner=OWNERS, repeat=st.booleans())
+    def create(self, owner: str, repeat: bool) -> None:
+        task = NewTask(uuid4(), TaskKind.DIGEST, {}, DAY, max_attempts=MAX_ATTEMPTS)
+        for _ in range(1 + repeat):
+            try:
+                self.do(self.tasks.create_tasks([task], owner=owner, daily_digests=QUOTA))
+            except QuotaExceeded:
+                assert self.ordered[owner] == QUOTA
+                return
+        self.ordered[owner] += 1
+        assert self.ordered[owner] <= QUOTA
+        self.world.models[task.task_id] = Model(owner=owner)
+
+    @property
+    def tasks(self) -> TaskStateManager:
+        return TaskStateManager(self.world.client)
+
+    @rule(pause=st.booleans(), repeat=st.booleans())
+    def switch(self, pause: bool, repeat: bool) -> None:
+        operator, act = Operator(self.world.client), ActBy(uuid4(), "root")
+        for _ in range(1 + repeat):
+            if pause:
+                self.do(operator.pause(act, TaskKind.DIGEST, "because"))
+            elif self.paused:
+                self.do(operator.resume(act, TaskKind.DIGEST))
+        self.paused = pause
+
+    @rule(number=st.integers(0, 20), repeat=st.booleans())
+    def replay(self, number: int, repeat: bool) -> None:
+        if not self.world.models:
+            return
+        task_id = list(self.world.models)[number % len(self.world.models)]
+        act, done = ActBy(uuid4(), "root"), self.world.models[task_id].replay()
+        for _ in range(1 + repeat):
+            try:
+                self.do(Operator(self.world.client).replay(act, task_id))
+            except NothingToDo:
+                assert not done
+            else:
+                assert done
+
     @rule()
-    def create(self) -> None:
-        task = self.do(create(self.world.client, task_id=uuid4(), max_attempts=MAX_ATTEMPTS))
-        self.world.models[task.task_id] = Model()
+    def replay_all(self) -> None:
+        dead = sum(model.replay() for model in self.world.models.values())
+        act = ActBy(uuid4(), "root")
+        assert self.do(Operator(self.world.client).replay_dead(act, TaskKind.DIGEST)).replayed == dead
 
     @rule(target=held, slots=st.integers(1, 3))
     def claim(self, slots: int) -> Any:
-        pending = sum(model.status == "pending" for model in self.world.models.values())
+        pending = sum(model.status == "pending" for model in self.world.models.values()) * (not self.paused)
         claimed: tuple[ClaimedTask, ...] = self.do(self.worker.claim(slots))
         assert len(claimed) == min(slots, pending)
         for task in claimed:
@@ -158,25 +219,36 @@ class TaskLife(RuleBasedStateMachine):
         assert self.do(self.worker.sync()).held == ()
         return multiple()
 
-    @rule(number=st.integers(0, 20))
-    def cancel(self, number: int) -> None:
+    @rule(number=st.integers(0, 20), caller=OWNERS)
+    def cancel(self, number: int, caller: str) -> None:
         if not self.world.models:
             return
         task_id = list(self.world.models)[number % len(self.world.models)]
         model = self.world.models[task_id]
+        if model.owner != caller:
+            for call in (self.tasks.cancel_task, self.tasks.get_task):
+                with pytest.raises(TaskNotFound):
+                    self.do(call(task_id, owner=caller))
+            return
         if model.status in {"pending", "running"}:
             model.cancel = True
             model.status = "cancelled" if model.status == "pending" else model.status
-        assert self.do(TaskStateManager(self.world.client).cancel_task(task_id)).status == model.status
+        assert self.do(self.tasks.cancel_task(task_id, owner=caller)).status == model.status
 
     @invariant()
     def agrees(self) -> None:
         rows = self.do(self.world.database.fetch(RECORDS))
-        found = {row["task_id"]: (row["status"], row["attempt"]) for row in rows}
+        found = {row["task_id"]: (row["owner"], row["status"], row["attempt"], row["replays"]) for row in rows}
         assert all(row["ended"] is not row["queued"] for row in rows), (
             "an end or a place in the queue, never both or none"
         )
-        assert found == {task_id: (model.status, model.attempt) for task_id, model in self.world.models.items()}
+        assert found == {
+            task_id: (model.owner, model.status, model.attempt, model.replays)
+            for task_id, model in self.world.models.items()
+        }
+        for owner in ("ada", "bot"):
+            listed = {task.task_id for task in self.do(self.tasks.list_tasks(owner=owner, limit=100)).tasks}
+            assert listed == {task_id for task_id, model in self.world.models.items() if model.owner == owner}
 
 
 def test_the_database_and_the_model_never_disagree(stack: Ready) -> None:

@@ -14,6 +14,8 @@ from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
+from embedded.stack import Ready
+from tests.contract.callers import callers_of
 from tests.contract.helpers import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
 
 HOOK = "https://example.com/hook"
@@ -153,6 +155,16 @@ async def test_the_fleet_is_known_by_host_and_version(
     newer.prepare(outcomes={}, slots=0)
     await newer.sync(newer.prepare(outcomes={}, slots=0))
     assert [worker.version for worker in await operator.workers()] == ["0.3.0"]
+
+
+async def test_moments_and_owners_that_cannot_be_are_refused_with_a_reason(stack: Ready) -> None:
+    async with callers_of(stack) as callers:
+        for moment in ("0001-01-01T00:00:00+20:00", "9999-12-31T23:00:00-20:00", "2026-01-01T00:00:00"):
+            assert (await callers.root.get("/v1/admin/audit", params={"before": moment})).status_code == 422
+        far = await callers.root.get("/v1/admin/audit", params={"before": "2026-01-01T00:00:00+20:00"})
+        assert (far.status_code, far.json()) == (200, {"acts": []})
+        for owner in ("\0", "a\n", "x" * 40):
+            assert (await callers.root.get("/v1/tasks", params={"owner": owner})).status_code == 422
 
 
 async def test_orphans_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:

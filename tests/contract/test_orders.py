@@ -1,6 +1,7 @@
 """What callers may order: batches all or nothing, keys of their own, so many digests a day, fetches that all share."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -138,6 +139,25 @@ async def test_no_race_makes_more_than_a_day_holds(frugal: Callers, database: as
     answers = await asyncio.gather(*(post(frugal.ada, DIGEST) for _ in range(40)))
     assert sorted(answer.status_code for answer in answers) == [202] * 5 + [429] * 35
     assert (await count_of(database), await count_of(database, "queue")) == (5, 5)
+
+
+async def test_who_orders_while_another_order_is_not_committed_waits_for_it(
+    stack: Ready, database: asyncpg.Connection
+) -> None:
+    order = "select public.count_orders('ada', 5, 5)"
+    await database.execute(order.replace("5, 5", "0, 5"))
+    other = await asyncpg.connect(stack.database_url)
+    first = database.transaction()
+    await first.start()
+    assert await database.fetchval(order) is None
+    second = asyncio.create_task(other.fetchval(order))
+    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = $1"
+    async with asyncio.timeout(10):
+        while not await database.fetchval(waiting, order):
+            await asyncio.sleep(0.02)
+    await first.commit()
+    assert json.loads(await second)["ordered"] == 5
+    await other.close()
 
 
 async def ask(client: httpx.AsyncClient) -> str:
