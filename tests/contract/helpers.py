@@ -163,7 +163,18 @@ async def emptied(database: asyncpg.Connection) -> None:
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that two runs cannot share."""
     found = {}
-    for table in ("tasks", "queue", "digests", "editions", "articles", "cache_entries", "circuit_breakers", "turns"):
+    for table in (
+        "tasks",
+        "queue",
+        "digests",
+        "editions",
+        "articles",
+        "cache_entries",
+        "circuit_breakers",
+        "turns",
+        "readers",
+        "deliveries",
+    ):
         query = f"select * from public.{table} order by 1, 2, 3"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
@@ -179,6 +190,6 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
-    | {"held_until", "next_at"}
+    | {"held_until", "next_at", "begun_at", "ended_at", "token", "skip_after"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )
