@@ -34,8 +34,8 @@ TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
-CLASSES = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance, FleetTurns)
-CLASSES += (Readers, Schedule, Deliveries)
+CLASSES: tuple[type, ...] = (TaskStateManager, TaskQueue, Editions, HybridCache, CircuitBreakers, Maintenance)
+CLASSES += (FleetTurns, Readers, Schedule, Deliveries)
 SCENARIOS: dict[str, Scenario] = {}
 
 
