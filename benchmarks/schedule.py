@@ -23,11 +23,12 @@ READERS = 10_000
 ROUNDS = 3
 AIM_CALLS, AIM_CPU_US = 6, 400
 PROFILE = '{"interests": ["graph neural networks", "robustness"], "categories": ["cs.LG"], "goals": "Keep up."}'
-ZONES = "array['Europe/Berlin', 'Pacific/Auckland', 'America/Los_Angeles', 'Australia/Lord_Howe']"
-ARRIVE = f"""
+ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
+ARRIVE = """
 insert into public.readers (name, address, profile, zone, send_at)
-select 'Reader ' || n, 'r' || n || '@example.org', $2::text::jsonb, zone, date_trunc('minute', now() at time zone zone)::time
-  from (select n, ({ZONES})[1 + n % 4] as zone from generate_series(1, $1) n) r
+select 'Reader ' || n, 'r' || n || '@example.org', $2::text::jsonb, zone,
+       date_trunc('minute', now() at time zone zone)::time
+  from (select n, ($3::text[])[1 + n % 4] as zone from generate_series(1, $1) n) r
 """
 DUE = "update public.readers set next_due_at = next_due_at - interval '1 day'"
 
@@ -41,7 +42,7 @@ async def backends(database: asyncpg.Connection) -> set[int]:
 async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
     """Let everybody be due, and have one worker look."""
     await database.execute("truncate public.readers, public.tasks, public.queue, public.digests cascade")
-    await database.execute(ARRIVE, READERS, PROFILE)
+    await database.execute(ARRIVE, READERS, PROFILE, ZONES)
     await database.execute(DUE)
     await database.execute("vacuum analyze public.readers")
     calls: Counter[str] = Counter()

@@ -82,9 +82,13 @@ class Put(Frozen):
     reason: str | None = None
 
 
+class _Private(Frozen):
+    link_generation: int
+
+
 _READERS = TypeAdapter(list[Reader])
 _PUTS = TypeAdapter(list[Put])
-_GENERATIONS = TypeAdapter(list[dict[Literal["link_generation"], int]])
+_PRIVATE = TypeAdapter(list[_Private])
 
 
 class Readers:
@@ -184,10 +188,10 @@ class Readers:
         query = self._client.table("readers_private").select("link_generation").eq("reader_id", str(reader_id))
         with supabase_errors(f"read the links' generation of reader {reader_id}"):
             answer = await query.limit(1).execute()
-        found = parsed(_GENERATIONS, answer.data)
+        found = parsed(_PRIVATE, answer.data)
         if not found:
             raise _no_reader(reader_id)
-        return found[0]["link_generation"]
+        return found[0].link_generation
 
     async def revoke_links(self, reader_id: UUID, generation: int) -> None:
         """End all links up to this `generation`; once, however often it is said. Raises `SupabaseError`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -18,12 +18,10 @@ from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, expire_lease
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
 
-SENT, FAILED, AMBIGUOUS, PENDING = (
-    DeliveryState.SENT,
-    DeliveryState.FAILED,
-    DeliveryState.AMBIGUOUS,
-    DeliveryState.PENDING,
-)
+SENT: Final = DeliveryState.SENT
+FAILED: Final = DeliveryState.FAILED
+AMBIGUOUS: Final = DeliveryState.AMBIGUOUS
+PENDING: Final = DeliveryState.PENDING
 NOW = timedelta(0)
 A_DAY = timedelta(hours=24)
 
@@ -70,7 +68,7 @@ async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock
 
 @pytest.fixture
 async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
-    assert reader
+    assert reader.address is not None
     return Mailer(client)
 
 

@@ -14,6 +14,7 @@ from app.errors import IdempotencyConflict
 from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
+from app.persistence.deliveries import Deliveries, DeliveryState, Send
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
@@ -21,10 +22,13 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
+from app.persistence.readers import Reader, Readers
+from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
+from tests.contract.schedule import add_reader, write_digests
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
 """Does something with the client, each write `times` times."""
@@ -35,7 +39,7 @@ WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
     *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
-    *(FleetTurns, WatchedTasks, Operator),
+    *(FleetTurns, WatchedTasks, Operator, Readers, Schedule, Deliveries),
 )
 SCENARIOS: dict[str, Scenario] = {}
 
@@ -266,6 +270,75 @@ async def pausing(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         assert (await operator.resume(ActBy(TASK, "root"), TaskKind.FETCH)).since == pause.since
     assert await operator.pauses() == []
+
+
+async def due_reader(client: AsyncClient) -> Reader:
+    """A reader who gets mails, and is due."""
+    made = await add_reader(client, reader_id=str(TASK), external_id="ada", address="ada@example.org")
+    assert made.next_due_at is not None
+    # The trigger that plans is not about this column.
+    due = {"next_due_at": (made.next_due_at - timedelta(days=1)).isoformat()}
+    await client.table("readers").update(due).eq("reader_id", str(TASK)).execute()
+    return made
+
+
+READERS = ("create", "bring_in", "get", "change", "page", "link_generation", "revoke_links")
+
+
+@scenario(*(f"Readers.{name}" for name in READERS))
+async def keeping_readers(client: AsyncClient, times: int) -> None:
+    readers = Readers(client)
+    for _ in range(times):
+        await add_reader(client, reader_id=str(TASK), external_id="ada", name="Ada", welcome=True, address="a@b.org")
+    for _ in range(times):
+        (put,) = await readers.bring_in("default", [{"reader_id": str(OTHER), "external_id": "ada", "name": "B"}])
+        assert put.reader_id == TASK
+    for _ in range(times):
+        await readers.change(TASK, {"send_at": "09:00", "profile": {"interests": ["x"]}})
+    for _ in range(times):
+        await readers.revoke_links(TASK, 1)
+    assert await readers.link_generation(TASK) == 2
+    assert [found.name for found in await readers.page("default")] == [(await readers.get(TASK)).name] == ["B"]
+
+
+@scenario("Readers.remove", "Schedule.enqueue_due")
+async def removing_readers(client: AsyncClient, times: int) -> None:
+    await due_reader(client)
+    for _ in range(times):
+        await Schedule(client).enqueue_due()
+    assert len((await TaskStateManager(client).list_tasks()).tasks) == 1
+    for _ in range(times):
+        await Readers(client).remove(TASK, "default")
+    assert (await TaskStateManager(client).list_tasks()).tasks == ()
+
+
+DELIVERIES = ("begin", "end", "get", "page", "record_bounce", "settle", "paused", "pause", "resume")
+
+
+@scenario(*(f"Deliveries.{name}" for name in DELIVERIES))
+async def delivering(client: AsyncClient, times: int) -> None:
+    await due_reader(client)
+    await Schedule(client).enqueue_due()
+    await write_digests(client, "T")
+    deliveries = Deliveries(client)
+    queue = TaskQueue(client, worker_id=WORKER, kinds=[TaskKind.DELIVERY], lease=LEASE)
+    lease = (await queue.sync(queue.prepare(outcomes={}, slots=1))).claimed[0].lease
+    (delivery,) = (await deliveries.page(None)).deliveries
+    for _ in range(times):
+        assert isinstance(await deliveries.begin(delivery.delivery_id, lease, repeatable_within=None), Send)
+    for _ in range(times):
+        assert await deliveries.end(delivery.delivery_id, lease, DeliveryState.AMBIGUOUS, provider_id="p")
+    for _ in range(times):
+        await deliveries.settle(delivery.delivery_id, DeliveryState.SENT, by="ada")
+    for _ in range(times):
+        await deliveries.record_bounce("p", "gone")
+    for _ in range(times):
+        await deliveries.pause("why", by="ada")
+    assert await deliveries.paused() is not None
+    for _ in range(times):
+        await deliveries.resume(by="ada", skip_pending=True)
+    assert await deliveries.paused() is None
+    assert (await deliveries.get(delivery.delivery_id)).state is DeliveryState.SENT
 
 
 def test_no_method_was_forgotten() -> None:

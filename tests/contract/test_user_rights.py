@@ -24,8 +24,9 @@ OWN = {
     "on_nothing": "line",
 }
 """What a user may change, each column to what may stand in it."""
-BAD = [
-    *({"profile": bad} for bad in ([], "x", None, {"interests": "x"}, {"interests": [1]}, {"interests": [""]})),
+JUNK_PROFILES: list[Any] = [[], "x", None, {"interests": "x"}, {"interests": [1]}, {"interests": [""]}]
+BAD: list[dict[str, Any]] = [
+    *({"profile": bad} for bad in JUNK_PROFILES),
     *({"profile": {"interests": bad}} for bad in (["\u2003"], ["x" * 101], ["x"] * 31, [None], {"a": 1})),
     *({"profile": bad} for bad in ({"name": "x"}, {"max_papers": 51}, {"max_papers": 1.5}, {"max_news": "6"})),
     *({"profile": bad} for bad in ({"title": None}, {"title": "x" * 201}, {"goals": 1}, {"categories": ["CS.LG"]})),

@@ -26,6 +26,9 @@ ADA = {
 }
 
 
+BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""]}, {"max_papers": 51}, None]
+
+
 @pytest.fixture
 async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (emptied)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
@@ -76,7 +79,7 @@ async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.As
             for address in ("ada", "a@b\nBcc: c@d", "@example.org", "a b@example.org", "ä@example.org")
         ),
         *({"name": name} for name in ("", "\0", "x" * 101, None)),
-        *({"profile": profile} for profile in ({"interest": []}, {"interests": [""]}, {"max_papers": 51}, None)),
+        *({"profile": profile} for profile in BAD_PROFILES),
         {"send_at": None},
         {"external_id": "a b"},
         {"next_due_at": "2026-01-01T00:00:00Z"},

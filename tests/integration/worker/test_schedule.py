@@ -1,0 +1,35 @@
+"""The chore of each worker that looks who is due, on a real database."""
+
+import asyncio
+from random import Random
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.persistence.schedule import Schedule
+from tests.contract.schedule import add_reader
+from tests.integration.worker.conftest import PATIENCE
+from worker.chores.schedule import ScheduleChore
+
+
+async def test_the_chores_of_many_workers_make_one_task_and_go_on(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    chores = [ScheduleChore(Schedule(client), random=Random(n), every=0.05) for n in range(4)]
+    running = [asyncio.create_task(chore.run()) for chore in chores]
+    try:
+        for number in range(1, 4):
+            await add_reader(client)
+            await database.execute(
+                "update public.readers set next_due_at = next_due_at - interval '1 day'"
+                " where reader_id not in (select reader_id from public.tasks where reader_id is not null)"
+            )
+            async with asyncio.timeout(PATIENCE):
+                while await database.fetchval("select count(*) from public.queue") < number:
+                    await asyncio.sleep(0.02)
+        assert not any(task.done() for task in running)
+        assert await database.fetchval("select count(*) from public.tasks") == 3
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
