@@ -172,3 +172,17 @@ async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
     await expire_lease(database, task.task_id)
     await peer.sync()
     assert [(taken.task_id, taken.attempt) for taken in await peer.claim()] == [(task.task_id, 2)]
+
+
+@pytest.mark.parametrize("second", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize("first", OUTCOMES[1:4], ids=lambda outcome: type(outcome).__name__)
+async def test_an_outcome_after_the_one_that_sent_the_task_back_changes_nothing(
+    first: Outcome, second: Outcome, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    assert await worker.finish(held, first) == "applied"
+    before = await row(database, task.task_id)
+    assert await worker.finish(held, second) == "applied_already"
+    assert await row(database, task.task_id) == before
+    assert before["status"] == "pending"
