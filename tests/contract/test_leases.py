@@ -186,3 +186,24 @@ async def test_an_outcome_after_the_one_that_sent_the_task_back_changes_nothing(
     assert await worker.finish(held, second) == "applied_already"
     assert await row(database, task.task_id) == before
     assert before["status"] == "pending"
+
+
+@pytest.mark.parametrize("outcome", [Completed({}), Failed("no", None), Cancelled()], ids=lambda o: type(o).__name__)
+async def test_an_end_that_is_reported_again_is_known_as_applied(outcome: Outcome, client: AsyncClient) -> None:
+    await create(client)
+    worker = Claimer(client)
+    held = await worker.claim_one()
+    assert await worker.finish(held, outcome) == "applied"
+    assert await worker.finish(held, outcome) == "applied_already"
+
+
+async def test_who_snoozes_again_has_been_waiting_since_the_first_time(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await create(client)
+    worker, since = Claimer(client), []
+    for _ in range(2):
+        await worker.finish(await worker.claim_one(), Snoozed(SOON, "later"))
+        await database.execute("update public.queue set run_at = now() - interval '1 minute'")
+        since.append(await database.fetchval("select snoozed_since from public.queue"))
+    assert since[0] == since[1] is not None
