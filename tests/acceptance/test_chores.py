@@ -6,10 +6,10 @@ from app.days import yesterday
 from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.integration.worker.conftest import until
-from tests.processes import SHORT_LEASE, ServiceProcess, worker_process
+from tests.processes import LONG_LEASE, ServiceProcess, worker_process
 
 STARTED = "worker started"
-NOWHERE = {"ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
+NOWHERE = {"GRACE_PERIOD": "0.1", "ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
 
 
 async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
@@ -32,7 +32,7 @@ async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
         stack.url,
         stack.secret_key,
         "retention without a wait",
-        **SHORT_LEASE,
+        **LONG_LEASE,
         KEEP_TASKS_DAYS="10",
         KEEP_EDITIONS_DAYS="20",
     )
@@ -45,7 +45,7 @@ async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
 
 
 async def test_the_days_fetch_is_asked_for_once_by_all_workers(stack: Ready, database: asyncpg.Connection) -> None:
-    workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE) for _ in range(2)]
+    workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE, **LONG_LEASE) for _ in range(2)]
     for worker in workers:
         await worker.start(STARTED)
     begun = "select count(*) = 1 from public.task_records where kind = 'fetch' and source_date = $1 and attempt > 0"

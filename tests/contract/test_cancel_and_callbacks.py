@@ -1,5 +1,6 @@
 """Cancelling, and the callback that comes with every end: together with it, or not at all."""
 
+import asyncio
 import json
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -10,6 +11,7 @@ from supabase import AsyncClient
 
 from app.errors import SupabaseRejected, TaskNotFound
 from app.models import TaskKind, TaskStatus
+from app.persistence.idempotency_keys import CallerKey
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create, expire_lease, row
@@ -112,3 +114,49 @@ async def test_a_callback_brings_none_of_its_own(client: AsyncClient, database: 
     assert callback.payload["event"]["data"]["task_id"] == str(task.task_id)
     await worker.finish(callback, Completed({}))
     assert await database.fetchval("select count(*) from public.tasks") == 2
+
+
+async def test_a_cancel_waits_for_the_claim_that_came_first(client: AsyncClient, database: asyncpg.Connection) -> None:
+    task = await create(client)
+    async with database.transaction():
+        claimed = "update public.queue set worker_id = gen_random_uuid(), attempt = 1 where task_id = $1"
+        await database.execute(claimed, task.task_id)
+        cancelling = asyncio.create_task(TaskStateManager(client).cancel_task(task.task_id))
+        while not await database.fetchval("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.01)
+    assert (await cancelling).status is TaskStatus.RUNNING
+    assert await database.fetchval("select cancel_requested from public.queue where task_id = $1", task.task_id)
+
+
+async def test_what_is_anothers_is_neither_cancelled_nor_listed_nor_found_by_its_key(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = await create(client, idempotency_key=CallerKey("k", {}))
+    assert await database.fetchval("select public.cancel_task($1, 'another')", task.task_id) is None
+    for status in ("'pending'", "'open'", "null"):
+        arguments = f"'another', null, {status}, null, null, null, 10"
+        assert await database.fetchval(f"select public.list_tasks({arguments})") == "[]"
+    asked = json.dumps(
+        [
+            {
+                "task_id": str(uuid4()),
+                "kind": "fetch",
+                "payload": {},
+                "priority": 1,
+                "max_attempts": 5,
+                "delay_seconds": 0,
+            }
+            | {
+                "idempotency_key": await database.fetchval("select idempotency_key from public.tasks"),
+                "request_hash": "h",
+            }
+        ]
+    )
+    made = await database.fetchval("select public.create_tasks('another', $1::text::jsonb, false, null)", asked)
+    assert json.loads(made)["outcome"] == "created"
+    again = await database.fetchval(
+        "select public.create_tasks('another', $1::text::jsonb, false, null)",
+        asked.replace(json.loads(asked)[0]["task_id"], str(uuid4())),
+    )
+    assert [found["task_id"] for found in json.loads(again)["tasks"]] == [json.loads(asked)[0]["task_id"]]
+    assert await database.fetchval("select count(*) from public.task_records where status = 'pending'") == 2

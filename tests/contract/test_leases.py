@@ -172,3 +172,37 @@ async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
     await expire_lease(database, task.task_id)
     await peer.sync()
     assert [(taken.task_id, taken.attempt) for taken in await peer.claim()] == [(task.task_id, 2)]
+
+
+@pytest.mark.parametrize("second", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
+@pytest.mark.parametrize("first", OUTCOMES[1:4], ids=lambda outcome: type(outcome).__name__)
+async def test_an_outcome_after_the_one_that_sent_the_task_back_changes_nothing(
+    first: Outcome, second: Outcome, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    assert await worker.finish(held, first) == "applied"
+    before = await row(database, task.task_id)
+    assert await worker.finish(held, second) == "applied_already"
+    assert await row(database, task.task_id) == before
+    assert before["status"] == "pending"
+
+
+@pytest.mark.parametrize("outcome", [Completed({}), Failed("no", None), Cancelled()], ids=lambda o: type(o).__name__)
+async def test_an_end_that_is_reported_again_is_known_as_applied(outcome: Outcome, client: AsyncClient) -> None:
+    await create(client)
+    worker = Claimer(client)
+    held = await worker.claim_one()
+    assert await worker.finish(held, outcome) == "applied"
+    assert await worker.finish(held, outcome) == "applied_already"
+
+
+async def test_who_snoozes_again_has_been_waiting_since_the_first_time(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await create(client)
+    worker, since = Claimer(client), []
+    for _ in range(2):
+        await worker.finish(await worker.claim_one(), Snoozed(SOON, "later"))
+        since.append(await database.fetchval("select snoozed_since from public.queue"))
+    assert since[0] == since[1] is not None

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.metrics import Metrics
 from tests.contract.helpers import create
-from tests.integration.worker.conftest import StartWorker, until_ended, until_status
+from tests.integration.worker.conftest import PATIENCE, StartWorker, until_ended, until_status
 from tests.integration.worker.proxy import Gate, Proxy
 from worker.http import worker_http
 from worker.job import Job
@@ -54,8 +54,9 @@ async def test_healthz_says_whether_the_claim_loop_turns(
         assert 0 <= body["seconds_since_turn"] == body["seconds_since_answer"] < LEASE
         gate.close()
         await gate.held.wait()  # a call that is neither answered nor given up
-        while (await health())[0] == 200:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while (await health())[0] == 200:
+                await asyncio.sleep(0.02)
         status, body = await health()
         assert (status, body["status"]) == (503, "the claim loop has stopped")
         assert body["seconds_since_turn"] >= LEASE

@@ -1,0 +1,35 @@
+"""A burst of requests reaches the application a few at a time, so that none holds the event loop for all others."""
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.middleware import RequestContext
+from app.client.turnstile import PIECES
+from app.metrics import Metrics
+
+REQUESTS = 100
+
+
+async def test_a_burst_of_requests_enters_a_few_an_iteration() -> None:
+    entered = 0
+
+    async def application(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        nonlocal entered
+        entered += 1
+
+    async def receive() -> Message:
+        raise AssertionError("nobody reads the body")
+
+    async def send(_message: Message) -> None:
+        raise AssertionError("nobody answers")
+
+    context = RequestContext(application, Metrics())
+    scope = {"type": "http", "method": "GET", "path": "/healthz", "headers": []}
+    requests = [asyncio.create_task(context(dict(scope), receive, send)) for _ in range(REQUESTS)]
+    most, before = 0, 0
+    while entered < REQUESTS:
+        await asyncio.sleep(0)
+        most, before = max(most, entered - before), entered
+    await asyncio.gather(*requests)
+    assert most <= PIECES
