@@ -27,7 +27,12 @@ Report = Callable[[str, float], Awaitable[None]]
 
 def _without_nul(value: object) -> object:
     """PostgreSQL keeps no zero byte: a text of nothing else would be an empty one when it is read again."""
-    return value.replace("\0", "") if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    kept = value.replace("\0", "")
+    if value and not kept.strip():
+        raise ValueError("this holds nothing but blanks and NUL characters")
+    return kept
 
 
 ShortText = Annotated[

@@ -18,6 +18,7 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
 from app.persistence.schema import Schema
@@ -49,6 +50,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "task_id": {"task_id": TASK},
     "kind": {"kind": TaskKind.FETCH},
     "payload": {"payload": {}},
+    "tasks": {"tasks": [NewTask(TASK, TaskKind.FETCH, {}, DAY)]},
     "source_date": {"source_date": DAY},
     "lease_token": {"lease_token": TASK},
     "message": {"message": "m"},

@@ -8,7 +8,7 @@ import asyncpg
 import httpx
 import pytest
 
-from app.api import models
+from app import days
 from app.config import ApiSettings
 from app.main import create_app
 from embedded.stack import Ready
@@ -40,7 +40,7 @@ async def api(
     """The application on the stand-in, called without a network between, a second before midnight UTC."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
     app = create_app(ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}))
-    monkeypatch.setattr(models, "datetime", Clock)
+    monkeypatch.setattr(days, "datetime", Clock)
     monkeypatch.setattr(Clock, "moment", Clock.moment)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app)

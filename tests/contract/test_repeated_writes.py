@@ -19,6 +19,7 @@ from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
@@ -64,7 +65,7 @@ async def claimed(client: AsyncClient, times: int = 1) -> tuple[TaskQueue, Lease
     return queue, answer.claimed[0].lease
 
 
-@scenario("TaskStateManager.create_task_with_source_date", "TaskStateManager.get_task", "TaskStateManager.list_tasks")
+@scenario(*(f"TaskStateManager.{name}" for name in ("create_task_with_source_date", "get_task", "list_tasks")))
 async def creating(client: AsyncClient, times: int) -> None:
     tasks = TaskStateManager(client)
     for _ in range(times):
@@ -73,6 +74,16 @@ async def creating(client: AsyncClient, times: int) -> None:
         assert len((await tasks.list_tasks()).tasks) == 1
         with pytest.raises(IdempotencyConflict):
             await create(client, task_id=OTHER, idempotency_key=CallerKey("k"), payload={"a": 2})
+
+
+@scenario("TaskStateManager.create_tasks")
+async def creating_many(client: AsyncClient, times: int) -> None:
+    batch = [
+        NewTask(task_id, TaskKind.FETCH, {}, DAY, key=CallerKey("k", place=n))
+        for n, task_id in enumerate([TASK, OTHER])
+    ]
+    for _ in range(times):
+        assert [task.task_id for task in await TaskStateManager(client).create_tasks(batch)] == [TASK, OTHER]
 
 
 @scenario("TaskStateManager.ensure_fetch")
