@@ -358,6 +358,8 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     await enqueued(client, database)
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
     tasks = await worker.claim()
+    for reader in readers:
+        await client.rpc("mark_shown", {"p_reader": str(reader.reader_id), "p_keys": ["arxiv:2611.00001"]}).execute()
     before = await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()")
     digest = {"digest": {"papers": [{"title": "T"}], "news": []}, "page": "p"}
     outcomes = {task.lease: Completed({}, digest) for task in tasks}
@@ -368,7 +370,7 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     tables = await database.fetch(
         "select table_name from information_schema.columns where column_name = 'reader_id' and table_schema = 'public'"
     )
-    assert {"tasks", "digests", "deliveries", "readers", "readers_private"} <= {row[0] for row in tables}
+    assert {"tasks", "digests", "deliveries", "readers", "readers_private", "shown"} <= {row[0] for row in tables}
     for (table,) in tables:
         owners = {row[0] for row in await database.fetch(f"select distinct reader_id from public.{table}")}
         assert owners <= {kept}, table
