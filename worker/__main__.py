@@ -51,7 +51,6 @@ async def work(settings: WorkerSettings) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
         services, worker_id = Services.build(client), uuid4()
-        checked = await _schema_checked(services.schema)
         handlers = await stack.enter_async_context(open_handlers(services, settings))
         await stack.enter_async_context(metrics.watching_the_loop())
         about = {"host": gethostname(), "version": project_version()}
@@ -60,6 +59,8 @@ async def work(settings: WorkerSettings) -> None:
         await stack.enter_async_context(
             worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)
         )
+        # Only now: a port that is taken is said at once, whether Supabase answers or not.
+        checked = await _schema_checked(services.schema)
         chores = _chores(services, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
         if not checked:
             chores["schema check"] = _wait_for_schema(services.schema)

@@ -7,6 +7,7 @@ from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.integration.worker.conftest import until
 from tests.processes import LONG_LEASE, ServiceProcess, worker_process
+from worker.chores.daily_fetch import DAYS
 
 STARTED = "worker started"
 NOWHERE = {"GRACE_PERIOD": "0.1", "ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
@@ -44,7 +45,7 @@ async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
     assert await database.fetchval("select current_date - source_date from public.editions") == 19
 
 
-async def test_the_days_fetch_is_asked_for_once_by_all_workers(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_the_last_days_are_asked_for_once_by_all_workers(stack: Ready, database: asyncpg.Connection) -> None:
     workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE, **LONG_LEASE) for _ in range(2)]
     for worker in workers:
         await worker.start(STARTED)
@@ -52,4 +53,4 @@ async def test_the_days_fetch_is_asked_for_once_by_all_workers(stack: Ready, dat
     await until(database, begun, yesterday())
     for worker in workers:
         assert await worker.stop() == 0
-    assert await database.fetchval("select count(*) from public.tasks") == 1
+    assert await database.fetchval("select count(*) from public.tasks") == DAYS

@@ -125,7 +125,7 @@ async def test_a_taken_port_is_said_in_one_message(stack: Ready) -> None:
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     worker = worker_process(stack, WORKER_PORT=str(port))
-    with pytest.raises(AssertionError, match=f"WORKER_PORT {port} cannot be had"):
+    with pytest.raises(AssertionError, match=f"WORKER_PORT is {port}: cannot listen on"):
         await worker.start(STARTED)
     assert await worker.ended() == 1
     assert "Traceback" not in "".join(worker.text)

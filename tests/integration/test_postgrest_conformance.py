@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -41,7 +42,8 @@ async def target(stack_folder: Path) -> AsyncIterator[Target]:
         return
     # The recorded project had no pg-safeupdate: two of its cases write to a whole table.
     options = StackOptions(
-        stack_folder / "conformance",
+        # Of its own: side by side with other modules this one may be begun twice.
+        stack_folder / f"conformance-{uuid4().hex[:8]}",
         port=0,
         jwt_secret=RECORDED["jwt_secret"],
         durable=False,

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+from app.persistence.schema import NEEDED_VERSION
 from embedded.stack import Ready
 from tests.integration.client.scripted_server import ScriptedServer, answer
 
@@ -32,7 +33,7 @@ async def test_a_migrated_database_lets_the_release_pass(stack: Ready) -> None:
 
 
 async def test_a_deploy_before_its_migration_stops() -> None:
-    server = ScriptedServer(answer(200, 1))
+    server = ScriptedServer(answer(200, NEEDED_VERSION - 1))
     await server.start()
     status, line = await release(server.url, "sb_secret_x")
     await server.stop()

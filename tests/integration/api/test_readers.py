@@ -31,7 +31,7 @@ BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""
 
 @pytest.fixture
 async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (emptied)
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
     app = create_app(ApiSettings.model_validate(values))
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)

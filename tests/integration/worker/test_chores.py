@@ -18,7 +18,7 @@ from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.integration.worker.conftest import until
 from tests.integration.worker.proxy import Answer, Proxy, Times
-from worker.chores.daily_fetch import DailyFetch
+from worker.chores.daily_fetch import DAYS, DailyFetch
 from worker.chores.retention import Retention
 
 AWAY = Answer(401, '{"message": "Invalid API key"}')
@@ -76,22 +76,23 @@ async def run(client: AsyncClient, clock: Clock, at: time) -> None:
         await chore.run()
 
 
-async def test_the_daily_fetch_waits_for_its_time_and_asks_for_the_day_before(
+async def test_the_daily_fetch_waits_for_its_time_and_asks_for_the_days_before(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     clock = Clock(datetime(2026, 3, 5, 4, 30, tzinfo=UTC), sleeps=4)
     await run(client, clock, time(6, 15))
     assert clock.slept == [3600, 2700, 3600, 3600]
-    asked = await database.fetch("select source_date::text, idempotency_key, owner from public.tasks")
-    assert [tuple(row) for row in asked] == [("2026-03-04", "own:fetch:2026-03-04", "system")]
+    asked = await database.fetch("select source_date::text, idempotency_key, owner from public.tasks order by 1 desc")
+    days = [f"2026-03-0{day}" for day in (4, 3, 2, 1)]
+    assert [tuple(row) for row in asked] == [(day, f"own:daily:2026-03-05:06:15:00:{day}", "system") for day in days]
 
 
 async def test_the_daily_fetch_asks_again_soon_when_supabase_is_away(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy
 ) -> None:
-    proxy.before = Times(AWAY, 1, lambda call: call.name == "create_tasks")
+    proxy.before = Times(AWAY, 1, lambda call: call.name == "ensure_fetch")
     clock = Clock(datetime(2026, 3, 5, 7, 0, tzinfo=UTC), sleeps=2)
     async with open_supabase(settings(stack, proxy.url)) as client:
         await run(client, clock, time(6))
     assert clock.slept == [60, 3600]
-    assert await database.fetchval("select count(*) from public.tasks") == 1
+    assert await database.fetchval("select count(*) from public.tasks") == DAYS
