@@ -5,6 +5,7 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -17,11 +18,13 @@ from supabase import AsyncClient
 from app.config import ApiSettings
 from app.links import Link, Links
 from app.pages.rendering import SECURITY_HEADERS
+from app.pages.static_files import StaticFiles
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from embedded.stack import Ready
 from tests.contract.helpers import everything
 from tests.integration.api.conftest import KEY, RunningApi
 from tests.integration.api.test_errors import development_logs
+from tests.integration.digest.test_page_in_browser import CHROMIUM, MEASURE, look
 
 TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
@@ -336,6 +339,23 @@ async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
     said = capsys.readouterr().err
     assert "nobody foresaw this" in said
     assert path.rpartition("/")[2] not in said
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the pages' layout was not looked at")
+@pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
+async def test_nothing_sticks_out_on_any_screen(visitor: Visitor, tmp_path: Path, scheme: int, background: str) -> None:
+    wide, widths = "W" * 100, (375, 768, 1280)
+    await visitor.readers.change(visitor.reader.reader_id, {"name": wide, "profile": {"interests": [wide, HOSTILE]}})
+    answers = [await visitor.get(purpose) for purpose in PURPOSES]
+    answers += [await visitor.post("schedule", zone=wide, send_at=wide), await visitor.post("words", **WORDS)]
+    answers += [await visitor.post("words", **WORDS | {"interests": wide * 3}), await visitor.http.get("/r/words/x")]
+    style = f"<style>{(await visitor.http.get(StaticFiles().path('broadsheet.css'))).text}</style>"
+    pages = [answer.text.replace("</head>", f"{style}</head>") for answer in answers]
+    shown = [(page, width) for page in pages for width in widths]
+    frames = (f'<iframe width="{width}" height="900" srcdoc="{html.escape(page)}"></iframe>' for page, width in shown)
+    (tmp_path / "measure.html").write_text(MEASURE.format(frames="".join(frames)), encoding="utf-8")
+    for seen, (_, width) in zip(await look(tmp_path, scheme), shown, strict=True):
+        assert seen == seen | {"width": width, "scroll": width, "outside": [], "background": background}
 
 
 def assert_only_text(page: httpx.Response) -> None:
