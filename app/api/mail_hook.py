@@ -3,11 +3,13 @@
 import json
 from http import HTTPStatus
 
+import idna
 import structlog
 from fastapi import APIRouter, Request
 
 from app.api.tasks import ServicesOf
 from app.mail.bounces import BounceReader
+from app.mail_address import InvalidAddress, Mailbox
 
 COMPLAINT = "email.complained"
 
@@ -26,5 +28,16 @@ async def mail_hook(request: Request, services: ServicesOf) -> None:
     permanent = [bounce for bounce in bounce_reader.read(body, request.headers) if bounce.permanent]
     complaint = bool(permanent) and json.loads(body)["type"] == COMPLAINT
     for bounce in permanent:
-        stopped = await services.deliveries.record_bounce(bounce.address, bounce.reason, complaint=complaint)
+        addresses = _spellings(bounce.address)
+        stopped = await services.deliveries.record_bounce(addresses, bounce.reason, complaint=complaint)
         log.info("mail came back", stopped=stopped, complaint=complaint)
+
+
+def _spellings(written: str) -> list[str]:
+    """An address as it was sent, and with its domain in its own script, as the reader may have it; none if it is none."""
+    try:
+        address = Mailbox.parse(written).address
+        local, _, domain = address.rpartition("@")
+        return [address, f"{local}@{idna.decode(domain)}"]
+    except (InvalidAddress, idna.IDNAError):
+        return []

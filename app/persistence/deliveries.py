@@ -1,5 +1,6 @@
 """Deliveries: what became of the mail for a reader's day, at most one of which is ever sent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -171,12 +172,16 @@ class Deliveries:
             answer = await self._client.rpc("end_sending", parameters).execute()
         return parsed(_FLAG, answer.data)
 
-    async def record_bounce(self, address: str, reason: str, *, complaint: bool) -> int:
-        """Stop the mail of all readers at an address: they are `bounced`, or after a complaint `unsubscribed`.
+    async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
+        """Stop the mail of all readers at an address, given in its spellings.
 
-        Answers how many it stopped: none when it comes again. Raises `SupabaseError`.
+        They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it comes again. Raises `SupabaseError`.
         """
-        parameters = {"p_address": clean_text(address), "p_complaint": complaint, "p_reason": _cut(reason)}
+        parameters = {
+            "p_addresses": [clean_text(each) for each in addresses],
+            "p_complaint": complaint,
+            "p_reason": _cut(reason),
+        }
         with supabase_errors("record a bounce"):
             answer = await self._client.rpc("record_bounce", parameters).execute()
         return parsed(_COUNT, answer.data)

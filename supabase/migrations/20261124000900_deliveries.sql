@@ -303,17 +303,17 @@ begin
 end
 $$;
 
--- A provider says that mails to an address come back, or that whoever reads them calls them spam: nobody at that address,
--- whosever readers they are, gets any more. By the address, not by the mail: who has another one since still gets theirs.
+-- A provider says that mails to an address come back, or that whoever reads them calls them spam: nobody at that address
+-- (p_addresses: its spellings), whosever readers they are, gets any more. By the address, not by the mail: who has another one since still gets theirs.
 -- Answers how many readers it stopped; said again, none.
-create function public.record_bounce(p_address text, p_complaint boolean, p_reason text) returns integer
+create function public.record_bounce(p_addresses text[], p_complaint boolean, p_reason text) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
     stopped integer;
 begin
     with there as materialized (
         select reader_id from public.readers
-         where lower(address) = lower(p_address)
+         where lower(address) in (select lower(each) from unnest(p_addresses) each)
            and (status in ('active', 'paused') or (p_complaint and status = 'bounced'))
          order by reader_id for update)
     update public.readers r

@@ -241,14 +241,14 @@ async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncCl
     other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "address": reader.address})
     away = await readers.create("ada", {"reader_id": str(uuid4()), "name": "A", "address": "away@example.org"})
     assert reader.address is not None
-    assert await deliveries.record_bounce("nobody@example.org", "gone", complaint=False) == 0
-    assert await deliveries.record_bounce(reader.address.upper(), "gone", complaint=False) == 2
-    assert await deliveries.record_bounce(reader.address, "gone again", complaint=False) == 0
+    assert await deliveries.record_bounce(["nobody@example.org"], "gone", complaint=False) == 0
+    assert await deliveries.record_bounce(["x@example.org", reader.address.upper()], "gone", complaint=False) == 2
+    assert await deliveries.record_bounce([reader.address], "gone again", complaint=False) == 0
     for each in (reader, other):
         stopped = await readers.get(each.reader_id)
         assert (stopped.status, stopped.status_reason) == (ReaderStatus.BOUNCED, "gone")
-    assert await deliveries.record_bounce(reader.address, "spam", complaint=True) == 2
-    assert await deliveries.record_bounce(reader.address, "spam", complaint=True) == 0
+    assert await deliveries.record_bounce([reader.address], "spam", complaint=True) == 2
+    assert await deliveries.record_bounce([reader.address], "spam", complaint=True) == 0
     assert (await readers.get(other.reader_id)).status is ReaderStatus.UNSUBSCRIBED
     assert (await readers.get(away.reader_id)).status is ReaderStatus.ACTIVE
 

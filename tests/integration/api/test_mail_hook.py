@@ -13,8 +13,8 @@ from app.config import ApiSettings
 from app.mail.bounces import MAX_BODY
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.contract.helpers import everything
 from tests.integration.api.conftest import KEY, RunningApi
+from tests.integration.api.test_reader_links import readers_of
 from tests.unit.mail.test_bounces import OTHER_SECRET, SECRET, event, signed
 
 
@@ -59,6 +59,22 @@ async def test_what_the_provider_signed_stops_a_readers_mail_and_says_why(
         assert (now.status, now.status_reason, now.next_due_at) == (status, reason, None)
 
 
+@pytest.mark.parametrize(
+    ("kept", "written"),
+    [
+        ("Ada@Example.org", '"Lovelace, Ada" <ada@example.org>'),
+        ("ada@büro.example.org", "ada@xn--bro-hoa.example.org"),
+        ("ada@xn--bro-hoa.example.org", "Ada <ada@büro.example.org>"),
+    ],
+)
+async def test_an_address_is_known_however_it_is_written(
+    http: httpx.AsyncClient, client: AsyncClient, reader: Reader, kept: str, written: str
+) -> None:
+    await Readers(client).change(reader.reader_id, {"address": kept})
+    assert await send(http, event(to=[written])) == 204
+    assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
+
+
 async def test_who_has_left_stays_away_whatever_bounces(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader
 ) -> None:
@@ -76,7 +92,9 @@ async def test_who_has_left_stays_away_whatever_bounces(
         event("email.delivered"),
         event(to=[]),
         event(to=["other@example.org"]),
-        event(to=["ada@example.org\0", "%@example.org", "ada@example.org' or ''='"]),
+        event(
+            to=["%@example.org", "ada@example.org' or ''='", "@", "ada@", "Eve <eve@example.org>", "_da@example.org"]
+        ),
         [],
         None,
         {"type": ["email.bounced"], "data": {}},
@@ -87,23 +105,23 @@ async def test_what_says_nothing_for_good_changes_nothing(
     http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader, said: Any
 ) -> None:
     assert reader.status is ReaderStatus.ACTIVE
-    before = await everything(database)
+    before = await readers_of(database)
     assert await send(http, said) == 204
-    assert await everything(database) == before
+    assert await readers_of(database) == before
 
 
 async def test_what_is_not_signed_is_refused(
     http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader
 ) -> None:
     assert reader.status is ReaderStatus.ACTIVE
-    before = await everything(database)
+    before = await readers_of(database)
     assert await send(http, event(), OTHER_SECRET) == 401
     body, headers = signed(event())
     assert (await http.post("/hooks/mail", content=body)).status_code == 401
     assert (await http.post("/hooks/mail", content=body + b" ", headers=headers)).status_code == 401
     assert (await http.post("/hooks/mail", content=b"x" * (MAX_BODY + 1), headers=headers)).status_code == 413
     assert (await http.get("/hooks/mail")).status_code == 405
-    assert await everything(database) == before
+    assert await readers_of(database) == before
 
 
 @pytest.mark.parametrize("settings", [""], indirect=True)
