@@ -34,7 +34,7 @@ async def mail_hook(request: Request, services: ServicesOf) -> None:
 
 
 def _spellings(written: str) -> list[str]:
-    """An address as it was sent, and with its domain in its own script, as the reader may have it; none if it is none."""
+    """An address as it was sent, and with its domain in its own script, as it may be kept; none if it is none."""
     try:
         address = Mailbox.parse(written).address
         local, _, domain = address.rpartition("@")

@@ -175,7 +175,8 @@ class Deliveries:
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
         """Stop the mail of all readers at an address, given in its spellings.
 
-        They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it comes again. Raises `SupabaseError`.
+        They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it
+        comes again. Raises `SupabaseError`.
         """
         parameters = {
             "p_addresses": [clean_text(each) for each in addresses],
