@@ -1,6 +1,8 @@
 """What readers do by signed links, over HTTP and on a real database; and what everybody else may not."""
 
+import asyncio
 import html
+import json
 import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import httpx
 import pytest
+import websockets
 from supabase import AsyncClient
 
 from app.config import ApiSettings
@@ -23,6 +26,7 @@ from app.persistence.readers import Reader, Readers, ReaderStatus
 from embedded.stack import Ready
 from tests.integration.api.conftest import KEY, RunningApi
 from tests.integration.api.test_errors import development_logs
+from tests.integration.api.test_pages import FLAGS
 from tests.integration.digest.test_page_in_browser import CHROMIUM, MEASURE, look
 
 TODAY = datetime.now(UTC).date()
@@ -355,6 +359,44 @@ async def test_nothing_sticks_out_on_any_screen(visitor: Visitor, tmp_path: Path
     (tmp_path / "measure.html").write_text(MEASURE.format(frames="".join(frames)), encoding="utf-8")
     for seen, (_, width) in zip(await look(tmp_path, scheme), shown, strict=True):
         assert seen == seen | {"width": width, "scroll": width, "outside": [], "background": background}
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the button was not pressed in one")
+async def test_the_button_works_in_a_browser_under_the_pages_own_policy(visitor: Visitor, tmp_path: Path) -> None:
+    assert CHROMIUM is not None
+    address = f"{visitor.http.base_url}{visitor.path('unsubscribe')}"
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", address, stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with asyncio.timeout(60):
+            tab = await the_tab(tmp_path)
+            async with websockets.connect(tab) as page:
+                press = {"expression": "document.querySelector('button[value=leave]')?.click()"}
+                number = 0
+                while (await visitor.now).status is ReaderStatus.ACTIVE:
+                    number += 1
+                    await page.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": press}))
+                    await asyncio.sleep(0.2)
+    finally:
+        browser.kill()
+        await browser.wait()
+    assert (await visitor.now).status is ReaderStatus.UNSUBSCRIBED
+
+
+async def the_tab(folder: Path) -> str:
+    """Where the one tab of a browser is driven, once it is there."""
+    told = folder / "DevToolsActivePort"
+    while not told.exists() or "\n" not in told.read_text():
+        await asyncio.sleep(0.05)
+    port = told.read_text().split("\n")[0]
+    async with httpx.AsyncClient(trust_env=False) as http:
+        while True:
+            tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
+            for tab in tabs:
+                if tab["type"] == "page" and "/r/" in tab["url"]:
+                    return str(tab["webSocketDebuggerUrl"])
+            await asyncio.sleep(0.05)
 
 
 async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
