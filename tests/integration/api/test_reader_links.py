@@ -1,88 +1,39 @@
 """What readers do by signed links, over HTTP and on a real database; and what everybody else may not."""
 
-import asyncio
 import html
-import json
 import re
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import asyncpg
 import httpx
 import pytest
-import websockets
 from supabase import AsyncClient
 
 from app.config import ApiSettings
-from app.links import Link, Links
 from app.pages.rendering import SECURITY_HEADERS
-from app.pages.static_files import StaticFiles
-from app.persistence.readers import Reader, Readers, ReaderStatus
+from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.integration.api.conftest import RunningApi
 from tests.integration.api.test_errors import development_logs
-from tests.integration.api.test_pages import FLAGS
-from tests.integration.digest.test_page_in_browser import CHROMIUM, MEASURE, look
+from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
 
-TODAY = datetime.now(UTC).date()
-SECRET = "s" * 32
-HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
-PURPOSES = ("unsubscribe", "pause", "schedule", "words")
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-WORDS = {"goals": "", "interests": "", "leave_out": "", "authors": "", "categories": ""}
 SCHEDULE: dict[str, Any] = {"zone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
-A_READER: dict[str, Any] = {
-    "name": f"Ada {HOSTILE}",
-    "address": "ada@example.org",
-    "profile": {"title": "T", "goals": f"g {HOSTILE}", "interests": [HOSTILE, "graphs"], "max_papers": 7},
-    "zone": "Europe/Berlin",
-    "send_at": "07:00",
-    "weekdays": [1, 2],
-}
-
-
-@dataclass
-class Visitor:
-    """Whoever has a reader's links."""
-
-    http: httpx.AsyncClient
-    readers: Readers
-    reader: Reader
-    generation: int = 1
-    day: date | None = TODAY
-
-    def path(self, purpose: str, *, signed_for: str | None = None, secret: str = SECRET) -> str:
-        link = Link(self.reader.reader_id, self.generation, self.day)
-        return f"/r/{purpose}/{Links([secret], '').sign(signed_for or purpose, link)}"
-
-    async def get(self, purpose: str) -> httpx.Response:
-        return await self.http.get(self.path(purpose))
-
-    async def post(self, purpose: str, **form: Any) -> httpx.Response:
-        return await self.http.post(self.path(purpose), data=form)
-
-    @property
-    async def now(self) -> Reader:
-        return await self.readers.get(self.reader.reader_id)
 
 
 @pytest.fixture
 def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": SECRET}
-    return ApiSettings.model_validate(values)
+    return settings_with_links(stack)
 
 
 @pytest.fixture
 async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor]:
-    readers = Readers(client)
-    reader = await readers.create("ada", A_READER | {"reader_id": str(uuid4())})
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
-        yield Visitor(http, readers, reader)
+    async with visitor_of(api, client) as visitor:
+        yield visitor
 
 
 async def test_whoever_follows_links_changes_nothing(visitor: Visitor, database: asyncpg.Connection) -> None:
@@ -344,61 +295,6 @@ async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
     assert path.rpartition("/")[2] not in said
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the pages' layout was not looked at")
-@pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
-async def test_nothing_sticks_out_on_any_screen(visitor: Visitor, tmp_path: Path, scheme: int, background: str) -> None:
-    wide, widths = "W" * 100, (375, 768, 1280)
-    await visitor.readers.change(visitor.reader.reader_id, {"name": wide, "profile": {"interests": [wide, HOSTILE]}})
-    answers = [await visitor.get(purpose) for purpose in PURPOSES]
-    answers += [await visitor.post("schedule", zone=wide, send_at=wide), await visitor.post("words", **WORDS)]
-    answers += [await visitor.post("words", **WORDS | {"interests": wide * 3}), await visitor.http.get("/r/words/x")]
-    style = f"<style>{(await visitor.http.get(StaticFiles().path('broadsheet.css'))).text}</style>"
-    pages = [answer.text.replace("</head>", f"{style}</head>") for answer in answers]
-    shown = [(page, width) for page in pages for width in widths]
-    frames = (f'<iframe width="{width}" height="900" srcdoc="{html.escape(page)}"></iframe>' for page, width in shown)
-    (tmp_path / "measure.html").write_text(MEASURE.format(frames="".join(frames)), encoding="utf-8")
-    for seen, (_, width) in zip(await look(tmp_path, scheme), shown, strict=True):
-        assert seen == seen | {"width": width, "scroll": width, "outside": [], "background": background}
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the button was not pressed in one")
-async def test_the_button_works_in_a_browser_under_the_pages_own_policy(visitor: Visitor, tmp_path: Path) -> None:
-    assert CHROMIUM is not None
-    address = f"{visitor.http.base_url}{visitor.path('unsubscribe')}"
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", address, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(60):
-            tab = await the_tab(tmp_path)
-            async with websockets.connect(tab) as page:
-                press = {"expression": "document.querySelector('button[value=leave]')?.click()"}
-                number = 0
-                while (await visitor.now).status is ReaderStatus.ACTIVE:
-                    number += 1
-                    await page.send(json.dumps({"id": number, "method": "Runtime.evaluate", "params": press}))
-                    await asyncio.sleep(0.2)
-    finally:
-        browser.kill()
-        await browser.wait()
-    assert (await visitor.now).status is ReaderStatus.UNSUBSCRIBED
-
-
-async def the_tab(folder: Path) -> str:
-    """Where the one tab of a browser is driven, once it is there."""
-    told = folder / "DevToolsActivePort"
-    while not told.exists() or "\n" not in told.read_text():
-        await asyncio.sleep(0.05)
-    port = told.read_text().split("\n")[0]
-    async with httpx.AsyncClient(trust_env=False) as http:
-        while True:
-            tabs = (await http.get(f"http://127.0.0.1:{port}/json/list")).json()
-            for tab in tabs:
-                if tab["type"] == "page" and "/r/" in tab["url"]:
-                    return str(tab["webSocketDebuggerUrl"])
-            await asyncio.sleep(0.05)
-
-
 async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
     """All that is kept of readers, the time of their last change included."""
     return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
@@ -407,5 +303,4 @@ async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
 def assert_only_text(page: httpx.Response) -> None:
     """Nothing in it is markup but our own."""
     assert "<b " not in page.text
-    assert "49" not in re.findall(r'id="([^"]*)"', page.text)
     assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []
