@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI, Security
 
-from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, readers
+from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, mail_hook, readers
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
@@ -16,6 +16,8 @@ from app.api.openapi import DESCRIPTION, TAGS, describe_problems
 from app.api.problems import install_problem_handlers
 from app.client.factory import open_supabase
 from app.config import ApiSettings, load_settings
+from app.links import Links
+from app.mail.bounces import BounceReader
 from app.metrics import Metrics
 from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
@@ -44,6 +46,8 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Callable[[], None]]]:
         require_locked_versions()
         app.state.settings = settings or load_settings(ApiSettings)
+        app.state.links = _links(app.state.settings)
+        app.state.bounces = BounceReader([s.get_secret_value() for s in app.state.settings.mail_webhook_secret])
         opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
         async with AsyncExitStack() as stack:
             app.state.supabase = client = await stack.enter_async_context(opened)
@@ -70,6 +74,7 @@ def create_app(
     install_problem_handlers(app)
     app.include_router(pages_router())
     app.include_router(health.router)
+    app.include_router(mail_hook.router)
     keyed = (digests, fetches, callbacks, listings, readers, deliveries, admin, metrics_route)
     for room in keyed:
         app.include_router(room.router, dependencies=[Security(KEY_HEADER)])
@@ -78,3 +83,9 @@ def create_app(
     app.add_middleware(RequestContext, metrics=metrics)
     describe_problems(app)
     return app
+
+
+def _links(settings: ApiSettings) -> Links | None:
+    """What reads readers' links; None without a secret, when nobody was given any."""
+    secrets = [secret.get_secret_value() for secret in settings.link_secret]
+    return Links(secrets, settings.public_url or "") if secrets else None

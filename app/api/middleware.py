@@ -11,7 +11,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
-from app.api.problems import unexpected_error
+from app.api.problems import route_of, unexpected_error
 from app.client.turnstile import Turnstile
 from app.metrics import Metrics
 
@@ -56,13 +56,13 @@ class RequestContext:
             except Exception as error:
                 if begun:  # no second answer can follow half a one: the server logs the error and cuts the connection
                     raise
-                await unexpected_error(scope["path"], error)(scope, receive, send_with_id)
+                await unexpected_error(scope, error)(scope, receive, send_with_id)
             finally:
                 self._tell(scope, status, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, never the path: a metric for every id would grow without end.
-        route = getattr(scope.get("route"), "path", "unknown")
+        route = route_of(scope)
         self._metrics.http_seconds.labels(scope["method"], route, str(status)).observe(seconds)
         caller = scope.get("state", {}).get("caller")
         # By name: there are as many as the settings hold.

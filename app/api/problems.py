@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded
 
@@ -52,17 +53,22 @@ def problem_response(problem: Problem, headers: dict[str, str] | None = None) ->
     return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def unexpected_error(path: str, error: Exception) -> JSONResponse:
+def route_of(scope: Scope) -> str:
+    """The template of the route that a request took: what is logged, for a path may hold a reader's signed link."""
+    return getattr(scope.get("route"), "path", "unknown")
+
+
+def unexpected_error(scope: Scope, error: Exception) -> JSONResponse:
     """Log `error`, which nobody foresaw, and answer with a 500 that gives nothing of it away."""
-    log.error("unexpected error", path=path, exc_info=error)
+    log.error("unexpected error", route=route_of(scope), exc_info=error)
     detail = "Something went wrong here; it was logged."
     status = HTTPStatus.INTERNAL_SERVER_ERROR
-    return problem_response(Problem(title="Internal error", status=status, detail=detail, instance=path))
+    return problem_response(Problem(title="Internal error", status=status, detail=detail, instance=scope["path"]))
 
 
 async def _domain_error(request: Request, error: BroadsheetError) -> JSONResponse:
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        log.warning("request failed", path=request.url.path, error=str(error))
+        log.warning("request failed", route=route_of(request.scope), error=str(error))
     headers = _headers(error)
     return problem_response(_problem(request, error.status, error.title, str(error)), headers)
 

@@ -1,5 +1,6 @@
 """Deliveries: what became of the mail for a reader's day, at most one of which is ever sent."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
@@ -119,6 +120,7 @@ _DELIVERIES = TypeAdapter(list[Delivery])
 _VERDICT = TypeAdapter[Verdict](Annotated[Verdict, Field(discriminator="verdict")])
 _SETTLED = TypeAdapter(_Settled | None)
 _FLAG = TypeAdapter(bool)
+_COUNT = TypeAdapter(int)
 _REASON = TypeAdapter(str | None)
 
 
@@ -170,12 +172,20 @@ class Deliveries:
             answer = await self._client.rpc("end_sending", parameters).execute()
         return parsed(_FLAG, answer.data)
 
-    async def record_bounce(self, provider_id: str, reason: str) -> bool:
-        """Stop the mail of the reader whose mail came back. False: it is none of ours. Raises `SupabaseError`."""
-        parameters = {"p_provider_id": _cut(provider_id), "p_reason": _cut(reason)}
+    async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
+        """Stop the mail of all readers at an address, given in its spellings.
+
+        They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it
+        comes again. Raises `SupabaseError`.
+        """
+        parameters = {
+            "p_addresses": [clean_text(each) for each in addresses],
+            "p_complaint": complaint,
+            "p_reason": _cut(reason),
+        }
         with supabase_errors("record a bounce"):
             answer = await self._client.rpc("record_bounce", parameters).execute()
-        return parsed(_FLAG, answer.data)
+        return parsed(_COUNT, answer.data)
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""

@@ -1,6 +1,6 @@
 """Readers: for whom digests are written by themselves; made, changed, listed, removed, brought in and out in bulk."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from datetime import datetime, time
 from enum import StrEnum
 from typing import Annotated, Any, Literal
@@ -144,6 +144,19 @@ class Readers:
                 raise InvalidReader(str(error)) from error
             raise
         return _the_one(parsed(_READERS, answer.data), reader_id)
+
+    async def move(
+        self, reader_id: UUID, status: ReaderStatus, reason: str | None, *, among: Set[ReaderStatus]
+    ) -> Reader:
+        """Give a reader this status if it has one of `among` until now; answers it as it then is.
+
+        Raises `ReaderNotFound`, `SupabaseError`.
+        """
+        query = self._client.table("readers").update({"status": status, "status_reason": reason})
+        with supabase_errors(f"change the status of reader {reader_id}"):
+            answer = await query.eq("reader_id", str(reader_id)).in_("status", sorted(among)).execute()
+        moved = parsed(_READERS, answer.data)
+        return moved[0] if moved else await self.get(reader_id)
 
     async def remove(self, reader_id: UUID, owner: str | None = None) -> None:
         """Remove a reader and everything about it: digests, deliveries, tasks; it may be gone already.

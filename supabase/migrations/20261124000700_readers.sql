@@ -93,6 +93,7 @@ create table public.readers (
 );
 
 create index readers_listed on public.readers (owner, reader_id);
+create index readers_by_address on public.readers (lower(address)) where address is not null;
 create index readers_due on public.readers (next_due_at, reader_id) where next_due_at is not null;
 
 -- What only the server may know of a reader.

@@ -36,7 +36,6 @@ create table public.deliveries (
 create index deliveries_newest on public.deliveries (owner, created_at desc, delivery_id desc);
 create index deliveries_by_state on public.deliveries (state, created_at desc, delivery_id desc);
 create index deliveries_of_task on public.deliveries (task_id);
-create index deliveries_by_provider on public.deliveries (provider_id) where provider_id is not null;
 
 -- One row: the database in which deliveries may be sent. In a restored backup it is another, and nothing is sent until an
 -- admin has said so: what the backup holds as pending may have been sent since it was taken.
@@ -304,15 +303,24 @@ begin
 end
 $$;
 
--- A provider says that a mail which it took came back. False: it is none of ours.
-create function public.record_bounce(p_provider_id text, p_reason text) returns boolean
+-- A provider says that mails to an address come back, or that whoever reads them calls them spam: nobody at that address
+-- (p_addresses: its spellings), whosever readers they are, gets any more. By the address, not by the mail: who has another one since still gets theirs.
+-- Answers how many readers it stopped; said again, none.
+create function public.record_bounce(p_addresses text[], p_complaint boolean, p_reason text) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
-    addressee uuid := (select reader_id from public.deliveries where provider_id = p_provider_id limit 1);
+    stopped integer;
 begin
-    update public.readers set status = 'bounced', status_reason = left(p_reason, 2000)
-     where reader_id = addressee and status = 'active';
-    return addressee is not null;
+    with there as materialized (
+        select reader_id from public.readers
+         where lower(address) in (select lower(each) from unnest(p_addresses) each)
+           and (status in ('active', 'paused') or (p_complaint and status = 'bounced'))
+         order by reader_id for update)
+    update public.readers r
+       set status = case when p_complaint then 'unsubscribed' else 'bounced' end, status_reason = left(p_reason, 2000)
+      from there where r.reader_id = there.reader_id;
+    get diagnostics stopped = row_count;
+    return stopped;
 end
 $$;
 

@@ -234,13 +234,21 @@ async def test_a_bounce_stops_the_readers_mail_and_says_why(
     assert stopped.next_due_at is None
 
 
-async def test_a_providers_word_stops_it_too(client: AsyncClient, reader: Reader, mailer: Mailer) -> None:
-    lease = await mailer.claim()
-    await mailer.begin(lease)
-    await mailer.end(lease, SENT, provider_id="p-1")
-    assert not await mailer.deliveries.record_bounce("p-2", "gone")
-    assert await mailer.deliveries.record_bounce("p-1", "gone")
-    assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
+async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncClient, reader: Reader) -> None:
+    readers, deliveries = Readers(client), Deliveries(client)
+    other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "address": reader.address})
+    away = await readers.create("ada", {"reader_id": str(uuid4()), "name": "A", "address": "away@example.org"})
+    assert reader.address is not None
+    assert await deliveries.record_bounce(["nobody@example.org"], "gone", complaint=False) == 0
+    assert await deliveries.record_bounce(["x@example.org", reader.address.upper()], "gone", complaint=False) == 2
+    assert await deliveries.record_bounce([reader.address], "gone again", complaint=False) == 0
+    for each in (reader, other):
+        stopped = await readers.get(each.reader_id)
+        assert (stopped.status, stopped.status_reason) == (ReaderStatus.BOUNCED, "gone")
+    assert await deliveries.record_bounce([reader.address], "spam", complaint=True) == 2
+    assert await deliveries.record_bounce([reader.address], "spam", complaint=True) == 0
+    assert (await readers.get(other.reader_id)).status is ReaderStatus.UNSUBSCRIBED
+    assert (await readers.get(away.reader_id)).status is ReaderStatus.ACTIVE
 
 
 async def test_admins_settle_what_is_in_doubt_and_nothing_else(mailer: Mailer) -> None:

@@ -166,6 +166,14 @@ def test_a_secret_that_signs_nothing_stops_both_processes(
         load_settings(settings)
 
 
+def test_a_mail_webhooks_secret_that_verifies_nothing_stops_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "MAIL_WEBHOOK_SECRET": "x" * 40}
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigurationError, match="MAIL_WEBHOOK_SECRET is set to a value that is not shown"):
+        load_settings(ApiSettings)
+
+
 def test_every_secret_that_is_taken_can_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     longest = "whsec_" + base64.b64encode(b"y" * 64).decode()
     for name, value in {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "WEBHOOK_SECRET": f"{SECRET}, {longest}"}.items():

@@ -1,0 +1,61 @@
+"""Opens readers' signed links: whose a link is, and the one page for every link that does not work."""
+
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from app.api.problems import route_of
+from app.api.tasks import services_of
+from app.errors import BroadsheetError, ReaderNotFound
+from app.links import InvalidLink, Links
+from app.pages.rendering import PageRenderer
+from app.persistence.readers import Reader
+
+log = structlog.get_logger(__name__)
+
+
+def reader_of(purpose: str, *, max_age: timedelta | None = None) -> Callable[[str, Request], Awaitable[Reader]]:
+    """The dependency that gives a route whose link it was opened by.
+
+    It raises `InvalidLink`, `ReaderNotFound` (the reader was removed) and `SupabaseError`.
+    """
+
+    async def opened(token: str, request: Request) -> Reader:
+        links: Links | None = request.app.state.links
+        if links is None:  # without a secret nobody was given a link
+            raise InvalidLink
+        link, readers = links.read(purpose, token), services_of(request).readers
+        generation = await readers.link_generation(link.reader_id)
+        link.require(generation, today=datetime.now(UTC).date(), max_age=max_age)
+        return await readers.get(link.reader_id)
+
+    return opened
+
+
+def link_route(pages: PageRenderer) -> type[APIRoute]:
+    """The class of routes whose errors are pages, for people follow them: the same one whatever a link's fault is."""
+
+    def refusal(request: Request, error: BroadsheetError) -> Response:
+        if isinstance(error, InvalidLink | ReaderNotFound):
+            return pages.page("link_refused.html.j2", status=HTTPStatus.NOT_FOUND)
+        log.warning("request failed", route=route_of(request.scope), error=str(error))
+        return pages.page("link_failed.html.j2", status=error.status)
+
+    class LinkRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handled(request: Request) -> Response:
+                try:
+                    return await handle(request)
+                except BroadsheetError as error:
+                    return refusal(request, error)
+
+            return handled
+
+    return LinkRoute

@@ -1,0 +1,306 @@
+"""What readers do by signed links, over HTTP and on a real database; and what everybody else may not."""
+
+import html
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.config import ApiSettings
+from app.pages.rendering import SECURITY_HEADERS
+from app.persistence.readers import Readers, ReaderStatus
+from embedded.stack import Ready
+from tests.integration.api.conftest import RunningApi
+from tests.integration.api.test_errors import development_logs
+from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
+
+ONE_CLICK = {"List-Unsubscribe": "One-Click"}
+SCHEDULE: dict[str, Any] = {"zone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
+
+
+@pytest.fixture
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+    return settings_with_links(stack)
+
+
+@pytest.fixture
+async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor]:
+    async with visitor_of(api, client) as visitor:
+        yield visitor
+
+
+async def test_whoever_follows_links_changes_nothing(visitor: Visitor, database: asyncpg.Connection) -> None:
+    before = await readers_of(database)
+    for purpose in PURPOSES:
+        for _ in range(2):
+            page = await visitor.get(purpose)
+            assert (page.status_code, len(re.findall("<button", page.text))) == (200, 1)
+            assert '<form method="post">' in page.text
+            assert (await visitor.http.head(visitor.path(purpose))).status_code in {200, 405}
+    assert await readers_of(database) == before
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"data": ONE_CLICK},
+        {"files": {"List-Unsubscribe": (None, "One-Click")}},
+        {"data": {"do": "leave"}},
+        {"content": b""},
+        {"content": b"\xff&" * 200},
+    ],
+    ids=["mail program", "mail program, multipart", "button", "nothing", "rubbish"],
+)
+async def test_one_post_ends_the_mails_and_so_do_two(visitor: Visitor, sent: dict[str, Any]) -> None:
+    for _ in range(2):
+        page = await visitor.http.post(visitor.path("unsubscribe"), **sent)
+        assert page.status_code == 200
+        assert "You are unsubscribed" in page.text
+        assert "set-cookie" not in page.headers
+        left = await visitor.now
+        assert (left.status, left.next_due_at) == (ReaderStatus.UNSUBSCRIBED, None)
+        assert left.status_reason == "by the reader, through the link in a mail"
+
+
+async def test_who_left_by_mistake_comes_back_and_what_was_kept_is_there(visitor: Visitor) -> None:
+    await visitor.post("unsubscribe", **ONE_CLICK)
+    assert 'value="back"' in (await visitor.get("unsubscribe")).text
+    for _ in range(2):
+        assert "You are subscribed again" in (await visitor.post("unsubscribe", do="back")).text
+    back = await visitor.now
+    assert (back.status, back.status_reason) == (ReaderStatus.ACTIVE, None)
+    assert back.next_due_at is not None
+    assert back.profile == visitor.reader.profile
+
+
+async def test_a_pause_and_its_end(visitor: Visitor) -> None:
+    for _ in range(2):
+        assert "Mails are paused" in (await visitor.post("pause", do="pause")).text
+    assert (await visitor.now).status is ReaderStatus.PAUSED
+    assert "Go on" in (await visitor.get("pause")).text
+    for _ in range(2):
+        assert "Mails are sent again" in (await visitor.post("pause", do="back")).text
+    assert (await visitor.now).status is ReaderStatus.ACTIVE
+
+
+@pytest.mark.parametrize("status", [ReaderStatus.UNSUBSCRIBED, ReaderStatus.BOUNCED])
+async def test_a_pause_brings_back_nobody(visitor: Visitor, status: ReaderStatus) -> None:
+    await visitor.readers.change(visitor.reader.reader_id, {"status": status})
+    for do in ("pause", "back"):
+        assert "There is nothing to pause" in (await visitor.post("pause", do=do)).text
+        assert (await visitor.now).status is status
+    if status is ReaderStatus.BOUNCED:
+        assert "subscribed again" not in (await visitor.post("unsubscribe", do="back")).text
+        assert (await visitor.now).status is status
+
+
+async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
+    shown = (await visitor.get("schedule")).text
+    assert 'value="Europe/Berlin"' in shown
+    assert 'value="07:00"' in shown
+    assert re.findall(r'value="(\d)" checked', shown) == ["1", "2"]
+    kept = await visitor.post("schedule", **SCHEDULE | {"zone": " Pacific/Auckland ", "weekdays": ["5", "1", "5"]})
+    assert (kept.status_code, "Kept." in kept.text) == (200, True)
+    now = await visitor.now
+    assert (now.zone, f"{now.send_at:%H:%M}", now.weekdays) == ("Pacific/Auckland", "06:30", (1, 5))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        *(({"zone": zone}, "zone") for zone in ("", "CET", "Mars/Olympus", "\0", HOSTILE, "A/" + "b" * 200)),
+        *(({"send_at": at}, "send_at") for at in ("", "24:00", "7", "07:00:30", HOSTILE)),
+        *(({"weekdays": days}, "weekdays") for days in ([], ["0"], ["8"], ["12"], [HOSTILE])),
+    ],
+    ids=str,
+)
+async def test_a_wrong_schedule_is_shown_again_with_what_is_wrong(
+    visitor: Visitor, wrong: dict[str, Any], field: str
+) -> None:
+    page = await visitor.post("schedule", **SCHEDULE | wrong)
+    assert page.status_code == 422
+    assert re.findall(r'class="wrong" id="(\w+)-wrong"', page.text) == [field]
+    assert f'aria-describedby="{field}-wrong"' in page.text
+    assert str(visitor.reader.reader_id) not in page.text
+    assert_only_text(page)
+    assert await visitor.now == visitor.reader
+
+
+async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visitor) -> None:
+    sent = WORDS | {
+        "interests": "graphs\r\n\r\n  causal   \u2028graphs\r\n",
+        "goals": "one\r\ntwo",
+        "leave_out": HOSTILE,
+        "authors": "E. Noether",
+        "categories": "cs.LG\nhep-th",
+    }
+    for _ in range(2):
+        page = await visitor.post("words", **sent)
+        assert (page.status_code, "Kept." in page.text) == (200, True)
+        profile = (await visitor.now).profile
+        assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
+        assert (profile.leave_out, profile.authors) == ((HOSTILE,), ("E. Noether",))
+        assert profile.categories == ("cs.LG", "hep-th")
+        assert (profile.title, profile.max_papers) == ("T", 7)
+    shown = html.unescape((await visitor.get("words")).text)
+    assert f">\n{HOSTILE}</textarea>" in shown
+    await visitor.post("words", **WORDS)
+    assert (await visitor.now).profile.interests == ()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"interests": "\n".join(map(str, range(31)))}, "interests"),
+        ({"interests": "x" * 101}, "interests"),
+        ({"leave_out": "\0"}, "leave_out"),
+        ({"authors": "\n".join(map(str, range(51)))}, "authors"),
+        ({"categories": HOSTILE}, "categories"),
+        ({"goals": "x" * 2001}, "goals"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_wrong_words_are_shown_again_with_what_is_wrong(
+    visitor: Visitor, wrong: dict[str, str], field: str
+) -> None:
+    page = await visitor.post("words", **WORDS | wrong)
+    assert page.status_code == 422
+    assert re.findall(r'class="wrong" id="(\w+)-wrong"', page.text) == [field]
+    assert_only_text(page)
+    assert await visitor.now == visitor.reader
+
+
+@pytest.mark.parametrize("purpose", ["schedule", "words"])
+@pytest.mark.parametrize(
+    "body", [b"", b"a=1&" * 500, b"zone=UTC&zone=UTC&goals=a&goals=b", b"\xff\xfe", urlencode(ONE_CLICK).encode()]
+)
+async def test_a_form_that_came_incomplete_empties_nothing(visitor: Visitor, purpose: str, body: bytes) -> None:
+    page = await visitor.http.post(visitor.path(purpose), content=body)
+    assert (page.status_code, "incomplete" in page.text) == (422, True)
+    assert_only_text(page)
+    assert await visitor.now == visitor.reader
+
+
+async def test_a_body_beyond_the_limit_is_refused(visitor: Visitor) -> None:
+    for purpose in PURPOSES:
+        assert (await visitor.post(purpose, goals="x" * 300_000)).status_code == 413
+    assert await visitor.now == visitor.reader
+
+
+def refused_paths(visitor: Visitor) -> Iterator[str]:
+    for purpose in PURPOSES:
+        good = visitor.path(purpose)
+        yield good[:-1] + ("A" if good[-1] != "A" else "B")
+        yield good[:40]
+        yield from (f"/r/{purpose}/{junk}" for junk in ("x", "%00", "%C3%A9.x", "a" * 5000, "..", "."))
+        yield visitor.path(purpose, secret="t" * 32)
+        yield from (visitor.path(purpose, signed_for=other) for other in {*PURPOSES, "page"} - {purpose})
+    old = Visitor(visitor.http, visitor.readers, visitor.reader, day=date(2020, 1, 1))
+    yield from (old.path("schedule"), old.path("words"))
+    old.day = None
+    yield from (old.path("schedule"), old.path("words"))
+    ahead = Visitor(visitor.http, visitor.readers, visitor.reader, generation=2)
+    yield from map(ahead.path, PURPOSES)
+    nobody = Visitor(visitor.http, visitor.readers, visitor.reader.model_copy(update={"reader_id": UUID(int=7)}))
+    yield from map(nobody.path, PURPOSES)
+
+
+async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_name(
+    visitor: Visitor, database: asyncpg.Connection
+) -> None:
+    before = await readers_of(database)
+    pages = set[str]()
+    for path in refused_paths(visitor):
+        for method in ("GET", "POST"):
+            page = await visitor.http.request(method, path, content=urlencode(ONE_CLICK))
+            if "/." in path:  # a client that is so polite as to tidy the path
+                assert page.status_code == 404
+                continue
+            assert page.status_code == 404, path
+            pages.add(page.text)
+    (page_of_all,) = pages
+    assert "This link does not work" in page_of_all
+    assert "Ada" not in page_of_all
+    assert await readers_of(database) == before
+
+
+async def test_links_end_with_their_generation_and_with_the_reader(visitor: Visitor) -> None:
+    await visitor.readers.revoke_links(visitor.reader.reader_id, 1)
+    refused = [(await visitor.post(purpose)).text for purpose in PURPOSES]
+    assert all("This link does not work" in page for page in refused)
+    assert (await visitor.now).status is ReaderStatus.ACTIVE
+    visitor.generation = 2
+    assert (await visitor.get("words")).status_code == 200
+    await visitor.readers.remove(visitor.reader.reader_id)
+    removed = [await visitor.get(purpose) for purpose in PURPOSES]
+    assert {(page.status_code, page.text) for page in removed} == {(404, refused[0])}
+
+
+async def test_a_mail_of_years_ago_still_ends_mails(visitor: Visitor) -> None:
+    visitor.day = TODAY - timedelta(days=2000)
+    assert "Mails are paused" in (await visitor.post("pause")).text
+    await visitor.post("unsubscribe", **ONE_CLICK)
+    assert (await visitor.now).status is ReaderStatus.UNSUBSCRIBED
+
+
+async def test_whatever_a_reader_is_called_is_text_on_every_page(visitor: Visitor) -> None:
+    for purpose in PURPOSES:
+        for page in (await visitor.get(purpose), await visitor.post(purpose)):
+            assert_only_text(page)
+            assert html.escape(HOSTILE).replace("&#x27;", "&#39;").replace("&quot;", "&#34;") in page.text
+            assert {name: page.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+async def test_no_log_holds_a_link(
+    visitor: Visitor, settings: ApiSettings, database: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = [visitor.path(purpose) for purpose in PURPOSES]
+    with development_logs(settings):
+        for path in paths:
+            await visitor.http.get(path)
+            await visitor.http.post(path)
+            await visitor.http.put(path)
+        await database.execute("alter table public.readers_private rename to elsewhere")
+        try:
+            failed = [await visitor.http.get(path) for path in paths]
+        finally:
+            await database.execute("alter table public.elsewhere rename to readers_private")
+    said = capsys.readouterr().err
+    assert [page.status_code for page in failed] == [503] * 4
+    assert all("just now" in page.text and "readers_private" not in page.text for page in failed)
+    assert said.count("request failed") == 4
+    assert "/r/unsubscribe/{token}" in said
+    assert [path for path in paths if path.rpartition("/")[2] in said] == []
+
+
+async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
+    visitor: Visitor, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def broken(*_: object) -> int:
+        raise LookupError("nobody foresaw this")
+
+    monkeypatch.setattr(Readers, "link_generation", broken)
+    path = visitor.path("words")
+    with development_logs(settings):
+        assert (await visitor.http.get(path)).status_code == 500
+    said = capsys.readouterr().err
+    assert "nobody foresaw this" in said
+    assert path.rpartition("/")[2] not in said
+
+
+async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
+    """All that is kept of readers, the time of their last change included."""
+    return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
+
+
+def assert_only_text(page: httpx.Response) -> None:
+    """Nothing in it is markup but our own."""
+    assert "<b " not in page.text
+    assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []

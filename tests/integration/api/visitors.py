@@ -1,0 +1,69 @@
+"""Whoever has a reader's links, and the reader of the tests."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any
+from uuid import uuid4
+
+import httpx
+from supabase import AsyncClient
+
+from app.config import ApiSettings
+from app.links import Link, Links
+from app.persistence.readers import Reader, Readers
+from embedded.stack import Ready
+from tests.integration.api.conftest import KEY, RunningApi
+
+TODAY = datetime.now(UTC).date()
+SECRET = "s" * 32
+HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
+PURPOSES = ("unsubscribe", "pause", "schedule", "words")
+WORDS = {"goals": "", "interests": "", "leave_out": "", "authors": "", "categories": ""}
+A_READER: dict[str, Any] = {
+    "name": f"Ada {HOSTILE}",
+    "address": "ada@example.org",
+    "profile": {"title": "T", "goals": f"g {HOSTILE}", "interests": [HOSTILE, "graphs"], "max_papers": 7},
+    "zone": "Europe/Berlin",
+    "send_at": "07:00",
+    "weekdays": [1, 2],
+}
+
+
+@dataclass
+class Visitor:
+    """Whoever has a reader's links."""
+
+    http: httpx.AsyncClient
+    readers: Readers
+    reader: Reader
+    generation: int = 1
+    day: date | None = TODAY
+
+    def path(self, purpose: str, *, signed_for: str | None = None, secret: str = SECRET) -> str:
+        link = Link(self.reader.reader_id, self.generation, self.day)
+        return f"/r/{purpose}/{Links([secret], '').sign(signed_for or purpose, link)}"
+
+    async def get(self, purpose: str) -> httpx.Response:
+        return await self.http.get(self.path(purpose))
+
+    async def post(self, purpose: str, **form: Any) -> httpx.Response:
+        return await self.http.post(self.path(purpose), data=form)
+
+    @property
+    async def now(self) -> Reader:
+        return await self.readers.get(self.reader.reader_id)
+
+
+def settings_with_links(stack: Ready) -> ApiSettings:
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": SECRET}
+    return ApiSettings.model_validate(values)
+
+
+@asynccontextmanager
+async def visitor_of(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor]:
+    readers = Readers(client)
+    reader = await readers.create("ada", A_READER | {"reader_id": str(uuid4())})
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
+        yield Visitor(http, readers, reader)
