@@ -69,9 +69,9 @@ async def test_a_worker_answers_while_it_reads_feeds_of_at_signs(stack: Ready, d
     await arxiv.start()
     feeds = ",".join(f"{name}={url}/{name}" for name in FEEDS)
     worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, WORKER_PORT="0")
-    (host, port), *_ = (await worker.start("worker http"))["addresses"]
+    address = (await worker.start("health and metrics on"))["event"].split()[-1]
     done = asyncio.Event()
-    asking = asyncio.create_task(slowest_answer(f"http://{host}:{port}/healthz", done))
+    asking = asyncio.create_task(slowest_answer(f"{address}/healthz", done))
     async with open_supabase(settings_for(stack)) as client:
         await TaskStateManager(client).create_task_with_source_date(
             task_id=uuid4(), kind=TaskKind.FETCH, payload={}, source_date=DAY

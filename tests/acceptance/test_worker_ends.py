@@ -150,8 +150,7 @@ class OutdatedSchema:
 async def address_of(worker: ServiceProcess) -> str:
     """Start the worker, and find its port."""
     await worker.start(STARTED)
-    host, port = (await worker.logged("worker http"))["addresses"][0]
-    return f"http://{host}:{port}"
+    return str((await worker.logged("health and metrics on"))["event"].split()[-1])
 
 
 async def health(address: str) -> tuple[int, dict[str, object]]:
