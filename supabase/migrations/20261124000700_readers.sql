@@ -225,6 +225,7 @@ begin
         select task_id from public.tasks where reader_id = p_reader_id order by task_id for update)
     delete from public.tasks t using gone where t.task_id = gone.task_id;
     delete from public.deliveries where reader_id = p_reader_id;
+    delete from public.shown where reader_id = p_reader_id;
     delete from public.readers where reader_id = p_reader_id;
     return true;
 end
