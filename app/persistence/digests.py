@@ -39,7 +39,7 @@ class Digests:
         return found[0]
 
     async def last_of(self, reader_id: UUID) -> datetime | None:
-        """When a reader's last digest was made, but for those that were never sent; None: never. Raises `SupabaseError`."""
+        """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""
         with supabase_errors(f"read when reader {reader_id} had the last digest"):
             answer = await self._client.rpc("last_digest", {"p_reader": str(reader_id)}).execute()
         return parsed(_MOMENT, answer.data)

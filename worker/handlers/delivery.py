@@ -43,7 +43,7 @@ JITTER: Final = 0.2
 
 
 def delivery_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
-    """The time until the next attempt: 30 s, doubled up to an hour, a fifth more or less; what the server asks at least.
+    """The time until the next attempt: 30 s, doubled up to an hour, a fifth more or less; no less than the server asks.
 
     Greylisting servers want some minutes; twenty attempts go on for half a day, or until the next mail is due.
     """
