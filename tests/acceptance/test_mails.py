@@ -31,15 +31,15 @@ class Moods:
 
     async def __call__(self, box: Postbox, server: SMTP) -> str:
         self.mails += 1
-        match self.mails % 8:
-            case 1:
-                return "451 4.3.0 later"
-            case 3:
-                self.breaks += 1
-                return await break_off(box, server)
-            case 5 | 7:
-                self.slow.release()
-                await asyncio.sleep(0.4)
+        mood = self.mails % 8
+        if mood == 1:
+            return "451 4.3.0 later"
+        if mood == 3:
+            self.breaks += 1
+            return await break_off(box, server)
+        if mood in {5, 7}:
+            self.slow.release()
+            await asyncio.sleep(0.4)
         return ""
 
 
