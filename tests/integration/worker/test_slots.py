@@ -122,7 +122,7 @@ async def test_a_claim_keeps_to_each_kinds_slots_and_to_the_total(
         for priority in (0, 2):
             await insert_tasks(database, 10, kind=kind.value, priority=priority)
     queue = Claimer(client).queue
-    limits = {TaskKind.FETCH: 2, TaskKind.CALLBACK: 0, TaskKind.DIGEST: 13}
+    limits = {TaskKind.FETCH: 2, TaskKind.CALLBACK: 0, TaskKind.DIGEST: 13, TaskKind.DELIVERY: 0}
     call = queue.prepare(outcomes={}, slots=100, kind_slots=limits)
     kinds = [task.kind for task in (await queue.sync(call)).claimed]
     assert (kinds.count(TaskKind.FETCH), kinds.count(TaskKind.DIGEST), len(kinds)) == (2, 13, 15)
