@@ -67,6 +67,8 @@ class MailParts(Frozen):
     name: str
     address: str
     link_generation: int
+    begun_before: bool
+    """Whether an earlier attempt may have sent it."""
     digest: StoredDigest | None = None
     """None for a welcome, or where the digest was removed."""
 

@@ -284,12 +284,13 @@ begin
 end
 $$;
 
--- What a mail is made of.
+-- What a mail is made of; `begun_before`: an earlier attempt may have sent it.
 create function public.mail_parts(p_delivery public.deliveries) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select p_delivery.envelope || jsonb_build_object(
         'delivery_id', p_delivery.delivery_id, 'reader_id', p_delivery.reader_id, 'kind', p_delivery.kind,
         'local_day', p_delivery.local_day, 'created_at', p_delivery.created_at,
+        'begun_before', p_delivery.begun_at < now(),
         'digest', (select jsonb_build_object('digest', d.digest, 'page', d.page)
                      from public.digests d where d.task_id = p_delivery.digest_id))
 $$;

@@ -128,9 +128,11 @@ class DeliveryHandler:
             await sending.give_back()
             raise
         except NotSent as error:
-            await sending.end(
-                DeliveryState.PENDING if error.transient else DeliveryState.FAILED, str(error), bounce=error.bounce
-            )
+            if parts.begun_before and self._sender.idempotent:
+                # This attempt sent nothing, but one before it may have: it stays as it is.
+                raise
+            state: EndState = DeliveryState.PENDING if error.transient else DeliveryState.FAILED
+            await sending.end(state, str(error), bounce=error.bounce)
             if error.transient:
                 raise
             raise PermanentError(str(error)) from error

@@ -2,7 +2,7 @@
 
 import email.policy
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import asyncpg
+import httpx
 import pytest
 from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
@@ -20,6 +21,7 @@ from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
 from app.links import Links
 from app.mail.folder import FolderSender
+from app.mail.resend import ResendSender
 from app.mail.sender import MailSender
 from app.mail_address import Mailbox
 from app.models import EditionStatus, TaskKind
@@ -31,6 +33,7 @@ from app.services import Services
 from tests.contract.helpers import Claimer
 from tests.contract.schedule import Clock, add_reader
 from tests.contract.test_items import ARXIV, TODAY, copy, save
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up
 from tests.integration.mail.conftest import QUICK, Hook, Postbox, break_off, break_off_midway, hang, say, sender_to
 from tests.integration.worker.conftest import RunningWorker, StartWorker, until
 from worker.handlers.delivery import DeliveryHandler, MailWriter
@@ -132,6 +135,8 @@ async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
     await until(database, ENDED, "sent")
     await look(client, clock, 24)
     await until(database, ALL_DONE)
+    written = await database.fetchval("select created_at from public.digests")
+    assert await Services.build(client).digests.last_of(reader.reader_id) == written
     (mail,) = mails(box)
     assert (mail["To"], mail["Subject"]) == ("Ada <ada@example.org>", "Ice remembers")
     assert mail["Message-ID"] == f"<digest-2026-11-24-{reader.reader_id}@broadsheet.example>"
@@ -267,6 +272,7 @@ async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
     assert box.commands.count("MAIL") == 1
     assert await database.fetchval("select count(*) from public.shown") == 0
+    assert await Services.build(client).digests.last_of(reader.reader_id) is None, "what it held is new still"
 
 
 async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_why(
@@ -296,6 +302,7 @@ async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_n
     await until(database, ENDED, "ambiguous")
     await until(database, ALL_DONE)
     assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
+    assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
     assert len((await Services.build(client).items.news_for(reader.reader_id, None)).shown) == 1
 
 
@@ -389,3 +396,43 @@ async def test_a_welcome_comes_once_by_whatever_way(
     mail = mail_of(file.read_bytes())
     assert mail["Subject"] == "Welcome to Broadsheet"
     assert "/r/unsubscribe/" in body(mail, "html")
+
+
+@pytest.fixture
+async def start_resend() -> AsyncIterator[Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]]:
+    """Start a server that answers as Resend, and a sender that asks it."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*steps: Step) -> tuple[ResendSender, ScriptedServer]:
+            server = ScriptedServer(*steps)
+            await server.start()
+            opened.push_async_callback(server.stop)
+            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
+            return ResendSender(http, "re_123", QUICK, server.url), server
+
+        yield start
+
+
+@pytest.mark.usefixtures("reader")
+async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
+) -> None:
+    busy = answer(429, {"name": "rate_limit_exceeded"})
+    sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
+    await start_mailer(sender)
+    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and state = 'sent')")
+    assert len(server.bodies) == 3
+    assert len(set(server.bodies)) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_refusal_after_a_doubt_leaves_the_doubt(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
+) -> None:
+    sender, _ = await start_resend(hang_up, *[answer(422, {"name": "validation_error"})] * 30)
+    await start_mailer(sender)
+    await until(database, ENDED, "ambiguous")
