@@ -67,8 +67,6 @@ class MailParts(Frozen):
     name: str
     address: str
     link_generation: int
-    begun_before: bool
-    """Whether an earlier attempt may have sent it."""
     digest: StoredDigest | None = None
     """None for a welcome, or where the digest was removed."""
 
@@ -78,6 +76,8 @@ class Send(Frozen):
 
     verdict: Literal["send"]
     mail: MailParts
+    begun_before: bool
+    """Whether an earlier attempt may have sent it."""
 
 
 class Stop(Frozen):

@@ -227,7 +227,8 @@ end
 $$;
 
 -- Asks to send a delivery under the lease of its task. {"verdict": ...} is
---   send     with all that the mail is made of. The same token again is the same sender, whose answer was lost.
+--   send     with all that the mail is made of, and whether an earlier attempt may have sent it (begun_before). The same
+--            token again is the same sender, whose answer was lost.
 --   stop     it has ended, with {state, reason}: there is nothing to do. Whoever was lost while sending leaves `ambiguous`;
 --            with p_repeatable_seconds (a provider that knows its key for so long) it is sent once more instead.
 --   paused   not now, with {reason}.
@@ -246,7 +247,8 @@ begin
         return jsonb_build_object('verdict', 'lost');
     end if;
     if d.state = 'sending' and d.token = p_token then
-        return jsonb_build_object('verdict', 'send', 'mail', public.mail_parts(d));
+        return jsonb_build_object(
+            'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
     end if;
     paused := public.deliveries_paused();
     skip := public.reason_to_skip(d);
@@ -280,17 +282,17 @@ begin
                  from public.readers r join public.readers_private p using (reader_id) where r.reader_id = d.reader_id))
      where delivery_id = p_delivery_id
     returning * into d;
-    return jsonb_build_object('verdict', 'send', 'mail', public.mail_parts(d));
+    return jsonb_build_object(
+        'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
 end
 $$;
 
--- What a mail is made of; `begun_before`: an earlier attempt may have sent it.
+-- What a mail is made of.
 create function public.mail_parts(p_delivery public.deliveries) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select p_delivery.envelope || jsonb_build_object(
         'delivery_id', p_delivery.delivery_id, 'reader_id', p_delivery.reader_id, 'kind', p_delivery.kind,
         'local_day', p_delivery.local_day, 'created_at', p_delivery.created_at,
-        'begun_before', p_delivery.begun_at < now(),
         'digest', (select jsonb_build_object('digest', d.digest, 'page', d.page)
                      from public.digests d where d.task_id = p_delivery.digest_id))
 $$;

@@ -105,8 +105,8 @@ class DeliveryHandler:
             raise PermanentError(f"the delivery's payload cannot be read: {error}") from error
         sending = _Sending(self._deliveries, delivery_id, job.task.lease)
         match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None):
-            case Send(mail=parts):
-                return await self._send(sending, parts)
+            case Send() as given:
+                return await self._send(sending, given)
             case Stop(state=state, reason=reason):
                 return _result(state, reason)
             case Paused(reason=reason):
@@ -116,9 +116,9 @@ class DeliveryHandler:
             case _ as never:
                 assert_never(never)
 
-    async def _send(self, sending: "_Sending", parts: MailParts) -> dict[str, Any]:
+    async def _send(self, sending: "_Sending", given: Send) -> dict[str, Any]:
         try:
-            message, key = self._writer.write(parts)
+            message, key = self._writer.write(given.mail)
         except Exception as error:
             await sending.end(DeliveryState.FAILED, f"the mail cannot be written: {error}")
             raise PermanentError(f"the mail cannot be written: {error}") from error
@@ -128,7 +128,7 @@ class DeliveryHandler:
             await sending.give_back()
             raise
         except NotSent as error:
-            if parts.begun_before and self._sender.idempotent:
+            if given.begun_before and self._sender.idempotent:
                 # This attempt sent nothing, but one before it may have: it stays as it is.
                 raise
             state: EndState = DeliveryState.PENDING if error.transient else DeliveryState.FAILED
