@@ -8,8 +8,8 @@ from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
 from app.models import Digest, EditionStatus, Profile, Report
 from app.persistence.digests import Digests
-from app.persistence.items import Items, MissingSource
-from app.ranking.ranking import Ranking, RankingSettings, rank
+from app.persistence.items import Items, MissingSource, News
+from app.ranking.ranking import Ranking, RankingSettings, Reorder, rank
 from app.ranking.shelf import ItemShelf
 
 _NOTHING = Ranking((), (), considered=0, duplicates=0)
@@ -53,12 +53,7 @@ class ScheduledDigests:
             raise FetchRunning(fetch_id)
         await report("ranking what is new", 0.2)
         analysis = self._analyst.begin(profile)
-        ranking, keys = _NOTHING, tuple[str, ...]()
-        if news.days:
-            arrivals = await self._shelf.arrivals(news.days)
-            known = arrivals.known(news.shown)
-            ranking = await rank(arrivals.index, profile, settings, reorder=analysis.reorder, shown=known)
-            keys = arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
+        ranking, keys = await self._rank(news, profile, settings, analysis.reorder)
         chosen = [*ranking.papers, *ranking.news]
         await report(f"analysing {len(chosen)} articles", 0.4)
         analysed = await analysis.analyse(chosen)
@@ -75,6 +70,17 @@ class ScheduledDigests:
             keys=keys,
         )
         return digest, self._renderer.render(digest)
+
+    async def _rank(
+        self, news: News, profile: Profile, settings: RankingSettings, reorder: Reorder | None
+    ) -> tuple[Ranking, tuple[str, ...]]:
+        """Choose among what the reader was not shown; returns the choice and all names of what was chosen."""
+        if not news.days:
+            return _NOTHING, ()
+        arrivals = await self._shelf.arrivals(news.days)
+        known = arrivals.known(news.shown)
+        ranking = await rank(arrivals.index, profile, settings, reorder=reorder, shown=known)
+        return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
 
 
 def _why(missing: MissingSource) -> str:

@@ -125,17 +125,14 @@ class DeliveryHandler:
         try:
             sent = await self._sender.send(message, key)
         except asyncio.CancelledError:
-            await sending.give_back()
+            if not self._sender.idempotent:
+                await sending.give_back()
             raise
         except NotSent as error:
-            if given.begun_before and self._sender.idempotent:
-                # This attempt sent nothing, but one before it may have: it stays as it is.
-                raise
-            state: EndState = DeliveryState.PENDING if error.transient else DeliveryState.FAILED
-            await sending.end(state, str(error), bounce=error.bounce)
-            if error.transient:
-                raise
-            raise PermanentError(str(error)) from error
+            if not (given.begun_before and self._sender.idempotent):
+                await _not_sent(sending, error)
+            # Else it stays as it is: this attempt sent nothing, but one before it may have.
+            raise
         except Ambiguous as error:
             if error.repeatable:
                 # It stays as it is: the next attempt sends the same under the same key.
@@ -144,6 +141,15 @@ class DeliveryHandler:
             return _result(DeliveryState.AMBIGUOUS, str(error))
         await sending.end(DeliveryState.SENT, provider_id=sent.provider_id)
         return _result(DeliveryState.SENT)
+
+
+async def _not_sent(sending: "_Sending", error: NotSent) -> None:
+    """Say so. Raises `PermanentError` where it will not go better later."""
+    if error.transient:
+        await sending.end(DeliveryState.PENDING, str(error))
+        return
+    await sending.end(DeliveryState.FAILED, str(error), bounce=error.bounce)
+    raise PermanentError(str(error)) from error
 
 
 class _Sending:
@@ -161,7 +167,9 @@ class _Sending:
                 lambda: self._deliveries.begin(self._delivery_id, self._lease, repeatable_within=repeatable_within)
             )
         except asyncio.CancelledError:
-            await self.give_back()
+            # With a provider that knows its keys it stays as it is: sent again it is the same mail.
+            if repeatable_within is None:
+                await self.give_back()
             raise
 
     async def give_back(self) -> None:
