@@ -254,7 +254,8 @@ class ModelUsage(Frozen):
 class Digest(Frozen):
     """The finished work: what a digest task's `result` holds, beside the rendered HTML.
 
-    `source_errors` says of each source that failed why it did.
+    `source_errors` says of each source that failed why it did. A scheduled one is of the reader's local day, and `keys`
+    are all names of the items that it holds, by which they are known again once its reader was shown them.
     """
 
     source_date: date
@@ -266,3 +267,4 @@ class Digest(Frozen):
     edition_status: EditionStatus
     source_errors: dict[str, str] = Field(default_factory=dict)
     usage: ModelUsage = ModelUsage()
+    keys: tuple[str, ...] = ()

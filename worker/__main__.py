@@ -113,13 +113,20 @@ def limits_of(settings: WorkerSettings) -> WorkerLimits:
     """What the settings let a worker take on: each kind has slots of its own, so that none waits for another."""
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
     fetches = settings.fetch_slots or max(1, settings.concurrency // 5)
-    digests = max(1, settings.concurrency - callbacks - fetches)
+    # A mail in hand may be in doubt if the worker dies: no more of them than go out at once.
+    mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
+    digests = max(1, settings.concurrency - callbacks - fetches - mails)
     return WorkerLimits(
         settings.concurrency,
         lease=timedelta(seconds=settings.lease_seconds),
         grace=timedelta(seconds=settings.grace_period),
         idle_wait=timedelta(seconds=settings.idle_wait),
-        kind_slots={TaskKind.CALLBACK: callbacks, TaskKind.FETCH: fetches, TaskKind.DIGEST: digests},
+        kind_slots={
+            TaskKind.CALLBACK: callbacks,
+            TaskKind.FETCH: fetches,
+            TaskKind.DIGEST: digests,
+            TaskKind.DELIVERY: mails,
+        },
     )
 
 

@@ -1,7 +1,7 @@
 """Puts the worker together from its settings: sources, analyst, services, handlers."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from datetime import timedelta
 
@@ -10,8 +10,14 @@ from standardwebhooks import Webhook
 from app.config import WorkerSettings
 from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
 from app.digest.rendering import DigestRenderer
+from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
 from app.fetch_service import FetchService
+from app.links import Links
+from app.mail.opening import open_mail_sender
+from app.mail.sender import MailLimits
+from app.mail_address import Mailbox
+from app.mail_url import parse_mail_url
 from app.models import TaskKind
 from app.outside.client import OutsideClient, open_outside
 from app.services import Services
@@ -22,6 +28,8 @@ from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.pacer import Pacer
 from app.sources.source import Source
 from worker.handlers.callback import CallbackHandler, CallbackSender, callback_delay
+from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
+from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_delay
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
@@ -30,22 +38,36 @@ from worker.job import Handler, Handlers
 @asynccontextmanager
 async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIterator[Handlers]:
     """Open what the handlers need of the outside world, and close it with the block."""
-    async with open_outside() as http:
+    async with AsyncExitStack() as opened:
+        http = await opened.enter_async_context(open_outside())
         sources = build_sources(http, settings, Pacer(turns=services.turns))
         fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
-        digests = DigestService(services.editions, services.tasks, analyst, DigestRenderer())
+        renderer = DigestRenderer()
+        digests = DigestHandler(
+            DigestService(services.editions, services.tasks, analyst, renderer),
+            ScheduledDigests(services.items, services.digests, analyst, renderer),
+        )
         callbacks = CallbackHandler(_callback_sender(http, settings))
-        yield build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks)
+        deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
+        yield build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks, deliveries)
 
 
-def build_handlers(fetches: FetchHandler, digests: DigestService, callbacks: CallbackHandler) -> Handlers:
-    """Say for every kind of task what does it, how long that may take, and when it is tried again."""
-    return {
+def build_handlers(
+    fetches: FetchHandler, digests: DigestHandler, callbacks: CallbackHandler, deliveries: DeliveryHandler | None = None
+) -> Handlers:
+    """Say for every kind of task what does it, how long that may take, and when it is tried again.
+
+    What cannot be delivered here is left to a worker that can.
+    """
+    handlers = {
         TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
-        TaskKind.DIGEST: Handler(DigestHandler(digests), timedelta(minutes=5)),
+        TaskKind.DIGEST: Handler(digests, timedelta(minutes=5)),
         TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
     }
+    if deliveries is not None:
+        handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_delay)
+    return handlers
 
 
 def build_sources(http: OutsideClient, settings: WorkerSettings, pacer: Pacer) -> Sequence[Source]:
@@ -82,3 +104,20 @@ def _callback_sender(http: OutsideClient, settings: WorkerSettings) -> CallbackS
         return None
     webhooks = [Webhook(secret.get_secret_value()) for secret in settings.webhook_secret]
     return CallbackSender(http, webhooks, private=settings.callbacks_to_private_addresses)
+
+
+@asynccontextmanager
+async def _deliveries(
+    http: OutsideClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
+) -> AsyncIterator[DeliveryHandler | None]:
+    """What sends mails, for the block; None without MAIL_URL, with which the settings demand the others."""
+    if settings.mail_url is None or settings.mail_from is None or settings.public_url is None:
+        yield None
+        return
+    links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
+    limits = MailLimits(at_once=settings.mail_connections, per_second=settings.mail_rate)
+    url = parse_mail_url(settings.mail_url.get_secret_value())
+    async with open_mail_sender(url, http, limits) as sender:
+        yield DeliveryHandler(
+            services.deliveries, MailWriter(Mailbox.parse(settings.mail_from), links, renderer), sender
+        )

@@ -11,15 +11,27 @@ _MOST_THEMES: Final = 4
 
 def introduction(source_date: date, ranking: Ranking) -> str:
     """Say how many items the day had, how many were chosen, and which of the reader's interests they meet."""
-    chosen = len(ranking.papers) + len(ranking.news)
     day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
+    if not ranking.considered:
+        return f"Nothing to report: no source had an item for {day}."
+    return _introduction(f"that appeared on {day}", ranking)
+
+
+def introduction_since(last: date | None, ranking: Ranking) -> str:
+    """Say the same of what is new to a reader whose last digest was made that day (None: there was none)."""
+    since = f"since {last:%A}, {last.day} {last:%B %Y}" if last else "of the last week"
+    if not ranking.considered:
+        return f"Nothing new {since}." if last else "Nothing to report yet: no source had an item in the last week."
+    return _introduction(f"that are new {since}" if last else since, ranking)
+
+
+def _introduction(which: str, ranking: Ranking) -> str:
+    chosen = len(ranking.papers) + len(ranking.news)
     if not chosen:
-        if not ranking.considered:
-            return f"Nothing to report: no source had an item for {day}."
-        return f"None of the {_count(ranking.considered, 'item')} of {day} was close enough to your profile."
+        return f"None of the {_count(ranking.considered, 'item')} {which} was close enough to your profile."
     parts = [_count(len(ranking.papers), "paper"), _count(len(ranking.news), "news item")]
     opening = (
-        f"Of the {_count(ranking.considered, 'item')} that appeared on {day}, "
+        f"Of the {_count(ranking.considered, 'item')} {which}, "
         f"{' and '.join(part for part in parts if part)} {'was' if chosen == 1 else 'were'} chosen for you."
     )
     repeats = ranking.duplicates

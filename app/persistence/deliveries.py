@@ -77,6 +77,8 @@ class Send(Frozen):
 
     verdict: Literal["send"]
     mail: MailParts
+    begun_before: bool
+    """Whether an earlier attempt may have sent it."""
 
 
 class Stop(Frozen):

@@ -1,5 +1,6 @@
 """Digests as they were written: the document and its page, apart from the task that asked for them."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +19,7 @@ class StoredDigest(BaseModel):
 
 
 _DIGESTS = TypeAdapter(list[StoredDigest])
+_MOMENT = TypeAdapter(datetime | None)
 
 
 class Digests:
@@ -35,3 +37,9 @@ class Digests:
         if not found:
             raise DigestNotFound(f"There is no digest of task {task_id}: it has not completed, or was removed.")
         return found[0]
+
+    async def last_of(self, reader_id: UUID) -> datetime | None:
+        """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""
+        with supabase_errors(f"read when reader {reader_id} had the last digest"):
+            answer = await self._client.rpc("last_digest", {"p_reader": str(reader_id)}).execute()
+        return parsed(_MOMENT, answer.data)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from app.models import Article, Profile, RatedPaper, Reason
 from app.ranking.choice import Choice
 from app.ranking.index import Index
@@ -56,17 +58,21 @@ async def rank(
     settings: RankingSettings,
     papers: Sequence[RatedPaper] = (),
     reorder: Reorder | None = None,
+    shown: Sequence[int] = (),
 ) -> Ranking:
     """Choose a reader's papers and news from a window, by the profile and the `papers` that the reader rated.
 
-    Needs no key and no network but `reorder`'s own, which is shown the best 40 papers.
+    Needs no key and no network but `reorder`'s own, which is shown the best 40 papers. The window's articles in `shown`
+    the reader knows already: they are no choice.
     """
     wish = Wish.of(profile)
     taste = Taste.of(papers, index.newest)
     scores = Scores(index, profile, wish, taste)
     choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
     reasons = Reasons(index, scores, choice, profile, wish, taste)
-    best = choice.candidates(index.is_paper, settings.papers)
+    fresh = np.ones(len(index.articles), dtype=np.bool_)
+    fresh[list(shown)] = False
+    best = choice.candidates(index.is_paper & fresh, settings.papers)
     if reorder and best and settings.papers:
         first = best[:_REORDERED]
         best[:_REORDERED] = [first[place] for place in await reorder([index.articles[number] for number in first])]
@@ -76,12 +82,13 @@ async def rank(
         return Ranked(index.articles[number], score, reasons.of(number), reasons.interests(number))
 
     chosen = choice.pick(best, settings.papers)
-    news = choice.pick(choice.candidates(~index.is_paper, settings.news), settings.news)
+    news = choice.pick(choice.candidates(~index.is_paper & fresh, settings.news), settings.news)
     await asyncio.sleep(0)
-    repeats = sum(day.repeats for day in index.days)
+    # Whom some of it was shown was told of the repeats then.
+    repeats = 0 if shown else sum(day.repeats for day in index.days)
     return Ranking(
         papers=tuple(map(ranked, chosen)),
         news=tuple(map(ranked, news)),
-        considered=len(index.articles) + repeats,
+        considered=int(fresh.sum()) + repeats,
         duplicates=repeats,
     )

@@ -1,14 +1,17 @@
-"""The editions that this process works with, read and indexed once, so that a day's thousands of digests share them."""
+"""What this process works with, read and indexed once, so that a day's thousands of digests share it."""
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Coroutine, Hashable, Sequence
+from collections.abc import Callable, Coroutine, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
+from uuid import UUID
 
-from app.models import Edition
+from app.models import Article, Edition, Item
 from app.persistence.editions import Editions
+from app.persistence.items import ArrivalDay, Items
 from app.ranking.counts import Counts, count
 from app.ranking.index import Index
 
@@ -16,7 +19,12 @@ from app.ranking.index import Index
 _MOST_DAYS: Final = 8
 _MOST_WINDOWS: Final = 3
 
+# A reader of whom nothing was heard for two weeks, and the days before them.
+_LONGEST_WINDOW: Final = 17
+
 _Day = tuple[date, datetime]
+_Name = tuple[str, str]
+_Arrived = tuple[Counts, Mapping[_Name, Item]]
 _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
@@ -42,6 +50,54 @@ class EditionShelf:
 
     async def _count(self, day: _Day) -> Counts:
         return await count(await self._daily.get_articles(day[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """What was first seen in a window of days: its `index`, and the items of its articles."""
+
+    index: Index
+    _items: Mapping[_Name, Item]
+    _numbers: Mapping[UUID, int]
+
+    def known(self, items: Iterable[UUID]) -> list[int]:
+        """The numbers of those of these items that the window has."""
+        return [self._numbers[item] for item in items if item in self._numbers]
+
+    def keys(self, articles: Iterable[Article]) -> tuple[str, ...]:
+        """All names by which these articles of the window go."""
+        return tuple(key for article in articles for key in self._items[_name(article)].keys)
+
+
+class ItemShelf:
+    """Keeps the indexes of the windows of arrival days used last; a day that had more or other items is read again."""
+
+    def __init__(self, items: Items) -> None:
+        self._items = items
+        self._days: _Kept[ArrivalDay, _Arrived] = _Kept(_MOST_DAYS + _LONGEST_WINDOW)
+        self._windows: _Kept[tuple[ArrivalDay, ...], Arrivals] = _Kept(_MOST_WINDOWS)
+
+    async def arrivals(self, days: Sequence[ArrivalDay]) -> Arrivals:
+        """Return what came on these days, oldest first, one at least; digests that begin together build it once.
+
+        Raises `SupabaseError`, to every caller that waited; the next one tries again.
+        """
+        return await self._windows.get(tuple(days), partial(self._window, tuple(days)))
+
+    async def _window(self, days: tuple[ArrivalDay, ...]) -> Arrivals:
+        found = [await self._days.get(day, partial(self._count, day)) for day in days]
+        index = await Index.of([counts for counts, _ in found], days[-1].day)
+        named = {name: item for _, by_name in found for name, item in by_name.items()}
+        numbers = {named[_name(article)].item_id: number for number, article in enumerate(index.articles)}
+        return Arrivals(index, named, numbers)
+
+    async def _count(self, day: ArrivalDay) -> _Arrived:
+        items = await self._items.first_seen_on(day.day)
+        return await count([item.article for item in items]), {_name(item.article): item for item in items}
+
+
+def _name(article: Article) -> _Name:
+    return article.source, article.external_id
 
 
 class _Kept(Generic[_Key, _Value]):

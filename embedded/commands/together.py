@@ -31,6 +31,8 @@ class Together:
     api_key: str
     children: tuple[Child, ...]
     sample: bool
+    mailbox: Path
+    """The folder that gets readers' mails."""
 
 
 async def sources_answer() -> bool:
@@ -64,18 +66,36 @@ async def together(
                 "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
             }
         api_key = secrets.token_urlsafe(24)
-        common = {"SUPABASE_URL": ready.url, "SUPABASE_KEY": ready.secret_key, "PYTHONUNBUFFERED": "1"}
         port = chosen.get("api") or free_port()
+        address = f"http://{LOOPBACK}:{port}"
+        mailbox = LOCAL / "mailbox"
+        common = {
+            "SUPABASE_URL": ready.url,
+            "SUPABASE_KEY": ready.secret_key,
+            "PUBLIC_URL": address,
+            "LINK_SECRET": _link_secret(),
+            "PYTHONUNBUFFERED": "1",
+        }
+        mail = {"MAIL_URL": f"folder:{mailbox}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>"}
         api = await running.enter_async_context(
             child("api", "app", common | {"API_KEYS": api_key, "ADMINS": "default", "PORT": str(port)}, on_line)
         )
         worker = await running.enter_async_context(
-            child("worker", "worker", common | sources | {"GRACE_PERIOD": GRACE}, on_line)
+            child("worker", "worker", common | sources | mail | {"GRACE_PERIOD": GRACE}, on_line)
         )
-        address = f"http://{LOOPBACK}:{port}"
         await until_ready(api, address)
-        yield Together(ready, address, api_key, (api, worker), sample=not live)
+        yield Together(ready, address, api_key, (api, worker), sample=not live, mailbox=mailbox)
 
 
 def _data(*, live: bool) -> Path:
     return LOCAL / ("live" if live else "sample")
+
+
+def _link_secret() -> str:
+    """What signs readers' links: kept, so that those in older mails go on working."""
+    file = LOCAL / "link-secret"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    return file.read_text(encoding="utf-8")

@@ -4,15 +4,21 @@ import argparse
 import asyncio
 import signal
 import sys
+from datetime import date
 
+import asyncpg
+import httpx
 from rich.console import Console
 from rich.markup import escape
 
 from app.days import yesterday
-from embedded.commands.children import ChildFailed
+from embedded.commands.children import ROOT, ChildFailed
+from embedded.commands.digest import read_profile
+from embedded.commands.newcomer import first_mail
 from embedded.commands.together import Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
 
+EXAMPLE = ROOT / "profiles" / "example.toml"
 COLOURS = {"api": "cyan", "worker": "magenta"}
 
 CURL = """curl -s -X POST {api}/v1/digests -H 'X-API-Key: {key}' -H 'Content-Type: application/json' \\
@@ -32,6 +38,7 @@ async def up(console: Console, *, api_port: int, stack_port: int, offline: bool)
 
     async with together(day, show, live=live, ports={"api": api_port, "stack": stack_port}) as services:
         _announce(console, services)
+        mailing = asyncio.create_task(_show_mail(console, services, day))
         while not stop.is_set():
             for process in services.children:
                 process.require_alive()
@@ -40,7 +47,19 @@ async def up(console: Console, *, api_port: int, stack_port: int, offline: bool)
                     await stop.wait()
             except TimeoutError:
                 continue
+        mailing.cancel()
         console.print("stopping")
+
+
+async def _show_mail(console: Console, services: Together, day: date) -> None:
+    """Say where the first reader's first mail is, or why there is none."""
+    try:
+        mail = await first_mail(services, day, read_profile(EXAMPLE))
+    except (httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
+        console.print(f"no mail came: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+        return
+    said = "the next mails come each day" if mail is None else f"the first mail: {mail}"
+    console.print(f"{said} (a folder for mails: {services.mailbox})", highlight=False, markup=False, soft_wrap=True)
 
 
 def _announce(console: Console, services: Together) -> None:
@@ -51,6 +70,7 @@ def _announce(console: Console, services: Together) -> None:
         f"Supabase  {services.stack.url}  (stand-in)",
         f"database  {services.stack.database_url}",
         f"sources   {sources}",
+        f"mailbox   {services.mailbox}  (the first digest comes within the minute; any mail program opens it)",
         "",
         CURL.format(api=services.api, key=services.api_key),
         "",

@@ -130,7 +130,19 @@ begin
 end
 $$;
 
--- A scheduled digest and its delivery are there together or not at all.
+-- When the last digest was made that its reader was shown, or that had nothing to show; null: none was. What one held that
+-- nobody was sent is new to its reader still.
+create function public.last_digest(p_reader uuid) returns timestamptz
+language sql stable security invoker set search_path = '' as $$
+    select d.created_at from public.digests d
+     where d.reader_id = p_reader and not exists (
+        select from public.deliveries v
+         where v.reader_id = d.reader_id and v.kind = 'digest' and v.local_day = d.local_day
+           and v.state not in ('sent', 'ambiguous') and d.digest -> 'keys' <> '[]')
+     order by d.local_day desc limit 1
+$$;
+
+-- A scheduled digest and its delivery are there together or not at all. Without an address it is shown by being there.
 create function public.deliver_digest() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
@@ -141,6 +153,9 @@ begin
              then 'there was nothing new' end)
        from public.readers r, public.tasks t
       where r.reader_id = new.reader_id and r.address is not null and t.task_id = new.task_id;
+    if not found then
+        perform public.mark_shown(new.reader_id, array(select jsonb_array_elements_text(new.digest -> 'keys')));
+    end if;
     return null;
 end
 $$;
@@ -148,6 +163,21 @@ $$;
 create trigger digests_deliver after insert on public.digests
     for each row when (new.reader_id is not null and new.local_day is not null)
     execute function public.deliver_digest();
+
+-- What was sent, or may have been, its reader was shown.
+create function public.note_shown() returns trigger
+language plpgsql security invoker set search_path = '' as $$
+begin
+    perform public.mark_shown(new.reader_id, array(select jsonb_array_elements_text(d.digest -> 'keys')))
+       from public.digests d where d.task_id = new.digest_id;
+    return null;
+end
+$$;
+
+create trigger deliveries_note_shown
+    after update of state on public.deliveries
+    for each row when (new.state in ('sent', 'ambiguous') and old.state is distinct from new.state)
+    execute function public.note_shown();
 
 -- The one mail that a reader gets when it is made, if that was asked for. A week later it is none any more.
 create function public.plan_welcome(p_reader_id uuid) returns void
@@ -196,7 +226,8 @@ end
 $$;
 
 -- Asks to send a delivery under the lease of its task. {"verdict": ...} is
---   send     with all that the mail is made of. The same token again is the same sender, whose answer was lost.
+--   send     with all that the mail is made of, and whether an earlier attempt may have sent it (begun_before). The same
+--            token again is the same sender, whose answer was lost.
 --   stop     it has ended, with {state, reason}: there is nothing to do. Whoever was lost while sending leaves `ambiguous`;
 --            with p_repeatable_seconds (a provider that knows its key for so long) it is sent once more instead.
 --   paused   not now, with {reason}.
@@ -215,7 +246,8 @@ begin
         return jsonb_build_object('verdict', 'lost');
     end if;
     if d.state = 'sending' and d.token = p_token then
-        return jsonb_build_object('verdict', 'send', 'mail', public.mail_parts(d));
+        return jsonb_build_object(
+            'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
     end if;
     paused := public.deliveries_paused();
     skip := public.reason_to_skip(d);
@@ -249,7 +281,8 @@ begin
                  from public.readers r join public.readers_private p using (reader_id) where r.reader_id = d.reader_id))
      where delivery_id = p_delivery_id
     returning * into d;
-    return jsonb_build_object('verdict', 'send', 'mail', public.mail_parts(d));
+    return jsonb_build_object(
+        'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
 end
 $$;
 
@@ -371,13 +404,13 @@ revoke all on public.deliveries, public.delivery_gate from public, anon, authent
 grant select, insert, update, delete on public.deliveries, public.delivery_gate to service_role;
 revoke execute on function
     public.database_identity, public.deliveries_paused, public.set_delivery_gate, public.enqueue_delivery,
-    public.make_delivery, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
+    public.make_delivery, public.last_digest, public.note_shown, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
     public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.settle_delivery,
     public.list_deliveries
     from public, anon, authenticated;
 grant execute on function
     public.database_identity, public.deliveries_paused, public.set_delivery_gate, public.enqueue_delivery,
-    public.make_delivery, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
+    public.make_delivery, public.last_digest, public.note_shown, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
     public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.settle_delivery,
     public.list_deliveries
     to service_role;

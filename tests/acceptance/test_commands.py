@@ -40,7 +40,7 @@ def test_bad_profile_is_named_with_every_wrong_entry(tmp_path: Path) -> None:
     assert "favourite: Extra inputs are not permitted" in said
 
 
-async def test_up_prints_a_curl_line_that_works_and_ends_with_ctrl_c() -> None:
+async def test_up_prints_a_curl_line_that_works_and_where_the_first_mail_is_and_ends_with_ctrl_c() -> None:
     command = [sys.executable, "-m", "embedded.commands.up", "--offline", "--port", "0", "--stack-port", "0"]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -55,6 +55,11 @@ async def test_up_prints_a_curl_line_that_works_and_ends_with_ctrl_c() -> None:
         headers = {"X-API-Key": curl[2], "Content-Type": "application/json"}
         answer = await http.post(curl[1], content=curl[3], headers=headers)
     assert answer.status_code == 202, answer.text
+    while "first mail: " not in said and "next mails come" not in said:
+        line = await process.stdout.readline()
+        assert line, said
+        said += line.decode()
+    assert any((ROOT / ".local" / "mailbox").glob("digest-*.eml")), said
     process.send_signal(signal.SIGINT)
     _, _ = await process.communicate()
     assert process.returncode == 0

@@ -14,7 +14,6 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.client.transport import HonestTransport
-from app.digest.service import DigestService
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
@@ -32,6 +31,7 @@ from tests.contract.helpers import DAY, create, record
 from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.sources.conftest import redirect, reply
 from worker.handlers.callback import CallbackHandler
+from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.runner import Worker, WorkerLimits
 from worker.wiring import build_handlers
@@ -189,7 +189,7 @@ async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
 ) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
     handler = FetchHandler(fetches, TaskStateManager(client))
-    handlers = build_handlers(handler, cast(DigestService, None), CallbackHandler(None))
+    handlers = build_handlers(handler, cast(DigestHandler, None), CallbackHandler(None))
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.FETCH], lease=timedelta(seconds=60))
     limits = WorkerLimits(5, lease=timedelta(seconds=60), grace=timedelta(0))
     worker = Worker(queue, handlers, limits, random=Random(3), on_outcome=lambda *_: None)

@@ -1,12 +1,15 @@
-"""A digest task: writes a reader's digest of a day, once the day's edition is there."""
+"""A digest task: writes the digest of a day once its edition is there, or of what is new, as a schedule asks."""
 
-from datetime import timedelta
+from datetime import date, timedelta
+from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
+from app.digest.scheduled import FetchRunning, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.models import MAX_ITEMS, Profile
+from app.models import MAX_ITEMS, Digest, Profile
+from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.outcomes import Completed
 from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze
@@ -15,35 +18,58 @@ EDITION_CHECK = timedelta(minutes=1)
 """How soon a digest looks again for the edition that it waits for, if the end of its fetch has not woken it."""
 
 
+class ScheduledFor(BaseModel):
+    """Whose schedule asked, and for which of the reader's days."""
+
+    reader_id: UUID
+    local_day: date
+
+
 class DigestPayload(BaseModel):
-    """The payload of a digest task, as the API writes it."""
+    """The payload of a digest task, as the API and `enqueue_due()` write it."""
 
     profile: Profile
     max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
     max_news: int = Field(6, ge=0, le=MAX_ITEMS)
+    scheduled: ScheduledFor | None = None
 
 
 class DigestHandler:
     """Writes the digest that the task asks for."""
 
-    def __init__(self, digests: DigestService) -> None:
+    def __init__(self, digests: DigestService, scheduled: ScheduledDigests) -> None:
         self._digests = digests
+        self._scheduled = scheduled
 
     async def __call__(self, job: Job) -> Completed:
-        """Write. Raises `PermanentError`, `SupabaseError`, and `Snooze` while the edition is being fetched."""
+        """Write. Raises `PermanentError`, `SupabaseError`, and `Snooze` while something is being fetched."""
+        try:
+            payload = DigestPayload.model_validate(job.task.payload)
+        except ValidationError as error:
+            raise PermanentError(f"the digest's payload cannot be read: {error}") from error
+        settings = RankingSettings(papers=payload.max_papers, news=payload.max_news)
+        if payload.scheduled is not None:
+            written, page = await self._of_what_is_new(job, payload.scheduled, payload.profile, settings)
+        else:
+            written, page = await self._of_a_day(job, payload.profile, settings)
+        items = len(written.papers) + len(written.news)
+        return Completed({"items": items}, {"digest": written.model_dump(mode="json"), "page": page})
+
+    async def _of_a_day(self, job: Job, profile: Profile, settings: RankingSettings) -> tuple[Digest, str]:
         task = job.task
         if task.source_date is None:
             raise PermanentError(f"the task {task.task_id} has no source_date")
         try:
-            payload = DigestPayload.model_validate(task.payload)
-        except ValidationError as error:
-            raise PermanentError(f"the digest's payload cannot be read: {error}") from error
-        settings = RankingSettings(papers=payload.max_papers, news=payload.max_news)
-        try:
-            written, page = await self._digests.write(
-                task.task_id, task.source_date, payload.profile, settings, job.report
-            )
+            return await self._digests.write(task.task_id, task.source_date, profile, settings, job.report)
         except EditionPending as waiting:
             raise Snooze(EDITION_CHECK, str(waiting), waiting.fetch_id) from waiting
-        items = len(written.papers) + len(written.news)
-        return Completed({"items": items}, {"digest": written.model_dump(mode="json"), "page": page})
+
+    async def _of_what_is_new(
+        self, job: Job, of: ScheduledFor, profile: Profile, settings: RankingSettings
+    ) -> tuple[Digest, str]:
+        waited = job.task.waited
+        try:
+            return await self._scheduled.write(of.reader_id, of.local_day, waited, profile, settings, job.report)
+        except FetchRunning as waiting:
+            left = max(LONGEST_WAIT_FOR_FETCH - waited, timedelta(0))
+            raise Snooze(min(EDITION_CHECK, left), str(waiting), waiting.fetch_id) from waiting

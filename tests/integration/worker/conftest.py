@@ -1,8 +1,8 @@
 """The real Worker on the real stack, through the real client: started with a test's handlers, seen by its effects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from random import Random
 from typing import Any, Protocol
@@ -10,14 +10,28 @@ from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
+from app.digest.analysis import ExtractiveAnalyst
+from app.digest.rendering import DigestRenderer
+from app.digest.scheduled import ScheduledDigests
+from app.digest.service import DigestService
+from app.mail.sender import MailSender
 from app.models import TaskKind
 from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
+from app.persistence.readers import Reader
+from app.services import Services
 from embedded.stack import Ready
+from tests.contract.schedule import Clock
+from tests.contract.test_items import ARXIV, copy, save
+from tests.integration.mail.conftest import QUICK, Postbox, sender_to
+from tests.integration.worker.mailing import AT_ONCE, LINKS, SENDER, due
 from tests.integration.worker.proxy import Proxy
+from worker.handlers.delivery import DeliveryHandler, MailWriter
+from worker.handlers.digest import DigestHandler
 from worker.job import Handler, Job, Work
 from worker.retries import RetryDelay, retry_delay
 from worker.runner import Worker, WorkerLimits
@@ -85,6 +99,9 @@ class StartWorker(Protocol):
     ) -> RunningWorker: ...
 
 
+StartMailer = Callable[..., Awaitable[RunningWorker]]
+
+
 class Held:
     """A handler that works until the test lets it end; `deaf` to being cancelled, it ends as if it had not been."""
 
@@ -146,6 +163,46 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
     await proxy.start()
     yield proxy
     await proxy.stop()
+
+
+@pytest.fixture
+async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
+    clock = Clock(database)
+    await clock.install()
+    yield clock
+    await clock.remove()
+
+
+@pytest.fixture
+async def box() -> AsyncIterator[Postbox]:
+    async with Postbox().serve() as box:
+        yield box
+
+
+@pytest.fixture
+async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Postbox) -> AsyncIterator[StartMailer]:
+    """Start a worker that writes digests and sends them, by the server unless another way is given."""
+    services, renderer, analyst = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
+    digests = DigestHandler(
+        DigestService(services.editions, services.tasks, analyst, renderer),
+        ScheduledDigests(services.items, services.digests, analyst, renderer),
+    )
+    with ExitStack() as opened:
+
+        async def start(sender: MailSender | None = None) -> RunningWorker:
+            way = sender or opened.enter_context(sender_to(box.url(), QUICK))
+            mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, renderer), way)
+            works: dict[TaskKind, Work] = {TaskKind.DIGEST: digests, TaskKind.DELIVERY: mails}
+            return await start_worker(works, kind_slots={TaskKind.DELIVERY: 1}, retry_delay=lambda *_: AT_ONCE)
+
+        yield start
+
+
+@pytest.fixture
+async def reader(client: AsyncClient, clock: Clock) -> Reader:
+    """A reader whom something awaits, and who is due."""
+    await save(client, copy(**ARXIV, title="Ice remembers", abstract="Radar reads the memory of glaciers."))
+    return await due(client, clock)
 
 
 async def until_ended(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:

@@ -17,7 +17,9 @@ from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.pacer import Pacer
 from tests.integration.client.scripted_server import answer
 from tests.integration.conftest import Serve
+from worker.__main__ import limits_of
 from worker.handlers.callback import callback_delay
+from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
 from worker.wiring import build_analyst, build_sources, open_handlers
 
@@ -34,6 +36,18 @@ async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncCl
         TaskKind.DIGEST: (timedelta(minutes=5), retry_delay),
         TaskKind.CALLBACK: (timedelta(seconds=30), callback_delay),
     }
+
+
+async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if_not(client: AsyncClient) -> None:
+    mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
+    chosen = settings(**mail, link_secret="0123456789abcdef")
+    async with open_handlers(Services.build(client), chosen) as handlers:
+        assert handlers[TaskKind.DELIVERY].timeout == timedelta(minutes=10)
+        assert handlers[TaskKind.DELIVERY].retry_delay is delivery_delay
+    assert (limits_of(chosen).kind_slots[TaskKind.DELIVERY], limits_of(settings()).kind_slots[TaskKind.DELIVERY]) == (
+        2,
+        0,
+    )
 
 
 async def test_the_settings_name_the_sources() -> None:

@@ -28,7 +28,7 @@ def test_it_does_not_claim_interests_that_are_not_met(make_article: MakeArticle)
 
 def test_a_day_without_anything_good_is_said_to_be_one() -> None:
     assert introduction(DAY, Ranking((), (), considered=1_204, duplicates=0)) == (
-        "None of the 1,204 items of Tuesday, 4 March 2025 was close enough to your profile."
+        "None of the 1,204 items that appeared on Tuesday, 4 March 2025 was close enough to your profile."
     )
 
 

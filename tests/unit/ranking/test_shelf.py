@@ -3,13 +3,15 @@
 import asyncio
 from datetime import UTC, date, datetime, timedelta
 from typing import cast
+from uuid import UUID
 
 import pytest
 
 from app.errors import SupabaseUnavailable
-from app.models import Article, Edition, EditionStatus
+from app.models import Article, ArticleKind, Edition, EditionStatus, Item
 from app.persistence.editions import Editions
-from app.ranking.shelf import EditionShelf
+from app.persistence.items import ArrivalDay, Items
+from app.ranking.shelf import EditionShelf, ItemShelf
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -91,3 +93,27 @@ async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() ->
     with pytest.raises(asyncio.CancelledError):
         await first
     assert daily.reads == [DAY]
+
+
+class CountedItems:
+    def __init__(self) -> None:
+        self.reads: list[date] = []
+
+    async def first_seen_on(self, day: date) -> list[Item]:
+        self.reads.append(day)
+        await asyncio.sleep(0)
+        article = Article(source="arxiv", external_id=str(day), kind=ArticleKind.PAPER, title=f"Of {day}")
+        return [Item(item_id=UUID(int=day.day), first_seen=NOON, keys=(f"arxiv:{day}", "title:x"), article=article)]
+
+
+async def test_digests_that_begin_together_read_each_day_of_arrivals_once_and_a_changed_one_again() -> None:
+    items = CountedItems()
+    shelf = ItemShelf(cast(Items, items))
+    days = [ArrivalDay(day=DAY + timedelta(days=n), items=1, changed_at=NOON) for n in range(3)]
+    found = (await asyncio.gather(*(shelf.arrivals(days) for _ in range(10))))[0]
+    assert items.reads == [day.day for day in days]
+    await shelf.arrivals([*days[:2], days[2].model_copy(update={"changed_at": NOON + timedelta(seconds=1)})])
+    assert items.reads[3:] == [days[2].day]
+    for day in days:
+        (number,) = found.known([UUID(int=day.day.day), UUID(int=0)])
+        assert found.keys([found.index.articles[number]]) == (f"arxiv:{day.day}", "title:x")

@@ -1,0 +1,39 @@
+"""The one mail that a reader gets when it is made, if that was asked for."""
+
+from datetime import datetime
+from email.message import EmailMessage
+from html import escape
+from typing import Final
+
+from app.mail.footer import MailLinks, text_footer, with_footer
+from app.mail.message import Mail, MessageKey, build_message
+from app.mail_address import Mailbox
+from app.sources.text import plain
+
+_SAID: Final = (
+    "Your digests of new research will come to this address. "
+    "By the links below you can change what you read about and when it comes, pause, or leave."
+)
+
+
+def welcome_message(
+    *, key: MessageKey, sender: Mailbox, recipient: Mailbox, date: datetime, links: MailLinks
+) -> EmailMessage:
+    """Return the mail; its arguments are those of `digest_message`."""
+    greeting = f"Welcome, {plain(recipient.name, 100)}."
+    page = (
+        '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
+        f"<p>{escape(greeting)}</p>\n<p>{_SAID}</p>\n</body>\n</html>\n"
+    )
+    return build_message(
+        Mail(
+            key=key,
+            sender=sender,
+            recipient=recipient,
+            date=date,
+            subject="Welcome to Broadsheet",
+            text=f"{greeting}\n\n{_SAID}\n\n-- \n{text_footer(links)}\n",
+            page=with_footer(page, links, 0),
+            links=links,
+        )
+    )

@@ -1,0 +1,57 @@
+"""What the tests of readers' mails share: a reader who is due, and the mails that came of it."""
+
+import email.policy
+from datetime import timedelta
+from email.message import EmailMessage
+from email.parser import BytesParser
+from typing import Any
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.links import Links
+from app.mail_address import Mailbox
+from app.persistence.readers import Reader
+from app.services import Services
+from tests.contract.schedule import Clock, add_reader
+from tests.integration.mail.conftest import Postbox
+
+LINKS = Links(["0123456789abcdef"], "https://digest.example")
+SENDER = Mailbox("digest@broadsheet.example", "Broadsheet")
+AT_ONCE = timedelta(0)
+ENDED = "select exists (select from public.deliveries where state = $1)"
+ALL_DONE = "select not exists (select from public.queue where not dead)"
+
+
+async def due(client: AsyncClient, clock: Clock, **columns: Any) -> Reader:
+    await clock.set("2026-11-24T06:00:00Z")
+    profile = {"interests": ["radar"], "leave_out": ["cooking"], "authors": ["Ada Lovelace"]}
+    reader = await add_reader(client, **({"address": "ada@example.org", "profile": profile} | columns))
+    await look(client, clock, 24)
+    return reader
+
+
+async def look(client: AsyncClient, clock: Clock, day: int) -> None:
+    """Let the schedule look on a day of November, when everybody is due."""
+    await clock.set(f"2026-11-{day}T07:30:00Z")
+    for _ in range(2):
+        await Services.build(client).schedule.enqueue_due()
+
+
+def mail_of(content: bytes) -> EmailMessage:
+    return BytesParser(EmailMessage, policy=email.policy.default).parsebytes(content)
+
+
+def mails(box: Postbox) -> list[EmailMessage]:
+    return [mail_of(content) for content in box.taken]
+
+
+def body(mail: EmailMessage, kind: str) -> str:
+    part = mail.get_body((kind,))
+    assert part is not None
+    return str(part.get_content())
+
+
+async def the_delivery(database: asyncpg.Connection) -> asyncpg.Record:
+    (row,) = await database.fetch("select state, reason from public.deliveries")
+    return row

@@ -1,0 +1,231 @@
+"""What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import httpx
+import pytest
+from aiosmtpd.smtp import SMTP
+from supabase import AsyncClient
+
+from app.mail.folder import FolderSender
+from app.mail.resend import ResendSender
+from app.models import TaskKind
+from app.persistence.deliveries import DeliveryState
+from app.persistence.outcomes import Completed
+from app.persistence.readers import Reader, Readers, ReaderStatus
+from app.services import Services
+from tests.contract.helpers import Claimer
+from tests.contract.schedule import Clock, add_reader
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up
+from tests.integration.mail.conftest import QUICK, Hook, Postbox, break_off, break_off_midway, hang, say
+from tests.integration.worker.conftest import StartMailer, until
+from tests.integration.worker.mailing import ALL_DONE, ENDED, body, look, mail_of, the_delivery
+
+
+def once(hook: Hook) -> Hook:
+    """Do it the first time alone."""
+    left = [hook]
+
+    async def step(box: Postbox, server: SMTP) -> str:
+        return await left.pop()(box, server) if left else ""
+
+    return step
+
+
+@pytest.mark.usefixtures("reader")
+@pytest.mark.parametrize(
+    ("step", "first"),
+    [("MAIL", say("451 4.3.0 later")), ("DATA", say("452 4.2.2 full")), ("MAIL", break_off), ("RCPT", break_off)],
+)
+async def test_what_was_surely_not_sent_is_sent_later(
+    step: str,
+    first: Hook,
+    database: asyncpg.Connection,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    box.steps[step] = once(first)
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    assert (len(box.taken), box.commands.count("MAIL")) == (1, 2)
+
+
+async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
+    client: AsyncClient, database: asyncpg.Connection, reader: Reader, box: Postbox, start_mailer: StartMailer
+) -> None:
+    box.steps["DATA"] = say("554 5.7.1 this is spam")
+    await start_mailer()
+    await until(database, ENDED, "failed")
+    await until(database, ALL_DONE)
+    assert "this is spam" in (await the_delivery(database))["reason"]
+    assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
+    assert box.commands.count("MAIL") == 1
+    assert await database.fetchval("select count(*) from public.shown") == 0
+    assert await Services.build(client).digests.last_of(reader.reader_id) is None, "what it held is new still"
+
+
+async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_why(
+    client: AsyncClient, database: asyncpg.Connection, reader: Reader, box: Postbox, start_mailer: StartMailer
+) -> None:
+    box.steps["RCPT"] = say("550 5.1.1 no such user")
+    await start_mailer()
+    await until(database, ENDED, "failed")
+    found = await Readers(client).get(reader.reader_id)
+    assert found.status is ReaderStatus.BOUNCED
+    assert found.status_reason is not None
+    assert "no such user" in found.status_reason
+
+
+@pytest.mark.parametrize(("step", "taken"), [("DATA", 0), ("TAKEN", 1)])
+async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_no_second_mail(
+    step: str,
+    taken: int,
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    reader: Reader,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    box.steps[step] = once(break_off)
+    await start_mailer()
+    await until(database, ENDED, "ambiguous")
+    await until(database, ALL_DONE)
+    assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
+    assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
+    assert len((await Services.build(client).items.news_for(reader.reader_id, None)).shown) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(
+    database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+
+    async def cut(box: Postbox, server: SMTP) -> str:
+        del box.steps["CONTENT"]
+        return await break_off_midway(box, server)
+
+    box.steps["CONTENT"] = cut
+    await start_mailer()
+    await until(database, "select exists (select from public.deliveries where state in ('sent', 'ambiguous'))")
+    # Whether the server had the dot, a client cannot know once it has written it.
+    state = (await the_delivery(database))["state"]
+    assert (state, len(box.taken)) in [("sent", 1), ("ambiguous", 0)]
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_it(
+    database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    box.steps["EHLO"] = once(hang)
+    worker = await start_mailer()
+    await box.reached.wait()
+    await worker.stop()
+    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    assert len(box.taken) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_what_comes_later_than_the_next_is_due_is_left_out(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    clock: Clock,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    writer = Claimer(client, kinds=[TaskKind.DIGEST])
+    await writer.finish(await writer.claim_one(), Completed({}, {"digest": {"papers": [{}], "news": []}, "page": ""}))
+    await look(client, clock, 25)
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    rows = await database.fetch("select local_day::text, state from public.deliveries order by 1")
+    assert [tuple(row) for row in rows] == [("2026-11-24", "skipped"), ("2026-11-25", "sent")]
+    assert len(box.taken) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_digest_that_cannot_be_read_fails_its_delivery_and_leaves_no_doubt(
+    client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    writer = Claimer(client, kinds=[TaskKind.DIGEST])
+    await writer.finish(await writer.claim_one(), Completed({}, {"digest": {"papers": 7, "news": []}, "page": ""}))
+    await start_mailer()
+    await until(database, ENDED, "failed")
+    assert "cannot be written" in (await the_delivery(database))["reason"]
+    assert box.commands == []
+
+
+@pytest.mark.usefixtures("reader")
+async def test_deliveries_that_are_paused_wait_and_then_go(
+    client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    deliveries = Services.build(client).deliveries
+    await deliveries.pause("a look first", by="ops")
+    await start_mailer()
+    await until(
+        database,
+        "select exists (select from public.queue where kind = 'delivery' and worker_id is null and run_at > now())",
+    )
+    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    await deliveries.resume(by="ops", skip_pending=False)
+    await database.execute("update public.queue set run_at = now() where kind = 'delivery'")
+    await until(database, ENDED, "sent")
+    assert len(box.taken) == 1
+
+
+async def test_a_welcome_comes_once_by_whatever_way(
+    client: AsyncClient, database: asyncpg.Connection, tmp_path: Any, start_mailer: StartMailer
+) -> None:
+    reader = await add_reader(client, address="ada@example.org", zone=None, send_at=None, welcome=True)
+    await start_mailer(FolderSender(tmp_path))
+    await until(database, ENDED, "sent")
+    (file,) = tmp_path.iterdir()
+    assert UUID(file.stem[-36:]) == reader.reader_id
+    mail = mail_of(file.read_bytes())
+    assert mail["Subject"] == "Welcome to Broadsheet"
+    assert "/r/unsubscribe/" in body(mail, "html")
+
+
+@pytest.fixture
+async def start_resend() -> AsyncIterator[Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]]:
+    """Start a server that answers as Resend, and a sender that asks it."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*steps: Step) -> tuple[ResendSender, ScriptedServer]:
+            server = ScriptedServer(*steps)
+            await server.start()
+            opened.push_async_callback(server.stop)
+            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
+            return ResendSender(http, "re_123", QUICK, server.url), server
+
+        yield start
+
+
+@pytest.mark.usefixtures("reader")
+async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
+) -> None:
+    busy = answer(429, {"name": "rate_limit_exceeded"})
+    sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
+    await start_mailer(sender)
+    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and state = 'sent')")
+    assert len(server.bodies) == 3
+    assert len(set(server.bodies)) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_refusal_after_a_doubt_leaves_the_doubt(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
+) -> None:
+    sender, _ = await start_resend(hang_up, *[answer(422, {"name": "validation_error"})] * 30)
+    await start_mailer(sender)
+    await until(database, ENDED, "ambiguous")

@@ -1,0 +1,127 @@
+"""A reader's day, from being due to the mail: what it holds, what is new, and what it does not wait for."""
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import EditionStatus, TaskKind
+from app.persistence.editions import Editions
+from app.persistence.outcomes import Failed
+from app.persistence.readers import Reader
+from app.services import Services
+from tests.contract.helpers import Claimer
+from tests.contract.schedule import Clock
+from tests.contract.test_items import ARXIV, TODAY, copy, save
+from tests.integration.mail.conftest import Postbox
+from tests.integration.worker.conftest import StartMailer, until
+from tests.integration.worker.mailing import ALL_DONE, ENDED, LINKS, body, due, look, mails
+
+
+async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    clock: Clock,
+    reader: Reader,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    await look(client, clock, 24)
+    await until(database, ALL_DONE)
+    written = await database.fetchval("select created_at from public.digests")
+    assert await Services.build(client).digests.last_of(reader.reader_id) == written
+    (mail,) = mails(box)
+    assert (mail["To"], mail["Subject"]) == ("Ada <ada@example.org>", "Ice remembers")
+    assert mail["Message-ID"] == f"<digest-2026-11-24-{reader.reader_id}@broadsheet.example>"
+    token = str(mail["List-Unsubscribe"]).strip("<>").rpartition("/")[2]
+    assert LINKS.read("unsubscribe", token).reader_id == reader.reader_id
+    await save(client, copy(external_id="new", title="Radar sees further", abstract="New."))
+    await look(client, clock, 25)
+    await until(database, "select count(*) = 2 from public.deliveries where state = 'sent'")
+    text = body(mails(box)[1], "plain")
+    assert "Radar sees further" in text
+    assert "Ice remembers" not in text
+
+
+async def test_the_digest_is_ranked_by_all_that_the_reader_said(
+    client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
+) -> None:
+    await save(
+        client,
+        copy(external_id="1", title="Radar for cooking"),
+        copy(external_id="2", title="On looms", authors=["Ada Lovelace"]),
+        copy(external_id="3", title="Radar for ice"),
+    )
+    await due(client, clock)
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    (digest,) = await database.fetch("select digest #> '{papers}' as papers, page from public.digests")
+    assert "On looms" in digest["page"]
+    assert "Radar for ice" in digest["page"]
+    assert "cooking" not in digest["papers"]
+    assert len(box.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("choice", "state", "subjects"), [("nothing", "skipped", []), ("line", "sent", ["Nothing new"])]
+)
+async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
+    choice: str,
+    state: str,
+    subjects: list[str],
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    clock: Clock,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    await due(client, clock, on_nothing=choice)
+    await start_mailer()
+    await until(database, ENDED, state)
+    assert [str(mail["Subject"])[:11] for mail in mails(box)] == subjects
+    assert await database.fetchval("select count(*) from public.digests") == 1
+
+
+async def test_without_an_address_the_digest_is_shown_by_being_there(
+    client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
+) -> None:
+    await save(client, copy(**ARXIV, title="Radar reads ice"))
+    reader = await due(client, clock, address=None)
+    await start_mailer()
+    await until(database, "select exists (select from public.digests)")
+    assert len((await Services.build(client).items.news_for(reader.reader_id, None)).shown) == 1
+    await look(client, clock, 25)
+    await until(database, "select count(*) = 2 from public.digests")
+    assert (
+        await database.fetchval("select digest -> 'papers' from public.digests where local_day = '2026-11-25'") == "[]"
+    )
+    assert box.taken == []
+
+
+@pytest.mark.usefixtures("reader")
+async def test_missing_sources_are_named_and_keep_nobody_waiting(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    box: Postbox,
+    start_mailer: StartMailer,
+) -> None:
+    await Editions(client).finish_edition(TODAY, EditionStatus.PARTIAL, {"feed:nature": "it answered 503"})
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    (mail,) = mails(box)
+    assert "nature: it answered 503" in body(mail, "plain")
+
+
+@pytest.mark.usefixtures("reader")
+async def test_it_waits_for_a_fetch_that_runs_and_takes_what_there_is_if_that_fails(
+    client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    fetch = await Services.build(client).tasks.ensure_fetch(TODAY)
+    await start_mailer()
+    await until(database, "select exists (select from public.queue where waits_for = $1)", fetch.task_id)
+    assert box.taken == []
+    fetcher = Claimer(client, kinds=[TaskKind.FETCH])
+    await fetcher.finish(await fetcher.claim_one(), Failed("arXiv is down", None))
+    await until(database, ENDED, "sent")
+    assert len(box.taken) == 1
