@@ -22,6 +22,7 @@ from app.models import Profile, SentProfile
 from embedded.commands.children import ROOT, ChildFailed
 from embedded.commands.together import Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
+from scripts.migrate import MigrationError
 
 POLL_SECONDS = 0.1
 SHOWN = 5
@@ -153,7 +154,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         wish = Wish(read_profile(options.profile), options.date, options.out, options.offline)
         page = asyncio.run(write_digest(wish, console))
-    except (DigestFailed, ChildFailed, PostgresError, OSError) as error:
+    except (DigestFailed, ChildFailed, PostgresError, MigrationError, OSError) as error:
         console.print(f"[red]no digest:[/red] {error}", soft_wrap=True)
         return 1
     except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from embedded.commands.digest import read_profile
 from embedded.commands.newcomer import first_mail
 from embedded.commands.together import Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
+from scripts.migrate import MigrationError
 
 EXAMPLE = ROOT / "profiles" / "example.toml"
 COLOURS = {"api": "cyan", "worker": "magenta"}
@@ -55,7 +56,7 @@ async def _show_mail(console: Console, services: Together, day: date) -> None:
     """Say where the first reader's first mail is, or why there is none."""
     try:
         mail = await first_mail(services, day, read_profile(EXAMPLE))
-    except (httpx.HTTPError, asyncpg.PostgresError, OSError) as error:
+    except (httpx.HTTPError, asyncpg.PostgresError, MigrationError, OSError) as error:
         console.print(f"no mail came: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
         return
     said = "the next mails come each day" if mail is None else f"the first mail: {mail}"

@@ -27,7 +27,7 @@ def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path) 
     assert "<script" not in page
     assert "arXiv cannot be reached from here" in result.stdout
     assert "The best of 2026-03-04 for Ada" in result.stdout
-    assert "laying out the page" in result.stdout
+    assert "waiting for the edition of 2026-03-04" in result.stdout
 
 
 def test_bad_profile_is_named_with_every_wrong_entry(tmp_path: Path) -> None:

@@ -342,7 +342,7 @@ async def delivering(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await deliveries.settle(delivery.delivery_id, DeliveryState.SENT, by="ada")
     for _ in range(times):
-        await deliveries.record_bounce("p", "gone")
+        await deliveries.record_bounce(["p@example.org"], "gone", complaint=False)
     for _ in range(times):
         await deliveries.pause("why", by="ada")
     assert await deliveries.paused() is not None
