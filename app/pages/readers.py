@@ -1,4 +1,4 @@
-"""What readers do by a signed link, without an account: leave, pause, set their schedule and their words.
+"""What readers do by a signed link, without an account: read a digest, leave, pause, set their schedule and words.
 
 GET shows and changes nothing, for mail scanners follow every link; POST does it, as often as it comes. The token in the
 address is the secret that a form needs: there is no cookie that another page's form could borrow.
@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import HTMLResponse
 
+from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf
 from app.errors import InvalidReader
+from app.links import InvalidLink, Link
 from app.pages.forms import (
     BadForm,
     broken,
@@ -25,7 +27,7 @@ from app.pages.forms import (
     words_sent,
     words_shown,
 )
-from app.pages.links import link_route, reader_of
+from app.pages.links import link_of, link_route, reader_of
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
@@ -53,10 +55,22 @@ Writer = Annotated[Reader, Depends(reader_of("words", max_age=SHOWING_FOR))]
 def readers_router(pages: PageRenderer) -> APIRouter:
     """The routes of the links in mails."""
     router = APIRouter(prefix="/r", include_in_schema=False, route_class=link_route(pages))
+    _page_route(router)
     _status_routes(router, pages)
     _schedule_routes(router, pages)
     _words_routes(router, pages)
     return router
+
+
+def _page_route(router: APIRouter) -> None:
+    @router.get("/page/{token}")
+    async def show_page(
+        link: Annotated[Link, Depends(link_of("page", max_age=SHOWING_FOR))], services: ServicesOf
+    ) -> HTMLResponse:
+        if link.day is None:
+            raise InvalidLink
+        digest = await services.digests.of_day(link.reader_id, link.day)
+        return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
 
 
 def _status_routes(router: APIRouter, pages: PageRenderer) -> None:

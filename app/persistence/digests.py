@@ -1,6 +1,6 @@
 """Digests as they were written: the document and its page, apart from the task that asked for them."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -36,6 +36,16 @@ class Digests:
         found = parsed(_DIGESTS, answer.data)
         if not found:
             raise DigestNotFound(f"There is no digest of task {task_id}: it has not completed, or was removed.")
+        return found[0]
+
+    async def of_day(self, reader_id: UUID, local_day: date) -> StoredDigest:
+        """Read what was written for one of a reader's days. Raises `DigestNotFound`, `SupabaseError`."""
+        query = self._client.table("digests").select("digest,page").eq("reader_id", str(reader_id))
+        with supabase_errors(f"read the digest of reader {reader_id}"):
+            answer = await query.eq("local_day", local_day.isoformat()).limit(1).execute()
+        found = parsed(_DIGESTS, answer.data)
+        if not found:
+            raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return found[0]
 
     async def last_of(self, reader_id: UUID) -> datetime | None:

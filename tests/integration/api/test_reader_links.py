@@ -17,6 +17,7 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
 from tests.integration.api.conftest import RunningApi
 from tests.integration.api.test_errors import development_logs
 from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
@@ -304,3 +305,29 @@ def assert_only_text(page: httpx.Response) -> None:
     """Nothing in it is markup but our own."""
     assert "<b " not in page.text
     assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []
+
+
+async def test_the_page_of_the_mails_day_is_read_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:
+    assert (await visitor.get("page")).text == (await visitor.http.get("/r/page/x")).text, "there is none yet"
+    await insert_tasks(database, 2, kind="digest", status="completed")
+    days = (TODAY, TODAY - timedelta(days=1))
+    for task, day in zip(await database.fetch("select task_id from public.tasks"), days, strict=True):
+        await database.execute(
+            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
+            " values ($1, 'ada', $2, $3, $2, '{}', $4)",
+            task["task_id"],
+            day,
+            visitor.reader.reader_id,
+            f"<p>of {day}</p>",
+        )
+    for visitor.day in days:
+        page = await visitor.get("page")
+        assert (page.status_code, page.text) == (200, f"<p>of {visitor.day}</p>")
+        assert page.headers["referrer-policy"] == "no-referrer"
+        assert "sandbox" in page.headers["content-security-policy"]
+        assert page.headers["cache-control"] == "no-store"
+    assert (await visitor.post("page")).status_code == 405
+    for visitor.day in (None, TODAY - timedelta(days=2), TODAY - timedelta(days=91)):
+        assert (await visitor.get("page")).status_code == 404
+    other = visitor.path("page", signed_for="words")
+    assert (await visitor.http.get(other)).status_code == 404
