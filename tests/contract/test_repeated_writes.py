@@ -23,7 +23,7 @@ from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
-from app.persistence.readers import Reader, Readers
+from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
@@ -293,7 +293,7 @@ async def due_reader(client: AsyncClient) -> Reader:
     return made
 
 
-READERS = ("create", "bring_in", "get", "change", "page", "link_generation", "revoke_links")
+READERS = ("create", "bring_in", "get", "change", "page", "link_generation", "revoke_links", "move")
 
 
 @scenario(*(f"Readers.{name}" for name in READERS))
@@ -306,6 +306,9 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
         assert put.reader_id == TASK
     for _ in range(times):
         await readers.change(TASK, {"send_at": "09:00", "profile": {"interests": ["x"]}})
+    for _ in range(times):
+        moved = await readers.move(TASK, ReaderStatus.PAUSED, "a while", among={ReaderStatus.ACTIVE})
+        assert moved.status is ReaderStatus.PAUSED
     for _ in range(times):
         await readers.revoke_links(TASK, 1)
     assert await readers.link_generation(TASK) == 2
