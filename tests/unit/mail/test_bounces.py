@@ -94,7 +94,7 @@ BODY, HEADERS = signed(event())
 REFUSED = {
     "other secret": signed(event(), secret=OTHER_SECRET),
     "too old": signed(event(), age=timedelta(minutes=6)),
-    "from the future": signed(event(), age=timedelta(minutes=-6)),
+    "from the future": signed(event(), age=timedelta(hours=-6)),
     "changed body": (BODY.replace(b"ada@", b"eve@"), HEADERS),
     "no headers": (BODY, {}),
     "no id": without("svix-id"),
