@@ -11,7 +11,8 @@ from app.api.auth import AdminOf, admin_of
 from app.api.models import Moment, TaskView
 from app.api.tasks import BODY, CONFLICT, EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
-from app.persistence.operator import Act, ActBy, FleetWorker, Pause, ReplayStep
+from app.persistence.operator import Act, ActBy, ReplayStep
+from app.persistence.overview import FleetWorker, Overview, Pause
 
 MAX_STEPS = 20
 """Of a replay in one request: some seconds at most. The answer says how to go on."""
@@ -70,6 +71,15 @@ class ActList(BaseModel):
     """What operators did, newest first."""
 
     acts: list[Act]
+
+
+@router.get("/overview")
+async def get_overview(
+    services: ServicesOf,
+    hours: Annotated[int, Query(ge=1, le=168, description="How far `minutes` look back, in at most 120 steps.")] = 6,
+) -> Overview:
+    """Show the whole picture at one moment: queue, last hours, workers, breakers, sources, failures, mails, readers."""
+    return await services.operator.overview(hours=hours)
 
 
 @router.post("/tasks/{task_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)

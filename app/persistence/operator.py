@@ -12,32 +12,12 @@ from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
+from app.persistence.overview import FleetWorker, Overview, Pause
 
 STEP = 1000
 """How many dead tasks one call looks at: a fraction of a second, of the 8 that Supabase gives a statement."""
 
 T = TypeVar("T")
-
-
-class Pause(BaseModel):
-    """A time in which a kind was, or is, not claimed."""
-
-    kind: TaskKind
-    since: AwareDatetime
-    ended: AwareDatetime | None
-    who: str
-    why: str
-
-
-class FleetWorker(BaseModel):
-    """A worker as the database last saw it; `in_hand` are tasks."""
-
-    worker_id: UUID
-    host: str | None
-    version: str | None
-    seen_at: AwareDatetime
-    seconds_ago: float
-    in_hand: int
 
 
 class Act(BaseModel):
@@ -82,6 +62,7 @@ _STEP = TypeAdapter(ReplayStep)
 _FLEET = TypeAdapter(list[FleetWorker])
 _IDS = TypeAdapter(list[UUID])
 _ACTS = TypeAdapter(list[Act])
+_OVERVIEW = TypeAdapter(Overview)
 
 
 class Operator:
@@ -158,6 +139,10 @@ class Operator:
     async def workers(self) -> list[FleetWorker]:
         """List the workers, the last seen first."""
         return await self._call("fleet", "list workers", _FLEET, {})
+
+    async def overview(self, *, hours: int = 6) -> Overview:
+        """Read the whole picture, with what was done in the last `hours` (1 to 168: minutes are kept for a week)."""
+        return await self._call("operator_overview", "read the overview", _OVERVIEW, {"p_hours": hours})
 
     async def orphans(self, limit: int = 100) -> list[UUID]:
         """List tasks that have neither an end nor a place in the queue: there can be none."""

@@ -259,7 +259,7 @@ async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
     await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
 
 
-@scenario("Operator.replay", "Operator.workers", "Operator.orphans", "Operator.acts")
+@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphans", "acts", "overview")))
 async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
@@ -267,6 +267,7 @@ async def replaying(client: AsyncClient, times: int) -> None:
         assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
         assert (len(await operator.workers()), await operator.orphans()) == (1, [])
         assert [act.act for act in await operator.acts()] == ["replay"]
+        assert len((await operator.overview()).workers) == 1
 
 
 @scenario("Operator.replay_dead")
