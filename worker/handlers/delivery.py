@@ -120,8 +120,10 @@ class DeliveryHandler:
         try:
             message, key = self._writer.write(given.mail)
         except Exception as error:
-            await sending.end(DeliveryState.FAILED, f"the mail cannot be written: {error}")
-            raise PermanentError(f"the mail cannot be written: {error}") from error
+            reason = f"the mail cannot be written: {error}"
+            # Where it could before, that attempt may have sent it.
+            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
+            raise PermanentError(reason) from error
         try:
             sent = await self._sender.send(message, key)
         except asyncio.CancelledError:
@@ -129,7 +131,7 @@ class DeliveryHandler:
                 await sending.give_back()
             raise
         except NotSent as error:
-            if not (given.begun_before and self._sender.idempotent):
+            if not given.begun_before:
                 await _not_sent(sending, error)
             # Else it stays as it is: this attempt sent nothing, but one before it may have.
             raise

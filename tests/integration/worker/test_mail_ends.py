@@ -1,5 +1,6 @@
 """What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -18,6 +19,7 @@ from app.persistence.deliveries import DeliveryState
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.services import Services
+from embedded.stack import Ready
 from tests.contract.helpers import Claimer
 from tests.contract.schedule import Clock, add_reader
 from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up
@@ -229,3 +231,24 @@ async def test_a_refusal_after_a_doubt_leaves_the_doubt(
     sender, _ = await start_resend(hang_up, *[answer(422, {"name": "validation_error"})] * 30)
     await start_mailer(sender)
     await until(database, ENDED, "ambiguous")
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doubt(
+    database: asyncpg.Connection,
+    stack: Ready,
+    start_mailer: StartMailer,
+    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
+) -> None:
+    async def spoil_and_hang_up(writer: asyncio.StreamWriter) -> None:
+        other = await asyncpg.connect(stack.database_url)
+        await other.execute("""update public.digests set digest = '{"papers": 7}'""")
+        await other.close()
+        await hang_up(writer)
+
+    sender, server = await start_resend(spoil_and_hang_up, answer(200, {"id": "never asked"}))
+    await start_mailer(sender)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], len(server.bodies)) == ("ambiguous", 1)
+    assert "cannot be written" in found["reason"]
