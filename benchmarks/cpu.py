@@ -1,4 +1,4 @@
-"""CPU seconds of the stand-in's processes, as the kernel counts them: all of PostgreSQL, and the gateway."""
+"""CPU seconds as the kernel counts them: of a process, and of the stand-in's (all of PostgreSQL, and the gateway)."""
 
 import os
 from dataclasses import dataclass
@@ -31,8 +31,8 @@ class StandInProcesses:
     def cpu(self) -> StandInCpu:
         """CPU seconds so far, those of backends that have ended included."""
         backends = [pid for pid in _processes() if _parent(pid) == self._server]
-        server = _seconds(self._server, children=True) + sum(_seconds(pid) for pid in backends)
-        return StandInCpu(server, _seconds(self._gateway))
+        server = seconds_of(self._server, children=True) + sum(seconds_of(pid) for pid in backends)
+        return StandInCpu(server, seconds_of(self._gateway))
 
 
 def _processes() -> list[int]:
@@ -52,7 +52,8 @@ def _parent(pid: int) -> int:
     return int(fields[1]) if fields else 0
 
 
-def _seconds(pid: int, *, children: bool = False) -> float:
+def seconds_of(pid: int, *, children: bool = False) -> float:
+    """CPU seconds of one process so far; of its ended children too, if asked for."""
     fields = _fields(pid)
     ticks = fields[11:15] if children else fields[11:13]
     return sum(map(int, ticks)) * TICK

@@ -3,16 +3,12 @@
 The figures that docs/PERFORMANCE.md reckons machines with.
 """
 
-import asyncio
-import os
 import random
 import re
-import time
-from collections.abc import Iterable
 from datetime import UTC, date, datetime
-from pathlib import Path
 from uuid import uuid4
 
+import asyncpg
 import httpx
 import uvloop
 from supabase import AsyncClient
@@ -21,16 +17,27 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.editions import Editions
+from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager
+from benchmarks.cpu import StandInProcesses, seconds_of
 from benchmarks.processes import child, resident_mb, stand_in
+from benchmarks.queue import until
 from benchmarks.report import save, show
 from benchmarks.start import environment, until_answered
 from embedded.loopback import free_port
 from embedded.sample.edition import SampleEdition
 
 DAY = date(2026, 11, 22)
-PAPERS, DIGESTS, CONCURRENCY = 500, 200, 10
+PAPERS, DIGESTS, AT_ONCE = 500, 200, 10
+SLOTS = {"CONCURRENCY": str(AT_ONCE + 2), "CALLBACK_SLOTS": "1", "FETCH_SLOTS": "1"}
+"""Each kind has slots of its own: these leave digests `AT_ONCE`."""
+
 INTERESTS = ("graph neural networks", "robustness", "protein structure", "reasoning", "diffusion models", "privacy")
+DONE = """
+    select (select count(*) from public.digests) as digests,
+           (select sum(length(digest::text) + length(page)) from public.digests) as bytes,
+           extract(epoch from max(finished_at) - min(started_at)) as seconds
+      from public.tasks"""
 CALLS = re.compile(r'broadsheet_supabase_calls_total\{outcome="[^"]*"\} (\S+)')
 
 
@@ -55,27 +62,21 @@ def edition() -> list[Article]:
     ]
 
 
-async def post(client: AsyncClient) -> None:
-    """Store the edition, and post the digests."""
-    daily, tasks = Editions(client), TaskStateManager(client)
+async def store(client: AsyncClient) -> None:
+    """Store the edition."""
+    daily = Editions(client)
     await daily.begin_edition(DAY)
     await daily.save_articles(DAY, edition())
     await daily.finish_edition(DAY, EditionStatus.COMPLETED, {})
-    for number in range(DIGESTS):
-        wanted = [INTERESTS[number % len(INTERESTS)], INTERESTS[number // len(INTERESTS) % len(INTERESTS)]]
-        payload = {"profile": {"name": f"Reader {number}", "interests": wanted}}
-        await tasks.create_task_with_source_date(
-            task_id=uuid4(), kind=TaskKind.DIGEST, payload=payload, source_date=DAY
-        )
 
 
-def cpu_seconds(pids: Iterable[int]) -> float:
-    """CPU time that these processes have used, in seconds."""
-    ticks = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def orders() -> list[NewTask]:
+    """Digests for as many readers, none with the same interests as the next."""
+    profiles = [
+        {"name": f"Reader {number}", "interests": [INTERESTS[number % 6], INTERESTS[number // 6 % 6]]}
+        for number in range(DIGESTS)
+    ]
+    return [NewTask(uuid4(), TaskKind.DIGEST, {"profile": profile}, DAY) for profile in profiles]
 
 
 def calls_made(port: int) -> float:
@@ -84,33 +85,33 @@ def calls_made(port: int) -> float:
     return sum(float(count) for count in CALLS.findall(text))
 
 
-async def until_done(client: AsyncClient) -> None:
-    """Wait until no digest is unfinished."""
-    unfinished = client.table("tasks").select("task_id").is_("finished_at", "null").limit(1)
-    while (await unfinished.execute()).data:
-        await asyncio.sleep(0.05)
-
-
 async def measure() -> dict[str, float]:
-    """All digests by one worker process; figures for one digest."""
+    """All digests by one worker process that was idle before; figures for one digest, the edition's index included."""
     with stand_in() as ready:
         settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
+        database = await asyncpg.connect(ready.database_url)
         async with open_supabase(settings) as client:
-            await post(client)
+            await store(client)
             port = free_port()
-            keys = {"SUPABASE_KEY": ready.secret_key, "WORKER_PORT": str(port), "CONCURRENCY": str(CONCURRENCY)}
+            keys = {"SUPABASE_KEY": ready.secret_key, "WORKER_PORT": str(port)} | SLOTS
             with child("worker", env=environment(ready.url) | keys, quiet=True) as worker:
                 until_answered(f"http://127.0.0.1:{port}/healthz")
-                begin, cpu = time.perf_counter(), cpu_seconds([worker.pid])
-                await until_done(client)
-                seconds, cpu = time.perf_counter() - begin, cpu_seconds([worker.pid]) - cpu
-                calls, memory = calls_made(port), resident_mb(worker.pid)
-            rows = await client.table("tasks").select("result").limit(DIGESTS).execute()
+                processes = StandInProcesses(database)
+                cpu, calls, others = seconds_of(worker.pid), calls_made(port), processes.cpu()
+                await TaskStateManager(client).create_tasks(orders())
+                await until(database, "select not exists (select from public.queue)")
+                cpu, calls = seconds_of(worker.pid) - cpu, calls_made(port) - calls
+                others, memory = processes.cpu().since(others), resident_mb(worker.pid)
+        done = await database.fetchrow(DONE)
+        await database.close()
+    assert done["digests"] == DIGESTS, f"{done['digests']} of {DIGESTS} digests were written: see the tasks' errors"
     return {
-        "digests_per_second": DIGESTS / seconds,
+        "digests_per_second": DIGESTS / float(done["seconds"]),
         "worker_cpu_ms": cpu / DIGESTS * 1e3,
+        "gateway_cpu_ms": others.gateway / DIGESTS * 1e3,
+        "postgres_cpu_ms": others.postgres / DIGESTS * 1e3,
         "calls": calls / DIGESTS,
-        "result_kb": sum(len(str(row["result"])) for row in rows.data) / DIGESTS / 1e3,
+        "document_and_page_kb": done["bytes"] / DIGESTS / 1e3,
         "worker_memory_mb": memory,
     }
 
@@ -119,9 +120,9 @@ def main() -> None:
     """Measure, print, write."""
     found = uvloop.run(measure())
     show(
-        f"digest: {DIGESTS} digests of {PAPERS} papers by one worker, {CONCURRENCY} at once",
+        f"digest: {DIGESTS} digests of {PAPERS} papers by one worker, {AT_ONCE} at once",
         ["figure", "value"],
-        [[name.replace("_", " "), f"{value:,.1f}"] for name, value in found.items()],
+        [[name.replace("_", " "), f"{value:,.2f}"] for name, value in found.items()],
     )
     save("digest", found)
 
