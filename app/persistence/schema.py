@@ -6,11 +6,7 @@ from supabase import AsyncClient
 from app.errors import SchemaOutdated
 from app.persistence.errors import parsed, supabase_errors
 
-<<<<<<< HEAD
 NEEDED_VERSION = 6
-=======
-NEEDED_VERSION = 2
->>>>>>> c3f973d
 """What `schema_version()` must answer at least; raised together with the migration that the code relies on."""
 
 _VERSION = TypeAdapter(int)
