@@ -204,6 +204,6 @@ VOLATILE = frozenset(
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
-    | {"held_until", "next_at", "begun_at", "ended_at", "token", "skip_after"}
+    | {"held_until", "next_at", "begun_at", "ended_at", "token", "begun_by", "skip_after"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )
