@@ -1,4 +1,3 @@
 """Measurements: each prints a table and writes JSON under out/bench/; none of them is a test."""
 
-# Importing it is enough: the room sets what numpy must know before it is imported.
-import app.ranking  # noqa: F401
+import app.ranking  # noqa: F401  (to import it is enough: it sets what numpy must know before numpy is imported)

@@ -11,7 +11,7 @@ from embedded.postgres.programs import bundled_binaries
 from embedded.postgres.project import prepare
 from embedded.postgres.server import PostgresServer, ServerOptions
 from embedded.postgrest.auth import Keys
-from embedded.postgrest.edges import Edges
+from embedded.postgrest.limits import GatewayLimits
 from embedded.postgrest.server import GatewayServer
 from scripts.migrate import MigrationError, migrate
 
@@ -29,7 +29,7 @@ class StackOptions:
     binaries: Path | None = None
     durable: bool = True
     pool_size: int = POOL_SIZE
-    edges: Edges = field(default_factory=Edges)
+    limits: GatewayLimits = field(default_factory=GatewayLimits)
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Stack:
         assert self._keys is not None  # noqa: S101  (start() comes first)
         api_dsn = self.server.dsn_as("authenticator")
         self._gateway = GatewayServer(
-            self.server.dsn, api_dsn, self._keys, self._options.edges, self._options.pool_size
+            self.server.dsn, api_dsn, self._keys, self._options.limits, self._options.pool_size
         )
         self._port = await self._gateway.start(self._port)
 
@@ -98,7 +98,7 @@ class Stack:
     async def _prepare_database(self) -> None:
         connection = await asyncpg.connect(self.server.dsn)
         try:
-            await prepare(connection, self.server.password, safe_update=self._options.edges.safe_update)
+            await prepare(connection, self.server.password, safe_update=self._options.limits.safe_update)
             if self._options.migrations is not None:
                 await migrate(connection, self._options.migrations)
         except MigrationError as error:

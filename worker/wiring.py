@@ -88,7 +88,7 @@ def build_analyst(http: OutsideClient, services: Services, settings: WorkerSetti
     if settings.openai_api_key is None:
         return ExtractiveAnalyst()
     # Imported only with a key: the library takes a second and 30 MB.
-    from app.digest.openai_model import ModelSettings, build_model  # noqa: PLC0415
+    from app.digest.openai_model import ModelSettings, build_model  # noqa: PLC0415  (only with a key)
 
     model = ModelSettings(
         api_key=settings.openai_api_key.get_secret_value(),

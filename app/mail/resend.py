@@ -19,6 +19,7 @@ from app.sources.text import plain
 API: Final = "https://api.resend.com"
 _MAX_ANSWER: Final = 64_000
 _MAX_REASON: Final = 300
+_MOST_DIGITS: Final = 5  # a day of seconds has five
 # Resend writes the others itself: date, Message-ID and the parts.
 _PASSED_ON: Final = ("List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted")
 # Nothing of the request can have left.
@@ -122,4 +123,4 @@ def _refusal(response: httpx.Response, answer: dict[str, Any]) -> NotSent | Ambi
 
 def _retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) < 6 else None  # noqa: PLR2004
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None

@@ -152,7 +152,7 @@ class SmtpConnection:
             return Ambiguous(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
         # The server has answered, so it can go on with another mail; after 421 it closes the connection.
         self._busy = code == _CLOSING
-        permanent = code >= 500  # noqa: PLR2004
+        permanent = code >= 500  # noqa: PLR2004  (RFC 5321: 5yz refuses for good)
         bounce = permanent and to_recipient and _BAD_RECIPIENT.match(text) is not None
         return NotSent(reason, transient=not permanent, bounce=bounce)
 

@@ -12,7 +12,7 @@ import uvloop
 
 from embedded.commands.children import ROOT
 from embedded.postgres.programs import PostgresError
-from embedded.postgrest.edges import Edges
+from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
 from scripts.migrate import MIGRATIONS, MigrationError
 
@@ -29,7 +29,7 @@ def parse(arguments: list[str] | None) -> StackOptions:
     serving.add_argument("--binaries", type=Path, help="PostgreSQL's programs, instead of the bundled ones")
     serving.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's own")
     serving.add_argument(
-        "--max-rows", type=_rows, default=Edges.max_rows, help="the most rows that a read answers with"
+        "--max-rows", type=_rows, default=GatewayLimits.max_rows, help="the most rows that a read answers with"
     )
     serving.add_argument(
         "--no-durable", action="store_true", help="faster, but a crash of the machine may lose data (for tests)"
@@ -42,7 +42,7 @@ def parse(arguments: list[str] | None) -> StackOptions:
         jwt_secret=chosen.jwt_secret,
         binaries=chosen.binaries,
         durable=not chosen.no_durable,
-        edges=Edges(max_rows=chosen.max_rows),
+        limits=GatewayLimits(max_rows=chosen.max_rows),
     )
 
 

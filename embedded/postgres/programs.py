@@ -63,7 +63,8 @@ class Programs:
 
         Raises `PostgresError` if that user cannot enter `data` either.
         """
-        if subprocess.run(["test", "-w", str(data)], check=False, **self.identity).returncode:  # noqa: S603, S607
+        command = ["test", "-w", str(data)]
+        if subprocess.run(command, check=False, **self.identity).returncode:  # noqa: S603  (one argument, no shell)
             raise PostgresError(
                 f"the user {UNPRIVILEGED} cannot enter {data}, and PostgreSQL does not run as root: "
                 "use --data with a folder that others may enter, or start as another user"

@@ -20,8 +20,8 @@ from embedded.postgrest.answers import (
 from embedded.postgrest.auth import Caller, Keys
 from embedded.postgrest.catalog import Catalog, Function
 from embedded.postgrest.database import Database
-from embedded.postgrest.edges import Edges
 from embedded.postgrest.errors import Refused
+from embedded.postgrest.limits import GatewayLimits
 from embedded.postgrest.request import Query, parse_body, parse_query
 from embedded.postgrest.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
 
@@ -35,11 +35,11 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 class Gateway:
     """Turns each request into one statement, runs it as the caller's role, and words the answer."""
 
-    def __init__(self, database: Database, catalog: Catalog, keys: Keys, edges: Edges) -> None:
+    def __init__(self, database: Database, catalog: Catalog, keys: Keys, limits: GatewayLimits) -> None:
         self._database = database
         self._catalog = catalog
         self._keys = keys
-        self._edges = edges
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -61,11 +61,11 @@ class Gateway:
         path = unquote(scope["raw_path"].decode("latin-1")) if "raw_path" in scope else scope["path"]
         if not path.startswith(PREFIX):
             raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the stand-in serves {PREFIX}")
-        if len(scope["query_string"]) > self._edges.query:
-            message = f"The URL's parameters are longer than {self._edges.query} bytes: ask in parts, or by a function"
+        if len(scope["query_string"]) > self._limits.query:
+            message = f"The URL's parameters are longer than {self._limits.query} bytes: ask in parts, or by a function"
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "PGRST100", message)
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-        body = await _read_body(headers, receive, self._edges)
+        body = await _read_body(headers, receive, self._limits)
         name = path.removeprefix(PREFIX)
         _require_public(headers)
         if name.startswith("rpc/"):
@@ -77,7 +77,7 @@ class Gateway:
         run = self._database.run
         match method:
             case "GET" | "HEAD":
-                query = query.within(self._edges.max_rows)
+                query = query.within(self._limits.max_rows)
                 return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
             case "POST":
                 worded = partial(insert_answer, query, name)
@@ -113,7 +113,7 @@ class Gateway:
         given = frozenset(value)
         function = self._catalog.function(name, given)
         query = parse_query(parameters, headers, arguments=given if method != "POST" else frozenset())
-        query = query.within(self._edges.max_rows)
+        query = query.within(self._limits.max_rows)
         statement = call_function(function, query, raw, given)
         worded = partial(function_answer, function, query)
         reading = method != "POST"
@@ -122,34 +122,34 @@ class Gateway:
 
     def _require_condition(self, word: str, query: Query) -> None:
         """The rule of pg-safeupdate, also where PostgreSQL has not the module."""
-        if self._edges.safe_update and not query.conditions:
+        if self._limits.safe_update and not query.conditions:
             raise Refused(HTTPStatus.BAD_REQUEST, "21000", f"{word} requires a WHERE clause")
 
 
-async def _read_body(headers: Mapping[str, str], receive: Receive, edges: Edges) -> bytes:
+async def _read_body(headers: Mapping[str, str], receive: Receive, limits: GatewayLimits) -> bytes:
     """Read the whole body before any connection is taken: a slow client holds nothing."""
-    if int(headers.get("content-length", "0")) > edges.body:
-        raise _too_large(edges)
+    if int(headers.get("content-length", "0")) > limits.body:
+        raise _too_large(limits)
     parts, size = [], 0
     try:
-        async with asyncio.timeout(edges.body_within):
+        async with asyncio.timeout(limits.body_within):
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
                     raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The client went away before its body was read")
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
-                if size > edges.body:
-                    raise _too_large(edges)
+                if size > limits.body:
+                    raise _too_large(limits)
                 if not message.get("more_body"):
                     return b"".join(parts)
     except TimeoutError:
-        message_text = f"The body did not arrive within {edges.body_within:g} s"
+        message_text = f"The body did not arrive within {limits.body_within:g} s"
         raise Refused(HTTPStatus.REQUEST_TIMEOUT, "PGRST102", message_text) from None
 
 
-def _too_large(edges: Edges) -> Refused:
-    message = f"The body is larger than {edges.body} bytes: send it in parts"
+def _too_large(limits: GatewayLimits) -> Refused:
+    message = f"The body is larger than {limits.body} bytes: send it in parts"
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "PGRST102", message)
 
 

@@ -10,22 +10,22 @@ from embedded.loopback import listen
 from embedded.postgrest.auth import Keys
 from embedded.postgrest.catalog import Catalog
 from embedded.postgrest.database import Database
-from embedded.postgrest.edges import Edges
 from embedded.postgrest.gateway import Gateway
+from embedded.postgrest.limits import GatewayLimits
 from embedded.postgrest.watch import SchemaWatch
 
 
 class GatewayServer:
     """One gateway over the database at `dsn`; requests come as its role `authenticator`, whose address is `api_dsn`."""
 
-    def __init__(self, dsn: str, api_dsn: str, keys: Keys, edges: Edges, pool_size: int) -> None:
+    def __init__(self, dsn: str, api_dsn: str, keys: Keys, limits: GatewayLimits, pool_size: int) -> None:
         catalog = Catalog()
-        self._watch = SchemaWatch(dsn, catalog, edges.reload_after)
-        self._database = Database(api_dsn, pool_size, edges.pool_within)
+        self._watch = SchemaWatch(dsn, catalog, limits.reload_after)
+        self._database = Database(api_dsn, pool_size, limits.pool_within)
         self._tasks: list[asyncio.Task[None]] = []
         self._http = _Server(
             uvicorn.Config(
-                Gateway(self._database, catalog, keys, edges),
+                Gateway(self._database, catalog, keys, limits),
                 interface="asgi3",
                 http="httptools",
                 lifespan="off",

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 
-from embedded.postgrest.edges import Edges
+from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
 from tests.schema_cache import schema_is_read
 
@@ -47,7 +47,7 @@ async def target(stack_folder: Path) -> AsyncIterator[Target]:
         port=0,
         jwt_secret=RECORDED["jwt_secret"],
         durable=False,
-        edges=Edges(safe_update=False),
+        limits=GatewayLimits(safe_update=False),
     )
     stack = Stack(options)
     ready = await stack.start()

@@ -15,7 +15,7 @@ import jwt
 import pytest
 import pytest_asyncio
 
-from embedded.postgrest.edges import Edges
+from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
 from tests.schema_cache import schema_is_read
 from tests.stack_process import StackProcess, postgres_over
@@ -48,8 +48,8 @@ WAITING = "select count(*) from pg_stat_activity where usename = 'authenticator'
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
-    edges = Edges(max_rows=MAX_ROWS, reload_after=0)
-    stack = Stack(StackOptions(stack_folder / "edges", port=0, durable=False, pool_size=POOL, edges=edges))
+    limits = GatewayLimits(max_rows=MAX_ROWS, reload_after=0)
+    stack = Stack(StackOptions(stack_folder / "edges", port=0, durable=False, pool_size=POOL, limits=limits))
     ready = await stack.start()
     connection = await asyncpg.connect(ready.database_url)
     await connection.execute(SCHEMA)

@@ -15,15 +15,15 @@ import pytest_asyncio
 from embedded.postgrest.auth import Keys
 from embedded.postgrest.catalog import Catalog
 from embedded.postgrest.database import Database
-from embedded.postgrest.edges import Edges
 from embedded.postgrest.gateway import Gateway
+from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
 from tests.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 POOL = 2
-EDGES = Edges(pool_within=0.3, reload_after=0.02)
+LIMITS = GatewayLimits(pool_within=0.3, reload_after=0.02)
 SCHEMA = """
 create table public.notes (id int primary key, body text, extra jsonb);
 create table public.nothing (id int);
@@ -38,7 +38,7 @@ HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' an
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
-    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, edges=EDGES))
+    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, limits=LIMITS))
     await stack.start()
     yield stack
     await stack.stop()
@@ -82,14 +82,14 @@ def body_of(size: int) -> bytes:
 
 
 async def test_takes_20_000_rows_in_20_megabytes(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-    answer = await http.post("/notes", content=body_of(EDGES.body))
+    answer = await http.post("/notes", content=body_of(LIMITS.body))
     assert answer.status_code == 201, answer.text
     assert tuple(await database.fetchrow("select count(*), count(distinct id) from notes")) == (20_000, 20_000)
 
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.Connection, announced: bool) -> None:
-    body = body_of(EDGES.body + 1)
+    body = body_of(LIMITS.body + 1)
 
     async def in_parts() -> AsyncIterator[bytes]:
         for start in range(0, len(body), 1_000_000):
@@ -212,8 +212,8 @@ async def test_a_body_that_does_not_arrive_is_given_up(ready: Ready) -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    database = Database(ready.database_url, 1, EDGES.pool_within)
-    gateway = Gateway(database, Catalog(), Keys("s" * 32), Edges(body_within=0.01))
+    database = Database(ready.database_url, 1, LIMITS.pool_within)
+    gateway = Gateway(database, Catalog(), Keys("s" * 32), GatewayLimits(body_within=0.01))
     scope = {"type": "http", "method": "POST", "path": "/rest/v1/notes", "query_string": b"", "headers": []}
     await gateway(scope, never, send)
     assert sent[0]["status"] == 408

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Edges:
+class GatewayLimits:
     """Sizes in bytes, times in seconds; the row limit and the rule on writes are those of a new Supabase project."""
 
     query: int = 65_536

@@ -1,0 +1,137 @@
+"""What a setting's value may be: how each variable is read, and what is refused with a reason."""
+
+import base64
+import re
+from datetime import time
+from typing import Annotated
+
+from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter
+from pydantic_settings import NoDecode
+
+from app.mail_address import Mailbox
+from app.mail_url import parse_mail_url
+
+LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
+SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
+CALLER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
+TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
+WEBHOOK_SECRET_BYTES = range(24, 65)
+
+DEFAULT_CALLER, SYSTEM = "default", "system"
+"""Whose keys those without a name are, and who owns what the service asks of itself."""
+
+
+def is_legacy_jwt(key: str) -> bool:
+    """Whether `key` has the form of Supabase's old keys, a JWT; the new ones begin with `sb_`."""
+    return LEGACY_JWT.fullmatch(key) is not None
+
+
+def _http_address(value: str) -> str:
+    """Check that `value` is an http(s) address; without the trailing slash, for the client appends `/rest/v1`."""
+    TypeAdapter(HttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+def _supabase_key(value: SecretStr) -> SecretStr:
+    """Check the form of the key, so that a key of another kind is refused with a reason before it is sent anywhere."""
+    key = value.get_secret_value()
+    if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
+        raise ValueError("this is neither a secret key nor a JWT")
+    return value
+
+
+def _time_of_day(value: object) -> object:
+    """Check the form of a time: pydantic would also take a zone, and a number as seconds since midnight."""
+    if isinstance(value, str) and not TIME_OF_DAY.fullmatch(value):
+        raise ValueError("this is no time of day as HH:MM; it is UTC, without a zone")
+    return value
+
+
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    """Check a secret of Standard Webhooks, as its specification has it: whsec_ and 24 to 64 bytes in base64."""
+    prefix, found, encoded = value.get_secret_value().partition("whsec_")
+    try:
+        length = len(base64.b64decode(encoded, validate=True))
+    except ValueError:
+        length = 0
+    if prefix or not found or length not in WEBHOOK_SECRET_BYTES:
+        raise ValueError("this is no secret of Standard Webhooks")
+    return value
+
+
+def _split(value: object) -> object:
+    """Read a comma-separated variable as a list."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _split_keys(value: object) -> object:
+    """Read `name:key,key` as pairs; a key without a name is the default caller's."""
+    parts = _split(value)
+    return [_named(part) if isinstance(part, str) else part for part in parts] if isinstance(parts, list) else parts
+
+
+def _named(part: str) -> tuple[str, str]:
+    name, colon, key = part.partition(":")
+    return (name.strip(), key.strip()) if colon else (DEFAULT_CALLER, part)
+
+
+def _caller_name(value: str) -> str:
+    """Check a caller's name, which goes into rows, logs and metrics."""
+    if not CALLER_NAME.fullmatch(value):
+        raise ValueError("a caller's name is 1 to 32 of a-z, 0-9, - and _, beginning with a letter")
+    if value == SYSTEM:
+        raise ValueError(f"{SYSTEM!r} is the service itself, and no caller's name")
+    return value
+
+
+def _one_caller_each(keys: tuple[tuple[str, SecretStr], ...]) -> tuple[tuple[str, SecretStr], ...]:
+    """Refuse a key that is there twice: whose request would it be?"""
+    if len({key.get_secret_value() for _, key in keys}) < len(keys):
+        raise ValueError("a key is there twice")
+    return keys
+
+
+def _split_feeds(value: object) -> object:
+    """Read `name=address,name=address` as pairs."""
+    parts = _split(value)
+    return (
+        [part.partition("=")[::2] if isinstance(part, str) else part for part in parts]
+        if isinstance(parts, list)
+        else parts
+    )
+
+
+def _mail_url(value: SecretStr) -> SecretStr:
+    """Check that `value` names a way to send mails."""
+    parse_mail_url(value.get_secret_value())
+    return value
+
+
+def _mailbox(value: str) -> str:
+    """Check that `value` is an address, with or without a name."""
+    Mailbox.parse(value)
+    return value
+
+
+HttpAddress = Annotated[str, AfterValidator(_http_address)]
+SupabaseKey = Annotated[SecretStr, AfterValidator(_supabase_key)]
+ApiKey = Annotated[SecretStr, Field(min_length=16)]
+CallerName = Annotated[str, AfterValidator(_caller_name)]
+ApiKeys = Annotated[
+    tuple[tuple[CallerName, ApiKey], ...],
+    Field(min_length=1),
+    NoDecode,
+    BeforeValidator(_split_keys),
+    AfterValidator(_one_caller_each),
+]
+WebhookSecret = Annotated[SecretStr, AfterValidator(_webhook_secret)]
+WebhookSecrets = Annotated[tuple[WebhookSecret, ...], NoDecode, BeforeValidator(_split)]
+Secrets = Annotated[tuple[Annotated[SecretStr, Field(min_length=16)], ...], NoDecode, BeforeValidator(_split)]
+MailUrl = Annotated[SecretStr, AfterValidator(_mail_url)]
+MailAddress = Annotated[str, AfterValidator(_mailbox)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
+Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+UtcTime = Annotated[time, BeforeValidator(_time_of_day)]
+UtcTimes = Annotated[tuple[UtcTime, ...], NoDecode, BeforeValidator(_split), Field(max_length=24)]
+PrivatePort = Annotated[int, Field(ge=0, le=65535)]
