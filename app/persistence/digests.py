@@ -1,6 +1,6 @@
 """Digests as they were written: the document and its page, apart from the task that asked for them."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,6 @@ class StoredDigest(BaseModel):
 
 
 _DIGESTS = TypeAdapter(list[StoredDigest])
-_MOMENT = TypeAdapter(datetime | None)
 
 
 class Digests:
@@ -47,9 +46,3 @@ class Digests:
         if not found:
             raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return found[0]
-
-    async def last_of(self, reader_id: UUID) -> datetime | None:
-        """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""
-        with supabase_errors(f"read when reader {reader_id} had the last digest"):
-            answer = await self._client.rpc("last_digest", {"p_reader": str(reader_id)}).execute()
-        return parsed(_MOMENT, answer.data)
