@@ -179,7 +179,7 @@ async def reading(client: AsyncClient, times: int) -> None:
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
-    (day,) = (await items.news_for(OTHER, None)).days
+    (day,) = (await items.news_for(OTHER)).days
     assert day.items == len(ARTICLES)
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
