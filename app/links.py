@@ -57,6 +57,14 @@ class Link:
             raise InvalidLink
 
 
+@dataclass(frozen=True, slots=True)
+class ToolAddresses:
+    """The addresses of what a reader takes into other programs: the Atom feed, and what was saved as BibTeX."""
+
+    feed: str
+    saved: str
+
+
 class Links:
     """Makes and reads links under `public_url`; the first secret signs, all of them verify."""
 
@@ -70,6 +78,11 @@ class Links:
     def url(self, purpose: str, link: Link) -> str:
         """Return the address for `purpose`: `<public_url>/r/<purpose>/<token>`."""
         return f"{self._public_url}/r/{purpose}/{self.sign(purpose, link)}"
+
+    def for_tools(self, reader_id: UUID, generation: int) -> ToolAddresses:
+        """Return the addresses that other programs keep: without a day, so they work until they are revoked."""
+        link = Link(reader_id, generation)
+        return ToolAddresses(feed=self.url("feed", link), saved=self.url("saved", link))
 
     def sign(self, purpose: str, link: Link) -> str:
         """Return the token: 74 characters, none of which needs encoding in an address.

@@ -1,9 +1,8 @@
 """Opens readers' signed links: whose a link is, and the one page for every link that does not work."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from fastapi import Request, Response
@@ -13,6 +12,7 @@ from app.api.problems import route_of
 from app.api.tasks import services_of
 from app.errors import BroadsheetError, DigestNotFound, ReaderNotFound
 from app.links import InvalidLink, Link, Links
+from app.pages.refusals import answering
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader
 
@@ -57,16 +57,4 @@ def link_route(pages: PageRenderer) -> type[APIRoute]:
         log.warning("request failed", route=route_of(request.scope), error=str(error))
         return pages.page("link_failed.html.j2", status=error.status)
 
-    class LinkRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handled(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except BroadsheetError as error:
-                    return refusal(request, error)
-
-            return handled
-
-    return LinkRoute
+    return answering(refusal)

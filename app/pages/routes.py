@@ -6,6 +6,7 @@ from app.pages.front import front_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
+from app.pages.tools import tools_router
 
 
 def pages_router() -> APIRouter:
@@ -16,4 +17,5 @@ def pages_router() -> APIRouter:
     router.include_router(static.router())
     router.include_router(front_router(pages))
     router.include_router(readers_router(pages))
+    router.include_router(tools_router())
     return router

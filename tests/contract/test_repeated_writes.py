@@ -215,7 +215,8 @@ async def retaining(client: AsyncClient, times: int) -> None:
 
 
 @scenario(
-    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "last_of")), "Maintenance.retain_digests"
+    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "last_of", "newest_of", "newest_items")),
+    "Maintenance.retain_digests",
 )
 async def archiving(client: AsyncClient, times: int) -> None:
     await due_reader(client)
@@ -228,6 +229,8 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
         assert isinstance(await digests.last_of(TASK), datetime)
+        assert await digests.newest_of(TASK) is not None
+        assert await digests.newest_items(TASK) == [], "a title alone is no item"
         with pytest.raises(DigestNotFound):
             await digests.get(TASK)
         assert await Maintenance(client).retain_digests(digest_days=1) == 0
