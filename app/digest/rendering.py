@@ -8,7 +8,7 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from app.digest.styles import inlined
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
+from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem, LinksOf
 from app.sources.text import safe_link
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -45,8 +45,11 @@ class DigestRenderer:
         # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
         self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
-    def render(self, digest: Digest) -> str:
-        """Return the page. Whatever an article's text contains is shown as text; links are http(s) or left out."""
+    def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+        """Return the page, each item with the links that `links_of` gives it, in a mail.
+
+        Whatever an article's text contains is shown as text; its links are http(s) or left out.
+        """
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)
         return self._template.render(
@@ -55,6 +58,7 @@ class DigestRenderer:
             by_model=by_model,
             by_extract=len(items) - by_model,
             has_samples=any(item.article.is_sample for item in items),
+            links_of=links_of,
             changes=list(dict.fromkeys(reason.change for item in items for reason in item.reasons)),
         )
 
