@@ -88,6 +88,19 @@ class ReaderNotFound(NotFound):
     title = "Reader not found"
 
 
+class PaperNotFound(NotFound):
+    """The reader has no paper with this id."""
+
+    title = "Paper not found"
+
+
+class TooManyPapers(BroadsheetError):
+    """A reader keeps no more papers than the database's limit."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Too many papers"
+
+
 class ReaderExists(BroadsheetError):
     """The owner has a reader of this external_id, or another reader is this user's."""
 

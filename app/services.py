@@ -13,6 +13,7 @@ from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
+from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
@@ -35,6 +36,7 @@ class Services:
     operator: Operator
     turns: FleetTurns
     readers: Readers
+    reader_papers: ReaderPapers
     schedule: Schedule
     deliveries: Deliveries
 
@@ -53,6 +55,7 @@ class Services:
             operator=Operator(client),
             turns=FleetTurns(client),
             readers=Readers(client),
+            reader_papers=ReaderPapers(client),
             schedule=Schedule(client),
             deliveries=Deliveries(client),
         )

@@ -179,11 +179,15 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "audit",
         "pauses",
         "readers",
+        "reader_papers",
+        "reader_paper_keys",
         "deliveries",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
+        elif table == "reader_papers":
+            query = "select * from public.reader_papers order by reader_id, arxiv_id"
         rows = [dict(r) for r in await database.fetch(query)]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
     return found
@@ -197,6 +201,7 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
+    | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "skip_after"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}

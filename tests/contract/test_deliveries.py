@@ -13,6 +13,7 @@ from app.errors import DeliveryNotFound, NotToBeSettled
 from app.models import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryState, Lost, Paused, Send, Stop
 from app.persistence.outcomes import Completed, Failed, Lease, Snoozed
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, expire_lease
@@ -370,6 +371,7 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     tasks = await worker.claim()
     for reader in readers:
         await client.rpc("mark_shown", {"p_reader": str(reader.reader_id), "p_keys": ["arxiv:2611.00001"]}).execute()
+        await ReaderPapers(client).rate(reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
     before = await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()")
     digest = {"digest": {"papers": [{"title": "T"}], "news": []}, "page": "p"}
     outcomes = {task.lease: Completed({}, digest) for task in tasks}
@@ -380,7 +382,9 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     tables = await database.fetch(
         "select table_name from information_schema.columns where column_name = 'reader_id' and table_schema = 'public'"
     )
-    assert {"tasks", "digests", "deliveries", "readers", "readers_private", "shown"} <= {row[0] for row in tables}
+    assert {"tasks", "digests", "deliveries", "readers", "readers_private", "shown", "reader_papers"} <= {
+        row[0] for row in tables
+    }
     for (table,) in tables:
         owners = {row[0] for row in await database.fetch(f"select distinct reader_id from public.{table}")}
         assert owners <= {kept}, table

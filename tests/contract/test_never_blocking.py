@@ -21,6 +21,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, LEASE
@@ -31,7 +32,16 @@ TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
 Owner = (
-    TaskStateManager | TaskQueue | Editions | Items | HybridCache | CircuitBreakers | Maintenance | Schema | Operator
+    TaskStateManager
+    | TaskQueue
+    | Editions
+    | Items
+    | HybridCache
+    | CircuitBreakers
+    | Maintenance
+    | Schema
+    | Operator
+    | ReaderPapers
 )
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
@@ -43,6 +53,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     Maintenance: Maintenance,
     Schema: Schema,
     Operator: Operator,
+    ReaderPapers: ReaderPapers,
 }
 
 
@@ -62,6 +73,12 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "value": {"value": 1},
     "name": {"name": "arxiv"},
     "reader_id": {"reader_id": TASK},
+    "paper_id": {"paper_id": TASK},
+    "paper": {"paper": GivenPaper(keys=("doi:x",))},
+    "said": {"said": [(GivenPaper(keys=("doi:x",)), {"liked": True})]},
+    "liked": {"liked": True},
+    "saved": {"saved": True},
+    "items": {"items": [["doi:x"]]},
     "last_digest": {"last_digest": None},
     "day": {"day": DAY},
     "keys": {"keys": ["doi:x"]},

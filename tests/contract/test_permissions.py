@@ -8,7 +8,7 @@ from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 
 TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
-WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select")}
+WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers", "select")}
 """Whoever signed in, by row security: `tests/contract/test_user_rights.py` shows which rows and columns."""
 CHECKS = {
     *("text_is_valid", "texts_are_valid", "count_is_valid", "profile_is_valid", "weekdays_are_valid"),

@@ -23,6 +23,7 @@ from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
 from app.persistence.queue import Progress, SyncCall, TaskQueue
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
@@ -40,7 +41,7 @@ WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
     *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
-    *(FleetTurns, WatchedTasks, Operator, Readers, Schedule, Deliveries),
+    *(FleetTurns, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
 )
 SCENARIOS: dict[str, Scenario] = {}
 
@@ -313,6 +314,30 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
         await readers.revoke_links(TASK, 1)
     assert await readers.link_generation(TASK) == 2
     assert [found.name for found in await readers.page("default")] == [(await readers.get(TASK)).name] == ["B"]
+
+
+PAPERS = ("put", "rate", "save", "of", "get", "remove", "page", "saved", "rated")
+
+
+@scenario(*(f"ReaderPapers.{name}" for name in PAPERS))
+async def voting(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    first, second = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n), title="T", vector="AAAA") for n in range(2)]
+    made = [await papers.put(TASK, [(first, {"liked": True}), (second, {"saved": True})]) for _ in range(times)]
+    both = made[0]
+    for _ in range(times):
+        assert await papers.rate(TASK, second, False) == both[1]
+    for _ in range(times):
+        assert await papers.save(TASK, first, True) == both[0]
+    for _ in range(times):
+        assert await papers.save(TASK, second, False) == both[1]
+    assert [said.liked for said in await papers.of(TASK, [first.keys, second.keys])] == [True, False]
+    assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
+    assert len(await papers.rated(TASK)) == len((await papers.page(TASK)).papers) == 2
+    assert (await papers.get(TASK, both[1] or OTHER)).liked is False
+    for _ in range(times):
+        await papers.remove(TASK, both[1] or OTHER)
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")

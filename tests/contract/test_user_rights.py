@@ -11,6 +11,7 @@ import jwt
 import pytest
 from supabase import AsyncClient
 
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
 from tests.contract.helpers import JWT_SECRET, insert_tasks
@@ -39,7 +40,7 @@ BAD: list[dict[str, Any]] = [
 
 @pytest.fixture
 async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> tuple[Reader, Reader]:
-    """Two readers with a user each, and a digest and a delivery each; and rows of the server's in every table."""
+    """Two readers with a user each, and a digest, a delivery and a paper each; and rows of the server's."""
     await clock.set("2026-11-24T06:00:00Z")
     ada, bob = [
         await add_reader(client, name=name, user_id=str(uuid4()), address=f"{name}@example.org", welcome=True)
@@ -49,6 +50,8 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     await enqueued(client, database)
     assert await write_digests(client, "T") == 2
     await insert_tasks(database, 3)
+    for reader in (ada, bob):
+        await ReaderPapers(client).rate(reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
     return ada, bob
 
 
@@ -61,7 +64,7 @@ def as_user(stack: Ready, user_id: UUID | None) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False, timeout=30)
 
 
-async def test_a_user_reads_the_own_reader_and_digests_and_nothing_else(
+async def test_a_user_reads_the_own_reader_digests_and_papers_and_nothing_else(
     stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader]
 ) -> None:
     ada, _ = two_users
@@ -70,7 +73,7 @@ async def test_a_user_reads_the_own_reader_and_digests_and_nothing_else(
     async with as_user(stack, ada.user_id) as http:
         for table in tables:
             read = await http.get(f"/{table}")
-            if table in {"readers", "digests"}:
+            if table in {"readers", "digests", "reader_papers"}:
                 assert [row["reader_id"] for row in read.json()] == [str(ada.reader_id)]
             else:
                 assert read.status_code == 403, table

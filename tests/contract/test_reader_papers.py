@@ -1,0 +1,151 @@
+"""What a reader says of papers: each paper once, under all of its names, for that reader alone."""
+
+import asyncio
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
+from app.models import Article
+from app.persistence.item_keys import item_keys
+from app.persistence.reader_papers import MAX_PAPERS, MOST_AT_ONCE, GivenPaper, ReaderPapers, Says
+from app.persistence.readers import Readers
+from app.ranking.reader_paper import paper_of
+from tests.contract.schedule import add_reader
+from tests.contract.test_items import ARXIV, TITLE, copy, save
+from tests.contract.test_no_deadlocks import deadlocks
+
+PAPER = copy(**ARXIV, title=TITLE, abstract="Of storms.")
+OF_A_DOI = copy(external_id="n", doi="10.1038/x", title="Storms, and what networks have to say of them")
+NAMESAKE = copy(source="arxiv", external_id="2611.00002", arxiv_id="2611.00002", title=TITLE)
+
+
+@pytest.fixture
+async def reader(client: AsyncClient) -> UUID:
+    return (await add_reader(client)).reader_id
+
+
+async def said(client: AsyncClient, reader: UUID, *articles: Article) -> list[Any]:
+    """What the reader says of each article: (liked, saved)."""
+    found = await ReaderPapers(client).of(reader, [item_keys(article) for article in articles])
+    return [(each.liked, each.saved) for each in found]
+
+
+async def test_a_vote_is_about_the_paper_whatever_copy_it_was_given_on(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    await papers.rate(reader, paper_of(PAPER), True)
+    copies = (copy(title=TITLE), copy(external_id="z", doi="10.48550/arxiv.2611.00001"), OF_A_DOI, NAMESAKE)
+    assert await said(client, reader, *copies) == [(True, False), (True, False), (None, False), (None, False)]
+    # What the articles say makes two names one, also afterwards.
+    await save(client, copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x"))
+    assert await said(client, reader, OF_A_DOI) == [(True, False)]
+    assert await papers.rate(reader, paper_of(OF_A_DOI), None) is None
+    assert (await papers.page(reader)).papers == ()
+    assert await said(client, (await add_reader(client)).reader_id, PAPER) == [(None, False)]
+
+
+async def test_two_that_prove_to_be_one_become_one_with_all_that_was_said(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    await papers.rate(reader, paper_of(OF_A_DOI), False)
+    await papers.save(reader, paper_of(OF_A_DOI), True)
+    await papers.rate(reader, paper_of(PAPER), True)
+    await papers.rate(reader, paper_of(NAMESAKE), False)
+    both = copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x", title="One name for both of these")
+    paper_id = await papers.save(reader, paper_of(both), True)
+    assert paper_id is not None
+    one = await papers.get(reader, paper_id)
+    assert (one.liked, one.arxiv_id, one.doi, one.abstract) == (True, "2611.00001", "10.1038/x", "Of storms.")
+    assert one.saved_at is not None
+    assert await said(client, reader, PAPER, OF_A_DOI, both, NAMESAKE) == [(True, True)] * 3 + [(False, False)]
+
+
+async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    bare = GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001")
+    (paper_id,) = await papers.put(reader, [(bare, {"liked": True, "saved": True})])
+    assert paper_id is not None
+    before = await papers.get(reader, paper_id)
+    assert (before.title, await papers.rated(reader)) == (None, [])
+    assert await papers.rate(reader, paper_of(PAPER), True) == paper_id
+    after = await papers.get(reader, paper_id)
+    assert (after.title, after.rated_at, after.saved_at) == (TITLE, before.rated_at, before.saved_at)
+    assert [paper.title for paper in await papers.rated(reader)] == [TITLE]
+    assert await papers.rate(reader, paper_id, None) == paper_id
+    assert await papers.save(reader, paper_id, False) is None
+    for gone in (paper_id, uuid4()):
+        assert await papers.rate(reader, gone, True) is None
+    with pytest.raises(PaperNotFound):
+        await papers.get(reader, paper_id)
+
+
+async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> None:
+    papers, names = ReaderPapers(client), [f"Paper number {n} of all that there are" for n in range(7)]
+    given = [paper_of(copy(external_id=name, title=name)) for name in names]
+    await papers.put(reader, [(paper, {"liked": True}) for paper in given])
+    for paper in reversed(given[:5]):
+        await papers.save(reader, paper, True)
+    for read, expected in ((papers.page, names[::-1]), (papers.saved, names[:5])):
+        found, cursor = list[str | None](), None
+        while found == [] or cursor is not None:
+            page = await read(reader, limit=2, cursor=cursor)
+            found, cursor = found + [paper.title for paper in page.papers], page.next_cursor
+        assert found == expected
+    with pytest.raises(InvalidCursor):
+        await papers.saved(reader, cursor="x")
+
+
+async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: AsyncClient, reader: UUID) -> None:
+    papers = ReaderPapers(client)
+    given = [GivenPaper(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
+    for start in range(0, MAX_PAPERS, MOST_AT_ONCE):
+        some = given[start : start + MOST_AT_ONCE]
+        await papers.put(reader, [(paper, Says(liked=True)) for paper in some])
+    with pytest.raises(TooManyPapers, match="2000 papers at most"):
+        await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
+    assert [each.liked for each in await papers.of(reader, [given[0].keys, given[-1].keys])] == [True, None]
+    await papers.rate(reader, given[0], None)
+    assert await papers.rate(reader, given[-1], True) is not None
+
+
+async def test_votes_at_once_under_several_names_are_about_one_paper(
+    client: AsyncClient, database: asyncpg.Connection, reader: UUID
+) -> None:
+    papers, before = ReaderPapers(client), await deadlocks(database)
+    await save(client, PAPER, OF_A_DOI, copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x"))
+    await asyncio.gather(
+        *(papers.rate(reader, paper_of(article), True) for article in (PAPER, OF_A_DOI, copy(title=TITLE)) * 8),
+        *(papers.save(reader, paper_of(article), True) for article in (OF_A_DOI, PAPER) * 8),
+        # Many at once, the one in an order and the other in the other.
+        *(papers.put(reader, [(paper_of(each), {"liked": True}) for each in pair]) for pair in _both_ways() * 4),
+    )
+    (one, other) = (await papers.page(reader)).papers
+    assert {(one.title, one.saved_at is None), (other.title, other.saved_at is None)} == {
+        (TITLE, False),
+        ("Another one altogether, of other things", True),
+    }
+    assert await deadlocks(database) == before
+
+
+def _both_ways() -> list[tuple[Article, ...]]:
+    pair = (PAPER, copy(external_id="w", title="Another one altogether, of other things"))
+    return [pair, pair[::-1]]
+
+
+async def test_a_vote_that_meets_the_readers_removal_leaves_nothing(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    papers, before = ReaderPapers(client), await deadlocks(database)
+    readers = [(await add_reader(client)).reader_id for _ in range(8)]
+    votes = [papers.rate(reader, paper_of(PAPER), True) for reader in readers for _ in range(3)]
+    answers = await asyncio.gather(
+        *votes, *(Readers(client).remove(reader, "default") for reader in readers), return_exceptions=True
+    )
+    assert {type(answer) for answer in answers} <= {UUID, type(None), ReaderNotFound}
+    with pytest.raises(ReaderNotFound):
+        await papers.rate(readers[0], paper_of(PAPER), True)
+    for table in ("reader_papers", "reader_paper_keys"):
+        assert await database.fetchval(f"select count(*) from public.{table}") == 0
+    assert await deadlocks(database) == before
