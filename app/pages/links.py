@@ -112,4 +112,3 @@ async def _opened(purpose: str, token: str, request: Request, max_age: timedelta
     generation = await services_of(request).readers.link_generation(link.reader_id)
     link.require(generation, today=utc_today(), max_age=max_age)
     return link
-

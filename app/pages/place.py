@@ -43,9 +43,7 @@ def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
         until = _day(before) if before is not None else None
         days = await services.digests.days_of(visit.reader.reader_id, before=until, limit=DAYS_A_PAGE + 1)
         months = [list(each) for _, each in groupby(days[:DAYS_A_PAGE], key=lambda one: f"{one.local_day:%Y-%m}")]
-        return pages.page(
-            "place_days.html.j2", visit=visit, months=months, until=until, more=len(days) > DAYS_A_PAGE
-        )
+        return pages.page("place_days.html.j2", visit=visit, months=months, until=until, more=len(days) > DAYS_A_PAGE)
 
     @router.get("/search")
     async def search(visit: Visiting, services: ServicesOf, q: str = "") -> HTMLResponse:

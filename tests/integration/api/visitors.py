@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.links import Link, Links
+from app.models import Digest, DigestItem, EditionStatus, Profile
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
 from tests.integration.api.conftest import KEY, RunningApi
 
 TODAY = datetime.now(UTC).date()
@@ -67,3 +70,30 @@ async def visitor_of(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visi
     reader = await readers.create("ada", A_READER | {"reader_id": str(uuid4())})
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
         yield Visitor(http, readers, reader)
+
+
+def digest_of(day: date, *papers: DigestItem, news: tuple[DigestItem, ...] = (), **changes: Any) -> Digest:
+    """The digest of a day that holds these items."""
+    plain: dict[str, Any] = {
+        "source_date": day,
+        "profile": Profile(name="Ada"),
+        "introduction": "Chosen for you.",
+        "papers": papers,
+        "news": news,
+        "considered": 500,
+        "edition_status": EditionStatus.COMPLETED,
+    }
+    return Digest(**plain | changes)
+
+
+async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Digest) -> None:
+    """Let a digest be what was written for the reader's day."""
+    await insert_tasks(database, 1, kind="digest", status="completed")
+    await database.execute(
+        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
+        " select task_id, 'ada', $2, $1, $2, $3, '<p>The page.</p>' from public.tasks"
+        " where kind = 'digest' and task_id not in (select task_id from public.digests)",
+        reader_id,
+        digest.source_date,
+        digest.model_dump_json(),
+    )
