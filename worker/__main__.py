@@ -175,6 +175,7 @@ def _chores(services: Services, settings: WorkerSettings, random: Random) -> dic
         services.maintenance,
         task_days=settings.keep_tasks_days,
         edition_days=settings.keep_editions_days,
+        digest_days=settings.keep_digests_days,
         random=random,
     )
     chores = {"retention": retention.run(), "schedule": ScheduleChore(services.schedule, random=random).run()}

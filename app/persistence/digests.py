@@ -8,7 +8,13 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import DigestNotFound
+from app.models import ArticleKind, Frozen
 from app.persistence.errors import parsed, supabase_errors
+from app.persistence.json_values import clean_text
+
+MAX_QUERY = 200
+"""Characters of what is searched for that are looked at."""
+MAX_LISTED = 500
 
 
 class StoredDigest(BaseModel):
@@ -18,7 +24,28 @@ class StoredDigest(BaseModel):
     page: str
 
 
+class DigestDay(Frozen):
+    """One of a reader's days with a digest: what it holds, and the title of its first item, if it has any."""
+
+    local_day: date
+    papers: int
+    news: int
+    first_title: str | None = None
+
+
+class FoundItem(Frozen):
+    """An item of a reader's earlier digest; `place` counts from 0 among the papers, or the news, of that day."""
+
+    local_day: date
+    kind: ArticleKind
+    place: int
+    title: str
+    url: str | None = None
+
+
 _DIGESTS = TypeAdapter(list[StoredDigest])
+_DAYS = TypeAdapter(list[DigestDay])
+_FOUND = TypeAdapter(list[FoundItem])
 _MOMENT = TypeAdapter(datetime | None)
 
 
@@ -47,6 +74,34 @@ class Digests:
         if not found:
             raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return found[0]
+
+    async def days_of(self, reader_id: UUID, *, before: date | None = None, limit: int = 60) -> list[DigestDay]:
+        """List a reader's days with a digest, the newest first, those before a day; 500 at most.
+
+        Fewer than `limit` are no sign that these were the last; none are. Raises `SupabaseError`.
+        """
+        query = (
+            self._client.table("digests").select("local_day,papers,news,first_title").eq("reader_id", str(reader_id))
+        )
+        # What is there without a day, or was never counted, is no reader's day.
+        query = query.not_.is_("papers", "null")
+        if before is not None:
+            query = query.lt("local_day", before.isoformat())
+        with supabase_errors(f"list the digests of reader {reader_id}"):
+            answer = await query.order("local_day", desc=True).limit(min(limit, MAX_LISTED)).execute()
+        return parsed(_DAYS, answer.data)
+
+    async def search(self, reader_id: UUID, text: str, *, limit: int = 50) -> list[FoundItem]:
+        """Find the items of a reader's digests that have all words of `text`, the newest first; 500 at most.
+
+        The words of titles, authors and summaries, in any English form; "a phrase" in quotes, `or`, and `-without` are
+        understood. Nothing that can be typed is an error; what has no words finds nothing. Raises `SupabaseError`.
+        """
+        asked = clean_text(text[:MAX_QUERY])
+        parameters = {"p_reader": str(reader_id), "p_text": asked, "p_limit": min(limit, MAX_LISTED)}
+        with supabase_errors(f"search the digests of reader {reader_id}"):
+            answer = await self._client.rpc("search_digests", parameters).execute()
+        return parsed(_FOUND, answer.data)
 
     async def last_of(self, reader_id: UUID) -> datetime | None:
         """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""

@@ -46,6 +46,7 @@ class Removed:
 
 _STATS = TypeAdapter(QueueStats)
 _REMOVED = TypeAdapter(Removed)
+_COUNT = TypeAdapter(int)
 
 
 class Maintenance:
@@ -70,3 +71,9 @@ class Maintenance:
         with supabase_errors("remove what is old"):
             answer = await self._client.rpc("retain", parameters).execute()
         return parsed(_REMOVED, answer.data)
+
+    async def retain_digests(self, *, digest_days: int) -> int:
+        """Remove a batch of readers' digests written so many days ago; returns how many. Raises `SupabaseError`."""
+        with supabase_errors("remove old digests"):
+            answer = await self._client.rpc("retain_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
+        return parsed(_COUNT, answer.data)

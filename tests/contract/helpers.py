@@ -167,6 +167,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "tasks",
         "queue",
         "digests",
+        "archived_items",
         "editions",
         "articles",
         "items",

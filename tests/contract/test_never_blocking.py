@@ -15,6 +15,7 @@ from app.config import SupabaseSettings
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -34,6 +35,7 @@ ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title
 Owner = (
     TaskStateManager
     | TaskQueue
+    | Digests
     | Editions
     | Items
     | HybridCache
@@ -46,6 +48,7 @@ Owner = (
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
+    Digests: Digests,
     Editions: Editions,
     Items: Items,
     HybridCache: HybridCache,
@@ -86,6 +89,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "why": {"why": "because"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
+    "digest_days": {"digest_days": 1},
+    "local_day": {"local_day": DAY},
+    "text": {"text": "graphs"},
 }
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -10,11 +10,12 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.errors import IdempotencyConflict
+from app.errors import DigestNotFound, IdempotencyConflict
 from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState, Send
+from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
@@ -40,7 +41,7 @@ OTHER = UUID("00000000-0000-4000-8000-00000000000b")
 WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
-    *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
+    *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(FleetTurns, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
 )
 SCENARIOS: dict[str, Scenario] = {}
@@ -211,6 +212,25 @@ async def retaining(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await Maintenance(client).retain(task_days=1, edition_days=1)
         assert (await Maintenance(client).queue_stats()).depth == ()
+
+
+@scenario(
+    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "last_of")), "Maintenance.retain_digests"
+)
+async def archiving(client: AsyncClient, times: int) -> None:
+    await due_reader(client)
+    await Schedule(client).enqueue_due()
+    await write_digests(client, "T")
+    digests = Digests(client)
+    for _ in range(times):
+        (day,) = await digests.days_of(TASK)
+        assert (day.papers, day.news) == (1, 0)
+        assert await digests.search(TASK, "graphs") == []
+        assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
+        assert isinstance(await digests.last_of(TASK), datetime)
+        with pytest.raises(DigestNotFound):
+            await digests.get(TASK)
+        assert await Maintenance(client).retain_digests(digest_days=1) == 0
 
 
 @scenario("FleetTurns.take", "FleetTurns.end")

@@ -1,4 +1,4 @@
-"""Removes old tasks, editions and what expired, once an hour."""
+"""Removes old tasks, editions, readers' digests and what expired, once an hour."""
 
 import asyncio
 from datetime import timedelta
@@ -17,10 +17,13 @@ RETENTION_EVERY = timedelta(hours=1)
 class Retention:
     """Removes what is older than it is to be kept, a batch at a time, once an hour."""
 
-    def __init__(self, maintenance: Maintenance, *, task_days: int, edition_days: int, random: Random) -> None:
+    def __init__(
+        self, maintenance: Maintenance, *, task_days: int, edition_days: int, digest_days: int, random: Random
+    ) -> None:
         self._maintenance = maintenance
         self._task_days = task_days
         self._edition_days = edition_days
+        self._digest_days = digest_days
         self._random = random
 
     async def run(self) -> None:
@@ -39,4 +42,9 @@ class Retention:
             removed = await self._maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
             log.info("retention", removed=removed)
             if removed.most < self._maintenance.batch:
+                break
+        while True:
+            digests = await self._maintenance.retain_digests(digest_days=self._digest_days)
+            log.info("retention", digests=digests)
+            if digests < self._maintenance.batch:
                 return

@@ -22,6 +22,12 @@ from worker.chores.daily_fetch import DAYS, DailyFetch
 from worker.chores.retention import Retention
 
 AWAY = Answer(401, '{"message": "Invalid API key"}')
+OLD_DIGESTS = """
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
+select gen_random_uuid(), 'default', now() - age * interval '1 day', gen_random_uuid(), now() - age * interval '1 day',
+       '{}', '', now() - age * interval '1 day'
+  from generate_series(725.5, 754.5) age
+"""
 OLD = "update public.tasks set created_at = now() - interval '31 days', finished_at = now() - interval '31 days'"
 
 
@@ -34,8 +40,12 @@ def settings(stack: Ready, url: str) -> SupabaseSettings:
 async def test_retention_goes_on_until_a_batch_is_not_full(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 25, status="completed")
     await database.execute(OLD)
-    await Retention(Maintenance(client, batch=10), task_days=30, edition_days=30, random=Random(1)).run_once()
+    await database.execute(OLD_DIGESTS)
+    await Retention(
+        Maintenance(client, batch=10), task_days=30, edition_days=30, digest_days=730, random=Random(1)
+    ).run_once()
     assert await database.fetchval("select count(*) from public.tasks") == 0
+    assert await database.fetchval("select count(*) from public.digests") == 5, "those of the last two years"
 
 
 async def test_retention_that_cannot_reach_supabase_comes_again(
@@ -46,7 +56,7 @@ async def test_retention_that_cannot_reach_supabase_comes_again(
     await database.execute(OLD)
     proxy.before = away = Times(AWAY, 2, lambda call: call.name == "retain")
     async with open_supabase(settings(stack, proxy.url)) as client:
-        chore = Retention(Maintenance(client), task_days=30, edition_days=30, random=Random(1)).run()
+        chore = Retention(Maintenance(client), task_days=30, edition_days=30, digest_days=730, random=Random(1)).run()
         running = asyncio.create_task(chore)
         await until(database, "select not exists (select from public.tasks)")
         running.cancel()
