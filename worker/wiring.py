@@ -46,7 +46,7 @@ async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIt
         renderer = DigestRenderer()
         digests = DigestHandler(
             DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(services.items, services.digests, analyst, renderer),
+            ScheduledDigests(services.items, analyst, renderer),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))

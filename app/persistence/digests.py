@@ -1,6 +1,6 @@
 """Digests as they were written: the document and its page, apart from the task that asked for them."""
 
-from datetime import date, datetime
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -46,7 +46,6 @@ class FoundItem(Frozen):
 _DIGESTS = TypeAdapter(list[StoredDigest])
 _DAYS = TypeAdapter(list[DigestDay])
 _FOUND = TypeAdapter(list[FoundItem])
-_MOMENT = TypeAdapter(datetime | None)
 
 
 class Digests:
@@ -102,9 +101,3 @@ class Digests:
         with supabase_errors(f"search the digests of reader {reader_id}"):
             answer = await self._client.rpc("search_digests", parameters).execute()
         return parsed(_FOUND, answer.data)
-
-    async def last_of(self, reader_id: UUID) -> datetime | None:
-        """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""
-        with supabase_errors(f"read when reader {reader_id} had the last digest"):
-            answer = await self._client.rpc("last_digest", {"p_reader": str(reader_id)}).execute()
-        return parsed(_MOMENT, answer.data)

@@ -8,7 +8,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.models import Frozen, Item
+from app.models import Frozen, Item, RatedPaper
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.paging import read_on
 
@@ -37,14 +37,17 @@ class MissingSource(Frozen):
 class News(Frozen):
     """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
 
-    `fetching` is a fetch of these days that runs or is about to.
+    `fetching` is a fetch of these days that runs or is about to. `papers` are those that the reader rated, the youngest
+    first. Of the last digest's time those count whose mail was sent; None: there was none.
     """
 
+    last_digest: datetime | None
     since: datetime
     days: tuple[ArrivalDay, ...]
     shown: frozenset[UUID]
     missing: tuple[MissingSource, ...]
     fetching: UUID | None
+    papers: tuple[RatedPaper, ...]
 
     def worth_waiting_for(self, waited: timedelta) -> UUID | None:
         """The fetch that a digest begun so long ago should wait for; None if it should go on."""
@@ -61,15 +64,14 @@ class Items:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def news_for(self, reader_id: UUID, last_digest: datetime | None) -> News:
-        """Say what is new to a reader whose last digest was made then (the database's clock), or never.
+    async def news_for(self, reader_id: UUID) -> News:
+        """Say what is new to a reader since the last digest, and what the reader rated.
 
         It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
         Raises `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_last": last_digest.isoformat() if last_digest else None}
         with supabase_errors(f"read what is new to reader {reader_id}"):
-            answer = await self._client.rpc("news_for", parameters).execute()
+            answer = await self._client.rpc("news_of_reader", {"p_reader": str(reader_id)}).execute()
         return parsed(_NEWS, answer.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:

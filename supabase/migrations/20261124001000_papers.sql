@@ -235,14 +235,28 @@ language sql stable security invoker set search_path = '' as $$
              order by rated_at desc, paper_id limit 400) r
 $$;
 
+-- All that a scheduled digest needs to know of its reader, in one answer: public.news_for() since the last one,
+-- `last_digest`, when that was made (null: none was), and `papers`, those that the reader rated.
+create function public.news_of_reader(p_reader uuid) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    last timestamptz := public.last_digest(p_reader);
+begin
+    return public.news_for(p_reader, last)
+        || jsonb_build_object('last_digest', last, 'papers', public.rated_papers(p_reader));
+end
+$$;
+
 revoke all on public.reader_papers, public.reader_paper_keys from public, anon, authenticated;
 grant select, insert, update, delete on public.reader_papers, public.reader_paper_keys to service_role;
 grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers
+    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
+    public.news_of_reader
     from public, anon, authenticated;
 grant execute on function
     public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers
+    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
+    public.news_of_reader
     to service_role;

@@ -82,7 +82,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "liked": {"liked": True},
     "saved": {"saved": True},
     "items": {"items": [["doi:x"]]},
-    "last_digest": {"last_digest": None},
     "day": {"day": DAY},
     "keys": {"keys": ["doi:x"]},
     "by": {"by": ActBy(TASK, "root")},

@@ -43,10 +43,11 @@ class Visitor:
     reader: Reader
     generation: int = 1
     day: date | None = TODAY
+    secret: str = SECRET
 
-    def path(self, purpose: str, *, signed_for: str | None = None, secret: str = SECRET) -> str:
+    def path(self, purpose: str, *, signed_for: str | None = None, secret: str | None = None) -> str:
         link = Link(self.reader.reader_id, self.generation, self.day)
-        return f"/r/{purpose}/{Links([secret], '').sign(signed_for or purpose, link)}"
+        return f"/r/{purpose}/{Links([secret or self.secret], '').sign(signed_for or purpose, link)}"
 
     async def get(self, purpose: str) -> httpx.Response:
         return await self.http.get(self.path(purpose))
@@ -59,8 +60,8 @@ class Visitor:
         return await self.readers.get(self.reader.reader_id)
 
 
-def settings_with_links(stack: Ready) -> ApiSettings:
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": SECRET}
+def settings_with_links(stack: Ready, secret: str = SECRET) -> ApiSettings:
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": secret}
     return ApiSettings.model_validate(values)
 
 
