@@ -41,6 +41,15 @@ from tests.integration.worker.conftest import (  # noqa: F401  (fixtures)
 from tests.integration.worker.mailing import body, look, mails
 from tests.unit.mail.conftest import item_of
 
+# Whoever asks for radar alone is shown the first of two first.
+FIRST_DAY = (
+    ("Glaciers by radar", "Radar, radar: the ice and the crevasses of a glacier."),
+    ("Whales by radar", "A radar hears the songs of whales in the ocean."),
+)
+SECOND_DAY = (
+    ("More glaciers by radar", "Radar, radar again: how melting ice opens crevasses in spring."),
+    ("More whales by radar", "Songs of whales that cross an ocean, heard by a radar at the coast."),
+)
 SENT = "select count(*) = $1 from public.deliveries where state = 'sent'"
 FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
@@ -98,11 +107,7 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         await add_reader(client, address=f"{name}@example.org", external_id=name, profile=profile)
         for name in ("ada", "bob")
     ]
-    await save(
-        client,
-        copy(external_id="1", title="Glaciers by radar", abstract="Radar, radar: ice and crevasses of a glacier."),
-        copy(external_id="2", title="Whales by radar", abstract="A radar hears the songs of whales in the ocean."),
-    )
+    await come(client, *FIRST_DAY)
     await look(client, clock, 24)
     await start_mailer()
     await until(database, SENT, 2)
@@ -112,11 +117,7 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         await page.goto(links["Your page"])
         assert await headlines(page) == ["Glaciers by radar", "Whales by radar"]
         await votes(page, links, client, reader)
-        await save(
-            client,
-            copy(external_id="3", title="More glaciers by radar", abstract="Radar, radar: ice of another glacier."),
-            copy(external_id="4", title="More whales by radar", abstract="A radar hears other songs of whales."),
-        )
+        await come(client, *SECOND_DAY)
         await look(client, clock, 25)
         await until(database, SENT, 4)
         await page.goto(links["Your page"])
@@ -126,6 +127,14 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         assert unasked[0].first_title == "More glaciers by radar"
         await keeps_and_finds(page, client, reader)
         await leaves(page, client, reader)
+
+
+async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
+    articles = [
+        copy(external_id=title, url=f"https://x.example/{title.replace(' ', '-')}", title=title, abstract=abstract)
+        for title, abstract in papers
+    ]
+    await save(client, *articles)
 
 
 async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
