@@ -57,6 +57,14 @@ class Link:
             raise InvalidLink
 
 
+@dataclass(frozen=True, slots=True)
+class ToolAddresses:
+    """The addresses of what a reader takes into other programs: the Atom feed, and what was saved as BibTeX."""
+
+    feed: str
+    saved: str
+
+
 class Links:
     """Makes and reads links under `public_url`; the first secret signs, all of them verify."""
 
@@ -74,6 +82,11 @@ class Links:
     def path(self, purpose: str, link: Link) -> str:
         """Return the same without the host, for pages that lead from one to another."""
         return f"/r/{purpose}/{self.sign(purpose, link)}"
+
+    def for_tools(self, reader_id: UUID, generation: int) -> ToolAddresses:
+        """Return the addresses that other programs keep: without a day, so they work until they are revoked."""
+        link = Link(reader_id, generation)
+        return ToolAddresses(feed=self.url("feed", link), saved=self.url("saved", link))
 
     def sign(self, purpose: str, link: Link) -> str:
         """Return the token: 74 characters, none of which needs encoding in an address.

@@ -1,10 +1,10 @@
 """Opens readers' signed links: whose a link is, and the one page for every link that does not work."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from fastapi import Request, Response
@@ -14,7 +14,8 @@ from app.api.problems import route_of
 from app.api.tasks import services_of
 from app.days import utc_today
 from app.errors import BroadsheetError, InvalidCursor, NotFound, TooManyPapers
-from app.links import InvalidLink, Link, Links
+from app.links import InvalidLink, Link, Links, ToolAddresses
+from app.pages.refusals import answering
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader
 
@@ -36,6 +37,11 @@ class Visit:
     def leads_on(self) -> bool:
         """Whether the link is young enough for those that show something: what it leads to is as old as itself."""
         return self.link.day is not None and utc_today() - self.link.day <= SHOWING_FOR
+
+    @property
+    def tools(self) -> ToolAddresses:
+        """Where this reader's other programs find what is new and what was saved."""
+        return self.links.for_tools(self.link.reader_id, self.link.generation)
 
     def path(self, purpose: str) -> str:
         """Return where a purpose's page of this reader is, by a link of the same day and generation."""
@@ -83,19 +89,7 @@ def link_route(pages: PageRenderer) -> type[APIRoute]:
         log.warning("request failed", route=route_of(request.scope), error=str(error))
         return pages.page("link_failed.html.j2", status=error.status)
 
-    class LinkRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handled(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except BroadsheetError as error:
-                    return refusal(request, error)
-
-            return handled
-
-    return LinkRoute
+    return answering(refusal)
 
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:

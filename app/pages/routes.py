@@ -8,6 +8,7 @@ from app.pages.place import place_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
+from app.pages.tools import tools_router
 
 
 def pages_router() -> APIRouter:
@@ -20,4 +21,5 @@ def pages_router() -> APIRouter:
     router.include_router(readers_router(pages))
     router.include_router(place_router(pages))
     router.include_router(item_router(pages))
+    router.include_router(tools_router())
     return router

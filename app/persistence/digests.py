@@ -1,16 +1,20 @@
 """Digests as they were written: the document and its page, apart from the task that asked for them."""
 
-from datetime import date
+from collections.abc import Iterator
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+import structlog
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
 from app.errors import DigestNotFound
-from app.models import ArticleKind, Frozen
+from app.models import ArticleKind, DigestItem, Frozen
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
+
+log = structlog.get_logger(__name__)
 
 MAX_QUERY = 200
 """Characters of what is searched for that are looked at."""
@@ -33,6 +37,23 @@ class DigestDay(Frozen):
     first_title: str | None = None
 
 
+class Written(Frozen):
+    """Which digest it is, and when it was written."""
+
+    task_id: UUID
+    created_at: datetime
+
+
+class ArchivedItem(Frozen):
+    """An item as a reader's digest has it, without its abstract; `place` as in `FoundItem`."""
+
+    local_day: date
+    written_at: datetime
+    kind: ArticleKind
+    place: int
+    item: DigestItem
+
+
 class FoundItem(Frozen):
     """An item of a reader's earlier digest; `place` counts from 0 among the papers, or the news, of that day."""
 
@@ -46,6 +67,8 @@ class FoundItem(Frozen):
 _DIGESTS = TypeAdapter(list[StoredDigest])
 _DAYS = TypeAdapter(list[DigestDay])
 _FOUND = TypeAdapter(list[FoundItem])
+_WRITTEN = TypeAdapter(list[Written])
+_ROWS = TypeAdapter(list[dict[str, Any]])
 
 
 class Digests:
@@ -101,3 +124,32 @@ class Digests:
         with supabase_errors(f"search the digests of reader {reader_id}"):
             answer = await self._client.rpc("search_digests", parameters).execute()
         return parsed(_FOUND, answer.data)
+
+    async def newest_of(self, reader_id: UUID) -> Written | None:
+        """A reader's newest digest; None: there is none. Raises `SupabaseError`."""
+        query = self._client.table("digests").select("task_id,created_at").eq("reader_id", str(reader_id))
+        query = query.not_.is_("papers", "null").order("local_day", desc=True)
+        with supabase_errors(f"read which digest of reader {reader_id} is the newest"):
+            answer = await query.limit(1).execute()
+        found = parsed(_WRITTEN, answer.data)
+        return found[0] if found else None
+
+    async def newest_items(self, reader_id: UUID, *, limit: int = 100) -> list[ArchivedItem]:
+        """A reader's items, the newest first; those that no present code can read are left out, and logged.
+
+        Raises `SupabaseError`.
+        """
+        parameters = {"p_reader": str(reader_id), "p_limit": min(limit, MAX_LISTED)}
+        with supabase_errors(f"read the newest items of reader {reader_id}"):
+            answer = await self._client.rpc("newest_items", parameters).execute()
+        return list(_readable(parsed(_ROWS, answer.data)))
+
+
+def _readable(rows: list[dict[str, Any]]) -> Iterator[ArchivedItem]:
+    """What is archived was written by the code of years: one item that cannot be read must not hide the others."""
+    for row in rows:
+        try:
+            yield ArchivedItem.model_validate(row)
+        except ValidationError as error:
+            problem = error.errors(include_input=False, include_url=False)[0]
+            log.warning("an archived item cannot be read", problem=problem["msg"], at=problem["loc"])

@@ -128,6 +128,34 @@ begin
 end
 $$;
 
+-- A reader's newest items, as their digests have them but for the abstracts: [{local_day, written_at, kind, place, item}]. Only
+-- the digests that hold them are read, of the last 1,000 at most.
+create function public.newest_items(p_reader uuid, p_limit integer) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    newest uuid[] := array(
+        select c.task_id
+          from (select d.task_id, d.papers + d.news as items,
+                       sum(d.papers + d.news) over (order by d.local_day desc, d.task_id) as up_to_it
+                  from (select task_id, local_day, papers, news from public.digests
+                         where reader_id = p_reader and papers is not null
+                         order by local_day desc, task_id limit 1000) d) c
+         where c.items > 0 and c.up_to_it - c.items < p_limit);
+begin
+    return (
+        select coalesce(jsonb_agg(to_jsonb(f) order by f.local_day desc, f.kind desc, f.place), '[]')
+          from (select d.local_day, d.created_at as written_at, l.kind, e.place - 1 as place,
+                       e.item #- '{article,abstract}' as item
+                  from public.digests d
+                 cross join lateral (values ('paper', d.digest -> 'papers'), ('news', d.digest -> 'news')) as l(kind, items)
+                 cross join lateral jsonb_array_elements(case when jsonb_typeof(l.items) = 'array' then l.items else '[]' end)
+                       with ordinality as e(item, place)
+                 where d.task_id = any (newest)
+                 order by d.local_day desc, l.kind desc, e.place
+                 limit p_limit) f);
+end
+$$;
+
 -- Removes readers' digests that were written longer ago than they are to be kept, p_batch at most; answers how many.
 create function public.retain_digests(p_days integer, p_batch integer) returns integer
 language plpgsql security invoker set search_path = '' as $$
@@ -151,9 +179,9 @@ revoke all on public.archived_items from public, anon, authenticated;
 grant select, insert, update, delete on public.archived_items to service_role;
 revoke execute on function
     public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.word_of_reader,
-    public.summarise_digest, public.archive_digest, public.search_digests, public.retain_digests
+    public.summarise_digest, public.archive_digest, public.search_digests, public.newest_items, public.retain_digests
     from public, anon, authenticated;
 grant execute on function
     public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.word_of_reader,
-    public.summarise_digest, public.archive_digest, public.search_digests, public.retain_digests
+    public.summarise_digest, public.archive_digest, public.search_digests, public.newest_items, public.retain_digests
     to service_role;

@@ -214,7 +214,10 @@ async def retaining(client: AsyncClient, times: int) -> None:
         assert (await Maintenance(client).queue_stats()).depth == ()
 
 
-@scenario(*(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search")), "Maintenance.retain_digests")
+@scenario(
+    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "newest_of", "newest_items")),
+    "Maintenance.retain_digests",
+)
 async def archiving(client: AsyncClient, times: int) -> None:
     await due_reader(client)
     await Schedule(client).enqueue_due()
@@ -225,6 +228,8 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert (day.papers, day.news) == (1, 0)
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
+        assert await digests.newest_of(TASK) is not None
+        assert await digests.newest_items(TASK) == [], "a title alone is no item"
         with pytest.raises(DigestNotFound):
             await digests.get(TASK)
         assert await Maintenance(client).retain_digests(digest_days=1) == 0

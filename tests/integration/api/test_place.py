@@ -88,7 +88,7 @@ async def test_who_only_looks_changes_nothing_and_finds_the_way(visitor: Visitor
         assert page.status_code == 200, path
         links = {html.unescape(link) for link in re.findall(r'href="(/r/[^"#]+)', page.text)}
         purposes = {link.split("/")[2] for link in links}
-        assert {"place", "words", "schedule", "pause", "unsubscribe"} <= purposes
+        assert {"place", "words", "schedule", "pause", "unsubscribe", "feed"} <= purposes
         assert {link: (await visitor.http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
     assert await said(database) == []
     assert await database.fetch("select * from public.readers") == before

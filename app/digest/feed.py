@@ -1,0 +1,98 @@
+"""A reader's newest items as an Atom feed (RFC 4287): an entry each, under an id that stays."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID, uuid5
+
+from lxml import etree
+from lxml.builder import ElementMaker
+from lxml.etree import _Element as Element
+from markupsafe import Markup
+
+from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, DigestItem
+from app.persistence.digests import ArchivedItem
+from app.sources.text import MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
+
+MEDIA_TYPE: Final = "application/atom+xml"
+_ATOM: Final = "http://www.w3.org/2005/Atom"
+_MAX_TEXT: Final = 4_000
+_MAX_AUTHORS: Final = 30
+_MAX_POINTS: Final = 10
+
+_SAMPLE: Final = Markup("<p>This item is invented: it stands in where no real source is read.</p>")
+
+_E: Final = ElementMaker(namespace=_ATOM, nsmap={None: _ATOM})
+
+
+def atom_feed(reader_id: UUID, name: str, address: str, updated: datetime, items: Sequence[ArchivedItem]) -> bytes:
+    """Return the feed of the reader called `name`, which is to be found at `address`; the same bytes each time.
+
+    `updated`: when the newest of it was written. Whatever an item's text contains is shown as text, on one line and cut
+    to size; links are http(s) or left out.
+    """
+    feed = _E.feed(
+        _E.id(uuid5(reader_id, "feed").urn),
+        _E.title(f"Broadsheet for {plain(name, MAX_NAME)}"),
+        _E.subtitle("The papers and news of your digests, each with its reason."),
+        _E.updated(_moment(updated)),
+        _E.author(_E.name("Broadsheet")),
+        _E.generator("Broadsheet"),
+        _E.link(rel="self", type=MEDIA_TYPE, href=address),
+        *(_entry(reader_id, each) for each in items),
+    )
+    return etree.tostring(feed, xml_declaration=True, encoding="utf-8")
+
+
+def _entry(reader_id: UUID, archived: ArchivedItem) -> Element:
+    item, article = archived.item, archived.item.article
+    # Where it stands in which of the reader's days: a digest that was written does not change.
+    name = f"{archived.local_day.isoformat()}/{archived.kind.value}/{archived.place}"
+    entry = _E.entry(
+        _E.id(uuid5(reader_id, name).urn),
+        _E.title(_title(article)),
+        _E.updated(_moment(archived.written_at)),
+    )
+    if article.published_at is not None:
+        entry.append(_E.published(_moment(article.published_at)))
+    names = [plain(author, MAX_NAME) for author in article.authors[:_MAX_AUTHORS]]
+    # What names nobody is by its source.
+    by = [each for each in names if each] or [plain(article.source.removeprefix("feed:"), MAX_NAME) or "Broadsheet"]
+    entry.extend(_E.author(_E.name(each)) for each in by)
+    link = _link(article.url)
+    if link:
+        entry.append(_E.link(rel="alternate", href=link))
+    sections = [plain(each, MAX_NAME) for each in article.categories if each != SAMPLE_CATEGORY]
+    entry.extend(_E.category(term=section) for section in sections if section)
+    entry.append(_E.content(_content(item), type="html"))
+    return entry
+
+
+def _title(article: Article) -> str:
+    title = plain(article.title, MAX_TITLE) or "Without a title"
+    return f"[Sample] {title}" if article.is_sample else title
+
+
+def _content(item: DigestItem) -> str:
+    """Return what feed readers show, as HTML in which nothing of the item's is markup."""
+    points = [plain(point, _MAX_TEXT) for point in item.key_points[:_MAX_POINTS]]
+    pdf = _link(item.article.pdf_url)
+    by_model = " Summary by a language model." if item.analysis is AnalysisMethod.MODEL else ""
+    parts = [
+        _SAMPLE if item.article.is_sample else "",
+        Markup("<p>{}</p>").format(plain(item.summary, _MAX_TEXT)),
+        *(Markup("<p>• {}</p>").format(point) for point in points if point),
+        Markup("<p>Why: {}.{}</p>").format(plain(item.reason, _MAX_TEXT), by_model),
+        Markup('<p><a href="{}">PDF</a></p>').format(pdf) if pdf else "",
+    ]
+    return str(Markup().join(parts))
+
+
+def _link(url: str | None) -> str | None:
+    link = safe_link(url)
+    return link if link and plain(link, MAX_LINK) == link else None
+
+
+def _moment(time: datetime) -> str:
+    """RFC 3339, in UTC, in whole seconds."""
+    return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
