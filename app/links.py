@@ -77,7 +77,11 @@ class Links:
 
     def url(self, purpose: str, link: Link) -> str:
         """Return the address for `purpose`: `<public_url>/r/<purpose>/<token>`."""
-        return f"{self._public_url}/r/{purpose}/{self.sign(purpose, link)}"
+        return self._public_url + self.path(purpose, link)
+
+    def path(self, purpose: str, link: Link) -> str:
+        """Return the same without the host, for pages that lead from one to another."""
+        return f"/r/{purpose}/{self.sign(purpose, link)}"
 
     def for_tools(self, reader_id: UUID, generation: int) -> ToolAddresses:
         """Return the addresses that other programs keep: without a day, so they work until they are revoked."""

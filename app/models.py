@@ -1,6 +1,6 @@
 """The domain: profiles, articles, editions, tasks and digests, as frozen models."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -168,6 +168,10 @@ class Article(Frozen):
     def is_sample(self) -> bool:
         """Whether this is one of the invented items that stand in where no real source can be reached."""
         return SAMPLE_CATEGORY in self.categories
+
+
+LinksOf = Callable[[Article], Sequence[tuple[str, str]]]
+"""Gives what can be done with an article by a link: each as a label and an address."""
 
 
 class Item(Frozen):

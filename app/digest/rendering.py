@@ -1,6 +1,5 @@
 """A digest as one HTML page that mail clients and phones show well: no script, nothing loaded from elsewhere."""
 
-from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -8,14 +7,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
 from app.digest.styles import inlined
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
-from app.sources.text import safe_link
+from app.digest.wording import FILTERS
+from app.models import AnalysisMethod, Digest, LinksOf
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-_SHOWN_AUTHORS: Final = 4
-_SHOWN_CATEGORIES: Final = 3
-_SHOWN_WORDS: Final = 4
-_SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 
 
 class DigestRenderer:
@@ -32,21 +27,16 @@ class DigestRenderer:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        environment.filters |= {
-            "link": safe_link,
-            "day": _day,
-            "byline": _byline,
-            "origin": _origin,
-            "sections": _sections,
-            "telling": _telling,
-            "percent": lambda score: round(100 * score),
-        }
+        environment.filters |= FILTERS
         self._template = environment.get_template("digest.html.j2")
         # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
         self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
-    def render(self, digest: Digest) -> str:
-        """Return the page. Whatever an article's text contains is shown as text; links are http(s) or left out."""
+    def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+        """Return the page, each item with the links that `links_of` gives it, in a mail.
+
+        Whatever an article's text contains is shown as text; its links are http(s) or left out.
+        """
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)
         return self._template.render(
@@ -55,32 +45,6 @@ class DigestRenderer:
             by_model=by_model,
             by_extract=len(items) - by_model,
             has_samples=any(item.article.is_sample for item in items),
+            links_of=links_of,
             changes=list(dict.fromkeys(reason.change for item in items for reason in item.reasons)),
         )
-
-
-def _telling(item: DigestItem) -> list[str]:
-    """The words that counted for an item, but for those that its reasons name anyway."""
-    named = item.reason.casefold()
-    words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
-    return [word for word in words if word not in named][:_SHOWN_WORDS]
-
-
-def _day(value: date) -> str:
-    return f"{value:%A}, {value.day} {value:%B %Y}"
-
-
-def _byline(article: Article) -> str:
-    names = article.authors[:_SHOWN_AUTHORS]
-    others = len(article.authors) - len(names)
-    return ", ".join(names) + (f" and {others} others" if others > 1 else " and another" if others else "")
-
-
-def _sections(article: Article) -> str:
-    names = [name for name in article.categories if name != SAMPLE_CATEGORY]
-    return ", ".join(names[:_SHOWN_CATEGORIES])
-
-
-def _origin(source: str) -> str:
-    """Return a source's name as people say it: `feed:nature` is nature."""
-    return _SOURCES.get(source, source.removeprefix("feed:"))

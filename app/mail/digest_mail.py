@@ -1,15 +1,14 @@
 """A digest as a mail: its subject, its page cut to what mail programs show, and its text."""
 
-from collections.abc import Callable
 from datetime import datetime
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, Protocol
 
 from app.mail.footer import MailLinks, with_footer
 from app.mail.message import Mail, MessageKey, build_message
 from app.mail.text import digest_text, long_day
 from app.mail_address import Mailbox
-from app.models import Digest, DigestItem
+from app.models import Digest, DigestItem, LinksOf
 from app.sources.text import plain
 
 MAX_PAGE_BYTES: Final = 100_000
@@ -19,7 +18,12 @@ _MAX_INTRODUCTION: Final = 1_500
 _MAX_ERRORS: Final = 10
 _MAX_ERROR: Final = 200
 
-Render = Callable[[Digest], str]
+
+class Render(Protocol):
+    """Makes the page of a digest, each item with the links that `links_of` gives it: `app.digest.rendering`."""
+
+    def __call__(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+        """Return the page."""
 
 
 def digest_message(
@@ -66,7 +70,7 @@ def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
     count = len(digest.papers) + len(digest.news)
     kept = count
     while True:
-        page = with_footer(render(_best(digest, kept)), links, count - kept)
+        page = with_footer(render(_best(digest, kept), links.of_item), links, count - kept)
         # Each line end becomes two bytes in a mail.
         size = len(page.encode("utf-8", "replace")) + page.count("\n")
         if size < MAX_PAGE_BYTES or not kept:

@@ -1,6 +1,6 @@
 """What stands below a mail: the links by which its reader changes, pauses or ends it, as text and on the page."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from html import escape
@@ -8,6 +8,8 @@ from typing import Final, Self
 from uuid import UUID
 
 from app.links import Link, Links
+from app.mail.item_links import ItemLinks
+from app.models import Article
 
 # In the head, because only there mail programs keep rules for the dark; all else is written at each element.
 _STYLE: Final = (
@@ -15,6 +17,7 @@ _STYLE: Final = (
 )
 # What can be done by a link, each a purpose for which it is signed, in the order in which they stand.
 _LABELS: Final = {
+    "place": "Your page",
     "page": "Read it in the browser",
     "words": "Change your words",
     "schedule": "Change when it comes",
@@ -26,19 +29,25 @@ _PARAGRAPH: Final = 'style="margin: 0; padding: 0 0 6px;"'
 
 @dataclass(frozen=True, slots=True)
 class MailLinks:
-    """Addresses for one mail's reader; those that are None are left out."""
+    """Addresses for one mail's reader and its items; those that are None are left out."""
 
     unsubscribe: str
+    place: str | None = None
     page: str | None = None
     words: str | None = None
     schedule: str | None = None
     pause: str | None = None
+    items: ItemLinks | None = None
 
     @classmethod
     def signed(cls, links: Links, reader_id: UUID, generation: int, day: date) -> Self:
         """All of them, signed for this reader and the mail's local day."""
         link = Link(reader_id, generation, day)
-        return cls(**{purpose: links.url(purpose, link) for purpose in _LABELS})
+        return cls(items=ItemLinks(links, link), **{purpose: links.url(purpose, link) for purpose in _LABELS})
+
+    def of_item(self, article: Article) -> Sequence[tuple[str, str]]:
+        """What the reader can say of an item, each with its address."""
+        return self.items.of(article) if self.items is not None else ()
 
     def named(self) -> Iterator[tuple[str, str]]:
         """Each link that is there, after what it does."""

@@ -1,8 +1,9 @@
 """A digest as plain text that reads well by itself, for mail programs and people that prefer it."""
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
@@ -20,8 +21,9 @@ _SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 def digest_text(digest: Digest, links: MailLinks) -> str:
     """Return the whole digest in lines of at most 72 characters; only links are longer."""
     blocks = [_heading(digest), *_notices(digest), _wrapped(digest.introduction)]
-    blocks += _section("PAPERS", digest.papers, 1, digest.usage.model)
-    blocks += _section("IN THE NEWS", digest.news, 1 + len(digest.papers), digest.usage.model)
+    write = partial(_item, model=digest.usage.model, links=links)
+    blocks += _section("PAPERS", digest.papers, 1, write)
+    blocks += _section("IN THE NEWS", digest.news, 1 + len(digest.papers), write)
     # "-- " alone on a line is how mail programs know where a mail's own text ends.
     blocks.append(f"-- \n{text_footer(links)}")
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -46,13 +48,15 @@ def _notices(digest: Digest) -> Iterator[str]:
         yield "\n".join(["PARTIAL EDITION: not every source could be read.", *failed])
 
 
-def _section(title: str, items: tuple[DigestItem, ...], first: int, model: str | None) -> list[str]:
+def _section(
+    title: str, items: tuple[DigestItem, ...], first: int, write: Callable[[int, DigestItem], str]
+) -> list[str]:
     if not items:
         return []
-    return [f"{title}\n{'-' * len(title)}", *(_item(number, item, model) for number, item in enumerate(items, first))]
+    return [f"{title}\n{'-' * len(title)}", *(write(number, item) for number, item in enumerate(items, first))]
 
 
-def _item(number: int, item: DigestItem, model: str | None) -> str:
+def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) -> str:
     article = item.article
     mark = "[Sample] " if article.is_sample else ""
     by_model = item.analysis is AnalysisMethod.MODEL and model
@@ -63,6 +67,7 @@ def _item(number: int, item: DigestItem, model: str | None) -> str:
         *(_wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
         _wrapped(f"Why: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
         *(f"   {link}" for link in (safe_link(article.url), safe_link(article.pdf_url)) if link),
+        *(f"   {label}: {address}" for label, address in links.of_item(article)),
     ]
     return "\n".join(line for line in lines if line)
 

@@ -52,6 +52,11 @@ async def form_of(request: Request) -> Form:
         return {}
 
 
+async def leads_back(request: Request) -> bool:
+    """Whether the button was pressed that undoes what its page does."""
+    return (await form_of(request)).get("do") == ["back"]
+
+
 def schedule_shown(reader: Reader) -> dict[str, Any]:
     """What the schedule's form shows of a reader."""
     send_at = f"{reader.send_at:%H:%M}" if reader.send_at is not None else ""

@@ -5,7 +5,6 @@ address is the secret that a form needs: there is no cookie that another page's 
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -20,6 +19,7 @@ from app.pages.forms import (
     BadForm,
     broken,
     form_of,
+    leads_back,
     schedule_columns,
     schedule_sent,
     schedule_shown,
@@ -27,13 +27,10 @@ from app.pages.forms import (
     words_sent,
     words_shown,
 )
-from app.pages.links import link_of, link_route, reader_of
+from app.pages.links import SHOWING_FOR, Visit, link_of, link_route, visit_of
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
-
-SHOWING_FOR: Final = timedelta(days=90)
-"""How old a link may be that shows what a reader wrote. Those that stop mails never grow too old."""
 
 ACTIVE, PAUSED, UNSUBSCRIBED = ReaderStatus.ACTIVE, ReaderStatus.PAUSED, ReaderStatus.UNSUBSCRIBED
 _OWN_WISH: Final = "by the reader, through the link in a mail"
@@ -46,10 +43,10 @@ _FIELDS: Final = (
     ("categories", "arXiv categories, one a line", 4),
 )
 
-Leaver = Annotated[Reader, Depends(reader_of("unsubscribe"))]
-Pauser = Annotated[Reader, Depends(reader_of("pause"))]
-Scheduler = Annotated[Reader, Depends(reader_of("schedule", max_age=SHOWING_FOR))]
-Writer = Annotated[Reader, Depends(reader_of("words", max_age=SHOWING_FOR))]
+Leaver = Annotated[Visit, Depends(visit_of("unsubscribe"))]
+Pauser = Annotated[Visit, Depends(visit_of("pause"))]
+Scheduler = Annotated[Visit, Depends(visit_of("schedule", max_age=SHOWING_FOR))]
+Writer = Annotated[Visit, Depends(visit_of("words", max_age=SHOWING_FOR))]
 
 
 def readers_router(pages: PageRenderer) -> APIRouter:
@@ -74,74 +71,75 @@ def _page_route(router: APIRouter) -> None:
 
 
 def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
+    def page(template: str, visit: Visit, reader: Reader, *, changed: bool) -> HTMLResponse:
+        return pages.page(template, visit=visit, reader=reader, changed=changed)
+
     @router.get("/unsubscribe/{token}")
-    async def show_unsubscribe(reader: Leaver) -> HTMLResponse:
-        return pages.page("unsubscribe.html.j2", reader=reader, changed=False)
+    async def show_unsubscribe(visit: Leaver) -> HTMLResponse:
+        return page("unsubscribe.html.j2", visit, visit.reader, changed=False)
 
     @router.post("/unsubscribe/{token}")
-    async def unsubscribe(reader: Leaver, services: ServicesOf, request: Request) -> HTMLResponse:
+    async def unsubscribe(visit: Leaver, services: ServicesOf, request: Request) -> HTMLResponse:
+        reader_id = visit.reader.reader_id
         # A mail program's one click (RFC 8058) sends a body of its own, in whatever form: only our button leads back.
-        if await _leads_back(request):
-            reader = await services.readers.move(reader.reader_id, ACTIVE, None, among={UNSUBSCRIBED})
+        if await leads_back(request):
+            reader = await services.readers.move(reader_id, ACTIVE, None, among={UNSUBSCRIBED})
         else:
             others = set(ReaderStatus) - {UNSUBSCRIBED}
-            reader = await services.readers.move(reader.reader_id, UNSUBSCRIBED, _OWN_WISH, among=others)
-        return pages.page("unsubscribe.html.j2", reader=reader, changed=True)
+            reader = await services.readers.move(reader_id, UNSUBSCRIBED, _OWN_WISH, among=others)
+        return page("unsubscribe.html.j2", visit, reader, changed=True)
 
     @router.get("/pause/{token}")
-    async def show_pause(reader: Pauser) -> HTMLResponse:
-        return pages.page("pause.html.j2", reader=reader, changed=False)
+    async def show_pause(visit: Pauser) -> HTMLResponse:
+        return page("pause.html.j2", visit, visit.reader, changed=False)
 
     @router.post("/pause/{token}")
-    async def pause(reader: Pauser, services: ServicesOf, request: Request) -> HTMLResponse:
-        if await _leads_back(request):
-            reader = await services.readers.move(reader.reader_id, ACTIVE, None, among={PAUSED})
+    async def pause(visit: Pauser, services: ServicesOf, request: Request) -> HTMLResponse:
+        reader_id = visit.reader.reader_id
+        if await leads_back(request):
+            reader = await services.readers.move(reader_id, ACTIVE, None, among={PAUSED})
         else:
-            reader = await services.readers.move(reader.reader_id, PAUSED, _OWN_WISH, among={ACTIVE})
-        return pages.page("pause.html.j2", reader=reader, changed=True)
+            reader = await services.readers.move(reader_id, PAUSED, _OWN_WISH, among={ACTIVE})
+        return page("pause.html.j2", visit, reader, changed=True)
 
 
 def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
-    def page(reader: Reader, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "schedule.html.j2", reader=reader, shown=shown, days=_DAYS, **outcome)
+    def page(visit: Visit, reader: Reader, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
+        return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, shown=shown, days=_DAYS, **outcome)
 
     @router.get("/schedule/{token}")
-    async def show_schedule(reader: Scheduler) -> HTMLResponse:
-        return page(reader, schedule_shown(reader))
+    async def show_schedule(visit: Scheduler) -> HTMLResponse:
+        return page(visit, visit.reader, schedule_shown(visit.reader))
 
     @router.post("/schedule/{token}")
-    async def set_schedule(reader: Scheduler, services: ServicesOf, request: Request) -> HTMLResponse:
-        shown = schedule_shown(reader)
+    async def set_schedule(visit: Scheduler, services: ServicesOf, request: Request) -> HTMLResponse:
+        shown = schedule_shown(visit.reader)
         try:
             shown = schedule_sent(await form_of(request))
             # What is left for the database to judge is whether it knows the zone.
-            reader = await _changed(services, reader, schedule_columns(shown), judged="zone")
+            reader = await _changed(services, visit.reader, schedule_columns(shown), judged="zone")
         except BadForm as error:
-            return page(reader, shown, problems=error.problems)
-        return page(reader, schedule_shown(reader), kept=True)
+            return page(visit, visit.reader, shown, problems=error.problems)
+        return page(visit, reader, schedule_shown(reader), kept=True)
 
 
 def _words_routes(router: APIRouter, pages: PageRenderer) -> None:
-    def page(reader: Reader, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "words.html.j2", reader=reader, shown=shown, fields=_FIELDS, **outcome)
+    def page(visit: Visit, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
+        return _form_page(pages, "words.html.j2", visit=visit, shown=shown, fields=_FIELDS, **outcome)
 
     @router.get("/words/{token}")
-    async def show_words(reader: Writer) -> HTMLResponse:
-        return page(reader, words_shown(reader))
+    async def show_words(visit: Writer) -> HTMLResponse:
+        return page(visit, words_shown(visit.reader))
 
     @router.post("/words/{token}")
-    async def set_words(reader: Writer, services: ServicesOf, request: Request) -> HTMLResponse:
-        shown = words_shown(reader)
+    async def set_words(visit: Writer, services: ServicesOf, request: Request) -> HTMLResponse:
+        shown = words_shown(visit.reader)
         try:
             shown = words_sent(await form_of(request))
-            reader = await _changed(services, reader, words_columns(reader, shown), judged="form")
+            reader = await _changed(services, visit.reader, words_columns(visit.reader, shown), judged="form")
         except BadForm as error:
-            return page(reader, shown, problems=error.problems)
-        return page(reader, words_shown(reader), kept=True)
-
-
-async def _leads_back(request: Request) -> bool:
-    return (await form_of(request)).get("do") == ["back"]
+            return page(visit, shown, problems=error.problems)
+        return page(visit, words_shown(reader), kept=True)
 
 
 async def _changed(services: Services, reader: Reader, columns: Mapping[str, Any], *, judged: str) -> Reader:

@@ -3,6 +3,8 @@
 from fastapi import APIRouter
 
 from app.pages.front import front_router
+from app.pages.item_pages import item_router
+from app.pages.place import place_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
@@ -17,5 +19,7 @@ def pages_router() -> APIRouter:
     router.include_router(static.router())
     router.include_router(front_router(pages))
     router.include_router(readers_router(pages))
+    router.include_router(place_router(pages))
+    router.include_router(item_router(pages))
     router.include_router(tools_router())
     return router

@@ -33,6 +33,8 @@ class Together:
     sample: bool
     mailbox: Path
     """The folder that gets readers' mails."""
+    link_secret: str
+    """What signs readers' links."""
 
 
 async def sources_answer() -> bool:
@@ -69,11 +71,12 @@ async def together(
         port = chosen.get("api") or free_port()
         address = f"http://{LOOPBACK}:{port}"
         mailbox = LOCAL / "mailbox"
+        link_secret = _link_secret()
         common = {
             "SUPABASE_URL": ready.url,
             "SUPABASE_KEY": ready.secret_key,
             "PUBLIC_URL": address,
-            "LINK_SECRET": _link_secret(),
+            "LINK_SECRET": link_secret,
             "PYTHONUNBUFFERED": "1",
         }
         mail = {"MAIL_URL": f"folder:{mailbox}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>"}
@@ -84,7 +87,9 @@ async def together(
             child("worker", "worker", common | sources | mail | {"GRACE_PERIOD": GRACE}, on_line)
         )
         await until_ready(api, address)
-        yield Together(ready, address, api_key, (api, worker), sample=not live, mailbox=mailbox)
+        yield Together(
+            ready, address, api_key, (api, worker), sample=not live, mailbox=mailbox, link_secret=link_secret
+        )
 
 
 def _data(*, live: bool) -> Path:

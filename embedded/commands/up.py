@@ -14,7 +14,7 @@ from rich.markup import escape
 from app.days import yesterday
 from embedded.commands.children import ROOT, ChildFailed
 from embedded.commands.digest import read_profile
-from embedded.commands.newcomer import first_mail
+from embedded.commands.newcomer import newcomer
 from embedded.commands.together import Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
 from scripts.migrate import MigrationError
@@ -53,14 +53,15 @@ async def up(console: Console, *, api_port: int, stack_port: int, offline: bool)
 
 
 async def _show_mail(console: Console, services: Together, day: date) -> None:
-    """Say where the first reader's first mail is, or why there is none."""
+    """Say where the first reader's first mail and page are, or why there is none."""
     try:
-        mail = await first_mail(services, day, read_profile(EXAMPLE))
+        reader = await newcomer(services, day, read_profile(EXAMPLE))
     except (httpx.HTTPError, asyncpg.PostgresError, MigrationError, OSError) as error:
         console.print(f"no mail came: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
         return
-    said = "the next mails come each day" if mail is None else f"the first mail: {mail}"
-    console.print(f"{said} (a folder for mails: {services.mailbox})", highlight=False, markup=False, soft_wrap=True)
+    mail = "the next mails come each day" if reader.mail is None else f"the first mail: {reader.mail}"
+    for said in (f"{mail} (a folder for mails: {services.mailbox})", f"a reader's page: {reader.page}"):
+        console.print(said, highlight=False, markup=False, soft_wrap=True)
 
 
 def _announce(console: Console, services: Together) -> None:

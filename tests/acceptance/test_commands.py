@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urljoin
 
 import httpx
 
@@ -40,7 +41,7 @@ def test_bad_profile_is_named_with_every_wrong_entry(tmp_path: Path) -> None:
     assert "favourite: Extra inputs are not permitted" in said
 
 
-async def test_up_prints_a_curl_line_that_works_and_where_the_first_mail_is_and_ends_with_ctrl_c() -> None:
+async def test_up_prints_a_curl_line_that_works_a_mail_and_a_page_with_working_votes_and_ends_with_ctrl_c() -> None:
     command = [sys.executable, "-m", "embedded.commands.up", "--offline", "--port", "0", "--stack-port", "0"]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -55,11 +56,23 @@ async def test_up_prints_a_curl_line_that_works_and_where_the_first_mail_is_and_
         headers = {"X-API-Key": curl[2], "Content-Type": "application/json"}
         answer = await http.post(curl[1], content=curl[3], headers=headers)
     assert answer.status_code == 202, answer.text
-    while "first mail: " not in said and "next mails come" not in said:
+    while "a reader's page: " not in said:
         line = await process.stdout.readline()
         assert line, said
         said += line.decode()
     assert any((ROOT / ".local" / "mailbox").glob("digest-*.eml")), said
+    await vote_for_the_first_item(said.partition("a reader's page: ")[2].split()[0])
     process.send_signal(signal.SIGINT)
     _, _ = await process.communicate()
     assert process.returncode == 0
+
+
+async def vote_for_the_first_item(page: str) -> None:
+    """Press "More like this" at the first item of a reader's page, and take it back."""
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as http:
+        shown = (await http.get(page)).text
+        form = re.search(r'action="(/r/place/[^"]+)".*?name="item" value="(\w+)"', shown, re.DOTALL)
+        assert form is not None, shown
+        for saying, pressed in (("more", 1), ("unrate", 0)):
+            answer = await http.post(urljoin(page, form[1]), data={"item": form[2], "do": saying})
+            assert answer.text.count("aria-pressed") == pressed

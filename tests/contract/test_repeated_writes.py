@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -215,7 +215,7 @@ async def retaining(client: AsyncClient, times: int) -> None:
 
 
 @scenario(
-    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "last_of", "newest_of", "newest_items")),
+    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "newest_of", "newest_items")),
     "Maintenance.retain_digests",
 )
 async def archiving(client: AsyncClient, times: int) -> None:
@@ -228,7 +228,6 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert (day.papers, day.news) == (1, 0)
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
-        assert isinstance(await digests.last_of(TASK), datetime)
         assert await digests.newest_of(TASK) is not None
         assert await digests.newest_items(TASK) == [], "a title alone is no item"
         with pytest.raises(DigestNotFound):

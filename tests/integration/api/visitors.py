@@ -5,15 +5,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+import asyncpg
 import httpx
 from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.links import Link, Links
+from app.models import Digest, DigestItem, EditionStatus, Profile
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
 from tests.integration.api.conftest import KEY, RunningApi
 
 TODAY = datetime.now(UTC).date()
@@ -40,10 +43,11 @@ class Visitor:
     reader: Reader
     generation: int = 1
     day: date | None = TODAY
+    secret: str = SECRET
 
-    def path(self, purpose: str, *, signed_for: str | None = None, secret: str = SECRET) -> str:
+    def path(self, purpose: str, *, signed_for: str | None = None, secret: str | None = None) -> str:
         link = Link(self.reader.reader_id, self.generation, self.day)
-        return f"/r/{purpose}/{Links([secret], '').sign(signed_for or purpose, link)}"
+        return f"/r/{purpose}/{Links([secret or self.secret], '').sign(signed_for or purpose, link)}"
 
     async def get(self, purpose: str) -> httpx.Response:
         return await self.http.get(self.path(purpose))
@@ -56,8 +60,8 @@ class Visitor:
         return await self.readers.get(self.reader.reader_id)
 
 
-def settings_with_links(stack: Ready) -> ApiSettings:
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": SECRET}
+def settings_with_links(stack: Ready, secret: str = SECRET) -> ApiSettings:
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "link_secret": secret}
     return ApiSettings.model_validate(values)
 
 
@@ -67,3 +71,30 @@ async def visitor_of(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visi
     reader = await readers.create("ada", A_READER | {"reader_id": str(uuid4())})
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
         yield Visitor(http, readers, reader)
+
+
+def digest_of(day: date, *papers: DigestItem, news: tuple[DigestItem, ...] = (), **changes: Any) -> Digest:
+    """The digest of a day that holds these items."""
+    plain: dict[str, Any] = {
+        "source_date": day,
+        "profile": Profile(name="Ada"),
+        "introduction": "Chosen for you.",
+        "papers": papers,
+        "news": news,
+        "considered": 500,
+        "edition_status": EditionStatus.COMPLETED,
+    }
+    return Digest(**plain | changes)
+
+
+async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Digest) -> None:
+    """Let a digest be what was written for the reader's day."""
+    await insert_tasks(database, 1, kind="digest", status="completed")
+    await database.execute(
+        "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
+        " select task_id, 'ada', $2, $1, $2, $3, '<p>The page.</p>' from public.tasks"
+        " where kind = 'digest' and task_id not in (select task_id from public.digests)",
+        reader_id,
+        digest.source_date,
+        digest.model_dump_json(),
+    )

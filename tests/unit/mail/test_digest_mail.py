@@ -1,15 +1,18 @@
 """A digest as a mail: subject and text that read well by themselves, and a page that mail programs show whole."""
 
 import re
+from html import unescape
 
 import pytest
 
 from app.digest.rendering import DigestRenderer
+from app.links import Links
 from app.mail.digest_mail import MAX_PAGE_BYTES, digest_message, fitting_page, subject
 from app.mail.footer import MailLinks
+from app.mail.item_links import ACTS, item_name
 from app.mail.text import digest_text
-from app.models import SAMPLE_CATEGORY, Digest, EditionStatus
-from tests.unit.mail.conftest import ENVELOPE, MakeDigest
+from app.models import SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
+from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, look_at
 
 SIGN_OFF = "-- "
@@ -34,6 +37,10 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
 
 def test_the_text_reads_well_by_itself(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
+
+    def said(item: DigestItem) -> str:
+        return "\n".join(f"   {label}: {address}" for label, address in links.of_item(item.article))
+
     assert (
         digest_text(digest, links)
         == f"""\
@@ -55,6 +62,7 @@ PAPERS
    * What paper 0 says.
    Why: matches: ice.
    https://arxiv.example/abs/0
+{said(digest.papers[0])}
 
 IN THE NEWS
 -----------
@@ -66,8 +74,10 @@ IN THE NEWS
    * What news 0 says.
    Why: matches: ice.
    https://arxiv.example/abs/0
+{said(digest.news[0])}
 
 {SIGN_OFF}
+Your page: {links.place}
 Read it in the browser: {links.page}
 Change your words: {links.words}
 Change when it comes: {links.schedule}
@@ -149,3 +159,20 @@ def test_a_link_on_the_page_cannot_break_out_of_its_attribute(make_digest: MakeD
     links = MailLinks(unsubscribe="https://x.example/?a=1&b='onclick='alert(1)")
     page = fitting_page(make_digest(), RENDER, links)
     assert "https://x.example/?a=1&amp;b=&#x27;onclick=&#x27;alert(1)" in page
+
+
+def test_each_item_has_three_links_for_its_reader_and_day_and_a_page_for_callers_has_none(
+    make_digest: MakeDigest, links: MailLinks
+) -> None:
+    digest = make_digest()
+    signed = Links(["0123456789abcdef"], "")
+    for content in (fitting_page(digest, RENDER, links), digest_text(digest, links)):
+        found = re.findall(r"https://digest\.example\.org/r/(\w+):(\w+)/([\w.-]+)", unescape(content))
+        assert [(act, name) for act, name, _ in found] == [
+            (act, item_name(item.article)) for item in (*digest.papers, *digest.news) for act in ACTS
+        ]
+        for act, name, token in found:
+            link = signed.read(f"{act}:{name}", token)
+            assert (link.reader_id, link.generation, link.day) == (READER, 1, DAY)
+    assert len({item_name(item.article) for item in (*digest.papers, *digest.news)}) == 5
+    assert "/r/" not in RENDER(digest)

@@ -1,0 +1,52 @@
+"""How the parts of a digest are worded, on the page that a mail carries and in its reader's place."""
+
+from collections.abc import Callable, Mapping
+from datetime import date
+from typing import Any, Final
+
+from app.models import SAMPLE_CATEGORY, Article, DigestItem
+from app.sources.text import safe_link
+
+_SHOWN_AUTHORS: Final = 4
+_SHOWN_CATEGORIES: Final = 3
+_SHOWN_WORDS: Final = 4
+_SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
+
+
+def _telling(item: DigestItem) -> list[str]:
+    """The words that counted for an item, but for those that its reasons name anyway."""
+    named = item.reason.casefold()
+    words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
+    return [word for word in words if word not in named][:_SHOWN_WORDS]
+
+
+def _day(value: date) -> str:
+    return f"{value:%A}, {value.day} {value:%B %Y}"
+
+
+def _byline(article: Article) -> str:
+    names = article.authors[:_SHOWN_AUTHORS]
+    others = len(article.authors) - len(names)
+    return ", ".join(names) + (f" and {others} others" if others > 1 else " and another" if others else "")
+
+
+def _sections(article: Article) -> str:
+    names = [name for name in article.categories if name != SAMPLE_CATEGORY]
+    return ", ".join(names[:_SHOWN_CATEGORIES])
+
+
+def _origin(source: str) -> str:
+    """Return a source's name as people say it: `feed:nature` is nature."""
+    return _SOURCES.get(source, source.removeprefix("feed:"))
+
+
+FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
+    "link": safe_link,
+    "day": _day,
+    "byline": _byline,
+    "origin": _origin,
+    "sections": _sections,
+    "telling": _telling,
+    "percent": lambda score: round(100 * score),
+}
+"""For templates, by name."""

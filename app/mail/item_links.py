@@ -1,0 +1,31 @@
+"""What a reader can say of each item of a digest, and the link in the mail for each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+from app.links import Link, Links
+from app.models import Article
+from app.persistence.item_keys import item_keys
+
+ACTS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
+"""Each a purpose for which a link is signed, together with the item's name, and what its button says."""
+
+
+def item_name(article: Article) -> str:
+    """Return 16 characters by which an item is known in the addresses of its reader's pages, the same each time."""
+    return blake2b(item_keys(article)[0].encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class ItemLinks:
+    """The links of one mail's items, all signed as `link` says."""
+
+    links: Links
+    link: Link
+
+    def of(self, article: Article) -> Sequence[tuple[str, str]]:
+        """Return what can be said of it, each with the address of the page that has this one button."""
+        name = item_name(article)
+        return [(label, self.links.url(f"{act}:{name}", self.link)) for act, label in ACTS.items()]
