@@ -52,35 +52,39 @@ alter table public.minute_reports enable row level security;
 alter table public.sources enable row level security;
 
 -- The queue by kind: tasks that are ready, to be done later, in hand, and failed for good; and for how many seconds the
--- oldest has been ready. One pass, by worker besides, for public.operator_overview().
+-- oldest has been ready. By worker besides, for public.operator_overview(). What is dead is counted apart, in its index: many
+-- of them would else be read with their errors.
 create function public.queue_by_kind_and_worker()
 returns table (kind text, worker_id uuid, ready bigint, later bigint, running bigint, dead bigint, oldest double precision)
 language sql stable security invoker set search_path = '' as $$
-    select q.kind, q.worker_id,
-           count(*) filter (where not q.dead and q.worker_id is null and q.run_at <= now()),
-           count(*) filter (where not q.dead and q.worker_id is null and q.run_at > now()),
-           count(*) filter (where q.worker_id is not null),
-           count(*) filter (where q.dead),
-           greatest(0, extract(epoch from now() - min(q.run_at) filter (where not q.dead and q.worker_id is null)))
-      from public.queue q
-     group by q.kind, q.worker_id
+    select q.kind, q.worker_id, count(*) filter (where q.worker_id is null and q.run_at <= now()),
+           count(*) filter (where q.worker_id is null and q.run_at > now()), count(q.worker_id), 0,
+           greatest(0, extract(epoch from now() - min(q.run_at) filter (where q.worker_id is null and q.run_at <= now())))
+      from public.queue q where not q.dead group by q.kind, q.worker_id
+    union all
+    select q.kind, null, 0, 0, 0, count(*), null from public.queue q where q.dead group by q.kind
 $$;
 
--- What a worker has ended since its last report: [{kind, completed, failed, retried, ended: [task_id], model_calls,
--- model_failures, input_tokens, output_tokens}], a row for each of its kinds; `ended` is a sample, whose waits are looked up.
--- Reports have numbers: one that comes again, or is older than the last one, changes nothing.
-create function public.report_minute(p_worker uuid, p_number bigint, p_counts jsonb) returns void
+-- What a worker has ended since its last report: [{kind, completed, failed, retried, sample: [task_id], model_calls,
+-- model_failures, input_tokens, output_tokens}], a row for each of its kinds; of the sample the waits are looked up. Reports
+-- have numbers: one that comes again, or is older than the last one, changes nothing. Answers how many seconds of the minute
+-- have passed, by which the worker finds the next one.
+create function public.report_minute(p_worker uuid, p_number bigint, p_counts jsonb) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
+    moment timestamptz;
     this timestamptz;
+    new boolean;
 begin
     -- Also the lock: the same report once more waits here until the first is committed.
     insert into public.minute_reports as r (worker_id, number, reported_at) values (p_worker, p_number, clock_timestamp())
     on conflict (worker_id) do update set number = p_number, reported_at = clock_timestamp() where r.number < p_number;
-    if not found then
-        return;
+    new := found;
+    moment := clock_timestamp();
+    this := date_trunc('minute', moment, 'UTC');
+    if not new then
+        return extract(epoch from moment - this);
     end if;
-    this := date_trunc('minute', clock_timestamp(), 'UTC');
     if not exists (select from public.minutes where minute = this) then
         insert into public.minutes (minute, kind, ready, running, oldest)
         select this, kind, coalesce(sum(q.ready), 0), coalesce(sum(q.running), 0), coalesce(max(q.oldest), 0)
@@ -95,12 +99,12 @@ begin
     select this, c.kind, c.completed, c.failed, c.retried, w.waits, w.wait_sum, w.wait_max, c.model_calls,
            c.model_failures, c.input_tokens, c.output_tokens
       from jsonb_to_recordset(p_counts) as c(
-               kind text, completed integer, failed integer, retried integer, ended uuid[], model_calls integer,
+               kind text, completed integer, failed integer, retried integer, sample uuid[], model_calls integer,
                model_failures integer, input_tokens bigint, output_tokens bigint)
      cross join lateral (
         select count(*) as waits, coalesce(sum(t.wait), 0) as wait_sum, coalesce(max(t.wait), 0) as wait_max
           from (select greatest(0, extract(epoch from started_at - greatest(created_at, replayed_at))) as wait
-                  from public.tasks where task_id = any (c.ended) and started_at is not null) t) w
+                  from public.tasks where task_id = any (c.sample) and started_at is not null) t) w
      order by c.kind
     on conflict (minute, kind) do update
        set completed = m.completed + excluded.completed, failed = m.failed + excluded.failed,
@@ -111,6 +115,7 @@ begin
            input_tokens = m.input_tokens + excluded.input_tokens,
            output_tokens = m.output_tokens + excluded.output_tokens;
     perform public.forget_minutes();
+    return extract(epoch from moment - this);
 end
 $$;
 
@@ -207,11 +212,12 @@ $$;
 create function public.last_failed(p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(jsonb_build_object(
-               'task_id', d.task_id, 'kind', d.kind, 'owner', t.owner, 'error', coalesce(t.error, d.error),
-               'attempt', d.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
-               'failed_at', d.updated_at) order by d.updated_at desc, d.task_id), '[]')
-      from (select task_id, kind, error, attempt, updated_at from public.queue
+               'task_id', task_id, 'kind', t.kind, 'owner', t.owner, 'error', coalesce(t.error, q.error),
+               'attempt', q.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
+               'failed_at', d.updated_at) order by d.updated_at desc, task_id), '[]')
+      from (select task_id, updated_at from public.queue
              where dead order by updated_at desc, task_id limit p_limit) d
+      join public.queue q using (task_id)
       join public.tasks t using (task_id)
 $$;
 

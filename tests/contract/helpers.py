@@ -183,12 +183,20 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "reader_papers",
         "reader_paper_keys",
         "deliveries",
+        "sources",
+        "minute_reports",
+        "minutes",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
         elif table == "reader_papers":
             query = "select * from public.reader_papers order by reader_id, arxiv_id"
+        elif table == "audit":
+            query = "select * from public.audit order by at"
+        elif table == "minutes":
+            # A run may lie about the end of a minute.
+            query = f"select kind, {MINUTE_SUMS} from public.minutes group by kind order by kind"
         rows = [dict(r) for r in await database.fetch(query)]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
     return found
@@ -199,11 +207,15 @@ def _own_id(row: dict[str, Any]) -> set[str]:
     return {"task_id"} if str(row.get("idempotency_key")).startswith("own:") else set()
 
 
+MINUTE_SUMS = ", ".join(
+    f"sum({column})" for column in ("completed", "failed", "retried", "waits", "model_calls", "input_tokens")
+)
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "begun_by", "skip_after"}
+    | {"succeeded_at", "failed_at", "reported_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -19,6 +19,7 @@ from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.minutes import Ended, Minutes
 from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
@@ -41,6 +42,7 @@ Owner = (
     | HybridCache
     | CircuitBreakers
     | Maintenance
+    | Minutes
     | Schema
     | Operator
     | ReaderPapers
@@ -54,6 +56,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
+    Minutes: Minutes,
     Schema: Schema,
     Operator: Operator,
     ReaderPapers: ReaderPapers,
@@ -91,6 +94,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "digest_days": {"digest_days": 1},
     "local_day": {"local_day": DAY},
     "text": {"text": "graphs"},
+    "brought": {"brought": {"arxiv": 1}},
+    "worker_id": {"worker_id": TASK},
+    "number": {"number": 1},
+    "ended": {"ended": {TaskKind.FETCH: Ended()}},
 }
 
 
