@@ -6,6 +6,7 @@ from typing import Any, Final
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from app.pages.shown import FILTERS
 from app.pages.static_files import StaticFiles
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -33,7 +34,7 @@ class PageRenderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters["static"] = static.path
+        self._environment.filters |= FILTERS | {"static": static.path}
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 

@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.pages.front import front_router
+from app.pages.ops.routes import ops_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
@@ -16,4 +17,5 @@ def pages_router() -> APIRouter:
     router.include_router(static.router())
     router.include_router(front_router(pages))
     router.include_router(readers_router(pages))
+    router.include_router(ops_router(pages))
     return router
