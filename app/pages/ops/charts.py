@@ -64,7 +64,7 @@ class _Drawing:
         self._steps = max([120, *(self._place(point) + 1 for point in points)])
         self.points = points
         self.minutes = series.step_seconds / 60
-        self.hours = figure(round(self._steps * series.step_seconds / 3600))
+        self.hours = figure(self._steps * series.step_seconds / 3600)
 
     def bars(self, value: Callable[[MinutePoint], float], top: float) -> str:
         """A path of a bar for each point, `top` as high as the chart."""

@@ -22,6 +22,9 @@ from app.services import Services
 
 HOME: Final = "/ops"
 KINDS: Final = tuple(kind.value for kind in TaskKind)
+HOURS: Final = 6
+"""How far the charts go back."""
+
 LAST_ACTS: Final = 8
 MOST_WORDS: Final = 500
 NO_REASON: Final = "no reason was given"
@@ -32,7 +35,9 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
 
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        overview, acts = await asyncio.gather(services.operator.overview(), services.operator.acts(limit=LAST_ACTS))
+        overview, acts = await asyncio.gather(
+                services.operator.overview(hours=HOURS), services.operator.acts(limit=LAST_ACTS)
+            )
         return pages.page(
             "ops/overview.html.j2",
             session=session,
@@ -43,6 +48,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             now=figures_of(overview),
             shape=shape_of(overview),
             kinds=_in_order(overview),
+            hours=HOURS,
             charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},
             readers=readers_by_status(overview),
             known=KINDS,

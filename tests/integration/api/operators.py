@@ -18,8 +18,8 @@ WIDE = "W" * 90
 
 _DEAD = """
 with made as (
-    insert into public.tasks (task_id, owner, kind, source_date, request_hash, status, error, attempt, progress, started_at, finished_at)
-    select gen_random_uuid(), 'ada', $1, '2026-03-04', 'test', 'failed', $2, 5, 0, now(), now() - n * interval '1 s'
+    insert into public.tasks (task_id, owner, kind, source_date, request_hash, status, error, attempt, finished_at)
+    select gen_random_uuid(), 'ada', $1, '2026-03-04', 'test', 'failed', $2, 5, now() - n * interval '1 s'
       from generate_series(1, $3) n returning task_id, finished_at)
 insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)
 select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
@@ -27,8 +27,8 @@ _MINUTES = """
 insert into public.minutes (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running, oldest,
                             model_calls, model_failures, input_tokens, output_tokens)
 select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(n / 30.0))::integer,
-       case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end, 1, 1, 2,
-       2, 0, 12000, 3000
+       case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end,
+       1, 1, 2, 2, 0, 12000, 3000
   from generate_series(0, 350) n cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) kind
  where kind <> 'fetch' or n % 20 = 0"""
 _DELIVERIES = """
@@ -58,7 +58,7 @@ async def furnish(database: asyncpg.Connection) -> None:
     await database.execute(_DELIVERIES, HOSTILE * 3)
     await database.execute(
         "insert into public.workers (worker_id, seen_at, lease, told_at, host, version)"
-        " select gen_random_uuid(), now() - n * interval '4 s', '1 min', now(), case n when 1 then $1 else $2 end, '0.1.0'"
+        " select gen_random_uuid(), now() - n * interval '4 s', '1 min', now(), (array[$1, $2])[n], '0.1.0'"
         " from generate_series(1, 2) n",
         HOSTILE, WIDE,
     )  # fmt: skip
@@ -106,5 +106,6 @@ class Operator:
     async def token(self, page: str = "/ops") -> str:
         """The token that the forms of a page carry: all the same one."""
         shown = (await self.http.get(page)).text
-        (token,) = set(re.findall(r'name="token" value="([^"]+)"', shown))
+        tokens: set[str] = set(re.findall(r'name="token" value="([^"]+)"', shown))
+        (token,) = tokens
         return token
