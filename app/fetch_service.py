@@ -47,12 +47,12 @@ class FetchService:
         await report(f"fetching {source_date} from {len(self._sources)} sources", 0.05)
         done = 0
 
-        async def fetched(source: Source) -> Trouble | None:
+        async def fetched(source: Source) -> int | Trouble:
             nonlocal done
-            error = await self._from(source, source_date)
+            brought = await self._from(source, source_date)
             done += 1
             await report(f"{done} of {len(self._sources)} sources read", 0.05 + 0.9 * done / len(self._sources))
-            return error
+            return brought
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -60,12 +60,14 @@ class FetchService:
         except ExceptionGroup as errors:
             # Supabase fails, or the lease is lost: one of them says it as well as all.
             raise _first(errors) from errors
-        errors_by_name = {name: error for name, task in tasks.items() if (error := task.result()) is not None}
-        _require_no_wait(errors_by_name, patience)
-        return await self._finish(source_date, {name: str(error) for name, error in errors_by_name.items()})
+        brought = {name: task.result() for name, task in tasks.items()}
+        _require_no_wait(brought, patience)
+        told = {name: each if isinstance(each, int) else str(each) for name, each in brought.items()}
+        await self._daily.note_sources(source_date, told)
+        return await self._finish(source_date, {name: each for name, each in told.items() if isinstance(each, str)})
 
-    async def _from(self, source: Source, source_date: date) -> Trouble | None:
-        """Read one source into the database; why that failed, or None. Raises `SupabaseError`."""
+    async def _from(self, source: Source, source_date: date) -> int | Trouble:
+        """Read one source into the database; how many items it gave, or why it failed. Raises `SupabaseError`."""
         try:
             async with self._breakers.guard(source.name, SourceError):
                 articles = await _articles(source, source_date)
@@ -74,7 +76,7 @@ class FetchService:
             return error
         await self._daily.save_articles(source_date, articles)
         log.info("source read", source=source.name, source_date=str(source_date), articles=len(articles))
-        return None
+        return len(articles)
 
     async def _finish(self, source_date: date, errors: dict[str, str]) -> Edition:
         if not errors:
@@ -101,9 +103,9 @@ async def _articles(source: Source, source_date: date) -> list[Article]:
         raise SourceError(reason) from error
 
 
-def _require_no_wait(errors: Mapping[str, Trouble], patience: timedelta) -> None:
+def _require_no_wait(brought: Mapping[str, int | Trouble], patience: timedelta) -> None:
     """Raise `FetchPostponed` if it is worth waiting for those that are busy."""
-    busy = {name: error for name, error in errors.items() if isinstance(error, SourceBusy)}
+    busy = {name: error for name, error in brought.items() if isinstance(error, SourceBusy)}
     if not busy:
         return
     delay = timedelta(seconds=max(error.retry_after for error in busy.values()))

@@ -13,6 +13,7 @@ from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.minutes import Minutes
 from app.persistence.operator import Operator
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
@@ -33,6 +34,7 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
+    minutes: Minutes
     operator: Operator
     turns: FleetTurns
     readers: Readers
@@ -52,6 +54,7 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
+            minutes=Minutes(client),
             operator=Operator(client),
             turns=FleetTurns(client),
             readers=Readers(client),

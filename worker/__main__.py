@@ -27,6 +27,7 @@ from app.services import Services
 from app.versions import project_version, require_locked_versions
 from worker.beside import ChoreDied, beside
 from worker.chores.daily_fetch import DailyFetch
+from worker.chores.minutes import MinuteChore, Tally
 from worker.chores.retention import Retention
 from worker.chores.schedule import ScheduleChore
 from worker.http import worker_http
@@ -55,13 +56,15 @@ async def work(settings: WorkerSettings) -> None:
         await stack.enter_async_context(metrics.watching_the_loop())
         about = {"host": gethostname(), "version": project_version()}
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
-        worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics))
+        tally = Tally(list(handlers), random)
+        worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics, tally))
         await stack.enter_async_context(
             worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)
         )
         # Only now: a port that is taken is said at once, whether Supabase answers or not.
         checked = await _schema_checked(services.schema)
         chores = _chores(services, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
+        chores["minutes"] = MinuteChore(services.minutes, worker_id, tally, random=random).run()
         if not checked:
             chores["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
@@ -161,10 +164,11 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(wanted, stopping)
 
 
-def _counting(metrics: Metrics) -> Callable[[ClaimedTask, Outcome, float], None]:
+def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome, float], None]:
     def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
         metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
         metrics.task_seconds.labels(task.kind.value).observe(seconds)
+        tally.count(task, outcome)
 
     return count
 

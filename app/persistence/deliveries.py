@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Literal
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from pydantic import Field, TypeAdapter
 from supabase import AsyncClient
@@ -236,9 +236,9 @@ class Deliveries:
 
         Raises `DeliveryNotFound`, `NotToBeSettled` (it is in another state), `SupabaseError`.
         """
-        parameters = {"p_delivery_id": str(delivery_id), "p_state": state.value, "p_by": _cut(by)}
+        parameters = {"p_delivery_id": str(delivery_id), "p_state": state.value, **_act(by)}
         with supabase_errors(f"settle delivery {delivery_id}"):
-            answer = await self._client.rpc("settle_delivery", parameters).execute()
+            answer = await self._client.rpc("settle_for_operator", parameters).execute()
         found = parsed(_SETTLED, answer.data)
         if found is None:
             raise _no_delivery(delivery_id)
@@ -261,13 +261,18 @@ class Deliveries:
         await self._set_gate(None, by=by, skip=skip_pending)
 
     async def _set_gate(self, reason: str | None, *, by: str, skip: bool) -> None:
-        parameters = {"p_reason": _cut(reason), "p_skip": skip, "p_by": _cut(by)}
+        parameters = {"p_reason": _cut(reason), "p_skip": skip, **_act(by)}
         with supabase_errors("pause or resume deliveries"):
-            await self._client.rpc("set_delivery_gate", parameters).execute()
+            await self._client.rpc("set_gate_for_operator", parameters).execute()
 
 
 def _cut(text: str | None) -> str | None:
     return None if text is None else clean_text(text)[:MAX_TEXT]
+
+
+def _act(by: str) -> dict[str, Any]:
+    """A new act of an operator's, which the audit keeps if it changes something; sent again, it is the same one."""
+    return {"p_act": str(uuid4()), "p_who": _cut(by)}
 
 
 def _no_delivery(delivery_id: UUID) -> DeliveryNotFound:

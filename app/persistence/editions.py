@@ -51,6 +51,16 @@ class Editions:
                 parameters = {"p_source_date": source_date.isoformat(), "p_articles": batch}
                 await self._client.rpc("save_articles", parameters).execute()
 
+    async def note_sources(self, source_date: date, brought: Mapping[str, int | str]) -> None:
+        """Note how it went with each source: how many items it gave, or why it failed. Raises `SupabaseError`.
+
+        An edition does not say it: what was complete once stays so, whatever fails when the day is looked at again.
+        """
+        told = [{"name": name, "items" if isinstance(each, int) else "error": each} for name, each in brought.items()]
+        parameters = {"p_source_date": source_date.isoformat(), "p_sources": clean(told)}
+        with supabase_errors(f"note the sources of {source_date}"):
+            await self._client.rpc("note_sources", parameters).execute()
+
     async def finish_edition(self, source_date: date, status: EditionStatus, errors: Mapping[str, str]) -> Edition:
         """Record how the fetching ended, with the failed sources' `errors`; a completed day stays completed.
 

@@ -66,21 +66,26 @@ language sql stable security invoker set search_path = '' as $$
      group by q.kind, q.worker_id
 $$;
 
--- What a worker has ended since its last report: [{kind, completed, failed, retried, ended: [task_id], model_calls,
--- model_failures, input_tokens, output_tokens}], a row for each of its kinds; `ended` is a sample, whose waits are looked up.
--- Reports have numbers: one that comes again, or is older than the last one, changes nothing.
-create function public.report_minute(p_worker uuid, p_number bigint, p_counts jsonb) returns void
+-- What a worker has ended since its last report: [{kind, completed, failed, retried, sample: [task_id], model_calls,
+-- model_failures, input_tokens, output_tokens}], a row for each of its kinds; of the sample the waits are looked up. Reports
+-- have numbers: one that comes again, or is older than the last one, changes nothing. Answers how many seconds of the minute
+-- have passed, by which the worker finds the next one.
+create function public.report_minute(p_worker uuid, p_number bigint, p_counts jsonb) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
+    moment timestamptz;
     this timestamptz;
+    new boolean;
 begin
     -- Also the lock: the same report once more waits here until the first is committed.
     insert into public.minute_reports as r (worker_id, number, reported_at) values (p_worker, p_number, clock_timestamp())
     on conflict (worker_id) do update set number = p_number, reported_at = clock_timestamp() where r.number < p_number;
-    if not found then
-        return;
+    new := found;
+    moment := clock_timestamp();
+    this := date_trunc('minute', moment, 'UTC');
+    if not new then
+        return extract(epoch from moment - this);
     end if;
-    this := date_trunc('minute', clock_timestamp(), 'UTC');
     if not exists (select from public.minutes where minute = this) then
         insert into public.minutes (minute, kind, ready, running, oldest)
         select this, kind, coalesce(sum(q.ready), 0), coalesce(sum(q.running), 0), coalesce(max(q.oldest), 0)
@@ -95,12 +100,12 @@ begin
     select this, c.kind, c.completed, c.failed, c.retried, w.waits, w.wait_sum, w.wait_max, c.model_calls,
            c.model_failures, c.input_tokens, c.output_tokens
       from jsonb_to_recordset(p_counts) as c(
-               kind text, completed integer, failed integer, retried integer, ended uuid[], model_calls integer,
+               kind text, completed integer, failed integer, retried integer, sample uuid[], model_calls integer,
                model_failures integer, input_tokens bigint, output_tokens bigint)
      cross join lateral (
         select count(*) as waits, coalesce(sum(t.wait), 0) as wait_sum, coalesce(max(t.wait), 0) as wait_max
           from (select greatest(0, extract(epoch from started_at - greatest(created_at, replayed_at))) as wait
-                  from public.tasks where task_id = any (c.ended) and started_at is not null) t) w
+                  from public.tasks where task_id = any (c.sample) and started_at is not null) t) w
      order by c.kind
     on conflict (minute, kind) do update
        set completed = m.completed + excluded.completed, failed = m.failed + excluded.failed,
@@ -111,6 +116,7 @@ begin
            input_tokens = m.input_tokens + excluded.input_tokens,
            output_tokens = m.output_tokens + excluded.output_tokens;
     perform public.forget_minutes();
+    return extract(epoch from moment - this);
 end
 $$;
 

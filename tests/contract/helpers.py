@@ -180,10 +180,18 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "pauses",
         "readers",
         "deliveries",
+        "sources",
+        "minute_reports",
+        "minutes",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
+        elif table == "audit":
+            query = "select * from public.audit order by at"
+        elif table == "minutes":
+            # A run may lie about the end of a minute.
+            query = f"select kind, {MINUTE_SUMS} from public.minutes group by kind order by kind"
         rows = [dict(r) for r in await database.fetch(query)]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
     return found
@@ -194,10 +202,14 @@ def _own_id(row: dict[str, Any]) -> set[str]:
     return {"task_id"} if str(row.get("idempotency_key")).startswith("own:") else set()
 
 
+MINUTE_SUMS = ", ".join(
+    f"sum({column})" for column in ("completed", "failed", "retried", "waits", "model_calls", "input_tokens")
+)
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "skip_after"}
+    | {"succeeded_at", "failed_at", "reported_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

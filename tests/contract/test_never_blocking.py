@@ -18,6 +18,7 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.minutes import Ended, Minutes
 from app.persistence.new_task import NewTask
 from app.persistence.operator import ActBy, Operator
 from app.persistence.queue import TaskQueue
@@ -31,7 +32,16 @@ TICKS = 50
 ARTICLE = Article(source="arxiv", external_id="1", kind=ArticleKind.PAPER, title="T")
 
 Owner = (
-    TaskStateManager | TaskQueue | Editions | Items | HybridCache | CircuitBreakers | Maintenance | Schema | Operator
+    TaskStateManager
+    | TaskQueue
+    | Editions
+    | Items
+    | HybridCache
+    | CircuitBreakers
+    | Maintenance
+    | Minutes
+    | Schema
+    | Operator
 )
 OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
@@ -41,6 +51,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
+    Minutes: Minutes,
     Schema: Schema,
     Operator: Operator,
 }
@@ -69,6 +80,10 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "why": {"why": "because"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
+    "brought": {"brought": {"arxiv": 1}},
+    "worker_id": {"worker_id": TASK},
+    "number": {"number": 1},
+    "ended": {"ended": {TaskKind.FETCH: Ended()}},
 }
 
 

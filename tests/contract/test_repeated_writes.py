@@ -1,17 +1,14 @@
 """Every write sent twice, and every write whose first answer is lost, has the effect of one; for every method."""
 
 import inspect
-from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
-from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
+from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState, Send
@@ -19,50 +16,28 @@ from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
+from app.persistence.minutes import Minutes
 from app.persistence.new_task import NewTask
-from app.persistence.operator import ActBy, Operator
-from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Released, Snoozed
-from app.persistence.queue import Progress, SyncCall, TaskQueue
+from app.persistence.operator import Operator
+from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
+from app.persistence.queue import Progress, TaskQueue
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
+from tests.contract import operator_scenarios  # noqa: F401  (registers its own)
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
+from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.contract.schedule import add_reader, write_digests
 
-Scenario = Callable[[AsyncClient, int], Awaitable[object]]
-"""Does something with the client, each write `times` times."""
-
-TASK = UUID("00000000-0000-4000-8000-00000000000a")
-OTHER = UUID("00000000-0000-4000-8000-00000000000b")
-WORKER = UUID("00000000-0000-4000-8000-0000000000aa")
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
     *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(FleetTurns, WatchedTasks, Operator, Readers, Schedule, Deliveries),
+    Minutes,
 )
-SCENARIOS: dict[str, Scenario] = {}
-
-
-def scenario(*names: str) -> Callable[[Scenario], Scenario]:
-    def register(function: Scenario) -> Scenario:
-        SCENARIOS.update(dict.fromkeys(names, function))
-        return function
-
-    return register
-
-
-async def send(queue: TaskQueue, call: SyncCall, times: int) -> Any:
-    answers = [await queue.sync(call) for _ in range(times)]
-    assert all(answer == answers[0] for answer in answers)
-    return answers[0]
-
-
-async def claimed(client: AsyncClient, times: int = 1) -> tuple[TaskQueue, Lease]:
-    queue = TaskQueue(client, worker_id=WORKER, kinds=[TaskKind.FETCH], lease=LEASE)
-    answer = await send(queue, queue.prepare(outcomes={}, slots=1), times)
-    return queue, answer.claimed[0].lease
+SCENARIOS = REGISTERED
 
 
 @scenario(*(f"TaskStateManager.{name}" for name in ("create_task_with_source_date", "get_task", "list_tasks")))
@@ -153,13 +128,18 @@ async def stopping(client: AsyncClient, times: int) -> None:
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 
-@scenario(*(f"Editions.{name}" for name in ("begin_edition", "save_articles", "finish_edition", "get_edition")))
+EDITIONS = ("begin_edition", "save_articles", "note_sources", "finish_edition", "get_edition")
+
+
+@scenario(*(f"Editions.{name}" for name in EDITIONS))
 async def gathering(client: AsyncClient, times: int) -> None:
     daily = Editions(client)
     for _ in range(times):
         await daily.begin_edition(DAY)
     for _ in range(times):
         await daily.save_articles(DAY, ARTICLES)
+    for _ in range(times):
+        await daily.note_sources(DAY, {"arxiv": 3, "feed:x": "timed out"})
     for _ in range(times):
         await daily.finish_edition(DAY, EditionStatus.PARTIAL, {"feed:x": "timed out"})
     assert (await daily.get_edition(DAY)).counts == {"arxiv": 3}
@@ -228,60 +208,6 @@ async def watching(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         changes = await WatchedTasks(client).changes({TASK: UNKNOWN, OTHER: UNKNOWN})
         assert ([change.task.task_id for change in changes.changed], changes.gone) == ([TASK], [OTHER])
-
-
-ACT = ActBy(OTHER, "root")
-
-
-async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
-    await create(client, task_id=TASK, callback_url=callback_url)
-    queue, lease = await claimed(client)
-    await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
-
-
-@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphans", "acts", "overview")))
-async def replaying(client: AsyncClient, times: int) -> None:
-    await died(client)
-    operator = Operator(client)
-    for _ in range(times):
-        assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
-        assert (len(await operator.workers()), await operator.orphans()) == (1, [])
-        assert [act.act for act in await operator.acts()] == ["replay"]
-        assert len((await operator.overview()).workers) == 1
-
-
-@scenario("Operator.replay_dead")
-async def replaying_all(client: AsyncClient, times: int) -> None:
-    await died(client)
-    for _ in range(times):
-        assert (await Operator(client).replay_dead(ACT, TaskKind.FETCH, step=1)).replayed == 1
-
-
-@scenario("Operator.redeliver")
-async def redelivering(client: AsyncClient, times: int) -> None:
-    await died(client, callback_url="https://example.com/")
-    (callback,) = (await TaskStateManager(client).list_tasks(kind=TaskKind.CALLBACK)).tasks
-    for _ in range(times):
-        await Operator(client).redeliver(ACT, callback.task_id)
-
-
-@scenario("Operator.cancel")
-async def cancelling_anothers(client: AsyncClient, times: int) -> None:
-    await create(client, task_id=TASK)
-    for _ in range(times):
-        assert (await Operator(client).cancel(ACT, TASK)).status is TaskStatus.CANCELLED
-
-
-@scenario("Operator.pause", "Operator.resume", "Operator.pauses")
-async def pausing(client: AsyncClient, times: int) -> None:
-    operator = Operator(client)
-    made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
-    pause = made[0]
-    assert (pause.who, pause.why) == ("root", "because")
-    assert await operator.pauses() == [pause]
-    for _ in range(times):
-        assert (await operator.resume(ActBy(TASK, "root"), TaskKind.FETCH)).since == pause.since
-    assert await operator.pauses() == []
 
 
 async def due_reader(client: AsyncClient) -> Reader:

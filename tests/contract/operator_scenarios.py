@@ -1,0 +1,77 @@
+"""The operators' scenarios of `test_repeated_writes.py`: their acts, what they see, what workers report for it."""
+
+from supabase import AsyncClient
+
+from app.models import TaskKind, TaskStatus
+from app.persistence.minutes import Ended, Minutes
+from app.persistence.operator import ActBy, Operator
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import create
+from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
+
+ACT = ActBy(OTHER, "root")
+
+
+async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
+    await create(client, task_id=TASK, callback_url=callback_url)
+    queue, lease = await claimed(client)
+    await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
+
+
+@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphans", "acts", "overview")))
+async def replaying(client: AsyncClient, times: int) -> None:
+    await died(client)
+    operator = Operator(client)
+    for _ in range(times):
+        assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
+        assert (len(await operator.workers()), await operator.orphans()) == (1, [])
+        assert [act.act for act in await operator.acts()] == ["replay"]
+        assert len((await operator.overview()).workers) == 1
+
+
+@scenario("Minutes.report")
+async def reporting_minutes(client: AsyncClient, times: int) -> None:
+    task, minutes = await create(client, task_id=TASK), Minutes(client)
+    queue, lease = await claimed(client)
+    await send(queue, queue.prepare(outcomes={lease: Completed({})}, slots=0), 1)
+    ended = {TaskKind.FETCH: Ended(completed=1, input_tokens=7, sample=(task.task_id,))}
+    for number in (1, 2):
+        for _ in range(times):
+            assert 0 <= await minutes.report(WORKER, number, ended) < 60
+    # An older one that was on its way for long.
+    await minutes.report(WORKER, 1, ended)
+
+
+@scenario("Operator.replay_dead")
+async def replaying_all(client: AsyncClient, times: int) -> None:
+    await died(client)
+    for _ in range(times):
+        assert (await Operator(client).replay_dead(ACT, TaskKind.FETCH, step=1)).replayed == 1
+
+
+@scenario("Operator.redeliver")
+async def redelivering(client: AsyncClient, times: int) -> None:
+    await died(client, callback_url="https://example.com/")
+    (callback,) = (await TaskStateManager(client).list_tasks(kind=TaskKind.CALLBACK)).tasks
+    for _ in range(times):
+        await Operator(client).redeliver(ACT, callback.task_id)
+
+
+@scenario("Operator.cancel")
+async def cancelling_anothers(client: AsyncClient, times: int) -> None:
+    await create(client, task_id=TASK)
+    for _ in range(times):
+        assert (await Operator(client).cancel(ACT, TASK)).status is TaskStatus.CANCELLED
+
+
+@scenario("Operator.pause", "Operator.resume", "Operator.pauses")
+async def pausing(client: AsyncClient, times: int) -> None:
+    operator = Operator(client)
+    made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
+    pause = made[0]
+    assert (pause.who, pause.why) == ("root", "because")
+    assert await operator.pauses() == [pause]
+    for _ in range(times):
+        assert (await operator.resume(ActBy(TASK, "root"), TaskKind.FETCH)).since == pause.since
+    assert await operator.pauses() == []
