@@ -75,7 +75,7 @@ async def furnish(database: asyncpg.Connection) -> None:
     counts = json.dumps({"arxiv": 812, HOSTILE: 3, WIDE: 5})
     await database.execute(
         "insert into public.editions (source_date, status, counts)"
-        " select (now() at time zone 'UTC')::date - n, 'completed', $1 from generate_series(1, 6) n",
+        " select (now() at time zone 'UTC')::date - n, 'completed', $1 from generate_series(2, 6) n",
         counts,
     )
     await database.execute(_MINUTES)

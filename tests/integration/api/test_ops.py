@@ -4,8 +4,8 @@ import asyncio
 import json
 import re
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Protocol
 
 import asyncpg
@@ -13,16 +13,14 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from app.config import ApiSettings
 from app.main import create_app
-from app.pages.ops.board import PACE
 from app.pages.ops.routes import ops_router
 from app.pages.ops.sessions import LIFETIME, Sessions, SignedOut
 from app.pages.ops.sign_in import AT_ONCE, PAUSE
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.contract.helpers import everything, insert_tasks
+from tests.contract.helpers import everything
 from tests.integration.api.operators import (
     ADA_KEY,
     EVE_KEY,
@@ -33,10 +31,16 @@ from tests.integration.api.operators import (
     furnish,
     settings_with_operators,
 )
-from tests.integration.worker.proxy import Proxy
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
-LISTS = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers", "/ops/readers?status=paused")
+LISTS = (
+    "/ops",
+    "/ops/tasks",
+    "/ops/tasks?status=failed",
+    "/ops/deliveries",
+    "/ops/readers",
+    "/ops/readers?status=paused",
+)
 COOKIE = "broadsheet-ops"
 
 
@@ -44,7 +48,9 @@ def paths(method: str) -> list[str]:
     """All addresses of the room that take a method, from its router, so that none can be forgotten."""
     routes = [route for route in ops_router(PageRenderer(StaticFiles())).routes if isinstance(route, APIRoute)]
     places = {"task_id": NOBODY, "delivery_id": NOBODY, "kind": "fetch"}
-    return [re.sub(r"\{(\w+)\}", lambda m: places[m[1]], each.path) for each in routes if method in each.methods]
+    return [
+        re.sub(r"\{(\w+)\}", lambda m: places[m[1]], each.path) for each in routes if method in (each.methods or ())
+    ]
 
 
 ACTS = [path for path in paths("POST") if path != "/ops/sign-in"]
@@ -53,16 +59,15 @@ ACTS = [path for path in paths("POST") if path != "/ops/sign-in"]
 class Browse(Protocol):
     """Open a browser's tab on a process of its own, as `key`'s owner unless that is None."""
 
-    async def __call__(self, key: str | None = ROOT_KEY, *, url: str | None = None, **settings: str) -> Operator: ...
+    async def __call__(self, key: str | None = ROOT_KEY, **settings: str) -> Operator: ...
 
 
 @pytest.fixture
 async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Browse]:  # noqa: ARG001  (emptied)
     async with AsyncExitStack() as opened:
 
-        async def browse(key: str | None = ROOT_KEY, *, url: str | None = None, **settings: str) -> Operator:
-            given = {"supabase_url": url} if url else {}
-            app = create_app(settings_with_operators(stack, **given, **settings))
+        async def browse(key: str | None = ROOT_KEY, **settings: str) -> Operator:
+            app = create_app(settings_with_operators(stack, **settings))
             await opened.enter_async_context(app.router.lifespan_context(app))
             http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=60)
             operator = Operator(await opened.enter_async_context(http))
@@ -83,7 +88,12 @@ async def test_an_admins_key_opens_for_an_hour_and_is_nowhere_afterwards(
     assert (answer.status_code, answer.headers["location"]) == (303, "/ops/tasks")
     value, *attributes = answer.headers["set-cookie"].split("; ")
     assert value.startswith(f"{COOKIE}=root.")
-    assert sorted(attributes) == ["HttpOnly", f"Max-Age={int(LIFETIME.total_seconds())}", "Path=/ops", "SameSite=strict"]
+    assert sorted(attributes) == [
+        "HttpOnly",
+        f"Max-Age={int(LIFETIME.total_seconds())}",
+        "Path=/ops",
+        "SameSite=strict",
+    ]
     page = await operator.http.get("/ops")
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
@@ -97,10 +107,15 @@ async def test_an_admins_key_opens_for_an_hour_and_is_nowhere_afterwards(
     assert ROOT_KEY not in f"{log} {page.text} {answer.headers}"
 
 
-@pytest.mark.parametrize("given", [{"headers": {"X-Forwarded-Proto": "https"}}, {"public_url": "https://digest.example"}])
-async def test_over_https_the_cookie_is_for_https_alone(browse: Browse, given: dict[str, str]) -> None:
-    headers = given.pop("headers", {})
-    operator = await browse(None, **given)
+@pytest.mark.parametrize(
+    ("headers", "settings"),
+    [({"X-Forwarded-Proto": "https"}, {}), ({}, {"public_url": "https://digest.example"})],
+    ids=["said by the proxy", "said by PUBLIC_URL"],
+)
+async def test_over_https_the_cookie_is_for_https_alone(
+    browse: Browse, headers: dict[str, str], settings: dict[str, str]
+) -> None:
+    operator = await browse(None, **settings)
     operator.http.headers.update(headers)
     operator.http.base_url = httpx.URL("https://api")
     cookie = (await operator.sign_in()).headers["set-cookie"]
@@ -129,7 +144,11 @@ def test_a_session_is_of_its_key_its_admin_and_its_hour(stack: Ready) -> None:
     assert cookie is not None
     session = sessions(f"{old},{new}").read(cookie)
     assert sessions(f"{old},{new}").is_form_of(session, session.form_token)
-    for taken in (sessions(new), sessions(f"{old},{new}", now=LIFETIME.total_seconds()), sessions(f"{old},eve:{EVE_KEY}", "eve")):
+    for taken in (
+        sessions(new),
+        sessions(f"{old},{new}", now=LIFETIME.total_seconds()),
+        sessions(f"{old},eve:{EVE_KEY}", "eve"),
+    ):
         with pytest.raises(SignedOut):
             taken.read(cookie)
     for place in range(len(cookie)):
@@ -170,7 +189,11 @@ async def test_a_form_counts_with_its_sessions_token_alone(browse: Browse, datab
             answer = await operator.http.post(path, data=form)
             assert (answer.status_code, path) == (403, path)
             assert "Nothing was done" in answer.text
-        for headers in ({"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}, {"origin": "http://evil.example"}):
+        for headers in (
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"origin": "http://evil.example"},
+        ):
             answer = await operator.http.post(path, data={"token": token}, headers=headers)
             assert (answer.status_code, path) == (403, path)
         answer = await operator.http.get(path, params={"token": token})
@@ -199,7 +222,9 @@ async def test_who_is_not_signed_in_sees_nothing_and_does_nothing(browse: Browse
     assert await everything(database) == before
 
 
-async def test_what_is_pressed_is_done_once_under_the_operators_name(browse: Browse, database: asyncpg.Connection) -> None:
+async def test_what_is_pressed_is_done_once_under_the_operators_name(
+    browse: Browse, database: asyncpg.Connection
+) -> None:
     await furnish(database)
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
@@ -266,19 +291,3 @@ async def test_whatever_anybody_is_called_or_says_is_text_on_every_page(
     for odd, status in (("/ops/tasks?cursor=x", 400), ("/ops/tasks/x", 404), (f"/ops/tasks/{NOBODY}", 404)):
         refused = await operator.http.get(odd)
         assert (refused.status_code, "<h1" in refused.text) == (status, True)
-
-
-@asynccontextmanager
-async def looking(operator: Operator, path: str = "/ops/events") -> AsyncIterator[Callable[[], asyncio.Future[dict[str, str]]]]:
-    """Follow a stream; what is yielded waits for its next figures."""
-    async with operator.http.stream("GET", path) as stream:
-        lines = stream.aiter_lines()
-
-        async def figures() -> dict[str, str]:
-            async for line in lines:
-                if line.startswith("data: "):
-                    found: dict[str, str] = json.loads(line.removeprefix("data: "))
-                    return found
-            raise AssertionError("the stream has ended")
-
-        yield lambda: asyncio.ensure_future(figures())
