@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.minutes import Ended, Minutes
@@ -35,6 +37,7 @@ Owner = (
     TaskStateManager
     | TaskQueue
     | Editions
+    | EndedSessions
     | Items
     | HybridCache
     | CircuitBreakers
@@ -47,6 +50,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskStateManager: TaskStateManager,
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
     Editions: Editions,
+    EndedSessions: EndedSessions,
     Items: Items,
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
@@ -69,6 +73,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "articles": {"articles": [ARTICLE]},
     "status": {"status": EditionStatus.COMPLETED},
     "errors": {"errors": {}},
+    "session_id": {"session_id": "one"},
+    "lasting": {"lasting": timedelta(hours=1)},
     "key": {"key": "k"},
     "value": {"value": 1},
     "name": {"name": "arxiv"},

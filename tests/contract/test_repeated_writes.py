@@ -13,6 +13,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState, Send
 from app.persistence.editions import Editions
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -35,7 +36,7 @@ ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, 
 CLASSES = (
     *(TaskStateManager, TaskQueue, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(FleetTurns, WatchedTasks, Operator, Readers, Schedule, Deliveries),
-    Minutes,
+    *(Minutes, EndedSessions),
 )
 SCENARIOS = REGISTERED
 
