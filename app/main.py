@@ -19,6 +19,7 @@ from app.config import ApiSettings, load_settings
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.metrics import Metrics
+from app.pages.ops.board import Board
 from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
 from app.private_http import private_http
@@ -53,13 +54,19 @@ def create_app(
             app.state.supabase = client = await stack.enter_async_context(opened)
             app.state.services = services = Services.build(client)
             app.state.hub = hub = TaskHub(WatchedTasks(client))
+            app.state.board = board = Board(services.operator.overview)
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.watching_the_loop())
             if metrics_listener is not None:
                 scraped = metrics_route.for_scrapers(metrics, services)
                 await stack.enter_async_context(private_http(scraped, metrics_listener))
-            yield {ON_STOP: hub.release}
+
+            def stop() -> None:
+                hub.release()
+                board.release()
+
+            yield {ON_STOP: stop}
 
     app = FastAPI(
         title="Broadsheet",

@@ -10,6 +10,7 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.minutes import Minutes
@@ -41,6 +42,7 @@ class Services:
     reader_papers: ReaderPapers
     schedule: Schedule
     deliveries: Deliveries
+    ended_sessions: EndedSessions
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -61,4 +63,5 @@ class Services:
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),
             deliveries=Deliveries(client),
+            ended_sessions=EndedSessions(client),
         )

@@ -146,8 +146,10 @@ async def _over(watcher: Watcher, seconds: float) -> None:
         await watcher.news(left)
 
 
-def task_events(hub: TaskHub, task: Task, last_event_id: str | None) -> Response:
+def task_events(hub: TaskHub, task: Task, last_event_id: str | None, *, seconds: float | None = None) -> Response:
     """Answer with the events of a task from now on; a caller who has seen its end is told not to come again.
+
+    After so many `seconds` the answer ends, and whoever wants to know more comes back; None: it goes on.
 
     Raises `TooManyWatchers`.
     """
@@ -157,7 +159,7 @@ def task_events(hub: TaskHub, task: Task, last_event_id: str | None) -> Response
         raise TooManyWatchers(
             f"{hub.watchers} callers watch tasks here already: try again, or ask for the task itself."
         )
-    return _EventStream(hub, task, last_event_id)
+    return _EventStream(hub, task, last_event_id, seconds)
 
 
 class TaskEvent:
@@ -177,15 +179,18 @@ class TaskEvent:
 class _EventStream(Response):
     """A task's events for as long as the caller reads; the watch ends with the answer, however that ends."""
 
-    def __init__(self, hub: TaskHub, task: Task, last_event_id: str | None) -> None:
+    def __init__(self, hub: TaskHub, task: Task, last_event_id: str | None, seconds: float | None) -> None:
         super().__init__()
         self._hub = hub
         self._task = task
         self._last_event_id = last_event_id
+        self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
         with self._hub.watching(self._task) as watcher:
+            if self._seconds is not None:
+                asyncio.get_running_loop().call_later(self._seconds, watcher.end)
             events = _events(watcher, self._last_event_id)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
             await stream(scope, _until_gone(receive, watcher), send)

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from app.pages.front import front_router
 from app.pages.item_pages import item_router
+from app.pages.ops.routes import ops_router
 from app.pages.place import place_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
@@ -22,4 +23,5 @@ def pages_router() -> APIRouter:
     router.include_router(place_router(pages))
     router.include_router(item_router(pages))
     router.include_router(tools_router())
+    router.include_router(ops_router(pages))
     return router

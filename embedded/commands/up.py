@@ -69,6 +69,7 @@ def _announce(console: Console, services: Together) -> None:
     lines = [
         f"API       {services.api}  (documentation: {services.api}/docs)",
         f"API key   {services.api_key}",
+        f"operators {services.api}/ops  (the API key opens it)",
         f"Supabase  {services.stack.url}  (stand-in)",
         f"database  {services.stack.database_url}",
         f"sources   {sources}",

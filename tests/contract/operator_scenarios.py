@@ -1,8 +1,11 @@
 """The operators' scenarios of `test_repeated_writes.py`: their acts, what they see, what workers report for it."""
 
+from datetime import timedelta
+
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.minutes import Ended, Minutes
 from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Completed, Failed
@@ -11,6 +14,17 @@ from tests.contract.helpers import create
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
 
 ACT = ActBy(OTHER, "root")
+
+
+@scenario("EndedSessions.end", "EndedSessions.holds")
+async def ending_a_session(client: AsyncClient, times: int) -> None:
+    sessions = EndedSessions(client)
+    assert not await sessions.holds("one")
+    for _ in range(times):
+        await sessions.end("one", lasting=timedelta(hours=1))
+        assert (await sessions.holds("one"), await sessions.holds("other")) == (True, False)
+    await sessions.end("over", lasting=timedelta(0))
+    assert not await sessions.holds("over")
 
 
 async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:

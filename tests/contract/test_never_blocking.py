@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.minutes import Ended, Minutes
@@ -38,6 +40,7 @@ Owner = (
     | TaskQueue
     | Digests
     | Editions
+    | EndedSessions
     | Items
     | HybridCache
     | CircuitBreakers
@@ -52,6 +55,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     TaskQueue: lambda client: TaskQueue(client, worker_id=TASK, kinds=list(TaskKind), lease=LEASE),
     Digests: Digests,
     Editions: Editions,
+    EndedSessions: EndedSessions,
     Items: Items,
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
@@ -75,6 +79,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "articles": {"articles": [ARTICLE]},
     "status": {"status": EditionStatus.COMPLETED},
     "errors": {"errors": {}},
+    "session_id": {"session_id": "one"},
+    "lasting": {"lasting": timedelta(hours=1)},
     "key": {"key": "k"},
     "value": {"value": 1},
     "name": {"name": "arxiv"},

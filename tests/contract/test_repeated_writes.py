@@ -14,6 +14,7 @@ from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState, Send
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
+from app.persistence.ended_sessions import EndedSessions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -37,7 +38,7 @@ ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, 
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(FleetTurns, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    Minutes,
+    *(Minutes, EndedSessions),
 )
 SCENARIOS = REGISTERED
 

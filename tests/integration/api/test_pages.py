@@ -42,8 +42,10 @@ async def test_the_front_page_leads_to_what_exists(http: httpx.AsyncClient) -> N
     page = await http.get("/")
     assert page.status_code == 200
     links = re.findall(r'(?:href|src)="([^"#]+)"', page.text)
-    assert {"/docs", "/openapi.json", "/healthz", "/readyz"} <= set(links)
-    assert {link: (await http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
+    assert {"/docs", "/openapi.json", "/healthz", "/readyz", "/ops", "/ops/sign-in"} <= set(links)
+    assert {link: (await http.get(link, follow_redirects=True)).status_code for link in links} == dict.fromkeys(
+        links, 200
+    )
     policy = page.headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "frame-ancestors 'none'" in policy

@@ -1,0 +1,105 @@
+"""Signing in with an admin's API key, and out again."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Final
+
+import structlog
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import RedirectResponse
+
+from app.api.tasks import ServicesOf
+from app.pages.forms import form_of
+from app.pages.ops.guard import SIGN_IN, FormOf, SessionsOf, add_act, cookie_name, over_https, require_own_site
+from app.pages.ops.sessions import LIFETIME
+from app.pages.rendering import PageRenderer
+
+log = structlog.get_logger(__name__)
+
+PAUSE: Final = 1.0
+"""Seconds until a wrong key is answered."""
+
+AT_ONCE: Final = 8
+"""How many wrong keys wait for their answer; what comes meanwhile is not looked at: so at most eight a second are."""
+
+OVERVIEW: Final = "/ops"
+_OWN_PAGE: Final = re.compile(r"/ops(/[a-z0-9-]+){0,3}")
+
+
+class Guesses:
+    """Counts who waits for the answer to a wrong key."""
+
+    def __init__(self) -> None:
+        self._waiting = 0
+
+    @property
+    def too_many(self) -> bool:
+        """Whether no further key is looked at for now."""
+        return self._waiting >= AT_ONCE
+
+    @contextmanager
+    def one_more(self) -> Iterator[None]:
+        """One more waits while the block runs."""
+        self._waiting += 1
+        try:
+            yield
+        finally:
+            self._waiting -= 1
+
+
+def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
+    """Add the routes of signing in and out."""
+    guesses = Guesses()
+
+    def page(wrong: str | None, asked_for: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        return pages.page("ops/sign_in.html.j2", status=status, wrong=wrong, asked_for=asked_for)
+
+    @router.get("/sign-in")
+    async def show_sign_in(request: Request) -> Response:
+        return page(None, _own_page(request.query_params.get("next", "")))
+
+    @router.post("/sign-in")
+    async def sign_in(request: Request, sessions: SessionsOf) -> Response:
+        require_own_site(request)
+        form = await form_of(request)
+        asked_for = _own_page(form.get("next", [""])[-1])
+        if guesses.too_many:
+            wrong = "Too many wrong keys are being tried. Try again in a second."
+            return page(wrong, asked_for, HTTPStatus.TOO_MANY_REQUESTS)
+        cookie = sessions.begin(form.get("key", [""])[-1])
+        if cookie is None:
+            with guesses.one_more():
+                await asyncio.sleep(PAUSE)
+            log.warning("sign-in refused", address=request.client.host if request.client else None)
+            return page("This is no key of an admin. ADMINS names whose key is.", asked_for, HTTPStatus.FORBIDDEN)
+        answer = RedirectResponse(asked_for, HTTPStatus.SEE_OTHER)
+        seconds = int(LIFETIME.total_seconds())
+        answer.set_cookie(
+            cookie_name(request),
+            cookie,
+            max_age=seconds,
+            path=OVERVIEW,
+            secure=over_https(request),
+            httponly=True,
+            samesite="strict",
+        )
+        log.info("signed in", caller=sessions.read(cookie).who)
+        return answer
+
+    async def sign_out(form: FormOf, request: Request, sessions: SessionsOf, services: ServicesOf) -> Response:
+        left = timedelta(seconds=max(1.0, sessions.seconds_left(form.session)))
+        await services.ended_sessions.end(form.session.session_id, lasting=left)
+        answer = RedirectResponse(SIGN_IN, HTTPStatus.SEE_OTHER)
+        answer.delete_cookie(cookie_name(request), path=OVERVIEW, secure=over_https(request), httponly=True)
+        return answer
+
+    add_act(router, "/sign-out", sign_out)
+
+
+def _own_page(path: str) -> str:
+    """`path`, if it is one of the operator's pages; else the overview."""
+    return path if _OWN_PAGE.fullmatch(path) else OVERVIEW

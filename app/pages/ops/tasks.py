@@ -1,0 +1,94 @@
+"""Tasks: all of them by kind and state, those that failed with their replay, and one by itself as it goes on."""
+
+from http import HTTPStatus
+from typing import Final
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from app.api.admin import ReplayRequest, replay_dead
+from app.api.digests import PAGE_HEADERS
+from app.api.tasks import ServicesOf, finished_digest
+from app.models import TaskKind, TaskStatus
+from app.pages.ops.filters import chosen, query
+from app.pages.ops.guard import FormOf, OperatorOf, add_act
+from app.pages.ops.overview import by
+from app.pages.ops.said import led_to, said_of
+from app.pages.rendering import PageRenderer
+
+TASKS: Final = "/ops/tasks"
+FAILED: Final = f"{TASKS}?status=failed"
+KINDS: Final = tuple(kind.value for kind in TaskKind)
+STATES: Final = tuple(status.value for status in TaskStatus)
+
+
+def add_tasks(router: APIRouter, pages: PageRenderer) -> None:
+    """Add the pages of tasks, and what is done to them."""
+    _add_list(router, pages)
+    _add_one(router, pages)
+    _add_acts(router)
+
+
+def _add_list(router: APIRouter, pages: PageRenderer) -> None:
+    @router.get("/tasks")
+    async def show_tasks(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
+        kind, status = chosen(request, "kind", KINDS), chosen(request, "status", STATES)
+        page = await services.tasks.list_tasks(
+            kind=TaskKind(kind) if kind else None,
+            status=TaskStatus(status) if status else None,
+            cursor=request.query_params.get("cursor"),
+        )
+        return pages.page(
+            "ops/tasks.html.j2",
+            session=session,
+            here=FAILED if status == TaskStatus.FAILED else TASKS,
+            said=said_of(request),
+            tasks=page.tasks,
+            kind=kind,
+            wanted=status,
+            kinds=KINDS,
+            states=STATES,
+            more=query(TASKS, kind=kind, status=status, cursor=page.next_cursor) if page.next_cursor else None,
+        )
+
+    @router.get("/find")
+    async def find_task(_session: OperatorOf, task_id: UUID) -> Response:
+        return RedirectResponse(f"{TASKS}/{task_id}", HTTPStatus.SEE_OTHER)
+
+
+def _add_one(router: APIRouter, pages: PageRenderer) -> None:
+    @router.get("/tasks/{task_id}")
+    async def show_task(task_id: UUID, session: OperatorOf, services: ServicesOf, request: Request) -> Response:
+        task = await services.tasks.get_task(task_id)
+        said = said_of(request)
+        return pages.page("ops/task.html.j2", session=session, here=TASKS, said=said, task=task)
+
+    @router.get("/tasks/{task_id}/page")
+    async def show_digest(task_id: UUID, _session: OperatorOf, services: ServicesOf) -> Response:
+        digest = await finished_digest(services, await services.tasks.get_task(task_id))
+        return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
+
+
+def _add_acts(router: APIRouter) -> None:
+    async def replay(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
+        await services.operator.replay(by(form), task_id)
+        return led_to(f"{TASKS}/{task_id}", "replayed")
+
+    async def cancel(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
+        await services.operator.cancel(by(form), task_id)
+        return led_to(f"{TASKS}/{task_id}", "cancelled")
+
+    async def redeliver(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
+        await services.operator.redeliver(by(form), task_id)
+        return led_to(f"{TASKS}/{task_id}", "redelivered")
+
+    async def replay_all(form: FormOf, services: ServicesOf) -> Response:
+        kinds = [TaskKind(kind)] if (kind := form.fields.get("kind", "")) in KINDS else list(TaskKind)
+        steps = [await replay_dead(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
+        return led_to(TASKS, str(sum(step.replayed for step in steps)))
+
+    add_act(router, "/tasks/{task_id}/replay", replay)
+    add_act(router, "/tasks/{task_id}/cancel", cancel)
+    add_act(router, "/tasks/{task_id}/redeliver", redeliver)
+    add_act(router, "/replays", replay_all)

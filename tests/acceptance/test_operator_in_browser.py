@@ -1,0 +1,159 @@
+"""An operator at work: a real browser, API, worker and database."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Literal
+
+import asyncpg
+import httpx
+import pytest
+from playwright.async_api import Browser, Page, Route
+
+from app.days import yesterday
+from embedded.sample.server import serve_sample
+from embedded.stack import Ready
+from tests.in_browser import SCHEMES, WIDTHS, chromium, faults, needs_chromium, opened
+from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
+from tests.processes import LONG_LEASE, api_process, start_api, worker_process
+
+Scheme = Literal["light", "dark"]
+PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
+PAGES = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers")
+REFUSALS = ("/ops/kinds/fetch/pause", "/ops/tasks/x", "/ops/tasks?cursor=x")
+WITHIN = 60_000
+"""Milliseconds until a wait for something that never comes ends its test."""
+
+
+@pytest.fixture
+async def address(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[str]:  # noqa: ARG001  (emptied)
+    api = api_process(stack, API_KEYS=KEYS, ADMINS="root,eve")
+    yield await start_api(api)
+    assert await api.stop() == 0
+
+
+async def signed_in(page: Page, address: str) -> None:
+    """Sign in as one does who has nothing but a keyboard."""
+    page.set_default_timeout(WITHIN)
+    await page.goto(f"{address}/ops")
+    await page.locator("#key:focus").wait_for()
+    await page.keyboard.type(ROOT_KEY)
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"{address}/ops")
+
+
+async def press(page: Page, name: str) -> None:
+    """Go on with the Tab key to what is called `name`, wherever that is, and press it."""
+    for _ in range(120):
+        await page.keyboard.press("Tab")
+        focused = page.locator("*:focus")
+        if await focused.count() and " ".join((await focused.inner_text()).split()).startswith(name):
+            await page.keyboard.press("Enter")
+            return
+    raise AssertionError(f"the Tab key never came to {name}")
+
+
+async def said(page: Page, text: str) -> None:
+    await page.get_by_role("status").filter(has_text=text).wait_for()
+
+
+@needs_chromium
+async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
+    address: str, stack: Ready, database: asyncpg.Connection
+) -> None:
+    await furnish(database)
+    async with chromium() as browser, opened(browser) as page, at_work(stack, "worker started"):
+        await signed_in(page, address)
+        await press(page, "Pause digest")
+        await page.keyboard.press("Tab")
+        await page.keyboard.type("the model is away")
+        await page.keyboard.press("Enter")
+        await said(page, "Paused")
+        task_id = await posted(address)
+        async with seen_from(page, f"{address}/ops/tasks/{task_id}") as watching:
+            await watching.get_by_text("pending").wait_for()
+            await press(page, "Resume digest")
+            await said(page, "Resumed")
+            await watching.get_by_text("Read the digest").wait_for()
+            assert await watching.locator("[data-show=status]").inner_text() == "completed"
+        await press(page, "Failed")
+        await press(page, "Replay digest")
+        await said(page, "Replayed")
+        await press(page, "In doubt")
+        await press(page, "It was sent")
+        await said(page, "Settled as sent")
+        await press(page, "Sign out")
+        await page.get_by_label("API key").wait_for()
+    acts = await database.fetch("select who || ' ' || act as done from public.audit order by at offset 1")
+    assert [row["done"] for row in acts] == ["root pause", "root resume", "root replay", "root settle"]
+
+
+@needs_chromium
+async def test_every_page_shows_as_it_should_on_every_screen(address: str, database: asyncpg.Connection) -> None:
+    async with chromium() as browser:
+        found = await looked_at(browser, address, PAGES, {375: ("light",), 1280: ("dark",)})
+        await furnish(database)
+        dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
+        everywhere = dict.fromkeys(WIDTHS, SCHEMES)
+        found |= await looked_at(browser, address, (*PAGES, f"/ops/tasks/{dead}"), everywhere)
+    assert found == {}
+
+
+@asynccontextmanager
+async def at_work(stack: Ready, ready: str) -> AsyncIterator[None]:
+    """A worker with a day's papers to read, while the block runs."""
+    async with serve_sample(yesterday()) as hosts:
+        feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
+        worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds, **LONG_LEASE)
+        await worker.start(ready)
+        yield
+        assert await worker.stop() == 0
+
+
+@asynccontextmanager
+async def seen_from(page: Page, address: str) -> AsyncIterator[Page]:
+    """A second tab, which nobody touches."""
+    tab = await page.context.new_page()
+    tab.set_default_timeout(WITHIN)
+    await tab.goto(address)
+    yield tab
+    await tab.close()
+
+
+async def posted(address: str) -> str:
+    """Order a digest, as a program does; returns the task's id."""
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as http:
+        answer = await http.post("/v1/digests", json={"profile": PROFILE}, headers={"X-API-Key": ADA_KEY})
+        return str(answer.json()["task_id"])
+
+
+async def looked_at(
+    browser: Browser, address: str, pages: Sequence[str], screens: Mapping[int, Sequence[Scheme]]
+) -> dict[str, list[str]]:
+    """What is wrong with pages, refusals and the sign-in before and after a wrong key, by where and on which screen."""
+    found: dict[str, list[str]] = {}
+    for width, scheme in ((width, scheme) for width, schemes in screens.items() for scheme in schemes):
+        async with opened(browser, width=width, scheme=scheme) as page:
+            await page.route("**/ops/**", as_if_it_were_fine)
+            await page.goto(f"{address}/ops/sign-in?next=/ops/readers")
+            found[f"sign-in {width} {scheme}"] = await faults(page)
+            await page.fill("#key", "a-wrong-key-0123456789")
+            await page.keyboard.press("Enter")
+            await page.get_by_role("alert").wait_for()
+            found[f"wrong key {width} {scheme}"] = await faults(page)
+            await signed_in(page, address)
+            for path in (*pages, *REFUSALS):
+                await page.goto(address + path)
+                await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+                found[f"{path} {width} {scheme}"] = await faults(page)
+    return {where: wrong for where, wrong in found.items() if wrong}
+
+
+async def as_if_it_were_fine(route: Route) -> None:
+    """Chromium itself writes a line into the console for each refused page; that is not the page's."""
+    if route.request.resource_type != "document":  # a stream would never have come whole
+        await route.continue_()
+        return
+    answer = await route.fetch(max_redirects=0)
+    refused = answer.status >= HTTPStatus.BAD_REQUEST
+    await route.fulfill(response=answer, status=HTTPStatus.OK if refused else answer.status)

@@ -1,0 +1,293 @@
+"""The operator's pages over HTTP: who gets in and for how long, what a form must carry, and that text stays text."""
+
+import asyncio
+import json
+import re
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+import asyncpg
+import httpx
+import pytest
+from fastapi.routing import APIRoute
+
+from app.main import create_app
+from app.pages.ops.routes import ops_router
+from app.pages.ops.sessions import LIFETIME, Sessions, SignedOut
+from app.pages.ops.sign_in import AT_ONCE, PAUSE
+from app.pages.rendering import PageRenderer
+from app.pages.static_files import StaticFiles
+from embedded.stack import Ready
+from tests.contract.helpers import everything
+from tests.integration.api.operators import (
+    ADA_KEY,
+    EVE_KEY,
+    HOSTILE,
+    ROOT_KEY,
+    Operator,
+    dead_tasks,
+    furnish,
+    settings_with_operators,
+)
+
+NOBODY = "00000000-0000-4000-8000-000000000000"
+LISTS = (
+    "/ops",
+    "/ops/tasks",
+    "/ops/tasks?status=failed",
+    "/ops/deliveries",
+    "/ops/readers",
+    "/ops/readers?status=paused",
+)
+COOKIE = "broadsheet-ops"
+
+
+def paths(method: str) -> list[str]:
+    """All addresses of the room that take a method, from its router, so that none can be forgotten."""
+    routes = [route for route in ops_router(PageRenderer(StaticFiles())).routes if isinstance(route, APIRoute)]
+    places = {"task_id": NOBODY, "delivery_id": NOBODY, "kind": "fetch"}
+    return [
+        re.sub(r"\{(\w+)\}", lambda m: places[m[1]], each.path) for each in routes if method in (each.methods or ())
+    ]
+
+
+ACTS = [path for path in paths("POST") if path != "/ops/sign-in"]
+
+
+class Browse(Protocol):
+    """Open a browser's tab on a process of its own, as `key`'s owner unless that is None."""
+
+    async def __call__(self, key: str | None = ROOT_KEY, **settings: str) -> Operator: ...
+
+
+@pytest.fixture
+async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Browse]:  # noqa: ARG001  (emptied)
+    async with AsyncExitStack() as opened:
+
+        async def browse(key: str | None = ROOT_KEY, **settings: str) -> Operator:
+            app = create_app(settings_with_operators(stack, **settings))
+            await opened.enter_async_context(app.router.lifespan_context(app))
+            http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=60)
+            operator = Operator(await opened.enter_async_context(http))
+            if key is not None:
+                assert (await operator.sign_in(key)).status_code == 303
+            return operator
+
+        yield browse
+
+
+async def test_an_admins_key_opens_for_an_hour_and_is_nowhere_afterwards(
+    browse: Browse, capsys: pytest.CaptureFixture[str]
+) -> None:
+    operator = await browse(None)
+    signed_out = await operator.http.get("/ops/tasks")
+    assert (signed_out.status_code, signed_out.headers["location"]) == (303, "/ops/sign-in?next=/ops/tasks")
+    answer = await operator.sign_in(next="/ops/tasks")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ops/tasks")
+    value, *attributes = answer.headers["set-cookie"].split("; ")
+    assert value.startswith(f"{COOKIE}=root.")
+    assert sorted(attributes) == [
+        "HttpOnly",
+        f"Max-Age={int(LIFETIME.total_seconds())}",
+        "Path=/ops",
+        "SameSite=strict",
+    ]
+    page = await operator.http.get("/ops")
+    assert page.status_code == 200
+    assert page.headers["cache-control"] == "no-store"
+    assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    assert page.headers["referrer-policy"] == "no-referrer"
+    for outside in ("https://evil.example/", "//evil.example", "/ops/../r", "/ops\n"):
+        assert (await operator.sign_in(next=outside)).headers["location"] == "/ops"
+    log = capsys.readouterr().out
+    assert "caller=root" in log
+    assert ROOT_KEY not in f"{log} {page.text} {answer.headers}"
+
+
+@pytest.mark.parametrize(
+    ("headers", "settings"),
+    [({"X-Forwarded-Proto": "https"}, {}), ({}, {"public_url": "https://digest.example"})],
+    ids=["said by the proxy", "said by PUBLIC_URL"],
+)
+async def test_over_https_the_cookie_is_for_https_alone(
+    browse: Browse, headers: dict[str, str], settings: dict[str, str]
+) -> None:
+    operator = await browse(None, **settings)
+    operator.http.headers.update(headers)
+    operator.http.base_url = httpx.URL("https://api")
+    cookie = (await operator.sign_in()).headers["set-cookie"]
+    assert cookie.startswith(f"__Secure-{COOKIE}=")
+    assert "; Secure" in cookie
+    assert (await operator.http.get("/ops")).status_code == 200
+
+
+async def test_wrong_keys_are_slow_few_at_once_and_open_nothing(browse: Browse) -> None:
+    operator, begun = await browse(None), time.monotonic()
+    wrong = [ADA_KEY, "", "x" * 100_000, "\0\ud800", *(f"guess-{n}" for n in range(AT_ONCE))]
+    answers = await asyncio.gather(*(operator.sign_in(key.encode("utf-8", "ignore").decode()) for key in wrong))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [403] * AT_ONCE + [429] * (len(wrong) - AT_ONCE)
+    assert time.monotonic() - begun >= PAUSE
+    assert not any("set-cookie" in answer.headers for answer in answers)
+    assert (await operator.sign_in()).status_code == 303, "a right key still opens"
+
+
+def test_a_session_is_of_its_key_its_admin_and_its_hour(stack: Ready) -> None:
+    def sessions(keys: str, admins: str = "root", now: float = 0) -> Sessions:
+        return Sessions(settings_with_operators(stack, api_keys=keys, admins=admins), clock=lambda: now)
+
+    old, new = f"root:{ROOT_KEY}", f"root:{'n' * 16}"
+    cookie = sessions(f"{old},{new}").begin(ROOT_KEY)
+    assert cookie is not None
+    session = sessions(f"{old},{new}").read(cookie)
+    assert sessions(f"{old},{new}").is_form_of(session, session.form_token)
+    for taken in (
+        sessions(new),
+        sessions(f"{old},{new}", now=LIFETIME.total_seconds()),
+        sessions(f"{old},eve:{EVE_KEY}", "eve"),
+    ):
+        with pytest.raises(SignedOut):
+            taken.read(cookie)
+    for place in range(len(cookie)):
+        if place != len(cookie) - 1:  # the last character's low bits are no part of the signature
+            changed = f"{cookie[:place]}{'A' if cookie[place] != 'A' else 'B'}{cookie[place + 1 :]}"
+            with pytest.raises(SignedOut):
+                sessions(old).read(changed)
+    assert sessions(old).begin(ADA_KEY) is None
+
+
+async def test_every_process_takes_a_session_until_it_is_signed_out_anywhere(browse: Browse) -> None:
+    here, there = await browse(), await browse(None)
+    there.http.cookies = here.http.cookies
+    for path in LISTS:
+        assert (await there.http.get(path)).status_code == 200
+    cookie, token = here.http.cookies[COOKIE], await here.token()
+    assert (await there.http.get("/ops", headers={"cookie": f"{COOKIE}={cookie}x"})).status_code == 303
+    answer = await there.press("/ops", "/ops/sign-out")
+    assert answer.headers["location"] == "/ops/sign-in"
+    for kept in (here, there):
+        kept.http.cookies.set(COOKIE, cookie, domain="api.local", path="/ops")
+        assert (await kept.http.get("/ops")).status_code == 303
+        replayed = await kept.http.post("/ops/kinds/fetch/pause", data={"token": token})
+        assert replayed.status_code == 403
+        assert "Sign in" in replayed.text
+        assert "Your session is over" in (await kept.http.get("/ops/events")).text
+    assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "nobody else is signed out"
+
+
+async def test_a_form_counts_with_its_sessions_token_alone(browse: Browse, database: asyncpg.Connection) -> None:
+    await furnish(database)
+    operator, other = await browse(), await browse(EVE_KEY)
+    token, foreign = await operator.token(), await other.token()
+    before = await everything(database)
+    assert len(ACTS) >= 10
+    for path in ACTS:
+        for form in ({}, {"token": ""}, {"token": foreign}, {"token": token[:-2]}):
+            answer = await operator.http.post(path, data=form)
+            assert (answer.status_code, path) == (403, path)
+            assert "Nothing was done" in answer.text
+        for headers in (
+            {"sec-fetch-site": "cross-site"},
+            {"sec-fetch-site": "same-site"},
+            {"origin": "http://evil.example"},
+        ):
+            answer = await operator.http.post(path, data={"token": token}, headers=headers)
+            assert (answer.status_code, path) == (403, path)
+        answer = await operator.http.get(path, params={"token": token})
+        assert (answer.status_code, path) == (403, path)
+        assert "press of a button" in answer.text
+    assert (await operator.http.post("/ops/sign-in", headers={"origin": "http://evil.example"})).status_code == 403
+    assert await everything(database) == before
+    ours = {"origin": "null", "sec-fetch-site": "same-origin"}
+    answer = await operator.http.post("/ops/kinds/fetch/pause", data={"token": token}, headers=ours)
+    assert answer.status_code == 303
+
+
+async def test_who_is_not_signed_in_sees_nothing_and_does_nothing(browse: Browse, database: asyncpg.Connection) -> None:
+    await furnish(database)
+    stranger, before = await browse(None), await everything(database)
+    for path in paths("GET"):
+        if path == "/ops/sign-in" or path in ACTS or path.endswith("/events"):
+            continue
+        assert (await stranger.http.get(path)).status_code == 303, path
+    for path in ACTS:
+        assert (await stranger.http.post(path, data={"token": "x"})).status_code == 403, path
+    for path in ("/ops/events", f"/ops/tasks/{NOBODY}/events"):
+        assert json.loads((await stranger.http.get(path)).text.split("data: ")[1]) == {
+            "state": "Your session is over: what you see is no longer kept up to date. Load this page again to sign in."
+        }
+    assert await everything(database) == before
+
+
+async def test_what_is_pressed_is_done_once_under_the_operators_name(
+    browse: Browse, database: asyncpg.Connection
+) -> None:
+    await furnish(database)
+    operator = await browse()
+    dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
+    sent, again = [row[0] for row in await database.fetch("select delivery_id from public.deliveries limit 2")]
+    for action, fields in (
+        ("/ops/kinds/fetch/pause", {"why": HOSTILE}),
+        ("/ops/pause", {"why": "everything"}),
+        ("/ops/kinds/fetch/resume", {}),
+        ("/ops/resume", {}),
+        (f"/ops/tasks/{dead}/replay", {}),
+        (f"/ops/tasks/{dead}/cancel", {}),
+        (f"/ops/deliveries/{sent}/sent", {}),
+        (f"/ops/deliveries/{again}/again", {}),
+        ("/ops/replays", {"kind": ""}),
+    ):
+        answer = await operator.press("/ops", action, **fields)
+        assert answer.status_code == 303, (action, answer.text)
+        led_to = await operator.http.get(answer.headers["location"])
+        assert (led_to.status_code, 'role="status">' in led_to.text) == (200, True)
+    acts = await database.fetch("select who, act from public.audit where who <> 'eve' order by at")
+    assert [row["who"] for row in acts] == ["root"] * len(acts)
+    assert {"pause", "resume", "replay", "cancel", "replay all", "settle"} <= {row["act"] for row in acts}
+    states = await database.fetch("select state, settled_by from public.deliveries where settled_by is not null")
+    assert sorted((row["state"], row["settled_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
+    for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
+        refused = await operator.press("/ops", action)
+        assert (refused.status_code, "Nothing was done" in refused.text) == (409, True)
+    for action in (f"/ops/tasks/{NOBODY}/replay", f"/ops/deliveries/{NOBODY}/sent", "/ops/kinds/mars/pause"):
+        assert (await operator.press("/ops", action)).status_code == 404
+
+
+async def test_ten_thousand_failed_tasks_are_listed_by_pages_and_replayed_by_one_press(
+    browse: Browse, database: asyncpg.Connection
+) -> None:
+    await dead_tasks(database, "digest", HOSTILE * 40, 10_000)
+    await dead_tasks(database, "fetch", "left alone", 3)
+    operator = await browse()
+    page = await operator.http.get("/ops/tasks?status=failed&kind=digest")
+    assert page.text.count("/replay") == 50 + page.text.count("/ops/replays")
+    (onward,) = re.findall(r'href="(/ops/tasks\?[^"]*cursor[^"]*)"', page.text)
+    assert (await operator.http.get(onward.replace("&amp;", "&"))).text.count('/replay"') == 50
+    answer = await operator.press("/ops", "/ops/replays", kind="digest")
+    assert "10,000 tasks were replayed" in (await operator.http.get(answer.headers["location"])).text
+    left = await database.fetch("select kind, count(*) from public.queue where dead group by kind")
+    assert [tuple(row) for row in left] == [("fetch", 3)]
+
+
+async def test_whatever_anybody_is_called_or_says_is_text_on_every_page(
+    browse: Browse, database: asyncpg.Connection
+) -> None:
+    await furnish(database)
+    operator = await browse()
+    dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
+    said = 0
+    for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
+        page = (await operator.http.get(path)).text
+        assert "<script>alert" not in page
+        assert "{{7*7}}" in page or "49" not in page
+        assert not re.search(r'<b id=|<style|style=|<script>|["\s]on\w+=', page), path
+        said += "&lt;script&gt;alert" in page
+    assert said >= len(LISTS) - 1
+    for odd in ("/ops/tasks?kind=mars&status=x", "/ops/readers?external_id=%00%ff", "/ops/deliveries?state=%00"):
+        assert (await operator.http.get(odd)).status_code == 200
+    for odd, status in (("/ops/tasks?cursor=x", 400), ("/ops/tasks/x", 404), (f"/ops/tasks/{NOBODY}", 404)):
+        refused = await operator.http.get(odd)
+        assert (refused.status_code, "<h1" in refused.text) == (status, True)

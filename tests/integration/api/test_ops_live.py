@@ -1,0 +1,127 @@
+"""What the operator's pages follow: one question for all who look, the database gone and back, and a stop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from http import HTTPStatus
+
+import asyncpg
+import httpx
+import pytest
+
+from app.config import ApiSettings
+from app.pages.ops.board import PACE
+from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
+from tests.integration.api.conftest import RunningApi
+from tests.integration.api.operators import EVE_KEY, Operator, settings_with_operators
+from tests.integration.api.test_waiting import Events, following
+from tests.integration.worker.proxy import Answer, Call, Proxy, nothing
+
+LOOKING = 40
+
+
+@pytest.fixture
+async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
+    proxy = Proxy(stack.url)
+    await proxy.start()
+    yield proxy
+    await proxy.stop()
+
+
+@pytest.fixture
+def settings(stack: Ready, proxy: Proxy, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+    return settings_with_operators(stack, supabase_url=proxy.url, supabase_retries=0)
+
+
+@pytest.fixture
+async def operator(api: RunningApi) -> AsyncIterator[Operator]:
+    limits = httpx.Limits(max_connections=None)
+    address = f"http://127.0.0.1:{api.port}"
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60, limits=limits) as http:
+        operator = Operator(http)
+        assert (await operator.sign_in()).status_code == HTTPStatus.SEE_OTHER
+        yield operator
+
+
+async def until(events: Events, name: str, text: str) -> dict[str, str]:
+    """Wait until a figure is this; returns all of them."""
+    while True:
+        found: dict[str, str] = (await events.next())["data"]
+        if found.get(name) == text:
+            return found
+
+
+def asked(proxy: Proxy) -> int:
+    return sum(call.name == "operator_overview" for call in proxy.calls)
+
+
+async def test_however_many_look_the_database_is_asked_once_in_two_seconds(
+    operator: Operator, proxy: Proxy, database: asyncpg.Connection
+) -> None:
+    clock = asyncio.get_running_loop().time
+    async with AsyncExitStack() as looking:
+        begun = clock()
+        streams = [await looking.enter_async_context(following(operator.http, "/ops")) for _ in range(LOOKING)]
+        first = [(await events.next())["data"] for events in streams]
+        assert {each["digest ready"] for each in first} == {"0"}
+        await insert_tasks(database, 1234, kind="digest")
+        seen = await asyncio.gather(*(until(events, "digest ready", "1,234") for events in streams))
+        assert {each["state"] for each in seen} == {""}
+        assert 2 <= asked(proxy) <= 1 + (clock() - begun) / PACE
+    before = asked(proxy)
+    async with following(operator.http, "/ops") as events:
+        await events.next()
+    assert asked(proxy) <= before + 1, "nobody looks, nobody asks"
+
+
+async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
+    operator: Operator, proxy: Proxy, database: asyncpg.Connection
+) -> None:
+    async def away(_call: Call) -> Answer:
+        return Answer(503, "<html>gateway</html>")
+
+    token = await operator.token()
+    async with following(operator.http, "/ops") as events:
+        last = (await events.next())["data"]["as of"]
+        proxy.before = away
+        shown = await until(events, "state", f"The database does not answer: what you see is from {last}.")
+        assert shown["as of"] == last
+        for path in ("/ops", "/ops/tasks", "/ops/deliveries", "/ops/readers"):
+            page = await operator.http.get(path)
+            assert (page.status_code, "Load this page again in a moment" in page.text) == (503, True)
+        pressed = await operator.http.post("/ops/sign-out", data={"token": token})
+        assert (pressed.status_code, "set-cookie" in pressed.headers) == (503, False)
+        async with following(operator.http, "/ops") as later:
+            assert "does not answer" in (await later.next())["data"]["state"]
+            assert await later.next() == {"over": True}
+        await insert_tasks(database, 7, kind="fetch")
+        proxy.before = nothing
+        assert (await until(events, "state", ""))["fetch ready"] == "7"
+    assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
+
+
+async def test_one_operator_sees_that_another_changed_something(operator: Operator, api: RunningApi) -> None:
+    page = (await operator.http.get("/ops")).text
+    address = page.split('data-events="')[1].split('"')[0]
+    async with (
+        operator.http.stream("GET", address) as answer,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=60) as http,
+    ):
+        events, eve = Events(answer), Operator(http)
+        assert (await events.next())["data"]["changed"] == ""
+        await eve.sign_in(EVE_KEY)
+        await eve.press("/ops", "/ops/kinds/fetch/pause", why="maintenance")
+        async with asyncio.timeout(20):
+            while not (await events.next())["data"]["changed"]:
+                pass
+    assert "Paused by eve" in (await operator.http.get("/ops")).text
+
+
+async def test_a_stop_ends_the_streams(operator: Operator, api: RunningApi) -> None:
+    async with following(operator.http, "/ops") as events:
+        await events.next()
+        api.app.state.board.release()
+        async with asyncio.timeout(PACE * 5):
+            while "over" not in await events.next():
+                pass
