@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 
 bench-waiting: $(STAMP) ## How soon waiting callers see the end, and what they cost
 	$(BIN)/python -m benchmarks.waiting
+
+soak-mails: $(STAMP) ## Two workers killed while they send, a server with its moods (10 minutes); READERS=2000 KILLS=10 SEED=1
+	$(BIN)/python -m tests.acceptance.soak_mails $(if $(READERS),--readers $(READERS)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
 
 try-upgrade: ## Try the newest supabase and realtime in a scratch environment (needs PyPI); ARGS="tests/unit" runs less
 	$(PYTHON) scripts/try_upgrade.py $(ARGS)

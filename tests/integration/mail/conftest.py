@@ -75,13 +75,14 @@ class Conversation(SMTP):
     """aiosmtpd's server, with a hook where its handlers have none: between DATA and the final dot."""
 
     async def smtp_DATA(self, arg: str) -> None:
-        box = self.event_handler
-        if "CONTENT" not in box.steps:
+        box: Postbox = self.event_handler
+        hook = box.before_content(self)
+        if hook is None:
             await super().smtp_DATA(arg)
             return
         transport_of(self).pause_reading()
         await self.push("354 go on")
-        await box.steps["CONTENT"](box, self)
+        await hook(box, self)
 
 
 @dataclass
@@ -97,6 +98,9 @@ class Postbox:
     connections: int = 0
     reached: asyncio.Event = field(default_factory=asyncio.Event)
     port: int = 0
+
+    def before_content(self, _server: SMTP) -> Hook | None:
+        return self.steps.get("CONTENT")
 
     async def _do(self, name: str, server: SMTP) -> str | None:
         self.commands.append(name)

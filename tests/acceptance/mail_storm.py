@@ -1,0 +1,187 @@
+"""Readers who are all due at once, two workers killed while they send, and what it came to, counted in the server."""
+
+import asyncio
+import email
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.persistence.schedule import Schedule
+from embedded.stack import Ready
+from tests.acceptance.moody_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, MoodyServer
+from tests.contract.schedule import Clock
+from tests.contract.test_items import ARXIV, copy, save
+from tests.processes import ServiceProcess, worker_process
+
+SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
+"""Each worker sends from an address of its own, by which the server knows it."""
+THINKS = 0.05
+LOST = "its sender was lost while it sent"
+READERS = """
+insert into public.readers (name, address, zone, send_at)
+select 'Reader ' || n, 'r' || n || '@example.org', 'Europe/Berlin', '08:00' from generate_series(1, $1) n
+"""
+DELIVERIES = """
+select d.reader_id, r.address, r.status, d.state, d.reason
+  from public.readers r left join public.deliveries d using (reader_id)
+"""
+IN_HAND = """
+select d.reader_id from public.deliveries d join public.queue q using (task_id) where q.worker_id = $1
+"""
+
+
+@dataclass(frozen=True)
+class Storm:
+    """How hard it is. `lease` is in seconds; `patience` too, for all of it."""
+
+    readers: int
+    kills: int
+    seed: int
+    weights: Mapping[Fate, float]
+    connections: int = 1
+    lease: float = 3.0
+    patience: float = 120.0
+
+
+@dataclass
+class Account:
+    """What the service says of each reader's mail beside what the server did."""
+
+    storm: Storm
+    happened: Mapping[str, list[Fate]]
+    taken: Counter[str]
+    """By reader, told by their Message-IDs."""
+    rows: list[asyncpg.Record] = field(default_factory=list)
+    in_hand: set[UUID] = field(default_factory=set)
+    """Whose mails a worker had in hand when it was killed."""
+    seconds: float = 0.0
+
+    def faults(self) -> list[str]:
+        """All that does not hold."""
+        found = [f"{row['address']}: {fault}" for row in self.rows for fault in self._of(row)]
+        lost = sum(row["reason"] == LOST for row in self.rows)
+        if lost > self.storm.kills * self.storm.connections:
+            found.append(f"{lost} doubts by {self.storm.kills} kills of {self.storm.connections} mails at once")
+        if len(self.rows) != self.storm.readers:
+            found.append(f"{len(self.rows)} deliveries of {self.storm.readers} readers")
+        return found
+
+    def _of(self, row: asyncpg.Record) -> Iterator[str]:
+        fates = self.happened.get(row["address"], [])
+        last = fates[-1] if fates else None
+        taken, state, reason = self.taken[str(row["reader_id"])], row["state"], row["reason"]
+        lost = state == "ambiguous" and reason == LOST
+        failed_unknown = state == "failed" and last is Fate.UNKNOWN
+        holds = {
+            "one mail at most": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
+            "an end": state in {"sent", "failed", "ambiguous"},
+            "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
+            "failed is what was refused for good": lost or (state == "failed") == (last in REFUSALS),
+            "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
+            "whom nobody knows is written to no more": (row["status"] == "bounced") == failed_unknown,
+            "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
+            "a doubt is said": last not in DOUBTS or state == "ambiguous",
+            "there is one": state != "ambiguous" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
+            "lost by a kill": not lost or row["reader_id"] in self.in_hand,
+        }
+        for what, does in holds.items():
+            if not does:
+                yield f"{what}: the service says {state} ({reason}), the server {', '.join(fates) or 'nothing'}"
+
+    def table(self) -> list[list[str]]:
+        """How often the last that the server did led to which state."""
+        ends = Counter((self.happened.get(row["address"], [None])[-1], row["state"]) for row in self.rows)
+        lasts = sorted({last for last, _ in ends}, key=lambda last: list(Fate).index(last) if last else -1)
+        states = ("sent", "failed", "ambiguous")
+        return [[last or "heard nothing of it", *(str(ends[last, state]) for state in states)] for last in lasts]
+
+
+async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asyncpg.Connection) -> Account:
+    """Let it come over an empty database, to the end of every task."""
+    chance, began = random.Random(storm.seed), time.monotonic()
+    server = MoodyServer(chance, storm.weights, thinks=THINKS)
+    clock = Clock(database)
+    await clock.install()
+    try:
+        await save(client, copy(**ARXIV, title="Ice remembers"))
+        await clock.set("2026-11-24T06:00:00Z")
+        await database.execute(READERS, storm.readers)
+        await clock.set("2026-11-24T07:00:00Z")
+        await Schedule(client).enqueue_due()
+        async with server.serve(), asyncio.timeout(storm.patience):
+            in_hand = await _with_kills(storm, stack, database, server, chance)
+    finally:
+        await clock.remove()
+    taken = Counter(str(email.message_from_bytes(content)["Message-ID"])[19:55] for content in server.taken)
+    rows = await database.fetch(DELIVERIES)
+    return Account(storm, server.happened, taken, rows, in_hand, time.monotonic() - began)
+
+
+async def _with_kills(
+    storm: Storm, stack: Ready, database: asyncpg.Connection, server: MoodyServer, chance: random.Random
+) -> set[UUID]:
+    """Kill who is just sending, at random moments, each second time after the final dot; says what they had in hand."""
+    in_hand = set[UUID]()
+    workers = {sender: _worker(storm, stack, server, sender) for sender in SENDERS}
+    names = dict(zip(SENDERS, await asyncio.gather(*map(_start, workers.values())), strict=True))
+    ending = asyncio.create_task(_until_all_is_done(stack))
+    for kill, moment in enumerate(sorted(chance.sample(range(storm.readers), storm.kills))):
+        sending = asyncio.create_task(_who_sends(server, moment, chance.uniform(0, THINKS), at_dot=kill % 2 > 0))
+        await asyncio.wait({sending, ending}, return_when=asyncio.FIRST_COMPLETED)
+        if ending.done():
+            sending.cancel()
+            break
+        sender = await sending
+        await workers[sender].stop(signal.SIGKILL)
+        # Before anybody takes over what it had: that takes a lease.
+        in_hand |= {row["reader_id"] for row in await database.fetch(IN_HAND, names[sender])}
+        workers[sender] = _worker(storm, stack, server, sender)
+        names[sender] = await _start(workers[sender])
+    await ending
+    assert [await worker.stop() for worker in workers.values()] == [0, 0]
+    return in_hand
+
+
+async def _who_sends(server: MoodyServer, moment: int, later: float, *, at_dot: bool) -> str:
+    sender = await server.until_attempt(moment)
+    if at_dot:
+        return await server.until_dot()
+    await asyncio.sleep(later)
+    return sender
+
+
+async def _start(worker: ServiceProcess) -> UUID:
+    return UUID((await worker.start("worker started"))["worker_id"])
+
+
+async def _until_all_is_done(stack: Ready) -> None:
+    """Wait for the end of all tasks; what would be tried again in a while is tried again at once."""
+    database = await asyncpg.connect(stack.database_url)
+    try:
+        while await database.fetchval("select exists (select from public.queue where not dead)"):
+            await database.execute("update public.queue set run_at = now() where worker_id is null and run_at > now()")
+            await asyncio.sleep(0.1)
+    finally:
+        await database.close()
+
+
+def _worker(storm: Storm, stack: Ready, server: MoodyServer, sender: str) -> ServiceProcess:
+    settings: dict[str, Any] = {
+        "MAIL_URL": f"smtp://127.0.0.1:{server.port}",
+        "MAIL_FROM": f"Broadsheet <{sender}>",
+        "MAIL_CONNECTIONS": str(storm.connections),
+        "MAIL_RATE": "1000",
+        "PUBLIC_URL": "https://digest.example",
+        "LINK_SECRET": "0123456789abcdef",
+        "LEASE_SECONDS": str(storm.lease),
+        "SUPABASE_CALL_TIMEOUT": str(storm.lease / 3),
+    }
+    return worker_process(stack, **settings)
