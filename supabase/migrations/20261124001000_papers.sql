@@ -238,7 +238,7 @@ $$;
 -- All that a scheduled digest needs to know of its reader, in one answer: public.news_for() since the last one,
 -- `last_digest`, when that was made (null: none was), and `papers`, those that the reader rated.
 create function public.news_of_reader(p_reader uuid) returns jsonb
-language plpgsql stable security invoker set search_path = '' as $$
+language plpgsql volatile security invoker set search_path = '' as $$
 declare
     last timestamptz := public.last_digest(p_reader);
 begin

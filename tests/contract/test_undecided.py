@@ -8,7 +8,6 @@ from supabase import AsyncClient
 
 from app.models import TaskKind
 from app.persistence.deliveries import DeliveryState, Lost, Send
-from app.persistence.digests import Digests
 from app.persistence.items import Items
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Reader
@@ -35,11 +34,11 @@ class Mornings:
         self.reader = await add_reader(self._client, address="ada@example.org")
 
     async def last(self) -> datetime | None:
-        return await Digests(self._client).last_of(self.reader.reader_id)
+        return (await Items(self._client).news_for(self.reader.reader_id)).last_digest
 
     async def news(self) -> set[str]:
         """The titles of what a digest written now would choose from."""
-        found = await Items(self._client).news_for(self.reader.reader_id, await self.last())
+        found = await Items(self._client).news_for(self.reader.reader_id)
         items = [item for day in found.days for item in await seen(self._client, day.day)]
         return {item.article.title for item in items if item.item_id not in found.shown}
 

@@ -54,7 +54,7 @@ async def test_each_end_is_counted_once_though_the_first_reports_get_lost(
     async with open_supabase(SupabaseSettings.model_validate(settings)) as client:
         chore = MinuteChore(Minutes(client), uuid4(), tally, random=Random(1))
         proxy.after = Times(AWAY, 1, lambda call: call.name == "report_minute")
-        proxy.before = Times(AWAY, 1, lambda call: len(proxy.calls) == 2)
+        proxy.before = Times(AWAY, 1, lambda _: len(proxy.calls) == 2)
         for _ in range(2):
             assert await chore.run_once() == MINUTE / 2, "the answer was lost, and then the call"
         for outcome in running.outcomes[5:]:
