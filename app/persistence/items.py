@@ -8,11 +8,12 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.models import Frozen, Item, RatedPaper
+from app.models import Article, Frozen, Item, RatedPaper
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.paging import read_on
 
 READ_PAGE: Final = 500
+NAMED_AT_ONCE: Final = 100
 
 LONGEST_WAIT_FOR_FETCH: Final = timedelta(minutes=10)
 """How long after its beginning a scheduled digest no longer waits for a fetch that runs, and takes what there is."""
@@ -54,7 +55,13 @@ class News(Frozen):
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
 
 
+class _Named(Frozen):
+    key: str
+    article: Article
+
+
 _NEWS = TypeAdapter(News)
+_NAMED = TypeAdapter(list[_Named])
 _ITEMS = TypeAdapter(list[Item])
 
 
@@ -89,6 +96,16 @@ class Items:
             return parsed(_ITEMS, answer.data)
 
         return await read_on(read)
+
+    async def named(self, keys: Sequence[str]) -> dict[str, Article]:
+        """What is known by these keys: each one's item, as its best copy. Raises `SupabaseError`."""
+        found: dict[str, Article] = {}
+        for start in range(0, len(keys), NAMED_AT_ONCE):
+            some = list(keys[start : start + NAMED_AT_ONCE])
+            with supabase_errors(f"read what {len(some)} keys name"):
+                answer = await self._client.rpc("items_named", {"p_keys": some}).execute()
+            found |= {named.key: named.article for named in parsed(_NAMED, answer.data)}
+        return found
 
     async def mark_shown(self, reader_id: UUID, keys: Sequence[str]) -> None:
         """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""

@@ -156,7 +156,7 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown")
+@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown", "Items.named")
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
@@ -164,6 +164,7 @@ async def showing(client: AsyncClient, times: int) -> None:
     assert day.items == len(ARTICLES)
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
+        assert await items.named(["doi:10.1000/x"]) == {}
         await items.mark_shown(OTHER, ["doi:10.1000/x"])
 
 
@@ -288,6 +289,19 @@ async def voting(client: AsyncClient, times: int) -> None:
     assert (await papers.get(TASK, both[1] or OTHER)).liked is False
     for _ in range(times):
         await papers.remove(TASK, both[1] or OTHER)
+
+
+@scenario("ReaderPapers.to_look_up", "ReaderPapers.note_looked_up")
+async def looking_up(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    known, unknown = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
+    await papers.put(TASK, [(known, {"liked": True}), (unknown, {"liked": True})])
+    for _ in range(times):
+        assert await papers.to_look_up(5) == ["0", "1"]
+    for _ in range(times):
+        await papers.note_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
+        assert await papers.to_look_up(5) == []
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")
