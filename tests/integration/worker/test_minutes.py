@@ -54,7 +54,7 @@ async def test_each_end_is_counted_once_though_the_first_reports_get_lost(
     async with open_supabase(SupabaseSettings.model_validate(settings)) as client:
         chore = MinuteChore(Minutes(client), uuid4(), tally, random=Random(1))
         proxy.after = Times(AWAY, 1, lambda call: call.name == "report_minute")
-        proxy.before = Times(AWAY, 1, lambda _: len(proxy.calls) == 2)
+        proxy.before = Times(AWAY, 1, lambda _call: len(proxy.calls) == 2)
         for _ in range(2):
             assert await chore.run_once() == MINUTE / 2, "the answer was lost, and then the call"
         for outcome in running.outcomes[5:]:
@@ -89,7 +89,8 @@ async def test_a_report_that_is_refused_stops_no_others(
 def test_what_a_digest_cost_is_believed_within_reason() -> None:
     tally = Tally([TaskKind.DIGEST], Random(1))
     usage = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
-    for digest in ({"usage": usage}, {"usage": "none"}, {}, [], None):
+    digests: list[Any] = [{"usage": usage}, {"usage": "none"}, {}, [], None]
+    for digest in digests:
         tally.count(*ended(digest))
     counted = tally.take()[TaskKind.DIGEST]
     assert (counted.completed, counted.model_calls, counted.model_failures) == (5, 3, 1)
