@@ -52,18 +52,17 @@ alter table public.minute_reports enable row level security;
 alter table public.sources enable row level security;
 
 -- The queue by kind: tasks that are ready, to be done later, in hand, and failed for good; and for how many seconds the
--- oldest has been ready. One pass, by worker besides, for public.operator_overview().
+-- oldest has been ready. By worker besides, for public.operator_overview(). What is dead is counted apart, in its index: many
+-- of them would else be read with their errors.
 create function public.queue_by_kind_and_worker()
 returns table (kind text, worker_id uuid, ready bigint, later bigint, running bigint, dead bigint, oldest double precision)
 language sql stable security invoker set search_path = '' as $$
-    select q.kind, q.worker_id,
-           count(*) filter (where not q.dead and q.worker_id is null and q.run_at <= now()),
-           count(*) filter (where not q.dead and q.worker_id is null and q.run_at > now()),
-           count(*) filter (where q.worker_id is not null),
-           count(*) filter (where q.dead),
-           greatest(0, extract(epoch from now() - min(q.run_at) filter (where not q.dead and q.worker_id is null)))
-      from public.queue q
-     group by q.kind, q.worker_id
+    select q.kind, q.worker_id, count(*) filter (where q.worker_id is null and q.run_at <= now()),
+           count(*) filter (where q.worker_id is null and q.run_at > now()), count(q.worker_id), 0,
+           greatest(0, extract(epoch from now() - min(q.run_at) filter (where q.worker_id is null and q.run_at <= now())))
+      from public.queue q where not q.dead group by q.kind, q.worker_id
+    union all
+    select q.kind, null, 0, 0, 0, count(*), null from public.queue q where q.dead group by q.kind
 $$;
 
 -- What a worker has ended since its last report: [{kind, completed, failed, retried, sample: [task_id], model_calls,
@@ -213,11 +212,12 @@ $$;
 create function public.last_failed(p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(jsonb_build_object(
-               'task_id', d.task_id, 'kind', d.kind, 'owner', t.owner, 'error', coalesce(t.error, d.error),
-               'attempt', d.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
-               'failed_at', d.updated_at) order by d.updated_at desc, d.task_id), '[]')
-      from (select task_id, kind, error, attempt, updated_at from public.queue
+               'task_id', task_id, 'kind', t.kind, 'owner', t.owner, 'error', coalesce(t.error, q.error),
+               'attempt', q.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
+               'failed_at', d.updated_at) order by d.updated_at desc, task_id), '[]')
+      from (select task_id, updated_at from public.queue
              where dead order by updated_at desc, task_id limit p_limit) d
+      join public.queue q using (task_id)
       join public.tasks t using (task_id)
 $$;
 

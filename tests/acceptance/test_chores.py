@@ -54,3 +54,15 @@ async def test_the_last_days_are_asked_for_once_by_all_workers(stack: Ready, dat
     for worker in workers:
         assert await worker.stop() == 0
     assert await database.fetchval("select count(*) from public.tasks") == DAYS
+
+
+async def test_a_worker_that_stops_reports_what_it_ended_since_the_last_minute(
+    stack: Ready, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 1, kind="callback", max_attempts=1)
+    worker = worker_process(stack, **NOWHERE, **LONG_LEASE)
+    await worker.start(STARTED)
+    await until(database, "select count(*) = 1 from public.tasks where status = 'failed'")
+    assert await worker.stop() == 0
+    found = await database.fetch("select kind, sum(failed) from public.minutes group by kind order by kind")
+    assert [tuple(row) for row in found] == [("callback", 1), ("digest", 0), ("fetch", 0)]

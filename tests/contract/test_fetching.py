@@ -20,6 +20,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.outside.client import OutsideClient, open_outside
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
+from app.persistence.operator import Operator
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from app.sources.feeds import FeedSettings, FeedSource
@@ -107,6 +108,9 @@ async def test_an_odd_source_costs_itself_alone(
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert list(edition.errors) == ["feed:odd"]
     assert said in edition.errors["feed:odd"]
+    odd, good = (await Operator(client).overview()).sources
+    assert (odd.name, odd.error, odd.succeeded_at) == ("feed:odd", edition.errors["feed:odd"], None)
+    assert (good.name, good.items, good.failed_at) == ("good", 1, None)
 
 
 @pytest.mark.parametrize(

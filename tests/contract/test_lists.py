@@ -91,6 +91,20 @@ async def test_a_list_reads_little_of_many_rows(name: str, many: asyncpg.Connect
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500, "of some 10,000 that the table has"
 
 
+async def test_the_operators_overview_reads_little_of_many_rows(many: asyncpg.Connection) -> None:
+    """With a week of minutes of five kinds: 50,000 rows, of which it needs the last hours."""
+    await many.execute(
+        "insert into public.minutes (minute, kind, completed) select now() - make_interval(mins => m), kind, 1"
+        " from generate_series(0, 10079) m, unnest(array['a', 'b', 'c', 'd', 'e']) kind; analyze public.minutes"
+    )
+    query = "select public.operator_overview(6)"
+    await many.fetchval(query)  # with plans made
+    plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
+    await many.execute("truncate public.minutes")
+    # Since midnight, for the tokens, it is up to 7,200 rows.
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500
+
+
 UNFILTERED: dict[str, str | None] = {
     **dict.fromkeys(("p_owner", "p_kind", "p_status", "p_source_date", "p_before", "p_before_id")),
     "p_limit": "51",

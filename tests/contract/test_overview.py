@@ -1,14 +1,21 @@
 """The operator's overview on the database: every part says what is there, in one call."""
 
+import asyncio
+from uuid import uuid4
+
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models import EditionStatus, TaskKind
+from app.persistence.editions import Editions
+from app.persistence.minutes import Ended, Minutes
 from app.persistence.operator import Operator
-from app.persistence.outcomes import Failed
-from app.persistence.overview import KindNow, Overview
-from tests.contract.helpers import Claimer, create, insert_tasks
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.overview import KindNow, MinutePoint, Overview
+from embedded.stack import Ready
+from tests.contract.callers import callers_of
+from tests.contract.helpers import DAY, Claimer, create, insert_tasks
 
 
 @pytest.fixture
@@ -18,6 +25,11 @@ def operator(client: AsyncClient) -> Operator:
 
 def kind_of(overview: Overview, kind: str) -> KindNow:
     (found,) = [each for each in overview.kinds if each.kind == kind]
+    return found
+
+
+def points_of(overview: Overview, kind: str) -> tuple[MinutePoint, ...]:
+    (found,) = [each.points for each in overview.minutes.kinds if each.kind == kind]
     return found
 
 
@@ -49,3 +61,134 @@ async def test_the_queue_is_shown_by_kind(
     assert (failed.task_id, failed.owner, failed.error) == (dead.task_id, "ada", "arXiv is down")
     (seen,) = overview.workers
     assert (seen.worker_id, seen.in_hand) == (worker.worker_id, 1)
+
+
+async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    waited = [await create(client) for _ in range(2)]
+    await database.execute("update public.tasks set created_at = created_at - interval '10 seconds'")
+    for held in await worker.claim():
+        await worker.finish(held, Completed({}))
+    await insert_tasks(database, 5, delay="-30 seconds")
+    ended = {TaskKind.FETCH: Ended(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
+    minutes = Minutes(client)
+    await asyncio.gather(*(minutes.report(uuid4(), 1, ended | {TaskKind.DIGEST: Ended()}) for _ in range(8)))
+    overview = await operator.overview(hours=1)
+    points = points_of(overview, "fetch")
+    assert [sum(getattr(each, name) for each in points) for name in ("completed", "failed", "retried")] == [16, 8, 24]
+    assert (points[0].ready, points[0].running) == (5, 0)
+    assert points[0].oldest_seconds >= 30
+    for wait in (points[0].wait_mean_seconds, points[0].wait_max_seconds):
+        assert wait is not None
+        assert 10 <= wait < 70
+    # Nobody waited for what a report knows nothing of.
+    assert {each.wait_mean_seconds for each in points_of(overview, "digest")} == {None}
+    assert await database.fetchval("select count(*) from public.minutes where kind = 'fetch'") == len(points)
+
+
+async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
+    task = await create(client)
+    await database.execute(
+        "update public.tasks set status = 'completed', finished_at = now(), created_at = now() - interval '9 days',"
+        " replayed_at = now() - interval '20 seconds', started_at = now() - interval '15 seconds'"
+    )
+    await Minutes(client).report(uuid4(), 1, {TaskKind.FETCH: Ended(completed=1, sample=(task.task_id,))})
+    (point,) = points_of(await operator.overview(), "fetch")
+    assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
+
+
+async def test_a_week_is_kept_and_shown_in_few_steps(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    """Also of a kind that is no more, and of minutes that a clock which was wrong has left in the future."""
+    await database.execute(
+        "insert into public.minutes (minute, kind, completed, ready, input_tokens)"
+        " select date_trunc('minute', now()) - make_interval(mins => m), kind, 1, m % 7, 2"
+        " from generate_series(-90, 11000) m, unnest(array['fetch', 'digest', 'delivery', 'callback', 'teletype']) kind"
+    )
+    week = await operator.overview(hours=168)
+    assert [each.kind for each in week.minutes.kinds] == ["callback", "delivery", "digest", "fetch", "teletype"]
+    points = points_of(week, "teletype")
+    assert (len(points), points[0].at, week.minutes.step_seconds) == (120, week.minutes.since, 84 * 60)
+    assert {each.completed for each in points[:-1]} == {84}
+    assert points[-1].completed <= 84
+    assert {each.ready for each in points[:-1]} == {6}
+    assert [len(points_of(await operator.overview(hours=1), "fetch"))] == [120]
+    since_midnight = "select ceil(extract(epoch from now() - date_trunc('day', now(), 'UTC')) / 60) * 5 * 2"
+    assert abs(week.model_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
+    for number in range(1, 8):
+        await Minutes(client).report(uuid4(), number, {})
+    old = "select count(*) from public.minutes where minute < now() - interval '7 days'"
+    assert await database.fetchval(old) == 0
+    assert await database.fetchval("select count(*) from public.minutes where minute < now()") == 7 * 1440 * 5
+
+
+async def test_a_kind_that_is_no_more_is_shown(operator: Operator, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 2)
+    await database.execute("update public.queue set kind = 'teletype', dead = true, error = 'no paper'")
+    overview = await operator.overview()
+    assert (kind_of(overview, "teletype").failed, len(overview.failed)) == (2, 2)
+
+
+async def test_a_source_that_fails_for_a_day_that_was_complete_is_seen_to_fail(
+    client: AsyncClient, operator: Operator
+) -> None:
+    editions = Editions(client)
+    fetches: list[dict[str, int | str]] = [{"arxiv": 7, "feed:x": 0}, {"arxiv": "503", "feed:x": 2}]
+    for brought in fetches:
+        errors = {name: each for name, each in brought.items() if isinstance(each, str)}
+        await editions.begin_edition(DAY)
+        await editions.note_sources(DAY, brought)
+        await editions.finish_edition(DAY, EditionStatus.PARTIAL if errors else EditionStatus.COMPLETED, errors)
+    assert (await editions.get_edition(DAY)).errors == {}
+    arxiv, feed = (await operator.overview()).sources
+    assert (arxiv.name, arxiv.items, arxiv.source_date, arxiv.error) == ("arxiv", 7, DAY, "503")
+    assert arxiv.succeeded_at is not None
+    assert arxiv.failed_at is not None
+    assert arxiv.failed_at > arxiv.succeeded_at
+    assert (feed.items, feed.failed_at, feed.error, feed.days) == (2, None, None, None)
+
+
+async def test_what_the_sources_brought_is_shown_by_day(operator: Operator, database: asyncpg.Connection) -> None:
+    await database.execute(
+        "insert into public.editions (source_date, status, counts) select (now() at time zone 'UTC')::date - n,"
+        " 'completed', jsonb_build_object('arxiv', 10 + n) from generate_series(0, 8) n"
+    )
+    (arxiv,) = (await operator.overview()).sources
+    assert (arxiv.succeeded_at, [day.items for day in arxiv.days or ()]) == (None, [16, 15, 14, 13, 12, 11, 10])
+
+
+async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded(
+    stack: Ready, operator: Operator, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)"
+        " select gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, state"
+        " from unnest(array['sent', 'pending', 'ambiguous', 'ambiguous']) state;"
+        "insert into public.readers (owner, external_id, name, status)"
+        " values ('ada', '1', 'A', 'active'), ('ada', '2', 'B', 'active'), ('bot', '1', 'C', 'paused')"
+    )
+    async with callers_of(stack) as callers:
+        root = callers.root
+        shown = (await root.get("/v1/admin/overview", params={"hours": 168})).json()
+        assert [shown["deliveries"][name] for name in ("paused", "pending", "sending", "ambiguous")] == [None, 1, 0, 2]
+        assert [(each["owner"], each["status"], each["readers"]) for each in shown["readers"]] == [
+            ("ada", "active", 2),
+            ("bot", "paused", 1),
+        ]
+        doubt = shown["deliveries"]["in_doubt"][0]["delivery_id"]
+        for _ in range(2):
+            assert (await root.post(f"/v1/deliveries/{doubt}/settle", json={"state": "sent"})).status_code == 200
+            await root.post("/v1/deliveries/pause", json={"reason": "a look first"})
+        await root.post("/v1/admin/kinds/digest/pause", json={"why": "the model is dear"})
+        paused = await operator.overview()
+        assert paused.deliveries.paused == "root: a look first"
+        assert [(each.kind, each.pause.why) for each in paused.kinds if each.pause] == [("digest", "the model is dear")]
+        await root.post("/v1/deliveries/resume", json={"pending": "skip"})
+        acts = (await root.get("/v1/admin/audit")).json()["acts"]
+        assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "settle"]
+        assert acts[3]["details"] == {"delivery_id": doubt, "from": "ambiguous", "to": "sent"}
+        for hours in ("0", "169", "x"):
+            assert (await root.get("/v1/admin/overview", params={"hours": hours})).status_code == 422
