@@ -8,7 +8,7 @@ from typing import Literal
 import asyncpg
 import httpx
 import pytest
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Page, Route
 
 from app.days import yesterday
 from embedded.sample.server import serve_sample
@@ -17,7 +17,9 @@ from tests.in_browser import SCHEMES, WIDTHS, chromium, faults, needs_chromium, 
 from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
 from tests.processes import LONG_LEASE, api_process, start_api, worker_process
 
-Scheme = Literal["light", "dark"]
+Screen = tuple[int, Literal["light", "dark"]]
+SCREENS: tuple[Screen, ...] = tuple((width, scheme) for width in WIDTHS for scheme in SCHEMES)
+SOME: tuple[Screen, ...] = ((375, "light"), (768, "dark"), (1280, "light"))
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 PAGES = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers")
 REFUSALS = ("/ops/kinds/fetch/pause", "/ops/tasks/x", "/ops/tasks?cursor=x")
@@ -90,12 +92,20 @@ async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
 
 @needs_chromium
 async def test_every_page_shows_as_it_should_on_every_screen(address: str, database: asyncpg.Connection) -> None:
-    async with chromium() as browser:
-        found = await looked_at(browser, address, PAGES, {375: ("light",), 1280: ("dark",)})
+    async with chromium() as browser, opened(browser) as page:
+        await page.route("**/ops/**", as_if_it_were_fine)
+        await page.goto(f"{address}/ops/sign-in")
+        found = await faults_on(page, SOME)
+        await page.fill("#key", "a-wrong-key-0123456789")
+        await page.keyboard.press("Enter")
+        await page.get_by_role("alert").wait_for()
+        found |= await faults_on(page, SOME)
+        await signed_in(page, address)
+        found |= await looked_at(page, address, dict.fromkeys(PAGES, SOME[:1]))
         await furnish(database)
         dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
-        everywhere = dict.fromkeys(WIDTHS, SCHEMES)
-        found |= await looked_at(browser, address, (*PAGES, f"/ops/tasks/{dead}"), everywhere)
+        others = (*PAGES[1:], f"/ops/tasks/{dead}", *REFUSALS)
+        found |= await looked_at(page, address, {"/ops": SCREENS, **dict.fromkeys(others, SOME)})
     assert found == {}
 
 
@@ -127,26 +137,24 @@ async def posted(address: str) -> str:
         return str(answer.json()["task_id"])
 
 
-async def looked_at(
-    browser: Browser, address: str, pages: Sequence[str], screens: Mapping[int, Sequence[Scheme]]
-) -> dict[str, list[str]]:
-    """What is wrong with pages, refusals and the sign-in before and after a wrong key, by where and on which screen."""
+async def looked_at(page: Page, address: str, screens: Mapping[str, Sequence[Screen]]) -> dict[str, list[str]]:
+    """What is wrong with pages, by where and on which screen."""
     found: dict[str, list[str]] = {}
-    for width, scheme in ((width, scheme) for width, schemes in screens.items() for scheme in schemes):
-        async with opened(browser, width=width, scheme=scheme) as page:
-            await page.route("**/ops/**", as_if_it_were_fine)
-            await page.goto(f"{address}/ops/sign-in?next=/ops/readers")
-            found[f"sign-in {width} {scheme}"] = await faults(page)
-            await page.fill("#key", "a-wrong-key-0123456789")
-            await page.keyboard.press("Enter")
-            await page.get_by_role("alert").wait_for()
-            found[f"wrong key {width} {scheme}"] = await faults(page)
-            await signed_in(page, address)
-            for path in (*pages, *REFUSALS):
-                await page.goto(address + path)
-                await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-                found[f"{path} {width} {scheme}"] = await faults(page)
-    return {where: wrong for where, wrong in found.items() if wrong}
+    for path, each in screens.items():
+        await page.goto(address + path)
+        await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+        found |= await faults_on(page, each)
+    return found
+
+
+async def faults_on(page: Page, screens: Sequence[Screen]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for width, scheme in screens:
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme=scheme)
+        if wrong := await faults(page):
+            found[f"{page.url} {width} {scheme}"] = wrong
+    return found
 
 
 async def as_if_it_were_fine(route: Route) -> None:
