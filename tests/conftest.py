@@ -1,9 +1,12 @@
 """Fixtures for every kind of test: the embedded stack, started once for the whole run, and clients of it."""
 
+import os
 import shutil
+import ssl
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import certifi
@@ -38,12 +41,16 @@ def no_process_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def one_authority() -> Iterator[None]:
     """In place of the world's authorities, one of nobody: to read them all took 20 ms of each HTTP client's making."""
-    bundle = tmp_path_factory.mktemp("authorities") / "nobody.pem"
-    trustme.CA().cert_pem.write_to_path(str(bundle))
+    world = {certifi.where(), os.environ.get("SSL_CERT_FILE")}
+    nobody, make = trustme.CA().cert_pem.bytes().decode(), ssl.create_default_context
+
+    def quick(*purpose: ssl.Purpose, cafile: str | None = None, **more: Any) -> ssl.SSLContext:
+        return make(*purpose, cadata=nobody) if cafile in world else make(*purpose, cafile=cafile, **more)
+
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(certifi, "where", lambda: str(bundle))
+        patched.setattr(ssl, "create_default_context", quick)
         yield
 
 
