@@ -1,0 +1,115 @@
+"""A reader's papers over the API, on a real database: as JSON and as BibTeX, all or none, as often as they come."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.persistence.reader_papers import ReaderPapers
+from tests.contract.test_items import ARXIV, copy, save
+from tests.integration.api.test_readers import ADA, called  # noqa: F401  (a fixture)
+from tests.unit.sources.test_bibtex import SOUND
+
+BIBTEX = {"Content-Type": "application/x-bibtex; charset=utf-8"}
+PAPERS: list[dict[str, Any]] = [
+    {"arxiv_id": "https://arxiv.org/abs/2611.00001v3", "liked": True},
+    {"doi": "https://doi.org/10.1038/X", "liked": False, "saved": True},
+    {"title": "Of storms and <script>", "abstract": "They blow.", "authors": ["A. B."], "liked": True},
+    {"arxiv_id": "math.GT/0309136", "saved": True},
+]
+
+
+@pytest.fixture
+async def papers_of_ada(called: httpx.AsyncClient) -> str:  # noqa: F811
+    made = await called.post("/v1/readers", json=ADA)
+    return f"{made.headers['location']}/papers"
+
+
+async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed(
+    called: httpx.AsyncClient,  # noqa: F811
+    papers_of_ada: str,
+    client: AsyncClient,
+) -> None:
+    await save(client, copy(**ARXIV, title="Radar reads ice", abstract="All of it."))
+    first = await called.post(papers_of_ada, json={"papers": PAPERS})
+    assert first.status_code == 200
+    listed = (await called.get(papers_of_ada)).json()["papers"]
+    assert (await called.post(papers_of_ada, json={"papers": PAPERS})).json() == first.json()
+    assert (await called.get(papers_of_ada)).json()["papers"] == listed
+    assert [paper["paper_id"] for paper in reversed(listed)] == first.json()["paper_ids"]
+    old, given, by_doi, known = listed
+    assert (known["title"], known["lookup"], known["origin"], known["liked"]) == (
+        "Radar reads ice",
+        None,
+        "arxiv",
+        True,
+    )
+    assert (by_doi["doi"], by_doi["lookup"], by_doi["liked"]) == ("10.1038/x", "unknown", False)
+    assert (given["title"], given["origin"]) == ("Of storms and <script>", "given")
+    assert (old["arxiv_id"], old["lookup"], old["liked"]) == ("math/0309136", "wanted", None)
+    page = (await called.get(papers_of_ada, params={"saved": True, "limit": 1})).json()
+    rest = (await called.get(papers_of_ada, params={"saved": True, "cursor": page["next_cursor"]})).json()
+    assert {each["paper_id"] for each in page["papers"] + rest["papers"]} == {old["paper_id"], by_doi["paper_id"]}
+    assert (await called.get(papers_of_ada, params={"cursor": "x"})).status_code == 400
+    assert (await called.delete(f"{papers_of_ada}/{old['paper_id']}")).status_code == 204
+    assert (await called.delete(f"{papers_of_ada}/{old['paper_id']}")).status_code == 404
+    back = [{"arxiv_id": "2611.00001", "liked": None}, {"doi": "10.1038/x", "saved": False}]
+    assert (await called.post(papers_of_ada, json={"papers": back})).json()["paper_ids"] == [None, by_doi["paper_id"]]
+
+
+async def test_bibtex_is_taken_whole_or_refused_with_lines(
+    called: httpx.AsyncClient,  # noqa: F811
+    papers_of_ada: str,
+) -> None:
+    broken = await called.post(papers_of_ada, content=SOUND + "@misc{lost, year=1}", headers=BIBTEX)
+    assert broken.status_code == 422
+    assert [each["location"] for each in broken.json()["errors"]] == ["body.line 8.lost"]
+    assert (await called.get(papers_of_ada)).json()["papers"] == []
+    for _ in range(2):
+        taken = await called.post(papers_of_ada, content=SOUND, headers=BIBTEX)
+        assert (taken.status_code, len(taken.json()["paper_ids"])) == (200, 3)
+    (brown,) = [each for each in (await called.get(papers_of_ada)).json()["papers"] if each["abstract"]]
+    assert (brown["arxiv_id"], brown["liked"], brown["saved_at"]) == ("2005.14165", True, None)
+    await called.post(papers_of_ada, content=SOUND, headers=BIBTEX, params={"said": "saved"})
+    assert len((await called.get(papers_of_ada, params={"saved": True})).json()["papers"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "headers", "status"),
+    [
+        (b"@misc{a, title={\xff}}", BIBTEX, 400),
+        (b" " * 2_000_001, BIBTEX, 413),
+        (b"no entry at all", BIBTEX, 422),
+        (b"{", {}, 422),
+        (b"[" * 100_000, {}, 422),
+        (b'{"papers": [{"arxiv_id": "2611.00001"}]}', {}, 422),
+        (b'{"papers": [{"liked": true}]}', {}, 422),
+        (b'{"papers": [{"arxiv_id": "x", "liked": true}]}', {}, 422),
+        (b'{"papers": [{"title": " \\u0000", "liked": true}]}', {}, 422),
+    ],
+)
+async def test_what_cannot_be_read_is_a_problem(
+    content: bytes,
+    headers: dict[str, str],
+    status: int,
+    called: httpx.AsyncClient,  # noqa: F811
+    papers_of_ada: str,
+) -> None:
+    answer = await called.post(papers_of_ada, content=content, headers=headers)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
+
+
+async def test_a_full_reader_keeps_what_there_is(
+    called: httpx.AsyncClient,  # noqa: F811
+    papers_of_ada: str,
+    client: AsyncClient,
+) -> None:
+    for start in range(0, 2_000, 500):
+        some = [{"doi": f"10.1038/{n}", "liked": True} for n in range(start, start + 500)]
+        assert (await called.post(papers_of_ada, json={"papers": some})).status_code == 200
+    full = await called.post(papers_of_ada, json={"papers": PAPERS})
+    assert (full.status_code, "2000 papers at most" in full.json()["detail"]) == (409, True)
+    said = await ReaderPapers(client).of(UUID(papers_of_ada.split("/")[-2]), [["doi:10.1038/1999"], ["doi:10.1038/x"]])
+    assert [each.liked for each in said] == [True, None]

@@ -1,0 +1,110 @@
+"""Papers of which readers gave nothing but arXiv's id: looked up by workers, and what arXiv does not know once."""
+
+import asyncio
+import re
+from random import Random
+from urllib.parse import parse_qs, urlsplit
+
+from supabase import AsyncClient
+
+from app.outside.client import open_outside
+from app.persistence.reader_papers import GivenPaper, ReaderPaper
+from app.services import Services
+from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.fetcher import FetchSettings, HttpFetcher
+from app.sources.pacer import Pacer
+from tests.contract.schedule import add_reader
+from tests.integration.client.scripted_server import ScriptedServer
+from tests.integration.sources.conftest import reply
+from worker.chores.paper_look_ups import PaperLookUps
+
+HEAD = (
+    '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
+    "<opensearch:totalResults>1</opensearch:totalResults>"
+)
+MALFORMED, UNKNOWN = "2634.00001", "2611.99999"
+
+
+class Arxiv:
+    """Answers as arXiv does: it leaves out what it does not know, and refuses a list with what it finds malformed."""
+
+    def __init__(self) -> None:
+        self.server = ScriptedServer(self.answer)
+
+    @property
+    def asked(self) -> list[list[str]]:
+        return [parse_qs(urlsplit(seen.split()[1]).query)["id_list"][0].split(",") for seen in self.server.seen]
+
+    async def answer(self, writer: asyncio.StreamWriter) -> None:
+        ids = self.asked[-1]
+        if MALFORMED in ids:
+            wrong = f"<entry><id>https://arxiv.org/api/errors#incorrect_id_format_for_{MALFORMED}</id></entry>"
+            await reply(f"{HEAD}{wrong}</feed>".encode(), status=400)(writer)
+            return
+        entries = "".join(
+            f"<entry><id>http://arxiv.org/abs/{each}v2</id><title>Title of {each}</title>"
+            f"<summary>Radar reads {each}.</summary></entry>"
+            for each in ids
+            if each != UNKNOWN
+        )
+        await reply(f"{HEAD}{entries}</feed>".encode())(writer)
+
+
+async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(client: AsyncClient) -> None:
+    services, arxiv = Services.build(client), Arxiv()
+    await arxiv.server.start()
+    ids = [f"2611.{n:05}" for n in range(1, 130)] + [MALFORMED, UNKNOWN]
+    ada, bob = [(await add_reader(client)).reader_id for _ in range(2)]
+    for reader, wanted in ((ada, ids), (bob, ids[:3])):
+        given = [GivenPaper(keys=(f"arxiv:{each}",), arxiv_id=each) for each in wanted]
+        await services.reader_papers.put(reader, [(paper, {"liked": True}) for paper in given])
+    async with open_outside() as http:
+        source = ArxivSource(
+            HttpFetcher(http, FetchSettings("Broadsheet tests")), ArxivSettings(arxiv.server.url), Pacer(interval=0)
+        )
+
+        def chore() -> PaperLookUps:
+            return PaperLookUps(services.reader_papers, services.turns, services.breakers, source, random=Random(1))
+
+        await asyncio.gather(chore().run_once(), chore().run_once())
+        asked = arxiv.asked
+        await chore().run_once()
+    await arxiv.server.stop()
+    assert arxiv.asked == asked, "nothing is asked for again"
+    assert max(map(len, asked)) == 100
+    in_answers = [each for some in asked if MALFORMED not in some for each in some]
+    assert sorted(in_answers) == sorted(set(ids) - {MALFORMED}), "each in one answer"
+    for reader, count in ((ada, 129), (bob, 3)):
+        rated = await services.reader_papers.rated(reader)
+        assert len(rated) == count
+        assert all(re.fullmatch(r"Title of 2611\.\d{5}", paper.title) and paper.vector for paper in rated)
+    left = {paper.arxiv_id for paper in await all_of(services, ada) if paper.title is None and paper.asked_at}
+    assert left == {MALFORMED, UNKNOWN}
+
+
+async def all_of(services: Services, reader_id: object) -> list[ReaderPaper]:
+    found, cursor = list[ReaderPaper](), None
+    while not found or cursor:
+        page = await services.reader_papers.page(reader_id, limit=100, cursor=cursor)  # type: ignore[arg-type]
+        found, cursor = [*found, *page.papers], page.next_cursor
+    return found
+
+
+async def test_while_arxiv_is_away_nothing_is_marked(client: AsyncClient) -> None:
+    services = Services.build(client)
+    reader = (await add_reader(client)).reader_id
+    await services.reader_papers.rate(reader, GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)
+    for step in (reply(b"<html>sorry</html>"), reply(status=503), reply(b"nothing", status=400)):
+        server = ScriptedServer(step)
+        await server.start()
+        async with open_outside() as http:
+            fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+            source = ArxivSource(fetcher, ArxivSettings(server.url), Pacer(interval=0))
+            chore = PaperLookUps(services.reader_papers, services.turns, services.breakers, source, random=Random(1))
+            try:
+                await chore.run_once()
+            except Exception as error:  # noqa: BLE001  (whatever it is, the chore goes on)
+                assert type(error).__name__ in {"SourceError", "SourceBusy", "FetchFailed"}
+        await server.stop()
+        assert len(server.seen) == 1
+        assert await services.reader_papers.to_look_up(5) == ["2611.00001"]

@@ -1,0 +1,104 @@
+"""BibTeX from strangers: read as papers, refused with the line, and never in one long step."""
+
+import asyncio
+import random
+import time
+
+import pytest
+
+from app.ranking.reader_paper import paper_of
+from app.sources.bibtex import MAX_ENTRIES, MOST_NAMED, BibtexReader
+
+SOUND = r"""What stands before is a comment.
+@string{me = "Gauss, C. F."}
+@article{brown2020, title={Language Models are {Few-Shot} Learners}, author={Brown, Tom B. and G{\"o}del, Kurt},
+  year=2020, journal={arXiv preprint arXiv:2005.14165}, abstract={We pay $x^2 \log n$ at 50\% of
+  {\'e}tudes}, url={javascript:alert(1)}}
+  @inproceedings(doe, title="A title with <b>markup</b> & all", doi={https://doi.org/10.1145/ABC.1}, author = me)
+@misc{eprint, eprint={hep-th/9901001v2}, archivePrefix={arXiv}}
+"""
+HOSTILE = {
+    "deep braces": "@article{a, title={" + "{" * 1_900_000,
+    "a megabyte on one line": "@article{a, title={" + "word " * 300_000 + "}}",
+    "entries on one line": "@article{a,title={T}} " * 9_000,
+    "nothing but @": "@" * 1_900_000,
+    "begun and never ended": "@a{\n" * 9_000,
+    "a string that many fields name": '@string{a="' + "x" * 40_000 + '"}\n@misc{b' + ",f=a" * 1_200 + "}",
+    "strings of strings": "".join(f"@string{{s{n + 1} = s{n} # s{n}}}\n" for n in range(900))
+    + "@misc{b, title = s899}",
+    "NUL": "@article{\0a, title={\0" + "\0" * 40_000 + "}}",
+    "lines": "\n" * 1_900_000 + "@",
+    "commands": "\n".join(
+        f"@a{{k{n}, title={{T{n}}}, abstract={{{chr(92)}{chr(34)}o{'{a}' * 900}}}}}" for n in range(400)
+    ),
+    "nested commands": "\n".join("@a{k, title={" + r"\sqrt{" * 600 + "}}" for _ in range(300)),
+}
+
+
+async def read(text: str) -> BibtexReader:
+    reader = BibtexReader()
+    await reader.read(text)
+    return reader
+
+
+async def test_entries_become_papers_under_their_names() -> None:
+    brown, doe, eprint = (await read(SOUND)).entries
+    paper = brown.article
+    assert (brown.line, brown.key, paper.arxiv_id) == (3, "brown2020", "2005.14165")
+    assert paper.title == "Language Models are Few-Shot Learners"
+    assert paper.abstract == r"We pay $x^2 \log n$ at 50% of études"
+    assert (paper.authors, paper.url) == (("Tom B. Brown", "Kurt Gödel"), None)
+    assert paper.published_at is not None
+    assert paper.published_at.year == 2020
+    assert (doe.article.title, doe.article.doi) == ("A title with <b>markup</b> & all", "10.1145/abc.1")
+    assert doe.article.authors == ("C. F. Gauss",)
+    assert (eprint.line, paper_of(eprint.article).keys) == (7, ("arxiv:hep-th/9901001",))
+    assert [key.partition(":")[0] for key in paper_of(paper).keys] == ["arxiv", "title"]
+
+
+async def test_what_is_wrong_is_named_with_line_and_key() -> None:
+    bad = (await read("@misc{a, title={A sound one}}\n\n@misc{b, year=1}\n@misc{c, title={x\n@misc{d, title}\n")).bad
+    assert [(each.line, each.key) for each in bad] == [(3, "b"), (4, "c"), (5, "d")]
+    assert len((await read("@misc{b, year=1}\n" * 50)).bad) == MOST_NAMED
+    many = await read("".join(f"@misc{{k{n}, title={{T{n}}}}}\n" for n in range(MAX_ENTRIES + 1)))
+    assert "more than 500 entries" in str(many.bad[0])
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_no_text_holds_the_loop(name: str) -> None:
+    """Processor time, so that other processes do not count; the bound is some ten times what a step takes."""
+    reading = asyncio.create_task(read(HOSTILE[name]))
+    begun = last = time.process_time()
+    longest = 0.0
+    while not reading.done():
+        await asyncio.sleep(0)
+        longest, last = max(longest, time.process_time() - last), time.process_time()
+    await reading
+    assert longest < 0.1
+    assert last - begun < 10
+
+
+async def test_whatever_comes_is_read_or_refused() -> None:
+    chance = random.Random(7)
+    pieces = [
+        "@",
+        "{",
+        "}",
+        '"',
+        "\\",
+        "\n@article{k,",
+        "title=",
+        ",",
+        "#",
+        "$",
+        "(",
+        ")",
+        "\0",
+        "é",
+        "\ud800",
+        " and ",
+    ]
+    for _ in range(300):
+        text = "@misc{k, title={" + "".join(chance.choices(pieces, k=chance.randrange(200)))
+        reader = await read(text)
+        assert all(entry.article.title or entry.article.arxiv_id for entry in reader.entries)
