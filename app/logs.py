@@ -50,6 +50,9 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     # One line per request to Supabase would drown everything else.
     logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    # They log whatever strangers sent them; whoever called them says what was wrong with it.
+    for reader in ("bibtexparser", "pylatexenc"):
+        logging.getLogger(reader).setLevel(logging.CRITICAL + 1)
 
 
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:

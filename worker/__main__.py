@@ -24,15 +24,17 @@ from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
+from app.sources.arxiv import ArxivSource
 from app.versions import project_version, require_locked_versions
 from worker.beside import ChoreDied, beside
 from worker.chores.daily_fetch import DailyFetch
+from worker.chores.paper_look_ups import PaperLookUps
 from worker.chores.retention import Retention
 from worker.chores.schedule import ScheduleChore
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits
-from worker.wiring import open_handlers
+from worker.wiring import open_parts
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +53,8 @@ async def work(settings: WorkerSettings) -> None:
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
         services, worker_id = Services.build(client), uuid4()
-        handlers = await stack.enter_async_context(open_handlers(services, settings))
+        parts = await stack.enter_async_context(open_parts(services, settings))
+        handlers = parts.handlers
         await stack.enter_async_context(metrics.watching_the_loop())
         about = {"host": gethostname(), "version": project_version()}
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
@@ -61,7 +64,7 @@ async def work(settings: WorkerSettings) -> None:
         )
         # Only now: a port that is taken is said at once, whether Supabase answers or not.
         checked = await _schema_checked(services.schema)
-        chores = _chores(services, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
+        chores = _chores(services, parts.arxiv, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
         if not checked:
             chores["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
@@ -169,7 +172,9 @@ def _counting(metrics: Metrics) -> Callable[[ClaimedTask, Outcome, float], None]
     return count
 
 
-def _chores(services: Services, settings: WorkerSettings, random: Random) -> dict[str, Coroutine[None, None, None]]:
+def _chores(
+    services: Services, arxiv: ArxivSource, settings: WorkerSettings, random: Random
+) -> dict[str, Coroutine[None, None, None]]:
     """What runs beside the tasks, by the names that logs give it."""
     retention = Retention(
         services.maintenance,
@@ -178,7 +183,12 @@ def _chores(services: Services, settings: WorkerSettings, random: Random) -> dic
         digest_days=settings.keep_digests_days,
         random=random,
     )
-    chores = {"retention": retention.run(), "schedule": ScheduleChore(services.schedule, random=random).run()}
+    look_ups = PaperLookUps(services.reader_papers, services.turns, services.breakers, arxiv, random=random)
+    chores = {
+        "retention": retention.run(),
+        "schedule": ScheduleChore(services.schedule, random=random).run(),
+        "look-ups": look_ups.run(),
+    }
     if settings.daily_fetch_at:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from standardwebhooks import Webhook
@@ -35,22 +35,31 @@ from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What a worker works with beside its services: what does each kind of task, and arXiv, for a chore."""
+
+    handlers: Handlers
+    arxiv: ArxivSource
+
+
 @asynccontextmanager
-async def open_handlers(services: Services, settings: WorkerSettings) -> AsyncIterator[Handlers]:
-    """Open what the handlers need of the outside world, and close it with the block."""
+async def open_parts(services: Services, settings: WorkerSettings) -> AsyncIterator[Parts]:
+    """Open what the worker needs of the outside world, and close it with the block."""
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(open_outside())
-        sources = build_sources(http, settings, Pacer(turns=services.turns))
-        fetches = FetchService(services.editions, services.breakers, sources)
+        fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
+        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), Pacer(turns=services.turns))
+        fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
         digests = DigestHandler(
             DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(services.items, services.digests, analyst, renderer),
+            ScheduledDigests(services.items, analyst, renderer),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
-        yield build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks, deliveries)
+        yield Parts(build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks, deliveries), arxiv)
 
 
 def build_handlers(
@@ -70,17 +79,18 @@ def build_handlers(
     return handlers
 
 
-def build_sources(http: OutsideClient, settings: WorkerSettings, pacer: Pacer) -> Sequence[Source]:
-    """The adapters that the settings name."""
-    fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
-    arxiv = ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
+def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Sequence[Source]:
+    """The adapters that the settings name, beside arXiv's."""
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
-    sources: list[Source] = [ArxivSource(fetcher, arxiv, pacer)]
-    sources += [FeedSource(fetcher, feed) for feed in feeds]
+    sources: list[Source] = [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
         news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value())
         sources.append(NewsApiSource(fetcher, replace(news, query=settings.newsapi_query or news.query)))
     return sources
+
+
+def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:
+    return ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
 
 
 def build_analyst(http: OutsideClient, services: Services, settings: WorkerSettings) -> Analyst:

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 256_000
 LARGER = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
 """Where bodies may hold more: 500 digests of 4 kB each; readers, in a stream of which little is held."""
+PAPERS, MAX_PAPERS_BODY = re.compile(r"/v1/readers/[^/]{1,100}/papers"), 2_000_000
+"""500 papers with their abstracts."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
@@ -86,7 +88,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         announced = Headers(scope=scope).get("content-length", "0")
-        limit, read = LARGER.get(scope["path"], MAX_BODY), 0
+        limit, read = _limit(scope["path"]), 0
 
         async def counted() -> Message:
             nonlocal read
@@ -99,6 +101,10 @@ class BodyLimit:
             return message
 
         await self._app(scope, counted, send)
+
+
+def _limit(path: str) -> int:
+    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else LARGER.get(path, MAX_BODY)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -7,7 +7,6 @@ from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
 from app.models import Digest, EditionStatus, Profile, Report
-from app.persistence.digests import Digests
 from app.persistence.items import Items, MissingSource, News
 from app.ranking.ranking import Ranking, RankingSettings, Reorder, rank
 from app.ranking.shelf import ItemShelf
@@ -26,9 +25,8 @@ class FetchRunning(Exception):
 class ScheduledDigests:
     """Writes digests of what came since a reader's last one, from whatever sources could be read."""
 
-    def __init__(self, items: Items, digests: Digests, analyst: Analyst, renderer: DigestRenderer) -> None:
+    def __init__(self, items: Items, analyst: Analyst, renderer: DigestRenderer) -> None:
         self._items = items
-        self._digests = digests
         self._shelf = ItemShelf(items)
         self._analyst = analyst
         self._renderer = renderer
@@ -46,8 +44,7 @@ class ScheduledDigests:
 
         Returns it with its page. Raises `FetchRunning` for at most ten minutes, and `SupabaseError`.
         """
-        last = await self._digests.last_of(reader_id)
-        news = await self._items.news_for(reader_id, last)
+        news = await self._items.news_for(reader_id)
         fetch_id = news.worth_waiting_for(waited)
         if fetch_id is not None:
             raise FetchRunning(fetch_id)
@@ -60,7 +57,7 @@ class ScheduledDigests:
         digest = Digest(
             source_date=local_day,
             profile=profile,
-            introduction=introduction_since(last.date() if last else None, ranking),
+            introduction=introduction_since(news.last_digest.date() if news.last_digest else None, ranking),
             papers=analysed.items[: len(ranking.papers)],
             news=analysed.items[len(ranking.papers) :],
             considered=ranking.considered,
@@ -79,7 +76,7 @@ class ScheduledDigests:
             return _NOTHING, ()
         arrivals = await self._shelf.arrivals(news.days)
         known = arrivals.known(news.shown)
-        ranking = await rank(arrivals.index, profile, settings, reorder=reorder, shown=known)
+        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=known)
         return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
 
 

@@ -69,7 +69,6 @@ _DAYS = TypeAdapter(list[DigestDay])
 _FOUND = TypeAdapter(list[FoundItem])
 _WRITTEN = TypeAdapter(list[Written])
 _ROWS = TypeAdapter(list[dict[str, Any]])
-_MOMENT = TypeAdapter(datetime | None)
 
 
 class Digests:
@@ -144,12 +143,6 @@ class Digests:
         with supabase_errors(f"read the newest items of reader {reader_id}"):
             answer = await self._client.rpc("newest_items", parameters).execute()
         return list(_readable(parsed(_ROWS, answer.data)))
-
-    async def last_of(self, reader_id: UUID) -> datetime | None:
-        """When a reader's last digest was made, but for those never sent; None: none was. Raises `SupabaseError`."""
-        with supabase_errors(f"read when reader {reader_id} had the last digest"):
-            answer = await self._client.rpc("last_digest", {"p_reader": str(reader_id)}).execute()
-        return parsed(_MOMENT, answer.data)
 
 
 def _readable(rows: list[dict[str, Any]]) -> Iterator[ArchivedItem]:

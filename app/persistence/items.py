@@ -8,11 +8,12 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.models import Frozen, Item
+from app.models import Article, Frozen, Item, RatedPaper
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.paging import read_on
 
 READ_PAGE: Final = 500
+NAMED_AT_ONCE: Final = 100
 
 LONGEST_WAIT_FOR_FETCH: Final = timedelta(minutes=10)
 """How long after its beginning a scheduled digest no longer waits for a fetch that runs, and takes what there is."""
@@ -37,21 +38,30 @@ class MissingSource(Frozen):
 class News(Frozen):
     """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
 
-    `fetching` is a fetch of these days that runs or is about to.
+    `fetching` is a fetch of these days that runs or is about to. `papers` are those that the reader rated, the youngest
+    first. Of the last digest's time those count whose mail was sent; None: there was none.
     """
 
+    last_digest: datetime | None
     since: datetime
     days: tuple[ArrivalDay, ...]
     shown: frozenset[UUID]
     missing: tuple[MissingSource, ...]
     fetching: UUID | None
+    papers: tuple[RatedPaper, ...]
 
     def worth_waiting_for(self, waited: timedelta) -> UUID | None:
         """The fetch that a digest begun so long ago should wait for; None if it should go on."""
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
 
 
+class _Named(Frozen):
+    key: str
+    article: Article
+
+
 _NEWS = TypeAdapter(News)
+_NAMED = TypeAdapter(list[_Named])
 _ITEMS = TypeAdapter(list[Item])
 
 
@@ -61,15 +71,14 @@ class Items:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def news_for(self, reader_id: UUID, last_digest: datetime | None) -> News:
-        """Say what is new to a reader whose last digest was made then (the database's clock), or never.
+    async def news_for(self, reader_id: UUID) -> News:
+        """Say what is new to a reader since the last digest, and what the reader rated.
 
         It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
         Raises `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_last": last_digest.isoformat() if last_digest else None}
         with supabase_errors(f"read what is new to reader {reader_id}"):
-            answer = await self._client.rpc("news_for", parameters).execute()
+            answer = await self._client.rpc("news_of_reader", {"p_reader": str(reader_id)}).execute()
         return parsed(_NEWS, answer.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:
@@ -87,6 +96,16 @@ class Items:
             return parsed(_ITEMS, answer.data)
 
         return await read_on(read)
+
+    async def named(self, keys: Sequence[str]) -> dict[str, Article]:
+        """What is known by these keys: each one's item, as its best copy. Raises `SupabaseError`."""
+        found: dict[str, Article] = {}
+        for start in range(0, len(keys), NAMED_AT_ONCE):
+            some = list(keys[start : start + NAMED_AT_ONCE])
+            with supabase_errors(f"read what {len(some)} keys name"):
+                answer = await self._client.rpc("items_named", {"p_keys": some}).execute()
+            found |= {named.key: named.article for named in parsed(_NAMED, answer.data)}
+        return found
 
     async def mark_shown(self, reader_id: UUID, keys: Sequence[str]) -> None:
         """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""

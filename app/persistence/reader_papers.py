@@ -93,6 +93,7 @@ Paper = GivenPaper | UUID
 _IDS = TypeAdapter(list[UUID | None] | None)
 _SAID = TypeAdapter(list[Said])
 _PAPERS = TypeAdapter(list[ReaderPaper])
+_NAMES = TypeAdapter(list[str])
 _RATED = TypeAdapter(list[RatedPaper])
 
 
@@ -170,6 +171,18 @@ class ReaderPapers:
         with supabase_errors(f"read what reader {reader_id} rated"):
             answer = await self._client.rpc("rated_papers", {"p_reader": str(reader_id)}).execute()
         return parsed(_RATED, answer.data)
+
+    async def to_look_up(self, limit: int) -> list[str]:
+        """The arXiv ids of papers of which arXiv is to be asked, the oldest first. Raises `SupabaseError`."""
+        with supabase_errors("read which papers are to be looked up"):
+            answer = await self._client.rpc("papers_to_look_up", {"p_limit": limit}).execute()
+        return parsed(_NAMES, answer.data)
+
+    async def note_looked_up(self, asked: Sequence[str], found: Sequence[GivenPaper]) -> None:
+        """Note what arXiv answered when it was asked for these ids; none is asked for again. Raises `SupabaseError`."""
+        parameters = {"p_asked": list(asked), "p_found": [_row(paper, {}) for paper in found]}
+        with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
+            await self._client.rpc("note_looked_up", parameters).execute()
 
     async def _page(self, reader_id: UUID, limit: int, cursor: str | None, *, saved: bool) -> PaperPage:
         size = min(max(limit, 1), MAX_PAGE)

@@ -1,24 +1,25 @@
 """An article as what a reader says something of: with its names and its words."""
 
-from typing import Final
-
 from app.models import Article
 from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import GivenPaper
 from app.ranking.vectors import vector_of
 
-_ARXIV: Final = "arxiv:"
+_ARXIV, _AT_SOURCE = "arxiv:", "from:"
 
 
 def paper_of(article: Article) -> GivenPaper:
-    """Return the article as a reader's paper. Takes a millisecond or two: it is read for its words."""
-    keys = tuple(item_keys(article))
+    """Return the article as a reader's paper. Takes a millisecond or two: it is read for its words.
+
+    One without an id at its source (`external_id`), such as what BibTeX describes, goes by its other names alone.
+    """
+    keys = tuple(key for key in item_keys(article) if article.external_id or not key.startswith(_AT_SOURCE))
     # A DOI that arXiv gave is the arXiv id.
     by_doi = next((key.removeprefix(_ARXIV) for key in keys if key.startswith(_ARXIV)), None)
     return GivenPaper(
         keys=keys,
         kind=article.kind,
-        title=article.title,
+        title=article.title or None,
         abstract=article.abstract,
         authors=article.authors,
         url=article.url,

@@ -8,7 +8,7 @@ from typing import Final
 
 from app.errors import SourceBusy
 from app.models import Article
-from app.sources.arxiv_atom import ArxivPage, read_page
+from app.sources.arxiv_atom import ERROR_PAGE, ArxivPage, QueryRefused, read_page
 from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
 from app.sources.pacer import LONGEST_WAIT, Pacer, Sleep
 
@@ -30,6 +30,10 @@ class ArxivSettings:
     max_papers: int = 2_000
     page_attempts: int = 3
     """arXiv now and then answers 503, or with an empty page in the middle of a result."""
+
+
+MOST_IDS: Final = 100
+"""Of one request: the manual names no limit, an address has one."""
 
 
 class ArxivSource:
@@ -63,6 +67,25 @@ class ArxivSource:
             papers.update((article.external_id, article) for article in page.articles)
             start, total = start + page.entries, page.total
         return list(papers.values())[: self._settings.max_papers]
+
+    async def look_up(self, ids: Sequence[str]) -> list[Article]:
+        """Return those of these papers (`MOST_IDS`, without versions) that arXiv knows.
+
+        It refuses a list for one id that it finds malformed: then the halves are asked for, down to the one, which it
+        does not know. Raises as `fetch` does.
+        """
+        params = {"id_list": ",".join(ids), "max_results": str(len(ids))}
+        try:
+            page = await read_page(await self._asked(params), limit=len(ids) + 1)
+        except FetchFailed as error:
+            if ERROR_PAGE.encode() not in error.body:
+                raise _busy(error) from error
+        except QueryRefused:
+            pass
+        else:
+            return list(page.articles)
+        half = len(ids) // 2
+        return [*await self.look_up(ids[:half]), *await self.look_up(ids[half:])] if half else []
 
     async def _page(self, source_date: date, start: int) -> ArxivPage:
         last = self._settings.page_attempts - 1

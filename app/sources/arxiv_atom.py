@@ -29,9 +29,15 @@ from app.sources.xml import read_feed
 
 _ATOM: Final = "{http://www.w3.org/2005/Atom}"
 _ARXIV: Final = "{http://arxiv.org/schemas/atom}"
+ERROR_PAGE: Final = "/api/errors"
+"""In the id of an entry that is none, but says what is wrong with the query."""
 _MAX_DIGITS: Final = 9
 _MAX_LINKS: Final = 20
 _TOTAL: Final = "{http://a9.com/-/spec/opensearch/1.1/}totalResults"
+
+
+class QueryRefused(SourceError):
+    """arXiv finds fault with the query itself, and says so in Atom's clothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,7 @@ class _Reader:
 
 
 async def read_page(answer: Fetched, *, limit: int) -> ArxivPage:
-    """Read one page. Raises SourceError where it is broken, or where arXiv's answer is an error in Atom's clothing."""
+    """Read one page. Raises SourceError where it is broken, QueryRefused where arXiv found fault with the query."""
     reader = _Reader()
     await read_feed(answer, (f"{_ATOM}entry", _TOTAL), reader.convert, limit=limit, lenient=False)
     if reader.total is None:
@@ -72,8 +78,8 @@ async def read_page(answer: Fetched, *, limit: int) -> ArxivPage:
 
 def _article(entry: Element) -> Article | None:
     name = _text(entry, "id", MAX_LINK)
-    if "/api/errors" in name:
-        raise SourceError(f"arXiv refused the query: {_plain(entry, 'summary', 200)}")
+    if ERROR_PAGE in name:
+        raise QueryRefused(f"arXiv refused the query: {_plain(entry, 'summary', 200)}")
     identifier, title = arxiv_id(name), _plain(entry, "title", MAX_TITLE)
     if not identifier or not title:
         return None

@@ -39,7 +39,7 @@ create table public.reader_paper_keys (
 
 create index reader_papers_listed on public.reader_papers (reader_id, created_at desc, paper_id desc);
 create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id) where liked is not null;
-create index reader_papers_to_look_up on public.reader_papers (created_at)
+create index reader_papers_to_look_up on public.reader_papers (arxiv_id)
     where arxiv_id is not null and abstract = '' and asked_at is null;
 create index reader_paper_keys_of_paper on public.reader_paper_keys (paper_id);
 
@@ -235,14 +235,79 @@ language sql stable security invoker set search_path = '' as $$
              order by rated_at desc, paper_id limit 400) r
 $$;
 
+-- Which items go by these names: [{key, article}], each as its best copy (see public.items_of_day()).
+create function public.items_named(p_keys text[]) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object('key', k.key, 'article', best.article)), '[]')
+      from public.item_keys k
+     cross join lateral (
+        select to_jsonb(a) - 'source_date' - 'item_id' as article
+          from public.articles a where a.item_id = k.item_id
+         order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
+                  length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+         limit 1) best
+     where k.key = any (p_keys)
+$$;
+
+-- What arXiv is to be asked for: papers of which nothing but the id is known, or no abstract, the oldest first.
+create function public.papers_to_look_up(p_limit integer) returns text[]
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(array_agg(w.arxiv_id order by w.since), '{}')
+      from (select p.arxiv_id, min(p.created_at) as since from public.reader_papers p
+             where p.arxiv_id is not null and p.abstract = '' and p.asked_at is null
+             group by p.arxiv_id order by since limit p_limit) w
+$$;
+
+-- Notes what arXiv answered of these ids: the papers that it knows, as public.put_reader_paper() takes them. All of them
+-- were asked for then, whoever's they are, and are not again. Readers are locked in the order of their ids.
+create function public.note_looked_up(p_asked text[], p_found jsonb) returns void
+language plpgsql security invoker set search_path = '' as $$
+declare
+    locked uuid[] := array(
+        select r.reader_id from public.readers r
+         where r.reader_id in (
+            select p.reader_id from public.reader_papers p
+             where p.arxiv_id = any (p_asked) and p.arxiv_id is not null and p.abstract = '' and p.asked_at is null)
+         order by r.reader_id for no key update);
+    wanted record;
+begin
+    for wanted in
+        select p.paper_id, p.reader_id, f.paper
+          from public.reader_papers p
+          left join jsonb_array_elements(p_found) as f(paper) on f.paper ->> 'arxiv_id' = p.arxiv_id
+         where p.arxiv_id = any (p_asked) and p.arxiv_id is not null and p.abstract = '' and p.asked_at is null
+           and p.reader_id = any (locked)
+    loop
+        update public.reader_papers set asked_at = now() where paper_id = wanted.paper_id;
+        if wanted.paper is not null then
+            perform public.put_reader_paper(wanted.reader_id, wanted.paper);
+        end if;
+    end loop;
+end
+$$;
+
+-- All that a scheduled digest needs to know of its reader, in one answer: public.news_for() since the last one,
+-- `last_digest`, when that was made (null: none was), and `papers`, those that the reader rated.
+create function public.news_of_reader(p_reader uuid) returns jsonb
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    last timestamptz := public.last_digest(p_reader);
+begin
+    return public.news_for(p_reader, last)
+        || jsonb_build_object('last_digest', last, 'papers', public.rated_papers(p_reader));
+end
+$$;
+
 revoke all on public.reader_papers, public.reader_paper_keys from public, anon, authenticated;
 grant select, insert, update, delete on public.reader_papers, public.reader_paper_keys to service_role;
 grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers
+    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
+    public.items_named, public.papers_to_look_up, public.note_looked_up, public.news_of_reader
     from public, anon, authenticated;
 grant execute on function
     public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers
+    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
+    public.items_named, public.papers_to_look_up, public.note_looked_up, public.news_of_reader
     to service_role;

@@ -31,9 +31,9 @@ DOCUMENT: dict[str, Any] = create_app().openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
-@schemathesis.serializer("application/x-ndjson")
+@schemathesis.serializer("application/x-ndjson", "application/x-bibtex")
 def json_lines(_context: Any, value: Any) -> bytes:
-    """Whatever was drawn for an import's lines, as bytes."""
+    """Whatever was drawn for an import, as bytes."""
     return str(value).encode("utf-8", "surrogatepass")
 
 

@@ -85,6 +85,18 @@ async def write_digests(client: AsyncClient, *titles: str) -> int:
     return len(tasks)
 
 
+async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime) -> None:
+    """Let a reader's last digest, whoever that is, have been made then."""
+    async with database.transaction():
+        await database.execute("set local session_replication_role = replica")
+        await database.execute("delete from public.digests where reader_id = $1", reader_id)
+        await database.execute(
+            "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)"
+            " values (gen_random_uuid(), 'default', $2, $1, $2, '{}', '', $3)",
+            *(reader_id, at.date(), at),
+        )
+
+
 async def break_zone(database: asyncpg.Connection, reader_id: UUID) -> None:
     """What a release of the zones does that has one no more: no rule is asked, the row just is so."""
     await database.execute("set session_replication_role = replica")

@@ -13,6 +13,7 @@ from app.persistence.items import ArrivalDay, Items, News
 from app.persistence.outcomes import Completed, Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create
+from tests.contract.schedule import had_digest
 from tests.contract.test_items import ARXIV, TITLE, TODAY, copy, save, seen
 
 READER = UUID("00000000-0000-4000-8000-0000000000ab")
@@ -23,8 +24,8 @@ async def age(database: asyncpg.Connection, days: int) -> None:
     await database.execute("update public.items set first_seen = first_seen - $1 * interval '1 day'", days)
 
 
-async def news(client: AsyncClient, last: datetime | None = None, reader: UUID = READER) -> News:
-    return await Items(client).news_for(reader, last)
+async def news(client: AsyncClient, reader: UUID = READER) -> News:
+    return await Items(client).news_for(reader)
 
 
 async def now(database: asyncpg.Connection) -> datetime:
@@ -38,11 +39,14 @@ async def test_it_reaches_two_days_further_back_than_the_last_digest(
 ) -> None:
     await save(client, copy(**ARXIV))
     last = None if last_days_ago is None else await now(database) - timedelta(days=last_days_ago)
+    if last is not None:
+        await had_digest(database, READER, last)
     await age(database, reach)
-    found = await news(client, last)
+    found = await news(client)
+    assert found.last_digest == last
     assert [day.day for day in found.days] == [TODAY - timedelta(days=reach)]
     await age(database, 1)
-    assert (await news(client, last)).days == ()
+    assert (await news(client)).days == ()
 
 
 async def test_a_day_says_how_much_there_is_and_when_it_changed(

@@ -19,6 +19,7 @@ from app.models import Article, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
+from tests.contract.schedule import had_digest
 from tests.contract.test_items import copy
 from worker.chores.daily_fetch import DAYS
 
@@ -112,7 +113,9 @@ async def fetch(client: AsyncClient, today: int, world: list[Copy], chance: rand
 
 async def read(client: AsyncClient, database: asyncpg.Connection, reader: Reader) -> None:
     """A digest of all that is new; it is noted now, or only before the next one."""
-    news = await Items(client).news_for(reader.reader_id, reader.last)
+    if reader.last is not None:
+        await had_digest(database, reader.reader_id, reader.last)
+    news = await Items(client).news_for(reader.reader_id)
     reader.last = await database.fetchval("select now()")
     for day in news.days:
         items = await Items(client).first_seen_on(day.day)

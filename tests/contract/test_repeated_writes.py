@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -175,14 +175,15 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown")
+@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown", "Items.named")
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
-    (day,) = (await items.news_for(OTHER, None)).days
+    (day,) = (await items.news_for(OTHER)).days
     assert day.items == len(ARTICLES)
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
+        assert await items.named(["doi:10.1000/x"]) == {}
         await items.mark_shown(OTHER, ["doi:10.1000/x"])
 
 
@@ -215,7 +216,7 @@ async def retaining(client: AsyncClient, times: int) -> None:
 
 
 @scenario(
-    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "last_of", "newest_of", "newest_items")),
+    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "newest_of", "newest_items")),
     "Maintenance.retain_digests",
 )
 async def archiving(client: AsyncClient, times: int) -> None:
@@ -228,7 +229,6 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert (day.papers, day.news) == (1, 0)
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
-        assert isinstance(await digests.last_of(TASK), datetime)
         assert await digests.newest_of(TASK) is not None
         assert await digests.newest_items(TASK) == [], "a title alone is no item"
         with pytest.raises(DigestNotFound):
@@ -361,6 +361,19 @@ async def voting(client: AsyncClient, times: int) -> None:
     assert (await papers.get(TASK, both[1] or OTHER)).liked is False
     for _ in range(times):
         await papers.remove(TASK, both[1] or OTHER)
+
+
+@scenario("ReaderPapers.to_look_up", "ReaderPapers.note_looked_up")
+async def looking_up(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    known, unknown = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
+    await papers.put(TASK, [(known, {"liked": True}), (unknown, {"liked": True})])
+    for _ in range(times):
+        assert await papers.to_look_up(5) == ["0", "1"]
+    for _ in range(times):
+        await papers.note_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
+        assert await papers.to_look_up(5) == []
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")

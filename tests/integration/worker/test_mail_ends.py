@@ -65,7 +65,7 @@ async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
     assert box.commands.count("MAIL") == 1
     assert await database.fetchval("select count(*) from public.shown") == 0
-    assert await Services.build(client).digests.last_of(reader.reader_id) is None, "what it held is new still"
+    assert (await Services.build(client).items.news_for(reader.reader_id)).last_digest is None, "what it held is new"
 
 
 async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_why(
@@ -96,7 +96,7 @@ async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_n
     await until(database, ALL_DONE)
     assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
     assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
-    assert len((await Services.build(client).items.news_for(reader.reader_id, None)).shown) == 1
+    assert len((await Services.build(client).items.news_for(reader.reader_id)).shown) == 1
 
 
 @pytest.mark.usefixtures("reader")

@@ -14,14 +14,14 @@ from app.models import TaskKind
 from app.outside.client import open_outside
 from app.services import Services
 from app.sources.feeds import DEFAULT_FEEDS
-from app.sources.pacer import Pacer
+from app.sources.fetcher import FetchSettings, HttpFetcher
 from tests.integration.client.scripted_server import answer
 from tests.integration.conftest import Serve
 from worker.__main__ import limits_of
 from worker.handlers.callback import callback_delay
 from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
-from worker.wiring import build_analyst, build_sources, open_handlers
+from worker.wiring import build_analyst, build_other_sources, open_parts
 
 
 def settings(**changes: str) -> WorkerSettings:
@@ -29,8 +29,8 @@ def settings(**changes: str) -> WorkerSettings:
 
 
 async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncClient) -> None:
-    async with open_handlers(Services.build(client), settings()) as handlers:
-        limits = {kind: (handler.timeout, handler.retry_delay) for kind, handler in handlers.items()}
+    async with open_parts(Services.build(client), settings()) as parts:
+        limits = {kind: (handler.timeout, handler.retry_delay) for kind, handler in parts.handlers.items()}
     assert limits == {
         TaskKind.FETCH: (timedelta(minutes=10), retry_delay),
         TaskKind.DIGEST: (timedelta(minutes=5), retry_delay),
@@ -41,9 +41,9 @@ async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncCl
 async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if_not(client: AsyncClient) -> None:
     mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
     chosen = settings(**mail, link_secret="0123456789abcdef")
-    async with open_handlers(Services.build(client), chosen) as handlers:
-        assert handlers[TaskKind.DELIVERY].timeout == timedelta(minutes=10)
-        assert handlers[TaskKind.DELIVERY].retry_delay is delivery_delay
+    async with open_parts(Services.build(client), chosen) as parts:
+        assert parts.handlers[TaskKind.DELIVERY].timeout == timedelta(minutes=10)
+        assert parts.handlers[TaskKind.DELIVERY].retry_delay is delivery_delay
     assert (limits_of(chosen).kind_slots[TaskKind.DELIVERY], limits_of(settings()).kind_slots[TaskKind.DELIVERY]) == (
         2,
         0,
@@ -52,12 +52,11 @@ async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if
 
 async def test_the_settings_name_the_sources() -> None:
     async with open_outside() as http:
-        usual = build_sources(http, settings(), Pacer(interval=0))
-        chosen = build_sources(
-            http, settings(feeds="one=http://a.test/,two=http://b.test/", newsapi_key="k"), Pacer(interval=0)
-        )
-    assert [source.name for source in usual] == ["arxiv", *(f"feed:{feed.name}" for feed in DEFAULT_FEEDS)]
-    assert [source.name for source in chosen] == ["arxiv", "feed:one", "feed:two", "newsapi"]
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+        usual = build_other_sources(fetcher, settings())
+        chosen = build_other_sources(fetcher, settings(feeds="one=http://a.test/,two=http://b.test/", newsapi_key="k"))
+    assert [source.name for source in usual] == [f"feed:{feed.name}" for feed in DEFAULT_FEEDS]
+    assert [source.name for source in chosen] == ["feed:one", "feed:two", "newsapi"]
 
 
 async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:

@@ -1,0 +1,164 @@
+"""What requests about readers' papers may hold, and what answers look like."""
+
+import re
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+
+from app.models import Article, ArticleKind
+from app.persistence.reader_papers import MOST_AT_ONCE, ReaderPaper, Says
+from app.sources.arxiv_id import arxiv_id
+from app.sources.doi import doi
+from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
+
+# arXiv answers for `math/0309136`, not for `math.GT/0309136`.
+_SUBJECT = re.compile(r"\.[A-Z]{2}(?=/)")
+
+
+class SaidOfAll(StrEnum):
+    """What a reader says of all papers of a BibTeX file."""
+
+    LIKED = "liked"
+    DISLIKED = "disliked"
+    SAVED = "saved"
+
+    @property
+    def says(self) -> Says:
+        """The same, as it is kept."""
+        return {"saved": True} if self is SaidOfAll.SAVED else {"liked": self is SaidOfAll.LIKED}
+
+
+class SentPaper(BaseModel):
+    """A paper, by its arXiv id, its DOI or its title, and what the reader says of it."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    arxiv_id: Annotated[str, Field(max_length=200, examples=["2005.14165"])] | None = None
+    doi: Annotated[str, Field(max_length=300, examples=["10.1038/s41586-021-03819-2"])] | None = None
+    title: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TITLE)] | None = None
+    abstract: Annotated[str, StringConstraints(max_length=MAX_ABSTRACT)] = ""
+    authors: Annotated[list[Annotated[str, StringConstraints(max_length=MAX_NAME)]], Field(max_length=MAX_AUTHORS)] = []
+    url: Annotated[str, StringConstraints(max_length=MAX_LINK)] | None = None
+    liked: bool | None = Field(None, description="Null takes what was said back; left out, it stays.")
+    saved: bool | None = None
+
+    @field_validator("arxiv_id")
+    @classmethod
+    def _is_arxivs(cls, value: str | None) -> str | None:
+        found = arxiv_id(value) if value is not None else None
+        if value is not None and found is None:
+            raise ValueError("this is no arXiv id, such as 2005.14165 or hep-th/9901001")
+        return _SUBJECT.sub("", found) if found else None
+
+    @field_validator("doi")
+    @classmethod
+    def _is_a_doi(cls, value: str | None) -> str | None:
+        found = doi(value)
+        if value is not None and found is None:
+            raise ValueError("this is no DOI, such as 10.1038/s41586-021-03819-2")
+        return found
+
+    @field_validator("title", "abstract")
+    @classmethod
+    def _is_plain(cls, value: str | None) -> str | None:
+        return plain(value, MAX_ABSTRACT) if value is not None else None
+
+    @model_validator(mode="after")
+    def _names_a_paper_and_says_something(self) -> Self:
+        if not (self.arxiv_id or self.doi or self.title):
+            raise ValueError("a paper needs an arxiv_id, a doi or a title")
+        if not self.says:
+            raise ValueError("nothing is said of the paper: liked or saved")
+        return self
+
+    @property
+    def says(self) -> Says:
+        """What was said, as it is kept."""
+        says: Says = {"liked": self.liked} if "liked" in self.model_fields_set else {}
+        if self.saved is not None:
+            says["saved"] = self.saved
+        return says
+
+    @property
+    def article(self) -> Article:
+        """The paper, without a source's own id."""
+        return Article(
+            source="given",
+            external_id="",
+            kind=ArticleKind.PAPER,
+            title=self.title or "",
+            abstract=self.abstract,
+            authors=tuple(name for author in self.authors if (name := plain(author, MAX_NAME))),
+            url=safe_link(self.url),
+            arxiv_id=self.arxiv_id,
+            doi=self.doi,
+        )
+
+
+class PapersRequest(BaseModel):
+    """What a reader says of papers."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "papers": [
+                        {"arxiv_id": "2005.14165", "liked": True},
+                        {"doi": "10.1038/s41586-021-03819-2", "saved": True},
+                        {"title": "Storms and what to say of them", "abstract": "We say it.", "liked": False},
+                    ]
+                }
+            ]
+        },
+    )
+
+    papers: Annotated[list[SentPaper], Field(min_length=1, max_length=MOST_AT_ONCE)]
+
+
+class KeptPapers(BaseModel):
+    """The papers' ids, in the order in which they were given; null where nothing is said of one any more."""
+
+    paper_ids: list[UUID | None]
+
+
+class PaperView(BaseModel):
+    """A reader's paper. `lookup`: arXiv will be asked for it (`wanted`), or nobody here knows it (`unknown`)."""
+
+    paper_id: UUID
+    kind: ArticleKind
+    title: str | None
+    abstract: str
+    authors: list[str]
+    url: str | None
+    published_at: datetime | None
+    arxiv_id: str | None
+    doi: str | None
+    origin: str = Field(description="The source that it came from, or `given`.")
+    liked: bool | None
+    rated_at: datetime | None
+    saved_at: datetime | None
+    lookup: Literal["wanted", "unknown"] | None
+    created_at: datetime
+
+    @classmethod
+    def of(cls, paper: ReaderPaper) -> Self:
+        """Show `paper`."""
+        return cls.model_validate(paper.model_dump(exclude={"asked_at"}) | {"lookup": _lookup(paper)})
+
+
+class PaperList(BaseModel):
+    """A page of a reader's papers."""
+
+    papers: list[PaperView]
+    next_cursor: str | None = Field(description="For the next page; null on the last.")
+
+
+def _lookup(paper: ReaderPaper) -> Literal["wanted", "unknown"] | None:
+    if paper.arxiv_id and not paper.abstract and paper.asked_at is None:
+        return "wanted"
+    return "unknown" if paper.title is None else None
