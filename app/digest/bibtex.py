@@ -6,7 +6,8 @@ it is (LaTeX reads it since 2018, biber always has); keys are ASCII.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import UTC
 from typing import Final
 from urllib.parse import quote
@@ -36,13 +37,13 @@ _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep",
 _IN_ADDRESS: Final = "-._~:/?#[]@!$&'()*+,;=%"
 
 
-def bibtex(papers: Sequence[ReaderPaper]) -> str:
-    """Return an entry for each paper, in their order, each under a key like noether1918invariant.
+def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
+    """Yield an entry for each paper, in their order, each under a key like noether1918invariant.
 
     A key that is taken gets a letter: given the oldest first, what is there already keeps its key when others come.
     """
-    taken = set[str]()
-    return "\n".join(_entry(paper, taken) for paper in papers)
+    taken = Counter[str]()
+    return (_entry(paper, taken) for paper in papers)
 
 
 def escaped(text: str) -> str:
@@ -50,7 +51,7 @@ def escaped(text: str) -> str:
     return _LIGATURE.sub("{}", text.translate(_ESCAPED))
 
 
-def _entry(paper: ReaderPaper, taken: set[str]) -> str:
+def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
     fields = "".join(f"  {name} = {value},\n" for name, value in _fields(paper))
     return f"@misc{{{_key(paper, taken)},\n{fields}}}\n"
 
@@ -93,24 +94,25 @@ def _author(name: str) -> str:
     return f"{{{escaped(name)}}}" if whole or _GROUP.search(name) else escaped(name)
 
 
-def _key(paper: ReaderPaper, taken: set[str]) -> str:
+def _key(paper: ReaderPaper, taken: Counter[str]) -> str:
     author = next((plain(each, MAX_NAME) for each in paper.authors), "")
     family = author.partition(",")[0] if "," in author else author.rpartition(" ")[2]
     year = str(paper.published_at.astimezone(UTC).year) if paper.published_at else ""
     words = [_ascii(word) for word in _title(paper).split()]
     word = next((each for each in words if each and not _NOT_FIRST.fullmatch(each)), "")
     base = f"{_ascii(family) or 'anonymous'}{year}{word}"[:60]
-    key = next(each for each in _suffixed(base) if each not in taken)
-    taken.add(key)
-    return key
+    taken[base] += 1
+    # A hyphen stands in no other key.
+    return base if taken[base] == 1 else f"{base}-{_letters(taken[base] - 1)}"
 
 
-def _suffixed(base: str) -> Iterator[str]:
-    yield base
-    letters = [""]
-    while True:
-        letters = [before + letter for before in letters for letter in "abcdefghijklmnopqrstuvwxyz"]
-        yield from (f"{base}-{each}" for each in letters)
+def _letters(number: int) -> str:
+    """1 is a, 26 is z, 27 is aa."""
+    letters = ""
+    while number:
+        number, place = divmod(number - 1, 26)
+        letters = chr(ord("a") + place) + letters
+    return letters
 
 
 def _ascii(text: str) -> str:

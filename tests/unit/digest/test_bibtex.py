@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pybtex.database import Entry, Person, parse_string
 
-from app.digest.bibtex import bibtex
+from app.digest.bibtex import bibtex_entries
 from app.models import ArticleKind
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_NAME, MAX_TITLE, plain
@@ -39,7 +39,7 @@ def paper(title: str | None = "On Graphs", **changes: Any) -> ReaderPaper:
 
 def entries(*papers: ReaderPaper) -> list[tuple[str, Entry]]:
     """What pybtex reads, which takes no unbalanced brace and no key twice."""
-    return list(parse_string(bibtex(papers), "bibtex").entries.items())
+    return list(parse_string("\n".join(bibtex_entries(papers)), "bibtex").entries.items())
 
 
 def printed(field: str) -> str:
@@ -85,7 +85,7 @@ def test_an_entry_holds_what_is_known_of_a_paper() -> None:
         doi="10.1000/a_b(c)<1>",
         arxiv_id="2511.01234",
     )
-    assert bibtex([known]) == ENTRY
+    assert list(bibtex_entries([known])) == [ENTRY]
     ((_, entry),) = entries(known)
     assert [str(person) for person in entry.persons["author"]] == [
         *("Schrödinger, Erwin", "Noether, Emmy", "{Us and Them}", "{ATLAS Collaboration}"),
@@ -121,7 +121,7 @@ def test_what_is_not_known_or_would_break_the_file_is_left_out() -> None:
         "primaryClass": "hep-th",
     }
     assert list(other.fields) == ["title"]
-    assert bibtex([]) == ""
+    assert list(bibtex_entries([])) == []
 
 
 def test_keys_are_unique_and_stay_when_others_come() -> None:
