@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI, Security
 
-from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, mail_hook, readers
+from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, mail_hook, readers, saved
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
@@ -75,7 +75,7 @@ def create_app(
     app.include_router(pages_router())
     app.include_router(health.router)
     app.include_router(mail_hook.router)
-    keyed = (digests, fetches, callbacks, listings, readers, deliveries, admin, metrics_route)
+    keyed = (digests, fetches, callbacks, listings, readers, saved, deliveries, admin, metrics_route)
     for room in keyed:
         app.include_router(room.router, dependencies=[Security(KEY_HEADER)])
     app.add_middleware(BodyLimit)

@@ -4,7 +4,7 @@ Programs ask again for years: an answer that they have is not made again, and er
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
 from hashlib import blake2b
 from http import HTTPStatus
@@ -15,8 +15,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from app.api.problems import RETRY_AFTER, route_of
+from app.api.saved import AS_FILE, saved_bibtex
 from app.api.tasks import ServicesOf
-from app.digest.feed import MEDIA_TYPE, atom_feed
+from app.digest.bibtex import MEDIA_TYPE as BIBTEX_TYPE
+from app.digest.feed import MEDIA_TYPE as ATOM_TYPE
+from app.digest.feed import atom_feed
 from app.errors import BroadsheetError, ReaderNotFound
 from app.links import InvalidLink, Link, Links
 from app.pages.links import link_of
@@ -34,6 +37,7 @@ HEADERS: Final = {
 _VERSION: Final = project_version()
 
 FeedLink = Annotated[Link, Depends(link_of("feed"))]
+SavedLink = Annotated[Link, Depends(link_of("saved"))]
 
 
 def tools_router() -> APIRouter:
@@ -47,27 +51,32 @@ def tools_router() -> APIRouter:
         links: Links = request.app.state.links
         address = links.for_tools(link.reader_id, link.generation).feed
         updated = newest.created_at if newest else reader.created_at
-        headers = HEADERS | validators(updated, address, reader.name, str(newest))
+        modified = {"Last-Modified": format_datetime(updated.astimezone(UTC), usegmt=True)}
+        headers = HEADERS | modified | etag_of(address, reader.name, str(newest))
         if is_known(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         items = await services.digests.newest_items(link.reader_id)
         content = atom_feed(link.reader_id, reader.name, address, updated, items)
-        return Response(content, media_type=MEDIA_TYPE, headers=headers)
+        return Response(content, media_type=ATOM_TYPE, headers=headers)
+
+    @router.api_route("/saved/{token}", methods=["GET", "HEAD"])
+    async def saved(link: SavedLink, services: ServicesOf, request: Request) -> Response:
+        content = await saved_bibtex(services.reader_papers, link.reader_id)
+        headers = HEADERS | AS_FILE | etag_of(content)
+        if is_known(request.headers, headers):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return Response(content, media_type=BIBTEX_TYPE, headers=headers)
 
     return router
 
 
-def validators(modified: datetime, *parts: str) -> dict[str, str]:
-    """The headers by which an answer that is made of `parts` alone is known again (RFC 9110, 8.8).
+def etag_of(*parts: str) -> dict[str, str]:
+    """The headers by which an answer that is made of `parts` alone is known again (RFC 9110, 8.8.3).
 
     The next version of this code may make another one of the same.
     """
-    digest = blake2b("\n".join((_VERSION, *parts)).encode("utf-8", "replace"), digest_size=16).hexdigest()
-    return {
-        "ETag": f'"{digest}"',
-        "Last-Modified": format_datetime(modified.astimezone(UTC), usegmt=True),
-        "Cache-Control": "private, max-age=300",
-    }
+    digest = blake2b("\n".join((_VERSION, *parts)).encode(), digest_size=16).hexdigest()
+    return {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=300"}
 
 
 def is_known(asked: Mapping[str, str], answer: Mapping[str, str]) -> bool:
@@ -77,7 +86,7 @@ def is_known(asked: Mapping[str, str], answer: Mapping[str, str]) -> bool:
         return any(tag.strip().removeprefix("W/") in {answer["ETag"], "*"} for tag in tags.split(","))
     try:
         since = parsedate_to_datetime(asked.get("if-modified-since", ""))
-        return parsedate_to_datetime(answer["Last-Modified"]) <= since
+        return parsedate_to_datetime(answer.get("Last-Modified", "")) <= since
     except (ValueError, TypeError, IndexError, OverflowError):  # no time, or one without a zone
         return False
 

@@ -39,6 +39,7 @@ RULES = {
     "GET /v1/readers/{reader_id}": FOREIGN,
     "PATCH /v1/readers/{reader_id}": FOREIGN,
     "DELETE /v1/readers/{reader_id}": FOREIGN,
+    "GET /v1/readers/{reader_id}/saved.bib": FOREIGN,
     "GET /v1/deliveries": OWN,
     "GET /v1/deliveries/{delivery_id}": FOREIGN,
     "GET /v1/deliveries/gate": SHARED,

@@ -11,16 +11,20 @@ import asyncpg
 import feedparser
 import httpx
 import pytest
+from pybtex.database import parse_string
 from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.links import Links
+from app.models import Article, ArticleKind
 from app.pages.tools import HEADERS
 from app.persistence.json_values import clean
 from app.persistence.maintenance import Maintenance
+from app.persistence.reader_papers import ReaderPapers
+from app.ranking.reader_paper import paper_of
 from app.sources.text import MAX_TITLE, plain
 from embedded.stack import Ready
-from tests.integration.api.conftest import RunningApi
+from tests.integration.api.conftest import KEY, RunningApi
 from tests.integration.api.test_errors import development_logs
 from tests.integration.api.visitors import SECRET, Visitor, settings_with_links, visitor_of
 
@@ -42,8 +46,9 @@ HOSTILE = (
     ),
 )
 NEWEST = date(2026, 11, 24)
-TOOLS = ("feed",)
+TOOLS = ("feed", "saved")
 ASIDE = {"date": "", "x-request-id": ""}
+HTTP_DATE = "Wed, 01 Jan 2031 08:00:00 GMT"
 WRITE = """
 insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
 values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hours')
@@ -169,6 +174,51 @@ async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
     await visitor.readers.change(reader_id, {"name": "Grace"})
     assert (await visitor.http.get(path, headers={"If-None-Match": etag})).status_code == 200
     assert (await visitor.http.post(path)).status_code == 405
+
+
+async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: AsyncClient) -> None:
+    reader_id, papers = visitor.reader.reader_id, ReaderPapers(client)
+    empty = await visitor.get("saved")
+    assert (empty.status_code, empty.text) == (200, "")
+    titles = [clean(title)[:300] or "?" for title in ("The first", *HOSTILE, "The last")]
+    saved = [
+        paper_of(
+            Article(
+                source="arxiv",
+                external_id=f"2511.{number:05}",
+                kind=ArticleKind.PAPER,
+                title=title,
+                authors=("Emmy Noether", title),
+                arxiv_id=f"2511.{number:05}",
+            )
+        )
+        for number, title in enumerate(titles)
+    ]
+    for paper in saved:
+        await papers.save(reader_id, paper, True)
+    path = visitor.path("saved")
+    answer = await visitor.http.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-bibtex; charset=utf-8")
+    assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    found = parse_string(answer.content.decode(), "bibtex").entries
+    assert [entry.fields["eprint"] for entry in found.values()] == [paper.arxiv_id for paper in saved]
+    assert (next(iter(found)), list(found)[-1]) == ("noetherfirst", "noetherlast")
+    known = {"If-None-Match": answer.headers["etag"]}
+    assert (await visitor.http.get(path, headers=known)).status_code == 304
+    assert (await visitor.http.head(path, headers=known)).status_code == 304
+    assert (await visitor.http.head(path)).headers["content-length"] == answer.headers["content-length"]
+    assert (await visitor.http.get(path, headers={"If-Modified-Since": HTTP_DATE})).content == answer.content
+
+    api_path = f"/v1/readers/{reader_id}/saved.bib"
+    by_key = await visitor.http.get(api_path, headers={"X-API-Key": KEY})
+    assert by_key.status_code == 404, "it is ada's, and the key another's"
+    await client.table("readers").update({"owner": "default"}).eq("reader_id", str(reader_id)).execute()
+    by_key = await visitor.http.get(api_path, headers={"X-API-Key": KEY})
+    assert (by_key.status_code, by_key.content) == (200, answer.content)
+
+    await papers.save(reader_id, saved[0], False)
+    assert (await visitor.http.get(path, headers=known)).status_code == 200
 
 
 async def test_an_address_that_does_not_work_says_so_in_one_line(
