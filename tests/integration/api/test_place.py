@@ -149,6 +149,8 @@ async def test_what_was_saved_is_listed_and_let_go(visitor: Visitor, database: a
     (onward,) = re.findall(r'href="([^"]+cursor=[^"]+)"', first)
     second = (await visitor.http.get(html.unescape(onward))).text
     assert re.findall(r"Title of paper (\d+)</a>", second) == [str(n) for n in range(9, -1, -1)]
+    (library,) = re.findall(r'href="([^"]+)">as BibTeX', first)
+    assert (await visitor.http.get(library)).text.count("Title of paper") == 60
     paper_id = re.findall(r'name="paper" value="([^"]+)"', first)[0]
     for _ in range(2):
         answer = await visitor.http.post(f"{place}/saved", data={"paper": paper_id})
