@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Final
+from typing import Final, Self
 
 import structlog
 
@@ -44,6 +45,19 @@ def shape_of(overview: Overview) -> str:
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 
+@dataclass(frozen=True)
+class Seen:
+    """An overview as a page shows it: what it looked like, and at which moment of the database's clock it was."""
+
+    shape: str
+    at: float
+
+    @classmethod
+    def of(cls, overview: Overview) -> Self:
+        """What a page with this overview shows."""
+        return cls(shape_of(overview), overview.at.timestamp())
+
+
 class Board:
     """Asks for the overview when somebody wants to know, unless it has just been asked."""
 
@@ -52,7 +66,7 @@ class Board:
         self._asking = asyncio.Lock()
         self._fresh_until = 0.0
         self._figures: dict[str, str] = {}
-        self._shape = ""
+        self._newest = Seen("", 0.0)
         self._state = ""
         self._stopped = asyncio.Event()
 
@@ -65,17 +79,20 @@ class Board:
         """The process stops."""
         self._stopped.set()
 
-    async def now(self, seen: str) -> Mapping[str, str]:
+    async def news(self, page: Seen) -> Mapping[str, str]:
         """The figures, from at most two seconds ago or, where the database does not answer, from when it last did.
 
-        `state` says so then; `changed` says whether what a page shows besides is no longer what it was (`seen`).
+        `state` says so then; `changed` says whether what the page shows besides has become another. What is older than
+        the page is no news: the figures are missing.
         """
         clock = asyncio.get_running_loop().time
         async with self._asking:
             if clock() >= self._fresh_until:
                 self._fresh_until = clock() + PACE
                 await self._ask()
-        changed = CHANGED if self._shape not in {"", seen} else ""
+        if self._newest.at < page.at:
+            return {"state": self._state}
+        changed = CHANGED if self._newest.shape != page.shape else ""
         return self._figures | {"state": self._state, "changed": changed}
 
     async def rest(self) -> None:
@@ -89,7 +106,7 @@ class Board:
                 overview = await self._read()
         except (SupabaseError, TimeoutError) as error:
             log.warning("overview not read", error=str(error))
-            since = self._figures.get("as of", "a while")
-            self._state = f"The database does not answer: what you see is from {since}."
+            since = f"from {self._figures['as of']}" if self._figures else "older"
+            self._state = f"The database does not answer: what you see is {since}."
         else:
-            self._figures, self._shape, self._state = figures_of(overview), shape_of(overview), ""
+            self._figures, self._newest, self._state = figures_of(overview), Seen.of(overview), ""

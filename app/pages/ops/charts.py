@@ -13,6 +13,7 @@ HEIGHT: Final = 48
 ROWS: Final = 12
 """Of the table: the chart's steps put together."""
 
+NOTHING: Final = "nothing yet"
 _BAR: Final = 0.75
 """Of a step's width; the rest is air."""
 
@@ -101,14 +102,14 @@ def _rate(draw: _Drawing, kind: str) -> Chart:
     top = max(map(ended, draw.points), default=0)
     done, failed = sum(point.completed for point in draw.points), sum(point.failed for point in draw.points)
     said = f"In the last {draw.hours} hours {figure(done)} were done and {figure(failed)} failed for good."
-    highest = f"{_per_minute(top / draw.minutes)} a minute at most"
+    highest = f"{_per_minute(top / draw.minutes)} a minute at most" if top else NOTHING
     sets = (("bars", draw.bars(ended, top)), ("bars wrong", draw.bars(lambda point: point.failed, top)))
     return Chart(f"{kind}-rate", f"Rate of {kind} tasks", f"{said} {highest}.", highest, sets)
 
 
 def _wait(draw: _Drawing, kind: str) -> Chart:
     top = max((point.wait_max_seconds or 0 for point in draw.points), default=0)
-    highest = f"{duration(top)} at most"
+    highest = f"{duration(top)} at most" if top else NOTHING
     said = f"How long tasks waited until they were begun in the last {draw.hours} hours: {highest}."
     sets = (
         ("bars faint", draw.bars(lambda point: point.wait_max_seconds or 0, top)),

@@ -46,7 +46,8 @@ def add_deliveries(router: APIRouter, pages: PageRenderer) -> None:
         return led_to(DELIVERIES, "again")
 
     async def begin_again(form: FormOf, services: ServicesOf) -> Response:
-        await services.deliveries.resume(by=form.session.who, skip_pending=form.fields.get("pending") != "send")
+        skip = form.one_of("pending", ("send", "skip")) == "skip"
+        await services.deliveries.resume(by=form.session.who, skip_pending=skip)
         return led_to(DELIVERIES, "mails")
 
     add_act(router, "/deliveries/{delivery_id}/sent", settle_as_sent)

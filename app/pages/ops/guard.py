@@ -1,6 +1,6 @@
 """Who may see and do: the session of a request, the forms that count, and the pages for what is refused."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Collection, Coroutine
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any, Final
@@ -40,6 +40,13 @@ class SentForm:
 
     session: Session
     fields: dict[str, str]
+
+    def one_of(self, name: str, words: Collection[str]) -> str:
+        """What a field says. Raises `FormRefused` if that is none of the words, or the field did not arrive."""
+        word = self.fields.get(name)
+        if word is None or word not in words:
+            raise FormRefused(f"The form came incomplete: it does not say which {name} is meant.")
+        return word
 
 
 def sessions_of(request: Request) -> Sessions:

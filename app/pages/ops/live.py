@@ -15,7 +15,7 @@ from fastapi.responses import StreamingResponse
 from app.api.tasks import ServicesOf
 from app.api.waiting import RECONNECT, STREAM_HEADERS, HubOf, LastEventId, task_events
 from app.errors import SupabaseError
-from app.pages.ops.board import Board
+from app.pages.ops.board import Board, Seen
 from app.pages.ops.guard import SessionsOf, session_of
 from app.pages.ops.sessions import Sessions, SignedOut
 
@@ -37,10 +37,10 @@ def add_live(router: APIRouter) -> None:
 
     @router.get("/events")
     async def overview_events(
-        request: Request, sessions: SessionsOf, seen: Annotated[str, Query(max_length=32)] = ""
+        request: Request, sessions: SessionsOf, shape: Annotated[str, Query(max_length=32)] = "", at: float = 0.0
     ) -> Response:
         async def stream(seconds: float) -> Response:
-            return _stream(_figures(board_of(request), seen, seconds))
+            return _stream(_figures(board_of(request), Seen(shape, at), seconds))
 
         return await _while_signed_in(request, sessions, stream)
 
@@ -72,15 +72,15 @@ async def _while_signed_in(
         return _stream(_told("progress", AWAY))
 
 
-async def _figures(board: Board, seen: str, seconds: float) -> AsyncIterator[bytes]:
+async def _figures(board: Board, page: Seen, seconds: float) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     until, told = clock() + seconds, None
     yield RECONNECT
     while clock() < until and not board.stopped:
-        now = await board.now(seen)
-        if now != told:
-            yield _event("progress", now)
-            told = now
+        news = await board.news(page)
+        if news != told:
+            yield _event("progress", news)
+            told = news
         await board.rest()
 
 

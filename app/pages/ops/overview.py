@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
 from app.models import TaskKind
-from app.pages.ops.board import figures_of, shape_of
+from app.pages.ops.board import Seen, figures_of
 from app.pages.ops.charts import charts_of
 from app.pages.ops.guard import FormOf, OperatorOf, SentForm, add_act
 from app.pages.ops.said import led_to, said_of
@@ -46,7 +46,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             overview=overview,
             acts=acts,
             now=figures_of(overview),
-            shape=shape_of(overview),
+            seen=Seen.of(overview),
             kinds=_in_order(overview),
             hours=HOURS,
             charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},

@@ -84,7 +84,8 @@ def _add_acts(router: APIRouter) -> None:
         return led_to(f"{TASKS}/{task_id}", "redelivered")
 
     async def replay_all(form: FormOf, services: ServicesOf) -> Response:
-        kinds = [TaskKind(kind)] if (kind := form.fields.get("kind", "")) in KINDS else list(TaskKind)
+        kind = form.one_of("kind", ("", *KINDS))
+        kinds = [TaskKind(kind)] if kind else list(TaskKind)
         steps = [await replay_dead(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
         return led_to(TASKS, str(sum(step.replayed for step in steps)))
 

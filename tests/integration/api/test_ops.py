@@ -252,6 +252,9 @@ async def test_what_is_pressed_is_done_once_under_the_operators_name(
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
         refused = await operator.press("/ops", action)
         assert (refused.status_code, "Nothing was done" in refused.text) == (409, True)
+    for action in ("/ops/replays", "/ops/deliveries/resume"):
+        incomplete = await operator.press("/ops", action)
+        assert (incomplete.status_code, "came incomplete" in incomplete.text) == (403, True)
     for action in (f"/ops/tasks/{NOBODY}/replay", f"/ops/deliveries/{NOBODY}/sent", "/ops/kinds/mars/pause"):
         assert (await operator.press("/ops", action)).status_code == 404
 

@@ -1,6 +1,7 @@
 """What the operator's pages follow: one question for all who look, the database gone and back, and a stop."""
 
 import asyncio
+import html
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from http import HTTPStatus
@@ -101,21 +102,32 @@ async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 
 
-async def test_one_operator_sees_that_another_changed_something(operator: Operator, api: RunningApi) -> None:
-    page = (await operator.http.get("/ops")).text
-    address = page.split('data-events="')[1].split('"')[0]
+async def test_one_operator_sees_that_another_changed_something_and_not_what_is_older_than_the_page(
+    operator: Operator, api: RunningApi
+) -> None:
+    before = await followed(operator)
     async with (
-        operator.http.stream("GET", address) as answer,
+        operator.http.stream("GET", before) as answer,
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=60) as http,
     ):
         events, eve = Events(answer), Operator(http)
         assert (await events.next())["data"]["changed"] == ""
         await eve.sign_in(EVE_KEY)
         await eve.press("/ops", "/ops/kinds/fetch/pause", why="maintenance")
-        async with asyncio.timeout(20):
-            while not (await events.next())["data"]["changed"]:
-                pass
+        async with eve.http.stream("GET", await followed(eve)) as evens:
+            own = Events(evens)
+            while "changed" not in (shown := (await own.next())["data"]):
+                assert shown == {"state": ""}, "figures from before the page"
+            assert shown["changed"] == ""
+        while not (await events.next())["data"]["changed"]:
+            pass
     assert "Paused by eve" in (await operator.http.get("/ops")).text
+
+
+async def followed(operator: Operator) -> str:
+    """The address of the stream that the overview follows."""
+    page = (await operator.http.get("/ops")).text
+    return html.unescape(page.split('data-events="')[1].split('"')[0])
 
 
 async def test_a_stop_ends_the_streams(operator: Operator, api: RunningApi) -> None:
