@@ -33,6 +33,9 @@ check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
 	$(BIN)/mypy $(SOURCES)
 	$(BIN)/lint-imports
 
+# What pytest and Python compiled is kept, whatever the shell says: anew it is half of each process's start.
+test test-alone mutants: override export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 

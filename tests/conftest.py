@@ -17,7 +17,7 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from embedded.stack import Ready
-from tests.emptied import empty
+from tests.emptied import emptied
 from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess
 
@@ -74,7 +74,7 @@ def stack(stack_folder: Path) -> Iterator[Ready]:
 async def database(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
     """A superuser's connection to the stand-in's database, emptied before the test."""
     connection = await asyncpg.connect(stack.database_url)
-    await empty(connection)
+    await emptied(connection)
     yield connection
     await connection.close()
 

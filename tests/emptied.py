@@ -6,8 +6,8 @@ GROWN = 256 * 1024
 """Bytes from which a table is truncated: whoever reads it would pass all that a test left behind."""
 
 
-async def empty(database: asyncpg.Connection) -> None:
-    """Remove every row of the schema `public`; `database` is a superuser's.
+async def emptied(database: asyncpg.Connection) -> None:
+    """Leave no row in any table of the schema `public`; `database` is a superuser's.
 
     A truncation makes files anew, two a table and two an index, whatever is in them: 25 ms of CPU time for all tables.
     """

@@ -59,7 +59,8 @@ async def losing_client(
     losing_transport: LosingTransport,
 ) -> AsyncIterator[AsyncClient]:
     """A client that never hears the first answer to a request, and asks again."""
-    async with open_supabase(settings_for(stack), transport=losing_transport) as client:
+    at_once = settings_for(stack).model_copy(update={"supabase_retry_backoff": 0})
+    async with open_supabase(at_once, transport=losing_transport) as client:
         yield client
 
 

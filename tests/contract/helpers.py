@@ -152,14 +152,6 @@ async def record(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
     return dict(found)
 
 
-async def emptied(database: asyncpg.Connection) -> None:
-    """Leave no row in any table."""
-    tables = await database.fetchval(
-        "select string_agg(format('public.%I', tablename), ', ') from pg_tables where schemaname = 'public'"
-    )
-    await database.execute(f"truncate {tables} cascade")
-
-
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
     """All rows of all tables, without the times and ids that two runs cannot share."""
     found = {}

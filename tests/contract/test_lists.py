@@ -12,7 +12,8 @@ from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import DAY, Claimer, create, emptied, insert_tasks
+from tests.contract.helpers import DAY, Claimer, create, insert_tasks
+from tests.emptied import emptied
 
 PAGE = 7
 MANY = 300_000

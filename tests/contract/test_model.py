@@ -32,7 +32,8 @@ from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import DAY, Claimer, emptied, verdict
+from tests.contract.helpers import DAY, Claimer, verdict
+from tests.emptied import emptied
 
 T = TypeVar("T")
 NOW = timedelta(0)

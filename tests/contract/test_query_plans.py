@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 
 from embedded.stack import Ready
-from tests.contract.helpers import emptied, insert_tasks
+from tests.contract.helpers import insert_tasks
+from tests.emptied import emptied
 
 MANY, READY = 200_000, 1_000
 CLAIM = """

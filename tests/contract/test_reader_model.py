@@ -23,8 +23,9 @@ from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.conftest import settings_for
-from tests.contract.helpers import Claimer, emptied, expire_lease
+from tests.contract.helpers import Claimer, expire_lease
 from tests.contract.schedule import Clock, add_reader, write_digests
+from tests.emptied import emptied
 
 T = TypeVar("T")
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]

@@ -30,9 +30,10 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from tests.contract import operator_scenarios  # noqa: F401  (registers its own)
-from tests.contract.helpers import DAY, LEASE, LosingTransport, create, emptied, everything, verdict
+from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything, verdict
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.contract.schedule import add_reader, write_digests
+from tests.emptied import emptied
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -131,6 +132,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
 }
 
 
+@cache
 def sources() -> list[tuple[str, ast.Module]]:
     files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
     return [(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text())) for file in files]

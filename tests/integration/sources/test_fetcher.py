@@ -102,6 +102,8 @@ async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, m
         assert not isinstance(answer, Exception)
         assert len(answer.body) == 300_000
         holds.append(hold)
+        if hold < 0.06:
+            break
     assert min(holds) < 0.06
 
 
