@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import uvloop
@@ -40,10 +40,12 @@ CHUNK = 500
 EMPTY = "truncate public.tasks, public.queue, public.digests, public.workers, public.calls"
 
 
-async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> None:
-    """Create tasks as the API does, but over a direct connection."""
-    rows = [NewTask(uuid4(), kind, {}, None).as_row() for _ in range(count)]
+async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> UUID:
+    """Create tasks as the API does, but over a direct connection; returns the one of them that is claimed last."""
+    ids = [uuid4() for _ in range(count)]
+    rows = [NewTask(task_id, kind, {}, None).as_row() for task_id in ids]
     await database.execute("select public.create_tasks('default', $1, false, null)", json.dumps(rows))
+    return max(ids)
 
 
 async def enqueue_broadsheet(database: asyncpg.Connection, _ready: Ready, count: int) -> None:

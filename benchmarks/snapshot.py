@@ -5,8 +5,10 @@ the rate of the last seconds is compared with the rate before it. Done with 10 a
 """
 
 import asyncio
+from collections import deque
 from contextlib import ExitStack
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 import uvloop
@@ -21,15 +23,21 @@ BEFORE, HELD, LAST = 10, 60, 10
 
 FULL = 5_000
 AIM = 2 / 3
+WAITS = "select exists (select from public.queue where task_id = $1 and worker_id is null)"
 ENDS = "select n_tup_upd as n, clock_timestamp() as at from pg_stat_user_tables where relname = 'tasks'"
 
 
 async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
-    """Create tasks as long as fewer than `FULL` wait."""
+    """Create tasks as long as fewer than `FULL` wait.
+
+    They are claimed in the order of their batches: the one to be looked at, by its key, is `FULL` tasks old. Counting what
+    waits would walk through every dead row, and cost more than the queue does.
+    """
     database = await asyncpg.connect(ready.database_url)
+    batches: deque[UUID] = deque(maxlen=FULL // CHUNK)
     while not stop.is_set():
-        if await database.fetchval("select count(*) from (select from public.queue limit $1) q", FULL) < FULL:
-            await create_batch(database, CHUNK)
+        if len(batches) < FULL // CHUNK or not await database.fetchval(WAITS, batches[0]):
+            batches.append(await create_batch(database, CHUNK))
         else:
             await asyncio.sleep(0.005)
     await database.close()

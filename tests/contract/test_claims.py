@@ -82,5 +82,5 @@ async def test_a_claim_begins_where_the_last_one_found_work_and_now_and_then_at_
     # Looks from the start are dear, and the last one was a moment ago: rows that are gone are still in the index.
     await database.execute("update public.calls set looked_at = clock_timestamp(), look_took = '1 hour'")
     assert [task.task_id for task in await worker.claim()] == [ready.task_id]
-    await database.execute("update public.calls set looked_at = looked_at - interval '2 seconds'")
+    await database.execute("update public.calls set looked_at = looked_at - interval '1 minute'")
     assert len(await worker.claim()) == 1

@@ -11,7 +11,15 @@ from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.emptied import emptied
 
-MANY, READY = 200_000, 1_000
+MANY, READY, GONE = 200_000, 1_000, 20_000
+WORKER = "'00000000-0000-4000-8000-000000000001'"
+OTHER = "'00000000-0000-4000-8000-000000000002'"
+CALLS = f"""
+insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
+select w::uuid, case w when {WORKER} then -n else n end, '{{}}', array_fill({WORKER}::uuid, array[100]), {WORKER}, '{{}}',
+       now(), '0'
+  from generate_series(1, {GONE}) as n cross join (values ({WORKER}), ({OTHER})) as workers (w)
+"""
 CLAIM = """
 select q.ctid, q.run_at, q.task_id from public.queue q
  where q.kind = 'delivery' and q.priority = 1 and not q.dead and q.worker_id is null and q.run_at <= now()
@@ -56,13 +64,24 @@ async def crowded(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
     await database.close()
 
 
-async def cost_of_claiming(database: asyncpg.Connection) -> int:
+async def cost_of_claiming(database: asyncpg.Connection, *, from_start: bool = True) -> int:
     """Buffers of a claim over all priorities and kinds, as sync_worker makes it; the second call, with plans made."""
-    worker, marks = "'00000000-0000-4000-8000-000000000001'", "array_fill('-infinity'::timestamptz, array[8])"
+    marks = "array_fill(now() - interval '1 minute', array[8])"
     kinds = "array['fetch', 'digest'], array[10, 10]"
-    call = CALL.format(function=f"claim_tasks({worker}, {worker}, {kinds}, 10, true, now(), {marks})")
+    call = CALL.format(function=f"claim_tasks({WORKER}, {WORKER}, {kinds}, 10, {from_start}, now(), {marks})")
     await explained(database, call)
     return buffers(await explained(database, call))
+
+
+async def cost_of_a_call(database: asyncpg.Connection, number: int) -> int:
+    """Buffers of a worker's call that claims one task and does not look from the start, for it did a moment ago."""
+    await database.execute(
+        "update public.calls set looked_at = clock_timestamp(), look_took = '1 hour' where number > 0"
+    )
+    call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[1], 1, '[]', '[]', '[]')"
+    plan = await explained(database, CALL.format(function=call))
+    assert await database.fetchval(f"select cardinality(claimed) from public.calls where worker_id = {WORKER}") == 1
+    return buffers(plan)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +104,24 @@ async def test_a_backlog_costs_a_claim_nothing(crowded: asyncpg.Connection) -> N
     """Neither finished tasks, nor delayed ones of the highest priority, nor those of a kind it cannot do."""
     # Four priorities of two kinds: eight probes, each a few pages deep into an index of 200,000 rows.
     assert await cost_of_claiming(crowded) <= 8 * 8
+
+
+async def test_what_is_gone_costs_calls_nothing_while_an_old_snapshot_is_open(stack: Ready) -> None:
+    """It stays in tables and indexes until the snapshot ends: neither a claim from its mark nor a call may walk it."""
+    database, old = await asyncpg.connect(stack.database_url), await asyncpg.connect(stack.database_url)
+    await emptied(database)
+    async with old.transaction(isolation="repeatable_read"):
+        assert await old.fetchval("select count(*) from public.queue") == 0
+        await insert_tasks(database, GONE, delay="-1 hour")
+        await database.execute(f"{CALLS}; delete from public.queue where not dead")
+        await database.execute(f"delete from public.calls where number <> {GONE}")
+        await insert_tasks(database, 100)
+        await cost_of_a_call(database, 1)
+        await database.execute("analyze public.queue, public.calls")
+        calls = [await cost_of_a_call(database, number) for number in range(2, 13)]
+        # Whatever PostgreSQL prefers: a plan made once for all marks is what can lose the bound.
+        await database.execute("set plan_cache_mode = force_generic_plan")
+        claims = [await cost_of_claiming(database, from_start=False) for _ in range(2)]
+    await database.close()
+    await old.close()
+    assert max(calls[-1], claims[-1]) < 200
