@@ -95,7 +95,6 @@ async def test_whatever_comes_is_read_or_refused() -> None:
         ")",
         "\0",
         "é",
-        "\ud800",
         " and ",
     ]
     for _ in range(300):
