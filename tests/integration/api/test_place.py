@@ -101,7 +101,7 @@ async def test_who_only_looks_changes_nothing_and_finds_the_way(visitor: Visitor
 
 
 async def test_a_press_counts_once_shows_and_can_be_taken_back(visitor: Visitor, database: asyncpg.Connection) -> None:
-    steps = (
+    steps: tuple[tuple[str, list[str], list[tuple[str, bool | None, bool]]], ...] = (
         ("more", ["More like this"], [("Title of paper 0", True, False)]),
         ("less", ["Not for me"], [("Title of paper 0", False, False)]),
         ("save", ["Not for me", "Save"], [("Title of paper 0", False, True)]),
@@ -196,7 +196,7 @@ def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[s
         yield "GET", place + where, {}
     yield "POST", f"{place}/saved", {"paper": "x"}
     for wrong_link in ({"day": TODAY - timedelta(days=401)}, {"day": None}, {"generation": 2}):
-        stale = Visitor(visitor.http, visitor.readers, visitor.reader, **wrong_link)  # type: ignore[arg-type]
+        stale = Visitor(visitor.http, visitor.readers, visitor.reader, **wrong_link)
         yield "GET", stale.path("place"), {}
         yield "POST", f"{stale.path('place')}/{TODAY}", form
         yield "POST", stale.path(f"more:{FIRST}"), form
