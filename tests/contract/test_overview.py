@@ -56,6 +56,9 @@ async def test_the_queue_is_shown_by_kind(
     overview = await operator.overview()
     fetch, digest = kind_of(overview, "fetch"), kind_of(overview, "digest")
     assert (fetch.ready, fetch.later, fetch.running, fetch.failed) == (2, 2, 1, 1)
+    await worker.claim(2)
+    emptied = kind_of(await operator.overview(), "fetch")
+    assert (emptied.ready, emptied.running, emptied.oldest_seconds) == (0, 3, None)
     assert (digest.ready, digest.oldest_seconds is not None and digest.oldest_seconds >= 90) == (4, True)
     (failed,) = overview.failed
     assert (failed.task_id, failed.owner, failed.error) == (dead.task_id, "ada", "arXiv is down")
