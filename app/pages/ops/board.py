@@ -105,7 +105,7 @@ class Board:
             async with asyncio.timeout(ANSWER_WITHIN):
                 overview = await self._read()
         except (SupabaseError, TimeoutError) as error:
-            log.warning("overview not read", error=str(error))
+            log.warning("overview not read", error=str(error) or f"no answer within {ANSWER_WITHIN:g} s")
             since = f"from {self._figures['as of']}" if self._figures else "older"
             self._state = f"The database does not answer: what you see is {since}."
         else:
