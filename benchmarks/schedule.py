@@ -14,7 +14,7 @@ from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
 from app.persistence.schedule import Schedule
-from benchmarks.digest import cpu_seconds
+from benchmarks.cpu import seconds_of
 from benchmarks.processes import stand_in
 from benchmarks.report import save, show, verdict
 from embedded.stack import Ready
@@ -52,9 +52,9 @@ async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
         await client.rpc("schema_version").execute()
         calls.clear()
         pids = await backends(database)
-        cpu, began = cpu_seconds(pids), time.perf_counter()
+        cpu, began = sum(map(seconds_of, pids)), time.perf_counter()
         due = await Schedule(client).enqueue_due()
-        seconds, used = time.perf_counter() - began, cpu_seconds(pids) - cpu
+        seconds, used = time.perf_counter() - began, sum(map(seconds_of, pids)) - cpu
     made = await database.fetchval("select count(*) from public.queue")
     assert due == made == READERS, (due, made)
     return {"calls": calls.total(), "seconds": seconds, "postgres_cpu_seconds": used}
