@@ -13,6 +13,7 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
+from benchmarks.cpu import StandInProcesses
 from benchmarks.processes import stand_in
 from benchmarks.queue import CHUNK, EMPTY, create_batch, start
 from benchmarks.report import save, show, verdict
@@ -30,8 +31,8 @@ ENDS = "select n_tup_upd as n, clock_timestamp() as at from pg_stat_user_tables 
 async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
     """Create tasks as long as fewer than `FULL` wait.
 
-    They are claimed in the order of their batches: the one to be looked at, by its key, is `FULL` tasks old. Counting what
-    waits would walk through every dead row, and cost more than the queue does.
+    They are claimed in the order of their batches: the one to be looked at, by its key, is `FULL` tasks old. Counting
+    what waits would walk through every dead row, and cost more than the queue does.
     """
     database = await asyncpg.connect(ready.database_url)
     batches: deque[UUID] = deque(maxlen=FULL // CHUNK)
@@ -43,12 +44,14 @@ async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
     await database.close()
 
 
-async def rate(database: asyncpg.Connection, seconds: float) -> float:
-    """Tasks ended a second, over some seconds."""
-    begun = await database.fetchrow(ENDS)
+async def rate(database: asyncpg.Connection, seconds: float) -> tuple[float, float]:
+    """Tasks ended a second, over some seconds, and PostgreSQL's CPU for each in microseconds."""
+    processes = StandInProcesses(database)
+    begun, cpu = await database.fetchrow(ENDS), processes.cpu()
     await asyncio.sleep(seconds)
-    ended = await database.fetchrow(ENDS)
-    return float((ended["n"] - begun["n"]) / (ended["at"] - begun["at"]).total_seconds())
+    ended, used = await database.fetchrow(ENDS), processes.cpu().since(cpu)
+    tasks = ended["n"] - begun["n"]
+    return tasks / (ended["at"] - begun["at"]).total_seconds(), used.postgres / tasks * 1e6
 
 
 async def held(ready: Ready, concurrency: int) -> dict[str, float]:
@@ -60,16 +63,17 @@ async def held(ready: Ready, concurrency: int) -> dict[str, float]:
     with ExitStack() as stack:
         start(stack, "broadsheet", concurrency, ready)
         await asyncio.sleep(3)
-        before = await rate(database, BEFORE)
+        before, cpu_before = await rate(database, BEFORE)
         async with old.transaction(isolation="repeatable_read"):
             await old.fetchval(ENDS)
             await asyncio.sleep(HELD - LAST)
-            after = await rate(database, LAST)
+            after, cpu_after = await rate(database, LAST)
         stop.set()
         await filling
     await database.close()
     await old.close()
-    return {"before": before, "after": after, "share": after / before}
+    costs = {"postgres_us_before": cpu_before, "postgres_us_after": cpu_after}
+    return {"before": float(before), "after": float(after), "share": float(after / before)} | costs
 
 
 async def measure() -> dict[str, Any]:
@@ -85,10 +89,26 @@ def main() -> None:
     """Measure, print, write."""
     measured = uvloop.run(measure())
     rows = [
-        [in_hand, f"{one['before']:,.0f}", f"{one['after']:,.0f}", f"{one['share']:.2f}", verdict(one["share"] > AIM)]
+        [
+            in_hand,
+            f"{one['before']:,.0f}",
+            f"{one['after']:,.0f}",
+            f"{one['share']:.2f}",
+            verdict(one["share"] > AIM),
+            f"{one['postgres_us_before']:.0f}",
+            f"{one['postgres_us_after']:.0f}",
+        ]
         for in_hand, one in measured.items()
     ]
-    columns = ["in hand each", "tasks/s before", f"after {HELD} s", "share (aim 0.67)", ""]
+    columns = [
+        "in hand each",
+        "tasks/s before",
+        f"after {HELD} s",
+        "share (aim 0.67)",
+        "",
+        "postgres us before",
+        "after",
+    ]
     show("snapshot: the queue's rate while a snapshot is held open", columns, rows)
     save("snapshot", measured)
 

@@ -16,8 +16,8 @@ WORKER = "'00000000-0000-4000-8000-000000000001'"
 OTHER = "'00000000-0000-4000-8000-000000000002'"
 CALLS = f"""
 insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
-select w::uuid, case w when {WORKER} then -n else n end, '{{}}', array_fill({WORKER}::uuid, array[100]), {WORKER}, '{{}}',
-       now(), '0'
+select w::uuid, case w when {WORKER} then -n else n end, '{{}}', array_fill({WORKER}::uuid, array[100]), {WORKER},
+       '{{}}', now(), '0'
   from generate_series(1, {GONE}) as n cross join (values ({WORKER}), ({OTHER})) as workers (w)
 """
 CLAIM = """
