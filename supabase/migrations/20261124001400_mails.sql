@@ -6,8 +6,8 @@ language sql immutable security invoker set search_path = '' as $$ select 6 $$;
 -- The lease that began the attempts which may have sent it: only another lease's attempt was one before.
 alter table public.deliveries add column begun_by uuid;
 
--- The keys of what stands in a reader's mails that may yet be sent: those under way, and those that failed and whose task
--- goes on, for its worker died after it had said so.
+-- The keys of what stands in a reader's mails that may yet be sent: those under way, and those that failed and whose task was
+-- replayed.
 create function public.undecided_keys(p_reader uuid) returns setof text
 language sql stable security invoker set search_path = '' as $$
     select jsonb_array_elements_text(d.digest -> 'keys')
@@ -99,7 +99,8 @@ language sql stable security invoker set search_path = '' as $$
      order by d.local_day desc limit 1
 $$;
 
--- As before, but for `begun_before`: the same lease that asks again is no earlier attempt.
+-- As before, but: the same lease that asks again is no earlier attempt (`begun_before`), and what was refused for good has ended,
+-- also when its worker died before the task had: only a replay of the task begins it again.
 create or replace function public.begin_sending(p_delivery_id uuid, p_token uuid, p_repeatable_seconds double precision)
 returns jsonb
 language plpgsql security invoker set search_path = '' as $$
@@ -130,6 +131,10 @@ begin
     elsif d.state in ('pending', 'failed') and d.token = p_token then
         -- This lease has said already what became of it: a late repetition of its question.
         return jsonb_build_object('verdict', 'lost');
+    elsif d.state = 'failed' and not exists (
+        select from public.tasks t where t.task_id = d.task_id and t.replayed_at > d.ended_at)
+    then
+        return jsonb_build_object('verdict', 'stop', 'state', d.state, 'reason', d.reason);
     elsif d.state in ('pending', 'failed') and paused is not null then
         return jsonb_build_object('verdict', 'paused', 'reason', paused);
     elsif d.state in ('pending', 'failed') and skip is not null then

@@ -7,8 +7,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.deliveries import DeliveryState, Lost, Send
+from app.persistence.deliveries import DeliveryState, Lost, Send, Stop
 from app.persistence.items import Items
+from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Reader
 from embedded.stack import Ready
@@ -16,6 +17,7 @@ from tests.contract.helpers import Claimer
 from tests.contract.schedule import Clock, add_reader, enqueued
 from tests.contract.test_deliveries import Mailer
 from tests.contract.test_items import copy, save, seen
+from tests.contract.test_operator import by
 
 TITLES = ("Ice remembers", "Radar sees further")
 
@@ -75,7 +77,7 @@ async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clo
     return mornings
 
 
-@pytest.mark.parametrize("state", ["pending", "sending", "failed, and its worker died"])
+@pytest.mark.parametrize("state", ["pending", "sending", "failed, and its task goes on"])
 async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_again_if_it_is_not_sent(
     state: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
@@ -183,3 +185,18 @@ async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: Asyn
     assert await mailer.end(again, DeliveryState.PENDING, reason="429")
     assert isinstance(await mailer.begin(again, repeatable_within=within), Lost)
     assert (await mailer.begin(await mailer.retry(again), repeatable_within=within)).begun_before is False
+
+
+async def test_what_was_refused_for_good_has_ended_though_its_worker_died_until_an_admin_replays_it(
+    client: AsyncClient, mornings: Mornings
+) -> None:
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, DeliveryState.FAILED, reason="550 no")
+    again = await mailer.retry(lease)
+    assert await mailer.begin(again) == Stop(verdict="stop", state=DeliveryState.FAILED, reason="550 no")
+    await mailer.claimer.sync({again: Failed("550 no", None)})
+    await Operator(client).replay(by(), again.task_id)
+    assert isinstance(await mailer.begin(await mailer.claim()), Send)

@@ -107,6 +107,8 @@ class DeliveryHandler:
         match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None):
             case Send() as given:
                 return await self._send(sending, given)
+            case Stop(state=DeliveryState.FAILED, reason=reason):
+                raise PermanentError(reason or "it was refused for good")
             case Stop(state=state, reason=reason):
                 return _result(state, reason)
             case Paused(reason=reason):
