@@ -91,8 +91,11 @@ async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime
         await database.execute("set local session_replication_role = replica")
         await database.execute("delete from public.digests where reader_id = $1", reader_id)
         await database.execute(
+            "with task as (insert into public.tasks"
+            " (task_id, owner, kind, reader_id, local_day, request_hash, created_at, status, finished_at)"
+            " values (gen_random_uuid(), 'default', 'digest', $1, $2, '', $3, 'completed', $3) returning task_id)"
             "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)"
-            " values (gen_random_uuid(), 'default', $2, $1, $2, '{}', '', $3)",
+            " select task_id, 'default', $2, $1, $2, '{}', '', $3 from task",
             *(reader_id, at.date(), at),
         )
 

@@ -7,11 +7,15 @@ from random import Random
 from typing import Any, cast
 from uuid import uuid4
 
+import pytest
+
+from app.errors import SupabaseUnavailable
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask, SyncAnswer, SyncCall, TaskQueue
 from worker.job import Handler, Job
 from worker.runner import BUSY_WAIT, SHORT_WAIT, Worker, WorkerLimits
+from worker.sync import FIRST_BACKOFF, LONGEST_BACKOFF
 
 
 class ScriptedQueue:
@@ -70,3 +74,26 @@ async def test_it_calls_three_times_a_lease_at_least_so_that_it_is_seen() -> Non
     idle = worker(ScriptedQueue(), idle_wait=60, lease=timedelta(seconds=9))
     waits = [await idle.run_once() for _ in range(20)]
     assert max(waits) == 3
+
+
+async def test_a_call_that_is_not_answered_is_sent_again_after_longer_and_longer_pauses(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls, pauses, sleep = 0, [], asyncio.sleep
+
+    class Away(ScriptedQueue):
+        async def sync(self, call: SyncCall) -> SyncAnswer:
+            nonlocal calls
+            calls += 1
+            if calls <= 8:
+                raise SupabaseUnavailable("away")
+            return await super().sync(call)
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    await worker(Away(), idle_wait=10).run_once()
+    whole = [min(FIRST_BACKOFF * 2**n, LONGEST_BACKOFF) for n in range(8)]
+    assert [half <= pause <= 2 * half for half, pause in zip([w / 2 for w in whole], pauses, strict=True)] == [True] * 8
