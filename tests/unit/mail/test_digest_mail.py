@@ -11,7 +11,7 @@ from app.mail.digest_mail import MAX_PAGE_BYTES, digest_message, fitting_page, s
 from app.mail.footer import MailLinks
 from app.mail.item_links import ACTS, item_name
 from app.mail.text import digest_text
-from app.models import SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
+from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, look_at
 
@@ -147,6 +147,19 @@ def test_a_long_page_loses_the_least_fitting_items_and_says_so(make_digest: Make
     assert f'<a href="{links.page}"' in page
     # The text has them all.
     assert "Title of news 19" in digest_text(digest, links)
+
+
+@pytest.mark.parametrize("text", ["<&>\U0001f989 " * 300, "W" * 3_000], ids=["markup", "a word without end"])
+def test_the_biggest_digest_is_a_page_that_mail_programs_show_whole(
+    make_digest: MakeDigest, links: MailLinks, text: str
+) -> None:
+    digest = make_digest(papers=MAX_ITEMS, news=MAX_ITEMS, text=text, source_errors={text[:n]: text for n in range(99)})
+    read = look_at(digest_message(digest, RENDER, links=links, **ENVELOPE))
+    page = read.get_body(("html",))
+    assert page is not None
+    # As it arrives: each line ends with two bytes.
+    assert len(page.get_payload(decode=True)) < MAX_PAGE_BYTES
+    assert links.unsubscribe in page.get_content()
 
 
 def test_even_one_endless_item_does_not_make_the_page_too_long(make_digest: MakeDigest, links: MailLinks) -> None:
