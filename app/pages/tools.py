@@ -6,6 +6,7 @@ Programs ask again for years: an answer that they have is not made again, and er
 from collections.abc import Mapping
 from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import cache
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -34,7 +35,6 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-_VERSION: Final = project_version()
 
 FeedLink = Annotated[Link, Depends(link_of("feed"))]
 SavedLink = Annotated[Link, Depends(link_of("saved"))]
@@ -70,12 +70,18 @@ def tools_router() -> APIRouter:
     return router
 
 
+@cache
+def _version() -> str:
+    # Not at import: that a file cannot be read is for the boot check to say.
+    return project_version()
+
+
 def etag_of(*parts: str) -> dict[str, str]:
     """The headers by which an answer that is made of `parts` alone is known again (RFC 9110, 8.8.3).
 
     The next version of this code may make another one of the same.
     """
-    digest = blake2b("\n".join((_VERSION, *parts)).encode(), digest_size=16).hexdigest()
+    digest = blake2b("\n".join((_version(), *parts)).encode(), digest_size=16).hexdigest()
     return {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=300"}
 
 

@@ -129,6 +129,25 @@ async def test_votes_at_once_under_several_names_are_about_one_paper(
     assert await deadlocks(database) == before
 
 
+async def test_a_vote_waits_for_one_that_is_not_committed_and_is_about_the_same_paper(
+    client: AsyncClient, database: asyncpg.Connection, reader: UUID
+) -> None:
+    papers, row = ReaderPapers(client), paper_of(PAPER).model_dump_json()
+    async with database.transaction():
+        await database.execute(
+            "select public.put_reader_papers($1, jsonb_build_array($2::text::jsonb || '{\"liked\": true}'))",
+            reader,
+            row,
+        )
+        waiting = asyncio.create_task(papers.save(reader, paper_of(copy(title=TITLE)), True))
+        async with asyncio.timeout(30):
+            while not await database.fetchval("select exists (select from pg_locks where not granted)"):
+                await asyncio.sleep(0.02)
+    await waiting
+    (paper,) = (await papers.page(reader)).papers
+    assert (paper.liked, paper.saved_at is None) == (True, False)
+
+
 def _both_ways() -> list[tuple[Article, ...]]:
     pair = (PAPER, copy(external_id="w", title="Another one altogether, of other things"))
     return [pair, pair[::-1]]

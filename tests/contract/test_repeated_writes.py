@@ -23,13 +23,13 @@ from app.persistence.new_task import NewTask
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.queue import Progress, TaskQueue
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
-from tests.contract import operator_scenarios  # noqa: F401  (registers its own)
+from tests.contract import operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything, verdict
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.contract.schedule import add_reader, write_digests
@@ -266,43 +266,6 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
         await readers.revoke_links(TASK, 1)
     assert await readers.link_generation(TASK) == 2
     assert [found.name for found in await readers.page("default")] == [(await readers.get(TASK)).name] == ["B"]
-
-
-PAPERS = ("put", "rate", "save", "of", "get", "remove", "page", "saved", "rated")
-
-
-@scenario(*(f"ReaderPapers.{name}" for name in PAPERS))
-async def voting(client: AsyncClient, times: int) -> None:
-    await add_reader(client, reader_id=str(TASK), external_id="ada")
-    papers = ReaderPapers(client)
-    first, second = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n), title="T", vector="AAAA") for n in range(2)]
-    made = [await papers.put(TASK, [(first, {"liked": True}), (second, {"saved": True})]) for _ in range(times)]
-    both = made[0]
-    for _ in range(times):
-        assert await papers.rate(TASK, second, False) == both[1]
-    for _ in range(times):
-        assert await papers.save(TASK, first, True) == both[0]
-    for _ in range(times):
-        assert await papers.save(TASK, second, False) == both[1]
-    assert [said.liked for said in await papers.of(TASK, [first.keys, second.keys])] == [True, False]
-    assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
-    assert len(await papers.rated(TASK)) == len((await papers.page(TASK)).papers) == 2
-    assert (await papers.get(TASK, both[1] or OTHER)).liked is False
-    for _ in range(times):
-        await papers.remove(TASK, both[1] or OTHER)
-
-
-@scenario("ReaderPapers.to_look_up", "ReaderPapers.note_looked_up")
-async def looking_up(client: AsyncClient, times: int) -> None:
-    await add_reader(client, reader_id=str(TASK), external_id="ada")
-    papers = ReaderPapers(client)
-    known, unknown = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
-    await papers.put(TASK, [(known, {"liked": True}), (unknown, {"liked": True})])
-    for _ in range(times):
-        assert await papers.to_look_up(5) == ["0", "1"]
-    for _ in range(times):
-        await papers.note_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
-        assert await papers.to_look_up(5) == []
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")

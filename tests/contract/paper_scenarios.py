@@ -1,0 +1,43 @@
+"""What readers say of papers, each write as often as it is told: scenarios of `test_repeated_writes.py`."""
+
+from supabase import AsyncClient
+
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from tests.contract.scenarios import OTHER, TASK, scenario
+from tests.contract.schedule import add_reader
+
+VOTING = ("put", "rate", "save", "of", "get", "remove", "page", "saved", "rated")
+
+
+@scenario(*(f"ReaderPapers.{name}" for name in VOTING))
+async def voting(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    first, second = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n), title="T", vector="AAAA") for n in range(2)]
+    made = [await papers.put(TASK, [(first, {"liked": True}), (second, {"saved": True})]) for _ in range(times)]
+    both = made[0]
+    for _ in range(times):
+        assert await papers.rate(TASK, second, False) == both[1]
+    for _ in range(times):
+        assert await papers.save(TASK, first, True) == both[0]
+    for _ in range(times):
+        assert await papers.save(TASK, second, False) == both[1]
+    assert [said.liked for said in await papers.of(TASK, [first.keys, second.keys])] == [True, False]
+    assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
+    assert len(await papers.rated(TASK)) == len((await papers.page(TASK)).papers) == 2
+    assert (await papers.get(TASK, both[1] or OTHER)).liked is False
+    for _ in range(times):
+        await papers.remove(TASK, both[1] or OTHER)
+
+
+@scenario("ReaderPapers.to_look_up", "ReaderPapers.note_looked_up")
+async def looking_up(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    known, unknown = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
+    await papers.put(TASK, [(known, {"liked": True}), (unknown, {"liked": True})])
+    for _ in range(times):
+        assert await papers.to_look_up(5) == ["0", "1"]
+    for _ in range(times):
+        await papers.note_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
+        assert await papers.to_look_up(5) == []
