@@ -1,15 +1,17 @@
 """The worker put together from its settings: what does each kind of task, from where, and through which client."""
 
 import json
-from datetime import timedelta
+from datetime import date, timedelta
 
 import httpx
+import pytest
 from supabase import AsyncClient
 
 from app.config import WorkerSettings
 from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
 from app.digest.chat_model import Completion
 from app.digest.openai_model import ModelSettings, build_model
+from app.errors import BroadsheetError
 from app.models import TaskKind
 from app.outside.client import open_outside
 from app.services import Services
@@ -57,6 +59,23 @@ async def test_the_settings_name_the_sources() -> None:
         chosen = build_other_sources(fetcher, settings(feeds="one=http://a.test/,two=http://b.test/", newsapi_key="k"))
     assert [source.name for source in usual] == [f"feed:{feed.name}" for feed in DEFAULT_FEEDS]
     assert [source.name for source in chosen] == ["feed:one", "feed:two", "newsapi"]
+
+
+async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> None:
+    asked: list[httpx.Request] = []
+
+    async def refuse(request: httpx.Request) -> None:
+        asked.append(request)
+        raise httpx.ConnectError("no network in tests")
+
+    async with open_outside() as http:
+        http.event_hooks = {"request": [refuse]}
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+        *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k-123", newsapi_query="glaciers"))
+        with pytest.raises(BroadsheetError):
+            await newsapi.fetch(date(2026, 3, 4))
+    assert asked[0].headers["x-api-key"] == "k-123"
+    assert asked[0].url.params["q"] == "glaciers"
 
 
 async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:
