@@ -83,6 +83,13 @@ async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, s
     return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.sees))
 
 
+@router.post("/{reader_id}/revoke-links", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
+async def revoke_links(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
+    """End all links that the reader was given, the feed's too; the next mail brings new ones."""
+    reader = await services.readers.get(reader_id, caller.sees)
+    await services.readers.revoke_links(reader.reader_id, await services.readers.link_generation(reader.reader_id))
+
+
 @router.delete("/{reader_id}", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
 async def remove_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
     """Remove a reader and everything about it: digests, deliveries, tasks."""

@@ -40,6 +40,7 @@ RULES = {
     "GET /v1/readers/{reader_id}": FOREIGN,
     "PATCH /v1/readers/{reader_id}": FOREIGN,
     "DELETE /v1/readers/{reader_id}": FOREIGN,
+    "POST /v1/readers/{reader_id}/revoke-links": FOREIGN,
     "GET /v1/readers/{reader_id}/saved.bib": FOREIGN,
     "POST /v1/readers/{reader_id}/papers": FOREIGN,
     "GET /v1/readers/{reader_id}/papers": FOREIGN,

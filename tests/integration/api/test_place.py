@@ -21,7 +21,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Reader, ReaderStatus
 from app.ranking.reader_paper import paper_of
 from embedded.stack import Ready
-from tests.integration.api.conftest import RunningApi
+from tests.integration.api.conftest import KEY, RunningApi
 from tests.integration.api.test_reader_links import assert_only_text
 from tests.integration.api.visitors import (
     A_READER,
@@ -230,7 +230,9 @@ async def test_a_bookmark_works_for_a_year_and_ends_with_its_generation_and_its_
     page = await visitor.http.get(visitor.path("place"))
     for link in set(re.findall(r'href="(/r/[^"#]+)', page.text)):
         assert (await visitor.http.get(html.unescape(link))).status_code == 200, link
-    await visitor.readers.revoke_links(visitor.reader.reader_id, 1)
+    of_theirs = f"/v1/readers/{visitor.reader.reader_id}/revoke-links"
+    revoked = await visitor.http.post(of_theirs, headers={"X-API-Key": KEY})
+    assert revoked.status_code == 204
     assert (await visitor.http.get(visitor.path("place"))).status_code == 404
     visitor.generation = 2
     assert (await visitor.http.get(visitor.path("place"))).status_code == 200
