@@ -197,7 +197,7 @@ def _own_id(row: dict[str, Any]) -> set[str]:
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
-    | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
+    | {"held_until", "next_at", "replayed_at", "begun_by", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "skip_after"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )
