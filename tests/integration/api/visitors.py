@@ -68,7 +68,7 @@ def settings_with_links(stack: Ready, secret: str = SECRET) -> ApiSettings:
 @asynccontextmanager
 async def visitor_of(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor]:
     readers = Readers(client)
-    reader = await readers.create("ada", A_READER | {"reader_id": str(uuid4())})
+    reader = await readers.create("default", A_READER | {"reader_id": str(uuid4())})
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=30) as http:
         yield Visitor(http, readers, reader)
 
