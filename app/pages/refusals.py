@@ -4,15 +4,16 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 
-from app.errors import BroadsheetError
+from app.errors import BroadsheetError, NotFound
 
 Refusal = Callable[[Request, BroadsheetError], Response]
 
 
 def answering(refusal: Refusal) -> type[APIRoute]:
-    """The class of routes whose errors are answered by `refusal`."""
+    """The class of routes whose errors are answered by `refusal`; an address that no page leads to is a `NotFound`."""
 
     class AnsweringRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -23,6 +24,8 @@ def answering(refusal: Refusal) -> type[APIRoute]:
                     return await handle(request)
                 except BroadsheetError as error:
                     return refusal(request, error)
+                except RequestValidationError:
+                    return refusal(request, NotFound("No page of ours leads to this address."))
 
             return handled
 

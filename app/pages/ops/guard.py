@@ -1,14 +1,13 @@
 """Who may see and do: the session of a request, the forms that count, and the pages for what is refused."""
 
-from collections.abc import Awaitable, Callable, Collection, Coroutine
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from fastapi.routing import APIRoute
 
@@ -16,9 +15,10 @@ from app.api.auth import Caller
 from app.api.problems import route_of
 from app.api.tasks import services_of
 from app.config import ApiSettings
-from app.errors import BroadsheetError, NotFound, SupabaseError
+from app.errors import BroadsheetError, SupabaseError
 from app.pages.forms import form_of
 from app.pages.ops.sessions import Session, Sessions, SignedOut
+from app.pages.refusals import answering
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
@@ -127,21 +127,7 @@ def ops_route(pages: PageRenderer) -> type[APIRoute]:
             log.warning("request failed", route=route_of(request.scope), error=str(error))
         return pages.page("ops/refused.html.j2", status=error.status, error=error, advice=_advice(error))
 
-    class OpsRoute(APIRoute):
-        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-            handle = super().get_route_handler()
-
-            async def handled(request: Request) -> Response:
-                try:
-                    return await handle(request)
-                except BroadsheetError as error:
-                    return refusal(request, error)
-                except RequestValidationError:
-                    return refusal(request, NotFound("No page of ours leads to this address."))
-
-            return handled
-
-    return OpsRoute
+    return answering(refusal)
 
 
 def _advice(error: BroadsheetError) -> str:
