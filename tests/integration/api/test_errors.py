@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi.responses import StreamingResponse
 
 from app.api.middleware import MAX_BODY
@@ -28,14 +29,15 @@ async def pieces(total: int) -> AsyncIterator[bytes]:
 
 @contextmanager
 def development_logs(settings: ApiSettings) -> Iterator[None]:
-    """The logs of a process in development, and pytest's again afterwards."""
+    """The logs of a process in development, and the test run's again afterwards."""
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    before, structlogs = (root.handlers[:], root.level), structlog.get_config()
     configure_logs(settings)
     try:
         yield
     finally:
         root.handlers[:], root.level = before
+        structlog.configure(**structlogs)
 
 
 async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id(
