@@ -39,7 +39,6 @@ ANSWERS: Final = {
     Fate.UNKNOWN: "550 5.1.1 no such user here",
 }
 AT_ADDRESS: Final = {Fate.LATER, Fate.REFUSED, Fate.UNKNOWN, Fate.BREAK, Fate.HANG}
-RETRIED: Final = {Fate.LATER, Fate.LATER_AT_END, Fate.BREAK, Fate.HANG}
 REFUSALS: Final = {Fate.REFUSED, Fate.REFUSED_AT_END, Fate.UNKNOWN}
 TAKEN: Final = {Fate.TAKEN, Fate.TAKEN_AND_BREAK, Fate.TAKEN_AND_HANG}
 DOUBTS: Final = {Fate.BREAK_AT_END, Fate.TAKEN_AND_BREAK, Fate.HANG_AT_END, Fate.TAKEN_AND_HANG}
@@ -62,7 +61,10 @@ ALL: Final = QUICK | {Fate.HANG: 1.0, Fate.HANG_AT_END: 0.3, Fate.TAKEN_AND_HANG
 
 
 class MoodyServer(Postbox):
-    """Draws each attempt's fate when it hears the address, and thinks up to `thinks` seconds before each answer."""
+    """Draws each attempt's fate when it hears the address, and thinks up to `thinks` seconds before each answer.
+
+    What has not happened yet is drawn first, so that everything does, whenever somebody is killed.
+    """
 
     def __init__(self, chance: random.Random, weights: Mapping[Fate, float], *, thinks: float) -> None:
         super().__init__()
@@ -92,14 +94,18 @@ class MoodyServer(Postbox):
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
-        (fate,) = self._chance.choices(list(self._weights), list(self._weights.values()))
-        self._fates[server] = fate
+        fate = self._fates[server] = self._draw()
         if fate in AT_ADDRESS:
             self.happened[address].append(fate)
         await self._heard(envelope, dots=0)
         if fate in AT_ADDRESS:
             return await self._answer(fate, server)
         return await super().handle_RCPT(server, session, envelope, address, options)
+
+    def _draw(self) -> Fate:
+        met = {fate for fates in self.happened.values() for fate in fates}
+        weights = {fate: weight for fate, weight in self._weights.items() if fate not in met} or self._weights
+        return self._chance.choices(list(weights), list(weights.values()))[0]
 
     def before_content(self, server: SMTP) -> Hook | None:
         if self._fates[server] is not Fate.BREAK_IN_CONTENT:
