@@ -86,7 +86,7 @@ class Measured:
             for _ in range(SILENT):
                 _reader, writer = await asyncio.open_connection(host, int(port), limit=1)
                 connections.callback(_abort, writer)
-                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
                 writer.write(head.encode())
             await self.watched_by(SILENT)
             for number in range(NEWS):

@@ -21,7 +21,7 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
 
 if __name__ == "__main__":
     setattr(factory, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
-    atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201
+    atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201  (to be read by the test)
     _, module, *arguments = sys.argv
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

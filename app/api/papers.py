@@ -106,7 +106,7 @@ async def _sent(request: Request, said: SaidOfAll) -> list[tuple[Article, Says]]
 
 async def _read_bibtex(body: bytes) -> list[Article]:
     # Imported by whoever needs it: the libraries take a tenth of a second.
-    from app.sources.bibtex import BibtexReader  # noqa: PLC0415
+    from app.sources.bibtex import BibtexReader  # noqa: PLC0415  (the comment above says why)
 
     try:
         text = body.decode("utf-8-sig")

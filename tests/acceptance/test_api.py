@@ -178,7 +178,7 @@ async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder:
         assert await api.stop() == 0
 
 
-async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001
+async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001  (emptied)
     api = api_process(stack)
     async with caller(await start_api(api)) as http:
         location = (await http.post("/v1/fetches", json={"source_date": "2026-01-02"})).headers["location"]

@@ -1,7 +1,9 @@
 """The rules of the house, each with a planted violation that shows the check can fail."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -175,3 +177,19 @@ def test_every_module_says_what_it_is_for() -> None:
 def test_supabase_folder_holds_no_python() -> None:
     """A Python file there would make a package of the library's name."""
     assert list((ROOT / "supabase").rglob("*.py")) == []
+
+
+def test_every_exception_from_a_checker_says_why() -> None:
+    assert unexplained("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
+    files = [
+        path for room in (*ROOMS, "embedded", "scripts", "benchmarks", "tests") for path in (ROOT / room).rglob("*.py")
+    ]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in unexplained(path.read_text())]
+    assert found == []
+
+
+def unexplained(source: str) -> list[int]:
+    """The lines that end with what turns a checker off, and no reason behind it."""
+    bare = re.compile(r"# (noqa(: *[A-Z0-9, ]+)?|type: *ignore(\[[a-z, -]+\])?)\s*$")
+    comments = tokenize.generate_tokens(io.StringIO(source).readline)
+    return [token.start[0] for token in comments if token.type == tokenize.COMMENT and bare.search(token.string)]

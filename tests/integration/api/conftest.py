@@ -96,7 +96,7 @@ async def api(settings: ApiSettings) -> AsyncIterator[RunningApi]:
         )
         server = uvicorn.Server(config)
         # Not serve(): the signals are the test run's.
-        serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001
+        serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  (the comment above says why)
         while not server.started:
             await asyncio.sleep(0.01)
         yield RunningApi(app, server, port)

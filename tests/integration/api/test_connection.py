@@ -133,7 +133,7 @@ async def test_a_reader_that_never_reads_is_cut_off(pieces: int, api: RunningApi
 
     api.app.add_api_route("/large", large)
     async with api.connected(buffer=4096) as raw:
-        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
         await raw.send(b"GET /large HTTP/1.1\r\nhost: api\r\n\r\n")
         while not api.connections:
             await asyncio.sleep(0.01)

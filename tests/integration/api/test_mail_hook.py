@@ -19,7 +19,7 @@ from tests.unit.mail.test_bounces import OTHER_SECRET, SECRET, event, signed
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001
+def settings(stack: Ready, database: asyncpg.Connection, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001  (emptied)
     secret = getattr(request, "param", SECRET)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
     return ApiSettings.model_validate(values | {"mail_webhook_secret": secret})

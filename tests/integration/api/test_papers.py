@@ -22,13 +22,13 @@ PAPERS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-async def papers_of_ada(called: httpx.AsyncClient) -> str:  # noqa: F811
+async def papers_of_ada(called: httpx.AsyncClient) -> str:  # noqa: F811  (the fixture)
     made = await called.post("/v1/readers", json=ADA)
     return f"{made.headers['location']}/papers"
 
 
 async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed(
-    called: httpx.AsyncClient,  # noqa: F811
+    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:
@@ -60,7 +60,7 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
 
 
 async def test_bibtex_is_taken_whole_or_refused_with_lines(
-    called: httpx.AsyncClient,  # noqa: F811
+    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
     papers_of_ada: str,
 ) -> None:
     broken = await called.post(papers_of_ada, content=SOUND + "@misc{lost, year=1}", headers=BIBTEX)
@@ -94,7 +94,7 @@ async def test_what_cannot_be_read_is_a_problem(
     content: bytes,
     headers: dict[str, str],
     status: int,
-    called: httpx.AsyncClient,  # noqa: F811
+    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
     papers_of_ada: str,
 ) -> None:
     answer = await called.post(papers_of_ada, content=content, headers=headers)
@@ -102,7 +102,7 @@ async def test_what_cannot_be_read_is_a_problem(
 
 
 async def test_a_full_reader_keeps_what_there_is(
-    called: httpx.AsyncClient,  # noqa: F811
+    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:

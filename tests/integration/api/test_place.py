@@ -140,7 +140,7 @@ async def test_the_page_of_a_mails_small_link_does_that_one_thing_and_takes_it_b
 
 
 async def test_what_was_saved_is_listed_and_let_go(visitor: Visitor, database: asyncpg.Connection) -> None:
-    papers = ReaderPapers(visitor.readers._client)  # noqa: SLF001
+    papers = ReaderPapers(visitor.readers._client)  # noqa: SLF001  (the same client)
     for number in range(60):
         await papers.save(visitor.reader.reader_id, paper_of(item(number).article), saved=True)
     place = visitor.path("place")
@@ -208,7 +208,7 @@ async def test_whatever_is_not_this_readers_own_is_refused_and_nothing_is_said(
     stranger = await visitor.readers.create("ada", A_READER | {"reader_id": str(uuid4()), "name": "Bob"})
     await give_digest(database, stranger.reader_id, digest_of(TODAY, item(99)))
     other = Visitor(visitor.http, visitor.readers, stranger)
-    saved = await ReaderPapers(visitor.readers._client).save(  # noqa: SLF001
+    saved = await ReaderPapers(visitor.readers._client).save(  # noqa: SLF001  (the same client)
         stranger.reader_id, paper_of(item(99).article), saved=True
     )
     pages = set[str]()

@@ -96,9 +96,9 @@ def links_in(mail: str, api: RunningApi) -> dict[str, str]:
 async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     client: AsyncClient,
     database: asyncpg.Connection,
-    clock: Clock,  # noqa: F811
-    box: Postbox,  # noqa: F811
-    start_mailer: StartMailer,  # noqa: F811
+    clock: Clock,  # noqa: F811  (the fixture)
+    box: Postbox,  # noqa: F811  (the fixture)
+    start_mailer: StartMailer,  # noqa: F811  (the fixture)
     api: RunningApi,
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")

@@ -282,7 +282,7 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
         while asyncio.get_running_loop().time() < end:
             assert await read.next() == {"comment": "still waiting"}
         async with api.connected(buffer=4096) as raw:
-            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
             monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more

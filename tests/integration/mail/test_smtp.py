@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 import pytest
+from aiosmtpd.smtp import SMTP
 
 from app.mail.sender import Ambiguous, MailLimits, NotSent, Sent
 from app.mail_url import SmtpUrl
@@ -316,10 +317,10 @@ async def test_a_storm_loses_and_doubles_nothing(postbox: Postbox) -> None:
     count = 0
 
     def sometimes(trouble: Hook, every: int) -> Hook:
-        async def step(box: Postbox, server: object) -> str:
+        async def step(box: Postbox, server: SMTP) -> str:
             nonlocal count
             count += 1
-            return await trouble(box, server) if count % every == 0 else ""  # type: ignore[arg-type]
+            return await trouble(box, server) if count % every == 0 else ""
 
         return step
 

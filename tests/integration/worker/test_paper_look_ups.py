@@ -4,6 +4,7 @@ import asyncio
 import re
 from random import Random
 from urllib.parse import parse_qs, urlsplit
+from uuid import UUID
 
 import pytest
 from supabase import AsyncClient
@@ -84,10 +85,10 @@ async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(clie
     assert left == {MALFORMED, UNKNOWN}
 
 
-async def all_of(services: Services, reader_id: object) -> list[ReaderPaper]:
+async def all_of(services: Services, reader_id: UUID) -> list[ReaderPaper]:
     found, cursor = list[ReaderPaper](), None
     while not found or cursor:
-        page = await services.reader_papers.page(reader_id, limit=100, cursor=cursor)  # type: ignore[arg-type]
+        page = await services.reader_papers.page(reader_id, limit=100, cursor=cursor)
         found, cursor = [*found, *page.papers], page.next_cursor
     return found
 

@@ -64,7 +64,7 @@ def test_either_secret_may_have_signed(secret: str) -> None:
 
 @pytest.mark.parametrize(
     "said",
-    [event("email.delivered"), event("email.opened"), event("contact.created"), event(None), event(["x"]),  # type: ignore[arg-type]
+    [event("email.delivered"), event("email.opened"), event("contact.created"), event(None), event(["x"]),  # type: ignore[arg-type]  # hostile
      event(to=None), event(to=[]), event(to=[7, None, {}, "nobody"]), {"type": "email.bounced"}, [], 7, None, "x",
      {"type": "email.bounced", "data": "x"}],
 )  # fmt: skip

@@ -11,14 +11,14 @@ import pytest
 
 from app.models import Article, ArticleKind, Profile, ReasonKind
 from app.ranking.counts import CHUNK
-from app.ranking.ranking import RankingSettings, rank
+from app.ranking.ranking import Ranked, RankingSettings, rank
 from tests.unit.conftest import ALL, MakeArticle, index_of, ranked
 
 FILLING = "Some words on soil, rain and seeds that nobody of these readers asks for."
 
 
-def titles(items: Sequence[object]) -> list[str]:
-    return [item.article.title for item in items]  # type: ignore[attr-defined]
+def titles(items: Sequence[Ranked]) -> list[str]:
+    return [item.article.title for item in items]
 
 
 async def test_papers_come_in_the_order_in_which_they_fit_with_the_reason(

@@ -126,8 +126,8 @@ async def test_a_feed(name: str) -> None:
     page = Fetched("https://feed.example/rss", "text/xml", None, DOCUMENTS[name]())
 
     def read() -> Awaitable[object]:
-        convert = lambda element: read_item(element, page.url)  # noqa: E731
-        return read_feed(page, ("{*}item", "{*}entry"), convert, limit=200, lenient=True)
+        tags, convert = ("{*}item", "{*}entry"), partial(read_item, base=page.url)
+        return read_feed(page, tags, convert, limit=200, lenient=True)
 
     assert await held(read) < LONGEST
 
