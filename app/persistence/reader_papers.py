@@ -9,13 +9,11 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import PaperNotFound, ReaderNotFound, SupabaseRejected, TooManyPapers
-from app.models import ArticleKind, Frozen, RatedPaper
+from app.models import ArticleKind, Frozen
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.paging import cursor_of, read_cursor
 
-MAX_PAPERS: Final = 2_000
-"""Of one reader; the database says so (`put_reader_papers`)."""
 MOST_AT_ONCE: Final = 500
 MAX_PAGE: Final = 100
 MOST_KEYS: Final = 20
@@ -94,7 +92,6 @@ _IDS = TypeAdapter(list[UUID | None] | None)
 _SAID = TypeAdapter(list[Said])
 _PAPERS = TypeAdapter(list[ReaderPaper])
 _NAMES = TypeAdapter(list[str])
-_RATED = TypeAdapter(list[RatedPaper])
 
 
 class ReaderPapers:
@@ -121,11 +118,6 @@ class ReaderPapers:
         if ids is None:
             raise ReaderNotFound(f"There is no reader {reader_id}: it was never made, or was removed.")
         return ids
-
-    async def rate(self, reader_id: UUID, paper: Paper, liked: bool | None) -> UUID | None:
-        """Note that a reader likes a paper or does not; None takes the vote back. See `put`."""
-        (paper_id,) = await self.put(reader_id, [(paper, {"liked": liked})])
-        return paper_id
 
     async def save(self, reader_id: UUID, paper: Paper, saved: bool) -> UUID | None:
         """Save a paper for a reader, or let it go. See `put`."""
@@ -165,12 +157,6 @@ class ReaderPapers:
     async def saved(self, reader_id: UUID, *, limit: int = 50, cursor: str | None = None) -> PaperPage:
         """List what a reader saved, last saved first. As `page`."""
         return await self._page(reader_id, limit, cursor, saved=True)
-
-    async def rated(self, reader_id: UUID) -> list[RatedPaper]:
-        """What the ranking learns from: the papers rated last, youngest first. Raises `SupabaseError`."""
-        with supabase_errors(f"read what reader {reader_id} rated"):
-            answer = await self._client.rpc("rated_papers", {"p_reader": str(reader_id)}).execute()
-        return parsed(_RATED, answer.data)
 
     async def to_look_up(self, limit: int) -> list[str]:
         """The arXiv ids of papers of which arXiv is to be asked, the oldest first. Raises `SupabaseError`."""

@@ -5,8 +5,9 @@ from supabase import AsyncClient
 from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from tests.contract.scenarios import OTHER, TASK, scenario
 from tests.contract.schedule import add_reader
+from tests.contract.votes import rate, rated
 
-VOTING = ("put", "rate", "save", "of", "get", "remove", "page", "saved", "rated")
+VOTING = ("put", "save", "of", "get", "remove", "page", "saved")
 
 
 @scenario(*(f"ReaderPapers.{name}" for name in VOTING))
@@ -17,14 +18,14 @@ async def voting(client: AsyncClient, times: int) -> None:
     made = [await papers.put(TASK, [(first, {"liked": True}), (second, {"saved": True})]) for _ in range(times)]
     both = made[0]
     for _ in range(times):
-        assert await papers.rate(TASK, second, False) == both[1]
+        assert await rate(papers, TASK, second, False) == both[1]
     for _ in range(times):
         assert await papers.save(TASK, first, True) == both[0]
     for _ in range(times):
         assert await papers.save(TASK, second, False) == both[1]
     assert [said.liked for said in await papers.of(TASK, [first.keys, second.keys])] == [True, False]
     assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
-    assert len(await papers.rated(TASK)) == len((await papers.page(TASK)).papers) == 2
+    assert len(await rated(client, TASK)) == len((await papers.page(TASK)).papers) == 2
     assert (await papers.get(TASK, both[1] or OTHER)).liked is False
     for _ in range(times):
         await papers.remove(TASK, both[1] or OTHER)

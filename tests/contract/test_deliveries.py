@@ -371,7 +371,7 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     tasks = await worker.claim()
     for reader in readers:
         await client.rpc("mark_shown", {"p_reader": str(reader.reader_id), "p_keys": ["arxiv:2611.00001"]}).execute()
-        await ReaderPapers(client).rate(reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
+        await ReaderPapers(client).save(reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
     before = await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()")
     digest = {"digest": {"papers": [{"title": "T"}], "news": []}, "page": "p"}
     outcomes = {task.lease: Completed({}, digest) for task in tasks}

@@ -17,6 +17,7 @@ from embedded.stack import Ready
 from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
 from tests.contract.helpers import Claimer, everything
 from tests.contract.schedule import add_reader, write_digests
+from tests.contract.votes import rate
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
 
@@ -107,7 +108,7 @@ class World:
         await Schedule(client).enqueue_due()
         assert await write_digests(client, SECRET) == 1
         paper = GivenPaper(keys=("doi:10.1038/x",), doi="10.1038/x", title=SECRET)
-        self.paper = await ReaderPapers(client).rate(reader.reader_id, paper, True)
+        self.paper = await rate(ReaderPapers(client), reader.reader_id, paper, True)
         delivery = await self.database.fetchval("select delivery_id::text from public.deliveries")
         self.ids |= {"/v1/readers": str(reader.reader_id), "/v1/deliveries": delivery}
 

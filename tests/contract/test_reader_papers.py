@@ -11,15 +11,17 @@ from supabase import AsyncClient
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
 from app.models import Article
 from app.persistence.item_keys import item_keys
-from app.persistence.reader_papers import MAX_PAPERS, MOST_AT_ONCE, GivenPaper, ReaderPapers, Says
+from app.persistence.reader_papers import MOST_AT_ONCE, GivenPaper, ReaderPapers, Says
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
 from tests.contract.schedule import add_reader
 from tests.contract.test_items import ARXIV, TITLE, copy, save
 from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.votes import rate, rated
 
 PAPER = copy(**ARXIV, title=TITLE, abstract="Of storms.")
 OF_A_DOI = copy(external_id="n", doi="10.1038/x", title="Storms, and what networks have to say of them")
+MAX_PAPERS = 2_000
 NAMESAKE = copy(source="arxiv", external_id="2611.00002", arxiv_id="2611.00002", title=TITLE)
 
 
@@ -36,23 +38,23 @@ async def said(client: AsyncClient, reader: UUID, *articles: Article) -> list[An
 
 async def test_a_vote_is_about_the_paper_whatever_copy_it_was_given_on(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
-    await papers.rate(reader, paper_of(PAPER), True)
+    await rate(papers, reader, paper_of(PAPER), True)
     copies = (copy(title=TITLE), copy(external_id="z", doi="10.48550/arxiv.2611.00001"), OF_A_DOI, NAMESAKE)
     assert await said(client, reader, *copies) == [(True, False), (True, False), (None, False), (None, False)]
     # What the articles say makes two names one, also afterwards.
     await save(client, copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x"))
     assert await said(client, reader, OF_A_DOI) == [(True, False)]
-    assert await papers.rate(reader, paper_of(OF_A_DOI), None) is None
+    assert await rate(papers, reader, paper_of(OF_A_DOI), None) is None
     assert (await papers.page(reader)).papers == ()
     assert await said(client, (await add_reader(client)).reader_id, PAPER) == [(None, False)]
 
 
 async def test_two_that_prove_to_be_one_become_one_with_all_that_was_said(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
-    await papers.rate(reader, paper_of(OF_A_DOI), False)
+    await rate(papers, reader, paper_of(OF_A_DOI), False)
     await papers.save(reader, paper_of(OF_A_DOI), True)
-    await papers.rate(reader, paper_of(PAPER), True)
-    await papers.rate(reader, paper_of(NAMESAKE), False)
+    await rate(papers, reader, paper_of(PAPER), True)
+    await rate(papers, reader, paper_of(NAMESAKE), False)
     both = copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x", title="One name for both of these")
     paper_id = await papers.save(reader, paper_of(both), True)
     assert paper_id is not None
@@ -68,15 +70,15 @@ async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, 
     (paper_id,) = await papers.put(reader, [(bare, {"liked": True, "saved": True})])
     assert paper_id is not None
     before = await papers.get(reader, paper_id)
-    assert (before.title, await papers.rated(reader)) == (None, [])
-    assert await papers.rate(reader, paper_of(PAPER), True) == paper_id
+    assert (before.title, await rated(client, reader)) == (None, ())
+    assert await rate(papers, reader, paper_of(PAPER), True) == paper_id
     after = await papers.get(reader, paper_id)
     assert (after.title, after.rated_at, after.saved_at) == (TITLE, before.rated_at, before.saved_at)
-    assert [paper.title for paper in await papers.rated(reader)] == [TITLE]
-    assert await papers.rate(reader, paper_id, None) == paper_id
+    assert [paper.title for paper in await rated(client, reader)] == [TITLE]
+    assert await rate(papers, reader, paper_id, None) == paper_id
     assert await papers.save(reader, paper_id, False) is None
     for gone in (paper_id, uuid4()):
-        assert await papers.rate(reader, gone, True) is None
+        assert await rate(papers, reader, gone, True) is None
     with pytest.raises(PaperNotFound):
         await papers.get(reader, paper_id)
 
@@ -106,8 +108,8 @@ async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: As
     with pytest.raises(TooManyPapers, match="2000 papers at most"):
         await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
     assert [each.liked for each in await papers.of(reader, [given[0].keys, given[-1].keys])] == [True, None]
-    await papers.rate(reader, given[0], None)
-    assert await papers.rate(reader, given[-1], True) is not None
+    await rate(papers, reader, given[0], None)
+    assert await rate(papers, reader, given[-1], True) is not None
 
 
 async def test_votes_at_once_under_several_names_are_about_one_paper(
@@ -116,7 +118,7 @@ async def test_votes_at_once_under_several_names_are_about_one_paper(
     papers, before = ReaderPapers(client), await deadlocks(database)
     await save(client, PAPER, OF_A_DOI, copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x"))
     await asyncio.gather(
-        *(papers.rate(reader, paper_of(article), True) for article in (PAPER, OF_A_DOI, copy(title=TITLE)) * 8),
+        *(rate(papers, reader, paper_of(article), True) for article in (PAPER, OF_A_DOI, copy(title=TITLE)) * 8),
         *(papers.save(reader, paper_of(article), True) for article in (OF_A_DOI, PAPER) * 8),
         # Many at once, the one in an order and the other in the other.
         *(papers.put(reader, [(paper_of(each), {"liked": True}) for each in pair]) for pair in _both_ways() * 4),
@@ -158,13 +160,13 @@ async def test_a_vote_that_meets_the_readers_removal_leaves_nothing(
 ) -> None:
     papers, before = ReaderPapers(client), await deadlocks(database)
     readers = [(await add_reader(client)).reader_id for _ in range(8)]
-    votes = [papers.rate(reader, paper_of(PAPER), True) for reader in readers for _ in range(3)]
+    votes = [rate(papers, reader, paper_of(PAPER), True) for reader in readers for _ in range(3)]
     answers = await asyncio.gather(
         *votes, *(Readers(client).remove(reader, "default") for reader in readers), return_exceptions=True
     )
     assert {type(answer) for answer in answers} <= {UUID, type(None), ReaderNotFound}
     with pytest.raises(ReaderNotFound):
-        await papers.rate(readers[0], paper_of(PAPER), True)
+        await rate(papers, readers[0], paper_of(PAPER), True)
     for table in ("reader_papers", "reader_paper_keys"):
         assert await database.fetchval(f"select count(*) from public.{table}") == 0
     assert await deadlocks(database) == before

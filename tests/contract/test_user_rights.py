@@ -17,6 +17,7 @@ from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
 from tests.contract.helpers import JWT_SECRET, insert_tasks
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
+from tests.contract.votes import rate
 
 OWN = {
     "profile": {"interests": ["graphs"], "leave_out": ["hype"]},
@@ -52,7 +53,7 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     assert await write_digests(client, "T") == 2
     await insert_tasks(database, 3)
     for reader in (ada, bob):
-        await ReaderPapers(client).rate(reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
+        await rate(ReaderPapers(client), reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
     return ada, bob
 
 

@@ -30,7 +30,7 @@ def figures_of(overview: Overview) -> dict[str, str]:
     for kind in overview.kinds:
         counts = {"ready": kind.ready, "later": kind.later, "running": kind.running, "failed": kind.failed}
         shown |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}
-        shown[f"{kind.kind} oldest"] = duration(kind.oldest_seconds if kind.ready else None)
+        shown[f"{kind.kind} oldest"] = duration(kind.oldest_seconds)
     return shown
 
 

@@ -13,13 +13,12 @@ from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
 from app.pages.ops.filters import chosen, query
 from app.pages.ops.guard import FormOf, OperatorOf, add_act
-from app.pages.ops.overview import by
+from app.pages.ops.overview import KINDS, by
 from app.pages.ops.said import led_to, said_of
 from app.pages.rendering import PageRenderer
 
 TASKS: Final = "/ops/tasks"
 FAILED: Final = f"{TASKS}?status=failed"
-KINDS: Final = tuple(kind.value for kind in TaskKind)
 STATES: Final = tuple(status.value for status in TaskStatus)
 
 

@@ -18,6 +18,7 @@ from app.services import Services
 from embedded.stack import Ready
 from tests.contract.schedule import Clock, add_reader
 from tests.contract.test_items import copy, save
+from tests.contract.votes import rated
 from tests.in_browser import SCHEMES, WIDTHS, chromium, faults, needs_chromium, opened
 from tests.integration.api.conftest import RunningApi
 from tests.integration.api.visitors import (
@@ -138,24 +139,23 @@ async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
 
 
 async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
-    papers = Services.build(client).reader_papers
     await press_at(page, "Whales by radar", "More like this")
     down = page.locator("[aria-pressed]")
     assert await down.all_text_contents() == ["More like this"]
     await press_at(page, "Glaciers by radar", "Not for me")
-    assert {(paper.title, paper.liked) for paper in await papers.rated(reader.reader_id)} == {
+    assert {(paper.title, paper.liked) for paper in await rated(client, reader.reader_id)} == {
         ("Whales by radar", True),
         ("Glaciers by radar", False),
     }
     # The next button from where the page came back to is the pressed one's own item's.
     await follow(page, "Not for me")
-    assert [paper.title for paper in await papers.rated(reader.reader_id)] == ["Whales by radar"]
+    assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
     # The mail's own small link: the first item's, of which the mail says "Not for me".
     await page.goto(links["Not for me"])
     await follow(page, "Not for me")
     assert await page.locator("h1").text_content() == "Noted"
     await follow(page, "Take it back")
-    assert [paper.title for paper in await papers.rated(reader.reader_id)] == ["Whales by radar"]
+    assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
 
 
 async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> None:

@@ -17,6 +17,7 @@ from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.pacer import Pacer
 from tests.contract.schedule import add_reader
+from tests.contract.votes import rate, rated
 from tests.integration.client.scripted_server import ScriptedServer
 from tests.integration.sources.conftest import reply
 from worker.chores.paper_look_ups import PaperLookUps
@@ -78,9 +79,9 @@ async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(clie
     in_answers = [each for some in asked if MALFORMED not in some for each in some]
     assert sorted(in_answers) == sorted(set(ids) - {MALFORMED}), "each in one answer"
     for reader, count in ((ada, 129), (bob, 3)):
-        rated = await services.reader_papers.rated(reader)
-        assert len(rated) == count
-        assert all(re.fullmatch(r"Title of 2611\.\d{5}", paper.title) and paper.vector for paper in rated)
+        learnt = await rated(client, reader)
+        assert len(learnt) == count
+        assert all(re.fullmatch(r"Title of 2611\.\d{5}", paper.title) and paper.vector for paper in learnt)
     left = {paper.arxiv_id for paper in await all_of(services, ada) if paper.title is None and paper.asked_at}
     assert left == {MALFORMED, UNKNOWN}
 
@@ -96,7 +97,7 @@ async def all_of(services: Services, reader_id: UUID) -> list[ReaderPaper]:
 async def test_while_arxiv_is_away_nothing_is_marked(client: AsyncClient) -> None:
     services = Services.build(client)
     reader = (await add_reader(client)).reader_id
-    await services.reader_papers.rate(reader, GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)
+    await rate(services.reader_papers, reader, GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)
     for step in (reply(b"<html>sorry</html>"), reply(status=503), reply(b"nothing", status=400)):
         server = ScriptedServer(step)
         await server.start()

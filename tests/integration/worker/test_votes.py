@@ -10,6 +10,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.ranking.reader_paper import paper_of
 from tests.contract.schedule import Clock
 from tests.contract.test_items import copy, save
+from tests.contract.votes import rate
 from tests.integration.mail.conftest import Postbox
 from tests.integration.worker.conftest import StartMailer, until
 from tests.integration.worker.mailing import body, due, look, mails
@@ -52,7 +53,7 @@ async def test_a_vote_changes_the_next_digest_and_says_so_until_it_is_taken_back
     before, reasons, _ = await day(25, client, database, clock)
     assert before[0].startswith("Radar maps")
     assert not [reason for reason in reasons if "you liked" in reason]
-    await papers.rate(reader.reader_id, LIKED, True)
+    await rate(papers, reader.reader_id, LIKED, True)
     liked, reasons, page = await day(26, client, database, clock)
     assert liked[0].startswith("Icequakes"), liked
     assert any(
@@ -64,7 +65,7 @@ async def test_a_vote_changes_the_next_digest_and_says_so_until_it_is_taken_back
     mail = mails(box)[-1]
     assert "which you liked" in body(mail, "plain")
     assert "<script>alert" not in body(mail, "html")
-    await papers.rate(reader.reader_id, LIKED, None)
+    await rate(papers, reader.reader_id, LIKED, None)
     after, reasons, page = await day(27, client, database, clock)
     assert [title.partition(" ")[0] for title in after] == [title.partition(" ")[0] for title in before]
     assert "which you liked" not in page
