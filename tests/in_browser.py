@@ -3,11 +3,12 @@
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import Final, Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, Route, async_playwright
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page was not looked at")
@@ -56,3 +57,13 @@ async def faults(page: Page) -> list[str]:
     found = (await Axe().run(page)).response["violations"]
     serious = [each for each in found if each["impact"] in {"serious", "critical"}]
     return outside + [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in serious]
+
+
+async def as_if_it_were_fine(route: Route) -> None:
+    """Chromium itself writes a line into the console for each refused page; that is not the page's."""
+    if route.request.resource_type != "document":  # a stream would never have come whole
+        await route.continue_()
+        return
+    answer = await route.fetch(max_redirects=0)
+    refused = answer.status >= HTTPStatus.BAD_REQUEST
+    await route.fulfill(response=answer, status=HTTPStatus.OK if refused else answer.status)

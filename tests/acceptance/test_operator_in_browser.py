@@ -2,18 +2,17 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from http import HTTPStatus
 from typing import Literal
 
 import asyncpg
 import httpx
 import pytest
-from playwright.async_api import Page, Route
+from playwright.async_api import Page
 
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.in_browser import SCHEMES, WIDTHS, chromium, faults, needs_chromium, opened
+from tests.in_browser import SCHEMES, WIDTHS, as_if_it_were_fine, chromium, faults, needs_chromium, opened
 from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
 from tests.processes import LONG_LEASE, api_process, start_api, worker_process
 
@@ -155,13 +154,3 @@ async def faults_on(page: Page, screens: Sequence[Screen]) -> dict[str, list[str
         if wrong := await faults(page):
             found[f"{page.url} {width} {scheme}"] = wrong
     return found
-
-
-async def as_if_it_were_fine(route: Route) -> None:
-    """Chromium itself writes a line into the console for each refused page; that is not the page's."""
-    if route.request.resource_type != "document":  # a stream would never have come whole
-        await route.continue_()
-        return
-    answer = await route.fetch(max_redirects=0)
-    refused = answer.status >= HTTPStatus.BAD_REQUEST
-    await route.fulfill(response=answer, status=HTTPStatus.OK if refused else answer.status)

@@ -2,9 +2,7 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import UUID
 
 import asyncpg
@@ -18,13 +16,8 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
+from tests.in_browser import chromium, needs_chromium
 from tests.integration.api.conftest import KEY, RunningApi
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--remote-debugging-port=0",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-)  # fmt: skip
 
 
 @pytest.fixture
@@ -71,10 +64,8 @@ def test_whatever_a_page_shows_is_text() -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34; onload=&#39;x&#39;" in body
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the script was not run")
-async def test_a_page_follows_a_task_to_its_end_in_a_browser(
-    api: RunningApi, http: httpx.AsyncClient, tmp_path: Path
-) -> None:
+@needs_chromium
+async def test_a_page_follows_a_task_to_its_end_in_a_browser(api: RunningApi, http: httpx.AsyncClient) -> None:
     loads = asyncio.Queue[str]()
     posted = await http.post("/v1/fetches", json={"source_date": "2026-01-02"}, headers={"X-API-Key": KEY})
     task_id = UUID(posted.json()["task_id"])
@@ -92,18 +83,11 @@ async def test_a_page_follows_a_task_to_its_end_in_a_browser(
 
     api.app.add_api_route("/watching", page)
     api.app.add_api_route("/watched", watched)
-    assert CHROMIUM is not None
-    address = f"http://127.0.0.1:{api.port}/watching"
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path}", address, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        async with asyncio.timeout(60):
-            await loads.get()
-            while not api.app.state.hub.watchers:
-                await asyncio.sleep(0.05)
-            await http.post(f"{posted.headers['location']}/cancel", headers={"X-API-Key": KEY})
-            await loads.get()  # the end came, and the page was loaded once more
-    finally:
-        browser.kill()
-        await browser.wait()
+    async with chromium() as browser, asyncio.timeout(60):
+        tab = await browser.new_page()
+        await tab.goto(f"http://127.0.0.1:{api.port}/watching")
+        await loads.get()
+        while not api.app.state.hub.watchers:
+            await asyncio.sleep(0.05)
+        await http.post(f"{posted.headers['location']}/cancel", headers={"X-API-Key": KEY})
+        await loads.get()  # the end came, and the page was loaded once more

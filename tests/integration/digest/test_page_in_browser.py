@@ -4,15 +4,14 @@ import asyncio
 import html
 import json
 import re
-import shutil
 from pathlib import Path
 
 import pytest
 
 from app.digest.rendering import DigestRenderer
 from app.models import Digest
+from tests.in_browser import CHROMIUM, needs_chromium
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking",    "--disable-component-update", "--disable-sync",
@@ -33,7 +32,7 @@ onload = () => {{
 </script>"""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page's layout was not looked at")
+@needs_chromium
 @pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
 async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
     sample_digest: Digest, tmp_path: Path, scheme: int, background: str

@@ -16,7 +16,8 @@ from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail_address import Mailbox
 from app.models import ArticleKind, Digest, EditionStatus, Profile
-from tests.integration.digest.test_page_in_browser import CHROMIUM, look
+from tests.in_browser import needs_chromium
+from tests.integration.digest.test_page_in_browser import look
 from tests.integration.mail.conftest import READER, key_of
 from tests.unit.mail.conftest import item_of
 
@@ -77,7 +78,7 @@ def received_page() -> str:
 
 
 @pytest.mark.asyncio(loop_factories=["asyncio"])
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the mail's layout was not looked at")
+@needs_chromium
 @pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)], ids=["light", "dark"])
 async def test_the_foot_of_a_mail_can_be_read_and_nothing_sticks_out(tmp_path: Path, scheme: int, dark: bool) -> None:
     page = received_page()
