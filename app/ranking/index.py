@@ -145,6 +145,7 @@ class Index:
     def _part(self) -> None:
         """Lay the commonest terms apart as a small matrix: they are few, and most of what articles share."""
         commonest = np.sort(np.argsort(-self.frequency, kind="stable")[:_COMMON])
+        self._commonest = commonest
         self.columns = np.full(len(self.terms), -1, dtype=np.int32)
         self.columns[commonest] = np.arange(len(commonest), dtype=np.int32)
         owner = np.repeat(np.arange(len(self.articles), dtype=np.int32), np.diff(self.rows.starts))
@@ -179,10 +180,9 @@ class Index:
         found[known] = self._text_rarity[numbers[known]]
         return found
 
-    def weigh(self, terms: Terms) -> Reals:
-        """Return tf-idf's idf of each term; what no article has is the rarest."""
-        numbers, known = self.find(terms)
-        found = np.full(len(terms), self._rarest[1], dtype=np.float32)
+    def weigh(self, numbers: Numbers, known: npt.NDArray[np.bool_]) -> Reals:
+        """Return tf-idf's idf of each term that `find` gave; what no article has is the rarest."""
+        found = np.full(len(numbers), self._rarest[1], dtype=np.float32)
         found[known] = self._smooth[numbers[known]]
         return found
 
@@ -207,7 +207,7 @@ class Index:
 
     def cosines(self, direction: Reals) -> Reals:
         """Return each article's product with a vector over all terms."""
-        common = self.common @ direction[self.columns >= 0]
+        common = self.common @ direction[self._commonest]
         return common + _sums(self.rare.starts, self.rare.weights * direction[self.rare.terms])
 
     def by(self, followed: Sequence[str]) -> dict[int, str]:

@@ -34,6 +34,9 @@ _DISLIKED: Final = 0.5
 _CATEGORY_FACTOR: Final = 0.25
 _CATEGORY_ALONE: Final = 0.01
 
+# What a word counts that a text has so often: counts are bytes, of one at least.
+_COUNTED: Final = 1 + np.log(np.arange(256).clip(1), dtype=np.float32)
+
 Found = npt.NDArray[np.intp]
 
 
@@ -50,7 +53,7 @@ class Vectors:
     def of(cls, index: Index, papers: Papers) -> "Vectors":
         """Weigh papers by the window's document frequencies; terms that it lacks count for the length alone."""
         numbers, known = index.find(papers.terms)
-        values = (1 + np.log(papers.counts, dtype=np.float32)) * index.weigh(papers.terms)
+        values = _COUNTED[papers.counts] * index.weigh(numbers, known)
         lengths = np.sqrt(np.bincount(papers.owner, values * values, len(papers)))
         values /= np.maximum(lengths, 1e-9)[papers.owner]
         return cls(papers.weights, papers.owner[known], numbers[known], values[known].astype(np.float32))
