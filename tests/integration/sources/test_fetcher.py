@@ -96,15 +96,10 @@ async def test_what_follows_a_whole_document_is_not_read(serve: Serve, make_fetc
 
 async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(byte_by_byte)
-    holds = []
-    for _ in range(3):
-        answer, hold = await longest_hold(make_fetcher().get(server.url))
-        assert not isinstance(answer, Exception)
-        assert len(answer.body) == 300_000
-        holds.append(hold)
-        if hold < 0.06:
-            break
-    assert min(holds) < 0.06
+    answer, hold = await longest_hold(lambda: make_fetcher().get(server.url), 0.06)
+    assert not isinstance(answer, Exception)
+    assert len(answer.body) == 300_000
+    assert hold < 0.06
 
 
 @pytest.mark.parametrize(
@@ -112,7 +107,7 @@ async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, m
 )
 async def test_a_long_header_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher, value: str) -> None:
     server = await serve(reply(b"<rss/>", kind=value))
-    answer, hold = await longest_hold(make_fetcher().get(server.url))
+    answer, hold = await longest_hold(lambda: make_fetcher().get(server.url), 0.15)
     assert not isinstance(answer, Exception)
     assert hold < 0.15
 

@@ -28,15 +28,9 @@ WORST = [
 
 
 async def held(work: Callable[[], Awaitable[object]]) -> float:
-    """The longest hold of the best of three: what else the machine does only ever makes it longer."""
-    best = LONGEST
-    for _ in range(3):
-        result, hold = await longest_hold(work())
-        assert not isinstance(result, Exception) or isinstance(result, SourceError), result
-        best = min(best, hold)
-        if best < LONGEST:
-            break
-    return best
+    result, hold = await longest_hold(work, LONGEST)
+    assert not isinstance(result, Exception) or isinstance(result, SourceError), result
+    return hold
 
 
 def rss(items: bytes, count: int = 1) -> bytes:
