@@ -1,4 +1,4 @@
-"""The API's HTTP side on a port of this process, with deadlines that a test can wait for, and raw connections to it."""
+"""The API's HTTP side on a port of this process, and raw connections to it."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ KEY = "k" * 16
 
 
 class HastyProtocol(BoundedProtocol):
-    """The real one, in a hurry."""
+    """The real one, in a hurry: for tests that wait for a deadline, and for nobody else, as a machine may be slow."""
 
     request_within = 0.4
     answer_within = 0.4
@@ -87,13 +87,17 @@ def settings() -> ApiSettings:
 
 
 @pytest.fixture
-async def api(settings: ApiSettings) -> AsyncIterator[RunningApi]:
+def protocol() -> type[BoundedProtocol]:
+    """What reads the connections; a room whose tests wait for its deadlines has `HastyProtocol`."""
+    return BoundedProtocol
+
+
+@pytest.fixture
+async def api(settings: ApiSettings, protocol: type[BoundedProtocol]) -> AsyncIterator[RunningApi]:
     app = create_app(settings)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(
-            app, http=HastyProtocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=1
-        )
+        config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=1)
         server = uvicorn.Server(config)
         # Not serve(): the signals are the test run's.
         serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  (the comment above says why)

@@ -11,13 +11,18 @@ import httpx
 import pytest
 from fastapi.responses import StreamingResponse
 
-from app.api.connection import MAX_HEAD, MAX_WAITING
+from app.api.connection import MAX_HEAD, MAX_WAITING, BoundedProtocol
 from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
 POST = (
     b"POST /v1/fetches HTTP/1.1\r\nhost: api\r\nx-api-key: " + KEY.encode() + b"\r\ncontent-type: application/json\r\n"
 )
+
+
+@pytest.fixture
+def protocol() -> type[BoundedProtocol]:
+    return HastyProtocol
 
 
 def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:

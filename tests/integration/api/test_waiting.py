@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from app import task_hub
 from app.api import waiting
+from app.api.connection import BoundedProtocol
 from app.config import ApiSettings
 from app.task_hub import TaskHub
 from embedded.stack import Ready
@@ -203,9 +204,10 @@ async def test_who_comes_with_an_old_state_hears_what_others_know(
 
 
 async def test_a_body_that_nobody_asked_for_makes_no_noise(
-    api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
+    monkeypatch.setattr(BoundedProtocol, "request_within", HastyProtocol.request_within)
     for path in ("", "/events"):
         request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n"
         async with api.connected() as raw:
@@ -276,6 +278,7 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
 ) -> None:
     location = await post(http)
     monkeypatch.setattr(waiting, "HEARTBEAT", 0.05)
+    monkeypatch.setattr(BoundedProtocol, "answer_within", HastyProtocol.answer_within)
     async with following(http, location) as read:
         assert (await read.next())["event"] == "progress"
         end = asyncio.get_running_loop().time() + 3 * HastyProtocol.answer_within
