@@ -1,5 +1,7 @@
 """All pages as one router, around the one renderer."""
 
+from functools import cache
+
 from fastapi import APIRouter
 
 from app.pages.front import front_router
@@ -14,8 +16,7 @@ from app.pages.tools import tools_router
 
 def pages_router() -> APIRouter:
     """The pages, and the files that they load."""
-    static = StaticFiles()
-    pages = PageRenderer(static)
+    static, pages = _shown()
     router = APIRouter()
     router.include_router(static.router())
     router.include_router(front_router(pages))
@@ -25,3 +26,10 @@ def pages_router() -> APIRouter:
     router.include_router(tools_router())
     router.include_router(ops_router(pages))
     return router
+
+
+@cache
+def _shown() -> tuple[StaticFiles, PageRenderer]:
+    """Files and templates of this package, read and compiled once a process: three quarters of an application's making."""
+    static = StaticFiles()
+    return static, PageRenderer(static)
