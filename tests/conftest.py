@@ -17,11 +17,16 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from embedded.stack import Ready
-from tests.emptied import emptied
+from tests.emptied import Emptier
 from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Three processes for two cores: a quarter of the tests' time is spent in waiting for something."""
+    return max(1, len(os.sched_getaffinity(0)) * 3 // 2)
 
 
 @pytest.fixture(autouse=True)
@@ -41,16 +46,20 @@ def no_process_is_left() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def one_authority() -> Iterator[None]:
-    """In place of the world's authorities, one of nobody: to read them all took 20 ms of each HTTP client's making."""
-    world = {certifi.where(), os.environ.get("SSL_CERT_FILE")}
-    nobody, make = trustme.CA().cert_pem.bytes().decode(), ssl.create_default_context
+def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """In place of the world's authorities, one of nobody: to read them all took 20 ms of each HTTP client's making.
+
+    For the processes that tests start too.
+    """
+    nobody, make = tmp_path_factory.mktemp("authority") / "nobody.pem", ssl.create_default_context
+    trustme.CA().cert_pem.write_to_path(nobody)
 
     def quick(*purpose: ssl.Purpose, cafile: str | None = None, **more: Any) -> ssl.SSLContext:
-        return make(*purpose, cadata=nobody) if cafile in world else make(*purpose, cafile=cafile, **more)
+        return make(*purpose, cafile=nobody if cafile == certifi.where() else cafile, **more)
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(ssl, "create_default_context", quick)
+        patched.setenv("SSL_CERT_FILE", str(nobody))
         yield
 
 
@@ -70,11 +79,23 @@ def stack(stack_folder: Path) -> Iterator[Ready]:
         yield ready
 
 
+@pytest.fixture(scope="session")
+def emptier() -> Iterator[Emptier]:
+    """What empties databases between tests."""
+    with Emptier() as emptier:
+        yield emptier
+
+
 @pytest.fixture
-async def database(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
+def emptied(emptier: Emptier, stack: Ready) -> None:
+    """The stand-in's database is empty."""
+    emptier.empty(stack.database_url)
+
+
+@pytest.fixture
+async def database(stack: Ready, emptied: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (it is, before)
     """A superuser's connection to the stand-in's database, emptied before the test."""
     connection = await asyncpg.connect(stack.database_url)
-    await emptied(connection)
     yield connection
     await connection.close()
 
@@ -85,7 +106,7 @@ def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
 
 
 @pytest.fixture
-async def client(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (emptied)
+async def client(stack: Ready, emptied: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (it is, before)
     """The one client, on an empty database."""
     async with open_supabase(settings_for(stack)) as client:
         yield client

@@ -28,6 +28,7 @@ def kill_what_is_left() -> None:
 def environment(url: str, key: str) -> dict[str, str]:
     """What every process needs."""
     return {
+        "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
         "PATH": os.environ["PATH"],
         "ENVIRONMENT": "production",
         "SUPABASE_URL": url,
