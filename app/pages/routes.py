@@ -30,6 +30,6 @@ def pages_router() -> APIRouter:
 
 @cache
 def _shown() -> tuple[StaticFiles, PageRenderer]:
-    """Files and templates of this package, read and compiled once a process: three quarters of an application's making."""
+    """Files and templates of this package, read once a process: three quarters of an application's making."""
     static = StaticFiles()
     return static, PageRenderer(static)
