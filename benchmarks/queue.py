@@ -12,7 +12,7 @@ import signal
 import statistics
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -80,6 +80,12 @@ class Queue:
     last_end: str
 
 
+PGQUEUER = Queue(
+    "pgqueuer",
+    enqueue_pgqueuer,
+    "select not exists (select from pgqueuer)",
+    "select max(created) from pgqueuer_log where status = 'successful'",
+)
 QUEUES = {
     "broadsheet": Queue(
         "Broadsheet (HTTP)",
@@ -93,21 +99,19 @@ QUEUES = {
         "select not exists (select from procrastinate_jobs where status in ('todo', 'doing'))",
         "select max(at) from procrastinate_events where type = 'succeeded'",
     ),
-    "pgqueuer": Queue(
-        "pgqueuer",
-        enqueue_pgqueuer,
-        "select not exists (select from pgqueuer)",
-        "select max(created) from pgqueuer_log where status = 'successful'",
-    ),
+    "pgqueuer": PGQUEUER,
+    "pgqueuer held": replace(PGQUEUER, title="pgqueuer, held to them"),
 }
 RUNS = (
-    ("broadsheet", 10, 4_000),
-    ("pgqueuer", 10, 4_000),
-    ("broadsheet", 100, 12_000),
-    ("pgqueuer", 100, 12_000),
+    ("broadsheet", 10, 10_000),
+    ("pgqueuer held", 10, 10_000),
+    ("pgqueuer", 10, 10_000),
+    ("broadsheet", 100, 40_000),
+    ("pgqueuer", 100, 40_000),
     ("procrastinate", 100, 500),
 )
-"""Queue, concurrency of each worker, tasks: as many as take a second or two."""
+"""Queue, concurrency of each worker, tasks: as many as take two seconds, so that an idle worker's wait until it looks
+again, which is measured apart, is little beside them. pgqueuer limits what is in hand only if it is told to."""
 
 
 async def install(database: asyncpg.Connection, ready: Ready) -> None:
@@ -217,12 +221,12 @@ def main() -> None:
     )
     ours, few = by_name["broadsheet", 100], by_name["broadsheet", 10]
     share = ours["tasks_per_second"] / by_name["pgqueuer", 100]["tasks_per_second"]
-    share_of_few = few["tasks_per_second"] / by_name["pgqueuer", 10]["tasks_per_second"]
+    share_of_few = few["tasks_per_second"] / by_name["pgqueuer held", 10]["tasks_per_second"]
     postgres, worker = ours["postgres_us"] + ours["create_us"], ours["worker_us"]
     p50, p95 = measured["pick_up_ms"].values()
     aims = [
         ["100 in hand: share of pgqueuer's rate", f"{AIM_SHARE}", f"{share:.2f}", verdict(share >= AIM_SHARE)],
-        ["10 in hand: share of pgqueuer's rate", "1", f"{share_of_few:.2f}", verdict(share_of_few > 1)],
+        ["10 in hand: share of pgqueuer's rate, held to 10", "1", f"{share_of_few:.2f}", verdict(share_of_few > 1)],
         ["PostgreSQL, us/task", f"{AIM_POSTGRES_US}", f"{postgres:.0f}", verdict(postgres <= AIM_POSTGRES_US)],
         ["workers, us/task", f"{AIM_WORKER_US}", f"{worker:.0f}", verdict(worker <= AIM_WORKER_US)],
         ["pick-up p50, ms", f"{AIM_PICK_UP_MS}", f"{p50:.0f} (p95 {p95:.0f})", verdict(p50 < AIM_PICK_UP_MS)],

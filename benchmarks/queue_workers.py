@@ -28,6 +28,7 @@ from pgqueuer.models import Job as PgQueuerJob
 from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
+from app.garbage import keep_what_is_loaded
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
 from embedded.stack import Ready
@@ -68,6 +69,7 @@ async def broadsheet(ready: Ready, concurrency: int, stop: asyncio.Event) -> Non
             random=Random(),
             on_outcome=lambda _task, _outcome, _seconds: None,
         )
+        keep_what_is_loaded()
         print("started", flush=True)
         await worker.run(stop)
 
@@ -80,7 +82,17 @@ async def procrastination(ready: Ready, concurrency: int, stop: asyncio.Event) -
 
 
 async def pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
-    """pgqueuer's worker on a direct connection, in batches as large as the concurrency."""
+    """pgqueuer's worker on a direct connection, in batches as large as the concurrency, without a limit in hand."""
+    await pgqueuer_run(ready, stop, batch_size=concurrency)
+
+
+async def held_pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
+    """pgqueuer's worker with no more than `concurrency` jobs in hand; by its rule a batch then is half of that."""
+    await pgqueuer_run(ready, stop, batch_size=concurrency // 2, in_hand=concurrency)
+
+
+async def pgqueuer_run(ready: Ready, stop: asyncio.Event, batch_size: int, in_hand: int | None = None) -> None:
+    """Run pgqueuer's worker within these limits until `stop` is set."""
     async with asyncpg.create_pool(ready.database_url, min_size=2, max_size=10) as pool:
         queuer = PgQueuer(AsyncpgPoolDriver(pool))
 
@@ -89,7 +101,8 @@ async def pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
             pass
 
         print("started", flush=True)
-        await until(stop, queuer.qm.run(batch_size=concurrency))
+        running = queuer.qm.run(batch_size=batch_size, max_concurrent_tasks=in_hand)
+        await until(stop, running)
 
 
 async def until(stop: asyncio.Event, work: Any) -> None:
@@ -104,6 +117,7 @@ WORKERS: dict[str, Callable[[Ready, int, asyncio.Event], Awaitable[None]]] = {
     "broadsheet": broadsheet,
     "procrastinate": procrastination,
     "pgqueuer": pgqueuer,
+    "pgqueuer held": held_pgqueuer,
 }
 
 

@@ -1,6 +1,9 @@
-"""`python -m tests.counted MODULE [ARGUMENT ...]`: runs a module as a program, counting its Supabase clients."""
+"""`python -m tests.counted MODULE [ARGUMENT ...]`: runs a module as a program, and says at its end what it counted:
+its Supabase clients, and the objects that the garbage collector passed over.
+"""
 
 import atexit
+import gc
 import runpy
 import sys
 from typing import Any
@@ -21,7 +24,9 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
 
 if __name__ == "__main__":
     setattr(factory, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
-    atexit.register(lambda: print(f"clients made: {made}", file=sys.stderr, flush=True))  # noqa: T201  (to be read by the test)
+    atexit.register(
+        lambda: print(f"clients made: {made}\nobjects kept: {gc.get_freeze_count()}", file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
+    )
     _, module, *arguments = sys.argv
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -100,8 +100,16 @@ class ServiceProcess:
     @property
     def clients_made(self) -> int:
         """How many Supabase clients the process made in its life."""
-        (line,) = [line for line in self.text if line.startswith("clients made: ")]
-        return int(line.removeprefix("clients made: "))
+        return self._counted("clients made: ")
+
+    @property
+    def objects_kept(self) -> int:
+        """How many objects the process had taken out of the garbage collector's sight."""
+        return self._counted("objects kept: ")
+
+    def _counted(self, what: str) -> int:
+        (line,) = [line for line in self.text if line.startswith(what)]
+        return int(line.removeprefix(what))
 
     async def _read(self) -> None:
         assert self._process is not None

@@ -17,6 +17,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
+from app.garbage import keep_what_is_loaded
 from app.logs import configure_logs
 from app.metrics import Metrics
 from app.models import TaskKind
@@ -71,6 +72,7 @@ async def work(settings: WorkerSettings) -> None:
         if not checked:
             chores["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
+        keep_what_is_loaded()
         log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
         await _run(worker, chores, stop)
     log.info("worker stopped")

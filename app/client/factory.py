@@ -2,16 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Final
 
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
+from app.client.answers import answer_classes
 from app.client.session import PostgrestSession
 from app.client.transport import CallCounters, build_timeout, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 """The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
+
+_ANSWERS: Final = answer_classes()
+"""Held here, see there."""
 
 
 @asynccontextmanager

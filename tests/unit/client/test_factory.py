@@ -1,8 +1,12 @@
 """The factory: what it sends with either kind of key, and what it keeps apart."""
 
+import gc
+from weakref import WeakSet
+
 import httpx
 import pytest
 import respx
+from postgrest.base_request_builder import APIResponse, SingleAPIResponse
 
 from app.client.factory import PLACEHOLDER_KEY, open_supabase
 from app.config import SupabaseSettings
@@ -53,6 +57,18 @@ async def test_two_clients_share_nothing(router: respx.Router) -> None:
         await one.table("items").select("*").execute()
         await two.table("items").select("*").execute()
     assert [call.request.headers["apikey"] for call in router.calls] == ["sb_secret_one", "sb_secret_two"]
+
+
+async def test_no_class_is_made_for_an_answer(router: respx.Router) -> None:
+    async with open_supabase(settings("sb_secret_abc"), transport=httpx.MockTransport(router.async_handler)) as client:
+        for query in (client.table("items").select("*"), client.table("items").delete(), client.rpc("any", {})):
+            await query.execute()
+            made = WeakSet([*APIResponse.__subclasses__(), *SingleAPIResponse.__subclasses__()])
+            count = len(made)
+            gc.collect()
+            assert len(made) == count, "pydantic forgot a class, which the next answer needs again"
+            await query.execute()
+            assert len({*APIResponse.__subclasses__(), *SingleAPIResponse.__subclasses__()}) == count
 
 
 async def test_proxies_of_the_environment_are_not_used(router: respx.Router, monkeypatch: pytest.MonkeyPatch) -> None:
