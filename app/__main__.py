@@ -11,7 +11,7 @@ import uvicorn
 from app.api.connection import BoundedProtocol
 from app.config import ApiSettings, load_settings
 from app.errors import ConfigurationError
-from app.garbage import keep_what_is_loaded
+from app.garbage_collector import keep_what_is_loaded
 from app.logs import configure_logs
 from app.main import create_app
 from app.private_http import listen, shown

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -89,8 +90,12 @@ def repair_command(lock: Path = LOCK) -> str:
     return f"python -m pip install --no-deps --require-hashes -r {lock}"
 
 
+@cache
 def require_locked_versions(lock: Path = LOCK) -> None:
-    """Raise `ConfigurationError`, naming every difference and the command that repairs it, unless all match."""
+    """Raise `ConfigurationError`, naming every difference and the command that repairs it, unless all match.
+
+    Once they did, they do: what is installed does not change under a process.
+    """
     if found := mismatches(lock):
         lines = [f"{len(found)} installed package(s) differ from the pinned ones:", *map(str, found)]
         raise ConfigurationError("\n  ".join(lines) + f"\nRepair with: {repair_command(lock)}")

@@ -28,7 +28,7 @@ from pgqueuer.models import Job as PgQueuerJob
 from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
-from app.garbage import keep_what_is_loaded
+from app.garbage_collector import keep_what_is_loaded
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
 from embedded.stack import Ready

@@ -17,7 +17,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
-from app.garbage import keep_what_is_loaded
+from app.garbage_collector import keep_what_is_loaded
 from app.logs import configure_logs
 from app.metrics import Metrics
 from app.models import TaskKind

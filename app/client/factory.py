@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
-from app.client.answers import answer_classes
+from app.client.answer_classes import answer_classes
 from app.client.session import PostgrestSession
 from app.client.transport import CallCounters, build_timeout, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt

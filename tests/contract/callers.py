@@ -1,15 +1,16 @@
 """The API on the stand-in with three callers: ada and bot, and root, who is an admin."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from app.config import ApiSettings
-from app.main import create_app
 from embedded.stack import Ready
+from tests.applications import application, described_paths
 
 NAMES = ("ada", "bot", "root")
 PROFILE = {"name": "Ada", "interests": ["xyzzy"]}
@@ -41,15 +42,22 @@ async def callers_of(stack: Ready, **settings: Any) -> AsyncIterator[Callers]:
         "admins": "root",
         "webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     }
-    app = create_app(ApiSettings.model_validate(values | settings))
-    async with app.router.lifespan_context(app):
+    chosen = ApiSettings.model_validate(values | settings)
+    with application(chosen) as app:
+        async with app.router.lifespan_context(app), _clients(app) as clients:
+            yield clients
+
+
+@asynccontextmanager
+async def _clients(app: FastAPI) -> AsyncIterator[Callers]:
+    async with AsyncExitStack() as stack:
         transport = httpx.ASGITransport(app)
         clients = {
-            name: httpx.AsyncClient(
-                transport=transport, base_url="http://api", headers={"X-API-Key": key_of(name)}, timeout=60
+            name: await stack.enter_async_context(
+                httpx.AsyncClient(
+                    transport=transport, base_url="http://api", headers={"X-API-Key": key_of(name)}, timeout=60
+                )
             )
             for name in NAMES
         }
-        yield Callers(**clients, routes=app.openapi()["paths"])
-        for client in clients.values():
-            await client.aclose()
+        yield Callers(**clients, routes=described_paths())

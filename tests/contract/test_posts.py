@@ -10,8 +10,8 @@ import pytest
 
 from app import days
 from app.config import ApiSettings
-from app.main import create_app
 from embedded.stack import Ready
+from tests.applications import application
 from tests.processes import API_KEY
 
 PROFILE = {"name": "Ada", "interests": ["ice"]}
@@ -39,14 +39,15 @@ async def api(
 ) -> AsyncIterator[httpx.AsyncClient]:
     """The application on the stand-in, called without a network between, a second before midnight UTC."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
-    app = create_app(ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}))
+    settings = ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     monkeypatch.setattr(days, "datetime", Clock)
     monkeypatch.setattr(Clock, "moment", Clock.moment)
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
-        headers = {"X-API-Key": API_KEY, "Idempotency-Key": "once"}
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
-            yield client
+    with application(settings) as app:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app)
+            headers = {"X-API-Key": API_KEY, "Idempotency-Key": "once"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers) as client:
+                yield client
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 
 from app.api.connection import BoundedProtocol
 from app.config import ApiSettings
-from app.main import create_app
+from tests.applications import application
 
 KEY = "k" * 16
 
@@ -94,8 +94,7 @@ def protocol() -> type[BoundedProtocol]:
 
 @pytest.fixture
 async def api(settings: ApiSettings, protocol: type[BoundedProtocol]) -> AsyncIterator[RunningApi]:
-    app = create_app(settings)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with application(settings) as app, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=1)
         server = uvicorn.Server(config)

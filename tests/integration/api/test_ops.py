@@ -13,13 +13,13 @@ import httpx
 import pytest
 from fastapi.routing import APIRoute
 
-from app.main import create_app
 from app.pages.ops.routes import ops_router
 from app.pages.ops.sessions import LIFETIME, Sessions, SignedOut
 from app.pages.ops.sign_in import AT_ONCE, PAUSE
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
+from tests.applications import application
 from tests.contract.helpers import everything
 from tests.integration.api.operators import (
     ADA_KEY,
@@ -67,7 +67,7 @@ async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Br
     async with AsyncExitStack() as opened:
 
         async def browse(key: str | None = ROOT_KEY, **settings: str) -> Operator:
-            app = create_app(settings_with_operators(stack, **settings))
+            app = opened.enter_context(application(settings_with_operators(stack, **settings)))
             await opened.enter_async_context(app.router.lifespan_context(app))
             http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api", timeout=60)
             operator = Operator(await opened.enter_async_context(http))

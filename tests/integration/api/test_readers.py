@@ -11,8 +11,8 @@ import pytest
 
 from app.api.reader_import import MAX_LINE, MAX_LINES, lines_of
 from app.config import ApiSettings
-from app.main import create_app
 from embedded.stack import Ready
+from tests.applications import application
 from tests.integration.api.conftest import KEY
 
 ADA = {
@@ -32,12 +32,14 @@ BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""
 @pytest.fixture
 async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (emptied)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
-    app = create_app(ApiSettings.model_validate(values))
-    async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        headers = {"X-API-Key": KEY}
-        async with httpx.AsyncClient(transport=transport, base_url="http://api", headers=headers, timeout=60) as http:
-            yield http
+    with application(ApiSettings.model_validate(values)) as app:
+        async with app.router.lifespan_context(app):
+            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+            headers = {"X-API-Key": KEY}
+            async with httpx.AsyncClient(
+                transport=transport, base_url="http://api", headers=headers, timeout=60
+            ) as http:
+                yield http
 
 
 def lines(*readers: dict[str, Any]) -> bytes:
