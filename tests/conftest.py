@@ -18,6 +18,7 @@ from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from embedded.stack import Ready
 from tests.emptied import Emptier
+from tests.forks import end_zygote
 from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess
 
@@ -44,6 +45,13 @@ def no_process_is_left() -> Iterator[None]:
     """However a test ends, the API and the workers that it started end too."""
     yield
     kill_what_is_left()
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_zygote_is_left() -> Iterator[None]:
+    """What they were forked from ends with the run."""
+    yield
+    end_zygote()
 
 
 @pytest.fixture(autouse=True, scope="session")

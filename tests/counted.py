@@ -22,11 +22,16 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
     return await original(*arguments, **options)
 
 
-if __name__ == "__main__":
+def say() -> None:
+    print(f"clients made: {made}\nobjects kept: {gc.get_freeze_count()}", file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
+
+
+def run_counted(module: str, *arguments: str) -> None:
     setattr(factory, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
-    atexit.register(
-        lambda: print(f"clients made: {made}\nobjects kept: {gc.get_freeze_count()}", file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
-    )
-    _, module, *arguments = sys.argv
+    atexit.register(say)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    run_counted(*sys.argv[1:])

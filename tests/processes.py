@@ -4,16 +4,11 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from embedded.stack import Ready
-
-ROOT = Path(__file__).parents[1]
-COUNTING = "tests.counted"
-"""Runs a module and says at its end how many Supabase clients were made."""
+from tests.forks import Fork, fork
 
 _RUNNING: set[int] = set()
 
@@ -47,21 +42,12 @@ class ServiceProcess:
         self.log: list[dict[str, Any]] = []
         self.text: list[str] = []
         self._news = asyncio.Condition()
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Fork | None = None
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, ready: str) -> dict[str, Any]:
         """Start, and wait for the log event `ready`; returns its record."""
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            COUNTING,
-            self._module,
-            *self._arguments,
-            cwd=ROOT,
-            env=self._environment,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        self._process = await fork(self._module, *self._arguments, environment=self._environment)
         _RUNNING.add(self._process.pid)
         self._reader = asyncio.create_task(self._read())
         return await self.logged(ready)
@@ -113,8 +99,7 @@ class ServiceProcess:
 
     async def _read(self) -> None:
         assert self._process is not None
-        assert self._process.stderr is not None
-        async for line in self._process.stderr:
+        async for line in self._process.said:
             text = line.decode()
             async with self._news:
                 self.text.append(text)

@@ -14,6 +14,7 @@ from benchmarks.report import show
 from tests.acceptance.mail_storm import LOST, Account, Storm, weather
 from tests.acceptance.moody_server import ALL
 from tests.conftest import settings_for
+from tests.forks import end_zygote
 from tests.processes import kill_what_is_left
 
 MOST_SHOWN = 20
@@ -28,6 +29,7 @@ async def soak(storm: Storm) -> Account:
                 return await weather(storm, ready, client, database)
         finally:
             kill_what_is_left()
+            end_zygote()
             await database.close()
 
 

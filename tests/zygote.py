@@ -1,0 +1,66 @@
+"""`python -m tests.zygote FD`: starts the service's processes as forks of one that has read all their modules already.
+
+To read them is a second of CPU time, which is most of what many tests would take. What runs is the same: a process of
+its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
+the start itself, and of what a process holds, start Python anew.
+
+An order is a line of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with the descriptor for
+standard error, answered with the pid; or `{"wait": pid}`, answered with the exit status.
+"""
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from tests.counted import run_counted
+
+PROGRAMS = ("app.__main__", "worker.__main__")
+
+
+def main(descriptor: int) -> None:
+    """Take orders until the other side is gone; returns in each child, when it has ended as a program does."""
+    for program in PROGRAMS:
+        importlib.import_module(program)
+        del sys.modules[program]  # it is to be executed, not found
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as orders:
+        born = obey(orders)
+    if born is not None:
+        become(*born)
+
+
+def obey(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
+    """Take orders; returns None when the other side is gone, and in a child what it is to be."""
+    while True:
+        data, descriptors, *_ = socket.recv_fds(orders, 65_536, 1)
+        if not data:
+            return None
+        order: dict[str, Any] = json.loads(data)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        elif answer := os.fork():
+            os.close(descriptors[0])
+        else:
+            return order, descriptors[0]
+        orders.send(f"{answer}\n".encode())
+
+
+def become(order: dict[str, Any], standard_error: int) -> None:
+    """Run the ordered program in this process."""
+    os.dup2(standard_error, 2)
+    os.close(standard_error)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.unfreeze()
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    run_counted(*order["start"])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))
