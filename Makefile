@@ -36,7 +36,7 @@ check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
 # What pytest and Python compiled is kept, whatever the shell says: anew it is half of each process's start.
 test test-alone mutants: override export PYTHONDONTWRITEBYTECODE :=
 
-test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some
+test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some, POSTGRESQL=all has contract tests on both
 	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 test-alone: $(STAMP) ## Run each file of tests by itself: none may need what another leaves behind

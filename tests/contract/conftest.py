@@ -1,9 +1,12 @@
 """The stand-in on both PostgreSQL versions that there are, and the clients of the contract tests."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from functools import cache
 from pathlib import Path
+from zlib import crc32
 
 import asyncpg
 import pytest
@@ -17,13 +20,41 @@ from tests.contract.schedule import Clock
 from tests.stack_process import StackProcess
 
 ROOT = Path(__file__).parents[2]
+BUNDLED, OLDEST = "bundled", "15"
+WANTED = os.environ.get("POSTGRESQL", "turns")
+"""`turns`: every other test has the oldest, where it is; `bundled` or `15`: all have that; `all`: each has both."""
 
 
-@pytest.fixture(scope="session", params=["bundled", "15"], ids=["bundled", "postgresql 15"])
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave the versions that are asked for."""
+    if (wanted := WANTED) not in {"turns", BUNDLED, OLDEST, "all"}:
+        raise pytest.UsageError(f"POSTGRESQL is {wanted!r}: let it be turns, {BUNDLED}, {OLDEST} or all")
+    if wanted == "all":
+        return
+    if wanted == "turns" and _binaries_of_15() is None:
+        wanted = BUNDLED
+    left = [item for item in items if _version_of(item) in {None, _turn_of(item) if wanted == "turns" else wanted}]
+    config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
+    items[:] = left
+
+
+def _version_of(item: pytest.Item) -> str | None:
+    """The PostgreSQL that a contract test runs on; None for other tests."""
+    cases = getattr(item, "callspec", None)
+    version = cases.params.get("stack") if cases else None
+    return version if version in {BUNDLED, OLDEST} else None
+
+
+def _turn_of(item: pytest.Item) -> str:
+    """By the test's name, so that it is the same whatever else runs."""
+    return (BUNDLED, OLDEST)[crc32(item.location[2].partition("[")[0].encode()) % 2]
+
+
+@pytest.fixture(scope="session", params=[BUNDLED, OLDEST], ids=["bundled", "postgresql 15"])
 def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
     """The stand-in over the bundled PostgreSQL, and over a 15 (the oldest that Supabase runs) where there is one."""
-    binaries = None if request.param == "bundled" else _binaries_of_15()
-    if request.param == "15" and binaries is None:
+    binaries = None if request.param == BUNDLED else _binaries_of_15()
+    if request.param == OLDEST and binaries is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
     process = StackProcess(
         stack_folder / f"contract-{request.param}",
@@ -35,6 +66,7 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
         yield ready
 
 
+@cache
 def _binaries_of_15() -> Path | None:
     """The folder of a PostgreSQL 15: on the path, or where Debian puts it."""
     on_path = [Path(found).resolve() for found in [shutil.which("initdb")] if found]

@@ -131,7 +131,7 @@ def what_is_deployed_is_the_image_that_was_checked(files: Files) -> None:
 
 def ci_runs_the_three_commands(files: Files) -> None:
     script = files[CI].splitlines()
-    assert {"make check", "make test", "make image-check"} <= set(script)
+    assert {"export POSTGRESQL=all", "make check", "make test", "make image-check"} <= set(script)
     assert "set -euo pipefail" in script
 
 
@@ -214,7 +214,11 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (WORKFLOW, f"--image {IMAGE}", "--image broadsheet:latest"),
         (WORKFLOW, f"none {IMAGE}", "none broadsheet:latest"),
     ],
-    ci_runs_the_three_commands: [(CI, "make image-check\n", ""), (CI, "set -euo pipefail", "set -u")],
+    ci_runs_the_three_commands: [
+        (CI, "make image-check\n", ""),
+        (CI, "=all", "=15"),
+        (CI, "set -euo pipefail", "set -u"),
+    ],
     the_image_is_slim_and_not_root_and_checked_while_it_is_built: [
         (DOCKERFILE, "USER broadsheet\n", ""),
         (DOCKERFILE, " --files", ""),
