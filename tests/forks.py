@@ -64,7 +64,7 @@ class Zygote:
     """The process that forks, and the socket on which it takes orders."""
 
     def __init__(self) -> None:
-        self._orders, theirs = socket.socketpair()
+        self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             command = [sys.executable, "-m", "tests.zygote", str(theirs.fileno())]
             self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
@@ -72,11 +72,8 @@ class Zygote:
     def answer(self, order: Mapping[str, Any], *descriptors: int) -> int:
         """What it answers to an order."""
         socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
-        answer = b""
-        while not answer.endswith(b"\n"):
-            if not (more := self._orders.recv(100)):
-                raise AssertionError("tests.zygote has ended: what it said is above")
-            answer += more
+        if not (answer := self._orders.recv(100)):
+            raise AssertionError("tests.zygote has ended: what it said is above")
         return int(answer)
 
     def end(self) -> None:

@@ -4,7 +4,7 @@ To read them is a second of CPU time, which is most of what many tests would tak
 its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
 the start itself, and of what a process holds, start Python anew.
 
-An order is a line of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with the descriptor for
+An order is a message of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with the descriptor for
 standard error, answered with the pid; or `{"wait": pid}`, answered with the exit status.
 """
 
@@ -48,7 +48,7 @@ def obey(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
             os.close(descriptors[0])
         else:
             return order, descriptors[0]
-        orders.send(f"{answer}\n".encode())
+        orders.send(str(answer).encode())
 
 
 def become(order: dict[str, Any], standard_error: int) -> None:
