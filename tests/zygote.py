@@ -4,8 +4,8 @@ To read them is a second of CPU time, which is most of what many tests would tak
 its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
 the start itself, and of what a process holds, start Python anew.
 
-An order is a message of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with the descriptor for
-standard error, answered with the pid; or `{"wait": pid}`, answered with the exit status.
+An order is a message of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with a descriptor for
+standard error is answered with the pid, `{"wait": pid}`, answered with the exit status.
 """
 
 import gc
