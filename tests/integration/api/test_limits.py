@@ -1,4 +1,4 @@
-"""How long, how many and how large each part of a request may be: what is just allowed is taken, one more is refused."""
+"""How long, how many and how large each part of a request may be: what is just allowed is taken, one more is not."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -181,8 +181,8 @@ PAPER: dict[str, Any] = {"title": "Of storms", "liked": True}
         ("abstract", 0, 6_000, letters),
         ("authors", 0, 100, one_by_one("E. Noether")),
         ("url", 0, 2_000, letters),
-        ("arxiv_id", None, 200, lambda size: "2005.14165".rjust(size)),
-        ("doi", None, 300, lambda size: "10.1038/x".rjust(size)),
+        ("arxiv_id", None, 200, "2005.14165".rjust),
+        ("doi", None, 300, "10.1038/x".rjust),
     ],
 )
 def test_a_paper_may_be_just_so_large(name: str, least: int | None, most: int, made: Callable[[int], Any]) -> None:
