@@ -13,6 +13,7 @@ from fastapi.responses import StreamingResponse
 
 from app.api.middleware import MAX_BODY
 from app.config import ApiSettings
+from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded, SupabaseUnavailable, TaskNotFound
 from app.logs import configure_logs
 from tests.integration.api.conftest import KEY, RunningApi
 
@@ -63,6 +64,39 @@ async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id
     assert KEY not in said
     assert len(said) < 20_000
     assert took < 2
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "seconds"),
+    [
+        (CircuitOpen("The model rests.", retry_after=41.6), 503, "42"),
+        (CircuitOpen("The model rests.", retry_after=0.2), 503, "1"),
+        (QuotaExceeded("Enough for today.", retry_after=41.2), 429, "42"),
+        (QuotaExceeded("Enough for today.", retry_after=0.0), 429, "1"),
+        (SupabaseUnavailable("Nobody answers."), 503, "5"),
+        (TaskNotFound("There is none."), 404, None),
+    ],
+    ids=repr,
+)
+async def test_an_answer_says_when_to_come_back(
+    error: BroadsheetError, status: int, seconds: str | None, api: RunningApi
+) -> None:
+    async def tired() -> None:
+        raise error
+
+    api.app.add_api_route("/tired", tired)
+    async with caller(api) as http:
+        answer = await http.get("/tired")
+    assert (answer.status_code, answer.headers.get("retry-after")) == (status, seconds)
+    assert (answer.json()["title"], answer.json()["detail"]) == (error.title, str(error))
+
+
+async def test_without_a_database_the_scrape_goes_on_and_says_so(api: RunningApi) -> None:
+    api.app.state.metrics.database_up.set(1)
+    async with caller(api) as http:
+        answer = await http.get("/metrics")
+    assert answer.status_code == 200
+    assert "broadsheet_database_up 0.0" in answer.text.splitlines()
 
 
 async def test_an_error_after_the_answer_has_begun_cuts_the_connection(

@@ -59,6 +59,19 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
     assert (await called.post(papers_of_ada, json={"papers": back})).json()["paper_ids"] == [None, by_doi["paper_id"]]
 
 
+async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
+    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    papers_of_ada: str,
+    client: AsyncClient,
+) -> None:
+    await save(client, copy(**ARXIV, title="Radar reads ice", abstract="All of it.", doi="10.1038/ice"))
+    for given in ({"arxiv_id": "2611.00001"}, {"doi": "10.1038/ice"}):
+        (paper_id,) = (await called.post(papers_of_ada, json={"papers": [given | {"liked": True}]})).json()["paper_ids"]
+        (paper,) = (await called.get(papers_of_ada)).json()["papers"]
+        assert (paper["arxiv_id"], paper["doi"]) == ("2611.00001", "10.1038/ice")
+        assert (await called.delete(f"{papers_of_ada}/{paper_id}")).status_code == 204
+
+
 async def test_bibtex_is_taken_whole_or_refused_with_lines(
     called: httpx.AsyncClient,  # noqa: F811  (the fixture)
     papers_of_ada: str,

@@ -194,6 +194,46 @@ async def test_full_pool_is_unavailable_and_was_not_sent(
     assert len(server.seen) == 1
 
 
+@pytest.mark.parametrize("status", [429, 502, 503, 504, 520, 521, 522, 523, 524])
+async def test_an_answer_that_says_later_is_asked_for_again(
+    status: int, start_server: StartServer, make_settings: MakeSettings
+) -> None:
+    server = await start_server(answer(status, HTML), OK)
+    async with open_supabase(make_settings(server.url)) as client:
+        assert await call(client) == [{"id": 1}]
+    assert len(server.seen) == 2
+
+
+@pytest.mark.parametrize("status", [408, 500, 501, 505, 519, 525])
+async def test_an_answer_that_will_be_the_same_is_not(
+    status: int, start_server: StartServer, make_settings: MakeSettings
+) -> None:
+    server = await start_server(answer(status, HTML), OK)
+    async with open_supabase(make_settings(server.url)) as client:
+        with pytest.raises(SupabaseUnavailable):
+            await call(client)
+    assert len(server.seen) == 1
+
+
+async def test_a_large_body_goes_whole_and_without_a_warning(
+    start_server: StartServer, make_settings: MakeSettings
+) -> None:
+    """aiohttp warns of large bytes, which it sends in one piece; a warning is an error here."""
+    server = await start_server(OK)
+    much = "x" * 3_000_000
+    async with open_supabase(make_settings(server.url)) as client:
+        await client.rpc("work", {"much": much}).execute()
+    assert server.bodies == [b'{"much":"' + much.encode() + b'"}']
+
+
+async def test_a_number_that_is_none_is_never_sent(start_server: StartServer, make_settings: MakeSettings) -> None:
+    server = await start_server(OK)
+    async with open_supabase(make_settings(server.url)) as client:
+        with pytest.raises(ValueError, match="not JSON compliant"):
+            await client.rpc("work", {"n": float("nan")}).execute()
+    assert server.seen == []
+
+
 @pytest.mark.parametrize("status", [429, 503])
 async def test_retry_after_is_honoured(status: int, start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(answer(status, {"message": "later"}, headers="Retry-After: 1\r\n"), OK)
