@@ -2,7 +2,6 @@
 
 import base64
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,8 +12,6 @@ import pytest
 import respx
 from supabase import AsyncClient
 
-from app.client.factory import open_supabase
-from app.config import SupabaseSettings
 from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
 from app.models import Article, ArticleKind, TaskKind, TaskStatus
 from app.persistence.editions import Editions
@@ -25,7 +22,6 @@ from app.persistence.tasks import TaskStateManager
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TOKEN = UUID("00000000-0000-4000-8000-0000000000aa")
-REST = "http://project.test/rest/v1"
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
 RECORD: dict[str, Any] = {
     "task_id": str(TASK),
@@ -36,20 +32,6 @@ RECORD: dict[str, Any] = {
     "created_at": MOMENT.isoformat(),
     "updated_at": MOMENT.isoformat(),
 }
-
-
-@pytest.fixture
-def router() -> respx.Router:
-    return respx.Router(base_url=REST)
-
-
-@pytest.fixture
-async def client(router: respx.Router) -> AsyncIterator[AsyncClient]:
-    settings = SupabaseSettings.model_validate(
-        {"supabase_url": "http://project.test", "supabase_key": "sb_secret_x", "supabase_retries": 0}
-    )
-    async with open_supabase(settings, transport=httpx.MockTransport(router.async_handler)) as client:
-        yield client
 
 
 def sent(router: respx.Router) -> tuple[str, dict[str, str], Any]:

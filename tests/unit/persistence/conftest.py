@@ -1,0 +1,25 @@
+"""The real client over a router that answers in Supabase's place."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+import respx
+from supabase import AsyncClient
+
+from app.client.factory import open_supabase
+from app.config import SupabaseSettings
+
+
+@pytest.fixture
+def router() -> respx.Router:
+    return respx.Router(base_url="http://project.test/rest/v1")
+
+
+@pytest.fixture
+async def client(router: respx.Router) -> AsyncIterator[AsyncClient]:
+    settings = SupabaseSettings.model_validate(
+        {"supabase_url": "http://project.test", "supabase_key": "sb_secret_x", "supabase_retries": 0}
+    )
+    async with open_supabase(settings, transport=httpx.MockTransport(router.async_handler)) as client:
+        yield client

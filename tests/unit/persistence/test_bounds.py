@@ -1,0 +1,104 @@
+"""What is allowed at most, and at least, of every field that has a bound; one more, or one less, is refused."""
+
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from app.errors import PermanentError
+from app.models import Profile
+from app.persistence.json_values import clean, clean_result
+from app.persistence.readers import ReaderProfile
+from worker.handlers.digest import DigestPayload
+
+READER, DIGEST = ReaderProfile, DigestPayload
+NAMED = {"name": "Ada"}
+ORDER = {"profile": NAMED}
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "field", "least", "most"),
+    [(READER, {}, "max_papers", 0, 50), (READER, {}, "max_news", 0, 50),
+     (DIGEST, ORDER, "max_papers", 0, 50), (DIGEST, ORDER, "max_news", 0, 50)],
+)  # fmt: skip
+def test_a_number_is_within_its_bounds(
+    model: type[BaseModel], given: dict[str, Any], field: str, least: int, most: int
+) -> None:
+    for value in (least, most):
+        assert getattr(model.model_validate(given | {field: value}), field) == value
+    for value in (least - 1, most + 1):
+        with pytest.raises(ValidationError, match=field):
+            model.model_validate(given | {field: value})
+
+
+@pytest.mark.parametrize("model", [READER, Profile])
+@pytest.mark.parametrize(
+    ("field", "most", "each"),
+    [("interests", 30, "words"), ("leave_out", 30, "words"), ("authors", 50, "A. Name"), ("categories", 20, "cs.AI")],
+)
+def test_a_list_has_its_length(model: type[BaseModel], field: str, most: int, each: str) -> None:
+    given = {} if model is READER else NAMED
+    assert len(getattr(model.model_validate(given | {field: [each] * most}), field)) == most
+    with pytest.raises(ValidationError, match=field):
+        model.model_validate(given | {field: [each] * (most + 1)})
+
+
+@pytest.mark.parametrize(("field", "most"), [("title", 200), ("goals", 2000), ("interests", 100), ("authors", 100)])
+def test_a_text_has_its_length_without_the_blanks_around_it(field: str, most: int) -> None:
+    def made(text: str) -> object:
+        value = text if field in {"title", "goals"} else [text]
+        kept = getattr(READER.model_validate({field: value}), field)
+        return kept if isinstance(kept, str) else kept[0]
+
+    assert made(" " + "x" * most + " ") == "x" * most
+    with pytest.raises(ValidationError, match=field):
+        made("x" * (most + 1))
+
+
+def test_what_a_reader_does_not_say() -> None:
+    assert READER().model_dump() == {
+        "title": "", "goals": "", "interests": (), "leave_out": (), "authors": (), "categories": (),
+        "max_papers": 12, "max_news": 6,
+    }  # fmt: skip
+    order = DIGEST.model_validate(ORDER)
+    assert (order.max_papers, order.max_news, order.scheduled) == (12, 6, None)
+
+
+def nested(levels: int) -> object:
+    value: object = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("largest", "too_large", "said"),
+    [
+        (nested(100), nested(101), "a value has more than 100 levels or 50000 parts: more than are kept"),
+        ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts: more than are kept"),
+        (2**256 - 1, 2**256, "a value cannot be written as JSON: it holds a int"),
+    ],
+    ids=["levels", "parts", "bits"],
+)
+def test_a_value_is_no_larger_than_is_kept(largest: object, too_large: object, said: str) -> None:
+    assert clean(largest) == largest
+    with pytest.raises(PermanentError) as refused:
+        clean(too_large)
+    assert str(refused.value) == said
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e4"])
+def test_a_result_has_so_many_bytes_of_texts_its_keys_included(letter: str) -> None:
+    most = (2_000_000 - 1) // len(letter.encode())
+    spare = 2_000_000 - 1 - most * len(letter.encode())
+    largest = {"k" + "x" * spare: letter * most}
+    assert clean_result(largest) == largest
+    with pytest.raises(PermanentError) as refused:
+        clean_result(largest | {"k" + "x" * spare: letter * most + "x"})
+    assert str(refused.value) == "the result has more than the 2000000 bytes that are kept"
+
+
+def test_a_result_is_an_object() -> None:
+    with pytest.raises(PermanentError) as refused:
+        clean_result([1])
+    assert str(refused.value) == "the result is no JSON object but of type list"

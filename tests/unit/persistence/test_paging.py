@@ -1,0 +1,119 @@
+"""How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import httpx
+import pytest
+import respx
+from supabase import AsyncClient
+
+from app.models import Article, ArticleKind
+from app.persistence import editions
+from app.persistence.deliveries import Deliveries
+from app.persistence.digests import Digests
+from app.persistence.editions import Editions
+from app.persistence.items import Items
+from app.persistence.reader_papers import ReaderPapers
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
+from app.persistence.tasks import TaskStateManager
+from tests.unit.persistence.test_requests import sent
+
+DAY = date(2026, 1, 2)
+READER = UUID("00000000-0000-4000-8000-00000000000b")
+
+
+def article(name: str) -> Article:
+    return Article(source="arxiv", external_id=name, kind=ArticleKind.PAPER, title=name)
+
+
+@pytest.mark.parametrize("most", [5, 2], ids=["whole pages", "pages cut by the project's row limit"])
+async def test_all_articles_of_a_day_are_read_page_by_page(
+    most: int, client: AsyncClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(editions, "READ_PAGE", 3)
+    stored = [article(str(number)) for number in range(7)]
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        offset, limit = (int(request.url.params[name]) for name in ("offset", "limit"))
+        assert limit == 3
+        page = stored[offset : offset + min(limit, most)]
+        return httpx.Response(200, json=[each.model_dump(mode="json") for each in page])
+
+    router.get("/articles").mock(side_effect=answer)
+    assert await Editions(client).get_articles(DAY) == stored
+
+
+async def test_a_page_of_articles_is_a_thousand(client: AsyncClient, router: respx.Router) -> None:
+    router.get("/articles").respond(200, json=[])
+    await Editions(client).get_articles(DAY)
+    _, parameters, _ = sent(router)
+    assert (parameters["offset"], parameters["limit"]) == ("0", "1000")
+
+
+@pytest.mark.parametrize(("count", "batches"), [(500, [500]), (501, [500, 1])])
+async def test_articles_are_saved_five_hundred_at_a_time(
+    count: int, batches: list[int], client: AsyncClient, router: respx.Router
+) -> None:
+    seen: list[Any] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(204)
+
+    router.post("/rpc/save_articles").mock(side_effect=answer)
+    await Editions(client).save_articles(DAY, [article(f"{number:04}") for number in range(count)])
+    bodies = [httpx.Response(200, content=each.content).json()["p_articles"] for each in seen]
+    assert [len(body) for body in bodies] == batches
+    assert [row["external_id"] for body in bodies for row in body] == [f"{number:04}" for number in range(count)]
+
+
+async def test_how_much_each_list_asks_for_unless_told_and_at_most(client: AsyncClient, router: respx.Router) -> None:
+    router.route().respond(200, json=[])
+    readers, digests, papers = Readers(client), Digests(client), ReaderPapers(client)
+    tasks, deliveries = TaskStateManager(client), Deliveries(client)
+    asked: dict[str, tuple[int, int]] = {}
+    for name, unless_told, much in (
+        ("readers", readers.page(None), readers.page(None, limit=1000)),
+        ("days", digests.days_of(READER), digests.days_of(READER, limit=1000)),
+        ("found", digests.search(READER, "x"), digests.search(READER, "x", limit=1000)),
+        ("newest", digests.newest_items(READER), digests.newest_items(READER, limit=1000)),
+        ("papers", papers.page(READER), papers.page(READER, limit=1000)),
+        ("tasks", tasks.list_tasks(), tasks.list_tasks(limit=1000)),
+        ("deliveries", deliveries.page(None), deliveries.page(None, limit=1000)),
+    ):
+        limits = []
+        for call in (unless_told, much):
+            await call
+            _, parameters, body = sent(router)
+            limits.append(int(body["p_limit"] if body else parameters["limit"]))
+        asked[name] = (limits[0], limits[1])
+    assert asked == {
+        "readers": (50, 500), "days": (60, 500), "found": (50, 500), "newest": (100, 500),
+        # One more than the page, to know whether another one follows.
+        "papers": (51, 101), "tasks": (51, 101), "deliveries": (51, 101),
+    }  # fmt: skip
+
+
+async def test_how_much_the_rest_takes_at_a_time(client: AsyncClient, router: respx.Router) -> None:
+    router.route(path__regex="items").respond(200, json=[])
+    router.post("/rpc/enqueue_due").respond(200, json=2499)
+    await Items(client).first_seen_on(DAY)
+    assert sent(router)[2]["p_limit"] == 500
+    await Items(client).named([str(number) for number in range(101)])
+    assert [len(httpx.Response(200, content=call.request.content).json()["p_keys"]) for call in router.calls[-2:]] == [
+        100,
+        1,
+    ]
+    assert await Schedule(client).enqueue_due() == 2499
+    assert sent(router)[2] == {"p_limit": 2500}
+
+
+async def test_of_what_is_searched_for_two_hundred_characters_are_sent(
+    client: AsyncClient, router: respx.Router
+) -> None:
+    router.post("/rpc/search_digests").respond(200, json=[])
+    await Digests(client).search(READER, "x" * 201)
+    assert sent(router)[2]["p_text"] == "x" * 200
