@@ -16,6 +16,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
+from app.garbage_collector import keep_what_is_loaded
 from embedded.stack import Ready
 from tests.emptied import Emptier
 from tests.forks import end_zygote
@@ -29,6 +30,11 @@ ROOT = Path(__file__).parents[1]
 def pytest_xdist_auto_num_workers() -> int:
     """Three processes for two cores: a quarter of the tests' time is spent in waiting for something."""
     return max(1, (os.cpu_count() or 1) * 3 // 2)
+
+
+def pytest_collection_finish() -> None:
+    """What was read to find the tests stays; the garbage collector would walk over it again and again."""
+    keep_what_is_loaded()
 
 
 @pytest.fixture(autouse=True)

@@ -18,10 +18,11 @@ ROOT = Path(__file__).parents[1]
 class Fork:
     """A process that runs: its pid, what it says on standard error, and its exit status once it has ended."""
 
-    def __init__(self, pid: int, said: asyncio.StreamReader) -> None:
+    def __init__(self, pid: int, said: asyncio.StreamReader, pipe: asyncio.BaseTransport) -> None:
         self.pid = pid
         self.said = said
         self.returncode: int | None = None
+        self._pipe = pipe
         self._descriptor = os.pidfd_open(pid)
         self._ending = asyncio.create_task(self._end())
 
@@ -40,6 +41,10 @@ class Fork:
         loop.add_reader(self._descriptor, ended.set)
         try:
             await ended.wait()
+        except asyncio.CancelledError:
+            # The test has failed, and nobody reads on.
+            self._pipe.close()
+            raise
         finally:
             loop.remove_reader(self._descriptor)
             os.close(self._descriptor)
@@ -54,10 +59,9 @@ async def fork(*arguments: str, environment: Mapping[str, str]) -> Fork:
         pid = _ordered({"start": arguments, "environment": environment}, writing)
     finally:
         os.close(writing)
-    said = asyncio.StreamReader()
-    pipe = os.fdopen(reading, "rb", 0)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), pipe)
-    return Fork(pid, said)
+    said, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), os.fdopen(reading, "rb", 0))
+    return Fork(pid, said, pipe)
 
 
 class Zygote:

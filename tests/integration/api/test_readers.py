@@ -171,14 +171,16 @@ async def test_an_import_is_read_in_pieces_wherever_they_are_cut() -> None:
         assert [line async for line in lines_of(pieces(size))] == [b"one", b"two", b"", None, b"last"]
 
 
+NEW_DELIVERY = """
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)
+values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24', $1) returning delivery_id
+"""
+
+
 async def test_deliveries_are_listed_settled_paused_and_resumed(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    delivery = await database.fetchval(
-        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)"
-        " values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24', 'ambiguous')"
-        " returning delivery_id"
-    )
+    delivery = await database.fetchval(NEW_DELIVERY, "ambiguous")
     listed = (await called.get("/v1/deliveries", params={"state": "ambiguous"})).json()
     assert [found["delivery_id"] for found in listed["deliveries"]] == [str(delivery)]
     settled = await called.post(f"/v1/deliveries/{delivery}/settle", json={"state": "sent"})
@@ -190,4 +192,7 @@ async def test_deliveries_are_listed_settled_paused_and_resumed(
         "paused"
     ] == "default: looking"
     assert (await called.get("/v1/deliveries/gate")).json()["paused"] == "default: looking"
-    assert (await called.post("/v1/deliveries/resume", json={"pending": "skip"})).json()["paused"] is None
+    waiting = await database.fetchval(NEW_DELIVERY, "pending")
+    for pending, state in (("send", "pending"), ("skip", "skipped")):
+        assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is None
+        assert (await called.get(f"/v1/deliveries/{waiting}")).json()["state"] == state
