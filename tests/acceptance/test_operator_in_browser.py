@@ -7,6 +7,7 @@ from typing import Literal
 import asyncpg
 import httpx
 import pytest
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
 from app.days import yesterday
@@ -43,13 +44,20 @@ async def signed_in(page: Page, address: str) -> None:
     await page.wait_for_url(f"{address}/ops")
 
 
+async def focused(page: Page) -> str:
+    """What has the focus says, asked in one step: the page keeps itself up to date, and may be about to be left."""
+    try:
+        text: str = await page.evaluate("() => document.activeElement?.innerText ?? ''")
+    except PlaywrightError:
+        return ""
+    return " ".join(text.split())
+
+
 async def press(page: Page, name: str) -> None:
     """Go on with the Tab key to what is called `name`, wherever that is, and press it."""
     for _ in range(120):
         await page.keyboard.press("Tab")
-        # In one step: what keeps the page up to date may replace what has the focus at any time.
-        focused: str = await page.evaluate("() => document.activeElement?.innerText ?? ''")
-        if " ".join(focused.split()).startswith(name):
+        if (await focused(page)).startswith(name):
             await page.keyboard.press("Enter")
             return
     raise AssertionError(f"the Tab key never came to {name}")
