@@ -4,6 +4,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import pytest
 
@@ -15,6 +16,12 @@ ReadFile = Callable[[str], bytes]
 
 class Serve(Protocol):
     def __call__(self, *steps: Step) -> Awaitable[ScriptedServer]: ...
+
+
+@pytest.fixture(scope="module")
+def own_folder(stack_folder: Path) -> Path:
+    """A folder for a stack of a file's own; another one if the file comes back to the same process of tests."""
+    return stack_folder / uuid4().hex
 
 
 @pytest.fixture

@@ -47,9 +47,9 @@ WAITING = "select count(*) from pg_stat_activity where usename = 'authenticator'
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
+async def stack(own_folder: Path) -> AsyncIterator[Stack]:
     limits = GatewayLimits(max_rows=MAX_ROWS, reload_after=0)
-    stack = Stack(StackOptions(stack_folder / "edges", port=0, durable=False, pool_size=POOL, limits=limits))
+    stack = Stack(StackOptions(own_folder, port=0, durable=False, pool_size=POOL, limits=limits))
     ready = await stack.start()
     connection = await asyncpg.connect(ready.database_url)
     await connection.execute(SCHEMA)
@@ -187,10 +187,10 @@ async def kill_a_session(_stack: Stack, _folder: Path, database: asyncpg.Connect
 
 @pytest.mark.parametrize("crash", [kill_the_server, kill_a_session])
 async def test_after_a_crash_each_open_connection_answers_once_with_an_empty_400(
-    stack: Stack, stack_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection, crash: Any
+    stack: Stack, own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection, crash: Any
 ) -> None:
     await fill_the_pool(http, database)
-    await crash(stack, stack_folder / "edges", database)
+    await crash(stack, own_folder, database)
     await until_it_answers(stack)
     for _ in range(POOL):
         answer = await http.get("/notes?id=eq.1")
@@ -227,9 +227,9 @@ async def until_it_answers(stack: Stack) -> None:
 
 
 async def test_a_signed_in_user_sees_and_writes_own_rows_alone(
-    stack_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection
+    own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    secret = (stack_folder / "edges" / "jwt-secret").read_text()
+    secret = (own_folder / "jwt-secret").read_text()
     users = [str(uuid4()), str(uuid4())]
     bearers = [bearer({"role": "authenticated", "aud": "authenticated", "sub": user}, secret) for user in users]
     for user, headers in zip(users, bearers, strict=True):

@@ -37,8 +37,8 @@ HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' an
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def stack(stack_folder: Path) -> AsyncIterator[Stack]:
-    stack = Stack(StackOptions(stack_folder / "gateway", port=0, durable=False, pool_size=POOL, limits=LIMITS))
+async def stack(own_folder: Path) -> AsyncIterator[Stack]:
+    stack = Stack(StackOptions(own_folder, port=0, durable=False, pool_size=POOL, limits=LIMITS))
     await stack.start()
     yield stack
     await stack.stop()
@@ -285,9 +285,9 @@ async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_noth
 
 @pytest.mark.parametrize("claims", [{"role": "postgres"}, {"role": "service_role", "exp": 1}, {"role": ["anon"]}])
 async def test_refuses_tokens_of_strange_roles_and_old_ones(
-    stack_folder: Path, http: httpx.AsyncClient, claims: dict[str, Any]
+    own_folder: Path, http: httpx.AsyncClient, claims: dict[str, Any]
 ) -> None:
-    secret = (stack_folder / "gateway" / "jwt-secret").read_text()
+    secret = (own_folder / "jwt-secret").read_text()
     token = jwt.encode(claims, secret, algorithm="HS256")
     assert (await http.get("/notes", headers={"authorization": f"Bearer {token}"})).status_code == 401
 

@@ -184,8 +184,8 @@ class Attacked:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def attacked(stack_folder: Path) -> AsyncIterator[Attacked]:
-    stack = Stack(StackOptions(stack_folder / "injection", port=0, durable=False))
+async def attacked(own_folder: Path) -> AsyncIterator[Attacked]:
+    stack = Stack(StackOptions(own_folder, port=0, durable=False))
     ready = await stack.start()
     database = await asyncpg.connect(ready.database_url)
     await database.execute(SCHEMA + SEED)
