@@ -79,6 +79,16 @@ def query(path: str, name: str, least: int | None, most: int, made: Callable[[in
     return Bound("GET", path, "params", f"query.{name}", least, most, lambda size: {name: made(size)})
 
 
+PROFILE: list[tuple[str, int, int, Callable[[int], Any]]] = [
+    ("title", 0, 200, letters),
+    ("goals", 0, 2000, letters),
+    ("interests", 0, 30, one_by_one("ice")),
+    ("categories", 0, 20, one_by_one("cs.LG")),
+    ("authors", 0, 50, one_by_one("E. Noether")),
+    ("leave_out", 0, 30, one_by_one("hype")),
+]
+"""What an order's profile and a reader's have alike."""
+
 BOUNDS = [
     Bound(
         "POST", "/v1/fetches", "headers", "header.Idempotency-Key", 1, 200, lambda size: {"Idempotency-Key": "k" * size}
@@ -87,12 +97,7 @@ BOUNDS = [
     digest("max_papers", 0, 50, int),
     digest("max_news", 0, 50, int),
     digest("profile.name", 1, 100, letters),
-    digest("profile.title", 0, 200, letters),
-    digest("profile.goals", 0, 2000, letters),
-    digest("profile.interests", 0, 30, one_by_one("ice")),
-    digest("profile.categories", 0, 20, one_by_one("cs.LG")),
-    digest("profile.authors", 0, 50, one_by_one("E. Noether")),
-    digest("profile.leave_out", 0, 30, one_by_one("hype")),
+    *(digest(f"profile.{name}", least, most, made) for name, least, most, made in PROFILE),
     Bound(
         "POST",
         "/v1/digests/batch",
@@ -108,12 +113,7 @@ BOUNDS = [
     reader("zone", None, 100, letters),
     reader("weekdays", 1, 7, lambda size: [1] * size),
     reader("status_reason", 0, 2000, letters),
-    reader("profile.title", 0, 200, letters),
-    reader("profile.goals", 0, 2000, letters),
-    reader("profile.interests", 0, 30, one_by_one("ice")),
-    reader("profile.leave_out", 0, 30, one_by_one("hype")),
-    reader("profile.authors", 0, 50, one_by_one("E. Noether")),
-    reader("profile.categories", 0, 20, one_by_one("cs.LG")),
+    *(reader(f"profile.{name}", least, most, made) for name, least, most, made in PROFILE),
     reader("profile.max_papers", 0, 50, int),
     reader("profile.max_news", 0, 50, int),
     query("/v1/tasks", "limit", 1, 100),
