@@ -16,7 +16,7 @@ PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 """The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
 
 _ANSWERS: Final = answer_classes()
-"""Held here, see there."""
+"""Held for the life of the process; `answer_classes` says why."""
 
 
 @asynccontextmanager
