@@ -22,7 +22,7 @@ async def longest_hold(work: Callable[[], Awaitable[T]], enough: float) -> tuple
     while True:
         with _undisturbed():
             result, hold = await _watched(work())
-        best, left = min(best, hold if hold < enough else hold / _slowness()), left - 1
+        best, left = min(best, _compared(hold, enough)), left - 1
         if best < enough or not left:
             return result, best
 
@@ -33,7 +33,7 @@ def shortest(work: Callable[[], object], enough: float) -> float:
     for _ in range(TRIES):
         with _undisturbed():
             took = _took(work)
-        best = min(best, took if took < enough else took / _slowness())
+        best = min(best, _compared(took, enough))
         if best < enough:
             break
     return best
@@ -75,9 +75,11 @@ def _undisturbed() -> Iterator[None]:
         gc.enable()
 
 
-def _slowness() -> float:
-    """How many times slower this machine is just now; never less than 1."""
-    return max(1.0, min(_took(_known_work) for _ in range(3)) / _MEASURE)
+def _compared(seconds: float, enough: float) -> float:
+    """What it would have taken there, at least where it matters: as many times less as this machine is slower now."""
+    if seconds < enough:
+        return seconds
+    return seconds / max(1.0, min(_took(_known_work) for _ in range(3)) / _MEASURE)
 
 
 def _took(work: Callable[[], object]) -> float:

@@ -33,8 +33,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     if wanted == "turns" and _binaries_of_15() is None:
         wanted = BUNDLED
-    left = [item for item in items if _version_of(item) in {None, _turn_of(item) if wanted == "turns" else wanted}]
-    config.hook.pytest_deselected(items=[item for item in items if item not in set(left)])
+    left: list[pytest.Item] = []
+    passed_over: list[pytest.Item] = []
+    for item in items:
+        here = {None, _turn_of(item) if wanted == "turns" else wanted}
+        (left if _version_of(item) in here else passed_over).append(item)
+    config.hook.pytest_deselected(items=passed_over)
     items[:] = left
 
 

@@ -78,10 +78,11 @@ async def test_a_term_that_no_article_has_is_the_rarest(make_article: MakeArticl
 async def test_building_takes_short_steps_and_little_memory() -> None:
     articles = Inventor().edition(papers=1_500, readers=1, likes=1).articles
 
-    async def build() -> None:
-        await Index.of([await count(articles)], DAY)
+    async def build() -> Index:
+        return await Index.of([await count(articles)], DAY)
 
-    _, hold = await longest_hold(build, 0.02)
+    index, hold = await longest_hold(build, 0.02)
+    assert not isinstance(index, Exception), index
     assert hold < 0.02
     tracemalloc.start()
     try:
