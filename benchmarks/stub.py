@@ -37,16 +37,12 @@ _VALUES = {
     "started_at": MOMENT,
     "updated_at": MOMENT,
 }
-TASK = {column: _VALUES.get(column) for column in Task.model_fields if column not in ("payload", "result")}
+TASK = Task.model_validate(_VALUES).model_dump(mode="json", exclude={"payload", "result"})
 ANSWERS = {
     b"/rest/v1/task_records": [TASK],
-    b"/rest/v1/rpc/create_task": {"outcome": "created", "task": TASK},
+    b"/rest/v1/rpc/create_tasks": {"outcome": "created", "created_at": MOMENT},
     b"/rest/v1/rpc/schema_version": NEEDED_VERSION,
-    b"/rest/v1/rpc/sync_worker": {
-        **dict.fromkeys(("outcomes", "lost", "cancel", "claimed"), ()),
-        "number": 1,
-        "next_task_seconds": None,
-    },
+    b"/rest/v1/rpc/sync_worker": {"number": 1, "token": TASK_ID, "said": {}, "claimed": []},
 }
 
 

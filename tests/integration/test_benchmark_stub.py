@@ -1,0 +1,28 @@
+"""The benchmarks' PostgREST: what it answers is what the service reads, or its figures would be of something else."""
+
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from app.client.factory import open_supabase
+from app.config import SupabaseSettings
+from app.models import TaskKind
+from app.persistence.queue import SyncAnswer, TaskQueue
+from app.persistence.schema import Schema
+from app.persistence.tasks import TaskStateManager
+from benchmarks.stub import TASK_ID, running
+
+
+async def test_the_service_reads_each_of_its_answers() -> None:
+    with running(0) as address:
+        settings = SupabaseSettings.model_validate({"supabase_url": address, "supabase_key": "sb_secret_x"})
+        async with open_supabase(settings) as client:
+            await Schema(client).require()
+            tasks = TaskStateManager(client)
+            task = await tasks.get_task(UUID(TASK_ID))
+            created = await tasks.create_task_with_source_date(
+                task_id=UUID(TASK_ID), kind=TaskKind.DIGEST, payload={}, source_date=task.source_date
+            )
+            assert task.task_id == created.task_id == UUID(TASK_ID)
+            lease = timedelta(seconds=60)
+            queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.DIGEST], lease=lease)
+            assert await queue.sync(queue.prepare(outcomes={}, slots=1)) == SyncAnswer(1)
