@@ -56,7 +56,7 @@ def rival(name: str, address: str) -> FastAPI:
     @app.get("/v1/digests/{task_id}")
     async def get_digest(task_id: str, request: Request) -> DigestView:  # noqa: ARG001  (the path's)
         task: Task = await request.app.state.read()
-        return DigestView.of(task)
+        return DigestView.with_digest(task, None)
 
     return app
 

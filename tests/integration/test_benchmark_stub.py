@@ -3,6 +3,8 @@
 from datetime import timedelta
 from uuid import UUID, uuid4
 
+import httpx
+
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
@@ -10,6 +12,7 @@ from app.persistence.queue import SyncAnswer, TaskQueue
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from benchmarks.stub import TASK_ID, running
+from benchmarks.watched_api import rival
 
 
 async def test_the_service_reads_each_of_its_answers() -> None:
@@ -26,3 +29,14 @@ async def test_the_service_reads_each_of_its_answers() -> None:
             lease = timedelta(seconds=60)
             queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.DIGEST], lease=lease)
             assert await queue.sync(queue.prepare(outcomes={}, slots=1)) == SyncAnswer(1)
+
+
+async def test_a_rivals_route_answers_as_the_services_does() -> None:
+    with running(0) as address:
+        app = rival("stock", address)
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://api") as http,
+        ):
+            answer = await http.get(f"/v1/digests/{TASK_ID}")
+    assert (answer.status_code, answer.json()["task_id"]) == (200, TASK_ID)
