@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Literal
 
 import asyncpg
 import httpx
@@ -13,12 +12,10 @@ from playwright.async_api import Page
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.in_browser import SCHEMES, WIDTHS, as_if_it_were_fine, chromium, faults, needs_chromium, opened
+from tests.in_browser import SCREENS, Screen, as_if_it_were_fine, chromium, faults, needs_chromium, opened
 from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
 from tests.processes import LONG_LEASE, api_process, start_api, worker_process
 
-Screen = tuple[int, Literal["light", "dark"]]
-SCREENS: tuple[Screen, ...] = tuple((width, scheme) for width in WIDTHS for scheme in SCHEMES)
 SOME: tuple[Screen, ...] = ((375, "light"), (768, "dark"), (1280, "light"))
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 PAGES = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers")
@@ -103,17 +100,17 @@ async def test_every_page_shows_as_it_should_on_every_screen(address: str, datab
     async with chromium() as browser, opened(browser) as page:
         await page.route("**/ops/**", as_if_it_were_fine)
         await page.goto(f"{address}/ops/sign-in")
-        found = await faults_on(page, SOME)
+        found = await faults(page, SOME)
         await page.fill("#key", "a-wrong-key-0123456789")
         await page.keyboard.press("Enter")
         await page.get_by_role("alert").wait_for()
-        found |= await faults_on(page, SOME)
+        found |= await faults(page, SOME)
         await signed_in(page, address)
         found |= await looked_at(page, address, dict.fromkeys(PAGES, SOME[:1]))
         await furnish(database)
         dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
-        others = (*PAGES[1:], f"/ops/tasks/{dead}", *REFUSALS)
-        found |= await looked_at(page, address, {"/ops": SCREENS, **dict.fromkeys(others, SOME)})
+        full = dict.fromkeys((*PAGES[1:], f"/ops/tasks/{dead}"), SOME)
+        found |= await looked_at(page, address, {"/ops": SCREENS, **full, **dict.fromkeys(REFUSALS, SOME[:2])})
     assert found == {}
 
 
@@ -151,15 +148,5 @@ async def looked_at(page: Page, address: str, screens: Mapping[str, Sequence[Scr
     for path, each in screens.items():
         await page.goto(address + path)
         await page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-        found |= await faults_on(page, each)
-    return found
-
-
-async def faults_on(page: Page, screens: Sequence[Screen]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for width, scheme in screens:
-        await page.set_viewport_size({"width": width, "height": 900})
-        await page.emulate_media(color_scheme=scheme)
-        if wrong := await faults(page):
-            found[f"{page.url} {width} {scheme}"] = wrong
+        found |= await faults(page, each)
     return found

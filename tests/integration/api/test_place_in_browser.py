@@ -3,7 +3,6 @@
 import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
-from typing import Literal
 
 import asyncpg
 import pytest
@@ -19,7 +18,7 @@ from embedded.stack import Ready
 from tests.contract.schedule import Clock, add_reader
 from tests.contract.test_items import copy, save
 from tests.contract.votes import rated
-from tests.in_browser import SCHEMES, WIDTHS, chromium, faults, needs_chromium, opened
+from tests.in_browser import chromium, faults, needs_chromium, opened
 from tests.integration.api.conftest import RunningApi
 from tests.integration.api.visitors import (
     HOSTILE,
@@ -209,18 +208,13 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
 
 
 @needs_chromium
-@pytest.mark.parametrize("scheme", SCHEMES)
-async def test_nothing_of_the_place_sticks_out_or_cannot_be_read(
-    visitor: Visitor, scheme: Literal["light", "dark"]
-) -> None:
+async def test_nothing_of_the_place_sticks_out_or_cannot_be_read(visitor: Visitor) -> None:
     place, first = visitor.path("place"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
     paths += [visitor.path(f"more:{first}"), visitor.path("words"), visitor.path("schedule")]
     found = dict[str, list[str]]()
-    async with chromium() as browser, opened(browser, scheme=scheme) as page:
+    async with chromium() as browser, opened(browser) as page:
         for path in paths:
             await page.goto(f"{visitor.http.base_url}{path}")
-            for width in WIDTHS:
-                await page.set_viewport_size({"width": width, "height": 900})
-                found[f"{path} at {width}"] = await faults(page)
-    assert {where: what for where, what in found.items() if what} == {}
+            found |= await faults(page)
+    assert found == {}
