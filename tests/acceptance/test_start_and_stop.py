@@ -7,13 +7,16 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from http import HTTPStatus
 from pathlib import Path
 
+import httpx
 import pytest
+
+from tests.processes import API_KEY, API_SETTINGS, ServiceProcess, start_api
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "API_KEYS": "k" * 16, "PORT": "0"}
@@ -69,7 +72,7 @@ def test_bad_settings_end_with_one_message() -> None:
     assert "Traceback" not in message
 
 
-POST = b"POST /v1/fetches HTTP/1.1\r\nhost: a\r\nx-api-key: " + b"k" * 16 + b"\r\ncontent-length: 100\r\n\r\n{"
+POST = b"POST /v1/fetches HTTP/1.1\r\nhost: a\r\nx-api-key: " + API_KEY.encode() + b"\r\ncontent-length: 100\r\n\r\n{"
 
 
 def connect(address: str) -> socket.socket:
@@ -98,95 +101,82 @@ def test_two_hundred_megabytes_of_headers_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /hea", POST], ids=["nothing", "half a head", "half a body"])
-def test_sigterm_does_not_wait_for_half_a_request(sent: bytes) -> None:
-    with api_process(**SETTINGS) as process:
-        address = address_from_log(process, [])
+async def test_sigterm_does_not_wait_for_half_a_request(sent: bytes) -> None:
+    async with forked_api() as (process, address):
         with connect(address) as connection:
             connection.sendall(sent)
-            with urllib.request.urlopen(f"{address}/healthz"):  # noqa: S310  (loopback; what came before was read)
-                pass
+            await get(f"{address}/healthz")  # what came before was read
             begin = time.monotonic()
-            process.send_signal(signal.SIGTERM)
-            assert process.wait(timeout=20) == 0
+            assert await process.stop() == 0
             assert time.monotonic() - begin < 8
             said = connection.recv(100_000)
     assert said.startswith(b"HTTP/1.1 503") == (sent != b"")
 
 
-def test_the_metrics_port_needs_no_key_and_the_callers_port_does() -> None:
-    with api_process(**SETTINGS, METRICS_PORT="0") as process:
-        log: list[str] = []
-        address = address_from_log(process, log)
-        assert process.stderr is not None
-        line = next(line for line in process.stderr if "health and metrics on" in line)
-        private = "http://" + line.partition("metrics on http://")[2].partition('"')[0]
-        with urllib.request.urlopen(f"{private}/metrics") as answer:  # noqa: S310  (loopback)
-            assert b"broadsheet_database_up 0.0" in answer.read()
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{address}/metrics")  # noqa: S310  (loopback)
-        with pytest.raises(urllib.error.HTTPError, match="404"):
-            urllib.request.urlopen(f"{private}/v1/tasks")  # noqa: S310  (loopback)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+async def test_the_metrics_port_needs_no_key_and_the_callers_port_does() -> None:
+    async with forked_api(METRICS_PORT="0") as (process, address):
+        record = await process.logged("health and metrics on")
+        private = "http://" + str(record["event"]).partition("metrics on http://")[2]
+        assert "broadsheet_database_up 0.0" in (await get(f"{private}/metrics")).text
+        assert (await get(f"{address}/metrics")).status_code == HTTPStatus.UNAUTHORIZED
+        assert (await get(f"{private}/v1/tasks")).status_code == HTTPStatus.NOT_FOUND
+        assert await process.stop() == 0
 
 
-def ended(module: str, settings: dict[str, str], folder: Path = ROOT) -> tuple[int, str]:
-    """Exit status and standard error of a process that cannot start."""
-    environment = {"PATH": os.environ["PATH"], **SETTINGS} | settings
-    command = [sys.executable, "-m", module]
-    result = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
-    return result.returncode, result.stderr
+@asynccontextmanager
+async def forked_api(**settings: str) -> AsyncIterator[tuple[ServiceProcess, str]]:
+    process = ServiceProcess("app", SETTINGS["SUPABASE_URL"], SETTINGS["SUPABASE_KEY"], **API_SETTINGS, **settings)
+    yield process, await start_api(process)
+
+
+async def get(url: str) -> httpx.Response:
+    async with httpx.AsyncClient(trust_env=False, timeout=30) as http:
+        return await http.get(url)
+
+
+async def refused(module: str, **settings: str) -> str:
+    """What a process says on standard error that cannot start."""
+    process = ServiceProcess(module, SETTINGS["SUPABASE_URL"], SETTINGS["SUPABASE_KEY"], **(API_SETTINGS | settings))
+    with pytest.raises(AssertionError, match="ended before"):
+        await process.start("what never comes")
+    assert await process.ended() == 1
+    return "".join(line for line in process.text if not line.startswith(("clients made", "objects kept")))
 
 
 @pytest.mark.parametrize(("module", "setting"), [("app", "PORT"), ("app", "METRICS_PORT"), ("worker", "WORKER_PORT")])
-def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> None:
+async def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        status, said = ended(module, {setting: port})
-    assert status == 1
+        said = await refused(module, **{setting: port})
     assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in said
     assert "Traceback" not in said
     assert len(said.splitlines()) == 1
 
 
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The code and what lies beside it, as in the image, to be damaged."""
-    folder = tmp_path_factory.mktemp("installation")
-    for room in ("app", "worker"):
-        shutil.copytree(ROOT / room, folder / room, ignore=shutil.ignore_patterns("__pycache__"))
-    return folder
-
-
 @pytest.mark.parametrize("module", ["app", "worker"])
+async def test_a_secret_that_signs_nothing_ends_with_one_message(module: str) -> None:
+    said = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
+    assert ("Traceback" in said, "not-base64" in said) == (False, False)
+    assert "WEBHOOK_SECRET is set to a value that is not shown" in said
+
+
+# Each other way in which one cannot be read: tests/unit/test_boot.py.
 @pytest.mark.parametrize(
-    ("damaged", "content"),
-    [
-        ("pyproject.toml", None),
-        ("pyproject.toml", b"\xff"),
-        ("requirements.lock", None),
-        ("requirements.lock", b"\xff"),
-    ],
+    ("module", "damaged", "content"), [("app", "pyproject.toml", b"\xff"), ("worker", "requirements.lock", None)]
 )
 def test_what_cannot_be_read_ends_with_one_message(
-    damaged: str, content: bytes | None, module: str, installation: Path
+    module: str, damaged: str, content: bytes | None, tmp_path: Path
 ) -> None:
+    for room in ("app", "worker"):
+        shutil.copytree(ROOT / room, tmp_path / room)
     for name in ("pyproject.toml", "requirements.lock"):
-        shutil.copyfile(ROOT / name, installation / name)
-    (installation / damaged).unlink()
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    (tmp_path / damaged).unlink()
     if content is not None:
-        (installation / damaged).write_bytes(content)
-    status, said = ended(module, {}, installation)
-    assert status == 1
-    assert str(installation / damaged) in said
-    assert "put it beside the code" in said
-    assert "Traceback" not in said
-
-
-@pytest.mark.parametrize("module", ["app", "worker"])
-def test_a_secret_that_signs_nothing_ends_with_one_message(module: str) -> None:
-    status, said = ended(module, {"WEBHOOK_SECRET": "whsec_not-base64"})
-    assert (status, "Traceback" in said, "not-base64" in said) == (1, False, False)
-    assert "WEBHOOK_SECRET is set to a value that is not shown" in said
+        (tmp_path / damaged).write_bytes(content)
+    command, environment = [sys.executable, "-m", module], {"PATH": os.environ["PATH"], **SETTINGS}
+    result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert str(tmp_path / damaged) in result.stderr
+    assert "put it beside the code" in result.stderr
+    assert "Traceback" not in result.stderr

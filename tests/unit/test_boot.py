@@ -4,14 +4,16 @@ import base64
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from app.boot import CheckFailed, check_versions
+from app.boot import CheckFailed, check_versions, main
 from app.errors import ConfigurationError
 from app.installed_files import altered_files
 from app.main import create_app
@@ -21,11 +23,18 @@ ROOT = Path(__file__).parents[2]
 UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
 
 
-def boot(*arguments: str, options: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+def boot(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run the check as the image build does: with no environment but PATH."""
-    command = [sys.executable, *options, "-m", "app.boot", *arguments]
-    environment = {"PATH": os.environ["PATH"]}
+    command = [sys.executable, *options, "-m", "app.boot"]
+    environment = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+def boot_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """The same in this process, which has read the modules already: its exit status and what it prints."""
+    with warnings.catch_warnings():
+        status = main(list(arguments))
+    return status, capsys.readouterr().out
 
 
 def without_slow_callbacks(log: str) -> str:
@@ -42,7 +51,7 @@ def changed_lock(tmp_path: Path, old: str, new: str) -> Path:
 
 
 def test_passes_here_and_prints_one_line_per_check() -> None:
-    result = boot(options=("-X", "dev"))
+    result = boot("-X", "dev")
     *checks, verdict = result.stdout.splitlines()
     assert (result.returncode, without_slow_callbacks(result.stderr)) == (0, "")
     assert [line.split()[:2] for line in checks] == [
@@ -51,18 +60,22 @@ def test_passes_here_and_prints_one_line_per_check() -> None:
     assert verdict == "boot check passed"
 
 
-def test_changed_version_fails_and_names_both_versions_and_the_command(tmp_path: Path) -> None:
+def test_changed_version_fails_and_names_both_versions_and_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "postgrest==0.19.4")
-    result = boot("--lock", str(lock))
-    assert result.returncode == 1
-    assert "postgrest: 0.19.3 is installed, requirements.lock has 0.19.4" in result.stdout
-    assert f"python -m pip install --no-deps --require-hashes -r {lock}" in result.stdout
-    assert result.stdout.splitlines()[-1].startswith("boot check FAILED")
+    status, printed = boot_here(capsys, "--lock", str(lock))
+    assert status == 1
+    assert "postgrest: 0.19.3 is installed, requirements.lock has 0.19.4" in printed
+    assert f"python -m pip install --no-deps --require-hashes -r {lock}" in printed
+    assert printed.splitlines()[-1].startswith("boot check FAILED")
 
 
-def test_missing_package_fails_as_json_too(tmp_path: Path) -> None:
+def test_missing_package_fails_as_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "vanished-package==1.0")
-    report = json.loads(boot("--lock", str(lock), "--json").stdout)
+    status, said = boot_here(capsys, "--lock", str(lock), "--json")
+    report = json.loads(said)
+    assert status == 1
     assert report["ok"] is False
     versions = report["checks"][0]
     assert versions["check"] == "versions"
@@ -72,9 +85,7 @@ def test_missing_package_fails_as_json_too(tmp_path: Path) -> None:
 def test_package_gone_from_the_environment_fails_every_check_that_needs_it(tmp_path: Path) -> None:
     """A module that cannot be imported, as after a bad install: hidden here by one that raises."""
     (tmp_path / "deprecation.py").write_text("raise ModuleNotFoundError('No module named deprecation')")
-    command = [sys.executable, "-m", "app.boot"]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(tmp_path)}
-    result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    result = boot(PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
     lines = {line.split()[1]: line for line in result.stdout.splitlines()}
     assert "No module named deprecation" in lines["imports"]
@@ -84,15 +95,14 @@ def test_package_gone_from_the_environment_fails_every_check_that_needs_it(tmp_p
 def test_foreign_asyncio_fails(tmp_path: Path) -> None:
     """What realtime's dependency of that name would do if it ever came first on the path."""
     (tmp_path / "asyncio").symlink_to(Path(os.__file__).parent / "asyncio")
-    script = "import sys; sys.path.insert(0, sys.argv[1]); import app.boot; sys.exit(app.boot.main([]))"
-    command = [sys.executable, "-c", script, str(tmp_path)]
+    script = "import sys; sys.path.insert(0, sys.argv[1]); import app.boot; app.boot.{}"
+    command = [sys.executable, "-c", script.format("check_asyncio()"), str(tmp_path)]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, "a link to the real one is the real one"
     (tmp_path / "asyncio").unlink()
     copy = tmp_path / "asyncio"
-    copy.mkdir()
-    for file in (Path(os.__file__).parent / "asyncio").glob("*.py"):
-        (copy / file.name).write_bytes(file.read_bytes())
+    shutil.copytree(Path(os.__file__).parent / "asyncio", copy)
+    command[2] = script.format("sys.exit(app.boot.main([]))")
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 1
     assert f"asyncio comes from {copy}" in result.stdout
@@ -181,17 +191,18 @@ def test_a_file_that_is_not_what_was_installed_is_named(
     assert problem.startswith(said)
 
 
-def test_an_altered_file_under_an_unchanged_version_fails_the_check(installed_package: Path, tmp_path: Path) -> None:
+def test_an_altered_file_under_an_unchanged_version_fails_the_check(
+    installed_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text(LOCK.read_text(encoding="utf-8") + "planted==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8")
-    command = [sys.executable, "-m", "app.boot", "--files", "--lock", str(lock)]
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(installed_package)}
+    monkeypatch.syspath_prepend(installed_package)
     for change, status, said in ((None, 0, "ok    files"), (altered, 1, "planted/__init__.py has been altered")):
         if change is not None:
             change(installed_package)
-        result = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        assert result.returncode == status
-        assert said in result.stdout
+        found, printed = boot_here(capsys, "--files", "--lock", str(lock))
+        assert found == status
+        assert said in printed
 
 
 @pytest.mark.parametrize(
@@ -220,13 +231,15 @@ def test_no_pyproject_is_an_error_that_says_what_to_do(content: bytes | None, tm
         pinned_versions(pyproject)
 
 
-def test_the_schema_is_asked_for_only_when_wanted_and_its_absence_fails() -> None:
-    command = [sys.executable, "-m", "app.boot", "--schema"]
+def test_the_schema_is_asked_for_only_when_wanted_and_its_absence_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "SUPABASE_RETRIES": "0"}
-    for environment, said in (({}, "SUPABASE_URL is not set"), (settings, "Cannot connect to host 127.0.0.1:9")):
-        variables = {"PATH": os.environ["PATH"], **environment}
-        result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-        *_, line, verdict = result.stdout.splitlines()
-        assert (result.returncode, line.split()[:2]) == (1, ["FAIL", "schema"])
-        assert said in line
+    for environment, found in (({}, "SUPABASE_URL is not set"), (settings, "Cannot connect to host 127.0.0.1:9")):
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        status, printed = boot_here(capsys, "--schema")
+        *_, line, verdict = printed.splitlines()
+        assert (status, line.split()[:2]) == (1, ["FAIL", "schema"])
+        assert found in line
         assert verdict.startswith("boot check FAILED")
