@@ -1,4 +1,4 @@
-"""What claiming and polling cost: by the plan, with 200,000 rows in the way. Buffers are counted, not seconds."""
+"""What claiming and polling cost: by the plan, with 60,000 rows in the way. Buffers are counted, not seconds."""
 
 import json
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.emptied import emptied
 
-MANY, READY, GONE = 200_000, 1_000, 20_000
+MANY, READY, GONE = 60_000, 1_000, 20_000
 WORKER = "'00000000-0000-4000-8000-000000000001'"
 OTHER = "'00000000-0000-4000-8000-000000000002'"
 CALLS = f"""
@@ -102,7 +102,7 @@ async def test_queries_use_their_indexes(query: str, index: str, crowded: asyncp
 
 async def test_a_backlog_costs_a_claim_nothing(crowded: asyncpg.Connection) -> None:
     """Neither finished tasks, nor delayed ones of the highest priority, nor those of a kind it cannot do."""
-    # Four priorities of two kinds: eight probes, each a few pages deep into an index of 200,000 rows.
+    # Four priorities of two kinds: eight probes, each a few pages deep into an index of 60,000 rows.
     assert await cost_of_claiming(crowded) <= 8 * 8
 
 
