@@ -266,7 +266,7 @@ async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncCli
     async with following(http, location) as events:
         assert (await events.next())["event"] == "progress"
         await watched_by(api, 2)
-        api.server.should_exit = True
+        api.server.end()
         async with asyncio.timeout(20):
             assert (await waiter).json()["status"] == "pending"
             assert await events.next() == {"over": True}
