@@ -1,5 +1,7 @@
 """Plants small faults, one at a time, in a copy of the tree, and lists those that the room's tests do not notice.
 
+A fault that no test notices is shown to the type checker, which stands before the tests in CI, and listed apart.
+
 Python faults are drawn at random from mutmut's operators, and from the removal of a call. They are written into the
 file, so that the processes which a test starts have them too (mutmut's own runner switches them on in its process
 alone). The faults in the SQL are chosen by hand. They, and each room's files and tests, are in `mutants.toml`.
@@ -22,6 +24,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
@@ -37,6 +40,9 @@ SQL = "sql"
 
 ONE_DATABASE = {"POSTGRESQL": "bundled"}
 """The contract tests can run on two; one does."""
+
+CHECKED = ("app", "worker")
+"""What the type checker reads."""
 
 LONGEST = 900.0
 """Seconds that a room's tests may take without any fault."""
@@ -184,7 +190,14 @@ class Copy:
     def passes(self, tests: Sequence[str], seconds: float) -> bool:
         """Run these tests until one fails; tests that take longer than `seconds` have failed."""
         files = [str(path) for pattern in tests for path in sorted(self._folder.glob(pattern))]
-        command = [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *files]
+        return self._succeeds(["pytest", "-x", "-p", "no:cacheprovider", *files], seconds)
+
+    def has_sound_types(self) -> bool:
+        """Whether the type checker finds nothing wrong in what the service is made of."""
+        return self._succeeds(["mypy", *CHECKED], LONGEST)
+
+    def _succeeds(self, module: Sequence[str], seconds: float) -> bool:
+        command = [sys.executable, "-m", *module]
         self._process = process = subprocess.Popen(
             command,
             cwd=self._folder,
@@ -230,25 +243,33 @@ def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
                 copy.stop()
 
 
-def survivors(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) -> list[Mutant]:
-    """Plant each of them; return those that no test of their room noticed. Raises `WrongData`."""
+class Verdict(Enum):
+    """Who noticed a fault, as it is printed."""
+
+    TESTS = "seen"
+    TYPES = "types"
+    NOBODY = "SURVIVED"
+
+
+def judged(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
+    """Plant each of them; return who noticed it. Raises `WrongData`."""
     with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
         patience = {room: _patience(room, rooms[room], free) for room in dict.fromkeys(m.room for m in mutants)}
 
-        def survives(mutant: Mutant) -> bool:
-            copy = free.get()
+        def judge(mutant: Mutant) -> tuple[Mutant, Verdict]:
+            copy, verdict = free.get(), Verdict.TESTS
             with copy.planted(mutant):
-                unseen = copy.passes(rooms[mutant.room], patience[mutant.room])
+                if copy.passes(rooms[mutant.room], patience[mutant.room]):
+                    verdict = Verdict.NOBODY if mutant.room == SQL or copy.has_sound_types() else Verdict.TYPES
             free.put(copy)
-            print(f"{'SURVIVED' if unseen else 'seen':10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
-            return unseen
+            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
+            return mutant, verdict
 
         try:
-            verdicts = list(pool.map(survives, mutants))
+            return list(pool.map(judge, mutants))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
-    return [mutant for mutant, unseen in zip(mutants, verdicts, strict=True) if unseen]
 
 
 def _patience(room: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
@@ -283,13 +304,18 @@ def main() -> int:
         if SQL in rooms:
             drawn += sql_mutants(data["sql"])
         print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)
-        unseen = survivors(drawn, {name: room["tests"] for name, room in rooms.items()}, options.jobs)
+        verdicts = judged(drawn, {name: room["tests"] for name, room in rooms.items()}, options.jobs)
     except WrongData as error:
         print(error, file=sys.stderr)
         return 1
-    for mutant in unseen:
-        print(f"\n{mutant.file}:{mutant.line} {mutant.why}\n{mutant.diff()}")
-    print(f"\n{len(unseen)} of {len(drawn)} faults were not noticed (SEED={options.seed})")
+    found = {verdict: [mutant for mutant, its in verdicts if its is verdict] for verdict in Verdict}
+    for verdict in (Verdict.TYPES, Verdict.NOBODY):
+        for mutant in found[verdict]:
+            print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.why}\n{mutant.diff()}")
+    nobody, types = len(found[Verdict.NOBODY]), len(found[Verdict.TYPES])
+    print(
+        f"\n{nobody} of {len(drawn)} faults were not noticed, {types} by the type checker alone (SEED={options.seed})"
+    )
     return 0
 
 

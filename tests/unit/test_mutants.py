@@ -10,7 +10,18 @@ import pytest
 from libcst.metadata import MetadataWrapper
 
 from scripts import mutants
-from scripts.mutants import DATA, Copy, Finder, Mutant, WrongData, check_tests, python_mutants, sql_mutants
+from scripts.mutants import (
+    DATA,
+    Copy,
+    Finder,
+    Mutant,
+    Verdict,
+    WrongData,
+    check_tests,
+    judged,
+    python_mutants,
+    sql_mutants,
+)
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 SOURCE = '''
@@ -75,26 +86,26 @@ def test_what_does_not_fit_is_named() -> None:
         list(sql_mutants([entry]))
 
 
-def test_only_the_fault_that_a_test_sees_fails_and_the_tree_stays_as_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_who_notices_a_fault_is_told_and_the_tree_stays_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"
     (root / "tests").mkdir(parents=True)
-    sound = "def double(n):\n    return 2 * n\n"
+    sound = "def double(n: int) -> int:\n    return 2 * n\n"
     (root / "code.py").write_text(sound)
     # In a process of its own, which knows nothing of what this one runs.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
-    (root / "tests" / "test_code.py").write_text(seen + "'import code; print(code.double(2))']) == b'4\\n'\n")
+    call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
+    (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
-    monkeypatch.setattr(mutants, "ROOT", root)
+    for name, value in (("ROOT", root), ("CHECKED", ("--strict", "code.py"))):
+        monkeypatch.setattr(mutants, name, value)
     # What pytest brings with it is not under test, and each of four runs would import it.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    copy = Copy(tmp_path / "copy")
-    verdicts = []
-    for text in (sound.replace("2 * n", "3 * n"), sound.replace("2 * n", "n + 2")):
-        with copy.planted(Mutant("room", "code.py", 2, sound, text)):
-            verdicts.append(copy.passes(["tests"], 60))
-    assert verdicts == [False, True]
-    assert copy.passes(["tests"], 60)
-    assert not copy.passes(["tests"], 0)
+    texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
+    verdicts = judged([Mutant("room", "code.py", 2, sound, text) for text in texts], {"room": ["tests"]}, 1)
+    assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
+    said = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert said == [["seen", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
     assert (root / "code.py").read_text() == sound
+    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "what takes too long has failed"
