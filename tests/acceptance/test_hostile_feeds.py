@@ -38,6 +38,9 @@ FEEDS: Mapping[str, str] = {
     "model": "<!DOCTYPE x [<!ELEMENT a (" + "b," * 2_000_000 + "b)>]><rss><channel/></rss>",
 }
 
+HELD = 5.0
+"""Seconds without an answer: whoever reads these feeds as they ask for is held for minutes."""
+
 
 async def serve(feeds: Mapping[str, str]) -> tuple[web.AppRunner, str]:
     async def feed(request: web.Request) -> web.Response:
@@ -79,7 +82,7 @@ async def test_a_worker_answers_while_it_reads_feeds_of_at_signs(stack: Ready, d
     await until_status(database, "completed", 1)
     done.set()
     slowest, answers = await asking
-    assert slowest < 1.0
+    assert slowest < HELD
     assert answers > 1
     assert await worker.stop() == 0
     await arxiv.stop()

@@ -121,7 +121,11 @@ def protocol() -> type[BoundedProtocol]:
 async def api(settings: ApiSettings, protocol: type[BoundedProtocol]) -> AsyncIterator[RunningApi]:
     with application(settings) as app, socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        config = uvicorn.Config(app, http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=1)
+        # A caller on a slow machine may take long to come back with its next request.
+        patience = 1 if protocol is HastyProtocol else 60
+        config = uvicorn.Config(
+            app, http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=patience
+        )
         server = QuickServer(config)
         # Not serve(): the signals are the test run's.
         serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  (the comment above says why)
