@@ -24,7 +24,7 @@ from tests.contract.votes import rate
 from tests.integration.client.scripted_server import stall
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import reply
-from tests.integration.worker.conftest import until
+from tests.integration.worker.conftest import PATIENCE, until
 from tests.integration.worker.proxy import Answer, Proxy, Times
 from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole import SIGNALS, settings_of, whole_worker
@@ -190,9 +190,10 @@ async def test_the_schema_is_asked_for_until_there_is_an_answer_and_then_no_more
     monkeypatch.setattr(worker.__main__, "SCHEMA_PATIENCE", 0.05)
     proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == ASKED)
     async with whole_worker(settings_of(stack, supabase_url=proxy.url)) as running:
-        while len(asked := [call for call in proxy.calls if call.name == ASKED]) <= 3:
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(PATIENCE):
+            while sum(call.name == ASKED for call in proxy.calls) <= 3:
+                await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         await running.stop()
     assert away.given
-    assert len(asked) == 4
+    assert sum(call.name == ASKED for call in proxy.calls) == 4

@@ -68,8 +68,10 @@ class WholeWorker:
 
     async def ended(self) -> None:
         """Wait until it ends; raises what the worker raised."""
-        async with asyncio.timeout(PATIENCE):
-            await self.running
+        # A wait that ended by cancelling it would look like an end of its own.
+        await asyncio.wait({self.running}, timeout=PATIENCE)
+        assert self.running.done()
+        await self.running
 
     async def page(self, path: str) -> str:
         """What its own port answers."""

@@ -4,6 +4,8 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from random import Random
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,14 +13,19 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
+from app.models import TaskKind
 from app.outside.client import OutsideClient, open_outside
-from worker.handlers.callback import SCHEDULE, CallbackSender, DeliveryFailed, callback_delay
+from app.persistence.outcomes import Lease
+from app.persistence.queue import ClaimedTask
+from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_delay
+from worker.job import Job
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
 OTHER_SECRET = "whsec_U09NRUJPRFkgRUxTRSdTIFNFQ1JFVCE="
 PUBLIC = "93.184.215.14"
 URL = "https://receiver.example/hooks?x=1"
+TASK = UUID(int=7)
 BODY = {"task_id": "7f", "status": "completed"}
 
 
@@ -138,6 +145,47 @@ def test_the_next_attempt_comes_no_sooner_than_the_receiver_asked_for() -> None:
     assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)
     assert callback_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less than planned would use up the attempts"
     assert callback_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
+
+
+def job(payload: dict[str, Any]) -> Job:
+    task = ClaimedTask(Lease(TASK, uuid4()), TaskKind.CALLBACK, 1, 10, timedelta(0), None, payload)
+    return Job(task, 0.0, lambda *_: None)
+
+
+async def test_a_callbacks_task_delivers_its_event_to_the_letter_and_ends_with_the_receivers_status(
+    http: OutsideClient, router: respx.Router
+) -> None:
+    route = router.post(URL).respond(202)
+    event = {"type": "task.completed", "data": {"title": "Gletscher \u00e4ndern sich", "items": [1, 2]}}
+    assert await CallbackHandler(sender(http))(job({"url": URL, "event": event})) == {"status": 202}
+    request = route.calls.last.request
+    assert request.content == (
+        b'{"type":"task.completed","data":{"title":"Gletscher \\u00e4ndern sich","items":[1,2]}}'
+    )
+    assert request.headers["webhook-id"] == f"msg_{TASK}"
+    assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({"event": {}}, "('url',): Field required"),
+        ({"url": URL}, "('event',): Field required"),
+        ({"url": URL, "event": "s3cret"}, "('event',): Input should be a valid dictionary"),
+        ({"url": ["s3cret"], "event": {}}, "('url',): Input should be a valid string"),
+    ],
+)
+async def test_a_payload_that_cannot_be_read_says_where_and_why_but_not_what_it_held(
+    payload: dict[str, Any], reason: str, http: OutsideClient
+) -> None:
+    with pytest.raises(PermanentError) as refused:
+        await CallbackHandler(sender(http))(job(payload))
+    assert str(refused.value) == f"the callback's payload cannot be read: {reason}"
+
+
+async def test_without_a_secret_a_callback_names_the_setting() -> None:
+    with pytest.raises(PermanentError, match=r"^callbacks cannot be signed: set WEBHOOK_SECRET for the worker$"):
+        await CallbackHandler(None)(job({"url": URL, "event": {}}))
 
 
 async def test_plain_http_needs_the_setting(http: OutsideClient, router: respx.Router) -> None:
