@@ -140,6 +140,22 @@ def test_the_schedule_spans_more_than_a_day_and_is_jittered() -> None:
         assert all(0.8 * planned <= delay <= 1.2 * planned for delay in seen)
 
 
+@pytest.mark.parametrize(
+    ("attempt", "minutes"),
+    [(1, 1 / 12), (2, 5), (3, 30), (4, 120), (5, 300), (6, 600), (7, 840), (8, 1200), (9, 1440), (10, 1440)],
+)
+def test_each_attempt_has_its_wait(attempt: int, minutes: float) -> None:
+    delay = callback_delay(attempt, DeliveryFailed("down"), Middle())
+    assert delay / timedelta(minutes=1) == pytest.approx(minutes)
+
+
+class Middle(Random):
+    """Draws the middle each time."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 def test_the_next_attempt_comes_no_sooner_than_the_receiver_asked_for() -> None:
     asked = DeliveryFailed("busy", retry_after=7_200.0)
     assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)

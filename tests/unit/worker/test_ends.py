@@ -114,3 +114,13 @@ async def test_progress_is_shown_under_the_tasks_lease() -> None:
     shown: list[Any] = []
     await job(shown).report("half", 0.5)
     assert shown == [(Lease(TASK, UUID(int=1)), Progress("half", 0.5))]
+
+
+async def test_a_task_is_cancelled_once_it_has_begun_and_before_that_it_ends_by_itself() -> None:
+    for begun in (False, True):
+        held = job()
+        held.running = running = asyncio.create_task(asyncio.sleep(0))
+        held.begun = begun
+        held.cancel(Abort.SHUTDOWN)
+        await asyncio.wait({running})
+        assert running.cancelled() is begun

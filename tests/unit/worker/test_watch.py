@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.pulse import LoopStopped, watch
+from worker.pulse import LoopHealth, LoopStopped, Pulse, watch
 
 LEASE = timedelta(seconds=60)
 
@@ -27,3 +27,22 @@ async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
         await watch(lambda: turns[min(len(slept), len(turns) - 1)], LEASE)
     assert slept == [6.0] * looks
     assert armed == [(60.0, True)] * looks
+
+
+async def test_a_turn_without_an_answer_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    pulse = Pulse()
+    seen = [pulse.health(3)]
+    for after, answered in ((2.0, False), (3.0, True), (4.0, False)):
+        now += after
+        pulse.turned(answered=answered)
+        now += 1.0
+        seen.append(pulse.health(3))
+    assert seen == [
+        LoopHealth(3, 0.0, None),
+        LoopHealth(3, 1.0, None),
+        LoopHealth(3, 1.0, 1.0),
+        LoopHealth(3, 1.0, 6.0),
+    ]
+    assert pulse.turns == 3
