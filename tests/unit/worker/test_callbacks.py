@@ -1,7 +1,9 @@
 """Callbacks: the signature verifies, private addresses and redirects are refused, every failure has its meaning."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -76,6 +78,43 @@ async def test_unreachable_receiver_is_tried_again(http: OutsideClient, router: 
     router.post().mock(side_effect=httpx.ConnectError("refused"))
     with pytest.raises(DeliveryFailed, match="ConnectError"):
         await sender(http).send(URL, "cb_1", BODY)
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body that nobody should begin to read."""
+
+    def __init__(self) -> None:
+        self.read = self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.read = True
+        yield b""
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("status", [200, 410, 500])
+async def test_what_a_receiver_answers_is_not_read(status: int, http: OutsideClient, router: respx.Router) -> None:
+    body = Endless()
+    router.post(URL).mock(return_value=httpx.Response(status, stream=body))
+    with nullcontext() if status == 200 else pytest.raises((DeliveryFailed, PermanentError)):
+        await sender(http).send(URL, "cb_1", BODY)
+    assert (body.read, body.closed) == (False, True)
+
+
+async def test_a_receiver_that_does_not_answer_is_given_up_and_tried_again(
+    http: OutsideClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    monkeypatch.setattr("worker.handlers.callback.DELIVERY_TIMEOUT", 0.01)
+    router.post(URL).mock(side_effect=hang)
+    with pytest.raises(DeliveryFailed, match=r"^receiver\.example: TimeoutError: $") as failed:
+        await sender(http).send(URL, "cb_1", BODY)
+    assert failed.value.retry_after is None
 
 
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("10.0.0.5",), (PUBLIC, "169.254.169.254"), ("::1",)])
