@@ -8,6 +8,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 import worker.wiring
@@ -30,10 +31,13 @@ from tests.integration.sources.conftest import reply
 from tests.integration.worker.conftest import until, until_ended
 from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole import settings_of, whole_worker
+from tests.processes import WEBHOOK_SECRET
 from worker.wiring import build_analyst, open_parts
 
+NEXT_SECRET = "whsec_" + "QUJD" * 8
 SECRET = "0123456789abcdef"
 GOOD = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
+OWN = {"user_agent": "Ada's own", "webhook_secret": f"{WEBHOOK_SECRET},{NEXT_SECRET}"}
 PROFILE = {"name": "Ada", "interests": ["radar"]}
 PAPER = "<id>http://arxiv.org/abs/2611.00001v1</id><title>Ice</title><summary>Radar reads it.</summary>"
 PAPERS = f"{HEAD}<entry>{PAPER}</entry></feed>"
@@ -69,7 +73,7 @@ async def test_a_day_is_fetched_written_and_called_back(
         payload={"profile": PROFILE},
         callback_url=outside.receiver.url,
     )
-    async with whole_worker(settings_of(stack, **outside.settings, user_agent="Ada's own")) as running:
+    async with whole_worker(settings_of(stack, **outside.settings, **OWN)) as running:
         written = await until_ended(database, digest.task_id)
         await until(database, "select exists (select from public.tasks where kind = 'callback' and status is not null)")
         await running.stop()
@@ -83,6 +87,9 @@ async def test_a_day_is_fetched_written_and_called_back(
     assert GOOD["summary"] in await database.fetchval("select page from public.digests")
     callback = await database.fetchval("select task_id from public.tasks where kind = 'callback'")
     assert json.loads((await record(database, callback))["result"]) == {"status": 204}
+    headers = dict(line.split(": ", 1) for line in outside.receiver.heads[0].splitlines() if ": " in line)
+    for secret in (WEBHOOK_SECRET, NEXT_SECRET):
+        Webhook(secret).verify(outside.receiver.bodies[0], headers)
     assert json.loads(outside.receiver.bodies[0])["data"]["task_id"] == str(digest.task_id)
 
 
