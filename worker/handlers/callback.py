@@ -152,8 +152,8 @@ class CallbackHandler:
         try:
             payload = CallbackPayload.model_validate(job.task.payload)
         except ValidationError as error:
-            # Without the values: the address may hold its receiver's secrets.
-            first = error.errors(include_input=False, include_url=False)[0]
+            # Not its values: the address may hold its receiver's secrets.
+            first = error.errors()[0]
             raise PermanentError(f"the callback's payload cannot be read: {first['loc']}: {first['msg']}") from None
         status = await self._sender.send(payload.url, f"msg_{job.task.task_id}", payload.event)
         return {"status": status}

@@ -23,6 +23,7 @@ from worker.__main__ import limits_of
 from worker.handlers.callback import callback_delay
 from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
+from worker.runner import WorkerLimits
 from worker.wiring import build_analyst, build_other_sources, open_parts
 
 
@@ -49,6 +50,14 @@ async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if
     assert (limits_of(chosen).kind_slots[TaskKind.DELIVERY], limits_of(settings()).kind_slots[TaskKind.DELIVERY]) == (
         2,
         0,
+    )
+
+
+def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
+    times = {"lease_seconds": "61", "grace_period": "7", "idle_wait": "0.9"}
+    slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 10, TaskKind.DELIVERY: 0}
+    assert limits_of(settings(concurrency="20", **times)) == WorkerLimits(
+        20, timedelta(seconds=61), timedelta(seconds=7), timedelta(seconds=0.9), slots
     )
 
 

@@ -1,9 +1,13 @@
 """Callbacks: the signature verifies, private addresses and redirects are refused, every failure has its meaning."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 from random import Random
+from typing import Any
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -11,14 +15,19 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
+from app.models import TaskKind
 from app.outside.client import OutsideClient, open_outside
-from worker.handlers.callback import SCHEDULE, CallbackSender, DeliveryFailed, callback_delay
+from app.persistence.outcomes import Lease
+from app.persistence.queue import ClaimedTask
+from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_delay
+from worker.job import Job
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
 OTHER_SECRET = "whsec_U09NRUJPRFkgRUxTRSdTIFNFQ1JFVCE="
 PUBLIC = "93.184.215.14"
 URL = "https://receiver.example/hooks?x=1"
+TASK = UUID(int=7)
 BODY = {"task_id": "7f", "status": "completed"}
 
 
@@ -69,6 +78,43 @@ async def test_unreachable_receiver_is_tried_again(http: OutsideClient, router: 
     router.post().mock(side_effect=httpx.ConnectError("refused"))
     with pytest.raises(DeliveryFailed, match="ConnectError"):
         await sender(http).send(URL, "cb_1", BODY)
+
+
+class Endless(httpx.AsyncByteStream):
+    """A body that nobody should begin to read."""
+
+    def __init__(self) -> None:
+        self.read = self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        self.read = True
+        yield b""
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("status", [200, 410, 500])
+async def test_what_a_receiver_answers_is_not_read(status: int, http: OutsideClient, router: respx.Router) -> None:
+    body = Endless()
+    router.post(URL).mock(return_value=httpx.Response(status, stream=body))
+    with nullcontext() if status == 200 else pytest.raises((DeliveryFailed, PermanentError)):
+        await sender(http).send(URL, "cb_1", BODY)
+    assert (body.read, body.closed) == (False, True)
+
+
+async def test_a_receiver_that_does_not_answer_is_given_up_and_tried_again(
+    http: OutsideClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hang(_request: httpx.Request) -> httpx.Response:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    monkeypatch.setattr("worker.handlers.callback.DELIVERY_TIMEOUT", 0.01)
+    router.post(URL).mock(side_effect=hang)
+    with pytest.raises(DeliveryFailed, match=r"^receiver\.example: TimeoutError: $") as failed:
+        await sender(http).send(URL, "cb_1", BODY)
+    assert failed.value.retry_after is None
 
 
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("10.0.0.5",), (PUBLIC, "169.254.169.254"), ("::1",)])
@@ -133,11 +179,68 @@ def test_the_schedule_spans_more_than_a_day_and_is_jittered() -> None:
         assert all(0.8 * planned <= delay <= 1.2 * planned for delay in seen)
 
 
+@pytest.mark.parametrize(
+    ("attempt", "minutes"),
+    [(1, 1 / 12), (2, 5), (3, 30), (4, 120), (5, 300), (6, 600), (7, 840), (8, 1200), (9, 1440), (10, 1440)],
+)
+def test_each_attempt_has_its_wait(attempt: int, minutes: float) -> None:
+    delay = callback_delay(attempt, DeliveryFailed("down"), Middle())
+    assert delay / timedelta(minutes=1) == pytest.approx(minutes)
+
+
+class Middle(Random):
+    """Draws the middle each time."""
+
+    def random(self) -> float:
+        return 0.5
+
+
 def test_the_next_attempt_comes_no_sooner_than_the_receiver_asked_for() -> None:
     asked = DeliveryFailed("busy", retry_after=7_200.0)
     assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)
     assert callback_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less than planned would use up the attempts"
     assert callback_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
+
+
+def job(payload: dict[str, Any]) -> Job:
+    task = ClaimedTask(Lease(TASK, uuid4()), TaskKind.CALLBACK, 1, 10, timedelta(0), None, payload)
+    return Job(task, 0.0, lambda *_: None)
+
+
+async def test_a_callbacks_task_delivers_its_event_to_the_letter_and_ends_with_the_receivers_status(
+    http: OutsideClient, router: respx.Router
+) -> None:
+    route = router.post(URL).respond(202)
+    event = {"type": "task.completed", "data": {"title": "Gletscher \u00e4ndern sich", "items": [1, 2]}}
+    assert await CallbackHandler(sender(http))(job({"url": URL, "event": event})) == {"status": 202}
+    request = route.calls.last.request
+    assert request.content == (
+        b'{"type":"task.completed","data":{"title":"Gletscher \\u00e4ndern sich","items":[1,2]}}'
+    )
+    assert request.headers["webhook-id"] == f"msg_{TASK}"
+    assert request.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        ({"event": {}}, "('url',): Field required"),
+        ({"url": URL}, "('event',): Field required"),
+        ({"url": URL, "event": "s3cret"}, "('event',): Input should be a valid dictionary"),
+        ({"url": ["s3cret"], "event": {}}, "('url',): Input should be a valid string"),
+    ],
+)
+async def test_a_payload_that_cannot_be_read_says_where_and_why_but_not_what_it_held(
+    payload: dict[str, Any], reason: str, http: OutsideClient
+) -> None:
+    with pytest.raises(PermanentError) as refused:
+        await CallbackHandler(sender(http))(job(payload))
+    assert str(refused.value) == f"the callback's payload cannot be read: {reason}"
+
+
+async def test_without_a_secret_a_callback_names_the_setting() -> None:
+    with pytest.raises(PermanentError, match=r"^callbacks cannot be signed: set WEBHOOK_SECRET for the worker$"):
+        await CallbackHandler(None)(job({"url": URL, "event": {}}))
 
 
 async def test_plain_http_needs_the_setting(http: OutsideClient, router: respx.Router) -> None:

@@ -5,6 +5,8 @@ from random import Random
 
 import pytest
 
+from app.mail.sender import Ambiguous, NotSent
+from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
 
 
@@ -26,3 +28,17 @@ class Lowest(Random):
 def test_the_ceiling_doubles_up_to_ten_minutes(attempt: int, ceiling: int) -> None:
     assert retry_delay(attempt, ValueError(), Highest()) == timedelta(seconds=ceiling)
     assert retry_delay(attempt, ValueError(), Lowest()) == timedelta(0)
+
+
+@pytest.mark.parametrize(("attempt", "planned"), [(1, 30), (2, 60), (7, 1920), (8, 3600), (20, 3600), (5000, 3600)])
+def test_a_mail_waits_for_half_a_minute_and_then_longer_and_longer_up_to_an_hour(attempt: int, planned: int) -> None:
+    down = NotSent("down", transient=True)
+    assert delivery_delay(attempt, down, Lowest()) == timedelta(seconds=0.8 * planned)
+    assert delivery_delay(attempt, down, Highest()) == timedelta(seconds=1.2 * planned)
+
+
+def test_a_mail_waits_for_as_long_as_its_server_asks_but_no_less_than_planned() -> None:
+    asked = NotSent("greylisted", transient=True, retry_after=300)
+    assert delivery_delay(1, asked, Lowest()) == timedelta(seconds=300)
+    assert delivery_delay(8, asked, Lowest()) == timedelta(seconds=2880)
+    assert delivery_delay(1, Ambiguous("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)

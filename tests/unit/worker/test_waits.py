@@ -36,7 +36,9 @@ def task() -> ClaimedTask:
     return ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
 
 
-def worker(queue: ScriptedQueue, idle_wait: float, lease: timedelta = timedelta(hours=1)) -> Worker:
+def worker(
+    queue: ScriptedQueue, idle_wait: float, lease: timedelta = timedelta(hours=1), *, random: Random | None = None
+) -> Worker:
     async def endless(_job: Job) -> dict[str, Any]:
         await asyncio.Event().wait()
         return {}
@@ -45,7 +47,7 @@ def worker(queue: ScriptedQueue, idle_wait: float, lease: timedelta = timedelta(
         cast(TaskQueue, queue),
         {TaskKind.FETCH: Handler(endless, timedelta(seconds=60))},
         WorkerLimits(5, lease, timedelta(0), timedelta(seconds=idle_wait)),
-        random=Random(3),
+        random=random or Random(3),
         on_outcome=lambda *_: None,
     )
 
@@ -55,6 +57,26 @@ async def test_an_idle_worker_looks_less_and_less_often_up_to_its_idle_wait() ->
     waits = [await idle.run_once() for _ in range(12)]
     assert waits[0] <= 2 * SHORT_WAIT
     assert all(5 <= wait <= 10 for wait in waits[-4:])
+
+
+class Highest(Random):
+    """Draws the highest number there is."""
+
+    def random(self) -> float:
+        return 1.0
+
+
+@pytest.mark.parametrize(
+    ("idle_wait", "waits"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.3, [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])]
+)
+async def test_the_wait_doubles_with_each_call_in_vain(idle_wait: float, waits: list[float]) -> None:
+    idle = worker(ScriptedQueue(), idle_wait, random=Highest())
+    assert [await idle.run_once() for _ in waits] == pytest.approx(waits)
+
+
+async def test_with_a_task_in_hand_the_wait_doubles_up_to_its_own_bound() -> None:
+    busy = worker(ScriptedQueue((task(),)), 60, random=Highest())
+    assert [await busy.run_once() for _ in range(6)] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.4, 0.4])
 
 
 async def test_work_makes_it_look_again_at_once() -> None:

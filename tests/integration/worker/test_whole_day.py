@@ -1,0 +1,153 @@
+"""A day by a whole worker: fetched where the settings say, written by the model, called back, and sent as a mail."""
+
+import asyncio
+import email
+import json
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+from standardwebhooks import Webhook
+from supabase import AsyncClient
+
+import worker.wiring
+from app.days import yesterday
+from app.links import Links
+from app.mail.opening import open_mail_sender
+from app.mail.sender import MailLimits
+from app.mail_url import FolderUrl
+from app.models import Article, ArticleKind, Profile, Reason, ReasonKind, TaskKind
+from app.outside.client import open_outside
+from app.ranking.ranking import Ranked
+from app.services import Services
+from embedded.stack import Ready
+from tests.contract.helpers import create, record
+from tests.contract.schedule import add_reader
+from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.integration.conftest import Serve
+from tests.integration.digest.conftest import completion
+from tests.integration.sources.conftest import reply
+from tests.integration.worker.conftest import until, until_ended
+from tests.integration.worker.test_paper_look_ups import HEAD
+from tests.integration.worker.whole import settings_of, whole_worker
+from tests.processes import WEBHOOK_SECRET
+from worker.wiring import build_analyst, open_parts
+
+NEXT_SECRET = "whsec_" + "QUJD" * 8
+SECRET = "0123456789abcdef"
+GOOD = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
+OWN = {"user_agent": "Ada's own", "webhook_secret": f"{WEBHOOK_SECRET},{NEXT_SECRET}"}
+PROFILE = {"name": "Ada", "interests": ["radar"]}
+PAPER = "<id>http://arxiv.org/abs/2611.00001v1</id><title>Ice</title><summary>Radar reads it.</summary>"
+PAPERS = f"{HEAD}<entry>{PAPER}</entry></feed>"
+NEWS = "<rss><channel><item><title>Radar news</title><link>http://n.test/1</link></item></channel></rss>"
+MAIL = {"mail_from": "Broadsheet <digest@example.org>", "public_url": "https://digest.example", "link_secret": SECRET}
+
+
+class Outside:
+    """What a worker reaches of the outside world, each a server of its own."""
+
+    def __init__(self, *servers: ScriptedServer) -> None:
+        self.arxiv, self.feed, self.model, self.receiver = servers
+
+    @classmethod
+    async def start(cls, serve: Serve) -> "Outside":
+        pages = [reply(PAPERS.encode()), reply(NEWS.encode()), completion(GOOD), answer(204, "")]
+        return cls(*[await serve(page) for page in pages])
+
+    @property
+    def settings(self) -> dict[str, str]:
+        model = {"openai_api_key": "k-1", "openai_model": "tiny", "openai_base_url": f"{self.model.url}/v1"}
+        return {"arxiv_base_url": self.arxiv.url, "arxiv_categories": "cs.AI", "feeds": f"one={self.feed.url}", **model}
+
+
+async def test_a_day_is_fetched_written_and_called_back(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection, serve: Serve
+) -> None:
+    outside, day = await Outside.start(serve), yesterday()
+    digest = await create(
+        client,
+        kind=TaskKind.DIGEST,
+        source_date=day,
+        payload={"profile": PROFILE},
+        callback_url=outside.receiver.url,
+    )
+    async with whole_worker(settings_of(stack, **outside.settings, **OWN)) as running:
+        written = await until_ended(database, digest.task_id)
+        await until(database, "select exists (select from public.tasks where kind = 'callback' and status is not null)")
+        await running.stop()
+    fetched = await database.fetchval("select result from public.tasks where kind = 'fetch'")
+    counts = {"arxiv": 1, "feed:one": 1}
+    assert json.loads(fetched) == {"status": "completed", "counts": counts, "errors": {}}
+    assert json.loads(written["result"]) == {"items": 2}
+    assert "cat%3Acs.AI" in outside.arxiv.seen[0]
+    assert all("user-agent: ada's own" in server.heads[0].lower() for server in (outside.arxiv, outside.feed))
+    assert {json.loads(body)["model"] for body in outside.model.bodies} == {"tiny"}
+    assert GOOD["summary"] in await database.fetchval("select page from public.digests")
+    callback = await database.fetchval("select task_id from public.tasks where kind = 'callback'")
+    assert json.loads((await record(database, callback))["result"]) == {"status": 204}
+    headers = dict(line.split(": ", 1) for line in outside.receiver.heads[0].splitlines() if ": " in line)
+    for secret in (WEBHOOK_SECRET, NEXT_SECRET):
+        Webhook(secret).verify(outside.receiver.bodies[0], headers)
+    assert json.loads(outside.receiver.bodies[0])["data"]["task_id"] == str(digest.task_id)
+
+
+async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection, tmp_path: Path
+) -> None:
+    reader = await add_reader(client, address="ada@example.org", on_nothing="line")
+    await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
+    async with whole_worker(settings_of(stack, mail_url=f"folder:{tmp_path}", **MAIL)) as running:
+        await until(database, "select exists (select from public.deliveries where state = 'sent')")
+        await running.stop()
+    (file,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+    mail = email.message_from_bytes(file.read_bytes())
+    assert (mail["From"], mail["To"]) == ("Broadsheet <digest@example.org>", "Ada <ada@example.org>")
+    address, _, token = mail["List-Unsubscribe"].strip("<>").rpartition("/")
+    assert address.startswith("https://digest.example/")
+    assert Links([SECRET], "https://digest.example").read("unsubscribe", token).reader_id == reader.reader_id
+
+
+async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
+    stack: Ready, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Any]()
+
+    def opened(*how: Any) -> Any:
+        asked.append(how)
+        return open_mail_sender(*how)
+
+    monkeypatch.setattr(worker.wiring, "open_mail_sender", opened)
+    chosen = settings_of(stack, mail_url="folder:/nowhere", mail_connections="3", mail_rate="4.5", **MAIL)
+    async with open_parts(Services.build(client), chosen):
+        ((url, _http, limits),) = asked
+    assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(at_once=3, per_second=4.5))
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [({}, 2), ({"model_max_calls": "1"}, 1), ({"model_max_calls": "0"}, 0), ({"model_max_tokens": "0"}, 0)],
+)
+async def test_the_model_is_asked_no_more_than_the_settings_allow(
+    changes: dict[str, str], asked: int, stack: Ready, client: AsyncClient, serve: Serve
+) -> None:
+    outside = await Outside.start(serve)
+    async with open_outside() as http:
+        analyst = build_analyst(http, Services.build(client), settings_of(stack, **outside.settings, **changes))
+        analysed = await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1), ranked(2)])
+    assert (analysed.usage.calls, len(outside.model.seen)) == (asked, asked)
+    assert all("authorization: bearer k-1" in head.lower() for head in outside.model.heads)
+
+
+def ranked(number: int) -> Ranked:
+    """A chosen article, unlike the others."""
+    article = Article(
+        source="arxiv",
+        external_id=f"2611.{number:05d}",
+        kind=ArticleKind.PAPER,
+        title=f"Ice remembers, part {number}",
+        abstract="Radar reads the memory of glaciers, from the surface and without drilling.",
+    )
+    reason = Reason(kind=ReasonKind.INTEREST, text="matches: radar", words=("radar",), change="edit")
+    return Ranked(article, 1.0, (reason,), ("radar",))

@@ -1,0 +1,198 @@
+"""A whole worker: who it says it is, what it counts, what it does beside its tasks, and how it ends."""
+
+import asyncio
+import json
+import signal
+from datetime import timedelta
+from socket import gethostname
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+import worker.__main__
+from app.days import yesterday
+from app.persistence.reader_papers import GivenPaper
+from app.services import Services
+from app.versions import project_version
+from embedded.stack import Ready
+from tests.contract.helpers import insert_tasks
+from tests.contract.schedule import add_reader
+from tests.contract.votes import rate
+from tests.integration.client.scripted_server import stall
+from tests.integration.conftest import Serve
+from tests.integration.sources.conftest import reply
+from tests.integration.worker.conftest import PATIENCE, until
+from tests.integration.worker.proxy import Answer, Proxy, Times
+from tests.integration.worker.test_paper_look_ups import HEAD
+from tests.integration.worker.whole import SIGNALS, settings_of, whole_worker
+from worker.beside import ChoreDied
+from worker.chores.daily_fetch import DAYS
+from worker.chores.retention import Retention
+from worker.runner import Worker
+
+FAILED = "select count(*) = $1 from public.tasks where status = 'failed'"
+REPORTS = "select worker_id from public.minute_reports"
+KINDS = ["fetch", "digest", "callback"]
+ASKED = "schema_version"
+PAPER = "2611.00001"
+FEED = (
+    f"{HEAD}<entry><id>http://arxiv.org/abs/{PAPER}v1</id>"
+    "<title>Ice remembers</title><summary>Radar reads it.</summary></entry></feed>"
+)
+AGED = """
+with tasks as (
+  insert into public.tasks (task_id, kind, request_hash, max_attempts, status, created_at, finished_at)
+  select gen_random_uuid(), 'fetch', 'test', 5, 'completed', now() - age, now() - age
+    from unnest($1::interval[]) age
+), editions as (
+  insert into public.editions (source_date, updated_at) select now() - age, now() - age from unnest($1::interval[]) age
+)
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
+select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age, '{}', '', now() - age
+  from unnest($1::interval[]) age
+"""
+KEPT = """
+select (select count(*) from public.tasks where owner = 'default' and kind = 'fetch') = 1
+   and (select count(*) from public.editions) = 2 and (select count(*) from public.digests) = 3
+"""
+
+
+async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, database: asyncpg.Connection) -> None:
+    for kind in KINDS:
+        await insert_tasks(database, 1, kind=kind, payload='{"url": 7}', max_attempts=1)
+    async with whole_worker(settings_of(stack, concurrency="7", lease_seconds="61")) as running:
+        await until(database, FAILED, len(KINDS))
+        await until(database, f"select exists ({REPORTS})")
+        started, metrics = await running.logged("worker started"), await running.page("/metrics")
+        health = json.loads(await running.page("/healthz"))
+        row = await database.fetchrow("select worker_id, host, version, lease from public.workers")
+        await running.stop()
+    assert (started["kinds"], started["concurrency"]) == (KINDS, 7)
+    assert tuple(row) == (UUID(started["worker_id"]), gethostname(), project_version(), timedelta(seconds=61))
+    assert (health["status"], health["in_hand"]) == ("ok", 0)
+    for kind in KINDS:
+        assert f'broadsheet_tasks_total{{kind="{kind}",outcome="failed"}} 1.0' in metrics
+        assert f'broadsheet_task_seconds_count{{kind="{kind}"}} 1.0' in metrics
+    for counted in ("supabase_calls_total", "supabase_attempts_total"):
+        assert f'broadsheet_{counted}{{outcome="200"}}' in metrics
+    assert "broadsheet_event_loop_lag_seconds_count" in metrics
+    assert await database.fetchval(REPORTS) == UUID(started["worker_id"])
+    minutes = await database.fetch("select kind, sum(failed) from public.minutes group by kind order by kind")
+    assert [tuple(minute) for minute in minutes] == [(kind, 1) for kind in sorted(KINDS)]
+    assert running.log[-1]["event"] == "worker stopped"
+
+
+async def test_each_of_what_is_stored_is_kept_for_its_own_time(stack: Ready, database: asyncpg.Connection) -> None:
+    await database.execute(AGED, [timedelta(days=days) for days in (9, 19, 29, 31)])
+    kept = {"keep_tasks_days": "10", "keep_editions_days": "20", "keep_digests_days": "30"}
+    async with whole_worker(settings_of(stack, **kept)) as running:
+        await until(database, KEPT)
+        await running.stop()
+
+
+async def test_who_is_due_gets_a_digest_and_the_last_days_are_asked_for(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    reader = await add_reader(client)
+    await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
+    async with whole_worker(settings_of(stack, daily_fetch_at="00:00")) as running:
+        await until(database, "select exists (select from public.tasks where reader_id = $1)", reader.reader_id)
+        await until(database, "select count(*) = $1 from public.tasks where owner = 'system'", DAYS)
+        await running.stop()
+    newest = await database.fetchval("select max(source_date) from public.tasks where owner = 'system'")
+    assert newest == yesterday()
+
+
+async def test_no_day_is_asked_for_by_itself_unless_the_settings_say_when(
+    stack: Ready, database: asyncpg.Connection
+) -> None:
+    async with whole_worker(settings_of(stack)) as running:
+        await running.logged("retention")
+        await running.stop()
+    assert await database.fetchval("select count(*) from public.tasks") == 0
+
+
+async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection, serve: Serve
+) -> None:
+    arxiv = await serve(reply(FEED.encode()))
+    reader = await add_reader(client)
+    papers = Services.build(client).reader_papers
+    await rate(papers, reader.reader_id, GivenPaper(keys=(f"arxiv:{PAPER}",), arxiv_id=PAPER), True)
+    async with whole_worker(settings_of(stack, arxiv_base_url=arxiv.url, user_agent="Ada's own")) as running:
+        looked_up = await running.logged("papers looked up")
+        await running.stop()
+    assert (looked_up["asked"], looked_up["found"]) == (1, 1)
+    assert await database.fetchval("select title from public.reader_papers") == "Ice remembers"
+    assert "user-agent: ada's own" in arxiv.heads[0].lower()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_a_signal_lets_tasks_finish_and_the_second_one_ends_it_now(
+    number: signal.Signals, stack: Ready, database: asyncpg.Connection, serve: Serve
+) -> None:
+    receiver = await serve(stall)
+    await insert_tasks(database, 1, kind="callback", payload=json.dumps({"url": receiver.url, "event": {}}))
+    async with whole_worker(settings_of(stack, grace_period="3600")) as running:
+        await until(database, "select exists (select from public.task_records where status = 'running')")
+        running.signalled(number)
+        stopping = await running.logged("stopping")
+        assert not running.running.done()
+        running.signalled(number)
+        with pytest.raises(asyncio.CancelledError):
+            await running.ended()
+    assert (stopping["in_hand"], stopping["grace"]) == (1, 3600)
+    assert [record for record in running.log if record["event"] == "worker stopped"] == []
+
+
+async def die(*_arguments: Any) -> None:
+    raise LookupError("planted")
+
+
+async def forever(*_arguments: Any) -> None:
+    await asyncio.Event().wait()
+
+
+async def test_a_chore_that_dies_is_logged_and_ends_the_worker(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Retention, "run", die)
+    async with whole_worker(settings_of(stack)) as running:
+        with pytest.raises(ChoreDied, match=r"^The worker's retention died: LookupError: planted$"):
+            await running.ended()
+    (said,) = [record for record in running.log if record["event"] == "chore died"]
+    assert (said["log_level"], said["chore"], str(said["exc_info"])) == ("error", "retention", "planted")
+
+
+async def test_a_claim_loop_that_stopped_is_not_waited_for(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Worker, "_pause", forever)
+    quick = {"lease_seconds": "0.4", "supabase_call_timeout": "0.1", "grace_period": "3600"}
+    async with whole_worker(settings_of(stack, **quick)) as running:
+        with pytest.raises(ChoreDied, match=r"^The worker's watch died: LoopStopped: .* has not turned for 0\.4 s\.$"):
+            await running.ended()
+
+
+async def test_the_schema_is_asked_for_until_there_is_an_answer_and_then_no_more(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    proxy: Proxy,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker.__main__, "SCHEMA_PATIENCE", 0.05)
+    proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == ASKED)
+    async with whole_worker(settings_of(stack, supabase_url=proxy.url)) as running:
+        async with asyncio.timeout(PATIENCE):
+            while any(task.get_name() == "schema check" for task in asyncio.all_tasks()):
+                await asyncio.sleep(0.01)
+        await running.stop()
+    assert away.given
+    assert sum(call.name == ASKED for call in proxy.calls) == 4

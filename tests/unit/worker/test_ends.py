@@ -1,0 +1,126 @@
+"""What a handler's end means to its task, and what a log line says of the task."""
+
+import asyncio
+from datetime import timedelta
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.errors import LeaseLost, PermanentError, SourceError
+from app.models import TaskKind
+from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
+from app.persistence.queue import ClaimedTask, Progress
+from worker.job import Abort, Handler, Job, Snooze, perform
+
+TASK, OTHER = uuid4(), uuid4()
+SOON, LATER = timedelta(seconds=3), timedelta(minutes=7)
+
+
+class Unsayable(Exception):
+    """Raises instead of saying what it is."""
+
+    def __str__(self) -> str:
+        raise RuntimeError
+
+
+def job(shown: list[Any] | None = None, **payload: Any) -> Job:
+    task = ClaimedTask(Lease(TASK, UUID(int=1)), TaskKind.FETCH, 2, 5, timedelta(0), None, payload)
+    return Job(task, 0.0, lambda lease, progress: None if shown is None else shown.append((lease, progress)))
+
+
+def later(attempt: int, error: BaseException, _random: Random) -> timedelta:
+    """Shows by what it returns which attempt and which error it was asked about."""
+    return LATER if isinstance(error, Unsayable) else SOON * attempt
+
+
+async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Outcome | None:
+    async def work(job: Job) -> dict[str, Any]:
+        job.abort = abort
+        raise error
+
+    return await perform(job(), Handler(work, timedelta(seconds=90), later), Random(1))
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        (LeaseLost("gone"), None),
+        (Snooze(LATER, "busy", OTHER), Snoozed(LATER, "busy", OTHER)),
+        (Snooze(LATER, "busy"), Snoozed(LATER, "busy")),
+        (PermanentError("never"), Failed(error="never", retry_in=None)),
+        (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
+        (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
+        (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),
+        (Unsayable(), Failed(error="Unsayable: (its text cannot be had)", retry_in=LATER)),
+        (asyncio.CancelledError(), Failed(error="CancelledError: ", retry_in=2 * SOON)),
+    ],
+)
+async def test_each_error_has_its_end(error: BaseException, outcome: Outcome | None) -> None:
+    assert await outcome_of(error) == outcome
+
+
+@pytest.mark.parametrize(
+    ("abort", "outcome"),
+    [
+        (Abort.CANCEL_REQUESTED, Cancelled()),
+        (Abort.SHUTDOWN, Released()),
+        (Abort.TIMEOUT, Failed(error="not done within 90 s", retry_in=2 * SOON)),
+        (Abort.LEASE_LOST, None),
+    ],
+)
+async def test_a_task_that_was_ended_from_outside_ends_as_the_reason_says(
+    abort: Abort, outcome: Outcome | None
+) -> None:
+    assert await outcome_of(asyncio.CancelledError(), abort=abort) == outcome
+    early = job()
+    early.cancel(abort)
+    early.cancel(Abort.LEASE_LOST if abort is not Abort.LEASE_LOST else Abort.SHUTDOWN)
+
+    async def never(_job: Job) -> dict[str, Any]:
+        raise AssertionError("it was ended before it began")
+
+    assert await perform(early, Handler(never, timedelta(seconds=90), later), Random(1)) == outcome
+
+
+async def test_what_is_returned_is_the_result_or_the_whole_end() -> None:
+    async def result(_job: Job) -> dict[str, Any]:
+        return {"items": 3}
+
+    async def end(_job: Job) -> Completed:
+        return Completed({"items": 3}, {"page": "p"})
+
+    for work, outcome in ((result, Completed({"items": 3})), (end, Completed({"items": 3}, {"page": "p"}))):
+        assert await perform(job(), Handler(work, timedelta(seconds=90)), Random(1)) == outcome
+
+
+async def test_only_what_was_not_expected_is_logged_with_its_task() -> None:
+    unexpected = LookupError("odd")
+    with capture_logs() as log:
+        for error in (PermanentError("never"), SourceError("down"), TimeoutError("slow"), unexpected):
+            await outcome_of(error)
+    about = {"task_id": str(TASK), "kind": TaskKind.FETCH, "exc_info": unexpected}
+    assert log == [{"event": "task failed unexpectedly", "log_level": "error", **about}]
+
+
+@pytest.mark.parametrize(("payload", "request_id"), [({"request_id": "r-1"}, "r-1"), ({}, None)])
+def test_log_lines_name_the_task_and_the_request_that_made_it(payload: dict[str, Any], request_id: str | None) -> None:
+    assert job(**payload).described() == {"task_id": str(TASK), "request_id": request_id}
+
+
+async def test_progress_is_shown_under_the_tasks_lease() -> None:
+    shown: list[Any] = []
+    await job(shown).report("half", 0.5)
+    assert shown == [(Lease(TASK, UUID(int=1)), Progress("half", 0.5))]
+
+
+async def test_a_task_is_cancelled_once_it_has_begun_and_before_that_it_ends_by_itself() -> None:
+    for begun in (False, True):
+        held = job()
+        held.running = running = asyncio.create_task(asyncio.sleep(0))
+        held.begun = begun
+        held.cancel(Abort.SHUTDOWN)
+        await asyncio.wait({running})
+        assert running.cancelled() is begun

@@ -1,0 +1,151 @@
+"""What fetch and digest tasks ask for, what they wait for and how long, and what they end with."""
+
+from datetime import UTC, date, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, cast
+from uuid import UUID, uuid4
+
+import pytest
+
+from app.digest.scheduled import FetchRunning, ScheduledDigests
+from app.digest.service import DigestService, EditionPending
+from app.errors import PermanentError
+from app.fetch_service import FetchPostponed, FetchService
+from app.models import Digest, Edition, EditionStatus, Profile, TaskKind, TaskStatus
+from app.persistence.outcomes import Completed, Lease
+from app.persistence.queue import ClaimedTask
+from app.persistence.tasks import TaskStateManager
+from app.ranking.ranking import RankingSettings
+from worker.handlers.digest import DigestHandler
+from worker.handlers.fetch import FetchHandler
+from worker.job import Job, Snooze
+
+TASK, FETCH, READER = UUID(int=1), UUID(int=2), UUID(int=3)
+DAY, NOW = date(2026, 3, 4), datetime(2026, 3, 5, tzinfo=UTC)
+MINUTE = timedelta(minutes=1)
+PROFILE = Profile(name="Ada", interests=("radar",))
+OF = {"reader_id": str(READER), "local_day": "2026-03-05"}
+
+
+def job(payload: dict[str, Any], *, day: date | None = DAY, waited: timedelta = timedelta(0)) -> Job:
+    task = ClaimedTask(Lease(TASK, uuid4()), TaskKind.FETCH, 1, 5, waited, day, payload)
+    return Job(task, 0.0, lambda *_: None)
+
+
+class Asked:
+    """Stands for a service: answers, or raises, what it is given, and keeps what it was asked."""
+
+    def __init__(self, answer: Any) -> None:
+        self.asked: list[Any] = []
+        self._answer = answer
+
+    async def take(self, *asked: Any, **named: Any) -> Any:
+        self.asked.append((*asked, named) if named else asked)
+        if isinstance(self._answer, BaseException):
+            raise self._answer
+        return self._answer
+
+    fetch = ensure_fetch = write = take
+
+
+def fetches(service: Any = None, tasks: Any = None) -> FetchHandler:
+    return FetchHandler(cast(FetchService, service), cast(TaskStateManager, tasks))
+
+
+def digests(service: Any = None, scheduled: Any = None) -> DigestHandler:
+    return DigestHandler(cast(DigestService, service), cast(ScheduledDigests, scheduled))
+
+
+@pytest.mark.parametrize(("waited", "patience"), [(0, 60), (59, 1), (60, 0), (300, 0)])
+async def test_a_fetch_has_an_hours_patience_and_ends_with_what_each_source_brought(waited: int, patience: int) -> None:
+    errors, counts = {"feed:a": "down"}, {"arxiv": 3}
+    found = {"counts": counts, "errors": errors, "created_at": NOW, "updated_at": NOW}
+    service = Asked(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
+    working = job({}, waited=waited * MINUTE)
+    assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
+    assert service.asked == [(DAY, working.report, patience * MINUTE)]
+
+
+async def test_a_fetch_that_is_put_off_waits_for_as_long_as_its_sources_ask() -> None:
+    with pytest.raises(Snooze, match=r"^arxiv is busy$") as put_off:
+        await fetches(Asked(FetchPostponed(7 * MINUTE, "arxiv is busy")))(job({}))
+    assert (put_off.value.delay, put_off.value.waits_for) == (7 * MINUTE, None)
+
+
+@pytest.mark.parametrize("handler", [fetches(), digests()])
+async def test_without_a_day_there_is_nothing_to_do(handler: Any) -> None:
+    with pytest.raises(PermanentError, match=rf"^the task {TASK} has no source_date$"):
+        await handler(job({"profile": {"name": "Ada"}}, day=None))
+
+
+async def shared(status: TaskStatus, error: str | None = None) -> Any:
+    """Join a fetch that is so; checks that it was asked for anew, and with who waits for it."""
+    tasks = Asked(SimpleNamespace(task_id=FETCH, status=status, error=error))
+    try:
+        return await fetches(tasks=tasks)(job({"shared": True}))
+    finally:
+        assert tasks.asked == [(DAY, {"waiting": TASK, "afresh": True})]
+
+
+async def test_a_callers_fetch_ends_as_the_shared_one_does() -> None:
+    assert await shared(TaskStatus.COMPLETED) == {"fetch": str(FETCH)}
+    with pytest.raises(PermanentError, match=r"^2026-03-04 could not be fetched: all are down$"):
+        await shared(TaskStatus.FAILED, "all are down")
+    with pytest.raises(PermanentError, match=r"^2026-03-04 could not be fetched: cancelled$"):
+        await shared(TaskStatus.CANCELLED)
+    for status in (TaskStatus.PENDING, TaskStatus.RUNNING):
+        with pytest.raises(Snooze, match=r"^waiting for the fetch of 2026-03-04$") as waiting:
+            await shared(status)
+        assert (waiting.value.delay, waiting.value.waits_for) == (MINUTE, FETCH)
+
+
+def written() -> tuple[Digest, str]:
+    fields = {"source_date": DAY, "papers": (), "news": (), "edition": EditionStatus.COMPLETED}
+    return Digest.model_construct(**cast(Any, fields)), "<p>page</p>"
+
+
+@pytest.mark.parametrize(
+    ("asked", "settings"),
+    [
+        ({}, RankingSettings(papers=12, news=6)),
+        ({"max_papers": 0, "max_news": 3}, RankingSettings(papers=0, news=3)),
+        ({"max_papers": 5, "max_news": 0}, RankingSettings(papers=5, news=0)),
+    ],
+)
+async def test_a_digest_is_of_a_day_or_of_what_is_new_to_whom_the_schedule_names(
+    asked: dict[str, int], settings: RankingSettings
+) -> None:
+    payload = {"profile": PROFILE.model_dump(), **asked}
+    service, scheduled = Asked(written()), Asked(written())
+    day, new = job(payload), job(payload | {"scheduled": OF}, waited=MINUTE)
+    for working in (day, new):
+        ended = await digests(service, scheduled)(working)
+        assert isinstance(ended, Completed)
+        assert ended.result == {"items": 0}
+        assert ended.digest is not None
+        assert (set(ended.digest), ended.digest["page"]) == ({"digest", "page"}, "<p>page</p>")
+    assert service.asked == [(TASK, DAY, PROFILE, settings, day.report)]
+    assert scheduled.asked == [(READER, date(2026, 3, 5), MINUTE, PROFILE, settings, new.report)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"max_papers": -1}, {"max_news": -1}, {"max_papers": 10**6}, {"max_news": 10**6}, {"profile": 7}]
+)
+async def test_a_digest_that_asks_for_what_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(PermanentError, match=r"^the digest's payload cannot be read: "):
+        await digests()(job({"profile": {"name": "Ada"}} | wrong))
+
+
+async def test_a_digest_looks_each_minute_for_the_edition_that_it_waits_for() -> None:
+    service = Asked(EditionPending("the edition of the day is not there", FETCH))
+    with pytest.raises(Snooze, match=r"^the edition of the day is not there$") as waiting:
+        await digests(service)(job({"profile": PROFILE.model_dump()}))
+    assert (waiting.value.delay, waiting.value.waits_for) == (MINUTE, FETCH)
+
+
+@pytest.mark.parametrize(("waited", "delay"), [(0, 60), (570, 30), (600, 0), (900, 0)])
+async def test_a_readers_digest_waits_for_ten_minutes_in_all(waited: int, delay: int) -> None:
+    working = job({"profile": PROFILE.model_dump(), "scheduled": OF}, waited=timedelta(seconds=waited))
+    with pytest.raises(Snooze, match=r"^waiting for a fetch of these days$") as waiting:
+        await digests(scheduled=Asked(FetchRunning(FETCH)))(working)
+    assert (waiting.value.delay, waiting.value.waits_for) == (timedelta(seconds=delay), FETCH)

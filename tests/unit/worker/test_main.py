@@ -1,0 +1,98 @@
+"""How the worker's process ends: its exit status, and what it leaves on standard error or in its log."""
+
+import asyncio
+from typing import Any
+
+import pytest
+import uvloop
+from structlog.testing import capture_logs
+
+import worker.__main__
+from app.config import WorkerSettings
+from app.errors import ConfigurationError, SchemaOutdated
+from worker.__main__ import main
+from worker.beside import ChoreDied
+
+BROKEN = LookupError("broken")
+
+
+@pytest.fixture
+def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The settings with which logs were configured, and then those with which it worked; it ends at once."""
+    seen: list[Any] = []
+
+    async def work(settings: WorkerSettings) -> None:
+        seen.append(settings)
+
+    monkeypatch.setenv("SUPABASE_URL", "http://x.test")
+    monkeypatch.setenv("SUPABASE_KEY", "sb_secret_x")
+    monkeypatch.setattr(worker.__main__, "configure_logs", seen.append)
+    monkeypatch.setattr(worker.__main__, "work", work)
+    return seen
+
+
+def test_it_works_with_what_the_environment_says_and_ends_with_0(worked: list[Any]) -> None:
+    assert main() == 0
+    assert [str(settings.supabase_url) for settings in worked] == ["http://x.test"] * 2
+
+
+def test_a_setting_that_is_wrong_is_named(
+    worked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CONCURRENCY", "none")
+    assert main() == 1
+    assert "CONCURRENCY" in capsys.readouterr().err
+    assert worked == []
+
+
+def test_libraries_that_are_not_the_locked_ones_are_named(
+    worked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def unlocked() -> None:
+        raise ConfigurationError("httpx is not the locked one")
+
+    monkeypatch.setattr(worker.__main__, "require_locked_versions", unlocked)
+    assert main() == 1
+    assert capsys.readouterr().err == "httpx is not the locked one\n"
+    assert worked == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said", "logged"),
+    [
+        (ConfigurationError("the port is taken"), 1, "the port is taken\n", []),
+        (SchemaOutdated("apply the migrations"), 1, "apply the migrations\n", []),
+        (ChoreDied("the watch died"), 1, "the watch died\n", []),
+        (
+            asyncio.CancelledError(),
+            0,
+            "",
+            [{"event": "stopped at once; leases run out by themselves", "log_level": "warning"}],
+        ),
+        (
+            KeyboardInterrupt(),
+            0,
+            "",
+            [{"event": "stopped at once; leases run out by themselves", "log_level": "warning"}],
+        ),
+        (BROKEN, 1, "", [{"event": "the worker died", "log_level": "error", "exc_info": True}]),
+    ],
+)
+def test_each_end_has_its_exit_status_and_its_word(
+    error: BaseException,
+    status: int,
+    said: str,
+    logged: list[Any],
+    worked: list[Any],  # noqa: ARG001  (its settings)
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def run(working: Any) -> None:
+        working.close()
+        raise error
+
+    monkeypatch.setattr(uvloop, "run", run)
+    with capture_logs() as log:
+        assert main() == status
+    assert capsys.readouterr().err == said
+    assert log == logged

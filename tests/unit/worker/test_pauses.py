@@ -1,0 +1,149 @@
+"""When chores act: first after a random part of the time between, then by that time, whatever Supabase does."""
+
+import asyncio
+from collections.abc import Coroutine
+from random import Random
+from typing import Any, cast
+from uuid import UUID
+
+import pytest
+from structlog.testing import capture_logs
+
+from app.errors import SupabaseUnavailable
+from app.models import TaskKind
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.maintenance import Maintenance, Removed
+from app.persistence.minutes import Minutes
+from app.persistence.reader_papers import ReaderPapers
+from app.persistence.schedule import Schedule
+from app.persistence.turns import FleetTurns
+from app.sources.arxiv import ArxivSource
+from worker.chores.minutes import MinuteChore, Tally
+from worker.chores.paper_look_ups import PaperLookUps
+from worker.chores.retention import Retention
+from worker.chores.schedule import ScheduleChore
+
+WORKER = UUID(int=7)
+REMOVED = Removed(1, 2, 3, 4, 5, 6, 7)
+
+
+class Quarter(Random):
+    """Draws a quarter each time."""
+
+    def random(self) -> float:
+        return 0.25
+
+
+class Away:
+    """Supabase, away whatever is asked."""
+
+    async def away(self, *_arguments: Any, **_named: Any) -> Any:
+        raise SupabaseUnavailable("away")
+
+    retain = retain_digests = enqueue_due = to_look_up = report = away
+
+
+class Here:
+    """Supabase, with something to say; `asked` is what it was asked."""
+
+    batch = 500
+
+    def __init__(self, due: int = 3) -> None:
+        self.asked: list[Any] = []
+        self._due = due
+
+    async def retain(self, **days: int) -> Removed:
+        self.asked.append(days)
+        return REMOVED
+
+    async def retain_digests(self, **days: int) -> int:
+        self.asked.append(days)
+        return 9
+
+    async def enqueue_due(self) -> int:
+        return self._due
+
+    async def report(self, *report: Any) -> float:
+        self.asked.append(report[:2])
+        return 12.0
+
+
+def retention(supabase: Any) -> Coroutine[None, None, None]:
+    maintenance = cast(Maintenance, supabase)
+    return Retention(maintenance, task_days=1, edition_days=2, digest_days=3, random=Quarter()).run()
+
+
+def schedule(supabase: Any) -> Coroutine[None, None, None]:
+    return ScheduleChore(cast(Schedule, supabase), random=Quarter()).run()
+
+
+def look_ups(supabase: Any) -> Coroutine[None, None, None]:
+    papers, turns, breakers = cast(ReaderPapers, supabase), cast(FleetTurns, None), cast(CircuitBreakers, None)
+    return PaperLookUps(papers, turns, breakers, cast(ArxivSource, None), random=Quarter()).run()
+
+
+def minutes(supabase: Any) -> Coroutine[None, None, None]:
+    tally = Tally([TaskKind.FETCH], Quarter())
+    return MinuteChore(cast(Minutes, supabase), WORKER, tally, random=Quarter()).run()
+
+
+async def pauses(chore: Coroutine[None, None, None], monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], list[Any]]:
+    """Run a chore for two turns; returns its pauses and what it said."""
+    slept: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        if len(slept) == 3:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with capture_logs() as log, pytest.raises(asyncio.CancelledError):
+        await chore
+    return slept, [{**record} for record in log]
+
+
+@pytest.mark.parametrize(
+    ("make", "event", "slept"),
+    [
+        (retention, "retention put off", [900, 3600, 3600]),
+        (schedule, "schedule put off", [15, 60, 60]),
+        (look_ups, "look-up of papers put off", [7.5, 30, 30]),
+    ],
+)
+async def test_a_chore_says_why_it_is_put_off_and_comes_again(
+    make: Any, event: str, slept: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"event": event, "log_level": "warning", "error": "away"}
+    assert await pauses(make(Away()), monkeypatch) == (slept, [said, said])
+
+
+async def test_a_minute_that_could_not_be_reported_is_tried_twice_a_minute_and_once_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said = {"event": "minute not reported yet", "log_level": "warning", "number": 1, "error": "away"}
+    assert await pauses(minutes(Away()), monkeypatch) == ([15, 30, 30], [said] * 3)
+
+
+async def test_a_worker_reports_at_its_own_second_of_each_minute_and_once_at_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    supabase = Here()
+    # A quarter of the way from the 10th to the 50th second, of which 12 have passed.
+    assert await pauses(minutes(supabase), monkeypatch) == ([15, 68, 68], [])
+    assert supabase.asked == [(WORKER, number) for number in (1, 2, 3)]
+
+
+async def test_retention_says_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+    supabase = Here()
+    slept, said = await pauses(retention(supabase), monkeypatch)
+    assert slept == [900, 3600, 3600]
+    assert supabase.asked[:2] == [{"task_days": 1, "edition_days": 2}, {"digest_days": 3}]
+    about = {"event": "retention", "log_level": "info"}
+    assert said[:2] == [{**about, "removed": REMOVED}, {**about, "digests": 9}]
+
+
+@pytest.mark.parametrize(("due", "said"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])
+async def test_the_schedule_says_how_many_were_due_if_any(
+    due: int, said: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await pauses(schedule(Here(due)), monkeypatch) == ([15, 60, 60], said)
