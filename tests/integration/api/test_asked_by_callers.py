@@ -1,14 +1,12 @@
 """What callers' requests ask of Supabase: whose it may be, every filter and the place in a list, and nothing else."""
 
-import hashlib
-import json
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 from app.persistence.paging import cursor_of
-from tests.integration.api.asking import Request, api_before, asked_of, check, headers_of
+from tests.integration.api.asking import Request, check
 from tests.integration.api.rows import DAY, EDITION, ID, LINE, OTHER, PAPER, READER, TASK, shown
 
 TASKS: dict[str, Any] = {
