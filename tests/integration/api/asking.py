@@ -14,6 +14,7 @@ from app.config import ApiSettings
 from tests.applications import application
 from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY
 from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.processes import WEBHOOK_SECRET
 
 KEY_OF = {"ada": ADA_KEY, "root": ROOT_KEY}
 AN_ID = "some id"
@@ -28,7 +29,9 @@ async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Sc
     server = ScriptedServer(*(answer(200, each) for each in answers))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0}
-    settings = ApiSettings.model_validate(values | {"api_keys": KEYS, "admins": "root", "daily_digests": 7})
+    settings = ApiSettings.model_validate(
+        values | {"api_keys": KEYS, "admins": "root", "daily_digests": 7, "webhook_secret": WEBHOOK_SECRET}
+    )
     with application(settings) as app:
         async with app.router.lifespan_context(app):
             transport = httpx.ASGITransport(app)
