@@ -25,8 +25,8 @@ Asked = tuple[str, dict[str, Any]]
 
 @asynccontextmanager
 async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, ScriptedServer]]:
-    """The API, whose admin is root, and a Supabase that gives these answers, one after the other."""
-    server = ScriptedServer(*(answer(200, each) for each in answers))
+    """The API, whose admin is root, and a Supabase that takes these steps, or gives these answers, one by one."""
+    server = ScriptedServer(*(each if callable(each) else answer(200, each) for each in answers))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0}
     settings = ApiSettings.model_validate(
