@@ -160,3 +160,20 @@ def test_the_document_says_what_it_is_of_and_what_its_tags_are() -> None:
     assert {"create_digest", "put_papers", "metrics"} <= set(names)
     key = {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "One of the keys in API_KEYS."}
     assert document["components"]["securitySchemes"] == {"APIKeyHeader": key}
+
+
+def test_a_problem_is_described_part_by_part() -> None:
+    schemas = described_document()["components"]["schemas"]
+    problem, field = schemas["Problem"], schemas["InvalidField"]
+    assert problem["required"] == ["title", "status", "detail"]
+    assert field["required"] == ["location", "message"]
+    described = {name: part.get("examples", part.get("default")) for name, part in problem["properties"].items()}
+    assert described == {
+        "type": "about:blank",
+        "title": ["Task not found"],
+        "status": [404],
+        "detail": ["There is no task 0193f2b0-0000-7000-8000-000000000000."],
+        "instance": ["/v1/tasks"],
+        "errors": None,
+    }
+    assert (problem["properties"]["status"]["minimum"], problem["properties"]["status"]["maximum"]) == (400, 599)
