@@ -13,7 +13,7 @@ from fastapi import Request
 from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
-from app.api.connection import MAX_HEAD, BoundedProtocol
+from app.api.connection import MAX_HEAD, ON_STOP, BoundedProtocol
 from tests.integration.api.conftest import HastyProtocol, RunningApi
 
 GET = b"GET %s HTTP/1.1\r\nhost: api\r\n\r\n"
@@ -196,3 +196,47 @@ async def test_a_refusal_says_why_to_the_caller_and_in_the_log_under_one_id(
 
 def test_what_a_connection_may_take_in_service() -> None:
     assert (BoundedProtocol.request_within, BoundedProtocol.answer_within, BoundedProtocol.linger) == (30, 60, 1)
+
+
+@pytest.mark.parametrize(
+    ("sent", "refused"),
+    [(b"GET /a HTTP/1.1\r\na: b", True), (b"POST /a HTTP/1.1\r\ncontent-length: 9\r\n\r\n", True), (b"", False)],
+    ids=["half a head", "a head without its body", "nothing"],
+)
+async def test_a_stop_refuses_what_has_not_come_whole_and_ends_the_connection(sent: bytes, refused: bool) -> None:
+    stopped: list[str] = []
+
+    async def application(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    config = uvicorn.Config(application, ws="none", log_config=None, access_log=False)
+    config.load()
+    state = {ON_STOP: lambda: stopped.append("stopped")}
+    protocol, transport = BoundedProtocol(config, ServerState(), state, asyncio.get_running_loop()), Recorder()
+    protocol.connection_made(transport)
+    protocol.data_received(sent)
+    protocol.shutdown()
+    assert (stopped, transport.closed) == (["stopped"], True)
+    if refused:
+        said = transport.written.partition(b"\r\n\r\n")
+        assert said[0].startswith(b"HTTP/1.1 503 Service Unavailable")
+        assert json.loads(said[2])["detail"] == "This server is stopping: send the request again."
+    else:
+        assert transport.written == b""
+    protocol.connection_lost(None)
+
+
+async def test_an_answer_waits_until_the_caller_has_read(
+    recorded: tuple[BoundedProtocol, Recorder, list[str]],
+) -> None:
+    protocol, transport, reached = recorded
+    protocol.pause_writing()
+    protocol.data_received(GET % b"/a")
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert (reached, transport.written) == (["/a"], b"")
+    protocol.resume_writing()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert transport.written.startswith(b"HTTP/1.1 204")
