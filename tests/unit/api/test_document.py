@@ -167,6 +167,8 @@ def test_a_problem_is_described_part_by_part() -> None:
     problem, field = schemas["Problem"], schemas["InvalidField"]
     assert problem["required"] == ["title", "status", "detail"]
     assert field["required"] == ["location", "message"]
+    examples = [part["examples"] for part in field["properties"].values()]
+    assert examples == [["body.profile.name"], ["String should have at least 1 character"]]
     described = {name: part.get("examples", part.get("default")) for name, part in problem["properties"].items()}
     assert described == {
         "type": "about:blank",
