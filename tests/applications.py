@@ -28,7 +28,12 @@ def application(settings: ApiSettings) -> Iterator[FastAPI]:
 
 
 @cache
+def described_document() -> dict[str, Any]:
+    """The OpenAPI document."""
+    return create_app().openapi()
+
+
 def described_paths() -> dict[str, Any]:
     """The paths of the OpenAPI document."""
-    paths: dict[str, Any] = create_app().openapi()["paths"]
+    paths: dict[str, Any] = described_document()["paths"]
     return paths

@@ -1,0 +1,111 @@
+"""What `/metrics` shows, on the API's port and on the scrapers' own: the queue, the breakers, the process itself."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from structlog.testing import capture_logs
+
+from app.api import metrics
+from app.config import ApiSettings
+from app.main import create_app
+from tests.integration.api.asking import api_before, asked_of, headers_of
+from tests.integration.client.scripted_server import ScriptedServer, answer, stall
+
+MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+STATS: dict[str, Any] = {
+    "depth": [
+        {"kind": "fetch", "status": "pending", "tasks": 3, "oldest_seconds": 12.5},
+        {"kind": "fetch", "status": "running", "tasks": 2, "oldest_seconds": 99.0},
+        {"kind": "digest", "status": "running", "tasks": 1, "oldest_seconds": 7.0},
+    ]
+}
+EMPTY: dict[str, Any] = {"depth": []}
+BREAKERS = [
+    {"name": "arxiv", "state": "closed", "failures": 0, "retry_after": None},
+    {"name": "model", "state": "open", "failures": 5, "retry_after": 30.0},
+    {"name": "news", "state": "half_open", "failures": 5, "retry_after": 0.0},
+]
+
+
+def samples(text: str, name: str) -> dict[tuple[str, ...], float]:
+    """The values of a metric by its labels' values."""
+    families = text_string_to_metric_families(text)
+    found = [sample for family in families for sample in family.samples if sample.name == name]
+    return {tuple(sample.labels.values()): sample.value for sample in found}
+
+
+def value(text: str, name: str) -> float:
+    return samples(text, name)[()]
+
+
+async def scraped(http: httpx.AsyncClient) -> str:
+    found = await http.get("/metrics", headers=headers_of("ada"))
+    assert (found.status_code, found.headers.get_list("content-type")) == (200, [MEDIA_TYPE])
+    return found.text
+
+
+async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
+    async with api_before(STATS, BREAKERS, EMPTY, []) as (http, server):
+        text = await scraped(http)
+        assert samples(text, "broadsheet_queue_depth") == {
+            ("fetch", "pending"): 3,
+            ("fetch", "running"): 2,
+            ("digest", "running"): 1,
+        }
+        assert samples(text, "broadsheet_queue_oldest_seconds") == {("fetch",): 12.5}
+        assert samples(text, "broadsheet_breaker_open") == {("arxiv",): 0, ("model",): 1, ("news",): 1}
+        assert value(text, "broadsheet_database_up") == 1
+        assert value(text, "broadsheet_watchers") == 0
+        later = await scraped(http)
+        assert samples(later, "broadsheet_queue_depth") == samples(later, "broadsheet_queue_oldest_seconds") == {}
+        assert asked_of(server) == [("queue_stats", {}), ("breaker_states", {})] * 2
+
+
+@pytest.mark.parametrize("step", [answer(500, {"message": "no"}), stall], ids=["an error", "no answer"])
+async def test_figures_that_cannot_be_read_in_time_are_missed_and_said(
+    step: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(metrics, "ASK_WITHIN", 0.2)
+    async with api_before(step) as (http, _server):
+        with capture_logs() as logs:
+            text = await scraped(http)
+    assert value(text, "broadsheet_database_up") == 0
+    (line,) = [each for each in logs if each["event"] == "queue figures not read"]
+    assert (line["log_level"], "error" in line) == ("warning", True)
+
+
+@asynccontextmanager
+async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
+    """The started application, and where it is scraped without a key."""
+    server = ScriptedServer(answer(200, STATS), answer(200, BREAKERS))
+    await server.start()
+    values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        app = create_app(ApiSettings.model_validate(values), metrics_listener=listener)
+        async with app.router.lifespan_context(app):
+            yield app, f"http://127.0.0.1:{listener.getsockname()[1]}"
+    await server.stop()
+
+
+async def test_a_scraper_needs_no_key_on_the_port_that_is_its_own() -> None:
+    async with api_with_scrapers() as (app, address), httpx.AsyncClient(base_url=address, trust_env=False) as http:
+        found = await http.get("/metrics")
+        assert (found.status_code, found.headers.get_list("content-type")) == (200, [MEDIA_TYPE])
+        assert samples(found.text, "broadsheet_queue_oldest_seconds") == {("fetch",): 12.5}
+        assert value(found.text, "broadsheet_database_up") == 1
+        # The calls that this scrape made are counted by the same process.
+        assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 2}
+        assert (await http.get("/v1/tasks")).status_code == 404
+
+
+async def test_a_process_shows_how_late_its_loop_is_and_how_many_watch() -> None:
+    async with api_with_scrapers() as (app, _address):
+        async with asyncio.timeout(10):
+            while value(app.state.metrics.text().decode(), "broadsheet_event_loop_lag_seconds_count") == 0:
+                await asyncio.sleep(0.01)

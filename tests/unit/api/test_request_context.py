@@ -1,0 +1,193 @@
+"""What is told of a request: its line in the log, its metrics, its id in every line and in the answer."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import get_contextvars, merge_contextvars
+from structlog.testing import capture_logs
+
+from app.api.auth import Caller
+from app.api.middleware import QUIET, RequestContext
+from app.metrics import Metrics
+
+ROUTE = SimpleNamespace(path="/v1/things/{thing}")
+SECONDS = 0.0321
+
+
+def answering(status: int, *, route: Any = ROUTE, caller: Caller | None = None) -> ASGIApp:
+    """An application that answers so, and finds out meanwhile which route it is and who calls."""
+
+    async def application(scope: Scope, _receive: Receive, send: Send) -> None:
+        scope["route"] = route
+        if caller is not None:
+            scope["state"] = {"caller": caller}
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    return application
+
+
+def failing(*, begun: bool) -> ASGIApp:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if begun:
+            await answering(202)(scope, receive, send)
+        raise LookupError("nobody foresaw this")
+
+    return application
+
+
+async def silent() -> Message:
+    raise AssertionError("nobody reads the body")
+
+
+class Told:
+    """One request, and what was told of it."""
+
+    def __init__(self) -> None:
+        self.metrics = Metrics()
+        self.sent: list[Message] = []
+        self.logs: list[Any] = []
+
+    async def call(self, app: ASGIApp, path: str = "/v1/things/7", **headers: str) -> None:
+        async def send(message: Message) -> None:
+            self.sent.append(message)
+
+        raw = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        scope = {"type": "http", "method": "DELETE", "path": path, "headers": raw}
+        with capture_logs(processors=[merge_contextvars]) as self.logs:
+            await RequestContext(app, self.metrics)(scope, silent, send)
+
+    @property
+    def request_id(self) -> str:
+        """The id in the answer."""
+        (found,) = [value for name, value in self.sent[0]["headers"] if name == b"x-request-id"]
+        return str(found.decode())
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
+
+
+@pytest.fixture
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that has gone on by `SECONDS` each time that it is looked at."""
+    moments = iter(range(100))
+    monkeypatch.setattr(time, "perf_counter", lambda: 50.0 + next(moments) * SECONDS)
+
+
+@pytest.mark.parametrize("status", [200, 202, 404, 503])
+async def test_a_request_has_a_line_with_all_that_is_known_of_it(told: Told, status: int) -> None:
+    await told.call(answering(status, caller=Caller("ada", admin=False)), x_request_id="one")
+    assert told.logs == [
+        {
+            "event": "request",
+            "log_level": "info",
+            "request_id": "one",
+            "method": "DELETE",
+            "route": "/v1/things/{thing}",
+            "status": status,
+            "ms": 32.1,
+            "caller": "ada",
+        }
+    ]
+
+
+async def test_the_line_of_a_request_that_nobody_is_known_to_have_sent_names_nobody(told: Told) -> None:
+    await told.call(answering(401, route=None))
+    (line,) = told.logs
+    assert (line["route"], line["status"], "caller" in line) == ("unknown", 401, False)
+    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="401") is None
+
+
+@pytest.mark.parametrize("path", sorted(QUIET))
+async def test_what_machines_ask_for_all_the_time_has_a_line_if_it_fails(told: Told, path: str) -> None:
+    for status, lines in ((200, 0), (399, 0), (400, 1), (503, 1)):
+        await told.call(answering(status), path)
+        assert len(told.logs) == lines, status
+
+
+def test_the_quiet_paths_are_those_that_machines_ask_for() -> None:
+    assert {"/healthz", "/readyz", "/metrics"} == QUIET
+
+
+async def test_a_request_is_counted_by_method_route_status_and_caller(told: Told) -> None:
+    for status in (200, 200, 404):
+        await told.call(answering(status, caller=Caller("ada", admin=True)))
+    labels = {"method": "DELETE", "route": "/v1/things/{thing}", "status": "200"}
+    assert told.sample("broadsheet_http_request_seconds_count", **labels) == 2
+    assert told.sample("broadsheet_http_request_seconds_sum", **labels) == pytest.approx(2 * SECONDS)
+    assert told.sample("broadsheet_http_request_seconds_count", **labels | {"status": "404"}) == 1
+    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="200") == 2
+    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="404") == 1
+
+
+@pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 100])
+async def test_a_well_formed_id_of_the_callers_is_kept(told: Told, given: str) -> None:
+    await told.call(answering(200), x_request_id=given)
+    assert told.request_id == given == told.logs[0]["request_id"]
+
+
+@pytest.mark.parametrize("given", [None, "", "a b", "x" * 101, "a\n"], ids=repr)
+async def test_a_request_without_a_well_formed_id_gets_a_new_one(told: Told, given: str | None) -> None:
+    ids = []
+    for _ in range(2):
+        await told.call(answering(200), **({} if given is None else {"x_request_id": given}))
+        ids.append(told.request_id)
+        assert told.logs[0]["request_id"] == ids[-1]
+        told.sent.clear()
+    assert len({*ids, given}) == 3
+    assert all(len(each) == 36 for each in ids)
+
+
+async def test_what_is_logged_meanwhile_has_the_requests_id_and_nothing_later_has(told: Told) -> None:
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        structlog.get_logger().warning("meanwhile")
+        await answering(200)(scope, receive, send)
+
+    await told.call(application, x_request_id="one")
+    assert [(line["event"], line["request_id"]) for line in told.logs] == [("meanwhile", "one"), ("request", "one")]
+    assert "request_id" not in get_contextvars()
+
+
+async def test_an_error_that_nobody_foresaw_is_answered_logged_and_counted(told: Told) -> None:
+    await told.call(failing(begun=False), x_request_id="one")
+    start, body = told.sent
+    assert (start["status"], told.request_id) == (500, "one")
+    assert b"nobody foresaw" not in body["body"]
+    error, line = told.logs
+    assert (error["log_level"], error["request_id"], error["route"]) == ("error", "one", "unknown")
+    assert isinstance(error["exc_info"], LookupError)
+    assert (line["status"], line["request_id"]) == (500, "one")
+    labels = {"method": "DELETE", "route": "unknown", "status": "500"}
+    assert told.sample("broadsheet_http_request_seconds_count", **labels) == 1
+
+
+async def test_an_error_after_the_answer_began_is_the_servers_and_the_line_says_what_was_answered(told: Told) -> None:
+    with pytest.raises(LookupError):
+        await told.call(failing(begun=True))
+    assert [message["type"] for message in told.sent] == ["http.response.start", "http.response.body"]
+    assert [(line["event"], line["status"]) for line in told.logs] == [("request", 202)]
+
+
+async def test_what_is_no_request_passes_untouched(told: Told) -> None:
+    passed: list[tuple[Scope, Receive, Send]] = []
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        passed.append((scope, receive, send))
+
+    async def send(_message: Message) -> None:
+        raise AssertionError("nobody sends")
+
+    scope = {"type": "lifespan"}
+    with capture_logs() as logs:
+        await RequestContext(application, told.metrics)(scope, silent, send)
+    assert passed == [(scope, silent, send)]
+    assert logs == []
