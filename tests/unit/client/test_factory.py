@@ -116,13 +116,6 @@ async def test_whatever_reads_the_clients_key_finds_the_real_one(router: respx.R
             assert client.supabase_key == key
 
 
-async def test_an_answer_is_utf_8_whatever_it_calls_itself() -> None:
-    router = respx.Router()
-    router.route().respond(200, content='["Zürich"]'.encode(), headers={"content-type": "text/x; charset=latin-1"})
-    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
-        assert (await client.table("items").select("*").execute()).data == ["Zürich"]
-
-
 async def test_of_an_error_that_is_not_postgrests_the_beginning_is_told() -> None:
     router = respx.Router()
     router.route().respond(502, text="<" + "x" * 300)
