@@ -1,5 +1,6 @@
 """How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
 
+import json
 from datetime import date
 from typing import Any
 from uuid import UUID
@@ -117,3 +118,43 @@ async def test_of_what_is_searched_for_two_hundred_characters_are_sent(
     router.post("/rpc/search_digests").respond(200, json=[])
     await Digests(client).search(READER, "x" * 201)
     assert sent(router)[2]["p_text"] == "x" * 200
+
+
+async def test_what_keys_name_is_put_together_from_every_hundred(client: AsyncClient, router: respx.Router) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys = json.loads(request.content)["p_keys"]
+        return httpx.Response(200, json=[{"key": key, "article": article(key).model_dump(mode="json")} for key in keys])
+
+    router.post("/rpc/items_named").mock(side_effect=answer)
+    keys = [str(number) for number in range(201)]
+    assert await Items(client).named(keys) == {key: article(key) for key in keys}
+    assert len(router.calls) == 3
+
+
+async def test_the_items_of_a_day_are_asked_for_behind_the_last_one(client: AsyncClient, router: respx.Router) -> None:
+    first_seen = "2026-01-02T03:04:05+00:00"
+    copy = article("1").model_dump(mode="json")
+    item = {"item_id": str(READER), "first_seen": first_seen, "keys": ["k"], "article": copy}
+    router.post("/rpc/items_of_day").mock(side_effect=[httpx.Response(200, json=rows) for rows in ([item], [])])
+    (found,) = await Items(client).first_seen_on(DAY)
+    assert found.item_id == READER
+    asked = {"p_day": "2026-01-02", "p_after": first_seen, "p_after_id": str(READER), "p_limit": 500}
+    assert sent(router)[2] == asked
+
+
+def reader(number: int) -> dict[str, Any]:
+    at = "2026-01-02T03:04:05+00:00"
+    return {
+        "reader_id": str(UUID(int=number)), "owner": "web", "external_id": str(number), "name": "A", "profile": {},
+        "weekdays": [1], "on_nothing": "line", "status": "active", "created_at": at, "updated_at": at,
+    }  # fmt: skip
+
+
+async def test_all_readers_of_an_owner_are_read_page_by_page(client: AsyncClient, router: respx.Router) -> None:
+    pages = [[reader(1), reader(2)], [reader(3)], []]
+    route = router.get("/readers").mock(side_effect=[httpx.Response(200, json=page) for page in pages])
+    found = [[each.reader_id.int for each in page] async for page in Readers(client).pages("web")]
+    assert found == [[1, 2], [3]]
+    asked = [dict(call.request.url.params) for call in route.calls]
+    assert [each.get("reader_id") for each in asked] == [None, f"gt.{UUID(int=2)}", f"gt.{UUID(int=3)}"]
+    assert {(each["owner"], each["limit"]) for each in asked} == {("eq.web", "500")}

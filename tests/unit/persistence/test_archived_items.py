@@ -1,0 +1,29 @@
+"""An archived item that no present code can read hides no other, and an operator hears of it."""
+
+from typing import Any
+
+import respx
+from structlog.testing import capture_logs
+from supabase import AsyncClient
+
+from app.persistence.digests import Digests
+from tests.unit.persistence.asked import AT, ONE
+
+ROW: dict[str, Any] = {
+    "local_day": "2026-01-02", "written_at": AT, "kind": "paper", "place": 0,
+    "item": {
+        "article": {"source": "arxiv", "external_id": "1", "kind": "paper", "title": "T"},
+        "score": 0.5, "reason": "r", "summary": "s", "analysis": "extractive",
+    },
+}  # fmt: skip
+
+
+async def test_what_cannot_be_read_is_left_out_and_logged(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/newest_items").respond(200, json=[ROW, ROW | {"place": "first"}, ROW | {"place": 1}])
+    with capture_logs() as logs:
+        found = await Digests(client).newest_items(ONE)
+    assert [item.place for item in found] == [0, 1]
+    problem = "Input should be a valid integer, unable to parse string as an integer"
+    assert logs == [
+        {"event": "an archived item cannot be read", "log_level": "warning", "problem": problem, "at": ("place",)}
+    ]
