@@ -1,7 +1,8 @@
 """How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
 
 import json
-from datetime import date
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -16,11 +17,12 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
+from app.persistence.paging import read_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.test_requests import sent
+from tests.unit.persistence.test_requests import RECORD, sent
 
 DAY = date(2026, 1, 2)
 READER = UUID("00000000-0000-4000-8000-00000000000b")
@@ -158,3 +160,38 @@ async def test_all_readers_of_an_owner_are_read_page_by_page(client: AsyncClient
     asked = [dict(call.request.url.params) for call in route.calls]
     assert [each.get("reader_id") for each in asked] == [None, f"gt.{UUID(int=2)}", f"gt.{UUID(int=3)}"]
     assert {(each["owner"], each["limit"]) for each in asked} == {("eq.web", "500")}
+
+
+PAPER: dict[str, Any] = {
+    "kind": "paper", "abstract": "", "authors": [], "origin": "given", "created_at": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
+DELIVERY: dict[str, Any] = {
+    "owner": "web", "reader_id": str(READER), "kind": "digest", "local_day": "2026-01-02", "state": "sent",
+    "created_at": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
+SAVED = {"saved_at": "2026-02-02T03:04:05+00:00"}
+MADE, KEPT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 2, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "page", "behind"),
+    [
+        ("paper_id", PAPER | SAVED, lambda c: ReaderPapers(c).page(READER, limit=2), MADE),
+        ("paper_id", PAPER | SAVED, lambda c: ReaderPapers(c).saved(READER, limit=2), KEPT),
+        ("paper_id", PAPER, lambda c: ReaderPapers(c).saved(READER, limit=2), MADE),
+        ("delivery_id", DELIVERY, lambda c: Deliveries(c).page("web", limit=2), MADE),
+        ("task_id", RECORD | {"created_at": MADE.isoformat()}, lambda c: TaskStateManager(c).list_tasks(limit=2), MADE),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("there", [0, 1, 2, 3])
+async def test_a_cursor_leads_on_behind_the_last_row_where_there_are_more(
+    there: int, name: str, row: dict[str, Any], page: Callable[[AsyncClient], Awaitable[Any]], behind: datetime,
+    client: AsyncClient, router: respx.Router,
+) -> None:  # fmt: skip
+    ids = [UUID(int=number) for number in range(there)]
+    router.route().respond(200, json=[row | {name: str(each)} for each in ids])
+    found = await page(client)
+    (rows,) = [value for value in vars(found).values() if isinstance(value, tuple)]
+    assert [getattr(each, name) for each in rows] == ids[:2]
+    cursor = found.next_cursor
+    assert (read_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
