@@ -195,3 +195,19 @@ async def test_a_cursor_leads_on_behind_the_last_row_where_there_are_more(
     assert [getattr(each, name) for each in rows] == ids[:2]
     cursor = found.next_cursor
     assert (read_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
+
+
+async def test_editions_are_asked_for_behind_the_last_one_until_there_are_enough(
+    client: AsyncClient, router: respx.Router
+) -> None:
+    at = MADE.isoformat()
+    days = ["2026-01-04", "2026-01-03", "2026-01-02"]
+    rows = [
+        {"source_date": day, "status": "completed", "counts": {}, "errors": {}, "created_at": at, "updated_at": at}
+        for day in days
+    ]
+    route = router.get("/editions").mock(side_effect=[httpx.Response(200, json=page) for page in (rows[:2], rows[2:])])
+    found = await Editions(client).list_editions(before=date(2026, 1, 5), limit=3)
+    assert [str(each.source_date) for each in found] == days
+    asked = [(call.request.url.params["source_date"], call.request.url.params["limit"]) for call in route.calls]
+    assert asked == [("lt.2026-01-05", "3"), ("lt.2026-01-03", "1")]
