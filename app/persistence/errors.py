@@ -74,12 +74,9 @@ def parsed(adapter: TypeAdapter[T], data: object) -> T:
 
 
 def _from_api_error(action: str, error: APIError) -> SupabaseError:
-    raw: str | int | None = error.code
-    # postgrest-py puts the HTTP status, an int, where an answer's JSON could not be read.
-    if isinstance(raw, int):
-        return _from_status(action, raw, f"HTTP {raw} with a body that is not JSON")
-    if raw is None:
-        # A success, which postgrest-py takes for an error because it has a `message`.
+    raw: object = error.code
+    if not isinstance(raw, str):
+        # A success, which postgrest-py takes for an error because it has a `message`; others the session refuses.
         return UnreadableAnswer(f"Could not {action}: the answer is an error without a code: {error.message}. {SAFE}")
     reason = f"{error.message} (code {raw})" + (f"; hint: {error.hint}" if error.hint else "")
     if SCHEMA_CODES.fullmatch(raw):

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
-from uuid import UUID
 
 
 @dataclass(frozen=True)
@@ -27,16 +26,9 @@ class CallerKey:
 
 @dataclass(frozen=True)
 class OwnKey:
-    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled.
-
-    It does not pass to a task for which another one has been `waiting` since before that: the one that failed is its
-    answer.
-    """
+    """A key of the service's own, such as `fetch:2026-11-22`; it passes on when its task failed or was cancelled."""
 
     key: str
-    waiting: UUID | None = None
-    afresh: bool = False
-    """Whether it passes on from a task that completed, too."""
 
     @property
     def stored(self) -> str:
@@ -49,6 +41,6 @@ def daily_key(due: datetime, source_date: date) -> OwnKey:
     return OwnKey(f"daily:{due:%Y-%m-%d:%H:%M:%S}:{source_date.isoformat()}")
 
 
-def fetch_key(source_date: date, waiting: UUID | None = None, *, afresh: bool = False) -> OwnKey:
+def fetch_key(source_date: date) -> OwnKey:
     """The key that makes the service's own fetch of a day one task, whoever asks for it."""
-    return OwnKey(f"fetch:{source_date.isoformat()}", waiting, afresh)
+    return OwnKey(f"fetch:{source_date.isoformat()}")

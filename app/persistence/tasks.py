@@ -93,14 +93,13 @@ class TaskStateManager:
 
         Raises `IdempotencyConflict` if a key or id was used with something else, `QuotaExceeded`, and `SupabaseError`.
         """
-        key = tasks[0].key
-        own = isinstance(key, OwnKey)
+        own = isinstance(tasks[0].key, OwnKey)
         parameters = {
             "p_owner": (owner := SYSTEM if own else owner),
             "p_tasks": [task.as_row() for task in tasks],
             "p_take_over": own,
-            "p_waiting": str(key.waiting) if isinstance(key, OwnKey) and key.waiting else None,
-            "p_afresh": isinstance(key, OwnKey) and key.afresh,
+            # Only ensure_fetch() asks on behalf of one that waits.
+            "p_waiting": None,
             "p_daily_digests": daily_digests,
         }
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
@@ -136,7 +135,7 @@ class TaskStateManager:
             source_date=source_date,
             # Somebody waits for it, or soon will.
             priority=0,
-            key=fetch_key(source_date, waiting, afresh=afresh) if due is None else daily_key(due, source_date),
+            key=fetch_key(source_date) if due is None else daily_key(due, source_date),
         )
         parameters = {
             "p_source_date": source_date.isoformat(),

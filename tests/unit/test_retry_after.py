@@ -14,8 +14,12 @@ NOW = datetime(2025, 3, 4, 7, 0, 0, tzinfo=UTC)
     [
         ({"retry-after": "17"}, 17.0),
         ({"retry-after": " 0 "}, 0.0),
+        ({"retry-after": "86400"}, 86_400.0),
+        ({"retry-after": "86401"}, 86_400.0),
         ({"retry-after": "99999999999999999999"}, 86_400.0),
         ({"retry-after": "Tue, 04 Mar 2025 07:05:00 GMT"}, 300.0),
+        ({"retry-after": "Tue, 04 Mar 2025 07:05:00 -0000"}, 300.0),
+        ({"retry-after": "Tue, 04 Mar 2025 09:05:00 +0200"}, 300.0),
         ({"retry-after": "Tue, 04 Mar 2025 06:05:00 GMT"}, 0.0),
         ({"retry-after": "Tue, 04 Mar 2042 06:05:00 GMT"}, 86_400.0),
         # The server's clock is a year behind: what counts is what it means.

@@ -101,3 +101,27 @@ async def test_a_write_is_sent_as_json_with_the_builders_headers(router: respx.R
     assert request.headers["content-type"] == "application/json"
     assert "resolution=merge-duplicates" in request.headers["prefer"]
     assert dict(request.url.params)["on_conflict"] == "name"
+
+
+async def test_what_was_opened_for_sign_ins_is_closed_too(router: respx.Router) -> None:
+    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
+        sign_ins = client.auth._http_client  # noqa: SLF001  (nothing else tells)
+        assert not sign_ins.is_closed
+    assert sign_ins.is_closed
+
+
+async def test_whatever_reads_the_clients_key_finds_the_real_one(router: respx.Router) -> None:
+    for key in ("sb_secret_abc", JWT):
+        async with open_supabase(settings(key), transport=httpx.MockTransport(router.async_handler)) as client:
+            assert client.supabase_key == key
+
+
+async def test_of_an_error_that_is_not_postgrests_the_beginning_is_told() -> None:
+    router = respx.Router()
+    router.route().respond(502, text="<" + "x" * 300)
+    async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
+        with pytest.raises(httpx.HTTPStatusError) as refused:
+            await client.table("items").select("*").execute()
+    assert str(refused.value) == f"HTTP 502 with a body that is not PostgREST's: '<{'x' * 199}'"
+    assert refused.value.response.status_code == 502
+    assert refused.value.request is refused.value.response.request

@@ -1,6 +1,9 @@
 """A burst goes through the turnstile a few pieces an iteration, in order, and nobody is kept out."""
 
 import asyncio
+import itertools
+
+import pytest
 
 from app.client.turnstile import Turnstile
 
@@ -15,20 +18,24 @@ async def through(turnstile: Turnstile, number: int, passed: list[int]) -> None:
 async def test_a_burst_passes_in_order_a_few_an_iteration() -> None:
     turnstile, passed = Turnstile(PIECES), list[int]()
     callers = [asyncio.create_task(through(turnstile, number, passed)) for number in range(CALLERS)]
-    most, before = 0, 0
+    counts = [0]
     while len(passed) < CALLERS:
         await asyncio.sleep(0)
-        most, before = max(most, len(passed) - before), len(passed)
+        counts.append(len(passed))
     await asyncio.gather(*callers)
     assert passed == list(range(CALLERS))
-    assert most == PIECES
+    each = [after - before for before, after in itertools.pairwise(counts) if after > before]
+    assert each == [PIECES] * (CALLERS // PIECES) + [CALLERS % PIECES]
 
 
-async def test_a_few_pass_at_once() -> None:
-    turnstile, passed = Turnstile(PIECES), list[int]()
-    for number in range(PIECES):
-        await through(turnstile, number, passed)
-    assert passed == list(range(PIECES))
+@pytest.mark.parametrize(("turnstile", "pieces"), [(Turnstile(PIECES), PIECES), (Turnstile(), 8)])
+async def test_a_few_pass_at_once_and_the_next_one_waits(turnstile: Turnstile, pieces: int) -> None:
+    for _ in range(pieces):
+        with pytest.raises(StopIteration):
+            turnstile.enter().send(None)
+    waits = turnstile.enter()
+    waits.send(None)
+    waits.close()
 
 
 async def test_a_caller_that_is_cancelled_takes_nobodys_place() -> None:

@@ -1,5 +1,8 @@
 """Which addresses are public, by IANA's registries of those that are not."""
 
+import asyncio
+import socket
+
 import pytest
 
 from app.outside.addresses import is_public, resolve
@@ -34,3 +37,22 @@ async def test_a_name_that_no_codec_can_write_cannot_be_resolved(host: str) -> N
 async def test_numbers_in_disguise_are_read_as_what_they_are() -> None:
     for host in ("2130706433", "0x7f.1", "127.1"):
         assert set(await resolve(host, 443)) == {"127.0.0.1"}
+
+
+async def test_the_resolver_is_asked_once_for_each_address_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[tuple[object, ...], dict[str, object]]] = []
+    found = [(2, 1, 6, "", ("93.184.215.14", 443)), (10, 1, 6, "", ("fe80::1%eth0", 443, 0, 2))]
+
+    async def getaddrinfo(*arguments: object, **options: object) -> list[tuple[object, ...]]:
+        asked.append((arguments, options))
+        return list(found)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
+    assert await resolve("a.example", 443) == ["93.184.215.14", "fe80::1%eth0"]
+    assert asked == [(("a.example", 443), {"type": socket.SOCK_STREAM})]
+
+
+async def test_a_name_that_no_codec_can_write_is_told_in_part() -> None:
+    with pytest.raises(OSError) as refused:  # noqa: PT011  (the text is looked at below)
+        await resolve("x" * 100 + ".example", 443)
+    assert str(refused.value).startswith(f"'{'x' * 80}' is no name that can be looked up: ")

@@ -18,6 +18,8 @@ TAKEN = [
     "https://receiver.example./",
     "https://réceiver.example/é?ü=1 2",
     "https://a_b.example/#part",
+    f"https://{'a.' * 123}example/",
+    f"https://{'a' * 63}.example/",
     f"https://{PUBLIC}/",
     "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:8443/x",
 ]
@@ -39,7 +41,7 @@ REFUSED = {
     "https://0x7f.1/": "more than one way",
     "https://2130706433/": "more than one way",
     f"https://{'a' * 64}.example/": "no name that can be looked up",
-    f"https://{'a.' * 140}example/": "no name that can be looked up",
+    f"https://{'a.' * 123}examples/": "no name that can be looked up",
     "https://receiver..example/": "no name that can be looked up",
     "https://*.example/": "no name that can be looked up",
     "https://-a.example/": "no name that can be looked up",

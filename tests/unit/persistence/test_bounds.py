@@ -1,5 +1,6 @@
 """What is allowed at most, and at least, of every field that has a bound; one more, or one less, is refused."""
 
+import math
 from typing import Any
 
 import pytest
@@ -102,3 +103,28 @@ def test_a_result_is_an_object() -> None:
     with pytest.raises(PermanentError) as refused:
         clean_result([1])
     assert str(refused.value) == "the result is no JSON object but of type list"
+
+
+def test_objects_count_as_levels_too() -> None:
+    value: object = 1
+    for _ in range(100):
+        value = {"a": value}
+    assert clean(value) == value
+    with pytest.raises(PermanentError, match="more than 100 levels"):
+        clean({"a": value})
+    with pytest.raises(PermanentError, match="more than 100 levels"):
+        clean([value])
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ({1: "a", "b\0": "c\ud800"}, {"1": "a", "b": "c\ufffd"}),
+        ((1, "a\0", None, True), [1, "a", None, True]),
+        ([math.nan, math.inf, -math.inf, 0.5], [None, None, None, 0.5]),
+        ("\u00e4\0\U0001f600\ud83d", "\u00e4\U0001f600\ufffd"),
+        ("\ud83d\ude00", "\U0001f600"),
+    ],
+)
+def test_what_postgresql_refuses_is_taken_out(given: object, kept: object) -> None:
+    assert clean(given) == kept

@@ -1,6 +1,8 @@
 """How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
 
-from datetime import date
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,11 +17,12 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
+from app.persistence.paging import read_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.test_requests import sent
+from tests.unit.persistence.test_requests import RECORD, sent
 
 DAY = date(2026, 1, 2)
 READER = UUID("00000000-0000-4000-8000-00000000000b")
@@ -117,3 +120,94 @@ async def test_of_what_is_searched_for_two_hundred_characters_are_sent(
     router.post("/rpc/search_digests").respond(200, json=[])
     await Digests(client).search(READER, "x" * 201)
     assert sent(router)[2]["p_text"] == "x" * 200
+
+
+async def test_what_keys_name_is_put_together_from_every_hundred(client: AsyncClient, router: respx.Router) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys = json.loads(request.content)["p_keys"]
+        return httpx.Response(200, json=[{"key": key, "article": article(key).model_dump(mode="json")} for key in keys])
+
+    router.post("/rpc/items_named").mock(side_effect=answer)
+    keys = [str(number) for number in range(201)]
+    assert await Items(client).named(keys) == {key: article(key) for key in keys}
+    assert len(router.calls) == 3
+
+
+async def test_the_items_of_a_day_are_asked_for_behind_the_last_one(client: AsyncClient, router: respx.Router) -> None:
+    first_seen = "2026-01-02T03:04:05+00:00"
+    copy = article("1").model_dump(mode="json")
+    item = {"item_id": str(READER), "first_seen": first_seen, "keys": ["k"], "article": copy}
+    router.post("/rpc/items_of_day").mock(side_effect=[httpx.Response(200, json=rows) for rows in ([item], [])])
+    (found,) = await Items(client).first_seen_on(DAY)
+    assert found.item_id == READER
+    asked = {"p_day": "2026-01-02", "p_after": first_seen, "p_after_id": str(READER), "p_limit": 500}
+    assert sent(router)[2] == asked
+
+
+def reader(number: int) -> dict[str, Any]:
+    at = "2026-01-02T03:04:05+00:00"
+    return {
+        "reader_id": str(UUID(int=number)), "owner": "web", "external_id": str(number), "name": "A", "profile": {},
+        "weekdays": [1], "on_nothing": "line", "status": "active", "created_at": at, "updated_at": at,
+    }  # fmt: skip
+
+
+async def test_all_readers_of_an_owner_are_read_page_by_page(client: AsyncClient, router: respx.Router) -> None:
+    pages = [[reader(1), reader(2)], [reader(3)], []]
+    route = router.get("/readers").mock(side_effect=[httpx.Response(200, json=page) for page in pages])
+    found = [[each.reader_id.int for each in page] async for page in Readers(client).pages("web")]
+    assert found == [[1, 2], [3]]
+    asked = [dict(call.request.url.params) for call in route.calls]
+    assert [each.get("reader_id") for each in asked] == [None, f"gt.{UUID(int=2)}", f"gt.{UUID(int=3)}"]
+    assert {(each["owner"], each["limit"]) for each in asked} == {("eq.web", "500")}
+
+
+PAPER: dict[str, Any] = {
+    "kind": "paper", "abstract": "", "authors": [], "origin": "given", "created_at": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
+DELIVERY: dict[str, Any] = {
+    "owner": "web", "reader_id": str(READER), "kind": "digest", "local_day": "2026-01-02", "state": "sent",
+    "created_at": "2026-01-02T03:04:05+00:00",
+}  # fmt: skip
+SAVED = {"saved_at": "2026-02-02T03:04:05+00:00"}
+MADE, KEPT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 2, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("name", "row", "page", "behind"),
+    [
+        ("paper_id", PAPER | SAVED, lambda c: ReaderPapers(c).page(READER, limit=2), MADE),
+        ("paper_id", PAPER | SAVED, lambda c: ReaderPapers(c).saved(READER, limit=2), KEPT),
+        ("paper_id", PAPER, lambda c: ReaderPapers(c).saved(READER, limit=2), MADE),
+        ("delivery_id", DELIVERY, lambda c: Deliveries(c).page("web", limit=2), MADE),
+        ("task_id", RECORD | {"created_at": MADE.isoformat()}, lambda c: TaskStateManager(c).list_tasks(limit=2), MADE),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("there", [0, 1, 2, 3])
+async def test_a_cursor_leads_on_behind_the_last_row_where_there_are_more(
+    there: int, name: str, row: dict[str, Any], page: Callable[[AsyncClient], Awaitable[Any]], behind: datetime,
+    client: AsyncClient, router: respx.Router,
+) -> None:  # fmt: skip
+    ids = [UUID(int=number) for number in range(there)]
+    router.route().respond(200, json=[row | {name: str(each)} for each in ids])
+    found = await page(client)
+    (rows,) = [value for value in vars(found).values() if isinstance(value, tuple)]
+    assert [getattr(each, name) for each in rows] == ids[:2]
+    cursor = found.next_cursor
+    assert (read_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
+
+
+async def test_editions_are_asked_for_behind_the_last_one_until_there_are_enough(
+    client: AsyncClient, router: respx.Router
+) -> None:
+    at = MADE.isoformat()
+    days = ["2026-01-04", "2026-01-03", "2026-01-02"]
+    rows = [
+        {"source_date": day, "status": "completed", "counts": {}, "errors": {}, "created_at": at, "updated_at": at}
+        for day in days
+    ]
+    route = router.get("/editions").mock(side_effect=[httpx.Response(200, json=page) for page in (rows[:2], rows[2:])])
+    found = await Editions(client).list_editions(before=date(2026, 1, 5), limit=3)
+    assert [str(each.source_date) for each in found] == days
+    asked = [(call.request.url.params["source_date"], call.request.url.params["limit"]) for call in route.calls]
+    assert asked == [("lt.2026-01-05", "3"), ("lt.2026-01-03", "1")]

@@ -14,8 +14,10 @@ from supabase import AsyncClient
 
 from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
 from app.models import Article, ArticleKind, TaskKind, TaskStatus
+from app.persistence.deliveries import Deliveries
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey, OwnKey
+from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -164,3 +166,19 @@ async def test_a_hand_made_fake_is_all_it_takes() -> None:
     assert (await TaskStateManager(cast(AsyncClient, FakeClient([RECORD]))).get_task(TASK)).task_id == TASK
     with pytest.raises(TaskNotFound):
         await TaskStateManager(cast(AsyncClient, FakeClient([]))).get_task(TASK)
+
+
+async def test_each_act_on_deliveries_has_an_id_of_its_own(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/set_gate_for_operator").respond(204)
+    acts = set()
+    for _ in range(2):
+        await Deliveries(client).pause("restored", by="ada")
+        acts.add(UUID(sent(router)[2]["p_act"]))
+    assert len(acts) == 2
+
+
+async def test_an_operators_act_that_is_done_answers_with_its_task(client: AsyncClient, router: respx.Router) -> None:
+    router.route().respond(200, json={"task": RECORD})
+    operator, by = Operator(client), ActBy(TASK, "ada")
+    for act in (operator.replay, operator.redeliver, operator.cancel):
+        assert (await act(by, TASK)).task_id == TASK

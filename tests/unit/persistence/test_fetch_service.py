@@ -1,0 +1,141 @@
+"""What a fetch reports and logs on its way, and what it asks the database to keep."""
+
+import json
+from datetime import date, timedelta
+from typing import Any
+
+import httpx
+import pytest
+import respx
+from structlog.testing import capture_logs
+from supabase import AsyncClient
+
+from app.errors import SourceBusy, SourceError
+from app.fetch_service import FetchPostponed, FetchService
+from app.models import Article, ArticleKind, Edition
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.editions import Editions
+from tests.unit.persistence.asked import AT, DAY
+
+GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
+EDITION = {"source_date": str(DAY), "status": "completed", "counts": {}, "errors": {}, "created_at": AT,
+           "updated_at": AT}  # fmt: skip
+
+
+class Scripted:
+    """A source that does as it is told."""
+
+    def __init__(self, name: str, outcome: list[Article] | Exception) -> None:
+        self.name = name
+        self._outcome = outcome
+
+    async def fetch(self, source_date: date) -> list[Article]:
+        assert source_date == DAY
+        if isinstance(self._outcome, Exception):
+            raise self._outcome
+        return self._outcome
+
+
+@pytest.fixture
+def asked(router: respx.Router) -> list[tuple[str, Any]]:
+    """Every call of a database that does all that it is asked to."""
+    calls: list[tuple[str, Any]] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        function = request.url.path.rpartition("/")[2]
+        calls.append((function, json.loads(request.content)))
+        return httpx.Response(200, json=EDITION if function.endswith("_edition") else [])
+
+    router.route().mock(side_effect=answer)
+    return calls
+
+
+class Fetch:
+    """One fetch, what it reported, and what it logged."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+        self.reported: list[tuple[str, float]] = []
+        self.logs: list[Any] = []
+
+    async def of(self, *sources: Scripted, patience: timedelta = timedelta(0)) -> Edition:
+        service = FetchService(Editions(self._client), CircuitBreakers(self._client), sources)
+        with capture_logs() as self.logs:
+            return await service.fetch(DAY, self._report, patience)
+
+    async def _report(self, message: str, progress: float) -> None:
+        self.reported.append((message, round(progress, 6)))
+
+
+@pytest.fixture
+def fetch(client: AsyncClient) -> Fetch:
+    return Fetch(client)
+
+
+def kept(asked: list[tuple[str, Any]], function: str) -> list[Any]:
+    return [body for name, body in asked if name == function]
+
+
+async def test_a_fetch_says_how_far_it_is(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+    await fetch.of(Scripted("good", [GOOD]), Scripted("empty", []))
+    assert fetch.reported == [
+        ("fetching 2026-01-02 from 2 sources", 0.05), ("1 of 2 sources read", 0.5), ("2 of 2 sources read", 0.95),
+    ]  # fmt: skip
+    day = {"p_source_date": "2026-01-02"}
+    assert kept(asked, "begin_edition") == [day]
+    told = [{"name": "good", "items": 1}, {"name": "empty", "items": 0}]
+    assert kept(asked, "note_sources") == [day | {"p_sources": told}]
+    assert kept(asked, "finish_edition") == [day | {"p_status": "completed", "p_errors": {}}]
+    about = {"event": "source read", "log_level": "info", "source_date": "2026-01-02"}
+    logs = sorted(fetch.logs, key=lambda each: each["source"])
+    assert logs == [about | {"source": "empty", "articles": 0}, about | {"source": "good", "articles": 1}]
+
+
+async def test_a_source_that_fails_is_named_in_the_edition_and_in_the_log(
+    fetch: Fetch, asked: list[tuple[str, Any]]
+) -> None:
+    await fetch.of(Scripted("good", [GOOD]), Scripted("bad", SourceError("x" * 600)))
+    day, reason = {"p_source_date": "2026-01-02"}, "x" * 499 + "…"
+    told = [{"name": "good", "items": 1}, {"name": "bad", "error": reason}]
+    assert kept(asked, "note_sources") == [day | {"p_sources": told}]
+    assert kept(asked, "finish_edition") == [day | {"p_status": "partial", "p_errors": {"bad": reason}}]
+    about = {"log_level": "warning", "source": "bad", "source_date": "2026-01-02", "error": reason}
+    assert {"event": "source failed", **about} in fetch.logs
+    assert [body["p_name"] for body in kept(asked, "breaker_failure")] == ["bad"]
+
+
+async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
+    fetch: Fetch, asked: list[tuple[str, Any]]
+) -> None:
+    with pytest.raises(SourceError) as failed:
+        await fetch.of(Scripted("odd", KeyError("a\0b")))
+    assert str(failed.value) == "no source could be read: odd: KeyError: 'a\\x00b'"
+    (unexpected,) = [each for each in fetch.logs if each["event"] == "source failed unexpectedly"]
+    assert (unexpected["log_level"], unexpected["source"]) == ("error", "odd")
+    assert unexpected["reason"] == "KeyError: 'a\\x00b'"
+    assert "raise self._outcome" in unexpected["where"]
+    assert kept(asked, "finish_edition")[0]["p_status"] == "failed"
+
+
+async def test_of_a_deep_failure_the_last_three_places_are_logged(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+    class Deep(Scripted):
+        async def fetch(self, source_date: date) -> list[Article]:
+            return await self._deeper(source_date, 5)
+
+        async def _deeper(self, source_date: date, levels: int) -> list[Article]:
+            return await (self._deeper(source_date, levels - 1) if levels else super().fetch(source_date))
+
+    await fetch.of(Scripted("good", [GOOD]), Deep("odd", KeyError("a")))
+    (unexpected,) = [each for each in fetch.logs if each["event"] == "source failed unexpectedly"]
+    assert unexpected["where"].count("  File ") == 3
+    assert unexpected["where"].rstrip().endswith("raise self._outcome")
+    assert asked
+
+
+async def test_who_is_busy_is_named_with_the_longest_wait(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+    busy = [Scripted(name, SourceBusy("429", retry_after=wait)) for name, wait in (("a", 60.0), ("b", 90.0))]
+    with pytest.raises(FetchPostponed) as postponed:
+        await fetch.of(*busy, Scripted("good", [GOOD]), patience=timedelta(seconds=90))
+    assert (str(postponed.value), postponed.value.delay) == ("a: 429; b: 429", timedelta(seconds=90))
+    assert kept(asked, "save_articles") != []
+    assert kept(asked, "note_sources") == kept(asked, "finish_edition") == []

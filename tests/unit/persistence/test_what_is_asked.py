@@ -1,0 +1,21 @@
+"""What each method asks of Supabase, to the last filter and bound, and what is said when Supabase cannot do it."""
+
+import pytest
+import respx
+from supabase import AsyncClient
+
+from app.errors import SupabaseUnavailable
+from tests.unit.persistence.asked import Asked
+from tests.unit.persistence.asked_of_functions import CALLED
+from tests.unit.persistence.asked_of_tables import READ, WRITTEN
+from tests.unit.persistence.test_requests import sent
+
+
+@pytest.mark.parametrize("asked", [*READ, *WRITTEN, *CALLED], ids=lambda asked: asked.action)
+async def test_what_is_asked_and_what_it_was_for(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+    router.route().respond(500, json={"message": "no", "code": "57014", "hint": None, "details": None})
+    with pytest.raises(SupabaseUnavailable) as refused:
+        await asked.call(client)
+    assert router.calls.last.request.method == asked.method
+    assert sent(router) == (asked.path, asked.query, asked.body)
+    assert str(refused.value) == f"Could not {asked.action}: no (code 57014). It is safe to try again."
