@@ -102,7 +102,14 @@ class MinuteChore:
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPORT):
-                    await self.run_once()
+                    await self._report_the_rest()
+
+    async def _report_the_rest(self) -> None:
+        """The report that was interrupted, if one was, and then what was counted since."""
+        interrupted = self._open is not None
+        await self.run_once()
+        if interrupted and self._open is None:
+            await self.run_once()
 
     async def run_once(self) -> float:
         """Report; returns in how many seconds the next report is due: at this worker's second of the next minute."""

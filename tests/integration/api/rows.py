@@ -60,9 +60,12 @@ OVERVIEW: dict[str, Any] = {
 }
 
 
+PLURAL = {"digest": "digests", "fetch": "fetches", "callback": "callbacks", "delivery": "deliveries"}
+
+
 def shown(task: dict[str, Any]) -> dict[str, Any]:
     """The answer of a route that shows a task."""
-    return task | {"url": f"/v1/{task['kind'].replace('fetch', 'fetche')}s/{task['task_id']}"}
+    return task | {"url": f"/v1/{PLURAL[task['kind']]}/{task['task_id']}"}
 
 
 EDITION: dict[str, Any] = {

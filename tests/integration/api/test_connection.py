@@ -21,6 +21,12 @@ POST = (
 
 
 @pytest.fixture
+def keep_alive() -> int:
+    """Seconds: these tests wait until connections are gone."""
+    return 1
+
+
+@pytest.fixture
 def protocol() -> type[BoundedProtocol]:
     return HastyProtocol
 

@@ -26,6 +26,12 @@ WAIT = {"Prefer": "wait=60"}
 
 
 @pytest.fixture
+def keep_alive() -> int:
+    """Seconds: these tests wait until connections are gone."""
+    return 1
+
+
+@pytest.fixture
 def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
     return ApiSettings.model_validate({"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY})
 

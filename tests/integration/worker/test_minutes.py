@@ -1,8 +1,10 @@
 """What a worker ends is counted, reported once a minute, and counted once, whatever becomes of the report."""
 
+import asyncio
+from collections.abc import Mapping
 from random import Random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -11,13 +13,14 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import PermanentError
 from app.models import TaskKind
-from app.persistence.minutes import Minutes
+from app.persistence.minutes import Ended, Minutes
 from app.persistence.outcomes import Completed, Lease, Released, Snoozed
 from app.persistence.queue import ClaimedTask
 from embedded.stack import Ready
 from tests.contract.helpers import LEASE, insert_tasks
 from tests.integration.worker.conftest import StartWorker, until
 from tests.integration.worker.proxy import Answer, Proxy, Times
+from tests.integration.worker.whole import Earliest
 from worker.chores.minutes import EARLIEST, LATEST, MINUTE, SAMPLE, MinuteChore, Tally
 from worker.job import Job
 
@@ -70,6 +73,33 @@ async def test_each_end_is_counted_once_though_the_first_reports_get_lost(
     assert await database.fetchval("select count(distinct kind) from public.minutes") == 2
     reports = [call.body["p_number"] for call in proxy.calls if call.name == "report_minute"]
     assert reports == [1, 1, 1, 2, 3]
+
+
+class InterruptedMinutes(Minutes):
+    """Does not answer the first report; `reports` are all, by number and how many ends they tell of."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.reports: list[tuple[int, int]] = []
+
+    async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, Ended]) -> float:  # noqa: ARG002  (its names)
+        self.reports.append((number, ended[TaskKind.DIGEST].completed))
+        if not self.asked.is_set():
+            self.asked.set()
+            await asyncio.Event().wait()
+        return 0.0
+
+
+async def test_a_worker_that_ends_in_the_middle_of_a_report_reports_what_it_ended_since() -> None:
+    minutes, tally = InterruptedMinutes(), Tally([TaskKind.DIGEST], Random(1))
+    running = asyncio.create_task(MinuteChore(minutes, uuid4(), tally, random=Earliest()).run())
+    tally.count(*ended())
+    await minutes.asked.wait()
+    for _ in range(2):
+        tally.count(*ended())
+    running.cancel()
+    await asyncio.wait({running})
+    assert minutes.reports == [(1, 1), (1, 1), (2, 2)]
 
 
 async def test_a_report_that_is_refused_stops_no_others(

@@ -22,7 +22,7 @@ async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
         slept.append(seconds)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda after, *, exit: armed.append((after, exit)))  # noqa: A006
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda after, *, exit: armed.append((after, exit)))  # noqa: A006  (its name there)
     with pytest.raises(LoopStopped, match=r"^The claim loop has not turned for 60 s\.$"):
         await watch(lambda: turns[min(len(slept), len(turns) - 1)], LEASE)
     assert slept == [6.0] * looks
