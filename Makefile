@@ -6,7 +6,7 @@ STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ boot-check: $(STAMP) ## Prove that this installation can start; ARGS="--json" fo
 
 image-check: ## Do what the Dockerfile does in an empty directory and boot the result (no container engine needed)
 	$(PYTHON) scripts/image_check.py
+
+openapi: $(STAMP) ## Write docs/openapi.json anew, the API's description
+	$(BIN)/python -m scripts.openapi
 
 digest: $(STAMP) ## Write a digest with all it takes; PROFILE=file.toml DATE=2026-11-22 OPEN=1
 	$(BIN)/python -m embedded.commands.digest $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATE),--date $(DATE)) $(if $(OPEN),--open)

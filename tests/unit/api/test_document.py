@@ -1,10 +1,12 @@
 """What the OpenAPI document says of each route: where it belongs, what may come of it, what is sent and answered."""
 
+import json
 from typing import Any
 
 import pytest
 
 from app.api.openapi import DESCRIPTION, TAGS
+from scripts.openapi import DOCUMENT, written
 from tests.applications import described_document, described_paths
 
 ROUTES = """
@@ -179,3 +181,10 @@ def test_a_problem_is_described_part_by_part() -> None:
         "errors": None,
     }
     assert (problem["properties"]["status"]["minimum"], problem["properties"]["status"]["maximum"]) == (400, 599)
+
+
+@pytest.mark.pins
+def test_the_document_in_docs_is_what_the_api_says_of_itself() -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    assert json.loads(text) == described_document(), "after a change that is meant: make openapi"
+    assert text == written(described_document())
