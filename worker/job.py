@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import Enum
+from enum import Enum, auto
 from random import Random
 from typing import Any, assert_never
 from uuid import UUID
@@ -36,10 +36,10 @@ class Snooze(Exception):
 class Abort(Enum):
     """Why a running task's coroutine is cancelled."""
 
-    LEASE_LOST = "lease lost"
-    TIMEOUT = "timeout"
-    CANCEL_REQUESTED = "cancel requested"
-    SHUTDOWN = "shutdown"
+    LEASE_LOST = auto()
+    TIMEOUT = auto()
+    CANCEL_REQUESTED = auto()
+    SHUTDOWN = auto()
 
 
 @dataclass(slots=True)
