@@ -112,7 +112,7 @@ async def test_a_refusal_says_whether_to_try_again_and_whether_the_address_is_de
 async def test_trouble_before_the_final_dot_means_surely_not_sent(postbox: Postbox, stage: str, trouble: Hook) -> None:
     postbox.steps[stage] = trouble
     # More than the buffers of both sockets hold: so the end cannot have left.
-    mail = mail_to(text="x" * 76 * 400_000) if stage == "CONTENT" else mail_to()
+    mail = mail_to(text="x" * 76 * 250_000) if stage == "CONTENT" else mail_to()
     with sender_to(postbox.url(), HASTY) as sender:
         with pytest.raises(NotSent) as caught:
             await sender.send(mail, key_of())
