@@ -21,8 +21,8 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 }
 PROGRESS = {"message": "half of it", "progress": 0.5}
 TOGETHER = 50
-A_TASK = 40
-"""Buffers: some ten pages of tables and indexes, each found anew by each step of a call."""
+A_TASK = 100
+"""Buffers: some ten pages of tables and indexes, found anew by each step of a call; a whole index is hundreds."""
 
 
 async def test_plans_made_for_a_few_rows_do_for_many(stack: Ready) -> None:

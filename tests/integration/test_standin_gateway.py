@@ -117,9 +117,16 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
     async def status() -> int:
         return (await http.get("/nothing", params={"id": "eq.a"})).status_code
 
-    assert await status() == 400
-    await database.execute("alter table nothing alter id type text")
-    assert await status() == 404, "no operator compares the text with the number that the column was"
+    async def before_a_reload() -> int:
+        """No operator compares the text with the number that the column was."""
+        await database.execute("alter table nothing alter id type int using null::int")
+        await database.execute("notify pgrst, 'reload schema'")
+        await eventually(status, 400)
+        await database.execute("alter table nothing alter id type text")
+        return await status()
+
+    # A reload that an earlier test asked for may come in between.
+    await eventually(before_a_reload, 404)
     await database.execute("notify pgrst, 'reload schema'")
     await eventually(status, 200)
 
