@@ -64,7 +64,7 @@ async def put_papers(
     """
     await services.readers.get(reader_id, caller.sees)
     sent = await _sent(request, said)
-    papers = await _known_or_read([article for article, _ in sent], services.items)
+    papers = await known_or_read([article for article, _ in sent], services.items)
     ids = await services.reader_papers.put(reader_id, list(zip(papers, (says for _, says in sent), strict=True)))
     return KeptPapers(paper_ids=ids)
 
@@ -120,7 +120,7 @@ async def _read_bibtex(body: bytes) -> list[Article]:
     return [entry.article for entry in reader.entries]
 
 
-async def _known_or_read(articles: Sequence[Article], items: Items) -> list[GivenPaper]:
+async def known_or_read(articles: Sequence[Article], items: Items) -> list[GivenPaper]:
     """The articles as papers; of those without an abstract what our own items say, if they know them."""
     keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
     known = await items.named(sorted(keys)) if keys else {}

@@ -1,14 +1,12 @@
 """What is asked of Supabase about the papers that a caller sends: what is known of them, and what is kept."""
 
-import asyncio
 from typing import Any
 
 import httpx
 import pytest
 
-from app.api import saved
 from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.api.rows import ID, MOMENT, OTHER, PAPER, READER
+from tests.integration.api.rows import ID, OTHER, READER
 
 PATH = f"/v1/readers/{ID}/papers"
 BIBTEX = {"Content-Type": " Application/X-BibTeX ; charset=utf-8"}
@@ -69,26 +67,3 @@ async def test_a_file_in_another_encoding_is_said_to_be_one() -> None:
     answer, _asked = await post([READER], content=b"@misc{a, title={\xff}}", headers=BIBTEX)
     assert (answer.status_code, answer.json()["title"]) == (400, "Not UTF-8")
     assert answer.json()["detail"] == "The byte 16 is not UTF-8: save the file in that encoding."
-
-
-async def test_whoever_sends_many_papers_or_reads_many_lets_others_have_their_turn(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(saved, "MAX_PAGE", 1)
-    turns = 0
-
-    async def taking_turns() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    async with asyncio.timeout(15):
-        taking = asyncio.create_task(taking_turns())
-        answer, _asked = await post([READER], [OTHER] * 50, json={"papers": [WHOLE] * 50})
-        assert (answer.status_code, turns > 50) == (200, True)
-        rows = [PAPER | {"saved_at": MOMENT}] * 2
-        async with api_before([READER], *[rows] * 20, rows[:1]) as (http, _server):
-            found = await http.get(f"/v1/readers/{ID}/saved.bib", headers=headers_of("ada"))
-        assert found.text.count("title = {") == 21
-        taking.cancel()
