@@ -2,13 +2,12 @@
 
 A fault that no test notices is shown to the type checker, which stands before the tests in CI, and listed apart.
 
-Python faults are drawn at random from mutmut's operators, and from the removal of a call. They are written into the
-file, so that the processes which a test starts have them too (mutmut's own runner switches them on in its process
-alone). The faults in the SQL are chosen by hand. They, and each room's files and tests, are in `mutants.toml`.
+Those of Python are drawn at random, those of the SQL all planted (`faults.py`). They are written into the file, so that
+the processes which a test starts have them too (mutmut's own runner switches them on in its process alone). Each
+room's files and tests are in `mutants.toml`.
 """
 
 import argparse
-import difflib
 import itertools
 import os
 import random
@@ -20,24 +19,16 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from pathlib import Path
 from queue import SimpleQueue
 
-import libcst as cst
-from libcst.metadata import MetadataWrapper, PositionProvider
-from mutmut.mutation.mutators import mutation_operators
+from scripts.faults import DATA, SQL, Mutant, WrongData, python_mutants, sql_mutants
 
 ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(__file__).with_suffix(".toml")
-SQL = "sql"
-"""The room of the faults that are chosen by hand."""
-
 ONE_DATABASE = {"POSTGRESQL": "bundled"}
 """The contract tests can run on two; one does."""
 
@@ -48,122 +39,11 @@ LONGEST = 900.0
 """Seconds that a room's tests may take without any fault."""
 
 
-class WrongData(Exception):
-    """`mutants.toml` does not fit the tree, or a room's tests fail without any fault; the text says where."""
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """One fault: where it lies, and the text of the file without and with it."""
-
-    room: str
-    file: str
-    line: int
-    sound: str
-    text: str
-    why: str = ""
-
-    def diff(self) -> str:
-        """The change as a unified diff with one line around it."""
-        before, after = self.sound.splitlines(), self.text.splitlines()
-        return "\n".join(difflib.unified_diff(before, after, self.file, self.file, lineterm="", n=1))
-
-
-class Finder(cst.CSTVisitor):
-    """Collects what can be changed in a module, but for types, decorators, and texts that only people read."""
-
-    METADATA_DEPENDENCIES = (PositionProvider,)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.found: list[tuple[int, cst.CSTNode, cst.CSTNode]] = []
-
-    def on_visit(self, node: cst.CSTNode) -> bool:
-        """Note each change of this node; False where nothing below is to be changed."""
-        if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom) or _only_for_people(node):
-            return False
-        line = self.get_metadata(PositionProvider, node).start.line
-        if isinstance(node, cst.SimpleStatementLine) and _is_call(node):
-            self.found.append((line, node, node.with_changes(body=[cst.Pass()])))
-        for kind, operator in mutation_operators:
-            if isinstance(node, kind):
-                changes = [changed for changed in operator(node) if not _tells_nothing(node, changed)]
-                self.found += [(line, node, changed) for changed in changes]
-        return True
-
-
-def _is_call(statement: cst.SimpleStatementLine) -> bool:
-    (only, *more) = statement.body
-    if more or not isinstance(only, cst.Expr):
-        return False
-    value = only.value.expression if isinstance(only.value, cst.Await) else only.value
-    return isinstance(value, cst.Call) and not _only_for_people(value)
-
-
-def _only_for_people(node: cst.CSTNode) -> bool:
-    """Prose, docstrings included, a line of the log, or the end of a `match` that the type checker reads."""
-    match node:
-        case cst.SimpleString():
-            return any(letter.isspace() for letter in node.value)
-        case cst.FormattedString() | cst.ConcatenatedString():
-            return True
-        case cst.Call(func=cst.Attribute(value=cst.Name(value="log"))):
-            return True
-        case cst.MatchCase():
-            return "assert_never" in cst.Module([]).code_for_node(node)
-        case _:
-            return False
-
-
-def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether only words are changed, or the end of a `match` that is never reached."""
-    old: list[cst.CSTNode]
-    new: Sequence[cst.CSTNode]
-    if isinstance(before, cst.Call) and isinstance(after, cst.Call):
-        old, new = [argument for argument in before.args if _only_for_people(argument.value)], after.args
-    elif isinstance(before, cst.Match) and isinstance(after, cst.Match):
-        old, new = [case for case in before.cases if _only_for_people(case)], after.cases
-    else:
-        return False
-    return any(not any(one.deep_equals(other) for other in new) for one in old)
-
-
-def python_mutants(room: str, files: Sequence[str]) -> Iterator[Callable[[], Mutant]]:
-    """Every fault that can be planted in these files, made when called. Raises `WrongData` for files that are not."""
-    for pattern in files:
-        paths = sorted(ROOT.glob(pattern))
-        if not paths:
-            raise WrongData(f"{DATA.name}, room {room}: no file is called {pattern}")
-        for path in paths:
-            wrapper, finder = MetadataWrapper(cst.parse_module(path.read_text(encoding="utf-8"))), Finder()
-            wrapper.visit(finder)
-            for line, before, after in finder.found:
-                yield partial(_changed, room, path, line, wrapper.module, before, after)
-
-
-def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode) -> Mutant:
-    changed = module.deep_replace(before, after)
-    assert isinstance(changed, cst.Module)  # noqa: S101  (what is replaced lies below it)
-    return Mutant(room, str(path.relative_to(ROOT)), line, module.code, changed.code)
-
-
 def check_tests(room: str, tests: Sequence[str]) -> None:
     """Raise `WrongData` for a pattern that no file or folder has."""
     for pattern in tests:
         if not any(ROOT.glob(pattern)):
             raise WrongData(f"{DATA.name}, room {room}: no test is called {pattern}")
-
-
-def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
-    """The faults of the list. Raises `WrongData` for one whose text does not occur exactly once."""
-    for entry in listed:
-        path = ROOT / "supabase" / "migrations" / entry["file"]
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if (count := text.count(entry["old"])) != 1:
-            raise WrongData(f"{DATA.name}: {entry['old']!r} occurs {count} times in {entry['file']}, not once")
-        line = text[: text.index(entry["old"])].count("\n") + 1
-        changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), line, text, changed, entry["why"])
 
 
 class Copy:

@@ -10,18 +10,8 @@ import pytest
 from libcst.metadata import MetadataWrapper
 
 from scripts import mutants
-from scripts.mutants import (
-    DATA,
-    Copy,
-    Finder,
-    Mutant,
-    Verdict,
-    WrongData,
-    check_tests,
-    judged,
-    python_mutants,
-    sql_mutants,
-)
+from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
+from scripts.mutants import Copy, Verdict, check_tests, judged
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 SOURCE = '''
