@@ -142,13 +142,9 @@ async def test_half_a_request_right_behind_a_whole_one_has_its_deadline_too(api:
     assert said.index(b"HTTP/1.1 200 OK") < said.index(b"HTTP/1.1 408 ")
 
 
-async def test_a_request_that_has_come_may_take_as_long_as_it_takes(
-    api: RunningApi, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(HastyProtocol, "request_within", 0.02)
-
+async def test_a_request_that_has_come_may_take_as_long_as_it_takes(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(10 * HastyProtocol.request_within)
+        await asyncio.sleep(2 * HastyProtocol.request_within)
         return {"slow": "yes"}
 
     api.app.add_api_route("/slow", slow)
