@@ -134,10 +134,17 @@ async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
 async def test_a_signal_lets_tasks_finish_and_the_second_one_ends_it_now(
     number: signal.Signals, stack: Ready, database: asyncpg.Connection, serve: Serve
 ) -> None:
-    receiver = await serve(stall)
+    called = asyncio.Event()
+
+    async def hold(writer: asyncio.StreamWriter) -> None:
+        called.set()
+        await stall(writer)
+
+    receiver = await serve(hold)
     await insert_tasks(database, 1, kind="callback", payload=json.dumps({"url": receiver.url, "event": {}}))
     async with whole_worker(settings_of(stack, grace_period="3600")) as running:
-        await until(database, "select exists (select from public.task_records where status = 'running')")
+        async with asyncio.timeout(PATIENCE):
+            await called.wait()
         running.signalled(number)
         stopping = await running.logged("stopping")
         assert not running.running.done()
