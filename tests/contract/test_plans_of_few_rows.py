@@ -24,6 +24,35 @@ TOGETHER = 50
 A_TASK = 100
 """Buffers: some ten pages of tables and indexes, found anew by each step of a call; a whole index is hundreds."""
 
+NAMES = "jsonb_build_array('arxiv:' || n, 'title:' || n)"
+PAPER = f"""
+jsonb_build_object('external_id', n::text, 'keys', {NAMES}, 'kind', 'paper', 'title', 'Ice', 'abstract', 'It melts.',
+    'authors', '[]'::jsonb, 'source', 'arxiv', 'categories', '[]'::jsonb, 'origin', 'given', 'vector', '',
+    'liked', true)"""
+READER = """
+jsonb_build_object('reader_id', md5('reader' || n)::uuid, 'external_id', n::text, 'name', 'Ada', 'welcome', true,
+    'address', n || '@example.org', 'zone', 'UTC', 'send_at', '07:00')"""
+RENAMED = PAPER.replace(NAMES, f"{NAMES} || to_jsonb('doi:' || n)")
+ADA = "md5('reader1')::uuid"
+ARRIVALS = {
+    "readers": ("put_readers('default', {every}, true)", READER),
+    "articles": ("save_articles('2026-03-04', {every})", PAPER),
+    "articles by another name": ("save_articles('2026-03-04', {every})", RENAMED),
+    "a reader's papers": (f"put_reader_papers({ADA}, {{every}})", PAPER),
+    "what was said": (f"said_of_papers({ADA}, {{every}})", NAMES),
+}
+IN_HAND = """
+update public.queue set worker_id = task_id, lease_token = task_id
+ where task_id in (select task_id from public.deliveries where state = 'pending' order by delivery_id limit {count})"""
+SENT = """
+with begun as materialized (
+    select d.delivery_id, d.task_id, public.begin_sending(d.delivery_id, d.task_id, 1)
+      from public.deliveries d join public.queue q using (task_id)
+     where q.worker_id is not null and d.state = 'pending')
+select public.end_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
+A_THING = 125
+"""Buffers of what comes, or is asked for by name. Where each looks through all others it grows with their number."""
+
 
 async def test_plans_made_for_a_few_rows_do_for_many(stack: Ready) -> None:
     database, numbers = await asyncpg.connect(stack.database_url), itertools.count(1)
@@ -63,3 +92,32 @@ async def cost_of_sync(database: asyncpg.Connection, number: int, *lists: str, s
     sent = ", ".join(f"'{each}'" for each in (*lists, "[]", "[]", "[]")[:3])
     call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[{slots}], {slots}, {sent})"
     return buffers(await explained(database, CALL.format(function=call)))
+
+
+async def test_the_first_thousands_come_as_quickly_as_the_first(stack: Ready) -> None:
+    database = await asyncpg.connect(stack.database_url)
+    try:
+        await emptied(database)
+        await database.execute("select public.begin_edition('2026-03-04')")
+        await costs_of_arrivals(database, 1, 60)
+        await database.execute("vacuum analyze")
+        for first in range(61, 67):
+            await costs_of_arrivals(database, first, first)
+        await costs_of_arrivals(database, 67, 1_266)
+        costs = await costs_of_arrivals(database, 1_267, 1_266 + TOGETHER)
+    finally:
+        await database.close()
+    assert {what: cost for what, cost in costs.items() if cost > TOGETHER * A_THING} == {}
+
+
+async def costs_of_arrivals(database: asyncpg.Connection, first: int, last: int) -> dict[str, int]:
+    """Buffers of readers, articles and papers of these numbers: to take them, ask for them, and mail to as many."""
+    costs = {}
+    for name, (call, what) in ARRIVALS.items():
+        every = f"(select jsonb_agg({what}) from generate_series({first}, {last}) n)"
+        costs[name] = buffers(await explained(database, CALL.format(function=call.format(every=every))))
+    count = last - first + 1
+    items = f"items_of_day((now() at time zone 'UTC')::date, null, null, {count})"
+    await database.execute(IN_HAND.format(count=count))
+    mails = {"mails": buffers(await explained(database, SENT))}
+    return costs | mails | {"a day's items": buffers(await explained(database, CALL.format(function=items)))}
