@@ -4,6 +4,7 @@ Those of Python are mutmut's operators, and the removal of a call; the SQL's are
 """
 
 import difflib
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "scripts" / "mutants.toml"
 SQL = "sql"
 """The room of the faults that are chosen by hand."""
+FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$;", re.MULTILINE | re.DOTALL)
+"""Each function of a migration, with its body."""
 
 
 class WrongData(Exception):
@@ -119,12 +122,24 @@ def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.C
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
-    """The faults of the list. Raises `WrongData` for one whose text does not occur exactly once."""
+    """The faults of the list. Raises `WrongData` where its text does not occur exactly once, or is replaced."""
     for entry in listed:
         path = ROOT / "supabase" / "migrations" / entry["file"]
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         if (count := text.count(entry["old"])) != 1:
             raise WrongData(f"{DATA.name}: {entry['old']!r} occurs {count} times in {entry['file']}, not once")
-        line = text[: text.index(entry["old"])].count("\n") + 1
+        place = text.index(entry["old"])
+        if (later := _replaced_by(path, text, place)) is not None:
+            raise WrongData(f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: plant it there")
         changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), line, text, changed, entry["why"])
+        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:place].count("\n") + 1, text, changed, entry["why"])
+
+
+def _replaced_by(path: Path, text: str, place: int) -> str | None:
+    """The later migration that makes the function anew that has this place, if any does."""
+    around = [found[1] for found in FUNCTIONS.finditer(text) if found.start() <= place < found.end()]
+    for later in sorted(path.parent.glob("*.sql")):
+        made = {found[1] for found in FUNCTIONS.finditer(later.read_text(encoding="utf-8"))}
+        if later.name > path.name and made & set(around):
+            return later.name
+    return None

@@ -74,6 +74,9 @@ def test_what_does_not_fit_is_named() -> None:
     entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
     with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
         list(sql_mutants([entry]))
+    replaced = entry | {"file": "20261124000200_workers.sql", "old": "attempt = q.attempt + 1"}
+    with pytest.raises(WrongData, match=r"attempt.* is replaced by 20261124001300_queue.sql: plant it there"):
+        list(sql_mutants([replaced]))
 
 
 def test_who_notices_a_fault_is_told_and_the_tree_stays_as_it_is(
