@@ -1,5 +1,6 @@
 """What the contract tests share: queues of workers, tasks in bulk, and a transport that loses answers."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
@@ -16,6 +17,7 @@ from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from app.persistence.tasks import TaskStateManager
 
 LEASE = timedelta(seconds=30)
+SOON = timedelta(0)
 DAY = date(2026, 3, 4)
 JWT_SECRET = "c" * 40
 """What the stand-in of the contract tests signs with, so that they can sign in anybody."""
@@ -108,6 +110,13 @@ async def insert_tasks(
         payload,
         max_attempts,
     )
+
+
+async def somebody_waits(database: asyncpg.Connection) -> None:
+    """Wait until a call waits for what this connection's transaction has locked."""
+    async with asyncio.timeout(30):
+        while not await database.fetchval("select exists (select from pg_locks where not granted)"):
+            await asyncio.sleep(0.01)
 
 
 async def let_look(database: asyncpg.Connection) -> None:

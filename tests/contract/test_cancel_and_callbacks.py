@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -14,10 +13,9 @@ from app.models import TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, expire_lease, row
+from tests.contract.helpers import SOON, Claimer, create, expire_lease, row, somebody_waits
 
 URL = "https://example.com/hook"
-SOON = timedelta(0)
 
 
 async def test_pending_ends_running_is_told_finished_stays(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -122,8 +120,7 @@ async def test_a_cancel_waits_for_the_claim_that_came_first(client: AsyncClient,
         claimed = "update public.queue set worker_id = gen_random_uuid(), attempt = 1 where task_id = $1"
         await database.execute(claimed, task.task_id)
         cancelling = asyncio.create_task(TaskStateManager(client).cancel_task(task.task_id))
-        while not await database.fetchval("select exists (select from pg_locks where not granted)"):
-            await asyncio.sleep(0.01)
+        await somebody_waits(database)
     assert (await cancelling).status is TaskStatus.RUNNING
     assert await database.fetchval("select cancel_requested from public.queue where task_id = $1", task.task_id)
 

@@ -12,9 +12,8 @@ from app.models import TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import Claimer, create, expire_lease, row
+from tests.contract.helpers import SOON, Claimer, create, expire_lease, row
 
-SOON = timedelta(0)
 OUTCOMES: list[Outcome] = [Completed({"x": 1}), Failed("no", SOON), Snoozed(SOON, "later"), Released(), Cancelled()]
 
 
@@ -79,6 +78,10 @@ async def test_release_and_snooze_give_the_attempt_back(outcome: Outcome, client
         held = await worker.claim_one()
         assert held.attempt == 1
         assert await worker.finish(held, outcome) == "applied"
+        with pytest.raises(LeaseLost):
+            await TaskStateManager(client).update_task(
+                held.task_id, lease_token=held.lease.lease_token, message="late", progress=0.9
+            )
 
 
 async def test_failures_end_at_max_attempts_and_say_why(client: AsyncClient) -> None:

@@ -1,7 +1,5 @@
 """An outage, in which no worker reached the database for a whole lease, costs no attempt, and no lease for ever."""
 
-from datetime import timedelta
-
 import asyncpg
 import pytest
 from supabase import AsyncClient
@@ -9,13 +7,12 @@ from supabase import AsyncClient
 from app.models import TaskStatus
 from app.persistence.outcomes import Completed, Failed, Lease, Outcome
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, expire_lease, insert_tasks, let_look, outage
+from tests.contract.helpers import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage
 
 MANY = 1_300
 """More than one call looks at."""
 
 CALLS = 4
-SOON = timedelta(0)
 
 
 async def test_first_worker_after_an_outage_takes_nothing_from_the_others(

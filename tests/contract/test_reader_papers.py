@@ -14,6 +14,7 @@ from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import MOST_AT_ONCE, GivenPaper, ReaderPapers, Says
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
+from tests.contract.helpers import somebody_waits
 from tests.contract.schedule import add_reader
 from tests.contract.test_items import ARXIV, TITLE, copy, save
 from tests.contract.test_no_deadlocks import deadlocks
@@ -142,9 +143,7 @@ async def test_a_vote_waits_for_one_that_is_not_committed_and_is_about_the_same_
             row,
         )
         waiting = asyncio.create_task(papers.save(reader, paper_of(copy(title=TITLE)), True))
-        async with asyncio.timeout(30):
-            while not await database.fetchval("select exists (select from pg_locks where not granted)"):
-                await asyncio.sleep(0.02)
+        await somebody_waits(database)
     await waiting
     (paper,) = (await papers.page(reader)).papers
     assert (paper.liked, paper.saved_at is None) == (True, False)

@@ -10,7 +10,7 @@ from app.errors import EditionNotFound
 from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
-from tests.contract.helpers import DAY, insert_tasks
+from tests.contract.helpers import DAY, insert_tasks, somebody_waits
 from tests.contract.test_no_deadlocks import deadlocks
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(40)]
@@ -101,8 +101,7 @@ async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
         # As retain() begins: the edition is locked, and goes a moment later.
         await database.execute("select from public.editions for update")
         fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
-        while not await database.fetchval("select exists (select from pg_locks where not granted)"):
-            await asyncio.sleep(0.01)
+        await somebody_waits(database)
         await database.execute("select public.retain(30, 30, 500)")
     await fetching
     assert [article.title for article in await Editions(client).get_articles(DAY)] == ["T0", "T1", "T2"]

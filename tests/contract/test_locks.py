@@ -1,0 +1,59 @@
+"""Whose rows a worker's call waits for, whose it passes by, and in which order it locks its own."""
+
+import asyncio
+import random
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskStatus
+from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
+
+BACK = [Failed("busy", SOON), Released(), Snoozed(SOON, "waiting")]
+
+
+@pytest.mark.parametrize("outcome", BACK, ids=lambda outcome: type(outcome).__name__)
+async def test_a_cancel_request_that_is_not_committed_is_waited_for_and_obeyed(
+    outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    async with database.transaction():
+        await database.execute("select public.cancel_task($1, null)", task.task_id)
+        reporting = asyncio.create_task(worker.finish(held, outcome))
+        await somebody_waits(database)
+    assert await reporting == "applied"
+    assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
+
+
+async def test_outcomes_lock_their_tasks_in_the_order_of_ids(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 30)
+    worker = Claimer(client)
+    held = list(await worker.claim())
+    random.Random(5).shuffle(held)
+    first, *others = sorted(task.task_id for task in held)
+    lock = "select from public.queue where task_id = any ($1) for update nowait"
+    async with database.transaction():
+        await database.execute(lock, [first])
+        reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in held}))
+        await somebody_waits(database)
+        await database.execute(lock, others)
+    assert (await reporting).not_applied == ()
+
+
+async def test_what_another_call_has_in_hand_is_taken_back_later(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 5)
+    gone, watcher = Claimer(client), Claimer(client)
+    first, *_ = await gone.claim()
+    await watcher.sync()
+    await expire_lease(database, first.task_id)
+    held = "select count(*) from public.queue where worker_id = $1"
+    async with database.transaction():
+        await database.execute("select from public.queue where task_id = $1 for update", first.task_id)
+        await watcher.sync()
+        assert await database.fetchval(held, gone.worker_id) == 1
