@@ -57,3 +57,15 @@ async def test_what_another_call_has_in_hand_is_taken_back_later(
         await database.execute("select from public.queue where task_id = $1 for update", first.task_id)
         await watcher.sync()
         assert await database.fetchval(held, gone.worker_id) == 1
+
+
+async def test_a_claim_passes_by_what_another_call_has_locked(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 3)
+    first = await database.fetchval("select task_id from public.queue order by run_at, task_id limit 1")
+    async with database.transaction():
+        await database.execute("select from public.queue where task_id = $1 for update", first)
+        claimed = await Claimer(client).claim(2)
+    assert len(claimed) == 2
+    assert first not in {task.task_id for task in claimed}
