@@ -14,8 +14,6 @@ alter function public.note_looked_up(text[], jsonb)
     set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off;
 alter function public.begin_sending(uuid, uuid, double precision)
     set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off;
-alter function public.end_sending(uuid, uuid, text, text, text, boolean)
-    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off;
 
 -- Of a table without statistics every index that begins with the owner looks as good as the one that has all of a reader's name. And
 -- what reads many rows needs the plan for as many as there are now: planned anew, a call costs half a millisecond more at most for each

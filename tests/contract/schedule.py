@@ -73,7 +73,8 @@ async def enqueued(client: AsyncClient, database: asyncpg.Connection) -> list[tu
 
 def written(*titles: str) -> Mapping[str, Any]:
     """A digest of so many papers, as a handler ends with it."""
-    digest = {"papers": [{"title": title} for title in titles], "news": []}
+    keys = [f"title:{title.lower()}" for title in titles]
+    digest = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
     return {"digest": digest, "page": "<p>page</p>"}
 
 

@@ -16,7 +16,7 @@ from app.persistence.outcomes import Completed, Failed, Lease, Snoozed
 from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, expire_lease
+from tests.contract.helpers import Claimer, expire_lease, somebody_waits
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
 
 SENT: Final = DeliveryState.SENT
@@ -76,6 +76,10 @@ async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
 async def the_one(client: AsyncClient) -> Delivery:
     (delivery,) = (await Deliveries(client).page(None)).deliveries
     return delivery
+
+
+async def shown(database: asyncpg.Connection) -> list[str]:
+    return [row["key"] for row in await database.fetch("select key from public.shown order by key")]
 
 
 async def test_a_digest_ends_with_its_delivery_and_the_mail_has_all_it_needs(
@@ -165,6 +169,34 @@ async def test_a_sender_that_died_leaves_a_doubt_that_nobody_sends_again(
     assert not await mailer.end(lease, PENDING)
     assert await mailer.end(lease, SENT)
     assert await mailer.state is SENT
+
+
+async def test_what_may_have_been_sent_was_shown_and_so_was_what_nobody_sends(
+    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await shown(database) == []
+    await mailer.end(lease, AMBIGUOUS)
+    assert await shown(database) == ["title:t"]
+    await add_reader(client, address=None)
+    await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
+    await enqueued(client, database)
+    await write_digests(client, "Alone")
+    assert await shown(database) == ["title:alone", "title:t"]
+
+
+async def test_a_word_waits_for_whoever_takes_its_sender_for_lost_at_this_moment(
+    database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    async with database.transaction():
+        await database.execute("update public.deliveries set state = 'ambiguous'")
+        saying = asyncio.create_task(mailer.end(lease, PENDING))
+        await somebody_waits(database)
+    assert not await saying
+    assert await mailer.state is AMBIGUOUS
 
 
 async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
@@ -268,8 +300,17 @@ async def test_admins_settle_what_is_in_doubt_and_nothing_else(mailer: Mailer) -
     assert again.task_id != lease.task_id
     assert isinstance(await mailer.begin(again), Send)
     await mailer.end(again, AMBIGUOUS)
+    assert await mailer.end(again, SENT), "the doubt is a new one"
+    with pytest.raises(NotToBeSettled):
+        await mailer.deliveries.settle(mailer.delivery_id, PENDING, by="ada")
+
+
+async def test_after_an_admins_word_no_other_counts(mailer: Mailer) -> None:
+    again = await mailer.claim()
+    await mailer.begin(again)
+    await mailer.end(again, AMBIGUOUS)
     assert (await mailer.deliveries.settle(mailer.delivery_id, FAILED, by="ada")).state is FAILED
-    assert not await mailer.end(again, SENT), "after an admin's word, no other counts"
+    assert not await mailer.end(again, SENT)
     with pytest.raises(DeliveryNotFound):
         await mailer.deliveries.settle(uuid4(), SENT, by="ada")
 

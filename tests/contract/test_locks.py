@@ -1,16 +1,24 @@
-"""Whose rows a worker's call waits for, whose it passes by, and in which order it locks its own."""
+"""Whom a call waits for, whose rows it passes by, and in which order it locks its own."""
 
 import asyncio
+import json
 import random
+from datetime import UTC, datetime, time
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskStatus
+from app.models import TaskKind, TaskStatus
+from app.persistence.idempotency_keys import fetch_key
+from app.persistence.maintenance import Maintenance
+from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
+from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
+from tests.contract.helpers import DAY, SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
+from tests.contract.schedule import add_reader
 
 BACK = [Failed("busy", SOON), Released(), Snoozed(SOON, "waiting")]
 
@@ -69,3 +77,39 @@ async def test_a_claim_passes_by_what_another_call_has_locked(
         claimed = await Claimer(client).claim(2)
     assert len(claimed) == 2
     assert first not in {task.task_id for task in claimed}
+
+
+async def test_one_fetch_of_a_day_is_made_by_whoever_asks_for_it_at_once(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task = NewTask(task_id=uuid4(), kind=TaskKind.FETCH, payload={}, source_date=DAY, key=fetch_key(DAY))
+    ask = "select public.ensure_fetch($1, $2, null, false)"
+    async with database.transaction():
+        await database.execute(ask, DAY, json.dumps(task.as_row()))
+        due = datetime.combine(DAY, time(6), UTC)
+        asking = asyncio.create_task(TaskStateManager(client).ensure_fetch(DAY, due=due))
+        await somebody_waits(database)
+    assert (await asking).task_id == task.task_id
+
+
+async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    first = await add_reader(client, external_id="first")
+    await add_reader(client, external_id="second")
+    await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
+    async with database.transaction():
+        await database.execute("select from public.readers where reader_id = $1 for update", first.reader_id)
+        assert await Schedule(client).enqueue_due() == 1
+
+
+async def test_retention_leaves_items_to_who_saves_them_at_this_moment(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 1, status="completed")
+    await database.execute(
+        "update public.tasks set (created_at, finished_at) = (now() - interval '9 days', now() - interval '9 days')"
+    )
+    async with database.transaction():
+        await database.execute("select public.lock_items(true)")
+        assert (await Maintenance(client).retain(task_days=1, edition_days=1)).tasks == 1
