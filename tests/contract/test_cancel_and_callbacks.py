@@ -26,6 +26,7 @@ async def test_pending_ends_running_is_told_finished_stays(client: AsyncClient, 
     assert (await tasks.cancel_task(pending.task_id)).status is TaskStatus.CANCELLED
     asked = await tasks.cancel_task(running.task_id)
     assert (asked.status, asked.cancel_requested) == (TaskStatus.RUNNING, True)
+    assert (await Claimer(client).sync()).cancel == ()
     assert [lease.task_id for lease in (await worker.sync()).cancel] == [running.task_id]
     assert await worker.finish(held, Completed({"x": 1})) == "applied"
     before = await row(database, running.task_id)

@@ -8,7 +8,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind
 from app.persistence.outcomes import Completed
-from tests.contract.helpers import Claimer, create, insert_tasks, row
+from tests.contract.helpers import Claimer, create, expire_lease, insert_tasks, row
 
 RUNNING_ONCE = "select count(*) from public.queue where worker_id is not null and attempt = 1"
 
@@ -40,6 +40,20 @@ async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
     late = await worker.queue.sync(call)
     assert (late.outdated, late.claimed) == (True, ())
     assert await database.fetchval("select sum(attempt) from public.tasks") == 10
+
+
+async def test_a_repeated_call_does_not_give_what_another_has_claimed_since(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 1)
+    slow, quick = Claimer(client), Claimer(client)
+    call = slow.queue.prepare(outcomes={}, slots=1)
+    (task,) = (await slow.queue.sync(call)).claimed
+    await quick.sync()
+    await expire_lease(database, task.task_id)
+    await quick.sync()
+    assert (await quick.claim_one()).task_id == task.task_id
+    assert (await slow.queue.sync(call)).claimed == ()
 
 
 async def test_order_is_priority_then_kind_then_time_then_id(client: AsyncClient, database: asyncpg.Connection) -> None:

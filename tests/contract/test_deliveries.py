@@ -12,7 +12,7 @@ from supabase import AsyncClient
 from app.errors import DeliveryNotFound, NotToBeSettled
 from app.models import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryState, Lost, Paused, Send, Stop
-from app.persistence.outcomes import Completed, Failed, Lease, Snoozed
+from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.reader_papers import GivenPaper, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
@@ -141,6 +141,23 @@ async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncCl
     assert not await mailer.end(lease, FAILED)
     assert isinstance(await mailer.begin(lease), Stop)
     assert (await the_one(client)).state is SENT
+
+
+async def test_who_gave_the_task_back_begins_nothing(mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    await mailer.claimer.sync({lease: Released()})
+    assert isinstance(await mailer.begin(lease), Lost)
+
+
+async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
+    database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    async with database.transaction():
+        await database.execute("update public.deliveries set state = 'skipped', reason = 'too late'")
+        asking = asyncio.create_task(mailer.begin(lease))
+        await somebody_waits(database)
+    assert await asking == Stop(verdict="stop", state=DeliveryState.SKIPPED, reason="too late")
 
 
 async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begins_nothing(mailer: Mailer) -> None:

@@ -79,6 +79,22 @@ async def test_a_claim_passes_by_what_another_call_has_locked(
     assert first not in {task.task_id for task in claimed}
 
 
+async def test_a_call_that_comes_again_waits_for_the_first_and_gives_its_answer(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 2)
+    worker = Claimer(client)
+    call = worker.queue.prepare(outcomes={}, slots=1)
+    values = {name: json.dumps(value) if value == [] else value for name, value in call.parameters.items()}
+    names = ", ".join(f"{name} => ${place}" for place, name in enumerate(values, 1))
+    async with database.transaction():
+        await database.execute(f"select public.sync_worker({names})", *values.values())
+        again = asyncio.create_task(worker.queue.sync(call))
+        await somebody_waits(database)
+    assert len((await again).claimed) == 1
+    assert await database.fetchval("select sum(attempt) from public.queue") == 1
+
+
 async def test_one_fetch_of_a_day_is_made_by_whoever_asks_for_it_at_once(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:

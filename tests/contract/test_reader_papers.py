@@ -84,6 +84,14 @@ async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, 
         await papers.get(reader, paper_id)
 
 
+async def test_nobody_says_anything_of_anothers_paper(client: AsyncClient, reader: UUID) -> None:
+    papers, other = ReaderPapers(client), (await add_reader(client)).reader_id
+    theirs = await rate(papers, other, paper_of(PAPER), True)
+    assert theirs is not None
+    assert await rate(papers, reader, theirs, False) is None
+    assert (await papers.get(other, theirs)).liked
+
+
 async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> None:
     papers, names = ReaderPapers(client), [f"Paper number {n} of all that there are" for n in range(7)]
     given = [paper_of(copy(external_id=name, title=name)) for name in names]

@@ -129,6 +129,19 @@ async def test_a_new_or_changed_schedule_begins_at_its_next_occurrence(
     assert await enqueued(client, database) == []
 
 
+async def test_what_came_round_before_the_schedule_began_is_not_written(
+    client: AsyncClient, database: asyncpg.Connection, clock: Clock
+) -> None:
+    await clock.set("2026-11-24T15:00:00Z")
+    reader = await add_reader(client)
+    # As after a change of the zone's rules: due, though its time was hours before.
+    began = datetime(2026, 11, 24, 14, 59, tzinfo=UTC)
+    await database.execute("update public.readers set next_due_at = $1", began)
+    assert await enqueued(client, database) == []
+    planned = (await Readers(client).get(reader.reader_id)).next_due_at
+    assert planned == datetime(2026, 11, 25, 7, tzinfo=UTC)
+
+
 async def test_a_moved_schedule_gives_no_second_digest_of_a_day(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
