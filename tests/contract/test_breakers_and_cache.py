@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import Any
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -77,6 +79,26 @@ async def test_failed_trial_opens_again(clients: list[AsyncClient], database: as
         async with CircuitBreakers(clients[2], SETTINGS).guard("arxiv"):
             raise AssertionError("not reached")
     assert 290 < caught.value.retry_after <= 300
+
+
+async def test_a_failure_counts_once_and_the_trial_alone_decides(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    async def tell(function: str, event: UUID, **more: float) -> Any:
+        return (await client.rpc(function, {"p_name": "arxiv", "p_event": str(event), **more}).execute()).data
+
+    first, trial, other = uuid4(), uuid4(), uuid4()
+    failed, asked = {"p_threshold": 2, "p_open_seconds": 300}, {"p_trial_seconds": 60}
+    for _ in range(2):
+        assert (await tell("breaker_failure", first, **failed))["failures"] == 1
+    assert (await tell("breaker_failure", other, **failed))["state"] == "open"
+    assert not (await tell("breaker_try", trial, **asked))["allowed"]
+    await database.execute("update public.circuit_breakers set retry_at = now()")
+    tries = [(await tell("breaker_try", event, **asked))["allowed"] for event in (trial, other, trial)]
+    assert tries == [True, False, True]
+    assert (await tell("breaker_failure", uuid4(), **failed))["state"] == "half_open"
+    assert (await tell("breaker_success", other))["state"] == "half_open"
+    assert (await tell("breaker_success", trial))["state"] == "closed"
 
 
 async def test_opened_by_one_process_stops_the_others_within_the_refresh_time(clients: list[AsyncClient]) -> None:

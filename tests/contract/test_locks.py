@@ -11,12 +11,14 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
+from app.persistence.cache import HybridCache
 from app.persistence.idempotency_keys import fetch_key
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
+from app.persistence.turns import FleetTurns
 from tests.contract.helpers import DAY, SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
 from tests.contract.schedule import add_reader
 
@@ -119,13 +121,35 @@ async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
         assert await Schedule(client).enqueue_due() == 1
 
 
-async def test_retention_leaves_items_to_who_saves_them_at_this_moment(
+async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await database.execute("insert into public.turns (name) values ('arxiv')")
+    async with database.transaction():
+        assert await database.fetchval("select public.take_turn('arxiv', gen_random_uuid(), 3, 60)") == 0
+        asking = asyncio.create_task(FleetTurns(client).take("arxiv", uuid4(), interval=3, hold=60))
+        await somebody_waits(database)
+    assert await asking > 0
+
+
+async def test_retention_leaves_items_to_who_saves_them_and_tasks_to_who_holds_them(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    await insert_tasks(database, 1, status="completed")
-    await database.execute(
-        "update public.tasks set (created_at, finished_at) = (now() - interval '9 days', now() - interval '9 days')"
-    )
+    await insert_tasks(database, 2, status="completed")
+    await database.execute("update public.tasks set created_at = now() - interval '9 days'")
+    maintenance = Maintenance(client)
+    assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 0, "it is the end that counts"
+    await database.execute("update public.tasks set finished_at = now() - interval '9 days'")
     async with database.transaction():
         await database.execute("select public.lock_items(true)")
-        assert (await Maintenance(client).retain(task_days=1, edition_days=1)).tasks == 1
+        await database.execute("select from public.tasks limit 1 for update")
+        assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 1
+
+
+async def test_retention_leaves_what_is_still_needed(client: AsyncClient, database: asyncpg.Connection) -> None:
+    worker = Claimer(client)
+    await insert_tasks(database, 1)
+    call = worker.queue.prepare(outcomes={}, slots=1)
+    answer = await worker.queue.sync(call)
+    await database.execute("update public.calls set answered_at = answered_at - interval '9 days'")
+    await HybridCache(client).put("k", [1])
+    await Maintenance(client).retain(task_days=1, edition_days=1)
+    assert (await worker.queue.sync(call), await HybridCache(client).get("k")) == (answer, [1])
