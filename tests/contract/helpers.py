@@ -191,6 +191,8 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
             query = "select q.*, t.idempotency_key from public.queue q join public.tasks t using (task_id) order by 1"
+        elif table == "articles":
+            query = "select * from public.articles order by source_date, source, external_id"
         elif table == "reader_papers":
             query = "select * from public.reader_papers order by reader_id, arxiv_id"
         elif table == "audit":
