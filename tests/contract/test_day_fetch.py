@@ -166,3 +166,12 @@ async def test_a_day_whose_edition_was_removed_is_fetched_again(
     assert (removed.editions, removed.tasks) == (1, 0)
     again = await TaskStateManager(client).ensure_fetch(DAY)
     assert (again.task_id != first.task_id, again.status) == (True, TaskStatus.PENDING)
+
+
+async def test_a_day_that_was_complete_stays_so_whatever_fails_the_second_time(client: AsyncClient) -> None:
+    editions = Editions(client)
+    for status, errors in ((EditionStatus.COMPLETED, {}), (EditionStatus.PARTIAL, {"arxiv": "it answered 503"})):
+        await editions.begin_edition(DAY)
+        await editions.finish_edition(DAY, status, errors)
+        found = await editions.get_edition(DAY)
+        assert (found.status, found.errors) == (EditionStatus.COMPLETED, {})
