@@ -124,9 +124,10 @@ async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
 async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute("insert into public.turns (name) values ('arxiv')")
     async with database.transaction():
-        assert await database.fetchval("select public.take_turn('arxiv', gen_random_uuid(), 3, 60)") == 0
+        await database.execute("select from public.turns for update")
         asking = asyncio.create_task(FleetTurns(client).take("arxiv", uuid4(), interval=3, hold=60))
         await somebody_waits(database)
+        assert await database.fetchval("select public.take_turn('arxiv', gen_random_uuid(), 3, 60)") == 0
     assert await asking > 0
 
 
