@@ -11,7 +11,6 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
-from app.persistence.cache import HybridCache
 from app.persistence.idempotency_keys import fetch_key
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
@@ -143,14 +142,3 @@ async def test_retention_leaves_items_to_who_saves_them_and_tasks_to_who_holds_t
         await database.execute("select public.lock_items(true)")
         await database.execute("select from public.tasks limit 1 for update")
         assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 1
-
-
-async def test_retention_leaves_what_is_still_needed(client: AsyncClient, database: asyncpg.Connection) -> None:
-    worker = Claimer(client)
-    await insert_tasks(database, 1)
-    call = worker.queue.prepare(outcomes={}, slots=1)
-    answer = await worker.queue.sync(call)
-    await database.execute("update public.calls set answered_at = answered_at - interval '9 days'")
-    await HybridCache(client).put("k", [1])
-    await Maintenance(client).retain(task_days=1, edition_days=1)
-    assert (await worker.queue.sync(call), await HybridCache(client).get("k")) == (answer, [1])

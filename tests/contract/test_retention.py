@@ -4,13 +4,15 @@ import asyncio
 from datetime import date, timedelta
 
 import asyncpg
+import pytest
 from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models import Article, ArticleKind, EditionStatus
+from app.persistence.cache import HybridCache
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
-from tests.contract.helpers import DAY, insert_tasks, somebody_waits
+from tests.contract.helpers import DAY, Claimer, insert_tasks, somebody_waits
 from tests.contract.test_no_deadlocks import deadlocks
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(40)]
@@ -120,3 +122,26 @@ async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
         assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:
         raise AssertionError("it went in the middle of its fetch") from None
+
+
+@pytest.mark.parametrize("gone", [True, False], ids=["a worker that is gone", "a call of long ago"])
+async def test_a_call_is_kept_for_as_long_as_its_worker_may_repeat_it(
+    gone: bool, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    await insert_tasks(database, 1)
+    worker = Claimer(client)
+    call = worker.queue.prepare(outcomes={}, slots=1)
+    answer = await worker.queue.sync(call)
+    await database.execute(
+        "delete from public.workers"
+        if gone
+        else "update public.calls set answered_at = answered_at - interval '9 days'"
+    )
+    await retain(client)
+    assert await worker.queue.sync(call) == answer
+
+
+async def test_what_has_not_expired_stays_in_the_cache(client: AsyncClient) -> None:
+    await HybridCache(client).put("k", [1])
+    await retain(client)
+    assert await HybridCache(client).get("k") == [1]

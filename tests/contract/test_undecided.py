@@ -113,6 +113,21 @@ async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_ag
     assert await mornings.digest(25) == {TITLES[0], "New"}
 
 
+async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: AsyncClient, mornings: Mornings) -> None:
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, DeliveryState.FAILED, reason="550 no")
+    await mailer.claimer.sync({lease: Failed("550 no", None)})
+    assert await mornings.last() is None
+    await mailer.deliveries.settle(mailer.delivery_id, DeliveryState.PENDING, by="ada")
+    again = await mailer.claim()
+    await mailer.begin(again)
+    assert await mailer.end(again, DeliveryState.SENT)
+    assert await mornings.last() is not None
+
+
 async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
