@@ -110,12 +110,31 @@ async def test_the_first_thousands_come_as_quickly_as_the_first(stack: Ready) ->
     assert {what: cost for what, cost in costs.items() if cost > TOGETHER * A_THING} == {}
 
 
+async def test_readers_come_as_quickly_where_nothing_is_known_of_them_yet(stack: Ready) -> None:
+    database = await asyncpg.connect(stack.database_url)
+    call, what = ARRIVALS["readers"]
+    try:
+        await emptied(database)
+        # As it was made: a truncation forgets how many there were, but not what they were like.
+        await database.execute("truncate public.readers cascade")
+        await database.execute("delete from pg_statistic where starelid = 'public.readers'::regclass")
+        await cost_of_arrival(database, call, what, 1, 1_200)
+        cost = await cost_of_arrival(database, call, what, 1_201, 1_200 + TOGETHER)
+    finally:
+        await database.close()
+    assert cost < TOGETHER * A_THING
+
+
+async def cost_of_arrival(database: asyncpg.Connection, call: str, what: str, first: int, last: int) -> int:
+    every = f"(select jsonb_agg({what}) from generate_series({first}, {last}) n)"
+    return buffers(await explained(database, CALL.format(function=call.format(every=every))))
+
+
 async def costs_of_arrivals(database: asyncpg.Connection, first: int, last: int) -> dict[str, int]:
     """Buffers of readers, articles and papers of these numbers: to take them, ask for them, and mail to as many."""
     costs = {}
     for name, (call, what) in ARRIVALS.items():
-        every = f"(select jsonb_agg({what}) from generate_series({first}, {last}) n)"
-        costs[name] = buffers(await explained(database, CALL.format(function=call.format(every=every))))
+        costs[name] = await cost_of_arrival(database, call, what, first, last)
     count = last - first + 1
     items = f"items_of_day((now() at time zone 'UTC')::date, null, null, {count})"
     await database.execute(IN_HAND.format(count=count))
