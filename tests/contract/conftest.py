@@ -13,10 +13,12 @@ import pytest
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
+from app.persistence.readers import Reader
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import JWT_SECRET, LosingTransport
-from tests.contract.schedule import Clock
+from tests.contract.mailer import Mailer
+from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
 from tests.stack_process import StackProcess
 
 ROOT = Path(__file__).parents[2]
@@ -107,3 +109,20 @@ async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
     await clock.install()
     yield clock
     await clock.remove()
+
+
+@pytest.fixture
+async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Reader:
+    """A reader whose digest of November 24 is written, and whose delivery waits."""
+    await clock.set("2026-11-24T06:00:00Z")
+    reader = await add_reader(client, address="ada@example.org")
+    await clock.set("2026-11-24T07:00:00Z")
+    await enqueued(client, database)
+    assert await write_digests(client, "T") == 1
+    return reader
+
+
+@pytest.fixture
+async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
+    assert reader.address is not None
+    return Mailer(client)

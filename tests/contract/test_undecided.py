@@ -14,8 +14,8 @@ from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Reader
 from embedded.stack import Ready
 from tests.contract.helpers import Claimer
+from tests.contract.mailer import Mailer
 from tests.contract.schedule import Clock, add_reader, enqueued
-from tests.contract.test_deliveries import Mailer
 from tests.contract.test_items import copy, save, seen
 from tests.contract.test_operator import by
 

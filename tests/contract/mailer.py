@@ -1,0 +1,53 @@
+"""What the tests of deliveries share: a worker's handler of them, a step at a time."""
+
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from supabase import AsyncClient
+
+from app.models import TaskKind
+from app.persistence.deliveries import Deliveries, Delivery, DeliveryState
+from app.persistence.outcomes import Failed, Lease
+from tests.contract.helpers import Claimer
+
+SENT: Final = DeliveryState.SENT
+FAILED: Final = DeliveryState.FAILED
+AMBIGUOUS: Final = DeliveryState.AMBIGUOUS
+PENDING: Final = DeliveryState.PENDING
+NOW = timedelta(0)
+A_DAY = timedelta(hours=24)
+
+
+class Mailer:
+    """What a worker's handler of deliveries does, a step at a time."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.claimer = Claimer(client, kinds=[TaskKind.DELIVERY])
+        self.deliveries = Deliveries(client)
+        self.delivery_id = UUID(int=0)
+
+    async def claim(self) -> Lease:
+        task = await self.claimer.claim_one()
+        self.delivery_id = UUID(task.payload["delivery_id"])
+        return task.lease
+
+    async def begin(self, lease: Lease, *, repeatable_within: timedelta | None = None) -> Any:
+        return await self.deliveries.begin(self.delivery_id, lease, repeatable_within=repeatable_within)
+
+    async def end(self, lease: Lease, state: Any, **more: Any) -> bool:
+        return await self.deliveries.end(self.delivery_id, lease, state, **more)
+
+    async def retry(self, lease: Lease) -> Lease:
+        """The attempt fails, and the task is claimed again at once."""
+        await self.claimer.sync({lease: Failed("once more", NOW)})
+        return await self.claim()
+
+    @property
+    async def state(self) -> DeliveryState:
+        return (await self.deliveries.get(self.delivery_id)).state
+
+
+async def the_one(client: AsyncClient) -> Delivery:
+    (delivery,) = (await Deliveries(client).page(None)).deliveries
+    return delivery
