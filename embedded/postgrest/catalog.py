@@ -120,9 +120,10 @@ class Catalog:
 
 
 async def read_catalog(connection: asyncpg.Connection) -> Snapshot:
-    """Read tables and functions in two queries."""
-    relations = {row["name"]: _relation(row) for row in await connection.fetch(RELATIONS)}
-    functions = tuple(_function(row, relations) for row in await connection.fetch(FUNCTIONS))
+    """Read tables and functions as they are at one moment: no function without the tables that were made before it."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        relations = {row["name"]: _relation(row) for row in await connection.fetch(RELATIONS)}
+        functions = tuple(_function(row, relations) for row in await connection.fetch(FUNCTIONS))
     return Snapshot(relations, functions)
 
 

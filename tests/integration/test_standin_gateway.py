@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from embedded.postgrest.auth import Keys
-from embedded.postgrest.catalog import Catalog
+from embedded.postgrest.catalog import Catalog, read_catalog
 from embedded.postgrest.database import Database
 from embedded.postgrest.gateway import Gateway
 from embedded.postgrest.limits import GatewayLimits
@@ -32,6 +32,7 @@ create function public.setting(p_name text) returns text language sql as 'select
 grant usage on schema public to service_role;
 grant all on public.notes, public.nothing to service_role;
 """
+BODY = "returns int language sql as 'select 1'"
 BUSY = "select count(*) from pg_stat_activity where usename = 'authenticator' and wait_event = 'advisory'"
 HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' and state <> 'idle'"
 
@@ -155,6 +156,27 @@ async def test_a_change_of_the_schema_is_unknown_until_the_reload_that_it_asks_f
 
     await database.execute("comment on table notes is 'a change that tells of itself, and so of the other'")
     await eventually(status, 200)
+
+
+class Slow(asyncpg.Connection):  # type: ignore[misc]  (asyncpg has no types)
+    """Between its queries somebody else changes the schema."""
+
+    other: asyncpg.Connection
+
+    async def fetch(self, query: str, *arguments: Any, **options: Any) -> Any:
+        rows = await super().fetch(query, *arguments, **options)
+        await self.other.execute("create table if not exists late (id int); create or replace function late() " + BODY)
+        return rows
+
+
+async def test_the_schema_is_read_as_of_one_moment(ready: Ready, database: asyncpg.Connection) -> None:
+    slow = await asyncpg.connect(ready.database_url, connection_class=Slow)
+    slow.other = database
+    for known in (False, True):
+        read = await read_catalog(slow)
+        functions = {function.name for function in read.functions}
+        assert ("late" in read.relations, "late" in functions) == (known, known)
+    await slow.close()
 
 
 async def test_new_columns_are_read_at_once(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
