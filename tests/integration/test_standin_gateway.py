@@ -158,7 +158,7 @@ async def test_a_change_of_the_schema_is_unknown_until_the_reload_that_it_asks_f
     await eventually(status, 200)
 
 
-class Slow(asyncpg.Connection):  # type: ignore[misc]  (asyncpg has no types)
+class Slow(asyncpg.Connection):  # type: ignore[misc]  # (asyncpg has no types)
     """Between its queries somebody else changes the schema."""
 
     other: asyncpg.Connection
