@@ -1,5 +1,6 @@
 """An operator at work: a real browser, API, worker and database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -51,13 +52,12 @@ async def focused(page: Page) -> str:
 
 
 async def press(page: Page, name: str) -> None:
-    """Go on with the Tab key to what is called `name`, wherever that is, and press it."""
-    for _ in range(120):
+    """Go on with the Tab key to what is called `name`, wherever that is, and press it; its page may be still to come."""
+    async with asyncio.timeout(WITHIN / 1000):
         await page.keyboard.press("Tab")
-        if (await focused(page)).startswith(name):
-            await page.keyboard.press("Enter")
-            return
-    raise AssertionError(f"the Tab key never came to {name}")
+        while not (await focused(page)).startswith(name):
+            await page.keyboard.press("Tab")
+    await page.keyboard.press("Enter")
 
 
 async def said(page: Page, text: str) -> None:
