@@ -52,7 +52,7 @@ async def focused(page: Page) -> str:
 
 
 async def press(page: Page, name: str) -> None:
-    """Go on with the Tab key to what is called `name`, wherever that is, and press it; its page may be still to come."""
+    """Go on with the Tab key to what is called `name`, wherever it is, and press it; its page may be still to come."""
     async with asyncio.timeout(WITHIN / 1000):
         await page.keyboard.press("Tab")
         while not (await focused(page)).startswith(name):
