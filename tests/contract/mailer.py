@@ -9,14 +9,12 @@ from supabase import AsyncClient
 from app.models import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryState
 from app.persistence.outcomes import Failed, Lease
-from tests.contract.helpers import Claimer
+from tests.contract.helpers import SOON, Claimer
 
 SENT: Final = DeliveryState.SENT
 FAILED: Final = DeliveryState.FAILED
 AMBIGUOUS: Final = DeliveryState.AMBIGUOUS
 PENDING: Final = DeliveryState.PENDING
-NOW = timedelta(0)
-A_DAY = timedelta(hours=24)
 
 
 class Mailer:
@@ -40,7 +38,7 @@ class Mailer:
 
     async def retry(self, lease: Lease) -> Lease:
         """The attempt fails, and the task is claimed again at once."""
-        await self.claimer.sync({lease: Failed("once more", NOW)})
+        await self.claimer.sync({lease: Failed("once more", SOON)})
         return await self.claim()
 
     @property

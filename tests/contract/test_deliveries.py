@@ -1,7 +1,7 @@
 """Deliveries: made with their digest, sent by one lease at a time, at most once, and never silently lost."""
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,9 +14,11 @@ from app.persistence.deliveries import Deliveries, Delivery, DeliveryState, Lost
 from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import expire_lease, somebody_waits
-from tests.contract.mailer import A_DAY, AMBIGUOUS, FAILED, NOW, PENDING, SENT, Mailer, the_one
+from tests.contract.helpers import SOON, expire_lease, somebody_waits
+from tests.contract.mailer import AMBIGUOUS, FAILED, PENDING, SENT, Mailer, the_one
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
+
+A_DAY = timedelta(hours=24)
 
 
 async def shown(database: asyncpg.Connection) -> list[str]:
@@ -219,7 +221,7 @@ async def test_what_must_not_be_sent_any_more_is_skipped(
 async def test_a_delivery_that_waits_does_not_run_out_of_patience(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     for _ in range(2):
-        await mailer.claimer.sync({lease: Snoozed(NOW, "paused")})
+        await mailer.claimer.sync({lease: Snoozed(SOON, "paused")})
         await database.execute("update public.queue set snoozed_since = snoozed_since - interval '5 hours'")
         lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)

@@ -18,7 +18,7 @@ from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.contract.callers import DIGEST, Callers, callers_of
-from tests.contract.helpers import DAY, Claimer
+from tests.contract.helpers import DAY, Claimer, somebody_waits
 from worker.handlers.fetch import FetchHandler
 from worker.job import Job, Snooze
 
@@ -151,12 +151,7 @@ async def test_who_orders_while_another_order_is_not_committed_waits_for_it(
     await first.start()
     assert await database.fetchval(order) is None
     second = asyncio.create_task(other.fetchval(order))
-    waiting = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and query = $1"
-    async with asyncio.timeout(10):
-        while not await database.fetchval(waiting, order):
-            # A transaction sees who waits as it first looked.
-            await database.execute("select pg_stat_clear_snapshot()")
-            await asyncio.sleep(0.02)
+    await somebody_waits(database)
     await first.commit()
     assert json.loads(await second)["ordered"] == 5
     await other.close()
