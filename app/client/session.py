@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any, Final
 
 import httpx
@@ -10,6 +11,19 @@ from app.client.turnstile import Turnstile
 
 ADDRESS: Final = "address"
 """The extension of a request that says where it goes, as text: to parse it is a seventh of a call's CPU time."""
+
+FUNCTIONS: Final = "rpc/"
+"""How the path of a function begins; every other path is a table or view."""
+
+ENDS: Final = {b"[": b"]", b"{": b"}"}
+"""How a JSON array or object begins and ends."""
+
+RETURNED_VOID: Final = {"returned": "void"}
+"""The result of a function that PostgREST answered with 204, which says that it returns void."""
+
+
+class UnreadableBody(ValueError):
+    """A success whose body is not what PostgREST sends for the request."""
 
 
 class PostgrestSession:
@@ -34,7 +48,8 @@ class PostgrestSession:
     async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
         """Send one request and read its answer; `options` are postgrest-py's: `params`, `headers`, `json`.
 
-        Raises `httpx.TransportError`, and `httpx.HTTPStatusError` for an error that is not PostgREST's.
+        Raises `httpx.TransportError`, `httpx.HTTPStatusError` for an error that is not PostgREST's, and
+        `UnreadableBody` for a success without the result that was requested.
         """
         if self._closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
@@ -44,11 +59,15 @@ class PostgrestSession:
         await self._turnstile.enter()
         response.request = request
         await response.aread()
-        if response.is_success:
-            # JSON is UTF-8 (RFC 8259, 8.1): looking the charset up costs more than reading the answer.
-            response.encoding = "utf-8"
-        else:
+        if not response.is_success:
             refuse_unreadable_errors(response)
+            return response
+        if url.lstrip("/").startswith(FUNCTIONS):
+            response = result_of_function(response)
+        elif method != "HEAD":
+            require_rows(response)
+        # JSON is UTF-8 (RFC 8259, 8.1): looking the charset up costs more than reading the answer.
+        response.encoding = "utf-8"
         return response
 
     async def aclose(self) -> None:
@@ -73,6 +92,40 @@ class PostgrestSession:
         )
         request.read()
         return request
+
+
+def result_of_function(response: httpx.Response) -> httpx.Response:
+    """Return the response to a function call with a JSON body, which is `RETURNED_VOID` for 204.
+
+    postgrest-py reads an empty body as an empty list, and a body that is not JSON as a string. Raises `UnreadableBody`,
+    or `ValueError` for a single value that is not JSON.
+    """
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        return httpx.Response(HTTPStatus.OK, json=RETURNED_VOID, request=response.request)
+    end = ENDS.get(_first_byte(response))
+    if end is None:
+        json.loads(response.content)
+    elif not response.content.rstrip().endswith(end):
+        raise UnreadableBody(f"HTTP {response.status_code} with a truncated body: {response.content[-200:]!r}")
+    return response
+
+
+def require_rows(response: httpx.Response) -> None:
+    """Raise `UnreadableBody` for a successful response to a query of a table that holds no JSON array.
+
+    postgrest-py reads an empty body as no rows, and fails with `AttributeError` for a body such as `null`.
+    """
+    if _first_byte(response) != b"[":
+        raise UnreadableBody(
+            f"HTTP {response.status_code} with a body that is not a list of rows: {response.content[:200]!r}"
+        )
+
+
+def _first_byte(response: httpx.Response) -> bytes:
+    first = response.content.lstrip()[:1]
+    if not first:
+        raise UnreadableBody(f"HTTP {response.status_code} with an empty body")
+    return first
 
 
 def refuse_unreadable_errors(response: httpx.Response) -> None:

@@ -185,11 +185,13 @@ class HonestTransport(httpx.AsyncBaseTransport):
                 body = await answer.read()
         except aiohttp.ClientError as error:
             raise _honest(error) from error
-        if answer.status == HTTPStatus.BAD_REQUEST and _has_empty_code(body):
+        response = httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
+        # The decoded body: gateways in front of PostgREST compress what is larger than a threshold of theirs.
+        if answer.status == HTTPStatus.BAD_REQUEST and _has_empty_code(response.content):
             raise httpx.RemoteProtocolError(
                 "HTTP 400 with an empty code: PostgREST lost its database under the request"
             )
-        return httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
+        return response
 
     async def aclose(self) -> None:
         """Close every connection."""

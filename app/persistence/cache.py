@@ -4,25 +4,28 @@ import asyncio
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import SupabaseError
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
 
 log = structlog.get_logger(__name__)
 
 
-class _Entry(BaseModel):
+class Entry(BaseModel):
+    """A value of the shared cache, and for how many seconds it is valid."""
+
     value: Any
     seconds_left: float
 
 
-_ENTRY = TypeAdapter(_Entry | None)
+ENTRY: Final = TypeAdapter(Entry | None)
+"""The result of cache_get(); null: the key has no entry, or an expired one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ class HybridCache:
         try:
             with supabase_errors(f"read cache entry {key}"):
                 answer = await self._client.rpc("cache_get", {"p_key": key}).execute()
-            # postgrest-py makes an empty list of an answer without a body.
-            entry = parsed(_ENTRY, answer.data or None)
+            entry = parsed(ENTRY, answer.data)
         except SupabaseError as error:
             log.warning("cache not read", key=key, error=str(error))
             return None
@@ -67,7 +69,8 @@ class HybridCache:
         try:
             with supabase_errors(f"write cache entry {key}"):
                 parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
-                await self._client.rpc("cache_put", parameters).execute()
+                answer = await self._client.rpc("cache_put", parameters).execute()
+            parsed(VOID, answer.data)
         except SupabaseError as error:
             log.warning("cache not written", key=key, error=str(error))
 

@@ -5,11 +5,11 @@ through, which decides.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
 import structlog
@@ -32,8 +32,13 @@ class _Shared(BaseModel):
     allowed: bool = False
 
 
-_STATE = TypeAdapter(_Shared | None)
 _STATES = TypeAdapter(list[_Shared])
+_REPORTED: Final[Mapping[str, TypeAdapter[Any]]] = {
+    "breaker_try": TypeAdapter(_Shared),
+    "breaker_failure": TypeAdapter(_Shared),
+    # Null: no process has reported a failure of this service.
+    "breaker_success": TypeAdapter(_Shared | None),
+}
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ class CircuitBreakers:
             with supabase_errors(f"{function} of {name}"):
                 arguments = {"p_name": name, "p_event": str(event), **parameters}
                 answer = await self._client.rpc(function, arguments).execute()
-            shared = parsed(_STATE, answer.data or None)
+            shared: _Shared | None = parsed(_REPORTED[function], answer.data)
         except SupabaseError as error:
             log.warning("breaker works locally", breaker=name, error=str(error))
             return None

@@ -13,7 +13,7 @@ from supabase import AsyncClient
 from app.errors import DeliveryNotFound, NotToBeSettled
 from app.models import Frozen
 from app.persistence.digests import StoredDigest
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
 from app.persistence.paging import cursor_of, read_cursor
@@ -263,7 +263,8 @@ class Deliveries:
     async def _set_gate(self, reason: str | None, *, by: str, skip: bool) -> None:
         parameters = {"p_reason": _cut(reason), "p_skip": skip, **_act(by)}
         with supabase_errors("pause or resume deliveries"):
-            await self._client.rpc("set_gate_for_operator", parameters).execute()
+            answer = await self._client.rpc("set_gate_for_operator", parameters).execute()
+        parsed(VOID, answer.data)
 
 
 def _cut(text: str | None) -> str | None:

@@ -9,7 +9,7 @@ from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models import Article, Edition, EditionStatus
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.item_keys import item_keys
 from app.persistence.json_values import clean
 from app.persistence.paging import read_on
@@ -21,7 +21,8 @@ WRITE_BATCH = 500
 READ_PAGE = 1000
 """What a Supabase project gives in one answer at most, unless its settings say less."""
 
-_EDITION = TypeAdapter(Edition | None)
+_BEGUN = TypeAdapter(Edition)
+_FINISHED = TypeAdapter(Edition | None)
 _EDITIONS = TypeAdapter(list[Edition])
 _ARTICLES = TypeAdapter(list[Article])
 
@@ -36,7 +37,7 @@ class Editions:
         """Make the day's edition if there is none, and return it. Raises `SupabaseError`."""
         with supabase_errors(f"begin edition {source_date}"):
             answer = await self._client.rpc("begin_edition", {"p_source_date": source_date.isoformat()}).execute()
-        return _found(parsed(_EDITION, answer.data), source_date)
+        return parsed(_BEGUN, answer.data)
 
     async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
         """Store articles of a day that was begun; one that is there already is replaced. Raises `SupabaseError`.
@@ -49,7 +50,8 @@ class Editions:
             batch = rows[start : start + WRITE_BATCH]
             with supabase_errors(f"save {len(batch)} articles of {source_date}"):
                 parameters = {"p_source_date": source_date.isoformat(), "p_articles": batch}
-                await self._client.rpc("save_articles", parameters).execute()
+                answer = await self._client.rpc("save_articles", parameters).execute()
+            parsed(VOID, answer.data)
 
     async def note_sources(self, source_date: date, brought: Mapping[str, int | str]) -> None:
         """Note how it went with each source: how many items it gave, or why it failed. Raises `SupabaseError`.
@@ -59,7 +61,8 @@ class Editions:
         told = [{"name": name, "items" if isinstance(each, int) else "error": each} for name, each in brought.items()]
         parameters = {"p_source_date": source_date.isoformat(), "p_sources": clean(told)}
         with supabase_errors(f"note the sources of {source_date}"):
-            await self._client.rpc("note_sources", parameters).execute()
+            answer = await self._client.rpc("note_sources", parameters).execute()
+        parsed(VOID, answer.data)
 
     async def finish_edition(self, source_date: date, status: EditionStatus, errors: Mapping[str, str]) -> Edition:
         """Record how the fetching ended, with the failed sources' `errors`; a completed day stays completed.
@@ -73,7 +76,7 @@ class Editions:
         }
         with supabase_errors(f"finish edition {source_date}"):
             answer = await self._client.rpc("finish_edition", parameters).execute()
-        return _found(parsed(_EDITION, answer.data), source_date)
+        return _found(parsed(_FINISHED, answer.data), source_date)
 
     async def get_edition(self, source_date: date) -> Edition:
         """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""

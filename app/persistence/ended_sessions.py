@@ -4,7 +4,8 @@ from datetime import timedelta
 
 from supabase import AsyncClient
 
-from app.persistence.errors import supabase_errors
+from app.persistence.cache import ENTRY
+from app.persistence.errors import VOID, parsed, supabase_errors
 
 
 class EndedSessions:
@@ -23,13 +24,14 @@ class EndedSessions:
         """
         parameters = {"p_key": _key(session_id), "p_value": True, "p_ttl_seconds": lasting.total_seconds()}
         with supabase_errors("end a session"):
-            await self._client.rpc("cache_put", parameters).execute()
+            answer = await self._client.rpc("cache_put", parameters).execute()
+        parsed(VOID, answer.data)
 
     async def holds(self, session_id: str) -> bool:
         """Whether the session was ended. Raises `SupabaseError`: then nobody knows, and it does not count."""
         with supabase_errors("ask whether a session was ended"):
             answer = await self._client.rpc("cache_get", {"p_key": _key(session_id)}).execute()
-        return bool(answer.data)
+        return parsed(ENTRY, answer.data) is not None
 
 
 def _key(session_id: str) -> str:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TypeVar
+from typing import Annotated, Final, TypeVar
 
 import httpx
 from postgrest.exceptions import APIError
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError
 
+from app.client.session import RETURNED_VOID
 from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 
 DATA_CODES = re.compile(
@@ -34,6 +35,19 @@ DATA_STATUSES = frozenset({HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUE
 SAFE = "It is safe to try again."
 
 T = TypeVar("T")
+
+
+def _is_void(result: object) -> object:
+    if result is not None and result != RETURNED_VOID:
+        raise ValueError("a function that returns void gave a result")
+    return result
+
+
+VOID: Final = TypeAdapter[object](Annotated[object, AfterValidator(_is_void)])
+"""The result of a function that returns void.
+
+Every call declares its result by an adapter. Null is valid for void and for `X | None`; otherwise it is unreadable.
+"""
 
 
 @contextmanager

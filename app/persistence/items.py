@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.models import Article, Frozen, Item, RatedPaper
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.paging import read_on
 
 READ_PAGE: Final = 500
@@ -111,4 +111,5 @@ class Items:
         """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""
         parameters = {"p_reader": str(reader_id), "p_keys": list(keys)}
         with supabase_errors(f"note what reader {reader_id} was shown"):
-            await self._client.rpc("mark_shown", parameters).execute()
+            answer = await self._client.rpc("mark_shown", parameters).execute()
+        parsed(VOID, answer.data)

@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.errors import PaperNotFound, ReaderNotFound, SupabaseRejected, TooManyPapers
 from app.models import ArticleKind, Frozen
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.paging import cursor_of, read_cursor
 
@@ -168,7 +168,8 @@ class ReaderPapers:
         """Note what arXiv answered when it was asked for these ids; none is asked for again. Raises `SupabaseError`."""
         parameters = {"p_asked": list(asked), "p_found": [_row(paper, {}) for paper in found]}
         with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
-            await self._client.rpc("note_looked_up", parameters).execute()
+            answer = await self._client.rpc("note_looked_up", parameters).execute()
+        parsed(VOID, answer.data)
 
     async def _page(self, reader_id: UUID, limit: int, cursor: str | None, *, saved: bool) -> PaperPage:
         size = min(max(limit, 1), MAX_PAGE)

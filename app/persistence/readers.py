@@ -89,6 +89,7 @@ class _Private(Frozen):
 _READERS = TypeAdapter(list[Reader])
 _PUTS = TypeAdapter(list[Put])
 _PRIVATE = TypeAdapter(list[_Private])
+_FLAG = TypeAdapter(bool)
 
 
 class Readers:
@@ -164,7 +165,9 @@ class Readers:
         Raises `SupabaseError`.
         """
         with supabase_errors(f"remove reader {reader_id}"):
-            await self._client.rpc("remove_reader", {"p_reader_id": str(reader_id), "p_owner": owner}).execute()
+            parameters = {"p_reader_id": str(reader_id), "p_owner": owner}
+            answer = await self._client.rpc("remove_reader", parameters).execute()
+        parsed(_FLAG, answer.data)
 
     async def page(
         self,

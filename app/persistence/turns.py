@@ -5,7 +5,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 
 _SECONDS = TypeAdapter(float)
 
@@ -36,4 +36,5 @@ class FleetTurns:
         """End the turn that `token` took; nobody gets the next one within `pause` seconds. Raises `SupabaseError`."""
         parameters = {"p_name": name, "p_token": str(token), "p_pause_seconds": pause}
         with supabase_errors(f"end a turn at {name}"):
-            await self._client.rpc("end_turn", parameters).execute()
+            answer = await self._client.rpc("end_turn", parameters).execute()
+        parsed(VOID, answer.data)

@@ -1,7 +1,9 @@
 """A small real server on loopback that misbehaves as it is told, and counts what it saw."""
 
 import asyncio
+import gzip
 import json
+import zlib
 from collections.abc import Awaitable, Callable
 
 Step = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -14,6 +16,14 @@ def answer(status: int, body: object, *, headers: str = "", close: bool = False)
     payload = text.encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(payload)}\r\n{headers}\r\n"
     return send(head.encode() + payload, close=close)
+
+
+def compressed(status: int, body: object, coding: str) -> Step:
+    """Answer with `body` as JSON, compressed as gateways in front of PostgREST do: gzip or deflate."""
+    plain = json.dumps(body).encode()
+    payload = gzip.compress(plain) if coding == "gzip" else zlib.compress(plain)
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Encoding: {coding}\r\n"
+    return send(f"{head}Content-Length: {len(payload)}\r\n\r\n".encode() + payload)
 
 
 def send(data: bytes, *, close: bool = False) -> Step:

@@ -11,14 +11,15 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 from tests.integration.client.conftest import MakeSettings, StartServer
-from tests.integration.client.scripted_server import Step, answer, hang_up, send, stall
+from tests.integration.client.scripted_server import Step, answer, compressed, hang_up, send, stall
 
 ROWS = TypeAdapter(list[dict[str, int]])
 OK = answer(200, [{"id": 1}])
 Request = Callable[[AsyncClient], Awaitable[list[dict[str, int]]]]
 HTML = "<html>Bad gateway</html>"
+GZIP = "Content-Encoding: gzip\r\n"
 IMPATIENT: dict[str, object] = {"supabase_read_timeout": 1.0}
 """For servers that stall."""
 
@@ -97,6 +98,20 @@ FAILURES = [
     Failure("answers HTML 403", (answer(403, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
     Failure("has an internal error", (api_error(500, "XX000"),), SupabaseUnavailable, 1),
     Failure("lost its database", (api_error(400, "", ""),), SupabaseUnavailable, 2, httpx.RemoteProtocolError),
+    *(
+        Failure(
+            f"lost its database, says so in {coding}",
+            (compressed(400, {"code": "", "message": "", "details": None, "hint": None}, coding),),
+            SupabaseUnavailable,
+            2,
+            httpx.RemoteProtocolError,
+        )
+        for coding in ("gzip", "deflate")
+    ),
+    Failure("answers an unreadable gzip", (answer(400, "{}", headers=GZIP),), SupabaseUnavailable, 1),
+    Failure("answers 200 with nothing", (answer(200, ""),), UnreadableAnswer, 1),
+    Failure("answers 204 with nothing", (send(b"HTTP/1.1 204 X\r\n\r\n"),), UnreadableAnswer, 1),
+    *(Failure(f"answers {body}", (answer(200, body),), UnreadableAnswer, 1) for body in ("null", "7", '"no"', HTML)),
     Failure("has an older function", (api_error(400, "42883"),), SchemaOutdated, 1),
     Failure("gets too much", (answer(413, HTML),), SupabaseRejected, 1, None, "413"),
     Failure("gets what is no number", (api_error(400, "22P02"),), SupabaseRejected, 1, None, "22P02"),
@@ -243,10 +258,10 @@ async def test_retry_after_is_honoured(status: int, start_server: StartServer, m
     assert second - first >= 1.0
 
 
-async def test_204_is_an_empty_answer(start_server: StartServer, make_settings: MakeSettings) -> None:
+async def test_204_says_that_a_function_returned_void(start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(send(b"HTTP/1.1 204 No Content\r\n\r\n"))
     async with open_supabase(make_settings(server.url)) as client:
-        assert await call(client) == []
+        parsed(VOID, (await client.rpc("touch").execute()).data)
 
 
 async def test_rpc_answer_with_a_message_key_is_unreadable_not_raw(

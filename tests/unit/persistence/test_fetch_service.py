@@ -44,7 +44,8 @@ def asked(router: respx.Router) -> list[tuple[str, Any]]:
     def answer(request: httpx.Request) -> httpx.Response:
         function = request.url.path.rpartition("/")[2]
         calls.append((function, json.loads(request.content)))
-        return httpx.Response(200, json=EDITION if function.endswith("_edition") else [])
+        results: dict[str, Any] = {"begin_edition": EDITION, "finish_edition": EDITION, "breaker_states": []}
+        return httpx.Response(200, json=results[function]) if function in results else httpx.Response(204)
 
     router.route().mock(side_effect=answer)
     return calls

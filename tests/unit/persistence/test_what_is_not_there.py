@@ -60,7 +60,6 @@ DELIVERY = {
         (False, lambda c: TaskStateManager(c).update_task(ONE, lease_token=TWO, message="", progress=0), LeaseLost,
          f"Task {ONE} is no longer this worker's, or has ended: its progress was not recorded."),
         ([], lambda c: Editions(c).get_edition(DAY), EditionNotFound, NO_EDITION),
-        (None, lambda c: Editions(c).begin_edition(DAY), EditionNotFound, NO_EDITION),
         (None, lambda c: Editions(c).finish_edition(DAY, EditionStatus.FAILED, {}), EditionNotFound, NO_EDITION),
         ([], lambda c: Digests(c).get(ONE), DigestNotFound,
          f"There is no digest of task {ONE}: it has not completed, or was removed."),
