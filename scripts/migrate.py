@@ -1,6 +1,7 @@
 """Applies SQL files in order, each once and in a transaction of its own; remembers them where the Supabase CLI does.
 
-`make migrate DATABASE_URL=postgresql://...` runs it for any database; the stand-in uses it at every start.
+`make migrate DATABASE_URL=postgresql://...` runs it for any database, also through a pooler in transaction mode; the
+emulator uses it at every start.
 """
 
 import asyncio
@@ -14,6 +15,10 @@ from typing import Any
 
 import asyncpg
 
+from scripts.migration_lock import WAITS, MigrationError, Waits, migrating
+
+__all__ = ["MIGRATIONS", "ROOT", "Migration", "MigrationError", "apply", "migrate", "read_migrations"]
+
 ROOT = Path(__file__).resolve().parents[1]
 MIGRATIONS = ROOT / "supabase" / "migrations"
 FILE_NAME = re.compile(r"(?P<version>\d{14})_(?P<name>\w+)\.sql")
@@ -25,10 +30,6 @@ create table if not exists supabase_migrations.schema_migrations (
 );
 """
 """The layout of the Supabase CLI, so that `supabase db push` and this agree on what has been applied."""
-
-
-class MigrationError(Exception):
-    """A migration cannot be applied, or an applied one has changed."""
 
 
 @dataclass(frozen=True)
@@ -53,26 +54,27 @@ def read_migrations(folder: Path) -> list[Migration]:
     return found
 
 
-async def migrate(connection: Any, folder: Path) -> list[Migration]:
+async def migrate(connection: Any, folder: Path, waits: Waits = WAITS) -> list[Migration]:
     """Apply what is new and return it. `connection` is an asyncpg connection that may create schemas.
 
-    Raises `MigrationError` if a file has changed since it was applied, or does not run.
+    Several may run at once: each file is applied by one of them. Raises `MigrationError` if a file has changed since it
+    was applied, does not run, or has to wait for too long.
     """
     migrations = read_migrations(folder)
-    # Two starts at once: the second waits here, and finds everything applied.
-    await connection.execute("select pg_advisory_lock(hashtext('supabase_migrations'))")
-    try:
+    async with migrating(connection, waits):
+        await _require_writable(connection)
         await connection.execute(HISTORY)
         rows = await connection.fetch("select version, statements from supabase_migrations.schema_migrations")
-        applied = {row["version"]: row["statements"] for row in rows}
-        for migration in migrations:
-            _require_unchanged(migration, applied)
-        fresh = [migration for migration in migrations if migration.version not in applied]
-        for migration in fresh:
-            await _apply(connection, migration)
-        return fresh
-    finally:
-        await connection.execute("select pg_advisory_unlock(hashtext('supabase_migrations'))")
+    applied = {row["version"]: row["statements"] for row in rows}
+    for migration in migrations:
+        _require_unchanged(migration, applied)
+    new = [migration for migration in migrations if migration.version not in applied]
+    return [migration for migration in new if await _apply(connection, migration, waits)]
+
+
+async def _require_writable(connection: Any) -> None:
+    if await connection.fetchval("show transaction_read_only") == "on":
+        raise MigrationError("DATABASE_URL leads to a read-only server, such as a replica: use the primary's address.")
 
 
 def _require_unchanged(migration: Migration, applied: dict[str, list[str] | None]) -> None:
@@ -89,10 +91,20 @@ def _essence(sql: str) -> str:
     return hashlib.sha256(re.sub(r"[\s;]+", "", sql).encode()).hexdigest()
 
 
-async def _apply(connection: Any, migration: Migration) -> None:
+async def _apply(connection: Any, migration: Migration, waits: Waits) -> bool:
+    """Apply a migration; False if another process has applied it since the list was read."""
     try:
-        async with connection.transaction():
+        async with migrating(connection, waits):
+            applied = await connection.fetch(
+                "select version, statements from supabase_migrations.schema_migrations where version = $1",
+                migration.version,
+            )
+            if applied:
+                _require_unchanged(migration, {row["version"]: row["statements"] for row in applied})
+                return False
             await connection.execute(migration.sql)
+            if not connection.is_in_transaction():
+                raise MigrationError("it ends its own transaction: remove `commit` or `rollback` from the file")
             await connection.execute(
                 "insert into supabase_migrations.schema_migrations (version, name, statements) values ($1, $2, $3)",
                 migration.version,
@@ -100,12 +112,20 @@ async def _apply(connection: Any, migration: Migration) -> None:
                 [migration.sql],
             )
     except Exception as error:
-        raise MigrationError(f"migration {migration.version}_{migration.name} failed: {error}") from error
+        raise MigrationError(f"migration {migration.version}_{migration.name} failed: {error}{_hint(error)}") from error
+    return True
+
+
+def _hint(error: Exception) -> str:
+    if isinstance(error, asyncpg.ActiveSQLTransactionError):
+        return ". Each file runs in one transaction: docs/OPERATIONS.md says how to build an index concurrently"
+    return ""
 
 
 async def apply(database_url: str, folder: Path) -> None:
     """Apply what is new to the database at this address, and say so."""
-    connection = await asyncpg.connect(database_url)
+    # No named statements: a pooler in transaction mode would leave them in a session that other clients get.
+    connection = await asyncpg.connect(database_url, statement_cache_size=0)
     try:
         fresh = await migrate(connection, folder)
     finally:

@@ -4,10 +4,14 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 from uuid import uuid4
 
+import asyncpg
 import pytest
 
+from embedded.postgres.project import prepare
+from embedded.stack import Ready
 from tests.integration.client.scripted_server import ScriptedServer, Step
 
 REPOSITORY = Path(__file__).parents[2]
@@ -50,3 +54,19 @@ def recorded() -> ReadFile:
         return (folder / name).read_bytes()
 
     return read
+
+
+@pytest.fixture
+async def empty(stack: Ready) -> AsyncIterator[str]:
+    """The address of a new project's database beside the emulator's."""
+    name = f"empty_{uuid4().hex}"
+    address = urlsplit(stack.database_url)
+    cluster = await asyncpg.connect(stack.database_url)
+    await cluster.execute(f"create database {name}")
+    new = address._replace(path=f"/{name}").geturl()
+    connection = await asyncpg.connect(new)
+    await prepare(connection, str(address.password), safe_update=True)
+    await connection.close()
+    yield new
+    await cluster.execute(f"drop database {name} with (force)")
+    await cluster.close()

@@ -3,32 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 import asyncpg
 import pytest
 
-from embedded.postgres.project import prepare
-from embedded.stack import Ready
 from scripts.migrate import MIGRATIONS, ROOT
-
-
-@pytest.fixture
-async def empty(stack: Ready) -> AsyncIterator[str]:
-    """The address of a new project's database beside the stand-in's."""
-    name = f"empty_{uuid4().hex}"
-    address = urlsplit(stack.database_url)
-    cluster = await asyncpg.connect(stack.database_url)
-    await cluster.execute(f"create database {name}")
-    new = address._replace(path=f"/{name}").geturl()
-    connection = await asyncpg.connect(new)
-    await prepare(connection, str(address.password), safe_update=True)
-    await connection.close()
-    yield new
-    await cluster.execute(f"drop database {name} with (force)")
-    await cluster.close()
 
 
 def migrate(database_url: str | None) -> "subprocess.CompletedProcess[str]":
