@@ -187,6 +187,7 @@ def _chores(
         task_days=settings.keep_tasks_days,
         edition_days=settings.keep_editions_days,
         digest_days=settings.keep_digests_days,
+        delivery_days=settings.delivery_retention_days,
         random=random,
     )
     look_ups = PaperLookUps(services.reader_papers, services.turns, services.breakers, arxiv, random=random)

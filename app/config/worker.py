@@ -71,6 +71,9 @@ class WorkerSettings(Settings):
         90, ge=1, le=3650, description="days that an edition is kept after its last fetch, 1 to 3650"
     )
     keep_digests_days: int = Field(730, ge=1, le=36500, description="days that a reader's digests are kept, 1 to 36500")
+    delivery_retention_days: int = Field(
+        90, ge=30, le=3650, description="days that deliveries are kept, and at least as long as their tasks, 30 to 3650"
+    )
 
     @model_validator(mode="after")
     def _mails_have_what_they_need(self) -> Self:

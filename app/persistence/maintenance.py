@@ -44,8 +44,23 @@ class Removed:
         return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls, self.items, self.shown)
 
 
+@dataclass(frozen=True, slots=True)
+class PrunedRecords:
+    """How many rows a batch removed of the records of what was sent and done."""
+
+    deliveries: int
+    acts: int
+    pauses: int
+
+    @property
+    def most(self) -> int:
+        """The most of one kind: less than a whole batch means that nothing is left to remove."""
+        return max(self.deliveries, self.acts, self.pauses)
+
+
 _STATS = TypeAdapter(QueueStats)
 _REMOVED = TypeAdapter(Removed)
+_PRUNED = TypeAdapter(PrunedRecords)
 _COUNT = TypeAdapter(int)
 
 
@@ -77,3 +92,13 @@ class Maintenance:
         with supabase_errors("remove old digests"):
             answer = await self._client.rpc("retain_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
         return parsed(_COUNT, answer.data)
+
+    async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:
+        """Remove a batch of deliveries that ended so many days ago, of the audit, and of pauses that ended.
+
+        A delivery stays while a task is there that could make it again. Raises `SupabaseError`.
+        """
+        parameters = {"p_delivery_days": delivery_days, "p_audit_days": audit_days, "p_batch": self.batch}
+        with supabase_errors("remove old deliveries and acts"):
+            answer = await self._client.rpc("prune_records", parameters).execute()
+        return parsed(_PRUNED, answer.data)

@@ -189,11 +189,12 @@ async def breaking(client: AsyncClient, times: int) -> None:
     assert (state.state, state.failures) == ("closed", 2)
 
 
-@scenario("Maintenance.retain", "Maintenance.queue_stats")
+@scenario("Maintenance.retain", "Maintenance.prune_records", "Maintenance.queue_stats")
 async def retaining(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     for _ in range(times):
         await Maintenance(client).retain(task_days=1, edition_days=1)
+        await Maintenance(client).prune_records(delivery_days=30, audit_days=365)
         assert (await Maintenance(client).queue_stats()).depth == ()
 
 

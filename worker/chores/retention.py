@@ -1,8 +1,9 @@
-"""Removes old tasks, editions, readers' digests and what expired, once an hour."""
+"""Removes old tasks, editions, readers' digests, deliveries and acts, and what expired, once an hour."""
 
 import asyncio
 from datetime import timedelta
 from random import Random
+from typing import Final
 
 import structlog
 
@@ -12,18 +13,29 @@ from app.persistence.maintenance import Maintenance
 log = structlog.get_logger(__name__)
 
 RETENTION_EVERY = timedelta(hours=1)
+AUDIT_RETENTION_DAYS: Final = 365
+"""Days that the audit and ended pauses are kept."""
 
 
 class Retention:
     """Removes what is older than it is to be kept, a batch at a time, once an hour."""
 
     def __init__(
-        self, maintenance: Maintenance, *, task_days: int, edition_days: int, digest_days: int, random: Random
+        self,
+        maintenance: Maintenance,
+        *,
+        task_days: int,
+        edition_days: int,
+        digest_days: int,
+        delivery_days: int,
+        random: Random,
     ) -> None:
         self._maintenance = maintenance
         self._task_days = task_days
         self._edition_days = edition_days
         self._digest_days = digest_days
+        # Not before their tasks: while one is there, its delivery cannot be removed and would be looked at in vain.
+        self._delivery_days = max(delivery_days, task_days)
         self._random = random
 
     async def run(self) -> None:
@@ -38,13 +50,29 @@ class Retention:
 
     async def run_once(self) -> None:
         """Remove batch after batch until one is not full. Raises `SupabaseError`."""
+        await self._remove_what_is_old()
+        await self._remove_digests()
+        await self._remove_records()
+
+    async def _remove_what_is_old(self) -> None:
         while True:
             removed = await self._maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
             log.info("retention", removed=removed)
             if removed.most < self._maintenance.batch:
-                break
+                return
+
+    async def _remove_digests(self) -> None:
         while True:
             digests = await self._maintenance.retain_digests(digest_days=self._digest_days)
             log.info("retention", digests=digests)
             if digests < self._maintenance.batch:
+                return
+
+    async def _remove_records(self) -> None:
+        while True:
+            records = await self._maintenance.prune_records(
+                delivery_days=self._delivery_days, audit_days=AUDIT_RETENTION_DAYS
+            )
+            log.info("retention", records=records)
+            if records.most < self._maintenance.batch:
                 return

@@ -42,7 +42,12 @@ async def test_retention_goes_on_until_a_batch_is_not_full(client: AsyncClient, 
     await database.execute(OLD)
     await database.execute(OLD_DIGESTS)
     await Retention(
-        Maintenance(client, batch=10), task_days=30, edition_days=30, digest_days=730, random=Random(1)
+        Maintenance(client, batch=10),
+        task_days=30,
+        edition_days=30,
+        digest_days=730,
+        delivery_days=90,
+        random=Random(1),
     ).run_once()
     assert await database.fetchval("select count(*) from public.tasks") == 0
     assert await database.fetchval("select count(*) from public.digests") == 5, "those of the last two years"
@@ -56,7 +61,9 @@ async def test_retention_that_cannot_reach_supabase_comes_again(
     await database.execute(OLD)
     proxy.before = away = Times(AWAY, 2, lambda call: call.name == "retain")
     async with open_supabase(settings(stack, proxy.url)) as client:
-        chore = Retention(Maintenance(client), task_days=30, edition_days=30, digest_days=730, random=Random(1)).run()
+        chore = Retention(
+            Maintenance(client), task_days=30, edition_days=30, digest_days=730, delivery_days=90, random=Random(1)
+        ).run()
         running = asyncio.create_task(chore)
         await until(database, "select not exists (select from public.tasks)")
         running.cancel()

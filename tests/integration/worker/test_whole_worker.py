@@ -49,6 +49,10 @@ with tasks as (
     from unnest($1::interval[]) age
 ), editions as (
   insert into public.editions (source_date, updated_at) select now() - age, now() - age from unnest($1::interval[]) age
+), deliveries as (
+  insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at, ended_at)
+  select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - age, 'sent', now() - age, now() - age
+    from unnest($1::interval[]) age
 )
 insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
 select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age, '{}', '', now() - age
@@ -57,6 +61,7 @@ select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age
 KEPT = """
 select (select count(*) from public.tasks where owner = 'default' and kind = 'fetch') = 1
    and (select count(*) from public.editions) = 2 and (select count(*) from public.digests) = 3
+   and (select count(*) from public.deliveries) = 4
 """
 
 
@@ -86,8 +91,13 @@ async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, dat
 
 
 async def test_each_of_what_is_stored_is_kept_for_its_own_time(stack: Ready, database: asyncpg.Connection) -> None:
-    await database.execute(AGED, [timedelta(days=days) for days in (9, 19, 29, 31)])
-    kept = {"keep_tasks_days": "10", "keep_editions_days": "20", "keep_digests_days": "30"}
+    await database.execute(AGED, [timedelta(days=days) for days in (9, 19, 29, 31, 41)])
+    kept = {
+        "keep_tasks_days": "10",
+        "keep_editions_days": "20",
+        "keep_digests_days": "30",
+        "delivery_retention_days": "40",
+    }
     async with whole_worker(settings_of(stack, **kept)) as running:
         await until(database, KEPT)
         await running.stop()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from app.errors import SupabaseUnavailable
 from app.models import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
-from app.persistence.maintenance import Maintenance, Removed
+from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
 from app.persistence.minutes import Minutes
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.schedule import Schedule
@@ -25,6 +25,7 @@ from worker.chores.schedule import ScheduleChore
 
 WORKER = UUID(int=7)
 REMOVED = Removed(1, 2, 3, 4, 5, 6, 7)
+PRUNED = PrunedRecords(1, 2, 3)
 
 
 class Quarter(Random):
@@ -40,7 +41,7 @@ class Away:
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
 
-    retain = retain_digests = enqueue_due = to_look_up = report = away
+    retain = retain_digests = prune_records = enqueue_due = to_look_up = report = away
 
 
 class Here:
@@ -60,6 +61,10 @@ class Here:
         self.asked.append(days)
         return 9
 
+    async def prune_records(self, **days: int) -> PrunedRecords:
+        self.asked.append(days)
+        return PRUNED
+
     async def enqueue_due(self) -> int:
         return self._due
 
@@ -70,7 +75,8 @@ class Here:
 
 def retention(supabase: Any) -> Coroutine[None, None, None]:
     maintenance = cast(Maintenance, supabase)
-    return Retention(maintenance, task_days=1, edition_days=2, digest_days=3, random=Quarter()).run()
+    days = {"task_days": 5, "edition_days": 2, "digest_days": 3, "delivery_days": 4}
+    return Retention(maintenance, **days, random=Quarter()).run()
 
 
 def schedule(supabase: Any) -> Coroutine[None, None, None]:
@@ -137,9 +143,11 @@ async def test_retention_says_what_it_removed(monkeypatch: pytest.MonkeyPatch) -
     supabase = Here()
     slept, said = await pauses(retention(supabase), monkeypatch)
     assert slept == [900, 3600, 3600]
-    assert supabase.asked[:2] == [{"task_days": 1, "edition_days": 2}, {"digest_days": 3}]
+    # Deliveries are kept for at least as long as tasks.
+    records = {"delivery_days": 5, "audit_days": 365}
+    assert supabase.asked[:3] == [{"task_days": 5, "edition_days": 2}, {"digest_days": 3}, records]
     about = {"event": "retention", "log_level": "info"}
-    assert said[:2] == [{**about, "removed": REMOVED}, {**about, "digests": 9}]
+    assert said[:3] == [{**about, "removed": REMOVED}, {**about, "digests": 9}, {**about, "records": PRUNED}]
 
 
 @pytest.mark.parametrize(("due", "said"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])

@@ -1,0 +1,137 @@
+"""Deliveries, the audit and ended pauses are removed when old; a delivery outlives the tasks of its day."""
+
+from uuid import uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import TaskKind
+from app.persistence.deliveries import Deliveries, DeliveryState
+from app.persistence.maintenance import Maintenance, PrunedRecords
+from app.persistence.operator import ActBy, Operator
+from app.persistence.outcomes import Completed
+from app.persistence.readers import Reader
+from tests.contract.helpers import Claimer, create
+from tests.contract.mailer import AMBIGUOUS, PENDING, SENT, Mailer, the_one
+from tests.contract.schedule import written
+from tests.contract.test_query_plans import buffers, explained
+
+TASKS_GO = "delete from public.tasks where kind in ('digest', 'delivery')"
+OLD_DELIVERIES = """
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at, ended_at)
+select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interval '100 days', state,
+       now() - interval '100 days', case when state <> 'pending' then now() - interval '100 days' end
+  from unnest($1::text[]) state cross join generate_series(1, $2)
+"""
+OLD_ACTS = """
+insert into public.audit (act_id, at, who, act, details, answer)
+select gen_random_uuid(), now() - age * interval '1 day', 'ada', 'cancel', '{}', '{}' from unnest($1::integer[]) age
+"""
+
+
+async def prune(client: AsyncClient, batch: int = 500) -> PrunedRecords:
+    return await Maintenance(client, batch=batch).prune_records(delivery_days=90, audit_days=365)
+
+
+async def grow_old(database: asyncpg.Connection) -> None:
+    """Let 100 days pass for all deliveries."""
+    await database.execute(
+        "update public.deliveries"
+        " set created_at = created_at - interval '100 days', ended_at = ended_at - interval '100 days'"
+    )
+
+
+@pytest.mark.parametrize("state", [SENT, DeliveryState.FAILED, AMBIGUOUS])
+async def test_an_old_delivery_is_removed_with_its_address(
+    state: DeliveryState, client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    await mailer.end(lease, state)
+    await mailer.claimer.sync({lease: Completed({})})
+    await database.execute(TASKS_GO)
+    assert (await prune(client)).deliveries == 0
+    await grow_old(database)
+    assert (await prune(client)).deliveries == 1
+    assert (await Deliveries(client).page(None)).deliveries == ()
+
+
+async def test_a_delivery_outlives_the_task_that_could_make_it_again(
+    client: AsyncClient, database: asyncpg.Connection, reader: Reader
+) -> None:
+    """An old digest whose task failed afterwards is replayed: its day has had its mail."""
+    mailer, digester = Mailer(client), Claimer(client, kinds=[TaskKind.DIGEST])
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    await mailer.end(lease, SENT)
+    await mailer.claimer.sync({lease: Completed({})})
+    delivery = await the_one(client)
+    assert delivery.digest_id is not None
+    await database.execute("delete from public.tasks where kind = 'delivery'")
+    await grow_old(database)
+    # Its task is there, and its digest is not: the task writes it again.
+    await database.execute("delete from public.digests")
+    await database.fetchval("select public.reopen_tasks(array[$1::uuid])", delivery.digest_id)
+    task = await digester.claim_one()
+    assert (await prune(client)).deliveries == 0
+    await digester.sync({task.lease: Completed({}, written("Again"))})
+    assert (await the_one(client)).state is SENT
+    assert await database.fetchval("select count(*) from public.tasks where kind = 'delivery'") == 0
+    await database.execute("delete from public.tasks")
+    assert (await prune(client)).deliveries == 1
+    assert reader.status == "active"
+
+
+async def test_a_delivery_that_is_to_be_sent_stays(
+    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    await mailer.end(lease, AMBIGUOUS)
+    await grow_old(database)
+    await Deliveries(client).settle(mailer.delivery_id, PENDING, by="ada")
+    await database.execute("delete from public.queue where true")
+    await database.execute(TASKS_GO)
+    assert (await prune(client)).deliveries == 0
+    assert await mailer.state is PENDING
+
+
+async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "ambiguous", "pending"], 3)
+    await database.execute(OLD_ACTS, [364, 366, 367, 368])
+    assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
+    async with database.transaction():
+        await database.execute("select from public.deliveries where state = 'ambiguous' for update")
+        await database.execute("select from public.audit for update")
+        assert await prune(client) == PrunedRecords(deliveries=7, acts=0, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=3, acts=1, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=0, acts=0, pauses=0)
+    assert await database.fetchval("select count(*) from public.deliveries where state = 'pending'") == 3
+
+
+async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await database.execute(OLD_DELIVERIES, ["sent", "skipped"], 5000)
+    await database.execute("update public.deliveries set created_at = now(), ended_at = now()")
+    await database.execute("vacuum analyze public.deliveries")
+    call = "select public.prune_records(90, 365, 500)"
+    await explained(database, call)  # plans are made
+    plan = await explained(database, call)
+    assert buffers(plan) < 100, "not those that are not old"
+    assert (await prune(client)).most == 0
+
+
+async def test_a_pause_stays_while_it_holds_or_counts(client: AsyncClient, database: asyncpg.Connection) -> None:
+    operator = Operator(client)
+    for kind in (TaskKind.FETCH, TaskKind.DIGEST):
+        await operator.pause(ActBy(uuid4(), "ada"), kind, "why")
+    await operator.resume(ActBy(uuid4(), "ada"), TaskKind.FETCH)
+    await database.execute(
+        "update public.pauses set since = since - interval '2 years', ended = ended - interval '2 years'"
+    )
+    await create(client)
+    await database.execute("update public.queue set started_at = now() - interval '3 years'")
+    assert (await prune(client)).pauses == 0, "a task that was begun before it ended is unfinished"
+    await database.execute("update public.queue set started_at = now()")
+    assert (await prune(client)).pauses == 1
+    assert [pause.kind for pause in await operator.pauses()] == ["digest"]
