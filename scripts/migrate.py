@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 import sys
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,10 +56,16 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Any, folder: Path, waits: Waits = WAITS) -> list[Migration]:
-    """Apply what is new and return it. `connection` is an asyncpg connection that may create schemas.
+    """Apply what is new and return it; see `migrations_applied`."""
+    return [migration async for migration in migrations_applied(connection, folder, waits)]
 
-    Several may run at once: each file is applied by one of them. Raises `MigrationError` if a file has changed since it
-    was applied, does not run, or has to wait for too long.
+
+async def migrations_applied(connection: Any, folder: Path, waits: Waits = WAITS) -> AsyncIterator[Migration]:
+    """Apply what is new, and yield each migration when it is applied.
+
+    `connection` is an asyncpg connection that may create schemas. Several runs may be made at once: each file is
+    applied by one of them. Raises `MigrationError` if a file has changed since it was applied, does not run, or has to
+    wait for too long.
     """
     migrations = read_migrations(folder)
     async with migrating(connection, waits):
@@ -68,8 +75,9 @@ async def migrate(connection: Any, folder: Path, waits: Waits = WAITS) -> list[M
     applied = {row["version"]: row["statements"] for row in rows}
     for migration in migrations:
         _require_unchanged(migration, applied)
-    new = [migration for migration in migrations if migration.version not in applied]
-    return [migration for migration in new if await _apply(connection, migration, waits)]
+    for migration in migrations:
+        if migration.version not in applied and await _apply(connection, migration, waits):
+            yield migration
 
 
 async def _require_writable(connection: Any) -> None:
@@ -123,16 +131,17 @@ def _hint(error: Exception) -> str:
 
 
 async def apply(database_url: str, folder: Path) -> None:
-    """Apply what is new to the database at this address, and say so."""
+    """Apply what is new to the database at this address, and print each migration that was applied."""
     # No named statements: a pooler in transaction mode would leave them in a session that other clients get.
     connection = await asyncpg.connect(database_url, statement_cache_size=0)
+    applied = 0
     try:
-        fresh = await migrate(connection, folder)
+        async for migration in migrations_applied(connection, folder):
+            print(f"applied {migration.version}_{migration.name}", flush=True)
+            applied += 1
     finally:
         await connection.close()
-    for migration in fresh:
-        print(f"applied {migration.version}_{migration.name}")
-    print(f"{len(fresh)} applied; the schema is up to date")
+    print(f"{applied} applied; the schema is up to date")
 
 
 def main() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from scripts.migrate import MigrationError, migrate
+from scripts.migrate import MigrationError, apply, migrate
 from scripts.migration_lock import Waits
 
 SHORT = Waits(migration=0.2, table=0.2)
@@ -82,6 +82,15 @@ async def test_an_index_cannot_be_built_concurrently(connection: asyncpg.Connect
     with pytest.raises(MigrationError, match=r"OPERATIONS\.md says how to build an index concurrently"):
         await migrate(connection, folder)
     assert [each.name for each in await migrate(connection, folder_without(folder, "b"))] == []
+
+
+async def test_what_was_applied_before_a_failure_is_printed(
+    empty: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "20260102000000_b.sql").write_text("alter table public.missing add column n integer;", encoding="utf-8")
+    with pytest.raises(MigrationError, match="20260102000000_b failed"):
+        await apply(empty, folder)
+    assert capsys.readouterr().out == "applied 20260101000000_a\n"
 
 
 @pytest.mark.parametrize("end", ["commit", "rollback"])
