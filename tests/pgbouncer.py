@@ -19,7 +19,7 @@ PGBOUNCER: Final = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}
 needs_pgbouncer = pytest.mark.skipif(
     PGBOUNCER is None, reason="no PgBouncer on this machine (Debian package pgbouncer): the pooler was not tried"
 )
-Mode = Literal["transaction", "statement"]
+Mode = Literal["transaction", "session", "statement"]
 
 INI = """
 [databases]

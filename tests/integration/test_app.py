@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -87,3 +88,15 @@ async def test_unknown_path_is_a_problem_document(current_supabase: ScriptedServ
         "detail": "Not Found",
         "instance": "/nowhere",
     }
+
+
+@pytest.mark.parametrize("body", ["", "null"])
+async def test_an_unreadable_response_is_not_a_missing_task(body: str) -> None:
+    server = ScriptedServer(answer(200, body))
+    await server.start()
+    async with api_on(server.url) as api:
+        task = await api.get(f"/v1/fetches/{uuid4()}", headers={"X-API-Key": "k" * 16})
+    await server.stop()
+    assert task.status_code == 503
+    assert task.headers["retry-after"]
+    assert task.json()["title"] == "Supabase unavailable"

@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import asyncpg
+import pytest
 
-from scripts.migrate import MIGRATIONS, ROOT
+from scripts.migrate import MIGRATIONS, ROOT, apply
 from tests.pgbouncer import connected, needs_pgbouncer, pgbouncer
 
 pytestmark = needs_pgbouncer
@@ -81,3 +82,30 @@ async def test_a_pooler_in_statement_mode_is_refused(empty: str, stack_folder: P
     connection = await asyncpg.connect(empty)
     assert await connection.fetchval("select to_regnamespace('supabase_migrations')") is None
     await connection.close()
+
+
+async def test_a_table_under_traffic_is_changed_once(
+    empty: str, stack_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"2026010{day}000000_c{day}" for day in range(1, 10)]
+    for name in names:
+        sql = f"alter table public.traffic add column {name[-2:]} integer;"
+        (tmp_path / f"{name}.sql").write_text(sql, encoding="utf-8")
+    direct = await asyncpg.connect(empty)
+    await direct.execute("create table public.traffic (n integer)")
+    with pgbouncer(empty, stack_folder, "transaction") as pooler:
+        async with traffic(pooler) as found:
+            await asyncio.gather(apply(pooler, tmp_path), apply(pooler, tmp_path))
+    lines = capsys.readouterr().out.splitlines()
+    assert sorted(line for line in lines if line.startswith("applied ")) == [f"applied {name}" for name in names]
+    assert set(found) == {0}
+    assert len(await direct.fetchrow("select * from public.traffic limit 1") or ()) == 1 + len(names)
+    await direct.close()
+
+
+async def test_a_pooler_in_session_mode_works(empty: str, stack_folder: Path) -> None:
+    with pgbouncer(empty, stack_folder, "session") as pooler:
+        await (await connected(pooler)).close()
+        status, lines, errors = await migrate(pooler)
+        assert (status, lines[-1], errors) == (0, f"{len(lines) - 1} applied; the schema is up to date", "")
+        assert await migrate(pooler) == (0, ["0 applied; the schema is up to date"], "")
