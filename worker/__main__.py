@@ -33,6 +33,7 @@ from worker.chores.minutes import MinuteChore, Tally
 from worker.chores.paper_look_ups import PaperLookUps
 from worker.chores.retention import Retention
 from worker.chores.schedule import ScheduleChore
+from worker.ending import run_to_its_end
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits
@@ -144,7 +145,7 @@ def main() -> int:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
-        uvloop.run(work(settings))
+        uvloop.run(run_to_its_end(work(settings)))
     except (ConfigurationError, SchemaOutdated, ChoreDied) as error:
         print(error, file=sys.stderr)
         return 1

@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import worker.__main__
+import worker.beside
 import worker.chores.minutes
 from app.config import WorkerSettings
 from embedded.stack import Ready
@@ -90,6 +91,7 @@ async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started
     with pytest.MonkeyPatch.context() as patched, capture_logs() as log:
         patched.setattr(worker.__main__, "Random", Earliest)
         patched.setattr(worker.chores.minutes, "LAST_REPORT", PATIENCE)
+        patched.setattr(worker.beside, "STOP_WITHIN", 2 * PATIENCE)
         patched.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)
         started = WholeWorker(asyncio.create_task(work(settings)), log)
         try:
