@@ -56,6 +56,7 @@ class WorkerSettings(Settings):
     )
     mail_connections: int = Field(2, ge=1, le=50, description="mails on their way at once from each worker, 1 to 50")
     newsapi_key: SecretStr | None = Field(None, description="a key of NewsAPI; without one it is not asked")
+    newsapi_base_url: HttpAddress = Field("https://newsapi.org", description="the address of NewsAPI")
     newsapi_query: str | None = Field(None, description="what to ask NewsAPI for, in its query language")
     openai_api_key: SecretStr | None = Field(
         None, description="the key of an OpenAI-compatible model; without one digests quote the abstracts"

@@ -65,6 +65,7 @@ async def together(
             feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
             sources = {
                 "ARXIV_BASE_URL": hosts.arxiv_base_url,
+                "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
                 "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
             }
         api_key = secrets.token_urlsafe(24)
