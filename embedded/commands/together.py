@@ -48,15 +48,17 @@ async def sources_answer() -> bool:
 
 @asynccontextmanager
 async def together(
-    day: date, on_line: OnLine, *, live: bool, ports: Mapping[str, int] | None = None
+    day: date, on_line: OnLine, *, live: bool, ports: Mapping[str, int] | None = None, folder: Path = LOCAL
 ) -> AsyncIterator[Together]:
     """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
 
-    A sample never shares a database with real editions: its folder is another. Raises `ChildFailed`, `PostgresError`.
+    A sample never shares a database with real editions: each has its own below `folder`.
+
+    Raises `ChildFailed`, `PostgresError`.
     """
     chosen = ports or {}
     async with AsyncExitStack() as running:
-        stack = Stack(StackOptions(_data(live=live), chosen.get("stack", 0), MIGRATIONS))
+        stack = Stack(StackOptions(folder / ("live" if live else "sample"), chosen.get("stack", 0), MIGRATIONS))
         ready = await stack.start()
         running.push_async_callback(stack.stop)
         sources: dict[str, str] = {}
@@ -71,8 +73,8 @@ async def together(
         api_key = secrets.token_urlsafe(24)
         port = chosen.get("api") or free_port()
         address = f"http://{LOOPBACK}:{port}"
-        mailbox = LOCAL / "mailbox"
-        link_secret = _link_secret()
+        mailbox = folder / "mailbox"
+        link_secret = _link_secret(folder)
         common = {
             "SUPABASE_URL": ready.url,
             "SUPABASE_KEY": ready.secret_key,
@@ -93,13 +95,9 @@ async def together(
         )
 
 
-def _data(*, live: bool) -> Path:
-    return LOCAL / ("live" if live else "sample")
-
-
-def _link_secret() -> str:
+def _link_secret(folder: Path) -> str:
     """What signs readers' links: kept, so that those in older mails go on working."""
-    file = LOCAL / "link-secret"
+    file = folder / "link-secret"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)

@@ -2,7 +2,6 @@
 
 import importlib.util
 import re
-import subprocess
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -326,29 +325,6 @@ def test_every_target_is_in_the_help() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split())
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
-
-
-@pytest.mark.parametrize("given", ["environment", "command line"])
-def test_a_connection_string_reaches_the_migrations_as_it_was_given(given: str, tmp_path: Path) -> None:
-    """The Makefile runs a program here that says what it was given."""
-    (tmp_path / "python").write_text('#!/bin/sh\nprintf \'%s\\n\' "$@" "$DATABASE_URL"\n')
-    (tmp_path / "python").chmod(0o755)
-    url = "postgresql://me:p$$a$x`id`\"'w@host/db?a=%20"
-    command = ["make", "migrate", f"BIN={tmp_path}", "--silent", "--assume-old=.venv/installed"]
-    variables = {"PATH": "/usr/bin:/bin", **({"DATABASE_URL": url} if given == "environment" else {})}
-    if given == "command line":
-        command.append(f"DATABASE_URL={url}")
-    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    assert result.stdout.splitlines() == ["-m", "scripts.migrate", url], result.stderr
-
-
-def test_migrating_nothing_says_what_is_missing() -> None:
-    command = ["make", "migrate", "--silent", "--assume-old=.venv/installed"]
-    result = subprocess.run(
-        command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2
-    assert "DATABASE_URL=postgresql://" in result.stderr
 
 
 def test_the_readme_explains_every_metric() -> None:
