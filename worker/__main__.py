@@ -196,7 +196,7 @@ def _chores(
         "schedule": ScheduleChore(services.schedule, random=random).run(),
         "look-ups": look_ups.run(),
     }
-    if settings.daily_fetch_at:
+    if settings.daily_fetch_at.times:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)
         chores["daily fetch"] = daily.run()

@@ -48,9 +48,17 @@ async def sources_answer() -> bool:
 
 @asynccontextmanager
 async def together(
-    day: date, on_line: OnLine, *, live: bool, ports: Mapping[str, int] | None = None, folder: Path = LOCAL
+    day: date,
+    on_line: OnLine,
+    *,
+    live: bool,
+    ports: Mapping[str, int] | None = None,
+    folder: Path = LOCAL,
+    daily: bool = True,
 ) -> AsyncIterator[Together]:
     """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
+
+    Unless it is `daily`, the worker fetches no day but those that a digest needs.
 
     A sample never shares a database with real editions: each has its own below `folder`.
 
@@ -83,11 +91,12 @@ async def together(
             "PYTHONUNBUFFERED": "1",
         }
         mail = {"MAIL_URL": f"folder:{mailbox}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>"}
+        fetches = {} if daily else {"DAILY_FETCH_AT": "off"}
         api = await running.enter_async_context(
             child("api", "app", common | {"API_KEYS": api_key, "ADMINS": "default", "PORT": str(port)}, on_line)
         )
         worker = await running.enter_async_context(
-            child("worker", "worker", common | sources | mail | {"GRACE_PERIOD": GRACE}, on_line)
+            child("worker", "worker", common | sources | mail | fetches | {"GRACE_PERIOD": GRACE}, on_line)
         )
         await until_ready(api, address)
         yield Together(
