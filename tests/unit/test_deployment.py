@@ -1,7 +1,9 @@
 """What cannot run here (fly.toml, the workflow, the CLI's file) is read: each rule, and violations that break it."""
 
+import base64
 import importlib.util
 import re
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ from app.__main__ import STOP_WITHIN
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
 from app.metrics import Metrics
+from worker.configuration import not_configured
 
 ROOT = Path(__file__).parents[2]
 FLY, WORKFLOW, DOCKERFILE = "fly.toml", ".github/workflows/deploy.yml", "Dockerfile"
@@ -23,6 +26,8 @@ COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
 BASE = re.compile(r"^FROM (python:3\.11-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
 
 DIGEST = re.findall("[0-9a-f]{64}", (ROOT / DOCKERFILE).read_text(encoding="utf-8"))[0]
+
+FLY_TOML = (ROOT / FLY).read_text(encoding="utf-8")
 
 Files = dict[str, str]
 Rule = Callable[[Files], None]
@@ -325,6 +330,19 @@ def test_every_target_is_in_the_help() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     phony = set(" ".join(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)).split())
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
+
+
+def test_the_readmes_deployment_sets_what_a_service_needs() -> None:
+    """The command is taken as it stands: both processes start with it, and the worker lacks nothing."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
+    given = dict(word.split("=", 1) for word in shlex.split(command))
+    secret = "whsec_" + base64.b64encode(b"0" * 24).decode()
+    values = {name: secret if value == "whsec_..." else value.replace("...", "x" * 20) for name, value in given.items()}
+    settings = {name.lower(): value for name, value in {**tomllib.loads(FLY_TOML)["env"], **values}.items()}
+    worker, api = WorkerSettings.model_validate(settings), ApiSettings.model_validate(settings)
+    assert not_configured(worker) == {}
+    assert (api.admins, bool(api.link_secret), bool(api.mail_webhook_secret)) == (("ada",), True, True)
 
 
 def test_the_readme_explains_every_metric() -> None:

@@ -92,7 +92,7 @@ DELIVERY = {
          "fetch tasks were resumed in the same moment: pause them again."),
         ({"pause": None}, lambda c: Operator(c).resume(BY, TaskKind.FETCH), NothingToDo, "fetch tasks are not paused."),
         (5, lambda c: Schema(c).require(), SchemaOutdated,
-         "The database's schema has version 5, this code needs 6. "
+         "The database's schema has version 5, this code needs 7. "
          "Apply the migrations: `make migrate` or `supabase db push`."),
     ],
 )  # fmt: skip
