@@ -1,11 +1,12 @@
 # One image for both processes: `python -m app` and `python -m worker`.
-FROM python:3.11-slim AS build
+# The base image by its digest (Python 3.11.15): the tag alone would be another image tomorrow. Dependabot raises it.
+FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff AS build
 WORKDIR /srv
 COPY requirements.lock ./
 RUN python -m venv /opt/venv
 RUN /opt/venv/bin/pip install --quiet --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements.lock
 
-FROM python:3.11-slim
+FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1 ENVIRONMENT=production
 RUN useradd --system --uid 10001 --no-create-home broadsheet
 WORKDIR /srv

@@ -5,6 +5,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 SOURCES := app worker embedded scripts benchmarks tests
 
+# What is given on the command line or in the environment reaches the programs as it was given: recipes read it as a
+# variable of the shell, in quotes, so that neither make nor the shell executes anything in it.
+GIVEN := ARGS DATA DATABASE_URL DATE KILLS N OPEN PORT PROFILE PYTHON READERS ROOM SEED STACK_PORT UPGRADE
+$(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
+# Options of a program, split at spaces; no part of them is a pattern of file names.
+WORDS := set -f;
+
 .DEFAULT_GOAL := help
 .PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
 
@@ -12,16 +19,17 @@ help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(STAMP): requirements-dev.lock
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")'
-	$(PYTHON) -m venv --clear $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or newer is needed, {sys.executable} is {sys.version.split()[0]}: make PYTHON=/path/to/python3.11 ...")'
+	@echo "Setting up $(VENV): $$(grep -c == requirements-dev.lock) packages from requirements-dev.lock, once; this takes about a minute"
+	@"$$PYTHON" -m venv --clear $(VENV)
+	@$(BIN)/pip install --disable-pip-version-check --no-deps --require-hashes -r requirements-dev.lock
 	@touch $@
 
 install: $(STAMP) ## Set up .venv from requirements-dev.lock
 
 lock: ## Resolve both locks anew (needs PyPI); UPGRADE=1 takes the newest versions that pyproject.toml allows
-	@test -x $(VENV)-lock/bin/uv || { $(PYTHON) -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
-	UV=$(VENV)-lock/bin/uv UPGRADE=$(UPGRADE) sh scripts/lock.sh
+	@test -x $(VENV)-lock/bin/uv || { "$$PYTHON" -m venv $(VENV)-lock && $(VENV)-lock/bin/pip install --quiet uv; }
+	UV=$(VENV)-lock/bin/uv sh scripts/lock.sh
 
 format: $(STAMP) ## Format the code and mend what the linter can mend
 	$(BIN)/ruff format .
@@ -37,34 +45,32 @@ check: $(STAMP) ## Formatting, lint, strict types, import rules, architecture
 test test-alone mutants: override export PYTHONDONTWRITEBYTECODE :=
 
 test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some, POSTGRESQL=all has contract tests on both
-	$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	PYTEST_ADDOPTS="$$PYTEST_ADDOPTS -n auto --dist worksteal $$ARGS" $(BIN)/python -m pytest
 
 test-alone: $(STAMP) ## Run each file of tests by itself: none may need what another leaves behind
-	@for file in $$(git ls-files 'tests/*test_*.py'); do $(BIN)/python -m pytest -q --no-header $(ARGS) $$file || exit 1; done
+	@for file in $$(git ls-files 'tests/*test_*.py'); do PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(BIN)/python -m pytest -q --no-header "$$file" || exit 1; done
 
 mutants: $(STAMP) ## Plant N=50 faults and all of the SQL's, and list those that no test notices; SEED=1 ROOM=worker|sql|...
-	$(BIN)/python -m scripts.mutants $(if $(SEED),--seed $(SEED)) $(if $(N),--count $(N)) $(if $(ROOM),--room $(ROOM))
+	$(BIN)/python -m scripts.mutants $${SEED:+--seed="$$SEED"} $${N:+--count="$$N"} $${ROOM:+--room="$$ROOM"}
 
 boot-check: $(STAMP) ## Prove that this installation can start; ARGS="--json" for machines
-	$(BIN)/python -m app.boot $(ARGS)
+	$(WORDS) $(BIN)/python -m app.boot $$ARGS
 
 image-check: ## Do what the Dockerfile does in an empty directory and boot the result (no container engine needed)
-	$(PYTHON) scripts/image_check.py
+	"$$PYTHON" scripts/image_check.py
 
 openapi: $(STAMP) ## Write docs/openapi.json anew, the API's description
 	$(BIN)/python -m scripts.openapi
 
 digest: $(STAMP) ## Write a digest with all it takes; PROFILE=file.toml DATE=2026-11-22 OPEN=1
-	$(BIN)/python -m embedded.commands.digest $(if $(PROFILE),--profile $(PROFILE)) $(if $(DATE),--date $(DATE)) $(if $(OPEN),--open)
+	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${DATE:+--date="$$DATE"} $${OPEN:+--open}
 
-up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=8000
-	$(BIN)/python -m embedded.commands.up $(if $(PORT),--port $(PORT))
+up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=8000 STACK_PORT=54321
+	@exec $(BIN)/python -m embedded.commands up --end-with-parent $${PORT:+--port="$$PORT"} $${STACK_PORT:+--stack-port="$$STACK_PORT"}
 
 supabase: $(STAMP) ## Run the stand-in for a Supabase project until Ctrl-C; ARGS="--port 54321"
-	$(BIN)/python -m embedded serve $(ARGS)
+	$(WORDS) $(BIN)/python -m embedded serve $$ARGS
 
-# As it was given: neither make nor the shell may read anything in a password.
-migrate: override export DATABASE_URL := $(value DATABASE_URL)
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.migrate
 
@@ -102,7 +108,7 @@ bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, secon
 	$(BIN)/python -m benchmarks.schedule
 
 bench-ranking: $(STAMP) ## What the ranking is worth and costs; DATA=folder has labelled readers, none are bundled
-	DATA="$(DATA)" $(BIN)/python -m benchmarks.ranking
+	$(BIN)/python -m benchmarks.ranking
 
 bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
 	$(BIN)/python -m benchmarks.standin
@@ -111,10 +117,10 @@ bench-waiting: $(STAMP) ## How soon waiting callers see the end, and what they c
 	$(BIN)/python -m benchmarks.waiting
 
 soak-mails: $(STAMP) ## Two workers killed while they send, a server with its moods (10 minutes); READERS=2000 KILLS=10 SEED=1
-	$(BIN)/python -m tests.acceptance.soak_mails $(if $(READERS),--readers $(READERS)) $(if $(KILLS),--kills $(KILLS)) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.acceptance.soak_mails $${READERS:+--readers="$$READERS"} $${KILLS:+--kills="$$KILLS"} $${SEED:+--seed="$$SEED"}
 
 try-upgrade: ## Try the newest supabase and realtime in a scratch environment (needs PyPI); ARGS="tests/unit" runs less
-	$(PYTHON) scripts/try_upgrade.py $(ARGS)
+	$(WORDS) "$$PYTHON" scripts/try_upgrade.py $$ARGS
 
 clean: ## Remove the virtual environment, caches and output
 	rm -rf $(VENV) $(VENV)-lock .local out build .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -21,6 +21,7 @@ from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
+from app.persistence.worker_configuration import WorkerConfiguration
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class Services:
     schedule: Schedule
     deliveries: Deliveries
     ended_sessions: EndedSessions
+    worker_configuration: WorkerConfiguration
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -64,4 +66,5 @@ class Services:
             schedule=Schedule(client),
             deliveries=Deliveries(client),
             ended_sessions=EndedSessions(client),
+            worker_configuration=WorkerConfiguration(client),
         )

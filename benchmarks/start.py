@@ -29,6 +29,7 @@ def environment(address: str) -> dict[str, str]:
         "SUPABASE_KEY": "legacy.jwt.key",
         "API_KEYS": "benchmark-key-0123456789",
         "ENVIRONMENT": "production",
+        "DAILY_FETCH_AT": "off",
     }
 
 

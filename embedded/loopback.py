@@ -30,5 +30,17 @@ def listen(port: int) -> socket.socket:
         listening.bind((LOOPBACK, port))
     except OSError as error:
         listening.close()
-        raise PortTaken(f"port {port} cannot be had ({error.strerror}): use --port with another, or 0") from None
+        raise PortTaken(
+            f"port {port} cannot be had ({error.strerror}): give another, or 0 for a free one "
+            "(make supabase: ARGS='--port 0')"
+        ) from None
     return listening
+
+
+def free_or_other(wanted: int) -> int:
+    """`wanted` if it is free, else a free port."""
+    try:
+        listen(wanted).close()
+    except PortTaken:
+        return free_port()
+    return wanted

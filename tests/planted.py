@@ -3,10 +3,15 @@
 import asyncio
 import sys
 import time
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
+import structlog
+
+import worker.beside
 import worker.chores.retention
+import worker.runner
 from worker.__main__ import main
 from worker.chores.retention import Retention
 from worker.handlers.callback import CallbackHandler
@@ -24,6 +29,13 @@ async def hold_the_loop(*_arguments: Any) -> Any:
 
 async def die(*_arguments: Any) -> Any:
     raise LookupError("planted")
+
+
+async def ignore_cancellation(*_arguments: Any) -> Any:
+    structlog.get_logger("tests.planted").info("handler began")
+    while True:
+        with suppress(asyncio.CancelledError):
+            await forever()
 
 
 begun = asyncio.Event()
@@ -45,6 +57,14 @@ FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
     "the claim loop stops": [(Worker, "_pause", forever)],
     "the claim loop dies": [(Worker, "_pause", die)],
     "a handler holds the event loop": [(CallbackHandler, "__call__", hold_the_loop)],
+    "a handler ignores its cancellation": [
+        (CallbackHandler, "__call__", ignore_cancellation),
+        (worker.runner, "LAST_CALL", 0.2),
+    ],
+    "a periodic job ignores its cancellation": [
+        (Retention, "run", ignore_cancellation),
+        (worker.beside, "STOP_WITHIN", 0.2),
+    ],
     "a chore dies": [(Retention, "run", die)],
     "a chore dies once a delivery has begun": [
         (CallbackHandler, "__call__", deliver_and_say_so),

@@ -29,6 +29,8 @@ def environment(url: str, key: str) -> dict[str, str]:
         "SUPABASE_URL": url,
         "SUPABASE_KEY": key,
         "WEBHOOK_SECRET": WEBHOOK_SECRET,
+        # Its own default would ask the real arXiv.
+        "DAILY_FETCH_AT": "off",
     }
 
 

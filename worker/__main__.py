@@ -33,6 +33,8 @@ from worker.chores.minutes import MinuteChore, Tally
 from worker.chores.paper_look_ups import PaperLookUps
 from worker.chores.retention import Retention
 from worker.chores.schedule import ScheduleChore
+from worker.configuration import log_not_configured, not_configured, report_configuration
+from worker.ending import run_to_its_end
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits
@@ -56,22 +58,26 @@ async def work(settings: WorkerSettings) -> None:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
         services, worker_id = Services.build(client), uuid4()
         parts = await stack.enter_async_context(open_parts(services, settings))
-        handlers = parts.handlers
+        handlers, lacking = parts.handlers, not_configured(settings)
         await stack.enter_async_context(metrics.watching_the_loop())
         about = {"host": gethostname(), "version": project_version()}
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
         tally = Tally(list(handlers), random)
         worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics, tally))
         await stack.enter_async_context(
-            worker_http(metrics, worker.health, limits.lease, host=settings.worker_host, port=settings.worker_port)
+            worker_http(
+                metrics, worker.health, limits.lease, lacking, host=settings.worker_host, port=settings.worker_port
+            )
         )
         # Only now: a port that is taken is said at once, whether Supabase answers or not.
         checked = await _schema_checked(services.schema)
         chores = _chores(services, parts.arxiv, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
         chores["minutes"] = MinuteChore(services.minutes, worker_id, tally, random=random).run()
+        chores["configuration"] = report_configuration(services.worker_configuration, worker_id, lacking)
         if not checked:
             chores["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
+        log_not_configured(lacking)
         keep_what_is_loaded()
         log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
         await _run(worker, chores, stop)
@@ -144,7 +150,7 @@ def main() -> int:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
-        uvloop.run(work(settings))
+        uvloop.run(run_to_its_end(work(settings)))
     except (ConfigurationError, SchemaOutdated, ChoreDied) as error:
         print(error, file=sys.stderr)
         return 1
@@ -196,7 +202,7 @@ def _chores(
         "schedule": ScheduleChore(services.schedule, random=random).run(),
         "look-ups": look_ups.run(),
     }
-    if settings.daily_fetch_at:
+    if settings.daily_fetch_at.times:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)
         chores["daily fetch"] = daily.run()

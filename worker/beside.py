@@ -11,6 +11,10 @@ from app.errors import BroadsheetError
 log = structlog.get_logger(__name__)
 
 
+STOP_WITHIN = 3.0
+"""Seconds that chores get to end, the last report of the minute's figures included."""
+
+
 class ChoreDied(BroadsheetError):
     """Something that runs beside the tasks raised what it should not: the process ends, to be started anew."""
 
@@ -38,4 +42,5 @@ async def beside(
     finally:
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        if running and (deaf := (await asyncio.wait(running, timeout=STOP_WITHIN))[1]):
+            log.error("chores ignore their cancellation", chores=sorted(task.get_name() for task in deaf))

@@ -1,6 +1,6 @@
 """The worker's own `/healthz` and `/metrics`, for platforms that look at every process; off without WORKER_PORT."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from http import HTTPStatus
@@ -14,21 +14,30 @@ from worker.pulse import LoopHealth
 
 @asynccontextmanager
 async def worker_http(
-    metrics: Metrics, health: Callable[[], LoopHealth], lease: timedelta, *, host: str, port: int | None
+    metrics: Metrics,
+    health: Callable[[], LoopHealth],
+    lease: timedelta,
+    not_configured: Mapping[str, str],
+    *,
+    host: str,
+    port: int | None,
 ) -> AsyncIterator[None]:
     """Serve while the context is open; does nothing without a port.
 
-    `/healthz` is 503 once the claim loop has not turned for a `lease`; an outage of Supabase is no reason.
+    `/healthz` says what is `not_configured`. It is 503 once the claim loop has not turned for a `lease`; an outage of
+    Supabase is no reason.
     Raises `ConfigurationError` if the port is taken.
     """
     if port is None:
         yield
         return
-    async with private_http(_application(metrics, health, lease), listen(host, port, "WORKER_PORT")):
+    async with private_http(_application(metrics, health, lease, not_configured), listen(host, port, "WORKER_PORT")):
         yield
 
 
-def _application(metrics: Metrics, health: Callable[[], LoopHealth], lease: timedelta) -> web.Application:
+def _application(
+    metrics: Metrics, health: Callable[[], LoopHealth], lease: timedelta, not_configured: Mapping[str, str]
+) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         now = health()
         turning = now.since_turn < lease.total_seconds()
@@ -37,6 +46,7 @@ def _application(metrics: Metrics, health: Callable[[], LoopHealth], lease: time
             "in_hand": now.in_hand,
             "seconds_since_turn": round(now.since_turn, 3),
             "seconds_since_answer": None if now.since_answer is None else round(now.since_answer, 3),
+            "not_configured": dict(not_configured),
         }
         return web.json_response(body, status=HTTPStatus.OK if turning else HTTPStatus.SERVICE_UNAVAILABLE)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
+from typing import Any
 
 import structlog
 
@@ -99,9 +100,7 @@ class Worker:
                     while not (self._stopping and not self._jobs and not self._outcomes):
                         await self._pause(await self.run_once())
             except TimeoutError:
-                log.warning(
-                    "stopped without an answer from Supabase: leases run out by themselves", left=len(self._outcomes)
-                )
+                log.warning("stopped with work left: its leases expire by themselves", **self._left())
             finally:
                 for task in beside:
                     task.cancel()
@@ -165,11 +164,18 @@ class Worker:
             self._abort((job for job in self._jobs.values() if job.deadline < now), Abort.TIMEOUT)
 
     async def _abandon(self) -> None:
-        """Cancel what is in hand, and wait for it, but not for ever: a handler may be deaf."""
+        """Cancel what is in hand, and wait for it, but not forever: a handler may ignore its cancellation."""
+        # What was cancelled at the end of the grace period had its time.
+        asked_before = all(job.abort is Abort.SHUTDOWN for job in self._jobs.values())
         self._abort(self._jobs.values(), Abort.SHUTDOWN)
         running = [job.running for job in self._jobs.values() if job.running is not None]
-        if running and (await asyncio.wait(running, timeout=LAST_CALL))[1]:
-            log.error("tasks do not let themselves be cancelled", task_ids=[str(lease.task_id) for lease in self._jobs])
+        if running and (await asyncio.wait(running, timeout=0 if asked_before else LAST_CALL))[1]:
+            log.error("tasks ignore their cancellation", **self._left())
+
+    def _left(self) -> dict[str, Any]:
+        """What the log says of the work that a stop leaves behind."""
+        running = [f"{job.task.kind} {job.task.task_id}" for job in self._jobs.values()]
+        return {"outcomes_not_sent": len(self._outcomes), "running_tasks": running}
 
     def _slots(self) -> Slots:
         """What may be claimed now: in all, and of the kinds that have slots of their own."""
@@ -203,7 +209,8 @@ class Worker:
     def _start(self, task: ClaimedTask, now: float) -> None:
         job = Job(task, now + self._handlers[task.kind].timeout.total_seconds(), self._show)
         self._jobs[task.lease] = job
-        job.running = asyncio.create_task(self._work(job, now))
+        # The name is what the log says where the handler ignores its cancellation.
+        job.running = asyncio.create_task(self._work(job, now), name=f"{task.kind} {task.task_id}")
 
     async def _work(self, job: Job, started: float) -> None:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""

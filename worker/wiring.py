@@ -84,7 +84,7 @@ def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Seque
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
     sources: list[Source] = [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
-        news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value())
+        news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value(), base_url=settings.newsapi_base_url)
         sources.append(NewsApiSource(fetcher, replace(news, query=settings.newsapi_query or news.query)))
     return sources
 

@@ -2,19 +2,18 @@
 
 import base64
 import re
-from datetime import time
 from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter
 from pydantic_settings import NoDecode
 
+from app.config.fetch_times import FetchTimes, fetch_times
 from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
 CALLER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
-TIME_OF_DAY = re.compile(r"\d\d:\d\d(:\d\d)?")
 WEBHOOK_SECRET_BYTES = range(24, 65)
 
 DEFAULT_CALLER, SYSTEM = "default", "system"
@@ -37,13 +36,6 @@ def _supabase_key(value: SecretStr) -> SecretStr:
     key = value.get_secret_value()
     if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
         raise ValueError("this is neither a secret key nor a JWT")
-    return value
-
-
-def _time_of_day(value: object) -> object:
-    """Check the form of a time: pydantic would also take a zone, and a number as seconds since midnight."""
-    if isinstance(value, str) and not TIME_OF_DAY.fullmatch(value):
-        raise ValueError("this is no time of day as HH:MM; it is UTC, without a zone")
     return value
 
 
@@ -132,6 +124,5 @@ MailAddress = Annotated[str, AfterValidator(_mailbox)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
-UtcTime = Annotated[time, BeforeValidator(_time_of_day)]
-UtcTimes = Annotated[tuple[UtcTime, ...], NoDecode, BeforeValidator(_split), Field(max_length=24)]
+DailyTimes = Annotated[FetchTimes, NoDecode, BeforeValidator(fetch_times)]
 PrivatePort = Annotated[int, Field(ge=0, le=65535)]

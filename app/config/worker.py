@@ -4,8 +4,9 @@ from typing import Self
 
 from pydantic import Field, SecretStr, model_validator
 
+from app.config.fetch_times import AFTER_ARXIV
 from app.config.shared import Settings
-from app.config.values import Feeds, HttpAddress, MailAddress, MailUrl, Names, PrivatePort, Seconds, UtcTimes
+from app.config.values import DailyTimes, Feeds, HttpAddress, MailAddress, MailUrl, Names, PrivatePort, Seconds
 
 
 class WorkerSettings(Settings):
@@ -31,9 +32,10 @@ class WorkerSettings(Settings):
         None, description="a port for the worker's own /healthz and /metrics; none if unset"
     )
     worker_host: str = Field("127.0.0.1", description="the address for WORKER_PORT, such as 0.0.0.0")
-    daily_fetch_at: UtcTimes = Field(
-        (),
-        description="times of day in UTC, such as 06:00,18:30, to fetch the last four days; never by itself if unset",
+    daily_fetch_at: DailyTimes = Field(
+        AFTER_ARXIV,
+        description="times of day, and their time zone if it is not UTC, at which the last four days are fetched; off "
+        "for never",
     )
     user_agent: str = Field(
         "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"
@@ -56,6 +58,7 @@ class WorkerSettings(Settings):
     )
     mail_connections: int = Field(2, ge=1, le=50, description="mails on their way at once from each worker, 1 to 50")
     newsapi_key: SecretStr | None = Field(None, description="a key of NewsAPI; without one it is not asked")
+    newsapi_base_url: HttpAddress = Field("https://newsapi.org", description="the address of NewsAPI")
     newsapi_query: str | None = Field(None, description="what to ask NewsAPI for, in its query language")
     openai_api_key: SecretStr | None = Field(
         None, description="the key of an OpenAI-compatible model; without one digests quote the abstracts"

@@ -74,6 +74,11 @@ class FleetWorker(Frozen):
     seen_at: AwareDatetime
     seconds_ago: float
     in_hand: int
+    not_configured: dict[str, str] = Field(
+        default_factory=dict,
+        description="Settings that the worker lacks, each with what does not work without it.",
+        examples=[{"MAIL_URL": "this worker sends no mails"}],
+    )
 
 
 class BreakerNow(Frozen):

@@ -4,9 +4,10 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 import httpx
 
@@ -34,8 +35,16 @@ class Child:
     def require_alive(self) -> None:
         """Raise `ChildFailed` if it has ended."""
         if self._process.returncode is not None:
-            said = "\n".join(self._log[-15:])
-            raise ChildFailed(f"the {self.name} ended with exit status {self._process.returncode}:\n{said}")
+            raise self.failure()
+
+    def failure(self) -> ChildFailed:
+        """What to raise when it has ended by itself."""
+        said = "\n".join(self._log[-15:])
+        return ChildFailed(f"the {self.name} ended with exit status {self._process.returncode}:\n{said}")
+
+    async def ended(self) -> None:
+        """Wait until it ends by itself."""
+        await self._process.wait()
 
     async def stop(self) -> None:
         """End it: SIGTERM, and SIGKILL if that is not enough."""
@@ -55,7 +64,7 @@ async def child(name: str, module: str, settings: Mapping[str, str], on_line: On
     """Run `python -m module` with `settings` while the block runs; whatever it logs goes to `on_line`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", module),
+        *("-m", "embedded.commands.service", str(os.getpid()), module),
         cwd=ROOT,
         env={**_inherited(), **settings},
         stdin=asyncio.subprocess.DEVNULL,
@@ -69,6 +78,17 @@ async def child(name: str, module: str, settings: Mapping[str, str], on_line: On
         yield started
     finally:
         await started.stop()
+
+
+async def until_one_ends(children: Iterable[Child]) -> NoReturn:
+    """Wait until one of `children` ends by itself. Raises `ChildFailed`."""
+    watched = {asyncio.create_task(each.ended()): each for each in children}
+    try:
+        ended, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in watched:
+            task.cancel()
+    raise watched[ended.pop()].failure()
 
 
 async def until_ready(process: Child, address: str) -> None:

@@ -1,32 +1,36 @@
 """`python -m embedded.commands.digest` (`make digest`): the whole service at work once, from a profile to a page."""
 
-import argparse
 import asyncio
 import json
 import sys
-import tomllib
 import webbrowser
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
-from pydantic import ValidationError
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.days import yesterday
-from app.models import Profile, SentProfile
+from app.models import Profile
 from embedded.commands.children import ROOT, ChildFailed
-from embedded.commands.together import Together, sources_answer, together
+from embedded.commands.profiles import BadProfile, read_profile
+from embedded.commands.stopping import INTERRUPTED, run_until_signal
+from embedded.commands.terminal import MakeParser, Terminal
+from embedded.commands.terminal import day as a_day
+from embedded.commands.together import LOCAL, Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
 from scripts.migrate import MigrationError
 
 POLL_SECONDS = 0.1
 SHOWN = 5
-LOGS = ROOT / ".local" / "logs"
+
+
+FAILURES = (BadProfile, ChildFailed, PostgresError, MigrationError, OSError, httpx.HTTPError, asyncpg.PostgresError)
+"""What may keep a command from its end, each with a text for people."""
 
 
 class DigestFailed(Exception):
@@ -41,22 +45,16 @@ class Wish:
     day: date
     out: Path
     offline: bool
+    folder: Path = LOCAL
+    """Where databases and logs are kept."""
+
+    @property
+    def log(self) -> Path:
+        """What the processes say."""
+        return self.folder / "logs" / "digest.log"
 
 
-def read_profile(file: Path) -> Profile:
-    """Read a profile. Raises `DigestFailed` that names the file and every wrong entry."""
-    try:
-        return SentProfile.model_validate(tomllib.loads(file.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise DigestFailed(f"the profile {file} cannot be read: {error.strerror}") from None
-    except tomllib.TOMLDecodeError as error:
-        raise DigestFailed(f"the profile {file} is no TOML: {error}") from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_url=False))
-        raise DigestFailed(f"the profile {file} is not valid: {wrong}") from None
-
-
-async def write_digest(wish: Wish, console: Console) -> Path:
+async def write_digest(wish: Wish, console: Terminal) -> Path:
     """Start everything, ask for the digest over HTTP, store and show it, stop everything; returns the page's file.
 
     Raises `DigestFailed`, `ChildFailed`, `PostgresError`.
@@ -64,19 +62,18 @@ async def write_digest(wish: Wish, console: Console) -> Path:
     live = not wish.offline and await sources_answer()
     if not live:
         console.print("arXiv cannot be reached from here: using the bundled sample edition, whose items are invented.")
-    LOGS.mkdir(parents=True, exist_ok=True)
-    with (LOGS / "digest.log").open("w", encoding="utf-8") as log:
-        with console.status("starting the database, the API and a worker"):
-            running = together(wish.day, lambda name, line: print(f"{name}: {line}", file=log, flush=True), live=live)
-            services = await running.__aenter__()
-        try:
+    wish.log.parent.mkdir(parents=True, exist_ok=True)
+    with wish.log.open("w", encoding="utf-8") as log:
+        console.print("starting the database, the API and a worker")
+        running = together(
+            wish.day, lambda name, line: print(f"{name}: {line}", file=log, flush=True), live=live, folder=wish.folder
+        )
+        async with running as services:
             result = await _ask(services, wish, console)
-        finally:
-            await running.__aexit__(*sys.exc_info())
     return _store(result, wish, console)
 
 
-async def _ask(services: Together, wish: Wish, console: Console) -> tuple[dict[str, Any], str]:
+async def _ask(services: Together, wish: Wish, console: Terminal) -> tuple[dict[str, Any], str]:
     headers = {"X-API-Key": services.api_key}
     async with httpx.AsyncClient(base_url=services.api, headers=headers, trust_env=False, timeout=30) as http:
         body = {"profile": wish.profile.model_dump(mode="json"), "source_date": wish.day.isoformat()}
@@ -86,16 +83,16 @@ async def _ask(services: Together, wish: Wish, console: Console) -> tuple[dict[s
         location = posted.headers["location"]
         task = await _follow(http, location, services, console)
         if task["status"] != "completed":
-            raise DigestFailed(f"the digest {task['status']}: {task['error']} (log: {LOGS / 'digest.log'})")
+            raise DigestFailed(f"the digest {task['status']}: {task['error']} (log: {wish.log})")
         finished = await http.get(location, params={"include": "result"})
         page = await http.get(f"{location}/html")
     return finished.json(), page.text
 
 
-async def _follow(http: httpx.AsyncClient, location: str, services: Together, console: Console) -> dict[str, Any]:
+async def _follow(http: httpx.AsyncClient, location: str, services: Together, console: Terminal) -> dict[str, Any]:
     """Poll until the task has ended, showing what it says."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
@@ -117,7 +114,7 @@ async def _follow(http: httpx.AsyncClient, location: str, services: Together, co
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _store(result: tuple[dict[str, Any], str], wish: Wish, console: Console) -> Path:
+def _store(result: tuple[dict[str, Any], str], wish: Wish, console: Terminal) -> Path:
     task, page = result
     digest = task["digest"]
     wish.out.mkdir(parents=True, exist_ok=True)
@@ -143,26 +140,30 @@ def _table(digest: dict[str, Any]) -> Table:
 
 def main(arguments: list[str] | None = None) -> int:
     """Write one digest; 1 with the reason if that fails."""
-    parser = argparse.ArgumentParser(prog="make digest", description="Write one digest with everything that it takes.")
+    parser = MakeParser(prog="make digest", description="Write one digest with everything that it takes.")
     parser.add_argument("--profile", type=Path, default=ROOT / "profiles" / "example.toml")
-    parser.add_argument("--date", type=date.fromisoformat, default=yesterday(), help="the edition's day, YYYY-MM-DD")
+    parser.add_argument("--date", type=a_day, default=yesterday(), help="the edition's day, YYYY-MM-DD")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     parser.add_argument("--open", action="store_true", help="show the page in a browser")
     parser.add_argument("--offline", action="store_true", help="use the sample edition without asking arXiv")
+    parser.add_argument("--folder", type=Path, default=LOCAL, help="where databases and logs are kept")
     options = parser.parse_args(arguments)
-    console = Console()
+    console = Terminal()
     try:
-        wish = Wish(read_profile(options.profile), options.date, options.out, options.offline)
-        page = asyncio.run(write_digest(wish, console))
-    except (DigestFailed, ChildFailed, PostgresError, MigrationError, OSError) as error:
-        console.print(f"[red]no digest:[/red] {error}", soft_wrap=True)
+        wish = Wish(read_profile(options.profile), options.date, options.out, options.offline, options.folder)
+        stopped = asyncio.run(
+            run_until_signal(_write(wish, console, show=options.open), lambda: console.print("stopping"))
+        )
+    except (DigestFailed, *FAILURES) as error:
+        console.failed("no digest", error)
         return 1
-    except KeyboardInterrupt:
-        console.print("stopped")
-        return 130
-    if options.open:
+    return INTERRUPTED if stopped else 0
+
+
+async def _write(wish: Wish, console: Terminal, *, show: bool) -> None:
+    page = await write_digest(wish, console)
+    if show:
         webbrowser.open(page.resolve().as_uri())
-    return 0
 
 
 if __name__ == "__main__":

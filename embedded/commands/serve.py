@@ -11,10 +11,15 @@ import asyncpg
 import uvloop
 
 from embedded.commands.children import ROOT
+from embedded.commands.terminal import port
+from embedded.loopback import free_or_other
 from embedded.postgres.programs import PostgresError
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
 from scripts.migrate import MIGRATIONS, MigrationError
+
+PORT = 54321
+"""Also that of `supabase start`, which may be running."""
 
 
 def parse(arguments: list[str] | None) -> StackOptions:
@@ -24,7 +29,9 @@ def parse(arguments: list[str] | None) -> StackOptions:
         "serve", help="run PostgreSQL and the gateway until Ctrl-C or SIGTERM"
     )
     serving.add_argument("--data", type=Path, default=ROOT / ".local" / "supabase", help="where the data lives")
-    serving.add_argument("--port", type=int, default=54321, help="the gateway's port; 0 takes a free one")
+    serving.add_argument(
+        "--port", type=port, help=f"the gateway's port, 0 for a free one; {PORT}, or a free one, if it is left out"
+    )
     serving.add_argument("--migrations", type=Path, default=MIGRATIONS, help="a folder of SQL files")
     serving.add_argument("--binaries", type=Path, help="PostgreSQL's programs, instead of the bundled ones")
     serving.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's own")
@@ -37,7 +44,7 @@ def parse(arguments: list[str] | None) -> StackOptions:
     chosen = parser.parse_args(arguments)
     return StackOptions(
         data=chosen.data.resolve(),
-        port=chosen.port,
+        port=free_or_other(PORT) if chosen.port is None else chosen.port,
         migrations=chosen.migrations,
         jwt_secret=chosen.jwt_secret,
         binaries=chosen.binaries,

@@ -48,15 +48,25 @@ async def sources_answer() -> bool:
 
 @asynccontextmanager
 async def together(
-    day: date, on_line: OnLine, *, live: bool, ports: Mapping[str, int] | None = None
+    day: date,
+    on_line: OnLine,
+    *,
+    live: bool,
+    ports: Mapping[str, int] | None = None,
+    folder: Path = LOCAL,
+    daily: bool = True,
 ) -> AsyncIterator[Together]:
     """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
 
-    A sample never shares a database with real editions: its folder is another. Raises `ChildFailed`, `PostgresError`.
+    Unless it is `daily`, the worker fetches no day but those that a digest needs.
+
+    A sample never shares a database with real editions: each has its own below `folder`.
+
+    Raises `ChildFailed`, `PostgresError`.
     """
     chosen = ports or {}
     async with AsyncExitStack() as running:
-        stack = Stack(StackOptions(_data(live=live), chosen.get("stack", 0), MIGRATIONS))
+        stack = Stack(StackOptions(folder / ("live" if live else "sample"), chosen.get("stack", 0), MIGRATIONS))
         ready = await stack.start()
         running.push_async_callback(stack.stop)
         sources: dict[str, str] = {}
@@ -65,13 +75,14 @@ async def together(
             feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
             sources = {
                 "ARXIV_BASE_URL": hosts.arxiv_base_url,
+                "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
                 "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
             }
         api_key = secrets.token_urlsafe(24)
         port = chosen.get("api") or free_port()
         address = f"http://{LOOPBACK}:{port}"
-        mailbox = LOCAL / "mailbox"
-        link_secret = _link_secret()
+        mailbox = folder / "mailbox"
+        link_secret = _link_secret(folder)
         common = {
             "SUPABASE_URL": ready.url,
             "SUPABASE_KEY": ready.secret_key,
@@ -80,11 +91,12 @@ async def together(
             "PYTHONUNBUFFERED": "1",
         }
         mail = {"MAIL_URL": f"folder:{mailbox}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>"}
+        fetches = {} if daily else {"DAILY_FETCH_AT": "off"}
         api = await running.enter_async_context(
             child("api", "app", common | {"API_KEYS": api_key, "ADMINS": "default", "PORT": str(port)}, on_line)
         )
         worker = await running.enter_async_context(
-            child("worker", "worker", common | sources | mail | {"GRACE_PERIOD": GRACE}, on_line)
+            child("worker", "worker", common | sources | mail | fetches | {"GRACE_PERIOD": GRACE}, on_line)
         )
         await until_ready(api, address)
         yield Together(
@@ -92,13 +104,9 @@ async def together(
         )
 
 
-def _data(*, live: bool) -> Path:
-    return LOCAL / ("live" if live else "sample")
-
-
-def _link_secret() -> str:
+def _link_secret(folder: Path) -> str:
     """What signs readers' links: kept, so that those in older mails go on working."""
-    file = LOCAL / "link-secret"
+    file = folder / "link-secret"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)
         file.touch(mode=0o600)

@@ -1,24 +1,26 @@
 """`python -m embedded.commands.up`: everything running in one terminal until Ctrl-C. Run by `make up`."""
 
-import argparse
 import asyncio
-import signal
+import os
 import sys
+from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
-import asyncpg
-import httpx
-from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from app.days import yesterday
-from embedded.commands.children import ROOT, ChildFailed
-from embedded.commands.digest import read_profile
+from embedded.commands.children import ROOT, until_one_ends
+from embedded.commands.digest import FAILURES
 from embedded.commands.newcomer import newcomer
-from embedded.commands.together import Together, sources_answer, together
-from embedded.postgres.programs import PostgresError
-from scripts.migrate import MigrationError
+from embedded.commands.profiles import read_profile
+from embedded.commands.stopping import run_until_signal
+from embedded.commands.terminal import MakeParser, Terminal, port
+from embedded.commands.together import LOCAL, Together, sources_answer, together
+from embedded.loopback import PortTaken, free_or_other, free_port, listen
+from embedded.parent_death import end_with
 
+API_PORT = 8000
 EXAMPLE = ROOT / "profiles" / "example.toml"
 COLOURS = {"api": "cyan", "worker": "magenta"}
 
@@ -26,45 +28,61 @@ CURL = """curl -s -X POST {api}/v1/digests -H 'X-API-Key: {key}' -H 'Content-Typ
     -d '{{"profile": {{"name": "Ada", "interests": ["graph neural networks"]}}}}'"""
 
 
-async def up(console: Console, *, api_port: int, stack_port: int, offline: bool) -> None:
-    """Run everything, show where it is, and its logs, until Ctrl-C or SIGTERM."""
-    stop = asyncio.Event()
-    for wanted in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+@dataclass(frozen=True)
+class Ports:
+    """Where the API and the stand-in listen; None: the usual port, or a free one if another program has it."""
+
+    api: int | None
+    stack: int | None
+
+    def chosen(self) -> dict[str, int]:
+        """The ports to listen on. Raises `PortTaken`, whose text names the variable of make."""
+        stack = free_port() if self.stack is None else _given("STACK_PORT", self.stack)
+        return {"api": free_or_other(API_PORT) if self.api is None else _given("PORT", self.api), "stack": stack}
+
+
+def _given(variable: str, port: int) -> int:
+    try:
+        listen(port).close()
+    except PortTaken:
+        raise PortTaken(
+            f"{variable} is {port}, and another program uses that port: give another, or leave {variable} out for a "
+            "free one"
+        ) from None
+    return port
+
+
+async def up(console: Terminal, *, ports: Ports, offline: bool, folder: Path) -> None:
+    """Run everything, show where it is, and its logs, until this is cancelled. Raises `ChildFailed` and others."""
+    console.print("starting the database, the API and a worker; Ctrl-C ends them")
     live = not offline and await sources_answer()
     day = yesterday()
 
     def show(name: str, line: str) -> None:
-        console.print(f"[{COLOURS[name]}]{name:<6}[/] {escape(line)}", highlight=False, soft_wrap=True)
+        console.print(Text(f"{name:<6} ", style=COLOURS[name]), line, sep="")
 
-    async with together(day, show, live=live, ports={"api": api_port, "stack": stack_port}) as services:
+    async with together(day, show, live=live, ports=ports.chosen(), folder=folder) as services:
         _announce(console, services)
         mailing = asyncio.create_task(_show_mail(console, services, day))
-        while not stop.is_set():
-            for process in services.children:
-                process.require_alive()
-            try:
-                async with asyncio.timeout(0.5):
-                    await stop.wait()
-            except TimeoutError:
-                continue
-        mailing.cancel()
-        console.print("stopping")
+        try:
+            await until_one_ends(services.children)
+        finally:
+            mailing.cancel()
 
 
-async def _show_mail(console: Console, services: Together, day: date) -> None:
+async def _show_mail(console: Terminal, services: Together, day: date) -> None:
     """Say where the first reader's first mail and page are, or why there is none."""
     try:
         reader = await newcomer(services, day, read_profile(EXAMPLE))
-    except (httpx.HTTPError, asyncpg.PostgresError, MigrationError, OSError) as error:
-        console.print(f"no mail came: {type(error).__name__}: {error}", markup=False, soft_wrap=True)
+    except FAILURES as error:
+        console.print(f"no mail came: {type(error).__name__}: {error}")
         return
     mail = "the next mails come each day" if reader.mail is None else f"the first mail: {reader.mail}"
     for said in (f"{mail} (a folder for mails: {services.mailbox})", f"a reader's page: {reader.page}"):
-        console.print(said, highlight=False, markup=False, soft_wrap=True)
+        console.print(said)
 
 
-def _announce(console: Console, services: Together) -> None:
+def _announce(console: Terminal, services: Together) -> None:
     sources = "the bundled sample edition (arXiv cannot be reached)" if services.sample else "arXiv and the feeds"
     lines = [
         f"API       {services.api}  (documentation: {services.api}/docs)",
@@ -79,21 +97,26 @@ def _announce(console: Console, services: Together) -> None:
         "",
     ]
     for line in lines:
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line)
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until Ctrl-C; 1 with the reason if something ends by itself."""
-    parser = argparse.ArgumentParser(prog="make up", description="Run stack, API and worker in one terminal.")
-    parser.add_argument("--port", type=int, default=8000, help="the API's port")
-    parser.add_argument("--stack-port", type=int, default=54321, help="the stand-in's port")
+    parser = MakeParser(prog="make up", description="Run stack, API and worker in one terminal.")
+    parser.add_argument("--port", type=port, help=f"the API's port; {API_PORT}, or a free one, if it is left out")
+    parser.add_argument("--stack-port", type=port, help="the stand-in's port; a free one if it is left out")
     parser.add_argument("--offline", action="store_true", help="use the sample edition without asking arXiv")
+    parser.add_argument("--folder", type=Path, default=LOCAL, help="where databases and mails are kept")
+    parser.add_argument("--end-with-parent", action="store_true", help="stop when the process that started this ends")
     options = parser.parse_args(arguments)
-    console = Console()
+    if options.end_with_parent:
+        end_with(os.getppid())
+    console = Terminal()
+    running = up(console, ports=Ports(options.port, options.stack_port), offline=options.offline, folder=options.folder)
     try:
-        asyncio.run(up(console, api_port=options.port, stack_port=options.stack_port, offline=options.offline))
-    except (ChildFailed, PostgresError, OSError) as error:
-        console.print(f"[red]stopped:[/red] {escape(str(error))}", soft_wrap=True)
+        asyncio.run(run_until_signal(running, lambda: console.print("stopping")))
+    except FAILURES as error:
+        console.failed("stopped", error)
         return 1
     return 0
 

@@ -39,7 +39,10 @@ class Cluster:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
-            raise PostgresError(f"{self._folder} is in use by another stand-in: stop it or use --data") from None
+            raise PostgresError(
+                f"{self._folder} is in use by another stand-in: stop that `make up`, `make digest` or `make supabase` "
+                "first (make supabase also takes another folder: ARGS='--data FOLDER')"
+            ) from None
         self._lock = lock
 
     def leave(self) -> None:

@@ -55,7 +55,14 @@ class Programs:
         """Run a program to its end."""
         command = [self.path(name), *arguments]
         return subprocess.run(  # noqa: S603  (our own binaries)
-            command, capture_output=True, check=False, cwd="/", text=True, errors="replace", **self.identity
+            command,
+            capture_output=True,
+            check=False,
+            cwd="/",
+            text=True,
+            errors="replace",
+            start_new_session=True,  # Ctrl-C is for us: it must not look like a program that failed
+            **self.identity,
         )
 
     def usable_from(self, data: Path) -> "Programs":

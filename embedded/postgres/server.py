@@ -1,21 +1,19 @@
 """A PostgreSQL server of our own: started and stopped as a child process, as an unprivileged user under root."""
 
 import asyncio
-import ctypes
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import asyncpg
 
 from embedded.loopback import LOOPBACK, free_port
+from embedded.parent_death import signal_at_parent_death
 from embedded.postgres.cluster import STOP_WITHIN, Cluster, wait_for
 from embedded.postgres.programs import PostgresError, Programs
 
 START_WITHIN = 30.0
-PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
@@ -151,5 +149,4 @@ class PostgresServer:
 
 def _die_with_parent() -> None:
     """Have the kernel stop the server when this process is killed; elsewhere than on Linux the next start does it."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+    signal_at_parent_death(signal.SIGINT)

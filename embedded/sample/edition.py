@@ -9,6 +9,7 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from app.models import SAMPLE_CATEGORY
+from embedded.sample.arxiv_query import ArxivQuery, BadQuery
 
 _FOLDER: Final = Path(__file__).parent
 _ATOM: Final = "http://www.w3.org/2005/Atom"
@@ -35,7 +36,16 @@ class SamplePaper:
     @property
     def name(self) -> str:
         """The identifier, with its version."""
-        return f"2513.{self.number:05d}v1"
+        return f"{self.identifier}v1"
+
+    @property
+    def identifier(self) -> str:
+        """The identifier without a version."""
+        return f"2513.{self.number:05d}"
+
+    def submitted(self, day: date) -> datetime:
+        """When it was submitted on `day`."""
+        return _midnight(day) + timedelta(minutes=30 * self.number)
 
 
 class SampleEdition:
@@ -50,19 +60,35 @@ class SampleEdition:
         feeds = tomllib.loads((_FOLDER / "news.toml").read_text(encoding="utf-8"))["feed"]
         self.feeds: dict[str, dict[str, Any]] = {feed["path"]: feed for feed in feeds}
 
-    def query(self, day: date, *, start: int, most: int) -> bytes:
-        """Return a page of the answer to arXiv's query for a day, oldest first.
+    def query(self, query: ArxivQuery) -> bytes:
+        """Return a page of the answer to a query of arXiv's API.
 
-        Categories are not looked at: whatever a profile is after, the whole sample is its edition.
+        Every day has every paper. Categories are not looked at: whatever a profile is after, the whole sample is its
+        edition.
         """
-        page = self.papers[start : start + most]
+        found = [paper for paper in self.papers if _matches(paper, query)]
+        found = found[::-1] if query.descending else found
+        page = found[query.start : query.start + query.most]
         feed = ET.Element(f"{{{_ATOM}}}feed")
         _atom(feed, "title", "Broadsheet sample edition: every paper is invented")
         _atom(feed, "id", f"{_SITE}/api/query")
-        for name, value in (("itemsPerPage", len(page)), ("totalResults", len(self.papers)), ("startIndex", start)):
+        for name, value in (("itemsPerPage", len(page)), ("totalResults", len(found)), ("startIndex", query.start)):
             ET.SubElement(feed, f"{{{_OPENSEARCH}}}{name}").text = str(value)
         for paper in page:
-            _entry(feed, paper, _midnight(day) + timedelta(minutes=30 * paper.number))
+            _entry(feed, paper, paper.submitted(query.day))
+        return _document(feed)
+
+    def refusal(self, error: BadQuery) -> bytes:
+        """Return the feed in which arXiv says what is wrong with a query."""
+        feed = ET.Element(f"{{{_ATOM}}}feed")
+        ET.SubElement(feed, f"{{{_OPENSEARCH}}}totalResults").text = "1"
+        entry = ET.SubElement(feed, f"{{{_ATOM}}}entry")
+        for name, text in (
+            ("id", f"http://arxiv.org/api/errors#{error.name}"),
+            ("title", "Error"),
+            ("summary", str(error)),
+        ):
+            _atom(entry, name, text)
         return _document(feed)
 
     def arxiv_rss(self, category: str, day: date) -> bytes:
@@ -91,6 +117,32 @@ class SampleEdition:
             for name in (news["category"], SAMPLE_CATEGORY):
                 ET.SubElement(item, "category").text = name
         return _document(rss)
+
+    def newsapi(self, day: date, *, most: int, page: int) -> dict[str, Any]:
+        """Return a page of NewsAPI's answer for a day: all of the sample's news, the newest first."""
+        news = [(path, n, item) for path, feed in self.feeds.items() for n, item in enumerate(feed["item"], start=1)]
+        articles = [
+            {
+                "source": {"id": None, "name": self.feeds[path]["title"]},
+                "author": None,
+                "title": item["title"],
+                "description": item["text"],
+                "url": f"{_SITE}/news{path.rstrip('/')}/{number}",
+                "publishedAt": f"{_midnight(day) + timedelta(hours=5, minutes=number):%Y-%m-%dT%H:%M:%SZ}",
+            }
+            for path, number, item in news
+        ]
+        articles.sort(key=lambda article: str(article["publishedAt"]), reverse=True)
+        return {"status": "ok", "totalResults": len(articles), "articles": articles[most * (page - 1) : most * page]}
+
+
+def _matches(paper: SamplePaper, query: ArxivQuery) -> bool:
+    submitted = paper.submitted(query.day)
+    # `until` is a whole minute.
+    within = (
+        query.since is None or query.until is None or query.since <= submitted <= query.until + timedelta(seconds=59)
+    )
+    return within and (query.ids is None or paper.identifier in query.ids)
 
 
 def _midnight(day: date) -> datetime:

@@ -1,55 +1,54 @@
-"""Serves the sample edition on loopback, at the paths that arXiv and the default feeds have."""
+"""Serves the sample edition on loopback, at the paths that arXiv, NewsAPI and the default feeds have."""
 
 import asyncio
-import re
 import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings
+from embedded.sample.arxiv_query import ArxivQuery, BadQuery
 from embedded.sample.edition import SampleEdition
 
-_DAY: Final = re.compile(r"submittedDate:\[(\d{4})(\d\d)(\d\d)\d{4} TO ")
-_MOST_RESULTS: Final = 2_000
+_MOST_NEWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SampleHosts:
-    """Where the sample edition is served: what stands in for arXiv's address, and for the default feeds."""
+    """Where the sample edition is served: what takes the place of arXiv, NewsAPI and the default feeds."""
 
     arxiv_base_url: str
+    newsapi_base_url: str
     feeds: tuple[FeedSettings, ...]
 
     @classmethod
     def at(cls, url: str) -> "SampleHosts":
         """Return the hosts of a sample server that listens at `url`."""
         feeds = (replace(feed, url=url + urlsplit(feed.url).path) for feed in DEFAULT_FEEDS)
-        return cls(url, tuple(feeds))
+        return cls(url, url, tuple(feeds))
 
 
 def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
     """Build the server. A query names the day of its papers; a feed cannot, so the news are all of `news_day`."""
 
     async def query(request: Request) -> Response:
-        asked = request.query_params
         try:
-            day = date(*map(int, found.groups())) if (found := _DAY.search(asked["search_query"])) else news_day
-            start, most = int(asked.get("start", "0")), int(asked.get("max_results", "10"))
-        except (KeyError, ValueError) as error:
-            return PlainTextResponse(f"the query cannot be read: {error}", 400)
-        if start < 0 or not 0 <= most <= _MOST_RESULTS:
-            return PlainTextResponse(f"start={start} or max_results={most} is out of range", 400)
-        return _xml(edition.query(day, start=start, most=most), "application/atom+xml")
+            asked = ArxivQuery.parse(request.query_params, news_day)
+        except BadQuery as error:
+            return _xml(edition.refusal(error), "application/atom+xml", 400)
+        return _xml(edition.query(asked), "application/atom+xml")
+
+    async def everything(request: Request) -> Response:
+        return _newsapi(request, edition, news_day)
 
     async def arxiv_rss(request: Request) -> Response:
         return _xml(edition.arxiv_rss(request.path_params["category"], news_day), "application/rss+xml")
@@ -58,11 +57,31 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
         return _xml(edition.news(request.url.path, news_day), "application/rss+xml")
 
     routes = [Route("/api/query", query), *(Route(path, news) for path in edition.feeds)]
-    return Starlette(routes=[*routes, Route("/rss/{category}", arxiv_rss)])
+    return Starlette(routes=[*routes, Route("/rss/{category}", arxiv_rss), Route("/v2/everything", everything)])
 
 
-def _xml(document: bytes, kind: str) -> Response:
-    return Response(document, media_type=f"{kind}; charset=utf-8")
+def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:
+    """Answer as NewsAPI does: https://newsapi.org/docs/endpoints/everything."""
+    asked = request.query_params
+    try:
+        first = datetime.fromisoformat(asked.get("from", news_day.isoformat()))
+        most, page = int(asked.get("pageSize", "100")), int(asked.get("page", "1"))
+        if not (asked.get("q") and 1 <= most <= _MOST_NEWS and page >= 1):
+            raise ValueError(f"q={asked.get('q')!r}, pageSize={most} or page={page} is not accepted")
+    except ValueError as error:
+        return _complaint("parametersInvalid", str(error), 400)
+    if not (request.headers.get("x-api-key") or asked.get("apiKey")):
+        return _complaint("apiKeyMissing", "Your API key is missing.", 401)
+    return JSONResponse(edition.newsapi(first.date(), most=most, page=page))
+
+
+def _xml(document: bytes, kind: str, status: int = 200) -> Response:
+    return Response(document, status, media_type=f"{kind}; charset=utf-8")
+
+
+def _complaint(code: str, message: str, status: int) -> Response:
+    """What NewsAPI says of a request that it refuses."""
+    return JSONResponse({"status": "error", "code": code, "message": message}, status)
 
 
 class _Server(uvicorn.Server):

@@ -3,47 +3,68 @@
 import asyncio
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urljoin
+from uuid import uuid4
 
 import httpx
+import pytest
 
 ROOT = Path(__file__).parents[2]
 
 
-def digest(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "embedded.commands.digest", "--offline", *arguments]
+@pytest.fixture
+def folder(stack_folder: Path) -> Iterator[Path]:
+    """Where a command keeps its database: an unprivileged PostgreSQL may enter it."""
+    folder = stack_folder / uuid4().hex
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+def digest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "embedded.commands", "digest", "--offline", *map(str, arguments)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path) -> None:
-    result = digest("--date", "2026-03-04", "--out", str(tmp_path))
+def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path, folder: Path) -> None:
+    # What a terminal's library would read as markup or as an emoji.
+    profile = tmp_path / "odd.toml"
+    profile.write_text('name = "Ada [/x] [red] :cat:"\ninterests = ["graph neural networks"]\n', encoding="utf-8-sig")
+    result = digest("--date", "2026-03-04", "--out", tmp_path, "--folder", folder, "--profile", profile)
     assert result.returncode == 0, result.stdout + result.stderr
     page = (tmp_path / "digest-2026-03-04.html").read_text(encoding="utf-8")
     data = json.loads((tmp_path / "digest-2026-03-04.json").read_text(encoding="utf-8"))
     assert data["source_date"] == "2026-03-04"
     assert "<script" not in page
     assert "arXiv cannot be reached from here" in result.stdout
-    assert "The best of 2026-03-04 for Ada" in result.stdout
+    assert "The best of 2026-03-04 for Ada [/x] [red] :cat:" in " ".join(result.stdout.split())
     # How far it was, as often as it was looked at: on a slow machine each look finds something else.
     assert re.search(r"^  (pending|running|waiting for the edition)", result.stdout, re.MULTILINE)
 
 
-def test_bad_profile_is_named_with_every_wrong_entry(tmp_path: Path) -> None:
-    profile = tmp_path / "mine.toml"
-    profile.write_text('title = "x"\ninterests = "not a list"\nfavourite = 1\n', encoding="utf-8")
-    result = digest("--profile", str(profile))
-    said = " ".join(result.stdout.split())
-    assert result.returncode == 1
-    assert "name: Field required" in said
-    assert "favourite: Extra inputs are not permitted" in said
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--date", "x;cmd"], "make digest: DATE: 'x;cmd' is not a day: give it as YYYY-MM-DD"),
+        (["--profile", "no[/x]file.toml"], "no digest: the profile no[/x]file.toml cannot be read: No such file"),
+    ],
+)
+def test_a_wrong_variable_is_named_as_make_calls_it(arguments: list[str], said: str) -> None:
+    result = digest(*arguments)
+    assert result.returncode in {1, 2}
+    assert said in result.stdout + result.stderr
 
 
-async def test_up_prints_a_curl_line_that_works_a_mail_and_a_page_with_working_votes_and_ends_with_ctrl_c() -> None:
-    command = [sys.executable, "-m", "embedded.commands.up", "--offline", "--port", "0", "--stack-port", "0"]
+async def test_up_prints_a_curl_line_that_works_a_mail_and_a_page_with_working_votes_and_ends_with_ctrl_c(
+    folder: Path,
+) -> None:
+    command = [sys.executable, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
     said = ""
@@ -61,7 +82,7 @@ async def test_up_prints_a_curl_line_that_works_a_mail_and_a_page_with_working_v
         line = await process.stdout.readline()
         assert line, said
         said += line.decode()
-    assert any((ROOT / ".local" / "mailbox").glob("digest-*.eml")), said
+    assert any((folder / "mailbox").glob("digest-*.eml")), said
     await vote_for_the_first_item(said.partition("a reader's page: ")[2].split()[0])
     process.send_signal(signal.SIGINT)
     _, _ = await process.communicate()

@@ -10,7 +10,7 @@ import pytest
 from embedded.stack import Ready
 from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
 from tests.integration.worker.proxy import Answer, Call, Proxy
-from tests.processes import SHORT_LEASE, ServiceProcess, worker_process
+from tests.processes import LONG_LEASE, SHORT_LEASE, ServiceProcess, worker_process
 
 STARTED = "worker started"
 
@@ -67,6 +67,29 @@ async def test_an_event_loop_that_is_held_is_ended_from_outside(
     await healthy.start(STARTED)
     await until_status(database, "completed", 1)
     assert await healthy.stop() == 0
+
+
+async def test_a_deaf_handler_is_named_and_the_worker_ends(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
+    await enqueue_deliveries(database, receiver.url, 1)
+    worker = faulty(stack, "a handler ignores its cancellation", GRACE_PERIOD="0.1", **LONG_LEASE)
+    await worker.start("handler began")
+    assert await worker.stop() == 1
+    task_id = await database.fetchval("select task_id from public.tasks")
+    assert (await worker.logged("the process ends without them"))["tasks"] == [f"callback {task_id}"]
+    assert await count_of(database, "running") == 1, "its lease expires by itself"
+
+
+async def test_a_deaf_periodic_job_is_named_too(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+) -> None:
+    worker = faulty(stack, "a periodic job ignores its cancellation", **LONG_LEASE)
+    await worker.start("handler began")
+    await worker.logged(STARTED)
+    assert await worker.stop() == 1
+    assert (await worker.logged("the process ends without them"))["tasks"] == ["retention"]
 
 
 async def test_an_outage_of_many_leases_is_no_reason_to_end(

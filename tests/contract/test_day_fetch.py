@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+from app.config.fetch_times import FetchTimes
 from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService, EditionPending
@@ -38,7 +39,7 @@ async def run_chore(client: AsyncClient) -> None:
 
     morning = datetime.combine(DAY + timedelta(days=1), time(7), UTC)
     with pytest.raises(Asleep):
-        await DailyFetch(TaskStateManager(client), [time(6)], now=lambda: morning, sleep=sleep).run()
+        await DailyFetch(TaskStateManager(client), FetchTimes((time(6),)), now=lambda: morning, sleep=sleep).run()
 
 
 async def write(client: AsyncClient, digest: Task) -> None:

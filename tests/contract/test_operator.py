@@ -14,6 +14,7 @@ from app.persistence.operator import ActBy, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
+from app.persistence.worker_configuration import WorkerConfiguration
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
 from tests.contract.helpers import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
@@ -138,6 +139,27 @@ async def test_a_callback_is_redelivered_however_it_ended(
     assert await database.fetchval("select count(*) from public.tasks") == 2
     with pytest.raises(TaskNotFound):
         await operator.redeliver(by(), task.task_id)
+
+
+async def test_what_a_worker_lacks_is_shown_with_the_worker(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
+    lacking, whole, gone = [uuid4() for _ in range(3)]
+    configuration = WorkerConfiguration(client)
+    await configuration.report(gone, {"MAIL_URL": "no mails"})
+    await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
+    await configuration.report(lacking, {"MAIL_URL": "no mails"})
+    for worker_id in (lacking, whole):
+        queue = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE)
+        await queue.sync(queue.prepare(outcomes={}, slots=0))
+    expected = {lacking: {"MAIL_URL": "no mails"}, whole: {}}
+    for workers in (await operator.workers(), (await operator.overview()).workers):
+        assert {worker.worker_id: worker.not_configured for worker in workers} == expected
+    assert await database.fetch("select 1 from public.worker_configuration where worker_id = $1", gone) == []
+    # One that still works stays, however long ago it reported.
+    await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
+    await configuration.report(uuid4(), {})
+    assert [worker.not_configured for worker in await operator.workers() if worker.worker_id == lacking] != [{}]
 
 
 async def test_the_fleet_is_known_by_host_and_version(

@@ -29,6 +29,7 @@ from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
+from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract import operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything, verdict
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
@@ -39,7 +40,7 @@ ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, 
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(FleetTurns, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(Minutes, EndedSessions),
+    *(Minutes, EndedSessions, WorkerConfiguration),
 )
 SCENARIOS = REGISTERED
 
@@ -63,6 +64,12 @@ async def creating_many(client: AsyncClient, times: int) -> None:
     ]
     for _ in range(times):
         assert [task.task_id for task in await TaskStateManager(client).create_tasks(batch)] == [TASK, OTHER]
+
+
+@scenario("WorkerConfiguration.report")
+async def reporting_the_configuration(client: AsyncClient, times: int) -> None:
+    for _ in range(times):
+        await WorkerConfiguration(client).report(WORKER, {"MAIL_URL": "no mails"})
 
 
 @scenario("TaskStateManager.ensure_fetch")

@@ -8,6 +8,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from app.config import ApiSettings, Settings, SupabaseSettings, WorkerSettings, load_settings
+from app.config.fetch_times import FetchTimes
 from app.errors import ConfigurationError
 
 URL, KEY, API_KEY = "https://abc.supabase.co", "sb_secret_abc", "0123456789abcdef"
@@ -209,23 +210,42 @@ def test_the_readme_lists_every_setting_with_its_meaning() -> None:
         "06",
         "24:00",
         "0600",
-        "06:00 UTC",
         "06:00;18:00",
         "06:00,7",
+        "06:00 Mars/Olympus",
+        "06:00 ../../etc/passwd",
+        "06:00 America/New_York 18:00",
+        "America/New_York",
+        ",",
+        "never",
+        ",".join(["06:00"] * 25),
     ],
 )
-def test_a_daily_fetch_has_a_time_of_day_without_a_zone(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daily_fetch_has_times_of_day(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: times of day in UTC"):
+    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: times of day, and their time zone"):
         load_settings(WorkerSettings)
 
 
-@pytest.mark.parametrize("value", ["", "06:00", "23:59:59", "00:00", "06:00,18:30, 23:00"])
-def test_a_daily_fetch_at_times_of_day(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "times", "zone"),
+    [
+        ("", "00:30,06:30", "America/New_York"),
+        ("off", "", "UTC"),
+        ("06:00", "06:00", "UTC"),
+        ("23:59:59", "23:59:59", "UTC"),
+        ("06:00 UTC", "06:00", "UTC"),
+        ("06:00,18:30, 23:00", "06:00,18:30,23:00", "UTC"),
+        (" 06:00, 18:30 Europe/Berlin ", "06:00,18:30", "Europe/Berlin"),
+        ("06:00 America/Argentina/Buenos_Aires", "06:00", "America/Argentina/Buenos_Aires"),
+        ("06:00 Etc/GMT+5", "06:00", "Etc/GMT+5"),
+    ],
+)
+def test_a_daily_fetch_may_name_a_time_zone(value: str, times: str, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    expected = tuple(time.fromisoformat(part.strip()) for part in value.split(",") if part)
+    expected = FetchTimes(tuple(time.fromisoformat(part) for part in times.split(",") if part), zone)
     assert load_settings(WorkerSettings).daily_fetch_at == expected

@@ -1,8 +1,9 @@
 """What cannot run here (fly.toml, the workflow, the CLI's file) is read: each rule, and violations that break it."""
 
+import base64
 import importlib.util
 import re
-import subprocess
+import shlex
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +16,18 @@ from app.__main__ import STOP_WITHIN
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
 from app.metrics import Metrics
+from worker.configuration import not_configured
 
 ROOT = Path(__file__).parents[2]
 FLY, WORKFLOW, DOCKERFILE = "fly.toml", ".github/workflows/deploy.yml", "Dockerfile"
 CLI, CI, IGNORE = "supabase/config.toml", ".ci/run", ".dockerignore"
-IMAGE = "broadsheet:${{ github.sha }}"
+IMAGE = '"$IMAGE"'
+COMMIT = re.compile(r"[\w.-]+/[\w./-]+@[0-9a-f]{40}")
+BASE = re.compile(r"^FROM (python:3\.11-slim@sha256:[0-9a-f]{64})(?: AS \w+)?$", re.MULTILINE)
+
+DIGEST = re.findall("[0-9a-f]{64}", (ROOT / DOCKERFILE).read_text(encoding="utf-8"))[0]
+
+FLY_TOML = (ROOT / FLY).read_text(encoding="utf-8")
 
 Files = dict[str, str]
 Rule = Callable[[Files], None]
@@ -112,21 +120,62 @@ def nothing_deploys_before_the_checks(files: Files) -> None:
 
 def migrations_are_applied_where_there_is_a_secret(files: Files) -> None:
     deploy = yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]
-    assert deploy["env"]["DATABASE_URL"] == "${{ secrets.DATABASE_URL }}"
     step = deploy["steps"][step_with(files, "deploy", "make migrate")]
-    assert step["if"] == "env.DATABASE_URL != ''"
-    assert "secrets" not in step["run"], "a secret on a command line is read by the shell"
+    assert step["env"] == {"DATABASE_URL": "${{ secrets.DATABASE_URL }}"}
+    assert step["run"] == 'test -z "$DATABASE_URL" || make migrate'
+
+
+def a_secret_is_in_the_environment_of_one_step(files: Files) -> None:
+    workflow = yaml.safe_load(files[WORKFLOW])
+    for place in (workflow, *workflow["jobs"].values()):
+        assert "secrets" not in str(place.get("env"))
+    for step in [step for job in workflow["jobs"].values() for step in job["steps"]]:
+        assert "secrets" not in step.get("run", ""), "a secret on a command line is read by the shell"
+        assert "uses" not in step or "env" not in step, "an Action sees no secret"
 
 
 def the_platform_is_asked_with_its_token(files: Files) -> None:
-    for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]:
-        if step.get("run", "").startswith("flyctl"):
-            assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
+    asked = [
+        step
+        for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]
+        if step.get("run", "").startswith("flyctl")
+    ]
+    assert len(asked) == 3
+    for step in asked:
+        assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
 
 
 def what_is_deployed_is_the_image_that_was_checked(files: Files) -> None:
-    images = [re.findall(r"broadsheet:(?:\$\{\{.*?\}\}|\S*)", run) for run in steps(files, "deploy")]
-    assert [found for found in images if found] == [[IMAGE], [IMAGE], [IMAGE]]
+    runs = steps(files, "deploy")
+    (named,) = [run for run in runs if "GITHUB_ENV" in run]
+    assert 'open("fly.toml", "rb"))["app"]' in named
+    assert "IMAGE=registry.fly.io/$app:$GITHUB_SHA" in named
+    words = ("docker build --tag", "docker run --rm --network none", "docker push", "flyctl deploy --image")
+    places = [step_with(files, "deploy", word) for word in words]
+    assert places == sorted(places)
+    assert all(f"{word} {IMAGE}" in runs[place] for word, place in zip(words, places, strict=True))
+
+
+def actions_are_pinned_by_commit_and_flyctl_by_version(files: Files) -> None:
+    found = [
+        step for job in yaml.safe_load(files[WORKFLOW])["jobs"].values() for step in job["steps"] if "uses" in step
+    ]
+    assert found
+    for step in found:
+        assert COMMIT.fullmatch(step["uses"]), step["uses"]
+        if "setup-flyctl" in step["uses"]:
+            assert re.fullmatch(r"\d+\.\d+\.\d+", step["with"]["version"])
+    named = [line for line in files[WORKFLOW].splitlines() if "uses:" in line]
+    assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit says no version to people"
+
+
+def the_workflows_own_token_only_reads(files: Files) -> None:
+    workflow = yaml.safe_load(files[WORKFLOW])
+    assert workflow["permissions"] == {"contents": "read"}
+    for job in workflow["jobs"].values():
+        assert "permissions" not in job
+        (checkout,) = [step for step in job["steps"] if step.get("uses", "").startswith("actions/checkout@")]
+        assert checkout["with"] == {"persist-credentials": False}
 
 
 def ci_runs_the_three_commands(files: Files) -> None:
@@ -137,7 +186,9 @@ def ci_runs_the_three_commands(files: Files) -> None:
 
 def the_image_is_slim_and_not_root_and_checked_while_it_is_built(files: Files) -> None:
     last_stage = files[DOCKERFILE].rpartition("FROM ")[2]
-    assert files[DOCKERFILE].count("FROM python:3.11-slim") == 2
+    bases = BASE.findall(files[DOCKERFILE])
+    assert len(bases) == files[DOCKERFILE].count("FROM ") == 2
+    assert len(set(bases)) == 1, "both stages have one base"
     assert "USER broadsheet" in last_stage
     assert "pip install" not in last_stage
     assert last_stage.index("USER broadsheet") < last_stage.index("RUN python -m app.boot --files\n")
@@ -196,12 +247,16 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (WORKFLOW, "refs/heads/main", "refs/heads/next"),
         (WORKFLOW, "bash .ci/run", "true"),
         (WORKFLOW, " --strict", ""),
-        (WORKFLOW, "run: make migrate", "run: flyctl deploy"),
+        (WORKFLOW, "|| make migrate", "|| flyctl deploy"),
     ],
     migrations_are_applied_where_there_is_a_secret: [
-        (WORKFLOW, "        if: env.DATABASE_URL != ''\n", ""),
+        (WORKFLOW, 'test -z "$DATABASE_URL" || ', ""),
         (WORKFLOW, "make migrate", "make migrate DATABASE_URL=${{ secrets.DATABASE_URL }}"),
         (WORKFLOW, "DATABASE_URL: ${{ secrets.DATABASE_URL }}", "DATABASE_URL: ''"),
+    ],
+    a_secret_is_in_the_environment_of_one_step: [
+        (WORKFLOW, "    needs: check\n", "    needs: check\n    env: {A: '${{ secrets.A }}'}\n"),
+        (WORKFLOW, "make migrate\n", "make migrate DATABASE_URL=${{ secrets.DATABASE_URL }}\n"),
     ],
     the_platform_is_asked_with_its_token: [
         (
@@ -213,6 +268,19 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
     what_is_deployed_is_the_image_that_was_checked: [
         (WORKFLOW, f"--image {IMAGE}", "--image broadsheet:latest"),
         (WORKFLOW, f"none {IMAGE}", "none broadsheet:latest"),
+        (WORKFLOW, "registry.fly.io/$app", "registry.fly.io/broadsheet"),
+        (WORKFLOW, f" && docker push {IMAGE}", ""),
+    ],
+    actions_are_pinned_by_commit_and_flyctl_by_version: [
+        (WORKFLOW, "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "v7"),
+        (WORKFLOW, "ed8efb33836e8b2096c7fd3ba1c8afe303ebbff1", "master"),
+        (WORKFLOW, "version: 0", "version: latest"),
+        (WORKFLOW, " # v7.0.0", ""),
+    ],
+    the_workflows_own_token_only_reads: [
+        (WORKFLOW, "contents: read", "contents: write"),
+        (WORKFLOW, "persist-credentials: false", "persist-credentials: true"),
+        (WORKFLOW, "    needs: check\n", "    needs: check\n    permissions: write-all\n"),
     ],
     ci_runs_the_three_commands: [
         (CI, "make image-check\n", ""),
@@ -221,6 +289,8 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
     ],
     the_image_is_slim_and_not_root_and_checked_while_it_is_built: [
         (DOCKERFILE, "USER broadsheet\n", ""),
+        (DOCKERFILE, f"@sha256:{DIGEST} AS build", " AS build"),
+        (DOCKERFILE, f"{DIGEST} AS build", f"{'0' * 64} AS build"),
         (DOCKERFILE, " --files", ""),
         (DOCKERFILE, "--require-hashes ", ""),
         (DOCKERFILE, "COPY worker ./worker\n", "COPY worker ./worker\nRUN pip install more\n"),
@@ -262,27 +332,17 @@ def test_every_target_is_in_the_help() -> None:
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
-@pytest.mark.parametrize("given", ["environment", "command line"])
-def test_a_connection_string_reaches_the_migrations_as_it_was_given(given: str, tmp_path: Path) -> None:
-    """The Makefile runs a program here that says what it was given."""
-    (tmp_path / "python").write_text('#!/bin/sh\nprintf \'%s\\n\' "$@" "$DATABASE_URL"\n')
-    (tmp_path / "python").chmod(0o755)
-    url = "postgresql://me:p$$a$x`id`\"'w@host/db?a=%20"
-    command = ["make", "migrate", f"BIN={tmp_path}", "--silent", "--assume-old=.venv/installed"]
-    variables = {"PATH": "/usr/bin:/bin", **({"DATABASE_URL": url} if given == "environment" else {})}
-    if given == "command line":
-        command.append(f"DATABASE_URL={url}")
-    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    assert result.stdout.splitlines() == ["-m", "scripts.migrate", url], result.stderr
-
-
-def test_migrating_nothing_says_what_is_missing() -> None:
-    command = ["make", "migrate", "--silent", "--assume-old=.venv/installed"]
-    result = subprocess.run(
-        command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
-    )
-    assert result.returncode == 2
-    assert "DATABASE_URL=postgresql://" in result.stderr
+def test_the_readmes_deployment_sets_what_a_service_needs() -> None:
+    """The command is taken as it stands: both processes start with it, and the worker lacks nothing."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
+    given = dict(word.split("=", 1) for word in shlex.split(command))
+    secret = "whsec_" + base64.b64encode(b"0" * 24).decode()
+    values = {name: secret if value == "whsec_..." else value.replace("...", "x" * 20) for name, value in given.items()}
+    settings = {name.lower(): value for name, value in {**tomllib.loads(FLY_TOML)["env"], **values}.items()}
+    worker, api = WorkerSettings.model_validate(settings), ApiSettings.model_validate(settings)
+    assert not_configured(worker) == {}
+    assert (api.admins, bool(api.link_secret), bool(api.mail_webhook_secret)) == (("ada",), True, True)
 
 
 def test_the_readme_explains_every_metric() -> None:

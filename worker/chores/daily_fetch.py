@@ -1,10 +1,11 @@
 """Asks for the fetch of the last days, at times of day."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 
 import structlog
 
+from app.config.fetch_times import FetchTimes
 from app.errors import SupabaseError
 from app.persistence.tasks import TaskStateManager
 
@@ -22,13 +23,11 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class DailyFetch:
-    """Enqueues fetches of the last complete days at times of day (UTC); their keys make them one for all workers."""
+    """Enqueues fetches of the last complete days (UTC) at times of day; their keys make them one for all workers."""
 
-    def __init__(
-        self, tasks: TaskStateManager, at: Sequence[time], *, now: Callable[[], datetime], sleep: Sleep
-    ) -> None:
+    def __init__(self, tasks: TaskStateManager, at: FetchTimes, *, now: Callable[[], datetime], sleep: Sleep) -> None:
         self._tasks = tasks
-        self._at = sorted(at)
+        self._at = at
         self._now = now
         self._sleep = sleep
 
@@ -36,18 +35,10 @@ class DailyFetch:
         """Go on until cancelled. A worker that starts after a time enqueues at once: the key makes it harmless."""
         while True:
             now = self._now()
-            due = [moment for moment in self._times(now) if moment <= now]
+            due = self._at.latest(now)
             # Again each hour: it costs a few calls, and takes over from a fetch that failed.
-            longest = LONGEST_SLEEP if not due or await self._enqueue(due[-1]) else RETRY_AFTER
-            await self._sleep(min(longest, self._until_next(now)))
-
-    def _times(self, now: datetime) -> list[datetime]:
-        return [datetime.combine(now.date(), at, UTC) for at in self._at]
-
-    def _until_next(self, now: datetime) -> float:
-        """Seconds until the next time, that of tomorrow included."""
-        times = self._times(now) + self._times(now + timedelta(days=1))
-        return min((moment - now).total_seconds() for moment in times if moment > now)
+            longest = LONGEST_SLEEP if due is None or await self._enqueue(due) else RETRY_AFTER
+            await self._sleep(min(longest, (self._at.next(now) - now).total_seconds()))
 
     async def _enqueue(self, due: datetime) -> bool:
         """Ask for the days before `due`, the newest first, for which most wait."""

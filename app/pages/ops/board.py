@@ -37,7 +37,7 @@ def figures_of(overview: Overview) -> dict[str, str]:
 def shape_of(overview: Overview) -> str:
     """What the page shows besides, in short: it is another one where the page would look different."""
     parts = (
-        sorted(str(worker.worker_id) for worker in overview.workers),
+        sorted((str(worker.worker_id), sorted(worker.not_configured)) for worker in overview.workers),
         [(kind.kind, kind.pause) for kind in overview.kinds],
         sorted((breaker.name, breaker.state) for breaker in overview.breakers),
         (overview.deliveries.ambiguous, overview.deliveries.paused),

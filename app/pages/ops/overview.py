@@ -52,6 +52,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},
             readers=readers_by_status(overview),
             known=KINDS,
+            no_sender=nobody_sends(overview),
         )
 
     async def pause(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:
@@ -88,6 +89,11 @@ def readers_by_status(overview: Overview) -> dict[str, int]:
     return {
         status: sum(count.readers for count in group) for status, group in groupby(counts, lambda count: count.status)
     }
+
+
+def nobody_sends(overview: Overview) -> bool:
+    """Whether there are workers, and none of them sends mails: what is to be sent waits."""
+    return bool(overview.workers) and all("MAIL_URL" in worker.not_configured for worker in overview.workers)
 
 
 def _in_order(overview: Overview) -> list[KindNow]:

@@ -20,6 +20,7 @@ LISTED = {
 ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
 WORKER = {
     "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "seconds_ago": 1.5, "in_hand": 2,
+    "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={cursor_of(DAY, UUID(OTHER))}"
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Protocol
+from uuid import uuid4
 
 import asyncpg
 import httpx
@@ -273,6 +274,22 @@ async def test_ten_thousand_failed_tasks_are_listed_by_pages_and_replayed_by_one
     assert "10,000 tasks were replayed" in (await operator.http.get(answer.headers["location"])).text
     left = await database.fetch("select kind, count(*) from public.queue where dead group by kind")
     assert [tuple(row) for row in left] == [("fetch", 3)]
+
+
+async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database: asyncpg.Connection) -> None:
+    operator = await browse()
+    add = "insert into public.workers (worker_id, seen_at, lease, told_at) values ($1, now(), '1 minute', now())"
+    lack = "select public.report_configuration($1, $2)"
+    lacking, whole = uuid4(), uuid4()
+    await database.execute(add, lacking)
+    await database.execute(lack, lacking, '{"MAIL_URL": "this worker sends no mails"}')
+    alone = (await operator.http.get("/ops")).text
+    assert "MAIL_URL is not set: this worker sends no mails" in alone
+    assert "No worker sends mails: set <code>MAIL_URL</code> on a worker." in alone
+    await database.execute(add, whole)
+    both = (await operator.http.get("/ops")).text
+    assert "MAIL_URL is not set" in both
+    assert "No worker sends mails" not in both
 
 
 async def test_whatever_anybody_is_called_or_says_is_text_on_every_page(

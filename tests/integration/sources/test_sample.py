@@ -2,17 +2,23 @@
 
 import asyncio
 import json
+import re
 import signal
 import sys
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 
+import app.sources
+from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import HttpFetcher
+from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.pacer import Pacer
 from embedded.sample.server import SampleHosts, serve_sample
 from tests.integration.sources.conftest import MakeFetcher
@@ -71,12 +77,91 @@ async def test_arxivs_rss_has_the_same_papers_less_the_replaced(make_fetcher: Ma
         assert int(paper.external_id[-5:]) % 3 != 0
 
 
+async def test_papers_are_looked_up_by_their_ids(make_fetcher: MakeFetcher) -> None:
+    async with serve_sample(date(2025, 3, 4)) as hosts:
+        source = arxiv(make_fetcher(), hosts)
+        ids = ["2513.00002", "2005.14165", "2513.00001", "hep-th/9901001", *(f"2513.1{n:04d}" for n in range(96))]
+        found = await source.look_up(ids)
+        assert await source.look_up(["2005.14165"]) == [], "arXiv's real papers are unknown here"
+    assert {paper.external_id for paper in found} == {"2513.00001", "2513.00002"}
+    assert all(paper.is_sample for paper in found)
+
+
+async def test_a_malformed_id_costs_itself_alone(make_fetcher: MakeFetcher) -> None:
+    async with serve_sample(date(2025, 3, 4)) as hosts:
+        found = await arxiv(make_fetcher(), hosts).look_up(["2513.00001", "no id", "2513.00002"])
+    assert len(found) == 2
+
+
+@pytest.mark.parametrize("categories", [(), ("cs",), ("cs.AI", "stat.ML", "q-bio")])
+async def test_whatever_categories_are_set_there_is_a_day(
+    categories: tuple[str, ...], make_fetcher: MakeFetcher
+) -> None:
+    async with serve_sample(date(2025, 3, 4)) as hosts:
+        settings = ArxivSettings(base_url=hosts.arxiv_base_url, categories=categories)
+        found = await ArxivSource(make_fetcher(), settings, Pacer(interval=0)).fetch(date(2025, 3, 3))
+    assert len(found) >= 30
+
+
+async def test_newsapi_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
+    day = date(2025, 3, 4)
+    async with serve_sample(day) as hosts:
+        settings = NewsApiSettings("a-key", base_url=hosts.newsapi_base_url)
+        news = await NewsApiSource(make_fetcher(), settings).fetch(day)
+        with pytest.raises(SourceError, match="apiKeyMissing"):
+            await NewsApiSource(make_fetcher(), replace(settings, api_key="")).fetch(day)
+    assert len(news) >= 10
+    assert {(article.kind, article.published_at.date() if article.published_at else None) for article in news} == {
+        (ArticleKind.NEWS, day)
+    }
+
+
+def test_every_module_that_asks_a_source_is_tested_here() -> None:
+    sources = Path(app.sources.__file__).parent
+    asking = {path.stem for path in sources.glob("*.py") if "_fetcher.get(" in path.read_text(encoding="utf-8")}
+    assert asking == {"arxiv", "feeds", "newsapi"}
+
+
 @pytest.mark.parametrize(
-    "query", ["", "?search_query=submittedDate:[20251301000 TO x]&start=x", "?search_query=a&start=-1"]
+    "query",
+    [
+        "",
+        "search_query=cat:cs.AI&start=x",
+        "search_query=cat:cs.AI&start=-1",
+        "search_query=cat:cs.AI&max_results=2001",
+        "search_query=cat:cs.AI&sortBy=size",
+        "search_query=cat:cs.AI&sortOrder=up",
+        "search_query=submittedDate:[202513010000 TO 202513012359]",
+        "search_query=submittedDate:[2025 TO 2026]",
+        "id_list=2513.1,no id",
+    ],
 )
 async def test_a_query_that_arxiv_would_refuse_is_refused(query: str) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts, httpx.AsyncClient(trust_env=False) as client:
-        assert (await client.get(f"{hosts.arxiv_base_url}/api/query{query}")).status_code == 400
+        answer = await client.get(f"{hosts.arxiv_base_url}/api/query?{query}")
+    assert answer.status_code == 400
+    assert "arxiv.org/api/errors#" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("query", "papers"),
+    [
+        ("search_query=cat:cs.AI&max_results=3", ["2513.00001", "2513.00002", "2513.00003"]),
+        ("search_query=submittedDate:[202503040100 TO 202503040130]", ["2513.00002", "2513.00003"]),
+        (
+            "search_query=submittedDate:[202503040000 TO 202503040130]&sortBy=submittedDate&sortOrder=descending",
+            ["2513.00003", "2513.00002", "2513.00001"],
+        ),
+        ("id_list=2513.00002v1&max_results=5", ["2513.00002"]),
+        ("search_query=submittedDate:[202503040000 TO 202503040030]&id_list=2513.00002,2513.00001", ["2513.00001"]),
+        ("id_list=2513.00002&start=1", []),
+    ],
+)
+async def test_dates_ids_order_and_pages_choose_as_arxiv_does(query: str, papers: list[str]) -> None:
+    async with serve_sample(date(2025, 3, 4)) as hosts, httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{hosts.arxiv_base_url}/api/query?{query}")
+    assert answer.status_code == 200
+    assert re.findall(r"<id>http://arxiv.org/abs/(2513\.\d{5})v1</id>", answer.text) == papers
 
 
 async def test_the_command_serves_until_it_is_interrupted() -> None:

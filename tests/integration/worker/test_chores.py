@@ -12,6 +12,7 @@ from supabase import AsyncClient
 import worker.chores.retention
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
+from app.config.fetch_times import FetchTimes
 from app.persistence.maintenance import Maintenance
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
@@ -88,7 +89,7 @@ class Clock:
 
 
 async def run(client: AsyncClient, clock: Clock, at: time) -> None:
-    chore = DailyFetch(TaskStateManager(client), [at], now=lambda: clock.now, sleep=clock.sleep)
+    chore = DailyFetch(TaskStateManager(client), FetchTimes((at,)), now=lambda: clock.now, sleep=clock.sleep)
     with pytest.raises(asyncio.CancelledError):
         await chore.run()
 

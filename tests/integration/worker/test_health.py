@@ -37,6 +37,7 @@ async def test_healthz_says_whether_the_claim_loop_turns(
             Metrics(),
             running.worker.health,
             timedelta(seconds=LEASE),
+            {},
             host="127.0.0.1",
             port=port,
         ),

@@ -140,6 +140,21 @@ async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
     assert "user-agent: ada's own" in arxiv.heads[0].lower()
 
 
+async def test_a_worker_without_mail_says_so_everywhere(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    async with whole_worker(settings_of(stack, daily_fetch_at="06:00")) as running:
+        said = await running.logged("not configured")
+        await until(database, "select exists (select from public.worker_configuration)")
+        await until(database, "select exists (select from public.workers)")
+        health = json.loads(await running.page("/healthz"))
+        (worker,) = await Services.build(client).operator.workers()
+        await running.stop()
+    expected = {"MAIL_URL": "this worker sends no mails"}
+    assert {said["setting"]: said["effect"]} == expected
+    assert (health["not_configured"], worker.not_configured) == (expected, expected)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 async def test_a_signal_lets_tasks_finish_and_the_second_one_ends_it_now(
     number: signal.Signals, stack: Ready, database: asyncpg.Connection, serve: Serve

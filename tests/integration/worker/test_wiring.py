@@ -19,7 +19,9 @@ from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from tests.integration.client.scripted_server import answer
 from tests.integration.conftest import Serve
+from tests.processes import WEBHOOK_SECRET
 from worker.__main__ import limits_of
+from worker.configuration import not_configured
 from worker.handlers.callback import callback_delay
 from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
@@ -51,6 +53,17 @@ async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if
         2,
         0,
     )
+
+
+def test_what_the_settings_lack_is_named_with_its_effect() -> None:
+    assert not_configured(settings(daily_fetch_at="off")) == {
+        "MAIL_URL": "this worker sends no mails",
+        "WEBHOOK_SECRET": "this worker sends no callbacks",
+        "DAILY_FETCH_AT": "this worker fetches no day by itself",
+    }
+    mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
+    whole = settings(**mail, link_secret="0123456789abcdef", webhook_secret=WEBHOOK_SECRET)
+    assert not_configured(whole) == {}
 
 
 def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:

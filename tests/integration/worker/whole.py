@@ -13,6 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import worker.__main__
+import worker.beside
 import worker.chores.minutes
 from app.config import WorkerSettings
 from embedded.stack import Ready
@@ -35,6 +36,7 @@ def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
     """Settings of a worker that reaches this machine alone."""
     here = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "worker_port": "0", "grace_period": "0.1"}
     nobody = {"arxiv_base_url": NOWHERE, "feeds": f"none={NOWHERE}/rss", "callbacks_to_private_addresses": "true"}
+    nobody |= {"daily_fetch_at": "off"}
     return WorkerSettings.model_validate({**here, **nobody, "webhook_secret": WEBHOOK_SECRET, **changes})
 
 
@@ -90,6 +92,7 @@ async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started
     with pytest.MonkeyPatch.context() as patched, capture_logs() as log:
         patched.setattr(worker.__main__, "Random", Earliest)
         patched.setattr(worker.chores.minutes, "LAST_REPORT", PATIENCE)
+        patched.setattr(worker.beside, "STOP_WITHIN", 2 * PATIENCE)
         patched.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)
         started = WholeWorker(asyncio.create_task(work(settings)), log)
         try:

@@ -23,6 +23,7 @@ from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import WatchedTasks
+from app.persistence.worker_configuration import WorkerConfiguration
 from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = cursor_of(MOMENT, TWO)
@@ -203,6 +204,9 @@ FLEETS = [
         "report_minute", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
+    rpc(f"report the configuration of worker {ONE}",
+        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
+        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
     rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
     rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),

@@ -2,15 +2,17 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
+from app.config.fetch_times import AFTER_ARXIV, FetchTimes
 from app.errors import SupabaseUnavailable
 from app.persistence.idempotency_keys import daily_key
 from app.persistence.tasks import TaskStateManager
 from worker.chores.daily_fetch import DailyFetch
 
-TIMES = [time(18, 30), time(6)]
+TIMES = FetchTimes((time(18, 30), time(6)))
 
 
 class Over(Exception):
@@ -38,8 +40,8 @@ class Day:
         if self.now >= self._until:
             raise Over
 
-    async def spend(self) -> None:
-        chore = DailyFetch(cast(TaskStateManager, self), TIMES, now=lambda: self.now, sleep=self._sleep)
+    async def spend(self, times: FetchTimes = TIMES) -> None:
+        chore = DailyFetch(cast(TaskStateManager, self), times, now=lambda: self.now, sleep=self._sleep)
         with pytest.raises(Over):
             await chore.run()
 
@@ -72,3 +74,46 @@ async def test_what_failed_is_asked_for_again_in_a_minute() -> None:
     await day.spend()
     assert {at for at, _, _ in day.asked} == {datetime(2026, 11, 24, 6, 2, tzinfo=UTC)}
     assert len(day.asked) == 4
+
+
+@pytest.mark.parametrize(
+    ("begins", "asked"),
+    [
+        (datetime(2026, 1, 14, 5, tzinfo=UTC), ["05:30", "11:30"]),
+        (datetime(2026, 7, 14, 4, tzinfo=UTC), ["04:30", "10:30"]),
+    ],
+    ids=["winter", "summer"],
+)
+async def test_the_default_follows_the_clocks_of_its_zone(begins: datetime, asked: list[str]) -> None:
+    day = Day(begins, begins + timedelta(hours=20))
+    await day.spend(AFTER_ARXIV)
+    assert [f"{due:%H:%M}" for due in sorted({due for _, _, due in day.asked})] == asked
+    assert {due.date() for _, _, due in day.asked} == {begins.date()}
+    newest = {max(date for _, date, of in day.asked if of == due) for _, _, due in day.asked}
+    assert newest == {begins.date() - timedelta(days=1)}
+
+
+@pytest.mark.parametrize(
+    ("day", "at", "expected"),
+    [
+        (date(2026, 3, 8), time(2, 30), datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),  # the clocks skip it
+        (date(2026, 11, 1), time(1, 30), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)),  # they show it twice
+    ],
+)
+def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time, expected: datetime) -> None:
+    times, moment, came = FetchTimes((at,), "America/New_York"), datetime.combine(day, time(4), UTC), set[datetime]()
+    while (moment := times.next(moment)).date() == day:
+        came.add(moment)
+    assert came == {expected}
+    assert times.latest(expected) == expected
+
+
+def test_a_reader_in_berlin_has_the_mornings_fetch_at_seven() -> None:
+    """README's promise, on every day of two years, with the weeks in which only one of the two changed its clocks."""
+    for number in range(2 * 365):
+        seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))
+        due = AFTER_ARXIV.latest(seven.astimezone(UTC))
+        assert due is not None
+        assert timedelta(minutes=30) <= seven - due <= timedelta(hours=1.5)
+        announced = due.astimezone(ZoneInfo("America/New_York")) - timedelta(hours=4, minutes=30)
+        assert announced.time() == time(20), "arXiv's announcement came before it"

@@ -12,12 +12,13 @@ from worker.http import worker_http
 from worker.pulse import LoopHealth
 
 LEASE = timedelta(seconds=60)
+LACKING = {"MAIL_URL": "no mails"}
 
 
 async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, str, str]:
     port = unused_port()
     async with (
-        worker_http(metrics, lambda: health, LEASE, host="127.0.0.1", port=port),
+        worker_http(metrics, lambda: health, LEASE, LACKING, host="127.0.0.1", port=port),
         aiohttp.ClientSession(f"http://127.0.0.1:{port}") as http,
         http.get(path) as answer,
     ):
@@ -30,18 +31,20 @@ async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, s
         (
             LoopHealth(2, 0.12345, None),
             200,
-            '{"status": "ok", "in_hand": 2, "seconds_since_turn": 0.123, "seconds_since_answer": null}',
+            '{"status": "ok", "in_hand": 2, "seconds_since_turn": 0.123, "seconds_since_answer": null,'
+            ' "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(0, 59.9994, 60.0006),
             200,
-            '{"status": "ok", "in_hand": 0, "seconds_since_turn": 59.999, "seconds_since_answer": 60.001}',
+            '{"status": "ok", "in_hand": 0, "seconds_since_turn": 59.999, "seconds_since_answer": 60.001,'
+            ' "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(1, 60.0, 61.5),
             503,
             '{"status": "the claim loop has stopped", "in_hand": 1, "seconds_since_turn": 60.0,'
-            ' "seconds_since_answer": 61.5}',
+            ' "seconds_since_answer": 61.5, "not_configured": {"MAIL_URL": "no mails"}}',
         ),
     ],
 )
@@ -62,5 +65,5 @@ async def test_without_a_port_nothing_listens(monkeypatch: pytest.MonkeyPatch) -
         raise AssertionError("nobody asked for it")
 
     monkeypatch.setattr("worker.http.listen", listened)
-    async with worker_http(Metrics(), lambda: LoopHealth(0, 0.0, None), LEASE, host="127.0.0.1", port=None):
+    async with worker_http(Metrics(), lambda: LoopHealth(0, 0.0, None), LEASE, {}, host="127.0.0.1", port=None):
         pass

@@ -1,0 +1,12 @@
+"""`python -m embedded.commands.service PARENT MODULE`: the API or the worker as a child that ends with its parent."""
+
+import runpy
+import sys
+
+from embedded.parent_death import end_with
+
+if __name__ == "__main__":
+    parent, module = sys.argv[1:]
+    end_with(int(parent))
+    del sys.argv[1:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,0 +1,197 @@
+"""`make up` ends at any moment and in any way, without a traceback, and leaves no process and no port behind."""
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from embedded.loopback import free_port, listen
+
+ROOT = Path(__file__).parents[2]
+KILLED = -signal.SIGKILL
+ENDED = {0, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
+"""Either it has ended in order, or the signal has ended it while nothing ran yet."""
+
+
+@pytest.fixture
+def folder(stack_folder: Path) -> Iterator[Path]:
+    """Where it keeps its database: an unprivileged PostgreSQL may enter it."""
+    folder = stack_folder / uuid4().hex
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder)
+
+
+class Up:
+    """`make up`'s process: what it said, and which processes it has started."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self.process = process
+        self.text = ""
+
+    async def until(self, pattern: str) -> None:
+        """Wait until it has said this."""
+        assert self.process.stdout is not None
+        while not re.search(pattern, self.text):
+            line = await self.process.stdout.readline()
+            assert line, f"it ended before {pattern!r}:\n{self.text}"
+            self.text += line.decode()
+
+    async def ended(self) -> int:
+        """Wait until it has ended; returns its exit status."""
+        assert self.process.stdout is not None
+        self.text += (await self.process.stdout.read()).decode()
+        return await self.process.wait()
+
+    def family(self) -> list[int]:
+        """Descriptors of all its descendants, which become readable as these end."""
+        parents = {}
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError, IndexError):
+                parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        found, new = list[int](), {self.process.pid}
+        while new := {pid for pid, parent in parents.items() if parent in new}:
+            found += new
+        descriptors = []
+        for pid in found:
+            with suppress(ProcessLookupError):
+                descriptors.append(os.pidfd_open(pid))
+        return descriptors
+
+
+@asynccontextmanager
+async def started(folder: Path, *options: str, **settings: str) -> AsyncIterator[Up]:
+    command = [sys.executable, *options, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        *(part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", value)),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    try:
+        yield Up(process)
+    finally:
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def is_made(folder: Path, name: str) -> bool:
+    return any(folder.rglob(name))
+
+
+async def all_ended(descriptors: list[int]) -> None:
+    """Wait until the processes behind these have ended."""
+    loop = asyncio.get_running_loop()
+    for descriptor in descriptors:
+        ended = asyncio.Event()
+        loop.add_reader(descriptor, ended.set)
+        await ended.wait()
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
+async def test_its_processes_end_with_it(how: signal.Signals, folder: Path) -> None:
+    port = free_port()
+    async with started(folder, port=str(port)) as up:
+        await up.until("a reader's page: ")
+        family = up.family()
+        assert len(family) >= 3, "PostgreSQL, the API and the worker"
+        up.process.send_signal(how)
+        assert await up.ended() == (KILLED if how == signal.SIGKILL else 0), up.text
+        await all_ended(family)
+    listen(port).close()
+    assert "Traceback" not in up.text
+
+
+@pytest.mark.parametrize("moment", ["import .*pydantic", "import .*embedded.commands.up", "starting the database"])
+async def test_ctrl_c_is_clean_while_it_starts(moment: str, folder: Path) -> None:
+    async with started(folder, "-v") as up:
+        await up.until(moment)
+        family = up.family()
+        up.process.send_signal(signal.SIGINT)
+        assert await up.ended() in ENDED, up.text[-3000:]
+        await all_ended(family)
+    assert "Traceback" not in up.text
+
+
+@pytest.mark.parametrize("moment", ["cluster", "jwt-secret", "link-secret"])
+async def test_ctrl_c_is_clean_while_the_database_starts(moment: str, folder: Path) -> None:
+    async with started(folder) as up:
+        # Each of these files is made at another step.
+        while not is_made(folder, moment):
+            await asyncio.sleep(0.01)
+        family = up.family()
+        up.process.send_signal(signal.SIGINT)
+        assert await up.ended() == 0, up.text
+        await all_ended(family)
+    assert "Traceback" not in up.text
+    assert "stopping" in up.text
+
+
+async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:
+    async with started(folder) as up:
+        await up.until("a reader's page: ")
+        family = up.family()
+        up.process.send_signal(signal.SIGINT)
+        await up.until("stopping")
+        up.process.send_signal(signal.SIGINT)
+        assert await up.ended() in {0, 130}
+        await all_ended(family)
+    assert "Traceback" not in up.text
+
+
+async def test_a_taken_usual_port_is_replaced_by_a_free_one(folder: Path) -> None:
+    with suppress(OSError):  # another program has it: as well
+        taken = listen(8000)
+        taken.listen()
+    async with started(folder) as up:
+        await up.until("API +http://127.0.0.1:(?!8000 )")
+        up.process.send_signal(signal.SIGTERM)
+        assert await up.ended() == 0
+    taken.close()
+
+
+@pytest.mark.parametrize("variable", ["PORT", "STACK_PORT"])
+async def test_a_given_port_that_is_taken_is_named(variable: str, folder: Path) -> None:
+    with listen(0) as taken:
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        async with started(folder, **{variable.lower(): port}) as up:
+            assert await up.ended() == 1
+    assert f"stopped: {variable} is {port}, and another program uses that port: give another" in up.text
+
+
+async def test_make_up_ends_with_make(folder: Path) -> None:
+    """`make` itself is killed: what its recipe runs has another parent from then on."""
+    # The shell takes the place of make.
+    command = [
+        sys.executable,
+        "-m",
+        "embedded.commands",
+        "up",
+        "--end-with-parent",
+        "--offline",
+        "--folder",
+        str(folder),
+    ]
+    parent = await asyncio.create_subprocess_exec(
+        *("sh", "-c", '"$@" & wait; true', "sh", *command), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    up = Up(parent)
+    await up.until("a reader's page: ")
+    family = up.family()
+    parent.kill()
+    await all_ended(family)
+    await parent.wait()

@@ -1,0 +1,95 @@
+"""What `make` is given reaches the programs as it was given: neither make nor the shell executes anything in it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ODD = "a b;touch made $$(touch made) $(shell touch made) `touch made` $HOME \"'\\ * é.toml"
+"""What a shell or make would read something in."""
+
+WORDS = ["--a", "1;", "touch", "made", "$$(touch", "made)", "`touch", "made`", "$HOME", "*"]
+
+PROGRAM = """#!/bin/sh
+printf '%s\\n' "$@" "$PYTEST_ADDOPTS" "$DATABASE_URL" "$DATA" "$UPGRADE"
+"""
+
+
+def run_make(target: str, folder: Path, environment: dict[str, str], *arguments: str) -> list[str]:
+    """Run a target whose programs are scripts that say what they were given; returns that, without empty lines."""
+    for name in ("python", "uv"):
+        (folder / name).write_text(PROGRAM)
+        (folder / name).chmod(0o755)
+    command = ["make", target, f"BIN={folder}", "--silent", "--assume-old=.venv/installed", *arguments]
+    variables = {"PATH": os.environ["PATH"], "HOME": str(folder), **environment}
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not (ROOT / "made").exists()
+    return [line for line in result.stdout.splitlines() if line]
+
+
+@pytest.mark.parametrize("given", ["environment", "command line"])
+@pytest.mark.parametrize(
+    ("target", "variable", "expected"),
+    [
+        ("migrate", "DATABASE_URL", ["-m", "scripts.migrate", ODD]),
+        ("digest", "PROFILE", ["-m", "embedded.commands", "digest", f"--profile={ODD}"]),
+        ("digest", "DATE", ["-m", "embedded.commands", "digest", f"--date={ODD}"]),
+        ("digest", "OPEN", ["-m", "embedded.commands", "digest", "--open"]),
+        ("up", "PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--port={ODD}"]),
+        ("up", "STACK_PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--stack-port={ODD}"]),
+        ("mutants", "ROOM", ["-m", "scripts.mutants", f"--room={ODD}"]),
+        ("mutants", "SEED", ["-m", "scripts.mutants", f"--seed={ODD}"]),
+        ("soak-mails", "READERS", ["-m", "tests.acceptance.soak_mails", f"--readers={ODD}"]),
+        ("bench-ranking", "DATA", ["-m", "benchmarks.ranking", ODD]),
+        ("test", "ARGS", ["-m", "pytest", f" -n auto --dist worksteal {ODD}"]),
+    ],
+)
+def test_a_variable_arrives_as_it_was_given(
+    target: str, variable: str, expected: list[str], given: str, tmp_path: Path
+) -> None:
+    environment = {variable: ODD} if given == "environment" else {}
+    arguments = [] if given == "environment" else [f"{variable}={ODD}"]
+    assert run_make(target, tmp_path, environment, *arguments) == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [("supabase", ["-m", "embedded", "serve"]), ("boot-check", ["-m", "app.boot"])]
+)
+def test_options_are_split_at_spaces_and_no_more(target: str, expected: list[str], tmp_path: Path) -> None:
+    assert run_make(target, tmp_path, {}, f"ARGS={' '.join(WORDS)}") == [*expected, *WORDS]
+
+
+def test_a_python_with_a_space_in_its_path_is_used(tmp_path: Path) -> None:
+    folder = tmp_path / "my programs"
+    folder.mkdir()
+    said = run_make("try-upgrade", folder, {}, f"PYTHON={folder / 'python'}", "ARGS=--a *")
+    assert said == ["scripts/try_upgrade.py", "--a", "*"]
+
+
+def test_an_installation_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
+    installer = tmp_path / "python"
+    installer.write_text('#!/bin/sh\ntest "$2" = venv || exit 0\nmkdir -p "$4/bin"\ncp "$PIP" "$4/bin/pip"\n')
+    pip = tmp_path / "pip"
+    pip.write_text("#!/bin/sh\nprintf '%s ' pip \"$@\"\n")
+    for program in (installer, pip):
+        program.chmod(0o755)
+    variables = {"PATH": os.environ["PATH"], "PIP": str(pip)}
+    command = ["make", "install", f"VENV={tmp_path / 'venv'}", f"PYTHON={installer}"]
+    result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
+    first, then = result.stdout.splitlines()
+    assert first.startswith("Setting up"), result.stderr
+    assert "about a minute" in first
+    assert then.startswith("pip install ")
+    assert "--quiet" not in then, "pip says what it downloads"
+
+
+def test_migrating_nothing_says_what_is_missing() -> None:
+    command = ["make", "migrate", "--silent", "--assume-old=.venv/installed"]
+    result = subprocess.run(
+        command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False
+    )
+    assert result.returncode == 2
+    assert "DATABASE_URL=postgresql://" in result.stderr
