@@ -83,15 +83,6 @@ def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(r"^embedded\b", names_used(tree), path)
 
 
-def async_routes(path: str, tree: ast.Module) -> Iterator[str]:
-    """A route that is no coroutine would be run in a thread pool by FastAPI."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            routes = [d for d in decorators if re.match(r"\w+\.(get|post|put|patch|delete|head|route)\(", d)]
-            yield from (f"{path}:{node.lineno}: def {node.name} under @{route}" for route in routes)
-
-
 RULES: dict[Rule, list[tuple[str, str]]] = {
     one_client: [
         ("app/main.py", "from supabase import create_async_client"),
@@ -130,7 +121,6 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "import embedded"),
         ("worker/runner.py", "from embedded.postgrest.gateway import app"),
     ],
-    async_routes: [("app/api/health.py", "@router.get('/x')\ndef read(): ...")],
 }
 
 
