@@ -1,11 +1,12 @@
 """`python -m tests.counted MODULE [ARGUMENT ...]`: runs a module as a program, and says at its end what it counted:
-its Supabase clients, and the objects that the garbage collector passed over.
+its Supabase clients, the objects that the garbage collector passed over, and the Python threads that it started.
 """
 
 import atexit
 import gc
 import runpy
 import sys
+import threading
 from typing import Any
 
 import supabase
@@ -22,12 +23,24 @@ async def counting(*arguments: Any, **options: Any) -> supabase.AsyncClient:
     return await original(*arguments, **options)
 
 
+threads: list[str] = []
+start_thread = threading.Thread.start
+
+
+def start_counted(thread: threading.Thread) -> None:
+    threads.append(f"{type(thread).__name__} {thread.name}")
+    start_thread(thread)
+
+
 def say() -> None:
-    print(f"clients made: {made}\nobjects kept: {gc.get_freeze_count()}", file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
+    counts = {"clients made": made, "objects kept": gc.get_freeze_count(), "threads started": len(threads)}
+    lines = [f"{what}: {count}" for what, count in counts.items()] + [f"thread: {name}" for name in threads]
+    print("\n".join(lines), file=sys.stderr, flush=True)  # noqa: T201  (to be read by the test)
 
 
 def run_counted(module: str, *arguments: str) -> None:
     setattr(factory, "create_async_client", counting)  # noqa: B010  (the name is not the module's to export)
+    setattr(threading.Thread, "start", start_counted)  # noqa: B010  (a method is replaced on purpose)
     atexit.register(say)
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -95,6 +95,13 @@ class ServiceProcess:
         """How many objects the process had taken out of the garbage collector's sight."""
         return self._counted("objects kept: ")
 
+    @property
+    def threads_started(self) -> list[str]:
+        """The Python threads that the process started in its life; those of C libraries do not count."""
+        names = [line.removeprefix("thread: ").strip() for line in self.text if line.startswith("thread: ")]
+        assert len(names) == self._counted("threads started: ")
+        return names
+
     def _counted(self, what: str) -> int:
         (line,) = [line for line in self.text if line.startswith(what)]
         return int(line.removeprefix(what))

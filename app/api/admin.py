@@ -22,7 +22,7 @@ router = APIRouter(
 )
 
 
-def act_of(admin: AdminOf) -> ActBy:
+async def act_of(admin: AdminOf) -> ActBy:
     """The act that a request is: its id is the request's own, so that what is sent on again by the client is known."""
     return ActBy(uuid4(), admin.name)
 

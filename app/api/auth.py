@@ -80,7 +80,7 @@ def _owner_of(given: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
     return next((name for (name, _), same in zip(keys, matches, strict=True) if same), None)
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Whose request it is: `RequireKey` has found out."""
     caller: Caller = request.state.caller
     return caller
@@ -89,7 +89,7 @@ def caller_of(request: Request) -> Caller:
 CallerOf = Annotated[Caller, Depends(caller_of)]
 
 
-def admin_of(caller: CallerOf) -> Caller:
+async def admin_of(caller: CallerOf) -> Caller:
     """The caller, if it is an admin. Raises `AdminsOnly`."""
     if not caller.admin:
         raise AdminsOnly(f"{caller.name} is not among the ADMINS of this server.")

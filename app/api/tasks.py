@@ -62,7 +62,7 @@ class CallbacksNotConfigured(BroadsheetError):
     title = "Callbacks are not configured"
 
 
-def services_of(request: Request) -> Services:
+async def services_of(request: Request) -> Services:
     """The services of the running application."""
     services: Services = request.app.state.services
     return services
@@ -74,10 +74,10 @@ ServicesOf = Annotated[Services, Depends(services_of)]
 class TaskCreator:
     """Creates a task for a request: with its idempotency key, its callback, and its id for the logs."""
 
-    def __init__(self, request: Request, caller: CallerOf, idempotency_key: IdempotencyKey = None) -> None:
-        self._services = services_of(request)
+    def __init__(self, services: Services, settings: ApiSettings, caller: Caller, idempotency_key: str | None) -> None:
+        self._services = services
+        self._settings = settings
         self._caller = caller
-        self._settings: ApiSettings = request.app.state.settings
         self._key = idempotency_key
 
     async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
@@ -116,7 +116,14 @@ class TaskCreator:
             raise CallbackRefused(f"callback_url cannot be called: {error}.") from None
 
 
-Creator = Annotated[TaskCreator, Depends()]
+async def task_creator(
+    request: Request, services: ServicesOf, caller: CallerOf, idempotency_key: IdempotencyKey = None
+) -> TaskCreator:
+    """Return what creates this request's tasks. FastAPI would construct a class in a thread."""
+    return TaskCreator(services, request.app.state.settings, caller, idempotency_key)
+
+
+Creator = Annotated[TaskCreator, Depends(task_creator)]
 
 
 async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
@@ -140,11 +147,16 @@ async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_i
     return await services.operator.cancel(ActBy(uuid4(), caller.name), task_id)
 
 
-def describe(response: Response, task: Task) -> TaskView:
-    """Show a task, with the headers that go with it: where it is, and when to ask again."""
+def set_task_headers(response: Response, task: Task) -> None:
+    """Set the headers that go with a task: where it is, and, while it is unfinished, when to poll again."""
     response.headers["Location"] = task_url(task.kind, task.task_id)
     if not task.status.is_final:
         response.headers["Retry-After"] = POLL_AFTER
+
+
+def describe(response: Response, task: Task) -> TaskView:
+    """Show a task, with the headers that go with it."""
+    set_task_headers(response, task)
     return TaskView.of(task)
 
 

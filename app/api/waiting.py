@@ -70,7 +70,7 @@ class TooManyWatchers(BroadsheetError):
     title = "Too many watch"
 
 
-def hub_of(request: Request) -> TaskHub:
+async def hub_of(request: Request) -> TaskHub:
     """The hub of the running application."""
     hub: TaskHub = request.app.state.hub
     return hub
@@ -93,11 +93,11 @@ def wait_seconds(preferences: Sequence[str]) -> int | None:
 class Patience:
     """How long this caller wants to wait for a task's end, and the waiting."""
 
-    def __init__(self, request: Request, response: Response, hub: HubOf, prefer: Prefer = None) -> None:
+    def __init__(self, request: Request, response: Response, hub: TaskHub, seconds: int | None) -> None:
         self._request = request
         self._response = response
         self._hub = hub
-        self._seconds = wait_seconds(prefer or ())
+        self._seconds = seconds
 
     async def end_of(self, task: Task) -> Task:
         """The task once it has ended, or as it is when the time is over, the caller gone or this process stopping.
@@ -122,7 +122,12 @@ class Patience:
         watcher.end()
 
 
-PatienceOf = Annotated[Patience, Depends()]
+async def patience_of(request: Request, response: Response, prefer: Prefer = None) -> Patience:
+    """Return how long the request's `Prefer` headers ask to wait. FastAPI would construct a class in a thread."""
+    return Patience(request, response, await hub_of(request), wait_seconds(prefer or ()))
+
+
+PatienceOf = Annotated[Patience, Depends(patience_of)]
 
 
 def _until_gone(receive: Receive, watcher: Watcher) -> Receive:

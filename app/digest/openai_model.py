@@ -103,9 +103,21 @@ class OpenAIModel:
         return options
 
 
+class _ThreadlessOpenAI(AsyncOpenAI):
+    """The client with its platform given: at its first request the library would determine it in a thread.
+
+    The platform serves only the statistics header `X-Stainless-OS`. The library has no option for it; a subclass may
+    set the attribute that its base class declares.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._platform = "Unknown"
+
+
 def build_model(http: httpx.AsyncClient, settings: ModelSettings) -> OpenAIModel:
     """A model that is asked through `http`, which stays its opener's to close."""
-    client = AsyncOpenAI(
+    client = _ThreadlessOpenAI(
         api_key=settings.api_key,
         base_url=settings.base_url,
         max_retries=settings.retries,

@@ -94,7 +94,8 @@ def link_route(pages: PageRenderer) -> type[APIRoute]:
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:
     link = await _opened(purpose, token, request, max_age)
-    reader = await services_of(request).readers.get(link.reader_id)
+    services = await services_of(request)
+    reader = await services.readers.get(link.reader_id)
     return Visit(reader, link, request.app.state.links)
 
 
@@ -103,6 +104,7 @@ async def _opened(purpose: str, token: str, request: Request, max_age: timedelta
     if links is None:  # without a secret nobody was given a link
         raise InvalidLink
     link = links.read(purpose, token)
-    generation = await services_of(request).readers.link_generation(link.reader_id)
+    services = await services_of(request)
+    generation = await services.readers.link_generation(link.reader_id)
     link.require(generation, today=utc_today(), max_age=max_age)
     return link

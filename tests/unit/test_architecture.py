@@ -55,6 +55,10 @@ def no_blocking(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(
         r"^(threading|concurrent\.futures|multiprocessing|requests|urllib\.request)\b", names_used(tree), path
     )
+    # Starlette does the work of these in threads.
+    threaded = r"(FileResponse|StaticFiles|UploadFile|File|Form|BackgroundTasks?|WSGIMiddleware|GZipMiddleware)$"
+    yield from matching(r"^(fastapi|starlette)\b.*\." + threaded, names_used(tree), path)
+    yield from matching(r"\brequest\.form$", calls(tree), path)
     yield from matching(
         r"^(time\.sleep|httpx\.(get|post|put|patch|delete|request|stream|Client))$", names_used(tree), path
     )
@@ -83,15 +87,6 @@ def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(r"^embedded\b", names_used(tree), path)
 
 
-def async_routes(path: str, tree: ast.Module) -> Iterator[str]:
-    """A route that is no coroutine would be run in a thread pool by FastAPI."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef):
-            decorators = [ast.unparse(decorator) for decorator in node.decorator_list]
-            routes = [d for d in decorators if re.match(r"\w+\.(get|post|put|patch|delete|head|route)\(", d)]
-            yield from (f"{path}:{node.lineno}: def {node.name} under @{route}" for route in routes)
-
-
 RULES: dict[Rule, list[tuple[str, str]]] = {
     one_client: [
         ("app/main.py", "from supabase import create_async_client"),
@@ -109,6 +104,9 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "pool = ThreadPoolExecutor()"),
         ("app/main.py", "import concurrent.futures"),
         ("app/main.py", "from starlette.concurrency import run_in_threadpool"),
+        ("app/main.py", "from fastapi.responses import FileResponse"),
+        ("app/main.py", "from fastapi import UploadFile"),
+        ("app/main.py", "form = await request.form()"),
         ("app/main.py", "time.sleep(1)"),
         ("app/main.py", "import requests"),
         ("app/main.py", "httpx.get(url)"),
@@ -130,7 +128,6 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "import embedded"),
         ("worker/runner.py", "from embedded.postgrest.gateway import app"),
     ],
-    async_routes: [("app/api/health.py", "@router.get('/x')\ndef read(): ...")],
 }
 
 

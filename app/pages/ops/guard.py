@@ -49,7 +49,7 @@ class SentForm:
         return word
 
 
-def sessions_of(request: Request) -> Sessions:
+async def sessions_of(request: Request) -> Sessions:
     """What begins and reads sessions, by the settings of the running application."""
     return Sessions(request.app.state.settings)
 
@@ -72,7 +72,8 @@ def cookie_name(request: Request) -> str:
 async def session_of(request: Request, sessions: SessionsOf) -> Session:
     """The request's session. Raises `SignedOut`, and `SupabaseError` where it cannot be asked whether it was ended."""
     session = sessions.read(request.cookies.get(cookie_name(request), ""))
-    if await services_of(request).ended_sessions.holds(session.session_id):
+    services = await services_of(request)
+    if await services.ended_sessions.holds(session.session_id):
         raise SignedOut
     request.state.caller = Caller(session.who, admin=True)  # for the log and the metrics
     return session

@@ -1,0 +1,100 @@
+"""The built application holds nothing that FastAPI would run in a thread; each kind of it is planted, and found."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from http import HTTPStatus
+from typing import Annotated, Any, cast
+
+import pytest
+from fastapi import APIRouter, Depends, FastAPI, Response, Security
+from fastapi.security.base import SecurityBase
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from app.main import create_app
+from tests.applications import described_paths
+from tests.built_application import operations, routes_of, synchronous_callables
+
+
+def test_every_callable_is_a_coroutine_function() -> None:
+    assert synchronous_callables(create_app()) == []
+
+
+def test_the_walk_sees_every_documented_operation() -> None:
+    documented = {(method.upper(), path) for path, methods in described_paths().items() for method in methods}
+    assert operations(create_app(), documented=True) == documented
+
+
+def test_the_walk_sees_the_pages_too() -> None:
+    assert {("POST", "/r/place/{token}/{day}"), ("GET", "/ops/events"), ("GET", "/docs")} <= operations(create_app())
+
+
+def dependency() -> None:
+    """FastAPI would run it in a thread."""
+
+
+def generator() -> Iterator[None]:
+    yield
+
+
+class Class:
+    """A class as a dependency."""
+
+
+class Scheme(SecurityBase):
+    """A security scheme without a coroutine."""
+
+    def __init__(self) -> None:
+        self.scheme_name = "planted"
+
+    def __call__(self) -> None:
+        """FastAPI would run it in a thread."""
+
+
+async def nested(_: Annotated[None, Depends(dependency)]) -> None:
+    """A coroutine function that depends on something else."""
+
+
+PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
+
+
+@pytest.mark.parametrize("planted", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
+def test_a_planted_dependency_is_found(planted: Callable[..., Any]) -> None:
+    inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(planted)]), FastAPI()
+
+    @inner.get("/planted")
+    async def endpoint() -> None: ...
+
+    outer.include_router(inner, prefix="/inner")
+    app.include_router(outer)
+    (found,) = synchronous_callables(app)
+    assert found.startswith("/inner/planted: ")
+
+
+def test_a_planted_endpoint_is_found() -> None:
+    app = FastAPI()
+    app.add_api_route("/planted", dependency)
+    mounted = Starlette(routes=[Route("/mounted", lambda _request: Response())])
+    app.mount("/below", mounted)
+    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/mounted", "/planted"]
+    assert len(list(routes_of(app))) == len(FastAPI().routes) + 2
+
+
+def test_a_planted_exception_handler_is_found() -> None:
+    app = FastAPI()
+    app.add_exception_handler(HTTPStatus.NOT_FOUND, lambda _request, _error: Response())
+    (found,) = synchronous_callables(app)
+    assert found.startswith("handler of 404")
+
+
+def test_a_planted_middleware_is_found() -> None:
+    class Planted:
+        def __init__(self, app: ASGIApp) -> None: ...
+
+        def __call__(self, *_: Any) -> None: ...
+
+    app = FastAPI()
+    app.add_middleware(cast("Any", Planted))
+    (found,) = synchronous_callables(app)
+    assert found.endswith("Planted.__call__")
