@@ -16,17 +16,28 @@ alter role authenticator set statement_timeout = '8s';
 -- Whoever signed in, for row level security.
 create schema if not exists auth;
 create table if not exists auth.users (
-    id uuid primary key, email text unique, created_at timestamptz not null default now()
+    id uuid primary key, email varchar(255) unique, created_at timestamptz not null default now()
 );
+-- What a project's triggers read of Auth's other columns; a folder of an older version has none of them yet.
+alter table auth.users
+    add column if not exists email_confirmed_at timestamptz,
+    add column if not exists last_sign_in_at timestamptz,
+    add column if not exists updated_at timestamptz,
+    add column if not exists deleted_at timestamptz;
+do $$ begin
+    if not exists (select from pg_roles where rolname = 'supabase_auth_admin') then
+        create role supabase_auth_admin nologin noinherit;
+    end if;
+end $$;
 create or replace function auth.uid() returns uuid language sql stable set search_path = '' as $$
     select coalesce(
         nullif(current_setting('request.jwt.claim.sub', true), ''),
         nullif(current_setting('request.jwt.claims', true), '')::jsonb ->> 'sub'
     )::uuid
 $$;
-grant usage on schema auth to anon, authenticated, service_role;
+grant usage on schema auth to anon, authenticated, service_role, supabase_auth_admin;
 grant execute on function auth.uid() to anon, authenticated, service_role;
-grant all on auth.users to service_role;
+grant all on auth.users to service_role, supabase_auth_admin;
 
 -- A change of the schema tells PostgREST by itself.
 create schema if not exists extensions;

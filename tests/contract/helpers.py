@@ -174,6 +174,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "items",
         "item_keys",
         "shown",
+        "shown_digests",
         "cache_entries",
         "circuit_breakers",
         "turns",
@@ -215,7 +216,7 @@ MINUTE_SUMS = ", ".join(
 )
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
-    | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "item_id"}
+    | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "begun_by", "skip_after"}

@@ -99,6 +99,11 @@ async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime
             " select task_id, 'default', $2, $1, $2, '{}', '', $3 from task",
             *(reader_id, at.date(), at),
         )
+        await database.execute("delete from public.shown_digests where reader_id = $1", reader_id)
+        await database.execute(
+            "insert into public.shown_digests (reader_id, local_day, began_at, written_at) values ($1, $2, $3, $3)",
+            *(reader_id, at.date(), at),
+        )
 
 
 async def break_zone(database: asyncpg.Connection, reader_id: UUID) -> None:

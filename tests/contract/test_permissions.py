@@ -12,7 +12,7 @@ WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers
 """Whoever signed in, by row security: `tests/contract/test_user_rights.py` shows which rows and columns."""
 CHECKS = {
     *("text_is_valid", "texts_are_valid", "count_is_valid", "profile_is_valid", "weekdays_are_valid"),
-    *("zone_is_known", "zone_problem", "next_occurrence", "schedule_now"),
+    *("zone_is_known", "zone_problem", "next_occurrence", "latest_occurrence", "schedule_now"),
 }
 """What a user's own write asks; none of it reads a table."""
 FUNCTIONS = "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"

@@ -46,6 +46,7 @@ class Model:
     weekdays: tuple[int, ...]
     active: bool = True
     next_due: datetime | None = None
+    overdue: tuple[datetime, date] | None = None
 
     def moment(self, day: date) -> datetime:
         """When the day comes: a time that exists twice is the second, one that does not exist is so much later."""
@@ -60,13 +61,25 @@ class Model:
     def plan(self, now: datetime) -> None:
         self.next_due = min(at for at, _ in self.occurrences(now) if at > now) if self.active else None
 
-    def due(self, now: datetime) -> date | None:
-        """The day whose digest is to be made now, if one is."""
+    def missed(self, now: datetime) -> tuple[datetime, date] | None:
+        """What came round last and has no task yet."""
         if self.next_due is None or self.next_due > now:
             return None
-        missed = [day for at, day in self.occurrences(now) if now - A_DAY < at <= now and at >= self.next_due]
-        self.plan(now)
-        return missed[-1] if missed else None
+        came = [(at, day) for at, day in self.occurrences(now) if now - A_DAY < at <= now and at >= self.next_due]
+        return came[-1] if came else None
+
+    def due(self, now: datetime) -> date | None:
+        """The day whose digest is to be made now, if one is."""
+        missed, self.overdue = self.missed(now) or self.overdue, None
+        if self.next_due is not None and self.next_due <= now:
+            self.plan(now)
+        return missed[1] if missed is not None and missed[0] > now - A_DAY else None
+
+    def before_change(self, now: datetime) -> None:
+        """Keep what is due: the schedule is about to change."""
+        if (missed := self.missed(now)) is not None:
+            self.overdue = missed
+            SEEN.overdue += 1
 
 
 @dataclass
@@ -89,6 +102,7 @@ class Counts:
     sent: int = 0
     doubts: int = 0
     digests: int = 0
+    overdue: int = 0
     kinds: Counter[str] = field(default_factory=Counter)
 
 
@@ -154,10 +168,17 @@ class ReadersLife(RuleBasedStateMachine):
         reader_id = list(self.readers)[number % len(self.readers)]
         model = self.readers[reader_id]
         changed = (model.zone, model.send_at) != (zone, send_at)
+        if changed:
+            model.before_change(self.now)
         model.zone, model.send_at = zone, send_at
         self.do(Readers(self.world.client).change(reader_id, {"zone": zone, "send_at": f"{send_at:%H:%M}"}))
         if changed:
             model.plan(self.now)
+
+    @rule(hours=st.sampled_from([9, 24]), number=st.integers(0, 9), zone=st.sampled_from(ZONES), send_at=TIMES)
+    def move_when_due(self, hours: int, number: int, zone: str, send_at: time) -> None:
+        self.time_passes(hours)
+        self.move(number, zone, send_at)
 
     @rule(number=st.integers(0, 9), active=st.booleans())
     def pause_or_resume(self, number: int, active: bool) -> None:
@@ -167,6 +188,7 @@ class ReadersLife(RuleBasedStateMachine):
         model = self.readers[reader_id]
         self.do(Readers(self.world.client).change(reader_id, {"status": "active" if active else "paused"}))
         if model.active != active:
+            model.before_change(self.now)
             model.active = active
             model.plan(self.now)
 
@@ -254,4 +276,5 @@ def test_nobody_gets_two_mails_a_day_whatever_happens(stack: Ready) -> None:
     assert SEEN.digests > 50
     assert SEEN.sent > 20
     assert SEEN.doubts > 5
+    assert SEEN.overdue > 5
     assert len(SEEN.kinds) == 6

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models import Item, TaskKind
 from app.persistence.deliveries import DeliveryState, Lost, Send, Stop
 from app.persistence.items import Items
 from app.persistence.operator import Operator
@@ -38,18 +38,22 @@ class Mornings:
     async def last(self) -> datetime | None:
         return (await Items(self._client).news_for(self.reader.reader_id)).last_digest
 
-    async def news(self) -> set[str]:
-        """The titles of what a digest written now would choose from."""
+    async def items(self) -> list[Item]:
+        """What a digest written now would choose from."""
         found = await Items(self._client).news_for(self.reader.reader_id)
         items = [item for day in found.days for item in await seen(self._client, day.day)]
-        return {item.article.title for item in items if item.item_id not in found.shown}
+        return [item for item in items if item.item_id not in found.shown]
+
+    async def news(self) -> set[str]:
+        """The titles of these."""
+        return {item.article.title for item in await self.items()}
 
     async def digest(self, day: int) -> set[str]:
         """Write the digest of a day of November with all that is new; returns the titles."""
         await self._clock.set(f"2026-11-{day}T07:00:30Z")
         await enqueued(self._client, self._database)
-        titles = await self.news()
-        keys = [key for item in await seen(self._client) if item.article.title in titles for key in item.keys]
+        items = await self.items()
+        titles, keys = {item.article.title for item in items}, [key for item in items for key in item.keys]
         writer = Claimer(self._client, kinds=[TaskKind.DIGEST])
         content = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
         await writer.sync({(await writer.claim_one()).lease: Completed({}, {"digest": content, "page": ""})})
@@ -62,6 +66,8 @@ class Mornings:
             "tasks": ["created_at"],
             "deliveries": ["created_at", "begun_at", "ended_at"],
             "shown": ["shown_at"],
+            "shown_digests": ["began_at", "written_at"],
+            "readers_private": ["new_items_since"],
             "items": ["first_seen"],
         }.items():
             changes = ", ".join(f"{column} = {column} - interval '1 day'" for column in columns)

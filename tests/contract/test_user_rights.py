@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -142,25 +141,6 @@ async def test_what_a_user_may_not_write_there_is_refused_by_the_database(
         answer = await http.patch("/readers?reader_id=not.is.null", json=bad)
     assert answer.status_code == 400, answer.text
     assert await Readers(client).get(ada.reader_id) == ada
-
-
-async def test_the_readme_makes_a_reader_of_each_new_user_and_removes_it_with_the_user(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    (trigger,) = [block for block in readme.split("```sql\n")[1:] if "on auth.users" in block]
-    await database.execute(trigger.partition("```")[0])
-    try:
-        user = uuid4()
-        await database.execute("insert into auth.users (id, email) values ($1, 'ada@example.org')", user)
-        (reader,) = await Readers(client).page(None)
-        assert (reader.user_id, reader.name, reader.address) == (user, "ada", "ada@example.org")
-        assert reader.next_due_at is not None
-        await database.execute("insert into auth.users (id, email) values ($1, null)", uuid4())
-        await database.execute("delete from auth.users where id = $1", user)
-        assert [found.user_id for found in await Readers(client).page(None)] != [user]
-    finally:
-        await database.execute("drop function public.reader_of_user cascade; delete from auth.users where true")
 
 
 async def relations(database: asyncpg.Connection) -> list[str]:

@@ -1,0 +1,27 @@
+"""Whatever two callers write at once, in whatever orders, neither fails, and they never deadlock."""
+
+import asyncio
+import random
+from itertools import combinations_with_replacement
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.writers import WRITERS, Writing, furnish
+
+EACH = 3
+"""Callers of each kind at once."""
+
+
+@pytest.mark.parametrize("first", WRITERS)
+async def test_no_pair_of_writers_deadlocks(first: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+    chance, before = random.Random(first), await deadlocks(database)
+    for pair in combinations_with_replacement(WRITERS, 2):
+        if pair[0] != first:
+            continue
+        held = await furnish(client, database)
+        seeds = [(kind, random.Random(chance.random())) for kind in pair for _ in range(EACH)]
+        await asyncio.gather(*(WRITERS[kind](Writing(client, own, held)) for kind, own in seeds))
+        assert await deadlocks(database) == before, pair

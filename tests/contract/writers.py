@@ -1,0 +1,175 @@
+"""Every kind of caller that writes several rows, with its rows in another order each time."""
+
+import random
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Final, TypeVar
+from uuid import UUID, uuid4
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.errors import ReaderNotFound, TaskNotFound
+from app.models import TaskKind
+from app.persistence.deliveries import Deliveries, Send
+from app.persistence.idempotency_keys import CallerKey
+from app.persistence.maintenance import Maintenance
+from app.persistence.new_task import NewTask
+from app.persistence.operator import ActBy, Operator
+from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released
+from app.persistence.queue import ClaimedTask, Progress
+from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
+from app.persistence.tasks import TaskStateManager
+from tests.contract.helpers import Claimer, insert_tasks
+from tests.contract.mailer import FAILED, SENT
+from tests.contract.schedule import OWNER, written
+from tests.emptied import emptied
+
+T = TypeVar("T")
+ADDRESS: Final = "all@example.org"
+NAMES: Final = [f"reader-{n:02}" for n in range(12)]
+ARXIV: Final = ["1", "2", "3"]
+
+
+@dataclass
+class Writing:
+    """What a writer works with: its own order of everything, and tasks that it shares with another worker."""
+
+    client: AsyncClient
+    chance: random.Random
+    held: tuple[ClaimedTask, ...] = ()
+    key: str = "furnished"
+
+    def shuffled(self, *items: T) -> list[T]:
+        mixed = list(items)
+        self.chance.shuffle(mixed)
+        return mixed
+
+
+async def imports(writing: Writing) -> None:
+    given = [{"external_id": name, "reader_id": str(uuid4()), "name": str(uuid4())} for name in [*NAMES, "new-1"]]
+    rest = {"address": ADDRESS, "zone": "UTC", "send_at": "07:00"}
+    await Readers(writing.client).bring_in(OWNER, [each | rest for each in writing.shuffled(*given)])
+
+
+async def bounces(writing: Writing) -> None:
+    await Deliveries(writing.client).record_bounce([ADDRESS], "no such user", complaint=False)
+
+
+async def looks_up(writing: Writing) -> None:
+    found = [GivenPaper(keys=(f"arxiv:{n}", f"title:t{n}"), arxiv_id=n, title=f"T{n}", abstract="A") for n in ARXIV]
+    await ReaderPapers(writing.client).note_looked_up(writing.shuffled(*ARXIV), writing.shuffled(*found))
+
+
+async def votes(writing: Writing) -> None:
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:6]:
+        papers = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
+        with suppress(ReaderNotFound):
+            await ReaderPapers(writing.client).put(reader.reader_id, [(paper, {"liked": True}) for paper in papers])
+
+
+async def schedules(writing: Writing) -> None:
+    await Schedule(writing.client, batch=5).enqueue_due()
+
+
+async def removes(writing: Writing) -> None:
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:2]:
+        await Readers(writing.client).remove(reader.reader_id, OWNER)
+
+
+async def works(writing: Writing) -> None:
+    """End the shared tasks and others, under leases that some have lost: the rows are locked all the same."""
+    worker = Claimer(writing.client)
+    held = writing.shuffled(*(await worker.claim(20)), *writing.held)
+    ends: list[Outcome] = [Completed({}), Released(), Failed("no", timedelta(0)), Failed("no", None), Cancelled()]
+    half = len(held) // 2
+    outcomes: dict[Lease, Outcome] = {task.lease: writing.chance.choice(ends) for task in held[:half]}
+    await worker.sync(outcomes, progress={task.lease: Progress("half", 0.5) for task in held[half:]})
+    await worker.sync({task.lease: _end_of(task, writing) for task in writing.shuffled(*held[half:])})
+
+
+def _end_of(task: ClaimedTask, writing: Writing) -> Outcome:
+    if task.kind is TaskKind.DIGEST and "scheduled" in task.payload:
+        return Completed({}, written("T", "U"))
+    ends: list[Outcome] = [Completed({}), Released()]
+    return writing.chance.choice(ends)
+
+
+async def mails(writing: Writing) -> None:
+    worker = Claimer(writing.client, kinds=[TaskKind.DELIVERY])
+    for task in writing.shuffled(*await worker.claim(10)):
+        delivery_id = UUID(task.payload["delivery_id"])
+        answer = await Deliveries(writing.client).begin(delivery_id, task.lease, repeatable_within=None)
+        if isinstance(answer, Send) and writing.chance.random() < 0.7:
+            bounce = writing.chance.random() < 0.3
+            end = partial(Deliveries(writing.client).end, delivery_id, task.lease)
+            await (end(FAILED, reason="550", bounce=True) if bounce else end(SENT))
+        ends: list[Outcome] = [Completed({}), Failed("no", None)]
+        await worker.sync({task.lease: writing.chance.choice(ends)})
+
+
+async def resumes(writing: Writing) -> None:
+    await Deliveries(writing.client).resume(by="ada", skip_pending=True)
+
+
+async def replays(writing: Writing) -> None:
+    for kind in writing.shuffled(*TaskKind):
+        await Operator(writing.client).replay_dead(ActBy(uuid4(), "root"), kind)
+
+
+async def creates(writing: Writing) -> None:
+    keys = [CallerKey(writing.key, {}, place) for place in range(8)]
+    batch = [NewTask(uuid4(), TaskKind.FETCH, {}, None, callback_url="https://example.com/", key=key) for key in keys]
+    await TaskStateManager(writing.client).create_tasks(batch)
+
+
+async def cancels(writing: Writing) -> None:
+    tasks = (await TaskStateManager(writing.client).list_tasks(limit=50)).tasks
+    for task in writing.shuffled(*tasks)[:8]:
+        with suppress(TaskNotFound):
+            await TaskStateManager(writing.client).cancel_task(task.task_id)
+
+
+async def retains(writing: Writing) -> None:
+    await Maintenance(writing.client, batch=10).retain(task_days=1, edition_days=1)
+    await Maintenance(writing.client, batch=10).retain_digests(digest_days=1)
+
+
+WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
+    function.__name__: function
+    for function in (
+        *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
+        retains,
+    )
+}
+
+
+async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[ClaimedTask, ...]:
+    """Empty the database, and let everybody have something to write; answers tasks that are in hand.
+
+    Readers are due or have a mail that waits, papers are to be looked up, tasks are ready, in hand, failed and old.
+    """
+    await emptied(database)
+    writing = Writing(client, random.Random(0))
+    await imports(writing)
+    await database.execute("update public.readers set next_due_at = now() - interval '1 minute' where true")
+    await votes(writing)
+    await Schedule(client).enqueue_due()
+    writer = Claimer(client, kinds=[TaskKind.DIGEST])
+    digests = await writer.claim(len(NAMES) // 2)
+    await writer.sync({task.lease: Completed({}, written("T", "U")) for task in digests})
+    await insert_tasks(database, 20, status="completed")
+    await database.execute(
+        "update public.tasks set created_at = now() - interval '9 days', finished_at = now() - interval '9 days'"
+        " where status = 'completed' and kind = 'fetch'"
+    )
+    await insert_tasks(database, 30)
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    failed, held = await worker.claim(5), await worker.claim(15)
+    await worker.sync({task.lease: Failed("no", None) for task in failed})
+    return held
