@@ -79,12 +79,13 @@ def create_app(
     )
     app.state.metrics = metrics
     install_problem_handlers(app)
-    app.include_router(pages_router())
     app.include_router(health.router)
-    app.include_router(mail_hook.router)
     keyed = (digests, fetches, callbacks, listings, readers, papers, saved, deliveries, admin, metrics_route)
     for room in keyed:
         app.include_router(room.router, dependencies=[Security(KEY_HEADER)])
+    app.include_router(mail_hook.router)
+    # Last: a request is matched with every route before its own, and these are half of them.
+    app.include_router(pages_router())
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)
     app.add_middleware(RequestContext, metrics=metrics)
