@@ -8,6 +8,7 @@ from typing import Any
 import aiohttp
 import uvloop
 
+from benchmarks.cpu import seconds_of
 from benchmarks.processes import Child, child, hear, resident_mb
 from benchmarks.report import median_of, percentile, save, show, verdict
 from benchmarks.stub import TASK_ID, running
@@ -15,18 +16,20 @@ from benchmarks.watched_api import API_KEY
 
 DELAY = 0.02
 CONNECTIONS = 64
-ROUNDS = 2
+ROUNDS = 3
 POLLS = {"ours": 768, "stock": 320, "threads": 256, "blocking": 64}
 """How many polls a round; fewer for those that take longer."""
 NAMES = {
     "ours": "Broadsheet's API",
-    "stock": "a bare route on the AsyncClient as it comes",
-    "threads": "a bare route on asyncio.to_thread",
-    "blocking": "a bare route on the synchronous client",
+    "stock": "bare route, stock AsyncClient",
+    "threads": "bare route, asyncio.to_thread",
+    "blocking": "bare route, synchronous client",
 }
 MANY, POSTS = 500, 100
 FEW_TASKS, MANY_TASKS = 500, 5_000
 AIM_LAG_MS, AIM_GROWTH_MB = 50, 10
+AIM_TIMES = {"stock": 2.2, "threads": 2.5}
+"""How many times the polls of a bare route."""
 BODY = {"profile": {"name": "Ada", "interests": ["retrieval"]}, "source_date": "2026-11-22"}
 
 
@@ -73,16 +76,17 @@ async def lag(http: aiohttp.ClientSession, address: str) -> dict[str, float]:
         return found
 
 
-async def polls(address: str, count: int) -> dict[str, float]:
-    """One round of status polls at 64 connections."""
+async def polls(address: str, process: Child, count: int) -> dict[str, float]:
+    """One round of status polls at 64 connections, of the API that `process` serves."""
     async with open_http(CONNECTIONS) as http:
         await lag(http, address)
-        begin = time.perf_counter()
+        begin, used = time.perf_counter(), seconds_of(process.pid)
         took = await poll(http, address, count, CONNECTIONS)
-        rate = count / (time.perf_counter() - begin)
+        rate, used = count / (time.perf_counter() - begin), seconds_of(process.pid) - used
         lags = await lag(http, address)
     return {
         "polls_per_second": rate,
+        "cpu_us": used / count * 1e6,
         "p50_ms": percentile(took, 0.5) * 1e3,
         "p99_ms": percentile(took, 0.99) * 1e3,
         "lag_p99_ms": lags["p99_ms"],
@@ -119,10 +123,11 @@ async def measure() -> dict[str, Any]:
     with running(DELAY) as stub, ExitStack() as stack:
         apis = {name: stack.enter_context(child("benchmarks.watched_api", name, stub, quiet=True)) for name in POLLS}
         addresses = {name: hear(process) for name, process in apis.items()}
-        await asyncio.gather(*(polls(address, CONNECTIONS) for address in addresses.values()))  # connects, and warms up
+        warming_up = (polls(address, apis[name], CONNECTIONS) for name, address in addresses.items())
+        await asyncio.gather(*warming_up)
         for _ in range(ROUNDS):
             for name, address in addresses.items():
-                found[name].append(await polls(address, POLLS[name]))
+                found[name].append(await polls(address, apis[name], POLLS[name]))
         busy = [await lag_under_load(addresses["ours"]) for _ in range(ROUNDS)]
         kept = await memory(addresses["ours"], apis["ours"])
     return {
@@ -141,33 +146,34 @@ def main() -> None:
             NAMES[name],
             f"{found['polls_per_second']:,.0f}",
             f"{own / found['polls_per_second']:.1f}",
-            *(f"{found[which]:,.0f}" for which in ("p50_ms", "p99_ms", "lag_p99_ms")),
+            *(f"{found[which]:,.0f}" for which in ("cpu_us", "p50_ms", "p99_ms", "lag_p99_ms")),
         ]
         for name, found in measured["polls"].items()
     ]
     show(
         f"api: status polls at {CONNECTIONS} connections, project {DELAY * 1e3:.0f} ms away, median of {ROUNDS}",
-        ["one uvicorn worker", "polls/s", "ours is x", "p50 ms", "p99 ms", "lag p99 ms"],
+        ["one uvicorn worker", "polls/s", "ours is", "CPU us", "p50 ms", "p99 ms", "lag p99"],
         rows,
     )
     busy = measured["lag_with_500_polls_and_100_posts"]["p99_ms"]
     few, many = measured["memory_mb_after_tasks"].values()
+    times = {name: own / measured["polls"][name]["polls_per_second"] for name in AIM_TIMES}
+    growth = f"{many - few:.1f} ({few:.0f}, {many:.0f})"
     show(
         "api: aims",
-        ["aim", "wanted at most", "measured", ""],
+        ["what", "aim", "measured", ""],
         [
-            [
-                "lag p99, 500 polls and 100 posts, ms",
-                f"{AIM_LAG_MS}",
-                f"{busy:.0f}",
-                verdict(busy < AIM_LAG_MS),
-            ],
-            [
-                "memory after 5,000 tasks less after 500, MB",
-                f"{AIM_GROWTH_MB}",
-                f"{many - few:.1f} ({few:.0f}, {many:.0f})",
-                verdict(many - few <= AIM_GROWTH_MB),
-            ],
+            *(
+                [
+                    f"polls, times those of the {NAMES[name]}",
+                    f">= {aim}",
+                    f"{times[name]:.1f}",
+                    verdict(times[name] >= aim),
+                ]
+                for name, aim in AIM_TIMES.items()
+            ),
+            ["lag p99, 500 polls and 100 posts, ms", f"< {AIM_LAG_MS}", f"{busy:.0f}", verdict(busy < AIM_LAG_MS)],
+            ["memory, 5,000 tasks less 500, MB", f"<= {AIM_GROWTH_MB}", growth, verdict(many - few <= AIM_GROWTH_MB)],
         ],
     )
     save("api", measured)

@@ -122,9 +122,9 @@ class Patience:
         watcher.end()
 
 
-async def patience_of(request: Request, response: Response, hub: HubOf, prefer: Prefer = None) -> Patience:
+async def patience_of(request: Request, response: Response, prefer: Prefer = None) -> Patience:
     """Return how long the request's `Prefer` headers ask to wait. FastAPI would construct a class in a thread."""
-    return Patience(request, response, hub, wait_seconds(prefer or ()))
+    return Patience(request, response, await hub_of(request), wait_seconds(prefer or ()))
 
 
 PatienceOf = Annotated[Patience, Depends(patience_of)]
