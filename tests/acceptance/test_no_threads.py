@@ -30,15 +30,24 @@ SAID = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes
 
 async def test_an_api_starts_no_thread_on_any_route(stack: Ready, database: asyncpg.Connection) -> None:
     settings = {name.upper(): value for name, value in SETTINGS.items()}
-    api = api_process(stack, API_KEYS=KEYS, ADMINS="root,eve", **settings)
+    api = api_process(stack, API_KEYS=KEYS, ADMINS="root,eve", METRICS_PORT="0", **settings)
     async with httpx.AsyncClient(base_url=await start_api(api), trust_env=False, timeout=60) as http:
         system = await system_of(http, database)
         every = requests(system)
         for request in every:
             await system.send(request)
+    await private_pages(api, "/metrics")
     assert any(len(request.sent.get("content", "")) > MEGABYTE for request in every)
     assert await api.stop() == 0
     assert api.threads_started == []
+
+
+async def private_pages(process: ServiceProcess, *paths: str) -> None:
+    """Read what a process serves on its private port."""
+    address = str((await process.logged("health and metrics on"))["event"]).split()[-1]
+    async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=60) as http:
+        for path in paths:
+            assert (await http.get(path)).is_success
 
 
 @asynccontextmanager
@@ -76,6 +85,7 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
         await database.execute("update public.readers set next_due_at = now() - interval '1 minute'")
         await Services.build(client).schedule.enqueue_due()
         await until(database, ALL_KINDS)
+        await private_pages(worker, "/healthz", "/metrics")
     await model.stop()
     assert (len(box.taken), receiver.delivered.total()) == (1, 1)
     assert model.bodies

@@ -1,14 +1,8 @@
 """Every route, over HTTP and on a real database, while no thread can be had."""
 
 import asyncio
-import socket
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Any
 
-import anyio.to_thread
 import asyncpg
 import httpx
 import pytest
@@ -20,31 +14,7 @@ from tests.built_application import operations
 from tests.every_route import SETTINGS, requests, system_of
 from tests.integration.api.conftest import RunningApi
 from tests.integration.api.operators import settings_with_operators
-
-
-class ThreadRefused(Exception):
-    """Somebody asked for a thread."""
-
-
-@contextmanager
-def no_threads() -> Iterator[list[object]]:
-    """Let no thread start, and no thread take work; yields who asked. Only the event loop may look up names."""
-    submit, refused = ThreadPoolExecutor.submit, list[object]()
-
-    def refuse(*arguments: Any, **_: Any) -> Any:
-        refused.append(arguments[0])
-        raise ThreadRefused(arguments)
-
-    def look_up(pool: ThreadPoolExecutor, function: Any, *arguments: Any, **options: Any) -> Any:
-        if function not in {socket.getaddrinfo, socket.getnameinfo}:
-            refuse(function)
-        return submit(pool, function, *arguments, **options)
-
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        patched.setattr(ThreadPoolExecutor, "submit", look_up)
-        patched.setattr(anyio.to_thread, "run_sync", refuse)
-        yield refused
+from tests.refused_threads import ThreadRefused, no_threads
 
 
 @pytest.fixture
