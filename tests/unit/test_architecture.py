@@ -55,6 +55,10 @@ def no_blocking(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(
         r"^(threading|concurrent\.futures|multiprocessing|requests|urllib\.request)\b", names_used(tree), path
     )
+    # Starlette does the work of these in threads.
+    threaded = r"(FileResponse|StaticFiles|UploadFile|File|Form|BackgroundTasks?|WSGIMiddleware|GZipMiddleware)$"
+    yield from matching(r"^(fastapi|starlette)\b.*\." + threaded, names_used(tree), path)
+    yield from matching(r"\brequest\.form$", calls(tree), path)
     yield from matching(
         r"^(time\.sleep|httpx\.(get|post|put|patch|delete|request|stream|Client))$", names_used(tree), path
     )
@@ -100,6 +104,9 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "pool = ThreadPoolExecutor()"),
         ("app/main.py", "import concurrent.futures"),
         ("app/main.py", "from starlette.concurrency import run_in_threadpool"),
+        ("app/main.py", "from fastapi.responses import FileResponse"),
+        ("app/main.py", "from fastapi import UploadFile"),
+        ("app/main.py", "form = await request.form()"),
         ("app/main.py", "time.sleep(1)"),
         ("app/main.py", "import requests"),
         ("app/main.py", "httpx.get(url)"),
