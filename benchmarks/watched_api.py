@@ -16,6 +16,7 @@ from fastapi import FastAPI, Request
 from app.api.connection import BoundedProtocol
 from app.api.models import DigestView
 from app.config import ApiSettings
+from app.garbage_collector import keep_what_is_loaded
 from app.logs import configure_logs
 from app.main import create_app
 from app.models import Task
@@ -88,6 +89,8 @@ if __name__ == "__main__":
     print(f"http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     which = sys.argv[1]
     api = ours(*sys.argv[2:]) if which == "ours" else rival(which, sys.argv[2])
+    if which == "ours":
+        keep_what_is_loaded()
     http = BoundedProtocol if which == "ours" else "httptools"
     server = uvicorn.Server(uvicorn.Config(watched(api), loop="uvloop", http=http, log_config=None, access_log=False))
     server.run(sockets=[listener])

@@ -21,6 +21,7 @@ from app.api.tasks import (
     describe,
     finished_digest,
     read_task,
+    set_task_headers,
 )
 from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
 from app.models import TaskKind, TaskStatus
@@ -61,7 +62,7 @@ async def get_digest(
 ) -> DigestView:
     """Say how far a digest is, at once or when it has ended."""
     task = await patience.end_of(await read_task(services, caller, TaskKind.DIGEST, task_id))
-    describe(response, task)
+    set_task_headers(response, task)
     wanted = include == "result" and task.status is TaskStatus.COMPLETED
     return DigestView.with_digest(task, (await finished_digest(services, task)).digest if wanted else None)
 

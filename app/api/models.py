@@ -135,10 +135,10 @@ class TaskView(BaseModel):
     url: str = Field(description="Where to ask again.", examples=["/v1/digests/0193f2b0-0000-7000-8000-000000000000"])
 
     @classmethod
-    def of(cls, task: Task) -> Self:
-        """Show `task`."""
-        fields = {name: getattr(task, name) for name in cls.model_fields if name != "url"}
-        return cls(**fields, url=task_url(task.kind, task.task_id))
+    def of(cls, task: Task, **more: Any) -> Self:
+        """Show `task`; `more` is what a subclass adds."""
+        fields = {name: getattr(task, name) for name in TaskView.model_fields if name != "url"}
+        return cls(**fields, **more, url=task_url(task.kind, task.task_id))
 
 
 class DigestView(TaskView):
@@ -149,7 +149,7 @@ class DigestView(TaskView):
     @classmethod
     def with_digest(cls, task: Task, digest: dict[str, Any] | None) -> Self:
         """Show `task`, with what it wrote if that was read."""
-        return cls(**dict(TaskView.of(task)), digest=Digest.model_validate(digest) if digest else None)
+        return cls.of(task, digest=Digest.model_validate(digest) if digest else None)
 
 
 class BatchView(BaseModel):

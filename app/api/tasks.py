@@ -147,11 +147,16 @@ async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_i
     return await services.operator.cancel(ActBy(uuid4(), caller.name), task_id)
 
 
-def describe(response: Response, task: Task) -> TaskView:
-    """Show a task, with the headers that go with it: where it is, and when to ask again."""
+def set_task_headers(response: Response, task: Task) -> None:
+    """Set the headers that go with a task: where it is, and, while it is unfinished, when to poll again."""
     response.headers["Location"] = task_url(task.kind, task.task_id)
     if not task.status.is_final:
         response.headers["Retry-After"] = POLL_AFTER
+
+
+def describe(response: Response, task: Task) -> TaskView:
+    """Show a task, with the headers that go with it."""
+    set_task_headers(response, task)
     return TaskView.of(task)
 
 
