@@ -5,7 +5,7 @@ from tests.built_application import routes_of
 
 
 def test_polls_are_matched_with_few_routes() -> None:
-    """Every route before its own costs a request some microseconds; sixty pages had taken a quarter of a poll."""
+    """Every route before its own costs a request some microseconds; sixty pages had taken a sixth of a poll."""
     paths = [str(route.path) for route in routes_of(create_app())]
     pages = [index for index, path in enumerate(paths) if path.startswith(("/r/", "/ops", "/static/"))]
     assert min(pages) > max(index for index, path in enumerate(paths) if path.startswith("/v1/"))
