@@ -77,7 +77,7 @@ async def get_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) ->
 
 @router.patch("/{reader_id}", responses=BODY | NOT_FOUND | CONFLICT)
 async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, services: ServicesOf) -> ReaderView:
-    """Change what is given. A changed schedule begins at its next occurrence."""
+    """Change what is given. A changed schedule begins at its next occurrence; a digest that is due is still written."""
     if not body.columns:
         return ReaderView.of(await services.readers.get(reader_id, caller.sees))
     return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.sees))

@@ -127,7 +127,8 @@ class Readers:
         return _the_one(parsed(_READERS, answer.data), reader_id)
 
     async def change(self, reader_id: UUID, changes: Mapping[str, Any], owner: str | None = None) -> Reader:
-        """Set columns of a reader. A changed schedule begins at its next occurrence.
+        """Set columns of a reader. A changed schedule begins at its next occurrence; a digest that is due is
+        still written.
 
         Raises `ReaderNotFound`, `ReaderExists` (an external_id or user_id that is another's), `InvalidReader`,
         `SupabaseError`.

@@ -77,7 +77,8 @@ begin
                     else d.next_due_at end as next_at,
                -- A day that comes round again under the new schedule has this digest, and no other: its mail may go out until
                -- the day after.
-               case when (d.next_due_at at time zone z.known)::date = chosen.day
+               case when d.by_schedule then null
+                    when (d.next_due_at at time zone z.known)::date = chosen.day
                     then public.next_occurrence(z.known, d.send_at, d.weekdays, d.next_due_at)
                     else d.next_due_at end as next_after_overdue
           from due d

@@ -149,6 +149,11 @@ declare
     answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
     turn integer;
 begin
+    -- A user has one reader, whoever's: two calls may name the same users in another order than that of their readers' names. There
+    -- may be more users than locks, so calls that name any come one behind the other.
+    if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
+        perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
+    end if;
     -- Of a table without statistics every index that begins with the owner looks as good as the one that has all of a reader's name.
     -- So while there are none each reader is planned for anew, by as many as there are now, which takes twice as long.
     if (select reltuples < 0 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then

@@ -5,6 +5,7 @@ of them would be found by `nowait`, or by PostgreSQL as a deadlock.
 """
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from typing import Any
@@ -83,6 +84,21 @@ async def test_an_import_is_answered_in_the_order_given(client: AsyncClient) -> 
     ids = [UUID(row["reader_id"]) for row in given]
     assert [put.reader_id for put in answers] == [ids[0], known.reader_id, None, ids[3], ids[0]]
     assert await Readers(client).bring_in(OWNER, []) == []
+
+
+async def test_imports_that_name_users_take_turns(client: AsyncClient, database: asyncpg.Connection) -> None:
+    users = [str(uuid4()), str(uuid4())]
+    given = [
+        {"reader_id": str(uuid4()), "external_id": name, "name": "T", "user_id": user}
+        for name, user in zip("ab", users, strict=True)
+    ]
+    put = "select public.put_readers('ada', $1, true)"
+    async with database.transaction():
+        await database.execute(put, json.dumps([{**given[1], "external_id": "x", "reader_id": str(uuid4())}]))
+        importing = asyncio.create_task(Readers(client).bring_in("bob", given))
+        await somebody_waits(database)
+        await database.execute(put, json.dumps([{**given[0], "external_id": "y", "reader_id": str(uuid4())}]))
+    assert {answer.outcome for answer in await importing} == {"refused"}
 
 
 async def test_a_bounce_locks_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
