@@ -101,6 +101,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
     "digest_days": {"digest_days": 1},
+    "delivery_days": {"delivery_days": 90},
+    "audit_days": {"audit_days": 365},
     "local_day": {"local_day": DAY},
     "text": {"text": "graphs"},
     "brought": {"brought": {"arxiv": 1}},

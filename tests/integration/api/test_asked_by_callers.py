@@ -125,7 +125,7 @@ READERS = [
         Request(
             caller,
             f"DELETE /v1/readers/{ID}",
-            [[READER], None],
+            [[READER], True],
             [first, ("remove_reader", {"p_reader_id": ID, "p_owner": "eve"})],
             status=204,
         )

@@ -111,11 +111,11 @@ DELIVERIES = [
         [("GET deliveries", {"delivery_id": f"eq.{ID}", "limit": "1"})],
         DELIVERY,
     ),
-    Request("ada", "GET /v1/deliveries/gate", ["moved"], [("deliveries_paused", {})], {"paused": "moved"}),
+    Request("ada", "GET /v1/deliveries/gate", ['"moved"'], [("deliveries_paused", {})], {"paused": "moved"}),
     Request(
         "root",
         "POST /v1/deliveries/pause",
-        [None, "root: moving"],
+        [None, '"root: moving"'],
         [
             ("set_gate_for_operator", {"p_reason": "root: moving", "p_skip": False, **ROOT}),
             ("deliveries_paused", {}),
@@ -127,7 +127,7 @@ DELIVERIES = [
         Request(
             "root",
             "POST /v1/deliveries/resume",
-            [None, "still"],
+            [None, '"still"'],
             [("set_gate_for_operator", {"p_reason": None, "p_skip": skipped, **ROOT}), ("deliveries_paused", {})],
             {"paused": "still"},
             sent={"pending": pending},
