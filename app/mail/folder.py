@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from app.mail.message import MessageKey
-from app.mail.sender import NotSent, Sent
+from app.mail.sender import NotSent, Sent, sender_id_of
 
 
 class FolderSender:
@@ -17,6 +17,11 @@ class FolderSender:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+
+    @property
+    def sender_id(self) -> str:
+        """Of the folder: in another one the mail would be a second file."""
+        return sender_id_of("folder", str(self._folder.absolute()))
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Write the file; its path is the `provider_id`. Raises `NotSent` if the folder cannot be written to."""

@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import ClassVar
 
 from app.mail.message import MessageKey
-from app.mail.sender import MailLimits, Sent, Turns
+from app.mail.sender import MailLimits, Sent, Turns, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
 from app.mail_url import SmtpUrl
 
@@ -23,6 +23,11 @@ class SmtpSender:
         self._tls = tls
         self._turns = Turns(limits)
         self._kept: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
+
+    @property
+    def sender_id(self) -> str:
+        """Of server and login: nobody repeats what SMTP began, also no provider to which `MAIL_URL` moves."""
+        return sender_id_of("smtp", f"{self._url.username or ''}@{self._url.host}:{self._url.port}")
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:  # noqa: ARG002  (SMTP has no keys)
         """Send over a kept connection or a new one."""

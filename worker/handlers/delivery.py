@@ -104,7 +104,7 @@ class DeliveryHandler:
         except ValidationError as error:
             raise PermanentError(f"the delivery's payload cannot be read: {error}") from error
         sending = _Sending(self._deliveries, delivery_id, job.task.lease)
-        match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None):
+        match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None, self._sender.sender_id):
             case Send() as given:
                 return await self._send(sending, given)
             case Stop(state=DeliveryState.FAILED, reason=reason):
@@ -135,14 +135,12 @@ class DeliveryHandler:
         except NotSent as error:
             if not given.begun_before:
                 await _not_sent(sending, error)
-            # Else it stays as it is: this attempt sent nothing, but one before it may have.
-            raise
-        except Ambiguous as error:
-            if error.repeatable:
-                # It stays as it is: the next attempt sends the same under the same key.
                 raise
-            await sending.end(DeliveryState.AMBIGUOUS, str(error))
-            return _result(DeliveryState.AMBIGUOUS, str(error))
+            # This attempt sent nothing, but one before it may have.
+            return await _in_doubt(sending, error, again=error.transient)
+        except Ambiguous as error:
+            # With a provider's key the next attempt, which sends the same under the same key, tells.
+            return await _in_doubt(sending, error, again=error.repeatable)
         await sending.end(DeliveryState.SENT, provider_id=sent.provider_id)
         return _result(DeliveryState.SENT)
 
@@ -156,6 +154,15 @@ async def _not_sent(sending: "_Sending", error: NotSent) -> None:
     raise PermanentError(str(error)) from error
 
 
+async def _in_doubt(sending: "_Sending", error: NotSent | Ambiguous, *, again: bool) -> dict[str, Any]:
+    """Say that it may have been sent. Raises `error` where another attempt can tell (`again`)."""
+    if again:
+        await sending.end(DeliveryState.SENDING, str(error))
+        raise error
+    await sending.end(DeliveryState.AMBIGUOUS, str(error))
+    return _result(DeliveryState.AMBIGUOUS, str(error))
+
+
 class _Sending:
     """A delivery that is this lease's to send, and to say what became of it."""
 
@@ -164,11 +171,13 @@ class _Sending:
         self._delivery_id = delivery_id
         self._lease = lease
 
-    async def begin(self, repeatable_within: timedelta | None) -> Verdict:
+    async def begin(self, repeatable_within: timedelta | None, sender_id: str) -> Verdict:
         """Ask for it, until there is an answer."""
         try:
             return await _answered(
-                lambda: self._deliveries.begin(self._delivery_id, self._lease, repeatable_within=repeatable_within)
+                lambda: self._deliveries.begin(
+                    self._delivery_id, self._lease, repeatable_within=repeatable_within, sender_id=sender_id
+                )
             )
         except asyncio.CancelledError:
             # With a provider that knows its keys it stays as it is: sent again it is the same mail.

@@ -33,7 +33,7 @@ from app.persistence.editions import Editions
 from app.persistence.operator import ActBy, Operator
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
-from app.persistence.schema import Schema
+from app.persistence.schema import NEEDED_VERSION, Schema
 from app.persistence.tasks import TaskStateManager
 from tests.unit.persistence.asked import AT, DAY, ONE, TWO
 from tests.unit.persistence.test_requests import RECORD
@@ -92,7 +92,7 @@ DELIVERY = {
          "fetch tasks were resumed in the same moment: pause them again."),
         ({"pause": None}, lambda c: Operator(c).resume(BY, TaskKind.FETCH), NothingToDo, "fetch tasks are not paused."),
         (5, lambda c: Schema(c).require(), SchemaOutdated,
-         "The database's schema has version 5, this code needs 6. "
+         f"The database's schema has version 5, this code needs {NEEDED_VERSION}. "
          "Apply the migrations: `make migrate` or `supabase db push`."),
     ],
 )  # fmt: skip
