@@ -6,7 +6,7 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import ClassVar
 
-from app.mail.message import MessageKey
+from app.mail.message import MessageKey, message_bytes
 from app.mail.sender import NotSent, Sent, sender_id_of
 
 
@@ -28,7 +28,7 @@ class FolderSender:
         path = self._folder / f"{key}.eml"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _write(path, message.as_bytes())
+            _write(path, message_bytes(message))
         except OSError as error:
             raise NotSent(f"{path} cannot be written: {error.strerror}", transient=True) from error
         return Sent(str(path))

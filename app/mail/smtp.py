@@ -6,7 +6,7 @@ from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from typing import ClassVar
 
-from app.mail.message import MessageKey
+from app.mail.message import MessageKey, message_bytes
 from app.mail.sender import MailLimits, Sent, Turns, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
 from app.mail_url import SmtpUrl
@@ -32,7 +32,7 @@ class SmtpSender:
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:  # noqa: ARG002  (SMTP has no keys)
         """Send over a kept connection or a new one."""
         sender, recipient = _only(message["From"]), _only(message["To"])
-        content = message.as_bytes().removesuffix(b"\r\n") + b"\r\n"
+        content = message_bytes(message)
         async with self._turns.turn():
             # A server wants to be greeted with a name: the sender's domain is one on every machine.
             connection = await self._connection(sender.rpartition("@")[2])

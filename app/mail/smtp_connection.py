@@ -23,7 +23,6 @@ _MAX_REASON: Final = 300
 _DRAIN_POLL: Final = 0.02
 # RFC 3463: 5.1.x is about an address; 7 and 8 are about the sender's.
 _BAD_RECIPIENT: Final = re.compile(r"5\.1\.(?![78]\b)\d{1,3}\b")
-_LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 
 
 class SmtpConnection:
@@ -105,7 +104,7 @@ class SmtpConnection:
         code, text = await self._step(self._smtp.execute_command(b"DATA"))
         if code != _START_INPUT:
             raise self._refused(code, text, to_recipient=True)
-        await self._upload(_LEADING_DOT.sub(b"..", content))
+        await self._upload(_dots_doubled(content))
         # With the dot nobody can take the mail back.
         await held(self._finish(), self._limits.release, repeatable=False)
         self._busy = False
@@ -184,6 +183,12 @@ class SmtpConnection:
         unexpected = self._protocol.unexpected if self._protocol is not None else None
         why = _text(error) if unexpected is None else f"it sent more than one response to a command: {unexpected}"
         return NotSent(f"{self._host}: {why}", transient=True)
+
+
+def _dots_doubled(content: bytes) -> bytes:
+    """A line of one dot alone would end the mail (RFC 5321, 4.5.2)."""
+    doubled = content.replace(b"\n.", b"\n..")
+    return b"." + doubled if doubled.startswith(b".") else doubled
 
 
 def _text(error: Exception) -> str:

@@ -61,7 +61,7 @@ class MailWriter:
         self._links = links
         self._renderer = renderer
 
-    def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
+    async def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
         """Return the mail and its key. Raises `ValueError` where what is stored makes none."""
         key = MessageKey(parts.reader_id, parts.local_day, parts.kind)
         common: dict[str, Any] = {
@@ -76,7 +76,7 @@ class MailWriter:
         if parts.digest is None:
             raise ValueError("the digest was removed")
         digest = Digest.model_validate(parts.digest.digest)
-        return digest_message(digest, self._renderer.render, **common), key
+        return await digest_message(digest, self._renderer.render, **common), key
 
 
 class DeliveryPayload(BaseModel):
@@ -120,13 +120,7 @@ class DeliveryHandler:
 
     async def _send(self, sending: "_Sending", given: Send) -> dict[str, Any]:
         try:
-            message, key = self._writer.write(given.mail)
-        except Exception as error:
-            reason = f"the mail cannot be written: {error}"
-            # Where it could before, that attempt may have sent it.
-            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
-            raise PermanentError(reason) from error
-        try:
+            message, key = await self._written(sending, given)
             sent = await self._sender.send(message, key)
         except asyncio.CancelledError:
             if not self._sender.idempotent:
@@ -143,6 +137,16 @@ class DeliveryHandler:
             return await _in_doubt(sending, error, again=error.repeatable)
         await sending.end(DeliveryState.SENT, provider_id=sent.provider_id)
         return _result(DeliveryState.SENT)
+
+    async def _written(self, sending: "_Sending", given: Send) -> tuple[EmailMessage, MessageKey]:
+        """Write the mail. Raises `PermanentError` where what is stored makes none, once that is said."""
+        try:
+            return await self._writer.write(given.mail)
+        except Exception as error:
+            reason = f"the mail cannot be written: {error}"
+            # Where it could before, that attempt may have sent it.
+            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
+            raise PermanentError(reason) from error
 
 
 async def _not_sent(sending: "_Sending", error: NotSent) -> None:

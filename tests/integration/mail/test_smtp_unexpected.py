@@ -35,15 +35,19 @@ class Talker:
         self.after_last_answer = b""
         self.ended = asyncio.Event()
         self.writer: asyncio.StreamWriter | None = None
+        self._talks: list[asyncio.Future[None]] = []
         self.url = SmtpUrl("127.0.0.1", 0, implicit_tls=False)
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writer = writer
+        talk_ended = asyncio.get_running_loop().create_future()
+        self._talks.append(talk_ended)
         with suppress(ConnectionError, asyncio.IncompleteReadError):
             await self._talk(reader, writer)
         writer.close()
         with suppress(ConnectionError):
             await writer.wait_closed()
+        talk_ended.set_result(None)
         self.ended.set()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -68,6 +72,7 @@ class Talker:
         async with await asyncio.start_server(self.talk, "127.0.0.1", 0, limit=1_000_000) as server:
             self.url = replace(self.url, port=server.sockets[0].getsockname()[1])
             yield self
+            await asyncio.gather(*self._talks)
 
 
 @pytest.mark.parametrize("step", STEPS)

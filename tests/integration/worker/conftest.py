@@ -190,10 +190,13 @@ async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Post
     with ExitStack() as opened:
 
         async def start(
-            sender: MailSender | None = None, *, kinds: Sequence[TaskKind] = (TaskKind.DIGEST, TaskKind.DELIVERY)
+            sender: MailSender | None = None,
+            *,
+            kinds: Sequence[TaskKind] = (TaskKind.DIGEST, TaskKind.DELIVERY),
+            mail_renderer: DigestRenderer = renderer,
         ) -> RunningWorker:
             way = sender or opened.enter_context(sender_to(box.url(), QUICK))
-            mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, renderer), way)
+            mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, mail_renderer), way)
             works: dict[TaskKind, Work] = {TaskKind.DIGEST: digests, TaskKind.DELIVERY: mails}
             return await start_worker(
                 {kind: works[kind] for kind in kinds},

@@ -1,5 +1,6 @@
 """What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
 
+import asyncio
 from typing import Any
 from uuid import UUID
 
@@ -8,8 +9,9 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
 
+from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
-from app.models import TaskKind
+from app.models import Digest, LinksOf, TaskKind
 from app.persistence.deliveries import DeliveryState
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
@@ -108,6 +110,33 @@ async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_
     box.steps["EHLO"] = once(hang)
     worker = await start_mailer()
     await box.reached.wait()
+    await worker.stop()
+    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    assert len(box.taken) == 1
+
+
+class HangingRenderer(DigestRenderer):
+    """Begins to lay out a page, and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    async def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+        self.reached.set()
+        await asyncio.Event().wait()
+        return await super().render(digest, links_of)
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
+    database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    hanging = HangingRenderer()
+    worker = await start_mailer(mail_renderer=hanging)
+    await hanging.reached.wait()
     await worker.stop()
     assert (await the_delivery(database))["state"] == DeliveryState.PENDING
     await start_mailer()
