@@ -92,7 +92,8 @@ begin
     update public.deliveries
        set state = 'sending', token = p_token, begun_at = coalesce(begun_at, now()), reason = null, ended_at = null,
            begun_by = case when d.state = 'sending' then begun_by else p_token end,
-           sender_id = case when d.state = 'sending' then sender_id else p_sender_id end,
+           -- The same one, if it repeats: no other may.
+           sender_id = p_sender_id,
            envelope = coalesce(envelope, (
                select jsonb_build_object('name', r.name, 'address', r.address, 'link_generation', p.link_generation)
                  from public.readers r join public.readers_private p using (reader_id) where r.reader_id = d.reader_id))
