@@ -13,7 +13,7 @@ $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval overr
 WORDS := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ bench-start: $(STAMP) ## From exec to ready, and memory, of both processes
 
 bench-digest: $(STAMP) ## What a digest costs a worker: time, memory and calls
 	$(BIN)/python -m benchmarks.digest
+
+bench-mail: $(STAMP) ## What a mail costs a worker: CPU, and the longest step on the event loop
+	$(BIN)/python -m benchmarks.mail
 
 bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, PostgreSQL's CPU
 	$(BIN)/python -m benchmarks.schedule

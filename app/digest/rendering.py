@@ -9,6 +9,7 @@ from markupsafe import Markup
 from app.digest.styles import inlined
 from app.digest.wording import FILTERS
 from app.models import AnalysisMethod, Digest, LinksOf
+from app.time_slice import TimeSlice
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -32,14 +33,15 @@ class DigestRenderer:
         # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
         self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
-    def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+    async def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
         """Return the page, each item with the links that `links_of` gives it, in a mail.
 
-        Whatever an article's text contains is shown as text; its links are http(s) or left out.
+        Whatever an article's text contains is shown as text; its links are http(s) or left out. The loop has its turn
+        between the items.
         """
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)
-        return self._template.render(
+        pieces = self._template.generate(
             digest=digest,
             style=self._style,
             by_model=by_model,
@@ -48,3 +50,8 @@ class DigestRenderer:
             links_of=links_of,
             changes=list(dict.fromkeys(reason.change for item in items for reason in item.reasons)),
         )
+        page, time_slice = [], TimeSlice()
+        for piece in pieces:
+            page.append(piece)
+            await time_slice.checkpoint()
+        return "".join(page)

@@ -66,7 +66,7 @@ class ScheduledDigests:
             usage=analysed.usage,
             keys=keys,
         )
-        return digest, self._renderer.render(digest)
+        return digest, await self._renderer.render(digest)
 
     async def _rank(
         self, news: News, profile: Profile, settings: RankingSettings, reorder: Reorder | None

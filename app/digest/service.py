@@ -60,7 +60,7 @@ class DigestService:
         analysed = await analysis.analyse(chosen)
         await report("laying out the page", 0.95)
         digest = _digest(edition, profile, ranking, analysed)
-        return digest, self._renderer.render(digest)
+        return digest, await self._renderer.render(digest)
 
     async def _edition(self, task_id: UUID, source_date: date) -> Edition:
         try:

@@ -5,11 +5,12 @@ from email.message import EmailMessage
 from typing import Final, Protocol
 
 from app.mail.footer import MailLinks, with_footer
-from app.mail.message import Mail, MessageKey, build_message
+from app.mail.message import Mail, MessageKey, build_in_steps
 from app.mail.text import digest_text, long_day
 from app.mail_address import Mailbox
 from app.models import Digest, DigestItem, LinksOf
 from app.sources.text import plain
+from app.time_slice import TimeSlice
 
 MAX_PAGE_BYTES: Final = 100_000
 """Gmail shows the first 102 kB of a page and hides the rest behind a link."""
@@ -22,11 +23,11 @@ _MAX_ERROR: Final = 200
 class Render(Protocol):
     """Makes the page of a digest, each item with the links that `links_of` gives it: `app.digest.rendering`."""
 
-    def __call__(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+    async def __call__(self, digest: Digest, links_of: LinksOf | None = None) -> str:
         """Return the page."""
 
 
-def digest_message(
+async def digest_message(
     digest: Digest,
     render: Render,
     *,
@@ -36,19 +37,22 @@ def digest_message(
     date: datetime,
     links: MailLinks,
 ) -> EmailMessage:
-    """Return the digest as a mail; `render` makes its page, and `date` is what the mail says of its own time."""
-    return build_message(
-        Mail(
-            key=key,
-            sender=sender,
-            recipient=recipient,
-            date=date,
-            subject=subject(digest),
-            text=digest_text(digest, links),
-            page=fitting_page(digest, render, links),
-            links=links,
-        )
+    """Return the digest as a mail; `render` makes its page, and `date` is what the mail says of its own time.
+
+    The loop has its turn between the steps of the work, each of which takes a few milliseconds at most.
+    """
+    time_slice = TimeSlice()
+    mail = Mail(
+        key=key,
+        sender=sender,
+        recipient=recipient,
+        date=date,
+        subject=subject(digest),
+        text=await digest_text(digest, links, time_slice),
+        page=await fitting_page(digest, render, links, time_slice),
+        links=links,
     )
+    return await build_in_steps(mail, time_slice)
 
 
 def subject(digest: Digest) -> str:
@@ -61,7 +65,7 @@ def subject(digest: Digest) -> str:
     return f"{mark}{title}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
-def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
+async def fitting_page(digest: Digest, render: Render, links: MailLinks, time_slice: TimeSlice) -> str:
     """Return the page in less than `MAX_PAGE_BYTES`: the least fitting items go first, and the page says how many.
 
     Papers and news are measured each against the best of its kind, and the best item of all stays as long as it can.
@@ -70,7 +74,8 @@ def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
     count = len(digest.papers) + len(digest.news)
     kept = count
     while True:
-        page = with_footer(render(_best(digest, kept), links.of_item), links, count - kept)
+        page = with_footer(await render(_best(digest, kept), links.of_item), links, count - kept)
+        await time_slice.checkpoint()
         # Each line end becomes two bytes in a mail.
         size = len(page.encode("utf-8", "replace")) + page.count("\n")
         if size < MAX_PAGE_BYTES or not kept:

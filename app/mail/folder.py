@@ -6,8 +6,8 @@ from email.message import EmailMessage
 from pathlib import Path
 from typing import ClassVar
 
-from app.mail.message import MessageKey
-from app.mail.sender import NotSent, Sent
+from app.mail.message import MessageKey, message_bytes
+from app.mail.sender import NotSent, Sent, sender_id_of
 
 
 class FolderSender:
@@ -18,12 +18,17 @@ class FolderSender:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
+    @property
+    def sender_id(self) -> str:
+        """Of the folder: in another one the mail would be a second file."""
+        return sender_id_of("folder", str(self._folder.absolute()))
+
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Write the file; its path is the `provider_id`. Raises `NotSent` if the folder cannot be written to."""
         path = self._folder / f"{key}.eml"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            _write(path, message.as_bytes())
+            _write(path, message_bytes(message))
         except OSError as error:
             raise NotSent(f"{path} cannot be written: {error.strerror}", transient=True) from error
         return Sent(str(path))

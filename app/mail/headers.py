@@ -6,9 +6,10 @@ mail program takes for a link, and loses or adds spaces where scripts meet in a 
 
 import re
 from email.header import Header
-from email.headerregistry import AddressHeader
+from email.headerregistry import AddressHeader, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import EmailPolicy
+from functools import cache
 from typing import Any, Final
 
 _LINE: Final = 76
@@ -17,11 +18,19 @@ _WHOLE: Final = frozenset(["list-unsubscribe", "list-unsubscribe-post", "list-id
 _PHRASE: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]*")
 
 
+class _Headers(HeaderRegistry):
+    """Makes the class of each header's values once: the standard library makes another one for each value."""
+
+    @cache  # noqa: B019  (there is one registry, for as long as the process lasts)
+    def __getitem__(self, name: str) -> type:
+        return super().__getitem__(name)
+
+
 class MailPolicy(EmailPolicy):
     """The standard library's policy for SMTP, with headers of our own folding; all of them become ASCII."""
 
     def __init__(self) -> None:
-        super().__init__(linesep="\r\n", message_factory=EmailMessage)
+        super().__init__(linesep="\r\n", message_factory=EmailMessage, header_factory=_Headers())
 
     def fold(self, name: str, value: Any) -> str:
         """Return the whole header with its line end."""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import httpx
 
 from app.mail.message import MessageKey
-from app.mail.sender import Ambiguous, MailLimits, NotSent, Sent, Turns, held
+from app.mail.sender import Ambiguous, MailLimits, NotSent, Sent, Turns, held, sender_id_of
 from app.sources.text import plain
 
 API: Final = "https://api.resend.com"
@@ -39,6 +39,11 @@ class ResendSender:
         self._limits = limits
         self._url = f"{api}/emails"
         self._turns = Turns(limits)
+
+    @property
+    def sender_id(self) -> str:
+        """Of the account's key: another key may be another account's, which knows none of this one's mails."""
+        return sender_id_of("resend", self._key)
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Send, as `MailSender` says. The provider keeps the key for 24 hours: in doubt, only so long send again."""

@@ -1,6 +1,7 @@
 """What every way of sending a mail promises: to say truly whether it was sent, surely was not, or may have been."""
 
 import asyncio
+import hmac
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -63,6 +64,11 @@ class MailSender(Protocol):
     idempotent: ClassVar[bool]
     """Whether the same mail under the same key may be sent again when it is in doubt, also after a process died."""
 
+    @property
+    def sender_id(self) -> str:
+        """Names the account that sends, without its key: only the account that began a mail can repeat it."""
+        ...
+
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Send one mail to its one recipient.
 
@@ -89,6 +95,11 @@ class MailLimits:
     """An SMTP connection is closed after so long without a mail; servers do it after 30 or more."""
     mails_per_connection: int = 100
     """Many servers refuse more."""
+
+
+def sender_id_of(kind: str, account: str) -> str:
+    """Return an HMAC under the account's key (or name): the same for the same account, and of no use without it."""
+    return f"{kind}:{hmac.digest(account.encode(), f'broadsheet sender {kind}'.encode(), 'sha256').hex()[:32]}"
 
 
 class Turns:

@@ -6,8 +6,8 @@ from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from typing import ClassVar
 
-from app.mail.message import MessageKey
-from app.mail.sender import MailLimits, Sent, Turns
+from app.mail.message import MessageKey, message_bytes
+from app.mail.sender import MailLimits, Sent, Turns, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
 from app.mail_url import SmtpUrl
 
@@ -24,10 +24,15 @@ class SmtpSender:
         self._turns = Turns(limits)
         self._kept: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
 
+    @property
+    def sender_id(self) -> str:
+        """Of server and login: nobody repeats what SMTP began, also no provider to which `MAIL_URL` moves."""
+        return sender_id_of("smtp", f"{self._url.username or ''}@{self._url.host}:{self._url.port}")
+
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:  # noqa: ARG002  (SMTP has no keys)
         """Send over a kept connection or a new one."""
         sender, recipient = _only(message["From"]), _only(message["To"])
-        content = message.as_bytes().removesuffix(b"\r\n") + b"\r\n"
+        content = message_bytes(message)
         async with self._turns.turn():
             # A server wants to be greeted with a name: the sender's domain is one on every machine.
             connection = await self._connection(sender.rpartition("@")[2])

@@ -6,15 +6,16 @@ import ssl
 from collections.abc import Awaitable
 from typing import Final, TypeVar, cast
 
-from aiosmtplib import SMTP, SMTPException, SMTPResponseException, SMTPServerDisconnected
-from aiosmtplib.protocol import SMTPProtocol
+from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException, SMTPServerDisconnected
 
 from app.mail.sender import Ambiguous, MailLimits, NotSent, held
+from app.mail.smtp_protocol import OneResponseProtocol
 from app.mail_url import SmtpUrl
 from app.sources.text import plain
 
 T = TypeVar("T")
 
+_READY: Final = 220
 _START_INPUT: Final = 354
 _COMPLETED: Final = 250
 _CLOSING: Final = 421
@@ -22,30 +23,21 @@ _MAX_REASON: Final = 300
 _DRAIN_POLL: Final = 0.02
 # RFC 3463: 5.1.x is about an address; 7 and 8 are about the sender's.
 _BAD_RECIPIENT: Final = re.compile(r"5\.1\.(?![78]\b)\d{1,3}\b")
-_LEADING_DOT: Final = re.compile(rb"(?m)^\.")
 
 
 class SmtpConnection:
     """A connection that carries one mail after the other; not for several tasks at once."""
 
     def __init__(self, url: SmtpUrl, limits: MailLimits, tls: ssl.SSLContext, local_name: str) -> None:
+        self._url = url
         self._limits = limits
+        self._tls = tls
         self._host = f"{url.host}:{url.port}"
         self._busy = True
         self._mails = 0
-        self._smtp = SMTP(
-            hostname=url.host,
-            port=url.port,
-            # As bytes, for the library would refuse what is not ASCII.
-            username=url.username.encode() if url.username is not None else None,
-            password=url.password.encode() if url.password is not None else None,
-            # Given, for the library would look them up in a thread.
-            local_hostname=local_name,
-            tls_context=tls,
-            use_tls=url.implicit_tls,
-            start_tls=url.requires_starttls,
-            timeout=limits.step,
-        )
+        self._protocol: OneResponseProtocol | None = None
+        # Given, for the library would look the local name up in a thread.
+        self._smtp = SMTP(hostname=url.host, local_hostname=local_name, tls_context=tls, timeout=limits.step)
 
     @property
     def usable(self) -> bool:
@@ -55,10 +47,39 @@ class SmtpConnection:
     async def open(self) -> None:
         """Connect, secure and log in. Raises `NotSent`, always transient: no step here is about a mail."""
         try:
-            await self._smtp.connect()
+            await self._connect()
+            await self._introduce()
+            self._busy = False
         except (SMTPException, OSError, ValueError) as error:
-            raise NotSent(f"{self._host}: {_text(error)}", transient=True) from error
-        self._busy = False
+            raise self._broken(error) from error
+        finally:
+            if self._busy:
+                self.close()
+
+    async def _connect(self) -> None:
+        tls = self._tls if self._url.implicit_tls else None
+        try:
+            async with asyncio.timeout(self._limits.step):
+                protocol = await OneResponseProtocol.connect(self._url.host, self._url.port, tls)
+        except TimeoutError as error:
+            raise TimeoutError(f"no connection within {self._limits.step:g} s") from error
+        self._protocol = self._smtp.protocol = protocol
+        self._smtp.transport = protocol.transport
+        code, text = await protocol.read_response(self._limits.step)
+        if code != _READY:
+            raise SMTPResponseException(code, text)
+
+    async def _introduce(self) -> None:
+        if self._url.requires_starttls:
+            await self._smtp.starttls()
+        # Before the first mail, which needs to know the server's extensions; after STARTTLS they may be others.
+        try:
+            await self._smtp.ehlo()
+        except SMTPHeloError:
+            await self._smtp.helo()
+        if self._url.username is not None:
+            # As bytes, for the library would refuse what is not ASCII.
+            await self._smtp.login(self._url.username.encode(), (self._url.password or "").encode())
 
     async def ready(self) -> bool:
         """Reset a kept connection, and say whether the server still answers on it; if not, it is closed."""
@@ -83,15 +104,15 @@ class SmtpConnection:
         code, text = await self._step(self._smtp.execute_command(b"DATA"))
         if code != _START_INPUT:
             raise self._refused(code, text, to_recipient=True)
-        await self._upload(_LEADING_DOT.sub(b"..", content))
+        await self._upload(_dots_doubled(content))
         # With the dot nobody can take the mail back.
         await held(self._finish(), self._limits.release, repeatable=False)
         self._busy = False
 
     def close(self) -> None:
         """Say good-bye without waiting for an answer, or break off in the middle of a mail."""
-        if self._smtp.protocol is not None and not self._busy and self._smtp.is_connected:
-            self._smtp.protocol.write(b"QUIT\r\n")
+        if self._protocol is not None and not self._busy and self._protocol.is_connected:
+            self._protocol.write(b"QUIT\r\n")
         elif self._transport is not None:
             # A transport that is merely closed waits for ever for a peer that does not read.
             self._transport.abort()
@@ -103,41 +124,42 @@ class SmtpConnection:
         except SMTPResponseException as error:
             raise self._refused(error.code, error.message, to_recipient=to_recipient) from error
         except (SMTPException, OSError) as error:
-            raise NotSent(f"{self._host}: {_text(error)}", transient=True) from error
+            raise self._broken(error) from error
 
     async def _upload(self, content: bytes) -> None:
         """Hand everything but the final dot to the network. Raises `NotSent` if the connection does not take it."""
         try:
             async with asyncio.timeout(self._limits.answer):
-                self._write(content)
+                self._connected.write_content(content)
                 while self._unsent():  # noqa: ASYNC110  (what would wait for it is private in both libraries)
                     await asyncio.sleep(_DRAIN_POLL)
                 # One turn of the loop, so that a connection which broke meanwhile is known to be broken.
                 await asyncio.sleep(0)
         except (SMTPException, OSError) as error:
-            raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
+            raise self._broken(error) from error
 
-    def _write(self, data: bytes) -> SMTPProtocol:
-        protocol = self._smtp.protocol
-        if protocol is None:
+    @property
+    def _connected(self) -> OneResponseProtocol:
+        if self._protocol is None:
             raise SMTPServerDisconnected("Connection lost")
-        protocol.write(data)
-        return protocol
+        return self._protocol
 
     def _unsent(self) -> int:
         return self._transport.get_write_buffer_size() if self._transport is not None else 0
 
     @property
     def _transport(self) -> asyncio.WriteTransport | None:
-        # Said, not asked: uvloop's transports have the methods, but not the class.
-        return cast(asyncio.WriteTransport | None, self._smtp.transport)
+        # The protocol's, which has none once the connection is lost. Said, not asked: uvloop's transports have the
+        # methods, but not the class.
+        return cast(asyncio.WriteTransport | None, self._protocol.transport if self._protocol is not None else None)
 
     async def _finish(self) -> None:
         """Send the final dot and wait for its answer."""
         try:
-            protocol = self._write(b".\r\n")
+            protocol = self._connected
+            protocol.write(b".\r\n")
         except SMTPServerDisconnected as error:
-            raise NotSent(f"{self._host} broke off before the end: {_text(error)}", transient=True) from error
+            raise self._broken(error) from error
         try:
             # At once after the dot: an answer that comes while nobody reads is thrown away.
             code, text = await protocol.read_response(self._limits.answer)
@@ -155,6 +177,18 @@ class SmtpConnection:
         permanent = code >= 500  # noqa: PLR2004  (RFC 5321: 5yz refuses for good)
         bounce = permanent and to_recipient and _BAD_RECIPIENT.match(text) is not None
         return NotSent(reason, transient=not permanent, bounce=bounce)
+
+    def _broken(self, error: Exception) -> NotSent:
+        """What a connection that ended before the final dot means: surely nothing was sent."""
+        unexpected = self._protocol.unexpected if self._protocol is not None else None
+        why = _text(error) if unexpected is None else f"it sent more than one response to a command: {unexpected}"
+        return NotSent(f"{self._host}: {why}", transient=True)
+
+
+def _dots_doubled(content: bytes) -> bytes:
+    """A line of one dot alone would end the mail (RFC 5321, 4.5.2)."""
+    doubled = content.replace(b"\n.", b"\n..")
+    return b"." + doubled if doubled.startswith(b".") else doubled
 
 
 def _text(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """A digest as plain text that reads well by itself, for mail programs and people that prefer it."""
 
-import textwrap
 from collections.abc import Callable, Iterator
 from datetime import date
 from functools import partial
@@ -9,6 +8,7 @@ from typing import Final
 from app.mail.footer import MailLinks, text_footer
 from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem, EditionStatus
 from app.sources.text import plain, safe_link
+from app.time_slice import TimeSlice
 
 _WIDTH: Final = 72
 _SHOWN_AUTHORS: Final = 4
@@ -18,12 +18,12 @@ _MAX_PARAGRAPH: Final = 2_000
 _SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 
 
-def digest_text(digest: Digest, links: MailLinks) -> str:
+async def digest_text(digest: Digest, links: MailLinks, time_slice: TimeSlice) -> str:
     """Return the whole digest in lines of at most 72 characters; only links are longer."""
-    blocks = [_heading(digest), *_notices(digest), _wrapped(digest.introduction)]
+    blocks = [_heading(digest), *_notices(digest), wrapped(digest.introduction)]
     write = partial(_item, model=digest.usage.model, links=links)
-    blocks += _section("PAPERS", digest.papers, 1, write)
-    blocks += _section("IN THE NEWS", digest.news, 1 + len(digest.papers), write)
+    blocks += await _section("PAPERS", digest.papers, 1, write, time_slice)
+    blocks += await _section("IN THE NEWS", digest.news, 1 + len(digest.papers), write, time_slice)
     # "-- " alone on a line is how mail programs know where a mail's own text ends.
     blocks.append(f"-- \n{text_footer(links)}")
     return "\n\n".join(block for block in blocks if block) + "\n"
@@ -35,25 +35,31 @@ def long_day(day: date) -> str:
 
 
 def _heading(digest: Digest) -> str:
-    return f"{_wrapped(f'BROADSHEET for {digest.profile.name}')}\n{long_day(digest.source_date)}"
+    return f"{wrapped(f'BROADSHEET for {digest.profile.name}')}\n{long_day(digest.source_date)}"
 
 
 def _notices(digest: Digest) -> Iterator[str]:
     if any(item.article.is_sample for item in (*digest.papers, *digest.news)):
-        yield _wrapped(
-            "SAMPLE EDITION: items marked [Sample] are invented; they stand in where no real source is read."
-        )
+        yield wrapped("SAMPLE EDITION: items marked [Sample] are invented; they stand in where no real source is read.")
     if digest.edition_status is EditionStatus.PARTIAL or digest.source_errors:
-        failed = [_wrapped(f"{_origin(name)}: {reason}", "  ") for name, reason in digest.source_errors.items()]
+        failed = [wrapped(f"{_origin(name)}: {reason}", "  ") for name, reason in digest.source_errors.items()]
         yield "\n".join(["PARTIAL EDITION: not every source could be read.", *failed])
 
 
-def _section(
-    title: str, items: tuple[DigestItem, ...], first: int, write: Callable[[int, DigestItem], str]
+async def _section(
+    title: str,
+    items: tuple[DigestItem, ...],
+    first: int,
+    write: Callable[[int, DigestItem], str],
+    time_slice: TimeSlice,
 ) -> list[str]:
     if not items:
         return []
-    return [f"{title}\n{'-' * len(title)}", *(write(number, item) for number, item in enumerate(items, first))]
+    blocks = [f"{title}\n{'-' * len(title)}"]
+    for number, item in enumerate(items, first):
+        blocks.append(write(number, item))
+        await time_slice.checkpoint()
+    return blocks
 
 
 def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) -> str:
@@ -61,11 +67,11 @@ def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) ->
     mark = "[Sample] " if article.is_sample else ""
     by_model = item.analysis is AnalysisMethod.MODEL and model
     lines = [
-        _wrapped(f"{number}. {mark}{plain(article.title, _MAX_LINE)}", "   ", first=""),
-        _wrapped(_provenance(article), "   "),
-        _wrapped(item.summary, "   "),
-        *(_wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
-        _wrapped(f"Why: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
+        wrapped(f"{number}. {mark}{plain(article.title, _MAX_LINE)}", "   ", first=""),
+        wrapped(_provenance(article), "   "),
+        wrapped(item.summary, "   "),
+        *(wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
+        wrapped(f"Why: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
         *(f"   {link}" for link in (safe_link(article.url), safe_link(article.pdf_url)) if link),
         *(f"   {label}: {address}" for label, address in links.of_item(article)),
     ]
@@ -85,13 +91,26 @@ def _origin(source: str) -> str:
     return _SOURCES.get(source, source.removeprefix("feed:"))
 
 
-def _wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:
-    """Fold to the width; words that are longer, as links are, stay whole."""
-    return textwrap.fill(
-        plain(text, _MAX_PARAGRAPH),
-        _WIDTH,
-        initial_indent=indent if first is None else first,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:
+    """Fold to the width; words that are longer, as links are, stay whole.
+
+    As `textwrap.fill` does, in a tenth of the time: between the words of plain text stands one blank each.
+    """
+    text = plain(text, _MAX_PARAGRAPH)
+    lines: list[str] = []
+    start, lead = 0, indent if first is None else first
+    while start < len(text):
+        end = _line_end(text, start, _WIDTH - len(lead))
+        lines.append(lead + text[start:end])
+        start, lead = end + 1, indent
+    return "\n".join(lines)
+
+
+def _line_end(text: str, start: int, width: int) -> int:
+    """Where the line that begins at `start` ends: at its last blank within the width, or behind its one long word."""
+    if len(text) - start <= width:
+        return len(text)
+    end = text.rfind(" ", start, start + width + 1)
+    if end < 0:
+        end = text.find(" ", start + width)
+    return end if end >= 0 else len(text)

@@ -34,7 +34,9 @@ class DeliveryState(StrEnum):
     SKIPPED = "skipped"
 
 
-EndState = Literal[DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.AMBIGUOUS, DeliveryState.PENDING]
+EndState = Literal[
+    DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.AMBIGUOUS, DeliveryState.PENDING, DeliveryState.SENDING
+]
 SettledState = Literal[DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.PENDING]
 
 
@@ -132,16 +134,20 @@ class Deliveries:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def begin(self, delivery_id: UUID, lease: Lease, *, repeatable_within: timedelta | None) -> Verdict:
+    async def begin(
+        self, delivery_id: UUID, lease: Lease, *, repeatable_within: timedelta | None, sender_id: str
+    ) -> Verdict:
         """Ask to send a delivery under the lease of its task; asked again, the same lease gets the same answer.
 
         A delivery whose sender was lost while sending is `ambiguous` from now on; with `repeatable_within` (how long a
-        provider takes the same key for the same mail) it is given to this lease instead. Raises `SupabaseError`.
+        provider takes the same key for the same mail) it is given to this lease instead, if `sender_id` is the account
+        that began it. Raises `SupabaseError`.
         """
         parameters = {
             "p_delivery_id": str(delivery_id),
             "p_token": str(lease.lease_token),
             "p_repeatable_seconds": repeatable_within.total_seconds() if repeatable_within is not None else None,
+            "p_sender_id": sender_id,
         }
         with supabase_errors(f"begin to send delivery {delivery_id}"):
             answer = await self._client.rpc("begin_sending", parameters).execute()
@@ -159,6 +165,7 @@ class Deliveries:
     ) -> bool:
         """Say what became of a sending that `begin` gave to this lease; `pending`: surely nothing was sent.
 
+        `sending`: this attempt did not decide it (`reason` says why), and another one under the same key will.
         `bounce`: the address does not exist, so the reader's mail stops. False: it is not this lease's to say (any
         more). Raises `SupabaseError`.
         """

@@ -3,6 +3,7 @@
 import hashlib
 import re
 import unicodedata
+from collections.abc import Iterator
 from typing import Final
 
 from app.models import Article
@@ -25,17 +26,28 @@ def item_keys(article: Article) -> list[str]:
 
     A DOI that arXiv gave is the arXiv id. A source's own id (an RSS guid) is the same on other days.
     """
+    return list(_keys(article))
+
+
+def strongest_key(article: Article) -> str:
+    """Return the first of its keys, without making the others."""
+    return next(_keys(article))
+
+
+def _keys(article: Article) -> Iterator[str]:
     paper = article.arxiv_id
     if article.doi and article.doi.startswith(_ARXIV_DOI):
         paper = paper or article.doi.removeprefix(_ARXIV_DOI)
-    keys = [f"arxiv:{paper.casefold()}"] if paper else []
+    if paper:
+        yield f"arxiv:{paper.casefold()}"
     if article.doi and not article.doi.startswith(_ARXIV_DOI):
-        keys.append(f"doi:{article.doi}")
+        yield f"doi:{article.doi}"
     if article.external_id != paper:
         # A source's name holds no line break.
-        keys.append("from:" + _hash(f"{article.source}\n{article.external_id}"))
+        yield "from:" + _hash(f"{article.source}\n{article.external_id}")
     title = title_key(article.title)
-    return keys + ([f"title:{_hash(title)}"] if title else [])
+    if title:
+        yield f"title:{_hash(title)}"
 
 
 def title_key(title: str) -> str | None:

@@ -30,8 +30,12 @@ class Mailer:
         self.delivery_id = UUID(task.payload["delivery_id"])
         return task.lease
 
-    async def begin(self, lease: Lease, *, repeatable_within: timedelta | None = None) -> Any:
-        return await self.deliveries.begin(self.delivery_id, lease, repeatable_within=repeatable_within)
+    async def begin(
+        self, lease: Lease, *, repeatable_within: timedelta | None = None, sender_id: str = "resend:1"
+    ) -> Any:
+        return await self.deliveries.begin(
+            self.delivery_id, lease, repeatable_within=repeatable_within, sender_id=sender_id
+        )
 
     async def end(self, lease: Lease, state: Any, **more: Any) -> bool:
         return await self.deliveries.end(self.delivery_id, lease, state, **more)

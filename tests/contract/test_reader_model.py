@@ -212,7 +212,7 @@ class ReadersLife(RuleBasedStateMachine):
         if not claimed:
             return
         lease, delivery_id = claimed[0].lease, UUID(claimed[0].payload["delivery_id"])
-        answer: Any = self.do(deliveries.begin(delivery_id, lease, repeatable_within=None))
+        answer: Any = self.do(deliveries.begin(delivery_id, lease, repeatable_within=None, sender_id="smtp:1"))
         if not isinstance(answer, Send):
             assert not isinstance(answer, Lost)
             self.do(worker.sync({lease: Completed({})}))

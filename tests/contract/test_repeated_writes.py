@@ -300,7 +300,9 @@ async def delivering(client: AsyncClient, times: int) -> None:
     lease = (await queue.sync(queue.prepare(outcomes={}, slots=1))).claimed[0].lease
     (delivery,) = (await deliveries.page(None)).deliveries
     for _ in range(times):
-        assert isinstance(await deliveries.begin(delivery.delivery_id, lease, repeatable_within=None), Send)
+        assert isinstance(
+            await deliveries.begin(delivery.delivery_id, lease, repeatable_within=None, sender_id="smtp:1"), Send
+        )
     for _ in range(times):
         assert await deliveries.end(delivery.delivery_id, lease, DeliveryState.AMBIGUOUS, provider_id="p")
     for _ in range(times):

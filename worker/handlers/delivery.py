@@ -61,7 +61,7 @@ class MailWriter:
         self._links = links
         self._renderer = renderer
 
-    def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
+    async def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
         """Return the mail and its key. Raises `ValueError` where what is stored makes none."""
         key = MessageKey(parts.reader_id, parts.local_day, parts.kind)
         common: dict[str, Any] = {
@@ -76,7 +76,7 @@ class MailWriter:
         if parts.digest is None:
             raise ValueError("the digest was removed")
         digest = Digest.model_validate(parts.digest.digest)
-        return digest_message(digest, self._renderer.render, **common), key
+        return await digest_message(digest, self._renderer.render, **common), key
 
 
 class DeliveryPayload(BaseModel):
@@ -104,7 +104,7 @@ class DeliveryHandler:
         except ValidationError as error:
             raise PermanentError(f"the delivery's payload cannot be read: {error}") from error
         sending = _Sending(self._deliveries, delivery_id, job.task.lease)
-        match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None):
+        match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None, self._sender.sender_id):
             case Send() as given:
                 return await self._send(sending, given)
             case Stop(state=DeliveryState.FAILED, reason=reason):
@@ -120,13 +120,7 @@ class DeliveryHandler:
 
     async def _send(self, sending: "_Sending", given: Send) -> dict[str, Any]:
         try:
-            message, key = self._writer.write(given.mail)
-        except Exception as error:
-            reason = f"the mail cannot be written: {error}"
-            # Where it could before, that attempt may have sent it.
-            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
-            raise PermanentError(reason) from error
-        try:
+            message, key = await self._written(sending, given)
             sent = await self._sender.send(message, key)
         except asyncio.CancelledError:
             if not self._sender.idempotent:
@@ -135,16 +129,24 @@ class DeliveryHandler:
         except NotSent as error:
             if not given.begun_before:
                 await _not_sent(sending, error)
-            # Else it stays as it is: this attempt sent nothing, but one before it may have.
-            raise
-        except Ambiguous as error:
-            if error.repeatable:
-                # It stays as it is: the next attempt sends the same under the same key.
                 raise
-            await sending.end(DeliveryState.AMBIGUOUS, str(error))
-            return _result(DeliveryState.AMBIGUOUS, str(error))
+            # This attempt sent nothing, but one before it may have.
+            return await _in_doubt(sending, error, again=error.transient)
+        except Ambiguous as error:
+            # With a provider's key the next attempt, which sends the same under the same key, tells.
+            return await _in_doubt(sending, error, again=error.repeatable)
         await sending.end(DeliveryState.SENT, provider_id=sent.provider_id)
         return _result(DeliveryState.SENT)
+
+    async def _written(self, sending: "_Sending", given: Send) -> tuple[EmailMessage, MessageKey]:
+        """Write the mail. Raises `PermanentError` where what is stored makes none, once that is said."""
+        try:
+            return await self._writer.write(given.mail)
+        except Exception as error:
+            reason = f"the mail cannot be written: {error}"
+            # Where it could before, that attempt may have sent it.
+            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
+            raise PermanentError(reason) from error
 
 
 async def _not_sent(sending: "_Sending", error: NotSent) -> None:
@@ -156,6 +158,15 @@ async def _not_sent(sending: "_Sending", error: NotSent) -> None:
     raise PermanentError(str(error)) from error
 
 
+async def _in_doubt(sending: "_Sending", error: NotSent | Ambiguous, *, again: bool) -> dict[str, Any]:
+    """Say that it may have been sent. Raises `error` where another attempt can tell (`again`)."""
+    if again:
+        await sending.end(DeliveryState.SENDING, str(error))
+        raise error
+    await sending.end(DeliveryState.AMBIGUOUS, str(error))
+    return _result(DeliveryState.AMBIGUOUS, str(error))
+
+
 class _Sending:
     """A delivery that is this lease's to send, and to say what became of it."""
 
@@ -164,11 +175,13 @@ class _Sending:
         self._delivery_id = delivery_id
         self._lease = lease
 
-    async def begin(self, repeatable_within: timedelta | None) -> Verdict:
+    async def begin(self, repeatable_within: timedelta | None, sender_id: str) -> Verdict:
         """Ask for it, until there is an answer."""
         try:
             return await _answered(
-                lambda: self._deliveries.begin(self._delivery_id, self._lease, repeatable_within=repeatable_within)
+                lambda: self._deliveries.begin(
+                    self._delivery_id, self._lease, repeatable_within=repeatable_within, sender_id=sender_id
+                )
             )
         except asyncio.CancelledError:
             # With a provider that knows its keys it stays as it is: sent again it is the same mail.

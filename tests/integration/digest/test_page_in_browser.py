@@ -42,7 +42,7 @@ async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
     long = first.article.model_copy(update={"title": "W" * 300, "authors": ("N" * 120,), "categories": ("c" * 60,) * 3})
     papers = (first.model_copy(update={"article": long, "key_points": ("P" * 220,)}), *sample_digest.papers)
     errors = {"feed:Nature": "https://" + "e" * 200}
-    page = DigestRenderer().render(
+    page = await DigestRenderer().render(
         sample_digest.model_copy(update={"papers": (*papers, papers[0]), "news": (papers[0],), "source_errors": errors})
     )
     frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 800))

@@ -23,13 +23,14 @@ async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recor
     assert len(titles) == 12
     assert "Avoiding common pitfalls and misconceptions in extractions of the proton radius" in titles[:3]
     assert "Mitigating Easy Option Bias in Multiple-Choice Question Answering" in titles[:4]
-    assert all(title in html.unescape(DigestRenderer().render(digest)) for title in titles)
+    page = html.unescape(await DigestRenderer().render(digest))
+    assert all(title in page for title in titles)
 
 
 async def test_the_sample_becomes_a_digest_that_says_so(sample_digest: Digest) -> None:
     assert (len(sample_digest.papers), len(sample_digest.news), sample_digest.considered) == (4, 2, 53)
     assert sample_digest.papers[0].reason == "matches: graph neural networks, robustness; category cs.LG"
-    page = DigestRenderer().render(sample_digest)
+    page = await DigestRenderer().render(sample_digest)
     assert "Sample edition." in page
     assert len(page.encode()) < 100_000
     assert "<script" not in page

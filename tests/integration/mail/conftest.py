@@ -204,6 +204,14 @@ def quick_server() -> Iterator[int]:
         thread.join()
 
 
+class ElsewhereUrl(SmtpUrl):
+    """A server on loopback that is treated as one far away."""
+
+    @property
+    def requires_starttls(self) -> bool:
+        return True
+
+
 @contextmanager
 def sender_to(url: SmtpUrl, limits: MailLimits = QUICK, tls: ssl.SSLContext | None = None) -> Iterator[SmtpSender]:
     sender = SmtpSender(url, limits, tls or ssl.create_default_context())

@@ -48,7 +48,7 @@ onload = () => {{
 </script>"""
 
 
-def received_page() -> str:
+async def received_page() -> str:
     """The page of a mail that had to leave items out, as a mail program finds it."""
     papers = [item_of(ArticleKind.PAPER, n, ("W" * 300, None)[n % 2], 1 - n / 100) for n in range(60)]
     digest = Digest(
@@ -60,7 +60,7 @@ def received_page() -> str:
         considered=500,
         edition_status=EditionStatus.COMPLETED,
     )
-    message = digest_message(
+    message = await digest_message(
         digest,
         DigestRenderer().render,
         key=key_of(),
@@ -81,7 +81,7 @@ def received_page() -> str:
 @needs_chromium
 @pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)], ids=["light", "dark"])
 async def test_the_foot_of_a_mail_can_be_read_and_nothing_sticks_out(tmp_path: Path, scheme: int, dark: bool) -> None:
-    page = received_page()
+    page = await received_page()
     assert "items are left out here" in page
     frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 700))
     (tmp_path / "measure.html").write_text(MEASURE.format(frames=frames), encoding="utf-8")

@@ -14,6 +14,7 @@ from app.mail_url import SmtpUrl
 from tests.integration.mail.conftest import (
     QUICK,
     Certificates,
+    ElsewhereUrl,
     Hook,
     Postbox,
     authenticate,
@@ -28,14 +29,6 @@ from tests.integration.mail.conftest import (
 )
 
 HASTY = replace(QUICK, step=0.3, answer=0.3)
-
-
-class ElsewhereUrl(SmtpUrl):
-    """A server on loopback that is treated as one far away."""
-
-    @property
-    def requires_starttls(self) -> bool:
-        return True
 
 
 async def test_what_arrives_is_the_mail_to_the_byte(postbox: Postbox) -> None:

@@ -1,7 +1,7 @@
 """The real Worker on the real stack, through the real client: started with a test's handlers, seen by its effects."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from datetime import timedelta
 from random import Random
@@ -189,11 +189,20 @@ async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Post
     )
     with ExitStack() as opened:
 
-        async def start(sender: MailSender | None = None) -> RunningWorker:
+        async def start(
+            sender: MailSender | None = None,
+            *,
+            kinds: Sequence[TaskKind] = (TaskKind.DIGEST, TaskKind.DELIVERY),
+            mail_renderer: DigestRenderer = renderer,
+        ) -> RunningWorker:
             way = sender or opened.enter_context(sender_to(box.url(), QUICK))
-            mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, renderer), way)
+            mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, mail_renderer), way)
             works: dict[TaskKind, Work] = {TaskKind.DIGEST: digests, TaskKind.DELIVERY: mails}
-            return await start_worker(works, kind_slots={TaskKind.DELIVERY: 1}, retry_delay=lambda *_: AT_ONCE)
+            return await start_worker(
+                {kind: works[kind] for kind in kinds},
+                kind_slots={kind: 1 for kind in kinds if kind is TaskKind.DELIVERY},
+                retry_delay=lambda *_: AT_ONCE,
+            )
 
         yield start
 

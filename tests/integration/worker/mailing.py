@@ -7,6 +7,7 @@ from email.parser import BytesParser
 from typing import Any
 
 import asyncpg
+from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
 
 from app.links import Links
@@ -14,7 +15,7 @@ from app.mail_address import Mailbox
 from app.persistence.readers import Reader
 from app.services import Services
 from tests.contract.schedule import Clock, add_reader
-from tests.integration.mail.conftest import Postbox
+from tests.integration.mail.conftest import Hook, Postbox
 
 LINKS = Links(["0123456789abcdef"], "https://digest.example")
 SENDER = Mailbox("digest@broadsheet.example", "Broadsheet")
@@ -55,3 +56,13 @@ def body(mail: EmailMessage, kind: str) -> str:
 async def the_delivery(database: asyncpg.Connection) -> asyncpg.Record:
     (row,) = await database.fetch("select state, reason from public.deliveries")
     return row
+
+
+def once(hook: Hook) -> Hook:
+    """Do it the first time alone."""
+    left = [hook]
+
+    async def step(box: Postbox, server: SMTP) -> str:
+        return await left.pop()(box, server) if left else ""
+
+    return step

@@ -1,41 +1,26 @@
 """What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
 
+from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
-from app.mail.resend import ResendSender
-from app.models import TaskKind
+from app.models import Digest, LinksOf, TaskKind
 from app.persistence.deliveries import DeliveryState
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.services import Services
-from embedded.stack import Ready
 from tests.contract.helpers import Claimer
 from tests.contract.schedule import Clock, add_reader
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up
-from tests.integration.mail.conftest import QUICK, Hook, Postbox, break_off, break_off_midway, hang, say
+from tests.integration.mail.conftest import Hook, Postbox, break_off, break_off_midway, hang, say
 from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, ENDED, body, look, mail_of, the_delivery
-
-
-def once(hook: Hook) -> Hook:
-    """Do it the first time alone."""
-    left = [hook]
-
-    async def step(box: Postbox, server: SMTP) -> str:
-        return await left.pop()(box, server) if left else ""
-
-    return step
+from tests.integration.worker.mailing import ALL_DONE, ENDED, body, look, mail_of, once, the_delivery
 
 
 @pytest.mark.usefixtures("reader")
@@ -132,6 +117,33 @@ async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_
     assert len(box.taken) == 1
 
 
+class HangingRenderer(DigestRenderer):
+    """Begins to lay out a page, and never ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = asyncio.Event()
+
+    async def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+        self.reached.set()
+        await asyncio.Event().wait()
+        return await super().render(digest, links_of)
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
+    database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
+) -> None:
+    hanging = HangingRenderer()
+    worker = await start_mailer(mail_renderer=hanging)
+    await hanging.reached.wait()
+    await worker.stop()
+    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    await start_mailer()
+    await until(database, ENDED, "sent")
+    assert len(box.taken) == 1
+
+
 @pytest.mark.usefixtures("reader")
 async def test_what_comes_later_than_the_next_is_due_is_left_out(
     client: AsyncClient,
@@ -191,64 +203,3 @@ async def test_a_welcome_comes_once_by_whatever_way(
     mail = mail_of(file.read_bytes())
     assert mail["Subject"] == "Welcome to Broadsheet"
     assert "/r/unsubscribe/" in body(mail, "html")
-
-
-@pytest.fixture
-async def start_resend() -> AsyncIterator[Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]]:
-    """Start a server that answers as Resend, and a sender that asks it."""
-    async with AsyncExitStack() as opened:
-
-        async def start(*steps: Step) -> tuple[ResendSender, ScriptedServer]:
-            server = ScriptedServer(*steps)
-            await server.start()
-            opened.push_async_callback(server.stop)
-            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
-            return ResendSender(http, "re_123", QUICK, server.url), server
-
-        yield start
-
-
-@pytest.mark.usefixtures("reader")
-async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
-    database: asyncpg.Connection,
-    start_mailer: StartMailer,
-    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
-) -> None:
-    busy = answer(429, {"name": "rate_limit_exceeded"})
-    sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
-    await start_mailer(sender)
-    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and state = 'sent')")
-    assert len(server.bodies) == 3
-    assert len(set(server.bodies)) == 1
-
-
-@pytest.mark.usefixtures("reader")
-async def test_a_refusal_after_a_doubt_leaves_the_doubt(
-    database: asyncpg.Connection,
-    start_mailer: StartMailer,
-    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
-) -> None:
-    sender, _ = await start_resend(hang_up, *[answer(422, {"name": "validation_error"})] * 30)
-    await start_mailer(sender)
-    await until(database, ENDED, "ambiguous")
-
-
-@pytest.mark.usefixtures("reader")
-async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doubt(
-    database: asyncpg.Connection,
-    stack: Ready,
-    start_mailer: StartMailer,
-    start_resend: Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]],
-) -> None:
-    async def spoil_and_hang_up(writer: asyncio.StreamWriter) -> None:
-        other = await asyncpg.connect(stack.database_url)
-        await other.execute("""update public.digests set digest = '{"papers": 7}'""")
-        await other.close()
-        await hang_up(writer)
-
-    sender, server = await start_resend(spoil_and_hang_up, answer(200, {"id": "never asked"}))
-    await start_mailer(sender)
-    await until(database, ALL_DONE)
-    found = await the_delivery(database)
-    assert (found["state"], len(server.bodies)) == ("ambiguous", 1)
-    assert "cannot be written" in found["reason"]

@@ -1,5 +1,6 @@
 """The page: what it says, and that nothing an article contains can become part of it."""
 
+import asyncio
 import re
 from datetime import date
 from html.parser import HTMLParser
@@ -69,7 +70,11 @@ def digest(*papers: DigestItem, **changes: Any) -> Digest:
 
 
 def page(*papers: DigestItem, **changes: Any) -> Page:
-    return Page(DigestRenderer().render(digest(*papers, **changes)))
+    return Page(rendered(digest(*papers, **changes)))
+
+
+def rendered(digest: Digest) -> str:
+    return asyncio.run(DigestRenderer().render(digest))
 
 
 def test_the_page_shows_each_item_with_its_reason_links_and_origin(make_article: MakeArticle) -> None:
@@ -138,7 +143,7 @@ def test_whatever_an_article_says_stays_text(make_article: MakeArticle) -> None:
 
 
 def test_nothing_is_loaded_and_styles_are_inlined_but_for_what_cannot_be(make_article: MakeArticle) -> None:
-    source = DigestRenderer().render(digest(item(make_article()), item(make_article())))
+    source = rendered(digest(item(make_article()), item(make_article())))
     assert not re.search(r"@import|@font-face|url\(|src=", source)
     head, _, body = source.partition("<body")
     assert "@media (prefers-color-scheme: dark)" in head
@@ -156,7 +161,7 @@ def test_the_largest_digest_stays_below_what_mail_clients_cut(make_article: Make
         return item(article, reason="r" * 120, summary=letters * 480, key_points=[letters * 200] * 3)
 
     papers = [longest(ArticleKind.PAPER) for _ in range(12)]
-    source = DigestRenderer().render(digest(*papers, news=[longest(ArticleKind.NEWS) for _ in range(6)]))
+    source = rendered(digest(*papers, news=[longest(ArticleKind.NEWS) for _ in range(6)]))
     assert len(source.encode()) < 100_000
 
 

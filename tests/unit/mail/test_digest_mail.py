@@ -1,22 +1,38 @@
 """A digest as a mail: subject and text that read well by themselves, and a page that mail programs show whole."""
 
+import asyncio
 import re
+from email.message import EmailMessage
 from html import unescape
+from typing import Any
 
 import pytest
 
 from app.digest.rendering import DigestRenderer
 from app.links import Links
-from app.mail.digest_mail import MAX_PAGE_BYTES, digest_message, fitting_page, subject
+from app.mail import digest_mail, text
+from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
 from app.mail.item_links import ACTS, item_name
-from app.mail.text import digest_text
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
+from app.time_slice import TimeSlice
 from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, look_at
 
 SIGN_OFF = "-- "
 RENDER = DigestRenderer().render
+
+
+def digest_message(digest: Digest, render: Render, **more: Any) -> EmailMessage:
+    return asyncio.run(digest_mail.digest_message(digest, render, **more))
+
+
+def fitting_page(digest: Digest, render: Render, links: MailLinks) -> str:
+    return asyncio.run(digest_mail.fitting_page(digest, render, links, TimeSlice()))
+
+
+def digest_text(digest: Digest, links: MailLinks) -> str:
+    return asyncio.run(text.digest_text(digest, links, TimeSlice()))
 
 
 def marked_as_sample(digest: Digest) -> Digest:
@@ -188,4 +204,4 @@ def test_each_item_has_three_links_for_its_reader_and_day_and_a_page_for_callers
             link = signed.read(f"{act}:{name}", token)
             assert (link.reader_id, link.generation, link.day) == (READER, 1, DAY)
     assert len({item_name(item.article) for item in (*digest.papers, *digest.news)}) == 5
-    assert "/r/" not in RENDER(digest)
+    assert "/r/" not in asyncio.run(RENDER(digest))

@@ -74,11 +74,12 @@ TASKS = [
 ]  # fmt: skip
 
 DELIVERIES = [
-    rpc(f"begin to send delivery {ONE}", lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=None),
-        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=None),
     rpc(f"begin to send delivery {ONE}",
-        lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=timedelta(0)),
-        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=0.0),
+        lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=None, sender_id="smtp:1"),
+        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=None, p_sender_id="smtp:1"),
+    rpc(f"begin to send delivery {ONE}",
+        lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=timedelta(0), sender_id="resend:1"),
+        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=0.0, p_sender_id="resend:1"),
     rpc(f"end delivery {ONE}", lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryState.SENT),
         "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_state="sent", p_reason=None, p_provider_id=None,
         p_bounce=False),

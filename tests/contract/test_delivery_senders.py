@@ -1,0 +1,168 @@
+"""Which sender began a delivery, and who may repeat it; what a mail needed goes when nobody needs it any more."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.persistence.deliveries import DeliveryState, Send, Stop
+from app.persistence.outcomes import Completed, Failed, Lease
+from app.persistence.readers import Reader, Readers
+from app.persistence.tasks import TaskStateManager
+from tests.contract.mailer import AMBIGUOUS, FAILED, PENDING, SENT, Mailer, the_one
+
+A_DAY = timedelta(hours=24)
+ENVELOPE = "select envelope from public.deliveries"
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [("resend:1", "resend:2"), ("smtp:1", "resend:1")], ids=["another key", "another way"]
+)
+async def test_only_the_sender_that_began_can_repeat(mailer: Mailer, first: str, second: str) -> None:
+    lease = await mailer.claim()
+    assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id=first), Send)
+    again = await mailer.retry(lease)
+    answer = await mailer.begin(again, repeatable_within=A_DAY, sender_id=second)
+    reason = "its sender was lost while it sent; not repeated: another sender began it"
+    assert answer == Stop(verdict="stop", state=AMBIGUOUS, reason=reason)
+    assert isinstance(await mailer.begin(again, repeatable_within=A_DAY, sender_id=first), Stop), "it stays in doubt"
+
+
+async def test_an_unrecorded_sender_is_another_one(client: AsyncClient, mailer: Mailer) -> None:
+    """As a worker of the release before begins it, while its successor is deployed."""
+    lease = await mailer.claim()
+    parameters = {
+        "p_delivery_id": str(mailer.delivery_id),
+        "p_token": str(lease.lease_token),
+        "p_repeatable_seconds": A_DAY.total_seconds(),
+    }
+    assert (await client.rpc("begin_sending", parameters).execute()).data["verdict"] == "send"
+    answer = await mailer.begin(await mailer.retry(lease), repeatable_within=A_DAY)
+    assert isinstance(answer, Stop)
+    assert answer.state is AMBIGUOUS
+
+
+async def test_a_repeated_mail_stays_its_first_senders(database: asyncpg.Connection, mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    for _ in range(2):
+        assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:1"), Send)
+        lease = await mailer.retry(lease)
+    assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:2"), Stop)
+    assert await database.fetchval("select sender_id from public.deliveries") == "resend:1"
+
+
+async def test_what_was_surely_not_sent_is_anybodys(database: asyncpg.Connection, mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:1")
+    assert await mailer.end(lease, PENDING, reason="429")
+    assert isinstance(
+        await mailer.begin(await mailer.retry(lease), repeatable_within=A_DAY, sender_id="resend:2"), Send
+    )
+    assert await database.fetchval("select sender_id from public.deliveries") == "resend:2"
+
+
+async def test_an_undecided_attempt_says_why_and_decides_nothing(client: AsyncClient, mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease, repeatable_within=A_DAY)
+    for _ in range(2):
+        assert await mailer.end(lease, DeliveryState.SENDING, reason="500 no")
+    undecided = await the_one(client)
+    assert (undecided.state, undecided.reason, undecided.ended_at) == (DeliveryState.SENDING, "500 no", None)
+    again = await mailer.retry(lease)
+    assert (await mailer.begin(again, repeatable_within=A_DAY)).begun_before
+    assert not await mailer.end(lease, DeliveryState.SENDING, reason="said by the lease before")
+    assert (await the_one(client)).reason is None, "this attempt has said nothing yet"
+    assert await mailer.end(again, SENT)
+    assert not await mailer.end(again, DeliveryState.SENDING, reason="too late")
+
+
+@pytest.mark.parametrize(
+    ("said", "error", "reason"),
+    [("500 no", "the last attempt failed", "500 no"), (None, "timeout: too slow", "timeout: too slow")],
+    ids=["what the attempt met", "what the task met"],
+)
+async def test_a_doubt_says_what_the_last_attempt_met(
+    client: AsyncClient, mailer: Mailer, said: str | None, error: str, reason: str
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease, repeatable_within=A_DAY)
+    if said is not None:
+        await mailer.end(lease, DeliveryState.SENDING, reason=said)
+    await mailer.claimer.sync({lease: Failed(error, None)})
+    found = await the_one(client)
+    assert (found.state, found.reason) == (AMBIGUOUS, reason)
+
+
+async def test_what_speaks_against_it_keeps_a_doubt_a_doubt(
+    client: AsyncClient, reader: Reader, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease, repeatable_within=A_DAY)
+    await mailer.end(lease, DeliveryState.SENDING, reason="500 no")
+    await Readers(client).change(reader.reader_id, {"status": "unsubscribed"})
+    answer = await mailer.begin(await mailer.retry(lease), repeatable_within=A_DAY)
+    reason = "500 no; not repeated: the reader is unsubscribed"
+    assert answer == Stop(verdict="stop", state=AMBIGUOUS, reason=reason)
+
+
+async def _sent(mailer: Mailer, lease: Lease) -> Any:
+    await mailer.end(lease, SENT)
+
+
+async def _failed(mailer: Mailer, lease: Lease) -> Any:
+    await mailer.end(lease, FAILED)
+
+
+async def _not_sent(mailer: Mailer, lease: Lease) -> Any:
+    await mailer.end(lease, PENDING)
+
+
+async def _known_late(mailer: Mailer, lease: Lease) -> Any:
+    await mailer.end(lease, AMBIGUOUS)
+    await mailer.end(lease, SENT)
+
+
+async def _settled(mailer: Mailer, lease: Lease) -> Any:
+    await mailer.end(lease, AMBIGUOUS)
+    await mailer.deliveries.settle(mailer.delivery_id, SENT, by="ada")
+
+
+@pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _settled])
+async def test_names_and_addresses_go_with_the_doubt(
+    database: asyncpg.Connection, mailer: Mailer, end: Callable[[Mailer, Lease], Awaitable[Any]]
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert "ada@example.org" in await database.fetchval(ENVELOPE)
+    await end(mailer, lease)
+    assert await database.fetchval(ENVELOPE) is None
+
+
+async def test_a_mail_in_doubt_keeps_whom_it_went_to(database: asyncpg.Connection, mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    await mailer.end(lease, AMBIGUOUS)
+    await mailer.claimer.sync({lease: Completed({})})
+    assert "ada@example.org" in await database.fetchval(ENVELOPE)
+
+
+async def test_a_cancelled_task_keeps_no_address(
+    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    await mailer.end(lease, PENDING)
+    await TaskStateManager(client).cancel_task(lease.task_id)
+    await mailer.claimer.sync({lease: Failed("once more", timedelta(0))})
+    assert (await the_one(client)).state is DeliveryState.SKIPPED
+    assert await database.fetchval(ENVELOPE) is None
+
+
+async def test_no_state_without_a_doubt_can_hold_an_address(database: asyncpg.Connection, mailer: Mailer) -> None:
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    with pytest.raises(asyncpg.CheckViolationError, match="deliveries_envelope_while_needed"):
+        await database.execute("update public.deliveries set state = 'sent'")

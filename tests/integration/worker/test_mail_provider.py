@@ -1,0 +1,163 @@
+"""Mails by a provider that knows its keys: what is repeated, by whom, and how it ends where nobody can know."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from datetime import timedelta
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.mail.resend import ResendSender
+from app.models import TaskKind
+from app.persistence.deliveries import Send
+from app.persistence.readers import Reader, Readers
+from embedded.stack import Ready
+from tests.contract.helpers import expire_lease
+from tests.contract.mailer import Mailer
+from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, stall
+from tests.integration.mail.conftest import QUICK
+from tests.integration.worker.conftest import StartMailer, until
+from tests.integration.worker.mailing import ALL_DONE, ENDED, the_delivery
+
+StartResend = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
+ATTEMPTS = 20
+FAILING = answer(500, {"name": "application_error"})
+UNKNOWN_ADDRESS = answer(422, {"name": "validation_error"})
+
+
+@pytest.fixture
+async def start_resend() -> AsyncIterator[StartResend]:
+    """Start a server that answers as Resend, and a sender that asks it."""
+    async with AsyncExitStack() as opened:
+
+        async def start(*steps: Step, key: str = "re_123") -> tuple[ResendSender, ScriptedServer]:
+            server = ScriptedServer(*steps)
+            await server.start()
+            opened.push_async_callback(server.stop)
+            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
+            return ResendSender(http, key, replace(QUICK, release=0.1), server.url), server
+
+        yield start
+
+
+@pytest.mark.usefixtures("reader")
+async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: StartResend,
+) -> None:
+    busy = answer(429, {"name": "rate_limit_exceeded"})
+    sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
+    await start_mailer(sender)
+    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and state = 'sent')")
+    assert len(server.bodies) == 3
+    assert len(set(server.bodies)) == 1
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_refusal_after_a_doubt_leaves_the_doubt(
+    database: asyncpg.Connection,
+    start_mailer: StartMailer,
+    start_resend: StartResend,
+) -> None:
+    sender, server = await start_resend(hang_up, UNKNOWN_ADDRESS)
+    await start_mailer(sender)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], len(server.seen)) == ("ambiguous", 2), "the refusal ends it, once"
+    assert "Resend answered 422" in found["reason"]
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doubt(
+    database: asyncpg.Connection,
+    stack: Ready,
+    start_mailer: StartMailer,
+    start_resend: StartResend,
+) -> None:
+    async def spoil_and_hang_up(writer: asyncio.StreamWriter) -> None:
+        other = await asyncpg.connect(stack.database_url)
+        await other.execute("""update public.digests set digest = '{"papers": 7}'""")
+        await other.close()
+        await hang_up(writer)
+
+    sender, server = await start_resend(spoil_and_hang_up, answer(200, {"id": "never asked"}))
+    await start_mailer(sender)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], len(server.bodies)) == ("ambiguous", 1)
+    assert "cannot be written" in found["reason"]
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_refusal_after_a_kill_ends_the_delivery_once(
+    client: AsyncClient, database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
+) -> None:
+    sender, server = await start_resend(UNKNOWN_ADDRESS)
+    writing = await start_mailer(sender, kinds=[TaskKind.DIGEST])
+    await until(database, "select exists (select from public.deliveries)")
+    await writing.stop()
+    killed = Mailer(client)
+    lease = await killed.claim()
+    within = timedelta(hours=23)
+    assert isinstance(await killed.begin(lease, repeatable_within=within, sender_id=sender.sender_id), Send)
+    await expire_lease(database, lease.task_id)
+    await start_mailer(sender)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], len(server.seen)) == ("ambiguous", 1)
+    assert "Resend answered 422" in found["reason"]
+
+
+@pytest.mark.usefixtures("reader")
+async def test_a_provider_that_fails_is_what_the_doubt_says(
+    database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
+) -> None:
+    sender, server = await start_resend(FAILING)
+    await start_mailer(sender)
+    await until(database, ENDED, "ambiguous")
+    found = await the_delivery(database)
+    assert len(server.seen) == ATTEMPTS
+    assert "Resend answered 500" in found["reason"]
+    assert "lost" not in found["reason"]
+
+
+@pytest.mark.usefixtures("reader")
+async def test_another_account_does_not_repeat_a_mail(
+    database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
+) -> None:
+    first, asked = await start_resend(hang_up, stall)
+    worker = await start_mailer(first)
+    await until(database, "select exists (select from public.deliveries where reason like '%lost%')")
+    await worker.stop()
+    assert asked.seen
+    second, not_asked = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
+    await start_mailer(second)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], not_asked.seen) == ("ambiguous", [])
+    assert "another sender began it" in found["reason"]
+
+
+async def test_who_left_after_a_500_is_not_mailed_again(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    reader: Reader,
+    start_mailer: StartMailer,
+    start_resend: StartResend,
+) -> None:
+    async def leave_and_fail(writer: asyncio.StreamWriter) -> None:
+        await Readers(client).change(reader.reader_id, {"status": "unsubscribed"})
+        await FAILING(writer)
+
+    sender, server = await start_resend(leave_and_fail, answer(200, {"id": "never asked"}))
+    await start_mailer(sender)
+    await until(database, ALL_DONE)
+    found = await the_delivery(database)
+    assert (found["state"], len(server.seen)) == ("ambiguous", 1)
+    assert "Resend answered 500" in found["reason"]
+    assert "the reader is unsubscribed" in found["reason"]
