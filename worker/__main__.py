@@ -150,7 +150,7 @@ def main() -> int:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
-        uvloop.run(run_to_its_end(work(settings)))
+        uvloop.run(run_to_its_end(partial(work, settings)))
     except (ConfigurationError, SchemaOutdated, ChoreDied) as error:
         print(error, file=sys.stderr)
         return 1

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 
 import structlog
@@ -14,14 +14,14 @@ PATIENCE = 1.0
 """Seconds that tasks get to end after their cancellation, when nothing else is left to do."""
 
 
-async def run_to_its_end(main: Coroutine[None, None, None]) -> None:
+async def run_to_its_end(main: Callable[[], Coroutine[None, None, None]]) -> None:
     """Run `main`, then cancel every task that is left.
 
     A task that still runs after `PATIENCE` is named in the log, and the process ends with exit status 1: asyncio itself
     would wait for that task forever. Leases of such tasks expire by themselves.
     """
     try:
-        await main
+        await main()
     finally:
         if stuck := await _cancel(asyncio.all_tasks() - {asyncio.current_task()}):
             said = "tasks ignore their cancellation: the process ends without them"

@@ -50,8 +50,13 @@ class Job:
     deadline: float
     show: Callable[[Lease, Progress], None]
     abort: Abort | None = None
+    named: bool = False
+    """Whether the log has said that it ignores its cancellation."""
     begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.task.kind} {self.task.task_id}"
 
     def described(self) -> dict[str, Any]:
         """What log lines say of it."""

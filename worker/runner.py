@@ -162,6 +162,14 @@ class Worker:
             await asyncio.sleep(LATE_EVERY)
             now = loop.time()
             self._abort((job for job in self._jobs.values() if job.deadline < now), Abort.TIMEOUT)
+            self._name_deaf(now)
+
+    def _name_deaf(self, now: float) -> None:
+        """Say once of each task that ignores its cancellation: it keeps its slot until the worker ends."""
+        for job in self._jobs.values():
+            if job.deadline + LAST_CALL < now and not job.named:
+                job.named = True
+                log.error("a task ignores its cancellation and keeps its slot: restart the worker", task=str(job))
 
     async def _abandon(self) -> None:
         """Cancel what is in hand, and wait for it, but not forever: a handler may ignore its cancellation."""
@@ -174,7 +182,7 @@ class Worker:
 
     def _left(self) -> dict[str, Any]:
         """What the log says of the work that a stop leaves behind."""
-        running = [f"{job.task.kind} {job.task.task_id}" for job in self._jobs.values()]
+        running = [str(job) for job in self._jobs.values()]
         return {"outcomes_not_sent": len(self._outcomes), "running_tasks": running}
 
     def _slots(self) -> Slots:
@@ -210,7 +218,7 @@ class Worker:
         job = Job(task, now + self._handlers[task.kind].timeout.total_seconds(), self._show)
         self._jobs[task.lease] = job
         # The name is what the log says where the handler ignores its cancellation.
-        job.running = asyncio.create_task(self._work(job, now), name=f"{task.kind} {task.task_id}")
+        job.running = asyncio.create_task(self._work(job, now), name=str(job))
 
     async def _work(self, job: Job, started: float) -> None:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""

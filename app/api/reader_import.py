@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from app.api.problems import plain_message
 from app.api.reader_models import ImportedReader, ImportReport, RefusedLine
 from app.errors import BroadsheetError
 from app.persistence.readers import Readers
@@ -55,7 +56,8 @@ class ReaderImport:
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, problem["loc"]))
-            self._refuse(number, f"{where}: {problem['msg']}" if where else problem["msg"])
+            said = plain_message(problem)
+            self._refuse(number, f"{where}: {said}" if where else said)
         if len(self._batch) >= BATCH:
             await self._flush()
 

@@ -124,6 +124,7 @@ def _inherited() -> dict[str, str]:
         "TMPDIR",
         "OPENAI_",
         "NEWSAPI_",
+        "WEBHOOK_SECRET",
         "MODEL_",
         "USER_AGENT",
         "ARXIV_CATEGORIES",

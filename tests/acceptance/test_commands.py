@@ -61,7 +61,7 @@ def test_a_wrong_variable_is_named_as_make_calls_it(arguments: list[str], said: 
     assert said in result.stdout + result.stderr
 
 
-async def test_up_prints_a_curl_line_that_works_a_mail_and_a_page_with_working_votes_and_ends_with_ctrl_c(
+async def test_up_shows_a_mail_a_page_and_a_curl_line_that_work(
     folder: Path,
 ) -> None:
     command = [sys.executable, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]

@@ -1,10 +1,12 @@
 """Stopping: also a handler that hears no cancellation does not keep the worker from ending."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 import worker.runner
@@ -42,3 +44,27 @@ async def test_a_deaf_handler_does_not_hold_the_end(
     may_end.set()
     while running.in_hand:
         await asyncio.sleep(0)
+
+
+async def test_a_deaf_handler_past_its_time_is_named_once(
+    client: AsyncClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.runner, "LAST_CALL", 0.2)
+    may_end = asyncio.Event()
+
+    async def deaf(_job: Job) -> dict[str, Any]:
+        while not may_end.is_set():
+            with suppress(asyncio.CancelledError):
+                await may_end.wait()
+        return {}
+
+    with capture_logs() as log:
+        running = await start_worker(deaf, time_limit=0.05)
+        task = await create(client)
+        while not (named := [record for record in log if "keeps its slot" in record["event"]]):
+            await asyncio.sleep(0.05)
+        may_end.set()
+        while running.in_hand:
+            await asyncio.sleep(0.05)
+    assert [record["task"] for record in named] == [f"fetch {task.task_id}"]
+    assert [record for record in log if "keeps its slot" in record["event"]] == named

@@ -100,6 +100,15 @@ async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> 
     assert asked[0].url.params["q"] == "glaciers"
 
 
+async def test_newsapi_is_asked_where_the_settings_say(serve: Serve) -> None:
+    server = await serve(answer(200, {"status": "ok", "articles": []}))
+    async with open_outside() as http:
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+        *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k", newsapi_base_url=server.url))
+        assert await newsapi.fetch(date(2026, 3, 4)) == []
+    assert "/v2/everything" in server.heads[0]
+
+
 async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:
     services = Services.build(client)
     async with open_outside() as http:

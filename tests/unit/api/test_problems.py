@@ -6,9 +6,10 @@ from typing import Annotated, Any
 import httpx
 import pytest
 from fastapi import FastAPI, HTTPException, Query
+from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from app.api.problems import install_problem_handlers
+from app.api.problems import install_problem_handlers, plain_message
 from app.errors import (
     BroadsheetError,
     CircuitOpen,
@@ -18,6 +19,7 @@ from app.errors import (
     SupabaseUnavailable,
     TaskNotFound,
 )
+from app.models import SentProfile
 
 
 async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:
@@ -105,3 +107,14 @@ async def test_what_the_framework_refuses_is_a_problem_document_with_its_headers
         "instance": "/things/one",
     }
     assert logs == []
+
+
+@pytest.mark.parametrize(
+    ("interests", "said"),
+    [("graphs", "Input should be a valid list"), (["a"] * 500, "List should have at most 30 items")],
+)
+def test_a_wrong_list_is_called_a_list_as_json_calls_it(interests: object, said: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        SentProfile.model_validate({"name": "Ada", "interests": interests})
+    (problem,) = caught.value.errors()
+    assert plain_message(problem).startswith(said)

@@ -1,0 +1,84 @@
+"""The end of a process: what is left is cancelled, and what ignores that is named and left behind."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from structlog.testing import capture_logs
+
+import worker.ending
+from worker.ending import run_to_its_end
+
+
+class Exited(Exception):
+    """Takes the place of the process's end."""
+
+
+class Deaf:
+    """Work that ignores its cancellation until the process would have ended."""
+
+    def __init__(self, on_cancel: Callable[[], object] = lambda: None) -> None:
+        self.on_cancel = on_cancel
+        self.ended = False
+
+    async def __call__(self) -> None:
+        while not self.ended:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            self.on_cancel()
+
+    def exit(self) -> None:
+        self.ended = True
+        raise Exited
+
+
+@pytest.fixture
+def deaf(monkeypatch: pytest.MonkeyPatch) -> Deaf:
+    work = Deaf()
+    monkeypatch.setattr(worker.ending, "_exit", work.exit)
+    return work
+
+
+def test_what_lets_itself_be_cancelled_ends_without_a_word() -> None:
+    left: list[asyncio.Task[None]] = []
+
+    async def main() -> None:
+        left.append(asyncio.create_task(asyncio.sleep(3600)))
+
+    with capture_logs() as log:
+        asyncio.run(run_to_its_end(main))
+    assert (left[0].cancelled(), log) == (True, [])
+
+
+@pytest.mark.parametrize("error", [LookupError("the reason for the stop"), None])
+def test_what_ignores_its_cancellation_is_named(
+    error: Exception | None, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker.ending, "PATIENCE", 0.05)
+
+    async def main() -> None:
+        asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
+        await asyncio.sleep(0)
+        if error is not None:
+            raise error
+
+    with capture_logs() as log, pytest.raises(Exited):
+        asyncio.run(run_to_its_end(main))
+    (record,) = log
+    assert (record["tasks"], record["exc_info"]) == (["fetch 1"], error)
+
+
+def test_a_second_signal_waits_no_longer(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker.ending, "PATIENCE", 3600)
+
+    async def main() -> None:
+        ending = asyncio.current_task()
+        assert ending is not None
+        deaf.on_cancel = ending.cancel
+        asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
+        await asyncio.sleep(0)
+
+    with capture_logs() as log, pytest.raises(Exited):
+        asyncio.run(run_to_its_end(main))
+    assert log[0]["tasks"] == ["fetch 1"]
