@@ -104,7 +104,9 @@ async def mails(writing: Writing) -> None:
     worker = Claimer(writing.client, kinds=[TaskKind.DELIVERY])
     for task in writing.shuffled(*await worker.claim(10)):
         delivery_id = UUID(task.payload["delivery_id"])
-        answer = await Deliveries(writing.client).begin(delivery_id, task.lease, repeatable_within=None)
+        answer = await Deliveries(writing.client).begin(
+            delivery_id, task.lease, repeatable_within=None, sender_id="resend:1"
+        )
         if isinstance(answer, Send) and writing.chance.random() < 0.7:
             bounce = writing.chance.random() < 0.3
             end = partial(Deliveries(writing.client).end, delivery_id, task.lease)
