@@ -1,4 +1,4 @@
-"""An address to write to or from, with the name beside it; a `Mailbox` always holds one that was checked."""
+"""Mail addresses: the one rule that says which are valid, and a `Mailbox`, which always holds a valid one."""
 
 import re
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from app.errors import PermanentError
 MAX_ADDRESS: Final = 254
 _MAX_LOCAL: Final = 64
 # RFC 5322's dot-atom. Quoted names before the @ are legal and never used; what is not ASCII there needs SMTPUTF8,
-# which too few servers speak to promise a mail.
-_LOCAL: Final = re.compile(r"[\w!#$%&'*+/=?^`{|}~-]+(\.[\w!#$%&'*+/=?^`{|}~-]+)*", re.ASCII)
+# which too few servers speak to promise a mail. A host name's last label begins with a letter: 192.0.2.1 is no name.
+_ATOM: Final = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_INNER: Final = r"(?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_ADDRESS: Final = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@(?:[A-Za-z0-9]{_INNER}\.)*[A-Za-z]{_INNER}")
 _NAMED: Final = re.compile(r"\s*\"?([^<>\"]*?)\"?\s*<([^<>]*)>\s*")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -35,7 +37,7 @@ class Mailbox:
 
     def __post_init__(self) -> None:
         """Put the checked address in the place of the given one."""
-        object.__setattr__(self, "address", _checked(self.address))
+        object.__setattr__(self, "address", checked_address(self.address))
 
     @property
     def domain(self) -> str:
@@ -51,13 +53,25 @@ class Mailbox:
         return cls(named[2], named[1]) if named else cls(text.strip())
 
 
-def _checked(address: str) -> str:
-    local, at, domain = address.rpartition("@")
-    if not at or len(address) > MAX_ADDRESS or len(local) > _MAX_LOCAL or not _LOCAL.fullmatch(local):
-        raise InvalidAddress(f"{address[:MAX_ADDRESS]!r} is no address that can be written to, such as ada@example.org")
+def checked_address(address: str) -> str:
+    """Return `address` as it is stored and sent: its domain in lower case and, of another script, as `xn--...`.
+
+    The database checks the same rule (`is_mail_address`). Raises `InvalidAddress`.
+    """
+    local, _, domain = address.rpartition("@")
+    checked = f"{local}@{_ascii(domain).lower()}"
+    if len(checked) > MAX_ADDRESS or len(local) > _MAX_LOCAL or not _ADDRESS.fullmatch(checked):
+        raise InvalidAddress(
+            f"{address[:MAX_ADDRESS]!r} is not an address that mail can be sent to: write it as ada@example.org"
+        )
+    return checked
+
+
+def _ascii(domain: str) -> str:
+    if domain.isascii() or len(domain) > MAX_ADDRESS:
+        return domain
     try:
         # IDNA 2008: the standard library's codec would turn straße.de into another domain.
-        ascii_domain = idna.encode(domain, uts46=True).decode("ascii")
-    except (idna.IDNAError, UnicodeError) as error:
-        raise InvalidAddress(f"{address!r} has no valid domain after the @") from error
-    return f"{local}@{ascii_domain}"
+        return idna.encode(domain, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        return domain  # the rule refuses it, as all that is not ASCII

@@ -12,7 +12,7 @@ from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
 from app.api.middleware import BodyLimit, RequestContext
-from app.api.openapi import DESCRIPTION, TAGS, describe_problems
+from app.api.openapi import DESCRIPTION, TAGS, describe
 from app.api.problems import install_problem_handlers
 from app.client.factory import open_supabase
 from app.config import ApiSettings, load_settings
@@ -89,7 +89,7 @@ def create_app(
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)
     app.add_middleware(RequestContext, metrics=metrics)
-    describe_problems(app)
+    describe(app)
     return app
 
 

@@ -1,16 +1,32 @@
 """What a process counts for Prometheus, and the watch on its event loop's lag."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, generate_latest
+from prometheus_client.registry import Collector
 
 from app.client.transport import CallCounters
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_INTERVAL = 0.1
+CALLER = "caller"
+"""The label of every metric that names a caller: what only admins and the private port are shown goes by it."""
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class _WithoutCallers(Collector):
+    """A registry's metrics, but none that names callers."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics without the label `caller`."""
+        for metric in self._registry.collect():
+            if not any(CALLER in sample.labels for sample in metric.samples):
+                yield metric
 
 
 class Metrics:
@@ -28,7 +44,7 @@ class Metrics:
         self.caller_requests = Counter(
             "broadsheet_caller_requests",
             "Requests by the caller whose key they carried.",
-            ("caller", "status"),
+            (CALLER, "status"),
             registry=registry,
         )
         self.supabase_calls = Counter(
@@ -80,9 +96,9 @@ class Metrics:
             attempt=lambda outcome: self.supabase_attempts.labels(outcome).inc(),
         )
 
-    def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
-        return generate_latest(self.registry)
+    def text(self, *, callers: bool = True) -> bytes:
+        """All figures in Prometheus' text format; without those of single callers if `callers` is false."""
+        return generate_latest(self.registry if callers else _WithoutCallers(self.registry))
 
     @asynccontextmanager
     async def watching_the_loop(self) -> AsyncIterator[None]:

@@ -79,7 +79,8 @@ class Task(Frozen):
     """A row of `tasks`: both the queue's entry and the record that API consumers poll.
 
     `payload` and `result` are None unless they were asked for. `reader_id` and `local_day` say whose schedule asked for
-    it, and for which of the reader's days. `progress` goes from 0 to 1. Times are the database's.
+    it, and for which of the reader's days. `progress` goes from 0 to 1, and never backwards: it is the greatest of all
+    attempts. Times are the database's.
     """
 
     task_id: UUID

@@ -30,8 +30,10 @@ log = structlog.get_logger(__name__)
 class Watcher:
     """One caller's watch on a task. It keeps the newest state alone: who takes it late costs no more."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, since: int = 0) -> None:
         self.task = task
+        self.since = since
+        """How many calls the hub had begun when the watch began: their responses may be older than `task`."""
         self.over = task.status.is_final
         """Whether nothing more will come: the task has ended, or this process stops."""
         self._news = asyncio.Event()
@@ -71,6 +73,10 @@ class _Watched:
         """Whether somebody waits for more of it."""
         return not all(watcher.over for watcher in self.watchers)
 
+    def since(self, call: int) -> list[Watcher]:
+        """Who watched before this call began; what it says may be older than what later watchers have read."""
+        return [watcher for watcher in self.watchers if watcher.since < call]
+
 
 class TaskHub:
     """Asks for all watched tasks at once, for as long as somebody watches, and tells those who do.
@@ -86,6 +92,7 @@ class TaskHub:
         self._somebody = asyncio.Event()
         self._turnstile = Turnstile()
         self._released = False
+        self._calls = 0
         self._asking: asyncio.Task[None] | None = None
 
     @property
@@ -119,7 +126,7 @@ class TaskHub:
     @contextmanager
     def watching(self, task: Task) -> Iterator[Watcher]:
         """Watch a task, from the state in which it was read; forgotten with the block."""
-        watcher = Watcher(task)
+        watcher = Watcher(task, self._calls)
         watcher.over = watcher.over or self._released
         self._watchers.add(watcher)
         if not watcher.over:
@@ -175,22 +182,25 @@ class TaskHub:
         known = iter([(task_id, watched.version) for task_id, watched in self._watched.items() if watched.can_change])
         calls = 0
         while batch := dict(islice(known, MAX_KNOWN)):
+            self._calls = call = self._calls + 1
             async with asyncio.timeout(ANSWER_WITHIN):
                 changes = await self._tasks.changes(batch)
-            await self._tell(changes)
+            await self._tell(changes, call)
             calls += 1
         return calls
 
-    async def _tell(self, changes: Changes) -> None:
+    async def _tell(self, changes: Changes, call: int) -> None:
+        """Tell the watchers that were there when the call began; the next call asks for the others."""
         for change in changes.changed:
             watched = self._watched.get(change.task.task_id)
             if watched is not None:
-                watched.version = change.version
-                for watcher in tuple(watched.watchers):
+                there = watched.since(call)
+                watched.version = change.version if len(there) == len(watched.watchers) else UNKNOWN
+                for watcher in there:
                     # Who is told has an answer to write: a few in one iteration of the loop.
                     await self._turnstile.enter()
                     watcher.tell(change.task)
         for task_id in changes.gone:
             if task_id in self._watched:
-                for watcher in self._watched[task_id].watchers:
+                for watcher in self._watched[task_id].since(call):
                     watcher.end()

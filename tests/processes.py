@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import signal
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -56,14 +57,21 @@ class ServiceProcess:
 
     async def logged(self, event: str) -> dict[str, Any]:
         """Wait until a record's event contains `event`."""
+        return await self._first(lambda record: event in record["event"], event)
+
+    async def logged_where(self, **fields: object) -> dict[str, Any]:
+        """Wait until a record has these fields."""
+        return await self._first(lambda record: fields.items() <= record.items(), fields)
+
+    async def _first(self, wanted: Callable[[dict[str, Any]], bool], name: object) -> dict[str, Any]:
         async with self._news:
             while True:
                 for record in self.log:
-                    if event in record["event"]:
+                    if wanted(record):
                         return record
                 assert self._reader is not None
                 if self._reader.done():
-                    raise AssertionError(f"{self._module} ended before {event!r}:\n" + "".join(self.text))
+                    raise AssertionError(f"{self._module} ended before {name!r}:\n" + "".join(self.text))
                 await self._news.wait()
 
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:

@@ -32,7 +32,7 @@ class Settlement(BaseModel):
     state: SettledState
 
 
-class Pause(BaseModel):
+class DeliveryPauseRequest(BaseModel):
     """Why nothing is to be sent."""
 
     model_config = ConfigDict(extra="forbid")
@@ -75,7 +75,7 @@ async def get_gate(services: ServicesOf) -> Gate:
 
 
 @router.post("/pause", responses=BODY | FORBIDDEN)
-async def pause_deliveries(body: Pause, caller: CallerOf, services: ServicesOf) -> Gate:
+async def pause_deliveries(body: DeliveryPauseRequest, caller: CallerOf, services: ServicesOf) -> Gate:
     """Begin no delivery any more."""
     _require_admin(caller)
     await services.deliveries.pause(body.reason, by=caller.name)

@@ -3,7 +3,6 @@
 import json
 from http import HTTPStatus
 
-import idna
 import structlog
 from fastapi import APIRouter, Request
 
@@ -28,16 +27,14 @@ async def mail_hook(request: Request, services: ServicesOf) -> None:
     permanent = [bounce for bounce in bounce_reader.read(body, request.headers) if bounce.permanent]
     complaint = bool(permanent) and json.loads(body)["type"] == COMPLAINT
     for bounce in permanent:
-        addresses = _spellings(bounce.address)
+        addresses = _stored(bounce.address)
         stopped = await services.deliveries.record_bounce(addresses, bounce.reason, complaint=complaint)
         log.info("mail came back", stopped=stopped, complaint=complaint)
 
 
-def _spellings(written: str) -> list[str]:
-    """An address as it was sent, and with its domain in its own script, as it may be kept; none if it is none."""
+def _stored(written: str) -> list[str]:
+    """An address as readers have it; none if it is none."""
     try:
-        address = Mailbox.parse(written).address
-        local, _, domain = address.rpartition("@")
-        return [address, f"{local}@{idna.decode(domain)}"]
-    except (InvalidAddress, idna.IDNAError):
+        return [Mailbox.parse(written).address]
+    except InvalidAddress:
         return []

@@ -6,6 +6,7 @@ import structlog
 from aiohttp import web
 from fastapi import APIRouter, Request, Response
 
+from app.api.auth import CallerOf
 from app.api.tasks import UNAUTHORIZED, ServicesOf
 from app.errors import SupabaseError
 from app.metrics import CONTENT_TYPE, Metrics
@@ -23,24 +24,27 @@ router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
     response_class=Response,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text"}},
 )
-async def metrics(request: Request, services: ServicesOf) -> Response:
-    """Answer in Prometheus' text format; without Supabase the queue's figures are missing, the others are not."""
-    text = await _read(request.app.state.metrics, services)
+async def metrics(request: Request, services: ServicesOf, caller: CallerOf) -> Response:
+    """Return the figures in Prometheus' text format; those of single callers only to admins.
+
+    Without Supabase the queue's figures are missing, the others are not.
+    """
+    text = await _read(request.app.state.metrics, services, callers=caller.admin)
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
 def for_scrapers(counted: Metrics, services: Services) -> web.Application:
-    """The same on a port of its own (METRICS_PORT), without a key."""
+    """All figures on a port of its own (METRICS_PORT), without a key."""
 
     async def text(_request: web.Request) -> web.Response:
-        return web.Response(body=await _read(counted, services), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await _read(counted, services, callers=True), headers={"Content-Type": CONTENT_TYPE})
 
     application = web.Application()
     application.add_routes([web.get("/metrics", text)])
     return application
 
 
-async def _read(counted: Metrics, services: Services) -> bytes:
+async def _read(counted: Metrics, services: Services, *, callers: bool) -> bytes:
     try:
         async with asyncio.timeout(ASK_WITHIN):
             await _refresh(counted, services)
@@ -48,7 +52,7 @@ async def _read(counted: Metrics, services: Services) -> bytes:
     except (SupabaseError, TimeoutError) as error:
         counted.database_up.set(0)
         log.warning("queue figures not read", error=str(error))
-    return counted.text()
+    return counted.text(callers=callers)
 
 
 async def _refresh(counted: Metrics, services: Services) -> None:

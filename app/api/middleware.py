@@ -8,6 +8,7 @@ from uuid import uuid4
 import structlog
 from fastapi import HTTPException
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
@@ -23,6 +24,8 @@ LARGER = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
 PAPERS, MAX_PAPERS_BODY = re.compile(r"/v1/readers/[^/]{1,100}/papers"), 2_000_000
 """500 papers with their abstracts."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
+CLIENT_CLOSED_REQUEST = 499
+"""The status, in logs and metrics alone, of a request whose caller disconnected before the response (nginx's code)."""
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
 
@@ -43,24 +46,18 @@ class RequestContext:
         await self._turnstile.enter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if WELL_FORMED_ID.fullmatch(given) else str(uuid4())
-        started, begun, status = time.perf_counter(), False, HTTPStatus.INTERNAL_SERVER_ERROR.value
-
-        async def send_with_id(message: Message) -> None:
-            nonlocal begun, status
-            if message["type"] == "http.response.start":
-                begun, status = True, message["status"]
-                MutableHeaders(scope=message)["X-Request-ID"] = request_id
-            await send(message)
-
+        started, exchange = time.perf_counter(), _Exchange(receive, send, request_id)
         with bound_contextvars(request_id=request_id):
             try:
-                await self._app(scope, receive, send_with_id)
+                await self._app(scope, exchange.receive, exchange.send)
+            except ClientDisconnect:
+                pass  # nobody is left to respond to, and nothing here has failed
             except Exception as error:
-                if begun:  # no second answer can follow half a one: the server logs the error and cuts the connection
+                if exchange.begun:  # no second response can follow half a one: the server logs it and closes
                     raise
-                await unexpected_error(scope, error)(scope, receive, send_with_id)
+                await unexpected_error(scope, error)(scope, exchange.receive, exchange.send)
             finally:
-                self._tell(scope, status, time.perf_counter() - started)
+                self._tell(scope, exchange.status, time.perf_counter() - started)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, never the path: a metric for every id would grow without end.
@@ -74,6 +71,34 @@ class RequestContext:
         if scope["path"] not in QUIET or status >= HTTPStatus.BAD_REQUEST:
             ms = round(seconds * 1000, 1)
             log.info("request", method=scope["method"], route=route, status=status, ms=ms, **named)
+
+
+class _Exchange:
+    """Passes on what the caller and the application send each other, and keeps the status it ended with."""
+
+    def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
+        self._receive = receive
+        self._send = send
+        self._request_id = request_id
+        self.begun = False
+        """Whether the response has begun."""
+        self.status = HTTPStatus.INTERNAL_SERVER_ERROR.value
+
+    async def receive(self) -> Message:
+        """Receive from the caller; a disconnect before the response begins is how the request ended."""
+        message = await self._receive()
+        if message["type"] == "http.disconnect" and not self.begun:
+            self.status = CLIENT_CLOSED_REQUEST
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send to the caller, with the request's id; after a disconnect the server sends nothing."""
+        if message["type"] == "http.response.start":
+            self.begun = True
+            if self.status != CLIENT_CLOSED_REQUEST:
+                self.status = message["status"]
+            MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
+        await self._send(message)
 
 
 class BodyLimit:

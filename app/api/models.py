@@ -118,7 +118,12 @@ class TaskView(BaseModel):
     kind: TaskKind
     status: TaskStatus
     message: str | None = Field(description="What is going on, for people.", examples=["ranking 412 articles"])
-    progress: float = Field(ge=0, le=1)
+    progress: float = Field(
+        ge=0,
+        le=1,
+        description="From 0 to 1. It never goes backwards: another attempt shows the greatest progress of all attempts "
+        "until it has come further. A replay begins at 0.",
+    )
     attempt: int = Field(ge=0, description="How often it was begun.")
     max_attempts: int
     error: str | None = Field(description="Why the task, or its last attempt, failed.")

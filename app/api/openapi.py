@@ -1,10 +1,12 @@
-"""The OpenAPI document's prose, and its errors as what they are: problem documents."""
+"""The OpenAPI document: its texts, and what FastAPI does not say of errors, parameters and the server."""
 
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
+from app.api.paper_models import PapersRequest
 from app.api.problems import MEDIA_TYPE
 
 DESCRIPTION = """
@@ -25,23 +27,56 @@ TAGS: list[dict[str, Any]] = [
 ]
 
 
-def describe_problems(app: FastAPI) -> None:
-    """Have the document say that errors come as application/problem+json."""
+LOCAL: dict[str, Any] = {
+    "url": "http://127.0.0.1:8000",
+    "description": "The API on this machine, as `make up` starts it",
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Complete the document: where the API is, errors as application/problem+json, parameters without null."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
+            document["servers"] = [_server(app)]
+            document["components"]["schemas"] |= _schemas(PapersRequest)
             for path in document["paths"].values():
                 for operation in path.values():
                     _as_problems(operation["responses"])
+                    _without_null(operation.get("parameters", []))
         assert app.openapi_schema is not None  # noqa: S101  (plain() has set it)
         return app.openapi_schema
 
     app.openapi = described  # type: ignore[method-assign]  # (FastAPI's documented way to extend the document)
 
 
+def _server(app: FastAPI) -> dict[str, Any]:
+    """The address for clients: a running server's own, or that of this machine in docs/openapi.json."""
+    settings = getattr(app.state, "settings", None)
+    if settings is None:
+        return LOCAL
+    return {"url": settings.public_url or "/", "description": "The server that this document was read from"}
+
+
+def _schemas(model: type[BaseModel]) -> dict[str, Any]:
+    """The schemas of a body that its route reads itself, so that FastAPI does not know it."""
+    schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+    return {model.__name__: schema, **schema.pop("$defs", {})}
+
+
 def _as_problems(responses: dict[str, Any]) -> None:
     for status, response in responses.items():
         if int(status) >= HTTPStatus.BAD_REQUEST:
             response["content"] = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+
+
+def _without_null(parameters: list[dict[str, Any]]) -> None:
+    """Declare an optional parameter by `required: false` alone: no header and no URL can hold a null."""
+    for parameter in parameters:
+        schema = parameter["schema"]
+        kept = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
+        if len(kept) == 1:
+            del schema["anyOf"]
+            parameter["schema"] = kept[0] | schema

@@ -24,17 +24,13 @@ from app.ranking.reader_paper import paper_of
 BIBTEX = "application/x-bibtex"
 
 
-def _json_schema() -> dict[str, Any]:
-    """The request's schema in one piece: what it refers to, no other route brings into the document."""
-    schema = PapersRequest.model_json_schema()
-    schema["properties"]["papers"]["items"] = schema.pop("$defs")["SentPaper"]
-    return schema
-
-
 BODIES: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": _json_schema()}, BIBTEX: {"schema": {"type": "string"}}},
+        "content": {
+            "application/json": {"schema": {"$ref": f"#/components/schemas/{PapersRequest.__name__}"}},
+            BIBTEX: {"schema": {"type": "string"}},
+        },
     },
 }
 

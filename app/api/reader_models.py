@@ -4,13 +4,22 @@ from datetime import datetime, time
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.mail_address import MAX_ADDRESS, checked_address
 from app.models import ShortText
 from app.persistence.readers import OnNothing, Reader, ReaderProfile, ReaderStatus
 
 ExternalId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", description="What you call the reader.")]
-Address = Annotated[str, Field(max_length=254, description="Where mails go.", examples=["ada@example.org"])]
+Address = Annotated[
+    str,
+    Field(
+        max_length=MAX_ADDRESS,
+        description="Where mails go. A domain of another script is kept as `xn--...`.",
+        examples=["ada@example.org"],
+    ),
+    AfterValidator(checked_address),
+]
 Zone = Annotated[str, Field(max_length=100, description="An IANA time zone.", examples=["Europe/Berlin"])]
 TimeOfDay = Annotated[
     str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="The time there.", examples=["07:00"])

@@ -43,11 +43,10 @@ async def list_readers(
     cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
 ) -> ReaderList:
     """List readers, by their ids."""
-    found = await services.readers.page(caller.sees, after=cursor, limit=limit, status=status, external_id=external_id)
-    # Only an empty page is surely behind the last: a project may give fewer rows than were asked for.
-    return ReaderList(
-        readers=[ReaderView.of(each) for each in found], next_cursor=found[-1].reader_id if found else None
+    page = await services.readers.list_page(
+        caller.sees, cursor=cursor, limit=limit, status=status, external_id=external_id
     )
+    return ReaderList(readers=[ReaderView.of(each) for each in page.readers], next_cursor=page.next_cursor)
 
 
 @router.post("/import", responses=BODY, openapi_extra=LINES_IN)

@@ -12,8 +12,12 @@ from app.digest.bibtex import MEDIA_TYPE, bibtex_entries
 from app.persistence.reader_papers import MAX_PAGE, ReaderPaper, ReaderPapers
 
 AS_FILE = {"Content-Disposition": 'attachment; filename="saved.bib"'}
+BIBTEX_TYPE = MEDIA_TYPE.partition(";")[0]
 BIBTEX: dict[int | str, dict[str, Any]] = {
-    200: {"content": {MEDIA_TYPE: {"schema": {"type": "string"}}}, "description": "An entry a paper, first saved first"}
+    200: {
+        "content": {BIBTEX_TYPE: {"schema": {"type": "string"}}},
+        "description": "An entry a paper, first saved first",
+    }
 }
 
 router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=EVERYWHERE)

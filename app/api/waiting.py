@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import WithJsonSchema
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.models import TaskView
@@ -42,6 +43,8 @@ WAIT = re.compile(r'wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")', re.IGNORECASE)
 
 Prefer = Annotated[
     list[str] | None,
+    # There may be several; clients are told of one, for generators lose routes that declare a header as a list.
+    WithJsonSchema({"type": "string"}),
     Header(
         description="`wait=20` answers when the task has ended, or after 20 seconds as it is then; "
         f"{MAX_WAIT} at most. `Preference-Applied` says what was done.",

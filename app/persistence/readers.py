@@ -13,6 +13,7 @@ from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseReje
 from app.models import MAX_CATEGORIES, MAX_INTERESTS, MAX_ITEMS, CategoryName, Frozen, ShortText
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
+from app.persistence.paging import read_on
 
 COLUMNS = (
     "reader_id,owner,external_id,user_id,name,address,profile,zone,send_at,weekdays,on_nothing,status,status_reason,"
@@ -72,6 +73,13 @@ class Reader(Frozen):
     schedule_problem: str | None = None
     created_at: datetime
     updated_at: datetime
+
+
+class ReaderPage(Frozen):
+    """Readers by their ids, and the cursor of the next page (None: this was the last)."""
+
+    readers: tuple[Reader, ...]
+    next_cursor: UUID | None
 
 
 class Put(Frozen):
@@ -192,6 +200,27 @@ class Readers:
         with supabase_errors("list readers"):
             answer = await query.order("reader_id").limit(min(limit, PAGE)).execute()
         return parsed(_READERS, answer.data)
+
+    async def list_page(
+        self,
+        owner: str | None,
+        *,
+        cursor: UUID | None = None,
+        limit: int = 50,
+        status: ReaderStatus | None = None,
+        external_id: str | None = None,
+    ) -> ReaderPage:
+        """List up to `limit` readers by their ids, and say whether there are more. Raises `SupabaseError`."""
+
+        async def read(found: Sequence[Reader]) -> list[Reader]:
+            after = found[-1].reader_id if found else cursor
+            wanted = limit + 1 - len(found)
+            return await self.page(owner, after=after, limit=wanted, status=status, external_id=external_id)
+
+        found = await read_on(read, limit + 1)
+        return ReaderPage(
+            readers=tuple(found[:limit]), next_cursor=found[limit - 1].reader_id if len(found) > limit else None
+        )
 
     async def pages(self, owner: str | None) -> AsyncIterator[list[Reader]]:
         """All readers, a page at a time. Raises `SupabaseError`."""

@@ -86,15 +86,27 @@ class Catalog:
     """The schema cache. Like PostgREST's it knows what was last read, and nothing newer."""
 
     def __init__(self) -> None:
+        self._known = False
         self._relations: Mapping[str, Relation] = {}
         self._functions: dict[str, list[Function]] = {}
 
     def replace(self, snapshot: Snapshot) -> None:
         """Go by this reading from now on."""
+        self._known = True
         self._relations = snapshot.relations
         self._functions = {}
         for function in snapshot.functions:
             self._functions.setdefault(function.name, []).append(function)
+
+    def forget(self) -> None:
+        """The database could not be read: nothing is known until it can."""
+        self._known = False
+
+    def require(self) -> None:
+        """Raise `Refused` (PGRST002) while nothing is known, as PostgREST does after a crash of the database."""
+        if not self._known:
+            message = "Could not query the database for the schema cache. Retrying."
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST002", message, headers=(("retry-after", "1"),))
 
     def relation(self, name: str) -> Relation:
         """Find a table or view. Raises `Refused` (42P01)."""

@@ -109,10 +109,14 @@ def database_errors(*, anonymous: bool) -> Iterator[None]:
         raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "PGRST003", message) from None
     except asyncpg.PostgresError as error:
         raise from_postgres(error, anonymous=anonymous) from None
+    # PostgREST's words: for a connection that could not be made, and for one that was lost.
+    except OSError as error:
+        message = "Database connection error. Retrying the connection."
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST000", message, details=str(error)) from None
     # asyncpg's "internal" error is what a connection raises that the server ended while nobody used it.
-    except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        message = f"Database connection error. Retrying the connection. ({error})"
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST001", message) from None
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        message = "Database client error. Retrying the connection."
+        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST001", message, details=str(error)) from None
 
 
 def _lost_connection() -> Refused:

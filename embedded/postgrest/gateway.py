@@ -26,6 +26,7 @@ from embedded.postgrest.request import Query, parse_body, parse_query
 from embedded.postgrest.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
 
 PREFIX = "/rest/v1/"
+JSON_TYPES = frozenset({"json", "jsonb"})
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -68,6 +69,7 @@ class Gateway:
         body = await _read_body(headers, receive, self._limits)
         name = path.removeprefix(PREFIX)
         _require_public(headers)
+        self._catalog.require()
         if name.startswith("rpc/"):
             return await self._call(scope["method"], name.removeprefix("rpc/"), parameters, headers, body, caller)
         return await self._table(scope["method"], name, parse_query(parameters, headers), body, caller)
@@ -161,6 +163,28 @@ def _require_public(headers: Mapping[str, str]) -> None:
 
 
 def _arguments_of_url(functions: list[Function], parameters: list[tuple[str, str]]) -> bytes:
-    """The arguments among a URL's parameters as a JSON object of texts, which the database reads as their types."""
-    known = {name for function in functions for name in function.arguments}
-    return json.dumps({name: value for name, value in parameters if name in known}).encode()
+    """The arguments among a URL's parameters as a JSON object: of texts, which the database reads as their types.
+
+    PostgREST casts each text to its argument's type, so the text of a JSON argument is the JSON itself.
+    """
+    types = {name: kind for function in functions for name, kind in function.arguments.items()}
+    members = [
+        f"{json.dumps(name)}: {_json_text(value) if types[name] in JSON_TYPES else json.dumps(value)}"
+        for name, value in parameters
+        if name in types
+    ]
+    return f"{{{', '.join(members)}}}".encode()
+
+
+def _json_text(value: str) -> str:
+    """`value`, if it is JSON. Raises `Refused` (22P02), as PostgreSQL does where it is cast."""
+    try:
+        json.loads(value, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        message = "invalid input syntax for type json"
+        raise Refused(HTTPStatus.BAD_REQUEST, "22P02", message, details=f"{value[:100]!r} is not JSON") from None
+    return value
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(name)

@@ -1,7 +1,6 @@
 """Keeps the schema cache fresh as PostgREST does: it listens for `NOTIFY pgrst` and reads the catalogue anew."""
 
 import asyncio
-from contextlib import suppress
 
 import asyncpg
 
@@ -29,8 +28,10 @@ class SchemaWatch:
     async def run(self) -> None:
         """Listen until cancelled; begins again, with a fresh reading, when the database was away."""
         while True:
-            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            try:
                 await self._listen()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
+                self._catalog.forget()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:

@@ -220,7 +220,7 @@ async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> N
 
 async def test_metrics_and_log_name_callers_and_never_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     await world.callers.bot.get("/v1/tasks")
-    text = (await world.callers.bot.get("/metrics")).text
+    text = (await world.callers.root.get("/metrics")).text
     assert 'broadsheet_caller_requests_total{caller="ada",status="202"}' in text
     log = capsys.readouterr().out
     assert "caller=bot" in log

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import uuid4
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Completed, Failed
+from app.persistence.readers import Readers
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.contract.helpers import DAY, Claimer, create, insert_tasks
@@ -36,6 +38,19 @@ async def test_pages_of_tasks_are_as_long_as_asked_for_and_lead_on(
             break
     assert (sum(sizes), len(seen)) == (130, 130)
     assert set(sizes[:-1]) == {limit}
+
+
+@pytest.mark.parametrize(("there", "sizes"), [(0, [0]), (1, [1]), (PAGE, [PAGE]), (PAGE + 1, [PAGE, 1])])
+async def test_the_last_page_of_readers_has_no_cursor(there: int, sizes: list[int], client: AsyncClient) -> None:
+    readers, found, cursor = Readers(client), [], None
+    for number in range(there):
+        await readers.create("web", {"reader_id": str(uuid4()), "external_id": f"r{number}", "name": "Ada"})
+    while True:
+        page = await readers.list_page("web", limit=PAGE, cursor=cursor)
+        found.append(len(page.readers))
+        if (cursor := page.next_cursor) is None:
+            break
+    assert found == sizes
 
 
 async def test_each_filter_finds_what_it_names(client: AsyncClient) -> None:

@@ -11,7 +11,14 @@ TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespa
 WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers", "select")}
 """Whoever signed in, by row security: `tests/contract/test_user_rights.py` shows which rows and columns."""
 CHECKS = {
-    *("text_is_valid", "texts_are_valid", "count_is_valid", "profile_is_valid", "weekdays_are_valid"),
+    *(
+        "text_is_valid",
+        "texts_are_valid",
+        "count_is_valid",
+        "profile_is_valid",
+        "is_mail_address",
+        "weekdays_are_valid",
+    ),
     *("zone_is_known", "zone_problem", "next_occurrence", "latest_occurrence", "schedule_now"),
 }
 """What a user's own write asks; none of it reads a table."""

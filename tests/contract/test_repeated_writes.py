@@ -254,7 +254,7 @@ async def due_reader(client: AsyncClient) -> Reader:
     return made
 
 
-READERS = ("create", "bring_in", "get", "change", "page", "link_generation", "revoke_links", "move")
+READERS = ("create", "bring_in", "get", "change", "page", "list_page", "link_generation", "revoke_links", "move")
 
 
 @scenario(*(f"Readers.{name}" for name in READERS))
@@ -273,7 +273,10 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await readers.revoke_links(TASK, 1)
     assert await readers.link_generation(TASK) == 2
-    assert [found.name for found in await readers.page("default")] == [(await readers.get(TASK)).name] == ["B"]
+    page = await readers.list_page("default")
+    assert page.next_cursor is None
+    assert list(page.readers) == await readers.page("default")
+    assert [found.name for found in page.readers] == [(await readers.get(TASK)).name] == ["B"]
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 import httpx
@@ -13,6 +14,7 @@ from app.client.factory import open_supabase
 from app.client.transport import HonestTransport
 from app.models import Article, ArticleKind
 from app.persistence.editions import Editions
+from app.persistence.readers import Readers
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import DAY
@@ -65,6 +67,17 @@ async def test_no_article_is_lost(count: int, client: AsyncClient) -> None:
     await Editions(client).save_articles(DAY, articles)
     found = await Editions(client).get_articles(DAY)
     assert found == sorted(articles, key=lambda article: (article.source, article.external_id))
+
+
+async def test_a_page_of_readers_is_as_long_as_asked_for(client: AsyncClient) -> None:
+    for number in range(3 * MAX_ROWS):
+        await Readers(client).create(
+            "web", {"reader_id": str(UUID(int=number)), "external_id": f"r{number}", "name": "A"}
+        )
+    first = await Readers(client).list_page("web", limit=2 * MAX_ROWS)
+    last = await Readers(client).list_page("web", limit=2 * MAX_ROWS, cursor=first.next_cursor)
+    assert [each.reader_id.int for each in first.readers + last.readers] == list(range(3 * MAX_ROWS))
+    assert (len(first.readers), last.next_cursor) == (2 * MAX_ROWS, None)
 
 
 async def test_a_list_of_editions_is_as_long_as_asked_for(client: AsyncClient) -> None:

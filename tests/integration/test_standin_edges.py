@@ -35,6 +35,10 @@ create function public.array_of_notes() returns json language sql stable as 'sel
 create function public.add_and_list() returns setof public.notes language sql as $$
     insert into public.notes select max(id) + 1 from public.notes returning *
 $$;
+create function public.same_json(p_value json, p_word text) returns json language sql immutable as
+    $$ select json_build_object('value', p_value, 'word', p_word) $$;
+create function public.same_jsonb(p_value jsonb, p_word text) returns jsonb language sql immutable as
+    $$ select jsonb_build_object('value', p_value, 'word', p_word) $$;
 create function public.wait_for_key() returns int language sql as 'select 1 from pg_advisory_xact_lock(1)';
 create table public.drafts (owner uuid default auth.uid(), body text);
 alter table public.drafts enable row level security;
@@ -191,7 +195,7 @@ async def test_after_a_crash_each_open_connection_answers_once_with_an_empty_400
 ) -> None:
     await fill_the_pool(http, database)
     await crash(stack, own_folder, database)
-    await until_it_answers(stack)
+    await until_it_answers(stack, http)
     for _ in range(POOL):
         answer = await http.get("/notes?id=eq.1")
         assert (answer.status_code, answer.json()) == (400, EMPTY)
@@ -209,12 +213,13 @@ async def test_a_request_that_a_crash_interrupts_is_no_idle_connection(
             await asyncio.sleep(0.01)
     os.kill(database.get_server_pid(), signal.SIGKILL)
     assert (await interrupted).status_code == 503
-    await until_it_answers(stack)
+    await until_it_answers(stack, http)
     found = [(await http.get("/notes?id=eq.1")).status_code for _ in range(2 * POOL)]
     assert found == [400] * (POOL - 1) + [200] * (POOL + 1)
 
 
-async def until_it_answers(stack: Stack) -> None:
+async def until_it_answers(stack: Stack, http: httpx.AsyncClient) -> None:
+    """Wait for the database, and for the gateway to have read its schema; no request of this uses a connection."""
     async with asyncio.timeout(20):
         while True:
             try:
@@ -223,7 +228,55 @@ async def until_it_answers(stack: Stack) -> None:
                 await asyncio.sleep(0.02)
             else:
                 await connection.close()
-                return
+                break
+        while (await http.get("/no_such_table")).status_code == 503:
+            await asyncio.sleep(0.02)
+
+
+async def test_while_the_schema_cannot_be_read_every_request_gets_pgrst002(
+    stack: Stack, own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection
+) -> None:
+    (server,) = postgres_over(own_folder)
+    await database.close()
+    os.kill(server, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        # No relation's name that exists: what is sent before the crash is noticed uses no connection.
+        while (await http.get("/no_such_table")).status_code != 503:
+            await asyncio.sleep(0.02)
+    message = "Could not query the database for the schema cache. Retrying."
+    for answer in (await http.get("/notes"), await http.post("/rpc/numbers"), await http.get("/no_such_table")):
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json() == {"code": "PGRST002", "details": None, "hint": None, "message": message}
+    await stack.server.restart()
+    await until_it_answers(stack, http)
+    assert (await http.get("/notes?id=eq.1")).status_code in {200, 400}
+
+
+JSON_ARGUMENTS = [
+    ('{"a": [1, "x"], "b": null}', {"a": [1, "x"], "b": None}),
+    ('"text"', "text"),
+    ("[1, 2]", [1, 2]),
+    ("7", 7),
+    ("null", None),
+    ("true", True),
+]
+
+
+@pytest.mark.parametrize("function", ["same_json", "same_jsonb"])
+@pytest.mark.parametrize(("text", "value"), JSON_ARGUMENTS)
+async def test_a_json_argument_in_a_url_is_the_same_as_in_a_body(
+    function: str, text: str, value: Any, http: httpx.AsyncClient
+) -> None:
+    asked = await http.get(f"/rpc/{function}", params={"p_value": text, "p_word": text})
+    posted = await http.post(f"/rpc/{function}", json={"p_value": value, "p_word": text})
+    assert asked.status_code == posted.status_code == 200
+    assert asked.json() == posted.json() == {"value": value, "word": text}
+
+
+async def test_a_json_argument_in_a_url_that_is_no_json_is_refused(http: httpx.AsyncClient) -> None:
+    for text in ("{", "", "NaN", "{} {}"):
+        answer = await http.get("/rpc/same_jsonb", params={"p_value": text, "p_word": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "22P02")
 
 
 async def test_a_signed_in_user_sees_and_writes_own_rows_alone(

@@ -29,25 +29,26 @@ def add_readers(router: APIRouter, pages: PageRenderer) -> None:
     ) -> Response:
         status = chosen(request, "status", STATES)
         external_id = clean_text(request.query_params.get("external_id", "")).strip()[:LONGEST_ID] or None
-        overview, readers = await asyncio.gather(
+        overview, page = await asyncio.gather(
             services.operator.overview(hours=1),
-            services.readers.page(
+            services.readers.list_page(
                 None,
-                after=after,
+                cursor=after,
                 limit=AT_ONCE,
                 status=ReaderStatus(status) if status else None,
                 external_id=external_id,
             ),
         )
-        last = str(readers[-1].reader_id) if len(readers) == AT_ONCE else None
         return pages.page(
             "ops/readers.html.j2",
             session=session,
             here=READERS,
-            readers=readers,
+            readers=page.readers,
             counts=readers_by_status(overview),
             wanted=status,
             states=STATES,
             external_id=external_id or "",
-            more=query(READERS, status=status, external_id=external_id, after=last) if last else None,
+            more=query(READERS, status=status, external_id=external_id, after=str(page.next_cursor))
+            if page.next_cursor
+            else None,
         )

@@ -2,8 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from typing import Final
@@ -21,42 +19,37 @@ from app.pages.rendering import PageRenderer
 log = structlog.get_logger(__name__)
 
 PAUSE: Final = 1.0
-"""Seconds until a wrong key is answered."""
+"""Seconds until a wrong key gets its response."""
 
-AT_ONCE: Final = 8
-"""How many wrong keys wait for their answer; what comes meanwhile is not looked at: so at most eight a second are."""
+MAX_DELAYED: Final = 8
+"""Wrong sign-ins that wait for their response at the same time. Others get 429 at once, and no attempt costs memory."""
+
+RETRY_AFTER: Final = "2"
+"""Seconds; the delayed sign-ins have ended by then."""
 
 OVERVIEW: Final = "/ops"
 _OWN_PAGE: Final = re.compile(r"/ops(/[a-z0-9-]+){0,3}")
 
 
-class Guesses:
-    """Counts who waits for the answer to a wrong key."""
-
-    def __init__(self) -> None:
-        self._waiting = 0
-
-    @property
-    def too_many(self) -> bool:
-        """Whether no further key is looked at for now."""
-        return self._waiting >= AT_ONCE
-
-    @contextmanager
-    def one_more(self) -> Iterator[None]:
-        """One more waits while the block runs."""
-        self._waiting += 1
-        try:
-            yield
-        finally:
-            self._waiting -= 1
-
-
 def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
     """Add the routes of signing in and out."""
-    guesses = Guesses()
+    delayed = asyncio.Semaphore(MAX_DELAYED)
 
     def page(wrong: str | None, asked_for: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
         return pages.page("ops/sign_in.html.j2", status=status, wrong=wrong, asked_for=asked_for)
+
+    async def refuse(request: Request, asked_for: str) -> Response:
+        if delayed.locked():
+            wrong = "Too many wrong keys are being tried. Check the key, and try again in a few seconds."
+            refused = page(wrong, asked_for, HTTPStatus.TOO_MANY_REQUESTS)
+            refused.headers["Retry-After"] = RETRY_AFTER
+            return refused
+        async with delayed:
+            await asyncio.sleep(PAUSE)
+        log.warning("sign-in refused", address=request.client.host if request.client else None)
+        return page(
+            "This is not the key of an admin. ADMINS names the callers who are.", asked_for, HTTPStatus.FORBIDDEN
+        )
 
     @router.get("/sign-in")
     async def show_sign_in(request: Request) -> Response:
@@ -67,15 +60,10 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
         require_own_site(request)
         form = await form_of(request)
         asked_for = _own_page(form.get("next", [""])[-1])
-        if guesses.too_many:
-            wrong = "Too many wrong keys are being tried. Try again in a second."
-            return page(wrong, asked_for, HTTPStatus.TOO_MANY_REQUESTS)
+        # The key comes first: a flood of wrong keys must not keep out an operator who has the right one.
         cookie = sessions.begin(form.get("key", [""])[-1])
         if cookie is None:
-            with guesses.one_more():
-                await asyncio.sleep(PAUSE)
-            log.warning("sign-in refused", address=request.client.host if request.client else None)
-            return page("This is no key of an admin. ADMINS names whose key is.", asked_for, HTTPStatus.FORBIDDEN)
+            return await refuse(request, asked_for)
         answer = RedirectResponse(asked_for, HTTPStatus.SEE_OTHER)
         seconds = int(LIFETIME.total_seconds())
         answer.set_cookie(

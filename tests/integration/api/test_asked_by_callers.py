@@ -21,7 +21,7 @@ TASKS: dict[str, Any] = {
 PAPERS: dict[str, Any] = {"p_reader": ID, "p_saved": False, "p_before": None, "p_before_id": None, "p_limit": 51}
 PLACE = f"cursor={cursor_of(DAY, UUID(OTHER))}"
 PLACED = {"p_before": DAY.isoformat(), "p_before_id": OTHER}
-ALL = {"order": "reader_id", "limit": "50"}
+ALL = {"order": "reader_id", "limit": "51"}
 MINE, ANYBODYS = (
     ("GET readers", {"reader_id": f"eq.{ID}", "owner": "eq.ada", "limit": "1"}),
     ("GET readers", {"reader_id": f"eq.{ID}", "limit": "1"}),
@@ -80,8 +80,18 @@ LISTS = [
     Request(
         "root",
         f"GET /v1/readers?cursor={OTHER}&limit=7",
-        [[READER]],
-        [("GET readers", {"reader_id": f"gt.{OTHER}", "order": "reader_id", "limit": "7"})],
+        [[READER], []],
+        [
+            ("GET readers", {"reader_id": f"gt.{OTHER}", "order": "reader_id", "limit": "8"}),
+            ("GET readers", {"reader_id": f"gt.{ID}", "order": "reader_id", "limit": "7"}),
+        ],
+        {"readers": [LINE], "next_cursor": None},
+    ),
+    Request(
+        "root",
+        "GET /v1/readers?limit=1",
+        [[READER, READER]],
+        [("GET readers", {"order": "reader_id", "limit": "2"})],
         {"readers": [LINE], "next_cursor": ID},
     ),
 ]

@@ -49,6 +49,10 @@ def letters(count: int) -> str:
     return "k" * count
 
 
+def mail_address(count: int) -> str:
+    return f"k@{'k.' * ((count - 4) // 2)}{'k' * (2 + count % 2)}"
+
+
 def one_by_one(value: Any) -> Callable[[int], list[Any]]:
     return lambda count: [value] * count
 
@@ -109,7 +113,7 @@ BOUNDS = [
     ),
     reader("external_id", 1, 200, letters),
     reader("name", 1, 100, letters),
-    reader("address", None, 254, letters),
+    reader("address", None, 254, mail_address),
     reader("zone", None, 100, letters),
     reader("weekdays", 1, 7, lambda size: [1] * size),
     reader("status_reason", 0, 2000, letters),

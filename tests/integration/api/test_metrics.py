@@ -50,6 +50,16 @@ async def scraped(http: httpx.AsyncClient) -> str:
     return found.text
 
 
+async def test_figures_of_callers_are_shown_to_admins_alone() -> None:
+    async with api_before(STATS, BREAKERS, STATS, BREAKERS, STATS, BREAKERS) as (http, _server):
+        first = await scraped(http)
+        second = await scraped(http)
+        admins = (await http.get("/metrics", headers=headers_of("root"))).text
+    assert "ada" not in first + second
+    assert samples(second, "broadsheet_http_request_seconds_count")[("GET", "/metrics", "200")] >= 1
+    assert samples(admins, "broadsheet_caller_requests_total")[("ada", "200")] >= 2
+
+
 async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
     async with api_before(STATS, BREAKERS, EMPTY, []) as (http, server):
         text = await scraped(http)
@@ -95,9 +105,11 @@ async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
 
 async def test_a_scraper_needs_no_key_on_the_port_that_is_its_own() -> None:
     async with api_with_scrapers() as (app, address), httpx.AsyncClient(base_url=address, trust_env=False) as http:
+        app.state.metrics.caller_requests.labels("ada", "200").inc()
         found = await http.get("/metrics")
         assert (found.status_code, found.headers.get_list("content-type")) == (200, [MEDIA_TYPE])
         assert samples(found.text, "broadsheet_queue_oldest_seconds") == {("fetch",): 12.5}
+        assert samples(found.text, "broadsheet_caller_requests_total") == {("ada", "200"): 1}
         assert value(found.text, "broadsheet_database_up") == 1
         # The calls that this scrape made are counted by the same process.
         assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 2}

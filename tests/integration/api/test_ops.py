@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from app.pages.ops.routes import ops_router
 from app.pages.ops.sessions import LIFETIME, Sessions, SignedOut
-from app.pages.ops.sign_in import AT_ONCE, PAUSE
+from app.pages.ops.sign_in import MAX_DELAYED, PAUSE
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
@@ -127,10 +127,10 @@ async def test_over_https_the_cookie_is_for_https_alone(
 
 async def test_wrong_keys_are_slow_few_at_once_and_open_nothing(browse: Browse) -> None:
     operator, begun = await browse(None), time.monotonic()
-    wrong = [ADA_KEY, "", "x" * 100_000, "\0\ud800", *(f"guess-{n}" for n in range(AT_ONCE))]
+    wrong = [ADA_KEY, "", "x" * 100_000, "\0\ud800", *(f"guess-{n}" for n in range(MAX_DELAYED))]
     answers = await asyncio.gather(*(operator.sign_in(key.encode("utf-8", "ignore").decode()) for key in wrong))
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [403] * AT_ONCE + [429] * (len(wrong) - AT_ONCE)
+    assert statuses == [403] * MAX_DELAYED + [429] * (len(wrong) - MAX_DELAYED)
     assert time.monotonic() - begun >= PAUSE
     assert not any("set-cookie" in answer.headers for answer in answers)
     assert (await operator.sign_in()).status_code == 303, "a right key still opens"

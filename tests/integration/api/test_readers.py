@@ -78,7 +78,17 @@ async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.As
         *({"weekdays": days} for days in ([], [8], [1, 1])),
         *(
             {"address": address}
-            for address in ("ada", "a@b\nBcc: c@d", "@example.org", "a b@example.org", "ä@example.org")
+            for address in (
+                "ada",
+                "a@b\nBcc: c@d",
+                "@example.org",
+                "a b@example.org",
+                "ä@example.org",
+                "a@example..org",
+                "a@example.org.",
+                "a@[192.0.2.1]",
+                "x" * 65 + "@example.org",
+            )
         ),
         *({"name": name} for name in ("", "\0", "x" * 101, None)),
         *({"profile": profile} for profile in BAD_PROFILES),
@@ -98,6 +108,15 @@ async def test_what_no_reader_may_have_is_refused_with_the_reason(
     before = await database.fetch("select * from public.readers")
     assert (await called.patch(where, json=bad)).status_code == 422
     assert await database.fetch("select * from public.readers") == before
+
+
+async def test_an_import_refuses_an_address_by_its_line(called: httpx.AsyncClient) -> None:
+    bad, good = ADA | {"address": "ada@example..org"}, ADA | {"external_id": "eve", "address": "eve@büro.example"}
+    report = (await called.post("/v1/readers/import", content=lines(bad, good))).json()
+    assert (report["created"], [each["line"] for each in report["refused"]]) == (1, [1])
+    assert "address: " in report["refused"][0]["reason"]
+    (reader,) = (await called.get("/v1/readers")).json()["readers"]
+    assert reader["address"] == "eve@xn--bro-hoa.example"
 
 
 async def test_a_thousand_come_in_and_go_out_as_lines_and_twice_is_once(

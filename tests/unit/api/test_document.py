@@ -5,9 +5,12 @@ from typing import Any
 
 import pytest
 
+from app.config import ApiSettings
+from app.main import create_app
 from scripts.openapi import DOCUMENT, written
 from tests.applications import described_document
 
+SETTINGS = {"supabase_url": "http://127.0.0.1:9", "supabase_key": "sb_secret_x", "api_keys": "k" * 16}
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 
 
@@ -29,6 +32,35 @@ def test_each_route_has_a_name_of_its_own_and_a_tag_that_is_explained() -> None:
     assert len(set(names)) == len(names)
     explained = {tag["name"] for tag in described_document()["tags"]}
     assert {tag for each in operations() for tag in each["tags"]} == explained
+
+
+def test_no_parameter_is_declared_as_null_or_as_a_list() -> None:
+    schemas = [each["schema"] for operation in operations() for each in operation.get("parameters", [])]
+    assert not [schema for schema in schemas if "anyOf" in schema or schema.get("type") in {"array", "null"}]
+
+
+def test_every_route_declares_what_a_success_brings() -> None:
+    for operation in operations():
+        bodies = [answer.get("content") for status, answer in operation["responses"].items() if status < "3"]
+        schemas = [kind["schema"] for body in bodies if body for kind in body.values()]
+        assert all(schemas), operation["operationId"]
+        assert schemas or "204" in operation["responses"], operation["operationId"]
+
+
+def test_schema_names_are_plain_words() -> None:
+    names = described_document()["components"]["schemas"]
+    assert not [name for name in names if not name.isalnum()]
+
+
+def test_the_document_says_where_the_api_is() -> None:
+    assert [each["url"] for each in described_document()["servers"]] == ["http://127.0.0.1:8000"]
+
+
+@pytest.mark.parametrize(("public_url", "url"), [("https://digest.example", "https://digest.example"), (None, "/")])
+def test_a_running_server_names_its_own_address(public_url: str | None, url: str) -> None:
+    app = create_app()
+    app.state.settings = ApiSettings.model_validate(SETTINGS | {"public_url": public_url})
+    assert [each["url"] for each in app.openapi()["servers"]] == [url]
 
 
 @pytest.mark.pins

@@ -1,0 +1,108 @@
+"""A task's progress never goes backwards, whatever becomes of its attempts, and whoever looks."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import Task, TaskKind
+from app.persistence.operator import ActBy, Operator
+from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
+from app.persistence.queue import Progress
+from app.persistence.tasks import TaskStateManager
+from app.persistence.watched_tasks import Changes, WatchedTasks
+from app.task_hub import TaskHub
+from tests.contract.helpers import Claimer, create, expire_lease
+
+NOW = timedelta(0)
+ENDS: dict[str, Outcome] = {"retried": Failed("busy", NOW), "snoozed": Snoozed(NOW, "waits"), "released": Released()}
+
+
+async def shown(client: AsyncClient, task_id: UUID) -> tuple[float, str | None]:
+    task = await TaskStateManager(client).get_task(task_id)
+    return task.progress, task.message
+
+
+@pytest.mark.parametrize("end", [*ENDS, "worker lost"])
+async def test_another_attempt_shows_the_greatest_progress(
+    end: str, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    task, worker, other = await create(client), Claimer(client, kinds=[TaskKind.FETCH]), Claimer(client, kinds=[])
+    await other.sync()  # seen alive: what comes is no outage
+    first = await worker.claim_one()
+    await worker.sync(progress={first.lease: Progress("nearly", 0.75)})
+    if end == "worker lost":
+        await expire_lease(database, task.task_id)
+        await other.sync()
+    else:
+        await worker.sync({first.lease: ENDS[end]})
+    assert (await shown(client, task.task_id))[0] == 0.75
+    second = await worker.claim_one()
+    await worker.sync(progress={second.lease: Progress("from the start", 0.125)})
+    assert await shown(client, task.task_id) == (0.75, "from the start")
+    await worker.sync(progress={second.lease: Progress("further", 0.875)})
+    assert await shown(client, task.task_id) == (0.875, "further")
+
+
+async def test_a_handler_that_reports_less_changes_the_message_alone(client: AsyncClient) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    for message, step in (("half", 0.5), ("less", 0.25)):
+        await TaskStateManager(client).update_task(
+            task.task_id, lease_token=held.lease.lease_token, message=message, progress=step
+        )
+    assert await shown(client, task.task_id) == (0.5, "less")
+
+
+async def test_a_failed_task_keeps_its_progress_and_a_replay_begins_at_0(client: AsyncClient) -> None:
+    task, worker = await create(client), Claimer(client)
+    held = await worker.claim_one()
+    await worker.sync(progress={held.lease: Progress("half", 0.5)})
+    await worker.sync({held.lease: Failed("no", None)})
+    assert (await shown(client, task.task_id))[0] == 0.5
+    await Operator(client).replay(ActBy(uuid4(), "root"), task.task_id)
+    assert await shown(client, task.task_id) == (0, None)
+
+
+class SlowTasks(WatchedTasks):
+    """The real ones, whose responses arrive when the test lets them."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        super().__init__(client)
+        self.read = asyncio.Semaphore(0)
+        self.let_go = asyncio.Semaphore(0)
+
+    async def changes(self, known: Mapping[UUID, str]) -> Changes:
+        found = await super().changes(known)
+        self.read.release()
+        await self.let_go.acquire()
+        return found
+
+
+async def test_a_watcher_is_not_told_what_is_older_than_it_has_read(client: AsyncClient) -> None:
+    """The hub's call is under way for another caller when this one reads the task and begins to watch it."""
+    tasks, worker, slow = TaskStateManager(client), Claimer(client), SlowTasks(client)
+    task = await create(client)
+    held = await worker.claim_one()
+    hub, told = TaskHub(slow), list[Task]()
+    async with hub.running(), asyncio.timeout(30):
+        with hub.watching(await tasks.get_task(task.task_id)):
+            await slow.read.acquire()  # what it read says 0
+            await worker.sync(progress={held.lease: Progress("half", 0.5)})
+            with hub.watching(await tasks.get_task(task.task_id)) as late:
+                slow.let_go.release()
+                await slow.read.acquire()  # the old response was handed out by now
+                told.append(late.task)
+                await worker.sync(progress={held.lease: Progress("further", 0.75)})
+                slow.let_go.release()
+                slow.let_go.release()
+                while late.task.progress < 0.75:
+                    slow.let_go.release()
+                    await late.news(1)
+                    told.append(late.task)
+    assert told[0].progress == 0.5
+    assert [each.progress for each in told] == sorted(each.progress for each in told)
