@@ -35,6 +35,12 @@ class WorkerSettings(Settings):
         (),
         description="times of day in UTC, such as 06:00,18:30, to fetch the last four days; never by itself if unset",
     )
+    digest_max_wait_hours: float = Field(
+        6.0,
+        ge=0,
+        le=24,
+        description="hours that a reader's digest waits while no source can be read, within the reader's day, 0 to 24",
+    )
     user_agent: str = Field(
         "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"
     )

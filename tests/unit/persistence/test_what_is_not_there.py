@@ -91,8 +91,8 @@ DELIVERY = {
         ({"pause": None}, lambda c: Operator(c).pause(BY, TaskKind.FETCH, "why"), NothingToDo,
          "fetch tasks were resumed in the same moment: pause them again."),
         ({"pause": None}, lambda c: Operator(c).resume(BY, TaskKind.FETCH), NothingToDo, "fetch tasks are not paused."),
-        (5, lambda c: Schema(c).require(), SchemaOutdated,
-         "The database's schema has version 5, this code needs 6. "
+        (6, lambda c: Schema(c).require(), SchemaOutdated,
+         "The database's schema has version 6, this code needs 7. "
          "Apply the migrations: `make migrate` or `supabase db push`."),
     ],
 )  # fmt: skip
