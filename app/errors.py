@@ -174,15 +174,28 @@ class LeaseLost(BroadsheetError):
     title = "Lease lost"
 
 
-class CircuitOpen(BroadsheetError):
-    """Calls to a failing service are suspended; `retry_after` is the number of seconds until the next trial."""
+class TemporarilyUnavailable(BroadsheetError):
+    """A condition that is known to pass, and no failure: a task that meets it waits and uses no attempt.
+
+    `retry_after` is the number of seconds until the next try.
+    """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Circuit open"
+    title = "Temporarily unavailable"
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class CircuitOpen(TemporarilyUnavailable):
+    """Calls to a failing service are suspended until the next trial; `cause` is its last failure, with the time."""
+
+    title = "Circuit open"
+
+    def __init__(self, message: str, *, retry_after: float, cause: str | None = None) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.cause = cause or message
 
 
 class SourceError(BroadsheetError):
@@ -192,15 +205,27 @@ class SourceError(BroadsheetError):
     title = "Source failed"
 
 
-class SourceBusy(BroadsheetError):
-    """A source asks to be left alone for `retry_after` seconds: no failure, and worth waiting for."""
+class SourceUnavailable(SourceError):
+    """A source cannot be reached now, or its server is at fault: another try may succeed.
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Source busy"
+    `retry_after` is the number of seconds that the source asked for; None if it named none.
+    """
 
-    def __init__(self, message: str, *, retry_after: float) -> None:
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class SourceBusy(TemporarilyUnavailable):
+    """A source asks all clients to wait for `retry_after` seconds: no failure, and worth waiting for."""
+
+    title = "Source busy"
+
+
+class FetchLimitReached(TemporarilyUnavailable):
+    """As many days are being fetched for a caller as one caller may have at a time."""
+
+    title = "Fetch limit reached"
 
 
 class PermanentError(BroadsheetError):

@@ -194,12 +194,19 @@ class EditionStatus(StrEnum):
 
 
 class Edition(Frozen):
-    """A day's papers and news: how many items each source gave, and what went wrong with those that failed."""
+    """A day's papers and news: how many items each source gave, and what went wrong with those that failed.
+
+    `complete`: every source was read at or after `complete_from`, the moment from which on they have all of the day.
+    Until then the day is fetched again when it is requested. `fetched_at` is the end of the last fetch.
+    """
 
     source_date: date
     status: EditionStatus
     counts: dict[str, int] = Field(default_factory=dict)
     errors: dict[str, str] = Field(default_factory=dict)
+    complete: bool = False
+    complete_from: datetime | None = None
+    fetched_at: datetime | None = None
     created_at: datetime
     updated_at: datetime
 
@@ -259,7 +266,8 @@ class ModelUsage(Frozen):
 class Digest(Frozen):
     """The finished work: what a digest task's `result` holds, beside the rendered HTML.
 
-    `source_errors` says of each source that failed why it did. A scheduled one is of the reader's local day, and `keys`
+    `source_errors` says of each source that failed why it did; of a scheduled one, for which days, and its
+    `edition_status` is `failed` if nothing could be read. A scheduled one is of the reader's local day, and `keys`
     are all names of the items that it holds, by which they are known again once its reader was shown them.
     """
 

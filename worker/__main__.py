@@ -38,7 +38,7 @@ from worker.ending import run_to_its_end
 from worker.http import worker_http
 from worker.pulse import LoopStopped, watch
 from worker.runner import Worker, WorkerLimits
-from worker.wiring import open_parts
+from worker.wiring import fetch_slots, open_parts
 
 log = structlog.get_logger(__name__)
 
@@ -126,7 +126,7 @@ async def _wait_for_schema(schema: Schema) -> None:
 def limits_of(settings: WorkerSettings) -> WorkerLimits:
     """What the settings let a worker take on: each kind has slots of its own, so that none waits for another."""
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
-    fetches = settings.fetch_slots or max(1, settings.concurrency // 5)
+    fetches = fetch_slots(settings)
     # A mail in hand may be in doubt if the worker dies: no more of them than go out at once.
     mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
     digests = max(1, settings.concurrency - callbacks - fetches - mails)

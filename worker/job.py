@@ -11,7 +11,7 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import BroadsheetError, LeaseLost, PermanentError
+from app.errors import BroadsheetError, LeaseLost, PermanentError, TemporarilyUnavailable
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
@@ -115,6 +115,8 @@ def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> 
             return None
         case Snooze():
             return Snoozed(error.delay, error.reason, error.waits_for)
+        case TemporarilyUnavailable():
+            return Snoozed(timedelta(seconds=error.retry_after), _text(error))
         case PermanentError():
             return Failed(error=_text(error), retry_in=None)
         case TimeoutError():

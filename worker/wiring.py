@@ -55,11 +55,24 @@ async def open_parts(services: Services, settings: WorkerSettings) -> AsyncItera
         renderer = DigestRenderer()
         digests = DigestHandler(
             DigestService(services.editions, services.tasks, analyst, renderer),
-            ScheduledDigests(services.items, analyst, renderer),
+            ScheduledDigests(
+                services.items,
+                services.tasks,
+                analyst,
+                renderer,
+                max_wait=timedelta(hours=settings.digest_max_wait_hours),
+            ),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
-        yield Parts(build_handlers(FetchHandler(fetches, services.tasks), digests, callbacks, deliveries), arxiv)
+        caller_slots = max(1, fetch_slots(settings) // 2)
+        fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
+        yield Parts(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+
+
+def fetch_slots(settings: WorkerSettings) -> int:
+    """How many fetches a worker does at a time."""
+    return settings.fetch_slots or max(1, settings.concurrency // 5)
 
 
 def build_handlers(

@@ -37,6 +37,12 @@ class WorkerSettings(Settings):
         description="times of day, and their time zone if it is not UTC, at which the last four days are fetched; off "
         "for never",
     )
+    digest_max_wait_hours: float = Field(
+        6.0,
+        ge=0,
+        le=24,
+        description="hours that a reader's digest waits while no source can be read, within the reader's day, 0 to 24",
+    )
     user_agent: str = Field(
         "Broadsheet (personal research digests)", description="what sources are told; name a way to reach you"
     )

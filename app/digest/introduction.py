@@ -4,25 +4,40 @@ from collections import Counter
 from datetime import date
 from typing import Final
 
+from app.models import EditionStatus
 from app.ranking.ranking import Ranking
 
 _MOST_THEMES: Final = 4
 
 
-def introduction(source_date: date, ranking: Ranking) -> str:
-    """Say how many items the day had, how many were chosen, and which of the reader's interests they meet."""
+def introduction(source_date: date, ranking: Ranking, status: EditionStatus = EditionStatus.COMPLETED) -> str:
+    """Say how many items the day had, how many were chosen, and which of the reader's interests they meet.
+
+    `status` says whether all sources, some, or none could be read.
+    """
     day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
     if not ranking.considered:
-        return f"Nothing to report: no source had an item for {day}."
+        which = "no source" if status is EditionStatus.COMPLETED else "no source that could be read"
+        return f"Nothing to report: {which} had an item for {day}."
     return _introduction(f"that appeared on {day}", ranking)
 
 
-def introduction_since(last: date | None, ranking: Ranking) -> str:
+def introduction_since(last: date | None, ranking: Ranking, status: EditionStatus = EditionStatus.COMPLETED) -> str:
     """Say the same of what is new to a reader whose last digest was made that day (None: there was none)."""
     since = f"since {last:%A}, {last.day} {last:%B %Y}" if last else "of the last week"
     if not ranking.considered:
-        return f"Nothing new {since}." if last else "Nothing to report yet: no source had an item in the last week."
+        return _nothing_since(since, status, first=last is None)
     return _introduction(f"that are new {since}" if last else since, ranking)
+
+
+def _nothing_since(since: str, status: EditionStatus, *, first: bool) -> str:
+    """What was not read may have something new: nothing is said of it."""
+    if status is EditionStatus.FAILED:
+        return "There may be something new, but it could not be read."
+    if first:
+        which = "no source" if status is EditionStatus.COMPLETED else "no source that could be read"
+        return f"Nothing to report yet: {which} had an item in the last week."
+    return f"Nothing new {since}{'' if status is EditionStatus.COMPLETED else ' in the sources that could be read'}."
 
 
 def _introduction(which: str, ranking: Ranking) -> str:

@@ -1,15 +1,16 @@
 """Writes a digest: waits for the edition, ranks it, analyses the best, renders the page."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from uuid import UUID
 
 from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
 from app.digest.rendering import DigestRenderer
-from app.errors import EditionNotFound, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, Report, TaskStatus
+from app.errors import EditionNotFound, FetchLimitReached, PermanentError
+from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, Report, Task, TaskStatus
 from app.persistence.editions import Editions
+from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranking, RankingSettings, rank
 from app.ranking.shelf import EditionShelf
@@ -43,13 +44,16 @@ class DigestService:
         settings: RankingSettings,
         report: Report,
         papers: Sequence[RatedPaper] = (),
+        *,
+        waited: timedelta = timedelta(0),
     ) -> tuple[Digest, str]:
         """Write the digest that a task asks for, by the profile and the `papers` that the reader rated.
 
-        Returns it with its page. Raises `EditionPending` while the day is being fetched, `PermanentError` when that
-        failed after the task was made, and `SupabaseError`.
+        Returns it with its page. Raises `EditionPending` while the day is being fetched, for ten minutes at most since
+        the task was begun (`waited`) where there is an edition; `PermanentError` when the fetch failed after the task
+        was made and there is none; `FetchLimitReached`; and `SupabaseError`.
         """
-        edition = await self._edition(task_id, source_date)
+        edition = await self._edition(task_id, source_date, waited)
         await report(f"reading the edition of {source_date}", 0.1)
         index = await self._shelf.index([edition])
         await report(f"ranking {len(index.articles):,} articles", 0.2)
@@ -62,17 +66,34 @@ class DigestService:
         digest = _digest(edition, profile, ranking, analysed)
         return digest, await self._renderer.render(digest)
 
-    async def _edition(self, task_id: UUID, source_date: date) -> Edition:
+    async def _edition(self, task_id: UUID, source_date: date, waited: timedelta) -> Edition:
         try:
             edition = await self._daily.get_edition(source_date)
         except EditionNotFound:
             edition = None
         if edition is not None and edition.status in READY:
+            await self._refresh(edition, task_id, waited)
             return edition
         fetch = await self._tasks.ensure_fetch(source_date, waiting=task_id)
         if fetch.status in {TaskStatus.FAILED, TaskStatus.CANCELLED}:
             raise PermanentError(f"the edition of {source_date} could not be fetched: {fetch.error or fetch.status}")
-        raise EditionPending(f"waiting for the edition of {source_date}", fetch.task_id)
+        raise _pending(fetch, source_date)
+
+    async def _refresh(self, edition: Edition, task_id: UUID, waited: timedelta) -> None:
+        """Have an incomplete day fetched again. Raises `EditionPending` while that is worth waiting for."""
+        if edition.complete or waited >= LONGEST_WAIT_FOR_FETCH:
+            return
+        try:
+            fetch = await self._tasks.refresh_fetch(edition.source_date, waiting=task_id)
+        except FetchLimitReached:
+            return  # What there is will do.
+        if fetch is not None and not fetch.status.is_final:
+            raise _pending(fetch, edition.source_date)
+
+
+def _pending(fetch: Task, source_date: date) -> EditionPending:
+    known = f": {fetch.error}" if fetch.error else ""
+    return EditionPending(f"waiting for the edition of {source_date}{known}", fetch.task_id)
 
 
 def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Analysed) -> Digest:
@@ -80,7 +101,7 @@ def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Anal
     return Digest(
         source_date=edition.source_date,
         profile=profile,
-        introduction=introduction(edition.source_date, ranking),
+        introduction=introduction(edition.source_date, ranking, edition.status),
         papers=analysed.items[:papers],
         news=analysed.items[papers:],
         considered=ranking.considered,

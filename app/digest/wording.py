@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Final
 
-from app.models import SAMPLE_CATEGORY, Article, DigestItem
+from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
+from app.sources.names import missing_sources, source_name
 from app.sources.text import safe_link
 
 _SHOWN_AUTHORS: Final = 4
 _SHOWN_CATEGORIES: Final = 3
 _SHOWN_WORDS: Final = 4
-_SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 
 
 def _telling(item: DigestItem) -> list[str]:
@@ -35,16 +35,17 @@ def _sections(article: Article) -> str:
     return ", ".join(names[:_SHOWN_CATEGORIES])
 
 
-def _origin(source: str) -> str:
-    """Return a source's name as people say it: `feed:nature` is nature."""
-    return _SOURCES.get(source, source.removeprefix("feed:"))
+def _missing(digest: Digest) -> str:
+    """The sentence about the sources that could not be read; empty if there are none."""
+    return missing_sources(digest.edition_status, digest.source_errors)
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "link": safe_link,
     "day": _day,
     "byline": _byline,
-    "origin": _origin,
+    "origin": source_name,
+    "missing": _missing,
     "sections": _sections,
     "telling": _telling,
     "percent": lambda score: round(100 * score),

@@ -8,7 +8,8 @@ from app.mail.footer import MailLinks, with_footer
 from app.mail.message import Mail, MessageKey, build_in_steps
 from app.mail.text import digest_text, long_day
 from app.mail_address import Mailbox
-from app.models import Digest, DigestItem, LinksOf
+from app.models import Digest, DigestItem, EditionStatus, LinksOf
+from app.sources.names import missing_sources
 from app.sources.text import plain
 from app.time_slice import TimeSlice
 
@@ -56,13 +57,22 @@ async def digest_message(
 
 
 def subject(digest: Digest) -> str:
-    """Return the best item's title, and how many more there are."""
+    """Return the best item's title, and how many more there are; without an item, what that means."""
     items = (*digest.papers, *digest.news)
     if not items:
-        return f"Nothing new for {long_day(digest.source_date)}"
+        return _subject_of_nothing(digest)
     title = plain(items[0].article.title, _MAX_TITLE) or "Your digest"
     mark = "[Sample] " if items[0].article.is_sample else ""
     return f"{mark}{title}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
+
+
+def _subject_of_nothing(digest: Digest) -> str:
+    """Say that there is nothing new, but only of what was read."""
+    day = long_day(digest.source_date)
+    if digest.edition_status is EditionStatus.FAILED:
+        return f"Your digest for {day}: no source could be read"
+    where = " in the sources that could be read" if missing_sources(digest.edition_status, digest.source_errors) else ""
+    return f"Nothing new for {day}{where}"
 
 
 async def fitting_page(digest: Digest, render: Render, links: MailLinks, time_slice: TimeSlice) -> str:

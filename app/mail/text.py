@@ -6,7 +6,8 @@ from functools import partial
 from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem, EditionStatus
+from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
+from app.sources.names import missing_sources, source_name
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice
 
@@ -15,7 +16,6 @@ _SHOWN_AUTHORS: Final = 4
 _SHOWN_CATEGORIES: Final = 3
 _MAX_LINE: Final = 300
 _MAX_PARAGRAPH: Final = 2_000
-_SOURCES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
 
 
 async def digest_text(digest: Digest, links: MailLinks, time_slice: TimeSlice) -> str:
@@ -41,9 +41,9 @@ def _heading(digest: Digest) -> str:
 def _notices(digest: Digest) -> Iterator[str]:
     if any(item.article.is_sample for item in (*digest.papers, *digest.news)):
         yield wrapped("SAMPLE EDITION: items marked [Sample] are invented; they stand in where no real source is read.")
-    if digest.edition_status is EditionStatus.PARTIAL or digest.source_errors:
-        failed = [wrapped(f"{_origin(name)}: {reason}", "  ") for name, reason in digest.source_errors.items()]
-        yield "\n".join(["PARTIAL EDITION: not every source could be read.", *failed])
+    missing = missing_sources(digest.edition_status, digest.source_errors)
+    if missing:
+        yield wrapped(f"INCOMPLETE: {missing}")
 
 
 async def _section(
@@ -83,12 +83,8 @@ def _provenance(article: Article) -> str:
     others = len(article.authors) - len(names)
     more = f" and {others} others" if others > 1 else " and another" if others else ""
     sections = [name for name in article.categories if name != SAMPLE_CATEGORY][:_SHOWN_CATEGORIES]
-    where = ", ".join([_origin(article.source), *sections])
+    where = ", ".join([source_name(article.source), *sections])
     return f"By {', '.join(names)}{more} ({where})" if names else where
-
-
-def _origin(source: str) -> str:
-    return _SOURCES.get(source, source.removeprefix("feed:"))
 
 
 def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:

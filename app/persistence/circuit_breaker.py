@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 from uuid import UUID, uuid4
 
@@ -16,12 +16,14 @@ import structlog
 from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
-from app.errors import CircuitOpen, SupabaseError
+from app.errors import BroadsheetError, CircuitOpen, SupabaseError
 from app.persistence.errors import parsed, supabase_errors
 
 log = structlog.get_logger(__name__)
 
 State = Literal["closed", "open", "half_open"]
+
+_MAX_REASON = 500
 
 
 class _Shared(BaseModel):
@@ -29,6 +31,8 @@ class _Shared(BaseModel):
     state: State | None
     failures: int | None
     retry_after: float | None
+    reason: str | None = None
+    failed_at: datetime | None = None
     allowed: bool = False
 
 
@@ -53,12 +57,13 @@ class BreakerSettings:
 
 @dataclass(frozen=True)
 class BreakerState:
-    """What this process knows of a breaker; `retry_at` is in the event loop's time."""
+    """What this process knows of a breaker; `retry_at` is in the event loop's time, `cause` its last failure."""
 
     name: str
     state: State = "closed"
     failures: int = 0
     retry_at: float = 0.0
+    cause: str | None = None
 
 
 class CircuitBreakers:
@@ -83,8 +88,8 @@ class CircuitBreakers:
         await self._enter(name, event)
         try:
             yield
-        except failures:
-            await self._failed(name, event)
+        except failures as error:
+            await self._failed(name, event, _reason(error))
             raise
         await self._succeeded(name, event)
 
@@ -101,7 +106,7 @@ class CircuitBreakers:
         if known.state == "closed":
             return
         if now < known.retry_at:
-            raise _open(name, known.retry_at - now)
+            raise _open(known, known.retry_at - now)
         await self._ask_for_trial(name, event)
 
     async def _ask_for_trial(self, name: str, event: UUID) -> None:
@@ -111,16 +116,18 @@ class CircuitBreakers:
             # Supabase is away: this process tries by itself, one call at a time.
             self._known[name] = replace(self._known[name], state="half_open", retry_at=_in(seconds))
         elif not shared.allowed:
-            raise _open(name, shared.retry_after or 0.0)
+            raise _open(self._known[name], shared.retry_after or 0.0)
 
-    async def _failed(self, name: str, event: UUID) -> None:
+    async def _failed(self, name: str, event: UUID, reason: str) -> None:
         seconds, threshold = self._settings.open_for.total_seconds(), self._settings.threshold
-        shared = await self._report("breaker_failure", name, event, p_threshold=threshold, p_open_seconds=seconds)
+        limits = {"p_threshold": threshold, "p_open_seconds": seconds}
+        shared = await self._report("breaker_failure", name, event, **limits, p_reason=reason)
         if shared is None:
             known = self._known.get(name, BreakerState(name))
             opens = known.state != "closed" or known.failures + 1 >= threshold
             state: State = "open" if opens else "closed"
-            self._known[name] = BreakerState(name, state, known.failures + 1, _in(seconds) if opens else 0.0)
+            retry_at, cause = _in(seconds) if opens else 0.0, failure_at(reason, datetime.now(UTC))
+            self._known[name] = BreakerState(name, state, known.failures + 1, retry_at, cause)
 
     async def _succeeded(self, name: str, event: UUID) -> None:
         known = self._known.get(name)
@@ -160,12 +167,24 @@ def _breaker(shared: _Shared) -> BreakerState | None:
     if shared.name is None or shared.state is None:
         return None
     retry_at = 0.0 if shared.state == "closed" else _in(shared.retry_after or 0.0)
-    return BreakerState(shared.name, shared.state, shared.failures or 0, retry_at)
+    cause = failure_at(shared.reason, shared.failed_at) if shared.reason and shared.failed_at else None
+    return BreakerState(shared.name, shared.state, shared.failures or 0, retry_at, cause)
 
 
 def _in(seconds: float) -> float:
     return asyncio.get_running_loop().time() + seconds
 
 
-def _open(name: str, seconds: float) -> CircuitOpen:
-    return CircuitOpen(f"{name} failed too often and is left alone for {seconds:.0f} s more.", retry_after=seconds)
+def _open(known: BreakerState, seconds: float) -> CircuitOpen:
+    cause = known.cause or f"{known.name} failed too often"
+    return CircuitOpen(f"{cause}, will be retried in {seconds:.0f} s", retry_after=seconds, cause=cause)
+
+
+def _reason(error: Exception) -> str:
+    """What is stored of a failure: the words of our own errors, the type of others, which may say too much."""
+    return str(error)[:_MAX_REASON] if isinstance(error, BroadsheetError) else type(error).__name__
+
+
+def failure_at(reason: str, at: datetime) -> str:
+    """Say what happened and when: `HTTP 503 from export.arxiv.org at 07:12 UTC`."""
+    return f"{reason} at {at.astimezone(UTC):%H:%M} UTC"

@@ -1,26 +1,52 @@
 """Editions and their articles: what was fetched for a day."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import EditionNotFound
-from app.models import Article, Edition, EditionStatus
+from app.models import Article, Edition, EditionStatus, Frozen
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.item_keys import item_keys
 from app.persistence.json_values import clean
 from app.persistence.paging import read_on
 
-EDITION_COLUMNS = "source_date,status,counts,errors,created_at,updated_at"
+EDITION_COLUMNS = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 
 WRITE_BATCH = 500
 READ_PAGE = 1000
 """What a Supabase project gives in one answer at most, unless its settings say less."""
 
+
+class FetchPlan(Frozen):
+    """When a fetch's readings begin, by the schedule's clock; and how many items the sources gave that it keeps."""
+
+    at: datetime
+    kept: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How it went with a source: it gave so many items, or failed with an `error`; see `Source.complete_from`."""
+
+    source: str
+    complete_from: datetime
+    items: int | None = None
+    error: str | None = None
+
+    def as_row(self) -> dict[str, Any]:
+        """What record_readings() takes."""
+        outcome = {"items": self.items} if self.error is None else {"error": self.error}
+        return {"name": self.source, "complete_from": self.complete_from.isoformat(), **outcome}
+
+
+_PLAN = TypeAdapter(FetchPlan)
 _BEGUN = TypeAdapter(Edition)
 _FINISHED = TypeAdapter(Edition | None)
 _EDITIONS = TypeAdapter(list[Edition])
@@ -53,26 +79,44 @@ class Editions:
                 answer = await self._client.rpc("save_articles", parameters).execute()
             parsed(VOID, answer.data)
 
-    async def note_sources(self, source_date: date, brought: Mapping[str, int | str]) -> None:
-        """Note how it went with each source: how many items it gave, or why it failed. Raises `SupabaseError`.
+    async def plan_fetch(self, source_date: date, task_id: UUID) -> FetchPlan:
+        """Ask what the fetch `task_id` need not read again. Raises `SupabaseError`."""
+        parameters = {"p_source_date": source_date.isoformat(), "p_task_id": str(task_id)}
+        with supabase_errors(f"plan the fetch of {source_date}"):
+            answer = await self._client.rpc("plan_fetch", parameters).execute()
+        return parsed(_PLAN, answer.data)
 
-        An edition does not say it: what was complete once stays so, whatever fails when the day is looked at again.
-        """
-        told = [{"name": name, "items" if isinstance(each, int) else "error": each} for name, each in brought.items()]
-        parameters = {"p_source_date": source_date.isoformat(), "p_sources": clean(told)}
-        with supabase_errors(f"note the sources of {source_date}"):
-            answer = await self._client.rpc("note_sources", parameters).execute()
+    async def record_readings(
+        self, source_date: date, task_id: UUID, begun_at: datetime, readings: Sequence[Reading]
+    ) -> None:
+        """Record how it went with each source, read from `begun_at` on; the day was begun. Raises `SupabaseError`."""
+        parameters = {
+            "p_source_date": source_date.isoformat(),
+            "p_task_id": str(task_id),
+            "p_at": begun_at.isoformat(),
+            "p_sources": clean([reading.as_row() for reading in readings]),
+        }
+        with supabase_errors(f"record the readings of {source_date}"):
+            answer = await self._client.rpc("record_readings", parameters).execute()
         parsed(VOID, answer.data)
 
-    async def finish_edition(self, source_date: date, status: EditionStatus, errors: Mapping[str, str]) -> Edition:
-        """Record how the fetching ended, with the failed sources' `errors`; a completed day stays completed.
+    async def finish_edition(
+        self,
+        source_date: date,
+        status: EditionStatus,
+        errors: Mapping[str, str],
+        sources: Sequence[str] | None = None,
+    ) -> Edition:
+        """Record how a fetch of `sources` ended, or, with `fetching`, that it was postponed; what was read stays.
 
+        `errors` are those of the sources that failed. Without `sources`, a completed edition counts as complete.
         Raises `EditionNotFound` if the day was not begun, and `SupabaseError`.
         """
         parameters = {
             "p_source_date": source_date.isoformat(),
             "p_status": status.value,
             "p_errors": clean(dict(errors)),
+            "p_sources": None if sources is None else list(sources),
         }
         with supabase_errors(f"finish edition {source_date}"):
             answer = await self._client.rpc("finish_edition", parameters).execute()

@@ -39,7 +39,8 @@ class News(Frozen):
     """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
 
     `fetching` is a fetch of these days that runs or is about to. `papers` are those that the reader rated, the youngest
-    first. Of the last digest's time those count whose mail was sent; None: there was none.
+    first. Of the last digest's time those count whose mail was sent; None: there was none. `unread`: no source has been
+    read for the day that the digest is about. `day_left`: how long the reader's day still lasts.
     """
 
     last_digest: datetime | None
@@ -49,10 +50,16 @@ class News(Frozen):
     missing: tuple[MissingSource, ...]
     fetching: UUID | None
     papers: tuple[RatedPaper, ...]
+    unread: bool
+    day_left: timedelta
 
     def worth_waiting_for(self, waited: timedelta) -> UUID | None:
         """The fetch that a digest begun so long ago should wait for; None if it should go on."""
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
+
+    def wait_left(self, waited: timedelta, longest: timedelta) -> timedelta:
+        """How much longer a digest begun so long ago waits for a day that is unread; zero if it should go on."""
+        return max(timedelta(0), min(longest - waited, self.day_left)) if self.unread else timedelta(0)
 
 
 class _Named(Frozen):
@@ -71,14 +78,19 @@ class Items:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def news_for(self, reader_id: UUID) -> News:
-        """Say what is new to a reader since the last digest, and what the reader rated.
+    async def news_for(self, reader_id: UUID, source_date: date | None = None, local_day: date | None = None) -> News:
+        """Say what is new to a reader since the last digest, what the reader rated, and, of a day, whether it was read.
 
         It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
         Raises `SupabaseError`.
         """
         with supabase_errors(f"read what is new to reader {reader_id}"):
-            answer = await self._client.rpc("news_of_reader", {"p_reader": str(reader_id)}).execute()
+            parameters = {
+                "p_reader": str(reader_id),
+                "p_source_date": source_date.isoformat() if source_date else None,
+                "p_local_day": local_day.isoformat() if local_day else None,
+            }
+            answer = await self._client.rpc("scheduled_news", parameters).execute()
         return parsed(_NEWS, answer.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:

@@ -88,6 +88,8 @@ class BreakerNow(Frozen):
     state: str = Field(description="closed, open or half_open", examples=["closed"])
     failures: int = Field(description="Failures since the last success that count against it.")
     retry_after: float | None = Field(description="Seconds until the next try; null while it is closed.")
+    reason: str | None = Field(None, description="The last failure.", examples=["HTTP 503 from export.arxiv.org"])
+    failed_at: AwareDatetime | None = Field(None, description="When that was.")
 
 
 class SourceDay(Frozen):

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.config import DEFAULT_CALLER, SYSTEM
-from app.errors import IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
+from app.errors import FetchLimitReached, IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
@@ -21,6 +21,11 @@ from app.persistence.paging import cursor_of, read_cursor
 RECORDS = "task_records"
 """The view of a task whole, from the record and the queue, without payload and result, which can be large."""
 
+CALLER_FETCH_LIMIT = 10
+"""How many days are being fetched for one caller at a time, at most; what more it asks for waits."""
+CALLER_FETCH_RETRY = 30.0
+"""Seconds until a task beyond that limit asks again."""
+
 MAX_PAGE = 100
 MAX_BATCH = 500
 
@@ -30,7 +35,7 @@ class _Cancelled(BaseModel):
 
 
 class _Created(BaseModel):
-    outcome: Literal["created", "existing", "conflict", "quota"]
+    outcome: Literal["created", "existing", "conflict", "quota", "fresh", "busy"]
     created_at: datetime | None = None
     tasks: list[Task] = []
     ordered: int = 0
@@ -126,27 +131,39 @@ class TaskStateManager:
         once for that time. Whichever fetch of the day has not ended is as good as another. One that ended after the
         task `waiting` was made, or replayed, is returned as it is: that task waited for it.
 
-        Raises `SupabaseError`.
+        What a caller's task waits for comes after the service's own fetches. Raises `FetchLimitReached` while
+        `CALLER_FETCH_LIMIT` days are being fetched for that caller, and `SupabaseError`.
         """
-        fetch = NewTask(
-            task_id=uuid4(),
-            kind=TaskKind.FETCH,
-            payload={},
-            source_date=source_date,
-            # Somebody waits for it, or soon will.
-            priority=0,
-            key=fetch_key(source_date) if due is None else daily_key(due, source_date),
-        )
+        fetch = _new_fetch(source_date, due)
+        return _as_task(fetch, await self._ask_for_fetch(fetch, waiting, afresh=afresh, refresh=False))
+
+    async def refresh_fetch(self, source_date: date, *, waiting: UUID) -> Task | None:
+        """Return the fetch that brings a day's incomplete edition up to date, as `ensure_fetch` does.
+
+        None: the edition is complete, or was fetched within the hour and cannot be complete yet. Raises as that.
+        """
+        fetch = _new_fetch(source_date, None)
+        answer = await self._ask_for_fetch(fetch, waiting, afresh=True, refresh=True)
+        return None if answer.outcome == "fresh" else _as_task(fetch, answer)
+
+    async def _ask_for_fetch(self, fetch: NewTask, waiting: UUID | None, *, afresh: bool, refresh: bool) -> _Created:
         parameters = {
-            "p_source_date": source_date.isoformat(),
+            "p_source_date": str(fetch.source_date),
             "p_task": fetch.as_row(),
             "p_waiting": str(waiting) if waiting else None,
             "p_afresh": afresh,
+            "p_refresh": refresh,
+            "p_caller_limit": CALLER_FETCH_LIMIT,
         }
-        with supabase_errors(f"ask for the fetch of {source_date}"):
+        with supabase_errors(f"ask for the fetch of {fetch.source_date}"):
             answer = await self._client.rpc("ensure_fetch", parameters).execute()
         created = parsed(_CREATED, answer.data)
-        return fetch.as_created(SYSTEM, created.created_at) if created.created_at is not None else created.tasks[0]
+        if created.outcome == "busy":
+            raise FetchLimitReached(
+                f"{CALLER_FETCH_LIMIT} days are being fetched for this caller, {fetch.source_date} comes after them",
+                retry_after=CALLER_FETCH_RETRY,
+            )
+        return created
 
     async def get_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """Read a task of `owner` (None: anybody's). Raises `TaskNotFound`, also for another's, and `SupabaseError`."""
@@ -218,6 +235,22 @@ class TaskStateManager:
         if found is None:
             raise _no_task(task_id)
         return found.task
+
+
+def _new_fetch(source_date: date, due: datetime | None) -> NewTask:
+    return NewTask(
+        task_id=uuid4(),
+        kind=TaskKind.FETCH,
+        payload={},
+        source_date=source_date,
+        # Before all else, unless a caller waits for it: the database knows.
+        priority=0,
+        key=fetch_key(source_date) if due is None else daily_key(due, source_date),
+    )
+
+
+def _as_task(fetch: NewTask, answer: _Created) -> Task:
+    return fetch.as_created(SYSTEM, answer.created_at) if answer.created_at is not None else answer.tasks[0]
 
 
 def _conflict(first: NewTask, known: Sequence[Task]) -> IdempotencyConflict:

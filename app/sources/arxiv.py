@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from app.errors import SourceBusy
 from app.models import Article
+from app.sources.arxiv_announcements import in_query_api_from
 from app.sources.arxiv_atom import ERROR_PAGE, ArxivPage, QueryRefused, read_page
 from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
 from app.sources.pacer import LONGEST_WAIT, Pacer, Sleep
@@ -55,10 +56,19 @@ class ArxivSource:
         """What these papers carry as `source`."""
         return "arxiv"
 
+    @property
+    def essential(self) -> bool:
+        """A digest without papers is hardly one: editions wait for them."""
+        return True
+
+    def complete_from(self, source_date: date) -> datetime:
+        """The query API has all of the day at the midnight after the announcement that covers it."""
+        return in_query_api_from(source_date)
+
     async def fetch(self, source_date: date) -> list[Article]:
         """Return the day's papers, at most `max_papers`.
 
-        Raises SourceError if any page cannot be had, SourceBusy if arXiv wants to be left alone for long.
+        Raises SourceError if any page cannot be had, SourceBusy if arXiv asks for a long pause.
         """
         papers: dict[str, Article] = {}
         start, total = 0, 1

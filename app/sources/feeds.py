@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 from app.days import utc_today
 from app.models import Article, ArticleKind
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher
+from app.sources.source import end_of
 from app.sources.xml import read_feed
 
 
@@ -49,6 +50,15 @@ class FeedSource:
     def name(self) -> str:
         """What these items carry as `source`."""
         return f"feed:{self._settings.name}"
+
+    @property
+    def essential(self) -> bool:
+        """One feed of several holds up no edition."""
+        return False
+
+    def complete_from(self, source_date: date) -> datetime:
+        """A feed has the items of a day when the day is over."""
+        return end_of(source_date)
 
     async def fetch(self, source_date: date) -> list[Article]:
         """Return the items of that day, as the feed orders them. Raises SourceError if the feed cannot be read."""

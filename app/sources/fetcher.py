@@ -162,7 +162,7 @@ async def _refusal(response: httpx.Response, url: httpx.URL, max_bytes: int) -> 
             if len(body) >= _ERROR_EXCERPT:
                 break
     return FetchFailed(
-        f"{url.host} answered {status} {httpx.codes.get_reason_phrase(status)}".rstrip(),
+        f"{f'HTTP {status} {httpx.codes.get_reason_phrase(status)}'.rstrip()} from {url.host}",
         transient=status in TRANSIENT_STATUSES,
         busy=status in BUSY_STATUSES,
         retry_after=retry_after(response.headers, datetime.now(UTC)),

@@ -1,14 +1,15 @@
 """A day's news on a subject from NewsAPI, for those who have a key."""
 
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from app.errors import SourceError
+from app.errors import SourceError, SourceUnavailable
 from app.models import Article, ArticleKind
 from app.sources.fetcher import FetchFailed, HttpFetcher
+from app.sources.source import end_of
 from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, parse_time, plain, plain_from_html, safe_link
 
 # A page of 100 articles has some 150 kB, and is read in one step.
@@ -60,6 +61,15 @@ class NewsApiSource:
         """What these articles carry as `source`."""
         return "newsapi"
 
+    @property
+    def essential(self) -> bool:
+        """News hold up no edition."""
+        return False
+
+    def complete_from(self, source_date: date) -> datetime:
+        """The free plan has articles a day late: https://newsapi.org/pricing."""
+        return end_of(source_date) + timedelta(days=1)
+
     async def fetch(self, source_date: date) -> list[Article]:
         """Return the day's articles. Raises SourceError, with NewsAPI's own message where there is one."""
         answer = _read(await self._answer(source_date))
@@ -86,7 +96,10 @@ class NewsApiSource:
                 complaint = _complaint(_read(error.body))
             except SourceError:
                 raise error from None
-            raise SourceError(f"{error}: {complaint}") from error
+            reason = f"{error}: {complaint}"
+            if error.transient:
+                raise SourceUnavailable(reason, retry_after=error.retry_after) from error
+            raise SourceError(reason) from error
         return answer.body
 
 

@@ -84,7 +84,7 @@ class Pacer:
 
     async def _wait(self, seconds: float) -> None:
         if seconds > LONGEST_WAIT:
-            raise SourceBusy(f"{self._name} is to be left alone for {seconds:.0f} s more", retry_after=seconds)
+            raise SourceBusy(f"{self._name} asked all clients for a pause", retry_after=seconds)
         if seconds > 0:
             await self._sleep(seconds)
 

@@ -57,12 +57,13 @@ async def _first_mail(services: Together, reader_id: UUID) -> Path:
 
 
 async def _fetched(http: httpx.AsyncClient, day: date) -> None:
-    """Wait for the fetch to end, however it does: a digest takes what there is."""
+    """Wait for the fetch to end, however it does: a digest takes what there is. Raises `TimeoutError`."""
     posted = (await http.post("/v1/fetches", json={"source_date": day.isoformat()})).raise_for_status()
     waiting = True
-    while waiting:
-        answer = await http.get(posted.headers["location"], headers={"Prefer": "wait=20"})
-        waiting = answer.raise_for_status().json()["finished_at"] is None
+    async with asyncio.timeout(PATIENCE):
+        while waiting:
+            answer = await http.get(posted.headers["location"], headers={"Prefer": "wait=20"})
+            waiting = answer.raise_for_status().json()["finished_at"] is None
 
 
 async def _made(http: httpx.AsyncClient, profile: Profile) -> tuple[UUID, bool]:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from embedded.stack import Ready
 from tests.acceptance.moody_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, MoodyServer
 from tests.contract.schedule import Clock
 from tests.contract.test_items import ARXIV, copy, save
+from tests.integration.worker.mailing import read_day
 from tests.processes import ServiceProcess, worker_process
 
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
@@ -112,6 +114,7 @@ async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asy
     await clock.install()
     try:
         await save(client, copy(**ARXIV, title="Ice remembers"))
+        await read_day(client, date(2026, 11, 23))
         await clock.set("2026-11-24T06:00:00Z")
         await database.execute(READERS, storm.readers)
         await clock.set("2026-11-24T07:00:00Z")

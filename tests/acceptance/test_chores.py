@@ -49,7 +49,10 @@ async def test_the_last_days_are_asked_for_once_by_all_workers(stack: Ready, dat
     workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE, **LONG_LEASE) for _ in range(2)]
     for worker in workers:
         await worker.start(STARTED)
-    begun = "select count(*) = 1 from public.task_records where kind = 'fetch' and source_date = $1 and attempt > 0"
+    begun = (
+        "select count(*) = 1 from public.task_records"
+        " where kind = 'fetch' and source_date = $1 and started_at is not null"
+    )
     await until(database, begun, yesterday())
     for worker in workers:
         assert await worker.stop() == 0

@@ -170,6 +170,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "digests",
         "archived_items",
         "editions",
+        "edition_sources",
         "articles",
         "items",
         "item_keys",
@@ -216,6 +217,7 @@ MINUTE_SUMS = ", ".join(
 )
 VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
+    | {"read_at", "covered_until", "fetched_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}

@@ -18,7 +18,7 @@ from tests.conftest import settings_for
 from tests.contract.test_repeated_writes import SCENARIOS
 from tests.emptied import emptied
 
-FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured"})
+FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured", "kept"})
 """What holds whatever was put into it, and no row."""
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from random import Random
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -37,6 +37,9 @@ from worker.handlers.fetch import FetchHandler
 from worker.runner import Worker, WorkerLimits
 from worker.wiring import build_handlers
 
+MOMENT = datetime(2026, 3, 5, 7, 12, tzinfo=UTC)
+TASK = UUID(int=1)
+BUSY = {"arxiv": "429 at 07:12 UTC"}
 FEED = b"<rss><channel><item><title>An item</title></item></channel></rss>"
 LABEL = "x" * 64
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
@@ -46,14 +49,20 @@ SourceAt = Callable[[Step], Awaitable[Source]]
 class Scripted:
     """A source that does as it is told."""
 
-    def __init__(self, name: str, outcome: list[Article] | BaseException) -> None:
+    def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
         self.name = name
-        self._outcome = outcome
+        self.essential = essential
+        self.asked = 0
+        self.outcome = outcome
+
+    def complete_from(self, source_date: date) -> datetime:
+        return datetime.combine(source_date + timedelta(days=1), time(5), UTC)
 
     async def fetch(self, _source_date: date) -> list[Article]:
-        if isinstance(self._outcome, BaseException):
-            raise self._outcome
-        return self._outcome
+        self.asked += 1
+        if isinstance(self.outcome, BaseException):
+            raise self.outcome
+        return self.outcome
 
 
 async def quiet(_message: str, _progress: float) -> None:
@@ -61,7 +70,7 @@ async def quiet(_message: str, _progress: float) -> None:
 
 
 def service(client: AsyncClient, *sources: Source) -> FetchService:
-    return FetchService(Editions(client), CircuitBreakers(client), sources)
+    return FetchService(Editions(client), CircuitBreakers(client), sources, now=lambda: MOMENT)
 
 
 @pytest.fixture
@@ -104,7 +113,9 @@ async def odd_source(outside: OutsideClient) -> AsyncIterator[SourceAt]:
 async def test_an_odd_source_costs_itself_alone(
     client: AsyncClient, odd_source: SourceAt, step: Step, said: str
 ) -> None:
-    edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(DAY, quiet, timedelta(0))
+    edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
+        DAY, TASK, quiet, timedelta(0)
+    )
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert list(edition.errors) == ["feed:odd"]
     assert said in edition.errors["feed:odd"]
@@ -118,7 +129,7 @@ async def test_an_odd_source_costs_itself_alone(
 )
 async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
     source = await odd_source(reply(FEED, kind=f"text/xml; charset={charset}"))
-    edition = await service(client, source).fetch(DAY, quiet, timedelta(0))
+    edition = await service(client, source).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.errors) == (EditionStatus.COMPLETED, {})
 
 
@@ -132,16 +143,19 @@ async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: So
 )  # fmt: skip
 async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncClient, error: BaseException) -> None:
     sources = Scripted("good", [GOOD]), Scripted("odd", error)
-    edition = await service(client, *sources).fetch(DAY, quiet, timedelta(0))
+    edition = await service(client, *sources).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert edition.errors["odd"].startswith(type(error).__name__)
-    assert len(edition.errors["odd"]) <= 500
+    assert len(edition.errors["odd"]) <= 500 + len(" at 07:12 UTC")
 
 
 async def test_all_failing_is_one_source_error(client: AsyncClient) -> None:
     sources = Scripted("one", SourceError("down")), Scripted("two", UnicodeError("label too long"))
-    with pytest.raises(SourceError, match=r"no source could be read: one: down; two: UnicodeError: label too long"):
-        await service(client, *sources).fetch(DAY, quiet, timedelta(0))
+    with pytest.raises(
+        SourceError,
+        match=r"no source could be read: one: down at 07:12 UTC; two: UnicodeError: label too long at 07:12 UTC",
+    ):
+        await service(client, *sources).fetch(DAY, TASK, quiet, timedelta(0))
 
 
 class Breaking(httpx.AsyncBaseTransport):
@@ -165,7 +179,9 @@ async def test_a_failing_supabase_comes_out_as_what_it_is(
 ) -> None:
     async with open_supabase(settings_for(stack), transport=Breaking()) as client:
         with pytest.raises(SupabaseUnavailable, match="save 1 articles"):
-            await service(client, Scripted("one", [GOOD]), Scripted("two", [GOOD])).fetch(DAY, quiet, timedelta(0))
+            await service(client, Scripted("one", [GOOD]), Scripted("two", [GOOD])).fetch(
+                DAY, TASK, quiet, timedelta(0)
+            )
 
 
 async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None:
@@ -174,17 +190,17 @@ async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None
             raise LeaseLost("another's")
 
     with pytest.raises(LeaseLost):
-        await service(client, Scripted("one", [GOOD])).fetch(DAY, report, timedelta(0))
+        await service(client, Scripted("one", [GOOD])).fetch(DAY, TASK, report, timedelta(0))
 
 
 async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: AsyncClient) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
     with pytest.raises(FetchPostponed) as postponed:
-        await fetches.fetch(DAY, quiet, timedelta(minutes=10))
+        await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=10))
     assert postponed.value.delay == timedelta(minutes=10)
     assert (await Editions(client).get_edition(DAY)).status is EditionStatus.FETCHING
-    edition = await fetches.fetch(DAY, quiet, timedelta(minutes=9))
-    assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429"})
+    edition = await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=9))
+    assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429 at 07:12 UTC"})
     assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
 
 
@@ -214,4 +230,4 @@ async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
     found = await worked()
     assert (found["status"], found["attempt"]) == ("completed", 1)
     edition = await Editions(client).get_edition(DAY)
-    assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, {"arxiv": "429"})
+    assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, BUSY)

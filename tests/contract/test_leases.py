@@ -115,11 +115,16 @@ async def test_snoozing_has_a_deadline(client: AsyncClient, database: asyncpg.Co
     task = await create(client)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
-    await database.execute("update public.queue set snoozed_since = now() - interval '3 hours'")
+    await database.execute("update public.queue set snoozed_since = now() - interval '25 hours'")
     await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
     ended = await TaskStateManager(client).get_task(task.task_id)
     assert ended.status is TaskStatus.FAILED
-    assert ended.error == "waited longer than 02:00:00: waiting for the edition"
+    assert ended.error == "waited longer than 24:00:00: waiting for the edition"
+
+
+@pytest.mark.parametrize(("kind", "hours"), [("fetch", 24), ("digest", 26), ("callback", 2)])
+async def test_each_kind_has_its_own_limit_of_waiting(kind: str, hours: int, database: asyncpg.Connection) -> None:
+    assert await database.fetchval("select public.snooze_limit($1)", kind) == timedelta(hours=hours)
 
 
 async def test_a_worker_that_is_seen_keeps_what_it_has(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -172,7 +172,7 @@ class Fetches:
     async def turn(self) -> None:
         """Claim and do all that is ready; the service's own fetches stay in hand."""
         for task in await self.worker.claim():
-            if not task.payload:
+            if not task.payload.get("shared"):
                 self.own.append(task)
                 continue
             try:

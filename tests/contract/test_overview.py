@@ -1,6 +1,7 @@
 """The operator's overview on the database: every part says what is there, in one call."""
 
 import asyncio
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import asyncpg
@@ -8,7 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import EditionStatus, TaskKind
-from app.persistence.editions import Editions
+from app.persistence.editions import Editions, Reading
 from app.persistence.minutes import Ended, Minutes
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
@@ -128,6 +129,9 @@ async def test_a_week_is_kept_and_shown_in_few_steps(
     assert await database.fetchval("select count(*) from public.minutes where minute < now()") == 7 * 1440 * 5
 
 
+AT = datetime(2026, 3, 6, tzinfo=UTC)
+
+
 async def test_a_kind_that_is_no_more_is_shown(operator: Operator, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 2)
     await database.execute("update public.queue set kind = 'teletype', dead = true, error = 'no paper'")
@@ -143,7 +147,11 @@ async def test_a_source_that_fails_for_a_day_that_was_complete_is_seen_to_fail(
     for brought in fetches:
         errors = {name: each for name, each in brought.items() if isinstance(each, str)}
         await editions.begin_edition(DAY)
-        await editions.note_sources(DAY, brought)
+        readings = [
+            Reading(name, AT, items=each) if isinstance(each, int) else Reading(name, AT, error=each)
+            for name, each in brought.items()
+        ]
+        await editions.record_readings(DAY, uuid4(), AT, readings)
         await editions.finish_edition(DAY, EditionStatus.PARTIAL if errors else EditionStatus.COMPLETED, errors)
     assert (await editions.get_edition(DAY)).errors == {}
     arxiv, feed = (await operator.overview()).sources

@@ -59,7 +59,7 @@ async def test_patience_stands_still_while_a_task_or_what_it_waits_for_is_paused
     tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.DIGEST])
     waiting = Snoozed(timedelta(0), "waiting", fetch.task_id)
     await worker.finish(await worker.claim_one(), waiting)
-    await age(database, digest.task_id, 4)
+    await age(database, digest.task_id, 28)
     await operator.pause(by(), paused, "because")
     await paused_since(database, "3 hours")
     if paused is TaskKind.DIGEST:
@@ -69,7 +69,7 @@ async def test_patience_stands_still_while_a_task_or_what_it_waits_for_is_paused
     kept = (await tasks.get_task(digest.task_id)).status
     assert kept is (TaskStatus.FAILED if paused is TaskKind.CALLBACK else TaskStatus.PENDING)
     if kept is TaskStatus.PENDING:
-        await age(database, digest.task_id, 6)
+        await age(database, digest.task_id, 30)
         await worker.finish(await worker.claim_one(), waiting)
         assert (await tasks.get_task(digest.task_id)).status is TaskStatus.FAILED
 

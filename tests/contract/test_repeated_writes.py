@@ -1,7 +1,7 @@
 """Every write sent twice, and every write whose first answer is lost, has the effect of one; for every method."""
 
 import inspect
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import asyncpg
 import pytest
@@ -13,7 +13,7 @@ from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState, Send
 from app.persistence.digests import Digests
-from app.persistence.editions import Editions
+from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
@@ -78,6 +78,13 @@ async def ensuring(client: AsyncClient, times: int) -> None:
     assert all(task == made[0] for task in made)
 
 
+@scenario("TaskStateManager.refresh_fetch")
+async def refreshing(client: AsyncClient, times: int) -> None:
+    made = [await TaskStateManager(client).refresh_fetch(DAY, waiting=OTHER) for _ in range(times)]
+    assert made[0] is not None
+    assert all(task == made[0] for task in made)
+
+
 @scenario("TaskStateManager.update_task")
 async def reporting(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
@@ -139,7 +146,8 @@ async def stopping(client: AsyncClient, times: int) -> None:
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 
-EDITIONS = ("begin_edition", "save_articles", "note_sources", "finish_edition", "get_edition")
+COMPLETE_FROM = datetime(2026, 3, 6, 5, tzinfo=UTC)
+EDITIONS = ("begin_edition", "plan_fetch", "save_articles", "record_readings", "finish_edition", "get_edition")
 
 
 @scenario(*(f"Editions.{name}" for name in EDITIONS))
@@ -150,7 +158,10 @@ async def gathering(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await daily.save_articles(DAY, ARTICLES)
     for _ in range(times):
-        await daily.note_sources(DAY, {"arxiv": 3, "feed:x": "timed out"})
+        assert (await daily.plan_fetch(DAY, TASK)).kept == {}
+    readings = [Reading("arxiv", COMPLETE_FROM, items=3), Reading("feed:x", COMPLETE_FROM, error="timed out")]
+    for _ in range(times):
+        await daily.record_readings(DAY, TASK, COMPLETE_FROM, readings)
     for _ in range(times):
         await daily.finish_edition(DAY, EditionStatus.PARTIAL, {"feed:x": "timed out"})
     assert (await daily.get_edition(DAY)).counts == {"arxiv": 3}

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.digest.scheduled import FetchRunning, ScheduledDigests
+from app.days import day_before
+from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import MAX_ITEMS, Digest, Profile
-from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.outcomes import Completed
 from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze
@@ -60,16 +60,20 @@ class DigestHandler:
         if task.source_date is None:
             raise PermanentError(f"the task {task.task_id} has no source_date")
         try:
-            return await self._digests.write(task.task_id, task.source_date, profile, settings, job.report)
+            return await self._digests.write(
+                task.task_id, task.source_date, profile, settings, job.report, waited=task.waited
+            )
         except EditionPending as waiting:
             raise Snooze(EDITION_CHECK, str(waiting), waiting.fetch_id) from waiting
 
     async def _of_what_is_new(
         self, job: Job, of: ScheduledFor, profile: Profile, settings: RankingSettings
     ) -> tuple[Digest, str]:
-        waited = job.task.waited
+        task = job.task
+        source_date = task.source_date or day_before(of.local_day)
+        occasion = Occasion(task.task_id, of.reader_id, of.local_day, source_date, task.waited)
         try:
-            return await self._scheduled.write(of.reader_id, of.local_day, waited, profile, settings, job.report)
+            return await self._scheduled.write(occasion, profile, settings, job.report)
         except FetchRunning as waiting:
-            left = max(LONGEST_WAIT_FOR_FETCH - waited, timedelta(0))
+            left = max(waiting.left, timedelta(0))
             raise Snooze(min(EDITION_CHECK, left), str(waiting), waiting.fetch_id) from waiting

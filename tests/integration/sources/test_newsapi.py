@@ -60,10 +60,10 @@ async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher)
     [
         (
             answer({"status": "error", "code": "apiKeyInvalid", "message": "Your API key is invalid."}, 401),
-            "answered 401 Unauthorized: NewsAPI says apiKeyInvalid: Your API key is invalid",
+            "^HTTP 401 Unauthorized from 127.0.0.1: NewsAPI says apiKeyInvalid: Your API key is invalid",
         ),
         (answer({"status": "error", "code": "rateLimited", "message": "Too many."}), "NewsAPI says rateLimited: Too"),
-        (reply(b"<html>busy</html>", status=429), "answered 429 Too Many Requests$"),
+        (reply(b"<html>busy</html>", status=429), "^HTTP 429 Too Many Requests from 127.0.0.1$"),
         (reply(b"<html>busy</html>", kind="text/html"), "not of the documented form"),
         (answer([]), "not of the documented form"),
         (answer({"status": "ok", "articles": [{"title": 7}]}), "not of the documented form.*title"),

@@ -185,7 +185,7 @@ async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Post
     services, renderer, analyst = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
     digests = DigestHandler(
         DigestService(services.editions, services.tasks, analyst, renderer),
-        ScheduledDigests(services.items, analyst, renderer),
+        ScheduledDigests(services.items, services.tasks, analyst, renderer),
     )
     with ExitStack() as opened:
 

@@ -1,7 +1,7 @@
 """What the tests of readers' mails share: a reader who is due, and the mails that came of it."""
 
 import email.policy
-from datetime import timedelta
+from datetime import date, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
 from typing import Any
@@ -12,6 +12,8 @@ from supabase import AsyncClient
 
 from app.links import Links
 from app.mail_address import Mailbox
+from app.models import EditionStatus
+from app.persistence.editions import Editions
 from app.persistence.readers import Reader
 from app.services import Services
 from tests.contract.schedule import Clock, add_reader
@@ -33,10 +35,17 @@ async def due(client: AsyncClient, clock: Clock, **columns: Any) -> Reader:
 
 
 async def look(client: AsyncClient, clock: Clock, day: int) -> None:
-    """Let the schedule look on a day of November, when everybody is due."""
+    """Let the schedule look on a day of November, when everybody is due and the day before was read."""
+    await read_day(client, date(2026, 11, day - 1))
     await clock.set(f"2026-11-{day}T07:30:00Z")
     for _ in range(2):
         await Services.build(client).schedule.enqueue_due()
+
+
+async def read_day(client: AsyncClient, day: date) -> None:
+    """Let all sources have been read for a day."""
+    await Editions(client).begin_edition(day)
+    await Editions(client).finish_edition(day, EditionStatus.COMPLETED, {})
 
 
 def mail_of(content: bytes) -> EmailMessage:

@@ -110,7 +110,8 @@ async def test_missing_sources_are_named_and_keep_nobody_waiting(
     await start_mailer()
     await until(database, ENDED, "sent")
     (mail,) = mails(box)
-    assert "nature: it answered 503" in body(mail, "plain")
+    assert "INCOMPLETE: nature could not be read" in body(mail, "plain")
+    assert "503" not in mail.as_string(), "the cause is for operators"
 
 
 @pytest.mark.usefixtures("reader")

@@ -98,12 +98,14 @@ async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
 ) -> None:
     reader = await add_reader(client, address="ada@example.org", on_nothing="line")
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
-    async with whole_worker(settings_of(stack, mail_url=f"folder:{tmp_path}", **MAIL)) as running:
+    settings = settings_of(stack, mail_url=f"folder:{tmp_path}", digest_max_wait_hours="0", **MAIL)
+    async with whole_worker(settings) as running:
         await until(database, "select exists (select from public.deliveries where state = 'sent')")
         await running.stop()
     (file,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
     mail = email.message_from_bytes(file.read_bytes())
     assert (mail["From"], mail["To"]) == ("Broadsheet <digest@example.org>", "Ada <ada@example.org>")
+    assert mail["Subject"].endswith(": no source could be read")
     address, _, token = mail["List-Unsubscribe"].strip("<>").rpartition("/")
     assert address.startswith("https://digest.example/")
     assert Links([SECRET], "https://digest.example").read("unsubscribe", token).reader_id == reader.reader_id

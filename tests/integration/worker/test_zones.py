@@ -13,7 +13,7 @@ from app.persistence.schedule import Schedule
 from tests.contract.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone
 from tests.integration.mail.conftest import Postbox
 from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, LINKS, body, mails
+from tests.integration.worker.mailing import ALL_DONE, LINKS, body, mails, read_day
 
 # A time that the day has not, or has twice, and its moment: so much later, or the second.
 CHANGES = [
@@ -58,6 +58,7 @@ async def test_each_local_day_brings_one_mail_of_that_day_at_its_moment(
         await clock.set(moments[change] - timedelta(hours=20))
         reader = await add_reader(client, address="a@example.org", zone=zone, send_at=send_at, on_nothing="line")
         for day, due in moments.items():
+            await read_day(client, due.date() - A_DAY)
             await clock.set(due - timedelta(seconds=1))
             assert await schedule.enqueue_due() == 0, f"too early: {day} in {zone}"
             await clock.set(due)
@@ -81,6 +82,7 @@ async def test_a_zone_that_vanishes_stops_its_own_readers_alone_until_they_have_
 
     async def whose_mails_came(moment: str) -> list[str]:
         before = len(box.taken)
+        await read_day(client, datetime.fromisoformat(moment).date() - A_DAY)
         await clock.set(moment)
         await Schedule(client).enqueue_due()
         await until(database, ALL_DONE)

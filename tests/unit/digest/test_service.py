@@ -28,7 +28,8 @@ class OneDay:
     async def get_edition(self, source_date: date) -> Edition:
         self.calls.append("edition")
         now = datetime(2025, 3, 5, tzinfo=UTC)
-        return Edition(source_date=source_date, status=EditionStatus.COMPLETED, created_at=now, updated_at=now)
+        completed = {"status": EditionStatus.COMPLETED, "complete": True}
+        return Edition.model_validate({"source_date": source_date, **completed, "created_at": now, "updated_at": now})
 
     async def get_articles(self, source_date: date) -> list[Article]:
         self.calls.append("articles")

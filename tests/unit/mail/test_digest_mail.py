@@ -46,6 +46,10 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
     assert subject(make_digest(papers=0)) == "Title of news 0 and 1 more"
     assert subject(make_digest(papers=1, news=0)) == "Title of paper 0"
     assert subject(make_digest(papers=0, news=0)) == "Nothing new for Tuesday, 24 November 2026"
+    partial = make_digest(papers=0, news=0, source_errors={"arxiv": "timed out"})
+    assert subject(partial) == "Nothing new for Tuesday, 24 November 2026 in the sources that could be read"
+    unread = make_digest(papers=0, news=0, edition_status=EditionStatus.FAILED)
+    assert subject(unread) == "Your digest for Tuesday, 24 November 2026: no source could be read"
     assert subject(make_digest(text="long words " * 30)).endswith("… and 4 more")
     assert len(subject(make_digest(text="long words " * 30))) < 130
     assert subject(marked_as_sample(make_digest())).startswith("[Sample] Title of paper 0")
@@ -63,8 +67,7 @@ def test_the_text_reads_well_by_itself(make_digest: MakeDigest, links: MailLinks
 BROADSHEET for Ada
 Tuesday, 24 November 2026
 
-PARTIAL EDITION: not every source could be read.
-  Nature: timed out
+INCOMPLETE: Nature could not be read: what is new there is missing here.
 
 Three papers and two news items were chosen for you.
 
@@ -122,8 +125,8 @@ def test_a_hostile_digest_is_a_whole_mail(make_digest: MakeDigest, links: MailLi
 
 def test_a_partial_edition_is_named_as_one(make_digest: MakeDigest, links: MailLinks) -> None:
     partial = make_digest(edition_status=EditionStatus.PARTIAL)
-    assert "PARTIAL EDITION: not every source could be read." in digest_text(partial, links)
-    assert "PARTIAL" not in digest_text(make_digest(), links)
+    assert "INCOMPLETE: Some sources could not be read." in digest_text(partial, links)
+    assert "INCOMPLETE" not in digest_text(make_digest(), links)
 
 
 def test_lines_of_text_are_short_but_for_links(make_digest: MakeDigest, links: MailLinks) -> None:

@@ -8,7 +8,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryState
 from app.persistence.digests import Digests
-from app.persistence.editions import Editions
+from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -111,13 +111,21 @@ ITEMS = [
         "begin_edition", p_source_date="2026-01-02"),
     rpc("save 1 articles of 2026-01-02", lambda c: Editions(c).save_articles(DAY, [NEWS]),
         "save_articles", p_source_date="2026-01-02", p_articles=[NEWS_ROW]),
-    rpc("note the sources of 2026-01-02", lambda c: Editions(c).note_sources(DAY, {"a": 0, "b": "a\0way"}),
-        "note_sources", p_source_date="2026-01-02",
-        p_sources=[{"name": "a", "items": 0}, {"name": "b", "error": "away"}]),
+    rpc("plan the fetch of 2026-01-02", lambda c: Editions(c).plan_fetch(DAY, ONE),
+        "plan_fetch", p_source_date="2026-01-02", p_task_id=str(ONE)),
+    rpc("record the readings of 2026-01-02",
+        lambda c: Editions(c).record_readings(
+            DAY, ONE, MOMENT, [Reading("a", MOMENT, items=0), Reading("b", MOMENT, error="a\0way")]),
+        "record_readings", p_source_date="2026-01-02", p_task_id=str(ONE), p_at=MOMENT.isoformat(),
+        p_sources=[{"name": "a", "complete_from": MOMENT.isoformat(), "items": 0},
+                   {"name": "b", "complete_from": MOMENT.isoformat(), "error": "away"}]),
     rpc("finish edition 2026-01-02",
         lambda c: Editions(c).finish_edition(DAY, EditionStatus.PARTIAL, {"b": "a\0way"}),
-        "finish_edition", p_source_date="2026-01-02", p_status="partial", p_errors={"b": "away"}),
-    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).news_for(ONE), "news_of_reader", p_reader=str(ONE)),
+        "finish_edition", p_source_date="2026-01-02", p_status="partial", p_errors={"b": "away"}, p_sources=None),
+    rpc("finish edition 2026-01-02", lambda c: Editions(c).finish_edition(DAY, EditionStatus.COMPLETED, {}, ["a"]),
+        "finish_edition", p_source_date="2026-01-02", p_status="completed", p_errors={}, p_sources=["a"]),
+    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).news_for(ONE, DAY, DAY),
+        "scheduled_news", p_reader=str(ONE), p_source_date="2026-01-02", p_local_day="2026-01-02"),
     rpc("read the items first seen on 2026-01-02", lambda c: Items(c).first_seen_on(DAY),
         "items_of_day", p_day="2026-01-02", p_after=None, p_after_id=None, p_limit=500),
     rpc("read what 2 keys name", lambda c: Items(c).named(["a", "b"]), "items_named", p_keys=["a", "b"]),

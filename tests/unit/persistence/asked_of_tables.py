@@ -21,7 +21,7 @@ PAPER = (
     "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,rated_at,saved_at,asked_at,"
     "created_at"
 )
-EDITION = "source_date,status,counts,errors,created_at,updated_at"
+EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
 ACTS = {"select": "act_id,at,who,act,details", "order": "at.desc"}

@@ -9,17 +9,19 @@ from app.persistence.circuit_breaker import CircuitBreakers
 
 
 def shared(retry_after: float | None, *, allowed: bool = False) -> dict[str, object]:
-    return {"name": "arxiv", "state": "open", "failures": 5, "retry_after": retry_after, "allowed": allowed}
+    cause = {"reason": "HTTP 503 from arxiv", "failed_at": "2026-11-29T08:12:30+01:00"}
+    return {"name": "arxiv", "state": "open", "failures": 5, "retry_after": retry_after, "allowed": allowed, **cause}
 
 
 async def test_an_open_breaker_is_left_alone_for_as_long_as_the_shared_state_says(
     client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[shared(120.0)])
-    with pytest.raises(CircuitOpen, match="arxiv failed too often and is left alone for 120 s more") as refused:
+    with pytest.raises(CircuitOpen, match=r"^HTTP 503 from arxiv at 07:12 UTC, will be retried in 120 s$") as refused:
         async with CircuitBreakers(client).guard("arxiv"):
             raise AssertionError("not reached")
     assert 119 < refused.value.retry_after <= 120
+    assert refused.value.cause == "HTTP 503 from arxiv at 07:12 UTC"
 
 
 @pytest.mark.parametrize(("retry_after", "told"), [(30.0, 30.0), (None, 0.0)])

@@ -8,7 +8,7 @@ import pytest
 import respx
 from supabase import AsyncClient
 
-from app.errors import IdempotencyConflict, QuotaExceeded
+from app.errors import FetchLimitReached, IdempotencyConflict, QuotaExceeded
 from app.models import Task, TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.new_task import NewTask
@@ -141,7 +141,8 @@ async def test_the_services_own_fetch_of_a_day(
     made = await TaskStateManager(client).ensure_fetch(date(2026, 1, 2), **options)
     body = sent(router)[2]
     row = body.pop("p_task")
-    assert body == {"p_source_date": "2026-01-02", "p_waiting": waiting, "p_afresh": afresh}
+    limits = {"p_refresh": False, "p_caller_limit": 10}
+    assert body == {"p_source_date": "2026-01-02", "p_waiting": waiting, "p_afresh": afresh, **limits}
     hashed = row["request_hash"]
     expected = PLAIN_ROW | {"source_date": "2026-01-02", "priority": 0, "idempotency_key": key, "request_hash": hashed}
     assert row == expected | {"task_id": str(made.task_id)}
@@ -151,3 +152,17 @@ async def test_the_services_own_fetch_of_a_day(
 async def test_a_fetch_of_the_day_that_is_there_is_answered(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "existing", "tasks": [RECORD]})
     assert str((await TaskStateManager(client).ensure_fetch(DAY)).task_id) == RECORD["task_id"]
+
+
+async def test_a_day_that_is_up_to_date_needs_no_fetch(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "fresh"})
+    assert await TaskStateManager(client).refresh_fetch(DAY, waiting=TWO) is None
+    body = sent(router)[2]
+    assert (body["p_afresh"], body["p_refresh"], body["p_waiting"]) == (True, True, str(TWO))
+
+
+async def test_a_caller_with_many_fetches_is_told_to_wait(client: AsyncClient, router: respx.Router) -> None:
+    router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "busy"})
+    with pytest.raises(FetchLimitReached, match="10 days are being fetched for this caller") as refused:
+        await TaskStateManager(client).ensure_fetch(DAY, waiting=TWO)
+    assert refused.value.retry_after == 30.0

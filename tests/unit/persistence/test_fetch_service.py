@@ -1,7 +1,7 @@
 """What a fetch reports and logs on its way, and what it asks the database to keep."""
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,9 +15,12 @@ from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, Edition
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
-from tests.unit.persistence.asked import AT, DAY
+from tests.unit.persistence.asked import DAY, ONE
 
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
+MOMENT = datetime(2026, 1, 3, 7, 12, tzinfo=UTC)
+AT = MOMENT.isoformat()
+WHOLE = {"complete_from": AT}
 EDITION = {"source_date": str(DAY), "status": "completed", "counts": {}, "errors": {}, "created_at": AT,
            "updated_at": AT}  # fmt: skip
 
@@ -25,9 +28,14 @@ EDITION = {"source_date": str(DAY), "status": "completed", "counts": {}, "errors
 class Scripted:
     """A source that does as it is told."""
 
-    def __init__(self, name: str, outcome: list[Article] | Exception) -> None:
+    def __init__(self, name: str, outcome: list[Article] | Exception, *, essential: bool = True) -> None:
         self.name = name
+        self.essential = essential
         self._outcome = outcome
+
+    def complete_from(self, source_date: date) -> datetime:
+        assert source_date == DAY
+        return MOMENT
 
     async def fetch(self, source_date: date) -> list[Article]:
         assert source_date == DAY
@@ -44,7 +52,12 @@ def asked(router: respx.Router) -> list[tuple[str, Any]]:
     def answer(request: httpx.Request) -> httpx.Response:
         function = request.url.path.rpartition("/")[2]
         calls.append((function, json.loads(request.content)))
-        results: dict[str, Any] = {"begin_edition": EDITION, "finish_edition": EDITION, "breaker_states": []}
+        results: dict[str, Any] = {
+            "plan_fetch": {"at": AT, "kept": {}},
+            "begin_edition": EDITION,
+            "finish_edition": EDITION,
+            "breaker_states": [],
+        }
         return httpx.Response(200, json=results[function]) if function in results else httpx.Response(204)
 
     router.route().mock(side_effect=answer)
@@ -60,9 +73,9 @@ class Fetch:
         self.logs: list[Any] = []
 
     async def of(self, *sources: Scripted, patience: timedelta = timedelta(0)) -> Edition:
-        service = FetchService(Editions(self._client), CircuitBreakers(self._client), sources)
+        service = FetchService(Editions(self._client), CircuitBreakers(self._client), sources, now=lambda: MOMENT)
         with capture_logs() as self.logs:
-            return await service.fetch(DAY, self._report, patience)
+            return await service.fetch(DAY, ONE, self._report, patience)
 
     async def _report(self, message: str, progress: float) -> None:
         self.reported.append((message, round(progress, 6)))
@@ -84,9 +97,10 @@ async def test_a_fetch_says_how_far_it_is(fetch: Fetch, asked: list[tuple[str, A
     ]  # fmt: skip
     day = {"p_source_date": "2026-01-02"}
     assert kept(asked, "begin_edition") == [day]
-    told = [{"name": "good", "items": 1}, {"name": "empty", "items": 0}]
-    assert kept(asked, "note_sources") == [day | {"p_sources": told}]
-    assert kept(asked, "finish_edition") == [day | {"p_status": "completed", "p_errors": {}}]
+    readings = [{"name": "good", **WHOLE, "items": 1}, {"name": "empty", **WHOLE, "items": 0}]
+    assert kept(asked, "record_readings") == [day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}]
+    ended = {"p_status": "completed", "p_errors": {}, "p_sources": ["good", "empty"]}
+    assert kept(asked, "finish_edition") == [day | ended]
     about = {"event": "source read", "log_level": "info", "source_date": "2026-01-02"}
     logs = sorted(fetch.logs, key=lambda each: each["source"])
     assert logs == [about | {"source": "empty", "articles": 0}, about | {"source": "good", "articles": 1}]
@@ -97,9 +111,11 @@ async def test_a_source_that_fails_is_named_in_the_edition_and_in_the_log(
 ) -> None:
     await fetch.of(Scripted("good", [GOOD]), Scripted("bad", SourceError("x" * 600)))
     day, reason = {"p_source_date": "2026-01-02"}, "x" * 499 + "…"
-    told = [{"name": "good", "items": 1}, {"name": "bad", "error": reason}]
-    assert kept(asked, "note_sources") == [day | {"p_sources": told}]
-    assert kept(asked, "finish_edition") == [day | {"p_status": "partial", "p_errors": {"bad": reason}}]
+    cause = f"{reason} at 07:12 UTC"
+    readings = [{"name": "good", **WHOLE, "items": 1}, {"name": "bad", **WHOLE, "error": cause}]
+    assert kept(asked, "record_readings") == [day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}]
+    ended = {"p_status": "partial", "p_errors": {"bad": cause}, "p_sources": ["good", "bad"]}
+    assert kept(asked, "finish_edition") == [day | ended]
     about = {"log_level": "warning", "source": "bad", "source_date": "2026-01-02", "error": reason}
     assert {"event": "source failed", **about} in fetch.logs
     assert [body["p_name"] for body in kept(asked, "breaker_failure")] == ["bad"]
@@ -110,7 +126,7 @@ async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
 ) -> None:
     with pytest.raises(SourceError) as failed:
         await fetch.of(Scripted("odd", KeyError("a\0b")))
-    assert str(failed.value) == "no source could be read: odd: KeyError: 'a\\x00b'"
+    assert str(failed.value) == "no source could be read: odd: KeyError: 'a\\x00b' at 07:12 UTC"
     (unexpected,) = [each for each in fetch.logs if each["event"] == "source failed unexpectedly"]
     assert (unexpected["log_level"], unexpected["source"]) == ("error", "odd")
     assert unexpected["reason"] == "KeyError: 'a\\x00b'"
@@ -137,6 +153,9 @@ async def test_who_is_busy_is_named_with_the_longest_wait(fetch: Fetch, asked: l
     busy = [Scripted(name, SourceBusy("429", retry_after=wait)) for name, wait in (("a", 60.0), ("b", 90.0))]
     with pytest.raises(FetchPostponed) as postponed:
         await fetch.of(*busy, Scripted("good", [GOOD]), patience=timedelta(seconds=90))
-    assert (str(postponed.value), postponed.value.delay) == ("a: 429; b: 429", timedelta(seconds=90))
+    told = {name: f"429 at 07:12 UTC, will be retried in {wait} s" for name, wait in (("a", 60), ("b", 90))}
+    reason = "; ".join(f"{name}: {error}" for name, error in told.items())
+    assert (str(postponed.value), postponed.value.delay) == (reason, timedelta(seconds=90))
     assert kept(asked, "save_articles") != []
-    assert kept(asked, "note_sources") == kept(asked, "finish_edition") == []
+    (ended,) = kept(asked, "finish_edition")
+    assert (ended["p_status"], ended["p_errors"]) == ("fetching", told)

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import LeaseLost, PermanentError, SourceError
+from app.errors import CircuitOpen, FetchLimitReached, LeaseLost, PermanentError, SourceBusy, SourceError
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
@@ -51,6 +51,9 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (Snooze(LATER, "busy", OTHER), Snoozed(LATER, "busy", OTHER)),
         (Snooze(LATER, "busy"), Snoozed(LATER, "busy")),
         (PermanentError("never"), Failed(error="never", retry_in=None)),
+        (CircuitOpen("down", retry_after=24.0), Snoozed(timedelta(seconds=24), "down")),
+        (SourceBusy("busy", retry_after=90.0), Snoozed(timedelta(seconds=90), "busy")),
+        (FetchLimitReached("many", retry_after=30.0), Snoozed(timedelta(seconds=30), "many")),
         (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
         (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
         (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.digest.scheduled import FetchRunning, ScheduledDigests
+from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.fetch_service import FetchPostponed, FetchService
@@ -63,7 +63,7 @@ async def test_a_fetch_has_an_hours_patience_and_ends_with_what_each_source_brou
     service = Asked(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
-    assert service.asked == [(DAY, working.report, patience * MINUTE)]
+    assert service.asked == [(DAY, TASK, working.report, patience * MINUTE)]
 
 
 async def test_a_fetch_that_is_put_off_waits_for_as_long_as_its_sources_ask() -> None:
@@ -124,8 +124,9 @@ async def test_a_digest_is_of_a_day_or_of_what_is_new_to_whom_the_schedule_names
         assert ended.result == {"items": 0}
         assert ended.digest is not None
         assert (set(ended.digest), ended.digest["page"]) == ({"digest", "page"}, "<p>page</p>")
-    assert service.asked == [(TASK, DAY, PROFILE, settings, day.report)]
-    assert scheduled.asked == [(READER, date(2026, 3, 5), MINUTE, PROFILE, settings, new.report)]
+    assert service.asked == [(TASK, DAY, PROFILE, settings, day.report, {"waited": timedelta(0)})]
+    occasion = Occasion(TASK, READER, date(2026, 3, 5), DAY, MINUTE)
+    assert scheduled.asked == [(occasion, PROFILE, settings, new.report)]
 
 
 @pytest.mark.parametrize(
@@ -143,9 +144,10 @@ async def test_a_digest_looks_each_minute_for_the_edition_that_it_waits_for() ->
     assert (waiting.value.delay, waiting.value.waits_for) == (MINUTE, FETCH)
 
 
-@pytest.mark.parametrize(("waited", "delay"), [(0, 60), (570, 30), (600, 0), (900, 0)])
-async def test_a_readers_digest_waits_for_ten_minutes_in_all(waited: int, delay: int) -> None:
-    working = job({"profile": PROFILE.model_dump(), "scheduled": OF}, waited=timedelta(seconds=waited))
-    with pytest.raises(Snooze, match=r"^waiting for a fetch of these days$") as waiting:
-        await digests(scheduled=Asked(FetchRunning(FETCH)))(working)
+@pytest.mark.parametrize(("left", "delay"), [(600, 60), (30, 30), (0, 0), (-300, 0)])
+async def test_a_readers_digest_looks_each_minute_for_as_long_as_it_waits(left: int, delay: int) -> None:
+    working = job({"profile": PROFILE.model_dump(), "scheduled": OF})
+    running = FetchRunning("waiting for a fetch", FETCH, timedelta(seconds=left))
+    with pytest.raises(Snooze, match=r"^waiting for a fetch$") as waiting:
+        await digests(scheduled=Asked(running))(working)
     assert (waiting.value.delay, waiting.value.waits_for) == (timedelta(seconds=delay), FETCH)

@@ -1,0 +1,33 @@
+"""Sources as readers know them, and the sentence about those that could not be read."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from app.models import EditionStatus
+
+_NAMES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
+_MOST_NAMED: Final = 4
+
+
+def source_name(source: str) -> str:
+    """Return a source's name as people say it: `feed:nature` is nature."""
+    return _NAMES.get(source, source.removeprefix("feed:"))
+
+
+def missing_sources(status: EditionStatus, failed: Iterable[str]) -> str:
+    """Say in one sentence which sources are missing; empty if none is. The cause is the operators' business."""
+    names = [source_name(source) for source in failed]
+    if status is EditionStatus.FAILED:
+        return "No source could be read in time: what is new comes with a later digest."
+    if names:
+        return f"{_listed(names)} could not be read: what is new there is missing here."
+    return "Some sources could not be read." if status is EditionStatus.PARTIAL else ""
+
+
+def _listed(names: list[str]) -> str:
+    """`arXiv`; `arXiv and Nature`; `arXiv, Nature, Quanta, Science and 3 others`."""
+    more = len(names) - _MOST_NAMED
+    if more > 0:
+        named = [*names[:_MOST_NAMED], f"{more} {'other' if more == 1 else 'others'}"]
+        return f"{', '.join(named[:-1])} and {named[-1]}"
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
