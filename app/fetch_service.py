@@ -44,11 +44,11 @@ class Failure:
     cause: str
     retry_after: float | None
 
-    def told(self, *, postponed: bool) -> str:
-        """The cause, and, if the fetch was postponed, when the source will be tried again."""
-        if not postponed or self.retry_after is None:
+    def told(self, pause: timedelta | None) -> str:
+        """The cause, and, if the fetch was postponed for `pause` at least, when the source will be tried again."""
+        if pause is None or self.retry_after is None:
             return self.cause
-        return f"{self.cause}, will be retried in {self.retry_after:.0f} s"
+        return f"{self.cause}, will be retried in {max(self.retry_after, pause.total_seconds()):.0f} s"
 
 
 Outcomes = Mapping[str, int | Failure]
@@ -71,12 +71,20 @@ class FetchService:
         self._sources = sources
         self._now = now
 
-    async def fetch(self, source_date: date, task_id: UUID, report: Report, patience: timedelta) -> Edition:
+    async def fetch(
+        self,
+        source_date: date,
+        task_id: UUID,
+        report: Report,
+        patience: timedelta,
+        *,
+        pause: timedelta = timedelta(0),
+    ) -> Edition:
         """Fetch a day from all sources at once and store it; one failing source makes the edition partial.
 
         What the task has read is not read again when it is repeated. Raises `FetchPostponed` while no source can be
-        read, and while an essential one is unavailable for no longer than `patience`; `SourceError` when all of them
-        fail and waiting does not help; and `SupabaseError`.
+        read, and while an essential one is unavailable for no longer than `patience`: for `pause` at least.
+        Raises `SourceError` when all of them fail and waiting does not help; and `SupabaseError`.
         """
         edition = await self._daily.begin_edition(source_date)
         plan = await self._daily.plan_fetch(source_date, task_id)
@@ -84,7 +92,9 @@ class FetchService:
         read = await self._read_all(source_date, left, report)
         outcomes = {source.name: read.get(source.name, plan.kept.get(source.name, 0)) for source in self._sources}
         delay = self._worth_waiting(outcomes, patience, recovering=bool(edition.errors) and not plan.kept)
-        errors = {name: each.told(postponed=delay is not None) for name, each in _failures(outcomes).items()}
+        if delay is not None:
+            delay = max(delay, pause)
+        errors = {name: each.told(None if delay is None else pause) for name, each in _failures(outcomes).items()}
         readings = [
             Reading(source.name, source.complete_from(source_date), _items(read[source.name]), errors.get(source.name))
             for source in left

@@ -1,7 +1,8 @@
 """Writes a digest: waits for the edition, ranks it, analyses the best, renders the page."""
 
+import asyncio
 from collections.abc import Sequence
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID
 
 from app.digest.analysis import Analysed, Analyst
@@ -14,6 +15,9 @@ from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranking, RankingSettings, rank
 from app.ranking.shelf import EditionShelf
+
+FRESH_FOR = 60.0
+"""Seconds for which a process believes that an incomplete edition needs no fetch now."""
 
 READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
 
@@ -33,6 +37,7 @@ class DigestService:
         self._daily = daily
         self._shelf = EditionShelf(daily)
         self._tasks = tasks
+        self._fresh: dict[date, tuple[datetime, float]] = {}
         self._analyst = analyst
         self._renderer = renderer
 
@@ -81,14 +86,21 @@ class DigestService:
 
     async def _refresh(self, edition: Edition, task_id: UUID, waited: timedelta) -> None:
         """Have an incomplete day fetched again. Raises `EditionPending` while that is worth waiting for."""
-        if edition.complete or waited >= LONGEST_WAIT_FOR_FETCH:
+        if edition.complete or waited >= LONGEST_WAIT_FOR_FETCH or self._is_fresh(edition):
             return
         try:
             fetch = await self._tasks.refresh_fetch(edition.source_date, waiting=task_id)
         except FetchLimitReached:
             return  # What there is will do.
-        if fetch is not None and not fetch.status.is_final:
+        if fetch is None:
+            self._fresh[edition.source_date] = (edition.updated_at, asyncio.get_running_loop().time() + FRESH_FOR)
+        elif not fetch.status.is_final:
             raise _pending(fetch, edition.source_date)
+
+    def _is_fresh(self, edition: Edition) -> bool:
+        """Whether a digest just heard that this edition needs no fetch now: the others of a batch need not ask."""
+        known = self._fresh.get(edition.source_date)
+        return known is not None and known[0] == edition.updated_at and asyncio.get_running_loop().time() < known[1]
 
 
 def _pending(fetch: Task, source_date: date) -> EditionPending:

@@ -75,7 +75,7 @@ begin
                ended_by = j.lease_token, message = j.last_message, progress = j.last_progress,
                error = case
                    when j.outcome = 'snoozed' and j.next = 'failed'
-                       then 'waited longer than ' || public.snooze_limit(t.kind) || ': ' || coalesce(j.error, '')
+                       then 'waited longer than ' || public.snooze_limit(t.kind) || ': ' || coalesce(regexp_replace(j.error, ', will be retried in \d+ s', '', 'g'), '')
                    else coalesce(j.error, j.last_error)
                end
           from judged j

@@ -136,6 +136,14 @@ async def test_no_day_is_an_edition_while_nothing_was_read(days: Days, client: A
     assert edition.errors == {"arxiv": told, "feed:x": told}
 
 
+async def test_the_retry_time_that_is_told_is_the_fetchs_own(client: AsyncClient) -> None:
+    away = Scripted("arxiv", SourceUnavailable("refused"))
+    service = FetchService(Editions(client), CircuitBreakers(client), [away], now=lambda: MORNING)
+    with pytest.raises(FetchPostponed, match="refused at 06:00 UTC, will be retried in 600 s") as postponed:
+        await service.fetch(DAY, FIRST, quiet, HOUR, pause=timedelta(minutes=10))
+    assert postponed.value.delay == timedelta(minutes=10)
+
+
 async def test_a_feed_that_is_away_holds_up_no_edition(days: Days) -> None:
     away = Scripted("feed:x", SourceUnavailable("refused"), essential=False)
     assert await days.fetch(MORNING, [Scripted("arxiv", [GOOD]), away], patience=HOUR) is EditionStatus.PARTIAL

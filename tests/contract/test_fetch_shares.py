@@ -94,7 +94,7 @@ class Slow:
         self.running = 0
         self.go = asyncio.Event()
 
-    async def fetch(self, *_: Any) -> Any:
+    async def fetch(self, *_: Any, **__: Any) -> Any:
         self.running += 1
         await self.go.wait()
         return SimpleNamespace(status=SimpleNamespace(value="completed"), counts={}, errors={})

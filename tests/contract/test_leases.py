@@ -116,10 +116,12 @@ async def test_snoozing_has_a_deadline(client: AsyncClient, database: asyncpg.Co
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
     await database.execute("update public.queue set snoozed_since = now() - interval '25 hours'")
-    await worker.finish(await worker.claim_one(), Snoozed(SOON, "waiting for the edition"))
+    await worker.finish(
+        await worker.claim_one(), Snoozed(SOON, "waiting for the edition: arxiv: refused, will be retried in 9 s")
+    )
     ended = await TaskStateManager(client).get_task(task.task_id)
     assert ended.status is TaskStatus.FAILED
-    assert ended.error == "waited longer than 24:00:00: waiting for the edition"
+    assert ended.error == "waited longer than 24:00:00: waiting for the edition: arxiv: refused"
 
 
 @pytest.mark.parametrize(("kind", "hours"), [("fetch", 24), ("digest", 26), ("callback", 2)])

@@ -17,7 +17,7 @@ FETCH_PATIENCE: Final = timedelta(hours=1)
 FETCH_CHECK: Final = timedelta(minutes=1)
 """How soon a request looks again for the fetch that it waits for, if its end has not woken it."""
 
-LONGEST_POSTPONEMENT: Final = timedelta(minutes=10)
+LONGEST_PAUSE: Final = timedelta(minutes=10)
 """How long a fetch sleeps between two tries at most, unless its sources ask for more."""
 
 CALLERS_TURN: Final = timedelta(seconds=5)
@@ -60,12 +60,12 @@ class FetchHandler:
     async def _fetch(self, job: Job, source_date: date) -> dict[str, Any]:
         task = job.task
         patience = max(timedelta(0), FETCH_PATIENCE - task.waited)
+        # The longer it lasts, the less often it is tried.
+        pause = min(task.waited / 4, LONGEST_PAUSE)
         try:
-            edition = await self._fetches.fetch(source_date, task.task_id, job.report, patience)
+            edition = await self._fetches.fetch(source_date, task.task_id, job.report, patience, pause=pause)
         except FetchPostponed as waiting:
-            # The longer it lasts, the less often it is tried.
-            delay = max(waiting.delay, min(task.waited / 4, LONGEST_POSTPONEMENT))
-            raise Snooze(delay, str(waiting)) from waiting
+            raise Snooze(waiting.delay, str(waiting)) from waiting
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
 
     async def _join(self, job: Job, source_date: date) -> dict[str, Any]:

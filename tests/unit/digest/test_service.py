@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from app.digest.analysis import Analysed, Analysis, Analyst, ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
@@ -21,14 +21,15 @@ READER = Profile(name="Ada", interests=("graph neural networks",))
 class OneDay:
     """Stands for a stored edition; counts the calls."""
 
-    def __init__(self, articles: list[Article]) -> None:
+    def __init__(self, articles: list[Article], *, complete: bool = True) -> None:
         self.calls: list[str] = []
         self._articles = articles
+        self._complete = complete
 
     async def get_edition(self, source_date: date) -> Edition:
         self.calls.append("edition")
         now = datetime(2025, 3, 5, tzinfo=UTC)
-        completed = {"status": EditionStatus.COMPLETED, "complete": True}
+        completed = {"status": EditionStatus.COMPLETED, "complete": self._complete}
         return Edition.model_validate({"source_date": source_date, **completed, "created_at": now, "updated_at": now})
 
     async def get_articles(self, source_date: date) -> list[Article]:
@@ -68,6 +69,25 @@ async def test_a_further_digest_of_a_day_makes_one_call_and_reads_no_task(make_a
         assert "A graph neural network" in page
         assert digest.papers[0].reasons[0].text == digest.papers[0].reason == "matches: graph neural networks"
     assert daily.calls == ["edition", "articles", "edition", "edition"]
+
+
+class Fresh:
+    """Stands for tasks: no day needs a fetch now."""
+
+    def __init__(self) -> None:
+        self.asked: list[date] = []
+
+    async def refresh_fetch(self, source_date: date, *, waiting: UUID) -> None:
+        assert isinstance(waiting, UUID)
+        self.asked.append(source_date)
+
+
+async def test_of_many_digests_of_an_incomplete_day_one_asks(make_article: MakeArticle) -> None:
+    daily, tasks = OneDay([make_article()], complete=False), Fresh()
+    digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
+    for _ in range(3):
+        await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+    assert tasks.asked == [DAY]
 
 
 async def test_the_models_order_is_the_pages(make_article: MakeArticle) -> None:

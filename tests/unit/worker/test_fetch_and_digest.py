@@ -63,7 +63,8 @@ async def test_a_fetch_has_an_hours_patience_and_ends_with_what_each_source_brou
     service = Asked(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
-    assert service.asked == [(DAY, TASK, working.report, patience * MINUTE)]
+    pause = {"pause": min(waited / 4, 10) * MINUTE}
+    assert service.asked == [(DAY, TASK, working.report, patience * MINUTE, pause)]
 
 
 async def test_a_fetch_that_is_put_off_waits_for_as_long_as_its_sources_ask() -> None:
