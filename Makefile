@@ -7,13 +7,13 @@ SOURCES := app worker embedded scripts benchmarks tests
 
 # What is given on the command line or in the environment reaches the programs as it was given: recipes read it as a
 # variable of the shell, in quotes, so that neither make nor the shell executes anything in it.
-GIVEN := ARGS DATA DATABASE_URL DATE KILLS N OPEN PORT PROFILE PYTHON READERS ROOM SEED STACK_PORT UPGRADE
+GIVEN := ARGS DATA DATABASE_URL DATE KILLS N OPEN PORT PROFILE PYTHON READERS PACKAGE SEED STACK_PORT UPGRADE
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Options of a program, split at spaces; no part of them is a pattern of file names.
 WORDS := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-standin bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ test: $(STAMP) ## Run all tests, side by side; ARGS="-k word" picks some, POSTGR
 test-alone: $(STAMP) ## Run each file of tests by itself: none may need what another leaves behind
 	@for file in $$(git ls-files 'tests/*test_*.py'); do PYTEST_ADDOPTS="$$PYTEST_ADDOPTS $$ARGS" $(BIN)/python -m pytest -q --no-header "$$file" || exit 1; done
 
-mutants: $(STAMP) ## Plant N=50 faults and all of the SQL's, and list those that no test notices; SEED=1 ROOM=worker|sql|...
-	$(BIN)/python -m scripts.mutants $${SEED:+--seed="$$SEED"} $${N:+--count="$$N"} $${ROOM:+--room="$$ROOM"}
+mutants: $(STAMP) ## Plant N=50 faults and all of the SQL's, and list those that no test notices; SEED=1 PACKAGE=worker|sql|...
+	$(BIN)/python -m scripts.mutants $${SEED:+--seed="$$SEED"} $${N:+--count="$$N"} $${PACKAGE:+--package="$$PACKAGE"}
 
 boot-check: $(STAMP) ## Prove that this installation can start; ARGS="--json" for machines
 	$(WORDS) $(BIN)/python -m app.boot $$ARGS
@@ -68,7 +68,7 @@ digest: $(STAMP) ## Write a digest with all it takes; PROFILE=file.toml DATE=202
 up: $(STAMP) ## Run stack, API and worker in one terminal until Ctrl-C; PORT=8000 STACK_PORT=54321
 	@exec $(BIN)/python -m embedded.commands up --end-with-parent $${PORT:+--port="$$PORT"} $${STACK_PORT:+--stack-port="$$STACK_PORT"}
 
-supabase: $(STAMP) ## Run the stand-in for a Supabase project until Ctrl-C; ARGS="--port 54321"
+supabase: $(STAMP) ## Run the emulator for a Supabase project until Ctrl-C; ARGS="--port 54321"
 	$(WORDS) $(BIN)/python -m embedded serve $$ARGS
 
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
@@ -81,7 +81,7 @@ worker: $(STAMP) ## Start a worker with the settings of the environment or .env
 	$(BIN)/python -m worker
 
 bench: $(STAMP) ## Run the benchmarks in about 3 minutes (bench-digest and bench-ranking apart); tables here, JSON in out/bench
-	@for name in client queue scale api start standin waiting; do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	@for name in client queue scale api start emulator waiting; do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 bench-client: $(STAMP) ## Calls a second and event-loop lag of five clients side by side
 	$(BIN)/python -m benchmarks.client
@@ -113,8 +113,8 @@ bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, secon
 bench-ranking: $(STAMP) ## What the ranking is worth and costs; DATA=folder has labelled readers, none are bundled
 	$(BIN)/python -m benchmarks.ranking
 
-bench-standin: $(STAMP) ## How fast the stand-in starts, inserts and reads
-	$(BIN)/python -m benchmarks.standin
+bench-emulator: $(STAMP) ## How fast the emulator starts, inserts and reads
+	$(BIN)/python -m benchmarks.emulator
 
 bench-waiting: $(STAMP) ## How soon waiting callers see the end, and what they cost
 	$(BIN)/python -m benchmarks.waiting

@@ -11,7 +11,7 @@ import uvicorn
 from app.api.connection import BoundedProtocol
 from app.config import ApiSettings, load_settings
 from app.errors import ConfigurationError
-from app.garbage_collector import keep_what_is_loaded
+from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.main import create_app
 from app.private_http import listen, shown
@@ -47,7 +47,7 @@ def main() -> int:
         server_header=False,
         timeout_graceful_shutdown=STOP_WITHIN,
     )
-    keep_what_is_loaded()
+    freeze_loaded_objects()
     log.info(f"API running on {shown(listener)}")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])

@@ -109,7 +109,7 @@ class ReaderExists(BroadsheetError):
 
 
 class InvalidReader(BroadsheetError):
-    """A rule of the database about readers is broken, such as a zone that does not exist."""
+    """A rule of the database about readers is broken, such as a timezone that does not exist."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Invalid reader"
@@ -128,11 +128,11 @@ class DeliveryNotFound(NotFound):
     title = "Delivery not found"
 
 
-class NotToBeSettled(BroadsheetError):
+class NotInDoubt(BroadsheetError):
     """The delivery is not in a state in which an admin's word decides."""
 
     status = HTTPStatus.CONFLICT
-    title = "Not to be settled"
+    title = "Not to be resolved"
 
 
 class IdempotencyConflict(BroadsheetError):

@@ -19,7 +19,7 @@ from app.config import ApiSettings, load_settings
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.metrics import Metrics
-from app.pages.ops.board import Board
+from app.pages.ops.overview_cache import OverviewCache
 from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
 from app.private_http import private_http
@@ -48,13 +48,13 @@ def create_app(
         require_locked_versions()
         app.state.settings = settings or load_settings(ApiSettings)
         app.state.links = _links(app.state.settings)
-        app.state.bounces = BounceReader([s.get_secret_value() for s in app.state.settings.mail_webhook_secret])
+        app.state.bounces = BounceReader([s.get_secret_value() for s in app.state.settings.resend_webhook_secret])
         opened = open_supabase(app.state.settings, transport=transport, counters=metrics.supabase_counters)
         async with AsyncExitStack() as stack:
             app.state.supabase = client = await stack.enter_async_context(opened)
             app.state.services = services = Services.build(client)
             app.state.hub = hub = TaskHub(WatchedTasks(client))
-            app.state.board = board = Board(services.operator.overview)
+            app.state.overview_cache = overview_cache = OverviewCache(services.operator.overview)
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.watching_the_loop())
@@ -64,7 +64,7 @@ def create_app(
 
             def stop() -> None:
                 hub.release()
-                board.release()
+                overview_cache.release()
 
             yield {ON_STOP: stop}
 

@@ -34,8 +34,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self.http_seconds = Histogram(
-            "broadsheet_http_request_seconds",
+        self.http_request_duration = Histogram(
+            "broadsheet_http_request_duration_seconds",
             "Requests to the API by route and status.",
             ("method", "route", "status"),
             buckets=_FAST,
@@ -68,12 +68,12 @@ class Metrics:
         self.tasks = Counter(
             "broadsheet_tasks", "Tasks that this worker ended, by outcome.", ("kind", "outcome"), registry=registry
         )
-        self.task_seconds = Histogram(
-            "broadsheet_task_seconds", "How long a task's attempt took.", ("kind",), registry=registry
+        self.task_duration = Histogram(
+            "broadsheet_task_duration_seconds", "How long a task's attempt took.", ("kind",), registry=registry
         )
         self.queue_depth = Gauge("broadsheet_queue_depth", "Unfinished tasks.", ("kind", "status"), registry=registry)
-        self.queue_oldest = Gauge(
-            "broadsheet_queue_oldest_seconds",
+        self.queue_oldest_task_age = Gauge(
+            "broadsheet_queue_oldest_task_age_seconds",
             "How long the longest-waiting task has been ready.",
             ("kind",),
             registry=registry,
@@ -82,10 +82,10 @@ class Metrics:
             "broadsheet_database_up", "1 if the last scrape could read the queue's figures.", registry=registry
         )
         self.watchers = Gauge(
-            "broadsheet_watchers", "Callers that wait for tasks or follow their events.", registry=registry
+            "broadsheet_open_streams", "Callers that wait for tasks or follow their events.", registry=registry
         )
-        self.breaker_open = Gauge(
-            "broadsheet_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
+        self.circuit_breaker_open = Gauge(
+            "broadsheet_circuit_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
         )
 
     @property

@@ -14,7 +14,7 @@ MAX_ITEMS = 50
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
 MAX_AUTHORS_FOLLOWED = 50
-MAX_LEFT_OUT = 30
+MAX_EXCLUDED = 30
 SAMPLE_CATEGORY = "broadsheet-sample"
 """Marks every item of the bundled sample edition, so that no digest can pass one off as real."""
 
@@ -118,7 +118,7 @@ class Profile(Frozen):
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
     authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS_FOLLOWED)
     """Whose new papers are always shown."""
-    leave_out: tuple[ShortText, ...] = Field(default=(), max_length=MAX_LEFT_OUT)
+    exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     """Words and phrases whose articles are not shown."""
 
 
@@ -131,7 +131,7 @@ class RatedPaper(Frozen):
     vector: str
 
 
-class SentProfile(Profile):
+class ProfileRequest(Profile):
     """A profile as somebody writes it: a field that does not exist is a mistake, and is refused."""
 
     model_config = ConfigDict(extra="forbid")

@@ -23,7 +23,7 @@ def listen(host: str, port: int, setting: str) -> socket.socket:
     except OSError as error:
         raise ConfigurationError(
             f"{setting} is {port}: cannot listen on {host}: {error.strerror}. "
-            "Stop what listens there, or set another port."
+            "SkipDelivery what listens there, or set another port."
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""The one place where the parts that both processes use are put together around the client."""
+"""The one place where the parts that both processes use are put local_service around the client."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -13,14 +13,14 @@ from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
-from app.persistence.minutes import Minutes
 from app.persistence.operator import Operator
+from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
+from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
-from app.persistence.turns import FleetTurns
 from app.persistence.worker_configuration import WorkerConfiguration
 
 
@@ -36,9 +36,9 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
-    minutes: Minutes
+    minutes: TaskStats
     operator: Operator
-    turns: FleetTurns
+    turns: DistributedRateLimiter
     readers: Readers
     reader_papers: ReaderPapers
     schedule: Schedule
@@ -58,9 +58,9 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
-            minutes=Minutes(client),
+            minutes=TaskStats(client),
             operator=Operator(client),
-            turns=FleetTurns(client),
+            turns=DistributedRateLimiter(client),
             readers=Readers(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import structlog
 
-from app.client.turnstile import Turnstile
+from app.client.loop_throttle import LoopThrottle
 from app.errors import SupabaseError
 from app.models import Task
 from app.persistence.watched_tasks import MAX_KNOWN, UNKNOWN, Changes, WatchedTasks
@@ -90,7 +90,7 @@ class TaskHub:
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: set[Watcher] = set()
         self._somebody = asyncio.Event()
-        self._turnstile = Turnstile()
+        self._turnstile = LoopThrottle()
         self._released = False
         self._calls = 0
         self._asking: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""CPU seconds as the kernel counts them: of a process, and of the stand-in's (all of PostgreSQL, and the gateway)."""
+"""CPU seconds as the kernel counts them: of a process, and of the emulator's (all of PostgreSQL, and the gateway)."""
 
 import os
 from dataclasses import dataclass

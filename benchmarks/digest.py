@@ -20,7 +20,7 @@ from app.persistence.editions import Editions
 from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager
 from benchmarks.cpu import StandInProcesses, seconds_of
-from benchmarks.processes import child, resident_mb, stand_in
+from benchmarks.processes import child, emulator, resident_mb
 from benchmarks.queue import until
 from benchmarks.report import save, show
 from benchmarks.start import environment, until_answered
@@ -87,7 +87,7 @@ def calls_made(port: int) -> float:
 
 async def measure() -> dict[str, float]:
     """All digests by one worker process that was idle before; figures for one digest, the edition's index included."""
-    with stand_in() as ready:
+    with emulator() as ready:
         settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
         database = await asyncpg.connect(ready.database_url)
         async with open_supabase(settings) as client:

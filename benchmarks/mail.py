@@ -63,7 +63,7 @@ def parts(papers: int, news: int) -> MailParts:
         local_day=DAY,
         created_at=datetime(2026, 11, 24, 6, tzinfo=UTC),
         name="Ada",
-        address="ada@example.org",
+        email="ada@example.org",
         link_generation=1,
         digest=StoredDigest(digest=digest.model_dump(mode="json"), page=""),
     )

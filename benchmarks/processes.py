@@ -1,4 +1,4 @@
-"""The processes that benchmarks start: the stand-in over a folder of its own, and children that speak in lines."""
+"""The processes that benchmarks start: the emulator over a folder of its own, and children that speak in lines."""
 
 import json
 import resource
@@ -28,15 +28,15 @@ def scratch_folder() -> Iterator[Path]:
 
 
 @contextmanager
-def stand_in(*, durable: bool = True) -> Iterator[Ready]:
-    """The stand-in with the project's schema, durable as `make supabase` runs it unless said otherwise."""
+def emulator(*, durable: bool = True) -> Iterator[Ready]:
+    """The emulator with the project's schema, durable as `make supabase` runs it unless said otherwise."""
     with scratch_folder() as folder, stand_in_over(folder / "stack", durable=durable) as ready:
         yield ready
 
 
 @contextmanager
 def stand_in_over(data: Path, *, durable: bool = True) -> Iterator[Ready]:
-    """The stand-in over a folder, which keeps what it holds."""
+    """The emulator over a folder, which keeps what it holds."""
     options = ["--data", str(data), "--migrations", str(ROOT / "supabase" / "migrations"), "--port", "0"]
     with child("embedded", "serve", *options, *([] if durable else ["--no-durable"])) as process:
         yield Ready(**json.loads(hear(process)))

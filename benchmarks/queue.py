@@ -25,7 +25,7 @@ from pgqueuer.queries import Queries
 from app.models import TaskKind
 from app.persistence.new_task import NewTask
 from benchmarks.cpu import StandInProcesses
-from benchmarks.processes import Child, child, hear, stand_in
+from benchmarks.processes import Child, child, emulator, hear
 from benchmarks.queue_workers import ENTRYPOINT, procrastinate_app
 from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready
@@ -37,7 +37,9 @@ AIM_SHARE, AIM_PICK_UP_MS, AIM_POSTGRES_US, AIM_WORKER_US = 0.8, 250, 70, 25
 CHUNK = 500
 
 
-EMPTY = "truncate public.tasks, public.queue, public.digests, public.archived_items, public.workers, public.calls"
+EMPTY = (
+    "truncate public.tasks, public.queue, public.digests, public.archived_items, public.workers, public.worker_calls"
+)
 
 
 async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> UUID:
@@ -188,7 +190,7 @@ async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
 
 async def measure() -> dict[str, Any]:
     """Every queue in turn, in the same database."""
-    with stand_in() as ready:
+    with emulator() as ready:
         database = await asyncpg.connect(ready.database_url)
         await install(database, ready)
         found = [
@@ -213,7 +215,7 @@ def main() -> None:
         "CPU us/task: workers",
         "gateway",
     ]
-    rows = [[QUEUES[name].title, str(in_hand), *figures(run)] for (name, in_hand), run in by_name.items()]
+    rows = [[QUEUES[name].title, str(running_tasks), *figures(run)] for (name, running_tasks), run in by_name.items()]
     show(
         f"queue: no-op tasks, durable, median of {REPEATS} runs",
         [*columns, "postgres us", "create us"],

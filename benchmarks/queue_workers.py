@@ -1,6 +1,6 @@
 """`python -m benchmarks.queue_workers NAME CONCURRENCY READY`: a worker of no-op tasks, of one queue or another.
 
-READY is the line that the stand-in prints. The worker says `started`, works until SIGTERM, and then says in a line of
+READY is the line that the emulator prints. The worker says `started`, works until SIGTERM, and then says in a line of
 JSON what it cost: calls to Supabase (of Broadsheet's) and CPU seconds.
 """
 
@@ -28,7 +28,7 @@ from pgqueuer.models import Job as PgQueuerJob
 from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
-from app.garbage_collector import keep_what_is_loaded
+from app.gc_freeze import freeze_loaded_objects
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
 from embedded.stack import Ready
@@ -42,7 +42,7 @@ calls: Counter[str] = Counter()
 
 
 def procrastinate_app(ready: Ready, pool: int = 10) -> procrastinate.App:
-    """procrastinate on the stand-in's database, with one task that does nothing."""
+    """procrastinate on the emulator's database, with one task that does nothing."""
     app = procrastinate.App(connector=procrastinate.PsycopgConnector(conninfo=ready.database_url, max_size=pool))
 
     @app.task(name=ENTRYPOINT)
@@ -69,7 +69,7 @@ async def broadsheet(ready: Ready, concurrency: int, stop: asyncio.Event) -> Non
             random=Random(),
             on_outcome=lambda _task, _outcome, _seconds: None,
         )
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         print("started", flush=True)
         await worker.run(stop)
 
@@ -88,10 +88,10 @@ async def pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
 
 async def held_pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
     """pgqueuer's worker with no more than `concurrency` jobs in hand; by its rule a batch then is half of that."""
-    await pgqueuer_run(ready, stop, batch_size=concurrency // 2, in_hand=concurrency)
+    await pgqueuer_run(ready, stop, batch_size=concurrency // 2, running_tasks=concurrency)
 
 
-async def pgqueuer_run(ready: Ready, stop: asyncio.Event, batch_size: int, in_hand: int | None = None) -> None:
+async def pgqueuer_run(ready: Ready, stop: asyncio.Event, batch_size: int, running_tasks: int | None = None) -> None:
     """Run pgqueuer's worker within these limits until `stop` is set."""
     async with asyncpg.create_pool(ready.database_url, min_size=2, max_size=10) as pool:
         queuer = PgQueuer(AsyncpgPoolDriver(pool))
@@ -101,7 +101,7 @@ async def pgqueuer_run(ready: Ready, stop: asyncio.Event, batch_size: int, in_ha
             pass
 
         print("started", flush=True)
-        running = queuer.qm.run(batch_size=batch_size, max_concurrent_tasks=in_hand)
+        running = queuer.qm.run(batch_size=batch_size, max_concurrent_tasks=running_tasks)
         await until(stop, running)
 
 

@@ -20,9 +20,9 @@ from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import RankingSettings, rank
 from app.ranking.scores import Scores as Scoring
-from app.ranking.taste import Taste
+from app.ranking.taste import FeedbackModel
 from app.ranking.vectors import vector_of
-from app.ranking.wish import Wish
+from app.ranking.wish import InterestQuery
 from benchmarks.processes import resident_mb
 from benchmarks.ranking_edition import DAY, NOON, Inventor
 from benchmarks.ranking_readers import Labelled, Paper, Ranker, Reader, Scores, interval, invented_set, read_sets
@@ -57,8 +57,8 @@ def ours(labelled: Labelled) -> Ranker:
     def scores(reader: Reader, liked: Sequence[Paper]) -> Scores:
         # Made without validation: a title may be longer than an interest of the service.
         profile = Profile.model_construct(name="Reader", goals=reader.goals, interests=tuple(reader.interests))
-        taste = Taste.of([_rated(paper) for paper in liked], DAY)
-        strengths: Scores = np.append(Scoring(index, profile, Wish.of(profile), taste).strength, -1)
+        taste = FeedbackModel.of([_rated(paper) for paper in liked], DAY)
+        strengths: Scores = np.append(Scoring(index, profile, InterestQuery.of(profile), taste).strength, -1)
         return np.take(strengths, numbers)
 
     return scores

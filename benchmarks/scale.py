@@ -19,7 +19,7 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
-from benchmarks.processes import stand_in
+from benchmarks.processes import emulator
 from benchmarks.queue import EMPTY, create_batch
 from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready
@@ -95,7 +95,7 @@ async def measure() -> list[dict[str, Any]]:
     """Every shape at every size, each from an empty table on."""
     found: list[dict[str, Any]] = []
     # Not durable: a million rows are put in three times, and the claims are compared with each other only.
-    with stand_in(durable=False) as ready:
+    with emulator(durable=False) as ready:
         database = await asyncpg.create_pool(ready.database_url, min_size=1, max_size=2)
         # Vacuumed below, when nothing is measured, and at no other time.
         for table in ("tasks", "queue"):

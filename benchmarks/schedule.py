@@ -1,6 +1,6 @@
 """The schedule: ten thousand readers due in one minute, in four zones; what it takes until each has their digest task.
 
-Over HTTP, as a worker's chore does it: calls, seconds, and the CPU time of PostgreSQL alone.
+Over HTTP, as a worker's periodic_job does it: calls, seconds, and the CPU time of PostgreSQL alone.
 """
 
 import time
@@ -15,7 +15,7 @@ from app.client.transport import CallCounters
 from app.config import SupabaseSettings
 from app.persistence.schedule import Schedule
 from benchmarks.cpu import seconds_of
-from benchmarks.processes import stand_in
+from benchmarks.processes import emulator
 from benchmarks.report import save, show, verdict
 from embedded.stack import Ready
 
@@ -25,10 +25,10 @@ AIM_CALLS, AIM_CPU_US = 6, 400
 PROFILE = '{"interests": ["graph neural networks", "robustness"], "categories": ["cs.LG"], "goals": "Keep up."}'
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
 ARRIVE = """
-insert into public.readers (name, address, profile, zone, send_at)
-select 'Reader ' || n, 'r' || n || '@example.org', $2::text::jsonb, zone,
-       date_trunc('minute', now() at time zone zone)::time
-  from (select n, ($3::text[])[1 + n % 4] as zone from generate_series(1, $1) n) r
+insert into public.readers (name, email, profile, timezone, send_at)
+select 'Reader ' || n, 'r' || n || '@example.org', $2::text::jsonb, timezone,
+       date_trunc('minute', now() at time zone timezone)::time
+  from (select n, ($3::text[])[1 + n % 4] as timezone from generate_series(1, $1) n) r
 """
 DUE = "update public.readers set next_due_at = next_due_at - interval '1 day'"
 
@@ -61,8 +61,8 @@ async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
 
 
 async def measure() -> list[dict[str, Any]]:
-    """Three times, on one durable stand-in."""
-    with stand_in() as ready:
+    """Three times, on one durable emulator."""
+    with emulator() as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
             return [await once(ready, database) for _ in range(ROUNDS)]

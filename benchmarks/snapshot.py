@@ -14,7 +14,7 @@ import asyncpg
 import uvloop
 
 from benchmarks.cpu import StandInProcesses
-from benchmarks.processes import stand_in
+from benchmarks.processes import emulator
 from benchmarks.queue import CHUNK, EMPTY, create_batch, start
 from benchmarks.report import save, show, verdict
 from embedded.stack import Ready
@@ -77,10 +77,10 @@ async def held(ready: Ready, concurrency: int) -> dict[str, float]:
 
 
 async def measure() -> dict[str, Any]:
-    """Both concurrencies, each over a stand-in of its own."""
+    """Both concurrencies, each over a emulator of its own."""
     found = {}
     for concurrency in (10, 100):
-        with stand_in() as ready:
+        with emulator() as ready:
             found[str(concurrency)] = await held(ready, concurrency)
     return found
 
@@ -90,7 +90,7 @@ def main() -> None:
     measured = uvloop.run(measure())
     rows = [
         [
-            in_hand,
+            running_tasks,
             f"{one['before']:,.0f}",
             f"{one['after']:,.0f}",
             f"{one['share']:.2f}",
@@ -98,7 +98,7 @@ def main() -> None:
             f"{one['postgres_us_before']:.0f}",
             f"{one['postgres_us_after']:.0f}",
         ]
-        for in_hand, one in measured.items()
+        for running_tasks, one in measured.items()
     ]
     columns = [
         "in hand each",

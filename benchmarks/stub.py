@@ -42,7 +42,7 @@ ANSWERS = {
     b"/rest/v1/task_records": [TASK],
     b"/rest/v1/rpc/create_tasks": {"outcome": "created", "created_at": MOMENT},
     b"/rest/v1/rpc/schema_version": NEEDED_VERSION,
-    b"/rest/v1/rpc/sync_worker": {"number": 1, "token": TASK_ID, "said": {}, "claimed": []},
+    b"/rest/v1/rpc/sync_worker": {"number": 1, "token": TASK_ID, "feedback": {}, "claimed": []},
 }
 
 

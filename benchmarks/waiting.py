@@ -11,7 +11,7 @@ import aiohttp
 import asyncpg
 import uvloop
 
-from benchmarks.processes import Child, child, hear, resident_mb, stand_in
+from benchmarks.processes import Child, child, emulator, hear, resident_mb
 from benchmarks.report import percentile, save, show, verdict
 from benchmarks.watched_api import API_KEY
 
@@ -128,7 +128,7 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 async def measure() -> dict[str, Any]:
     """Two rounds, the second one after the first has left, and the callers that never read."""
     with (
-        stand_in(durable=False) as ready,
+        emulator(durable=False) as ready,
         child("benchmarks.watched_api", "ours", ready.url, ready.secret_key, quiet=True) as api,
     ):
         address = hear(api)

@@ -16,7 +16,7 @@ from fastapi import FastAPI, Request
 from app.api.connection import BoundedProtocol
 from app.api.models import DigestView
 from app.config import ApiSettings
-from app.garbage_collector import keep_what_is_loaded
+from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.main import create_app
 from app.models import Task
@@ -90,7 +90,7 @@ if __name__ == "__main__":
     which = sys.argv[1]
     api = ours(*sys.argv[2:]) if which == "ours" else rival(which, sys.argv[2])
     if which == "ours":
-        keep_what_is_loaded()
+        freeze_loaded_objects()
     http = BoundedProtocol if which == "ours" else "httptools"
     server = uvicorn.Server(uvicorn.Config(watched(api), loop="uvloop", http=http, log_config=None, access_log=False))
     server.run(sockets=[listener])

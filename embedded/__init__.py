@@ -1,1 +1,1 @@
-"""A stand-in for a Supabase project: a real PostgreSQL behind a gateway that speaks PostgREST."""
+"""A emulator for a Supabase project: a real PostgreSQL behind a gateway that speaks PostgREST."""

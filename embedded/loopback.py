@@ -1,4 +1,4 @@
-"""The one network that the stand-in uses: its address, and ports on it."""
+"""The one network that the emulator uses: its address, and ports on it."""
 
 import socket
 

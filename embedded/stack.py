@@ -1,4 +1,4 @@
-"""The whole stand-in: PostgreSQL, the project's parts, its migrations, and the gateway on a port."""
+"""The whole emulator: PostgreSQL, the project's parts, its migrations, and the gateway on a port."""
 
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ POOL_SIZE = 20
 
 @dataclass(frozen=True)
 class StackOptions:
-    """Where the stand-in lives and listens; port 0 takes a free one."""
+    """Where the emulator lives and listens; port 0 takes a free one."""
 
     data: Path
     port: int = 54321
@@ -48,7 +48,7 @@ class Ready:
 
 
 class Stack:
-    """A stand-in; `server` and the gateway can be stopped and started one by one, as faults would."""
+    """A emulator; `server` and the gateway can be stopped and started one by one, as faults would."""
 
     def __init__(self, options: StackOptions) -> None:
         self._options = options
@@ -76,7 +76,7 @@ class Stack:
         return self.ready
 
     async def stop(self) -> None:
-        """Stop the gateway, then the database."""
+        """SkipDelivery the gateway, then the database."""
         await self.stop_gateway()
         await self.server.stop()
 
@@ -90,7 +90,7 @@ class Stack:
         self._port = await self._gateway.start(self._port)
 
     async def stop_gateway(self) -> None:
-        """Stop the gateway alone; the database goes on."""
+        """SkipDelivery the gateway alone; the database goes on."""
         if self._gateway is not None:
             await self._gateway.stop()
             self._gateway = None

@@ -17,20 +17,20 @@ from mutmut.mutation.mutators import mutation_operators
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "scripts" / "mutants.toml"
 SQL = "sql"
-"""The room of the faults that are chosen by hand."""
+"""The package of the faults that are chosen by hand."""
 FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$;", re.MULTILINE | re.DOTALL)
 """Each function of a migration, with its body."""
 
 
 class WrongData(Exception):
-    """`mutants.toml` does not fit the tree, or a room's tests fail without any fault; the text says where."""
+    """`mutants.toml` does not fit the tree, or a package's tests fail without any fault; the text says where."""
 
 
 @dataclass(frozen=True)
 class Mutant:
     """One fault: where it lies, and the text of the file without and with it."""
 
-    room: str
+    package: str
     file: str
     line: int
     sound: str
@@ -102,23 +102,25 @@ def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
     return any(not any(one.deep_equals(other) for other in new) for one in old)
 
 
-def python_mutants(room: str, files: Sequence[str]) -> Iterator[Callable[[], Mutant]]:
-    """Every fault that can be planted in these files, made when called. Raises `WrongData` for files that are not."""
+def python_mutants(package: str, files: Sequence[str]) -> Iterator[Callable[[], Mutant]]:
+    """Every fault that can be injected_faults in these files, made when called. Raises `WrongData` for files that are not."""
     for pattern in files:
         paths = sorted(ROOT.glob(pattern))
         if not paths:
-            raise WrongData(f"{DATA.name}, room {room}: no file is called {pattern}")
+            raise WrongData(f"{DATA.name}, package {package}: no file is called {pattern}")
         for path in paths:
             wrapper, finder = MetadataWrapper(cst.parse_module(path.read_text(encoding="utf-8"))), Finder()
             wrapper.visit(finder)
             for line, before, after in finder.found:
-                yield partial(_changed, room, path, line, wrapper.module, before, after)
+                yield partial(_changed, package, path, line, wrapper.module, before, after)
 
 
-def _changed(room: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode) -> Mutant:
+def _changed(
+    package: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode
+) -> Mutant:
     changed = module.deep_replace(before, after)
     assert isinstance(changed, cst.Module)  # noqa: S101  (what is replaced lies below it)
-    return Mutant(room, str(path.relative_to(ROOT)), line, module.code, changed.code)
+    return Mutant(package, str(path.relative_to(ROOT)), line, module.code, changed.code)
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:

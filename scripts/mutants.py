@@ -1,10 +1,10 @@
-"""Plants small faults, one at a time, in a copy of the tree, and lists those that the room's tests do not notice.
+"""Plants small faults, one at a time, in a copy of the tree, and lists those that the package's tests do not notice.
 
 A fault that no test notices is shown to the type checker, which stands before the tests in CI, and listed apart.
 
-Those of Python are drawn at random, those of the SQL all planted (`faults.py`). They are written into the file, so that
+Those of Python are drawn at random, those of the SQL all injected_faults (`faults.py`). They are written into the file, so that
 the processes which a test starts have them too (mutmut's own runner switches them on in its process alone). Each
-room's files and tests are in `mutants.toml`.
+package's files and tests are in `mutants.toml`.
 """
 
 import argparse
@@ -36,18 +36,18 @@ CHECKED = ("app", "worker")
 """What the type checker reads."""
 
 LONGEST = 900.0
-"""Seconds that a room's tests may take without any fault."""
+"""Seconds that a package's tests may take without any fault."""
 
 
-def check_tests(room: str, tests: Sequence[str]) -> None:
+def check_tests(package: str, tests: Sequence[str]) -> None:
     """Raise `WrongData` for a pattern that no file or folder has."""
     for pattern in tests:
         if not any(ROOT.glob(pattern)):
-            raise WrongData(f"{DATA.name}, room {room}: no test is called {pattern}")
+            raise WrongData(f"{DATA.name}, package {package}: no test is called {pattern}")
 
 
 class Copy:
-    """A copy of the tree in which one fault at a time is planted and tests run."""
+    """A copy of the tree in which one fault at a time is injected_faults and tests run."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,7 +61,7 @@ class Copy:
         (folder / "tmp").mkdir(parents=True)
 
     @contextmanager
-    def planted(self, mutant: Mutant) -> Iterator[None]:
+    def injected_faults(self, mutant: Mutant) -> Iterator[None]:
         """Have the fault in the file while the block runs."""
         self._write(mutant.file, mutant.text)
         yield
@@ -131,16 +131,19 @@ class Verdict(Enum):
     NOBODY = "SURVIVED"
 
 
-def judged(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
+def judged(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
     """Plant each of them; return who noticed it. Raises `WrongData`."""
     with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
-        patience = {room: _patience(room, rooms[room], free) for room in dict.fromkeys(m.room for m in mutants)}
+        patience = {
+            package: _patience(package, packages[package], free)
+            for package in dict.fromkeys(m.package for m in mutants)
+        }
 
         def judge(mutant: Mutant) -> tuple[Mutant, Verdict]:
             copy, verdict = free.get(), Verdict.TESTS
-            with copy.planted(mutant):
-                if copy.passes(rooms[mutant.room], patience[mutant.room]):
-                    verdict = Verdict.NOBODY if mutant.room == SQL or copy.has_sound_types() else Verdict.TYPES
+            with copy.injected_faults(mutant):
+                if copy.passes(packages[mutant.package], patience[mutant.package]):
+                    verdict = Verdict.NOBODY if mutant.package == SQL or copy.has_sound_types() else Verdict.TYPES
             free.put(copy)
             print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
             return mutant, verdict
@@ -152,14 +155,14 @@ def judged(mutants: Sequence[Mutant], rooms: dict[str, list[str]], jobs: int) ->
             raise
 
 
-def _patience(room: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
-    """How long the room's tests may take with a fault: a few times as long as without one."""
+def _patience(package: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
+    """How long the package's tests may take with a fault: a few times as long as without one."""
     copy, begin = free.get(), time.monotonic()
     if not copy.passes(tests, LONGEST):
-        raise WrongData(f"room {room}: {' '.join(tests)} fail without any fault")
+        raise WrongData(f"package {package}: {' '.join(tests)} fail without any fault")
     free.put(copy)
     took = time.monotonic() - begin
-    print(f"{room}: {took:.0f} s without a fault", flush=True)
+    print(f"{package}: {took:.0f} s without a fault", flush=True)
     return 30 + 3 * took
 
 
@@ -167,28 +170,30 @@ def main() -> int:
     """Draw, plant, report; 1 if the data is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--count", type=int, default=50, help="Python faults to draw; all of the SQL's are planted")
-    parser.add_argument("--room", help="one of mutants.toml's, or sql")
+    parser.add_argument(
+        "--count", type=int, default=50, help="Python faults to draw; all of the SQL's are injected_faults"
+    )
+    parser.add_argument("--package", help="one of mutants.toml's, or sql")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the copies go, whoever ends it
     data = tomllib.loads(DATA.read_text(encoding="utf-8"))
-    rooms = {name: room for name, room in data["rooms"].items() if options.room in (None, name)}
+    packages = {name: package for name, package in data["packages"].items() if options.package in (None, name)}
     print(f"SEED={options.seed} N={options.count}", flush=True)
     try:
-        for name, room in rooms.items():
-            check_tests(name, room["tests"])
-        every = [make for name, room in rooms.items() for make in python_mutants(name, room.get("files", ()))]
+        for name, package in packages.items():
+            check_tests(name, package["tests"])
+        every = [make for name, package in packages.items() for make in python_mutants(name, package.get("files", ()))]
         draw = random.Random(options.seed)  # noqa: S311  (a draw that can be repeated, no secret)
         drawn = [make() for make in draw.sample(every, min(options.count, len(every)))]
-        if SQL in rooms:
+        if SQL in packages:
             drawn += sql_mutants(data["sql"])
         print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)
-        verdicts = judged(drawn, {name: room["tests"] for name, room in rooms.items()}, options.jobs)
+        rejected_outcomes = judged(drawn, {name: package["tests"] for name, package in packages.items()}, options.jobs)
     except WrongData as error:
         print(error, file=sys.stderr)
         return 1
-    found = {verdict: [mutant for mutant, its in verdicts if its is verdict] for verdict in Verdict}
+    found = {verdict: [mutant for mutant, its in rejected_outcomes if its is verdict] for verdict in Verdict}
     for verdict in (Verdict.TYPES, Verdict.NOBODY):
         for mutant in found[verdict]:
             print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.why}\n{mutant.diff()}")

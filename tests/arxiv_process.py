@@ -8,19 +8,19 @@ from datetime import date
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import SourceBusy
-from app.outside.client import open_outside
-from app.persistence.turns import FleetTurns
+from app.external.client import open_external
+from app.persistence.rate_limits import DistributedRateLimiter
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 
 
 async def main(base_url: str, interval: float) -> None:
     settings = SupabaseSettings.model_validate(
         {"supabase_url": os.environ["SUPABASE_URL"], "supabase_key": os.environ["SUPABASE_KEY"]}
     )
-    async with open_supabase(settings) as client, open_outside() as http:
-        pacer = Pacer(interval, turns=FleetTurns(client))
+    async with open_supabase(settings) as client, open_external() as http:
+        pacer = RateLimiter(interval, turns=DistributedRateLimiter(client))
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
         try:

@@ -16,9 +16,9 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
-from app.garbage_collector import keep_what_is_loaded
+from app.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
-from tests.emptied import Emptier
+from tests.database_reset import Emptier
 from tests.forks import end_zygote
 from tests.processes import kill_what_is_left
 from tests.stack_process import StackProcess
@@ -34,7 +34,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_finish() -> None:
     """What was read to find the tests stays; the garbage collector would walk over it again and again."""
-    keep_what_is_loaded()
+    freeze_loaded_objects()
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +89,7 @@ def stack_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path) -> Iterator[Ready]:
-    """The stand-in with the project's schema, in a process of its own, for the whole run."""
+    """The emulator with the project's schema, in a process of its own, for the whole run."""
     with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
         yield ready
 
@@ -102,26 +102,26 @@ def emptier() -> Iterator[Emptier]:
 
 
 @pytest.fixture
-def emptied(emptier: Emptier, stack: Ready) -> None:
-    """The stand-in's database is empty."""
+def database_reset(emptier: Emptier, stack: Ready) -> None:
+    """The emulator's database is empty."""
     emptier.empty(stack.database_url)
 
 
 @pytest.fixture
-async def database(stack: Ready, emptied: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (it is, before)
-    """A superuser's connection to the stand-in's database, emptied before the test."""
+async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (it is, before)
+    """A superuser's connection to the emulator's database, database_reset before the test."""
     connection = await asyncpg.connect(stack.database_url)
     yield connection
     await connection.close()
 
 
 def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
-    """Settings that lead to the stand-in, with the secret key unless another is named."""
+    """Settings that lead to the emulator, with the secret key unless another is named."""
     return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})
 
 
 @pytest.fixture
-async def client(stack: Ready, emptied: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (it is, before)
+async def client(stack: Ready, database_reset: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (it is, before)
     """The one client, on an empty database."""
     async with open_supabase(settings_for(stack)) as client:
         yield client

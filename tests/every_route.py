@@ -20,7 +20,7 @@ from tests.unit.mail.conftest import item_of
 from tests.unit.mail.test_bounces import SECRET as HOOK_SECRET
 from tests.unit.mail.test_bounces import event, signed
 
-SETTINGS = {"link_secret": SECRET, "mail_webhook_secret": HOOK_SECRET}
+SETTINGS = {"link_secret": SECRET, "resend_webhook_secret": HOOK_SECRET}
 """What the API needs besides its operators, for every route to do its work."""
 
 PAPER = item_of(ArticleKind.PAPER, 1, None, 0.9)
@@ -79,7 +79,7 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     await insert_tasks(database, 2, kind="digest")
     papers = await http.post(f"/v1/readers/{reader_id}/papers", json=_papers())
     fetch = await http.post("/v1/fetches", json={"source_date": "2026-03-04"})
-    deliveries = await _ids(database, "select delivery_id from public.deliveries where state = 'ambiguous'")
+    deliveries = await _ids(database, "select delivery_id from public.deliveries where state = 'in_doubt'")
     dead = [await _ids(database, f"{_DEAD} and q.kind = '{kind}'") for kind in ("callback", "digest", "fetch")]
     ids = {
         "kind": "fetch",
@@ -132,7 +132,7 @@ def _tasks(system: System) -> Iterator[Request]:
 
 def _readers(_: System) -> Iterator[Request]:
     one = "/v1/readers/{reader_id}"
-    yield Request("POST /v1/readers", 201, sent={"json": {"name": "Bo", "address": "bo@example.net"}})
+    yield Request("POST /v1/readers", 201, sent={"json": {"name": "Bo", "email": "bo@example.net"}})
     yield from map(Request, ("GET /v1/readers", "GET /v1/readers/export", f"GET {one}", f"GET {one}/saved.bib"))
     lines = "".join(json.dumps({"external_id": f"r{n}", "name": "R" * 90}) + " " * 6_000 + "\n" for n in range(200))
     assert len(lines) > MEGABYTE
@@ -145,16 +145,16 @@ def _readers(_: System) -> Iterator[Request]:
 
 def _operators(system: System) -> Iterator[Request]:
     dead, admin = system.ids["dead"], "/v1/admin"
-    yield from (Request(f"GET {admin}/{name}") for name in ("overview", "pauses", "workers", "orphans", "audit"))
-    yield Request(f"POST {admin}/kinds/{{kind}}/pause", sent={"json": {"why": "moving"}})
+    yield from (Request(f"GET {admin}/{name}") for name in ("overview", "pauses", "workers", "orphaned_tasks", "audit"))
+    yield Request(f"POST {admin}/kinds/{{kind}}/pause", sent={"json": {"reason": "moving"}})
     yield Request(f"POST {admin}/kinds/{{kind}}/resume")
     yield Request(f"POST {admin}/tasks/{{task_id}}/replay", 202, {"task_id": dead["digest"][0]})
     yield Request(f"POST {admin}/callbacks/{{task_id}}/redeliver", 202, {"task_id": dead["callback"][0]})
     yield Request(f"POST {admin}/replays", sent={"json": {"kind": "digest"}})
-    yield from map(Request, ("GET /v1/deliveries", "GET /v1/deliveries/gate", "GET /v1/deliveries/{delivery_id}"))
+    yield from map(Request, ("GET /v1/deliveries", "GET /v1/deliveries/pause", "GET /v1/deliveries/{delivery_id}"))
     yield Request("POST /v1/deliveries/pause", sent={"json": {"reason": "moving"}})
     yield Request("POST /v1/deliveries/resume", sent={"json": {"pending": "send"}})
-    yield Request("POST /v1/deliveries/{delivery_id}/settle", sent={"json": {"state": "sent"}})
+    yield Request("POST /v1/deliveries/{delivery_id}/resolve", sent={"json": {"state": "sent"}})
 
 
 def _ops(system: System) -> Iterator[Request]:
@@ -164,9 +164,9 @@ def _ops(system: System) -> Iterator[Request]:
     yield Request("GET /ops/find", 303, sent={"params": {"task_id": system.ids["task_id"]}})
     delivered = [{"delivery_id": delivery_id} for delivery_id in system.ids["deliveries"]]
     acts: list[tuple[str, dict[str, Any], dict[str, str]]] = [
-        ("/ops/kinds/{kind}/pause", {}, {"why": "moving"}),
+        ("/ops/kinds/{kind}/pause", {}, {"reason": "moving"}),
         ("/ops/kinds/{kind}/resume", {}, {}),
-        ("/ops/pause", {}, {"why": "moving"}),
+        ("/ops/pause", {}, {"reason": "moving"}),
         ("/ops/resume", {}, {}),
         (f"{tasks}/replay", {"task_id": dead["fetch"][0]}, {}),
         (f"{tasks}/redeliver", {"task_id": dead["callback"][1]}, {}),
@@ -199,7 +199,7 @@ def _links(system: System) -> Iterator[Request]:
         yield from (Request(f"{method} {path}", places=places) for method in ("GET", "POST"))
     for tool in ("feed", "saved"):
         yield from (Request(f"{method} /r/{tool}/{{token}}", places=at(tool)) for method in ("GET", "HEAD"))
-    home = "/r/place/{token}"
+    home = "/r/home/{token}"
     yield from (Request(f"GET {home}{below}", places=at("place")) for below in ("", "/days", "/saved"))
     yield Request(f"GET {home}/search", places=at("place"), sent={"params": {"q": "title"}})
     yield Request(f"GET {home}/{{day}}", places=at("place", day=TODAY))
@@ -208,7 +208,7 @@ def _links(system: System) -> Iterator[Request]:
 
 
 _FORMS: dict[str, dict[str, Any]] = {
-    "schedule": {"zone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"]},
+    "schedule": {"timezone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"]},
     "words": WORDS,
     "pause": {},
     "unsubscribe": {},
@@ -229,7 +229,7 @@ REFUSED = (
     Request("GET /v1/readers/{reader_id}", 404),
     Request("POST /v1/digests", 422, sent={"json": {}}),
     Request("POST /v1/fetches", 413, sent={"content": " " * MEGABYTE}),
-    Request("GET /r/place/{token}", 404, {"token": "x"}),
+    Request("GET /r/home/{token}", 404, {"token": "x"}),
     Request("POST /ops/resume", 403, sent={"data": {"token": "x"}}),
 )
 """One request for each way to be refused."""

@@ -1,4 +1,4 @@
-"""Waits until a PostgREST, the stand-in or a real one, has read what was last done to the schema."""
+"""Waits until a PostgREST, the emulator or a real one, has read what was last done to the schema."""
 
 import asyncio
 from uuid import uuid4

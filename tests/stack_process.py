@@ -1,4 +1,4 @@
-"""The stand-in as its own process: started on a free port, waited for, stopped by pid."""
+"""The emulator as its own process: started on a free port, waited for, stopped by pid."""
 
 import json
 import os
@@ -83,7 +83,7 @@ class StackProcess:
 
 
 def postgres_over(data: Path) -> list[int]:
-    """The PostgreSQL servers (not their children) that run over a stand-in's folder, found by their command lines."""
+    """The PostgreSQL servers (not their children) that run over a emulator's folder, found by their command lines."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:

@@ -17,7 +17,7 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
-from app.garbage_collector import keep_what_is_loaded
+from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.metrics import Metrics
 from app.models import TaskKind
@@ -27,17 +27,17 @@ from app.persistence.schema import Schema
 from app.services import Services
 from app.sources.arxiv import ArxivSource
 from app.versions import project_version, require_locked_versions
-from worker.beside import ChoreDied, beside
-from worker.chores.daily_fetch import DailyFetch
-from worker.chores.minutes import MinuteChore, Tally
-from worker.chores.paper_look_ups import PaperLookUps
-from worker.chores.retention import Retention
-from worker.chores.schedule import ScheduleChore
 from worker.configuration import log_not_configured, not_configured, report_configuration
 from worker.ending import run_to_its_end
 from worker.http import worker_http
-from worker.pulse import LoopStopped, watch
+from worker.periodic.daily_fetch import DailyFetch
+from worker.periodic.paper_look_ups import PaperLookUps
+from worker.periodic.retention import Retention
+from worker.periodic.schedule import DueReaderEnqueuer
+from worker.periodic.task_stats import Tally, TaskStatsReporter
 from worker.runner import Worker, WorkerLimits
+from worker.supervisor import PeriodicJobFailed, supervise
+from worker.watchdog import LoopStopped, watch_loop
 from worker.wiring import fetch_slots, open_parts
 
 log = structlog.get_logger(__name__)
@@ -49,7 +49,7 @@ SCHEMA_PATIENCE = 5.0
 async def work(settings: WorkerSettings) -> None:
     """Work until SIGTERM or Ctrl-C, then for the grace period; a second signal ends it now.
 
-    Raises `ConfigurationError` and `SchemaOutdated` where it may not start, `ChoreDied` when something beside the tasks
+    Raises `ConfigurationError` and `SchemaOutdated` where it may not start, `PeriodicJobFailed` when something beside the tasks
     died: then it stops as on SIGTERM, or at once if the claim loop itself has stopped.
     """
     metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), limits_of(settings)  # noqa: S311  (jitter)
@@ -71,31 +71,33 @@ async def work(settings: WorkerSettings) -> None:
         )
         # Only now: a port that is taken is said at once, whether Supabase answers or not.
         checked = await _schema_checked(services.schema)
-        chores = _chores(services, parts.arxiv, settings, random) | {"watch": watch(lambda: worker.turns, limits.lease)}
-        chores["minutes"] = MinuteChore(services.minutes, worker_id, tally, random=random).run()
-        chores["configuration"] = report_configuration(services.worker_configuration, worker_id, lacking)
+        periodic_jobs = _periodic_jobs(services, parts.arxiv, settings, random) | {
+            "watch": watch_loop(lambda: worker.turns, limits.lease)
+        }
+        periodic_jobs["minutes"] = TaskStatsReporter(services.minutes, worker_id, tally, random=random).run()
+        periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, lacking)
         if not checked:
-            chores["schema check"] = _wait_for_schema(services.schema)
+            periodic_jobs["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
         log_not_configured(lacking)
-        keep_what_is_loaded()
+        freeze_loaded_objects()
         log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
-        await _run(worker, chores, stop)
+        await _run(worker, periodic_jobs, stop)
     log.info("worker stopped")
 
 
-async def _run(worker: Worker, chores: Mapping[str, Coroutine[None, None, None]], stop: asyncio.Event) -> None:
-    """Run the worker until `stop`, and the chores beside it; raises the first `ChoreDied` once it has ended."""
-    working, deaths = asyncio.current_task(), list[ChoreDied]()
+async def _run(worker: Worker, periodic_jobs: Mapping[str, Coroutine[None, None, None]], stop: asyncio.Event) -> None:
+    """Run the worker until `stop`, and the periodic_jobs beside it; raises the first `PeriodicJobFailed` once it has ended."""
+    working, deaths = asyncio.current_task(), list[PeriodicJobFailed]()
 
-    def died(death: ChoreDied) -> None:
+    def died(death: PeriodicJobFailed) -> None:
         deaths.append(death)
         stop.set()
         if isinstance(death.__cause__, LoopStopped) and working is not None:
             working.cancel()
 
     try:
-        async with beside(chores, on_death=died):
+        async with supervise(periodic_jobs, on_death=died):
             await worker.run(stop)
     except asyncio.CancelledError:
         if not deaths:
@@ -134,7 +136,7 @@ def limits_of(settings: WorkerSettings) -> WorkerLimits:
         settings.concurrency,
         lease=timedelta(seconds=settings.lease_seconds),
         grace=timedelta(seconds=settings.grace_period),
-        idle_wait=timedelta(seconds=settings.idle_wait),
+        poll_interval=timedelta(seconds=settings.poll_interval),
         kind_slots={
             TaskKind.CALLBACK: callbacks,
             TaskKind.FETCH: fetches,
@@ -151,7 +153,7 @@ def main() -> int:
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
         uvloop.run(run_to_its_end(partial(work, settings)))
-    except (ConfigurationError, SchemaOutdated, ChoreDied) as error:
+    except (ConfigurationError, SchemaOutdated, PeriodicJobFailed) as error:
         print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -178,35 +180,35 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome, float], None]:
     def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
         metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
-        metrics.task_seconds.labels(task.kind.value).observe(seconds)
+        metrics.task_duration.labels(task.kind.value).observe(seconds)
         tally.count(task, outcome)
 
     return count
 
 
-def _chores(
+def _periodic_jobs(
     services: Services, arxiv: ArxivSource, settings: WorkerSettings, random: Random
 ) -> dict[str, Coroutine[None, None, None]]:
     """What runs beside the tasks, by the names that logs give it."""
     retention = Retention(
         services.maintenance,
-        task_days=settings.keep_tasks_days,
-        edition_days=settings.keep_editions_days,
-        digest_days=settings.keep_digests_days,
+        task_days=settings.task_retention_days,
+        edition_days=settings.edition_retention_days,
+        digest_days=settings.digest_retention_days,
         delivery_days=settings.delivery_retention_days,
         random=random,
     )
     look_ups = PaperLookUps(services.reader_papers, services.turns, services.breakers, arxiv, random=random)
-    chores = {
+    periodic_jobs = {
         "retention": retention.run(),
-        "schedule": ScheduleChore(services.schedule, random=random).run(),
+        "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),
         "look-ups": look_ups.run(),
     }
     if settings.daily_fetch_at.times:
         clock = partial(datetime.now, UTC)
         daily = DailyFetch(services.tasks, settings.daily_fetch_at, now=clock, sleep=asyncio.sleep)
-        chores["daily fetch"] = daily.run()
-    return chores
+        periodic_jobs["daily fetch"] = daily.run()
+    return periodic_jobs
 
 
 if __name__ == "__main__":

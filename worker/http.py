@@ -9,7 +9,7 @@ from aiohttp import web
 
 from app.metrics import CONTENT_TYPE, Metrics
 from app.private_http import listen, private_http
-from worker.pulse import LoopHealth
+from worker.watchdog import LoopHealth
 
 
 @asynccontextmanager
@@ -43,7 +43,7 @@ def _application(
         turning = now.since_turn < lease.total_seconds()
         body = {
             "status": "ok" if turning else "the claim loop has stopped",
-            "in_hand": now.in_hand,
+            "running_tasks": now.running_tasks,
             "seconds_since_turn": round(now.since_turn, 3),
             "seconds_since_answer": None if now.since_answer is None else round(now.since_answer, 3),
             "not_configured": dict(not_configured),

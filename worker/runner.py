@@ -15,13 +15,13 @@ from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
 from worker.job import Abort, Handlers, Job, perform
-from worker.pulse import LoopHealth, Pulse
 from worker.sync import Slots, Syncer
+from worker.watchdog import LoopHealth, Watchdog
 
 log = structlog.get_logger(__name__)
 
 COALESCE = 0.002
-"""Seconds that a finished task waits for others, so that their outcomes travel together."""
+"""Seconds that a finished task waits for others, so that their outcomes travel local_service."""
 
 SHOW_EVERY, LATE_EVERY = 0.25, 0.1
 """Seconds between two calls that come early for progress alone, and between two looks for tasks that take too long."""
@@ -41,7 +41,7 @@ class WorkerLimits:
     concurrency: int
     lease: timedelta
     grace: timedelta
-    idle_wait: timedelta = timedelta(seconds=0.4)
+    poll_interval: timedelta = timedelta(seconds=0.4)
     kind_slots: Mapping[TaskKind, int] = field(default_factory=dict)
 
 
@@ -67,14 +67,14 @@ class Worker:
         self._progress: dict[Lease, Progress] = {}
         self._early: asyncio.TimerHandle | None = None
         self._called_at = 0.0
-        self._pulse = Pulse()
+        self._pulse = Watchdog()
         self._syncer = Syncer(queue, random, self._pulse, limits.lease)
         self._wake = asyncio.Event()
         self._stopping = False
         self._wait = SHORT_WAIT
 
     @property
-    def in_hand(self) -> int:
+    def running_tasks(self) -> int:
         """How many tasks are being worked on."""
         return len(self._jobs)
 
@@ -114,7 +114,7 @@ class Worker:
         now = self._called_at = asyncio.get_running_loop().time()
         for lease in sent:
             del self._outcomes[lease]
-        self._obey(answer)
+        self._handle_cancellations(answer)
         for task in answer.claimed:
             self._start(task, now)
         for lease in answer.unreadable:
@@ -125,7 +125,7 @@ class Worker:
     async def _stop_when(self, stop: asyncio.Event, patience: asyncio.Timeout) -> None:
         """Claim no more once `stop` is set, end what still runs after the grace period, and then wait no longer."""
         await stop.wait()
-        log.info("stopping", in_hand=len(self._jobs), grace=self._limits.grace.total_seconds())
+        log.info("stopping", running_tasks=len(self._jobs), grace=self._limits.grace.total_seconds())
         self._stopping = True
         self._wake.set()
         await asyncio.sleep(self._limits.grace.total_seconds())
@@ -189,25 +189,25 @@ class Worker:
         """What may be claimed now: in all, and of the kinds that have slots of their own."""
         if self._stopping:
             return Slots(0)
-        in_hand = Counter(job.task.kind for job in self._jobs.values()) if self._limits.kind_slots else {}
-        free = {kind: max(0, slots - in_hand.get(kind, 0)) for kind, slots in self._limits.kind_slots.items()}
+        running_tasks = Counter(job.task.kind for job in self._jobs.values()) if self._limits.kind_slots else {}
+        free = {kind: max(0, slots - running_tasks.get(kind, 0)) for kind, slots in self._limits.kind_slots.items()}
         return Slots(self._limits.concurrency - len(self._jobs), free)
 
-    def _obey(self, answer: SyncAnswer) -> None:
+    def _handle_cancellations(self, answer: SyncAnswer) -> None:
         for verdict in answer.not_applied:
             log.warning("outcome not applied", task_id=str(verdict.task_id), verdict=verdict.verdict)
-        if answer.held is not None:
-            self._compare(set(answer.held))
-        self._abort(self._held(answer.cancel), Abort.CANCEL_REQUESTED)
+        if answer.leases is not None:
+            self._compare(set(answer.leases))
+        self._abort(self._jobs_for(answer.cancel), Abort.CANCEL_REQUESTED)
 
     def _compare(self, held: set[Lease]) -> None:
         """Drop what was taken from this worker, and give back what it holds without knowing of it."""
-        self._abort(self._held(self._jobs.keys() - held), Abort.LEASE_LOST)
+        self._abort(self._jobs_for(self._jobs.keys() - held), Abort.LEASE_LOST)
         for lease in held - self._jobs.keys() - self._outcomes.keys():
             log.error("held without being known", task_id=str(lease.task_id))
             self._outcomes[lease] = Failed(error="its worker never read that it had claimed it", retry_in=timedelta(0))
 
-    def _held(self, leases: Iterable[Lease]) -> list[Job]:
+    def _jobs_for(self, leases: Iterable[Lease]) -> list[Job]:
         return [self._jobs[lease] for lease in leases if lease in self._jobs]
 
     def _abort(self, jobs: Iterable[Job], why: Abort) -> None:
@@ -235,7 +235,7 @@ class Worker:
 
     def _next_wait(self, answer: SyncAnswer, *, busy: bool) -> float:
         """Seconds until the next call: short after work, longer while idle, in time for leases and delayed tasks."""
-        longest = self._limits.idle_wait.total_seconds()
+        longest = self._limits.poll_interval.total_seconds()
         self._wait = SHORT_WAIT if busy else min(BUSY_WAIT if self._jobs else longest, longest, self._wait * 2)
         wait = self._wait * self._random.uniform(0.5, 1.0)
         if answer.next_task_seconds is not None:

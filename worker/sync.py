@@ -12,7 +12,7 @@ from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, Un
 from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import Progress, SyncAnswer, SyncCall, TaskQueue
-from worker.pulse import Pulse
+from worker.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -33,7 +33,7 @@ class Slots:
 class Syncer:
     """The one call that a worker has in flight."""
 
-    def __init__(self, queue: TaskQueue, random: Random, pulse: Pulse, lease: timedelta) -> None:
+    def __init__(self, queue: TaskQueue, random: Random, pulse: Watchdog, lease: timedelta) -> None:
         self._queue = queue
         self._random = random
         self._pulse = pulse

@@ -1,4 +1,4 @@
-"""Puts the worker together from its settings: sources, analyst, services, handlers."""
+"""Puts the worker local_service from its settings: sources, analyst, services, handlers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -12,20 +12,20 @@ from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, Mo
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
+from app.external.client import OutsideClient, open_external
 from app.fetch_service import FetchService
 from app.links import Links
-from app.mail.opening import open_mail_sender
+from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
 from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
 from app.models import TaskKind
-from app.outside.client import OutsideClient, open_outside
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 from app.sources.source import Source
 from worker.handlers.callback import CallbackHandler, CallbackSender, callback_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
@@ -37,7 +37,7 @@ from worker.job import Handler, Handlers
 
 @dataclass(frozen=True)
 class Parts:
-    """What a worker works with beside its services: what does each kind of task, and arXiv, for a chore."""
+    """What a worker works with beside its services: what does each kind of task, and arXiv, for a periodic_job."""
 
     handlers: Handlers
     arxiv: ArxivSource
@@ -47,9 +47,9 @@ class Parts:
 async def open_parts(services: Services, settings: WorkerSettings) -> AsyncIterator[Parts]:
     """Open what the worker needs of the outside world, and close it with the block."""
     async with AsyncExitStack() as opened:
-        http = await opened.enter_async_context(open_outside())
+        http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
-        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), Pacer(turns=services.turns))
+        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(turns=services.turns))
         fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()

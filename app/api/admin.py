@@ -11,8 +11,8 @@ from app.api.auth import AdminOf, admin_of
 from app.api.models import Moment, TaskView
 from app.api.tasks import BODY, CONFLICT, EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
-from app.persistence.operator import Act, ActBy, ReplayStep
-from app.persistence.overview import FleetWorker, Overview, Pause
+from app.persistence.operator import Actor, AuditEntry, ReplayStep
+from app.persistence.overview import Overview, Pause, WorkerInfo
 
 MAX_STEPS = 20
 """Of a replay in one request: some seconds at most. The answer says how to go on."""
@@ -22,12 +22,12 @@ router = APIRouter(
 )
 
 
-async def act_of(admin: AdminOf) -> ActBy:
+async def actor_of(admin: AdminOf) -> Actor:
     """The act that a request is: its id is the request's own, so that what is sent on again by the client is known."""
-    return ActBy(uuid4(), admin.name)
+    return Actor(uuid4(), admin.name)
 
 
-ActOf = Annotated[ActBy, Depends(act_of)]
+ActOf = Annotated[Actor, Depends(actor_of)]
 
 
 class ReplayRequest(BaseModel):
@@ -46,7 +46,7 @@ class PauseRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    why: str = Field(min_length=1, max_length=500, examples=["arXiv is moving"])
+    reason: str = Field(min_length=1, max_length=500, examples=["arXiv is moving"])
 
 
 class PauseList(BaseModel):
@@ -56,21 +56,21 @@ class PauseList(BaseModel):
 
 
 class WorkerList(BaseModel):
-    """The fleet."""
+    """The list_worker_rows."""
 
-    workers: list[FleetWorker]
+    workers: list[WorkerInfo]
 
 
-class OrphanList(BaseModel):
+class OrphanedTaskList(BaseModel):
     """Tasks with neither an end nor a place in the queue: a fault of ours, if there are any."""
 
     task_ids: list[UUID]
 
 
-class ActList(BaseModel):
+class AuditList(BaseModel):
     """What operators did, newest first."""
 
-    acts: list[Act]
+    acts: list[AuditEntry]
 
 
 @router.get("/overview")
@@ -117,7 +117,7 @@ async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActOf, res
 @router.post("/kinds/{kind}/pause", responses=BODY | CONFLICT)
 async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActOf) -> Pause:
     """Have no worker claim tasks of a kind until it is resumed; what is in hand goes on."""
-    return await services.operator.pause(by, kind, body.why)
+    return await services.operator.pause(by, kind, body.reason)
 
 
 @router.post("/kinds/{kind}/resume", responses=CONFLICT)
@@ -128,7 +128,7 @@ async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActOf) -> Pause:
 
 @router.get("/pauses")
 async def list_pauses(services: ServicesOf) -> PauseList:
-    """List which kinds are paused, since when, by whom and why."""
+    """List which kinds are paused, since when, by whom and reason."""
     return PauseList(pauses=await services.operator.pauses())
 
 
@@ -138,17 +138,19 @@ async def list_workers(services: ServicesOf) -> WorkerList:
     return WorkerList(workers=await services.operator.workers())
 
 
-@router.get("/orphans")
-async def list_orphans(services: ServicesOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> OrphanList:
+@router.get("/orphaned_tasks")
+async def list_orphaned_tasks(
+    services: ServicesOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+) -> OrphanedTaskList:
     """List tasks that have neither an end nor a place in the queue."""
-    return OrphanList(task_ids=await services.operator.orphans(limit))
+    return OrphanedTaskList(task_ids=await services.operator.orphaned_tasks(limit))
 
 
 @router.get("/audit")
-async def list_acts(
+async def list_audit(
     services: ServicesOf,
     before: Annotated[Moment | None, Query(description="Only what was done before this moment.")] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-) -> ActList:
+) -> AuditList:
     """List what operators did, newest first."""
-    return ActList(acts=await services.operator.acts(before=before, limit=limit))
+    return AuditList(acts=await services.operator.acts(before=before, limit=limit))

@@ -1,4 +1,4 @@
-"""`/v1/deliveries`: what became of the mails; admins settle what is in doubt, stop them and let them go on."""
+"""`/v1/deliveries`: what became of the mails; admins resolve what is in doubt, stop them and let them go on."""
 
 from typing import Annotated, Literal
 from uuid import UUID
@@ -10,7 +10,7 @@ from app.api.auth import Caller, CallerOf
 from app.api.listings import BAD_CURSOR
 from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
 from app.errors import NotAllowed
-from app.persistence.deliveries import Delivery, DeliveryState, SettledState
+from app.persistence.deliveries import Delivery, DeliveryStatus, ResolvedStatus
 
 FORBIDDEN: dict[int | str, dict[str, object]] = {403: {"description": "Admins alone"}}
 
@@ -24,12 +24,12 @@ class DeliveryList(BaseModel):
     next_cursor: str | None = Field(description="For the next page; null on the last.")
 
 
-class Settlement(BaseModel):
+class Resolution(BaseModel):
     """What became of a delivery, as an admin has found out; `pending`: it is to be sent (again)."""
 
     model_config = ConfigDict(extra="forbid")
 
-    state: SettledState
+    status: ResolvedStatus
 
 
 class DeliveryPauseRequest(BaseModel):
@@ -48,7 +48,7 @@ class Resumption(BaseModel):
     pending: Literal["send", "skip"]
 
 
-class Gate(BaseModel):
+class DeliveryPause(BaseModel):
     """Whether deliveries begin."""
 
     paused: str | None = Field(description="Why none begins; null: they do.")
@@ -58,36 +58,36 @@ class Gate(BaseModel):
 async def list_deliveries(
     caller: CallerOf,
     services: ServicesOf,
-    state: DeliveryState | None = None,
+    status: DeliveryStatus | None = None,
     reader_id: UUID | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
     cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
 ) -> DeliveryList:
     """List deliveries, newest first."""
-    page = await services.deliveries.page(caller.sees, state=state, reader_id=reader_id, limit=limit, cursor=cursor)
+    page = await services.deliveries.page(caller.sees, status=status, reader_id=reader_id, limit=limit, cursor=cursor)
     return DeliveryList(deliveries=list(page.deliveries), next_cursor=page.next_cursor)
 
 
-@router.get("/gate")
-async def get_gate(services: ServicesOf) -> Gate:
+@router.get("/pause")
+async def get_delivery_pause(services: ServicesOf) -> DeliveryPause:
     """Say whether deliveries begin: after a restored backup none does until an admin has resumed them."""
-    return Gate(paused=await services.deliveries.paused())
+    return DeliveryPause(paused=await services.deliveries.paused())
 
 
 @router.post("/pause", responses=BODY | FORBIDDEN)
-async def pause_deliveries(body: DeliveryPauseRequest, caller: CallerOf, services: ServicesOf) -> Gate:
+async def pause_deliveries(body: DeliveryPauseRequest, caller: CallerOf, services: ServicesOf) -> DeliveryPause:
     """Begin no delivery any more."""
     _require_admin(caller)
     await services.deliveries.pause(body.reason, by=caller.name)
-    return Gate(paused=await services.deliveries.paused())
+    return DeliveryPause(paused=await services.deliveries.paused())
 
 
 @router.post("/resume", responses=BODY | FORBIDDEN)
-async def resume_deliveries(body: Resumption, caller: CallerOf, services: ServicesOf) -> Gate:
+async def resume_deliveries(body: Resumption, caller: CallerOf, services: ServicesOf) -> DeliveryPause:
     """Let deliveries begin again."""
     _require_admin(caller)
     await services.deliveries.resume(by=caller.name, skip_pending=body.pending == "skip")
-    return Gate(paused=await services.deliveries.paused())
+    return DeliveryPause(paused=await services.deliveries.paused())
 
 
 @router.get("/{delivery_id}", responses=NOT_FOUND)
@@ -96,11 +96,11 @@ async def get_delivery(delivery_id: UUID, caller: CallerOf, services: ServicesOf
     return await services.deliveries.get(delivery_id, caller.sees)
 
 
-@router.post("/{delivery_id}/settle", responses=BODY | FORBIDDEN | NOT_FOUND | CONFLICT)
-async def settle_delivery(delivery_id: UUID, body: Settlement, caller: CallerOf, services: ServicesOf) -> Delivery:
+@router.post("/{delivery_id}/resolve", responses=BODY | FORBIDDEN | NOT_FOUND | CONFLICT)
+async def resolve_delivery(delivery_id: UUID, body: Resolution, caller: CallerOf, services: ServicesOf) -> Delivery:
     """Say of a delivery in doubt what became of it, or have one sent that was not."""
     _require_admin(caller)
-    return await services.deliveries.settle(delivery_id, body.state, by=caller.name)
+    return await services.deliveries.resolve(delivery_id, body.status, by=caller.name)
 
 
 def _require_admin(caller: Caller) -> None:

@@ -18,9 +18,9 @@ router = APIRouter(include_in_schema=False)
 
 @router.post("/hooks/mail", status_code=HTTPStatus.NO_CONTENT)
 async def mail_hook(request: Request, services: ServicesOf) -> None:
-    """Stop the mail of whoever is at an address that bounces for good or complained. It may come twice.
+    """SkipDelivery the mail of whoever is at an address that bounces for good or complained. It may come twice.
 
-    Raises `InvalidWebhook`, also where MAIL_WEBHOOK_SECRET is not set.
+    Raises `InvalidWebhook`, also where RESEND_WEBHOOK_SECRET is not set.
     """
     bounce_reader: BounceReader = request.app.state.bounces
     body = await request.body()

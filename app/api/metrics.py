@@ -58,10 +58,10 @@ async def _read(counted: Metrics, services: Services, *, callers: bool) -> bytes
 async def _refresh(counted: Metrics, services: Services) -> None:
     stats = await services.maintenance.queue_stats()
     counted.queue_depth.clear()
-    counted.queue_oldest.clear()
+    counted.queue_oldest_task_age.clear()
     for depth in stats.depth:
         counted.queue_depth.labels(depth.kind.value, depth.status.value).set(depth.tasks)
         if depth.status.value == "pending":
-            counted.queue_oldest.labels(depth.kind.value).set(depth.oldest_seconds)
+            counted.queue_oldest_task_age.labels(depth.kind.value).set(depth.oldest_seconds)
     for breaker in await services.breakers.states():
-        counted.breaker_open.labels(breaker.name).set(breaker.state != "closed")
+        counted.circuit_breaker_open.labels(breaker.name).set(breaker.state != "closed")

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
 from app.api.problems import route_of, unexpected_error
-from app.client.turnstile import Turnstile
+from app.client.loop_throttle import LoopThrottle
 from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -36,7 +36,7 @@ class RequestContext:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._turnstile = Turnstile()
+        self._turnstile = LoopThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
@@ -62,7 +62,7 @@ class RequestContext:
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, never the path: a metric for every id would grow without end.
         route = route_of(scope)
-        self._metrics.http_seconds.labels(scope["method"], route, str(status)).observe(seconds)
+        self._metrics.http_request_duration.labels(scope["method"], route, str(status)).observe(seconds)
         caller = scope.get("state", {}).get("caller")
         # By name: there are as many as the settings hold.
         named = {"caller": caller.name} if caller is not None else {}

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.days import utc_today, yesterday
-from app.models import MAX_ITEMS, Digest, Edition, SentProfile, Task, TaskKind, TaskStatus
+from app.models import MAX_ITEMS, Digest, Edition, ProfileRequest, Task, TaskKind, TaskStatus
 from app.persistence.tasks import MAX_BATCH
 
 EARLIEST = date(1991, 8, 14)
@@ -86,7 +86,7 @@ class DigestRequest(TaskRequest):
         }
     )
 
-    profile: SentProfile
+    profile: ProfileRequest
     max_papers: int = Field(12, ge=0, le=MAX_ITEMS, description="How many papers the digest holds at most.")
     max_news: int = Field(6, ge=0, le=MAX_ITEMS, description="How many news items the digest holds at most.")
 

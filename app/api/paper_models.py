@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from app.models import Article, ArticleKind
-from app.persistence.reader_papers import MOST_AT_ONCE, ReaderPaper, Says
+from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
 from app.sources.doi import doi
 from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
@@ -18,7 +18,7 @@ from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_
 _SUBJECT = re.compile(r"\.[A-Z]{2}(?=/)")
 
 
-class SaidOfAll(StrEnum):
+class BulkFeedback(StrEnum):
     """What a reader says of all papers of a BibTeX file."""
 
     LIKED = "liked"
@@ -26,12 +26,12 @@ class SaidOfAll(StrEnum):
     SAVED = "saved"
 
     @property
-    def says(self) -> Says:
+    def says(self) -> FeedbackChange:
         """The same, as it is kept."""
-        return {"saved": True} if self is SaidOfAll.SAVED else {"liked": self is SaidOfAll.LIKED}
+        return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
 
 
-class SentPaper(BaseModel):
+class PaperRequest(BaseModel):
     """A paper, by its arXiv id, its DOI or its title, and what the reader says of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -75,9 +75,9 @@ class SentPaper(BaseModel):
         return self
 
     @property
-    def says(self) -> Says:
+    def says(self) -> FeedbackChange:
         """What was said, as it is kept."""
-        says: Says = {"liked": self.liked} if "liked" in self.model_fields_set else {}
+        says: FeedbackChange = {"liked": self.liked} if "liked" in self.model_fields_set else {}
         if self.saved is not None:
             says["saved"] = self.saved
         return says
@@ -86,7 +86,7 @@ class SentPaper(BaseModel):
     def article(self) -> Article:
         """The paper, without a source's own id."""
         return Article(
-            source="given",
+            source="manual",
             external_id="",
             kind=ArticleKind.PAPER,
             title=self.title or "",
@@ -117,17 +117,17 @@ class PapersRequest(BaseModel):
         },
     )
 
-    papers: Annotated[list[SentPaper], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    papers: Annotated[list[PaperRequest], Field(min_length=1, max_length=MOST_AT_ONCE)]
 
 
-class KeptPapers(BaseModel):
+class PaperIds(BaseModel):
     """The papers' ids, in the order in which they were given; null where nothing is said of one any more."""
 
     paper_ids: list[UUID | None]
 
 
 class PaperView(BaseModel):
-    """A reader's paper. `lookup`: arXiv will be asked for it (`wanted`), or nobody here knows it (`unknown`)."""
+    """A reader's paper. `lookup`: arXiv will be asked for it (`pending`), or nobody here knows it (`unknown`)."""
 
     paper_id: UUID
     kind: ArticleKind
@@ -138,11 +138,11 @@ class PaperView(BaseModel):
     published_at: datetime | None
     arxiv_id: str | None
     doi: str | None
-    origin: str = Field(description="The source that it came from, or `given`.")
+    origin: str = Field(description="The source that it came from, or `manual`.")
     liked: bool | None
     rated_at: datetime | None
     saved_at: datetime | None
-    lookup: Literal["wanted", "unknown"] | None
+    lookup: Literal["pending", "unknown"] | None
     created_at: datetime
 
     @classmethod
@@ -158,7 +158,7 @@ class PaperList(BaseModel):
     next_cursor: str | None = Field(description="For the next page; null on the last.")
 
 
-def _lookup(paper: ReaderPaper) -> Literal["wanted", "unknown"] | None:
+def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:
     if paper.arxiv_id and not paper.abstract and paper.asked_at is None:
-        return "wanted"
+        return "pending"
     return "unknown" if paper.title is None else None

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 
 from app.api.auth import CallerOf
 from app.api.listings import BAD_CURSOR
-from app.api.paper_models import KeptPapers, PaperList, PapersRequest, PaperView, SaidOfAll
+from app.api.paper_models import BulkFeedback, PaperIds, PaperList, PapersRequest, PaperView
 from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
 from app.errors import BroadsheetError
 from app.models import Article
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
-from app.persistence.reader_papers import GivenPaper, Says
+from app.persistence.reader_papers import FeedbackChange, PaperInput
 from app.ranking.reader_paper import paper_of
 
 BIBTEX = "application/x-bibtex"
@@ -50,19 +50,19 @@ async def put_papers(
     request: Request,
     caller: CallerOf,
     services: ServicesOf,
-    said: Annotated[
-        SaidOfAll, Query(description="Of BibTeX: what the reader says of all its papers.")
-    ] = SaidOfAll.LIKED,
-) -> KeptPapers:
+    feedback: Annotated[
+        BulkFeedback, Query(description="Of BibTeX: what the reader says of all its papers.")
+    ] = BulkFeedback.LIKED,
+) -> PaperIds:
     """Say what a reader likes, does not, or saves: up to 500 papers as JSON or as BibTeX, all or none.
 
     A paper is known under each of its names; repeating it changes nothing. arXiv is asked for what has only its id.
     """
     await services.readers.get(reader_id, caller.sees)
-    sent = await _sent(request, said)
+    sent = await _sent(request, feedback)
     papers = await known_or_read([article for article, _ in sent], services.items)
     ids = await services.reader_papers.put(reader_id, list(zip(papers, (says for _, says in sent), strict=True)))
-    return KeptPapers(paper_ids=ids)
+    return PaperIds(paper_ids=ids)
 
 
 @router.get("", responses=BAD_CURSOR)
@@ -89,10 +89,10 @@ async def remove_paper(reader_id: UUID, paper_id: UUID, caller: CallerOf, servic
     await services.reader_papers.remove(reader_id, paper_id)
 
 
-async def _sent(request: Request, said: SaidOfAll) -> list[tuple[Article, Says]]:
+async def _sent(request: Request, feedback: BulkFeedback) -> list[tuple[Article, FeedbackChange]]:
     body = await request.body()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == BIBTEX:
-        return [(article, said.says) for article in await _read_bibtex(body)]
+        return [(article, feedback.says) for article in await _read_bibtex(body)]
     try:
         wanted = PapersRequest.model_validate_json(body)
     except ValidationError as error:
@@ -116,7 +116,7 @@ async def _read_bibtex(body: bytes) -> list[Article]:
     return [entry.article for entry in reader.entries]
 
 
-async def known_or_read(articles: Sequence[Article], items: Items) -> list[GivenPaper]:
+async def known_or_read(articles: Sequence[Article], items: Items) -> list[PaperInput]:
     """The articles as papers; of those without an abstract what our own items say, if they know them."""
     keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
     known = await items.named(sorted(keys)) if keys else {}
@@ -133,7 +133,7 @@ def _strong_keys(article: Article) -> list[str]:
     return [key for key in item_keys(article) if key.startswith(("arxiv:", "doi:"))]
 
 
-def _filled(given: GivenPaper, known: GivenPaper) -> GivenPaper:
+def _filled(given: PaperInput, known: PaperInput) -> PaperInput:
     if given.arxiv_id and known.arxiv_id not in {None, given.arxiv_id}:
         return given  # Two arXiv ids are two papers, whatever DOI they share.
     names = {"keys": tuple(dict.fromkeys((*given.keys, *known.keys)))}

@@ -66,7 +66,7 @@ class ReaderImport:
         if not batch:
             return
         rows = [reader.columns | {"reader_id": str(uuid4())} for reader in batch.values()]
-        for number, put in zip(batch, await self._readers.bring_in(self._owner, rows), strict=True):
+        for number, put in zip(batch, await self._readers.import_readers(self._owner, rows), strict=True):
             match put.outcome:
                 case "created":
                     self._report.created += 1

@@ -8,10 +8,10 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from app.mail_address import MAX_ADDRESS, checked_address
 from app.models import ShortText
-from app.persistence.readers import OnNothing, Reader, ReaderProfile, ReaderStatus
+from app.persistence.readers import Reader, ReaderProfile, ReaderStatus, WhenEmpty
 
 ExternalId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", description="What you call the reader.")]
-Address = Annotated[
+Email = Annotated[
     str,
     Field(
         max_length=MAX_ADDRESS,
@@ -20,7 +20,7 @@ Address = Annotated[
     ),
     AfterValidator(checked_address),
 ]
-Zone = Annotated[str, Field(max_length=100, description="An IANA time zone.", examples=["Europe/Berlin"])]
+TimeZone = Annotated[str, Field(max_length=100, description="An IANA time zone.", examples=["Europe/Berlin"])]
 TimeOfDay = Annotated[
     str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="The time there.", examples=["07:00"])
 ]
@@ -29,10 +29,10 @@ Weekdays = Annotated[
     Field(min_length=1, max_length=7, description="Monday is 1.", json_schema_extra={"uniqueItems": True}),
 ]
 
-NEVER_NULL = ("name", "profile", "weekdays", "on_nothing", "status", "external_id")
+NEVER_NULL = ("name", "profile", "weekdays", "when_empty", "status", "external_id")
 
 
-class SentReaderProfile(ReaderProfile):
+class ReaderProfileRequest(ReaderProfile):
     """A reader's words as somebody writes them: a field that does not exist is a mistake."""
 
     model_config = ConfigDict(extra="forbid")
@@ -46,12 +46,12 @@ class ReaderChange(BaseModel):
     external_id: ExternalId | None = None
     user_id: UUID | None = Field(None, description="A user of Supabase Auth, who may read and change the own reader.")
     name: ShortText | None = None
-    address: Address | None = None
-    profile: SentReaderProfile | None = None
-    zone: Zone | None = None
+    email: Email | None = None
+    profile: ReaderProfileRequest | None = None
+    timezone: TimeZone | None = None
     send_at: TimeOfDay | None = None
     weekdays: Weekdays | None = None
-    on_nothing: OnNothing | None = Field(None, description="On a day with nothing new: a mail of one line, or none.")
+    when_empty: WhenEmpty | None = Field(None, description="On a day with nothing new: a mail of one line, or none.")
     status: ReaderStatus | None = None
     status_reason: Annotated[str, Field(max_length=2000)] | None = None
 
@@ -77,9 +77,9 @@ class ReaderRequest(ReaderChange):
                 {
                     "external_id": "ada",
                     "name": "Ada",
-                    "address": "ada@example.org",
-                    "profile": {"interests": ["graph neural networks"], "leave_out": ["blockchain"]},
-                    "zone": "Europe/Berlin",
+                    "email": "ada@example.org",
+                    "profile": {"interests": ["graph neural networks"], "exclude": ["blockchain"]},
+                    "timezone": "Europe/Berlin",
                     "send_at": "07:00",
                     "weekdays": [1, 2, 3, 4, 5],
                 }
@@ -104,12 +104,12 @@ class ReaderView(BaseModel):
     external_id: str
     user_id: UUID | None
     name: str
-    address: str | None
+    email: str | None
     profile: ReaderProfile
-    zone: str | None
+    timezone: str | None
     send_at: str | None
     weekdays: list[int]
-    on_nothing: OnNothing
+    when_empty: WhenEmpty
     status: ReaderStatus
     status_reason: str | None
     next_due_at: datetime | None = Field(description="When the next digest is written.")

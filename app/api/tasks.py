@@ -12,12 +12,12 @@ from app.api.models import BatchRequest, TaskRequest, TaskView, task_url
 from app.api.problems import Problem
 from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
+from app.external.callback_urls import checked_callback_url
 from app.models import Task, TaskKind, TaskStatus
-from app.outside.callback_urls import checked_callback_url
 from app.persistence.digests import StoredDigest
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask
-from app.persistence.operator import ActBy
+from app.persistence.operator import Actor
 from app.services import Services
 
 POLL_AFTER = "2"
@@ -144,7 +144,7 @@ async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_i
     task = await read_task(services, caller, kind, task_id)
     if task.owner == caller.name:
         return await services.tasks.cancel_task(task_id, owner=caller.name)
-    return await services.operator.cancel(ActBy(uuid4(), caller.name), task_id)
+    return await services.operator.cancel(Actor(uuid4(), caller.name), task_id)
 
 
 def set_task_headers(response: Response, task: Task) -> None:

@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 from supabase import AsyncClient, AsyncClientOptions, create_async_client
 
-from app.client.answer_classes import answer_classes
+from app.client.generic_model_cache import generic_model_cache
 from app.client.session import PostgrestSession
 from app.client.transport import CallCounters, build_timeout, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt
@@ -15,8 +15,8 @@ from app.config import SupabaseSettings, is_legacy_jwt
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
 """The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
 
-_ANSWERS: Final = answer_classes()
-"""Held for the life of the process; `answer_classes` says why."""
+_ANSWERS: Final = generic_model_cache()
+"""Held for the life of the process; `generic_model_cache` says why."""
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from app.client.turnstile import Turnstile
+from app.client.loop_throttle import LoopThrottle
 
 ADDRESS: Final = "address"
 """The extension of a request that says where it goes, as text: to parse it is a seventh of a call's CPU time."""
@@ -42,7 +42,7 @@ class PostgrestSession:
         self._headers = httpx.Headers(headers)
         self._transport = transport
         self._timeout = timeout.as_dict()
-        self._turnstile = Turnstile()
+        self._turnstile = LoopThrottle()
         self._closed = False
 
     async def request(self, method: str, url: str, **options: Any) -> httpx.Response:

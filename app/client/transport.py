@@ -1,6 +1,6 @@
 """The HTTP transport under the Supabase client: aiohttp's connection pool, honest exceptions, retries, one deadline.
 
-From the outside in: `Deadline` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `HonestTransport`
+From the outside in: `Deadline` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `ErrorMappingTransport`
 sends it once and reads the whole answer, so that a body that breaks off is retried like a connection that does.
 """
 
@@ -76,7 +76,7 @@ def build_transport(
         backoff_jitter=0.5,
         max_backoff_wait=MAX_BACKOFF,
     )
-    once = Located(inner) if inner is not None else HonestTransport(settings.supabase_max_connections)
+    once = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
     if counters is None:
         return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
     repeated = RetryTransport(transport=Counted(once, counters.attempt), retry=retry)
@@ -114,7 +114,7 @@ class Counted(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class Located(httpx.AsyncBaseTransport):
+class UrlTransport(httpx.AsyncBaseTransport):
     """Gives each request its whole address as its `url`, where other transports, such as httpx's own, look for it."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
@@ -153,7 +153,7 @@ class Deadline(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class HonestTransport(httpx.AsyncBaseTransport):
+class ErrorMappingTransport(httpx.AsyncBaseTransport):
     """Sends a request once over aiohttp's pool and reads the whole answer.
 
     Whether a request may have been applied matters: a refused connection, a failed name look-up and a full pool are
@@ -184,7 +184,7 @@ class HonestTransport(httpx.AsyncBaseTransport):
             ) as answer:
                 body = await answer.read()
         except aiohttp.ClientError as error:
-            raise _honest(error) from error
+            raise _mapped_error(error) from error
         response = httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
         # The decoded body: gateways in front of PostgREST compress what is larger than a threshold of theirs.
         if answer.status == HTTPStatus.BAD_REQUEST and _has_empty_code(response.content):
@@ -226,7 +226,7 @@ def _has_empty_code(body: bytes) -> bool:
     return isinstance(error, dict) and error.get("code") == ""
 
 
-def _honest(error: aiohttp.ClientError) -> httpx.TransportError:
+def _mapped_error(error: aiohttp.ClientError) -> httpx.TransportError:
     for source, meaning in _HONEST:
         if isinstance(error, source):
             return meaning(str(error) or type(error).__name__)

@@ -19,7 +19,7 @@ class ApiSettings(Settings):
     daily_digests: int | None = Field(
         None, ge=0, description="digests that a caller may order in a UTC day; as many as it likes if unset"
     )
-    mail_webhook_secret: WebhookSecrets = Field(
+    resend_webhook_secret: WebhookSecrets = Field(
         (),
         description="what signs Resend's webhook: whsec_ and base64, several with commas; it is refused without one",
     )

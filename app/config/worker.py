@@ -25,7 +25,7 @@ class WorkerSettings(Settings):
     grace_period: Seconds = Field(
         25.0, description="seconds that running tasks may take to finish after SIGTERM, from above 0 to 3600"
     )
-    idle_wait: float = Field(
+    poll_interval: float = Field(
         0.4, ge=0.1, le=60, description="seconds between two looks for work while there is none, at most, 0.1 to 60"
     )
     worker_port: PrivatePort | None = Field(
@@ -75,11 +75,13 @@ class WorkerSettings(Settings):
     model_max_tokens: int = Field(
         60_000, ge=0, le=10_000_000, description="tokens for one digest, input and output, 0 to 10000000"
     )
-    keep_tasks_days: int = Field(30, ge=1, le=3650, description="days that finished tasks are kept, 1 to 3650")
-    keep_editions_days: int = Field(
+    task_retention_days: int = Field(30, ge=1, le=3650, description="days that finished tasks are kept, 1 to 3650")
+    edition_retention_days: int = Field(
         90, ge=1, le=3650, description="days that an edition is kept after its last fetch, 1 to 3650"
     )
-    keep_digests_days: int = Field(730, ge=1, le=36500, description="days that a reader's digests are kept, 1 to 36500")
+    digest_retention_days: int = Field(
+        730, ge=1, le=36500, description="days that a reader's digests are kept, 1 to 36500"
+    )
     delivery_retention_days: int = Field(
         90, ge=30, le=3650, description="days that deliveries are kept, and at least as long as their tasks, 30 to 3650"
     )

@@ -40,23 +40,23 @@ from app.ranking.ranking import Ranked
 
 log = structlog.get_logger(__name__)
 
-_Said = TypeVar("_Said")
+_Response = TypeVar("_Response")
 
 
 @dataclass(frozen=True, slots=True)
 class AnalysisSettings:
-    """How much one digest may ask of the model: all bounds hold together, and what is beyond them is extracted."""
+    """How much one digest may ask of the model: all bounds hold local_service, and what is beyond them is extracted."""
 
     max_calls: int = 24
     max_tokens: int = 60_000
-    """Input and output together."""
+    """Input and output local_service."""
     max_output_tokens: int = 600
     """Of one answer; a longer one is cut, and then counts as invalid."""
     concurrency: int = 4
     call_seconds: float = 30.0
     """For one item, the client's retries included."""
     total_seconds: float = 120.0
-    """For all items together."""
+    """For all items local_service."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,13 +138,13 @@ class ModelAnalyst:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question(Generic[_Said]):
+class _Question(Generic[_Response]):
     """What is asked, and how the answer is read."""
 
     instructions: str
     text: str
     schema: Schema
-    read: Callable[[str], _Said]
+    read: Callable[[str], _Response]
 
     def key(self, model: str) -> str:
         """The name under which a good answer is remembered."""
@@ -197,7 +197,7 @@ class _Job:
             return _item(item, answer, AnalysisMethod.MODEL)
         return _item(item, self._extractor.extract(item.article), AnalysisMethod.EXTRACTIVE)
 
-    async def _answer(self, asked: _Question[_Said]) -> _Said | None:
+    async def _answer(self, asked: _Question[_Response]) -> _Response | None:
         key = asked.key(self._model.name)
         try:
             if (remembered := await self._memory.get(key)) is not None:
@@ -214,7 +214,7 @@ class _Job:
             log.warning("model_failed", reason=str(error))
             return None
 
-    async def _bought(self, asked: _Question[_Said]) -> str | None:
+    async def _bought(self, asked: _Question[_Response]) -> str | None:
         """Ask within budget and deadline; None where they, or an open circuit, forbid it. Raises ModelFailed."""
         seconds = min(self._settings.call_seconds, self._deadline - self._clock())
         if self._useless or seconds <= 0:
@@ -228,10 +228,10 @@ class _Job:
             self.budget.give_back(reserved)
             self._useless = True
             return None
-        self.budget.settle(reserved, completion)
+        self.budget.charge(reserved, completion)
         return completion.text
 
-    async def _ask(self, asked: _Question[_Said], seconds: float) -> Completion:
+    async def _ask(self, asked: _Question[_Response], seconds: float) -> Completion:
         """Ask within the breaker, which only hears of failures that are its server's fault."""
         declined: ModelFailed | None = None
         try:

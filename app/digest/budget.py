@@ -14,7 +14,7 @@ _BYTES_PER_TOKEN: Final = 3
 class Budget:
     """Keeps calls and tokens within their bounds, with as many calls at once as there may be.
 
-    A call reserves its worst case before it begins, so that calls under way together cannot exceed the bound.
+    A call reserves its worst case before it begins, so that calls under way local_service cannot exceed the bound.
     """
 
     max_calls: int
@@ -36,11 +36,11 @@ class Budget:
         self._reserved += worst
         return worst
 
-    def settle(self, reserved: int, completion: Completion) -> None:
+    def charge(self, reserved: int, completion: Completion) -> None:
         """Replace a reservation by what the call cost.
 
         Where that is not known, since the server does not count, the worst case stays set aside; it does so too for a
-        call that failed, which nobody settles.
+        call that failed, which nobody resolves.
         """
         if completion.input_tokens + completion.output_tokens:
             self._reserved -= reserved

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from app.models import Article, Profile
-from app.ranking.wish import Wish
+from app.ranking.wish import InterestQuery
 from app.ranking.words import Stems
 from app.sources.text import MAX_ABSTRACT, shorten
 
@@ -57,7 +57,7 @@ class Extractor:
 
     def __init__(self, profile: Profile) -> None:
         # A title says what somebody is, and its words are in half of the sentences.
-        self._wanted = frozenset(Wish.of(profile.model_copy(update={"title": ""})).stems)
+        self._wanted = frozenset(InterestQuery.of(profile.model_copy(update={"title": ""})).stems)
 
     def extract(self, article: Article) -> Extract:
         """Summarise an article; without an abstract there is nothing to say beyond its title."""

@@ -6,8 +6,8 @@ from typing import Final
 from jinja2 import DictLoader, Environment, StrictUndefined
 from markupsafe import Markup
 
+from app.digest.labels import FILTERS
 from app.digest.styles import inlined
-from app.digest.wording import FILTERS
 from app.models import AnalysisMethod, Digest, LinksOf
 from app.time_slice import TimeSlice
 

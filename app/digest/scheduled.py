@@ -8,10 +8,10 @@ from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
 from app.models import Digest, EditionStatus, Profile, Report, Task
-from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, News
+from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, NewItems
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranking, RankingSettings, Reorder, rank
-from app.ranking.shelf import ItemShelf
+from app.ranking.shelf import ItemIndexCache
 
 _NOTHING = Ranking((), (), considered=0, duplicates=0)
 
@@ -51,7 +51,7 @@ class ScheduledDigests:
         self._items = items
         self._tasks = tasks
         self._max_wait = max_wait
-        self._shelf = ItemShelf(items)
+        self._shelf = ItemIndexCache(items)
         self._analyst = analyst
         self._renderer = renderer
 
@@ -63,7 +63,7 @@ class ScheduledDigests:
         Returns it with its page. Raises `FetchRunning` for at most ten minutes, or for at most `max_wait` and the rest
         of the reader's day while no source could be read for the digest's day; and `SupabaseError`.
         """
-        news = await self._items.news_for(occasion.reader_id, occasion.source_date, occasion.local_day)
+        news = await self._items.new_items_for(occasion.reader_id, occasion.source_date, occasion.local_day)
         await self._wait_for_news(occasion, news)
         await report("ranking what is new", 0.2)
         analysis = self._analyst.begin(profile)
@@ -86,20 +86,20 @@ class ScheduledDigests:
         )
         return digest, await self._renderer.render(digest)
 
-    async def _wait_for_news(self, occasion: Occasion, news: News) -> None:
+    async def _wait_for_news(self, occasion: Occasion, news: NewItems) -> None:
         """Raise `FetchRunning` if the digest is to wait for a fetch."""
         left = news.wait_left(occasion.waited, self._max_wait)
         if left > timedelta(0):
             fetch = await self._tasks.ensure_fetch(occasion.source_date, waiting=occasion.task_id)
             if not fetch.status.is_final:
                 raise FetchRunning(_waiting_for(fetch, occasion.source_date), fetch.task_id, left)
-        running = news.worth_waiting_for(occasion.waited)
+        running = news.is_worth_waiting_for(occasion.waited)
         if running is not None:
             left = LONGEST_WAIT_FOR_FETCH - occasion.waited
             raise FetchRunning("waiting for a fetch of these days", running, left)
 
     async def _rank(
-        self, news: News, profile: Profile, settings: RankingSettings, reorder: Reorder | None
+        self, news: NewItems, profile: Profile, settings: RankingSettings, reorder: Reorder | None
     ) -> tuple[Ranking, tuple[str, ...]]:
         """Choose among what the reader was not shown; returns the choice and all names of what was chosen."""
         if not news.days:
@@ -115,7 +115,7 @@ def _waiting_for(fetch: Task, source_date: date) -> str:
     return f"waiting for the first source to be read for {source_date}{known}"
 
 
-def _status(news: News) -> EditionStatus:
+def _status(news: NewItems) -> EditionStatus:
     if news.unread:
         return EditionStatus.FAILED
     return EditionStatus.PARTIAL if news.missing else EditionStatus.COMPLETED

@@ -14,7 +14,7 @@ from app.persistence.editions import Editions
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from app.ranking.shelf import EditionShelf
+from app.ranking.shelf import EditionIndexCache
 
 FRESH_FOR = 60.0
 """Seconds for which a process believes that an incomplete edition needs no fetch now."""
@@ -35,7 +35,7 @@ class DigestService:
 
     def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer) -> None:
         self._daily = daily
-        self._shelf = EditionShelf(daily)
+        self._shelf = EditionIndexCache(daily)
         self._tasks = tasks
         self._fresh: dict[date, tuple[datetime, float]] = {}
         self._analyst = analyst

@@ -44,7 +44,7 @@ class BounceReader:
             self._webhooks = [Webhook(secret) for secret in secrets]
         except Exception as error:
             raise ConfigurationError(
-                "MAIL_WEBHOOK_SECRET holds what is no secret of Standard Webhooks: whsec_ and base64."
+                "RESEND_WEBHOOK_SECRET holds what is no secret of Standard Webhooks: whsec_ and base64."
             ) from error
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Bounce]:

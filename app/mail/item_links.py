@@ -10,7 +10,7 @@ from app.models import Article
 from app.persistence.item_keys import strongest_key
 
 ACTS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
-"""Each a purpose for which a link is signed, together with the item's name, and what its button says."""
+"""Each a purpose for which a link is signed, local_service with the item's name, and what its button says."""
 
 
 def item_name(article: Article) -> str:

@@ -52,7 +52,7 @@ class Mail:
 def build_message(mail: Mail) -> EmailMessage:
     """Return the mail: plain text and page as alternatives, and the headers by which mail programs end it in one click.
 
-    Raises `ValueError` for a `date` without a zone or an unsafe link.
+    Raises `ValueError` for a `date` without a timezone or an unsafe link.
     """
     message = _head(mail)
     for subtype, text in _texts(mail):
@@ -87,7 +87,7 @@ def _head(mail: Mail) -> EmailMessage:
     """The mail without its parts.
 
     List-Unsubscribe and List-Unsubscribe-Post are RFC 8058's, List-Id RFC 2919's, Auto-Submitted RFC 3834's. One click
-    needs https; without it the link is there alone. Raises `ValueError` for a `date` without a zone or an unsafe link.
+    needs https; without it the link is there alone. Raises `ValueError` for a `date` without a timezone or an unsafe link.
     """
     if mail.date.tzinfo is None:
         raise ValueError(f"the mail's date {mail.date} has no time zone")

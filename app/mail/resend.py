@@ -1,4 +1,4 @@
-"""Mails by Resend's HTTP API, under an idempotency key: a lost answer is settled by asking again.
+"""Mails by Resend's HTTP API, under an idempotency key: a lost answer is resolved by asking again.
 
 Documentation: https://resend.com/docs/api-reference/emails/send-email and /docs/dashboard/emails/idempotency-keys
 """
@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import httpx
 
 from app.mail.message import MessageKey
-from app.mail.sender import Ambiguous, MailLimits, NotSent, Sent, Turns, held, sender_id_of
+from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, held, sender_id_of
 from app.sources.text import plain
 
 API: Final = "https://api.resend.com"
@@ -38,7 +38,7 @@ class ResendSender:
         self._key = key
         self._limits = limits
         self._url = f"{api}/emails"
-        self._turns = Turns(limits)
+        self._turns = SendLimiter(limits)
 
     @property
     def sender_id(self) -> str:
@@ -70,7 +70,7 @@ class ResendSender:
         except _NEVER_LEFT as error:
             raise NotSent(f"Resend cannot be reached: {type(error).__name__}: {error}", transient=True) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise Ambiguous(f"Resend's answer was lost: {type(error).__name__}", repeatable=True) from error
+            raise InDoubt(f"Resend's answer was lost: {type(error).__name__}", repeatable=True) from error
         if response.is_success:
             name = answer.get("id")
             return Sent(plain(name, _MAX_REASON) if isinstance(name, str) else None)
@@ -114,14 +114,14 @@ def _read_json(body: bytes) -> dict[str, Any]:
     return answer if isinstance(answer, dict) else {}
 
 
-def _refusal(response: httpx.Response, answer: dict[str, Any]) -> NotSent | Ambiguous:
+def _refusal(response: httpx.Response, answer: dict[str, Any]) -> NotSent | InDoubt:
     status, name = response.status_code, str(answer.get("name", ""))
     reason = plain(f"Resend answered {status} {name} {answer.get('message', '')}", _MAX_REASON)
     if status == HTTPStatus.CONFLICT:
         # Under this key a mail of other bytes was taken, or one is just being taken: then asking again tells.
-        return Ambiguous(reason, repeatable=name == "concurrent_idempotent_requests")
+        return InDoubt(reason, repeatable=name == "concurrent_idempotent_requests")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-        return Ambiguous(reason, repeatable=True)
+        return InDoubt(reason, repeatable=True)
     transient = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT, *_ACCOUNT)
     return NotSent(reason, transient=transient, retry_after=_retry_after(response))
 

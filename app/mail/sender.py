@@ -45,10 +45,10 @@ class NotSent(MailError):
         self.retry_after = retry_after
 
 
-class Ambiguous(MailError):
+class InDoubt(MailError):
     """Nobody here can know whether the mail was sent.
 
-    `repeatable`: sending the same mail under the same key again settles it, and never makes two of it.
+    `repeatable`: sending the same mail under the same key again resolves it, and never makes two of it.
     """
 
     title = "Mail in doubt"
@@ -72,7 +72,7 @@ class MailSender(Protocol):
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Send one mail to its one recipient.
 
-        Raises `NotSent` and `Ambiguous`. A cancellation (`CancelledError`) leaves this method only while surely nothing
+        Raises `NotSent` and `InDoubt`. A cancellation (`CancelledError`) leaves this method only while surely nothing
         was sent; later it is held back for the few seconds that the answer may take, and what became of the mail is
         returned or raised as if nobody had cancelled.
         """
@@ -102,8 +102,8 @@ def sender_id_of(kind: str, account: str) -> str:
     return f"{kind}:{hmac.digest(account.encode(), f'broadsheet sender {kind}'.encode(), 'sha256').hex()[:32]}"
 
 
-class Turns:
-    """Lets at most `at_once` mails out together and at most `per_second` begin in a second, in their order."""
+class SendLimiter:
+    """Lets at most `at_once` mails out local_service and at most `per_second` begin in a second, in their order."""
 
     def __init__(self, limits: MailLimits) -> None:
         self._slots = asyncio.Semaphore(limits.at_once)
@@ -124,7 +124,7 @@ class Turns:
 async def held(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: bool) -> T:
     """Await what can no longer be undone: a cancellation waits up to `seconds` for it.
 
-    `outcome` raises nothing but `NotSent` and `Ambiguous`, and this raises `Ambiguous` when the time is over or a
+    `outcome` raises nothing but `NotSent` and `InDoubt`, and this raises `InDoubt` when the time is over or a
     second cancellation comes.
     """
     task = asyncio.ensure_future(outcome)
@@ -137,4 +137,4 @@ async def held(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: b
             return await asyncio.shield(task)
     except (asyncio.CancelledError, TimeoutError):
         task.cancel()
-        raise Ambiguous("the process was told to stop before the answer came", repeatable=repeatable) from None
+        raise InDoubt("the process was told to stop before the answer came", repeatable=repeatable) from None

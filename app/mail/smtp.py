@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from typing import ClassVar
 
 from app.mail.message import MessageKey, message_bytes
-from app.mail.sender import MailLimits, Sent, Turns, sender_id_of
+from app.mail.sender import MailLimits, SendLimiter, Sent, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
 from app.mail_url import SmtpUrl
 
@@ -21,7 +21,7 @@ class SmtpSender:
         self._url = url
         self._limits = limits
         self._tls = tls
-        self._turns = Turns(limits)
+        self._turns = SendLimiter(limits)
         self._kept: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
 
     @property

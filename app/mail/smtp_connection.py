@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException, SMTPServerDisconnected
 
-from app.mail.sender import Ambiguous, MailLimits, NotSent, held
+from app.mail.sender import InDoubt, MailLimits, NotSent, held
 from app.mail.smtp_protocol import OneResponseProtocol
 from app.mail_url import SmtpUrl
 from app.sources.text import plain
@@ -95,7 +95,7 @@ class SmtpConnection:
         return not self._busy
 
     async def send(self, sender: str, recipient: str, content: bytes) -> None:
-        """Send one mail. Raises `NotSent` and `Ambiguous`; cancelled, it raises only while surely nothing was sent."""
+        """Send one mail. Raises `NotSent` and `InDoubt`; cancelled, it raises only while surely nothing was sent."""
         self._busy = True
         self._mails += 1
         size = [f"SIZE={len(content)}"] if self._smtp.supports_extension("size") else []
@@ -164,14 +164,14 @@ class SmtpConnection:
             # At once after the dot: an answer that comes while nobody reads is thrown away.
             code, text = await protocol.read_response(self._limits.answer)
         except (SMTPException, OSError) as error:
-            raise Ambiguous(f"{self._host} did not answer to the end: {_text(error)}", repeatable=False) from error
+            raise InDoubt(f"{self._host} did not answer to the end: {_text(error)}", repeatable=False) from error
         if code != _COMPLETED:
             raise self._refused(code, text, to_recipient=True, at_end=True)
 
-    def _refused(self, code: int, text: str, *, to_recipient: bool, at_end: bool = False) -> NotSent | Ambiguous:
+    def _refused(self, code: int, text: str, *, to_recipient: bool, at_end: bool = False) -> NotSent | InDoubt:
         reason = plain(f"{self._host} answered {code} {text}", _MAX_REASON)
         if not 400 <= code < 600:  # noqa: PLR2004  (RFC 5321: 4yz and 5yz refuse)
-            return Ambiguous(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
+            return InDoubt(reason, repeatable=False) if at_end else NotSent(reason, transient=True)
         # The server has answered, so it can go on with another mail; after 421 it closes the connection.
         self._busy = code == _CLOSING
         permanent = code >= 500  # noqa: PLR2004  (RFC 5321: 5yz refuses for good)

@@ -19,7 +19,7 @@ _CONTINUES: Final = b"-"
 class OneResponseProtocol(SMTPProtocol):
     """Drops the connection at the first byte that answers no command; `unexpected` then holds what the server sent.
 
-    aiosmtplib keeps such bytes and takes them for the response to the next command: a `250` that came together with
+    aiosmtplib keeps such bytes and takes them for the response to the next command: a `250` that came local_service with
     the `354` would say that a mail was accepted before its end was sent. Before TLS they may be another host's.
     """
 

@@ -7,21 +7,21 @@ from urllib.parse import parse_qs
 from fastapi import Request
 from pydantic import ValidationError
 
-from app.api.reader_models import ReaderChange, SentReaderProfile
+from app.api.reader_models import ReaderChange, ReaderProfileRequest
 from app.persistence.readers import Reader
 
 MAX_FIELDS: Final = 50
 _INCOMPLETE: Final = "The form came incomplete, so nothing was changed. Please send it again."
 _DAYS: Final = frozenset("1234567")
-_LINES: Final = ("interests", "leave_out", "authors", "categories")
+_LINES: Final = ("interests", "exclude", "authors", "categories")
 _RULES: Final = {
     "form": "This cannot be kept as it is.",
-    "zone": "This is no time zone: it takes a name such as Europe/Berlin, America/New_York or UTC.",
+    "timezone": "This is no time zone: it takes a name such as Europe/Berlin, America/New_York or UTC.",
     "send_at": "This is no time of day: it takes one such as 07:00.",
     "weekdays": "It takes one day at least.",
     "goals": "It takes at most 2000 characters.",
     "interests": "It takes at most 30 lines of at most 100 characters.",
-    "leave_out": "It takes at most 30 lines of at most 100 characters.",
+    "exclude": "It takes at most 30 lines of at most 100 characters.",
     "authors": "It takes at most 50 lines of at most 100 characters.",
     "categories": "It takes at most 20 lines, each a category as arXiv writes it: cs.LG, math.CO or hep-th.",
 }
@@ -60,13 +60,17 @@ async def leads_back(request: Request) -> bool:
 def schedule_shown(reader: Reader) -> dict[str, Any]:
     """What the schedule's form shows of a reader."""
     send_at = f"{reader.send_at:%H:%M}" if reader.send_at is not None else ""
-    return {"zone": reader.zone or "", "send_at": send_at, "weekdays": reader.weekdays}
+    return {"timezone": reader.timezone or "", "send_at": send_at, "weekdays": reader.weekdays}
 
 
 def schedule_sent(form: Form) -> dict[str, Any]:
     """What was sent, as the schedule's form shows it again. Raises `BadForm` if the form came incomplete."""
     days = [int(day) for day in form.get("weekdays", ()) if day in _DAYS]
-    return {"zone": _only(form, "zone").strip(), "send_at": _only(form, "send_at"), "weekdays": sorted(set(days))}
+    return {
+        "timezone": _only(form, "timezone").strip(),
+        "send_at": _only(form, "send_at"),
+        "weekdays": sorted(set(days)),
+    }
 
 
 def schedule_columns(sent: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +97,7 @@ def words_columns(reader: Reader, sent: Mapping[str, str]) -> dict[str, Any]:
     lines = {name: list(filter(None, map(str.strip, sent[name].splitlines()))) for name in _LINES}
     words = {"goals": sent["goals"]} | {name: list(dict.fromkeys(each)) for name, each in lines.items()}
     try:
-        profile = SentReaderProfile.model_validate(reader.profile.model_dump() | words)
+        profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | words)
     except ValidationError as error:
         raise _bad(error) from None
     return {"profile": profile.model_dump(mode="json")}

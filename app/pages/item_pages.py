@@ -11,11 +11,11 @@ from fastapi.responses import HTMLResponse
 from app.api.tasks import ServicesOf
 from app.links import InvalidLink
 from app.mail.item_links import ACTS
+from app.pages.digest_view import ShownItem, read_digest, say
 from app.pages.forms import leads_back
-from app.pages.links import SHOWING_FOR, Visit, link_route, visit_about
+from app.pages.links import SHOWING_FOR, Visit, link_route, visit_from_link
 from app.pages.rendering import PageRenderer
-from app.pages.shown_digest import ShownItem, read_digest, say
-from app.persistence.reader_papers import Said
+from app.persistence.reader_papers import Feedback
 from app.services import Services
 
 _TAKEN_BACK_BY: Final = {"more": "unrate", "less": "unrate", "save": "unsave"}
@@ -30,10 +30,10 @@ def item_router(pages: PageRenderer) -> APIRouter:
 
 
 def _item_routes(router: APIRouter, pages: PageRenderer, act: str) -> None:
-    visiting = Depends(visit_about(act, max_age=SHOWING_FOR))
+    visiting = Depends(visit_from_link(act, max_age=SHOWING_FOR))
 
     def page(visit: Visit, shown: ShownItem, *, changed: bool) -> HTMLResponse:
-        done = _is_said(act, shown.said)
+        done = _is_said(act, shown.feedback)
         return pages.page(
             "item.html.j2", visit=visit, shown=shown, act=act, label=ACTS[act], done=done, changed=changed
         )
@@ -59,5 +59,5 @@ async def _item(services: Services, visit: Visit, name: str) -> ShownItem:
     return (await read_digest(services, visit.reader.reader_id, visit.link.day)).named(name)
 
 
-def _is_said(act: str, said: Said) -> bool:
+def _is_said(act: str, said: Feedback) -> bool:
     return said.saved if act == "save" else said.liked is (act == "more")

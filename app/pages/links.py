@@ -15,7 +15,7 @@ from app.api.tasks import services_of
 from app.days import utc_today
 from app.errors import BroadsheetError, InvalidCursor, NotFound, TooManyPapers
 from app.links import InvalidLink, Link, Links, ToolAddresses
-from app.pages.refusals import answering
+from app.pages.error_pages import answering
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader
 
@@ -69,7 +69,7 @@ def visit_of(purpose: str, *, max_age: timedelta | None = None) -> Callable[[str
     return opened
 
 
-def visit_about(act: str, *, max_age: timedelta) -> Callable[[str, str, Request], Awaitable[Visit]]:
+def visit_from_link(act: str, *, max_age: timedelta) -> Callable[[str, str, Request], Awaitable[Visit]]:
     """As `visit_of`, for a link that is about one item: its purpose is `act:item`."""
 
     async def opened(item: str, token: str, request: Request) -> Visit:

@@ -38,7 +38,7 @@ _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 _FIELDS: Final = (
     ("interests", "Interests, one a line", 8),
     ("goals", "What you are after, in your own words", 4),
-    ("leave_out", "Words to leave out, one a line", 4),
+    ("exclude", "Words to leave out, one a line", 4),
     ("authors", "Authors whose new papers are always shown, one a line", 4),
     ("categories", "arXiv categories, one a line", 4),
 )
@@ -116,8 +116,8 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
         shown = schedule_shown(visit.reader)
         try:
             shown = schedule_sent(await form_of(request))
-            # What is left for the database to judge is whether it knows the zone.
-            reader = await _changed(services, visit.reader, schedule_columns(shown), judged="zone")
+            # What is left for the database to judge is whether it knows the timezone.
+            reader = await _changed(services, visit.reader, schedule_columns(shown), judged="timezone")
         except BadForm as error:
             return page(visit, visit.reader, shown, problems=error.problems)
         return page(visit, reader, schedule_shown(reader), kept=True)
@@ -125,7 +125,7 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
 
 def _words_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "words.html.j2", visit=visit, shown=shown, fields=_FIELDS, **outcome)
+        return _form_page(pages, "preferences.html.j2", visit=visit, shown=shown, fields=_FIELDS, **outcome)
 
     @router.get("/words/{token}")
     async def show_words(visit: Writer) -> HTMLResponse:

@@ -6,8 +6,8 @@ from typing import Any, Final
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from app.digest import wording
-from app.pages.shown import FILTERS
+from app.digest import labels
+from app.pages.formatting import FILTERS
 from app.pages.static_files import StaticFiles
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -35,7 +35,7 @@ class PageRenderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.filters |= {**wording.FILTERS, **FILTERS, "static": static.path}
+        self._environment.filters |= {**labels.FILTERS, **FILTERS, "static": static.path}
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 

@@ -4,14 +4,14 @@ from functools import cache
 
 from fastapi import APIRouter
 
-from app.pages.front import front_router
+from app.pages.home import home_router
 from app.pages.item_pages import item_router
+from app.pages.landing import front_router
 from app.pages.ops.routes import ops_router
-from app.pages.place import place_router
+from app.pages.reader_exports import tools_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
-from app.pages.tools import tools_router
 
 
 def pages_router() -> APIRouter:
@@ -21,7 +21,7 @@ def pages_router() -> APIRouter:
     router.include_router(static.router())
     router.include_router(front_router(pages))
     router.include_router(readers_router(pages))
-    router.include_router(place_router(pages))
+    router.include_router(home_router(pages))
     router.include_router(item_router(pages))
     router.include_router(tools_router())
     router.include_router(ops_router(pages))

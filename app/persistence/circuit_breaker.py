@@ -1,4 +1,4 @@
-"""Circuit breakers whose state all processes share: a failing service is left alone by the whole fleet.
+"""Circuit breakers whose state all processes share: a failing service is left alone by the whole list_worker_rows.
 
 After Michael Nygard, "Release It!": closed lets calls through, open refuses them at once, half-open lets one trial
 through, which decides.

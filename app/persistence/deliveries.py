@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from pydantic import Field, TypeAdapter
 from supabase import AsyncClient
 
-from app.errors import DeliveryNotFound, NotToBeSettled
+from app.errors import DeliveryNotFound, NotInDoubt
 from app.models import Frozen
 from app.persistence.digests import StoredDigest
 from app.persistence.errors import VOID, parsed, supabase_errors
@@ -23,21 +23,21 @@ MAX_PAGE = 100
 DeliveryKind = Literal["digest", "welcome"]
 
 
-class DeliveryState(StrEnum):
-    """Where a delivery stands; `ambiguous`: nobody can know whether it was sent."""
+class DeliveryStatus(StrEnum):
+    """Where a delivery stands; `in_doubt`: nobody can know whether it was sent."""
 
     PENDING = "pending"
     SENDING = "sending"
     SENT = "sent"
     FAILED = "failed"
-    AMBIGUOUS = "ambiguous"
+    IN_DOUBT = "in_doubt"
     SKIPPED = "skipped"
 
 
-EndState = Literal[
-    DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.AMBIGUOUS, DeliveryState.PENDING, DeliveryState.SENDING
+EndStatus = Literal[
+    DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.IN_DOUBT, DeliveryStatus.PENDING, DeliveryStatus.SENDING
 ]
-SettledState = Literal[DeliveryState.SENT, DeliveryState.FAILED, DeliveryState.PENDING]
+ResolvedStatus = Literal[DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliveryStatus.PENDING]
 
 
 class Delivery(Frozen):
@@ -50,10 +50,10 @@ class Delivery(Frozen):
     local_day: date
     digest_id: UUID | None = None
     task_id: UUID | None = None
-    state: DeliveryState
+    status: DeliveryStatus
     reason: str | None = None
     provider_id: str | None = None
-    settled_by: str | None = None
+    resolved_by: str | None = None
     created_at: datetime
     begun_at: datetime | None = None
     ended_at: datetime | None = None
@@ -68,7 +68,7 @@ class MailParts(Frozen):
     local_day: date
     created_at: datetime
     name: str
-    address: str
+    email: str
     link_generation: int
     digest: StoredDigest | None = None
     """None for a welcome, or where the digest was removed."""
@@ -83,11 +83,11 @@ class Send(Frozen):
     """Whether an earlier attempt may have sent it."""
 
 
-class Stop(Frozen):
+class SkipDelivery(Frozen):
     """The delivery has ended: there is nothing to send."""
 
     verdict: Literal["stop"]
-    state: DeliveryState
+    status: DeliveryStatus
     reason: str | None = None
 
 
@@ -104,11 +104,11 @@ class Lost(Frozen):
     verdict: Literal["lost"]
 
 
-Verdict = Send | Stop | Paused | Lost
+Verdict = Send | SkipDelivery | Paused | Lost
 
 
-class _Settled(Frozen):
-    settled: bool
+class _Resolved(Frozen):
+    resolved: bool
     delivery: Delivery
 
 
@@ -122,14 +122,14 @@ class DeliveryPage:
 
 _DELIVERIES = TypeAdapter(list[Delivery])
 _VERDICT = TypeAdapter[Verdict](Annotated[Verdict, Field(discriminator="verdict")])
-_SETTLED = TypeAdapter(_Settled | None)
+_SETTLED = TypeAdapter(_Resolved | None)
 _FLAG = TypeAdapter(bool)
 _COUNT = TypeAdapter(int)
 _REASON = TypeAdapter(str | None)
 
 
 class Deliveries:
-    """The state of deliveries. They are made by the end of their digest, in the same transaction."""
+    """The status of deliveries. They are made by the end of their digest, in the same transaction."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -139,7 +139,7 @@ class Deliveries:
     ) -> Verdict:
         """Ask to send a delivery under the lease of its task; asked again, the same lease gets the same answer.
 
-        A delivery whose sender was lost while sending is `ambiguous` from now on; with `repeatable_within` (how long a
+        A delivery whose sender was lost while sending is `in_doubt` from now on; with `repeatable_within` (how long a
         provider takes the same key for the same mail) it is given to this lease instead, if `sender_id` is the account
         that began it. Raises `SupabaseError`.
         """
@@ -157,7 +157,7 @@ class Deliveries:
         self,
         delivery_id: UUID,
         lease: Lease,
-        state: EndState,
+        status: EndStatus,
         *,
         reason: str | None = None,
         provider_id: str | None = None,
@@ -172,7 +172,7 @@ class Deliveries:
         parameters = {
             "p_delivery_id": str(delivery_id),
             "p_token": str(lease.lease_token),
-            "p_state": state.value,
+            "p_status": status.value,
             "p_reason": _cut(reason),
             "p_provider_id": _cut(provider_id),
             "p_bounce": bounce,
@@ -182,7 +182,7 @@ class Deliveries:
         return parsed(_FLAG, answer.data)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
-        """Stop the mail of all readers at an address, given in its spellings.
+        """SkipDelivery the mail of all readers at an address, given in its spellings.
 
         They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it
         comes again. Raises `SupabaseError`.
@@ -213,7 +213,7 @@ class Deliveries:
         self,
         owner: str | None,
         *,
-        state: DeliveryState | None = None,
+        status: DeliveryStatus | None = None,
         reader_id: UUID | None = None,
         limit: int = 50,
         cursor: str | None = None,
@@ -226,7 +226,7 @@ class Deliveries:
         before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
         parameters: dict[str, Any] = {
             "p_owner": owner,
-            "p_state": state,
+            "p_status": status,
             "p_reader_id": str(reader_id) if reader_id else None,
             "p_before": before.isoformat() if before else None,
             "p_before_id": str(before_id) if before_id else None,
@@ -238,19 +238,19 @@ class Deliveries:
         last = found[size - 1] if len(found) > size else None
         return DeliveryPage(tuple(found[:size]), cursor_of(last.created_at, last.delivery_id) if last else None)
 
-    async def settle(self, delivery_id: UUID, state: SettledState, *, by: str) -> Delivery:
+    async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:
         """Say of a delivery in doubt what became of it, or have one sent that was not (`pending`).
 
-        Raises `DeliveryNotFound`, `NotToBeSettled` (it is in another state), `SupabaseError`.
+        Raises `DeliveryNotFound`, `NotInDoubt` (it is in another status), `SupabaseError`.
         """
-        parameters = {"p_delivery_id": str(delivery_id), "p_state": state.value, **_act(by)}
-        with supabase_errors(f"settle delivery {delivery_id}"):
-            answer = await self._client.rpc("settle_for_operator", parameters).execute()
+        parameters = {"p_delivery_id": str(delivery_id), "p_status": status.value, **_act(by)}
+        with supabase_errors(f"resolve delivery {delivery_id}"):
+            answer = await self._client.rpc("resolve_for_operator", parameters).execute()
         found = parsed(_SETTLED, answer.data)
         if found is None:
             raise _no_delivery(delivery_id)
-        if not found.settled:
-            raise NotToBeSettled(f"The delivery {delivery_id} is {found.delivery.state}: it cannot become {state}.")
+        if not found.resolved:
+            raise NotInDoubt(f"The delivery {delivery_id} is {found.delivery.status}: it cannot become {status}.")
         return found.delivery
 
     async def paused(self) -> str | None:
@@ -261,16 +261,16 @@ class Deliveries:
 
     async def pause(self, reason: str, *, by: str) -> None:
         """Begin no delivery any more. Raises `SupabaseError`."""
-        await self._set_gate(f"{by}: {reason}", by=by, skip=False)
+        await self._set_pause(f"{by}: {reason}", by=by, skip=False)
 
     async def resume(self, *, by: str, skip_pending: bool) -> None:
         """Let deliveries begin again; `skip_pending`: without those that wait now. Raises `SupabaseError`."""
-        await self._set_gate(None, by=by, skip=skip_pending)
+        await self._set_pause(None, by=by, skip=skip_pending)
 
-    async def _set_gate(self, reason: str | None, *, by: str, skip: bool) -> None:
+    async def _set_pause(self, reason: str | None, *, by: str, skip: bool) -> None:
         parameters = {"p_reason": _cut(reason), "p_skip": skip, **_act(by)}
         with supabase_errors("pause or resume deliveries"):
-            answer = await self._client.rpc("set_gate_for_operator", parameters).execute()
+            answer = await self._client.rpc("set_pause_for_operator", parameters).execute()
         parsed(VOID, answer.data)
 
 

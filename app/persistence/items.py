@@ -35,7 +35,7 @@ class MissingSource(Frozen):
     reason: str
 
 
-class News(Frozen):
+class NewItems(Frozen):
     """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
 
     `fetching` is a fetch of these days that runs or is about to. `papers` are those that the reader rated, the youngest
@@ -53,7 +53,7 @@ class News(Frozen):
     unread: bool
     day_left: timedelta
 
-    def worth_waiting_for(self, waited: timedelta) -> UUID | None:
+    def is_worth_waiting_for(self, waited: timedelta) -> UUID | None:
         """The fetch that a digest begun so long ago should wait for; None if it should go on."""
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
 
@@ -67,7 +67,7 @@ class _Named(Frozen):
     article: Article
 
 
-_NEWS = TypeAdapter(News)
+_NEWS = TypeAdapter(NewItems)
 _NAMED = TypeAdapter(list[_Named])
 _ITEMS = TypeAdapter(list[Item])
 
@@ -78,7 +78,9 @@ class Items:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def news_for(self, reader_id: UUID, source_date: date | None = None, local_day: date | None = None) -> News:
+    async def new_items_for(
+        self, reader_id: UUID, source_date: date | None = None, local_day: date | None = None
+    ) -> NewItems:
         """Say what is new to a reader since the last digest, what the reader rated, and, of a day, whether it was read.
 
         It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
@@ -119,9 +121,9 @@ class Items:
             found |= {named.key: named.article for named in parsed(_NAMED, answer.data)}
         return found
 
-    async def mark_shown(self, reader_id: UUID, keys: Sequence[str]) -> None:
+    async def record_shown_keys(self, reader_id: UUID, keys: Sequence[str]) -> None:
         """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""
         parameters = {"p_reader": str(reader_id), "p_keys": list(keys)}
         with supabase_errors(f"note what reader {reader_id} was shown"):
-            answer = await self._client.rpc("mark_shown", parameters).execute()
+            answer = await self._client.rpc("record_shown_keys", parameters).execute()
         parsed(VOID, answer.data)

@@ -12,7 +12,7 @@ from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
-from app.persistence.overview import FleetWorker, Overview, Pause
+from app.persistence.overview import Overview, Pause, WorkerInfo
 
 STEP = 1000
 """How many dead tasks one call looks at: a fraction of a second, of the 8 that Supabase gives a statement."""
@@ -20,7 +20,7 @@ STEP = 1000
 T = TypeVar("T")
 
 
-class Act(BaseModel):
+class AuditEntry(BaseModel):
     """What an operator did."""
 
     act_id: UUID
@@ -39,7 +39,7 @@ class ReplayStep(BaseModel):
 
 
 @dataclass(frozen=True)
-class ActBy:
+class Actor:
     """An act's id, under which it is done once however often it is sent, and who does it."""
 
     act_id: UUID
@@ -59,19 +59,19 @@ _DONE = TypeAdapter(_Done | None)
 _PAUSED = TypeAdapter(_Paused)
 _PAUSES = TypeAdapter(list[Pause])
 _STEP = TypeAdapter(ReplayStep)
-_FLEET = TypeAdapter(list[FleetWorker])
+_FLEET = TypeAdapter(list[WorkerInfo])
 _IDS = TypeAdapter(list[UUID])
-_ACTS = TypeAdapter(list[Act])
+_ACTS = TypeAdapter(list[AuditEntry])
 _OVERVIEW = TypeAdapter(Overview)
 
 
 class Operator:
-    """Acts on the whole fleet. Every act may be sent again under its id; all raise `SupabaseError`."""
+    """Acts on the whole list_worker_rows. Every act may be sent again under its id; all raise `SupabaseError`."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def replay(self, by: ActBy, task_id: UUID) -> Task:
+    async def replay(self, by: Actor, task_id: UUID) -> Task:
         """Give a task that failed for good all its attempts anew. Raises `TaskNotFound`, `NothingToDo`."""
         task = await self._act_on("replay_task", by, task_id)
         if not task.done:
@@ -80,7 +80,7 @@ class Operator:
 
     async def replay_dead(
         self,
-        by: ActBy,
+        by: Actor,
         kind: TaskKind,
         *,
         since: datetime | None = None,
@@ -99,29 +99,29 @@ class Operator:
             "p_after": str(after) if after else None,
             "p_step": step,
         }
-        step_by = ActBy(uuid5(by.act_id, str(after)), by.who)
+        step_by = Actor(uuid5(by.act_id, str(after)), by.who)
         return await self._call("replay_dead", f"replay {kind.value} tasks", _STEP, parameters | _named(step_by))
 
-    async def redeliver(self, by: ActBy, task_id: UUID) -> Task:
+    async def redeliver(self, by: Actor, task_id: UUID) -> Task:
         """Have a callback delivered again, under its id. Raises `TaskNotFound`, `NothingToDo` while it is delivered."""
         task = await self._act_on("redeliver", by, task_id)
         if not task.done:
             raise NothingToDo(f"The callback {task_id} is being delivered this moment.")
         return task.task
 
-    async def cancel(self, by: ActBy, task_id: UUID) -> Task:
+    async def cancel(self, by: Actor, task_id: UUID) -> Task:
         """Cancel anybody's task. Raises `TaskNotFound`."""
         return (await self._act_on("cancel_for_operator", by, task_id)).task
 
-    async def pause(self, by: ActBy, kind: TaskKind, why: str) -> Pause:
+    async def pause(self, by: Actor, kind: TaskKind, reason: str) -> Pause:
         """Have no worker claim tasks of a kind until it is resumed; returns the pause that holds."""
-        parameters = _named(by) | {"p_kind": kind.value, "p_why": clean_text(why)}
+        parameters = _named(by) | {"p_kind": kind.value, "p_reason": clean_text(reason)}
         found = (await self._call("pause_kind", f"pause {kind.value} tasks", _PAUSED, parameters)).pause
         if found is None:
             raise NothingToDo(f"{kind.value} tasks were resumed in the same moment: pause them again.")
         return found
 
-    async def resume(self, by: ActBy, kind: TaskKind) -> Pause:
+    async def resume(self, by: Actor, kind: TaskKind) -> Pause:
         """End a kind's pause, and return it. Raises `NothingToDo` if there is none."""
         parameters = _named(by) | {"p_kind": kind.value}
         found = (await self._call("resume_kind", f"resume {kind.value} tasks", _PAUSED, parameters)).pause
@@ -136,19 +136,19 @@ class Operator:
             answer = await query.execute()
         return parsed(_PAUSES, answer.data)
 
-    async def workers(self) -> list[FleetWorker]:
+    async def workers(self) -> list[WorkerInfo]:
         """List the workers, the last seen first."""
-        return await self._call("fleet", "list workers", _FLEET, {})
+        return await self._call("list_worker_rows", "list workers", _FLEET, {})
 
     async def overview(self, *, hours: int = 6) -> Overview:
         """Read the whole picture, with what was done in the last `hours` (1 to 168: minutes are kept for a week)."""
         return await self._call("operator_overview", "read the overview", _OVERVIEW, {"p_hours": hours})
 
-    async def orphans(self, limit: int = 100) -> list[UUID]:
+    async def orphaned_tasks(self, limit: int = 100) -> list[UUID]:
         """List tasks that have neither an end nor a place in the queue: there can be none."""
-        return await self._call("orphans", "look for orphans", _IDS, {"p_limit": limit})
+        return await self._call("orphaned_tasks", "look for orphaned_tasks", _IDS, {"p_limit": limit})
 
-    async def acts(self, *, before: datetime | None = None, limit: int = 50) -> list[Act]:
+    async def acts(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
         """List what operators did, newest first: before a moment, if one is given."""
         query = self._client.table("audit").select("act_id,at,who,act,details").order("at", desc=True).limit(limit)
         if before is not None:
@@ -157,7 +157,7 @@ class Operator:
             answer = await query.execute()
         return parsed(_ACTS, answer.data)
 
-    async def _act_on(self, function: str, by: ActBy, task_id: UUID) -> _Done:
+    async def _act_on(self, function: str, by: Actor, task_id: UUID) -> _Done:
         parameters = _named(by) | {"p_task_id": str(task_id)}
         found = await self._call(function, f"{function} {task_id}", _DONE, parameters)
         if found is None:
@@ -170,5 +170,5 @@ class Operator:
         return parsed(adapter, answer.data)
 
 
-def _named(by: ActBy) -> dict[str, Any]:
+def _named(by: Actor) -> dict[str, Any]:
     return {"p_act": str(by.act_id), "p_who": by.who}

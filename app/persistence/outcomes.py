@@ -1,4 +1,4 @@
-"""What may become of a claimed task, and how the database is told."""
+"""What may become of a claimed task, and how the database is to_row."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,13 +65,13 @@ class Lease(NamedTuple):
     lease_token: UUID
 
 
-def told(lease: Lease, outcome: Outcome) -> dict[str, Any]:
-    """What the database is told of a task's end; never raises: an outcome that cannot be stored is one of failure."""
+def to_row(lease: Lease, outcome: Outcome) -> dict[str, Any]:
+    """What the database is to_row of a task's end; never raises: an outcome that cannot be stored is one of failure."""
     return {"task_id": str(lease.task_id), "lease_token": str(lease.lease_token), **_described(outcome)}
 
 
 def _described(outcome: Outcome) -> dict[str, Any]:
-    """What the database is told of `outcome`: a failure, if that cannot be said."""
+    """What the database is to_row of `outcome`: a failure, if that cannot be said."""
     try:
         return _parts(outcome)
     except PermanentError as error:

@@ -19,10 +19,10 @@ class Pause(Frozen):
     since: AwareDatetime
     ended: AwareDatetime | None
     who: str
-    why: str
+    reason: str
 
 
-class KindNow(Frozen):
+class KindStatus(Frozen):
     """A kind's tasks in the queue at this moment."""
 
     kind: str
@@ -34,7 +34,7 @@ class KindNow(Frozen):
     pause: Pause | None = Field(description="The pause that holds, if one does.")
 
 
-class MinutePoint(Frozen):
+class StatPoint(Frozen):
     """What became of a kind's tasks in one step of time, a minute or more; null: of none the wait is known."""
 
     at: AwareDatetime = Field(description="Where the step begins.")
@@ -50,30 +50,30 @@ class MinutePoint(Frozen):
     oldest_seconds: float = Field(description="How long the oldest ready task had waited, at the step's worst minute.")
 
 
-class KindMinutes(Frozen):
+class KindStats(Frozen):
     """A kind's steps, the oldest first. A step that is missing: no worker was there."""
 
     kind: str
-    points: tuple[MinutePoint, ...]
+    points: tuple[StatPoint, ...]
 
 
-class MinuteSeries(Frozen):
+class StatSeries(Frozen):
     """The last hours, in at most 120 steps of whole minutes that begin at `since`."""
 
     since: AwareDatetime
     step_seconds: int = Field(description="How long each step is; points are for the whole step, not for a minute.")
-    kinds: tuple[KindMinutes, ...]
+    kinds: tuple[KindStats, ...]
 
 
-class FleetWorker(Frozen):
-    """A worker as the database last saw it; `in_hand` are tasks."""
+class WorkerInfo(Frozen):
+    """A worker as the database last saw it; `running_tasks` are tasks."""
 
     worker_id: UUID
     host: str | None
     version: str | None
     seen_at: AwareDatetime
-    seconds_ago: float
-    in_hand: int
+    last_seen_seconds: float
+    running_tasks: int
     not_configured: dict[str, str] = Field(
         default_factory=dict,
         description="Settings that the worker lacks, each with what does not work without it.",
@@ -81,7 +81,7 @@ class FleetWorker(Frozen):
     )
 
 
-class BreakerNow(Frozen):
+class BreakerStatus(Frozen):
     """A circuit breaker as all processes share it: a source's, or the model's."""
 
     name: str
@@ -99,7 +99,7 @@ class SourceDay(Frozen):
     items: int
 
 
-class SourceNow(Frozen):
+class SourceStatus(Frozen):
     """How it last went with a source, and what it gave for the last seven days, those without anything left out."""
 
     name: str
@@ -133,8 +133,8 @@ class DeliveriesNow(Frozen):
     paused: str | None = Field(description="Why none begins; null: they do.")
     pending: int = Field(description="Mails that wait to be sent.")
     sending: int = Field(description="Mails that are being sent.")
-    ambiguous: int = Field(description="Mails of which nobody knows whether they were sent.")
-    in_doubt: tuple[Delivery, ...] = Field(description="The last 20 of these, newest first.")
+    in_doubt: int = Field(description="Mails of which nobody knows whether they were sent.")
+    latest_in_doubt: tuple[Delivery, ...] = Field(description="The last 20 of these, newest first.")
 
 
 class ReaderCount(Frozen):
@@ -145,7 +145,7 @@ class ReaderCount(Frozen):
     readers: int
 
 
-class ModelToday(Frozen):
+class ModelUsageToday(Frozen):
     """What digests asked of the language model since midnight (UTC), as reported up to a minute ago."""
 
     calls: int
@@ -158,12 +158,12 @@ class Overview(Frozen):
     """The whole picture at one moment of the database's clock, `at`."""
 
     at: AwareDatetime
-    kinds: tuple[KindNow, ...]
-    minutes: MinuteSeries
-    workers: tuple[FleetWorker, ...]
-    breakers: tuple[BreakerNow, ...]
-    sources: tuple[SourceNow, ...]
+    kinds: tuple[KindStatus, ...]
+    minutes: StatSeries
+    workers: tuple[WorkerInfo, ...]
+    breakers: tuple[BreakerStatus, ...]
+    sources: tuple[SourceStatus, ...]
     failed: tuple[FailedTask, ...] = Field(description="The last 20 that failed for good, the last one first.")
     deliveries: DeliveriesNow
     readers: tuple[ReaderCount, ...]
-    model_today: ModelToday
+    model_today: ModelUsageToday

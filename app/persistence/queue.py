@@ -12,7 +12,7 @@ from supabase import AsyncClient
 from app.models import TaskKind, TaskStatus
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
-from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, told
+from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, to_row
 
 
 class Progress(NamedTuple):
@@ -59,7 +59,7 @@ class SyncAnswer:
     """Of the outcomes those that did not count; all others did."""
     cancel: tuple[Lease, ...] = ()
     """What somebody wants to be stopped."""
-    held: tuple[Lease, ...] | None = None
+    leases: tuple[Lease, ...] | None = None
     """All that this worker still has in hand, if it was away so long that some may have been taken from it."""
     next_task_seconds: float | None = None
     """How long until the next delayed task is ready; None if there is none, or if the slots ran out before it."""
@@ -77,10 +77,10 @@ class SyncCall:
     parameters: Mapping[str, Any]
 
 
-class _Said(BaseModel):
+class _Response(BaseModel):
     outcomes: tuple[Verdict, ...] = ()
     cancel: tuple[Lease, ...] = ()
-    held: tuple[Lease, ...] | None = None
+    leases: tuple[Lease, ...] | None = None
     next_task_seconds: float | None = None
     outdated: bool = False
 
@@ -88,7 +88,7 @@ class _Said(BaseModel):
 class _Answer(BaseModel):
     number: int
     token: UUID
-    said: _Said
+    response: _Response
     claimed: list[Any]
 
 
@@ -136,7 +136,7 @@ class TaskQueue:
         """
         self._number += 1
         limits = kind_slots or {}
-        said = [told(lease, outcome) for lease, outcome in outcomes.items()]
+        response = [to_row(lease, outcome) for lease, outcome in outcomes.items()]
         parameters = {
             "p_worker": str(self._worker_id),
             "p_number": self._number,
@@ -144,8 +144,8 @@ class TaskQueue:
             "p_kinds": [kind.value for kind in self._kinds],
             "p_limits": [min(slots, limits.get(kind, slots)) for kind in self._kinds],
             "p_slots": slots,
-            "p_completed": [each for each in said if "outcome" not in each],
-            "p_outcomes": [each for each in said if "outcome" in each],
+            "p_completed": [each for each in response if "outcome" not in each],
+            "p_outcomes": [each for each in response if "outcome" in each],
             "p_progress": [_shown(lease, shown) for lease, shown in (progress or {}).items()],
             **self._about,
         }
@@ -168,15 +168,15 @@ class TaskQueue:
 
 def _understood(answer: _Answer) -> SyncAnswer:
     rows, unreadable = _rows(answer.claimed)
-    said, token = answer.said, answer.token
+    response, token = answer.response, answer.token
     return SyncAnswer(
         answer.number,
         tuple(ClaimedTask(Lease(row[0], token), *row[1:]) for row in rows),
-        said.outcomes,
-        said.cancel,
-        said.held,
-        said.next_task_seconds,
-        said.outdated,
+        response.outcomes,
+        response.cancel,
+        response.leases,
+        response.next_task_seconds,
+        response.outdated,
         tuple(Lease(task_id, token) for task_id in unreadable),
     )
 

@@ -20,7 +20,7 @@ MOST_KEYS: Final = 20
 TOO_MANY: Final = "P0001"
 
 
-class GivenPaper(Frozen):
+class PaperInput(Frozen):
     """A paper of which a reader says something: its names (`item_keys`, strongest first), and what is known of it.
 
     `origin` is an article's source, or `given`. `vector` is its words (`app.ranking.vectors.vector_of`), empty where
@@ -70,7 +70,7 @@ class PaperPage(Frozen):
     next_cursor: str | None
 
 
-class Said(Frozen):
+class Feedback(Frozen):
     """What a reader said of an item; all is None or False where that is nothing."""
 
     paper_id: UUID | None = None
@@ -78,18 +78,18 @@ class Said(Frozen):
     saved: bool = False
 
 
-class Says(TypedDict, total=False):
+class FeedbackChange(TypedDict, total=False):
     """What a reader says of a paper: what is left out stays as it was, and `liked` None takes a vote back."""
 
     liked: bool | None
     saved: bool
 
 
-Paper = GivenPaper | UUID
+Paper = PaperInput | UUID
 """A paper by its names, or by the `paper_id` that one of the reader's papers has."""
 
 _IDS = TypeAdapter(list[UUID | None] | None)
-_SAID = TypeAdapter(list[Said])
+_SAID = TypeAdapter(list[Feedback])
 _PAPERS = TypeAdapter(list[ReaderPaper])
 _NAMES = TypeAdapter(list[str])
 
@@ -100,7 +100,7 @@ class ReaderPapers:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def put(self, reader_id: UUID, said: Sequence[tuple[Paper, Says]]) -> list[UUID | None]:
+    async def put(self, reader_id: UUID, said: Sequence[tuple[Paper, FeedbackChange]]) -> list[UUID | None]:
         """Note what a reader says of papers (`MOST_AT_ONCE`), all or nothing; again changes nothing, times included.
 
         Answers their ids, in order; None where nothing is said of it now, or a `paper_id` is none of the reader's.
@@ -109,7 +109,7 @@ class ReaderPapers:
         parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, says) for paper, says in said]}
         try:
             with supabase_errors(f"keep {len(said)} paper(s) of reader {reader_id}"):
-                answer = await self._client.rpc("put_reader_papers", parameters).execute()
+                answer = await self._client.rpc("upsert_reader_papers", parameters).execute()
         except SupabaseRejected as error:
             if error.code == TOO_MANY:
                 raise TooManyPapers(str(error)) from error
@@ -124,11 +124,11 @@ class ReaderPapers:
         (paper_id,) = await self.put(reader_id, [(paper, {"saved": saved})])
         return paper_id
 
-    async def of(self, reader_id: UUID, items: Sequence[Sequence[str]]) -> list[Said]:
+    async def of(self, reader_id: UUID, items: Sequence[Sequence[str]]) -> list[Feedback]:
         """What a reader said of items, each given by its keys (`item_keys`); in their order. Raises `SupabaseError`."""
         parameters = {"p_reader": str(reader_id), "p_items": [list(keys)[:MOST_KEYS] for keys in items]}
         with supabase_errors(f"read what reader {reader_id} said of {len(items)} item(s)"):
-            answer = await self._client.rpc("said_of_papers", parameters).execute()
+            answer = await self._client.rpc("paper_feedback", parameters).execute()
         return parsed(_SAID, answer.data)
 
     async def get(self, reader_id: UUID, paper_id: UUID) -> ReaderPaper:
@@ -164,11 +164,11 @@ class ReaderPapers:
             answer = await self._client.rpc("papers_to_look_up", {"p_limit": limit}).execute()
         return parsed(_NAMES, answer.data)
 
-    async def note_looked_up(self, asked: Sequence[str], found: Sequence[GivenPaper]) -> None:
+    async def record_looked_up(self, asked: Sequence[str], found: Sequence[PaperInput]) -> None:
         """Note what arXiv answered when it was asked for these ids; none is asked for again. Raises `SupabaseError`."""
         parameters = {"p_asked": list(asked), "p_found": [_row(paper, {}) for paper in found]}
         with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
-            answer = await self._client.rpc("note_looked_up", parameters).execute()
+            answer = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, answer.data)
 
     async def _page(self, reader_id: UUID, limit: int, cursor: str | None, *, saved: bool) -> PaperPage:
@@ -191,8 +191,8 @@ class ReaderPapers:
         return PaperPage(papers=tuple(found[:size]), next_cursor=cursor_of(moment, last.paper_id))
 
 
-def _row(paper: Paper, says: Says) -> dict[str, Any]:
-    """What put_reader_paper() takes."""
+def _row(paper: Paper, says: FeedbackChange) -> dict[str, Any]:
+    """What upsert_reader_paper() takes."""
     if isinstance(paper, UUID):
         return {"paper_id": str(paper), "keys": [], **says}
     row: dict[str, Any] = clean(paper.model_dump(mode="json"))

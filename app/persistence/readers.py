@@ -16,11 +16,11 @@ from app.persistence.json_values import clean
 from app.persistence.paging import read_on
 
 COLUMNS = (
-    "reader_id,owner,external_id,user_id,name,address,profile,zone,send_at,weekdays,on_nothing,status,status_reason,"
+    "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
     "next_due_at,schedule_problem,created_at,updated_at"
 )
 MAX_AUTHORS = 50
-MAX_LEFT_OUT = 30
+MAX_EXCLUDED = 30
 PAGE = 500
 BROKEN_RULE = "23514"
 """A check of the database; its message says which."""
@@ -33,7 +33,7 @@ class ReaderProfile(Frozen):
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
-    leave_out: tuple[ShortText, ...] = Field(default=(), max_length=MAX_LEFT_OUT)
+    exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
     max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
@@ -49,24 +49,24 @@ class ReaderStatus(StrEnum):
     BOUNCED = "bounced"
 
 
-OnNothing = Literal["line", "nothing"]
+WhenEmpty = Literal["notify", "skip"]
 """What comes of a day that brings nothing new: a mail of one line, or none."""
 
 
 class Reader(Frozen):
-    """A row of `readers`. The schedule is `zone`, `send_at` and `weekdays` (Monday is 1); times are the database's."""
+    """A row of `readers`. The schedule is `timezone`, `send_at` and `weekdays` (Monday is 1); times are the database's."""
 
     reader_id: UUID
     owner: str
     external_id: str
     user_id: UUID | None = None
     name: str
-    address: str | None = None
+    email: str | None = None
     profile: ReaderProfile
-    zone: str | None = None
+    timezone: str | None = None
     send_at: time | None = None
     weekdays: tuple[int, ...]
-    on_nothing: OnNothing
+    when_empty: WhenEmpty
     status: ReaderStatus
     status_reason: str | None = None
     next_due_at: datetime | None = None
@@ -118,7 +118,7 @@ class Readers:
             raise InvalidReader(f"The reader cannot be kept: {put.reason}.")
         return await self.get(put.reader_id, owner)
 
-    async def bring_in(self, owner: str, readers: Sequence[Mapping[str, Any]]) -> list[Put]:
+    async def import_readers(self, owner: str, readers: Sequence[Mapping[str, Any]]) -> list[Put]:
         """Make readers, or change those of the same external_id by what is given; their status stays.
 
         Each counts by itself: the answers are in their order. A few hundred a call. Raises `SupabaseError`.
@@ -248,7 +248,7 @@ class Readers:
     async def _put(self, owner: str, readers: Sequence[Mapping[str, Any]], *, change: bool) -> list[Put]:
         parameters = {"p_owner": owner, "p_readers": [clean(dict(each)) for each in readers], "p_change": change}
         with supabase_errors(f"put {len(readers)} reader(s)"):
-            answer = await self._client.rpc("put_readers", parameters).execute()
+            answer = await self._client.rpc("upsert_readers", parameters).execute()
         return parsed(_PUTS, answer.data)
 
 

@@ -7,7 +7,7 @@ from app.errors import SchemaOutdated
 from app.persistence.errors import parsed, supabase_errors
 
 NEEDED_VERSION = 7
-"""What `schema_version()` must answer at least; raised together with the migration that the code relies on."""
+"""What `schema_version()` must answer at least; raised local_service with the migration that the code relies on."""
 
 _VERSION = TypeAdapter(int)
 

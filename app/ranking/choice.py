@@ -10,7 +10,7 @@ from app.models import Profile
 from app.ranking.counts import Reals
 from app.ranking.index import Index
 from app.ranking.scores import alike_each
-from app.ranking.wish import Phrase, Wish
+from app.ranking.wish import InterestQuery, Phrase
 from app.ranking.words import Stems, contains_phrase
 
 # For each place so many are looked at, so that there is something to vary with.
@@ -29,14 +29,16 @@ Mask = npt.NDArray[np.bool_]
 class Choice:
     """Chooses among a window's articles for one reader; the numbers are the window's."""
 
-    def __init__(self, index: Index, strength: Reals, profile: Profile, wish: Wish, *, says_something: bool) -> None:
+    def __init__(
+        self, index: Index, strength: Reals, profile: Profile, wish: InterestQuery, *, says_something: bool
+    ) -> None:
         self.followed = index.by(profile.authors)
         self.sizes = [len(phrase.terms()) for phrase in wish.interests]
         self.parts = [index.having(phrase.terms()) for phrase in wish.interests]
         self.met: list[Mask] = [part == size for part, size in zip(self.parts, self.sizes, strict=True)]
         self._index = index
         self._strength = strength
-        self._unwanted = [(each, index.having(each.terms()) == len(each.terms())) for each in wish.leave_out]
+        self._unwanted = [(each, index.having(each.terms()) == len(each.terms())) for each in wish.exclude]
         self._stems = Stems()
         named = np.logical_or.reduce(self.met) if self.met else np.zeros(len(index.articles), dtype=np.bool_)
         self._good: Mask = (strength >= (FLOOR if says_something else 0)) | named

@@ -13,8 +13,8 @@ from app.ranking.choice import Choice
 from app.ranking.index import Index
 from app.ranking.reasons import Reasons
 from app.ranking.scores import Scores
-from app.ranking.taste import Taste
-from app.ranking.wish import Wish
+from app.ranking.taste import FeedbackModel
+from app.ranking.wish import InterestQuery
 
 # The strength at which two thirds of a full score are reached: an interest met as a whole, and little else.
 _SCALE: Final = 0.1
@@ -65,8 +65,8 @@ async def rank(
     Needs no key and no network but `reorder`'s own, which is shown the best 40 papers. The window's articles in `shown`
     the reader knows already: they are no choice.
     """
-    wish = Wish.of(profile)
-    taste = Taste.of(papers, index.newest)
+    wish = InterestQuery.of(profile)
+    taste = FeedbackModel.of(papers, index.newest)
     scores = Scores(index, profile, wish, taste)
     choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
     reasons = Reasons(index, scores, choice, profile, wish, taste)

@@ -4,13 +4,13 @@ import hashlib
 
 from app.models import Article
 from app.persistence.item_keys import item_keys
-from app.persistence.reader_papers import GivenPaper
+from app.persistence.reader_papers import PaperInput
 from app.ranking.vectors import vector_of
 
 _ARXIV, _AT_SOURCE = "arxiv:", "from:"
 
 
-def paper_of(article: Article) -> GivenPaper:
+def paper_of(article: Article) -> PaperInput:
     """Return the article as a reader's paper. Takes a millisecond or two: it is read for its words.
 
     One without an id at its source (`external_id`), such as what BibTeX describes, goes by its other names alone; if
@@ -19,7 +19,7 @@ def paper_of(article: Article) -> GivenPaper:
     keys = tuple(key for key in item_keys(article) if article.external_id or not key.startswith(_AT_SOURCE))
     # A DOI that arXiv gave is the arXiv id.
     by_doi = next((key.removeprefix(_ARXIV) for key in keys if key.startswith(_ARXIV)), None)
-    return GivenPaper(
+    return PaperInput(
         keys=keys or (f"given:{hashlib.sha256(article.title.casefold().encode()).hexdigest()[:32]}",),
         kind=article.kind,
         title=article.title or None,

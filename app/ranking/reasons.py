@@ -10,8 +10,8 @@ from app.ranking.choice import Choice
 from app.ranking.counts import Numbers, Reals
 from app.ranking.index import Index
 from app.ranking.scores import Scores
-from app.ranking.taste import Taste
-from app.ranking.wish import Wish
+from app.ranking.taste import FeedbackModel
+from app.ranking.wish import InterestQuery
 from app.sources.text import shorten
 
 _MOST_NAMED: Final = 3
@@ -26,7 +26,7 @@ class Reasons:
     """Finds the reasons for chosen articles; `interests` are those that an article names in full."""
 
     def __init__(
-        self, index: Index, scores: Scores, choice: Choice, profile: Profile, wish: Wish, taste: Taste
+        self, index: Index, scores: Scores, choice: Choice, profile: Profile, wish: InterestQuery, taste: FeedbackModel
     ) -> None:
         self._titles = taste.liked.titles
         self._index = index

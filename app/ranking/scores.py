@@ -15,8 +15,8 @@ import numpy.typing as npt
 from app.models import Profile
 from app.ranking.counts import Numbers, Reals, Terms
 from app.ranking.index import Index, stable_order
-from app.ranking.taste import Papers, Taste, joined
-from app.ranking.wish import Wish
+from app.ranking.taste import FeedbackModel, Papers, joined
+from app.ranking.wish import InterestQuery
 
 _TITLE: Final = 0.25
 # Brings BM25 to the range of the cosines.
@@ -97,7 +97,7 @@ def _add_pairs(similar: Reals, articles: _Entries, texts: _Entries) -> None:
 class Scores:
     """A reader's scores: each article's `strength`, and how `similar` the `candidates` are to each liked paper."""
 
-    def __init__(self, index: Index, profile: Profile, wish: Wish, taste: Taste) -> None:
+    def __init__(self, index: Index, profile: Profile, wish: InterestQuery, taste: FeedbackModel) -> None:
         self._index = index
         self._likes = len(taste.liked)
         self.candidates: Found = np.empty(0, dtype=np.intp)
@@ -113,7 +113,7 @@ class Scores:
         worth = self._of_categories(profile)
         self.strength = self.strength * (1 + _CATEGORY_FACTOR * worth) + _CATEGORY_ALONE * worth
 
-    def _of_words(self, wish: Wish) -> Reals:
+    def _of_words(self, wish: InterestQuery) -> Reals:
         squares = (wish.weights * self._index.rarities(wish.terms)) ** 2
         by_stem = dict(zip(wish.stems, squares.tolist(), strict=True))
         whole = max((sum(by_stem[stem] for stem in set(phrase.stems)) for phrase in wish.whole), default=1.0)
@@ -161,7 +161,7 @@ def alike_each(index: Index, articles: Sequence[int]) -> Reals:
     return alike
 
 
-def _texts(wish: Wish) -> Papers:
+def _texts(wish: InterestQuery) -> Papers:
     """The reader's own texts as papers that are liked less."""
     terms = [phrase.terms() for phrase in wish.whole]
     sizes = np.array([len(each) for each in terms], dtype=np.intp)

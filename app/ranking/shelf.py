@@ -29,7 +29,7 @@ _Key = TypeVar("_Key", bound=Hashable)
 _Value = TypeVar("_Value")
 
 
-class EditionShelf:
+class EditionIndexCache:
     """Keeps the indexes of the windows of days used last; a day that was fetched again is read again."""
 
     def __init__(self, daily: Editions) -> None:
@@ -38,7 +38,7 @@ class EditionShelf:
         self._windows: _Kept[tuple[_Day, ...], Index] = _Kept(_MOST_WINDOWS)
 
     async def index(self, editions: Sequence[Edition]) -> Index:
-        """Return the index of these days; digests that begin together build it once.
+        """Return the index of these days; digests that begin local_service build it once.
 
         Raises `SupabaseError`, to every caller that waited; the next one tries again.
         """
@@ -53,7 +53,7 @@ class EditionShelf:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrivals:
+class ArrivalItems:
     """What was first seen in a window of days: its `index`, and the items of its articles."""
 
     index: Index
@@ -69,27 +69,27 @@ class Arrivals:
         return tuple(key for article in articles for key in self._items[_name(article)].keys)
 
 
-class ItemShelf:
+class ItemIndexCache:
     """Keeps the indexes of the windows of arrival days used last; a day that had more or other items is read again."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
         self._days: _Kept[ArrivalDay, _Arrived] = _Kept(_MOST_DAYS + _LONGEST_WINDOW)
-        self._windows: _Kept[tuple[ArrivalDay, ...], Arrivals] = _Kept(_MOST_WINDOWS)
+        self._windows: _Kept[tuple[ArrivalDay, ...], ArrivalItems] = _Kept(_MOST_WINDOWS)
 
-    async def arrivals(self, days: Sequence[ArrivalDay]) -> Arrivals:
-        """Return what came on these days, oldest first, one at least; digests that begin together build it once.
+    async def arrivals(self, days: Sequence[ArrivalDay]) -> ArrivalItems:
+        """Return what came on these days, oldest first, one at least; digests that begin local_service build it once.
 
         Raises `SupabaseError`, to every caller that waited; the next one tries again.
         """
         return await self._windows.get(tuple(days), partial(self._window, tuple(days)))
 
-    async def _window(self, days: tuple[ArrivalDay, ...]) -> Arrivals:
+    async def _window(self, days: tuple[ArrivalDay, ...]) -> ArrivalItems:
         found = [await self._days.get(day, partial(self._count, day)) for day in days]
         index = await Index.of([counts for counts, _ in found], days[-1].day)
         named = {name: item for _, by_name in found for name, item in by_name.items()}
         numbers = {named[_name(article)].item_id: number for number, article in enumerate(index.articles)}
-        return Arrivals(index, named, numbers)
+        return ArrivalItems(index, named, numbers)
 
     async def _count(self, day: ArrivalDay) -> _Arrived:
         items = await self._items.first_seen_on(day.day)

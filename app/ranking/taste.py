@@ -37,14 +37,14 @@ class Papers:
 
 
 @dataclass(frozen=True, slots=True)
-class Taste:
+class FeedbackModel:
     """What a reader likes and dislikes, by the day for which it is asked."""
 
     liked: Papers
     disliked: Papers
 
     @classmethod
-    def of(cls, papers: Sequence[RatedPaper], day: date) -> "Taste":
+    def of(cls, papers: Sequence[RatedPaper], day: date) -> "FeedbackModel":
         """Read stored papers. What was rated more than a year before `day` weighs a quarter less, and so on to half."""
         youngest = sorted(papers, key=lambda paper: paper.rated_at, reverse=True)[:MOST_PAPERS]
         liked, disliked = ([paper for paper in youngest if paper.liked is wanted] for wanted in (True, False))

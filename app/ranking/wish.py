@@ -17,7 +17,7 @@ _TITLE_WEIGHT: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words that belong together: as the reader wrote them, and their stems in order."""
+    """Words that belong local_service: as the reader wrote them, and their stems in order."""
 
     text: str
     stems: tuple[str, ...]
@@ -28,7 +28,7 @@ class Phrase:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class InterestQuery:
     """A profile taken apart; phrases of stop words alone are left out.
 
     A stem weighs by the logarithm of how often it is asked for: what ten interests name matters more than what one
@@ -38,13 +38,13 @@ class Wish:
     interests: tuple[Phrase, ...]
     whole: tuple[Phrase, ...]
     """The texts of which one can be met as a whole: interests, goals, title."""
-    leave_out: tuple[Phrase, ...]
+    exclude: tuple[Phrase, ...]
     stems: tuple[str, ...]
     terms: Terms
     weights: Reals
 
     @classmethod
-    def of(cls, profile: Profile) -> "Wish":
+    def of(cls, profile: Profile) -> "InterestQuery":
         """Take a profile apart."""
         stems = Stems()
 
@@ -61,7 +61,7 @@ class Wish:
         return cls(
             interests=interests,
             whole=(*interests, *goals, *title),
-            leave_out=phrases(*profile.leave_out),
+            exclude=phrases(*profile.exclude),
             stems=tuple(weights),
             terms=terms_of(weights),
             weights=np.fromiter(weights.values(), dtype=np.float32, count=len(weights)),

@@ -11,7 +11,7 @@ from app.models import Article
 from app.sources.arxiv_announcements import in_query_api_from
 from app.sources.arxiv_atom import ERROR_PAGE, ArxivPage, QueryRefused, read_page
 from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
-from app.sources.pacer import LONGEST_WAIT, Pacer, Sleep
+from app.sources.rate_limiter import LONGEST_WAIT, RateLimiter, Sleep
 
 # These archives are divided into subjects, and a paper is filed under a subject.
 _DIVIDED: Final = frozenset(
@@ -44,7 +44,7 @@ class ArxivSource:
     """
 
     def __init__(
-        self, fetcher: HttpFetcher, settings: ArxivSettings, pacer: Pacer, *, sleep: Sleep = asyncio.sleep
+        self, fetcher: HttpFetcher, settings: ArxivSettings, pacer: RateLimiter, *, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._fetcher = fetcher
         self._settings = settings

@@ -13,8 +13,8 @@ from typing import Final
 import httpx
 
 from app.errors import SourceError
-from app.outside.client import AddressNotPublic, OutsideClient
-from app.outside.retry_after import retry_after
+from app.external.client import AddressNotPublic, OutsideClient
+from app.external.retry_after import retry_after
 from app.sources.redirects import Target
 
 BUSY_STATUSES: Final = frozenset({429, 503})

@@ -63,7 +63,7 @@ class NewsApiSource:
 
     @property
     def essential(self) -> bool:
-        """News hold up no edition."""
+        """NewItems hold up no edition."""
         return False
 
     def complete_from(self, source_date: date) -> datetime:

@@ -7,7 +7,7 @@ from typing import Final
 import httpx
 
 from app.errors import SourceError
-from app.outside.client import PUBLIC_ONLY
+from app.external.client import PUBLIC_ONLY
 
 _MAX_PORT: Final = 65_535
 _MAX_LOCATION: Final = 4_000

@@ -122,7 +122,7 @@ def _has_declarations(body: bytes, host: str) -> bool:
     position = 0
     for _ in range(_MAX_PROLOG):
         start = _NO_SPACE.search(body, position)
-        ends = [end for opening, end in _PROLOG if start and body.startswith(opening, start.start())]
+        ends = [end for open_sender, end in _PROLOG if start and body.startswith(open_sender, start.start())]
         if start is None or not (ends or body.startswith(b"<!", start.start())):
             return False
         if not ends:

@@ -16,12 +16,12 @@ from rich.table import Table
 
 from app.days import yesterday
 from app.models import Profile
-from embedded.commands.children import ROOT, ChildFailed
+from embedded.commands.child_processes import ROOT, ChildFailed
+from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_answer
 from embedded.commands.profiles import BadProfile, read_profile
 from embedded.commands.stopping import INTERRUPTED, run_until_signal
 from embedded.commands.terminal import MakeParser, Terminal
 from embedded.commands.terminal import day as a_day
-from embedded.commands.together import LOCAL, Together, sources_answer, together
 from embedded.postgres.programs import PostgresError
 from scripts.migrate import MigrationError
 
@@ -38,7 +38,7 @@ class DigestFailed(Exception):
 
 
 @dataclass(frozen=True)
-class Wish:
+class InterestQuery:
     """What to write, for whom, and where to put it."""
 
     profile: Profile
@@ -54,7 +54,7 @@ class Wish:
         return self.folder / "logs" / "digest.log"
 
 
-async def write_digest(wish: Wish, console: Terminal) -> Path:
+async def write_digest(wish: InterestQuery, console: Terminal) -> Path:
     """Start everything, ask for the digest over HTTP, store and show it, stop everything; returns the page's file.
 
     Raises `DigestFailed`, `ChildFailed`, `PostgresError`.
@@ -65,7 +65,7 @@ async def write_digest(wish: Wish, console: Terminal) -> Path:
     wish.log.parent.mkdir(parents=True, exist_ok=True)
     with wish.log.open("w", encoding="utf-8") as log:
         console.print("starting the database, the API and a worker")
-        running = together(
+        running = local_service(
             wish.day, lambda name, line: print(f"{name}: {line}", file=log, flush=True), live=live, folder=wish.folder
         )
         async with running as services:
@@ -73,7 +73,7 @@ async def write_digest(wish: Wish, console: Terminal) -> Path:
     return _store(result, wish, console)
 
 
-async def _ask(services: Together, wish: Wish, console: Terminal) -> tuple[dict[str, Any], str]:
+async def _ask(services: LocalService, wish: InterestQuery, console: Terminal) -> tuple[dict[str, Any], str]:
     headers = {"X-API-Key": services.api_key}
     async with httpx.AsyncClient(base_url=services.api, headers=headers, trust_env=False, timeout=30) as http:
         body = {"profile": wish.profile.model_dump(mode="json"), "source_date": wish.day.isoformat()}
@@ -89,7 +89,7 @@ async def _ask(services: Together, wish: Wish, console: Terminal) -> tuple[dict[
     return finished.json(), page.text
 
 
-async def _follow(http: httpx.AsyncClient, location: str, services: Together, console: Terminal) -> dict[str, Any]:
+async def _follow(http: httpx.AsyncClient, location: str, services: LocalService, console: Terminal) -> dict[str, Any]:
     """Poll until the task has ended, showing what it says."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -114,7 +114,7 @@ async def _follow(http: httpx.AsyncClient, location: str, services: Together, co
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _store(result: tuple[dict[str, Any], str], wish: Wish, console: Terminal) -> Path:
+def _store(result: tuple[dict[str, Any], str], wish: InterestQuery, console: Terminal) -> Path:
     task, page = result
     digest = task["digest"]
     wish.out.mkdir(parents=True, exist_ok=True)
@@ -150,7 +150,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     console = Terminal()
     try:
-        wish = Wish(read_profile(options.profile), options.date, options.out, options.offline, options.folder)
+        wish = InterestQuery(read_profile(options.profile), options.date, options.out, options.offline, options.folder)
         stopped = asyncio.run(
             run_until_signal(_write(wish, console, show=options.open), lambda: console.print("stopping"))
         )
@@ -160,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     return INTERRUPTED if stopped else 0
 
 
-async def _write(wish: Wish, console: Terminal, *, show: bool) -> None:
+async def _write(wish: InterestQuery, console: Terminal, *, show: bool) -> None:
     page = await write_digest(wish, console)
     if show:
         webbrowser.open(page.resolve().as_uri())

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.models import Profile, SentProfile
+from app.models import Profile, ProfileRequest
 
 
 class BadProfile(Exception):
@@ -17,7 +17,7 @@ class BadProfile(Exception):
 def read_profile(file: Path) -> Profile:
     """Read a profile. Raises `BadProfile`."""
     try:
-        return SentProfile.model_validate(_toml(file))
+        return ProfileRequest.model_validate(_toml(file))
     except ValidationError as error:
         wrong = "; ".join(_explain(problem) for problem in error.errors(include_url=False))
         raise BadProfile(f"the profile {file} is not valid: {wrong}") from None
@@ -63,7 +63,7 @@ def _expected(problem: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return f"is not an entry of a profile (those are {', '.join(SentProfile.model_fields)})"
+            return f"is not an entry of a profile (those are {', '.join(ProfileRequest.model_fields)})"
         case "tuple_type":
             return f'is {_shown(problem["input"])}: it must be a list, such as ["graphs", "robustness"]'
         case "string_type":

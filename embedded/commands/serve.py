@@ -1,4 +1,4 @@
-"""`python -m embedded serve`: the stand-in until Ctrl-C or SIGTERM. Run by `make supabase`."""
+"""`python -m embedded serve`: the emulator until Ctrl-C or SIGTERM. Run by `make supabase`."""
 
 import argparse
 import asyncio
@@ -10,7 +10,7 @@ from pathlib import Path
 import asyncpg
 import uvloop
 
-from embedded.commands.children import ROOT
+from embedded.commands.child_processes import ROOT
 from embedded.commands.terminal import port
 from embedded.loopback import free_or_other
 from embedded.postgres.programs import PostgresError
@@ -24,7 +24,7 @@ PORT = 54321
 
 def parse(arguments: list[str] | None) -> StackOptions:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m embedded", description="A stand-in for a Supabase project.")
+    parser = argparse.ArgumentParser(prog="python -m embedded", description="A emulator for a Supabase project.")
     serving = parser.add_subparsers(required=True).add_parser(
         "serve", help="run PostgreSQL and the gateway until Ctrl-C or SIGTERM"
     )

@@ -10,13 +10,13 @@ from pathlib import Path
 from rich.text import Text
 
 from app.days import yesterday
-from embedded.commands.children import ROOT, until_one_ends
+from embedded.commands.child_processes import ROOT, until_one_ends
+from embedded.commands.demo_reader import demo_reader
 from embedded.commands.digest import FAILURES
-from embedded.commands.newcomer import newcomer
+from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_answer
 from embedded.commands.profiles import read_profile
 from embedded.commands.stopping import run_until_signal
 from embedded.commands.terminal import MakeParser, Terminal, port
-from embedded.commands.together import LOCAL, Together, sources_answer, together
 from embedded.loopback import PortTaken, free_or_other, free_port, listen
 from embedded.parent_death import end_with
 
@@ -30,7 +30,7 @@ CURL = """curl -s -X POST {api}/v1/digests -H 'X-API-Key: {key}' -H 'Content-Typ
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the API and the stand-in listen; None: the usual port, or a free one if another program has it."""
+    """Where the API and the emulator listen; None: the usual port, or a free one if another program has it."""
 
     api: int | None
     stack: int | None
@@ -61,7 +61,7 @@ async def up(console: Terminal, *, ports: Ports, offline: bool, folder: Path) ->
     def show(name: str, line: str) -> None:
         console.print(Text(f"{name:<6} ", style=COLOURS[name]), line, sep="")
 
-    async with together(day, show, live=live, ports=ports.chosen(), folder=folder) as services:
+    async with local_service(day, show, live=live, ports=ports.chosen(), folder=folder) as services:
         _announce(console, services)
         mailing = asyncio.create_task(_show_mail(console, services, day))
         try:
@@ -70,10 +70,10 @@ async def up(console: Terminal, *, ports: Ports, offline: bool, folder: Path) ->
             mailing.cancel()
 
 
-async def _show_mail(console: Terminal, services: Together, day: date) -> None:
+async def _show_mail(console: Terminal, services: LocalService, day: date) -> None:
     """Say where the first reader's first mail and page are, or why there is none."""
     try:
-        reader = await newcomer(services, day, read_profile(EXAMPLE))
+        reader = await demo_reader(services, day, read_profile(EXAMPLE))
     except FAILURES as error:
         console.print(f"no mail came: {type(error).__name__}: {error}")
         return
@@ -82,13 +82,13 @@ async def _show_mail(console: Terminal, services: Together, day: date) -> None:
         console.print(said)
 
 
-def _announce(console: Terminal, services: Together) -> None:
+def _announce(console: Terminal, services: LocalService) -> None:
     sources = "the bundled sample edition (arXiv cannot be reached)" if services.sample else "arXiv and the feeds"
     lines = [
         f"API       {services.api}  (documentation: {services.api}/docs)",
         f"API key   {services.api_key}",
         f"operators {services.api}/ops  (the API key opens it)",
-        f"Supabase  {services.stack.url}  (stand-in)",
+        f"Supabase  {services.stack.url}  (emulator)",
         f"database  {services.stack.database_url}",
         f"sources   {sources}",
         f"mailbox   {services.mailbox}  (the first digest comes within the minute; any mail program opens it)",
@@ -104,7 +104,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run until Ctrl-C; 1 with the reason if something ends by itself."""
     parser = MakeParser(prog="make up", description="Run stack, API and worker in one terminal.")
     parser.add_argument("--port", type=port, help=f"the API's port; {API_PORT}, or a free one, if it is left out")
-    parser.add_argument("--stack-port", type=port, help="the stand-in's port; a free one if it is left out")
+    parser.add_argument("--stack-port", type=port, help="the emulator's port; a free one if it is left out")
     parser.add_argument("--offline", action="store_true", help="use the sample edition without asking arXiv")
     parser.add_argument("--folder", type=Path, default=LOCAL, help="where databases and mails are kept")
     parser.add_argument("--end-with-parent", action="store_true", help="stop when the process that started this ends")

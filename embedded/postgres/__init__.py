@@ -1,1 +1,1 @@
-"""A PostgreSQL server of the stand-in's own: its programs, its folder, its life, and what a project brings."""
+"""A PostgreSQL server of the emulator's own: its programs, its folder, its life, and what a project brings."""

@@ -16,7 +16,7 @@ STOP_WITHIN = 20.0
 
 
 class Cluster:
-    """One folder, held by one stand-in at a time."""
+    """One folder, held by one emulator at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -40,7 +40,7 @@ class Cluster:
         except BlockingIOError:
             os.close(lock)
             raise PostgresError(
-                f"{self._folder} is in use by another stand-in: stop that `make up`, `make digest` or `make supabase` "
+                f"{self._folder} is in use by another emulator: stop that `make up`, `make digest` or `make supabase` "
                 "first (make supabase also takes another folder: ARGS='--data FOLDER')"
             ) from None
         self._lock = lock
@@ -74,7 +74,7 @@ class Cluster:
         unfinished.rename(self.data)
 
     async def _end_orphan(self) -> None:
-        """Stop a server that a killed predecessor left on this folder."""
+        """SkipDelivery a server that a killed predecessor left on this folder."""
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])

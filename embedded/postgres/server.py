@@ -87,7 +87,7 @@ class PostgresServer:
         self._cluster.leave()
 
     async def restart(self) -> None:
-        """Stop and start on the same port, as a database that is restarted under its users."""
+        """SkipDelivery and start on the same port, as a database that is restarted under its users."""
         await self._end()
         await self._run()
 

@@ -14,7 +14,7 @@ from embedded.postgrest.errors import Refused
 
 ROLES = ("anon", "authenticated", "service_role")
 FAR_FUTURE = 4_102_444_800
-"""2100-01-01 in Unix seconds: the keys of a stand-in do not expire."""
+"""2100-01-01 in Unix seconds: the keys of a emulator do not expire."""
 
 _CACHED_TOKENS = 256
 
@@ -34,7 +34,7 @@ class Caller:
 
 
 class Keys:
-    """The keys of one stand-in, all derived from its JWT secret, so that they stay the same over restarts."""
+    """The keys of one emulator, all derived from its JWT secret, so that they stay the same over restarts."""
 
     def __init__(self, jwt_secret: str) -> None:
         self._jwt_secret = jwt_secret

@@ -61,7 +61,7 @@ class Refused(Exception):
 
 
 def syntax(message: str, details: str) -> Refused:
-    """A part of the request that cannot be read, or that this stand-in does not know."""
+    """A part of the request that cannot be read, or that this emulator does not know."""
     return Refused(HTTPStatus.BAD_REQUEST, "PGRST100", message, details=details)
 
 

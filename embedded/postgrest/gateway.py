@@ -61,7 +61,7 @@ class Gateway:
         caller = self._keys.caller(headers)
         path = unquote(scope["raw_path"].decode("latin-1")) if "raw_path" in scope else scope["path"]
         if not path.startswith(PREFIX):
-            raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the stand-in serves {PREFIX}")
+            raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the emulator serves {PREFIX}")
         if len(scope["query_string"]) > self._limits.query:
             message = f"The URL's parameters are longer than {self._limits.query} bytes: ask in parts, or by a function"
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "PGRST100", message)

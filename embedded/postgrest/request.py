@@ -142,7 +142,7 @@ def _preferences(header: str) -> dict[str, str]:
         name, _, value = preference.partition("=")
         if value not in _PREFERENCES.get(name, ()):
             known = "; ".join(f"{key}={'|'.join(options)}" for key, options in _PREFERENCES.items())
-            raise syntax(f"unknown preference {preference!r}", f"the stand-in knows {known}")
+            raise syntax(f"unknown preference {preference!r}", f"the emulator knows {known}")
         found[name] = value
     return found
 

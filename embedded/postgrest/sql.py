@@ -40,7 +40,7 @@ class Arguments:
         return f"($1::text[])[{len(self.values)}]"
 
     def bind_all(self, values: Sequence[str]) -> str:
-        """Add values that belong together, as the text of an array."""
+        """Add values that belong local_service, as the text of an array."""
         return self.bind("{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", value) + '"' for value in values) + "}")
 
 
@@ -87,7 +87,7 @@ def select_list(source: Source, items: Sequence[SelectItem], arguments: Argument
         text = expression(source, item.field, arguments)
         if item.cast is not None:
             if item.cast not in CASTS:
-                raise syntax(f"cannot cast to {item.cast!r}", f"the stand-in casts to {', '.join(sorted(CASTS))}")
+                raise syntax(f"cannot cast to {item.cast!r}", f"the emulator casts to {', '.join(sorted(CASTS))}")
             text = f"({text})::{item.cast}"
         parts.append(f"{text} as {quoted(item.alias or item.field.name)}")
     return ", ".join(parts)

@@ -101,7 +101,7 @@ def call_function(function: Function, query: Query, raw: str, given: frozenset[s
 def _require_whole(query: Query) -> None:
     """A write that is to stop at some row must not go on to all of them."""
     if query.limited:
-        raise syntax("limit and offset in a write", "the stand-in limits reads only: address the rows by filters")
+        raise syntax("limit and offset in a write", "the emulator limits reads only: address the rows by filters")
 
 
 def _source(relation: Relation, alias: str = "t", *, extended: bool = False) -> Source:
@@ -134,7 +134,7 @@ def _scalar(function: Function, query: Query, called: str, arguments: Arguments)
         )
     if query.conditions or query.order or query.counted:
         raise syntax(
-            f"{function.name} answers with plain values", "the stand-in neither filters, orders nor counts such"
+            f"{function.name} answers with plain values", "the emulator neither filters, orders nor counts such"
         )
     rows = f"select t from {called}{limit_offset(query.limit, query.offset)}"
     text = f"select coalesce(json_agg(r.t), '[]')::text, count(*), null::bigint, 0::bigint from ({rows}) r"

@@ -209,7 +209,7 @@ def _select_item(item: str, text: str) -> SelectItem:
         return SelectItem(None)
     match = _SELECT_ITEM.fullmatch(item.strip())
     if match is None:
-        reason = f"{item!r} is no column, alias:column, column::type or JSON path; the stand-in embeds no other tables"
+        reason = f"{item!r} is no column, alias:column, column::type or JSON path; the emulator embeds no other tables"
         raise syntax(f'"failed to parse select parameter ({text})" (line 1, column 1)', reason)
     alias = match["alias"]
     return SelectItem(parse_field(match["field"]), unquote(alias) if alias else None, match["cast"])

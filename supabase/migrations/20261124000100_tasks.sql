@@ -38,12 +38,15 @@ create table public.tasks (
 
 -- Every listing is one owner's and kind's, or walks all of them (public.list_tasks).
 create index tasks_newest on public.tasks (owner, kind, created_at desc, task_id desc);
+
 create index tasks_by_date on public.tasks (source_date, created_at desc, task_id desc) where source_date is not null;
+
 create index tasks_of_reader on public.tasks (reader_id) where reader_id is not null;
+
 create unique index tasks_idempotency_key on public.tasks (owner, idempotency_key) where idempotency_key is not null;
 
 -- One narrow row a task that has not ended. A claim writes into it what no index is about, the end deletes it. What failed
--- for good stays as dead: listed, and ready to be replayed.
+-- for good stays as dead_letter: listed, and ready to be replayed.
 create table public.queue (
     task_id          uuid primary key,
     kind             text not null,
@@ -64,10 +67,10 @@ create table public.queue (
     message          text,
     error            text,
     updated_at       timestamptz not null default now(),
-    dead             boolean not null default false
+    dead_letter             boolean not null default false
 ) with (
     fillfactor = 60,
-    -- Every task leaves dead rows within seconds: wait for a fixed number of them, at full speed.
+    -- Every task leaves dead_letter rows within seconds: wait for a fixed number of them, at full speed.
     autovacuum_vacuum_scale_factor = 0.01,
     autovacuum_vacuum_threshold = 1000,
     autovacuum_analyze_scale_factor = 0.1,
@@ -76,12 +79,16 @@ create table public.queue (
 
 -- A claim probes one (kind, priority) at a time from the earliest run_at on: neither delayed tasks nor another kind's
 -- backlog lie in its way. What is in hand stays in here, so that a claim changes no index.
-create index queue_claim on public.queue (kind, priority, run_at, task_id) where not dead;
+create index queue_claim on public.queue (kind, priority, run_at, task_id) where not dead_letter;
+
 create index queue_cancel on public.queue (task_id) where cancel_requested;
+
 create index queue_waiting on public.queue (waits_for) where waits_for is not null;
-create index queue_dead on public.queue (kind, task_id) where dead;
+
+create index queue_dead_letters on public.queue (kind, task_id) where dead_letter;
 
 alter table public.tasks enable row level security;
+
 alter table public.queue enable row level security;
 
 -- A task whole, without its payload and result, which can be large: its status from wherever it is.
@@ -96,7 +103,7 @@ create view public.task_records with (security_invoker = on) as
            coalesce(q.cancel_requested, t.status = 'cancelled') as cancel_requested,
            t.created_at, coalesce(t.started_at, q.started_at) as started_at,
            coalesce(t.finished_at, q.updated_at, t.created_at) as updated_at, t.finished_at
-      from public.tasks t left join public.queue q on q.task_id = t.task_id and not q.dead;
+      from public.tasks t left join public.queue q on q.task_id = t.task_id and not q.dead_letter;
 
 -- Every way into a final status makes the callback in the same transaction. Its id comes from the task's and the number of
 -- its replay, so that there is one for each end, whatever happens twice.
@@ -129,8 +136,8 @@ create trigger tasks_enqueue_callback
     when (new.status is not null and old.status is null and new.callback_url is not null and new.kind <> 'callback')
     execute function public.enqueue_callback();
 
--- Makes what waited for a task ready, a thousand at most; the rest and whoever came too late by public.wake_waiting().
-create function public.wake_waiting_for(p_task_id uuid) returns integer
+-- Makes what waited for a task ready, a thousand at most; the rest and whoever came too late by public.wake_waiting_tasks().
+create function public.wake_waiting_tasks_of(p_task_id uuid) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
     woken integer;
@@ -144,25 +151,25 @@ end
 $$;
 
 -- How many digests each caller has ordered on the last day on which it ordered any, where a quota asks for it.
-create table public.orders (
+create table public.daily_usage (
     owner   text primary key,
     day     date not null,
     digests integer not null
 );
 
-alter table public.orders enable row level security;
+alter table public.daily_usage enable row level security;
 
 -- Counts digests that a caller orders. Answers null, or, where they are more than p_limit on this UTC day, how many it has
 -- ordered and in how many seconds the next day begins.
-create function public.count_orders(p_owner text, p_digests integer, p_limit integer) returns jsonb
+create function public.count_usage(p_owner text, p_digests integer, p_limit integer) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    known public.orders;
+    known public.daily_usage;
     moment timestamp;
 begin
-    insert into public.orders (owner, day, digests) values (p_owner, '-infinity', 0) on conflict do nothing;
+    insert into public.daily_usage (owner, day, digests) values (p_owner, '-infinity', 0) on conflict do nothing;
     -- The lock: whoever orders meanwhile comes before or after. The day is asked for after it, which may be another by then.
-    select * into known from public.orders where owner = p_owner for update;
+    select * into known from public.daily_usage where owner = p_owner for update;
     moment := clock_timestamp() at time zone 'UTC';
     if known.day <> moment::date then
         known.digests := 0;
@@ -171,7 +178,7 @@ begin
         return jsonb_build_object(
             'ordered', known.digests, 'retry_after', extract(epoch from moment::date + 1 - moment));
     end if;
-    update public.orders set day = moment::date, digests = known.digests + p_digests where owner = p_owner;
+    update public.daily_usage set day = moment::date, digests = known.digests + p_digests where owner = p_owner;
     return null;
 end
 $$;
@@ -215,7 +222,7 @@ begin
             insert into public.queue (task_id, kind, priority, run_at, max_attempts)
             select task_id, kind, priority, now() + make_interval(secs => delay_seconds), max_attempts from given;
             if digests > 0 then
-                refused := public.count_orders(p_owner, digests, p_daily_digests);
+                refused := public.count_usage(p_owner, digests, p_daily_digests);
                 if refused is not null then
                     raise exception using errcode = 'BQ001';
                 end if;
@@ -270,7 +277,7 @@ begin
         return null;
     end if;
     -- The one lock: whoever claims or ends it meanwhile comes before or after.
-    select * into held from public.queue where task_id = p_task_id and not dead for update;
+    select * into held from public.queue where task_id = p_task_id and not dead_letter for update;
     if held.worker_id is not null then
         update public.queue set cancel_requested = true, updated_at = now()
          where task_id = p_task_id and not cancel_requested;
@@ -280,7 +287,7 @@ begin
            set status = 'cancelled', finished_at = now(), attempt = held.attempt, started_at = held.started_at,
                error = held.error, message = held.message, progress = held.progress
          where task_id = p_task_id;
-        perform public.wake_waiting_for(p_task_id);
+        perform public.wake_waiting_tasks_of(p_task_id);
     end if;
     -- Wrapped: the client takes an answer with a `message` of its own at the top for an error.
     return (select jsonb_build_object('task', to_jsonb(r)) from public.task_records r where r.task_id = p_task_id);
@@ -312,7 +319,7 @@ begin
     if p_status in ('open', 'pending', 'running', 'failed') then
         select array_agg(f.task_id) into ids from (
             select t.task_id from public.queue q join public.tasks t using (task_id)
-             where q.dead = (p_status = 'failed')
+             where q.dead_letter = (p_status = 'failed')
                and (p_status in ('open', 'failed') or (q.worker_id is not null) = (p_status = 'running'))
                and q.kind = any (kinds) and (p_owner is null or t.owner = p_owner)
                and (p_source_date is null or t.source_date = p_source_date)
@@ -355,15 +362,20 @@ begin
 end
 $$;
 
-revoke all on public.tasks, public.queue, public.orders, public.task_records from public, anon, authenticated;
+revoke all on public.tasks, public.queue, public.daily_usage, public.task_records from public, anon, authenticated;
+
 grant usage on schema public to service_role;
-grant select, insert, update, delete on public.tasks, public.queue, public.orders to service_role;
+
+grant select, insert, update, delete on public.tasks, public.queue, public.daily_usage to service_role;
+
 grant select on public.task_records to service_role;
+
 revoke execute on function
-    public.enqueue_callback, public.wake_waiting_for, public.count_orders, public.create_tasks, public.cancel_task, public.task_owners,
+    public.enqueue_callback, public.wake_waiting_tasks_of, public.count_usage, public.create_tasks, public.cancel_task, public.task_owners,
     public.list_tasks, public.report_progress
     from public, anon, authenticated;
+
 grant execute on function
-    public.enqueue_callback, public.wake_waiting_for, public.count_orders, public.create_tasks, public.cancel_task, public.task_owners,
+    public.enqueue_callback, public.wake_waiting_tasks_of, public.count_usage, public.create_tasks, public.cancel_task, public.task_owners,
     public.list_tasks, public.report_progress
     to service_role;

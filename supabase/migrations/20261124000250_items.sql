@@ -15,9 +15,11 @@ create table public.item_keys (
 );
 
 create index items_arrived on public.items (first_seen, item_id) include (changed_at);
+
 create index item_keys_of_item on public.item_keys (item_id);
 
 alter table public.items enable row level security;
+
 alter table public.item_keys enable row level security;
 
 -- Makes two items one, under the id of the one that was seen first; answers its id. Only with the lock of
@@ -38,7 +40,7 @@ begin
 end
 $$;
 
--- Brings together what any of these keys names, or makes an item; all keys that were free are its own then. The keys come
+-- Brings local_service what any of these keys names, or makes an item; all keys that were free are its own then. The keys come
 -- strongest first. Two arXiv ids are two papers, whatever else they share (a title; or a feed that claims so): there the
 -- strongest key decides, and nothing is merged.
 create function public.link_item(p_keys text[]) returns uuid
@@ -78,6 +80,9 @@ end
 $$;
 
 revoke all on public.items, public.item_keys from public, anon, authenticated;
+
 revoke execute on function public.merge_items, public.link_item, public.lock_items from public, anon, authenticated;
+
 grant select, insert, update, delete on public.items, public.item_keys to service_role;
+
 grant execute on function public.merge_items, public.link_item, public.lock_items to service_role;

@@ -3,7 +3,7 @@
 -- Under every key of the item, so that it is known again in whatever copy it comes. Kept longer than the articles, and items
 -- longer still (see retain()): so what was shown before an item was first seen was not that item, and only the last days of
 -- a reader's rows need be looked at.
-create table public.shown (
+create table public.shown_items (
     reader_id uuid not null,
     key       text not null,
     shown_at  timestamptz not null default now(),
@@ -11,17 +11,17 @@ create table public.shown (
 );
 
 -- Rows come in the order of their times and go in it: for retention.
-create index shown_long_ago on public.shown using brin (shown_at);
+create index shown_items_old on public.shown_items using brin (shown_at);
 
-alter table public.shown enable row level security;
+alter table public.shown_items enable row level security;
 
 -- Notes that a reader was shown the items with these keys (those that the digest says it holds): call it in the transaction in
--- which a delivery becomes `sent` or `ambiguous`, or in which the digest of a reader without an address ends. Again changes
+-- which a delivery becomes `sent` or `in_doubt`, or in which the digest of a reader without an address ends. Again changes
 -- nothing. The keys that the items have now are noted besides: they may be others than when the digest was written.
-create function public.mark_shown(p_reader uuid, p_keys text[]) returns void
+create function public.record_shown_keys(p_reader uuid, p_keys text[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.shown (reader_id, key)
+    insert into public.shown_items (reader_id, key)
     select p_reader, k.key
       from (select unnest(p_keys) as key
             union
@@ -33,20 +33,22 @@ begin
 end
 $$;
 
--- What a scheduled digest of a reader is made of, p_last being when the last one was made (null: none was): `since`, two days
--- before that, for writes may commit late and editions be fetched again, as the beginning of a day (UTC), so that readers
--- share what is read; two weeks at most. `days`: how many items were first seen on each day, and when one of that day last
--- changed. `shown`: what this reader was shown since. `missing`: {source, reason, days} where sources failed.
--- `fetching`: a fetch of one of these days that runs or is about to.
-create function public.news_for(p_reader uuid, p_last timestamptz) returns jsonb
-language plpgsql stable security invoker set search_path = '' as $$
+-- As before, but for `shown`: what this reader was shown since, or may yet be by a mail under way.
+create function public.new_items_for(p_reader uuid, p_last timestamptz) returns jsonb
+language plpgsql volatile security invoker set search_path = '' as $$
 declare
     today date := (now() at time zone 'UTC')::date;
     first_day date := greatest(coalesce((p_last at time zone 'UTC')::date, today - 5), today - 14) - 2;
     since timestamptz := first_day::timestamp at time zone 'UTC';
-    -- Apart: joined, the planner takes a reader's last rows for all of them.
-    shown_keys text[] := array(select s.key from public.shown s where s.reader_id = p_reader and s.shown_at >= since);
+    shown_keys text[];
 begin
+    perform public.skip_late(p_reader);
+    -- Apart: joined, the planner takes a reader's last rows for all of them. In one statement: a mail that is sent at this moment
+    -- is in one of the two.
+    shown_keys := array(
+        select s.key from public.shown_items s where s.reader_id = p_reader and s.shown_at >= since
+        union all
+        select public.in_flight_keys(p_reader));
     return jsonb_build_object(
         'since', since,
         'days', (
@@ -63,7 +65,7 @@ begin
                      where e.source_date >= first_day - 1 group by f.source) m),
         'fetching', (
             select t.task_id from public.queue q join public.tasks t using (task_id)
-             where q.kind = 'fetch' and not q.dead and (q.worker_id is not null or q.run_at <= now())
+             where q.kind = 'fetch' and not q.dead_letter and (q.worker_id is not null or q.run_at <= now())
                and t.owner = 'system' and t.source_date >= first_day - 4
              order by t.source_date desc, t.task_id limit 1));
 end
@@ -73,7 +75,8 @@ $$;
 -- the latest. In the order of first_seen and item_id, behind the last of the page before. What comes by an edition of
 -- more than a week before is no news, but somebody's look into the past.
 create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
-language plpgsql stable security invoker set search_path = '' as $$
+language plpgsql stable security invoker set search_path = ''
+    set plan_cache_mode = force_custom_plan as $$
 declare
     first_moment timestamptz := p_day::timestamp at time zone 'UTC';
 begin
@@ -100,7 +103,10 @@ begin
 end
 $$;
 
-revoke all on public.shown from public, anon, authenticated;
-revoke execute on function public.mark_shown, public.news_for, public.items_of_day from public, anon, authenticated;
-grant select, insert, update, delete on public.shown to service_role;
-grant execute on function public.mark_shown, public.news_for, public.items_of_day to service_role;
+revoke all on public.shown_items from public, anon, authenticated;
+
+revoke execute on function public.record_shown_keys, public.new_items_for, public.items_of_day from public, anon, authenticated;
+
+grant select, insert, update, delete on public.shown_items to service_role;
+
+grant execute on function public.record_shown_keys, public.new_items_for, public.items_of_day to service_role;

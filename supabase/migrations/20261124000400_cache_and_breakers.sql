@@ -1,10 +1,10 @@
 -- The shared half of the cache, and the circuit breakers' state, which all processes share.
-
 create table public.cache_entries (
     key        text primary key,
     value      jsonb not null,
     expires_at timestamptz not null
 );
+
 create index cache_entries_expiry on public.cache_entries (expires_at);
 
 create table public.circuit_breakers (
@@ -16,10 +16,13 @@ create table public.circuit_breakers (
     retry_at      timestamptz,
     trial_token   uuid,
     updated_at    timestamptz not null default now(),
+    reason text,
+    failed_at timestamptz,
     check ((state = 'closed') = (retry_at is null))
 );
 
 alter table public.cache_entries enable row level security;
+
 alter table public.circuit_breakers enable row level security;
 
 -- {"value": ..., "seconds_left": ...}, or null where there is none or it has expired.
@@ -41,6 +44,7 @@ create function public.breaker_view(breaker public.circuit_breakers) returns jso
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
         'name', breaker.name, 'state', breaker.state, 'failures', breaker.failures,
+        'reason', breaker.reason, 'failed_at', breaker.failed_at,
         'retry_after', case when breaker.retry_at is not null then greatest(0, extract(epoch from breaker.retry_at - now())) end)
 $$;
 
@@ -49,9 +53,10 @@ language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(public.breaker_view(b) order by b.name), '[]') from public.circuit_breakers b
 $$;
 
--- One more failure; at the threshold, or when it was the trial's, the breaker opens for p_open_seconds.
-create function public.breaker_failure(p_name text, p_event uuid, p_threshold integer, p_open_seconds double precision)
-returns jsonb
+-- One more failure, and its reason; at the threshold, or when it was the trial's, the breaker opens for p_open_seconds.
+create function public.breaker_failure(
+    p_name text, p_event uuid, p_threshold integer, p_open_seconds double precision, p_reason text default null
+) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     found public.circuit_breakers;
@@ -73,6 +78,8 @@ begin
            retry_at = case when opens and b.state <> 'open' then now() + make_interval(secs => p_open_seconds)
                            else b.retry_at end,
            trial_token = null,
+           reason = p_reason,
+           failed_at = now(),
            updated_at = now()
      where b.name = p_name
     returning b.* into found;
@@ -115,11 +122,14 @@ end
 $$;
 
 revoke all on public.cache_entries, public.circuit_breakers from public, anon, authenticated;
+
 revoke execute on function
     public.cache_get, public.cache_put, public.breaker_view, public.breaker_states, public.breaker_failure,
     public.breaker_success, public.breaker_try
     from public, anon, authenticated;
+
 grant select, insert, update, delete on public.cache_entries, public.circuit_breakers to service_role;
+
 grant execute on function
     public.cache_get, public.cache_put, public.breaker_view, public.breaker_states, public.breaker_failure,
     public.breaker_success, public.breaker_try

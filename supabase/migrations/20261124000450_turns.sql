@@ -1,6 +1,5 @@
 -- Turns at an outside service that asks for one request at a time from all of a user's machines, such as arXiv.
-
-create table public.turns (
+create table public.rate_limits (
     name       text primary key,
     holder     uuid,
     held_until timestamptz not null default now(),
@@ -9,22 +8,22 @@ create table public.turns (
     ended      uuid
 );
 
-alter table public.turns enable row level security;
+alter table public.rate_limits enable row level security;
 
 -- Takes the turn and answers 0, or answers the seconds until it is worth asking again. A holder that is gone costs one
 -- turn: its own is over after p_hold_seconds.
-create function public.take_turn(
+create function public.acquire_permit(
     p_name text, p_token uuid, p_interval_seconds double precision, p_hold_seconds double precision
 ) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
-    known public.turns;
+    known public.rate_limits;
     -- Not now(): the wait for the lock must not count.
     moment timestamptz;
     wait double precision;
 begin
-    insert into public.turns (name) values (p_name) on conflict do nothing;
-    select * into known from public.turns where name = p_name for update;
+    insert into public.rate_limits (name) values (p_name) on conflict do nothing;
+    select * into known from public.rate_limits where name = p_name for update;
     if p_token = known.holder or p_token = known.ended then
         return 0;
     end if;
@@ -35,7 +34,7 @@ begin
         wait := greatest(wait, least(extract(epoch from known.held_until - moment), greatest(p_interval_seconds / 4, 0.1)));
     end if;
     if wait = 0 then
-        update public.turns
+        update public.rate_limits
            set holder = p_token,
                held_until = moment + make_interval(secs => p_hold_seconds),
                next_at = moment + make_interval(secs => p_interval_seconds)
@@ -47,16 +46,19 @@ $$;
 
 -- Ends the turn if it is still this holder's; nobody gets the next one within p_pause_seconds. The pause counts in any
 -- case: the service asked for it.
-create function public.end_turn(p_name text, p_token uuid, p_pause_seconds double precision) returns void
+create function public.release_permit(p_name text, p_token uuid, p_pause_seconds double precision) returns void
 language sql security invoker set search_path = '' as $$
-    update public.turns
+    update public.rate_limits
        set holder = nullif(holder, p_token),
            next_at = greatest(next_at, clock_timestamp() + make_interval(secs => p_pause_seconds)),
            ended = p_token
      where name = p_name and ended is distinct from p_token
 $$;
 
-revoke all on public.turns from public, anon, authenticated;
-revoke execute on function public.take_turn, public.end_turn from public, anon, authenticated;
-grant select, insert, update, delete on public.turns to service_role;
-grant execute on function public.take_turn, public.end_turn to service_role;
+revoke all on public.rate_limits from public, anon, authenticated;
+
+revoke execute on function public.acquire_permit, public.release_permit from public, anon, authenticated;
+
+grant select, insert, update, delete on public.rate_limits to service_role;
+
+grant execute on function public.acquire_permit, public.release_permit to service_role;

@@ -1,8 +1,6 @@
--- What operations need: the schema's version, the queue's figures, and retention.
-
--- Compared with what the code expects (app/persistence/schema.py): raise both together.
+-- What each worker lacks in its settings, so that operators see why mails or callbacks wait.
 create function public.schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 1 $$;
+language sql immutable security invoker set search_path = '' as $$ select 7 $$;
 
 -- {"depth": [{kind, status, tasks, oldest_seconds}]}: unfinished tasks, and how long the oldest has been ready.
 create function public.queue_stats() returns jsonb
@@ -11,12 +9,12 @@ language sql stable security invoker set search_path = '' as $$
       from (select kind, case when worker_id is null then 'pending' else 'running' end as status, count(*) as tasks,
                    greatest(0, extract(epoch from now() - min(run_at))) as oldest_seconds
               from public.queue
-             where not dead
+             where not dead_letter
              group by 1, 2) d
 $$;
 
--- Records that have neither an end nor a place in the queue. There can be none: both are written together.
-create function public.orphans(p_limit integer) returns jsonb
+-- Records that have neither an end nor a place in the queue. There can be none: both are written local_service.
+create function public.orphaned_tasks(p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(o.task_id), '[]')
       from (select t.task_id from public.tasks t
@@ -51,9 +49,9 @@ begin
                and t.finished_at < now() - make_interval(days => p_task_days)
              order by t.created_at, t.task_id limit p_batch) n
          limit p_batch);
-    with dead as materialized (
-        select task_id from public.queue where task_id = any (old) and dead order by task_id for update skip locked)
-    delete from public.queue q using dead where q.task_id = dead.task_id;
+    with dead_letter as materialized (
+        select task_id from public.queue where task_id = any (old) and dead_letter order by task_id for update skip locked)
+    delete from public.queue q using dead_letter where q.task_id = dead_letter.task_id;
     with gone as materialized (
         select task_id from public.tasks t
          where task_id = any (old) and status is not null
@@ -98,22 +96,23 @@ begin
     delete from public.cache_entries c using old where c.key = old.key;
     get diagnostics gone_entries = row_count;
     -- A worker that is gone for a day repeats no call; its own row went when its tasks were taken back.
-    delete from public.calls where (worker_id, number) in (
-        select worker_id, number from public.calls c
+    delete from public.worker_calls where (worker_id, number) in (
+        select worker_id, number from public.worker_calls c
          where answered_at < now() - interval '1 day'
            and not exists (select from public.workers w where w.worker_id = c.worker_id)
          limit p_batch);
     get diagnostics gone_calls = row_count;
     -- A month longer than the articles, by which they could come again.
     with old as materialized (
-        select reader_id, key from public.shown where shown_at < now() - make_interval(days => p_edition_days + 30)
+        select reader_id, key from public.shown_items where shown_at < now() - make_interval(days => p_edition_days + 30)
          limit p_batch for update skip locked)
-    delete from public.shown s using old where s.reader_id = old.reader_id and s.key = old.key;
+    delete from public.shown_items s using old where s.reader_id = old.reader_id and s.key = old.key;
     get diagnostics gone_shown = row_count;
     return jsonb_build_object('items', gone_items, 'shown', gone_shown, 'tasks', gone_tasks, 'articles', gone_articles,
         'editions', coalesce(cardinality(gone_editions), 0), 'cache_entries', gone_entries, 'calls', gone_calls);
 end
 $$;
 
-revoke execute on function public.schema_version, public.queue_stats, public.orphans, public.retain from public, anon, authenticated;
-grant execute on function public.schema_version, public.queue_stats, public.orphans, public.retain to service_role;
+revoke execute on function public.schema_version, public.queue_stats, public.orphaned_tasks, public.retain from public, anon, authenticated;
+
+grant execute on function public.schema_version, public.queue_stats, public.orphaned_tasks, public.retain to service_role;

@@ -19,4 +19,5 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 revoke execute on function public.watch_tasks from public, anon, authenticated;
+
 grant execute on function public.watch_tasks to service_role;

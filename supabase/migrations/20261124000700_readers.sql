@@ -38,13 +38,13 @@ create function public.profile_is_valid(p_profile jsonb) returns boolean
 language sql immutable security invoker set search_path = '' as $$
     select case
         when jsonb_typeof(p_profile) <> 'object' then false
-        when p_profile - array['title', 'goals', 'interests', 'leave_out', 'authors', 'categories', 'max_papers', 'max_news']
+        when p_profile - array['title', 'goals', 'interests', 'exclude', 'authors', 'categories', 'max_papers', 'max_news']
              <> '{}' then false
         when not coalesce(jsonb_typeof(p_profile -> 'title') = 'string', not p_profile ? 'title') then false
         when not coalesce(jsonb_typeof(p_profile -> 'goals') = 'string', not p_profile ? 'goals') then false
         when char_length(p_profile ->> 'title') > 200 or char_length(p_profile ->> 'goals') > 2000 then false
         when not public.texts_are_valid(p_profile -> 'interests', 30) then false
-        when not public.texts_are_valid(p_profile -> 'leave_out', 30) then false
+        when not public.texts_are_valid(p_profile -> 'exclude', 30) then false
         when not public.texts_are_valid(p_profile -> 'authors', 50) then false
         when not public.texts_are_valid(p_profile -> 'categories', 20) then false
         when not public.count_is_valid(p_profile -> 'max_papers') then false
@@ -62,6 +62,15 @@ language sql immutable security invoker set search_path = '' as $$
        and cardinality(p_weekdays) = (select count(distinct d) from unnest(p_weekdays) d)
 $$;
 
+-- Whether mail can be sent to p_address: RFC 5322's dot-atom before the @, and a host name of at most 63 characters a label after it.
+-- Everything is ASCII: a domain of another script is stored as xn--..., which SQL cannot compute. Null for null.
+create function public.is_mail_address(p_address text) returns boolean
+language sql immutable security invoker set search_path = '' as $$
+    select char_length(p_address) <= 254 and char_length(split_part(p_address, '@', 1)) <= 64
+       and p_address ~ ('^[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&''*+/=?^_`{|}~-]+)*'
+           || '@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?$')
+$$;
+
 create table public.readers (
     reader_id        uuid primary key default gen_random_uuid(),
     owner            text not null default 'default' check (public.text_is_valid(owner, 100)),
@@ -71,53 +80,58 @@ create table public.readers (
     user_id          uuid unique,
     name             text not null check (public.text_is_valid(name, 100)),
     -- Where mails go; null: nowhere, the digest is there to be read.
-    address          text check (
-        char_length(address) <= 254 and char_length(split_part(address, '@', 1)) <= 64
-        and address ~ '^[A-Za-z0-9_!#$%&''*+/=?^`{|}~-]+(\.[A-Za-z0-9_!#$%&''*+/=?^`{|}~-]+)*@[^\u0001-\u0020\u007f-\u00a0"(),:;<>@\[\\\]]+$'),
+    email          text check (public.is_mail_address(email)),
     profile          jsonb not null default '{}' check (public.profile_is_valid(profile)),
-    -- The schedule: a zone and a time of day there, or neither; and the days of the week (Monday is 1).
-    zone             text,
+    -- The schedule: a timezone and a time of day there, or neither; and the days of the week (Monday is 1).
+    timezone             text,
     send_at          time check (send_at < '24:00' and extract(second from send_at) = 0),
     weekdays         smallint[] not null default '{1,2,3,4,5,6,7}' check (public.weekdays_are_valid(weekdays)),
     -- On a day that brings nothing new: a mail of one line that says so, or nothing.
-    on_nothing       text not null default 'nothing' check (on_nothing in ('line', 'nothing')),
+    when_empty       text not null default 'skip' check (when_empty in ('notify', 'skip')),
     status           text not null default 'active' check (status in ('active', 'paused', 'unsubscribed', 'bounced')),
     status_reason    text check (char_length(status_reason) <= 2000),
-    -- Set by public.plan_reader() and public.enqueue_due() alone.
+    -- Set by public.schedule_reader() and public.enqueue_due() alone.
     next_due_at      timestamptz,
     schedule_problem text,
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
+    overdue_day date,
+    overdue_at timestamptz,
     unique (owner, external_id),
-    constraint readers_zone_and_time check ((zone is null) = (send_at is null))
+    constraint readers_timezone_and_time check ((timezone is null) = (send_at is null)),
+    constraint readers_address_check check (public.is_mail_address(email)),
+    constraint readers_overdue check ((overdue_day is null) = (overdue_at is null))
 );
 
 create index readers_listed on public.readers (owner, reader_id);
-create index readers_by_address on public.readers (lower(address)) where address is not null;
-create index readers_due on public.readers (next_due_at, reader_id) where next_due_at is not null;
+
+create index readers_by_email on public.readers (lower(email)) where email is not null;
 
 -- What only the server may know of a reader.
 create table public.readers_private (
     reader_id       uuid primary key references public.readers on delete cascade,
     -- Links of other generations than this count no longer.
     link_generation integer not null default 1 check (link_generation between 1 and 2000000000),
-    taste           jsonb not null default '{}' check (jsonb_typeof(taste) = 'object'),
-    welcome         boolean not null default false
+    welcome         boolean not null default false,
+    new_items_since timestamptz
 );
 
 alter table public.readers enable row level security;
+
 alter table public.readers_private enable row level security;
 
 -- A user of Supabase Auth reads the own reader, and changes words and schedule. The column grants say which those are.
 create policy own_reader_read on public.readers for select to authenticated
     using (user_id = (select auth.uid()));
+
 create policy own_reader_change on public.readers for update to authenticated
     using (user_id = (select auth.uid())) with check (user_id = (select auth.uid()));
+
 create policy own_digests_read on public.digests for select to authenticated
     using (reader_id in (select r.reader_id from public.readers r where r.user_id = (select auth.uid())));
 
 -- The other half of a reader, which is there from the beginning, whoever makes the first.
-create function public.make_private_half() returns trigger
+create function public.create_private_row() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
     insert into public.readers_private (reader_id) values (new.reader_id);
@@ -125,11 +139,11 @@ begin
 end
 $$;
 
-create trigger readers_private_half after insert on public.readers
-    for each row execute function public.make_private_half();
+create trigger readers_private_row after insert on public.readers
+    for each row execute function public.create_private_row();
 
--- Makes a reader, or finds the one that is there already under the same id or external_id; see public.put_readers().
-create function public.put_reader(p_owner text, p_given jsonb, p_change boolean) returns jsonb
+-- Makes a reader, or finds the one that is there already under the same id or external_id; see public.upsert_readers().
+create function public.upsert_reader(p_owner text, p_given jsonb, p_change boolean) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     known public.readers;
@@ -144,14 +158,14 @@ begin
     if known.reader_id is null then
         wanted := jsonb_populate_record(null::public.readers, p_given);
         insert into public.readers (
-            reader_id, owner, external_id, user_id, name, address, profile, zone, send_at, weekdays, on_nothing, status,
+            reader_id, owner, external_id, user_id, name, email, profile, timezone, send_at, weekdays, when_empty, status,
             status_reason)
         values (
-            wanted.reader_id, p_owner, wanted.external_id, wanted.user_id, wanted.name, wanted.address,
-            coalesce(wanted.profile, '{}'), wanted.zone, wanted.send_at, coalesce(wanted.weekdays, '{1,2,3,4,5,6,7}'),
-            coalesce(wanted.on_nothing, 'nothing'), coalesce(wanted.status, 'active'), wanted.status_reason);
+            wanted.reader_id, p_owner, wanted.external_id, wanted.user_id, wanted.name, wanted.email,
+            coalesce(wanted.profile, '{}'), wanted.timezone, wanted.send_at, coalesce(wanted.weekdays, '{1,2,3,4,5,6,7}'),
+            coalesce(wanted.when_empty, 'skip'), coalesce(wanted.status, 'active'), wanted.status_reason);
         if coalesce((p_given -> 'welcome')::boolean, false) then
-            perform public.plan_welcome(wanted.reader_id);
+            perform public.create_welcome(wanted.reader_id);
         end if;
         return jsonb_build_object('reader_id', wanted.reader_id, 'outcome', 'created');
     elsif not p_change then
@@ -164,35 +178,53 @@ begin
         return jsonb_build_object('reader_id', known.reader_id, 'outcome', 'unchanged');
     end if;
     update public.readers
-       set user_id = wanted.user_id, name = wanted.name, address = wanted.address, profile = wanted.profile,
-           zone = wanted.zone, send_at = wanted.send_at, weekdays = wanted.weekdays, on_nothing = wanted.on_nothing
+       set user_id = wanted.user_id, name = wanted.name, email = wanted.email, profile = wanted.profile,
+           timezone = wanted.timezone, send_at = wanted.send_at, weekdays = wanted.weekdays, when_empty = wanted.when_empty
      where reader_id = known.reader_id;
     return jsonb_build_object('reader_id', known.reader_id, 'outcome', 'changed');
 end
 $$;
 
--- Makes readers, or changes those that are there already under their external_id: [{reader_id, external_id, welcome,
--- and whatever of the columns is to be set}]. p_change: what is given changes an existing reader, its status excepted (an
--- import must not bring back who has left); without it, an existing one stays as it is. Each element is judged by itself;
--- answers, in their order, [{reader_id, outcome: created | changed | unchanged | existing | refused, reason}].
-create function public.put_readers(p_owner text, p_readers jsonb, p_change boolean) returns jsonb
-language plpgsql security invoker set search_path = '' as $$
+-- As before, but readers are made and changed in the order of their external_id, and answered in the order given.
+create function public.upsert_readers(p_owner text, p_readers jsonb, p_change boolean) returns jsonb
+language plpgsql security invoker set search_path = '' set enable_seqscan = off set plan_cache_mode = auto as $$
 declare
-    given jsonb;
-    answers jsonb[] := '{}';
+    given record;
+    answers jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
     turn integer;
 begin
-    for given in select e from jsonb_array_elements(p_readers) with ordinality as l(e, place) order by place loop
+    -- A user has one reader, whoever's: two calls may name the same users in another order than that of their readers' names. There
+    -- may be more users than locks, so calls that name any come one behind the other.
+    if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
+        perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
+    end if;
+    -- Of a table without statistics every index that begins with the owner looks as good as the one that has all of a reader's name.
+    -- So while there are none each reader is planned for anew, by as many as there are now, which takes twice as long.
+    if (select reltuples < 0 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
+        perform set_config('plan_cache_mode', 'force_custom_plan', true);
+    end if;
+    for given in
+        select l.reader, l.place::integer as place
+          from jsonb_array_elements(p_readers) with ordinality as l(reader, place)
+         -- The name that the row has: public.upsert_reader() looks for the id first. What is no id is refused there.
+         order by coalesce(
+                      (select r.external_id from public.readers r
+                        where r.owner = p_owner and r.reader_id = case
+                            when l.reader ->> 'reader_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                            then (l.reader ->> 'reader_id')::uuid end),
+                      l.reader ->> 'external_id', l.reader ->> 'reader_id'),
+                  l.place
+    loop
         turn := 0;
         loop
             begin
-                answers := answers || public.put_reader(p_owner, given, p_change);
+                answers[given.place] := public.upsert_reader(p_owner, given.reader, p_change);
                 exit;
             exception
                 -- Only what is wrong with this one; everything else ends the call. Another call may have made it just now.
                 when data_exception or integrity_constraint_violation then
                     if sqlstate <> '23505' or turn > 0 then
-                        answers := answers || jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
+                        answers[given.place] := jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
                         exit;
                     end if;
                     turn := 1;
@@ -203,8 +235,7 @@ begin
 end
 $$;
 
--- Removes a reader and everything about it. False: there is no such reader, or it is another owner's (p_owner null:
--- anybody's). Locks as everywhere: reader, queue, tasks, deliveries.
+-- As before, but deliveries are locked in the order of their ids, and what the reader was shown goes with the reader.
 create function public.remove_reader(p_reader_id uuid, p_owner text) returns boolean
 language plpgsql security invoker set search_path = '' as $$
 begin
@@ -225,23 +256,38 @@ begin
     with gone as materialized (
         select task_id from public.tasks where reader_id = p_reader_id order by task_id for update)
     delete from public.tasks t using gone where t.task_id = gone.task_id;
-    delete from public.deliveries where reader_id = p_reader_id;
-    delete from public.shown where reader_id = p_reader_id;
+    with gone as materialized (
+        select delivery_id from public.deliveries where reader_id = p_reader_id order by delivery_id for update)
+    delete from public.deliveries d using gone where d.delivery_id = gone.delivery_id;
+    delete from public.shown_items where reader_id = p_reader_id;
+    delete from public.shown_digests where reader_id = p_reader_id;
     delete from public.readers where reader_id = p_reader_id;
     return true;
 end
 $$;
 
 revoke all on public.readers, public.readers_private from public, anon, authenticated;
+
 grant select, insert, update, delete on public.readers, public.readers_private to service_role;
+
 grant usage on schema public to authenticated;
+
 grant select on public.readers, public.digests to authenticated;
-grant update (profile, zone, send_at, weekdays, on_nothing) on public.readers to authenticated;
+
+grant update (profile, timezone, send_at, weekdays, when_empty) on public.readers to authenticated;
+
 revoke execute on function
     public.text_is_valid, public.texts_are_valid, public.count_is_valid, public.profile_is_valid, public.weekdays_are_valid,
-    public.make_private_half, public.put_reader, public.put_readers, public.remove_reader
+    public.create_private_row, public.upsert_reader, public.upsert_readers, public.remove_reader
     from public, anon, authenticated;
+
 grant execute on function
     public.text_is_valid, public.texts_are_valid, public.count_is_valid, public.profile_is_valid, public.weekdays_are_valid
     to authenticated, service_role;
-grant execute on function public.make_private_half, public.put_reader, public.put_readers, public.remove_reader to service_role;
+
+grant execute on function public.create_private_row, public.upsert_reader, public.upsert_readers, public.remove_reader to service_role;
+
+revoke execute on function public.is_mail_address from public, anon, authenticated;
+
+-- Whoever writes a reader has its checks asked.
+grant execute on function public.is_mail_address to authenticated, service_role;

@@ -1,8 +1,7 @@
 -- Deliveries: what became of the mail for a reader's day. At most one is ever sent.
 --
---   pending --begin--> sending (token) --> sent | failed | ambiguous     pending --> skipped
---      ^----surely not sent----/            failed, skipped, ambiguous --settled by an admin--> pending
-
+--   pending --begin--> sending (token) --> sent | failed | in_doubt     pending --> skipped
+--      ^----surely not sent----/            failed, skipped, in_doubt --resolved by an admin--> pending
 create table public.deliveries (
     -- Comes from reader, kind and day, as the mail's Message-ID and the provider's key do.
     delivery_id uuid primary key,
@@ -15,8 +14,8 @@ create table public.deliveries (
     -- The task that sends, and how many there were: one more each time that an admin has it sent after all.
     task_id     uuid,
     tasks       smallint not null default 0,
-    state       text not null default 'pending'
-                check (state in ('pending', 'sending', 'sent', 'failed', 'ambiguous', 'skipped')),
+    status       text not null default 'pending'
+                check (status in ('pending', 'sending', 'sent', 'failed', 'in_doubt', 'skipped')),
     reason      text,
     -- The lease under which it is sent, or was last.
     token       uuid,
@@ -26,20 +25,25 @@ create table public.deliveries (
     -- By the schedule's clock: from then on it is too late. Null: never.
     skip_after  timestamptz,
     provider_id text,
-    settled_by  text,
+    resolved_by  text,
     created_at  timestamptz not null default now(),
     ended_at    timestamptz,
+    claimed_by uuid,
+    sender_id text,
     unique (reader_id, kind, local_day),
-    check (state <> 'sending' or (token is not null and envelope is not null and begun_at is not null))
+    check (status <> 'sending' or (token is not null and envelope is not null and begun_at is not null)),
+    constraint deliveries_envelope_while_needed check (envelope is null or status in ('sending', 'in_doubt'))
 );
 
 create index deliveries_newest on public.deliveries (owner, created_at desc, delivery_id desc);
-create index deliveries_by_state on public.deliveries (state, created_at desc, delivery_id desc);
+
+create index deliveries_by_status on public.deliveries (status, created_at desc, delivery_id desc);
+
 create index deliveries_of_task on public.deliveries (task_id);
 
 -- One row: the database in which deliveries may be sent. In a restored backup it is another, and nothing is sent until an
 -- admin has said so: what the backup holds as pending may have been sent since it was taken.
-create table public.delivery_gate (
+create table public.delivery_pause (
     one        boolean primary key default true check (one),
     -- Another cluster, or the same one brought back to an earlier moment (a new timeline), or another database in it.
     identity   text not null,
@@ -49,7 +53,8 @@ create table public.delivery_gate (
 );
 
 alter table public.deliveries enable row level security;
-alter table public.delivery_gate enable row level security;
+
+alter table public.delivery_pause enable row level security;
 
 create function public.database_identity() returns text
 language sql stable security invoker set search_path = '' as $$
@@ -65,26 +70,32 @@ language sql stable security invoker set search_path = '' as $$
                when g.identity <> public.database_identity() or g.written_by <> g.xmin::text
                    then 'this database was restored or moved: what is pending may have been sent before'
            end
-      from public.delivery_gate g
+      from public.delivery_pause g
 $$;
 
--- Stops all deliveries (p_reason), or lets them begin (null), in this database; p_skip: without those that wait now.
-create function public.set_delivery_gate(p_reason text, p_skip boolean, p_by text) returns void
+-- As before, but for the order of the locks: whoever ends tasks holds their rows of the queue before their deliveries, and whoever
+-- begins to send holds a delivery before the gate.
+create function public.set_delivery_pause(p_reason text, p_skip boolean, p_by text) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.delivery_gate (identity, written_by, reason)
+    if p_skip then
+        perform 1 from public.queue
+          where task_id in (select task_id from public.deliveries where status = 'pending')
+          order by task_id for update;
+        with waiting as materialized (
+            select delivery_id from public.deliveries where status = 'pending' order by delivery_id for update)
+        update public.deliveries d
+           set status = 'skipped', reason = 'left out when deliveries were resumed', resolved_by = p_by, ended_at = now()
+          from waiting where d.delivery_id = waiting.delivery_id;
+    end if;
+    insert into public.delivery_pause (identity, written_by, reason)
     values (public.database_identity(), pg_current_xact_id()::xid::text, p_reason)
     on conflict (one) do update
        set identity = excluded.identity, written_by = excluded.written_by, reason = excluded.reason;
-    if p_skip then
-        update public.deliveries
-           set state = 'skipped', reason = 'left out when deliveries were resumed', settled_by = p_by, ended_at = now()
-         where state = 'pending';
-    end if;
 end
 $$;
 
-select public.set_delivery_gate(null, false, null);
+select public.set_delivery_pause(null, false, null);
 
 -- Makes the task that sends a delivery.
 create function public.enqueue_delivery(p_delivery_id uuid) returns void
@@ -119,7 +130,7 @@ declare
     made uuid := md5('delivery:' || p_kind || ':' || p_reader_id || ':' || p_local_day)::uuid;
 begin
     insert into public.deliveries (
-        delivery_id, owner, reader_id, kind, local_day, digest_id, skip_after, state, reason, ended_at)
+        delivery_id, owner, reader_id, kind, local_day, digest_id, skip_after, status, reason, ended_at)
     values (
         made, p_owner, p_reader_id, p_kind, p_local_day, p_digest_id, p_skip_after,
         case when p_skip is null then 'pending' else 'skipped' end, p_skip, case when p_skip is not null then now() end)
@@ -130,31 +141,44 @@ begin
 end
 $$;
 
--- When the last digest was made that its reader was shown, or that had nothing to show; null: none was. What one held that
--- nobody was sent is new to its reader still.
+-- When the last digest was written that its reader was shown, or that had nothing to show; null: none was. A digest that was
+-- written while an earlier mail was under way left out what stands in that mail, so if the mail was not sent in the end, the
+-- later digest does not count either. Deliveries and tasks that retention has removed hold up nothing: they are older than
+-- all that is looked at for a digest.
 create function public.last_digest(p_reader uuid) returns timestamptz
 language sql stable security invoker set search_path = '' as $$
-    select d.created_at from public.digests d
-     where d.reader_id = p_reader and not exists (
+    select s.written_at
+      from public.shown_digests s
+     where s.reader_id = p_reader
+       and not exists (
         select from public.deliveries v
-         where v.reader_id = d.reader_id and v.kind = 'digest' and v.local_day = d.local_day
-           and v.state not in ('sent', 'ambiguous') and d.digest -> 'keys' <> '[]')
-     order by d.local_day desc limit 1
+         where v.reader_id = s.reader_id and v.kind = 'digest' and v.local_day < s.local_day
+           and v.status not in ('sent', 'in_doubt')
+           and (coalesce(v.ended_at > s.began_at, true)
+                or (v.status = 'failed' and exists (
+                    select from public.tasks t
+                     where t.task_id = v.task_id and coalesce(t.finished_at > s.began_at, true)))))
+     order by s.local_day desc limit 1
 $$;
 
--- A scheduled digest and its delivery are there together or not at all. Without an address it is shown by being there.
+-- As before, but for the reason: what could not be read may have had something new.
 create function public.deliver_digest() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
     perform public.make_delivery(
         r.owner, r.reader_id, 'digest', new.local_day, new.task_id,
         (t.payload #>> '{scheduled,next_due_at}')::timestamptz,
-        case when r.on_nothing = 'nothing' and new.digest -> 'papers' = '[]' and new.digest -> 'news' = '[]'
-             then 'there was nothing new' end)
+        case when r.when_empty = 'skip' and new.digest -> 'papers' = '[]' and new.digest -> 'news' = '[]'
+             then case new.digest ->> 'edition_status'
+                      when 'failed' then 'no source could be read'
+                      when 'partial' then 'there was nothing new in the sources that could be read'
+                      else 'there was nothing new'
+                  end
+        end)
        from public.readers r, public.tasks t
-      where r.reader_id = new.reader_id and r.address is not null and t.task_id = new.task_id;
+      where r.reader_id = new.reader_id and r.email is not null and t.task_id = new.task_id;
     if not found then
-        perform public.mark_shown(new.reader_id, array(select jsonb_array_elements_text(new.digest -> 'keys')));
+        perform public.record_shown_keys(new.reader_id, array(select jsonb_array_elements_text(new.digest -> 'keys')));
     end if;
     return null;
 end
@@ -165,42 +189,46 @@ create trigger digests_deliver after insert on public.digests
     execute function public.deliver_digest();
 
 -- What was sent, or may have been, its reader was shown.
-create function public.note_shown() returns trigger
+create function public.record_shown() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
-    perform public.mark_shown(new.reader_id, array(select jsonb_array_elements_text(d.digest -> 'keys')))
+    perform public.record_shown_keys(new.reader_id, array(select jsonb_array_elements_text(d.digest -> 'keys')))
        from public.digests d where d.task_id = new.digest_id;
     return null;
 end
 $$;
 
-create trigger deliveries_note_shown
-    after update of state on public.deliveries
-    for each row when (new.state in ('sent', 'ambiguous') and old.state is distinct from new.state)
-    execute function public.note_shown();
+create trigger deliveries_record_shown
+    after update of status on public.deliveries
+    for each row when (new.status in ('sent', 'in_doubt') and old.status is distinct from new.status)
+    execute function public.record_shown();
 
 -- The one mail that a reader gets when it is made, if that was asked for. A week later it is none any more.
-create function public.plan_welcome(p_reader_id uuid) returns void
+create function public.create_welcome(p_reader_id uuid) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
     update public.readers_private set welcome = true where reader_id = p_reader_id;
     perform public.make_delivery(
-        r.owner, r.reader_id, 'welcome', (public.schedule_now() at time zone coalesce(r.zone, 'UTC'))::date, null,
+        r.owner, r.reader_id, 'welcome', (public.schedule_now() at time zone coalesce(r.timezone, 'UTC'))::date, null,
         public.schedule_now() + interval '7 days', null)
-       from public.readers r where r.reader_id = p_reader_id and r.address is not null;
+       from public.readers r where r.reader_id = p_reader_id and r.email is not null;
 end
 $$;
 
--- Whatever its task ends with, a delivery does not stay open: what was being sent then is in doubt.
+-- Whatever its task ends with, a delivery does not stay open: what was being sent then is in doubt, and says what its last attempt met.
 create function public.close_delivery() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
     update public.deliveries
-       set state = case when state = 'sending' then 'ambiguous' when new.status = 'cancelled' then 'skipped' else 'failed' end,
-           reason = case when state = 'sending' then 'its sender was lost while it sent' else
-                        coalesce(new.error, 'its task was ' || new.status) end,
+       set status = case when status = 'sending' then 'in_doubt' when new.status = 'cancelled' then 'skipped' else 'failed' end,
+           reason = case
+               when status <> 'sending' then coalesce(new.error, 'its task was ' || new.status)
+               when reason is not null then reason
+               when new.error like 'worker lost%' then 'its sender was lost while it sent'
+               else coalesce(new.error, 'its task was ' || new.status || ' while it sent')
+           end,
            ended_at = now()
-     where task_id = new.task_id and state in ('pending', 'sending');
+     where task_id = new.task_id and status in ('pending', 'sending');
     return null;
 end
 $$;
@@ -219,7 +247,7 @@ begin
     select * into reader from public.readers where reader_id = p_delivery.reader_id;
     return case
         when reader.status <> 'active' then 'the reader is ' || reader.status
-        when reader.address is null then 'the reader has no address'
+        when reader.email is null then 'the reader has no e-mail address'
         when p_delivery.skip_after <= public.schedule_now() then 'it came too late: the next one is due'
     end;
 end
@@ -228,16 +256,21 @@ $$;
 -- Asks to send a delivery under the lease of its task. {"verdict": ...} is
 --   send     with all that the mail is made of, and whether an earlier attempt may have sent it (begun_before). The same
 --            token again is the same sender, whose answer was lost.
---   stop     it has ended, with {state, reason}: there is nothing to do. Whoever was lost while sending leaves `ambiguous`;
---            with p_repeatable_seconds (a provider that knows its key for so long) it is sent once more instead.
+--   stop     it has ended, with {status, reason}: there is nothing to do. A sender that was lost while sending leaves `in_doubt`;
+--            with p_repeatable_seconds (a provider that knows its key for so long) the sender that began it sends it again instead.
 --   paused   not now, with {reason}.
 --   lost     the lease is not, or no longer, what it takes.
-create function public.begin_sending(p_delivery_id uuid, p_token uuid, p_repeatable_seconds double precision) returns jsonb
-language plpgsql security invoker set search_path = '' as $$
+create function public.begin_sending(
+    p_delivery_id uuid, p_token uuid, p_repeatable_seconds double precision, p_sender_id text default null
+) returns jsonb
+language plpgsql security invoker
+set search_path = ''
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     d public.deliveries;
     skip text;
     paused text;
+    doubt text;
 begin
     select * into d from public.deliveries where delivery_id = p_delivery_id for update;
     if d.delivery_id is null or not exists (
@@ -245,44 +278,51 @@ begin
     then
         return jsonb_build_object('verdict', 'lost');
     end if;
-    if d.state = 'sending' and d.token = p_token then
+    if d.status = 'sending' and d.token = p_token then
         return jsonb_build_object(
-            'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
+            'verdict', 'send', 'begun_before', d.claimed_by is distinct from p_token, 'mail', public.mail_parts(d));
     end if;
     paused := public.deliveries_paused();
     skip := public.reason_to_skip(d);
-    if d.state = 'sending' and (
-        skip is not null or paused is not null or coalesce(d.begun_at < now() - make_interval(secs => p_repeatable_seconds), true))
-    then
-        update public.deliveries
-           set state = 'ambiguous', reason = 'its sender was lost while it sent', ended_at = now()
-         where delivery_id = p_delivery_id
-        returning * into d;
-    elsif d.state in ('pending', 'failed') and d.token = p_token then
+    if d.status = 'sending' then
+        doubt := public.reason_for_doubt(d, p_repeatable_seconds, p_sender_id, skip, paused);
+        if doubt is not null then
+            update public.deliveries set status = 'in_doubt', reason = doubt, ended_at = now()
+             where delivery_id = p_delivery_id
+            returning * into d;
+        end if;
+    elsif d.status in ('pending', 'failed') and d.token = p_token then
         -- This lease has said already what became of it: a late repetition of its question.
         return jsonb_build_object('verdict', 'lost');
-    elsif d.state in ('pending', 'failed') and paused is not null then
+    elsif d.status = 'failed' and not exists (
+        select from public.tasks t where t.task_id = d.task_id and t.replayed_at > d.ended_at)
+    then
+        return jsonb_build_object('verdict', 'stop', 'status', d.status, 'reason', d.reason);
+    elsif d.status in ('pending', 'failed') and paused is not null then
         return jsonb_build_object('verdict', 'paused', 'reason', paused);
-    elsif d.state in ('pending', 'failed') and skip is not null then
-        update public.deliveries set state = 'skipped', reason = skip, ended_at = now()
+    elsif d.status in ('pending', 'failed') and skip is not null then
+        update public.deliveries set status = 'skipped', reason = skip, ended_at = now()
          where delivery_id = p_delivery_id
         returning * into d;
     end if;
-    if d.state not in ('pending', 'failed', 'sending') then
-        return jsonb_build_object('verdict', 'stop', 'state', d.state, 'reason', d.reason);
+    if d.status not in ('pending', 'failed', 'sending') then
+        return jsonb_build_object('verdict', 'stop', 'status', d.status, 'reason', d.reason);
     end if;
-    if not exists (select from public.delivery_gate) then
-        perform public.set_delivery_gate(null, false, null);
+    if not exists (select from public.delivery_pause) then
+        perform public.set_delivery_pause(null, false, null);
     end if;
     update public.deliveries
-       set state = 'sending', token = p_token, begun_at = coalesce(begun_at, now()), reason = null, ended_at = null,
+       set status = 'sending', token = p_token, begun_at = coalesce(begun_at, now()), reason = null, ended_at = null,
+           claimed_by = case when d.status = 'sending' then claimed_by else p_token end,
+           -- The same one, if it repeats: no other may.
+           sender_id = p_sender_id,
            envelope = coalesce(envelope, (
-               select jsonb_build_object('name', r.name, 'address', r.address, 'link_generation', p.link_generation)
+               select jsonb_build_object('name', r.name, 'email', r.email, 'link_generation', p.link_generation)
                  from public.readers r join public.readers_private p using (reader_id) where r.reader_id = d.reader_id))
      where delivery_id = p_delivery_id
     returning * into d;
     return jsonb_build_object(
-        'verdict', 'send', 'begun_before', d.begun_at < now(), 'mail', public.mail_parts(d));
+        'verdict', 'send', 'begun_before', d.claimed_by is distinct from p_token, 'mail', public.mail_parts(d));
 end
 $$;
 
@@ -296,18 +336,20 @@ language sql stable security invoker set search_path = '' as $$
                      from public.digests d where d.task_id = p_delivery.digest_id))
 $$;
 
--- What became of a sending, by its holder alone: sent, failed, ambiguous, or pending where surely nothing was sent and it
--- is to be tried again. Said again, it counts as said; said after others took the holder for lost, it still counts
--- where it takes the doubt away. p_bounce: nothing is to go to this address any more. False: not the holder's to say.
+-- What became of a sending, by its holder alone: sent, failed, in_doubt, pending where surely nothing was sent and it is to be tried
+-- again, or sending where another attempt under the same key will tell. Said again, it counts as said; said after others took the
+-- holder for lost, it still counts where it takes the doubt away. p_bounce: nothing is to go to this address any more. False: not the
+-- holder's to say.
 create function public.end_sending(
-    p_delivery_id uuid, p_token uuid, p_state text, p_reason text, p_provider_id text, p_bounce boolean
+    p_delivery_id uuid, p_token uuid, p_status text, p_reason text, p_provider_id text, p_bounce boolean
 ) returns boolean
-language plpgsql security invoker set search_path = '' as $$
+language plpgsql security invoker
+set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     d public.deliveries;
 begin
-    if p_state not in ('sent', 'failed', 'ambiguous', 'pending') then
-        raise exception '% is no end of a sending', p_state using errcode = 'invalid_parameter_value';
+    if p_status not in ('sent', 'failed', 'in_doubt', 'pending', 'sending') then
+        raise exception '% is no end of a sending', p_status using errcode = 'invalid_parameter_value';
     end if;
     if p_bounce then
         -- The reader before the delivery, as everywhere.
@@ -317,16 +359,16 @@ begin
     select * into d from public.deliveries where delivery_id = p_delivery_id for update;
     if d.token is distinct from p_token then
         return false;
-    elsif d.state = p_state then
+    elsif d.status = p_status and p_status <> 'sending' then
         return true;
-    elsif d.state <> 'sending' and not (d.state = 'ambiguous' and d.settled_by is null and p_state in ('sent', 'failed')) then
+    elsif d.status <> 'sending' and not (d.status = 'in_doubt' and p_status in ('sent', 'failed')) then
         return false;
     end if;
     update public.deliveries
-       set state = p_state, reason = p_reason, provider_id = coalesce(p_provider_id, provider_id),
-           envelope = case when p_state <> 'pending' then envelope end,
-           begun_at = case when p_state <> 'pending' then begun_at end,
-           ended_at = case when p_state <> 'pending' then now() end
+       set status = p_status, reason = p_reason, provider_id = coalesce(p_provider_id, provider_id),
+           envelope = case when p_status in ('sending', 'in_doubt') then envelope end,
+           begun_at = case when p_status <> 'pending' then begun_at end,
+           ended_at = case when p_status not in ('pending', 'sending') then now() end
      where delivery_id = p_delivery_id;
     if p_bounce then
         update public.readers set status = 'bounced', status_reason = left(p_reason, 2000)
@@ -336,9 +378,7 @@ begin
 end
 $$;
 
--- A provider says that mails to an address come back, or that whoever reads them calls them spam: nobody at that address
--- (p_addresses: its spellings), whosever readers they are, gets any more. By the address, not by the mail: who has another one since still gets theirs.
--- Answers how many readers it stopped; said again, none.
+-- As before, but for the order of the locks.
 create function public.record_bounce(p_addresses text[], p_complaint boolean, p_reason text) returns integer
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -346,9 +386,9 @@ declare
 begin
     with there as materialized (
         select reader_id from public.readers
-         where lower(address) in (select lower(each) from unnest(p_addresses) each)
+         where lower(email) in (select lower(each) from unnest(p_addresses) each)
            and (status in ('active', 'paused') or (p_complaint and status = 'bounced'))
-         order by reader_id for update)
+         order by owner, external_id for update)
     update public.readers r
        set status = case when p_complaint then 'unsubscribed' else 'bounced' end, status_reason = left(p_reason, 2000)
       from there where r.reader_id = there.reader_id;
@@ -357,9 +397,8 @@ begin
 end
 $$;
 
--- An admin's word on a delivery: that it was sent or was not (of one in doubt), or that it is to be sent (of one that was
--- not, or may not have been). {"settled": ..., "delivery": ...}, settled: false where it is not in such a state. Null: there is none.
-create function public.settle_delivery(p_delivery_id uuid, p_state text, p_by text) returns jsonb
+-- As before, but what the mail needed is deleted: an admin's word ends the doubt.
+create function public.resolve_delivery(p_delivery_id uuid, p_status text, p_by text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     d public.deliveries;
@@ -368,49 +407,52 @@ begin
     if d.delivery_id is null then
         return null;
     end if;
-    if (d.state = 'ambiguous' and p_state in ('sent', 'failed', 'pending'))
-       or (d.state in ('failed', 'skipped') and p_state = 'pending') then
+    if (d.status = 'in_doubt' and p_status in ('sent', 'failed', 'pending'))
+       or (d.status in ('failed', 'skipped') and p_status = 'pending') then
         update public.deliveries
-           set state = p_state, settled_by = p_by, reason = 'settled by ' || p_by, token = null, skip_after = null,
-               envelope = case when p_state <> 'pending' then envelope end,
-               begun_at = case when p_state <> 'pending' then begun_at end,
-               ended_at = case when p_state <> 'pending' then now() end
+           set status = p_status, resolved_by = p_by, reason = 'resolved by ' || p_by, token = null, skip_after = null,
+               envelope = null,
+               begun_at = case when p_status <> 'pending' then begun_at end,
+               ended_at = case when p_status <> 'pending' then now() end
          where delivery_id = p_delivery_id;
-        if p_state = 'pending' then
+        if p_status = 'pending' then
             perform public.enqueue_delivery(p_delivery_id);
         end if;
-    elsif d.state <> p_state then
-        return jsonb_build_object('settled', false, 'delivery', to_jsonb(d));
+    elsif d.status <> p_status then
+        return jsonb_build_object('resolved', false, 'delivery', to_jsonb(d));
     end if;
-    return (select jsonb_build_object('settled', true, 'delivery', to_jsonb(n))
+    return (select jsonb_build_object('resolved', true, 'delivery', to_jsonb(n))
               from public.deliveries n where n.delivery_id = p_delivery_id);
 end
 $$;
 
--- Deliveries, newest first, behind a cursor (p_before, p_before_id): one owner's or everybody's, of a state, of a reader.
+-- Deliveries, newest first, behind a cursor (p_before, p_before_id): one owner's or everybody's, of a status, of a reader.
 create function public.list_deliveries(
-    p_owner text, p_state text, p_reader_id uuid, p_before timestamptz, p_before_id uuid, p_limit integer
+    p_owner text, p_status text, p_reader_id uuid, p_before timestamptz, p_before_id uuid, p_limit integer
 ) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(to_jsonb(f) order by f.created_at desc, f.delivery_id desc), '[]')
       from (select * from public.deliveries d
-             where (p_owner is null or d.owner = p_owner) and (p_state is null or d.state = p_state)
+             where (p_owner is null or d.owner = p_owner) and (p_status is null or d.status = p_status)
                and (p_reader_id is null or d.reader_id = p_reader_id)
                and (p_before is null or (d.created_at, d.delivery_id) < (p_before, p_before_id))
              order by d.created_at desc, d.delivery_id desc limit p_limit) f
 $$;
 
-revoke all on public.deliveries, public.delivery_gate from public, anon, authenticated;
-grant select, insert, update, delete on public.deliveries, public.delivery_gate to service_role;
+revoke all on public.deliveries, public.delivery_pause from public, anon, authenticated;
+
+grant select, insert, update, delete on public.deliveries, public.delivery_pause to service_role;
+
 revoke execute on function
-    public.database_identity, public.deliveries_paused, public.set_delivery_gate, public.enqueue_delivery,
-    public.make_delivery, public.last_digest, public.note_shown, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
-    public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.settle_delivery,
+    public.database_identity, public.deliveries_paused, public.set_delivery_pause, public.enqueue_delivery,
+    public.make_delivery, public.last_digest, public.record_shown, public.deliver_digest, public.create_welcome, public.close_delivery, public.reason_to_skip,
+    public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.resolve_delivery,
     public.list_deliveries
     from public, anon, authenticated;
+
 grant execute on function
-    public.database_identity, public.deliveries_paused, public.set_delivery_gate, public.enqueue_delivery,
-    public.make_delivery, public.last_digest, public.note_shown, public.deliver_digest, public.plan_welcome, public.close_delivery, public.reason_to_skip,
-    public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.settle_delivery,
+    public.database_identity, public.deliveries_paused, public.set_delivery_pause, public.enqueue_delivery,
+    public.make_delivery, public.last_digest, public.record_shown, public.deliver_digest, public.create_welcome, public.close_delivery, public.reason_to_skip,
+    public.begin_sending, public.mail_parts, public.end_sending, public.record_bounce, public.resolve_delivery,
     public.list_deliveries
     to service_role;

@@ -1,8 +1,3 @@
--- A reader's papers: what was liked or not, and what was saved; each once, whatever names it goes by.
-
-create or replace function public.schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 2 $$;
-
 -- A paper is here for as long as something is said of it. What only its arXiv id or DOI was given of has no title yet.
 create table public.reader_papers (
     paper_id     uuid primary key default gen_random_uuid(),
@@ -15,7 +10,7 @@ create table public.reader_papers (
     published_at timestamptz,
     arxiv_id     text check (char_length(arxiv_id) between 1 and 100),
     doi          text check (char_length(doi) between 1 and 300),
-    -- The source that it came from, as articles have it; or `given`, by whoever looks after the reader.
+    -- The source that it came from, as articles have it; or `manual`, by whoever looks after the reader.
     origin       text not null check (char_length(origin) between 1 and 200),
     -- Its words, as app/ranking/vectors.py writes them; '' while there are none.
     vector       text not null check (char_length(vector) <= 4000),
@@ -38,18 +33,20 @@ create table public.reader_paper_keys (
 );
 
 create index reader_papers_listed on public.reader_papers (reader_id, created_at desc, paper_id desc);
+
 create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id) where liked is not null;
+
 create index reader_papers_to_look_up on public.reader_papers (arxiv_id)
     where arxiv_id is not null and abstract = '' and asked_at is null;
+
 create index reader_paper_keys_of_paper on public.reader_paper_keys (paper_id);
 
 alter table public.reader_papers enable row level security;
+
 alter table public.reader_paper_keys enable row level security;
 
 create policy own_papers_read on public.reader_papers for select to authenticated
     using (reader_id in (select r.reader_id from public.readers r where r.user_id = (select auth.uid())));
-
-comment on column public.readers_private.taste is 'Unused: what a reader likes lies in reader_papers.';
 
 -- All names of what goes by these, which come strongest first: that item's own are added. Two arXiv ids are two papers,
 -- whatever else they share.
@@ -123,7 +120,7 @@ $$;
 -- Notes what a reader says of a paper: {paper_id} or {keys, and what is known of it}, and what is said: `liked` (true, false,
 -- null: nothing any more) and `saved`; what is left out stays. Answers the paper's id; null: nothing is said of it now.
 -- Again changes nothing. Only with the reader's lock.
-create function public.put_reader_paper(p_reader uuid, p_given jsonb) returns uuid
+create function public.upsert_reader_paper(p_reader uuid, p_given jsonb) returns uuid
 language plpgsql security invoker set search_path = '' as $$
 declare
     given public.reader_papers := jsonb_populate_record(null::public.reader_papers, p_given);
@@ -174,10 +171,11 @@ begin
 end
 $$;
 
--- Notes what a reader says of papers, all or nothing: answers their ids in order (see public.put_reader_paper()), or null if
+-- Notes what a reader says of papers, all or nothing: answers their ids in order (see public.upsert_reader_paper()), or null if
 -- there is no such reader. A reader's sayings come one behind the other, and none after its removal.
-create function public.put_reader_papers(p_reader uuid, p_papers jsonb) returns jsonb
-language plpgsql security invoker set search_path = '' as $$
+create function public.upsert_reader_papers(p_reader uuid, p_papers jsonb) returns jsonb
+language plpgsql security invoker set search_path = ''
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     most constant integer := 2000;
     given jsonb;
@@ -189,7 +187,7 @@ begin
         return null;
     end if;
     for given in select e from jsonb_array_elements(p_papers) with ordinality as l(e, place) order by place loop
-        ids := ids || jsonb_build_array(public.put_reader_paper(p_reader, given));
+        ids := ids || jsonb_build_array(public.upsert_reader_paper(p_reader, given));
     end loop;
     select count(*) into kept from public.reader_papers where reader_id = p_reader;
     if kept > most then
@@ -201,8 +199,9 @@ end
 $$;
 
 -- What a reader says of items, each given by its keys (strongest first), in their order: [{paper_id, liked, saved}].
-create function public.said_of_papers(p_reader uuid, p_items jsonb) returns jsonb
-language sql stable security invoker set search_path = '' as $$
+create function public.paper_feedback(p_reader uuid, p_items jsonb) returns jsonb
+language sql stable security invoker set search_path = ''
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
     select coalesce(jsonb_agg(jsonb_build_object(
                'paper_id', p.paper_id, 'liked', p.liked, 'saved', p.saved_at is not null) order by given.place), '[]')
       from jsonb_array_elements(p_items) with ordinality as given(keys, place)
@@ -258,17 +257,18 @@ language sql stable security invoker set search_path = '' as $$
              group by p.arxiv_id order by since limit p_limit) w
 $$;
 
--- Notes what arXiv answered of these ids: the papers that it knows, as public.put_reader_paper() takes them. All of them
--- were asked for then, whoever's they are, and are not again. Readers are locked in the order of their ids.
-create function public.note_looked_up(p_asked text[], p_found jsonb) returns void
-language plpgsql security invoker set search_path = '' as $$
+-- As before, but for the order of the locks.
+create function public.record_looked_up(p_asked text[], p_found jsonb) returns void
+language plpgsql security invoker
+set search_path = ''
+    set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     locked uuid[] := array(
         select r.reader_id from public.readers r
          where r.reader_id in (
             select p.reader_id from public.reader_papers p
              where p.arxiv_id = any (p_asked) and p.arxiv_id is not null and p.abstract = '' and p.asked_at is null)
-         order by r.reader_id for no key update);
+         order by r.owner, r.external_id for no key update);
     wanted record;
 begin
     for wanted in
@@ -280,34 +280,46 @@ begin
     loop
         update public.reader_papers set asked_at = now() where paper_id = wanted.paper_id;
         if wanted.paper is not null then
-            perform public.put_reader_paper(wanted.reader_id, wanted.paper);
+            perform public.upsert_reader_paper(wanted.reader_id, wanted.paper);
         end if;
     end loop;
 end
 $$;
 
--- All that a scheduled digest needs to know of its reader, in one answer: public.news_for() since the last one,
--- `last_digest`, when that was made (null: none was), and `papers`, those that the reader rated.
-create function public.news_of_reader(p_reader uuid) returns jsonb
+-- As before, but what is new to a reader who was shown nothing yet begins where the first digest began, however often its mail
+-- is not sent. Removes what was shown so long before the last one that no late end of a mail can bring it back.
+create function public.new_items_of_reader(p_reader uuid) returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
     last timestamptz := public.last_digest(p_reader);
+    since timestamptz := last;
 begin
-    return public.news_for(p_reader, last)
+    if last is null then
+        -- With the two days that public.new_items_for() adds, a first digest has a week.
+        update public.readers_private set new_items_since = now() - interval '5 days'
+         where reader_id = p_reader and new_items_since is null;
+        select new_items_since into since from public.readers_private where reader_id = p_reader;
+    end if;
+    delete from public.shown_digests where reader_id = p_reader and written_at < last - interval '60 days';
+    return public.new_items_for(p_reader, since)
         || jsonb_build_object('last_digest', last, 'papers', public.rated_papers(p_reader));
 end
 $$;
 
 revoke all on public.reader_papers, public.reader_paper_keys from public, anon, authenticated;
+
 grant select, insert, update, delete on public.reader_papers, public.reader_paper_keys to service_role;
+
 grant select on public.reader_papers to authenticated;
+
 revoke execute on function
-    public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
-    public.items_named, public.papers_to_look_up, public.note_looked_up, public.news_of_reader
+    public.item_names, public.reader_papers_named, public.merge_reader_papers, public.upsert_reader_paper,
+    public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.items_named, public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader
     from public, anon, authenticated;
+
 grant execute on function
-    public.item_names, public.reader_papers_named, public.merge_reader_papers, public.put_reader_paper,
-    public.put_reader_papers, public.said_of_papers, public.list_reader_papers, public.rated_papers,
-    public.items_named, public.papers_to_look_up, public.note_looked_up, public.news_of_reader
+    public.item_names, public.reader_papers_named, public.merge_reader_papers, public.upsert_reader_paper,
+    public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.items_named, public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader
     to service_role;

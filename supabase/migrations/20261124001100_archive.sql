@@ -1,9 +1,3 @@
--- A reader's archive: the digests of earlier days stay when the tasks that wrote them are removed, and can be searched.
-
--- What a caller ordered goes with its task, as before; what a schedule wrote is its reader's, and goes with the reader or when it
--- is older than it is to be kept.
-alter table public.digests drop constraint digests_task_id_fkey;
-
 create function public.take_digests_of_tasks() returns trigger
 language plpgsql security invoker set search_path = '' as $$
 begin
@@ -28,9 +22,7 @@ $$;
 create trigger readers_take_digests after delete on public.readers
     for each row execute function public.take_digests_of_reader();
 
--- What a list of days shows, so that it reads no digest; null where no schedule asked for it.
-alter table public.digests add column papers integer, add column news integer, add column first_title text;
-create index digests_long_ago on public.digests (created_at) where reader_id is not null;
+create index digests_old on public.digests (created_at) where reader_id is not null;
 
 -- One row for each item of a reader's digest: what a search finds.
 create table public.archived_items (
@@ -59,7 +51,7 @@ language sql immutable security invoker set search_path = '' as $$
     select regexp_replace(normalize(p_text, NFKD), '[\u0300-\u036f]', '', 'g')
 $$;
 
-create function public.word_of_reader(p_reader uuid) returns text
+create function public.reader_feedback(p_reader uuid) returns text
 language sql immutable security invoker set search_path = '' as $$ select 'reader:' || p_reader $$;
 
 create function public.summarise_digest() returns trigger
@@ -81,7 +73,7 @@ begin
     select new.task_id, l.kind, e.place - 1, new.reader_id, new.local_day,
            left(coalesce(e.item #>> '{article,title}', ''), 500), left(e.item #>> '{article,url}', 2000),
            to_tsvector('pg_catalog.english', case when t.is_ascii then t.whole else public.unaccented(t.whole) end)
-           || array_to_tsvector(array[public.word_of_reader(new.reader_id)])
+           || array_to_tsvector(array[public.reader_feedback(new.reader_id)])
       from (values ('paper', new.digest -> 'papers'), ('news', new.digest -> 'news')) as l(kind, items)
      cross join lateral jsonb_array_elements(case when jsonb_typeof(l.items) = 'array' then l.items else '[]' end)
            with ordinality as e(item, place)
@@ -99,12 +91,10 @@ $$;
 create trigger digests_summarise before insert or update of digest on public.digests
     for each row when (new.reader_id is not null and new.local_day is not null)
     execute function public.summarise_digest();
+
 create trigger digests_archive after insert or update of digest on public.digests
     for each row when (new.reader_id is not null and new.local_day is not null)
     execute function public.archive_digest();
-
--- What there is already.
-update public.digests set digest = digest where reader_id is not null and local_day is not null;
 
 -- The items of a reader's digests that have these words, the newest first: [{local_day, kind, place, title, url}]. What is typed
 -- is read as people type it (websearch_to_tsquery: "a phrase", or, -without), and nothing in it is an error; no words find
@@ -113,7 +103,7 @@ create function public.search_digests(p_reader uuid, p_text text, p_limit intege
 language plpgsql stable security invoker set search_path = '' as $$
 declare
     asked tsquery := websearch_to_tsquery('pg_catalog.english', public.unaccented(left(p_text, 500)));
-    theirs tsquery := quote_literal(public.word_of_reader(p_reader))::tsquery;
+    theirs tsquery := quote_literal(public.reader_feedback(p_reader))::tsquery;
 begin
     if numnode(asked) = 0 then
         return '[]';
@@ -172,16 +162,16 @@ begin
 end
 $$;
 
-create or replace function public.schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 3 $$;
-
 revoke all on public.archived_items from public, anon, authenticated;
+
 grant select, insert, update, delete on public.archived_items to service_role;
+
 revoke execute on function
-    public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.word_of_reader,
+    public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.reader_feedback,
     public.summarise_digest, public.archive_digest, public.search_digests, public.newest_items, public.retain_digests
     from public, anon, authenticated;
+
 grant execute on function
-    public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.word_of_reader,
+    public.take_digests_of_tasks, public.take_digests_of_reader, public.unaccented, public.reader_feedback,
     public.summarise_digest, public.archive_digest, public.search_digests, public.newest_items, public.retain_digests
     to service_role;

@@ -1,12 +1,7 @@
--- What operators look at: each minute's work, how the sources are, and the whole picture as one document.
-
-create or replace function public.schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 4 $$;
-
 -- One row a minute (of this database's clock) and kind, kept for a week. Workers tell once a minute what they have ended
 -- since they last told; the first one to tell in a minute has the queue looked at. No row: no worker was there. The claim's
 -- own calls write nothing here.
-create table public.minutes (
+create table public.task_stats (
     minute        timestamptz not null,
     kind          text not null,
     -- Attempts that ended: done; failed for good; failed, with another one to come.
@@ -31,7 +26,7 @@ create table public.minutes (
 );
 
 -- The number of each worker's last report: what comes again is known by it.
-create table public.minute_reports (
+create table public.task_stat_reports (
     worker_id   uuid primary key,
     number      bigint not null,
     reported_at timestamptz not null
@@ -47,29 +42,31 @@ create table public.sources (
     error        text
 );
 
-alter table public.minutes enable row level security;
-alter table public.minute_reports enable row level security;
+alter table public.task_stats enable row level security;
+
+alter table public.task_stat_reports enable row level security;
+
 alter table public.sources enable row level security;
 
 -- The queue by kind: tasks that are ready, to be done later, in hand, and failed for good; and for how many seconds the
--- oldest has been ready. By worker besides, for public.operator_overview(). What is dead is counted apart, in its index: many
+-- oldest has been ready. By worker besides, for public.operator_overview(). What is dead_letter is counted apart, in its index: many
 -- of them would else be read with their errors.
 create function public.queue_by_kind_and_worker()
-returns table (kind text, worker_id uuid, ready bigint, later bigint, running bigint, dead bigint, oldest double precision)
+returns table (kind text, worker_id uuid, ready bigint, later bigint, running bigint, dead_letter bigint, oldest double precision)
 language sql stable security invoker set search_path = '' as $$
     select q.kind, q.worker_id, count(*) filter (where q.worker_id is null and q.run_at <= now()),
            count(*) filter (where q.worker_id is null and q.run_at > now()), count(q.worker_id), 0,
            extract(epoch from now() - min(q.run_at) filter (where q.worker_id is null and q.run_at <= now()))
-      from public.queue q where not q.dead group by q.kind, q.worker_id
+      from public.queue q where not q.dead_letter group by q.kind, q.worker_id
     union all
-    select q.kind, null, 0, 0, 0, count(*), null from public.queue q where q.dead group by q.kind
+    select q.kind, null, 0, 0, 0, count(*), null from public.queue q where q.dead_letter group by q.kind
 $$;
 
 -- What a worker has ended since its last report: [{kind, completed, failed, retried, sample: [task_id], model_calls,
 -- model_failures, input_tokens, output_tokens}], a row for each of its kinds; of the sample the waits are looked up. Reports
 -- have numbers: one that comes again, or is older than the last one, changes nothing. Answers how many seconds of the minute
 -- have passed, by which the worker finds the next one.
-create function public.report_minute(p_worker uuid, p_number bigint, p_counts jsonb) returns double precision
+create function public.report_task_stats(p_worker uuid, p_number bigint, p_counts jsonb) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
     moment timestamptz;
@@ -77,7 +74,7 @@ declare
     new boolean;
 begin
     -- Also the lock: the same report once more waits here until the first is committed.
-    insert into public.minute_reports as r (worker_id, number, reported_at) values (p_worker, p_number, clock_timestamp())
+    insert into public.task_stat_reports as r (worker_id, number, reported_at) values (p_worker, p_number, clock_timestamp())
     on conflict (worker_id) do update set number = p_number, reported_at = clock_timestamp() where r.number < p_number;
     new := found;
     moment := clock_timestamp();
@@ -85,15 +82,15 @@ begin
     if not new then
         return extract(epoch from moment - this);
     end if;
-    if not exists (select from public.minutes where minute = this) then
-        insert into public.minutes (minute, kind, ready, running, oldest)
+    if not exists (select from public.task_stats where minute = this) then
+        insert into public.task_stats (minute, kind, ready, running, oldest)
         select this, kind, coalesce(sum(q.ready), 0), coalesce(sum(q.running), 0), coalesce(max(q.oldest), 0)
           from (select c.kind from jsonb_to_recordset(p_counts) as c(kind text)) c
           full join public.queue_by_kind_and_worker() q using (kind)
          group by kind order by kind
         on conflict do nothing;
     end if;
-    insert into public.minutes as m (
+    insert into public.task_stats as m (
         minute, kind, completed, failed, retried, waits, wait_sum, wait_max, model_calls, model_failures, input_tokens,
         output_tokens)
     select this, c.kind, c.completed, c.failed, c.retried, w.waits, w.wait_sum, w.wait_max, c.model_calls,
@@ -114,30 +111,30 @@ begin
            model_failures = m.model_failures + excluded.model_failures,
            input_tokens = m.input_tokens + excluded.input_tokens,
            output_tokens = m.output_tokens + excluded.output_tokens;
-    perform public.forget_minutes();
+    perform public.prune_task_stats();
     return extract(epoch from moment - this);
 end
 $$;
 
 -- Removes what is older than a week, some of it a call, and waits for nobody who does the same.
-create function public.forget_minutes() returns void
+create function public.prune_task_stats() returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
     with old as materialized (
-        select minute, kind from public.minutes where minute < now() - interval '7 days'
+        select minute, kind from public.task_stats where minute < now() - interval '7 days'
          order by minute, kind limit 1000 for update skip locked)
-    delete from public.minutes m using old where m.minute = old.minute and m.kind = old.kind;
+    delete from public.task_stats m using old where m.minute = old.minute and m.kind = old.kind;
     -- A worker that was silent for a day repeats no report.
     with old as materialized (
-        select worker_id from public.minute_reports where reported_at < now() - interval '1 day'
+        select worker_id from public.task_stat_reports where reported_at < now() - interval '1 day'
          order by worker_id limit 1000 for update skip locked)
-    delete from public.minute_reports r using old where r.worker_id = old.worker_id;
+    delete from public.task_stat_reports r using old where r.worker_id = old.worker_id;
 end
 $$;
 
 -- How the reading of a day's sources went: [{name, items}] or [{name, error}]. Sources that nobody has read for 90 days are
 -- forgotten.
-create function public.note_sources(p_source_date date, p_sources jsonb) returns void
+create function public.record_sources(p_source_date date, p_sources jsonb) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
     insert into public.sources as s (name, succeeded_at, source_date, items, failed_at, error)
@@ -159,7 +156,7 @@ $$;
 
 -- The last p_hours of minutes in at most 120 steps: {since, step_seconds, kinds: [{kind, points: [...]}]}. What counts is
 -- added up, what is a length is the greatest of the step. A step without a point: no worker was there.
-create function public.minute_series(p_hours integer) returns jsonb
+create function public.task_stat_series(p_hours integer) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
     step interval := make_interval(mins => greatest(1, ceil(p_hours / 2.0)::integer));
@@ -176,7 +173,7 @@ begin
                                    sum(wait_sum) / nullif(sum(waits), 0) as wait_mean_seconds,
                                    case when sum(waits) > 0 then max(wait_max) end as wait_max_seconds,
                                    max(ready) as ready, max(running) as running, max(oldest) as oldest_seconds
-                              from public.minutes
+                              from public.task_stats
                              where minute >= since and minute <= now()
                              group by 1, 2) p
                      group by p.kind) k));
@@ -189,7 +186,7 @@ language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
                'calls', coalesce(sum(model_calls), 0), 'failures', coalesce(sum(model_failures), 0),
                'input_tokens', coalesce(sum(input_tokens), 0), 'output_tokens', coalesce(sum(output_tokens), 0))
-      from public.minutes where minute >= date_trunc('day', now(), 'UTC') and minute <= now()
+      from public.task_stats where minute >= date_trunc('day', now(), 'UTC') and minute <= now()
 $$;
 
 -- All sources that were read in the last 90 days or have something in the editions of the last seven days, and how many
@@ -216,7 +213,7 @@ language sql stable security invoker set search_path = '' as $$
                'attempt', q.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
                'failed_at', d.updated_at) order by d.updated_at desc, task_id), '[]')
       from (select task_id, updated_at from public.queue
-             where dead order by updated_at desc, task_id limit p_limit) d
+             where dead_letter order by updated_at desc, task_id limit p_limit) d
       join public.queue q using (task_id)
       join public.tasks t using (task_id)
 $$;
@@ -227,10 +224,10 @@ create function public.delivery_overview(p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
                'paused', public.deliveries_paused(),
-               'pending', (select count(*) from public.deliveries where state = 'pending'),
-               'sending', (select count(*) from public.deliveries where state = 'sending'),
-               'ambiguous', (select count(*) from public.deliveries where state = 'ambiguous'),
-               'in_doubt', public.list_deliveries(null, 'ambiguous', null, null, null, p_limit))
+               'pending', (select count(*) from public.deliveries where status = 'pending'),
+               'sending', (select count(*) from public.deliveries where status = 'sending'),
+               'in_doubt', (select count(*) from public.deliveries where status = 'in_doubt'),
+               'latest_in_doubt', public.list_deliveries(null, 'in_doubt', null, null, null, p_limit))
 $$;
 
 -- The whole picture, in one statement: one moment of the database.
@@ -239,20 +236,21 @@ language sql stable security invoker set search_path = '' as $$
     with open as materialized (select * from public.queue_by_kind_and_worker()),
     kinds as (
         select kind, coalesce(sum(ready), 0) as ready, coalesce(sum(later), 0) as later,
-               coalesce(sum(running), 0) as running, coalesce(sum(dead), 0) as failed, max(oldest) as oldest_seconds
+               coalesce(sum(running), 0) as running, coalesce(sum(dead_letter), 0) as failed, max(oldest) as oldest_seconds
           from unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind) full join open using (kind)
          group by kind)
     select jsonb_build_object(
         'at', now(),
         'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
                     from kinds k left join public.pauses p on p.kind = k.kind and p.ended is null),
-        'minutes', public.minute_series(p_hours),
+        'minutes', public.task_stat_series(p_hours),
         'workers', (
             select coalesce(jsonb_agg(jsonb_build_object(
                        'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
-                       'seconds_ago', extract(epoch from now() - w.seen_at), 'in_hand', coalesce(h.tasks, 0))
-                       order by w.seen_at desc), '[]')
+                       'last_seen_seconds', extract(epoch from now() - w.seen_at), 'running_tasks', coalesce(h.tasks, 0),
+                       'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
               from public.workers w
+              left join public.worker_configuration c using (worker_id)
               left join (select worker_id, sum(running) as tasks from open group by 1) h using (worker_id)),
         'breakers', public.breaker_states(),
         'sources', public.source_states(),
@@ -263,56 +261,59 @@ language sql stable security invoker set search_path = '' as $$
         'model_today', public.model_today())
 $$;
 
--- As public.settle_delivery() and public.set_delivery_gate(), and recorded if it changes anything.
-create function public.settle_for_operator(p_act uuid, p_who text, p_delivery_id uuid, p_state text) returns jsonb
+-- As public.resolve_delivery() and public.set_delivery_pause(), and recorded if it changes anything.
+create function public.resolve_for_operator(p_act uuid, p_who text, p_delivery_id uuid, p_status text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    known jsonb := public.known_act(p_act);
+    known jsonb := public.find_audit_entry(p_act);
     before text;
 begin
     if known is not null then
         return known;
     end if;
-    select state into before from public.deliveries where delivery_id = p_delivery_id for update;
-    known := public.settle_delivery(p_delivery_id, p_state, p_who);
-    if not coalesce((known ->> 'settled')::boolean, false) or before = p_state then
+    select status into before from public.deliveries where delivery_id = p_delivery_id for update;
+    known := public.resolve_delivery(p_delivery_id, p_status, p_who);
+    if not coalesce((known ->> 'resolved')::boolean, false) or before = p_status then
         return known;
     end if;
-    return public.record_act(
-        p_act, p_who, 'settle', jsonb_build_object('delivery_id', p_delivery_id, 'from', before, 'to', p_state), known);
+    return public.record_audit_entry(
+        p_act, p_who, 'resolve', jsonb_build_object('delivery_id', p_delivery_id, 'from', before, 'to', p_status), known);
 end
 $$;
 
-create function public.set_gate_for_operator(p_act uuid, p_who text, p_reason text, p_skip boolean) returns void
+create function public.set_pause_for_operator(p_act uuid, p_who text, p_reason text, p_skip boolean) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
     before text;
     changes boolean;
 begin
-    if public.known_act(p_act) is not null then
+    if public.find_audit_entry(p_act) is not null then
         return;
     end if;
     before := public.deliveries_paused();
     changes := before is distinct from p_reason
-               or p_skip and exists (select from public.deliveries where state = 'pending');
-    perform public.set_delivery_gate(p_reason, p_skip, p_who);
+               or p_skip and exists (select from public.deliveries where status = 'pending');
+    perform public.set_delivery_pause(p_reason, p_skip, p_who);
     if changes then
-        perform public.record_act(
+        perform public.record_audit_entry(
             p_act, p_who, case when p_reason is null then 'resume deliveries' else 'pause deliveries' end,
-            jsonb_build_object('why', p_reason, 'skipped', p_skip, 'before', before), '{}');
+            jsonb_build_object('reason', p_reason, 'skipped', p_skip, 'before', before), '{}');
     end if;
 end
 $$;
 
-revoke all on public.minutes, public.minute_reports, public.sources from public, anon, authenticated;
-grant select, insert, update, delete on public.minutes, public.minute_reports, public.sources to service_role;
+revoke all on public.task_stats, public.task_stat_reports, public.sources from public, anon, authenticated;
+
+grant select, insert, update, delete on public.task_stats, public.task_stat_reports, public.sources to service_role;
+
 revoke execute on function
-    public.queue_by_kind_and_worker, public.report_minute, public.forget_minutes, public.note_sources, public.minute_series,
+    public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.record_sources, public.task_stat_series,
     public.model_today, public.source_states, public.last_failed, public.delivery_overview, public.operator_overview,
-    public.settle_for_operator, public.set_gate_for_operator
+    public.resolve_for_operator, public.set_pause_for_operator
     from public, anon, authenticated;
+
 grant execute on function
-    public.queue_by_kind_and_worker, public.report_minute, public.forget_minutes, public.note_sources, public.minute_series,
+    public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.record_sources, public.task_stat_series,
     public.model_today, public.source_states, public.last_failed, public.delivery_overview, public.operator_overview,
-    public.settle_for_operator, public.set_gate_for_operator
+    public.resolve_for_operator, public.set_pause_for_operator
     to service_role;

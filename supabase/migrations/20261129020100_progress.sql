@@ -14,8 +14,9 @@ end
 $$;
 
 create trigger queue_keep_progress before update of progress on public.queue
-    for each row when (new.progress < old.progress and (new.dead or not old.dead))
+    for each row when (new.progress < old.progress and (new.dead_letter or not old.dead_letter))
     execute function public.keep_progress();
 
 revoke execute on function public.keep_progress from public, anon, authenticated;
+
 grant execute on function public.keep_progress to service_role;

@@ -1,8 +1,3 @@
--- Deliveries, the audit and ended pauses are removed when they are old.
-
-create or replace function public.schema_version() returns integer
-language sql immutable security invoker set search_path = '' as $$ select 7 $$;
-
 -- Removes up to p_batch rows of each of these tables; returns {deliveries, acts, pauses}. It waits for no lock: a row that another
 -- transaction holds is left to the next call.
 create function public.prune_records(p_delivery_days integer, p_audit_days integer, p_batch integer) returns jsonb
@@ -18,10 +13,10 @@ begin
     -- which may be replayed, and while the task that sends it is there. The schedule makes no task for a day that is over.
     old := array(
         select o.delivery_id
-          from unnest(array['sent', 'failed', 'skipped', 'ambiguous']) as s(state)
+          from unnest(array['sent', 'failed', 'skipped', 'in_doubt']) as s(status)
          cross join lateral (
             select d.delivery_id from public.deliveries d
-             where d.state = s.state and d.created_at < ended_before and d.ended_at < ended_before
+             where d.status = s.status and d.created_at < ended_before and d.ended_at < ended_before
                and not exists (select from public.tasks t where t.task_id = d.digest_id)
                and not exists (select from public.tasks t where t.task_id = d.task_id)
              order by d.created_at, d.delivery_id limit p_batch) o
@@ -29,7 +24,7 @@ begin
     -- The conditions again: an admin may have had one of them sent after all.
     with locked as materialized (
         select delivery_id from public.deliveries
-         where delivery_id = any (old) and state in ('sent', 'failed', 'skipped', 'ambiguous') and ended_at < ended_before
+         where delivery_id = any (old) and status in ('sent', 'failed', 'skipped', 'in_doubt') and ended_at < ended_before
          order by delivery_id for update skip locked)
     delete from public.deliveries d using locked where d.delivery_id = locked.delivery_id;
     get diagnostics gone_deliveries = row_count;
@@ -53,4 +48,5 @@ end
 $$;
 
 revoke execute on function public.prune_records from public, anon, authenticated;
+
 grant execute on function public.prune_records to service_role;

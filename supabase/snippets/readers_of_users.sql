@@ -31,7 +31,7 @@ begin
         -- With the address; if `readers` refuses it, without one.
         foreach wanted in array array[new.email, null] loop
             begin
-                insert into public.readers as r (user_id, name, address, zone, send_at)
+                insert into public.readers as r (user_id, name, address, timezone, send_at)
                 values (new.id, coalesce(left(split_part(wanted, '@', 1), 100), 'Reader'), wanted, 'UTC', '07:00')
                 on conflict (user_id) do update
                    set address = excluded.address,

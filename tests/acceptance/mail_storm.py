@@ -17,7 +17,7 @@ from supabase import AsyncClient
 
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
-from tests.acceptance.moody_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, MoodyServer
+from tests.acceptance.flaky_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, FlakyServer
 from tests.contract.schedule import Clock
 from tests.contract.test_items import ARXIV, copy, save
 from tests.integration.worker.mailing import read_day
@@ -28,7 +28,7 @@ SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
 THINKS = 0.05
 LOST = "its sender was lost while it sent"
 READERS = """
-insert into public.readers (name, address, zone, send_at)
+insert into public.readers (name, email, timezone, send_at)
 select 'Reader ' || n, 'r' || n || '@example.org', 'Europe/Berlin', '08:00' from generate_series(1, $1) n
 """
 DELIVERIES = """
@@ -62,7 +62,7 @@ class Account:
     taken: Counter[str]
     """By reader, told by their Message-IDs."""
     rows: list[asyncpg.Record] = field(default_factory=list)
-    in_hand: set[UUID] = field(default_factory=set)
+    running_tasks: set[UUID] = field(default_factory=set)
     """Whose mails a worker had in hand when it was killed."""
     seconds: float = 0.0
 
@@ -80,19 +80,19 @@ class Account:
         fates = self.happened.get(row["address"], [])
         last = fates[-1] if fates else None
         taken, state, reason = self.taken[str(row["reader_id"])], row["state"], row["reason"]
-        lost = state == "ambiguous" and reason == LOST
+        lost = state == "in_doubt" and reason == LOST
         failed_unknown = state == "failed" and last is Fate.UNKNOWN
         holds = {
             "one mail at most": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
-            "an end": state in {"sent", "failed", "ambiguous"},
+            "an end": state in {"sent", "failed", "in_doubt"},
             "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
             "failed is what was refused for good": lost or (state == "failed") == (last in REFUSALS),
             "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
             "whom nobody knows is written to no more": (row["status"] == "bounced") == failed_unknown,
             "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
-            "a doubt is said": last not in DOUBTS or state == "ambiguous",
-            "there is one": state != "ambiguous" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
-            "lost by a kill": not lost or row["reader_id"] in self.in_hand,
+            "a doubt is said": last not in DOUBTS or state == "in_doubt",
+            "there is one": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
+            "lost by a kill": not lost or row["reader_id"] in self.running_tasks,
         }
         for what, does in holds.items():
             if not does:
@@ -102,14 +102,14 @@ class Account:
         """How often the last that the server did led to which state."""
         ends = Counter((self.happened.get(row["address"], [None])[-1], row["state"]) for row in self.rows)
         lasts = sorted({last for last, _ in ends}, key=lambda last: list(Fate).index(last) if last else -1)
-        states = ("sent", "failed", "ambiguous")
+        states = ("sent", "failed", "in_doubt")
         return [[last or "heard nothing of it", *(str(ends[last, state]) for state in states)] for last in lasts]
 
 
 async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asyncpg.Connection) -> Account:
     """Let it come over an empty database, to the end of every task."""
     chance, began = random.Random(storm.seed), time.monotonic()
-    server = MoodyServer(chance, storm.weights, thinks=THINKS)
+    server = FlakyServer(chance, storm.weights, thinks=THINKS)
     clock = Clock(database)
     await clock.install()
     try:
@@ -120,19 +120,19 @@ async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asy
         await clock.set("2026-11-24T07:00:00Z")
         await Schedule(client).enqueue_due()
         async with server.serve(), asyncio.timeout(storm.patience):
-            in_hand = await _with_kills(storm, stack, database, server, chance)
+            running_tasks = await _with_kills(storm, stack, database, server, chance)
     finally:
         await clock.remove()
     taken = Counter(str(email.message_from_bytes(content)["Message-ID"])[19:55] for content in server.taken)
     rows = await database.fetch(DELIVERIES)
-    return Account(storm, server.happened, taken, rows, in_hand, time.monotonic() - began)
+    return Account(storm, server.happened, taken, rows, running_tasks, time.monotonic() - began)
 
 
 async def _with_kills(
-    storm: Storm, stack: Ready, database: asyncpg.Connection, server: MoodyServer, chance: random.Random
+    storm: Storm, stack: Ready, database: asyncpg.Connection, server: FlakyServer, chance: random.Random
 ) -> set[UUID]:
     """Kill who is just sending, at random moments, each second time after the final dot; says what they had in hand."""
-    in_hand = set[UUID]()
+    running_tasks = set[UUID]()
     workers = {sender: _worker(storm, stack, server, sender) for sender in SENDERS}
     names = dict(zip(SENDERS, await asyncio.gather(*map(_start, workers.values())), strict=True))
     ending = asyncio.create_task(_until_all_is_done(stack))
@@ -145,15 +145,15 @@ async def _with_kills(
         sender = await sending
         await workers[sender].stop(signal.SIGKILL)
         # Before anybody takes over what it had: that takes a lease.
-        in_hand |= {row["reader_id"] for row in await database.fetch(IN_HAND, names[sender])}
+        running_tasks |= {row["reader_id"] for row in await database.fetch(IN_HAND, names[sender])}
         workers[sender] = _worker(storm, stack, server, sender)
         names[sender] = await _start(workers[sender])
     await ending
     assert [await worker.stop() for worker in workers.values()] == [0, 0]
-    return in_hand
+    return running_tasks
 
 
-async def _who_sends(server: MoodyServer, moment: int, later: float, *, at_dot: bool) -> str:
+async def _who_sends(server: FlakyServer, moment: int, later: float, *, at_dot: bool) -> str:
     sender = await server.until_attempt(moment)
     if at_dot:
         return await server.until_dot()
@@ -176,7 +176,7 @@ async def _until_all_is_done(stack: Ready) -> None:
         await database.close()
 
 
-def _worker(storm: Storm, stack: Ready, server: MoodyServer, sender: str) -> ServiceProcess:
+def _worker(storm: Storm, stack: Ready, server: FlakyServer, sender: str) -> ServiceProcess:
     settings: dict[str, Any] = {
         "MAIL_URL": f"smtp://127.0.0.1:{server.port}",
         "MAIL_FROM": f"Broadsheet <{sender}>",

@@ -9,10 +9,10 @@ import asyncpg
 import uvloop
 
 from app.client.factory import open_supabase
-from benchmarks.processes import stand_in
+from benchmarks.processes import emulator
 from benchmarks.report import show
+from tests.acceptance.flaky_server import ALL
 from tests.acceptance.mail_storm import LOST, Account, Storm, weather
-from tests.acceptance.moody_server import ALL
 from tests.conftest import settings_for
 from tests.forks import end_zygote
 from tests.processes import kill_what_is_left
@@ -21,8 +21,8 @@ MOST_SHOWN = 20
 
 
 async def soak(storm: Storm) -> Account:
-    """Run it on a stand-in of its own."""
-    with stand_in(durable=False) as ready:
+    """Run it on a emulator of its own."""
+    with emulator(durable=False) as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
             async with open_supabase(settings_for(ready)) as client:
@@ -46,11 +46,11 @@ def main() -> None:
     )
     show(
         "mails: the last that the server did, and what the service says",
-        ["the server", "sent", "failed", "ambiguous"],
+        ["the server", "sent", "failed", "in_doubt"],
         account.table(),
     )
     states, taken = Counter(row["state"] for row in account.rows), account.taken
-    doubts = [row for row in account.rows if row["state"] == "ambiguous"]
+    doubts = [row for row in account.rows if row["state"] == "in_doubt"]
     show(
         "mails: in all",
         ["", "mails"],
@@ -60,11 +60,14 @@ def main() -> None:
             ["readers who got two", str(sum(count > 1 for count in taken.values()))],
             [
                 "readers with an end",
-                f"{sum(states[state] for state in ('sent', 'failed', 'ambiguous'))} of {chosen.readers}",
+                f"{sum(states[state] for state in ('sent', 'failed', 'in_doubt'))} of {chosen.readers}",
             ],
             ["in doubt, and the mail had come", str(sum(taken[str(row["reader_id"])] for row in doubts))],
             ["in doubt, and it had not", str(sum(not taken[str(row["reader_id"])] for row in doubts))],
-            ["of them by a kill", f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.in_hand)} in hand"],
+            [
+                "of them by a kill",
+                f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.running_tasks)} in hand",
+            ],
             ["seconds", f"{account.seconds:.0f}"],
         ],
     )

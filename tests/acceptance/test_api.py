@@ -1,4 +1,4 @@
-"""The API and a worker as two processes over the stand-in: asked, done, called back; cut off, and back again."""
+"""The API and a worker as two processes over the emulator: asked, done, called back; cut off, and back again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def test_posted_digest_is_done_by_a_worker_and_called_back_after_a_500(
 
 @asynccontextmanager
 async def own_stack(folder: Path) -> AsyncIterator[tuple[Stack, Ready]]:
-    """A stand-in whose parts this test stops."""
+    """A emulator whose parts this test stops."""
     stack = Stack(StackOptions(folder / "faults", port=0, migrations=MIGRATIONS, durable=False))
     try:
         yield stack, await stack.start()
@@ -90,7 +90,7 @@ async def until_ready(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
 
 
 async def until_all_leases_ran_out(ready: Ready) -> None:
-    """Wait until nobody in the fleet can have renewed for a whole lease; the gateway is away, the database is not."""
+    """Wait until nobody in the list_worker_rows can have renewed for a whole lease; the gateway is away, the database is not."""
     database = await asyncpg.connect(ready.database_url)
     young = "select count(*) from public.workers where seen_at > now() - lease - interval '1.5 s'"
     while await database.fetchval(young):
@@ -148,7 +148,7 @@ async def test_metrics_show_the_queue_and_the_calls(stack: Ready, database: asyn
         await http.get("/v1/tasks")
         text = (await http.get("/metrics")).text
     assert 'broadsheet_queue_depth{kind="callback",status="pending"} 3.0' in text
-    assert 'broadsheet_http_request_seconds_count{method="GET",route="/v1/tasks",status="200"} 1.0' in text
+    assert 'broadsheet_http_request_duration_seconds_count{method="GET",route="/v1/tasks",status="200"} 1.0' in text
     assert 'broadsheet_supabase_calls_total{outcome="200"}' in text
     assert "broadsheet_event_loop_lag_seconds_count" in text
     assert await api.stop() == 0
@@ -165,7 +165,7 @@ async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder:
             ]
             waiters = [asyncio.create_task(http.get(at, headers={"Prefer": "wait=60"})) for at in locations]
             streams = [asyncio.create_task(http.get(f"{at}/events")) for at in locations]
-            while "broadsheet_watchers 40.0" not in (await http.get("/metrics")).text:
+            while "broadsheet_open_streams 40.0" not in (await http.get("/metrics")).text:
                 await asyncio.sleep(0.05)
             await stack.stop_gateway()
             await api.logged("watched tasks not read")
@@ -179,7 +179,7 @@ async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder:
         assert await api.stop() == 0
 
 
-async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001  (emptied)
+async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001  (database_reset)
     api = api_process(stack)
     async with caller(await start_api(api)) as http:
         location = (await http.post("/v1/fetches", json={"source_date": "2026-01-02"})).headers["location"]

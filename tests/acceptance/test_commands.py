@@ -93,7 +93,7 @@ async def vote_for_the_first_item(page: str) -> None:
     """Press "More like this" at the first item of a reader's page, and take it back."""
     async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as http:
         shown = (await http.get(page)).text
-        form = re.search(r'action="(/r/place/[^"]+)".*?name="item" value="(\w+)"', shown, re.DOTALL)
+        form = re.search(r'action="(/r/home/[^"]+)".*?name="item" value="(\w+)"', shown, re.DOTALL)
         assert form is not None, shown
         for saying, pressed in (("more", 1), ("unrate", 0)):
             answer = await http.post(urljoin(page, form[1]), data={"item": form[2], "do": saying})

@@ -68,7 +68,7 @@ async def client(stack: Ready, database: asyncpg.Connection, generated: Path) ->
 
 
 async def test_a_generated_client_orders_and_reads_a_digest(client: Any) -> None:
-    profile = model("SentProfile")(name="Ada", interests=["graph neural networks"])
+    profile = model("ProfileRequest")(name="Ada", interests=["graph neural networks"])
     body = model("DigestRequest")(profile=profile, max_papers=3)
     posted = await operation("digests", "create_digest").asyncio(client=client, body=body, idempotency_key="once")
     repeated = await operation("digests", "create_digest").asyncio(client=client, body=body, idempotency_key="once")
@@ -118,7 +118,7 @@ async def test_a_generated_client_keeps_readers_and_papers(client: Any) -> None:
 async def test_a_generated_client_operates_and_reads_problems(client: Any) -> None:
     kind = model("TaskKind").FETCH
     pause = operation("admin", "pause_kind").asyncio
-    paused = await pause(kind, client=client, body=model("PauseRequest")(why="arXiv is moving"))
+    paused = await pause(kind, client=client, body=model("PauseRequest")(reason="arXiv is moving"))
     assert paused.kind == "fetch"
     assert (await operation("admin", "get_overview").asyncio(client=client)).kinds
     resumed = await operation("admin", "resume_kind").asyncio(kind, client=client)
@@ -128,6 +128,6 @@ async def test_a_generated_client_operates_and_reads_problems(client: Any) -> No
 
 
 async def made_reader(client: Any) -> SimpleNamespace:
-    body = model("ReaderRequest")(name="Ada", external_id="ada", address="ada@example.org")
+    body = model("ReaderRequest")(name="Ada", external_id="ada", email="ada@example.org")
     reader: SimpleNamespace = await operation("readers", "create_reader").asyncio(client=client, body=body)
     return reader

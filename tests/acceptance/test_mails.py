@@ -4,8 +4,8 @@ import asyncpg
 from supabase import AsyncClient
 
 from embedded.stack import Ready
+from tests.acceptance.flaky_server import QUICK
 from tests.acceptance.mail_storm import Storm, weather
-from tests.acceptance.moody_server import QUICK
 
 
 async def test_nobody_gets_two_mails_and_whoever_gets_none_has_a_delivery_in_doubt(
@@ -15,4 +15,4 @@ async def test_nobody_gets_two_mails_and_whoever_gets_none_has_a_delivery_in_dou
     account = await weather(Storm(readers=40, kills=6, seed=7, weights=QUICK), stack, client, database)
     assert account.faults() == []
     assert {fate for fates in account.happened.values() for fate in fates} == set(QUICK)
-    assert len(account.in_hand) > 0
+    assert len(account.running_tasks) > 0

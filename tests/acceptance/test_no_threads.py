@@ -81,7 +81,7 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
         hook = receiver.url
         await create(client, kind=TaskKind.DIGEST, source_date=yesterday(), payload=payload, callback_url=hook)
         await until(database, "select exists (select from public.tasks where kind = 'callback' and status is not null)")
-        await add_reader(client, address="ada@example.org", profile=interests)
+        await add_reader(client, email="ada@example.org", profile=interests)
         await database.execute("update public.readers set next_due_at = now() - interval '1 minute'")
         await Services.build(client).schedule.enqueue_due()
         await until(database, ALL_KINDS)

@@ -26,7 +26,7 @@ WITHIN = 60_000
 
 
 @pytest.fixture
-async def address(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[str]:  # noqa: ARG001  (emptied)
+async def address(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[str]:  # noqa: ARG001  (database_reset)
     api = api_process(stack, API_KEYS=KEYS, ADMINS="root,eve")
     yield await start_api(api)
     assert await api.stop() == 0
@@ -92,7 +92,7 @@ async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
         await press(page, "Sign out")
         await page.get_by_label("API key").wait_for()
     acts = await database.fetch("select who || ' ' || act as done from public.audit order by at offset 1")
-    assert [row["done"] for row in acts] == ["root pause", "root resume", "root replay", "root settle"]
+    assert [row["done"] for row in acts] == ["root pause", "root resume", "root replay", "root resolve"]
 
 
 @needs_chromium

@@ -70,6 +70,6 @@ async def test_without_being_an_admin_no_line_of_the_operators_does_anything(sta
     assert (await TaskStateManager(client).list_tasks()).tasks == ()
 
 
-@pytest.mark.parametrize("act", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphans"])
+@pytest.mark.parametrize("act", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
 def test_the_runbook_has_each_of_the_operators_acts(act: str) -> None:
     assert any(act in line for line in LINES)

@@ -16,7 +16,7 @@ STARTED = "worker started"
 
 
 def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
-    return ServiceProcess("tests.planted", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings))
+    return ServiceProcess("tests.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings))
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
     [
         ("the claim loop stops", "LoopStopped: The claim loop has not turned for 1.5 s."),
         ("the claim loop dies", "the worker died"),
-        ("a chore dies", "The worker's retention died: LookupError: planted"),
+        ("a periodic_job dies", "The worker's retention died: LookupError: injected_faults"),
         ("the stopper dies", "the worker died"),
     ],
 )
@@ -32,7 +32,7 @@ async def test_a_dead_part_ends_the_worker_with_1(
     fault: str,
     said: str,
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     worker = faulty(stack, fault, GRACE_PERIOD="0.1")
     await worker.start(STARTED)
@@ -45,7 +45,7 @@ async def test_a_chore_that_dies_lets_tasks_finish(
 ) -> None:
     receiver.delay = 1.0
     await enqueue_deliveries(database, receiver.url, 2)
-    worker = faulty(stack, "a chore dies once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
+    worker = faulty(stack, "a periodic_job dies once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
     await worker.start(STARTED)
     assert await worker.ended() == 1
     assert await count_of(database, "completed") == len(receiver.delivered) >= 1
@@ -83,7 +83,7 @@ async def test_a_deaf_handler_is_named_and_the_worker_ends(
 
 async def test_a_deaf_periodic_job_is_named_too(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     worker = faulty(stack, "a periodic job ignores its cancellation", **LONG_LEASE)
     await worker.start("handler began")
@@ -113,7 +113,7 @@ async def test_an_outage_of_many_leases_is_no_reason_to_end(
     await enqueue_deliveries(database, receiver.url, 1)
     await until_status(database, "completed", 1)
     status, body = await health(address)
-    assert (status, body["status"], body["in_hand"]) == (200, "ok", 0)
+    assert (status, body["status"], body["running_tasks"]) == (200, "ok", 0)
     assert record["number"] == 1
     assert await worker.stop() == 0
 

@@ -1,4 +1,4 @@
-"""The API on the stand-in with three callers: ada and bot, and root, who is an admin."""
+"""The API on the emulator with three callers: ada and bot, and root, who is an admin."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager

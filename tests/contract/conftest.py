@@ -1,4 +1,4 @@
-"""The stand-in on both PostgreSQL versions that there are, and the clients of the contract tests."""
+"""The emulator on both PostgreSQL versions that there are, and the clients of the contract tests."""
 
 import os
 import shutil
@@ -58,7 +58,7 @@ def _turn_of(item: pytest.Item) -> str:
 
 @pytest.fixture(scope="session", params=[BUNDLED, OLDEST], ids=["bundled", "postgresql 15"])
 def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
-    """The stand-in over the bundled PostgreSQL, and over a 15 (the oldest that Supabase runs) where there is one."""
+    """The emulator over the bundled PostgreSQL, and over a 15 (the oldest that Supabase runs) where there is one."""
     binaries = None if request.param == BUNDLED else _binaries_of_15()
     if request.param == OLDEST and binaries is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
@@ -93,7 +93,7 @@ async def losing_transport() -> LosingTransport:
 @pytest.fixture
 async def losing_client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     losing_transport: LosingTransport,
 ) -> AsyncIterator[AsyncClient]:
     """A client that never hears the first answer to a request, and asks again."""
@@ -115,7 +115,7 @@ async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
 async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Reader:
     """A reader whose digest of November 24 is written, and whose delivery waits."""
     await clock.set("2026-11-24T06:00:00Z")
-    reader = await add_reader(client, address="ada@example.org")
+    reader = await add_reader(client, email="ada@example.org")
     await clock.set("2026-11-24T07:00:00Z")
     await enqueued(client, database)
     assert await write_digests(client, "T") == 1
@@ -124,5 +124,5 @@ async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock
 
 @pytest.fixture
 async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
-    assert reader.address is not None
+    assert reader.email is not None
     return Mailer(client)

@@ -10,7 +10,7 @@ import asyncpg
 import httpx
 from supabase import AsyncClient
 
-from app.client.transport import HonestTransport
+from app.client.transport import ErrorMappingTransport
 from app.models import Task, TaskKind
 from app.persistence.outcomes import Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
@@ -20,14 +20,14 @@ LEASE = timedelta(seconds=30)
 SOON = timedelta(0)
 DAY = date(2026, 3, 4)
 JWT_SECRET = "c" * 40
-"""What the stand-in of the contract tests signs with, so that they can sign in anybody."""
+"""What the emulator of the contract tests signs with, so that they can sign in anybody."""
 
 
 class LosingTransport(httpx.AsyncBaseTransport):
     """Loses the first answer to every request that is not a repetition: it was applied, and nobody knows."""
 
     def __init__(self) -> None:
-        self._inner = HonestTransport(20)
+        self._inner = ErrorMappingTransport(20)
         self._lost: set[tuple[str, str, bytes]] = set()
         self.lost = 0
 
@@ -128,7 +128,7 @@ async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
     """Let a lease run out, as if its worker had not been seen for that long."""
     await let_look(database)
     await database.execute(
-        "update public.workers set seen_at = now() - lease * 1.01, spared_until = null"
+        "update public.workers set seen_at = now() - lease * 1.01, grace_until = null"
         " where worker_id = (select worker_id from public.queue where task_id = $1)",
         task_id,
     )
@@ -137,8 +137,7 @@ async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
 async def outage(database: asyncpg.Connection) -> None:
     """Let an hour pass in which nobody reached the database: no worker was seen for its lease."""
     await database.execute(
-        "update public.workers"
-        " set seen_at = seen_at - interval '1 hour', spared_until = spared_until - interval '1 hour'"
+        "update public.workers set seen_at = seen_at - interval '1 hour', grace_until = grace_until - interval '1 hour'"
     )
 
 
@@ -187,7 +186,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "reader_paper_keys",
         "deliveries",
         "sources",
-        "minute_reports",
+        "task_stat_reports",
         "minutes",
     ):
         query = f"select * from public.{table} order by 1, 2"
@@ -201,7 +200,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
             query = "select * from public.audit order by at"
         elif table == "minutes":
             # A run may lie about the end of a minute.
-            query = f"select kind, {MINUTE_SUMS} from public.minutes group by kind order by kind"
+            query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"
         rows = [dict(r) for r in await database.fetch(query)]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
     return found
@@ -221,7 +220,7 @@ VOLATILE = frozenset(
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "asked_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
-    | {"held_until", "next_at", "begun_at", "ended_at", "token", "begun_by", "skip_after"}
+    | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after"}
     | {"succeeded_at", "failed_at", "reported_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

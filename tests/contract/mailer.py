@@ -7,14 +7,14 @@ from uuid import UUID
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, Delivery, DeliveryState
+from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus
 from app.persistence.outcomes import Failed, Lease
 from tests.contract.helpers import SOON, Claimer
 
-SENT: Final = DeliveryState.SENT
-FAILED: Final = DeliveryState.FAILED
-AMBIGUOUS: Final = DeliveryState.AMBIGUOUS
-PENDING: Final = DeliveryState.PENDING
+SENT: Final = DeliveryStatus.SENT
+FAILED: Final = DeliveryStatus.FAILED
+IN_DOUBT: Final = DeliveryStatus.IN_DOUBT
+PENDING: Final = DeliveryStatus.PENDING
 
 
 class Mailer:
@@ -46,8 +46,8 @@ class Mailer:
         return await self.claim()
 
     @property
-    async def state(self) -> DeliveryState:
-        return (await self.deliveries.get(self.delivery_id)).state
+    async def state(self) -> DeliveryStatus:
+        return (await self.deliveries.get(self.delivery_id)).status
 
 
 async def the_one(client: AsyncClient) -> Delivery:

@@ -6,14 +6,14 @@ from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
 from app.persistence.ended_sessions import EndedSessions
-from app.persistence.minutes import Ended, Minutes
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
+from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import create
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
 
-ACT = ActBy(OTHER, "root")
+ACT = Actor(OTHER, "root")
 
 
 @scenario("EndedSessions.end", "EndedSessions.holds")
@@ -33,20 +33,20 @@ async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
     await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
 
 
-@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphans", "acts", "overview")))
+@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "acts", "overview")))
 async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
     for _ in range(times):
         assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
-        assert (len(await operator.workers()), await operator.orphans()) == (1, [])
+        assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
         assert [act.act for act in await operator.acts()] == ["replay"]
         assert len((await operator.overview()).workers) == 1
 
 
-@scenario("Minutes.report")
+@scenario("TaskStats.report")
 async def reporting_minutes(client: AsyncClient, times: int) -> None:
-    task, minutes = await create(client, task_id=TASK), Minutes(client)
+    task, minutes = await create(client, task_id=TASK), TaskStats(client)
     queue, lease = await claimed(client)
     await send(queue, queue.prepare(outcomes={lease: Completed({})}, slots=0), 1)
     ended = {TaskKind.FETCH: Ended(completed=1, input_tokens=7, sample=(task.task_id,))}
@@ -84,8 +84,8 @@ async def pausing(client: AsyncClient, times: int) -> None:
     operator = Operator(client)
     made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
     pause = made[0]
-    assert (pause.who, pause.why) == ("root", "because")
+    assert (pause.who, pause.reason) == ("root", "because")
     assert await operator.pauses() == [pause]
     for _ in range(times):
-        assert (await operator.resume(ActBy(TASK, "root"), TaskKind.FETCH)).since == pause.since
+        assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).since == pause.since
     assert await operator.pauses() == []

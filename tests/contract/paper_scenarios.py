@@ -2,10 +2,10 @@
 
 from supabase import AsyncClient
 
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
+from tests.contract.feedback_scenarios import rate, rated
 from tests.contract.scenarios import OTHER, TASK, scenario
 from tests.contract.schedule import add_reader
-from tests.contract.votes import rate, rated
 
 VOTING = ("put", "save", "of", "get", "remove", "page", "saved")
 
@@ -14,7 +14,7 @@ VOTING = ("put", "save", "of", "get", "remove", "page", "saved")
 async def voting(client: AsyncClient, times: int) -> None:
     await add_reader(client, reader_id=str(TASK), external_id="ada")
     papers = ReaderPapers(client)
-    first, second = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n), title="T", vector="AAAA") for n in range(2)]
+    first, second = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=str(n), title="T", vector="AAAA") for n in range(2)]
     made = [await papers.put(TASK, [(first, {"liked": True}), (second, {"saved": True})]) for _ in range(times)]
     both = made[0]
     for _ in range(times):
@@ -31,14 +31,14 @@ async def voting(client: AsyncClient, times: int) -> None:
         await papers.remove(TASK, both[1] or OTHER)
 
 
-@scenario("ReaderPapers.to_look_up", "ReaderPapers.note_looked_up")
+@scenario("ReaderPapers.to_look_up", "ReaderPapers.record_looked_up")
 async def looking_up(client: AsyncClient, times: int) -> None:
     await add_reader(client, reader_id=str(TASK), external_id="ada")
     papers = ReaderPapers(client)
-    known, unknown = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
+    known, unknown = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=str(n)) for n in range(2)]
     await papers.put(TASK, [(known, {"liked": True}), (unknown, {"liked": True})])
     for _ in range(times):
         assert await papers.to_look_up(5) == ["0", "1"]
     for _ in range(times):
-        await papers.note_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
+        await papers.record_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
         assert await papers.to_look_up(5) == []

@@ -60,7 +60,7 @@ class Clock:
 
 async def add_reader(client: AsyncClient, **columns: Any) -> Reader:
     """Make a reader in Berlin who wants a digest each day at eight."""
-    values = {"reader_id": str(uuid4()), "name": "Ada", "zone": "Europe/Berlin", "send_at": "08:00"}
+    values = {"reader_id": str(uuid4()), "name": "Ada", "timezone": "Europe/Berlin", "send_at": "08:00"}
     return await Readers(client).create(columns.pop("owner", OWNER), values | columns)
 
 
@@ -109,7 +109,7 @@ async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime
 async def break_zone(database: asyncpg.Connection, reader_id: UUID) -> None:
     """What a release of the zones does that has one no more: no rule is asked, the row just is so."""
     await database.execute("set session_replication_role = replica")
-    await database.execute("update public.readers set zone = $2 where reader_id = $1", reader_id, HOSTILE_ZONE)
+    await database.execute("update public.readers set timezone = $2 where reader_id = $1", reader_id, HOSTILE_ZONE)
     await database.execute("set session_replication_role = origin")
 
 

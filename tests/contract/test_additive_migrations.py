@@ -11,12 +11,12 @@ from supabase import AsyncClient
 
 from app.api.models import DigestView
 from app.client.factory import open_supabase
-from app.client.transport import HonestTransport
+from app.client.transport import ErrorMappingTransport
 from app.models import Task
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.test_repeated_writes import SCENARIOS
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured", "kept"})
 """What holds whatever was put into it, and no row."""
@@ -26,7 +26,7 @@ class AddingTransport(httpx.AsyncBaseTransport):
     """Adds a field that nobody knows to every row of every answer, as a later schema would."""
 
     def __init__(self) -> None:
-        self._inner = HonestTransport(20)
+        self._inner = ErrorMappingTransport(20)
         self.added = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -70,19 +70,19 @@ async def test_a_column_that_the_code_does_not_know_breaks_nothing(
 ) -> None:
     for scenario in SCENARIOS.values():
         await scenario(client, 1)
-        await emptied(database)
+        await database_reset(database)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_a_field_that_the_code_does_not_know_breaks_nothing(
     name: str,
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     transport = AddingTransport()
     async with open_supabase(settings_for(stack), transport=transport) as client:
         await SCENARIOS[name](client, 1)
-    assert transport.added > 0 or name.startswith(("HybridCache", "FleetTurns", "WorkerConfiguration"))
+    assert transport.added > 0 or name.startswith(("HybridCache", "DistributedRateLimiter", "WorkerConfiguration"))
 
 
 def test_a_digest_that_a_newer_worker_wrote_can_be_read() -> None:

@@ -30,7 +30,7 @@ select d.task_id, 'paper', place, d.reader_id, d.local_day, 'On graphs', null,
        to_tsvector('english', 'graphs ' || case when d.rank = 1 and place = 0 then 'narwhals ' else '' end || (
            select string_agg('w' || (abs(hashint8(d.rank * 1009 + place * 31 + k)) % 1000), ' ')
              from generate_series(1, 80) k))
-       || array_to_tsvector(array[public.word_of_reader(d.reader_id)])
+       || array_to_tsvector(array[public.reader_feedback(d.reader_id)])
   from (select task_id, reader_id, local_day, row_number() over (order by local_day, reader_id) as rank
           from public.digests) d
  cross join generate_series(0, 17) place
@@ -124,7 +124,7 @@ async def test_days_are_listed_newest_first_with_what_they_hold(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id, digests = uuid4(), Digests(client)
-    await write(database, reader_id, DAY, [item("First"), item("Second")], [item("News")])
+    await write(database, reader_id, DAY, [item("First"), item("Second")], [item("NewItems")])
     await write(database, reader_id, DAY + timedelta(days=1), [], [item("Only news")])
     await write(database, reader_id, DAY + timedelta(days=2))
     await write(database, reader_id, DAY + timedelta(days=3), "no list", {"no": "list"})

@@ -11,8 +11,8 @@ import pytest
 from standardwebhooks import Webhook
 from supabase import AsyncClient
 
+from app.external.client import open_external
 from app.models import TaskKind
-from app.outside.client import open_outside
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import create, record
@@ -28,7 +28,7 @@ LEASE = timedelta(seconds=60)
 async def worker(client: AsyncClient) -> AsyncIterator[Worker]:
     """The real worker, for callbacks alone, which may call this machine."""
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.CALLBACK], lease=LEASE)
-    async with open_outside() as http:
+    async with open_external() as http:
         sender = CallbackSender(http, [Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], private=True)
         handler = Handler(CallbackHandler(sender), timedelta(seconds=30), callback_delay)
         yield Worker(

@@ -1,4 +1,4 @@
-"""Cancelling, and the callback that comes with every end: together with it, or not at all."""
+"""Cancelling, and the callback that comes with every end: local_service with it, or not at all."""
 
 import asyncio
 import json
@@ -93,13 +93,13 @@ async def test_an_end_whose_callback_cannot_be_made_does_not_happen(
     task = await create(client, callback_url=URL)
     worker = Claimer(client)
     held = await worker.claim_one()
-    await database.execute("alter table public.tasks add constraint planted check (kind <> 'callback')")
+    await database.execute("alter table public.tasks add constraint injected_faults check (kind <> 'callback')")
     try:
-        with pytest.raises(SupabaseRejected, match="planted"):
+        with pytest.raises(SupabaseRejected, match="injected_faults"):
             await worker.finish(held, Completed({}))
         assert (await row(database, task.task_id))["status"] == "running"
     finally:
-        await database.execute("alter table public.tasks drop constraint planted")
+        await database.execute("alter table public.tasks drop constraint injected_faults")
     assert await worker.finish(held, Completed({})) == "applied"
     assert len(await callbacks_of(database, task.task_id)) == 1
 

@@ -22,13 +22,13 @@ from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import RankingSettings
 from tests.contract.helpers import DAY, Claimer, create
-from worker.chores.daily_fetch import DailyFetch
+from worker.periodic.daily_fetch import DailyFetch
 
 ADA = Profile(name="Ada", interests=("ice",))
 
 
 class Asleep(Exception):
-    """The chore has done what it wakes up for."""
+    """The periodic_job has done what it wakes up for."""
 
 
 async def run_chore(client: AsyncClient) -> None:
@@ -75,7 +75,7 @@ async def ask_by_digest(client: AsyncClient) -> None:
 ASKERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_chore, ask_by_digest]
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["the chore first", "the digest first"])
+@pytest.mark.parametrize("order", [1, -1], ids=["the periodic_job first", "the digest first"])
 async def test_the_chore_and_the_digests_ask_for_one_fetch(order: int, client: AsyncClient) -> None:
     for ask in ASKERS[::order] * 2:
         await ask(client)

@@ -10,36 +10,36 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, Delivery, DeliveryState, Lost, Send, Stop
+from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus, Lost, Send, SkipDelivery
 from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import SOON, expire_lease, somebody_waits
-from tests.contract.mailer import AMBIGUOUS, FAILED, PENDING, SENT, Mailer, the_one
+from tests.contract.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
 
 A_DAY = timedelta(hours=24)
 
 
 async def shown(database: asyncpg.Connection) -> list[str]:
-    return [row["key"] for row in await database.fetch("select key from public.shown order by key")]
+    return [row["key"] for row in await database.fetch("select key from public.shown_items order by key")]
 
 
 async def test_a_digest_ends_with_its_delivery_and_the_mail_has_all_it_needs(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader, mailer: Mailer
 ) -> None:
     waiting = await the_one(client)
-    assert (waiting.state, waiting.reader_id, waiting.local_day) == (PENDING, reader.reader_id, date(2026, 11, 24))
+    assert (waiting.status, waiting.reader_id, waiting.local_day) == (PENDING, reader.reader_id, date(2026, 11, 24))
     lease = await mailer.claim()
     begun = await mailer.begin(lease)
     assert isinstance(begun, Send)
-    assert (begun.mail.name, begun.mail.address, begun.mail.link_generation) == ("Ada", "ada@example.org", 1)
+    assert (begun.mail.name, begun.mail.email, begun.mail.link_generation) == ("Ada", "ada@example.org", 1)
     assert begun.mail.digest is not None
     assert begun.mail.digest.page == "<p>page</p>"
     assert await mailer.end(lease, SENT, provider_id="p-1")
     await mailer.claimer.sync({lease: Completed({})})
     found = await the_one(client)
-    assert (found.state, found.provider_id) == (SENT, "p-1")
+    assert (found.status, found.provider_id) == (SENT, "p-1")
     assert await database.fetchval("select reader_id from public.digests") == reader.reader_id
 
 
@@ -58,16 +58,16 @@ async def test_a_digest_that_was_ordered_or_has_no_address_makes_none(
     assert await database.fetchval("select count(*) from public.digests") == 2
 
 
-@pytest.mark.parametrize(("on_nothing", "state"), [("nothing", DeliveryState.SKIPPED), ("line", PENDING)])
+@pytest.mark.parametrize(("when_empty", "state"), [("skip", DeliveryStatus.SKIPPED), ("notify", PENDING)])
 async def test_nothing_new_is_sent_or_not_by_the_readers_choice_and_recorded(
-    client: AsyncClient, database: asyncpg.Connection, clock: Clock, on_nothing: str, state: DeliveryState
+    client: AsyncClient, database: asyncpg.Connection, clock: Clock, when_empty: str, state: DeliveryStatus
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
-    await add_reader(client, address="ada@example.org", on_nothing=on_nothing)
+    await add_reader(client, email="ada@example.org", when_empty=when_empty)
     await clock.set("2026-11-24T07:00:00Z")
     await enqueued(client, database)
     await write_digests(client)
-    assert (await the_one(client)).state == state
+    assert (await the_one(client)).status == state
     tasks = await database.fetchval("select count(*) from public.tasks where kind = 'delivery'")
     assert tasks == (1 if state is PENDING else 0)
 
@@ -82,8 +82,8 @@ async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncCl
     assert await mailer.end(lease, SENT)
     assert await mailer.end(lease, SENT), "said again, it counts as said"
     assert not await mailer.end(lease, FAILED)
-    assert isinstance(await mailer.begin(lease), Stop)
-    assert (await the_one(client)).state is SENT
+    assert isinstance(await mailer.begin(lease), SkipDelivery)
+    assert (await the_one(client)).status is SENT
 
 
 async def test_who_gave_the_task_back_begins_nothing(mailer: Mailer) -> None:
@@ -100,7 +100,7 @@ async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
         await database.execute("update public.deliveries set state = 'skipped', reason = 'too late'")
         asking = asyncio.create_task(mailer.begin(lease))
         await somebody_waits(database)
-    assert await asking == Stop(verdict="stop", state=DeliveryState.SKIPPED, reason="too late")
+    assert await asking == SkipDelivery(verdict="stop", status=DeliveryStatus.SKIPPED, reason="too late")
 
 
 async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begins_nothing(mailer: Mailer) -> None:
@@ -124,7 +124,7 @@ async def test_a_sender_that_died_leaves_a_doubt_that_nobody_sends_again(
     other = Mailer(client)
     await other.claimer.sync()
     answer = await other.begin(await other.claim())
-    assert answer == Stop(verdict="stop", state=AMBIGUOUS, reason="its sender was lost while it sent")
+    assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason="its sender was lost while it sent")
     # The one that was thought dead may yet say what it knows, but cannot make it pending.
     assert not await mailer.end(lease, PENDING)
     assert await mailer.end(lease, SENT)
@@ -137,7 +137,7 @@ async def test_what_may_have_been_sent_was_shown_and_so_was_what_nobody_sends(
     lease = await mailer.claim()
     await mailer.begin(lease)
     assert await shown(database) == []
-    await mailer.end(lease, AMBIGUOUS)
+    await mailer.end(lease, IN_DOUBT)
     assert await shown(database) == ["title:t"]
     await add_reader(client, address=None)
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
@@ -152,11 +152,11 @@ async def test_a_word_waits_for_whoever_takes_its_sender_for_lost_at_this_moment
     lease = await mailer.claim()
     await mailer.begin(lease)
     async with database.transaction():
-        await database.execute("update public.deliveries set state = 'ambiguous'")
+        await database.execute("update public.deliveries set state = 'in_doubt'")
         saying = asyncio.create_task(mailer.end(lease, PENDING))
         await somebody_waits(database)
     assert not await saying
-    assert await mailer.state is AMBIGUOUS
+    assert await mailer.state is IN_DOUBT
 
 
 async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
@@ -164,7 +164,7 @@ async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
 ) -> None:
     lease = await mailer.claim()
     first = await mailer.begin(lease, repeatable_within=A_DAY)
-    await Readers(client).change(reader.reader_id, {"name": "Somebody", "address": "other@example.org"})
+    await Readers(client).change(reader.reader_id, {"name": "Somebody", "email": "other@example.org"})
     again = await mailer.retry(lease)
     second = await mailer.begin(again, repeatable_within=A_DAY)
     assert (second.mail, first.begun_before, second.begun_before) == (first.mail, False, True), (
@@ -172,8 +172,8 @@ async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
     )
     await database.execute("update public.deliveries set begun_at = begun_at - interval '25 hours'")
     third = await mailer.begin(await mailer.retry(again), repeatable_within=A_DAY)
-    assert isinstance(third, Stop)
-    assert third.state is AMBIGUOUS
+    assert isinstance(third, SkipDelivery)
+    assert third.status is IN_DOUBT
 
 
 @pytest.mark.parametrize("sending", [True, False])
@@ -185,14 +185,14 @@ async def test_a_task_that_ends_for_good_leaves_no_delivery_open(
         await mailer.begin(lease)
     await mailer.claimer.sync({lease: Failed("550 no", None)})
     found = await the_one(client)
-    assert (found.state, found.reason) == (AMBIGUOUS if sending else FAILED, "550 no")
+    assert (found.status, found.reason) == (IN_DOUBT if sending else FAILED, "550 no")
 
 
 async def test_a_cancelled_task_skips_its_delivery(client: AsyncClient, mailer: Mailer) -> None:
     waiting = await the_one(client)
     assert waiting.task_id is not None
     await TaskStateManager(client).cancel_task(waiting.task_id)
-    assert (await the_one(client)).state is DeliveryState.SKIPPED
+    assert (await the_one(client)).status is DeliveryStatus.SKIPPED
     assert await mailer.claimer.claim() == ()
 
 
@@ -201,7 +201,7 @@ async def test_a_cancelled_task_skips_its_delivery(client: AsyncClient, mailer: 
     [
         ({"status": "unsubscribed"}, "the reader is unsubscribed"),
         ({"status": "paused"}, "the reader is paused"),
-        ({"address": None}, "the reader has no address"),
+        ({"email": None}, "the reader has no address"),
         ({}, "it came too late: the next one is due"),
     ],
 )
@@ -213,7 +213,7 @@ async def test_what_must_not_be_sent_any_more_is_skipped(
         await Readers(client).change(reader.reader_id, changes)
     else:
         await clock.set("2026-11-25T07:00:00Z")
-    assert await mailer.begin(lease) == Stop(verdict="stop", state=DeliveryState.SKIPPED, reason=reason)
+    assert await mailer.begin(lease) == SkipDelivery(verdict="stop", status=DeliveryStatus.SKIPPED, reason=reason)
 
 
 async def test_a_delivery_that_waits_does_not_run_out_of_patience(database: asyncpg.Connection, mailer: Mailer) -> None:
@@ -227,9 +227,9 @@ async def test_a_delivery_that_waits_does_not_run_out_of_patience(database: asyn
 
 async def test_a_welcome_is_made_once_beside_the_day(client: AsyncClient, clock: Clock) -> None:
     await clock.set("2026-11-24T06:00:00Z")
-    reader = await add_reader(client, external_id="ada", address="ada@example.org", welcome=True)
+    reader = await add_reader(client, external_id="ada", email="ada@example.org", welcome=True)
     again = {"reader_id": str(uuid4()), "external_id": "ada", "name": "Ada", "welcome": True}
-    await Readers(client).bring_in("default", [again])
+    await Readers(client).import_readers("default", [again])
     welcome = await the_one(client)
     assert (welcome.kind, welcome.reader_id) == ("welcome", reader.reader_id)
     mailer = Mailer(client)
@@ -242,7 +242,7 @@ async def test_lists_are_newest_first_with_pages_and_filters(client: AsyncClient
     await database.execute(
         "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at)"
         " select gen_random_uuid(), case when n % 2 = 0 then 'ada' else 'bob' end, gen_random_uuid(), 'digest',"
-        " '2026-11-24', case when n % 5 = 0 then 'ambiguous' else 'sent' end, now() - n * interval '1 minute'"
+        " '2026-11-24', case when n % 5 = 0 then 'in_doubt' else 'sent' end, now() - n * interval '1 minute'"
         " from generate_series(1, 250) n"
     )
     deliveries, found, cursor = Deliveries(client), list[Delivery](), None
@@ -254,5 +254,5 @@ async def test_lists_are_newest_first_with_pages_and_filters(client: AsyncClient
             break
     assert len({delivery.delivery_id for delivery in found}) == 125
     assert found == sorted(found, key=lambda delivery: delivery.created_at, reverse=True)
-    assert len((await deliveries.page("bob", state=AMBIGUOUS)).deliveries) == 25
+    assert len((await deliveries.page("bob", status=IN_DOUBT)).deliveries) == 25
     assert len((await deliveries.page(None, reader_id=found[0].reader_id)).deliveries) == 1

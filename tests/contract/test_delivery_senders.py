@@ -8,11 +8,11 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.persistence.deliveries import DeliveryState, Send, Stop
+from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.outcomes import Completed, Failed, Lease
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
-from tests.contract.mailer import AMBIGUOUS, FAILED, PENDING, SENT, Mailer, the_one
+from tests.contract.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
 
 A_DAY = timedelta(hours=24)
 ENVELOPE = "select envelope from public.deliveries"
@@ -27,8 +27,10 @@ async def test_only_the_sender_that_began_can_repeat(mailer: Mailer, first: str,
     again = await mailer.retry(lease)
     answer = await mailer.begin(again, repeatable_within=A_DAY, sender_id=second)
     reason = "its sender was lost while it sent; not repeated: another sender began it"
-    assert answer == Stop(verdict="stop", state=AMBIGUOUS, reason=reason)
-    assert isinstance(await mailer.begin(again, repeatable_within=A_DAY, sender_id=first), Stop), "it stays in doubt"
+    assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason=reason)
+    assert isinstance(await mailer.begin(again, repeatable_within=A_DAY, sender_id=first), SkipDelivery), (
+        "it stays in doubt"
+    )
 
 
 async def test_an_unrecorded_sender_is_another_one(client: AsyncClient, mailer: Mailer) -> None:
@@ -41,8 +43,8 @@ async def test_an_unrecorded_sender_is_another_one(client: AsyncClient, mailer: 
     }
     assert (await client.rpc("begin_sending", parameters).execute()).data["verdict"] == "send"
     answer = await mailer.begin(await mailer.retry(lease), repeatable_within=A_DAY)
-    assert isinstance(answer, Stop)
-    assert answer.state is AMBIGUOUS
+    assert isinstance(answer, SkipDelivery)
+    assert answer.status is IN_DOUBT
 
 
 async def test_a_repeated_mail_stays_its_first_senders(database: asyncpg.Connection, mailer: Mailer) -> None:
@@ -50,7 +52,7 @@ async def test_a_repeated_mail_stays_its_first_senders(database: asyncpg.Connect
     for _ in range(2):
         assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:1"), Send)
         lease = await mailer.retry(lease)
-    assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:2"), Stop)
+    assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:2"), SkipDelivery)
     assert await database.fetchval("select sender_id from public.deliveries") == "resend:1"
 
 
@@ -68,15 +70,15 @@ async def test_an_undecided_attempt_says_why_and_decides_nothing(client: AsyncCl
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
     for _ in range(2):
-        assert await mailer.end(lease, DeliveryState.SENDING, reason="500 no")
+        assert await mailer.end(lease, DeliveryStatus.SENDING, reason="500 no")
     undecided = await the_one(client)
-    assert (undecided.state, undecided.reason, undecided.ended_at) == (DeliveryState.SENDING, "500 no", None)
+    assert (undecided.status, undecided.reason, undecided.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
     again = await mailer.retry(lease)
     assert (await mailer.begin(again, repeatable_within=A_DAY)).begun_before
-    assert not await mailer.end(lease, DeliveryState.SENDING, reason="said by the lease before")
+    assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="said by the lease before")
     assert (await the_one(client)).reason is None, "this attempt has said nothing yet"
     assert await mailer.end(again, SENT)
-    assert not await mailer.end(again, DeliveryState.SENDING, reason="too late")
+    assert not await mailer.end(again, DeliveryStatus.SENDING, reason="too late")
 
 
 @pytest.mark.parametrize(
@@ -90,10 +92,10 @@ async def test_a_doubt_says_what_the_last_attempt_met(
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
     if said is not None:
-        await mailer.end(lease, DeliveryState.SENDING, reason=said)
+        await mailer.end(lease, DeliveryStatus.SENDING, reason=said)
     await mailer.claimer.sync({lease: Failed(error, None)})
     found = await the_one(client)
-    assert (found.state, found.reason) == (AMBIGUOUS, reason)
+    assert (found.status, found.reason) == (IN_DOUBT, reason)
 
 
 async def test_what_speaks_against_it_keeps_a_doubt_a_doubt(
@@ -101,11 +103,11 @@ async def test_what_speaks_against_it_keeps_a_doubt_a_doubt(
 ) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
-    await mailer.end(lease, DeliveryState.SENDING, reason="500 no")
+    await mailer.end(lease, DeliveryStatus.SENDING, reason="500 no")
     await Readers(client).change(reader.reader_id, {"status": "unsubscribed"})
     answer = await mailer.begin(await mailer.retry(lease), repeatable_within=A_DAY)
     reason = "500 no; not repeated: the reader is unsubscribed"
-    assert answer == Stop(verdict="stop", state=AMBIGUOUS, reason=reason)
+    assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason=reason)
 
 
 async def _sent(mailer: Mailer, lease: Lease) -> Any:
@@ -121,13 +123,13 @@ async def _not_sent(mailer: Mailer, lease: Lease) -> Any:
 
 
 async def _known_late(mailer: Mailer, lease: Lease) -> Any:
-    await mailer.end(lease, AMBIGUOUS)
+    await mailer.end(lease, IN_DOUBT)
     await mailer.end(lease, SENT)
 
 
 async def _settled(mailer: Mailer, lease: Lease) -> Any:
-    await mailer.end(lease, AMBIGUOUS)
-    await mailer.deliveries.settle(mailer.delivery_id, SENT, by="ada")
+    await mailer.end(lease, IN_DOUBT)
+    await mailer.deliveries.resolve(mailer.delivery_id, SENT, by="ada")
 
 
 @pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _settled])
@@ -144,7 +146,7 @@ async def test_names_and_addresses_go_with_the_doubt(
 async def test_a_mail_in_doubt_keeps_whom_it_went_to(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
-    await mailer.end(lease, AMBIGUOUS)
+    await mailer.end(lease, IN_DOUBT)
     await mailer.claimer.sync({lease: Completed({})})
     assert "ada@example.org" in await database.fetchval(ENVELOPE)
 
@@ -157,7 +159,7 @@ async def test_a_cancelled_task_keeps_no_address(
     await mailer.end(lease, PENDING)
     await TaskStateManager(client).cancel_task(lease.task_id)
     await mailer.claimer.sync({lease: Failed("once more", timedelta(0))})
-    assert (await the_one(client)).state is DeliveryState.SKIPPED
+    assert (await the_one(client)).status is DeliveryStatus.SKIPPED
     assert await database.fetchval(ENVELOPE) is None
 
 

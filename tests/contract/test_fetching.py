@@ -13,11 +13,11 @@ import pytest
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
-from app.client.transport import HonestTransport
+from app.client.transport import ErrorMappingTransport
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
+from app.external.client import OutsideClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
-from app.outside.client import OutsideClient, open_outside
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator
@@ -75,7 +75,7 @@ def service(client: AsyncClient, *sources: Source) -> FetchService:
 
 @pytest.fixture
 async def outside() -> AsyncIterator[OutsideClient]:
-    async with open_outside() as client:
+    async with open_external() as client:
         yield client
 
 
@@ -162,7 +162,7 @@ class Breaking(httpx.AsyncBaseTransport):
     """Does not get through with articles."""
 
     def __init__(self) -> None:
-        self._inner = HonestTransport(5)
+        self._inner = ErrorMappingTransport(5)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.url.path.endswith("/save_articles"):
@@ -175,7 +175,7 @@ class Breaking(httpx.AsyncBaseTransport):
 
 async def test_a_failing_supabase_comes_out_as_what_it_is(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     async with open_supabase(settings_for(stack), transport=Breaking()) as client:
         with pytest.raises(SupabaseUnavailable, match="save 1 articles"):

@@ -11,13 +11,13 @@ from supabase import AsyncClient
 
 from app.api.auth import Caller
 from app.persistence.outcomes import Completed
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
+from tests.contract.feedback_scenarios import rate
 from tests.contract.helpers import Claimer, everything
 from tests.contract.schedule import add_reader, write_digests
-from tests.contract.votes import rate
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
 
@@ -48,10 +48,10 @@ RULES = {
     "DELETE /v1/readers/{reader_id}/papers/{paper_id}": FOREIGN,
     "GET /v1/deliveries": OWN,
     "GET /v1/deliveries/{delivery_id}": FOREIGN,
-    "GET /v1/deliveries/gate": SHARED,
+    "GET /v1/deliveries/pause": SHARED,
     "POST /v1/deliveries/pause": OPERATORS,
     "POST /v1/deliveries/resume": OPERATORS,
-    "POST /v1/deliveries/{delivery_id}/settle": OPERATORS,
+    "POST /v1/deliveries/{delivery_id}/resolve": OPERATORS,
     "GET /v1/editions": SHARED,
     "GET /v1/editions/{source_date}": SHARED,
     "GET /healthz": SHARED,
@@ -64,15 +64,15 @@ BODIES: dict[str, Any] = {
     "/v1/digests": DIGEST,
     "/v1/digests/batch": {"digests": [DIGEST, DIGEST]},
     "/v1/fetches": {"source_date": "2026-03-04"},
-    "/v1/readers": {"external_id": "one", "name": "Bot", "zone": "UTC", "send_at": "07:00"},
-    "/v1/readers/import": {"external_id": "two", "name": "Bot", "zone": "UTC", "send_at": "07:00"},
+    "/v1/readers": {"external_id": "one", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
+    "/v1/readers/import": {"external_id": "two", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
     "/v1/readers/{reader_id}": {"name": "Mallory"},
     "/v1/readers/{reader_id}/papers": {"papers": [{"doi": "10.1038/x", "liked": True}]},
     "/v1/deliveries/pause": {"reason": "because"},
     "/v1/deliveries/resume": {"pending": "skip"},
-    "/v1/deliveries/{delivery_id}/settle": {"state": "sent"},
+    "/v1/deliveries/{delivery_id}/resolve": {"state": "sent"},
     "/v1/admin/replays": {"kind": "digest"},
-    "/v1/admin/kinds/{kind}/pause": {"why": "because"},
+    "/v1/admin/kinds/{kind}/pause": {"reason": "because"},
 }
 SECRET, IDS = "xyzzy", ("task_id", "reader_id", "delivery_id")
 
@@ -103,11 +103,11 @@ class World:
 
     async def _furnish_reader(self, client: AsyncClient) -> None:
         """A reader, whose digest was written, and whose mail waits."""
-        reader = await add_reader(client, owner="ada", name=SECRET, external_id="ada", address="ada@example.org")
+        reader = await add_reader(client, owner="ada", name=SECRET, external_id="ada", email="ada@example.org")
         await self.database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
         await Schedule(client).enqueue_due()
         assert await write_digests(client, SECRET) == 1
-        paper = GivenPaper(keys=("doi:10.1038/x",), doi="10.1038/x", title=SECRET)
+        paper = PaperInput(keys=("doi:10.1038/x",), doi="10.1038/x", title=SECRET)
         self.paper = await rate(ReaderPapers(client), reader.reader_id, paper, True)
         delivery = await self.database.fetchval("select delivery_id::text from public.deliveries")
         self.ids |= {"/v1/readers": str(reader.reader_id), "/v1/deliveries": delivery}

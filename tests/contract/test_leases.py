@@ -31,7 +31,7 @@ async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
     before = await row(database, task.task_id)
     answer = await slow.sync({held.lease: outcome})
     assert [verdict.verdict for verdict in answer.not_applied] == ["lost"]
-    assert answer.held == ()
+    assert answer.leases == ()
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(
             task.task_id, lease_token=held.lease.lease_token, message="still here", progress=0.9
@@ -150,7 +150,7 @@ async def test_of_two_leases_of_one_task_the_old_one_is_lost(client: AsyncClient
     await other.sync()
     answer = await worker.sync(slots=1)
     (new,) = answer.claimed
-    assert (answer.held, new.task_id, new.lease == old.lease) == ((), old.task_id, False)
+    assert (answer.leases, new.task_id, new.lease == old.lease) == ((), old.task_id, False)
     await TaskStateManager(client).cancel_task(task.task_id)
     assert (await worker.sync()).cancel == (new.lease,)
 
@@ -161,10 +161,10 @@ async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
     await create(client)
     worker = Claimer(client)
     held = await worker.claim_one()
-    assert (await worker.sync()).held is None
-    await database.execute("update public.workers set seen_at = seen_at - lease / 5, told_at = told_at - lease")
-    assert (await worker.sync()).held == (held.lease,)
-    assert (await worker.sync()).held is None
+    assert (await worker.sync()).leases is None
+    await database.execute("update public.workers set seen_at = seen_at - lease / 5, reported_at = reported_at - lease")
+    assert (await worker.sync()).leases == (held.lease,)
+    assert (await worker.sync()).leases is None
 
 
 async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(

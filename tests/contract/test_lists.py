@@ -15,7 +15,7 @@ from app.persistence.readers import Readers
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.contract.helpers import DAY, Claimer, create, insert_tasks
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 PAGE = 7
 MANY = 100_000
@@ -110,13 +110,13 @@ async def test_a_list_reads_little_of_many_rows(name: str, many: asyncpg.Connect
 async def test_the_operators_overview_reads_little_of_many_rows(many: asyncpg.Connection) -> None:
     """With a week of minutes of five kinds: 50,000 rows, of which it needs the last hours."""
     await many.execute(
-        "insert into public.minutes (minute, kind, completed) select now() - make_interval(mins => m), kind, 1"
-        " from generate_series(0, 10079) m, unnest(array['a', 'b', 'c', 'd', 'e']) kind; analyze public.minutes"
+        "insert into public.task_stats (minute, kind, completed) select now() - make_interval(mins => m), kind, 1"
+        " from generate_series(0, 10079) m, unnest(array['a', 'b', 'c', 'd', 'e']) kind; analyze public.task_stats"
     )
     query = "select public.operator_overview(6)"
     await many.fetchval(query)  # with plans made
     plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
-    await many.execute("truncate public.minutes")
+    await many.execute("truncate public.task_stats")
     # Since midnight, for the tokens, it is up to 7,200 rows.
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500
 
@@ -132,7 +132,7 @@ async def many(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
     """A table of 100,000 ended tasks, and a queue as it is on a busy day: left as it is for the next test."""
     database = await asyncpg.connect(stack.database_url)
     if await database.fetchval("select count(*) from public.tasks") != MANY + 2_200:
-        await emptied(database)
+        await database_reset(database)
         await fill(database)
     yield database
     await database.close()

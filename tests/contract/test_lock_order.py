@@ -19,11 +19,11 @@ from app.models import TaskKind
 from app.persistence.deliveries import Deliveries
 from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import Progress
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
+from tests.contract.feedback_scenarios import rate
 from tests.contract.helpers import Claimer, insert_tasks, somebody_waits
 from tests.contract.schedule import OWNER, Clock, add_reader, enqueued, write_digests, written
-from tests.contract.votes import rate
 
 NAMES = [f"r{n}" for n in range(8)]
 READERS = "select from public.readers where external_id = any ($1) for update nowait"
@@ -51,7 +51,7 @@ async def test_an_import_locks_readers_by_name(client: AsyncClient, database: as
     await readers_in_reverse(client)
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
-        importing = asyncio.create_task(Readers(client).bring_in(OWNER, rows()))
+        importing = asyncio.create_task(Readers(client).import_readers(OWNER, rows()))
         await somebody_waits(database)
         await database.execute(READERS, NAMES[1:])
     assert {put.outcome for put in await importing} == {"changed"}
@@ -61,7 +61,7 @@ async def test_an_import_by_id_locks_readers_by_name(client: AsyncClient, databa
     ids = await readers_in_reverse(client)
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
-        importing = asyncio.create_task(Readers(client).bring_in(OWNER, rows(by_id=ids)))
+        importing = asyncio.create_task(Readers(client).import_readers(OWNER, rows(by_id=ids)))
         await somebody_waits(database)
         await database.execute(READERS, NAMES[1:])
     assert {put.outcome for put in await importing} == {"changed"}
@@ -70,7 +70,7 @@ async def test_an_import_by_id_locks_readers_by_name(client: AsyncClient, databa
 async def test_an_import_makes_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
     async with database.transaction():
         await database.execute(NEW, NAMES[:1], OWNER)
-        importing = asyncio.create_task(Readers(client).bring_in(OWNER, rows()))
+        importing = asyncio.create_task(Readers(client).import_readers(OWNER, rows()))
         await somebody_waits(database)
         await database.execute(NEW, NAMES[1:], OWNER)
     assert {put.outcome for put in await importing} == {"changed"}
@@ -79,11 +79,11 @@ async def test_an_import_makes_readers_by_name(client: AsyncClient, database: as
 async def test_an_import_is_answered_in_the_order_given(client: AsyncClient) -> None:
     known = await add_reader(client, external_id="m")
     given = [{"reader_id": str(uuid4()), "external_id": name, "name": "A"} for name in ("z", "m", "a b", "a", "z")]
-    answers = await Readers(client).bring_in(OWNER, given)
+    answers = await Readers(client).import_readers(OWNER, given)
     assert [put.outcome for put in answers] == ["created", "changed", "refused", "created", "unchanged"]
     ids = [UUID(row["reader_id"]) for row in given]
     assert [put.reader_id for put in answers] == [ids[0], known.reader_id, None, ids[3], ids[0]]
-    assert await Readers(client).bring_in(OWNER, []) == []
+    assert await Readers(client).import_readers(OWNER, []) == []
 
 
 async def test_imports_that_name_users_take_turns(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -92,17 +92,17 @@ async def test_imports_that_name_users_take_turns(client: AsyncClient, database:
         {"reader_id": str(uuid4()), "external_id": name, "name": "T", "user_id": user}
         for name, user in zip("ab", users, strict=True)
     ]
-    put = "select public.put_readers('ada', $1, true)"
+    put = "select public.upsert_readers('ada', $1, true)"
     async with database.transaction():
         await database.execute(put, json.dumps([{**given[1], "external_id": "x", "reader_id": str(uuid4())}]))
-        importing = asyncio.create_task(Readers(client).bring_in("bob", given))
+        importing = asyncio.create_task(Readers(client).import_readers("bob", given))
         await somebody_waits(database)
         await database.execute(put, json.dumps([{**given[0], "external_id": "y", "reader_id": str(uuid4())}]))
     assert {answer.outcome for answer in await importing} == {"refused"}
 
 
 async def test_a_bounce_locks_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
-    await readers_in_reverse(client, address="a@example.org")
+    await readers_in_reverse(client, email="a@example.org")
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
         told = asyncio.create_task(Deliveries(client).record_bounce(["a@example.org"], "no", complaint=False))
@@ -113,10 +113,10 @@ async def test_a_bounce_locks_readers_by_name(client: AsyncClient, database: asy
 
 async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
     for reader_id in await readers_in_reverse(client):
-        await rate(ReaderPapers(client), reader_id, GivenPaper(keys=("arxiv:1",), arxiv_id="1"), True)
+        await rate(ReaderPapers(client), reader_id, PaperInput(keys=("arxiv:1",), arxiv_id="1"), True)
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
-        noting = asyncio.create_task(ReaderPapers(client).note_looked_up(["1"], []))
+        noting = asyncio.create_task(ReaderPapers(client).record_looked_up(["1"], []))
         await somebody_waits(database)
         await database.execute(READERS, NAMES[1:])
     await noting
@@ -153,7 +153,7 @@ async def test_digests_record_what_was_shown_by_reader(
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
     of = {UUID(task.payload["scheduled"]["reader_id"]): task.lease for task in await worker.claim()}
     first, *others = sorted(of)
-    show = "insert into public.shown (reader_id, key) select id, 'title:t' from unnest($1::uuid[]) as id"
+    show = "insert into public.shown_items (reader_id, key) select id, 'title:t' from unnest($1::uuid[]) as id"
     async with database.transaction():
         await database.execute(show, [first])
         ends = {of[reader]: Completed({}, written("T")) for reader in [*others[::-1], first]}
@@ -167,7 +167,7 @@ async def test_digests_record_what_was_shown_by_reader(
 async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
     """The waiting mails of a reader, of several days, in the order of their ids."""
     await clock.set("2026-11-20T06:00:00Z")
-    await add_reader(client, external_id="r", address="a@example.org")
+    await add_reader(client, external_id="r", email="a@example.org")
     for day in range(20, 28):
         await clock.set(f"2026-11-{day}T07:00:00Z")
         await enqueued(client, database)
@@ -186,7 +186,7 @@ async def test_what_is_skipped_is_locked_by_id(
         await somebody_waits(database)
         await database.execute(DELIVERIES, mails[1:])
         # As public.begin_sending() does where no gate is there yet.
-        await database.execute("select public.set_delivery_gate(null, false, null)")
+        await database.execute("select public.set_delivery_pause(null, false, null)")
     await resuming
     assert await database.fetchval("select count(*) from public.deliveries where state = 'skipped'") == len(mails)
 

@@ -15,9 +15,9 @@ from app.persistence.idempotency_keys import fetch_key
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
+from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from app.persistence.turns import FleetTurns
 from tests.contract.helpers import DAY, SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
 from tests.contract.schedule import add_reader
 
@@ -121,12 +121,12 @@ async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
 
 
 async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, database: asyncpg.Connection) -> None:
-    await database.execute("insert into public.turns (name) values ('arxiv')")
+    await database.execute("insert into public.rate_limits (name) values ('arxiv')")
     async with database.transaction():
-        await database.execute("select from public.turns for update")
-        asking = asyncio.create_task(FleetTurns(client).take("arxiv", uuid4(), interval=3, hold=60))
+        await database.execute("select from public.rate_limits for update")
+        asking = asyncio.create_task(DistributedRateLimiter(client).take("arxiv", uuid4(), interval=3, hold=60))
         await somebody_waits(database)
-        assert await database.fetchval("select public.take_turn('arxiv', gen_random_uuid(), 3, 60)") == 0
+        assert await database.fetchval("select public.acquire_permit('arxiv', gen_random_uuid(), 3, 60)") == 0
     assert await asking > 0
 
 

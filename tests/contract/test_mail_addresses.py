@@ -64,7 +64,7 @@ def verdict(address: str) -> bool:
         return False
 
 
-async def verdicts(database: asyncpg.Connection, addresses: list[str]) -> list[bool]:
+async def rejected_outcomes(database: asyncpg.Connection, addresses: list[str]) -> list[bool]:
     """What SQL says of them."""
     rows = await database.fetch(
         "select public.is_mail_address(a) as valid from unnest($1::text[]) with ordinality u(a, n) order by n",
@@ -76,7 +76,7 @@ async def verdicts(database: asyncpg.Connection, addresses: list[str]) -> list[b
 async def test_both_rules_agree_on_hostile_addresses(database: asyncpg.Connection) -> None:
     assert [each for each in GOOD if not verdict(each)] == []
     assert [each for each in BAD if verdict(each)] == []
-    assert await verdicts(database, GOOD + BAD) == [True] * len(GOOD) + [False] * len(BAD)
+    assert await rejected_outcomes(database, GOOD + BAD) == [True] * len(GOOD) + [False] * len(BAD)
 
 
 async def test_both_rules_agree_on_thousands_of_addresses(database: asyncpg.Connection) -> None:
@@ -87,20 +87,18 @@ async def test_both_rules_agree_on_thousands_of_addresses(database: asyncpg.Conn
     ]
     expected = [verdict(each) for each in addresses]
     assert expected.count(True) > 500
-    assert await verdicts(database, addresses) == expected
+    assert await rejected_outcomes(database, addresses) == expected
 
 
 async def test_a_domain_of_another_script_is_stored_in_ascii(database: asyncpg.Connection) -> None:
-    assert await verdicts(database, OTHER_SCRIPTS) == [False] * len(OTHER_SCRIPTS)
+    assert await rejected_outcomes(database, OTHER_SCRIPTS) == [False] * len(OTHER_SCRIPTS)
     stored = [checked_address(each) for each in OTHER_SCRIPTS]
     assert all(each.isascii() for each in stored)
-    assert await verdicts(database, stored) == [True] * len(stored)
+    assert await rejected_outcomes(database, stored) == [True] * len(stored)
     assert [checked_address(each) for each in stored] == stored
 
 
 @pytest.mark.parametrize("address", ["a@example..org", "a@example.org.", "x" * 65 + "@example.org"])
 async def test_no_writer_stores_what_no_mail_can_be_sent_to(address: str, database: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="readers_address_check"):
-        await database.execute(
-            "insert into public.readers (external_id, name, address) values ('a', 'Ada', $1)", address
-        )
+        await database.execute("insert into public.readers (external_id, name, email) values ('a', 'Ada', $1)", address)

@@ -1,4 +1,4 @@
-"""A random walk through a task's life, against the stand-in and against a plain Python model: they never disagree."""
+"""A random walk through a task's life, against the emulator and against a plain Python model: they never disagree."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -26,14 +26,14 @@ from app.client.factory import open_supabase
 from app.errors import NothingToDo, QuotaExceeded, TaskNotFound
 from app.models import TaskKind
 from app.persistence.new_task import NewTask
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import DAY, Claimer, verdict
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 T = TypeVar("T")
 NOW = timedelta(0)
@@ -119,7 +119,7 @@ class TaskLife(RuleBasedStateMachine):
     def begin(self) -> None:
         self.world = WORLD[0]
         self.world.models.clear()
-        self.do(emptied(self.world.database))
+        self.do(database_reset(self.world.database))
         self.worker, self.other = Claimer(self.world.client), Claimer(self.world.client)
         self.do(self.other.sync())
         self.do(self.worker.sync())
@@ -149,7 +149,7 @@ class TaskLife(RuleBasedStateMachine):
 
     @rule(pause=st.booleans(), repeat=st.booleans())
     def switch(self, pause: bool, repeat: bool) -> None:
-        operator, act = Operator(self.world.client), ActBy(uuid4(), "root")
+        operator, act = Operator(self.world.client), Actor(uuid4(), "root")
         for _ in range(1 + repeat):
             if pause:
                 self.do(operator.pause(act, TaskKind.DIGEST, "because"))
@@ -162,7 +162,7 @@ class TaskLife(RuleBasedStateMachine):
         if not self.world.models:
             return
         task_id = list(self.world.models)[number % len(self.world.models)]
-        act, done = ActBy(uuid4(), "root"), self.world.models[task_id].replay()
+        act, done = Actor(uuid4(), "root"), self.world.models[task_id].replay()
         for _ in range(1 + repeat):
             try:
                 self.do(Operator(self.world.client).replay(act, task_id))
@@ -174,7 +174,7 @@ class TaskLife(RuleBasedStateMachine):
     @rule()
     def replay_all(self) -> None:
         dead = sum(model.replay() for model in self.world.models.values())
-        act = ActBy(uuid4(), "root")
+        act = Actor(uuid4(), "root")
         assert self.do(Operator(self.world.client).replay_dead(act, TaskKind.DIGEST)).replayed == dead
 
     @rule(target=held, slots=st.integers(1, 3))
@@ -217,7 +217,7 @@ class TaskLife(RuleBasedStateMachine):
         for model in self.world.models.values():
             if model.status == "running":
                 model.expire()
-        assert self.do(self.worker.sync()).held == ()
+        assert self.do(self.worker.sync()).leases == ()
         return multiple()
 
     @rule(number=st.integers(0, 20), caller=OWNERS)

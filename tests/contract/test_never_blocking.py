@@ -21,12 +21,12 @@ from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
-from app.persistence.minutes import Ended, Minutes
 from app.persistence.new_task import NewTask
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.queue import TaskQueue
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.schema import Schema
+from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import DAY, LEASE
 from tests.integration.client.scripted_server import ScriptedServer, stall
@@ -45,7 +45,7 @@ Owner = (
     | HybridCache
     | CircuitBreakers
     | Maintenance
-    | Minutes
+    | TaskStats
     | Schema
     | Operator
     | ReaderPapers
@@ -60,7 +60,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
     HybridCache: HybridCache,
     CircuitBreakers: CircuitBreakers,
     Maintenance: Maintenance,
-    Minutes: Minutes,
+    TaskStats: TaskStats,
     Schema: Schema,
     Operator: Operator,
     ReaderPapers: ReaderPapers,
@@ -86,8 +86,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "name": {"name": "arxiv"},
     "reader_id": {"reader_id": TASK},
     "paper_id": {"paper_id": TASK},
-    "paper": {"paper": GivenPaper(keys=("doi:x",))},
-    "said": {"said": [(GivenPaper(keys=("doi:x",)), {"liked": True})]},
+    "paper": {"paper": PaperInput(keys=("doi:x",))},
+    "feedback": {"feedback": [(PaperInput(keys=("doi:x",)), {"liked": True})]},
     "limit": {"limit": 1},
     "asked": {"asked": ["2611.00001"]},
     "found": {"found": []},
@@ -96,8 +96,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "items": {"items": [["doi:x"]]},
     "day": {"day": DAY},
     "keys": {"keys": ["doi:x"]},
-    "by": {"by": ActBy(TASK, "root")},
-    "why": {"why": "because"},
+    "by": {"by": Actor(TASK, "root")},
+    "reason": {"reason": "because"},
     "task_days": {"task_days": 1},
     "edition_days": {"edition_days": 1},
     "digest_days": {"digest_days": 1},

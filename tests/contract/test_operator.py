@@ -1,4 +1,4 @@
-"""The operator's hand on the database: replay and redelivery, the fleet; each act once, and recorded."""
+"""The operator's hand on the database: replay and redelivery, the list_worker_rows; each act once, and recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -22,8 +22,8 @@ from tests.contract.helpers import DAY, LEASE, Claimer, create, insert_tasks, le
 HOOK = "https://example.com/hook"
 
 
-def by() -> ActBy:
-    return ActBy(uuid4(), "root")
+def by() -> Actor:
+    return Actor(uuid4(), "root")
 
 
 @pytest.fixture
@@ -135,7 +135,7 @@ async def test_a_callback_is_redelivered_however_it_ended(
     second = await worker.claim_one()
     assert (second.task_id, second.payload) == (first.task_id, first.payload)
     await worker.finish(second, Completed({}))
-    assert await operator.orphans() == []
+    assert await operator.orphaned_tasks() == []
     assert await database.fetchval("select count(*) from public.tasks") == 2
     with pytest.raises(TaskNotFound):
         await operator.redeliver(by(), task.task_id)
@@ -170,8 +170,8 @@ async def test_the_fleet_is_known_by_host_and_version(
     queue = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE, host="h1", version="0.2.0")
     await queue.sync(queue.prepare(outcomes={}, slots=3))
     (found,) = await operator.workers()
-    assert (found.worker_id, found.host, found.version, found.in_hand) == (worker_id, "h1", "0.2.0", 3)
-    assert found.seconds_ago < 60
+    assert (found.worker_id, found.host, found.version, found.running_tasks) == (worker_id, "h1", "0.2.0", 3)
+    assert found.last_seen_seconds < 60
     await let_look(database)
     newer = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE, host="h1", version="0.3.0")
     newer.prepare(outcomes={}, slots=0)
@@ -191,6 +191,6 @@ async def test_moments_and_owners_that_cannot_be_are_refused_with_a_reason(stack
 
 async def test_orphans_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
     task = await create(client)
-    assert await operator.orphans() == []
+    assert await operator.orphaned_tasks() == []
     await database.execute("delete from public.queue where task_id = $1", task.task_id)
-    assert await operator.orphans() == [task.task_id]
+    assert await operator.orphaned_tasks() == [task.task_id]

@@ -24,7 +24,7 @@ async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
     await outage(database)
     assert (await first.sync(slots=10)).claimed == ()
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.RUNNING
-    assert (await holder.sync()).held == (held.lease,)
+    assert (await holder.sync()).leases == (held.lease,)
     assert await holder.finish(held, Completed({})) == "applied"
 
 
@@ -49,9 +49,7 @@ async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, da
     other = Claimer(client)
     assert await other.claim() == ()
     # Nobody has seen its holder since: it is gone.
-    await database.execute(
-        "update public.workers set spared_until = spared_until - lease where spared_until is not null"
-    )
+    await database.execute("update public.workers set grace_until = grace_until - lease where grace_until is not null")
     await let_look(database)
     (again,) = await other.claim()
     assert again.attempt == 2
@@ -91,7 +89,7 @@ async def test_a_holder_that_came_back_is_forgiven_the_next_outage_too(
     for _ in range(3):
         await outage(database)
         assert await Claimer(client).claim() == ()
-        assert (await holder.sync()).held == (held.lease,)
+        assert (await holder.sync()).leases == (held.lease,)
     assert await holder.finish(held, Completed({})) == "applied"
 
 

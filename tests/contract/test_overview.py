@@ -10,10 +10,10 @@ from supabase import AsyncClient
 
 from app.models import EditionStatus, TaskKind
 from app.persistence.editions import Editions, Reading
-from app.persistence.minutes import Ended, Minutes
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
-from app.persistence.overview import KindNow, MinutePoint, Overview
+from app.persistence.overview import KindStatus, Overview, StatPoint
+from app.persistence.task_stats import Ended, TaskStats
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
 from tests.contract.helpers import DAY, Claimer, create, insert_tasks
@@ -24,12 +24,12 @@ def operator(client: AsyncClient) -> Operator:
     return Operator(client)
 
 
-def kind_of(overview: Overview, kind: str) -> KindNow:
+def kind_of(overview: Overview, kind: str) -> KindStatus:
     (found,) = [each for each in overview.kinds if each.kind == kind]
     return found
 
 
-def points_of(overview: Overview, kind: str) -> tuple[MinutePoint, ...]:
+def points_of(overview: Overview, kind: str) -> tuple[StatPoint, ...]:
     (found,) = [each.points for each in overview.minutes.kinds if each.kind == kind]
     return found
 
@@ -58,13 +58,13 @@ async def test_the_queue_is_shown_by_kind(
     fetch, digest = kind_of(overview, "fetch"), kind_of(overview, "digest")
     assert (fetch.ready, fetch.later, fetch.running, fetch.failed) == (2, 2, 1, 1)
     await worker.claim(2)
-    emptied = kind_of(await operator.overview(), "fetch")
-    assert (emptied.ready, emptied.running, emptied.oldest_seconds) == (0, 3, None)
+    database_reset = kind_of(await operator.overview(), "fetch")
+    assert (database_reset.ready, database_reset.running, database_reset.oldest_seconds) == (0, 3, None)
     assert (digest.ready, digest.oldest_seconds is not None and digest.oldest_seconds >= 90) == (4, True)
     (failed,) = overview.failed
     assert (failed.task_id, failed.owner, failed.error) == (dead.task_id, "ada", "arXiv is down")
     (seen,) = overview.workers
-    assert (seen.worker_id, seen.in_hand) == (worker.worker_id, 1)
+    assert (seen.worker_id, seen.running_tasks) == (worker.worker_id, 1)
 
 
 async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
@@ -77,7 +77,7 @@ async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
         await worker.finish(held, Completed({}))
     await insert_tasks(database, 5, delay="-30 seconds")
     ended = {TaskKind.FETCH: Ended(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
-    minutes = Minutes(client)
+    minutes = TaskStats(client)
     await asyncio.gather(*(minutes.report(uuid4(), 1, ended | {TaskKind.DIGEST: Ended()}) for _ in range(8)))
     overview = await operator.overview(hours=1)
     points = points_of(overview, "fetch")
@@ -89,7 +89,7 @@ async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
         assert 10 <= wait < 70
     # Nobody waited for what a report knows nothing of.
     assert {each.wait_mean_seconds for each in points_of(overview, "digest")} == {None}
-    assert await database.fetchval("select count(*) from public.minutes where kind = 'fetch'") == len(points)
+    assert await database.fetchval("select count(*) from public.task_stats where kind = 'fetch'") == len(points)
 
 
 async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
@@ -98,7 +98,7 @@ async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, data
         "update public.tasks set status = 'completed', finished_at = now(), created_at = now() - interval '9 days',"
         " replayed_at = now() - interval '20 seconds', started_at = now() - interval '15 seconds'"
     )
-    await Minutes(client).report(uuid4(), 1, {TaskKind.FETCH: Ended(completed=1, sample=(task.task_id,))})
+    await TaskStats(client).report(uuid4(), 1, {TaskKind.FETCH: Ended(completed=1, sample=(task.task_id,))})
     (point,) = points_of(await operator.overview(), "fetch")
     assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
 
@@ -108,7 +108,7 @@ async def test_a_week_is_kept_and_shown_in_few_steps(
 ) -> None:
     """Also of a kind that is no more, and of minutes that a clock which was wrong has left in the future."""
     await database.execute(
-        "insert into public.minutes (minute, kind, completed, ready, input_tokens)"
+        "insert into public.task_stats (minute, kind, completed, ready, input_tokens)"
         " select date_trunc('minute', now()) - make_interval(mins => m), kind, 1, m % 7, 2"
         " from generate_series(-90, 11000) m, unnest(array['fetch', 'digest', 'delivery', 'callback', 'teletype']) kind"
     )
@@ -123,10 +123,10 @@ async def test_a_week_is_kept_and_shown_in_few_steps(
     since_midnight = "select ceil(extract(epoch from now() - date_trunc('day', now(), 'UTC')) / 60) * 5 * 2"
     assert abs(week.model_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
     for number in range(1, 8):
-        await Minutes(client).report(uuid4(), number, {})
-    old = "select count(*) from public.minutes where minute < now() - interval '7 days'"
+        await TaskStats(client).report(uuid4(), number, {})
+    old = "select count(*) from public.task_stats where minute < now() - interval '7 days'"
     assert await database.fetchval(old) == 0
-    assert await database.fetchval("select count(*) from public.minutes where minute < now()") == 7 * 1440 * 5
+    assert await database.fetchval("select count(*) from public.task_stats where minute < now()") == 7 * 1440 * 5
 
 
 AT = datetime(2026, 3, 6, tzinfo=UTC)
@@ -177,29 +177,31 @@ async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded
     await database.execute(
         "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)"
         " select gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, state"
-        " from unnest(array['sent', 'pending', 'ambiguous', 'ambiguous']) state;"
+        " from unnest(array['sent', 'pending', 'in_doubt', 'in_doubt']) state;"
         "insert into public.readers (owner, external_id, name, status)"
         " values ('ada', '1', 'A', 'active'), ('ada', '2', 'B', 'active'), ('bot', '1', 'C', 'paused')"
     )
     async with callers_of(stack) as callers:
         root = callers.root
         shown = (await root.get("/v1/admin/overview", params={"hours": 168})).json()
-        assert [shown["deliveries"][name] for name in ("paused", "pending", "sending", "ambiguous")] == [None, 1, 0, 2]
+        assert [shown["deliveries"][name] for name in ("paused", "pending", "sending", "in_doubt")] == [None, 1, 0, 2]
         assert [(each["owner"], each["status"], each["readers"]) for each in shown["readers"]] == [
             ("ada", "active", 2),
             ("bot", "paused", 1),
         ]
-        doubt = shown["deliveries"]["in_doubt"][0]["delivery_id"]
+        doubt = shown["deliveries"]["latest_in_doubt"][0]["delivery_id"]
         for _ in range(2):
-            assert (await root.post(f"/v1/deliveries/{doubt}/settle", json={"state": "sent"})).status_code == 200
+            assert (await root.post(f"/v1/deliveries/{doubt}/resolve", json={"state": "sent"})).status_code == 200
             await root.post("/v1/deliveries/pause", json={"reason": "a look first"})
-        await root.post("/v1/admin/kinds/digest/pause", json={"why": "the model is dear"})
+        await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is dear"})
         paused = await operator.overview()
         assert paused.deliveries.paused == "root: a look first"
-        assert [(each.kind, each.pause.why) for each in paused.kinds if each.pause] == [("digest", "the model is dear")]
+        assert [(each.kind, each.pause.reason) for each in paused.kinds if each.pause] == [
+            ("digest", "the model is dear")
+        ]
         await root.post("/v1/deliveries/resume", json={"pending": "skip"})
         acts = (await root.get("/v1/admin/audit")).json()["acts"]
-        assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "settle"]
-        assert acts[3]["details"] == {"delivery_id": doubt, "from": "ambiguous", "to": "sent"}
+        assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
+        assert acts[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
         for hours in ("0", "169", "x"):
             assert (await root.get("/v1/admin/overview", params={"hours": hours})).status_code == 422

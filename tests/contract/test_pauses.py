@@ -9,14 +9,14 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo
 from app.models import TaskKind, TaskStatus
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, create
 
 
-def by(who: str = "root") -> ActBy:
-    return ActBy(uuid4(), who)
+def by(who: str = "root") -> Actor:
+    return Actor(uuid4(), who)
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ async def test_a_paused_kind_is_claimed_by_nobody_until_it_is_resumed(client: As
     workers = [Claimer(client), Claimer(client)]
     assert [task.task_id for worker in workers for task in await worker.claim()] == [digest.task_id]
     (pause,) = await operator.pauses()
-    assert (pause.kind, pause.who, pause.why) == (TaskKind.FETCH, "root", "arXiv is moving")
+    assert (pause.kind, pause.who, pause.reason) == (TaskKind.FETCH, "root", "arXiv is moving")
     await operator.resume(by(), TaskKind.FETCH)
     assert len(await workers[0].claim()) == 1
     with pytest.raises(NothingToDo, match="not paused"):

@@ -19,7 +19,7 @@ CHECKS = {
         "is_mail_address",
         "weekdays_are_valid",
     ),
-    *("zone_is_known", "zone_problem", "next_occurrence", "latest_occurrence", "schedule_now"),
+    *("timezone_is_known", "timezone_problem", "next_occurrence", "latest_occurrence", "schedule_now"),
 }
 """What a user's own write asks; none of it reads a table."""
 FUNCTIONS = "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"

@@ -10,7 +10,7 @@ import asyncpg
 from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.contract.test_query_plans import CALL, WORKER, buffers, explained
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "failed for now": {"outcome": "failed", "error": "e", "delay_seconds": 0},
@@ -31,15 +31,15 @@ jsonb_build_object('external_id', n::text, 'keys', {NAMES}, 'kind', 'paper', 'ti
     'liked', true)"""
 READER = """
 jsonb_build_object('reader_id', md5('reader' || n)::uuid, 'external_id', n::text, 'name', 'Ada', 'welcome', true,
-    'address', n || '@example.org', 'zone', 'UTC', 'send_at', '07:00')"""
+    'address', n || '@example.org', 'timezone', 'UTC', 'send_at', '07:00')"""
 RENAMED = PAPER.replace(NAMES, f"{NAMES} || to_jsonb('doi:' || n)")
 ADA = "md5('reader1')::uuid"
 ARRIVALS = {
-    "readers": ("put_readers('default', {every}, true)", READER),
+    "readers": ("upsert_readers('default', {every}, true)", READER),
     "articles": ("save_articles('2026-03-04', {every})", PAPER),
     "articles by another name": ("save_articles('2026-03-04', {every})", RENAMED),
-    "a reader's papers": (f"put_reader_papers({ADA}, {{every}})", PAPER),
-    "what was said": (f"said_of_papers({ADA}, {{every}})", NAMES),
+    "a reader's papers": (f"upsert_reader_papers({ADA}, {{every}})", PAPER),
+    "what was said": (f"paper_feedback({ADA}, {{every}})", NAMES),
 }
 IN_HAND = """
 update public.queue set worker_id = task_id, lease_token = task_id
@@ -57,7 +57,7 @@ A_THING = 125
 async def test_plans_made_for_a_few_rows_do_for_many(stack: Ready) -> None:
     database, numbers = await asyncpg.connect(stack.database_url), itertools.count(1)
     try:
-        await emptied(database)
+        await database_reset(database)
         await insert_tasks(database, 2, status="completed")
         await database.execute("vacuum analyze public.tasks, public.queue")
         await insert_tasks(database, 10)
@@ -97,7 +97,7 @@ async def cost_of_sync(database: asyncpg.Connection, number: int, *lists: str, s
 async def test_the_first_thousands_come_as_quickly_as_the_first(stack: Ready) -> None:
     database = await asyncpg.connect(stack.database_url)
     try:
-        await emptied(database)
+        await database_reset(database)
         await database.execute("select public.begin_edition('2026-03-04')")
         await costs_of_arrivals(database, 1, 60)
         await database.execute("vacuum analyze")
@@ -114,7 +114,7 @@ async def test_readers_come_as_quickly_where_nothing_is_known_of_them_yet(stack:
     database = await asyncpg.connect(stack.database_url)
     call, what = ARRIVALS["readers"]
     try:
-        await emptied(database)
+        await database_reset(database)
         # As it was made: a truncation forgets how many there were, but not what they were like.
         await database.execute("truncate public.readers cascade")
         await database.execute("delete from pg_statistic where starelid = 'public.readers'::regclass")

@@ -34,10 +34,10 @@ class Clock(datetime):
 @pytest.fixture
 async def api(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The application on the stand-in, called without a network between, a second before midnight UTC."""
+    """The application on the emulator, called without a network between, a second before midnight UTC."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
     settings = ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     monkeypatch.setattr(days, "datetime", Clock)

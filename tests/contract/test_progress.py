@@ -10,7 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import Task, TaskKind
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
@@ -64,7 +64,7 @@ async def test_a_failed_task_keeps_its_progress_and_a_replay_begins_at_0(client:
     await worker.sync(progress={held.lease: Progress("half", 0.5)})
     await worker.sync({held.lease: Failed("no", None)})
     assert (await shown(client, task.task_id))[0] == 0.5
-    await Operator(client).replay(ActBy(uuid4(), "root"), task.task_id)
+    await Operator(client).replay(Actor(uuid4(), "root"), task.task_id)
     assert await shown(client, task.task_id) == (0, None)
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 MANY, READY, GONE = 60_000, 1_000, 20_000
 WORKER = "'00000000-0000-4000-8000-000000000001'"
 OTHER = "'00000000-0000-4000-8000-000000000002'"
 CALLS = f"""
-insert into public.calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
+insert into public.worker_calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
 select w::uuid, case w when {WORKER} then -n else n end, '{{}}', array_fill({WORKER}::uuid, array[100]), {WORKER},
        '{{}}', now(), '0'
   from generate_series(1, {GONE}) as n cross join (values ({WORKER}), ({OTHER})) as workers (w)
@@ -54,7 +54,7 @@ async def crowded(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
     """All that may lie in a claim's way, and a thousand ready tasks of another kind: kept for the next test."""
     database = await asyncpg.connect(stack.database_url)
     if await database.fetchval("select count(*) from public.tasks") != 2 * MANY + READY:
-        await emptied(database)
+        await database_reset(database)
         await insert_tasks(database, MANY, status="completed")
         await insert_tasks(database, MANY // 2, priority=0, delay="1 day")
         await insert_tasks(database, MANY // 2, kind="callback", priority=0)
@@ -76,11 +76,13 @@ async def cost_of_claiming(database: asyncpg.Connection, *, from_start: bool = T
 async def cost_of_a_call(database: asyncpg.Connection, number: int) -> int:
     """Buffers of a worker's call that claims one task and does not look from the start, for it did a moment ago."""
     await database.execute(
-        "update public.calls set looked_at = clock_timestamp(), look_took = '1 hour' where number > 0"
+        "update public.worker_calls set looked_at = clock_timestamp(), look_took = '1 hour' where number > 0"
     )
     call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[1], 1, '[]', '[]', '[]')"
     plan = await explained(database, CALL.format(function=call))
-    assert await database.fetchval(f"select cardinality(claimed) from public.calls where worker_id = {WORKER}") == 1
+    assert (
+        await database.fetchval(f"select cardinality(claimed) from public.worker_calls where worker_id = {WORKER}") == 1
+    )
     return buffers(plan)
 
 
@@ -109,15 +111,15 @@ async def test_a_backlog_costs_a_claim_nothing(crowded: asyncpg.Connection) -> N
 async def test_what_is_gone_costs_calls_nothing_while_an_old_snapshot_is_open(stack: Ready) -> None:
     """It stays in tables and indexes until the snapshot ends: neither a claim from its mark nor a call may walk it."""
     database, old = await asyncpg.connect(stack.database_url), await asyncpg.connect(stack.database_url)
-    await emptied(database)
+    await database_reset(database)
     async with old.transaction(isolation="repeatable_read"):
         assert await old.fetchval("select count(*) from public.queue") == 0
         await insert_tasks(database, GONE, delay="-1 hour")
         await database.execute(f"{CALLS}; delete from public.queue where not dead")
-        await database.execute(f"delete from public.calls where number <> {GONE}")
+        await database.execute(f"delete from public.worker_calls where number <> {GONE}")
         await insert_tasks(database, 100)
         await cost_of_a_call(database, 1)
-        await database.execute("analyze public.queue, public.calls")
+        await database.execute("analyze public.queue, public.worker_calls")
         calls = [await cost_of_a_call(database, number) for number in range(2, 13)]
         # Whatever PostgreSQL prefers: a plan made once for all marks is what can lose the bound.
         await database.execute("set plan_cache_mode = force_generic_plan")

@@ -17,7 +17,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, DeliveryState, Lost, Send
+from app.persistence.deliveries import Deliveries, DeliveryStatus, Lost, Send
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
@@ -25,7 +25,7 @@ from embedded.stack import Ready
 from tests.conftest import settings_for
 from tests.contract.helpers import Claimer, expire_lease
 from tests.contract.schedule import Clock, add_reader, write_digests
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 T = TypeVar("T")
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
@@ -41,7 +41,7 @@ A_DAY = timedelta(days=1)
 class Model:
     """A reader as the walk thinks of it."""
 
-    zone: str
+    timezone: str
     send_at: time
     weekdays: tuple[int, ...]
     active: bool = True
@@ -50,11 +50,11 @@ class Model:
 
     def moment(self, day: date) -> datetime:
         """When the day comes: a time that exists twice is the second, one that does not exist is so much later."""
-        local = datetime.combine(day, self.send_at, ZoneInfo(self.zone))
+        local = datetime.combine(day, self.send_at, ZoneInfo(self.timezone))
         return max(local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC))
 
     def occurrences(self, around: datetime) -> list[tuple[datetime, date]]:
-        today = around.astimezone(ZoneInfo(self.zone)).date()
+        today = around.astimezone(ZoneInfo(self.timezone)).date()
         days = [today + timedelta(days=n) for n in range(-3, 10)]
         return sorted((self.moment(day), day) for day in days if day.isoweekday() in self.weekdays)
 
@@ -115,23 +115,23 @@ class ReadersLife(RuleBasedStateMachine):
     @initialize(season=st.sampled_from(sorted(BEGIN)))
     def begin(self, season: str) -> None:
         self.world = WORLD[0]
-        self.do(emptied(self.world.database))
+        self.do(database_reset(self.world.database))
         self.now = BEGIN[season]
         self.do(self.world.clock.set(self.now))
         self.readers: dict[UUID, Model] = {}
         self.days: set[tuple[UUID, date]] = set()
         self.mails: Counter[tuple[UUID, date]] = Counter()
-        for zone in ZONES:
-            self.add(zone, time(8, 0), (1, 2, 3, 4, 5, 6, 7))
+        for timezone in ZONES:
+            self.add(timezone, time(8, 0), (1, 2, 3, 4, 5, 6, 7))
 
     def do(self, awaitable: Awaitable[T]) -> T:
         return self.world.loop.run_until_complete(awaitable)
 
-    @rule(zone=st.sampled_from(ZONES), send_at=TIMES, weekdays=WEEKDAYS)
-    def add(self, zone: str, send_at: time, weekdays: tuple[int, ...]) -> None:
-        model = Model(zone, send_at, weekdays)
-        columns = {"zone": zone, "send_at": f"{send_at:%H:%M}", "weekdays": list(weekdays)}
-        made = self.do(add_reader(self.world.client, address="a@example.org", **columns))
+    @rule(timezone=st.sampled_from(ZONES), send_at=TIMES, weekdays=WEEKDAYS)
+    def add(self, timezone: str, send_at: time, weekdays: tuple[int, ...]) -> None:
+        model = Model(timezone, send_at, weekdays)
+        columns = {"timezone": timezone, "send_at": f"{send_at:%H:%M}", "weekdays": list(weekdays)}
+        made = self.do(add_reader(self.world.client, email="a@example.org", **columns))
         model.plan(self.now)
         self.readers[made.reader_id] = model
 
@@ -161,24 +161,24 @@ class ReadersLife(RuleBasedStateMachine):
         self.do(at_once())
         self.do(Schedule(self.world.client).enqueue_due())
 
-    @rule(number=st.integers(0, 9), zone=st.sampled_from(ZONES), send_at=TIMES)
-    def move(self, number: int, zone: str, send_at: time) -> None:
+    @rule(number=st.integers(0, 9), timezone=st.sampled_from(ZONES), send_at=TIMES)
+    def move(self, number: int, timezone: str, send_at: time) -> None:
         if not self.readers:
             return
         reader_id = list(self.readers)[number % len(self.readers)]
         model = self.readers[reader_id]
-        changed = (model.zone, model.send_at) != (zone, send_at)
+        changed = (model.timezone, model.send_at) != (timezone, send_at)
         if changed:
             model.before_change(self.now)
-        model.zone, model.send_at = zone, send_at
-        self.do(Readers(self.world.client).change(reader_id, {"zone": zone, "send_at": f"{send_at:%H:%M}"}))
+        model.timezone, model.send_at = timezone, send_at
+        self.do(Readers(self.world.client).change(reader_id, {"timezone": timezone, "send_at": f"{send_at:%H:%M}"}))
         if changed:
             model.plan(self.now)
 
-    @rule(hours=st.sampled_from([9, 24]), number=st.integers(0, 9), zone=st.sampled_from(ZONES), send_at=TIMES)
-    def move_when_due(self, hours: int, number: int, zone: str, send_at: time) -> None:
+    @rule(hours=st.sampled_from([9, 24]), number=st.integers(0, 9), timezone=st.sampled_from(ZONES), send_at=TIMES)
+    def move_when_due(self, hours: int, number: int, timezone: str, send_at: time) -> None:
         self.time_passes(hours)
-        self.move(number, zone, send_at)
+        self.move(number, timezone, send_at)
 
     @rule(number=st.integers(0, 9), active=st.booleans())
     def pause_or_resume(self, number: int, active: bool) -> None:
@@ -222,14 +222,14 @@ class ReadersLife(RuleBasedStateMachine):
         if how not in {"refused", "dies before"}:
             self.mails[key] += 1
             SEEN.sent += 1
-        said = {"sent": "sent", "sent, said twice": "sent", "refused": "pending", "in doubt": "ambiguous"}.get(how)
+        said = {"sent": "sent", "sent, said twice": "sent", "refused": "pending", "in doubt": "in_doubt"}.get(how)
         if said is None:
             SEEN.doubts += 1
             self.do(expire_lease(self.world.database, lease.task_id))
             self.do(Claimer(self.world.client).sync())
             return
         for _ in range(2 if "twice" in how else 1):
-            assert self.do(deliveries.end(delivery_id, lease, DeliveryState(said)))  # type: ignore[arg-type]  # (one of four)
+            assert self.do(deliveries.end(delivery_id, lease, DeliveryStatus(said)))  # type: ignore[arg-type]  # (one of four)
         self.do(worker.sync({lease: Failed("451", timedelta(0)) if how == "refused" else Completed({})}))
 
     @invariant()
@@ -244,7 +244,7 @@ class ReadersLife(RuleBasedStateMachine):
         assert all(count == 1 for count in self.mails.values()), "two mails for one day"
         told = {(row["reader_id"], row["local_day"]): row["state"] for row in made}
         for key in self.mails:
-            assert told.get(key, "sent") in {"sent", "ambiguous", "sending"}
+            assert told.get(key, "sent") in {"sent", "in_doubt", "sending"}
 
 
 def test_nobody_gets_two_mails_a_day_whatever_happens(stack: Ready) -> None:

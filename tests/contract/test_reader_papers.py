@@ -11,14 +11,14 @@ from supabase import AsyncClient
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
 from app.models import Article
 from app.persistence.item_keys import item_keys
-from app.persistence.reader_papers import MOST_AT_ONCE, GivenPaper, ReaderPapers, Says
+from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
+from tests.contract.feedback_scenarios import rate, rated
 from tests.contract.helpers import somebody_waits
 from tests.contract.schedule import add_reader
 from tests.contract.test_items import ARXIV, TITLE, copy, save
 from tests.contract.test_no_deadlocks import deadlocks
-from tests.contract.votes import rate, rated
 
 PAPER = copy(**ARXIV, title=TITLE, abstract="Of storms.")
 OF_A_DOI = copy(external_id="n", doi="10.1038/x", title="Storms, and what networks have to say of them")
@@ -67,7 +67,7 @@ async def test_two_that_prove_to_be_one_become_one_with_all_that_was_said(client
 
 async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
-    bare = GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001")
+    bare = PaperInput(keys=("arxiv:2611.00001",), arxiv_id="2611.00001")
     (paper_id,) = await papers.put(reader, [(bare, {"liked": True, "saved": True})])
     assert paper_id is not None
     before = await papers.get(reader, paper_id)
@@ -110,10 +110,10 @@ async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> 
 
 async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
-    given = [GivenPaper(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
+    given = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
     for start in range(0, MAX_PAPERS, MOST_AT_ONCE):
         some = given[start : start + MOST_AT_ONCE]
-        await papers.put(reader, [(paper, Says(liked=True)) for paper in some])
+        await papers.put(reader, [(paper, FeedbackChange(liked=True)) for paper in some])
     with pytest.raises(TooManyPapers, match="2000 papers at most"):
         await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
     assert [each.liked for each in await papers.of(reader, [given[0].keys, given[-1].keys])] == [True, None]
@@ -146,7 +146,7 @@ async def test_a_vote_waits_for_one_that_is_not_committed_and_is_about_the_same_
     papers, row = ReaderPapers(client), paper_of(PAPER).model_dump_json()
     async with database.transaction():
         await database.execute(
-            "select public.put_reader_papers($1, jsonb_build_array($2::text::jsonb || '{\"liked\": true}'))",
+            "select public.upsert_reader_papers($1, jsonb_build_array($2::text::jsonb || '{\"liked\": true}'))",
             reader,
             row,
         )

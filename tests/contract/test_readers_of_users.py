@@ -67,7 +67,7 @@ class Users:
         """The address of the user's reader, who must be there."""
         reader = await self.reader(user_id)
         assert reader is not None
-        return reader.address
+        return reader.email
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ async def users(client: AsyncClient, database: asyncpg.Connection) -> AsyncItera
 async def test_a_confirmed_user_gets_a_reader(users: Users) -> None:
     reader = await users.reader(await users.sign_up("ada@example.org"))
     assert reader is not None
-    assert (reader.name, reader.address, reader.status) == ("ada", "ada@example.org", "active")
+    assert (reader.name, reader.email, reader.status) == ("ada", "ada@example.org", "active")
     assert reader.next_due_at is not None
 
 
@@ -131,7 +131,7 @@ async def test_a_sign_in_changes_nothing(users: Users, client: AsyncClient) -> N
     user = await users.sign_up("ada@example.org")
     reader = await users.reader(user)
     assert reader is not None
-    changed = await Readers(client).change(reader.reader_id, {"address": "desk@example.org", "name": "Ada L."})
+    changed = await Readers(client).change(reader.reader_id, {"email": "desk@example.org", "name": "Ada L."})
     await users.sign_in(user)
     assert await users.reader(user) == changed
 

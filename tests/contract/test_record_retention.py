@@ -7,13 +7,13 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, DeliveryState
+from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.maintenance import Maintenance, PrunedRecords
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader
 from tests.contract.helpers import Claimer, create
-from tests.contract.mailer import AMBIGUOUS, PENDING, SENT, Mailer, the_one
+from tests.contract.mailer import IN_DOUBT, PENDING, SENT, Mailer, the_one
 from tests.contract.schedule import written
 from tests.contract.test_query_plans import buffers, explained
 
@@ -42,9 +42,9 @@ async def grow_old(database: asyncpg.Connection) -> None:
     )
 
 
-@pytest.mark.parametrize("state", [SENT, DeliveryState.FAILED, AMBIGUOUS])
+@pytest.mark.parametrize("state", [SENT, DeliveryStatus.FAILED, IN_DOUBT])
 async def test_an_old_delivery_is_removed_with_its_address(
-    state: DeliveryState, client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
+    state: DeliveryStatus, client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
@@ -76,7 +76,7 @@ async def test_a_delivery_outlives_the_task_that_could_make_it_again(
     task = await digester.claim_one()
     assert (await prune(client)).deliveries == 0
     await digester.sync({task.lease: Completed({}, written("Again"))})
-    assert (await the_one(client)).state is SENT
+    assert (await the_one(client)).status is SENT
     assert await database.fetchval("select count(*) from public.tasks where kind = 'delivery'") == 0
     await database.execute("delete from public.tasks")
     assert (await prune(client)).deliveries == 1
@@ -88,9 +88,9 @@ async def test_a_delivery_that_is_to_be_sent_stays(
 ) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
-    await mailer.end(lease, AMBIGUOUS)
+    await mailer.end(lease, IN_DOUBT)
     await grow_old(database)
-    await Deliveries(client).settle(mailer.delivery_id, PENDING, by="ada")
+    await Deliveries(client).resolve(mailer.delivery_id, PENDING, by="ada")
     await database.execute("delete from public.queue where true")
     await database.execute(TASKS_GO)
     assert (await prune(client)).deliveries == 0
@@ -98,11 +98,11 @@ async def test_a_delivery_that_is_to_be_sent_stays(
 
 
 async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient, database: asyncpg.Connection) -> None:
-    await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "ambiguous", "pending"], 3)
+    await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "in_doubt", "pending"], 3)
     await database.execute(OLD_ACTS, [364, 366, 367, 368])
     assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
     async with database.transaction():
-        await database.execute("select from public.deliveries where state = 'ambiguous' for update")
+        await database.execute("select from public.deliveries where state = 'in_doubt' for update")
         await database.execute("select from public.audit for update")
         assert await prune(client) == PrunedRecords(deliveries=7, acts=0, pauses=0)
     assert await prune(client) == PrunedRecords(deliveries=3, acts=1, pauses=0)
@@ -124,8 +124,8 @@ async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asy
 async def test_a_pause_stays_while_it_holds_or_counts(client: AsyncClient, database: asyncpg.Connection) -> None:
     operator = Operator(client)
     for kind in (TaskKind.FETCH, TaskKind.DIGEST):
-        await operator.pause(ActBy(uuid4(), "ada"), kind, "why")
-    await operator.resume(ActBy(uuid4(), "ada"), TaskKind.FETCH)
+        await operator.pause(Actor(uuid4(), "ada"), kind, "why")
+    await operator.resume(Actor(uuid4(), "ada"), TaskKind.FETCH)
     await database.execute(
         "update public.pauses set since = since - interval '2 years', ended = ended - interval '2 years'"
     )

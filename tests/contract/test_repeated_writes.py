@@ -11,36 +11,36 @@ from app.errors import DigestNotFound, IdempotencyConflict
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
-from app.persistence.deliveries import Deliveries, DeliveryState, Send
+from app.persistence.deliveries import Deliveries, DeliveryStatus, Send
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
-from app.persistence.minutes import Minutes
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.queue import Progress, TaskQueue
+from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.persistence.schedule import Schedule
+from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
-from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract import operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
 from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything, verdict
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.contract.schedule import add_reader, write_digests
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
-    *(FleetTurns, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(Minutes, EndedSessions, WorkerConfiguration),
+    *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
+    *(TaskStats, EndedSessions, WorkerConfiguration),
 )
 SCENARIOS = REGISTERED
 
@@ -175,16 +175,16 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("Items.news_for", "Items.first_seen_on", "Items.mark_shown", "Items.named")
+@scenario("Items.new_items_for", "Items.first_seen_on", "Items.record_shown_keys", "Items.named")
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
-    (day,) = (await items.news_for(OTHER)).days
+    (day,) = (await items.new_items_for(OTHER)).days
     assert day.items == len(ARTICLES)
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
         assert await items.named(["doi:10.1000/x"]) == {}
-        await items.mark_shown(OTHER, ["doi:10.1000/x"])
+        await items.record_shown_keys(OTHER, ["doi:10.1000/x"])
 
 
 @scenario("HybridCache.put", "HybridCache.get")
@@ -237,9 +237,9 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert await Maintenance(client).retain_digests(digest_days=1) == 0
 
 
-@scenario("FleetTurns.take", "FleetTurns.end")
+@scenario("DistributedRateLimiter.take", "DistributedRateLimiter.end")
 async def taking_turns(client: AsyncClient, times: int) -> None:
-    turns = FleetTurns(client)
+    turns = DistributedRateLimiter(client)
     for _ in range(times):
         assert await turns.take("arxiv", TASK, interval=60, hold=60) == 0
     for _ in range(times):
@@ -257,7 +257,7 @@ async def watching(client: AsyncClient, times: int) -> None:
 
 async def due_reader(client: AsyncClient) -> Reader:
     """A reader who gets mails, and is due."""
-    made = await add_reader(client, reader_id=str(TASK), external_id="ada", address="ada@example.org")
+    made = await add_reader(client, reader_id=str(TASK), external_id="ada", email="ada@example.org")
     assert made.next_due_at is not None
     # The trigger that plans is not about this column.
     due = {"next_due_at": (made.next_due_at - timedelta(days=1)).isoformat()}
@@ -265,16 +265,16 @@ async def due_reader(client: AsyncClient) -> Reader:
     return made
 
 
-READERS = ("create", "bring_in", "get", "change", "page", "list_page", "link_generation", "revoke_links", "move")
+READERS = ("create", "import_readers", "get", "change", "page", "list_page", "link_generation", "revoke_links", "move")
 
 
 @scenario(*(f"Readers.{name}" for name in READERS))
 async def keeping_readers(client: AsyncClient, times: int) -> None:
     readers = Readers(client)
     for _ in range(times):
-        await add_reader(client, reader_id=str(TASK), external_id="ada", name="Ada", welcome=True, address="a@b.org")
+        await add_reader(client, reader_id=str(TASK), external_id="ada", name="Ada", welcome=True, email="a@b.org")
     for _ in range(times):
-        (put,) = await readers.bring_in("default", [{"reader_id": str(OTHER), "external_id": "ada", "name": "B"}])
+        (put,) = await readers.import_readers("default", [{"reader_id": str(OTHER), "external_id": "ada", "name": "B"}])
         assert put.reader_id == TASK
     for _ in range(times):
         await readers.change(TASK, {"send_at": "09:00", "profile": {"interests": ["x"]}})
@@ -301,7 +301,7 @@ async def removing_readers(client: AsyncClient, times: int) -> None:
     assert (await TaskStateManager(client).list_tasks()).tasks == ()
 
 
-DELIVERIES = ("begin", "end", "get", "page", "record_bounce", "settle", "paused", "pause", "resume")
+DELIVERIES = ("begin", "end", "get", "page", "record_bounce", "resolve", "paused", "pause", "resume")
 
 
 @scenario(*(f"Deliveries.{name}" for name in DELIVERIES))
@@ -318,9 +318,9 @@ async def delivering(client: AsyncClient, times: int) -> None:
             await deliveries.begin(delivery.delivery_id, lease, repeatable_within=None, sender_id="smtp:1"), Send
         )
     for _ in range(times):
-        assert await deliveries.end(delivery.delivery_id, lease, DeliveryState.AMBIGUOUS, provider_id="p")
+        assert await deliveries.end(delivery.delivery_id, lease, DeliveryStatus.IN_DOUBT, provider_id="p")
     for _ in range(times):
-        await deliveries.settle(delivery.delivery_id, DeliveryState.SENT, by="ada")
+        await deliveries.resolve(delivery.delivery_id, DeliveryStatus.SENT, by="ada")
     for _ in range(times):
         await deliveries.record_bounce(["p@example.org"], "gone", complaint=False)
     for _ in range(times):
@@ -329,7 +329,7 @@ async def delivering(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await deliveries.resume(by="ada", skip_pending=True)
     assert await deliveries.paused() is None
-    assert (await deliveries.get(delivery.delivery_id)).state is DeliveryState.SENT
+    assert (await deliveries.get(delivery.delivery_id)).status is DeliveryStatus.SENT
 
 
 def test_no_method_was_forgotten() -> None:
@@ -346,7 +346,7 @@ def test_no_method_was_forgotten() -> None:
 async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.Connection) -> None:
     await SCENARIOS[name](client, 1)
     once = await everything(database)
-    await emptied(database)
+    await database_reset(database)
     await SCENARIOS[name](client, 2)
     assert await everything(database) == once
 
@@ -361,7 +361,7 @@ async def test_a_lost_answer_changes_nothing(
 ) -> None:
     await SCENARIOS[name](client, 1)
     once = await everything(database)
-    await emptied(database)
+    await database_reset(database)
     await SCENARIOS[name](losing_client, 1)
     assert losing_transport.lost > 0
     assert await everything(database) == once

@@ -41,7 +41,7 @@ async def grow_old(database: asyncpg.Connection) -> None:
 
 
 async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
-    """Batch after batch, as the chore does, until one is not full."""
+    """Batch after batch, as the periodic_job does, until one is not full."""
     maintenance = Maintenance(client, batch=batch)
     removed: list[Removed] = []
     while not removed or removed[-1].most >= batch:
@@ -135,7 +135,7 @@ async def test_a_call_is_kept_for_as_long_as_its_worker_may_repeat_it(
     await database.execute(
         "delete from public.workers"
         if gone
-        else "update public.calls set answered_at = answered_at - interval '9 days'"
+        else "update public.worker_calls set answered_at = answered_at - interval '9 days'"
     )
     await retain(client)
     assert await worker.queue.sync(call) == answer

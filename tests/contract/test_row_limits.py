@@ -11,7 +11,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
-from app.client.transport import HonestTransport
+from app.client.transport import ErrorMappingTransport
 from app.models import Article, ArticleKind
 from app.persistence.editions import Editions
 from app.persistence.readers import Readers
@@ -26,7 +26,7 @@ class TrimmingTransport(httpx.AsyncBaseTransport):
     """Leaves of each answer that is a list what the row limit allows, without a word, as PostgREST does."""
 
     def __init__(self) -> None:
-        self._inner = HonestTransport(20)
+        self._inner = ErrorMappingTransport(20)
         self.trimmed = 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -49,7 +49,7 @@ async def transport() -> TrimmingTransport:
 @pytest.fixture
 async def client(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     transport: TrimmingTransport,
 ) -> AsyncIterator[AsyncClient]:
     async with open_supabase(settings_for(stack), transport=transport) as client:

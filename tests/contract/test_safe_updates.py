@@ -31,7 +31,7 @@ PLANTED_PLPGSQL = {
     "one in a loop's query": "for r in delete from public.tasks returning * loop null; end loop;",
     "one in a with": "for r in with d as (delete from public.tasks returning *) select * from d loop null; end loop;",
     "one after an error": "begin null; exception when others then delete from public.tasks; end;",
-    "one that is put together": "execute 'delete from ' || 'public.tasks';",
+    "one that is put local_service": "execute 'delete from ' || 'public.tasks';",
 }
 PLANTED_SQL = {
     "the second of two": "select 1; delete from public.tasks returning 1",
@@ -65,7 +65,7 @@ class _Writes(Visitor):
 
 
 def unsafe_writes(function: asyncpg.Record) -> list[str]:
-    """What pg-safeupdate would refuse in this function, and statements that are only put together when it runs."""
+    """What pg-safeupdate would refuse in this function, and statements that are only put local_service when it runs."""
     if function["language"] == "sql":
         return _unsafe(function["body"])
     parsed = parse_plpgsql(function["definition"])
@@ -96,14 +96,14 @@ async def test_no_function_writes_without_a_condition(database: asyncpg.Connecti
     assert {f["name"]: found for f in functions if (found := unsafe_writes(f))} == {}
 
 
-async def planted(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
+async def injected_faults(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
     """How the catalogue shows a function of this body."""
     change = database.transaction()
     await change.start()
     await database.execute(
-        f"create function public.planted() returns int language {language} as $planted${body}$planted$"
+        f"create function public.injected_faults() returns int language {language} as $injected_faults${body}$injected_faults$"
     )
-    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("planted()")]
+    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("injected_faults()")]
     await change.rollback()
     return function
 
@@ -111,16 +111,16 @@ async def planted(database: asyncpg.Connection, language: str, body: str) -> asy
 @pytest.mark.parametrize("body", PLANTED_PLPGSQL.values(), ids=PLANTED_PLPGSQL)
 async def test_finds_what_is_planted_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
     text = f"declare r record; begin {body} return 1; end"
-    assert len(unsafe_writes(await planted(database, "plpgsql", text))) == 1
+    assert len(unsafe_writes(await injected_faults(database, "plpgsql", text))) == 1
 
 
 @pytest.mark.parametrize("body", PLANTED_SQL.values(), ids=PLANTED_SQL)
 async def test_finds_what_is_planted_in_sql(database: asyncpg.Connection, body: str) -> None:
-    assert len(unsafe_writes(await planted(database, "sql", body))) == 1
+    assert len(unsafe_writes(await injected_faults(database, "sql", body))) == 1
 
 
 async def test_lets_sound_statements_pass(database: asyncpg.Connection) -> None:
-    assert unsafe_writes(await planted(database, "plpgsql", SOUND)) == []
+    assert unsafe_writes(await injected_faults(database, "plpgsql", SOUND)) == []
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ async def test_the_module_itself_refuses_such_a_function_where_it_is_installed(
     if not await database.fetchval(LOADED):
         pytest.skip("this PostgreSQL has no pg-safeupdate (its package, or safeupdate.so in its library folder)")
     await database.execute(
-        f"create function public.planted() returns int language {language} as $planted${body}$planted$;"
-        "grant execute on function public.planted() to service_role"
+        f"create function public.injected_faults() returns int language {language} as $injected_faults${body}$injected_faults$;"
+        "grant execute on function public.injected_faults() to service_role"
     )
     try:
         await schema_is_read(database, f"{stack.url}/rest/v1")
         async with httpx.AsyncClient(headers={"apikey": stack.secret_key}, trust_env=False) as http:
-            answer = await http.post(f"{stack.url}/rest/v1/rpc/planted")
+            answer = await http.post(f"{stack.url}/rest/v1/rpc/injected_faults")
         assert (answer.status_code, answer.json()["code"]) == (400, "21000")
     finally:
-        await database.execute("drop function public.planted()")
+        await database.execute("drop function public.injected_faults()")

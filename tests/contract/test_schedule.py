@@ -18,7 +18,7 @@ async def test_whoever_is_due_gets_one_task_for_the_day_and_the_next_is_planned(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:59:59Z")
-    profile = {"interests": ["graphs"], "leave_out": ["blockchain"], "max_papers": 3}
+    profile = {"interests": ["graphs"], "exclude": ["blockchain"], "max_papers": 3}
     reader = await add_reader(client, profile=profile)
     assert reader.next_due_at == datetime(2026, 11, 24, 7, tzinfo=UTC)
     assert await enqueued(client, database) == []
@@ -27,7 +27,7 @@ async def test_whoever_is_due_gets_one_task_for_the_day_and_the_next_is_planned(
     task = await database.fetchrow("select t.*, q.run_at from public.tasks t join public.queue q using (task_id)")
     said = payload(task)
     assert Profile.model_validate(said["profile"]).name == "Ada"
-    assert said["profile"]["leave_out"] == ["blockchain"]
+    assert said["profile"]["exclude"] == ["blockchain"]
     assert (said["max_papers"], said["max_news"]) == (3, 6)
     assert said["scheduled"]["next_due_at"] == "2026-11-25T07:00:00+00:00"
     assert (task["owner"], task["source_date"]) == (reader.owner, date(2026, 11, 23))
@@ -42,7 +42,7 @@ async def test_many_calls_at_once_make_one_task_for_each(
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
     await database.execute(
-        "insert into public.readers (name, zone, send_at) select 'R', 'Europe/Berlin', '08:00'"
+        "insert into public.readers (name, timezone, send_at) select 'R', 'Europe/Berlin', '08:00'"
         " from generate_series(1, 500)"
     )
     await clock.set("2026-11-24T07:30:00Z")
@@ -53,7 +53,7 @@ async def test_many_calls_at_once_make_one_task_for_each(
 
 
 @pytest.mark.parametrize(
-    ("zone", "send_at", "begin", "days", "expected"),
+    ("timezone", "send_at", "begin", "days", "expected"),
     [
         # 02:30 does not exist on March 29: once, an hour later by the clock there.
         ("Europe/Berlin", "02:30", "2026-03-27T12:00Z", 3, ["28 01:30", "29 01:30", "30 00:30"]),
@@ -72,14 +72,14 @@ async def test_a_day_comes_once_when_clocks_change(
     client: AsyncClient,
     database: asyncpg.Connection,
     clock: Clock,
-    zone: str,
+    timezone: str,
     send_at: str,
     begin: str,
     days: int,
     expected: list[str],
 ) -> None:
     await clock.set(begin)
-    await add_reader(client, zone=zone, send_at=send_at)
+    await add_reader(client, timezone=timezone, send_at=send_at)
     moment = await clock.now()
     # Every quarter of an hour, from the beginning to the end of so many days.
     for _ in range(days * 24 * 4):
@@ -114,7 +114,7 @@ async def test_a_new_or_changed_schedule_begins_at_its_next_occurrence(
     readers = Readers(client)
     reader = await add_reader(client)
     assert reader.next_due_at == datetime(2026, 11, 25, 7, tzinfo=UTC)
-    moved = await readers.change(reader.reader_id, {"zone": "America/Los_Angeles"})
+    moved = await readers.change(reader.reader_id, {"timezone": "America/Los_Angeles"})
     assert moved.next_due_at == datetime(2026, 11, 24, 16, tzinfo=UTC)
     later = await readers.change(reader.reader_id, {"send_at": "21:00", "weekdays": [4]})
     assert later.next_due_at == datetime(2026, 11, 27, 5, tzinfo=UTC)
@@ -124,7 +124,7 @@ async def test_a_new_or_changed_schedule_begins_at_its_next_occurrence(
         assert (await readers.change(reader.reader_id, {"status": status})).next_due_at is None
     again = await readers.change(reader.reader_id, {"status": "active"})
     assert again.next_due_at == later.next_due_at
-    assert (await readers.change(reader.reader_id, {"zone": None, "send_at": None})).next_due_at is None
+    assert (await readers.change(reader.reader_id, {"timezone": None, "send_at": None})).next_due_at is None
     await clock.set("2026-12-24T07:00:00Z")
     assert await enqueued(client, database) == []
 
@@ -134,7 +134,7 @@ async def test_what_came_round_before_the_schedule_began_is_not_written(
 ) -> None:
     await clock.set("2026-11-24T15:00:00Z")
     reader = await add_reader(client)
-    # As after a change of the zone's rules: due, though its time was hours before.
+    # As after a change of the timezone's rules: due, though its time was hours before.
     began = datetime(2026, 11, 24, 14, 59, tzinfo=UTC)
     await database.execute("update public.readers set next_due_at = $1", began)
     assert await enqueued(client, database) == []
@@ -168,11 +168,11 @@ async def test_a_zone_that_vanished_is_put_aside_and_stops_nobody(
     assert aside.next_due_at is None
     assert aside.schedule_problem is not None
     assert HOSTILE_ZONE in aside.schedule_problem
-    # Everything else can still be changed, and a zone that exists mends it.
+    # Everything else can still be changed, and a timezone that exists mends it.
     await Readers(client).change(broken.reader_id, {"name": "B", "status": "paused"})
     resumed = await Readers(client).change(broken.reader_id, {"status": "active"})
     assert resumed.schedule_problem is not None
-    mended = await Readers(client).change(broken.reader_id, {"zone": "Europe/Paris"})
+    mended = await Readers(client).change(broken.reader_id, {"timezone": "Europe/Paris"})
     assert (mended.schedule_problem, mended.next_due_at) == (None, datetime(2026, 11, 25, 7, tzinfo=UTC))
 
 
@@ -180,16 +180,16 @@ NO_ZONES = ["", "CET", "EST5EDT", "Foo/Bar3", "<x>3", "posix/Europe/Berlin", "+0
 NO_ZONES += ["../../etc/passwd", "Europe/Berlin ", "europe/berlin", "Europe/Berlin\n", "'; select 1", "localtime"]
 
 
-@pytest.mark.parametrize("zone", NO_ZONES)
-async def test_only_zones_that_exist_are_taken(client: AsyncClient, zone: str) -> None:
+@pytest.mark.parametrize("timezone", NO_ZONES)
+async def test_only_zones_that_exist_are_taken(client: AsyncClient, timezone: str) -> None:
     with pytest.raises(InvalidReader):
-        await add_reader(client, zone=zone)
+        await add_reader(client, timezone=timezone)
 
 
 async def test_every_zone_that_has_a_place_is_taken(database: asyncpg.Connection) -> None:
     refused = await database.fetch(
         "select name from pg_timezone_names where name like '%/%' and name !~ '^(posix|right|SystemV|Etc)/'"
-        " and not public.zone_is_known(name)"
+        " and not public.timezone_is_known(name)"
     )
     assert [row["name"] for row in refused] == []
     assert await database.fetchval("select count(*) from pg_timezone_names") > 400

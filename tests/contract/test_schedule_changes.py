@@ -13,7 +13,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.links import Link, Links
-from app.persistence.deliveries import DeliveryState
+from app.persistence.deliveries import DeliveryStatus
 from app.persistence.readers import Reader, Readers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
@@ -50,7 +50,7 @@ async def due_world(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> AsyncIterator[World]:
     await clock.set("2026-11-24T06:00:00Z")
-    reader = await add_reader(client, owner="ada", external_id="r", address="r@example.org", user_id=str(uuid4()))
+    reader = await add_reader(client, owner="ada", external_id="r", email="r@example.org", user_id=str(uuid4()))
     assert reader.next_due_at == DUE
     await clock.set("2026-11-24T07:00:30Z")
     async with callers_of(stack, link_secret=SECRET) as callers:
@@ -69,14 +69,14 @@ async def by_the_api(world: World) -> None:
 
 
 async def by_an_import(world: World) -> None:
-    line = json.dumps({"external_id": "r", "name": "Ada", "zone": "America/Los_Angeles", "send_at": "09:00"})
+    line = json.dumps({"external_id": "r", "name": "Ada", "timezone": "America/Los_Angeles", "send_at": "09:00"})
     answer = await world.callers.ada.post("/v1/readers/import", content=line)
     assert answer.json()["changed"] == 1
 
 
 async def by_the_readers_page(world: World) -> None:
     link = Links([SECRET], "").sign("schedule", Link(world.reader.reader_id, 1, DAY))
-    form = {"zone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
+    form = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
     page = await world.callers.ada.post(f"/r/schedule/{link}", data=form)
     assert page.status_code < 400
 
@@ -95,8 +95,8 @@ CHANGES: dict[str, Callable[[World], Awaitable[None]]] = {
     "a pause": lambda world: world.status("paused"),
     "a pause and its end": lambda world: world.status("paused", "active"),
     "leaving and coming back": lambda world: world.status("unsubscribed", "active"),
-    "another zone": lambda world: world.change(zone="Asia/Tokyo"),
-    "no schedule any more": lambda world: world.change(zone=None, send_at=None),
+    "another timezone": lambda world: world.change(timezone="Asia/Tokyo"),
+    "no schedule any more": lambda world: world.change(timezone=None, send_at=None),
     "two changes": lambda world: world.status("paused", "active", "paused"),
 }
 
@@ -150,7 +150,7 @@ async def test_a_day_that_comes_again_keeps_its_mail_until_the_next(world: World
 
 async def test_a_zone_that_vanished_owes_nothing(world: World) -> None:
     await break_zone(world.database, world.reader.reader_id)
-    await world.change(zone="Europe/Paris")
+    await world.change(timezone="Europe/Paris")
     assert await enqueued(world.client, world.database) == []
 
 
@@ -160,4 +160,4 @@ async def test_a_pause_skips_the_mail_but_not_the_digest(world: World) -> None:
     assert await write_digests(world.client, "T") == 1
     mailer = Mailer(world.client)
     stop = await mailer.begin(await mailer.claim())
-    assert (stop.state, stop.reason) == (DeliveryState.SKIPPED, "the reader is paused")
+    assert (stop.state, stop.reason) == (DeliveryStatus.SKIPPED, "the reader is paused")

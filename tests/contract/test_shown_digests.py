@@ -6,17 +6,17 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.persistence.deliveries import DeliveryState, Send, Stop
+from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from tests.contract.mailer import Mailer
 from tests.contract.schedule import Clock
+from tests.contract.test_in_doubt import TITLES, Mornings
 from tests.contract.test_items import copy, save
-from tests.contract.test_news import age
-from tests.contract.test_undecided import TITLES, Mornings
+from tests.contract.test_new_items import age
 
-ENDS = {"sent": DeliveryState.SENT, "in doubt": DeliveryState.AMBIGUOUS}
+ENDS = {"sent": DeliveryStatus.SENT, "in doubt": DeliveryStatus.IN_DOUBT}
 
 
 @pytest.fixture
@@ -28,13 +28,13 @@ async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clo
     return mornings
 
 
-async def mail(client: AsyncClient, state: DeliveryState) -> None:
+async def mail(client: AsyncClient, state: DeliveryStatus) -> None:
     """Send the mail that waits; it ends like this."""
     mailer = Mailer(client)
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)
     assert await mailer.end(lease, state)
-    ends = {DeliveryState.FAILED: Failed("550 no", None)}
+    ends = {DeliveryStatus.FAILED: Failed("550 no", None)}
     await mailer.claimer.sync({lease: ends.get(state, Completed({}))})
 
 
@@ -43,7 +43,7 @@ async def skip(client: AsyncClient, mornings: Mornings) -> None:
     readers, mailer = Readers(client), Mailer(client)
     await readers.change(mornings.reader.reader_id, {"status": "paused"})
     lease = await mailer.claim()
-    assert isinstance(await mailer.begin(lease), Stop)
+    assert isinstance(await mailer.begin(lease), SkipDelivery)
     await mailer.claimer.sync({lease: Completed({})})
     await readers.change(mornings.reader.reader_id, {"status": "active"})
 
@@ -70,7 +70,7 @@ async def test_a_first_mail_that_is_not_sent_loses_nothing(
     await age(database, 6)
     for day in range(23, 27):
         assert await mornings.digest(day) == {TITLES[0]}
-        await (mail(client, DeliveryState.FAILED) if end == "fails" else skip(client, mornings))
+        await (mail(client, DeliveryStatus.FAILED) if end == "fails" else skip(client, mornings))
         for _ in range(2):
             await mornings.a_day_passes()
     assert await mornings.digest(27) == {TITLES[0]}
@@ -79,7 +79,7 @@ async def test_a_first_mail_that_is_not_sent_loses_nothing(
 
 @pytest.mark.parametrize("state", ENDS.values(), ids=ENDS)
 async def test_who_returns_after_a_month_is_known(
-    state: DeliveryState, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
+    state: DeliveryStatus, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)
     await mail(client, state)
@@ -98,7 +98,7 @@ async def test_who_needs_no_mail_is_known_after_a_month(
     why: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     if why == "no address":
-        await Readers(client).change(mornings.reader.reader_id, {"address": None})
+        await Readers(client).change(mornings.reader.reader_id, {"email": None})
     else:
         await age(database, 30)
     await mornings.digest(23)
@@ -110,7 +110,7 @@ async def test_who_needs_no_mail_is_known_after_a_month(
 async def test_a_digest_whose_mail_waits_was_not_shown(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     assert await mornings.last() is None
-    await mail(client, DeliveryState.SENT)
+    await mail(client, DeliveryStatus.SENT)
     assert await mornings.last() is not None
 
 
@@ -118,7 +118,7 @@ async def test_what_was_shown_goes_with_its_reader(
     client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)
-    await mail(client, DeliveryState.SENT)
+    await mail(client, DeliveryStatus.SENT)
     await Readers(client).remove(mornings.reader.reader_id)
     assert await database.fetchval("select count(*) from public.shown_digests") == 0
 
@@ -127,7 +127,7 @@ async def test_of_what_was_shown_long_ago_the_last_is_kept(
     client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)
-    await mail(client, DeliveryState.SENT)
+    await mail(client, DeliveryStatus.SENT)
     assert await mornings.digest(24) == set()
     await database.execute(
         "update public.shown_digests set written_at = written_at - interval '61 days' where local_day = '2026-11-23'"

@@ -48,14 +48,14 @@ class Reader:
         return (await digests.write(occasion, ADA, RankingSettings(), quiet))[0]
 
     async def left(self, waited: timedelta) -> timedelta:
-        news = await Items(self._client).news_for(self._reader_id, DAY, LOCAL_DAY)
+        news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)
         return news.wait_left(waited, LONGEST)
 
 
 @pytest.fixture
 async def reader(client: AsyncClient, clock: Clock, database: asyncpg.Connection) -> Reader:
     await clock.set(at(LOCAL_DAY, 7))
-    reader = await add_reader(client, address="ada@example.org", zone="Etc/GMT-1")
+    reader = await add_reader(client, email="ada@example.org", timezone="Etc/GMT-1")
     task = await create(client, kind=TaskKind.DIGEST, source_date=DAY)
     columns = "reader_id = $2, local_day = $3"
     await database.execute(

@@ -11,19 +11,19 @@ import jwt
 import pytest
 from supabase import AsyncClient
 
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
+from tests.contract.feedback_scenarios import rate
 from tests.contract.helpers import JWT_SECRET, insert_tasks
 from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
-from tests.contract.votes import rate
 
 OWN = {
-    "profile": {"interests": ["graphs"], "leave_out": ["hype"]},
-    "zone": "Pacific/Auckland",
+    "profile": {"interests": ["graphs"], "exclude": ["hype"]},
+    "timezone": "Pacific/Auckland",
     "send_at": "06:30:00",
     "weekdays": [1, 3],
-    "on_nothing": "line",
+    "when_empty": "notify",
 }
 """What a user may change, each column to what may stand in it."""
 JUNK_PROFILES: list[Any] = [[], "x", None, {"interests": "x"}, {"interests": [1]}, {"interests": [""]}]
@@ -32,10 +32,10 @@ BAD: list[dict[str, Any]] = [
     *({"profile": {"interests": bad}} for bad in (["\u2003"], ["x" * 101], ["x"] * 31, [None], {"a": 1})),
     *({"profile": bad} for bad in ({"name": "x"}, {"max_papers": 51}, {"max_papers": 1.5}, {"max_news": "6"})),
     *({"profile": bad} for bad in ({"title": None}, {"title": "x" * 201}, {"goals": 1}, {"categories": ["CS.LG"]})),
-    *({"zone": bad} for bad in ("Nowhere/Land", "CET", "", None, "x" * 10_000)),
+    *({"timezone": bad} for bad in ("Nowhere/Land", "CET", "", None, "x" * 10_000)),
     *({"send_at": bad} for bad in ("24:00", "06:30:01", "soon", None)),
     *({"weekdays": bad} for bad in ([], [0], [8], [1, 1], [None], [[1, 2]], None, "x")),
-    {"on_nothing": "both"},
+    {"when_empty": "both"},
 ]
 
 
@@ -44,7 +44,7 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     """Two readers with a user each, and a digest, a delivery and a paper each; and rows of the server's."""
     await clock.set("2026-11-24T06:00:00Z")
     ada, bob = [
-        await add_reader(client, name=name, user_id=str(uuid4()), address=f"{name}@example.org", welcome=True)
+        await add_reader(client, name=name, user_id=str(uuid4()), email=f"{name}@example.org", welcome=True)
         for name in ("ada", "bob")
     ]
     await clock.set("2026-11-24T07:00:00Z")
@@ -52,7 +52,7 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     assert await write_digests(client, "T") == 2
     await insert_tasks(database, 3)
     for reader in (ada, bob):
-        await rate(ReaderPapers(client), reader.reader_id, GivenPaper(keys=("doi:10.1/x",), doi="10.1/x"), True)
+        await rate(ReaderPapers(client), reader.reader_id, PaperInput(keys=("doi:10.1/x",), doi="10.1/x"), True)
     return ada, bob
 
 
@@ -124,12 +124,12 @@ async def test_a_user_changes_the_own_words_and_schedule(
         )
     assert [row["reader_id"] for row in answer.json()] == [str(ada.reader_id)]
     changed = await Readers(client).get(ada.reader_id)
-    assert changed.profile.leave_out == ("hype",)
+    assert changed.profile.exclude == ("hype",)
     # The next Wednesday or Monday at half past six there, by the schedule's clock.
     assert changed.next_due_at == datetime.fromisoformat("2026-11-24T17:30:00Z")
     assert changed.weekdays == (1, 3)
     assert await Readers(client).get(bob.reader_id) == await Readers(client).get(bob.reader_id)
-    assert (await Readers(client).get(bob.reader_id)).zone == "Europe/Berlin"
+    assert (await Readers(client).get(bob.reader_id)).timezone == "Europe/Berlin"
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:40])

@@ -18,17 +18,17 @@ from app.persistence.deliveries import Deliveries, Send
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released
 from app.persistence.queue import ClaimedTask, Progress
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from tests.contract.helpers import Claimer, insert_tasks
 from tests.contract.mailer import FAILED, SENT
 from tests.contract.schedule import OWNER, written
-from tests.emptied import emptied
+from tests.database_reset import database_reset
 
 T = TypeVar("T")
 ADDRESS: Final = "all@example.org"
@@ -53,8 +53,8 @@ class Writing:
 
 async def imports(writing: Writing) -> None:
     given = [{"external_id": name, "reader_id": str(uuid4()), "name": str(uuid4())} for name in [*NAMES, "new-1"]]
-    rest = {"address": ADDRESS, "zone": "UTC", "send_at": "07:00"}
-    await Readers(writing.client).bring_in(OWNER, [each | rest for each in writing.shuffled(*given)])
+    rest = {"address": ADDRESS, "timezone": "UTC", "send_at": "07:00"}
+    await Readers(writing.client).import_readers(OWNER, [each | rest for each in writing.shuffled(*given)])
 
 
 async def bounces(writing: Writing) -> None:
@@ -62,13 +62,13 @@ async def bounces(writing: Writing) -> None:
 
 
 async def looks_up(writing: Writing) -> None:
-    found = [GivenPaper(keys=(f"arxiv:{n}", f"title:t{n}"), arxiv_id=n, title=f"T{n}", abstract="A") for n in ARXIV]
-    await ReaderPapers(writing.client).note_looked_up(writing.shuffled(*ARXIV), writing.shuffled(*found))
+    found = [PaperInput(keys=(f"arxiv:{n}", f"title:t{n}"), arxiv_id=n, title=f"T{n}", abstract="A") for n in ARXIV]
+    await ReaderPapers(writing.client).record_looked_up(writing.shuffled(*ARXIV), writing.shuffled(*found))
 
 
 async def votes(writing: Writing) -> None:
     for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:6]:
-        papers = [GivenPaper(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
+        papers = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
         with suppress(ReaderNotFound):
             await ReaderPapers(writing.client).put(reader.reader_id, [(paper, {"liked": True}) for paper in papers])
 
@@ -121,7 +121,7 @@ async def resumes(writing: Writing) -> None:
 
 async def replays(writing: Writing) -> None:
     for kind in writing.shuffled(*TaskKind):
-        await Operator(writing.client).replay_dead(ActBy(uuid4(), "root"), kind)
+        await Operator(writing.client).replay_dead(Actor(uuid4(), "root"), kind)
 
 
 async def creates(writing: Writing) -> None:
@@ -156,7 +156,7 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[Cl
 
     Readers are due or have a mail that waits, papers are to be looked up, tasks are ready, in hand, failed and old.
     """
-    await emptied(database)
+    await database_reset(database)
     writing = Writing(client, random.Random(0))
     await imports(writing)
     await database.execute("update public.readers set next_due_at = now() - interval '1 minute' where true")

@@ -1,4 +1,4 @@
-"""arXiv's pace is kept by all processes together: real ones, over the real stack, at a server that takes notes."""
+"""arXiv's pace is kept by all processes local_service: real ones, over the real stack, at a server that takes notes."""
 
 import asyncio
 import os
@@ -55,12 +55,12 @@ async def test_two_processes_ask_one_at_a_time_and_an_interval_apart(
     assert len(server.seen_at) == 6
     assert min(later - earlier for earlier, later in pairwise(server.seen_at)) > 0.9 * INTERVAL
     assert watched.most == 1
-    assert await database.fetchval("select holder is null from public.turns where name = 'arxiv'")
+    assert await database.fetchval("select holder is null from public.rate_limits where name = 'arxiv'")
 
 
 async def test_a_429_to_one_process_is_obeyed_by_the_other(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     serve: Serve,
 ) -> None:
     busy = reply(status=429, headers="Retry-After: 3\r\n")
@@ -77,4 +77,4 @@ async def test_arxiv_that_wants_to_be_left_alone_for_long_is_asked_once_by_the_w
     said = await asyncio.gather(*(fetching(stack, server) for _ in range(3)))
     assert all(word.startswith("busy 1") for word in said), said
     assert len(server.seen_at) == 1
-    assert await database.fetchval("select next_at > now() + interval '29 minutes' from public.turns")
+    assert await database.fetchval("select next_at > now() + interval '29 minutes' from public.rate_limits")

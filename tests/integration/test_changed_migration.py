@@ -1,4 +1,4 @@
-"""A stand-in whose data are of another version of the schema says in one message what to do, and keeps them."""
+"""A emulator whose data are of another version of the schema says in one message what to do, and keeps them."""
 
 from pathlib import Path
 

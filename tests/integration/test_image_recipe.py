@@ -36,16 +36,16 @@ def test_passes_as_it_is() -> None:
 )
 def test_fails_when_a_copy_is_forgotten(forgotten: str, tmp_path: Path) -> None:
     assert forgotten in DOCKERFILE
-    planted = tmp_path / "Dockerfile"
-    planted.write_text(DOCKERFILE.replace(forgotten, ""), encoding="utf-8")
-    result = image_check(planted)
+    injected_faults = tmp_path / "Dockerfile"
+    injected_faults.write_text(DOCKERFILE.replace(forgotten, ""), encoding="utf-8")
+    result = image_check(injected_faults)
     assert result.returncode == 1
     assert "image check FAILED" in result.stdout
 
 
 def test_fails_when_a_file_is_kept_out_of_the_build(tmp_path: Path) -> None:
-    planted = tmp_path / "Dockerfile"
-    planted.write_text(DOCKERFILE.replace("COPY app ./app", "COPY README.md app ./app"), encoding="utf-8")
-    result = image_check(planted)
+    injected_faults = tmp_path / "Dockerfile"
+    injected_faults.write_text(DOCKERFILE.replace("COPY app ./app", "COPY README.md app ./app"), encoding="utf-8")
+    result = image_check(injected_faults)
     assert result.returncode == 1
     assert "COPY README.md: it is not in the build context" in result.stdout

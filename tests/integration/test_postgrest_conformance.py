@@ -1,4 +1,4 @@
-"""Replays the recorded answers of a real PostgREST against the stand-in, or against a real one if it is named.
+"""Replays the recorded answers of a real PostgREST against the emulator, or against a real one if it is named.
 
 With POSTGREST_URL (its root, without a slash) and POSTGREST_DSN (a superuser's, of an empty database in which the three
 roles exist) set, the same cases run there.

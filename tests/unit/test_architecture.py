@@ -1,4 +1,4 @@
-"""The rules of the house, each with a planted violation that shows the check can fail."""
+"""The rules of the house, each with a injected_faults violation that shows the check can fail."""
 
 import ast
 import io
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("app", "worker")
+PACKAGES = ("app", "worker")
 MAX_LINES = 400
 FACTORY = "app/client/factory.py"
 
@@ -83,7 +83,7 @@ def no_shared_state_changes(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
-    """The service does not know its stand-in."""
+    """The service does not know its emulator."""
     yield from matching(r"^embedded\b", names_used(tree), path)
 
 
@@ -133,7 +133,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
 
 @cache
 def sources() -> list[tuple[str, ast.Module]]:
-    files = [file for room in ROOMS for file in sorted((ROOT / room).rglob("*.py"))]
+    files = [file for package in PACKAGES for file in sorted((ROOT / package).rglob("*.py"))]
     return [(file.relative_to(ROOT).as_posix(), ast.parse(file.read_text())) for file in files]
 
 
@@ -143,12 +143,12 @@ def test_rule_holds(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "path", "planted"),
-    [(rule, path, planted) for rule, plants in RULES.items() for path, planted in plants],
+    ("rule", "path", "injected_faults"),
+    [(rule, path, injected_faults) for rule, plants in RULES.items() for path, injected_faults in plants],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_planted_violation(rule: Rule, path: str, planted: str) -> None:
-    assert list(rule(path, ast.parse(planted)))
+def test_rule_finds_a_planted_violation(rule: Rule, path: str, injected_faults: str) -> None:
+    assert list(rule(path, ast.parse(injected_faults)))
 
 
 def test_the_factory_is_the_one_caller() -> None:
@@ -157,8 +157,8 @@ def test_the_factory_is_the_one_caller() -> None:
 
 
 def python_files() -> list[Path]:
-    rooms = (*ROOMS, "embedded", "scripts", "benchmarks", "tests")
-    return [file for room in rooms for file in sorted((ROOT / room).rglob("*.py"))]
+    packages = (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
+    return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
 
 
 def test_no_file_is_longer_than_a_reader_can_hold() -> None:
@@ -179,7 +179,9 @@ def test_supabase_folder_holds_no_python() -> None:
 def test_every_exception_from_a_checker_says_why() -> None:
     assert unexplained("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
     files = [
-        path for room in (*ROOMS, "embedded", "scripts", "benchmarks", "tests") for path in (ROOT / room).rglob("*.py")
+        path
+        for package in (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
+        for path in (ROOT / package).rglob("*.py")
     ]
     found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in unexplained(path.read_text())]
     assert found == []

@@ -142,52 +142,54 @@ def test_locks_have_hashes_for_everything_and_no_address(lock: str) -> None:
 def installed_package(tmp_path: Path) -> Path:
     """A package of its own with a RECORD, as pip leaves it, on a path that can be put before the others."""
     site = tmp_path / "site"
-    (site / "planted").mkdir(parents=True)
-    (site / "planted-1.0.dist-info").mkdir()
-    (site / "planted" / "__init__.py").write_text("VALUE = 1\n")
-    (site / "planted-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: planted\nVersion: 1.0\n")
+    (site / "injected_faults").mkdir(parents=True)
+    (site / "injected_faults-1.0.dist-info").mkdir()
+    (site / "injected_faults" / "__init__.py").write_text("VALUE = 1\n")
+    (site / "injected_faults-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: injected_faults\nVersion: 1.0\n"
+    )
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"VALUE = 1\n").digest()).decode().rstrip("=")
     rows = [
-        f"planted/__init__.py,sha256={digest},10",
-        "planted/__init__.cpython-311.pyc,,",
-        "planted-1.0.dist-info/RECORD,,",
+        f"injected_faults/__init__.py,sha256={digest},10",
+        "injected_faults/__init__.cpython-311.pyc,,",
+        "injected_faults-1.0.dist-info/RECORD,,",
     ]
-    (site / "planted-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
+    (site / "injected_faults-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
     return site
 
 
 def altered(site: Path) -> None:
-    (site / "planted" / "__init__.py").write_text("VALUE = 2\n")
+    (site / "injected_faults" / "__init__.py").write_text("VALUE = 2\n")
 
 
 def lost(site: Path) -> None:
-    (site / "planted" / "__init__.py").unlink()
+    (site / "injected_faults" / "__init__.py").unlink()
 
 
 def without_record(site: Path) -> None:
-    (site / "planted-1.0.dist-info" / "RECORD").unlink()
+    (site / "injected_faults-1.0.dist-info" / "RECORD").unlink()
 
 
 def with_an_unknown_digest(site: Path) -> None:
-    (site / "planted-1.0.dist-info" / "RECORD").write_text("planted/__init__.py,crc32=AAAA,10\n")
+    (site / "injected_faults-1.0.dist-info" / "RECORD").write_text("injected_faults/__init__.py,crc32=AAAA,10\n")
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        (altered, "planted: planted/__init__.py has been altered since it was installed"),
-        (lost, "planted: planted/__init__.py cannot be compared"),
-        (without_record, "planted has no RECORD of its files"),
-        (with_an_unknown_digest, "planted: planted/__init__.py cannot be compared"),
+        (altered, "injected_faults: injected_faults/__init__.py has been altered since it was installed"),
+        (lost, "injected_faults: injected_faults/__init__.py cannot be compared"),
+        (without_record, "injected_faults has no RECORD of its files"),
+        (with_an_unknown_digest, "injected_faults: injected_faults/__init__.py cannot be compared"),
     ],
 )
 def test_a_file_that_is_not_what_was_installed_is_named(
     change: Callable[[Path], None], said: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed_package)
-    assert altered_files(["planted", "not-installed"]) == []
+    assert altered_files(["injected_faults", "not-installed"]) == []
     change(installed_package)
-    (problem,) = altered_files(["planted", "not-installed"])
+    (problem,) = altered_files(["injected_faults", "not-installed"])
     assert problem.startswith(said)
 
 
@@ -195,9 +197,14 @@ def test_an_altered_file_under_an_unchanged_version_fails_the_check(
     installed_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lock = tmp_path / "requirements.lock"
-    lock.write_text(LOCK.read_text(encoding="utf-8") + "planted==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8")
+    lock.write_text(
+        LOCK.read_text(encoding="utf-8") + "injected_faults==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(installed_package)
-    for change, status, said in ((None, 0, "ok    files"), (altered, 1, "planted/__init__.py has been altered")):
+    for change, status, said in (
+        (None, 0, "ok    files"),
+        (altered, 1, "injected_faults/__init__.py has been altered"),
+    ):
         if change is not None:
             change(installed_package)
         found, printed = boot_here(capsys, "--files", "--lock", str(lock))

@@ -168,10 +168,10 @@ def test_a_secret_that_signs_nothing_stops_both_processes(
 
 
 def test_a_mail_webhooks_secret_that_verifies_nothing_stops_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
-    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "MAIL_WEBHOOK_SECRET": "x" * 40}
+    values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "RESEND_WEBHOOK_SECRET": "x" * 40}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match="MAIL_WEBHOOK_SECRET is set to a value that is not shown"):
+    with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET is set to a value that is not shown"):
         load_settings(ApiSettings)
 
 
@@ -230,7 +230,7 @@ def test_a_daily_fetch_has_times_of_day(value: str, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(
-    ("value", "times", "zone"),
+    ("value", "times", "timezone"),
     [
         ("", "00:30,06:30", "America/New_York"),
         ("off", "", "UTC"),
@@ -243,9 +243,11 @@ def test_a_daily_fetch_has_times_of_day(value: str, monkeypatch: pytest.MonkeyPa
         ("06:00 Etc/GMT+5", "06:00", "Etc/GMT+5"),
     ],
 )
-def test_a_daily_fetch_may_name_a_time_zone(value: str, times: str, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_daily_fetch_may_name_a_time_zone(
+    value: str, times: str, timezone: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    expected = FetchTimes(tuple(time.fromisoformat(part) for part in times.split(",") if part), zone)
+    expected = FetchTimes(tuple(time.fromisoformat(part) for part in times.split(",") if part), timezone)
     assert load_settings(WorkerSettings).daily_fetch_at == expected

@@ -342,7 +342,7 @@ def test_the_readmes_deployment_sets_what_a_service_needs() -> None:
     settings = {name.lower(): value for name, value in {**tomllib.loads(FLY_TOML)["env"], **values}.items()}
     worker, api = WorkerSettings.model_validate(settings), ApiSettings.model_validate(settings)
     assert not_configured(worker) == {}
-    assert (api.admins, bool(api.link_secret), bool(api.mail_webhook_secret)) == (("ada",), True, True)
+    assert (api.admins, bool(api.link_secret), bool(api.resend_webhook_secret)) == (("ada",), True, True)
 
 
 def test_the_readme_explains_every_metric() -> None:

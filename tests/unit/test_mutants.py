@@ -59,19 +59,19 @@ def test_what_the_code_does_is_changed_and_what_people_read_is_not() -> None:
 
 
 def test_every_room_and_every_fault_of_the_list_fits_the_tree() -> None:
-    for name, room in LISTED["rooms"].items():
-        check_tests(name, room["tests"])
-        assert all(any(mutants.ROOT.glob(pattern)) for pattern in room.get("files", ())), name
-    planted = list(sql_mutants(LISTED["sql"]))
-    assert all(mutant.text != mutant.sound for mutant in planted)
+    for name, package in LISTED["packages"].items():
+        check_tests(name, package["tests"])
+        assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
+    injected_faults = list(sql_mutants(LISTED["sql"]))
+    assert all(mutant.text != mutant.sound for mutant in injected_faults)
 
 
 def test_what_does_not_fit_is_named() -> None:
-    with pytest.raises(WrongData, match=r"room worker: no file is called gone/\*\.py"):
+    with pytest.raises(WrongData, match=r"package worker: no file is called gone/\*\.py"):
         list(python_mutants("worker", ["gone/*.py"]))
-    with pytest.raises(WrongData, match="room worker: no test is called tests/gone"):
+    with pytest.raises(WrongData, match="package worker: no test is called tests/gone"):
         check_tests("worker", ["tests/gone"])
-    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
+    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "reason": "nothing"}
     with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
         list(sql_mutants([entry]))
     replaced = entry | {"file": "20261124000200_workers.sql", "old": "attempt = q.attempt + 1"}
@@ -96,8 +96,10 @@ def test_who_notices_a_fault_is_told_and_the_tree_stays_as_it_is(
     # What pytest brings with it is not under test, and each of four runs would import it.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
-    verdicts = judged([Mutant("room", "code.py", 2, sound, text) for text in texts], {"room": ["tests"]}, 1)
-    assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
+    rejected_outcomes = judged(
+        [Mutant("package", "code.py", 2, sound, text) for text in texts], {"package": ["tests"]}, 1
+    )
+    assert [verdict for _, verdict in rejected_outcomes] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
     said = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
     assert said == [["seen", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
     assert (root / "code.py").read_text() == sound

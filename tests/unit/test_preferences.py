@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.waiting import MAX_WAIT, wait_seconds
-from tests.held import shortest
+from tests.loop_blocking import shortest
 
 
 @pytest.mark.parametrize(

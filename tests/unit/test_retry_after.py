@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from app.outside.retry_after import retry_after
+from app.external.retry_after import retry_after
 
 NOW = datetime(2025, 3, 4, 7, 0, 0, tzinfo=UTC)
 

@@ -16,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from standardwebhooks import Webhook
 
 from app.errors import BroadsheetError, PermanentError
-from app.outside.callback_urls import checked_callback_url
-from app.outside.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient
-from app.outside.retry_after import retry_after
+from app.external.callback_urls import checked_callback_url
+from app.external.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient
+from app.external.retry_after import retry_after
 from worker.job import Job
 
 DELIVERY_TIMEOUT = 15.0

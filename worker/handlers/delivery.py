@@ -17,11 +17,21 @@ from app.links import Links
 from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail.message import MessageKey
-from app.mail.sender import Ambiguous, MailSender, NotSent
+from app.mail.sender import InDoubt, MailSender, NotSent
 from app.mail.welcome_mail import welcome_message
 from app.mail_address import Mailbox
 from app.models import Digest
-from app.persistence.deliveries import Deliveries, DeliveryState, EndState, Lost, MailParts, Paused, Send, Stop, Verdict
+from app.persistence.deliveries import (
+    Deliveries,
+    DeliveryStatus,
+    EndStatus,
+    Lost,
+    MailParts,
+    Paused,
+    Send,
+    SkipDelivery,
+    Verdict,
+)
 from app.persistence.outcomes import Lease
 from worker.job import Job, Snooze
 
@@ -67,7 +77,7 @@ class MailWriter:
         common: dict[str, Any] = {
             "key": key,
             "sender": self._sender,
-            "recipient": Mailbox(parts.address, parts.name),
+            "recipient": Mailbox(parts.email, parts.name),
             "date": parts.created_at,
             "links": MailLinks.signed(self._links, parts.reader_id, parts.link_generation, parts.local_day),
         }
@@ -96,7 +106,7 @@ class DeliveryHandler:
     async def __call__(self, job: Job) -> dict[str, Any]:
         """Send, or find that there is nothing to send.
 
-        Raises `NotSent` where it may go better later, `Ambiguous` where another attempt settles it, `PermanentError`,
+        Raises `NotSent` where it may go better later, `InDoubt` where another attempt resolves it, `PermanentError`,
         `LeaseLost`, `SupabaseError`, and `Snooze` while deliveries are paused.
         """
         try:
@@ -107,10 +117,10 @@ class DeliveryHandler:
         match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None, self._sender.sender_id):
             case Send() as given:
                 return await self._send(sending, given)
-            case Stop(state=DeliveryState.FAILED, reason=reason):
+            case SkipDelivery(status=DeliveryStatus.FAILED, reason=reason):
                 raise PermanentError(reason or "it was refused for good")
-            case Stop(state=state, reason=reason):
-                return _result(state, reason)
+            case SkipDelivery(status=status, reason=reason):
+                return _result(status, reason)
             case Paused(reason=reason):
                 raise Snooze(PAUSE_CHECK, f"deliveries are paused: {reason}")
             case Lost():
@@ -132,11 +142,11 @@ class DeliveryHandler:
                 raise
             # This attempt sent nothing, but one before it may have.
             return await _in_doubt(sending, error, again=error.transient)
-        except Ambiguous as error:
+        except InDoubt as error:
             # With a provider's key the next attempt, which sends the same under the same key, tells.
             return await _in_doubt(sending, error, again=error.repeatable)
-        await sending.end(DeliveryState.SENT, provider_id=sent.provider_id)
-        return _result(DeliveryState.SENT)
+        await sending.end(DeliveryStatus.SENT, provider_id=sent.provider_id)
+        return _result(DeliveryStatus.SENT)
 
     async def _written(self, sending: "_Sending", given: Send) -> tuple[EmailMessage, MessageKey]:
         """Write the mail. Raises `PermanentError` where what is stored makes none, once that is said."""
@@ -145,26 +155,26 @@ class DeliveryHandler:
         except Exception as error:
             reason = f"the mail cannot be written: {error}"
             # Where it could before, that attempt may have sent it.
-            await sending.end(DeliveryState.AMBIGUOUS if given.begun_before else DeliveryState.FAILED, reason)
+            await sending.end(DeliveryStatus.IN_DOUBT if given.begun_before else DeliveryStatus.FAILED, reason)
             raise PermanentError(reason) from error
 
 
 async def _not_sent(sending: "_Sending", error: NotSent) -> None:
     """Say so. Raises `PermanentError` where it will not go better later."""
     if error.transient:
-        await sending.end(DeliveryState.PENDING, str(error))
+        await sending.end(DeliveryStatus.PENDING, str(error))
         return
-    await sending.end(DeliveryState.FAILED, str(error), bounce=error.bounce)
+    await sending.end(DeliveryStatus.FAILED, str(error), bounce=error.bounce)
     raise PermanentError(str(error)) from error
 
 
-async def _in_doubt(sending: "_Sending", error: NotSent | Ambiguous, *, again: bool) -> dict[str, Any]:
+async def _in_doubt(sending: "_Sending", error: NotSent | InDoubt, *, again: bool) -> dict[str, Any]:
     """Say that it may have been sent. Raises `error` where another attempt can tell (`again`)."""
     if again:
-        await sending.end(DeliveryState.SENDING, str(error))
+        await sending.end(DeliveryStatus.SENDING, str(error))
         raise error
-    await sending.end(DeliveryState.AMBIGUOUS, str(error))
-    return _result(DeliveryState.AMBIGUOUS, str(error))
+    await sending.end(DeliveryStatus.IN_DOUBT, str(error))
+    return _result(DeliveryStatus.IN_DOUBT, str(error))
 
 
 class _Sending:
@@ -193,20 +203,20 @@ class _Sending:
         """Say that nothing was sent, if it was this lease's to send at all."""
         reason = "its sender was stopped before it sent"
         await _answered(
-            lambda: self._deliveries.end(self._delivery_id, self._lease, DeliveryState.PENDING, reason=reason)
+            lambda: self._deliveries.end(self._delivery_id, self._lease, DeliveryStatus.PENDING, reason=reason)
         )
 
     async def end(
-        self, state: EndState, reason: str | None = None, *, provider_id: str | None = None, bounce: bool = False
+        self, status: EndStatus, reason: str | None = None, *, provider_id: str | None = None, bounce: bool = False
     ) -> None:
         """Say it, until it is heard. Raises `LeaseLost` where it is no longer this lease's to say."""
         counted = await _answered(
             lambda: self._deliveries.end(
-                self._delivery_id, self._lease, state, reason=reason, provider_id=provider_id, bounce=bounce
+                self._delivery_id, self._lease, status, reason=reason, provider_id=provider_id, bounce=bounce
             )
         )
         if not counted:
-            log.warning("what became of a mail came too late", delivery_id=str(self._delivery_id), state=state.value)
+            log.warning("what became of a mail came too late", delivery_id=str(self._delivery_id), status=status.value)
             raise LeaseLost(f"the delivery {self._delivery_id} was taken over")
 
 
@@ -223,5 +233,5 @@ async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
         await asyncio.sleep(ASK_AGAIN)
 
 
-def _result(state: DeliveryState, reason: str | None = None) -> dict[str, Any]:
-    return {"state": state.value} | ({"reason": reason} if reason else {})
+def _result(status: DeliveryStatus, reason: str | None = None) -> dict[str, Any]:
+    return {"status": status.value} | ({"reason": reason} if reason else {})

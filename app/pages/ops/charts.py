@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.pages.shown import duration, figure
-from app.persistence.overview import MinutePoint, MinuteSeries
+from app.pages.formatting import duration, figure
+from app.persistence.overview import StatPoint, StatSeries
 
 WIDTH: Final = 240
 HEIGHT: Final = 48
 ROWS: Final = 12
-"""Of the table: the chart's steps put together."""
+"""Of the table: the chart's steps put local_service."""
 
 NOTHING: Final = "nothing yet"
 _BAR: Final = 0.75
@@ -49,7 +49,7 @@ class KindCharts:
     rows: tuple[Row, ...]
 
 
-def charts_of(series: MinuteSeries, kind: str) -> KindCharts:
+def charts_of(series: StatSeries, kind: str) -> KindCharts:
     """Draw a kind's last hours."""
     points = next((each.points for each in series.kinds if each.kind == kind), ())
     draw = _Drawing(series, points)
@@ -59,7 +59,7 @@ def charts_of(series: MinuteSeries, kind: str) -> KindCharts:
 class _Drawing:
     """The points of one kind, each in its step's place."""
 
-    def __init__(self, series: MinuteSeries, points: Sequence[MinutePoint]) -> None:
+    def __init__(self, series: StatSeries, points: Sequence[StatPoint]) -> None:
         self._since = series.since
         self._step = timedelta(seconds=series.step_seconds)
         self._steps = max([120, *(self._place(point) + 1 for point in points)])
@@ -67,7 +67,7 @@ class _Drawing:
         self.minutes = series.step_seconds / 60
         self.hours = figure(self._steps * series.step_seconds / 3600)
 
-    def bars(self, value: Callable[[MinutePoint], float], top: float) -> str:
+    def bars(self, value: Callable[[StatPoint], float], top: float) -> str:
         """A path of a bar for each point, `top` as high as the chart."""
         wide = WIDTH / self._steps
         bars = []
@@ -79,24 +79,24 @@ class _Drawing:
         return "".join(bars)
 
     def rows(self) -> list[Row]:
-        """The points put together, the last hours first."""
+        """The points put local_service, the last hours first."""
         size = self._steps // ROWS
-        parts: dict[int, list[MinutePoint]] = {}
+        parts: dict[int, list[StatPoint]] = {}
         for point in self.points:
             parts.setdefault(self._place(point) // size, []).append(point)
         return [self._row(self._since + self._step * size * part, parts[part]) for part in sorted(parts, reverse=True)]
 
-    def _row(self, begins: datetime, points: Sequence[MinutePoint]) -> Row:
+    def _row(self, begins: datetime, points: Sequence[StatPoint]) -> Row:
         waits = [point.wait_max_seconds for point in points if point.wait_max_seconds is not None]
         done, failed = sum(point.completed for point in points), sum(point.failed for point in points)
         return Row(begins, done, failed, max(waits, default=None))
 
-    def _place(self, point: MinutePoint) -> int:
+    def _place(self, point: StatPoint) -> int:
         return max(0, int((point.at - self._since) / self._step))
 
 
 def _rate(draw: _Drawing, kind: str) -> Chart:
-    def ended(point: MinutePoint) -> float:
+    def ended(point: StatPoint) -> float:
         return point.completed + point.failed
 
     top = max(map(ended, draw.points), default=0)

@@ -16,9 +16,9 @@ from app.api.problems import route_of
 from app.api.tasks import services_of
 from app.config import ApiSettings
 from app.errors import BroadsheetError, SupabaseError
+from app.pages.error_pages import answering
 from app.pages.forms import form_of
 from app.pages.ops.sessions import Session, Sessions, SignedOut
-from app.pages.refusals import answering
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)

@@ -11,13 +11,13 @@ from fastapi import APIRouter, Request, Response
 from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
 from app.models import TaskKind
-from app.pages.ops.board import Seen, figures_of
 from app.pages.ops.charts import charts_of
+from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, SentForm, add_act
-from app.pages.ops.said import led_to, said_of
+from app.pages.ops.overview_cache import CachedOverview, figures_of
 from app.pages.rendering import PageRenderer
-from app.persistence.operator import ActBy
-from app.persistence.overview import KindNow, Overview
+from app.persistence.operator import Actor
+from app.persistence.overview import KindStatus, Overview
 from app.services import Services
 
 HOME: Final = "/ops"
@@ -42,11 +42,11 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             "ops/overview.html.j2",
             session=session,
             here=HOME,
-            said=said_of(request),
+            said=flash_message(request),
             overview=overview,
             acts=acts,
             now=figures_of(overview),
-            seen=Seen.of(overview),
+            seen=CachedOverview.of(overview),
             kinds=_in_order(overview),
             hours=HOURS,
             charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},
@@ -57,20 +57,20 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
 
     async def pause(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:
         await services.operator.pause(by(form), kind, _why(form))
-        return led_to(HOME, "paused")
+        return redirect_with(HOME, "paused")
 
     async def resume(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:
         await services.operator.resume(by(form), kind)
-        return led_to(HOME, "resumed")
+        return redirect_with(HOME, "resumed")
 
     async def pause_all(form: FormOf, services: ServicesOf) -> Response:
         for kind in TaskKind:
             await services.operator.pause(by(form), kind, _why(form))
-        return led_to(HOME, "paused")
+        return redirect_with(HOME, "paused")
 
     async def resume_all(form: FormOf, services: ServicesOf) -> Response:
         await _resume_all(form, services)
-        return led_to(HOME, "resumed")
+        return redirect_with(HOME, "resumed")
 
     add_act(router, "/kinds/{kind}/pause", pause)
     add_act(router, "/kinds/{kind}/resume", resume)
@@ -78,9 +78,9 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
     add_act(router, "/resume", resume_all)
 
 
-def by(form: SentForm) -> ActBy:
+def by(form: SentForm) -> Actor:
     """The act that a press is, under the operator's name."""
-    return ActBy(uuid4(), form.session.who)
+    return Actor(uuid4(), form.session.who)
 
 
 def readers_by_status(overview: Overview) -> dict[str, int]:
@@ -96,7 +96,7 @@ def nobody_sends(overview: Overview) -> bool:
     return bool(overview.workers) and all("MAIL_URL" in worker.not_configured for worker in overview.workers)
 
 
-def _in_order(overview: Overview) -> list[KindNow]:
+def _in_order(overview: Overview) -> list[KindStatus]:
     """The kinds as a day goes through them, and behind them those that this code does not know."""
     return sorted(overview.kinds, key=lambda each: (*KINDS, each.kind).index(each.kind))
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 
 from app.pages.ops.deliveries import add_deliveries
 from app.pages.ops.guard import ops_route
-from app.pages.ops.live import add_live
+from app.pages.ops.live_updates import add_live
 from app.pages.ops.overview import add_overview
 from app.pages.ops.readers import add_readers
 from app.pages.ops.sign_in import add_sign_in

@@ -35,20 +35,20 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
     """Add the routes of signing in and out."""
     delayed = asyncio.Semaphore(MAX_DELAYED)
 
-    def page(wrong: str | None, asked_for: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-        return pages.page("ops/sign_in.html.j2", status=status, wrong=wrong, asked_for=asked_for)
+    def page(wrong: str | None, requested: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        return pages.page("ops/sign_in.html.j2", status=status, wrong=wrong, requested=requested)
 
-    async def refuse(request: Request, asked_for: str) -> Response:
+    async def refuse(request: Request, requested: str) -> Response:
         if delayed.locked():
             wrong = "Too many wrong keys are being tried. Check the key, and try again in a few seconds."
-            refused = page(wrong, asked_for, HTTPStatus.TOO_MANY_REQUESTS)
+            refused = page(wrong, requested, HTTPStatus.TOO_MANY_REQUESTS)
             refused.headers["Retry-After"] = RETRY_AFTER
             return refused
         async with delayed:
             await asyncio.sleep(PAUSE)
         log.warning("sign-in refused", address=request.client.host if request.client else None)
         return page(
-            "This is not the key of an admin. ADMINS names the callers who are.", asked_for, HTTPStatus.FORBIDDEN
+            "This is not the key of an admin. ADMINS names the callers who are.", requested, HTTPStatus.FORBIDDEN
         )
 
     @router.get("/sign-in")
@@ -59,12 +59,12 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
     async def sign_in(request: Request, sessions: SessionsOf) -> Response:
         require_own_site(request)
         form = await form_of(request)
-        asked_for = _own_page(form.get("next", [""])[-1])
+        requested = _own_page(form.get("next", [""])[-1])
         # The key comes first: a flood of wrong keys must not keep out an operator who has the right one.
         cookie = sessions.begin(form.get("key", [""])[-1])
         if cookie is None:
-            return await refuse(request, asked_for)
-        answer = RedirectResponse(asked_for, HTTPStatus.SEE_OTHER)
+            return await refuse(request, requested)
+        answer = RedirectResponse(requested, HTTPStatus.SEE_OTHER)
         seconds = int(LIFETIME.total_seconds())
         answer.set_cookie(
             cookie_name(request),

@@ -12,9 +12,9 @@ from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
 from app.pages.ops.filters import chosen, query
+from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, add_act
 from app.pages.ops.overview import KINDS, by
-from app.pages.ops.said import led_to, said_of
 from app.pages.rendering import PageRenderer
 
 TASKS: Final = "/ops/tasks"
@@ -42,7 +42,7 @@ def _add_list(router: APIRouter, pages: PageRenderer) -> None:
             "ops/tasks.html.j2",
             session=session,
             here=FAILED if status == TaskStatus.FAILED else TASKS,
-            said=said_of(request),
+            said=flash_message(request),
             tasks=page.tasks,
             kind=kind,
             wanted=status,
@@ -60,7 +60,7 @@ def _add_one(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks/{task_id}")
     async def show_task(task_id: UUID, session: OperatorOf, services: ServicesOf, request: Request) -> Response:
         task = await services.tasks.get_task(task_id)
-        said = said_of(request)
+        said = flash_message(request)
         return pages.page("ops/task.html.j2", session=session, here=TASKS, said=said, task=task)
 
     @router.get("/tasks/{task_id}/page")
@@ -72,21 +72,21 @@ def _add_one(router: APIRouter, pages: PageRenderer) -> None:
 def _add_acts(router: APIRouter) -> None:
     async def replay(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
         await services.operator.replay(by(form), task_id)
-        return led_to(f"{TASKS}/{task_id}", "replayed")
+        return redirect_with(f"{TASKS}/{task_id}", "replayed")
 
     async def cancel(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
         await services.operator.cancel(by(form), task_id)
-        return led_to(f"{TASKS}/{task_id}", "cancelled")
+        return redirect_with(f"{TASKS}/{task_id}", "cancelled")
 
     async def redeliver(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
         await services.operator.redeliver(by(form), task_id)
-        return led_to(f"{TASKS}/{task_id}", "redelivered")
+        return redirect_with(f"{TASKS}/{task_id}", "redelivered")
 
     async def replay_all(form: FormOf, services: ServicesOf) -> Response:
         kind = form.one_of("kind", ("", *KINDS))
         kinds = [TaskKind(kind)] if kind else list(TaskKind)
         steps = [await replay_dead(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
-        return led_to(TASKS, str(sum(step.replayed for step in steps)))
+        return redirect_with(TASKS, str(sum(step.replayed for step in steps)))
 
     add_act(router, "/tasks/{task_id}/replay", replay)
     add_act(router, "/tasks/{task_id}/cancel", cancel)

@@ -50,7 +50,7 @@ class QuickServer(uvicorn.Server):
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """Stop as at SIGTERM."""
+        """SkipDelivery as at SIGTERM."""
         self.should_exit = True
         self._ending.set()
 

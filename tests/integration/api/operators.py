@@ -24,7 +24,7 @@ with made as (
 insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)
 select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
 _MINUTES = """
-insert into public.minutes (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running, oldest,
+insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running, oldest,
                             model_calls, model_failures, input_tokens, output_tokens)
 select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(n / 30.0))::integer,
        case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end,
@@ -33,7 +33,7 @@ select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(
  where kind <> 'fetch' or n % 20 = 0"""
 _DELIVERIES = """
 insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, reason, begun_at, ended_at)
-select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'ambiguous', $1, now(), now() from public.readers"""
+select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', $1, now(), now() from public.readers"""
 
 
 async def dead_tasks(database: asyncpg.Connection, kind: str, error: str, count: int = 1) -> None:
@@ -51,13 +51,13 @@ async def furnish(database: asyncpg.Connection) -> None:
     ]
     for status, name, called in readers:
         await database.execute(
-            "insert into public.readers (owner, external_id, name, address, status, status_reason, zone, send_at)"
+            "insert into public.readers (owner, external_id, name, email, status, status_reason, timezone, send_at)"
             " values ('ada', $1, $2, $3, $4, $5, 'Europe/Berlin', '07:00')",
             called, name, f"{status}@example.org", status, None if status == "active" else HOSTILE,
         )  # fmt: skip
     await database.execute(_DELIVERIES, HOSTILE * 3)
     await database.execute(
-        "insert into public.workers (worker_id, seen_at, lease, told_at, host, version)"
+        "insert into public.workers (worker_id, seen_at, lease, reported_at, host, version)"
         " select gen_random_uuid(), now() - n * interval '4 s', '1 min', now(), (array[$1, $2])[n], '0.1.0'"
         " from generate_series(1, 2) n",
         HOSTILE, WIDE,

@@ -113,9 +113,9 @@ READERS = [
         "root",
         f"PATCH /v1/readers/{ID}",
         [[READER]],
-        [("PATCH readers", {"reader_id": f"eq.{ID}", "zone": None})],
+        [("PATCH readers", {"reader_id": f"eq.{ID}", "timezone": None})],
         LINE,
-        sent={"zone": None},
+        sent={"timezone": None},
     ),
     *(
         Request(

@@ -19,7 +19,7 @@ LISTED = {
 }  # fmt: skip
 ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
 WORKER = {
-    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "seconds_ago": 1.5, "in_hand": 2,
+    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={cursor_of(DAY, UUID(OTHER))}"
@@ -47,9 +47,9 @@ ADMINS = [
         "root",
         "POST /v1/admin/kinds/fetch/pause",
         [{"pause": PAUSE}],
-        [("pause_kind", {"p_kind": "fetch", "p_why": "because", **ROOT})],
+        [("pause_kind", {"p_kind": "fetch", "p_reason": "because", **ROOT})],
         PAUSE,
-        sent={"why": "because"},
+        sent={"reason": "because"},
     ),
     Request(
         "root",
@@ -65,9 +65,11 @@ ADMINS = [
         [("GET pauses", {"ended": "is.null", "order": "since"})],
         {"pauses": [PAUSE]},
     ),
-    Request("root", "GET /v1/admin/workers", [[WORKER]], [("fleet", {})], {"workers": [WORKER]}),
-    Request("root", "GET /v1/admin/orphans?limit=7", [[ID]], [("orphans", {"p_limit": 7})], {"task_ids": [ID]}),
-    Request("root", "GET /v1/admin/orphans", [[]], [("orphans", {"p_limit": 100})], {"task_ids": []}),
+    Request("root", "GET /v1/admin/workers", [[WORKER]], [("list_worker_rows", {})], {"workers": [WORKER]}),
+    Request(
+        "root", "GET /v1/admin/orphaned_tasks?limit=7", [[ID]], [("orphaned_tasks", {"p_limit": 7})], {"task_ids": [ID]}
+    ),
+    Request("root", "GET /v1/admin/orphaned_tasks", [[]], [("orphaned_tasks", {"p_limit": 100})], {"task_ids": []}),
     Request(
         "root",
         "GET /v1/admin/audit?limit=7&before=2026-03-04T00:00:00%2B02:00",
@@ -81,7 +83,7 @@ ADMINS = [
 DELIVERIES = [
     Request("root", "GET /v1/deliveries", [[]], [("list_deliveries", LISTED)]),
     Request("ada", "GET /v1/deliveries", [[]], [("list_deliveries", LISTED | {"p_owner": "ada"})]),
-    Request("root", "GET /v1/deliveries?state=sent", [[]], [("list_deliveries", LISTED | {"p_state": "sent"})]),
+    Request("root", "GET /v1/deliveries?status=sent", [[]], [("list_deliveries", LISTED | {"p_status": "sent"})]),
     Request("root", f"GET /v1/deliveries?reader_id={ID}", [[]], [("list_deliveries", LISTED | {"p_reader_id": ID})]),
     Request("root", "GET /v1/deliveries?limit=7", [[]], [("list_deliveries", LISTED | {"p_limit": 8})]),
     Request(
@@ -111,13 +113,13 @@ DELIVERIES = [
         [("GET deliveries", {"delivery_id": f"eq.{ID}", "limit": "1"})],
         DELIVERY,
     ),
-    Request("ada", "GET /v1/deliveries/gate", ['"moved"'], [("deliveries_paused", {})], {"paused": "moved"}),
+    Request("ada", "GET /v1/deliveries/pause", ['"moved"'], [("deliveries_paused", {})], {"paused": "moved"}),
     Request(
         "root",
         "POST /v1/deliveries/pause",
         [None, '"root: moving"'],
         [
-            ("set_gate_for_operator", {"p_reason": "root: moving", "p_skip": False, **ROOT}),
+            ("set_pause_for_operator", {"p_reason": "root: moving", "p_skip": False, **ROOT}),
             ("deliveries_paused", {}),
         ],
         {"paused": "root: moving"},
@@ -128,7 +130,7 @@ DELIVERIES = [
             "root",
             "POST /v1/deliveries/resume",
             [None, '"still"'],
-            [("set_gate_for_operator", {"p_reason": None, "p_skip": skipped, **ROOT}), ("deliveries_paused", {})],
+            [("set_pause_for_operator", {"p_reason": None, "p_skip": skipped, **ROOT}), ("deliveries_paused", {})],
             {"paused": "still"},
             sent={"pending": pending},
         )
@@ -136,9 +138,9 @@ DELIVERIES = [
     ),
     Request(
         "root",
-        f"POST /v1/deliveries/{ID}/settle",
-        [{"settled": True, "delivery": DELIVERY}],
-        [("settle_for_operator", {"p_delivery_id": ID, "p_state": "failed", **ROOT})],
+        f"POST /v1/deliveries/{ID}/resolve",
+        [{"resolved": True, "delivery": DELIVERY}],
+        [("resolve_for_operator", {"p_delivery_id": ID, "p_status": "failed", **ROOT})],
         DELIVERY,
         sent={"state": "failed"},
     ),
@@ -150,7 +152,7 @@ async def test_all_that_an_operator_gives_is_passed_on(request_: Request) -> Non
     await check(request_)
 
 
-@pytest.mark.parametrize("path", ["pause", "resume", f"{ID}/settle"])
+@pytest.mark.parametrize("path", ["pause", "resume", f"{ID}/resolve"])
 async def test_what_is_for_admins_alone_asks_nothing_of_supabase_for_others(path: str) -> None:
     sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"state": "sent"})
     async with api_before(None) as (http, server):

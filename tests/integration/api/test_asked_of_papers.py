@@ -26,14 +26,14 @@ async def test_papers_are_kept_in_their_order_with_what_is_said_of_each() -> Non
     answer, asked = await post([READER], [OTHER, None], json={"papers": papers})
     assert (answer.status_code, answer.json()) == (200, {"paper_ids": [OTHER, None]})
     first, (function, parameters) = asked
-    assert (first, function, parameters["p_reader"]) == (MINE, "put_reader_papers", ID)
+    assert (first, function, parameters["p_reader"]) == (MINE, "upsert_reader_papers", ID)
     kept = [(row["title"], row["abstract"], row["liked"], row.get("saved")) for row in parameters["p_papers"]]
     assert kept == [("Of storms", "They blow.", True, None), ("Of ice", "They blow.", None, True)]
 
 
 @pytest.mark.parametrize(
     ("query", "says"),
-    [("", {"liked": True}), ("?said=disliked", {"liked": False}), ("?said=saved", {"saved": True})],
+    [("", {"liked": True}), ("?feedback=disliked", {"liked": False}), ("?feedback=saved", {"saved": True})],
 )
 async def test_of_a_file_the_same_is_said_of_all_papers(query: str, says: dict[str, bool]) -> None:
     text = "".join(f"@misc{{k{n}, title={{Of {n}}}, abstract={{They blow.}}}}\n" for n in range(2))

@@ -17,7 +17,7 @@ PROFILE = {
     "interests": ["ice"],
     "categories": ["cs.LG"],
     "authors": ["E. Noether"],
-    "leave_out": ["hype"],
+    "exclude": ["hype"],
 }
 DIGEST = {"profile": PROFILE, "source_date": "2026-03-04", "max_papers": 3, "max_news": 4}
 PAYLOAD = {"profile": PROFILE, "max_papers": 3, "max_news": 4, "request_id": "one"}
@@ -135,34 +135,34 @@ NEW = {
     "external_id": "ada-1",
     "user_id": OTHER,
     "name": "Ada",
-    "address": "ada@example.org",
+    "email": "ada@example.org",
     "profile": {"interests": ["ice"], "max_news": 0},
-    "zone": "Europe/Berlin",
+    "timezone": "Europe/Berlin",
     "send_at": "07:05",
     "weekdays": [1, 3],
-    "on_nothing": "line",
+    "when_empty": "notify",
     "status": "paused",
     "status_reason": "away",
     "welcome": True,
 }
 
 
-@pytest.mark.parametrize("sent", [NEW, {"name": "Ada"}, {"name": "Ada", "welcome": False, "zone": None}], ids=str)
+@pytest.mark.parametrize("sent", [NEW, {"name": "Ada"}, {"name": "Ada", "welcome": False, "timezone": None}], ids=str)
 async def test_a_reader_is_made_of_what_was_sent_and_nothing_else(sent: dict[str, Any]) -> None:
     answer, asked = await post("/v1/readers", sent, [{"reader_id": ID, "outcome": "created"}], [READER])
     (function, parameters), (read, where) = asked
     (row,) = parameters.pop("p_readers")
-    assert (function, parameters) == ("put_readers", {"p_owner": "ada", "p_change": False})
+    assert (function, parameters) == ("upsert_readers", {"p_owner": "ada", "p_change": False})
     assert without(row, "reader_id") == sent
     assert (read, where) == ("GET readers", {"reader_id": f"eq.{ID}", "owner": "eq.ada", "limit": "1"})
     assert (answer.status_code, answer.headers["location"], answer.json()) == (201, f"/v1/readers/{ID}", LINE)
 
 
 async def test_a_reader_without_a_schedule_has_no_time_of_day() -> None:
-    bare = READER | {"send_at": None, "zone": None, "address": None}
+    bare = READER | {"send_at": None, "timezone": None, "email": None}
     async with api_before([bare]) as (http, _server):
         answer = await http.get(f"/v1/readers/{ID}", headers=headers_of("ada"))
-    assert answer.json() == LINE | {"send_at": None, "zone": None, "address": None}
+    assert answer.json() == LINE | {"send_at": None, "timezone": None, "email": None}
 
 
 OUTCOMES = [
@@ -187,7 +187,7 @@ async def test_an_import_brings_in_each_line_as_it_was_sent_for_its_caller() -> 
     puts = [{"reader_id": ID, "outcome": "created"}, {"reader_id": None, "outcome": "refused", "reason": "r" * 400}]
     report, ((function, parameters),) = await import_lines(text, puts)
     rows = parameters.pop("p_readers")
-    assert (function, parameters) == ("put_readers", {"p_owner": "ada", "p_change": True})
+    assert (function, parameters) == ("upsert_readers", {"p_owner": "ada", "p_change": True})
     assert [without(row, "reader_id") for row in rows] == sent
     assert len({row["reader_id"] for row in rows}) == 2
     refused = [{"line": 2, "reason": "r" * 300}]
@@ -221,13 +221,13 @@ async def test_an_import_sends_two_hundred_readers_at_once() -> None:
 
 
 async def test_an_export_is_a_reader_a_line_as_an_import_takes_it() -> None:
-    async with api_before([READER, READER | {"external_id": "b", "zone": None}], [READER], []) as (http, server):
+    async with api_before([READER, READER | {"external_id": "b", "timezone": None}], [READER], []) as (http, server):
         answer = await http.get("/v1/readers/export", headers=headers_of("ada"))
     names = list(without(NEW, "welcome"))
     line = {name: LINE[name] for name in names}
     assert [json.loads(each) for each in answer.text.splitlines()] == [
         line,
-        without(line, "zone") | {"external_id": "b"},
+        without(line, "timezone") | {"external_id": "b"},
         line,
     ]
     assert answer.text.endswith("\n")

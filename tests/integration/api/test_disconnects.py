@@ -22,7 +22,7 @@ JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "ap
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return settings_with_links(stack).model_copy(update={"admins": ("default",)})
 
 
@@ -65,7 +65,7 @@ async def pending_digest(database: asyncpg.Connection) -> UUID:
 
 def server_errors(api: RunningApi) -> float:
     """How many requests were counted as errors of the service."""
-    counted = api.app.state.metrics.http_seconds.collect()
+    counted = api.app.state.metrics.http_request_duration.collect()
     samples = [sample for family in counted for sample in family.samples if sample.name.endswith("_count")]
     return sum((float(sample.value) for sample in samples if sample.labels["status"].startswith("5")), 0.0)
 

@@ -18,7 +18,7 @@ from tests.refused_threads import ThreadRefused, no_threads
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return settings_with_operators(stack, **SETTINGS)
 
 

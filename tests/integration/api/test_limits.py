@@ -89,7 +89,7 @@ PROFILE: list[tuple[str, int, int, Callable[[int], Any]]] = [
     ("interests", 0, 30, one_by_one("ice")),
     ("categories", 0, 20, one_by_one("cs.LG")),
     ("authors", 0, 50, one_by_one("E. Noether")),
-    ("leave_out", 0, 30, one_by_one("hype")),
+    ("exclude", 0, 30, one_by_one("hype")),
 ]
 """What an order's profile and a reader's have alike."""
 
@@ -114,7 +114,7 @@ BOUNDS = [
     reader("external_id", 1, 200, letters),
     reader("name", 1, 100, letters),
     reader("address", None, 254, mail_address),
-    reader("zone", None, 100, letters),
+    reader("timezone", None, 100, letters),
     reader("weekdays", 1, 7, lambda size: [1] * size),
     reader("status_reason", 0, 2000, letters),
     *(reader(f"profile.{name}", least, most, made) for name, least, most, made in PROFILE),
@@ -130,7 +130,7 @@ BOUNDS = [
     query("/v1/deliveries", "limit", 1, 100),
     query("/v1/deliveries", "cursor", None, 500, letters),
     query("/v1/admin/overview", "hours", 1, 168),
-    query("/v1/admin/orphans", "limit", 1, 1000),
+    query("/v1/admin/orphaned_tasks", "limit", 1, 1000),
     query("/v1/admin/audit", "limit", 1, 100),
     Bound("POST", "/v1/readers", "json", "body.weekdays.0", 1, 7, lambda day: ADA | {"weekdays": [day]}),
     Bound(
@@ -142,7 +142,7 @@ BOUNDS = [
         100,
         lambda size: {"Last-Event-ID": "k" * size},
     ),
-    Bound("POST", "/v1/admin/kinds/digest/pause", "json", "body.why", 1, 500, lambda size: {"why": "k" * size}),
+    Bound("POST", "/v1/admin/kinds/digest/pause", "json", "body.why", 1, 500, lambda size: {"reason": "k" * size}),
     Bound("POST", "/v1/deliveries/pause", "json", "body.reason", 1, 500, lambda size: {"reason": "k" * size}),
 ]
 
@@ -218,7 +218,7 @@ DEFAULTS = {
     ("/v1/readers/{reader_id}/papers", "saved"): False,
     ("/v1/deliveries", "limit"): 50,
     ("/v1/admin/overview", "hours"): 6,
-    ("/v1/admin/orphans", "limit"): 100,
+    ("/v1/admin/orphaned_tasks", "limit"): 100,
     ("/v1/admin/audit", "limit"): 50,
 }
 

@@ -19,10 +19,10 @@ from tests.unit.mail.test_bounces import OTHER_SECRET, SECRET, event, signed
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection, request: pytest.FixtureRequest) -> ApiSettings:  # noqa: ARG001  (database_reset)
     secret = getattr(request, "param", SECRET)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY}
-    return ApiSettings.model_validate(values | {"mail_webhook_secret": secret})
+    return ApiSettings.model_validate(values | {"resend_webhook_secret": secret})
 
 
 @pytest.fixture
@@ -33,7 +33,13 @@ async def http(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def reader(client: AsyncClient) -> Reader:
-    given = {"reader_id": str(uuid4()), "name": "Ada", "address": "Ada@Example.org", "zone": "UTC", "send_at": "07:00"}
+    given = {
+        "reader_id": str(uuid4()),
+        "name": "Ada",
+        "email": "Ada@Example.org",
+        "timezone": "UTC",
+        "send_at": "07:00",
+    }
     return await Readers(client).create("ada", given)
 
 

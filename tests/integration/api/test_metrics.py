@@ -56,7 +56,7 @@ async def test_figures_of_callers_are_shown_to_admins_alone() -> None:
         second = await scraped(http)
         admins = (await http.get("/metrics", headers=headers_of("root"))).text
     assert "ada" not in first + second
-    assert samples(second, "broadsheet_http_request_seconds_count")[("GET", "/metrics", "200")] >= 1
+    assert samples(second, "broadsheet_http_request_duration_seconds_count")[("GET", "/metrics", "200")] >= 1
     assert samples(admins, "broadsheet_caller_requests_total")[("ada", "200")] >= 2
 
 
@@ -68,12 +68,14 @@ async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
             ("fetch", "running"): 2,
             ("digest", "running"): 1,
         }
-        assert samples(text, "broadsheet_queue_oldest_seconds") == {("fetch",): 12.5}
-        assert samples(text, "broadsheet_breaker_open") == {("arxiv",): 0, ("model",): 1, ("news",): 1}
+        assert samples(text, "broadsheet_queue_oldest_task_age_seconds") == {("fetch",): 12.5}
+        assert samples(text, "broadsheet_circuit_breaker_open") == {("arxiv",): 0, ("model",): 1, ("news",): 1}
         assert value(text, "broadsheet_database_up") == 1
-        assert value(text, "broadsheet_watchers") == 0
+        assert value(text, "broadsheet_open_streams") == 0
         later = await scraped(http)
-        assert samples(later, "broadsheet_queue_depth") == samples(later, "broadsheet_queue_oldest_seconds") == {}
+        assert (
+            samples(later, "broadsheet_queue_depth") == samples(later, "broadsheet_queue_oldest_task_age_seconds") == {}
+        )
         assert asked_of(server) == [("queue_stats", {}), ("breaker_states", {})] * 2
 
 
@@ -108,7 +110,7 @@ async def test_a_scraper_needs_no_key_on_the_port_that_is_its_own() -> None:
         app.state.metrics.caller_requests.labels("ada", "200").inc()
         found = await http.get("/metrics")
         assert (found.status_code, found.headers.get_list("content-type")) == (200, [MEDIA_TYPE])
-        assert samples(found.text, "broadsheet_queue_oldest_seconds") == {("fetch",): 12.5}
+        assert samples(found.text, "broadsheet_queue_oldest_task_age_seconds") == {("fetch",): 12.5}
         assert samples(found.text, "broadsheet_caller_requests_total") == {("ada", "200"): 1}
         assert value(found.text, "broadsheet_database_up") == 1
         # The calls that this scrape made are counted by the same process.

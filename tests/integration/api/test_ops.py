@@ -64,7 +64,7 @@ class Browse(Protocol):
 
 
 @pytest.fixture
-async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Browse]:  # noqa: ARG001  (emptied)
+async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Browse]:  # noqa: ARG001  (database_reset)
     async with AsyncExitStack() as opened:
 
         async def browse(key: str | None = ROOT_KEY, **settings: str) -> Operator:
@@ -231,8 +231,8 @@ async def test_what_is_pressed_is_done_once_under_the_operators_name(
     dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
     sent, again = [row[0] for row in await database.fetch("select delivery_id from public.deliveries limit 2")]
     for action, fields in (
-        ("/ops/kinds/fetch/pause", {"why": HOSTILE}),
-        ("/ops/pause", {"why": "everything"}),
+        ("/ops/kinds/fetch/pause", {"reason": HOSTILE}),
+        ("/ops/pause", {"reason": "everything"}),
         ("/ops/kinds/fetch/resume", {}),
         ("/ops/resume", {}),
         (f"/ops/tasks/{dead}/replay", {}),
@@ -243,13 +243,13 @@ async def test_what_is_pressed_is_done_once_under_the_operators_name(
     ):
         answer = await operator.press("/ops", action, **fields)
         assert answer.status_code == 303, (action, answer.text)
-        led_to = await operator.http.get(answer.headers["location"])
-        assert (led_to.status_code, 'role="status">' in led_to.text) == (200, True)
+        redirect_with = await operator.http.get(answer.headers["location"])
+        assert (redirect_with.status_code, 'role="status">' in redirect_with.text) == (200, True)
     acts = await database.fetch("select who, act from public.audit where who <> 'eve' order by at")
     assert [row["who"] for row in acts] == ["root"] * len(acts)
-    assert {"pause", "resume", "replay", "cancel", "replay all", "settle"} <= {row["act"] for row in acts}
-    states = await database.fetch("select state, settled_by from public.deliveries where settled_by is not null")
-    assert sorted((row["state"], row["settled_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
+    assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["act"] for row in acts}
+    states = await database.fetch("select state, resolved_by from public.deliveries where resolved_by is not null")
+    assert sorted((row["state"], row["resolved_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
         refused = await operator.press("/ops", action)
         assert (refused.status_code, "Nothing was done" in refused.text) == (409, True)
@@ -278,7 +278,7 @@ async def test_ten_thousand_failed_tasks_are_listed_by_pages_and_replayed_by_one
 
 async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database: asyncpg.Connection) -> None:
     operator = await browse()
-    add = "insert into public.workers (worker_id, seen_at, lease, told_at) values ($1, now(), '1 minute', now())"
+    add = "insert into public.workers (worker_id, seen_at, lease, reported_at) values ($1, now(), '1 minute', now())"
     lack = "select public.report_configuration($1, $2)"
     lacking, whole = uuid4(), uuid4()
     await database.execute(add, lacking)
@@ -306,7 +306,7 @@ async def test_whatever_anybody_is_called_or_says_is_text_on_every_page(
         assert not re.search(r'<b id=|<style|style=|<script>|["\s]on\w+=', page), path
         said += "&lt;script&gt;alert" in page
     assert said >= len(LISTS) - 1
-    for odd in ("/ops/tasks?kind=mars&status=x", "/ops/readers?external_id=%00%ff", "/ops/deliveries?state=%00"):
+    for odd in ("/ops/tasks?kind=mars&status=x", "/ops/readers?external_id=%00%ff", "/ops/deliveries?status=%00"):
         assert (await operator.http.get(odd)).status_code == 200
     for odd, status in (("/ops/tasks?cursor=x", 400), ("/ops/tasks/x", 404), (f"/ops/tasks/{NOBODY}", 404)):
         refused = await operator.http.get(odd)

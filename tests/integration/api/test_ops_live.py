@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.config import ApiSettings
-from app.pages.ops.board import PACE
+from app.pages.ops.overview_cache import PACE
 from embedded.stack import Ready
 from tests.contract.helpers import insert_tasks
 from tests.integration.api.conftest import RunningApi
@@ -31,7 +31,7 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-def settings(stack: Ready, proxy: Proxy, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, proxy: Proxy, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return settings_with_operators(stack, supabase_url=proxy.url, supabase_retries=0)
 
 
@@ -113,7 +113,7 @@ async def test_one_operator_sees_that_another_changed_something_and_not_what_is_
         events, eve = Events(answer), Operator(http)
         assert (await events.next())["data"]["changed"] == ""
         await eve.sign_in(EVE_KEY)
-        await eve.press("/ops", "/ops/kinds/fetch/pause", why="maintenance")
+        await eve.press("/ops", "/ops/kinds/fetch/pause", reason="maintenance")
         async with eve.http.stream("GET", await followed(eve)) as evens:
             own = Events(evens)
             while "changed" not in (shown := (await own.next())["data"]):
@@ -133,7 +133,7 @@ async def followed(operator: Operator) -> str:
 async def test_a_stop_ends_the_streams(operator: Operator, api: RunningApi) -> None:
     async with following(operator.http, "/ops") as events:
         await events.next()
-        api.app.state.board.release()
+        api.app.state.overview_cache.release()
         async with asyncio.timeout(PACE * 5):
             while "over" not in await events.next():
                 pass

@@ -21,7 +21,7 @@ from tests.integration.api.conftest import KEY, RunningApi
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return ApiSettings.model_validate({"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY})
 
 
@@ -59,7 +59,7 @@ async def test_files_are_kept_under_the_name_of_their_content(http: httpx.AsyncC
 
 def test_whatever_a_page_shows_is_text() -> None:
     hostile = "<script>alert(1)</script>\" onload='x'"
-    body = bytes(PageRenderer(StaticFiles()).page("front.html.j2", version=hostile).body).decode()
+    body = bytes(PageRenderer(StaticFiles()).page("landing.html.j2", version=hostile).body).decode()
     assert "<script" not in body
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&#34; onload=&#39;x&#39;" in body
 

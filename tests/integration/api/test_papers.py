@@ -48,7 +48,7 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
     )
     assert (by_doi["doi"], by_doi["lookup"], by_doi["liked"]) == ("10.1038/x", "unknown", False)
     assert (given["title"], given["origin"]) == ("Of storms and <script>", "given")
-    assert (old["arxiv_id"], old["lookup"], old["liked"]) == ("math/0309136", "wanted", None)
+    assert (old["arxiv_id"], old["lookup"], old["liked"]) == ("math/0309136", "pending", None)
     page = (await called.get(papers_of_ada, params={"saved": True, "limit": 1})).json()
     rest = (await called.get(papers_of_ada, params={"saved": True, "cursor": page["next_cursor"]})).json()
     assert {each["paper_id"] for each in page["papers"] + rest["papers"]} == {old["paper_id"], by_doi["paper_id"]}
@@ -85,7 +85,7 @@ async def test_bibtex_is_taken_whole_or_refused_with_lines(
         assert (taken.status_code, len(taken.json()["paper_ids"])) == (200, 3)
     (brown,) = [each for each in (await called.get(papers_of_ada)).json()["papers"] if each["abstract"]]
     assert (brown["arxiv_id"], brown["liked"], brown["saved_at"]) == ("2005.14165", True, None)
-    await called.post(papers_of_ada, content=SOUND, headers=BIBTEX, params={"said": "saved"})
+    await called.post(papers_of_ada, content=SOUND, headers=BIBTEX, params={"feedback": "saved"})
     assert len((await called.get(papers_of_ada, params={"saved": True})).json()["papers"]) == 3
 
 

@@ -23,11 +23,11 @@ from tests.integration.api.test_errors import development_logs
 from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
-SCHEDULE: dict[str, Any] = {"zone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
+SCHEDULE: dict[str, Any] = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return settings_with_links(stack)
 
 
@@ -107,16 +107,19 @@ async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
     assert 'value="Europe/Berlin"' in shown
     assert 'value="07:00"' in shown
     assert re.findall(r'value="(\d)" checked', shown) == ["1", "2"]
-    kept = await visitor.post("schedule", **SCHEDULE | {"zone": " Pacific/Auckland ", "weekdays": ["5", "1", "5"]})
+    kept = await visitor.post("schedule", **SCHEDULE | {"timezone": " Pacific/Auckland ", "weekdays": ["5", "1", "5"]})
     assert (kept.status_code, "Kept." in kept.text) == (200, True)
     now = await visitor.now
-    assert (now.zone, f"{now.send_at:%H:%M}", now.weekdays) == ("Pacific/Auckland", "06:30", (1, 5))
+    assert (now.timezone, f"{now.send_at:%H:%M}", now.weekdays) == ("Pacific/Auckland", "06:30", (1, 5))
 
 
 @pytest.mark.parametrize(
     ("wrong", "field"),
     [
-        *(({"zone": zone}, "zone") for zone in ("", "CET", "Mars/Olympus", "\0", HOSTILE, "A/" + "b" * 200)),
+        *(
+            ({"timezone": timezone}, "timezone")
+            for timezone in ("", "CET", "Mars/Olympus", "\0", HOSTILE, "A/" + "b" * 200)
+        ),
         *(({"send_at": at}, "send_at") for at in ("", "24:00", "7", "07:00:30", HOSTILE)),
         *(({"weekdays": days}, "weekdays") for days in ([], ["0"], ["8"], ["12"], [HOSTILE])),
     ],
@@ -138,7 +141,7 @@ async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visi
     sent = WORDS | {
         "interests": "graphs\r\n\r\n  causal   \u2028graphs\r\n",
         "goals": "one\r\ntwo",
-        "leave_out": HOSTILE,
+        "exclude": HOSTILE,
         "authors": "E. Noether",
         "categories": "cs.LG\nhep-th",
     }
@@ -147,7 +150,7 @@ async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visi
         assert (page.status_code, "Kept." in page.text) == (200, True)
         profile = (await visitor.now).profile
         assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
-        assert (profile.leave_out, profile.authors) == ((HOSTILE,), ("E. Noether",))
+        assert (profile.exclude, profile.authors) == ((HOSTILE,), ("E. Noether",))
         assert profile.categories == ("cs.LG", "hep-th")
         assert (profile.title, profile.max_papers) == ("T", 7)
     shown = html.unescape((await visitor.get("words")).text)
@@ -161,7 +164,7 @@ async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visi
     [
         ({"interests": "\n".join(map(str, range(31)))}, "interests"),
         ({"interests": "x" * 101}, "interests"),
-        ({"leave_out": "\0"}, "leave_out"),
+        ({"exclude": "\0"}, "exclude"),
         ({"authors": "\n".join(map(str, range(51)))}, "authors"),
         ({"categories": HOSTILE}, "categories"),
         ({"goals": "x" * 2001}, "goals"),
@@ -180,7 +183,8 @@ async def test_wrong_words_are_shown_again_with_what_is_wrong(
 
 @pytest.mark.parametrize("purpose", ["schedule", "words"])
 @pytest.mark.parametrize(
-    "body", [b"", b"a=1&" * 500, b"zone=UTC&zone=UTC&goals=a&goals=b", b"\xff\xfe", urlencode(ONE_CLICK).encode()]
+    "body",
+    [b"", b"a=1&" * 500, b"timezone=UTC&timezone=UTC&goals=a&goals=b", b"\xff\xfe", urlencode(ONE_CLICK).encode()],
 )
 async def test_a_form_that_came_incomplete_empties_nothing(visitor: Visitor, purpose: str, body: bytes) -> None:
     page = await visitor.http.post(visitor.path(purpose), content=body)

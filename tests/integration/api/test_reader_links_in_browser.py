@@ -19,7 +19,7 @@ WIDE = "W" * 100
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return settings_with_links(stack)
 
 
@@ -36,7 +36,7 @@ async def test_nothing_sticks_out_or_cannot_be_read_on_any_screen(visitor: Visit
         await page.route("**/r/**", as_if_it_were_fine)
         for purpose in (*PURPOSES, "a refused link"):
             known = purpose in PURPOSES
-            await page.goto(f"{visitor.http.base_url}{visitor.path(purpose) if known else '/r/words/x'}")
+            await page.goto(f"{visitor.http.base_url}{visitor.path(purpose) if known else '/r/preferences/x'}")
             assert await faults(page) == {}, purpose
             if purpose in {"schedule", "words"}:
                 await fill_in_badly(page, purpose)
@@ -46,7 +46,7 @@ async def test_nothing_sticks_out_or_cannot_be_read_on_any_screen(visitor: Visit
 
 
 async def fill_in_badly(page: Page, purpose: str) -> None:
-    await page.fill("[name=zone]" if purpose == "schedule" else "[name=interests]", WIDE * 3)
+    await page.fill("[name=timezone]" if purpose == "schedule" else "[name=interests]", WIDE * 3)
     await page.locator("main form button[type=submit], main form button:not([type])").first.click()
     await page.wait_for_load_state()
     assert await page.locator("[aria-invalid=true]").count(), "the form was refused"

@@ -1,4 +1,4 @@
-"""Readers over the API, on a real database: one by one, thousands as lines, and deliveries settled."""
+"""Readers over the API, on a real database: one by one, thousands as lines, and deliveries resolved."""
 
 import json
 from collections.abc import AsyncIterator
@@ -18,9 +18,9 @@ from tests.integration.api.conftest import KEY
 ADA = {
     "external_id": "ada",
     "name": "Ada",
-    "address": "ada@example.org",
-    "profile": {"interests": ["graphs"], "leave_out": ["hype"], "authors": ["E. Noether"], "categories": ["cs.LG"]},
-    "zone": "Europe/Berlin",
+    "email": "ada@example.org",
+    "profile": {"interests": ["graphs"], "exclude": ["hype"], "authors": ["E. Noether"], "categories": ["cs.LG"]},
+    "timezone": "Europe/Berlin",
     "send_at": "07:00",
     "weekdays": [1, 2, 3],
 }
@@ -30,7 +30,7 @@ BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""
 
 
 @pytest.fixture
-async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (emptied)
+async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (database_reset)
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
     with application(ApiSettings.model_validate(values)) as app:
         async with app.router.lifespan_context(app):
@@ -55,7 +55,7 @@ async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.As
     assert made.status_code == 201
     reader = made.json()
     where = made.headers["location"]
-    assert (reader["send_at"], reader["status"], reader["on_nothing"]) == ("07:00", "active", "nothing")
+    assert (reader["send_at"], reader["status"], reader["when_empty"]) == ("07:00", "active", "skip")
     assert reader["next_due_at"] is not None
     assert (await called.get(where)).json() == reader
     again = await called.post("/v1/readers", json=ADA)
@@ -73,11 +73,11 @@ async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.As
 @pytest.mark.parametrize(
     "bad",
     [
-        *({"zone": zone} for zone in ("CET", "Mars/Olympus", "")),
+        *({"timezone": timezone} for timezone in ("CET", "Mars/Olympus", "")),
         *({"send_at": at} for at in ("24:00", "7", 7, "07:00:30")),
         *({"weekdays": days} for days in ([], [8], [1, 1])),
         *(
-            {"address": address}
+            {"email": address}
             for address in (
                 "ada",
                 "a@b\nBcc: c@d",
@@ -111,12 +111,12 @@ async def test_what_no_reader_may_have_is_refused_with_the_reason(
 
 
 async def test_an_import_refuses_an_address_by_its_line(called: httpx.AsyncClient) -> None:
-    bad, good = ADA | {"address": "ada@example..org"}, ADA | {"external_id": "eve", "address": "eve@büro.example"}
+    bad, good = ADA | {"email": "ada@example..org"}, ADA | {"external_id": "eve", "email": "eve@büro.example"}
     report = (await called.post("/v1/readers/import", content=lines(bad, good))).json()
     assert (report["created"], [each["line"] for each in report["refused"]]) == (1, [1])
     assert "address: " in report["refused"][0]["reason"]
     (reader,) = (await called.get("/v1/readers")).json()["readers"]
-    assert reader["address"] == "eve@xn--bro-hoa.example"
+    assert reader["email"] == "eve@xn--bro-hoa.example"
 
 
 async def test_a_thousand_come_in_and_go_out_as_lines_and_twice_is_once(
@@ -146,7 +146,7 @@ async def test_each_bad_line_is_reported_and_keeps_none_of_the_others(called: ht
         [
             lines(good[0]),
             b"{broken\n",
-            lines(good[1], ADA | {"external_id": "mars", "zone": "Mars/Olympus"}),
+            lines(good[1], ADA | {"external_id": "mars", "timezone": "Mars/Olympus"}),
             b"\n",
             b"x" * (MAX_LINE + 5) + b"\n",
             lines({"name": "nobody"}, good[2] | {"name": "\ud800"}),
@@ -168,7 +168,7 @@ async def test_an_import_changes_what_is_given_and_brings_back_nobody_who_left(c
     )
     assert report.json()["changed"] == 1
     found = (await called.get(where)).json()
-    assert (found["name"], found["status"], found["zone"]) == ("B", "unsubscribed", "Europe/Berlin")
+    assert (found["name"], found["status"], found["timezone"]) == ("B", "unsubscribed", "Europe/Berlin")
 
 
 async def test_more_lines_than_are_taken_at_once_are_said(
@@ -200,18 +200,18 @@ values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24',
 async def test_deliveries_are_listed_settled_paused_and_resumed(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    delivery = await database.fetchval(NEW_DELIVERY, "ambiguous")
-    listed = (await called.get("/v1/deliveries", params={"state": "ambiguous"})).json()
+    delivery = await database.fetchval(NEW_DELIVERY, "in_doubt")
+    listed = (await called.get("/v1/deliveries", params={"state": "in_doubt"})).json()
     assert [found["delivery_id"] for found in listed["deliveries"]] == [str(delivery)]
-    settled = await called.post(f"/v1/deliveries/{delivery}/settle", json={"state": "sent"})
-    assert (settled.json()["state"], settled.json()["settled_by"]) == ("sent", "default")
-    assert (await called.post(f"/v1/deliveries/{delivery}/settle", json={"state": "pending"})).status_code == 409
-    assert (await called.post(f"/v1/deliveries/{uuid4()}/settle", json={"state": "sent"})).status_code == 404
+    resolved = await called.post(f"/v1/deliveries/{delivery}/resolve", json={"state": "sent"})
+    assert (resolved.json()["state"], resolved.json()["resolved_by"]) == ("sent", "default")
+    assert (await called.post(f"/v1/deliveries/{delivery}/resolve", json={"state": "pending"})).status_code == 409
+    assert (await called.post(f"/v1/deliveries/{uuid4()}/resolve", json={"state": "sent"})).status_code == 404
     assert (await called.get(f"/v1/deliveries/{delivery}")).json()["state"] == "sent"
     assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()[
         "paused"
     ] == "default: looking"
-    assert (await called.get("/v1/deliveries/gate")).json()["paused"] == "default: looking"
+    assert (await called.get("/v1/deliveries/pause")).json()["paused"] == "default: looking"
     waiting = await database.fetchval(NEW_DELIVERY, "pending")
     for pending, state in (("send", "pending"), ("skip", "skipped")):
         assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is None

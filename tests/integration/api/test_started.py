@@ -23,7 +23,7 @@ async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": KEYS}
     app = create_app(ApiSettings.model_validate(values))
-    watchers = "broadsheet_watchers"
+    watchers = "broadsheet_open_streams"
     async with app.router.lifespan_context(app) as state:
         assert state is not None
         with app.state.hub.watching(Task.model_validate(TASK)) as watcher:

@@ -32,7 +32,7 @@ def keep_alive() -> int:
 
 
 @pytest.fixture
-def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (emptied)
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
     return ApiSettings.model_validate({"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY})
 
 

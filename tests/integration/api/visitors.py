@@ -23,12 +23,12 @@ TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
 HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
 PURPOSES = ("unsubscribe", "pause", "schedule", "words")
-WORDS = {"goals": "", "interests": "", "leave_out": "", "authors": "", "categories": ""}
+WORDS = {"goals": "", "interests": "", "exclude": "", "authors": "", "categories": ""}
 A_READER: dict[str, Any] = {
     "name": f"Ada {HOSTILE}",
-    "address": "ada@example.org",
+    "email": "ada@example.org",
     "profile": {"title": "T", "goals": f"g {HOSTILE}", "interests": [HOSTILE, "graphs"], "max_papers": 7},
-    "zone": "Europe/Berlin",
+    "timezone": "Europe/Berlin",
     "send_at": "07:00",
     "weekdays": [1, 2],
 }

@@ -7,7 +7,7 @@ import aiohttp
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
-from app.client.transport import HonestTransport
+from app.client.transport import ErrorMappingTransport
 from app.persistence.errors import supabase_errors
 from tests.integration.client.conftest import MakeSettings, StartServer
 from tests.integration.client.scripted_server import answer
@@ -17,7 +17,7 @@ IN_FLIGHT = 60
 CONNECTIONS = 20
 
 
-class WatchedTransport(HonestTransport):
+class WatchedTransport(ErrorMappingTransport):
     """The real transport, whose pool a test can look into."""
 
     def _open_session(self) -> aiohttp.ClientSession:

@@ -13,15 +13,15 @@ from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalys
 from app.digest.introduction import introduction
 from app.digest.openai_model import ModelSettings, build_model
 from app.errors import CircuitOpen
+from app.external.client import OutsideClient, open_external
 from app.models import Article, ArticleKind, Digest, EditionStatus, Profile, Reason, ReasonKind
-from app.outside.client import OutsideClient, open_outside
 from app.ranking.counts import count as count_words
 from app.ranking.index import Index
 from app.ranking.ranking import Ranked, RankingSettings, rank
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 from app.sources.source import Source
 from embedded.sample.server import serve_sample
 from tests.integration.client.scripted_server import ScriptedServer, Step, answer
@@ -136,7 +136,7 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             opened.push_async_callback(server.stop)
             retries = changes.pop("retries", 0)
             address = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
-            http = await opened.enter_async_context(open_outside())
+            http = await opened.enter_async_context(open_external())
             model = build_model(http, address)
             memory = changes.pop("memory", DictMemory())
             settings = AnalysisSettings(**{"concurrency": 1, **changes})
@@ -164,7 +164,7 @@ async def digest_of(sources: list[Source], day: date, profile: Profile) -> Diges
 
 def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
     fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests"))
-    papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), Pacer(interval=0))
+    papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), RateLimiter(interval=0))
     return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]
 
 
@@ -172,5 +172,5 @@ def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, .
 async def sample_digest() -> Digest:
     day = date(2025, 3, 4)
     reader = Profile(name="Ada", interests=("graph neural networks", "robustness"), categories=("cs.LG",))
-    async with serve_sample(day) as hosts, open_outside() as client:
+    async with serve_sample(day) as hosts, open_external() as client:
         return await digest_of(read_from(client, hosts.arxiv_base_url, hosts.feeds, day), day, reader)

@@ -4,8 +4,8 @@ import html
 from datetime import date
 
 from app.digest.rendering import DigestRenderer
+from app.external.client import open_external
 from app.models import Digest, Profile
-from app.outside.client import open_outside
 from app.sources.feeds import FeedSettings
 from tests.integration.conftest import ReadFile, Serve
 from tests.integration.digest.conftest import digest_of, read_from
@@ -16,7 +16,7 @@ async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recor
     answer = recorded("arxiv-api-query.xml").replace(b">7432<", b">10<")
     server, feed = await serve(reply(answer)), await serve(reply(recorded("arxiv-atom-cs.AI.xml")))
     reader = Profile(name="Ada", interests=("proton radius", "question answering"), categories=("nucl-ex",))
-    async with open_outside() as client:
+    async with open_external() as client:
         sources = read_from(client, server.url, (FeedSettings("arXiv", feed.url),), date(2025, 8, 20))
         digest = await digest_of(sources, date(2025, 8, 20), reader)
     titles = [item.article.title for item in digest.papers]

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from app.mail.folder import FolderSender
-from app.mail.opening import open_mail_sender
+from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits, NotSent, Sent
 from app.mail_url import parse_mail_url
 from tests.integration.mail.conftest import Postbox, key_of, mail_to

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from app.mail.resend import ResendSender
-from app.mail.sender import Ambiguous, NotSent, Sent
+from app.mail.sender import InDoubt, NotSent, Sent
 from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
 from tests.integration.mail.conftest import QUICK, key_of, mail_to
 
@@ -58,7 +58,7 @@ async def test_what_is_asked(start: Start) -> None:
 async def test_the_same_mail_is_the_same_request_to_the_byte(start: Start) -> None:
     sender, server = await start(hang_up, answer(200, {"id": "once"}))
     assert sender.idempotent
-    with pytest.raises(Ambiguous) as caught:
+    with pytest.raises(InDoubt) as caught:
         await sender.send(mail_to(), key_of())
     assert caught.value.repeatable
     assert await sender.send(mail_to(), key_of()) == Sent("once")
@@ -99,7 +99,7 @@ async def test_a_refusal_surely_sent_nothing(start: Start, status: int, body: ob
 )
 async def test_whoever_cannot_know_says_so(start: Start, step: Step, repeatable: bool) -> None:
     sender, _ = await start(step)
-    with pytest.raises(Ambiguous) as caught:
+    with pytest.raises(InDoubt) as caught:
         await sender.send(mail_to(), key_of())
     assert caught.value.repeatable is repeatable
     assert "re_123" not in str(caught.value)

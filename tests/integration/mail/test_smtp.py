@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 from aiosmtpd.smtp import SMTP
 
-from app.mail.sender import Ambiguous, MailLimits, NotSent, Sent
+from app.mail.sender import InDoubt, MailLimits, NotSent, Sent
 from app.mail_url import SmtpUrl
 from tests.integration.mail.conftest import (
     QUICK,
@@ -120,7 +120,7 @@ async def test_trouble_before_the_final_dot_means_surely_not_sent(postbox: Postb
 async def test_trouble_after_the_final_dot_is_a_doubt(postbox: Postbox, trouble: Hook) -> None:
     postbox.steps["DATA"] = trouble
     with sender_to(postbox.url(), HASTY) as sender:
-        with pytest.raises(Ambiguous) as caught:
+        with pytest.raises(InDoubt) as caught:
             await sender.send(mail_to(), key_of())
         assert not caught.value.repeatable
         del postbox.steps["DATA"]
@@ -246,7 +246,7 @@ async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: P
         if again:
             await asyncio.sleep(0.05)
             sending.cancel()
-        with pytest.raises(Ambiguous, match="told to stop"):
+        with pytest.raises(InDoubt, match="told to stop"):
             await sending
 
 
@@ -330,7 +330,7 @@ async def test_a_storm_loses_and_doubles_nothing(postbox: Postbox) -> None:
             *(sender.send(mail_to(number), key_of(number)) for number in range(120)), return_exceptions=True
         )
     kinds = [type(outcome) for outcome in outcomes]
-    assert set(kinds) == {Sent, NotSent, Ambiguous}
+    assert set(kinds) == {Sent, NotSent, InDoubt}
     for number, kind in enumerate(kinds):
         times = postbox.taken.count(mail_to(number).as_bytes())
-        assert times == {Sent: 1, NotSent: 0, Ambiguous: 1}[kind]
+        assert times == {Sent: 1, NotSent: 0, InDoubt: 1}[kind]

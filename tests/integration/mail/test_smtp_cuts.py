@@ -5,7 +5,7 @@ import ssl
 from contextlib import suppress
 from dataclasses import replace
 
-from app.mail.sender import Ambiguous, NotSent, Sent
+from app.mail.sender import InDoubt, NotSent, Sent
 from app.mail_url import SmtpUrl
 from tests.integration.mail.conftest import QUICK, key_of, mail_to, sender_to
 
@@ -21,7 +21,7 @@ SAFE = len(b"".join(BEFORE_THE_DOT))
 
 
 class Mumbler:
-    """Says each answer a byte at a time, and nothing any more after `left` bytes."""
+    """FeedbackChange each answer a byte at a time, and nothing any more after `left` bytes."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -72,7 +72,7 @@ async def test_cut_off_at_each_byte_of_its_answers_the_verdict_is_right() -> Non
                 assert isinstance(verdict, NotSent), left
                 assert (verdict.transient, server.taken) == (True, 0), left
             elif left < SAFE + len(AT_END):
-                assert isinstance(verdict, Ambiguous), left
+                assert isinstance(verdict, InDoubt), left
                 assert server.taken == 1
             else:
                 assert (verdict, server.taken) == (Sent(), 1)

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import pytest
 
-from app.outside.client import open_outside
+from app.external.client import open_external
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from tests.integration.client.scripted_server import Step, send
 from tests.integration.conftest import ReadFile
@@ -31,7 +31,7 @@ def redirect(location: str) -> Step:
 @pytest.fixture
 async def make_fetcher() -> AsyncIterator[MakeFetcher]:
     """Build the real fetcher over a real client; arguments change its settings."""
-    async with open_outside() as client:
+    async with open_external() as client:
 
         def make(**changes: float) -> HttpFetcher:
             settings = FetchSettings(

@@ -10,7 +10,7 @@ import pytest
 from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 from tests.integration.client.scripted_server import ScriptedServer, Step
 from tests.integration.conftest import ReadFile, Serve
 from tests.integration.sources.conftest import MakeFetcher, reply
@@ -49,7 +49,7 @@ def make(make_fetcher: MakeFetcher, waits: Waits) -> Make:
 
     def build(server: ScriptedServer, **changes: object) -> ArxivSource:
         settings = ArxivSettings(base_url=server.url, **changes)  # type: ignore[arg-type]  # a test's keywords
-        return ArxivSource(make_fetcher(), settings, Pacer(clock=lambda: 0.0, sleep=waits), sleep=waits)
+        return ArxivSource(make_fetcher(), settings, RateLimiter(clock=lambda: 0.0, sleep=waits), sleep=waits)
 
     return build
 

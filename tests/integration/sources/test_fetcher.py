@@ -6,12 +6,12 @@ import gzip
 import pytest
 
 from app.errors import SourceError
-from app.outside.client import open_outside
+from app.external.client import open_external
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
-from tests.held import longest_hold
 from tests.integration.client.scripted_server import Step, hang_up, send, stall
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import MakeFetcher, redirect, reply
+from tests.loop_blocking import longest_hold
 
 GZIP = "Content-Encoding: gzip\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"
@@ -174,7 +174,7 @@ async def test_a_redirect_into_the_private_network_is_not_followed(serve: Serve,
 async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Serve) -> None:
     inside = await serve(reply(b"<rss/>"))
     server = await serve(redirect(inside.url))
-    async with open_outside() as client:
+    async with open_external() as client:
         fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests", private_redirects=True))
         answer = await fetcher.get(server.url, headers={"X-Api-Key": "k-123"})
     assert answer.body == b"<rss/>"

@@ -19,14 +19,14 @@ from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 from embedded.sample.server import SampleHosts, serve_sample
 from tests.integration.sources.conftest import MakeFetcher
 
 
 def arxiv(fetcher: HttpFetcher, hosts: SampleHosts, *, page_size: int = 500, max_papers: int = 2_000) -> ArxivSource:
     settings = ArxivSettings(base_url=hosts.arxiv_base_url, page_size=page_size, max_papers=max_papers)
-    return ArxivSource(fetcher, settings, Pacer(interval=0))
+    return ArxivSource(fetcher, settings, RateLimiter(interval=0))
 
 
 @pytest.mark.parametrize("day", [date(1999, 12, 31), date(2024, 2, 29), date(2031, 7, 1)])
@@ -99,7 +99,7 @@ async def test_whatever_categories_are_set_there_is_a_day(
 ) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts:
         settings = ArxivSettings(base_url=hosts.arxiv_base_url, categories=categories)
-        found = await ArxivSource(make_fetcher(), settings, Pacer(interval=0)).fetch(date(2025, 3, 3))
+        found = await ArxivSource(make_fetcher(), settings, RateLimiter(interval=0)).fetch(date(2025, 3, 3))
     assert len(found) >= 30
 
 

@@ -70,13 +70,13 @@ class RunningWorker:
         return self._running
 
     async def stop(self) -> None:
-        """Stop as on SIGTERM, to the end; raises what the worker raised."""
+        """SkipDelivery as on SIGTERM, to the end; raises what the worker raised."""
         await self.begin_to_stop()
 
     @property
-    def in_hand(self) -> int:
+    def running_tasks(self) -> int:
         assert self.worker is not None
-        return self.worker.in_hand
+        return self.worker.running_tasks
 
     @property
     def turns(self) -> int:
@@ -123,7 +123,7 @@ class Held:
 
 
 @pytest.fixture
-async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[StartWorker]:  # noqa: ARG001  (emptied)
+async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[StartWorker]:  # noqa: ARG001  (database_reset)
     """Start a worker that does `work` for fetches, or for each kind what the mapping says; stopped after the test."""
     async with AsyncExitStack() as clients:
         started: list[RunningWorker] = []
@@ -158,7 +158,7 @@ async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncItera
 
 @pytest.fixture
 async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
-    """A proxy before the stand-in, which lets everything pass until it is told otherwise."""
+    """A proxy before the emulator, which lets everything pass until it is told otherwise."""
     proxy = Proxy(stack.url)
     await proxy.start()
     yield proxy

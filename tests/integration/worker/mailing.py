@@ -28,8 +28,8 @@ ALL_DONE = "select not exists (select from public.queue where not dead)"
 
 async def due(client: AsyncClient, clock: Clock, **columns: Any) -> Reader:
     await clock.set("2026-11-24T06:00:00Z")
-    profile = {"interests": ["radar"], "leave_out": ["cooking"], "authors": ["Ada Lovelace"]}
-    reader = await add_reader(client, **({"address": "ada@example.org", "profile": profile} | columns))
+    profile = {"interests": ["radar"], "exclude": ["cooking"], "authors": ["Ada Lovelace"]}
+    reader = await add_reader(client, **({"email": "ada@example.org", "profile": profile} | columns))
     await look(client, clock, 24)
     return reader
 

@@ -1,4 +1,4 @@
-"""A proxy before the stand-in that answers in its place, or otherwise, where a test says so."""
+"""A proxy before the emulator that answers in its place, or otherwise, where a test says so."""
 
 import asyncio
 import json

@@ -51,7 +51,7 @@ async def test_healthz_says_whether_the_claim_loop_turns(
         task = await create(client)
         await until_status(database, "running", 1)
         status, body = await health()
-        assert (status, body["status"], body["in_hand"]) == (200, "ok", 1)
+        assert (status, body["status"], body["running_tasks"]) == (200, "ok", 1)
         assert 0 <= body["seconds_since_turn"] == body["seconds_since_answer"] < LEASE
         gate.close()
         await gate.held.wait()  # a call that is neither answered nor given up

@@ -87,7 +87,7 @@ async def test_a_fault_ends_its_own_task_alone_and_gives_the_slot_back(
     assert ended["status"] == "failed"
     assert said in ended["error"]
     assert (await until_ended(database, other.task_id))["status"] == "completed"
-    assert worker.in_hand == 0
+    assert worker.running_tasks == 0
     after = [await create(client, payload={"part": "after"}) for _ in range(4)]
     assert {(await until_ended(database, task.task_id))["status"] for task in after} == {"completed"}
 

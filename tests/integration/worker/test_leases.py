@@ -58,7 +58,7 @@ async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothi
     (taken,) = await peer.claim()
     gate.open()
     await asyncio.wait_for(held.cancelled.wait(), 30)
-    while worker.in_hand:
+    while worker.running_tasks:
         await asyncio.sleep(0)
     if deaf:
         await until_turned(worker, worker.turns + 2)  # its outcome was sent, and answered
@@ -78,4 +78,4 @@ async def test_a_cancel_request_cancels_the_handler(
     await TaskStateManager(client).cancel_task(task.task_id)
     row = await until_ended(database, task.task_id)
     assert (row["status"], row["attempt"], held.cancelled.is_set()) == ("cancelled", 1, True)
-    assert worker.in_hand == 0
+    assert worker.running_tasks == 0

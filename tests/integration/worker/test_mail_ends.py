@@ -12,7 +12,7 @@ from supabase import AsyncClient
 from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
 from app.models import Digest, LinksOf, TaskKind
-from app.persistence.deliveries import DeliveryState
+from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.services import Services
@@ -51,8 +51,10 @@ async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
     assert "this is spam" in (await the_delivery(database))["reason"]
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
     assert box.commands.count("MAIL") == 1
-    assert await database.fetchval("select count(*) from public.shown") == 0
-    assert (await Services.build(client).items.news_for(reader.reader_id)).last_digest is None, "what it held is new"
+    assert await database.fetchval("select count(*) from public.shown_items") == 0
+    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest is None, (
+        "what it held is new"
+    )
 
 
 async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_why(
@@ -79,11 +81,11 @@ async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_n
 ) -> None:
     box.steps[step] = once(break_off)
     await start_mailer()
-    await until(database, ENDED, "ambiguous")
+    await until(database, ENDED, "in_doubt")
     await until(database, ALL_DONE)
     assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
     assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
-    assert len((await Services.build(client).items.news_for(reader.reader_id)).shown) == 1
+    assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1
 
 
 @pytest.mark.usefixtures("reader")
@@ -97,10 +99,10 @@ async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(
 
     box.steps["CONTENT"] = cut
     await start_mailer()
-    await until(database, "select exists (select from public.deliveries where state in ('sent', 'ambiguous'))")
+    await until(database, "select exists (select from public.deliveries where state in ('sent', 'in_doubt'))")
     # Whether the server had the dot, a client cannot know once it has written it.
     state = (await the_delivery(database))["state"]
-    assert (state, len(box.taken)) in [("sent", 1), ("ambiguous", 0)]
+    assert (state, len(box.taken)) in [("sent", 1), ("in_doubt", 0)]
 
 
 @pytest.mark.usefixtures("reader")
@@ -111,7 +113,7 @@ async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_
     worker = await start_mailer()
     await box.reached.wait()
     await worker.stop()
-    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
     await start_mailer()
     await until(database, ENDED, "sent")
     assert len(box.taken) == 1
@@ -138,7 +140,7 @@ async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
     worker = await start_mailer(mail_renderer=hanging)
     await hanging.reached.wait()
     await worker.stop()
-    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
     await start_mailer()
     await until(database, ENDED, "sent")
     assert len(box.taken) == 1
@@ -185,7 +187,7 @@ async def test_deliveries_that_are_paused_wait_and_then_go(
         database,
         "select exists (select from public.queue where kind = 'delivery' and worker_id is null and run_at > now())",
     )
-    assert (await the_delivery(database))["state"] == DeliveryState.PENDING
+    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
     await deliveries.resume(by="ops", skip_pending=False)
     await database.execute("update public.queue set run_at = now() where kind = 'delivery'")
     await until(database, ENDED, "sent")
@@ -195,7 +197,7 @@ async def test_deliveries_that_are_paused_wait_and_then_go(
 async def test_a_welcome_comes_once_by_whatever_way(
     client: AsyncClient, database: asyncpg.Connection, tmp_path: Any, start_mailer: StartMailer
 ) -> None:
-    reader = await add_reader(client, address="ada@example.org", zone=None, send_at=None, welcome=True)
+    reader = await add_reader(client, email="ada@example.org", timezone=None, send_at=None, welcome=True)
     await start_mailer(FolderSender(tmp_path))
     await until(database, ENDED, "sent")
     (file,) = tmp_path.iterdir()

@@ -68,7 +68,7 @@ async def test_a_refusal_after_a_doubt_leaves_the_doubt(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("ambiguous", 2), "the refusal ends it, once"
+    assert (found["state"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
     assert "Resend answered 422" in found["reason"]
 
 
@@ -89,7 +89,7 @@ async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doub
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.bodies)) == ("ambiguous", 1)
+    assert (found["state"], len(server.bodies)) == ("in_doubt", 1)
     assert "cannot be written" in found["reason"]
 
 
@@ -109,7 +109,7 @@ async def test_a_refusal_after_a_kill_ends_the_delivery_once(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("ambiguous", 1)
+    assert (found["state"], len(server.seen)) == ("in_doubt", 1)
     assert "Resend answered 422" in found["reason"]
 
 
@@ -119,7 +119,7 @@ async def test_a_provider_that_fails_is_what_the_doubt_says(
 ) -> None:
     sender, server = await start_resend(FAILING)
     await start_mailer(sender)
-    await until(database, ENDED, "ambiguous")
+    await until(database, ENDED, "in_doubt")
     found = await the_delivery(database)
     assert len(server.seen) == ATTEMPTS
     assert "Resend answered 500" in found["reason"]
@@ -139,7 +139,7 @@ async def test_another_account_does_not_repeat_a_mail(
     await start_mailer(second)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], not_asked.seen) == ("ambiguous", [])
+    assert (found["state"], not_asked.seen) == ("in_doubt", [])
     assert "another sender began it" in found["reason"]
 
 
@@ -158,6 +158,6 @@ async def test_who_left_after_a_500_is_not_mailed_again(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("ambiguous", 1)
+    assert (found["state"], len(server.seen)) == ("in_doubt", 1)
     assert "Resend answered 500" in found["reason"]
     assert "the reader is unsubscribed" in found["reason"]

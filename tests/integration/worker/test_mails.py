@@ -30,7 +30,7 @@ async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
     await look(client, clock, 24)
     await until(database, ALL_DONE)
     written = await database.fetchval("select created_at from public.digests")
-    assert (await Services.build(client).items.news_for(reader.reader_id)).last_digest == written
+    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest == written
     (mail,) = mails(box)
     assert (mail["To"], mail["Subject"]) == ("Ada <ada@example.org>", "Ice remembers")
     assert mail["Message-ID"] == f"<digest-2026-11-24-{reader.reader_id}@broadsheet.example>"
@@ -76,7 +76,7 @@ async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
     box: Postbox,
     start_mailer: StartMailer,
 ) -> None:
-    await due(client, clock, on_nothing=choice)
+    await due(client, clock, when_empty=choice)
     await start_mailer()
     await until(database, ENDED, state)
     assert [str(mail["Subject"])[:11] for mail in mails(box)] == subjects
@@ -90,7 +90,7 @@ async def test_without_an_address_the_digest_is_shown_by_being_there(
     reader = await due(client, clock, address=None)
     await start_mailer()
     await until(database, "select exists (select from public.digests)")
-    assert len((await Services.build(client).items.news_for(reader.reader_id)).shown) == 1
+    assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1
     await look(client, clock, 25)
     await until(database, "select count(*) = 2 from public.digests")
     assert (

@@ -10,17 +10,17 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import SourceBusy, SourceError
-from app.outside.client import open_outside
-from app.persistence.reader_papers import GivenPaper, ReaderPaper
+from app.external.client import open_external
+from app.persistence.reader_papers import PaperInput, ReaderPaper
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
+from tests.contract.feedback_scenarios import rate, rated
 from tests.contract.schedule import add_reader
-from tests.contract.votes import rate, rated
 from tests.integration.client.scripted_server import ScriptedServer
 from tests.integration.sources.conftest import reply
-from worker.chores.paper_look_ups import PaperLookUps
+from worker.periodic.paper_look_ups import PaperLookUps
 
 HEAD = (
     '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
@@ -60,19 +60,21 @@ async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(clie
     ids = [f"2611.{n:05}" for n in range(1, 130)] + [MALFORMED, UNKNOWN]
     ada, bob = [(await add_reader(client)).reader_id for _ in range(2)]
     for reader, wanted in ((ada, ids), (bob, ids[:3])):
-        given = [GivenPaper(keys=(f"arxiv:{each}",), arxiv_id=each) for each in wanted]
+        given = [PaperInput(keys=(f"arxiv:{each}",), arxiv_id=each) for each in wanted]
         await services.reader_papers.put(reader, [(paper, {"liked": True}) for paper in given])
-    async with open_outside() as http:
+    async with open_external() as http:
         source = ArxivSource(
-            HttpFetcher(http, FetchSettings("Broadsheet tests")), ArxivSettings(arxiv.server.url), Pacer(interval=0)
+            HttpFetcher(http, FetchSettings("Broadsheet tests")),
+            ArxivSettings(arxiv.server.url),
+            RateLimiter(interval=0),
         )
 
-        def chore() -> PaperLookUps:
+        def periodic_job() -> PaperLookUps:
             return PaperLookUps(services.reader_papers, services.turns, services.breakers, source, random=Random(1))
 
-        await asyncio.gather(chore().run_once(), chore().run_once())
+        await asyncio.gather(periodic_job().run_once(), periodic_job().run_once())
         asked = arxiv.asked
-        await chore().run_once()
+        await periodic_job().run_once()
     await arxiv.server.stop()
     assert arxiv.asked == asked, "nothing is asked for again"
     assert max(map(len, asked)) == 100
@@ -97,16 +99,18 @@ async def all_of(services: Services, reader_id: UUID) -> list[ReaderPaper]:
 async def test_while_arxiv_is_away_nothing_is_marked(client: AsyncClient) -> None:
     services = Services.build(client)
     reader = (await add_reader(client)).reader_id
-    await rate(services.reader_papers, reader, GivenPaper(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)
+    await rate(services.reader_papers, reader, PaperInput(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)
     for step in (reply(b"<html>sorry</html>"), reply(status=503), reply(b"nothing", status=400)):
         server = ScriptedServer(step)
         await server.start()
-        async with open_outside() as http:
+        async with open_external() as http:
             fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
-            source = ArxivSource(fetcher, ArxivSettings(server.url), Pacer(interval=0))
-            chore = PaperLookUps(services.reader_papers, services.turns, services.breakers, source, random=Random(1))
+            source = ArxivSource(fetcher, ArxivSettings(server.url), RateLimiter(interval=0))
+            periodic_job = PaperLookUps(
+                services.reader_papers, services.turns, services.breakers, source, random=Random(1)
+            )
             with pytest.raises((SourceError, SourceBusy)):
-                await chore.run_once()
+                await periodic_job.run_once()
         await server.stop()
         assert len(server.seen) == 1
         assert await services.reader_papers.to_look_up(5) == ["2611.00001"]

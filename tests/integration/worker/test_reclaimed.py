@@ -62,13 +62,13 @@ async def test_a_task_that_was_lost_and_reclaimed_is_recorded_once(
     await attempts.begun[2].wait()
     await attempts.ended[1].wait()
     assert attempts.cancelled == {1}
-    while worker.in_hand > 1:
+    while worker.running_tasks > 1:
         await asyncio.sleep(0)
     attempts.may_end[2].set()
     row = await until_ended(database, task.task_id)
     assert (row["status"], row["attempt"], row["result"]) == ("completed", 2, '{"attempt": 2}')
     await worker.stop()
-    assert worker.in_hand == 0
+    assert worker.running_tasks == 0
     assert 2 not in attempts.cancelled
 
 

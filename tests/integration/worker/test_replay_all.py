@@ -10,7 +10,7 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from tests.contract.helpers import insert_tasks
 from tests.integration.worker.conftest import StartWorker
 from worker.job import Job
@@ -22,7 +22,7 @@ LONGEST_STEP = 4.0
 
 async def replay_all(client: AsyncClient) -> float:
     """Replay step by step; returns how many seconds the longest took."""
-    act, after, until, longest = ActBy(uuid4(), "root"), None, None, 0.0
+    act, after, until, longest = Actor(uuid4(), "root"), None, None, 0.0
     while True:
         started = time.monotonic()
         step = await Operator(client).replay_dead(act, TaskKind.FETCH, until=until, after=after)

@@ -1,4 +1,4 @@
-"""The chore of each worker that looks who is due, on a real database."""
+"""The periodic_job of each worker that looks who is due, on a real database."""
 
 import asyncio
 from random import Random
@@ -9,14 +9,14 @@ from supabase import AsyncClient
 from app.persistence.schedule import Schedule
 from tests.contract.schedule import add_reader
 from tests.integration.worker.conftest import PATIENCE
-from worker.chores.schedule import ScheduleChore
+from worker.periodic.schedule import DueReaderEnqueuer
 
 
 async def test_the_chores_of_many_workers_make_one_task_and_go_on(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    chores = [ScheduleChore(Schedule(client), random=Random(n), every=0.05) for n in range(4)]
-    running = [asyncio.create_task(chore.run()) for chore in chores]
+    periodic_jobs = [DueReaderEnqueuer(Schedule(client), random=Random(n), every=0.05) for n in range(4)]
+    running = [asyncio.create_task(periodic_job.run()) for periodic_job in periodic_jobs]
     try:
         for number in range(1, 4):
             await add_reader(client)

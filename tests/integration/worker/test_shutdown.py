@@ -37,12 +37,12 @@ async def test_a_deaf_handler_does_not_hold_the_end(
     task = await create(client)
     await begun.wait()
     await running.stop()
-    assert running.in_hand == 1
+    assert running.running_tasks == 1
     assert (
         await database.fetchval("select status from public.task_records where task_id = $1", task.task_id) == "running"
     )
     may_end.set()
-    while running.in_hand:
+    while running.running_tasks:
         await asyncio.sleep(0)
 
 
@@ -64,7 +64,7 @@ async def test_a_deaf_handler_past_its_time_is_named_once(
         while not (named := [record for record in log if "keeps its slot" in record["event"]]):
             await asyncio.sleep(0.05)
         may_end.set()
-        while running.in_hand:
+        while running.running_tasks:
             await asyncio.sleep(0.05)
     assert [record["task"] for record in named] == [f"fetch {task.task_id}"]
     assert [record for record in log if "keeps its slot" in record["event"]] == named

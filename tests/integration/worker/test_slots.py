@@ -11,8 +11,8 @@ from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 from app.config import WorkerSettings
+from app.external.client import open_external
 from app.models import TaskKind
-from app.outside.client import open_outside
 from tests.acceptance.conftest import enqueue_deliveries
 from tests.contract.helpers import Claimer, create, insert_tasks
 from tests.integration.worker.conftest import StartWorker, until_ended
@@ -74,7 +74,7 @@ async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
         return {}
 
     limits = limits_of(settings())
-    async with open_outside() as http:
+    async with open_external() as http:
         deliver = CallbackHandler(CallbackSender(http, [Webhook(WEBHOOK_SECRET)], private=True))
         works: dict[TaskKind, Work] = {TaskKind.CALLBACK: deliver, TaskKind.FETCH: at_once, TaskKind.DIGEST: at_once}
         await enqueue_deliveries(database, hanging.url, 100)
@@ -84,7 +84,7 @@ async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
             # Created last, in order after the callbacks.
             task = await create(client, kind=kind, priority=3)
             assert (await until_ended(database, task.task_id))["status"] == "completed"
-        assert (hanging.hanging, worker.in_hand) == (3, 3)
+        assert (hanging.hanging, worker.running_tasks) == (3, 3)
         await worker.stop()
 
 
@@ -110,7 +110,7 @@ async def test_fetches_that_hang_leave_digests_and_callbacks_their_slots(
     worker = await start_worker(works, concurrency=limits.concurrency, kind_slots=limits.kind_slots)
     seen = [await done.get() for _ in range(10)]
     assert sorted(seen) == [TaskKind.CALLBACK] * 5 + [TaskKind.DIGEST] * 5
-    while worker.in_hand > 2:
+    while worker.running_tasks > 2:
         await asyncio.sleep(0)
     assert await database.fetchval("select count(*) from public.task_records where kind = 'fetch' and attempt > 0") == 2
 

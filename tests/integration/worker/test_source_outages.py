@@ -24,7 +24,7 @@ from tests.contract.helpers import create
 from tests.contract.schedule import add_reader
 from tests.integration.worker.conftest import PATIENCE, until
 from tests.integration.worker.test_whole_day import MAIL, NEWS, PAPERS, PROFILE
-from tests.integration.worker.whole import settings_of, whole_worker
+from tests.integration.worker.whole_worker import settings_of, whole_worker
 
 NOW_AGAIN = (
     "update public.queue set run_at = now() where worker_id is null and not dead and kind in ('fetch', 'digest')"
@@ -75,8 +75,8 @@ def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **columns: Any) -> UUID:
     """A reader where it is about noon, whose digest has been due since midnight."""
-    zone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
-    reader = await add_reader(client, address="ada@example.org", zone=zone, send_at="00:00", **columns)
+    timezone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
+    reader = await add_reader(client, email="ada@example.org", timezone=timezone, send_at="00:00", **columns)
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day' where true")
     return reader.reader_id
 
@@ -110,7 +110,7 @@ async def test_an_outage_of_all_sources_fails_nothing(
     for _ in range(20):
         await create(client, kind=TaskKind.DIGEST, source_date=day, payload=payload)
     await create(client, source_date=day, payload={"shared": True})
-    await reader_due_now(client, database, on_nothing="line")
+    await reader_due_now(client, database, when_empty="notify")
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", **sources.settings, **MAIL)
     async with whole_worker(settings) as running:
         await tried_again(database, f"{CAUSE}15 s")
@@ -133,7 +133,7 @@ async def test_an_outage_of_all_sources_fails_nothing(
 async def test_a_digest_without_sources_waits_no_longer_than_set(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    await reader_due_now(client, database, on_nothing="line")
+    await reader_due_now(client, database, when_empty="notify")
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", **Sources().settings, **MAIL)
     waiting = "select exists (select from public.queue where kind = 'digest' and snoozed_since is not null)"
     async with whole_worker(settings) as running:
@@ -167,7 +167,7 @@ async def test_a_digest_without_sources_waits_no_longer_than_set(
 async def test_a_skipped_digest_says_what_was_not_read(
     status: str, reason: str, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    await reader_due_now(client, database, on_nothing="nothing")
+    await reader_due_now(client, database, when_empty="skip")
     await database.execute("select public.enqueue_due(10)")
     task = await database.fetchval("select task_id from public.tasks where kind = 'digest'")
     await database.execute(

@@ -13,12 +13,12 @@ from supabase import AsyncClient
 
 import worker.wiring
 from app.days import yesterday
+from app.external.client import open_external
 from app.links import Links
-from app.mail.opening import open_mail_sender
+from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
 from app.mail_url import FolderUrl
 from app.models import Article, ArticleKind, Profile, Reason, ReasonKind, TaskKind
-from app.outside.client import open_outside
 from app.ranking.ranking import Ranked
 from app.services import Services
 from embedded.stack import Ready
@@ -30,7 +30,7 @@ from tests.integration.digest.conftest import completion
 from tests.integration.sources.conftest import reply
 from tests.integration.worker.conftest import until, until_ended
 from tests.integration.worker.test_paper_look_ups import HEAD
-from tests.integration.worker.whole import settings_of, whole_worker
+from tests.integration.worker.whole_worker import settings_of, whole_worker
 from tests.processes import WEBHOOK_SECRET
 from worker.wiring import build_analyst, open_parts
 
@@ -96,7 +96,7 @@ async def test_a_day_is_fetched_written_and_called_back(
 async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, tmp_path: Path
 ) -> None:
-    reader = await add_reader(client, address="ada@example.org", on_nothing="line")
+    reader = await add_reader(client, email="ada@example.org", when_empty="notify")
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", digest_max_wait_hours="0", **MAIL)
     async with whole_worker(settings) as running:
@@ -135,7 +135,7 @@ async def test_the_model_is_asked_no_more_than_the_settings_allow(
     changes: dict[str, str], asked: int, stack: Ready, client: AsyncClient, serve: Serve
 ) -> None:
     outside = await Outside.start(serve)
-    async with open_outside() as http:
+    async with open_external() as http:
         analyst = build_analyst(http, Services.build(client), settings_of(stack, **outside.settings, **changes))
         analysed = await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1), ranked(2)])
     assert (analysed.usage.calls, len(outside.model.seen)) == (asked, asked)

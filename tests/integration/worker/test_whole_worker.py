@@ -14,27 +14,27 @@ from supabase import AsyncClient
 
 import worker.__main__
 from app.days import yesterday
-from app.persistence.reader_papers import GivenPaper
+from app.persistence.reader_papers import PaperInput
 from app.services import Services
 from app.versions import project_version
 from embedded.stack import Ready
+from tests.contract.feedback_scenarios import rate
 from tests.contract.helpers import insert_tasks
 from tests.contract.schedule import add_reader
-from tests.contract.votes import rate
 from tests.integration.client.scripted_server import stall
 from tests.integration.conftest import Serve
 from tests.integration.sources.conftest import reply
 from tests.integration.worker.conftest import PATIENCE, until
 from tests.integration.worker.proxy import Answer, Proxy, Times
 from tests.integration.worker.test_paper_look_ups import HEAD
-from tests.integration.worker.whole import SIGNALS, settings_of, whole_worker
-from worker.beside import ChoreDied
-from worker.chores.daily_fetch import DAYS
-from worker.chores.retention import Retention
+from tests.integration.worker.whole_worker import SIGNALS, settings_of, whole_worker
+from worker.periodic.daily_fetch import DAYS
+from worker.periodic.retention import Retention
 from worker.runner import Worker
+from worker.supervisor import PeriodicJobFailed
 
 FAILED = "select count(*) = $1 from public.tasks where status = 'failed'"
-REPORTS = "select worker_id from public.minute_reports"
+REPORTS = "select worker_id from public.task_stat_reports"
 KINDS = ["fetch", "digest", "callback"]
 ASKED = "schema_version"
 PAPER = "2611.00001"
@@ -77,15 +77,15 @@ async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, dat
         await running.stop()
     assert (started["kinds"], started["concurrency"]) == (KINDS, 7)
     assert tuple(row) == (UUID(started["worker_id"]), gethostname(), project_version(), timedelta(seconds=61))
-    assert (health["status"], health["in_hand"]) == ("ok", 0)
+    assert (health["status"], health["running_tasks"]) == ("ok", 0)
     for kind in KINDS:
         assert f'broadsheet_tasks_total{{kind="{kind}",outcome="failed"}} 1.0' in metrics
-        assert f'broadsheet_task_seconds_count{{kind="{kind}"}} 1.0' in metrics
+        assert f'broadsheet_task_duration_seconds_count{{kind="{kind}"}} 1.0' in metrics
     for counted in ("supabase_calls_total", "supabase_attempts_total"):
         assert f'broadsheet_{counted}{{outcome="200"}}' in metrics
     assert "broadsheet_event_loop_lag_seconds_count" in metrics
     assert await database.fetchval(REPORTS) == UUID(started["worker_id"])
-    minutes = await database.fetch("select kind, sum(failed) from public.minutes group by kind order by kind")
+    minutes = await database.fetch("select kind, sum(failed) from public.task_stats group by kind order by kind")
     assert [tuple(minute) for minute in minutes] == [(kind, 1) for kind in sorted(KINDS)]
     assert running.log[-1]["event"] == "worker stopped"
 
@@ -93,9 +93,9 @@ async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, dat
 async def test_each_of_what_is_stored_is_kept_for_its_own_time(stack: Ready, database: asyncpg.Connection) -> None:
     await database.execute(AGED, [timedelta(days=days) for days in (9, 19, 29, 31, 41)])
     kept = {
-        "keep_tasks_days": "10",
-        "keep_editions_days": "20",
-        "keep_digests_days": "30",
+        "task_retention_days": "10",
+        "edition_retention_days": "20",
+        "digest_retention_days": "30",
         "delivery_retention_days": "40",
     }
     async with whole_worker(settings_of(stack, **kept)) as running:
@@ -131,7 +131,7 @@ async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
     arxiv = await serve(reply(FEED.encode()))
     reader = await add_reader(client)
     papers = Services.build(client).reader_papers
-    await rate(papers, reader.reader_id, GivenPaper(keys=(f"arxiv:{PAPER}",), arxiv_id=PAPER), True)
+    await rate(papers, reader.reader_id, PaperInput(keys=(f"arxiv:{PAPER}",), arxiv_id=PAPER), True)
     async with whole_worker(settings_of(stack, arxiv_base_url=arxiv.url, user_agent="Ada's own")) as running:
         looked_up = await running.logged("papers looked up")
         await running.stop()
@@ -176,12 +176,12 @@ async def test_a_signal_lets_tasks_finish_and_the_second_one_ends_it_now(
         running.signalled(number)
         with pytest.raises(asyncio.CancelledError):
             await running.ended()
-    assert (stopping["in_hand"], stopping["grace"]) == (1, 3600)
+    assert (stopping["running_tasks"], stopping["grace"]) == (1, 3600)
     assert [record for record in running.log if record["event"] == "worker stopped"] == []
 
 
 async def die(*_arguments: Any) -> None:
-    raise LookupError("planted")
+    raise LookupError("injected_faults")
 
 
 async def forever(*_arguments: Any) -> None:
@@ -190,32 +190,34 @@ async def forever(*_arguments: Any) -> None:
 
 async def test_a_chore_that_dies_is_logged_and_ends_the_worker(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Retention, "run", die)
     async with whole_worker(settings_of(stack)) as running:
-        with pytest.raises(ChoreDied, match=r"^The worker's retention died: LookupError: planted$"):
+        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention died: LookupError: injected_faults$"):
             await running.ended()
-    (said,) = [record for record in running.log if record["event"] == "chore died"]
-    assert (said["log_level"], said["chore"], str(said["exc_info"])) == ("error", "retention", "planted")
+    (said,) = [record for record in running.log if record["event"] == "periodic_job died"]
+    assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected_faults")
 
 
 async def test_a_claim_loop_that_stopped_is_not_waited_for(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Worker, "_pause", forever)
     quick = {"lease_seconds": "0.4", "supabase_call_timeout": "0.1", "grace_period": "3600"}
     async with whole_worker(settings_of(stack, **quick)) as running:
-        with pytest.raises(ChoreDied, match=r"^The worker's watch died: LoopStopped: .* has not turned for 0\.4 s\.$"):
+        with pytest.raises(
+            PeriodicJobFailed, match=r"^The worker's watch died: LoopStopped: .* has not turned for 0\.4 s\.$"
+        ):
             await running.ended()
 
 
 async def test_the_schema_is_asked_for_until_there_is_an_answer_and_then_no_more(
     stack: Ready,
-    database: asyncpg.Connection,  # noqa: ARG001  (emptied)
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The worker put together from its settings: what does each kind of task, from where, and through which client."""
+"""The worker put local_service from its settings: what does each kind of task, from where, and through which client."""
 
 import json
 from datetime import date, timedelta
@@ -12,8 +12,8 @@ from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
 from app.digest.chat_model import Completion
 from app.digest.openai_model import ModelSettings, build_model
 from app.errors import BroadsheetError
+from app.external.client import open_external
 from app.models import TaskKind
-from app.outside.client import open_outside
 from app.services import Services
 from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.fetcher import FetchSettings, HttpFetcher
@@ -67,7 +67,7 @@ def test_what_the_settings_lack_is_named_with_its_effect() -> None:
 
 
 def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
-    times = {"lease_seconds": "61", "grace_period": "7", "idle_wait": "0.9"}
+    times = {"lease_seconds": "61", "grace_period": "7", "poll_interval": "0.9"}
     slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 10, TaskKind.DELIVERY: 0}
     assert limits_of(settings(concurrency="20", **times)) == WorkerLimits(
         20, timedelta(seconds=61), timedelta(seconds=7), timedelta(seconds=0.9), slots
@@ -75,7 +75,7 @@ def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
 
 
 async def test_the_settings_name_the_sources() -> None:
-    async with open_outside() as http:
+    async with open_external() as http:
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         usual = build_other_sources(fetcher, settings())
         chosen = build_other_sources(fetcher, settings(feeds="one=http://a.test/,two=http://b.test/", newsapi_key="k"))
@@ -90,7 +90,7 @@ async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> 
         asked.append(request)
         raise httpx.ConnectError("no network in tests")
 
-    async with open_outside() as http:
+    async with open_external() as http:
         http.event_hooks = {"request": [refuse]}
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k-123", newsapi_query="glaciers"))
@@ -102,7 +102,7 @@ async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> 
 
 async def test_newsapi_is_asked_where_the_settings_say(serve: Serve) -> None:
     server = await serve(answer(200, {"status": "ok", "articles": []}))
-    async with open_outside() as http:
+    async with open_external() as http:
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k", newsapi_base_url=server.url))
         assert await newsapi.fetch(date(2026, 3, 4)) == []
@@ -111,7 +111,7 @@ async def test_newsapi_is_asked_where_the_settings_say(serve: Serve) -> None:
 
 async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:
     services = Services.build(client)
-    async with open_outside() as http:
+    async with open_external() as http:
         assert isinstance(build_analyst(http, services, settings()), ExtractiveAnalyst)
         assert isinstance(build_analyst(http, services, settings(openai_api_key="k")), ModelAnalyst)
 
@@ -124,7 +124,7 @@ async def test_a_model_is_asked_through_the_one_client_and_leaves_it_open(serve:
     async def note(request: httpx.Request) -> None:
         requests.append(request)
 
-    async with open_outside() as http:
+    async with open_external() as http:
         http.event_hooks = {"request": [note]}
         model = build_model(http, ModelSettings("k-1", "tiny", f"{server.url}/v1", retries=0))
         for _ in range(2):

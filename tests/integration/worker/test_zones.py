@@ -1,4 +1,4 @@
-"""Each local day brings one mail, of that day and at its moment, also where clocks change or a zone vanishes."""
+"""Each local day brings one mail, of that day and at its moment, also where clocks change or a timezone vanishes."""
 
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -33,9 +33,9 @@ A_DAY = timedelta(days=1)
 SENT = "select exists (select from public.deliveries where reader_id = $1 and local_day = $2 and state = 'sent')"
 
 
-def moment_of(day: date, send_at: str, zone: str) -> datetime:
+def moment_of(day: date, send_at: str, timezone: str) -> datetime:
     """When an ordinary day comes."""
-    return datetime.fromisoformat(f"{day} {send_at}").replace(tzinfo=ZoneInfo(zone)).astimezone(UTC)
+    return datetime.fromisoformat(f"{day} {send_at}").replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC)
 
 
 def assert_is_of(mail: EmailMessage, day: date) -> None:
@@ -53,16 +53,18 @@ async def test_each_local_day_brings_one_mail_of_that_day_at_its_moment(
 ) -> None:
     await start_mailer()
     schedule, got = Schedule(client), 0
-    for zone, send_at, change, moment in CHANGES:
-        moments = {change: datetime.fromisoformat(moment), change + A_DAY: moment_of(change + A_DAY, send_at, zone)}
+    for timezone, send_at, change, moment in CHANGES:
+        moments = {change: datetime.fromisoformat(moment), change + A_DAY: moment_of(change + A_DAY, send_at, timezone)}
         await clock.set(moments[change] - timedelta(hours=20))
-        reader = await add_reader(client, address="a@example.org", zone=zone, send_at=send_at, on_nothing="line")
+        reader = await add_reader(
+            client, email="a@example.org", timezone=timezone, send_at=send_at, when_empty="notify"
+        )
         for day, due in moments.items():
             await read_day(client, due.date() - A_DAY)
             await clock.set(due - timedelta(seconds=1))
-            assert await schedule.enqueue_due() == 0, f"too early: {day} in {zone}"
+            assert await schedule.enqueue_due() == 0, f"too early: {day} in {timezone}"
             await clock.set(due)
-            assert [await schedule.enqueue_due() for _ in range(2)] == [1, 0], f"{day} in {zone}"
+            assert [await schedule.enqueue_due() for _ in range(2)] == [1, 0], f"{day} in {timezone}"
             await until(database, SENT, reader.reader_id, day)
             got += 1
             assert len(box.taken) == got
@@ -76,7 +78,7 @@ async def test_a_zone_that_vanishes_stops_its_own_readers_alone_until_they_have_
     await start_mailer()
     await clock.set("2026-03-27T12:00:00Z")
     stays, moves = [
-        await add_reader(client, address=f"{name}@example.org", send_at="02:30", on_nothing="line")
+        await add_reader(client, email=f"{name}@example.org", send_at="02:30", when_empty="notify")
         for name in ("stays", "moves")
     ]
 
@@ -92,7 +94,7 @@ async def test_a_zone_that_vanishes_stops_its_own_readers_alone_until_they_have_
     await break_zone(database, moves.reader_id)
     assert await whose_mails_came("2026-03-29T01:30:00Z") == ["stays"]
     assert HOSTILE_ZONE in str((await Readers(client).get(moves.reader_id)).schedule_problem)
-    await Readers(client).change(moves.reader_id, {"zone": "Europe/Berlin"})
+    await Readers(client).change(moves.reader_id, {"timezone": "Europe/Berlin"})
     assert await whose_mails_came("2026-03-30T00:30:00Z") == ["moves", "stays"]
     days = await database.fetch("select reader_id, array_agg(extract(day from local_day)::int order by local_day)"
                                 " as days from public.deliveries group by 1")  # fmt: skip

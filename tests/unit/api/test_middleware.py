@@ -5,7 +5,7 @@ import asyncio
 from starlette.types import Message, Receive, Scope, Send
 
 from app.api.middleware import RequestContext
-from app.client.turnstile import PIECES
+from app.client.loop_throttle import PIECES
 from app.metrics import Metrics
 
 REQUESTS = 100

@@ -61,7 +61,7 @@ def test_each_kind_of_task_is_found_somewhere(kind: str, url: str) -> None:
     assert TaskView.of(task).url == task_url(TaskKind(kind), task.task_id) == url
 
 
-@pytest.mark.parametrize("name", ["name", "profile", "weekdays", "on_nothing", "status", "external_id"])
+@pytest.mark.parametrize("name", ["name", "profile", "weekdays", "when_empty", "status", "external_id"])
 def test_what_every_reader_has_cannot_be_taken_away(name: str) -> None:
     said = message_of(ReaderChange, {name: None})
     assert said == f"Value error, {name} cannot be null: leave out what is to stay as it is"
@@ -72,7 +72,7 @@ def test_all_that_cannot_be_taken_away_is_named_at_once() -> None:
     assert said.startswith("Value error, name, status cannot be null")
 
 
-@pytest.mark.parametrize("name", ["user_id", "address", "zone", "send_at", "status_reason"])
+@pytest.mark.parametrize("name", ["user_id", "email", "timezone", "send_at", "status_reason"])
 def test_what_a_reader_need_not_have_can_be_taken_away(name: str) -> None:
     assert ReaderChange.model_validate({name: None}).columns == {name: None}
 
@@ -88,7 +88,7 @@ def test_a_change_of_nothing_is_none_and_a_new_reader_needs_a_name() -> None:
     ("model", "names"),
     [
         (DigestRequest, {"profile", "source_date", "max_papers", "max_news"}),
-        (ReaderRequest, {"external_id", "name", "address", "profile", "zone", "send_at", "weekdays"}),
+        (ReaderRequest, {"external_id", "name", "email", "profile", "timezone", "send_at", "weekdays"}),
         (PapersRequest, {"papers"}),
     ],
 )

@@ -1,4 +1,4 @@
-"""The built application holds nothing that FastAPI would run in a thread; each kind of it is planted, and found."""
+"""The built application holds nothing that FastAPI would run in a thread; each kind of it is injected_faults, and found."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -27,7 +27,7 @@ def test_the_walk_sees_every_documented_operation() -> None:
 
 
 def test_the_walk_sees_the_pages_too() -> None:
-    assert {("POST", "/r/place/{token}/{day}"), ("GET", "/ops/events"), ("GET", "/docs")} <= operations(create_app())
+    assert {("POST", "/r/home/{token}/{day}"), ("GET", "/ops/events"), ("GET", "/docs")} <= operations(create_app())
 
 
 def dependency() -> None:
@@ -46,7 +46,7 @@ class Scheme(SecurityBase):
     """A security scheme without a coroutine."""
 
     def __init__(self) -> None:
-        self.scheme_name = "planted"
+        self.scheme_name = "injected_faults"
 
     def __call__(self) -> None:
         """FastAPI would run it in a thread."""
@@ -59,25 +59,25 @@ async def nested(_: Annotated[None, Depends(dependency)]) -> None:
 PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
 
 
-@pytest.mark.parametrize("planted", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
-def test_a_planted_dependency_is_found(planted: Callable[..., Any]) -> None:
-    inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(planted)]), FastAPI()
+@pytest.mark.parametrize("injected_faults", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
+def test_a_planted_dependency_is_found(injected_faults: Callable[..., Any]) -> None:
+    inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(injected_faults)]), FastAPI()
 
-    @inner.get("/planted")
+    @inner.get("/injected_faults")
     async def endpoint() -> None: ...
 
     outer.include_router(inner, prefix="/inner")
     app.include_router(outer)
     (found,) = synchronous_callables(app)
-    assert found.startswith("/inner/planted: ")
+    assert found.startswith("/inner/injected_faults: ")
 
 
 def test_a_planted_endpoint_is_found() -> None:
     app = FastAPI()
-    app.add_api_route("/planted", dependency)
+    app.add_api_route("/injected_faults", dependency)
     mounted = Starlette(routes=[Route("/mounted", lambda _request: Response())])
     app.mount("/below", mounted)
-    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/mounted", "/planted"]
+    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/mounted", "/injected_faults"]
     assert len(list(routes_of(app))) == len(FastAPI().routes) + 2
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.api.paper_models import PaperView, SaidOfAll, SentPaper
+from app.api.paper_models import BulkFeedback, PaperRequest, PaperView
 from app.models import Article, ArticleKind
 from app.persistence.reader_papers import ReaderPaper
 
@@ -34,7 +34,7 @@ NOTHING = "Value error, nothing is said of the paper: liked or saved"
 )
 def test_what_is_no_paper_is_refused_with_the_reason(sent: Any, location: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        SentPaper.model_validate(sent)
+        PaperRequest.model_validate(sent)
     assert [(each["loc"], each["msg"]) for each in refused.value.errors()] == [(location, message)]
 
 
@@ -52,11 +52,11 @@ def test_what_is_no_paper_is_refused_with_the_reason(sent: Any, location: tuple[
     ids=str,
 )
 def test_what_is_said_is_kept_and_what_is_left_out_is_not(said: Any, kept: Any) -> None:
-    assert SentPaper.model_validate(TITLE | said).says == kept
+    assert PaperRequest.model_validate(TITLE | said).says == kept
 
 
 def test_what_is_said_of_all_papers_of_a_file() -> None:
-    says = {each.value: each.says for each in SaidOfAll}
+    says = {each.value: each.says for each in BulkFeedback}
     assert says == {"liked": {"liked": True}, "disliked": {"liked": False}, "saved": {"saved": True}}
 
 
@@ -86,8 +86,8 @@ def test_what_is_said_of_all_papers_of_a_file() -> None:
     ],
 )
 def test_a_paper_is_an_article_of_plain_words_without_a_source(sent: Any, found: Any) -> None:
-    paper = SentPaper.model_validate(sent | {"liked": True})
-    assert paper.article == Article(source="given", external_id="", kind=ArticleKind.PAPER, **found)
+    paper = PaperRequest.model_validate(sent | {"liked": True})
+    assert paper.article == Article(source="manual", external_id="", kind=ArticleKind.PAPER, **found)
 
 
 MOMENT = datetime(2026, 3, 4, tzinfo=UTC)
@@ -106,8 +106,8 @@ KEPT = ReaderPaper(
 @pytest.mark.parametrize(
     ("changed", "lookup"),
     [
-        ({}, "wanted"),
-        ({"title": None}, "wanted"),
+        ({}, "pending"),
+        ({"title": None}, "pending"),
         ({"asked_at": MOMENT}, None),
         ({"asked_at": MOMENT, "title": None}, "unknown"),
         ({"abstract": "They blow."}, None),

@@ -19,7 +19,7 @@ from app.errors import (
     SupabaseUnavailable,
     TaskNotFound,
 )
-from app.models import SentProfile
+from app.models import ProfileRequest
 
 
 async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:
@@ -115,6 +115,6 @@ async def test_what_the_framework_refuses_is_a_problem_document_with_its_headers
 )
 def test_a_wrong_list_is_called_a_list_as_json_calls_it(interests: object, said: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        SentProfile.model_validate({"name": "Ada", "interests": interests})
+        ProfileRequest.model_validate({"name": "Ada", "interests": interests})
     (problem,) = caught.value.errors()
     assert plain_message(problem).startswith(said)

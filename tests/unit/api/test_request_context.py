@@ -122,9 +122,9 @@ async def test_a_request_is_counted_by_method_route_status_and_caller(told: Told
     for status in (200, 200, 404):
         await told.call(answering(status, caller=Caller("ada", admin=True)))
     labels = {"method": "DELETE", "route": "/v1/things/{thing}", "status": "200"}
-    assert told.sample("broadsheet_http_request_seconds_count", **labels) == 2
-    assert told.sample("broadsheet_http_request_seconds_sum", **labels) == pytest.approx(2 * SECONDS)
-    assert told.sample("broadsheet_http_request_seconds_count", **labels | {"status": "404"}) == 1
+    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels) == 2
+    assert told.sample("broadsheet_http_request_duration_seconds_sum", **labels) == pytest.approx(2 * SECONDS)
+    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels | {"status": "404"}) == 1
     assert told.sample("broadsheet_caller_requests_total", caller="ada", status="200") == 2
     assert told.sample("broadsheet_caller_requests_total", caller="ada", status="404") == 1
 
@@ -167,7 +167,7 @@ async def test_an_error_that_nobody_foresaw_is_answered_logged_and_counted(told:
     assert isinstance(error["exc_info"], LookupError)
     assert (line["status"], line["request_id"]) == (500, "one")
     labels = {"method": "DELETE", "route": "unknown", "status": "500"}
-    assert told.sample("broadsheet_http_request_seconds_count", **labels) == 1
+    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels) == 1
 
 
 async def test_an_error_after_the_answer_began_is_the_servers_and_the_line_says_what_was_answered(told: Told) -> None:

@@ -13,7 +13,7 @@ from yarl import URL
 
 from app.client.factory import open_supabase
 from app.client.session import ADDRESS
-from app.client.transport import CallCounters, Counted, HonestTransport, build_timeout
+from app.client.transport import CallCounters, Counted, ErrorMappingTransport, build_timeout
 from app.config import SupabaseSettings
 
 URL_, KEY = "http://project.test", "sb_secret_x"
@@ -120,7 +120,7 @@ Send = Callable[[Exception, bytes], Awaitable[tuple[Session, httpx.TransportErro
 @pytest.fixture
 def send(monkeypatch: pytest.MonkeyPatch) -> Send:
     async def sent(error: Exception, content: bytes) -> tuple[Session, httpx.TransportError]:
-        session, transport = Session(error), HonestTransport(7)
+        session, transport = Session(error), ErrorMappingTransport(7)
         monkeypatch.setattr(aiohttp, "ClientSession", session.open)
         with pytest.raises(httpx.TransportError) as raised:
             await transport.handle_async_request(attempt(content))

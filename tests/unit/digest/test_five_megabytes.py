@@ -12,9 +12,9 @@ from app.models import Article, ArticleKind, Profile
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from app.ranking.wish import Wish
+from app.ranking.wish import InterestQuery
 from app.ranking.words import Stems, words
-from tests.held import longest_hold, shortest
+from tests.loop_blocking import longest_hold, shortest
 
 LONGEST = 0.15
 READER = Profile(name="Ada", interests=("graph neural networks", "C++"), goals="robust " * 200)
@@ -42,7 +42,7 @@ def answered(text: str) -> None:
         answered,
         words,
         lambda text: Stems().of_text(text),
-        lambda text: Wish.of(READER.model_copy(update={"goals": text})),
+        lambda text: InterestQuery.of(READER.model_copy(update={"goals": text})),
     ],
     ids=["sentences", "extract", "answer", "words", "stems", "profile"],
 )

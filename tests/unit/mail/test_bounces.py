@@ -129,7 +129,7 @@ def test_without_a_secret_nothing_is_believed() -> None:
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_?"])
 def test_a_secret_that_is_none_stops_the_start_and_is_not_shown(secret: str) -> None:
-    with pytest.raises(ConfigurationError, match="MAIL_WEBHOOK_SECRET"):
+    with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET"):
         BounceReader([SECRET, secret])
 
 

@@ -18,7 +18,7 @@ from app.mail.text import wrapped
 from app.models import MAX_ITEMS, Digest
 from app.sources.text import plain
 from app.time_slice import TimeSlice
-from tests.held import longest_hold
+from tests.loop_blocking import longest_hold
 from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
 from tests.unit.mail.test_message import HOSTILE, mail_of
 

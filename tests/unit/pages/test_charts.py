@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from app.pages.formatting import duration, figure, moment
 from app.pages.ops.charts import HEIGHT, NOTHING, WIDTH, charts_of
-from app.pages.shown import duration, figure, moment
-from app.persistence.overview import MinuteSeries
+from app.persistence.overview import StatSeries
 
 SINCE = datetime(2026, 11, 24, 10, tzinfo=UTC)
 STEP = 180
@@ -20,9 +20,9 @@ def point(step: int, **figures: Any) -> dict[str, Any]:
     return {"at": SINCE + timedelta(seconds=STEP * step), **nothing, **waits, **figures}
 
 
-def series(*points: dict[str, Any]) -> MinuteSeries:
+def series(*points: dict[str, Any]) -> StatSeries:
     kinds = [{"kind": "digest", "points": points}]
-    return MinuteSeries.model_validate({"since": SINCE, "step_seconds": STEP, "kinds": kinds})
+    return StatSeries.model_validate({"since": SINCE, "step_seconds": STEP, "kinds": kinds})
 
 
 def bars(path: str) -> list[tuple[float, float]]:

@@ -6,22 +6,22 @@ from uuid import uuid5
 
 from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
-from app.persistence.deliveries import Deliveries, DeliveryState
+from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
-from app.persistence.minutes import Ended, Minutes
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Lease
 from app.persistence.paging import cursor_of
-from app.persistence.reader_papers import GivenPaper, ReaderPapers
+from app.persistence.rate_limits import DistributedRateLimiter
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
+from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
-from app.persistence.turns import FleetTurns
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, rpc
@@ -29,7 +29,7 @@ from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, rpc
 CURSOR = cursor_of(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"
 KEPT = "x" * 1999 + "y"
-BY = ActBy(ONE, "ada")
+BY = Actor(ONE, "ada")
 ACT = {"p_act": str(ONE), "p_who": "ada"}
 NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A\0b")
 NEWS_ROW = {
@@ -37,16 +37,16 @@ NEWS_ROW = {
     "pdf_url": None, "categories": [], "published_at": None, "arxiv_id": None, "doi": None,
     "keys": ["from:5a1c3c236ec5bab1b808065017127f90"],
 }  # fmt: skip
-PAPER = GivenPaper(keys=tuple(str(number) for number in range(21)), title="A\0b", published_at=MOMENT)
+PAPER = PaperInput(keys=tuple(str(number) for number in range(21)), title="A\0b", published_at=MOMENT)
 PAPER_ROW = {
     "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
-    "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "given",
+    "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "manual",
     "vector": "",
 }  # fmt: skip
 BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
 BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
 ANY_TASK: dict[str, object] = {"p_owner": None, "p_kind": None, "p_status": None, "p_source_date": None}
-ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_state": None, "p_reader_id": None}
+ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_status": None, "p_reader_id": None}
 COUNTS = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
           "output_tokens": 7}  # fmt: skip
 
@@ -80,13 +80,13 @@ DELIVERIES = [
     rpc(f"begin to send delivery {ONE}",
         lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=timedelta(0), sender_id="resend:1"),
         "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=0.0, p_sender_id="resend:1"),
-    rpc(f"end delivery {ONE}", lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryState.SENT),
-        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_state="sent", p_reason=None, p_provider_id=None,
+    rpc(f"end delivery {ONE}", lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.SENT),
+        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="sent", p_reason=None, p_provider_id=None,
         p_bounce=False),
     rpc(f"end delivery {ONE}",
-        lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryState.FAILED, reason=LONG, provider_id="i\0d",
+        lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.FAILED, reason=LONG, provider_id="i\0d",
                                     bounce=True),
-        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_state="failed", p_reason=KEPT, p_provider_id="id",
+        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=KEPT, p_provider_id="id",
         p_bounce=True),
     rpc("record a bounce", lambda c: Deliveries(c).record_bounce(["a\0@b.c", "A@b.c"], LONG, complaint=True),
         "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=KEPT),
@@ -95,15 +95,15 @@ DELIVERIES = [
     rpc("list deliveries", lambda c: Deliveries(c).page(None, limit=0),
         "list_deliveries", **ANY_DELIVERY, **BEGINNING, p_limit=2),
     rpc("list deliveries",
-        lambda c: Deliveries(c).page("web", state=DeliveryState.SENT, reader_id=ONE, limit=101, cursor=CURSOR),
-        "list_deliveries", p_owner="web", p_state="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
-    rpc(f"settle delivery {ONE}", lambda c: Deliveries(c).settle(ONE, DeliveryState.SENT, by="ada"),
-        "settle_for_operator", p_delivery_id=str(ONE), p_state="sent", p_act=ANY, p_who="ada"),
+        lambda c: Deliveries(c).page("web", status=DeliveryStatus.SENT, reader_id=ONE, limit=101, cursor=CURSOR),
+        "list_deliveries", p_owner="web", p_status="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
+    rpc(f"resolve delivery {ONE}", lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
+        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_act=ANY, p_who="ada"),
     rpc("ask whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
-        "set_gate_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
-        "set_gate_for_operator", p_reason=None, p_skip=True, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason=None, p_skip=True, p_act=ANY, p_who="ada"),
 ]  # fmt: skip
 
 ITEMS = [
@@ -124,13 +124,13 @@ ITEMS = [
         "finish_edition", p_source_date="2026-01-02", p_status="partial", p_errors={"b": "away"}, p_sources=None),
     rpc("finish edition 2026-01-02", lambda c: Editions(c).finish_edition(DAY, EditionStatus.COMPLETED, {}, ["a"]),
         "finish_edition", p_source_date="2026-01-02", p_status="completed", p_errors={}, p_sources=["a"]),
-    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).news_for(ONE, DAY, DAY),
+    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).new_items_for(ONE, DAY, DAY),
         "scheduled_news", p_reader=str(ONE), p_source_date="2026-01-02", p_local_day="2026-01-02"),
     rpc("read the items first seen on 2026-01-02", lambda c: Items(c).first_seen_on(DAY),
         "items_of_day", p_day="2026-01-02", p_after=None, p_after_id=None, p_limit=500),
     rpc("read what 2 keys name", lambda c: Items(c).named(["a", "b"]), "items_named", p_keys=["a", "b"]),
-    rpc(f"note what reader {ONE} was shown", lambda c: Items(c).mark_shown(ONE, ["a"]),
-        "mark_shown", p_reader=str(ONE), p_keys=["a"]),
+    rpc(f"note what reader {ONE} was shown", lambda c: Items(c).record_shown_keys(ONE, ["a"]),
+        "record_shown_keys", p_reader=str(ONE), p_keys=["a"]),
     rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "x" * 199 + "\0y"),
         "search_digests", p_reader=str(ONE), p_text="x" * 199, p_limit=50),
     rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "a", limit=501),
@@ -143,21 +143,21 @@ ITEMS = [
 
 READERS = [
     rpc("put 1 reader(s)", lambda c: Readers(c).create("web", {"name": "A\0da"}),
-        "put_readers", p_owner="web", p_readers=[{"name": "Ada"}], p_change=False),
-    rpc("put 2 reader(s)", lambda c: Readers(c).bring_in("web", [{"name": "A"}, {"name": "B"}]),
-        "put_readers", p_owner="web", p_readers=[{"name": "A"}, {"name": "B"}], p_change=True),
+        "upsert_readers", p_owner="web", p_readers=[{"name": "Ada"}], p_change=False),
+    rpc("put 2 reader(s)", lambda c: Readers(c).import_readers("web", [{"name": "A"}, {"name": "B"}]),
+        "upsert_readers", p_owner="web", p_readers=[{"name": "A"}, {"name": "B"}], p_change=True),
     rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE),
         "remove_reader", p_reader_id=str(ONE), p_owner=None),
     rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE, "web"),
         "remove_reader", p_reader_id=str(ONE), p_owner="web"),
     rpc(f"keep 2 paper(s) of reader {ONE}",
         lambda c: ReaderPapers(c).put(ONE, [(PAPER, {"liked": None}), (TWO, {"saved": True})]),
-        "put_reader_papers", p_reader=str(ONE),
+        "upsert_reader_papers", p_reader=str(ONE),
         p_papers=[PAPER_ROW | {"liked": None}, {"paper_id": str(TWO), "keys": [], "saved": True}]),
     rpc(f"keep 1 paper(s) of reader {ONE}", lambda c: ReaderPapers(c).save(ONE, TWO, saved=False),
-        "put_reader_papers", p_reader=str(ONE), p_papers=[{"paper_id": str(TWO), "keys": [], "saved": False}]),
+        "upsert_reader_papers", p_reader=str(ONE), p_papers=[{"paper_id": str(TWO), "keys": [], "saved": False}]),
     rpc(f"read what reader {ONE} said of 1 item(s)", lambda c: ReaderPapers(c).of(ONE, [PAPER.keys]),
-        "said_of_papers", p_reader=str(ONE), p_items=[PAPER_ROW["keys"]]),
+        "paper_feedback", p_reader=str(ONE), p_items=[PAPER_ROW["keys"]]),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE),
         "list_reader_papers", p_reader=str(ONE), p_saved=False, **BEGINNING, p_limit=51),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE, limit=101, cursor=CURSOR),
@@ -168,8 +168,8 @@ READERS = [
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEHIND, p_limit=2),
     rpc("read which papers are to be looked up", lambda c: ReaderPapers(c).to_look_up(7),
         "papers_to_look_up", p_limit=7),
-    rpc("note what arXiv said of 2 papers", lambda c: ReaderPapers(c).note_looked_up(["a", "b"], [PAPER]),
-        "note_looked_up", p_asked=["a", "b"], p_found=[PAPER_ROW]),
+    rpc("note what arXiv said of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
+        "record_looked_up", p_asked=["a", "b"], p_found=[PAPER_ROW]),
 ]  # fmt: skip
 
 OPERATORS = [
@@ -185,13 +185,13 @@ OPERATORS = [
     rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
         "cancel_for_operator", **ACT, p_task_id=str(TWO)),
     rpc("pause fetch tasks", lambda c: Operator(c).pause(BY, TaskKind.FETCH, "wh\0y"),
-        "pause_kind", **ACT, p_kind="fetch", p_why="why"),
+        "pause_kind", **ACT, p_kind="fetch", p_reason="why"),
     rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACT, p_kind="fetch"),
-    rpc("list workers", lambda c: Operator(c).workers(), "fleet"),
+    rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
-    rpc("look for orphans", lambda c: Operator(c).orphans(), "orphans", p_limit=100),
-    rpc("look for orphans", lambda c: Operator(c).orphans(3), "orphans", p_limit=3),
+    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
+    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
 ]  # fmt: skip
 
 FLEETS = [
@@ -209,8 +209,8 @@ FLEETS = [
     rpc("remove old digests", lambda c: Maintenance(c, batch=9).retain_digests(digest_days=3),
         "retain_digests", p_days=3, p_batch=9),
     rpc(f"report minute 8 of worker {ONE}",
-        lambda c: Minutes(c).report(ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
-        "report_minute", p_worker=str(ONE), p_number=8,
+        lambda c: TaskStats(c).report(ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
+        "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
@@ -219,10 +219,10 @@ FLEETS = [
     rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
     rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),
-    rpc("take a turn at arxiv", lambda c: FleetTurns(c).take("arxiv", ONE, interval=3.0, hold=60.0),
-        "take_turn", p_name="arxiv", p_token=str(ONE), p_interval_seconds=3.0, p_hold_seconds=60.0),
-    rpc("end a turn at arxiv", lambda c: FleetTurns(c).end("arxiv", ONE, pause=5.0),
-        "end_turn", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
+    rpc("take a turn at arxiv", lambda c: DistributedRateLimiter(c).take("arxiv", ONE, interval=3.0, hold=60.0),
+        "acquire_permit", p_name="arxiv", p_token=str(ONE), p_interval_seconds=3.0, p_hold_seconds=60.0),
+    rpc("end a turn at arxiv", lambda c: DistributedRateLimiter(c).end("arxiv", ONE, pause=5.0),
+        "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
 CALLED = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]

@@ -10,11 +10,11 @@ from app.persistence.tasks import TaskStateManager
 from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, Asked, select
 
 READER = (
-    "reader_id,owner,external_id,user_id,name,address,profile,zone,send_at,weekdays,on_nothing,status,status_reason,"
+    "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
     "next_due_at,schedule_problem,created_at,updated_at"
 )
 DELIVERY = (
-    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,state,reason,provider_id,settled_by,created_at,"
+    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,state,reason,provider_id,resolved_by,created_at,"
     "begun_at,ended_at"
 )
 PAPER = (
@@ -82,8 +82,8 @@ WRITTEN = [
           "/rest/v1/reader_papers", {"reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}"}, {}, "DELETE"),
     Asked(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"name": "A\0da"}),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}"}, {"name": "Ada"}, "PATCH"),
-    Asked(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"zone": None}, "web"),
-          "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "owner": "eq.web"}, {"zone": None}, "PATCH"),
+    Asked(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"timezone": None}, "web"),
+          "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "owner": "eq.web"}, {"timezone": None}, "PATCH"),
     Asked(f"change the status of reader {ONE}",
           lambda c: Readers(c).move(ONE, ReaderStatus.BOUNCED, "no such box", among=AMONG),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "status": "in.(active,paused)"},

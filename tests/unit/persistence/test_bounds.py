@@ -35,7 +35,7 @@ def test_a_number_is_within_its_bounds(
 @pytest.mark.parametrize("model", [READER, Profile])
 @pytest.mark.parametrize(
     ("field", "most", "each"),
-    [("interests", 30, "words"), ("leave_out", 30, "words"), ("authors", 50, "A. Name"), ("categories", 20, "cs.AI")],
+    [("interests", 30, "words"), ("exclude", 30, "words"), ("authors", 50, "A. Name"), ("categories", 20, "cs.AI")],
 )
 def test_a_list_has_its_length(model: type[BaseModel], field: str, most: int, each: str) -> None:
     given = {} if model is READER else NAMED
@@ -58,7 +58,7 @@ def test_a_text_has_its_length_without_the_blanks_around_it(field: str, most: in
 
 def test_what_a_reader_does_not_say() -> None:
     assert READER().model_dump() == {
-        "title": "", "goals": "", "interests": (), "leave_out": (), "authors": (), "categories": (),
+        "title": "", "goals": "", "interests": (), "exclude": (), "authors": (), "categories": (),
         "max_papers": 12, "max_news": 6,
     }  # fmt: skip
     order = DIGEST.model_validate(ORDER)
@@ -73,7 +73,7 @@ def nested(levels: int) -> object:
 
 
 @pytest.mark.parametrize(
-    ("largest", "too_large", "said"),
+    ("largest", "too_large", "response"),
     [
         (nested(100), nested(101), "a value has more than 100 levels or 50000 parts: more than are kept"),
         ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts: more than are kept"),

@@ -99,7 +99,7 @@ async def test_what_was_made_before_is_answered_as_it_is_now(client: AsyncClient
 
 
 @pytest.mark.parametrize(
-    ("key", "said"),
+    ("key", "response"),
     [(CallerKey("k", place=3), "The key 'k'"), (OwnKey("fetch:d"), "The key 'fetch:d'"), (None, f"The id {TWO}")],
 )
 async def test_what_asked_for_something_else_is_named(

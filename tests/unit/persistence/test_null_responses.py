@@ -23,11 +23,11 @@ from tests.unit.persistence.asked_of_functions import CALLED
 from tests.unit.persistence.asked_of_tables import READ, WRITTEN
 
 VOID = {
-    "cache_put", "end_turn", "mark_shown", "note_looked_up", "note_sources", "save_articles", "set_gate_for_operator",
+    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_sources", "save_articles", "set_pause_for_operator",
 }  # fmt: skip
 NULLABLE = {
     "breaker_success", "cache_get", "cancel_for_operator", "cancel_task", "deliveries_paused", "finish_edition",
-    "put_reader_papers", "redeliver", "replay_task", "settle_for_operator",
+    "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator",
 }  # fmt: skip
 SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "cache_put"}
 """Called by classes that work locally while Supabase does not; see the tests of those below."""

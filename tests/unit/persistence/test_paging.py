@@ -148,7 +148,7 @@ def reader(number: int) -> dict[str, Any]:
     at = "2026-01-02T03:04:05+00:00"
     return {
         "reader_id": str(UUID(int=number)), "owner": "web", "external_id": str(number), "name": "A", "profile": {},
-        "weekdays": [1], "on_nothing": "line", "status": "active", "created_at": at, "updated_at": at,
+        "weekdays": [1], "when_empty": "notify", "status": "active", "created_at": at, "updated_at": at,
     }  # fmt: skip
 
 
@@ -163,10 +163,10 @@ async def test_all_readers_of_an_owner_are_read_page_by_page(client: AsyncClient
 
 
 PAPER: dict[str, Any] = {
-    "kind": "paper", "abstract": "", "authors": [], "origin": "given", "created_at": "2026-01-02T03:04:05+00:00",
+    "kind": "paper", "abstract": "", "authors": [], "origin": "manual", "created_at": "2026-01-02T03:04:05+00:00",
 }  # fmt: skip
 DELIVERY: dict[str, Any] = {
-    "owner": "web", "reader_id": str(READER), "kind": "digest", "local_day": "2026-01-02", "state": "sent",
+    "owner": "web", "reader_id": str(READER), "kind": "digest", "local_day": "2026-01-02", "status": "sent",
     "created_at": "2026-01-02T03:04:05+00:00",
 }  # fmt: skip
 SAVED = {"saved_at": "2026-02-02T03:04:05+00:00"}

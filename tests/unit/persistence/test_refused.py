@@ -13,7 +13,7 @@ KEY = "SUPABASE_KEY must be the project's secret (or service_role) key"
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "hint", "error", "said"),
+    ("status", "code", "hint", "error", "response"),
     [
         (400, "23514", None, SupabaseRejected, "Could not read: no (code 23514)."),
         (400, "23514", "", SupabaseRejected, "Could not read: no (code 23514)."),

@@ -17,7 +17,7 @@ from app.models import Article, ArticleKind, TaskKind, TaskStatus
 from app.persistence.deliveries import Deliveries
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey, OwnKey
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -126,7 +126,7 @@ async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
 
 
 async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:
-    answer = {"number": 1, "token": str(TOKEN), "said": {}, "claimed": []}
+    answer = {"number": 1, "token": str(TOKEN), "feedback": {}, "claimed": []}
     route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
     queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
     call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, slots=3)
@@ -169,7 +169,7 @@ async def test_a_hand_made_fake_is_all_it_takes() -> None:
 
 
 async def test_each_act_on_deliveries_has_an_id_of_its_own(client: AsyncClient, router: respx.Router) -> None:
-    router.post("/rpc/set_gate_for_operator").respond(204)
+    router.post("/rpc/set_pause_for_operator").respond(204)
     acts = set()
     for _ in range(2):
         await Deliveries(client).pause("restored", by="ada")
@@ -179,6 +179,6 @@ async def test_each_act_on_deliveries_has_an_id_of_its_own(client: AsyncClient, 
 
 async def test_an_operators_act_that_is_done_answers_with_its_task(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, json={"task": RECORD})
-    operator, by = Operator(client), ActBy(TASK, "ada")
+    operator, by = Operator(client), Actor(TASK, "ada")
     for act in (operator.replay, operator.redeliver, operator.cancel):
         assert (await act(by, TASK)).task_id == TASK

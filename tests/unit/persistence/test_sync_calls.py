@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
-from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, told
+from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue, Verdict
 from tests.unit.persistence.asked import ONE, TWO
 from tests.unit.persistence.test_requests import sent
@@ -28,7 +28,7 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "said"),
+    ("outcome", "response"),
     [
         (Completed({"a": "b\0"}), {"result": {"a": "b"}}),
         (Completed({}, {"page": "\0"}), {"result": {}, "digest": {"page": ""}}),
@@ -46,12 +46,12 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
     ],
 )  # fmt: skip
 def test_what_the_database_is_told_of_an_outcome(outcome: Outcome, said: dict[str, Any]) -> None:
-    assert told(LEASE, outcome) == NAMED | said
+    assert to_row(LEASE, outcome) == NAMED | said
 
 
 def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
     with capture_logs() as logs:
-        said = told(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
+        said = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
     reason = "the outcome cannot be described: AttributeError"
     assert said == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
     (record,) = logs
@@ -60,7 +60,7 @@ def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
 
 
 async def test_every_part_of_a_call(client: AsyncClient, router: respx.Router) -> None:
-    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "said": {}, "claimed": []})
+    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "feedback": {}, "claimed": []})
     queue = queue_of(client, host="h", version="v")
     assert queue.prepare(outcomes={}, slots=0).number == 1
     call = queue.prepare(
@@ -92,7 +92,7 @@ async def test_a_call_that_says_little(client: AsyncClient) -> None:
 
 
 async def answered(client: AsyncClient, router: respx.Router, said: dict[str, Any], claimed: list[Any]) -> SyncAnswer:
-    answer = {"number": 7, "token": str(TWO), "said": said, "claimed": claimed}
+    answer = {"number": 7, "token": str(TWO), "feedback": said, "claimed": claimed}
     router.post("/rpc/sync_worker").respond(200, json=answer)
     queue = queue_of(client)
     return await queue.sync(queue.prepare(outcomes={}, slots=1))
@@ -101,7 +101,7 @@ async def answered(client: AsyncClient, router: respx.Router, said: dict[str, An
 async def test_every_part_of_an_answer(client: AsyncClient, router: respx.Router) -> None:
     said = {
         "outcomes": [{"task_id": str(ONE), "verdict": "lost", "status": "failed"}], "cancel": [[str(ONE), str(TWO)]],
-        "held": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
+        "leases": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
     }  # fmt: skip
     assert await answered(client, router, said, [ROW]) == SyncAnswer(
         7, (READ,), (Verdict(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True

@@ -17,7 +17,7 @@ from app.errors import (
     InvalidReader,
     LeaseLost,
     NothingToDo,
-    NotToBeSettled,
+    NotInDoubt,
     PaperNotFound,
     ReaderExists,
     ReaderNotFound,
@@ -27,10 +27,10 @@ from app.errors import (
     TooManyPapers,
 )  # fmt: skip
 from app.models import EditionStatus, TaskKind
-from app.persistence.deliveries import Deliveries, DeliveryState
+from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
-from app.persistence.operator import ActBy, Operator
+from app.persistence.operator import Actor, Operator
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.schema import NEEDED_VERSION, Schema
@@ -39,7 +39,7 @@ from tests.unit.persistence.asked import AT, DAY, ONE, TWO
 from tests.unit.persistence.test_requests import RECORD
 
 Call = Callable[[AsyncClient], Awaitable[object]]
-BY = ActBy(ONE, "ada")
+BY = Actor(ONE, "ada")
 NO_READER = f"There is no reader {ONE}: it was never made, or was removed."
 NO_TASK = f"There is no task {ONE}: it was never created, or was removed after its retention time."
 NO_SUCH_TASK = f"There is no such task {ONE}: it was never created, or was removed."
@@ -48,12 +48,12 @@ NO_EDITION = "There is no edition of 2026-01-02: post a fetch for that day first
 UNDONE = {"task": RECORD, "done": False}
 DELIVERY = {
     "delivery_id": str(ONE), "owner": "web", "reader_id": str(TWO), "kind": "digest", "local_day": "2026-01-02",
-    "state": "skipped", "created_at": AT,
+    "status": "skipped", "created_at": AT,
 }  # fmt: skip
 
 
 @pytest.mark.parametrize(
-    ("answer", "call", "error", "said"),
+    ("answer", "call", "error", "response"),
     [
         ([], lambda c: TaskStateManager(c).get_task(ONE), TaskNotFound, NO_TASK),
         (None, lambda c: TaskStateManager(c).cancel_task(ONE), TaskNotFound, NO_TASK),
@@ -66,17 +66,17 @@ DELIVERY = {
         ([], lambda c: Digests(c).of_day(ONE, DAY), DigestNotFound,
          f"There is no digest of 2026-01-02 for reader {ONE}: it was removed."),
         ([], lambda c: Deliveries(c).get(ONE), DeliveryNotFound, NO_DELIVERY),
-        (None, lambda c: Deliveries(c).settle(ONE, DeliveryState.SENT, by="ada"), DeliveryNotFound, NO_DELIVERY),
-        ({"settled": False, "delivery": DELIVERY}, lambda c: Deliveries(c).settle(ONE, DeliveryState.SENT, by="ada"),
-         NotToBeSettled, f"The delivery {ONE} is skipped: it cannot become sent."),
+        (None, lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"), DeliveryNotFound, NO_DELIVERY),
+        ({"resolved": False, "delivery": DELIVERY}, lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
+         NotInDoubt, f"The delivery {ONE} is skipped: it cannot become sent."),
         ([], lambda c: Readers(c).get(ONE), ReaderNotFound, NO_READER),
         ([], lambda c: Readers(c).change(ONE, {}), ReaderNotFound, NO_READER),
         ([], lambda c: Readers(c).move(ONE, ReaderStatus.ACTIVE, None, among=set()), ReaderNotFound, NO_READER),
         ([], lambda c: Readers(c).link_generation(ONE), ReaderNotFound, NO_READER),
         ([{"reader_id": str(TWO), "outcome": "existing"}], lambda c: Readers(c).create("web", {"external_id": "u7"}),
          ReaderExists, f"The external_id 'u7' is that of reader {TWO}."),
-        ([{"reader_id": None, "outcome": "refused", "reason": "no zone"}], lambda c: Readers(c).create("web", {}),
-         InvalidReader, "The reader cannot be kept: no zone."),
+        ([{"reader_id": None, "outcome": "refused", "reason": "no timezone"}], lambda c: Readers(c).create("web", {}),
+         InvalidReader, "The reader cannot be kept: no timezone."),
         ([], lambda c: ReaderPapers(c).get(ONE, TWO), PaperNotFound,
          f"The reader has no paper {TWO}: it was never kept, or was removed."),
         (None, lambda c: ReaderPapers(c).put(ONE, []), ReaderNotFound, NO_READER),
@@ -105,7 +105,7 @@ async def test_what_is_not_there_is_named(
 
 
 @pytest.mark.parametrize(
-    ("code", "call", "error", "said"),
+    ("code", "call", "error", "response"),
     [
         ("23505", lambda c: Readers(c).change(ONE, {}), ReaderExists,
          f"Another reader has that external_id or user_id already: Could not change reader {ONE}: no (code 23505)."),
@@ -135,7 +135,7 @@ URL = "SUPABASE_URL must be the project's own address: redirects are not followe
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "code"),
+    ("status", "response", "code"),
     [(502, f"{HTML}. {SAFE}", None), (401, f"{HTML}. {KEY}. {SAFE}", None), (403, f"{HTML}. {KEY}. {SAFE}", None),
      (300, f"{HTML}. {URL}. {SAFE}", None),
      (301, f"{HTML}. {URL}. {SAFE}", None), (399, f"{HTML}. {URL}. {SAFE}", None),
@@ -153,7 +153,7 @@ async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("trouble", "response"),
     [
         (httpx.ConnectError("refused"), f"Could not read reader {ONE}: ConnectError: refused. {SAFE}"),
         (httpx.Response(200, text="[{"),

@@ -111,7 +111,7 @@ async def test_a_paper_that_came_on_two_days_is_shown_once(make_article: MakeArt
 async def test_a_followed_author_is_always_shown(
     make_article: MakeArticle, followed: str, printed: str, is_one: bool
 ) -> None:
-    reader = Profile(name="Ada", interests=("graph neural networks",), authors=(followed,), leave_out=("soil",))
+    reader = Profile(name="Ada", interests=("graph neural networks",), authors=(followed,), exclude=("soil",))
     paper = make_article(title="On soil and rain", authors=["Somebody Else", printed])
     edition = [*(graph_paper(make_article, number) for number in range(12)), paper]
     ranking = await ranked(edition, reader, RankingSettings(papers=3))
@@ -123,7 +123,7 @@ async def test_a_followed_author_is_always_shown(
 
 
 def leaving_out(*phrases: str) -> Profile:
-    return Profile(name="Ada", interests=("graph neural networks",), leave_out=phrases)
+    return Profile(name="Ada", interests=("graph neural networks",), exclude=phrases)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ async def test_what_is_left_out_does_not_use_up_the_places_of_the_others(make_ar
         for n in range(60)
     ]
     wanted = make_article(title="Neural views on a network", abstract="Of a graph, for a change, and not of much else.")
-    reader = Profile(name="Ada", interests=("graph neural networks",), leave_out=("graph neural networks",))
+    reader = Profile(name="Ada", interests=("graph neural networks",), exclude=("graph neural networks",))
     assert shown(await ranked([*unwanted, wanted], reader)) == [wanted.title]
 
 

@@ -61,6 +61,8 @@ async def test_the_copy_that_says_most_is_kept(make_article: MakeArticle) -> Non
 
 
 async def test_boilerplate_that_opens_many_texts_makes_them_no_duplicates(make_article: MakeArticle) -> None:
-    opening = " ".join(WORDS[:15])
-    articles = [make_article(abstract=f"{opening} {' '.join(f'own{n}x{i}' for i in range(60))}") for n in range(300)]
+    open_sender = " ".join(WORDS[:15])
+    articles = [
+        make_article(abstract=f"{open_sender} {' '.join(f'own{n}x{i}' for i in range(60))}") for n in range(300)
+    ]
     assert len(await kept(articles)) == 300

@@ -10,10 +10,10 @@ from app.models import Article
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.scores import Vectors, alike_each
-from app.ranking.taste import Taste
+from app.ranking.taste import FeedbackModel
 from app.ranking.wish import terms_of
 from benchmarks.ranking_edition import Inventor
-from tests.held import longest_hold
+from tests.loop_blocking import longest_hold
 from tests.unit.conftest import DAY, MakeArticle, index_of, rated
 
 
@@ -46,7 +46,7 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
     some = list(range(0, 400, 9))
     assert np.allclose(alike_each(index, some), dense[some] @ dense[some].T, atol=1e-5)
     assert np.allclose(np.diag(alike_each(index, some)), 1, atol=1e-5)
-    liked = Vectors.of(index, Taste.of([rated(article) for article in invented[::40]], DAY).liked)
+    liked = Vectors.of(index, FeedbackModel.of([rated(article) for article in invented[::40]], DAY).liked)
     texts = np.zeros((len(liked.weights), len(index.terms)))
     texts[liked.owner, liked.numbers] = liked.values
     found = liked.similarities(index, np.arange(len(index.articles)))

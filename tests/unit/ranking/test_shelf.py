@@ -11,7 +11,7 @@ from app.errors import SupabaseUnavailable
 from app.models import Article, ArticleKind, Edition, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items
-from app.ranking.shelf import EditionShelf, ItemShelf
+from app.ranking.shelf import EditionIndexCache, ItemIndexCache
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -36,8 +36,8 @@ def edition(day: date = DAY, updated_at: datetime = NOON) -> Edition:
     )
 
 
-def shelf_over(daily: CountedDaily) -> EditionShelf:
-    return EditionShelf(cast(Editions, daily))
+def shelf_over(daily: CountedDaily) -> EditionIndexCache:
+    return EditionIndexCache(cast(Editions, daily))
 
 
 async def test_digests_that_begin_together_read_an_edition_once() -> None:
@@ -108,7 +108,7 @@ class CountedItems:
 
 async def test_digests_that_begin_together_read_each_day_of_arrivals_once_and_a_changed_one_again() -> None:
     items = CountedItems()
-    shelf = ItemShelf(cast(Items, items))
+    shelf = ItemIndexCache(cast(Items, items))
     days = [ArrivalDay(day=DAY + timedelta(days=n), items=1, changed_at=NOON) for n in range(3)]
     found = (await asyncio.gather(*(shelf.arrivals(days) for _ in range(10))))[0]
     assert items.reads == [day.day for day in days]

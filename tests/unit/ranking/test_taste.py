@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models import Profile, RatedPaper, ReasonKind
-from app.ranking.taste import MOST_PAPERS, Taste
+from app.ranking.taste import MOST_PAPERS, FeedbackModel
 from app.ranking.vectors import MOST_TERMS, vector_of
 from app.ranking.words import term
 from tests.unit.conftest import DAY, MakeArticle, ranked, rated
@@ -84,7 +84,7 @@ def test_whatever_the_text_the_vector_is_short_and_can_be_read(title: str, abstr
     vector = vector_of(title, abstract)
     assert len(vector) <= (MOST_TERMS * 5 + 2) // 3 * 4
     paper = RatedPaper(title=title, liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
-    taste = Taste.of([paper], DAY)
+    taste = FeedbackModel.of([paper], DAY)
     assert len(taste.liked) == (1 if vector else 0)
 
 
@@ -115,6 +115,6 @@ def test_of_very_many_papers_the_youngest_count() -> None:
         )
         for n in range(MOST_PAPERS + 100)
     ]
-    titles = Taste.of(papers, DAY).liked.titles
+    titles = FeedbackModel.of(papers, DAY).liked.titles
     assert len(titles) == MOST_PAPERS
     assert "0" not in titles

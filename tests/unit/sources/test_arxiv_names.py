@@ -6,7 +6,7 @@ import pytest
 
 from app.sources.arxiv import search_query
 from app.sources.arxiv_id import arxiv_id
-from app.sources.pacer import Pacer
+from app.sources.rate_limiter import RateLimiter
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ async def test_requests_begin_three_seconds_apart_however_long_they_take() -> No
         waited.append(seconds)
         now += seconds
 
-    pacer = Pacer(clock=lambda: now, sleep=sleep)
+    pacer = RateLimiter(clock=lambda: now, sleep=sleep)
     for duration in (1.0, 5.0, 0.0, 0.0):
         async with pacer.turn():
             now += duration

@@ -6,7 +6,7 @@ import pytest
 
 from app.ranking.reader_paper import paper_of
 from app.sources.bibtex import MAX_ENTRIES, MOST_NAMED, BibtexReader
-from tests.held import longest_hold
+from tests.loop_blocking import longest_hold
 
 SOUND = r"""What stands before is a comment.
 @string{me = "Gauss, C. F."}

@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from app.errors import SourceError
-from app.outside.client import PUBLIC_ONLY
+from app.external.client import PUBLIC_ONLY
 from app.sources.redirects import Target
 
 FEED = Target(httpx.URL("https://feed.example/rss"))

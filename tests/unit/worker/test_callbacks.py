@@ -15,8 +15,8 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
+from app.external.client import OutsideClient, open_external
 from app.models import TaskKind
-from app.outside.client import OutsideClient, open_outside
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask
 from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_delay
@@ -122,7 +122,7 @@ async def test_private_addresses_are_refused_also_after_dns(addresses: tuple[str
     async def resolve(_host: str, _port: int) -> Sequence[str]:
         return addresses
 
-    async with open_outside(resolve=resolve) as http:
+    async with open_external(resolve=resolve) as http:
         with pytest.raises(PermanentError, match="not public"):
             await sender(http).send(URL, "cb_1", BODY)
 
@@ -136,7 +136,7 @@ async def test_private_addresses_are_refused_also_after_dns(addresses: tuple[str
     ],
 )  # fmt: skip
 async def test_an_address_that_cannot_be_called_says_so_without_its_query(url: str) -> None:
-    async with open_outside() as http:
+    async with open_external() as http:
         with pytest.raises((PermanentError, DeliveryFailed)) as refused:
             await sender(http).send(url, "cb_1", BODY)
     assert "s3cret" not in str(refused.value)

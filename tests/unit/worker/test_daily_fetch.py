@@ -10,17 +10,17 @@ from app.config.fetch_times import AFTER_ARXIV, FetchTimes
 from app.errors import SupabaseUnavailable
 from app.persistence.idempotency_keys import daily_key
 from app.persistence.tasks import TaskStateManager
-from worker.chores.daily_fetch import DailyFetch
+from worker.periodic.daily_fetch import DailyFetch
 
 TIMES = FetchTimes((time(18, 30), time(6)))
 
 
 class Over(Exception):
-    """The chore's day is over."""
+    """The periodic_job's day is over."""
 
 
 class Day:
-    """A day on which the chore sleeps as it wants; what it asked for, and when."""
+    """A day on which the periodic_job sleeps as it wants; what it asked for, and when."""
 
     def __init__(self, now: datetime, until: datetime, *, fails: int = 0) -> None:
         self.now = now
@@ -41,9 +41,9 @@ class Day:
             raise Over
 
     async def spend(self, times: FetchTimes = TIMES) -> None:
-        chore = DailyFetch(cast(TaskStateManager, self), times, now=lambda: self.now, sleep=self._sleep)
+        periodic_job = DailyFetch(cast(TaskStateManager, self), times, now=lambda: self.now, sleep=self._sleep)
         with pytest.raises(Over):
-            await chore.run()
+            await periodic_job.run()
 
 
 async def test_each_time_looks_at_the_last_four_days() -> None:

@@ -11,7 +11,7 @@ import worker.__main__
 from app.config import WorkerSettings
 from app.errors import ConfigurationError, SchemaOutdated
 from worker.__main__ import main
-from worker.beside import ChoreDied
+from worker.supervisor import PeriodicJobFailed
 
 BROKEN = LookupError("broken")
 
@@ -62,7 +62,7 @@ def test_libraries_that_are_not_the_locked_ones_are_named(
     [
         (ConfigurationError("the port is taken"), 1, "the port is taken\n", []),
         (SchemaOutdated("apply the migrations"), 1, "apply the migrations\n", []),
-        (ChoreDied("the watch died"), 1, "the watch died\n", []),
+        (PeriodicJobFailed("the watch died"), 1, "the watch died\n", []),
         (
             asyncio.CancelledError(),
             0,

@@ -1,4 +1,4 @@
-"""When chores act: first after a random part of the time between, then by that time, whatever Supabase does."""
+"""When periodic_jobs act: first after a random part of the time between, then by that time, whatever Supabase does."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -13,15 +13,15 @@ from app.errors import SupabaseUnavailable
 from app.models import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
-from app.persistence.minutes import Minutes
+from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.schedule import Schedule
-from app.persistence.turns import FleetTurns
+from app.persistence.task_stats import TaskStats
 from app.sources.arxiv import ArxivSource
-from worker.chores.minutes import MinuteChore, Tally
-from worker.chores.paper_look_ups import PaperLookUps
-from worker.chores.retention import Retention
-from worker.chores.schedule import ScheduleChore
+from worker.periodic.paper_look_ups import PaperLookUps
+from worker.periodic.retention import Retention
+from worker.periodic.schedule import DueReaderEnqueuer
+from worker.periodic.task_stats import Tally, TaskStatsReporter
 
 WORKER = UUID(int=7)
 REMOVED = Removed(1, 2, 3, 4, 5, 6, 7)
@@ -80,21 +80,27 @@ def retention(supabase: Any) -> Coroutine[None, None, None]:
 
 
 def schedule(supabase: Any) -> Coroutine[None, None, None]:
-    return ScheduleChore(cast(Schedule, supabase), random=Quarter()).run()
+    return DueReaderEnqueuer(cast(Schedule, supabase), random=Quarter()).run()
 
 
 def look_ups(supabase: Any) -> Coroutine[None, None, None]:
-    papers, turns, breakers = cast(ReaderPapers, supabase), cast(FleetTurns, None), cast(CircuitBreakers, None)
+    papers, turns, breakers = (
+        cast(ReaderPapers, supabase),
+        cast(DistributedRateLimiter, None),
+        cast(CircuitBreakers, None),
+    )
     return PaperLookUps(papers, turns, breakers, cast(ArxivSource, None), random=Quarter()).run()
 
 
 def minutes(supabase: Any) -> Coroutine[None, None, None]:
     tally = Tally([TaskKind.FETCH], Quarter())
-    return MinuteChore(cast(Minutes, supabase), WORKER, tally, random=Quarter()).run()
+    return TaskStatsReporter(cast(TaskStats, supabase), WORKER, tally, random=Quarter()).run()
 
 
-async def pauses(chore: Coroutine[None, None, None], monkeypatch: pytest.MonkeyPatch) -> tuple[list[float], list[Any]]:
-    """Run a chore for two turns; returns its pauses and what it said."""
+async def pauses(
+    periodic_job: Coroutine[None, None, None], monkeypatch: pytest.MonkeyPatch
+) -> tuple[list[float], list[Any]]:
+    """Run a periodic_job for two turns; returns its pauses and what it said."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -104,7 +110,7 @@ async def pauses(chore: Coroutine[None, None, None], monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     with capture_logs() as log, pytest.raises(asyncio.CancelledError):
-        await chore
+        await periodic_job
     return slept, [{**record} for record in log]
 
 

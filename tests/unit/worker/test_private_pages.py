@@ -9,7 +9,7 @@ from aiohttp.test_utils import unused_port
 
 from app.metrics import Metrics
 from worker.http import worker_http
-from worker.pulse import LoopHealth
+from worker.watchdog import LoopHealth
 
 LEASE = timedelta(seconds=60)
 LACKING = {"MAIL_URL": "no mails"}
@@ -31,19 +31,19 @@ async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, s
         (
             LoopHealth(2, 0.12345, None),
             200,
-            '{"status": "ok", "in_hand": 2, "seconds_since_turn": 0.123, "seconds_since_answer": null,'
+            '{"status": "ok", "running_tasks": 2, "seconds_since_turn": 0.123, "seconds_since_answer": null,'
             ' "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(0, 59.9994, 60.0006),
             200,
-            '{"status": "ok", "in_hand": 0, "seconds_since_turn": 59.999, "seconds_since_answer": 60.001,'
+            '{"status": "ok", "running_tasks": 0, "seconds_since_turn": 59.999, "seconds_since_answer": 60.001,'
             ' "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(1, 60.0, 61.5),
             503,
-            '{"status": "the claim loop has stopped", "in_hand": 1, "seconds_since_turn": 60.0,'
+            '{"status": "the claim loop has stopped", "running_tasks": 1, "seconds_since_turn": 60.0,'
             ' "seconds_since_answer": 61.5, "not_configured": {"MAIL_URL": "no mails"}}',
         ),
     ],

@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from app.mail.sender import Ambiguous, NotSent
+from app.mail.sender import InDoubt, NotSent
 from worker.handlers.delivery import delivery_delay
 from worker.retries import retry_delay
 
@@ -41,4 +41,4 @@ def test_a_mail_waits_for_as_long_as_its_server_asks_but_no_less_than_planned() 
     asked = NotSent("greylisted", transient=True, retry_after=300)
     assert delivery_delay(1, asked, Lowest()) == timedelta(seconds=300)
     assert delivery_delay(8, asked, Lowest()) == timedelta(seconds=2880)
-    assert delivery_delay(1, Ambiguous("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)
+    assert delivery_delay(1, InDoubt("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)

@@ -37,7 +37,7 @@ def task() -> ClaimedTask:
 
 
 def worker(
-    queue: ScriptedQueue, idle_wait: float, lease: timedelta = timedelta(hours=1), *, random: Random | None = None
+    queue: ScriptedQueue, poll_interval: float, lease: timedelta = timedelta(hours=1), *, random: Random | None = None
 ) -> Worker:
     async def endless(_job: Job) -> dict[str, Any]:
         await asyncio.Event().wait()
@@ -46,14 +46,14 @@ def worker(
     return Worker(
         cast(TaskQueue, queue),
         {TaskKind.FETCH: Handler(endless, timedelta(seconds=60))},
-        WorkerLimits(5, lease, timedelta(0), timedelta(seconds=idle_wait)),
+        WorkerLimits(5, lease, timedelta(0), timedelta(seconds=poll_interval)),
         random=random or Random(3),
         on_outcome=lambda *_: None,
     )
 
 
 async def test_an_idle_worker_looks_less_and_less_often_up_to_its_idle_wait() -> None:
-    idle = worker(ScriptedQueue(), idle_wait=10)
+    idle = worker(ScriptedQueue(), poll_interval=10)
     waits = [await idle.run_once() for _ in range(12)]
     assert waits[0] <= 2 * SHORT_WAIT
     assert all(5 <= wait <= 10 for wait in waits[-4:])
@@ -67,10 +67,10 @@ class Highest(Random):
 
 
 @pytest.mark.parametrize(
-    ("idle_wait", "waits"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.3, [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])]
+    ("poll_interval", "waits"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.3, [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])]
 )
-async def test_the_wait_doubles_with_each_call_in_vain(idle_wait: float, waits: list[float]) -> None:
-    idle = worker(ScriptedQueue(), idle_wait, random=Highest())
+async def test_the_wait_doubles_with_each_call_in_vain(poll_interval: float, waits: list[float]) -> None:
+    idle = worker(ScriptedQueue(), poll_interval, random=Highest())
     assert [await idle.run_once() for _ in waits] == pytest.approx(waits)
 
 
@@ -80,20 +80,20 @@ async def test_with_a_task_in_hand_the_wait_doubles_up_to_its_own_bound() -> Non
 
 
 async def test_work_makes_it_look_again_at_once() -> None:
-    busy = worker(ScriptedQueue(*[()] * 12, (task(),)), idle_wait=10)
+    busy = worker(ScriptedQueue(*[()] * 12, (task(),)), poll_interval=10)
     waits = [await busy.run_once() for _ in range(13)]
     assert waits[-1] <= SHORT_WAIT < waits[-2]
 
 
 async def test_with_a_task_in_hand_it_goes_on_asking_whether_to_cancel_it() -> None:
-    busy = worker(ScriptedQueue((task(),)), idle_wait=60)
+    busy = worker(ScriptedQueue((task(),)), poll_interval=60)
     waits = [await busy.run_once() for _ in range(12)]
-    assert busy.in_hand == 1
+    assert busy.running_tasks == 1
     assert max(waits) <= BUSY_WAIT
 
 
 async def test_it_calls_three_times_a_lease_at_least_so_that_it_is_seen() -> None:
-    idle = worker(ScriptedQueue(), idle_wait=60, lease=timedelta(seconds=9))
+    idle = worker(ScriptedQueue(), poll_interval=60, lease=timedelta(seconds=9))
     waits = [await idle.run_once() for _ in range(20)]
     assert max(waits) == 3
 
@@ -116,6 +116,6 @@ async def test_a_call_that_is_not_answered_is_sent_again_after_longer_and_longer
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", noted)
-    await worker(Away(), idle_wait=10).run_once()
+    await worker(Away(), poll_interval=10).run_once()
     whole = [min(FIRST_BACKOFF * 2**n, LONGEST_BACKOFF) for n in range(8)]
     assert [half <= pause <= 2 * half for half, pause in zip([w / 2 for w in whole], pauses, strict=True)] == [True] * 8

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from worker.pulse import LoopHealth, LoopStopped, Pulse, watch
+from worker.watchdog import LoopHealth, LoopStopped, Watchdog, watch_loop
 
 LEASE = timedelta(seconds=60)
 
@@ -24,7 +24,7 @@ async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
     monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda after, *, exit: armed.append((after, exit)))  # noqa: A006  (its name there)
     with pytest.raises(LoopStopped, match=r"^The claim loop has not turned for 60 s\.$"):
-        await watch(lambda: turns[min(len(slept), len(turns) - 1)], LEASE)
+        await watch_loop(lambda: turns[min(len(slept), len(turns) - 1)], LEASE)
     assert slept == [6.0] * looks
     assert armed == [(60.0, True)] * looks
 
@@ -32,7 +32,7 @@ async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
 async def test_a_turn_without_an_answer_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
-    pulse = Pulse()
+    pulse = Watchdog()
     seen = [pulse.health(3)]
     for after, answered in ((2.0, False), (3.0, True), (4.0, False)):
         now += after

@@ -1,0 +1,114 @@
+"""Stack, API and worker local_service, for the commands that show the service at work."""
+
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import httpx
+
+from app.sources.feeds import DEFAULT_FEEDS
+from embedded.commands.child_processes import ROOT, Child, OnLine, child, until_ready
+from embedded.loopback import LOOPBACK, free_port
+from embedded.sample.server import serve_sample
+from embedded.stack import Ready, Stack, StackOptions
+from scripts.migrate import MIGRATIONS
+
+LOCAL = ROOT / ".local"
+ARXIV = "https://export.arxiv.org/api/query?max_results=1&search_query=cat:cs.AI"
+PROBE_SECONDS = 3.0
+GRACE = "3"
+
+
+@dataclass(frozen=True)
+class LocalService:
+    """What is running, and where."""
+
+    stack: Ready
+    api: str
+    api_key: str
+    children: tuple[Child, ...]
+    sample: bool
+    mailbox: Path
+    """The folder that gets readers' mails."""
+    link_secret: str
+    """What signs readers' links."""
+
+
+async def sources_answer() -> bool:
+    """Whether arXiv can be reached from here, asked once and briefly."""
+    try:
+        async with httpx.AsyncClient(timeout=PROBE_SECONDS) as http:
+            return (await http.get(ARXIV)).is_success
+    except httpx.HTTPError:
+        return False
+
+
+@asynccontextmanager
+async def local_service(
+    day: date,
+    on_line: OnLine,
+    *,
+    live: bool,
+    ports: Mapping[str, int] | None = None,
+    folder: Path = LOCAL,
+    daily: bool = True,
+) -> AsyncIterator[LocalService]:
+    """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
+
+    Unless it is `daily`, the worker fetches no day but those that a digest needs.
+
+    A sample never shares a database with real editions: each has its own below `folder`.
+
+    Raises `ChildFailed`, `PostgresError`.
+    """
+    chosen = ports or {}
+    async with AsyncExitStack() as running:
+        stack = Stack(StackOptions(folder / ("live" if live else "sample"), chosen.get("stack", 0), MIGRATIONS))
+        ready = await stack.start()
+        running.push_async_callback(stack.stop)
+        sources: dict[str, str] = {}
+        if not live:
+            hosts = await running.enter_async_context(serve_sample(day))
+            feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
+            sources = {
+                "ARXIV_BASE_URL": hosts.arxiv_base_url,
+                "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
+                "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
+            }
+        api_key = secrets.token_urlsafe(24)
+        port = chosen.get("api") or free_port()
+        address = f"http://{LOOPBACK}:{port}"
+        mailbox = folder / "mailbox"
+        link_secret = _link_secret(folder)
+        common = {
+            "SUPABASE_URL": ready.url,
+            "SUPABASE_KEY": ready.secret_key,
+            "PUBLIC_URL": address,
+            "LINK_SECRET": link_secret,
+            "PYTHONUNBUFFERED": "1",
+        }
+        mail = {"MAIL_URL": f"folder:{mailbox}", "MAIL_FROM": "Broadsheet <digest@broadsheet.example>"}
+        fetches = {} if daily else {"DAILY_FETCH_AT": "off"}
+        api = await running.enter_async_context(
+            child("api", "app", common | {"API_KEYS": api_key, "ADMINS": "default", "PORT": str(port)}, on_line)
+        )
+        worker = await running.enter_async_context(
+            child("worker", "worker", common | sources | mail | fetches | {"GRACE_PERIOD": GRACE}, on_line)
+        )
+        await until_ready(api, address)
+        yield LocalService(
+            ready, address, api_key, (api, worker), sample=not live, mailbox=mailbox, link_secret=link_secret
+        )
+
+
+def _link_secret(folder: Path) -> str:
+    """What signs readers' links: kept, so that those in older mails go on working."""
+    file = folder / "link-secret"
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(secrets.token_urlsafe(24), encoding="utf-8")
+    return file.read_text(encoding="utf-8")

@@ -1,0 +1,223 @@
+"""What stands in a mail under way stands in no other mail, and is news again if that mail is not sent."""
+
+from datetime import datetime, timedelta
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from app.models import Item, TaskKind
+from app.persistence.deliveries import DeliveryStatus, Lost, Send, SkipDelivery
+from app.persistence.items import Items
+from app.persistence.operator import Operator
+from app.persistence.outcomes import Completed, Failed
+from app.persistence.readers import Reader
+from embedded.stack import Ready
+from tests.contract.helpers import Claimer
+from tests.contract.mailer import Mailer
+from tests.contract.schedule import Clock, add_reader, enqueued
+from tests.contract.test_items import copy, save, seen
+from tests.contract.test_operator import by
+
+TITLES = ("Ice remembers", "Radar sees further")
+
+
+class Mornings:
+    """A reader's days: what each digest finds new, and holds."""
+
+    def __init__(self, client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> None:
+        self._client = client
+        self._database = database
+        self._clock = clock
+        self.reader: Reader
+
+    async def begin(self) -> None:
+        await self._clock.set("2026-11-23T06:00:00Z")
+        self.reader = await add_reader(self._client, email="ada@example.org")
+
+    async def last(self) -> datetime | None:
+        return (await Items(self._client).new_items_for(self.reader.reader_id)).last_digest
+
+    async def items(self) -> list[Item]:
+        """What a digest written now would choose from."""
+        found = await Items(self._client).new_items_for(self.reader.reader_id)
+        items = [item for day in found.days for item in await seen(self._client, day.day)]
+        return [item for item in items if item.item_id not in found.shown]
+
+    async def news(self) -> set[str]:
+        """The titles of these."""
+        return {item.article.title for item in await self.items()}
+
+    async def digest(self, day: int) -> set[str]:
+        """Write the digest of a day of November with all that is new; returns the titles."""
+        await self._clock.set(f"2026-11-{day}T07:00:30Z")
+        await enqueued(self._client, self._database)
+        items = await self.items()
+        titles, keys = {item.article.title for item in items}, [key for item in items for key in item.keys]
+        writer = Claimer(self._client, kinds=[TaskKind.DIGEST])
+        content = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
+        await writer.sync({(await writer.claim_one()).lease: Completed({}, {"digest": content, "page": ""})})
+        return titles
+
+    async def a_day_passes(self) -> None:
+        """By the database's clock, which nobody can move: everything is a day older."""
+        for table, columns in {
+            "digests": ["created_at"],
+            "tasks": ["created_at"],
+            "deliveries": ["created_at", "begun_at", "ended_at"],
+            "shown": ["shown_at"],
+            "shown_digests": ["began_at", "written_at"],
+            "readers_private": ["new_items_since"],
+            "items": ["first_seen"],
+        }.items():
+            changes = ", ".join(f"{column} = {column} - interval '1 day'" for column in columns)
+            await self._database.execute(f"update public.{table} set {changes}")
+
+
+@pytest.fixture
+async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
+    """A reader with one thing that is new."""
+    mornings = Mornings(client, database, clock)
+    await mornings.begin()
+    await save(client, copy(external_id="1", title=TITLES[0]))
+    return mornings
+
+
+@pytest.mark.parametrize("state", ["pending", "sending", "failed, and its task goes on"])
+async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_again_if_it_is_not_sent(
+    state: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
+) -> None:
+    assert await mornings.digest(23) == {TITLES[0]}
+    # As after a change of the schedule, or an admin's word: it may be sent after the next one.
+    await database.execute("update public.deliveries set skip_after = null")
+    mailer = Mailer(client)
+    lease = None
+    if state != "pending":
+        lease = await mailer.claim()
+        assert isinstance(await mailer.begin(lease), Send)
+    if state.startswith("failed"):
+        assert lease is not None
+        assert await mailer.end(lease, DeliveryStatus.FAILED, reason="550 no")
+    # Longer than the two days of overlap, as for who reads on Mondays.
+    for _ in range(3):
+        await mornings.a_day_passes()
+    await save(client, copy(external_id="2", title=TITLES[1]))
+    assert await mornings.digest(24) == {TITLES[1]}
+    later = Mailer(client)
+    if state == "pending":
+        lease = await mailer.claim()
+        assert isinstance(await mailer.begin(lease), Send)
+    assert lease is not None
+    if not state.startswith("failed"):
+        assert await mailer.end(lease, DeliveryStatus.FAILED, reason="550 no")
+    await mailer.claimer.sync({lease: Failed("550 no", None)})
+    second = await later.claim()
+    assert isinstance(await later.begin(second), Send)
+    assert await later.end(second, DeliveryStatus.SENT)
+    await later.claimer.sync({second: Completed({})})
+    await save(client, copy(external_id="3", title="New"))
+    assert await mornings.digest(25) == {TITLES[0], "New"}
+
+
+async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: AsyncClient, mornings: Mornings) -> None:
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, DeliveryStatus.FAILED, reason="550 no")
+    await mailer.claimer.sync({lease: Failed("550 no", None)})
+    assert await mornings.last() is None
+    await mailer.deliveries.resolve(mailer.delivery_id, DeliveryStatus.PENDING, by="ada")
+    again = await mailer.claim()
+    await mailer.begin(again)
+    assert await mailer.end(again, DeliveryStatus.SENT)
+    assert await mornings.last() is not None
+
+
+async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: AsyncClient, mornings: Mornings) -> None:
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mornings.digest(24) == set()
+    first = await mornings.last()
+    assert await mailer.end(lease, DeliveryStatus.SENT)
+    assert await mornings.news() == set()
+    last = await mornings.last()
+    assert last is not None
+    assert first is None or last > first
+
+
+async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_items_go_with_the_next(
+    client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
+) -> None:
+    await mornings.digest(23)
+    assert await mornings.digest(24) == {TITLES[0]}
+    rows = await database.fetch("select local_day, state, reason from public.deliveries order by local_day")
+    assert [(row["local_day"].day, row["state"]) for row in rows] == [(23, "skipped"), (24, "pending")]
+    assert rows[0]["reason"] == "it came too late: the next one is due"
+    worker = Mailer(client)
+    states = {}
+    for _ in range(2):
+        lease = await worker.claim()
+        answer = await worker.begin(lease)
+        states[(await worker.deliveries.get(worker.delivery_id)).local_day.day] = type(answer).__name__
+    assert states == {23: "SkipDelivery", 24: "Send"}
+
+
+async def test_while_deliveries_are_paused_nothing_is_decided(
+    client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
+) -> None:
+    await mornings.digest(23)
+    await Mailer(client).deliveries.pause("a restored backup", by="ada")
+    assert await mornings.digest(24) == set()
+    assert await database.fetchval("select state from public.deliveries where local_day = '2026-11-23'") == "pending"
+
+
+async def test_a_mail_that_begins_at_this_moment_is_under_way(
+    client: AsyncClient, stack: Ready, clock: Clock, mornings: Mornings
+) -> None:
+    """Its sender asked in time and holds its row, while the next digest, which is due, looks for what is new."""
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    beginning = await asyncpg.connect(stack.database_url)
+    try:
+        async with beginning.transaction():
+            ask = "select public.begin_sending($1, $2, null)::jsonb ->> 'verdict'"
+            assert await beginning.fetchval(ask, mailer.delivery_id, lease.lease_token) == "send"
+            await clock.set("2026-11-24T07:00:30Z")
+            assert await mornings.news() == set()
+    finally:
+        await beginning.close()
+    assert await mornings.news() == set()
+    assert await mailer.state is DeliveryStatus.SENDING
+
+
+async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:
+    await mornings.digest(23)
+    mailer, within = Mailer(client), timedelta(hours=23)
+    lease = await mailer.claim()
+    for _ in range(2):
+        assert (await mailer.begin(lease, repeatable_within=within)).begun_before is False
+    again = await mailer.retry(lease)
+    for _ in range(2):
+        assert (await mailer.begin(again, repeatable_within=within)).begun_before is True
+    assert await mailer.end(again, DeliveryStatus.PENDING, reason="429")
+    assert isinstance(await mailer.begin(again, repeatable_within=within), Lost)
+    assert (await mailer.begin(await mailer.retry(again), repeatable_within=within)).begun_before is False
+
+
+async def test_what_was_refused_for_good_has_ended_though_its_worker_died_until_an_admin_replays_it(
+    client: AsyncClient, mornings: Mornings
+) -> None:
+    await mornings.digest(23)
+    mailer = Mailer(client)
+    lease = await mailer.claim()
+    await mailer.begin(lease)
+    assert await mailer.end(lease, DeliveryStatus.FAILED, reason="550 no")
+    again = await mailer.retry(lease)
+    assert await mailer.begin(again) == SkipDelivery(verdict="stop", status=DeliveryStatus.FAILED, reason="550 no")
+    await mailer.claimer.sync({again: Failed("550 no", None)})
+    await Operator(client).replay(by(), again.task_id)
+    assert isinstance(await mailer.begin(await mailer.claim()), Send)

@@ -1,0 +1,134 @@
+"""Turns at a source: one at a time, an interval apart, whoever takes them; a holder that is gone costs one."""
+
+import asyncio
+import time
+from itertools import pairwise
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.client.factory import open_supabase
+from app.config import SupabaseSettings
+from app.errors import SourceBusy, SupabaseUnavailable
+from app.persistence.rate_limits import DistributedRateLimiter
+from app.sources.rate_limiter import RateLimiter
+
+INTERVAL, HOLD = 0.2, 30.0
+
+
+async def take(client: AsyncClient, *, interval: float = INTERVAL, hold: float = HOLD) -> float:
+    return await DistributedRateLimiter(client).take("arxiv", uuid4(), interval=interval, hold=hold)
+
+
+async def test_a_turn_is_taken_once_and_the_same_token_keeps_it(client: AsyncClient) -> None:
+    turns, mine = DistributedRateLimiter(client), uuid4()
+    assert await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
+    assert await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
+    assert 0 < await take(client) <= INTERVAL
+    assert await DistributedRateLimiter(client).take("elsewhere", uuid4(), interval=INTERVAL, hold=HOLD) == 0
+
+
+async def test_the_next_turn_waits_for_the_end_of_this_one_however_long(client: AsyncClient) -> None:
+    turns, mine = DistributedRateLimiter(client), uuid4()
+    await turns.take("arxiv", mine, interval=0.01, hold=HOLD)
+    await asyncio.sleep(0.05)
+    assert await take(client) > 0, "two requests at once"
+    await turns.end("arxiv", mine, pause=0)
+    assert await take(client) == 0
+
+
+async def test_a_holder_that_is_gone_costs_one_turn(client: AsyncClient, database: asyncpg.Connection) -> None:
+    await take(client, interval=0.01)
+    await asyncio.sleep(0.02)
+    assert await take(client) > 0
+    await database.execute(
+        "update public.rate_limits set held_until = now() - interval '1 second' where name = 'arxiv'"
+    )
+    assert await take(client) == 0
+    assert await take(client) > 0, "the turn of the one after it counts again"
+
+
+async def test_a_pause_counts_for_everybody(client: AsyncClient, database: asyncpg.Connection) -> None:
+    turns, mine = DistributedRateLimiter(client), uuid4()
+    await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD)
+    for _ in range(2):
+        await turns.end("arxiv", mine, pause=600)
+    assert 590 < await take(client) <= 600
+    await database.execute("update public.rate_limits set next_at = now() where name = 'arxiv'")
+    await turns.end("arxiv", mine, pause=600)
+    assert await take(client) == 0, "what arrived a third time paused once more"
+
+
+async def test_what_comes_late_takes_no_turn_and_ends_none(client: AsyncClient) -> None:
+    turns, first, second = DistributedRateLimiter(client), uuid4(), uuid4()
+    await turns.take("arxiv", first, interval=0, hold=HOLD)
+    await turns.end("arxiv", first, pause=0)
+    assert await turns.take("arxiv", first, interval=0, hold=HOLD) == 0
+    assert await turns.take("arxiv", second, interval=0, hold=HOLD) == 0, "a turn that was over was taken again"
+    await turns.end("arxiv", uuid4(), pause=0)
+    assert await take(client) > 0, "a stranger ended the turn"
+
+
+async def test_many_pacers_take_turns_an_interval_apart(client: AsyncClient) -> None:
+    began: list[float] = []
+    under_way = 0
+
+    async def ask(pacer: RateLimiter) -> None:
+        nonlocal under_way
+        for _ in range(2):
+            async with pacer.turn():
+                assert under_way == 0
+                under_way += 1
+                began.append(time.monotonic())
+                await asyncio.sleep(0.05)
+                under_way -= 1
+
+    await asyncio.gather(*(ask(RateLimiter(INTERVAL, turns=DistributedRateLimiter(client))) for _ in range(5)))
+    began.sort()
+    assert len(began) == 10
+    assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL
+
+
+async def test_a_long_pause_sends_the_others_away_instead_of_holding_them(client: AsyncClient) -> None:
+    async with RateLimiter(INTERVAL, turns=DistributedRateLimiter(client)).turn() as turn:
+        turn.pause = 900.0
+    with pytest.raises(SourceBusy) as busy:
+        async with RateLimiter(INTERVAL, turns=DistributedRateLimiter(client)).turn():
+            raise AssertionError("asked all the same")
+    assert 890 < busy.value.retry_after <= 900
+
+
+async def test_a_cancelled_request_gives_its_turn_back(client: AsyncClient) -> None:
+    async def ask() -> None:
+        async with RateLimiter(0.01, turns=DistributedRateLimiter(client)).turn():
+            entered.set()
+            await asyncio.Event().wait()
+
+    entered = asyncio.Event()
+    asking = asyncio.create_task(ask())
+    await entered.wait()
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    await asyncio.sleep(0.02)
+    assert await take(client) == 0
+
+
+async def test_without_the_database_a_process_keeps_the_pace_by_itself() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("nobody there", request=request)
+
+    settings = SupabaseSettings.model_validate(
+        {"supabase_url": "http://127.0.0.1:9", "supabase_key": "sb_secret_x", "supabase_retries": 0}
+    )
+    began: list[float] = []
+    async with open_supabase(settings, transport=httpx.MockTransport(refuse)) as client:
+        with pytest.raises(SupabaseUnavailable):
+            await take(client)
+        pacer = RateLimiter(INTERVAL, turns=DistributedRateLimiter(client))
+        for _ in range(3):
+            async with pacer.turn():
+                began.append(time.monotonic())
+    assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL

@@ -1,0 +1,30 @@
+"""Readers that are brought in: each is judged by itself, and is its owner's alone."""
+
+from uuid import uuid4
+
+from supabase import AsyncClient
+
+from app.persistence.readers import Readers
+from tests.contract.schedule import add_reader
+
+TIMES = ("07:00", "99:99", "08:00")
+
+
+async def test_another_owner_neither_changes_nor_removes_a_reader_by_its_id(client: AsyncClient) -> None:
+    readers, reader = Readers(client), await add_reader(client)
+    given = {"reader_id": str(reader.reader_id), "external_id": "another", "name": "Eve"}
+    (put,) = await readers.import_readers("eve", [given])
+    assert (put.outcome, put.reader_id) == ("refused", None)
+    await readers.remove(reader.reader_id, "eve")
+    assert await readers.get(reader.reader_id) == reader
+
+
+async def test_what_the_database_cannot_read_of_one_keeps_no_other_out(client: AsyncClient) -> None:
+    given = [
+        {"reader_id": str(uuid4()), "external_id": at, "name": "Ada", "timezone": "UTC", "send_at": at} for at in TIMES
+    ]
+    assert [put.outcome for put in await Readers(client).import_readers("ada", given)] == [
+        "created",
+        "refused",
+        "created",
+    ]

@@ -1,0 +1,70 @@
+"""The database and the code say the same of a reader's words: what a user gets past the one, the other can read."""
+
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from app.api.reader_models import ReaderProfileRequest
+
+TEXT = st.one_of(
+    st.text(max_size=110),
+    st.sampled_from(["", " ", "\u2003", "\x1f", "\u0085", "x" * 100, "x" * 101, "graphs", "\u200b", "e\u0301"]),
+)
+JUNK = st.one_of(st.none(), st.booleans(), st.integers(-2, 60), st.floats(0, 60), TEXT, st.lists(TEXT, max_size=2))
+CATEGORY = st.one_of(TEXT, st.sampled_from(["cs.LG", "math", "hep-th", "CS.LG", "cs.LG\n", "cs."]))
+COUNT = st.one_of(JUNK, st.integers(0, 50))
+PROFILES = st.fixed_dictionaries(
+    {},
+    optional={
+        "title": st.one_of(JUNK, TEXT),
+        "goals": st.one_of(JUNK, st.text(max_size=30)),
+        "interests": st.one_of(JUNK, st.lists(TEXT, max_size=31)),
+        "exclude": st.one_of(JUNK, st.lists(TEXT, max_size=3)),
+        "authors": st.one_of(JUNK, st.lists(TEXT, max_size=3)),
+        "categories": st.one_of(JUNK, st.lists(CATEGORY, max_size=3)),
+        "max_papers": COUNT,
+        "max_news": COUNT,
+        "else": JUNK,
+    },
+)
+
+
+def read(profile: Any) -> ReaderProfileRequest | None:
+    try:
+        return ReaderProfileRequest.model_validate(profile)
+    except ValidationError:
+        return None
+
+
+@settings(
+    max_examples=400,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(profiles=st.lists(PROFILES, min_size=1, max_size=8))
+async def test_what_the_database_takes_the_code_can_read(
+    database: asyncpg.Connection, profiles: list[dict[str, Any]]
+) -> None:
+    for profile in profiles:
+        try:
+            sent = json.dumps(profile, allow_nan=False)
+            taken = await database.fetchval("select public.profile_is_valid($1::text::jsonb)", sent)
+        except (asyncpg.UntranslatableCharacterError, asyncpg.PostgresError):
+            continue  # zero bytes and lone surrogates cannot be jsonb at all
+        understood = read(json.loads(sent))
+        assert not taken or understood is not None, sent
+        if understood is not None:
+            written = understood.model_dump_json(exclude_unset=True)
+            assert await database.fetchval("select public.profile_is_valid($1::text::jsonb)", written), written
+
+
+@pytest.mark.parametrize("value", ["[]", "null", '"x"', "1", '{"interests": null}', '{"interests": {"0": "x"}}'])
+async def test_what_is_no_profile_is_none(database: asyncpg.Connection, value: str) -> None:
+    assert await database.fetchval("select public.profile_is_valid($1::text::jsonb)", value) is False

@@ -1,0 +1,310 @@
+"""A reader's place by its signed link, over HTTP and on a real database: what it shows, and who may say what."""
+
+import html
+import re
+from collections.abc import AsyncIterator, Iterator
+from datetime import date, timedelta
+from typing import Any
+from urllib.parse import urlencode
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import pytest
+from supabase import AsyncClient
+
+from app.config import ApiSettings
+from app.mail.item_links import ACTS, item_name
+from app.models import ArticleKind, DigestItem
+from app.pages.rendering import SECURITY_HEADERS
+from app.persistence.reader_papers import ReaderPapers
+from app.persistence.readers import Reader, ReaderStatus
+from app.ranking.reader_paper import paper_of
+from embedded.stack import Ready
+from tests.integration.api.conftest import KEY, RunningApi
+from tests.integration.api.test_reader_links import assert_only_text
+from tests.integration.api.visitors import (
+    A_READER,
+    HOSTILE,
+    TODAY,
+    Visitor,
+    digest_of,
+    give_digest,
+    settings_with_links,
+    visitor_of,
+)
+from tests.unit.mail.conftest import item_of
+
+YESTERDAY = TODAY - timedelta(days=1)
+PAPERS = tuple(item_of(ArticleKind.PAPER, number, None, 0.9) for number in range(3))
+NEWS = (item_of(ArticleKind.NEWS, 7, None, 0.5),)
+FIRST = item_name(PAPERS[0].article)
+SHOWN = ("", "/days", "/search?q=paper", "/saved", f"/{TODAY}")
+
+
+@pytest.fixture
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+    return settings_with_links(stack)
+
+
+@pytest.fixture
+async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connection) -> AsyncIterator[Visitor]:
+    """A reader with the digests of two days."""
+    async with visitor_of(api, client) as visitor:
+        await give_digest(database, visitor.reader.reader_id, digest_of(YESTERDAY, item(8), news=NEWS))
+        await give_digest(database, visitor.reader.reader_id, digest_of(TODAY, *PAPERS))
+        yield visitor
+
+
+def item(number: int, text: str | None = None) -> DigestItem:
+    return item_of(ArticleKind.PAPER, number, text, 0.9)
+
+
+async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, bool]]:
+    """All that anybody said of papers."""
+    rows = await database.fetch(
+        "select title, liked, saved_at is not null as saved from public.reader_papers order by title"
+    )
+    return [(row["title"], row["liked"], row["saved"]) for row in rows]
+
+
+def pressed(page: httpx.Response, name: str) -> list[str]:
+    """The buttons of an item that are down."""
+    form = re.search(rf'<form class="acts" id="{name}".*?</form>', page.text, re.DOTALL)
+    assert form is not None
+    return re.findall(r'aria-pressed="true">([^<]+)<', form[0])
+
+
+async def press(visitor: Visitor, saying: str, name: str = FIRST, day: date = TODAY) -> httpx.Response:
+    return await visitor.http.post(f"{visitor.path('place')}/{day}", data={"item": name, "do": saying})
+
+
+async def test_who_only_looks_changes_nothing_and_finds_the_way(visitor: Visitor, database: asyncpg.Connection) -> None:
+    place = visitor.path("place")
+    before = await database.fetch("select * from public.readers")
+    paths = [place + where for where in SHOWN] + [visitor.path(f"{act}:{FIRST}") for act in ACTS]
+    for path in paths * 2:
+        page = await visitor.http.get(path)
+        assert page.status_code == 200, path
+        links = {html.unescape(link) for link in re.findall(r'href="(/r/[^"#]+)', page.text)}
+        purposes = {link.split("/")[2] for link in links}
+        assert {"place", "words", "schedule", "pause", "unsubscribe", "feed"} <= purposes
+        assert {link: (await visitor.http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
+    assert await said(database) == []
+    assert await database.fetch("select * from public.readers") == before
+    newest, earlier = (await visitor.http.get(place)).text, (await visitor.http.get(f"{place}/{YESTERDAY}")).text
+    assert ("Title of paper 2" in newest, "Title of paper 8" in newest) == (True, False)
+    assert ("Title of paper 2" in earlier, "Title of news 7" in earlier) == (False, True)
+    found = (await visitor.http.get(f"{place}/search", params={"q": "news"})).text
+    assert re.findall(r'href="[^"]+/(\S+)#(\S+)">(.*?)<', found) == [(str(YESTERDAY), "news-0", "Title of news 7")]
+    assert 'id="news-0"' in earlier
+
+
+async def test_a_press_counts_once_shows_and_can_be_taken_back(visitor: Visitor, database: asyncpg.Connection) -> None:
+    steps: tuple[tuple[str, list[str], list[tuple[str, bool | None, bool]]], ...] = (
+        ("more", ["More like this"], [("Title of paper 0", True, False)]),
+        ("less", ["Not for me"], [("Title of paper 0", False, False)]),
+        ("save", ["Not for me", "Save"], [("Title of paper 0", False, True)]),
+        ("unrate", ["Save"], [("Title of paper 0", None, True)]),
+        ("unsave", [], []),
+    )
+    for saying, down, kept in steps:
+        for _ in range(2):
+            answer = await press(visitor, saying)
+            assert (answer.status_code, answer.headers["location"]) == (
+                303,
+                f"{visitor.path('place')}/{TODAY}#{FIRST}",
+            )
+            assert answer.headers["referrer-policy"] == "no-referrer"
+            page = await visitor.http.get(answer.headers["location"])
+            assert pressed(page, FIRST) == down
+            assert ("Press again to take it back" in page.text) is bool(down)
+            assert await said(database) == kept
+
+
+@pytest.mark.parametrize(("act", "kept"), [("more", (True, False)), ("less", (False, False)), ("save", (None, True))])
+async def test_the_page_of_a_mails_small_link_does_that_one_thing_and_takes_it_back(
+    visitor: Visitor, database: asyncpg.Connection, act: str, kept: tuple[bool | None, bool]
+) -> None:
+    path = visitor.path(f"{act}:{FIRST}")
+    looked = await visitor.http.get(path)
+    assert re.findall(r"<button[^>]*>([^<]+)<", looked.text) == [ACTS[act]]
+    assert "Title of paper 0" in looked.text
+    for _ in range(2):
+        done = await visitor.http.post(path, data={"do": act})
+        assert re.findall(r"<button[^>]*>([^<]+)<", done.text) == ["Take it back"]
+        assert await said(database) == [("Title of paper 0", *kept)]
+    for _ in range(2):
+        assert "Taken back" in (await visitor.http.post(path, data={"do": "back"})).text
+        assert await said(database) == []
+
+
+async def test_what_was_saved_is_listed_and_let_go(visitor: Visitor, database: asyncpg.Connection) -> None:
+    papers = ReaderPapers(visitor.readers._client)  # noqa: SLF001  (the same client)
+    for number in range(60):
+        await papers.save(visitor.reader.reader_id, paper_of(item(number).article), saved=True)
+    place = visitor.path("place")
+    first = (await visitor.http.get(f"{place}/saved")).text
+    assert re.findall(r"Title of paper (\d+)</a>", first) == [str(n) for n in range(59, 9, -1)]
+    (onward,) = re.findall(r'href="([^"]+cursor=[^"]+)"', first)
+    second = (await visitor.http.get(html.unescape(onward))).text
+    assert re.findall(r"Title of paper (\d+)</a>", second) == [str(n) for n in range(9, -1, -1)]
+    (library,) = re.findall(r'href="([^"]+)">as BibTeX', first)
+    assert (await visitor.http.get(library)).text.count("Title of paper") == 60
+    paper_id = re.findall(r'name="paper" value="([^"]+)"', first)[0]
+    for _ in range(2):
+        answer = await visitor.http.post(f"{place}/saved", data={"paper": paper_id})
+        assert (answer.status_code, answer.headers["location"]) == (303, f"{place}/saved")
+    assert await database.fetchval("select count(*) from public.reader_papers") == 59
+    assert "Title of paper 59" not in (await visitor.http.get(f"{place}/saved")).text
+
+
+async def test_earlier_days_are_listed_by_month_and_in_pages(visitor: Visitor, database: asyncpg.Connection) -> None:
+    days = [date(2026, 3, 1) - timedelta(days=number) for number in range(70)]
+    for day in days:
+        await give_digest(database, visitor.reader.reader_id, digest_of(day))
+    place, path, listed = visitor.path("place"), "/days", list[str]()
+    while path:
+        page = (await visitor.http.get(place + path)).text
+        assert re.findall(r'class="section">(\w+ \d+)<', page)
+        listed += re.findall(r'href="[^"]+/(\d{4}-\d\d-\d\d)"', page)
+        path = next(iter(re.findall(r'href="[^"]+(/days\?before=[^"]+)"', page)), "")
+    assert listed == [str(day) for day in (TODAY, YESTERDAY, *days)]
+    assert "There are none before that day" in (await visitor.http.get(f"{place}/days?before={days[-1]}")).text
+
+
+def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """Requests that no reader can make: method, path and form."""
+    place, form = visitor.path("place"), {"item": FIRST, "do": "more"}
+    for token in ("x", visitor.path("words").rpartition("/")[2], place.rpartition("/")[2][:-1] + "_"):
+        for where in SHOWN:
+            yield "GET", f"/r/home/{token}{where}", {}
+        yield "POST", f"/r/home/{token}/{TODAY}", form
+        yield "POST", f"/r/home/{token}/saved", {"paper": str(uuid4())}
+        for act in ACTS:
+            yield "POST", f"/r/{act}:{FIRST}/{token}", {"do": act}
+    # Another reader's token opens that reader's place alone, where this item is not.
+    yield "POST", f"{other.path('place')}/{TODAY}", form
+    yield "POST", other.path(f"more:{FIRST}"), form
+    # A link for one item, or one button, is no link for another.
+    for purpose, signed_for in (("more:" + FIRST, "more:" + "0" * 16), ("save:" + FIRST, "place")):
+        yield "POST", visitor.path(purpose, signed_for=signed_for), form
+    yield "POST", visitor.path("more:" + "0" * 16), form
+    for wrong in ({"do": "more"}, {"item": FIRST}, form | {"do": "everything"}, form | {"item": HOSTILE}, {}):
+        yield "POST", f"{place}/{TODAY}", wrong
+    for where in ("/2020-01-01", "/tomorrow", f"/{HOSTILE.replace('/', '')}", "/days?before=x", "/saved?cursor=x"):
+        yield "GET", place + where, {}
+    yield "POST", f"{place}/saved", {"paper": "x"}
+    for wrong_link in ({"day": TODAY - timedelta(days=401)}, {"day": None}, {"generation": 2}):
+        stale = Visitor(visitor.http, visitor.readers, visitor.reader, **wrong_link)
+        yield "GET", stale.path("place"), {}
+        yield "POST", f"{stale.path('place')}/{TODAY}", form
+        yield "POST", stale.path(f"more:{FIRST}"), form
+
+
+async def test_whatever_is_not_this_readers_own_is_refused_and_nothing_is_said(
+    visitor: Visitor, database: asyncpg.Connection
+) -> None:
+    stranger = await visitor.readers.create("ada", A_READER | {"reader_id": str(uuid4()), "name": "Bob"})
+    await give_digest(database, stranger.reader_id, digest_of(TODAY, item(99)))
+    other = Visitor(visitor.http, visitor.readers, stranger)
+    saved = await ReaderPapers(visitor.readers._client).save(  # noqa: SLF001  (the same client)
+        stranger.reader_id, paper_of(item(99).article), saved=True
+    )
+    pages = set[str]()
+    for method, path, form in refused(visitor, other):
+        answer = await visitor.http.request(
+            method, path, content=urlencode(form), headers={"Content-Type": "application/x-www-form-urlencoded"}
+        )
+        assert answer.status_code == 404, (method, path, form)
+        pages.add(answer.text)
+    (page,) = pages
+    assert "This link does not work" in page
+    # Another's paper is nobody's to let go.
+    await visitor.http.post(f"{visitor.path('place')}/saved", data={"paper": str(saved)})
+    assert await said(database) == [("Title of paper 99", None, True)]
+
+
+async def test_a_bookmark_works_for_a_year_and_ends_with_its_generation_and_its_reader(visitor: Visitor) -> None:
+    visitor.day = TODAY - timedelta(days=400)
+    page = await visitor.http.get(visitor.path("place"))
+    for link in set(re.findall(r'href="(/r/[^"#]+)', page.text)):
+        assert (await visitor.http.get(html.unescape(link))).status_code == 200, link
+    of_theirs = f"/v1/readers/{visitor.reader.reader_id}/revoke-links"
+    revoked = await visitor.http.post(of_theirs, headers={"X-API-Key": KEY})
+    assert revoked.status_code == 204
+    assert (await visitor.http.get(visitor.path("place"))).status_code == 404
+    visitor.generation = 2
+    assert (await visitor.http.get(visitor.path("place"))).status_code == 200
+    await visitor.readers.remove(visitor.reader.reader_id)
+    assert (await visitor.http.get(visitor.path("place"))).status_code == 404
+    assert (await press(visitor, "more")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"status": ReaderStatus.PAUSED}, "Mails are paused"),
+        ({"status": ReaderStatus.UNSUBSCRIBED}, "You are unsubscribed"),
+        ({"status": ReaderStatus.BOUNCED}, "came back"),
+        ({}, None),
+    ],
+    ids=["paused", "unsubscribed", "bounced", "active"],
+)
+async def test_the_place_says_why_nothing_comes_and_shows_what_came(
+    visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], told: str | None
+) -> None:
+    await visitor.readers.change(visitor.reader.reader_id, {"name": "Ada"} | changes)
+    page = (await visitor.http.get(visitor.path("place"))).text
+    assert "Title of paper 0" in page
+    assert re.findall(r'<p class="notice">', page) == ([] if told is None else ['<p class="notice">'])
+    assert told is None or told in page
+    assert (await press(visitor, "more")).status_code == 303
+    await database.execute("delete from public.digests where true")
+    empty = (await visitor.http.get(visitor.path("place"))).text
+    assert "Your first digest is still to come" in empty
+    assert "07:00 (Europe/Berlin)" in empty or changes
+    for where, nothing in (("/days", "none yet"), ("/search?q=paper", "Nothing has all of these words")):
+        assert nothing in (await visitor.http.get(visitor.path("place") + where)).text
+
+
+async def test_whatever_an_article_says_is_text_on_every_page_of_the_place(
+    visitor: Visitor, database: asyncpg.Connection
+) -> None:
+    reader_id, day = visitor.reader.reader_id, TODAY + timedelta(days=1)
+    hostile = item(1, HOSTILE)
+    bad = hostile.article.model_copy(
+        update={"url": "javascript:alert(1)", "pdf_url": 'https://x.example/"><script>', "source": f"feed:{HOSTILE}"}
+    )
+    hostile = hostile.model_copy(update={"article": bad, "key_points": (HOSTILE,)})
+    digest = digest_of(day, hostile, introduction=HOSTILE, source_errors={HOSTILE: HOSTILE}, news=(hostile,))
+    await give_digest(database, reader_id, digest)
+    visitor.day = day
+    name = item_name(bad)
+    assert (await press(visitor, "save", name, day)).status_code == 303
+    place = visitor.path("place")
+    paths = [place + where for where in ("", f"/{day}", "/days", "/saved", f"/search?{urlencode({'q': HOSTILE})}")]
+    paths += [f"{place}/search?q=alert", *(visitor.path(f"{act}:{name}") for act in ACTS)]
+    for path in paths:
+        page = await visitor.http.get(path)
+        assert page.status_code == 200
+        assert_only_text(page)
+        assert "alert(&#39;x&#39;)" in page.text, path
+        assert {header: page.headers[header] for header in SECURITY_HEADERS} == SECURITY_HEADERS
+
+
+async def test_who_keeps_as_many_papers_as_fit_is_told_so(visitor: Visitor, database: asyncpg.Connection) -> None:
+    await fill(database, visitor.reader)
+    for answer in (await press(visitor, "more"), await visitor.http.post(visitor.path(f"save:{FIRST}"))):
+        assert answer.status_code == 409
+        assert "one too many" in answer.text
+
+
+async def fill(database: asyncpg.Connection, reader: Reader) -> None:
+    """Keep as many papers for a reader as fit."""
+    await database.execute(
+        "insert into public.reader_papers"
+        " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"
+        " select $1, 'paper', 'T', '', '{}', 'given', '', true, now() from generate_series(1, 2000)",
+        reader.reader_id,
+    )

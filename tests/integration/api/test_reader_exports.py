@@ -1,0 +1,280 @@
+"""The addresses that readers' other programs keep, over HTTP and on a real database: read back by kept parsers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from datetime import date, timedelta
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import feedparser
+import httpx
+import pytest
+from pybtex.database import parse_string
+from supabase import AsyncClient
+
+from app.config import ApiSettings
+from app.links import Links
+from app.models import Article, ArticleKind
+from app.pages.reader_exports import HEADERS
+from app.persistence.json_values import clean
+from app.persistence.maintenance import Maintenance
+from app.persistence.reader_papers import ReaderPapers
+from app.ranking.reader_paper import paper_of
+from app.sources.text import MAX_TITLE, plain
+from embedded.stack import Ready
+from tests.integration.api.conftest import KEY, RunningApi
+from tests.integration.api.test_errors import development_logs
+from tests.integration.api.visitors import SECRET, Visitor, settings_with_links, visitor_of
+
+HOSTILE = (
+    *(
+        "]]><script>alert(1)</script>",
+        "&amp; <b>bold</b> &#0; &nosuch;",
+        "\x01\x08\x0b\x1f\x7f\x85 control",
+        "\u202eesrever",
+    ),
+    *("lone \ud800 surrogate \udfff", "x" * 10_000, "w " * 5_000, "\ufffe\uffff\ufeff", " \t\r\n ", "<!DOCTYPE a>&b;"),
+    *(
+        "🦄 \U0010ffff",
+        "a\u2028b\u2029c\0",
+        "$x^2$ 'quoted' \"twice\"",
+        "--><!-- -->",
+        "<?xml version='1.0'?>",
+        "{unbalanced",
+    ),
+)
+NEWEST = date(2026, 11, 24)
+TOOLS = ("feed", "saved")
+ASIDE = {"date": "", "x-request-id": ""}
+HTTP_DATE = "Wed, 01 Jan 2031 08:00:00 GMT"
+WRITE = """
+insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
+values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hours')
+"""
+
+
+def item(title: str, n: int) -> dict[str, Any]:
+    """An item as the worker stores it: hostile in all that is text."""
+    article = {
+        "source": "arxiv",
+        "external_id": str(n),
+        "kind": "paper",
+        "title": title,
+        "abstract": title,
+        "authors": ["Ada Lovelace", title] if n % 2 == 0 else [],
+        "url": "javascript:alert(1)" if n == 1 else f"https://example.org/{n}?a=1&b=2",
+        "pdf_url": "https://example.org/\ufffe.pdf",
+        "categories": ["cs.LG", title],
+        "published_at": "2026-11-01T00:00:00Z",
+    }
+    stored: dict[str, Any] = clean(
+        {"article": article, "score": 1, "reason": title, "summary": title, "key_points": [title], "analysis": "model"}
+    )
+    return stored
+
+
+async def write(database: asyncpg.Connection, reader_id: UUID, day: date, *items: object) -> None:
+    await database.execute(WRITE, reader_id, day, json.dumps({"papers": items, "news": []}))
+
+
+@pytest.fixture
+def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
+    values = settings_with_links(stack).model_dump() | {"public_url": "https://broadsheet.example"}
+    return ApiSettings.model_validate(values)
+
+
+@pytest.fixture
+async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor]:
+    async with visitor_of(api, client) as visitor:
+        visitor.day = None
+        yield visitor
+
+
+def parsed(answer: httpx.Response) -> Any:
+    """What a feed reader sees. Raises `AssertionError` where it finds a fault."""
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml")
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    found = feedparser.parse(answer.content, sanitize_html=False, resolve_relative_uris=False)
+    assert not found.bozo, found.get("bozo_exception")
+    assert found.version == "atom10"
+    return found
+
+
+async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
+    visitor: Visitor, database: asyncpg.Connection
+) -> None:
+    reader_id = visitor.reader.reader_id
+    empty = parsed(await visitor.get("feed"))
+    assert (empty.entries, empty.feed.title) == ([], f"Broadsheet for {plain(visitor.reader.name, 120)}")
+    for back in range(40):
+        day = NEWEST - timedelta(days=back)
+        await write(database, reader_id, day, *(item(f"Paper {back} {n}", n) for n in range(3)))
+    await write(database, reader_id, NEWEST - timedelta(days=41), {"article": "of another form"}, 7)
+    feed = parsed(await visitor.get("feed"))
+    assert [entry.title for entry in feed.entries] == [f"Paper {n // 3} {n % 3}" for n in range(100)]
+    assert (feed.feed.updated, feed.feed.id[:9]) == ("2026-11-24T08:00:00Z", "urn:uuid:")
+    address = Links([SECRET], "https://broadsheet.example").for_tools(reader_id, 1).feed
+    assert [(link.rel, link.href) for link in feed.feed.links] == [("self", address)]
+    assert str(reader_id) not in str(feed)
+    first, second = feed.entries[:2]
+    assert ([author.name for author in first.authors], second.author) == (["Ada Lovelace", "Paper 0 0"], "arxiv")
+    assert (first.link, second.get("links", [])) == ("https://example.org/0?a=1&b=2", [])
+    assert (first.updated, first.published) == ("2026-11-24T08:00:00Z", "2026-11-01T00:00:00Z")
+    assert [tag.term for tag in first.tags] == ["cs.LG", "Paper 0 0"]
+    assert "<p>Why: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
+
+    await write(database, reader_id, NEWEST + timedelta(days=1), item("New", 0))
+    later = parsed(await visitor.get("feed"))
+    assert [entry.id for entry in later.entries[1:]] == [entry.id for entry in feed.entries[:99]]
+    assert len({entry.id for entry in later.entries}) == 100
+
+
+async def test_whatever_an_item_says_is_text_in_the_feed(visitor: Visitor, database: asyncpg.Connection) -> None:
+    await write(database, visitor.reader.reader_id, NEWEST, *(item(text, 2 * n) for n, text in enumerate(HOSTILE)))
+    feed = parsed(await visitor.get("feed"))
+    expected = [plain(clean(text), MAX_TITLE) for text in HOSTILE]
+    assert [entry.title for entry in feed.entries] == [text or "Without a title" for text in expected]
+    assert max(len(entry.title) for entry in feed.entries) <= MAX_TITLE
+    for entry in feed.entries:
+        assert "<b" not in entry.content[0].value.replace("&lt;b", "")
+        assert "<script" not in entry.content[0].value
+
+
+async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
+    visitor: Visitor, database: asyncpg.Connection
+) -> None:
+    path, reader_id = visitor.path("feed"), visitor.reader.reader_id
+    await write(database, reader_id, NEWEST, item("One", 0))
+    whole = await visitor.http.get(path)
+    assert whole.headers["cache-control"] == "private, max-age=300"
+    etag, modified = whole.headers["etag"], whole.headers["last-modified"]
+    assert modified == "Tue, 24 Nov 2026 08:00:00 GMT"
+    head = await visitor.http.head(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert {**head.headers, **ASIDE} == {**whole.headers, **ASIDE}
+    knowing = [{"If-None-Match": tags} for tags in (etag, f"W/{etag}", f'"x", {etag}', "*")]
+    knowing += [{"If-Modified-Since": modified}, {"If-Modified-Since": "Wed, 25 Nov 2026 08:00:00 GMT"}]
+    for headers in knowing:
+        for method in ("GET", "HEAD"):
+            known = await visitor.http.request(method, path, headers=headers)
+            assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag), headers
+    for headers in (
+        *({"If-None-Match": tags} for tags in ('"x"', "", "\\", "," * 5_000)),
+        *({"If-Modified-Since": since} for since in ("Mon, 23 Nov 2026 08:00:00 GMT", "soon", "", "1" * 5_000)),
+        {"If-None-Match": '"x"', "If-Modified-Since": modified},
+    ):
+        assert (await visitor.http.get(path, headers=headers)).content == whole.content, headers
+    storm = [visitor.http.get(path, headers={"If-None-Match": etag}) for _ in range(50)]
+    assert {answer.status_code for answer in await asyncio.gather(*storm)} == {304}
+    await write(database, reader_id, NEWEST + timedelta(days=1), item("Two", 0))
+    assert (await visitor.http.get(path, headers={"If-None-Match": etag})).status_code == 200
+    etag = (await visitor.http.head(path)).headers["etag"]
+    await visitor.readers.change(reader_id, {"name": "Grace"})
+    assert (await visitor.http.get(path, headers={"If-None-Match": etag})).status_code == 200
+    assert (await visitor.http.post(path)).status_code == 405
+
+
+async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: AsyncClient) -> None:
+    reader_id, papers = visitor.reader.reader_id, ReaderPapers(client)
+    empty = await visitor.get("saved")
+    assert (empty.status_code, empty.text) == (200, "")
+    titles = [clean(title)[:300] or "?" for title in ("The first", *HOSTILE, "The last")]
+    saved = [
+        paper_of(
+            Article(
+                source="arxiv",
+                external_id=f"2511.{number:05}",
+                kind=ArticleKind.PAPER,
+                title=title,
+                authors=("Emmy Noether", title),
+                arxiv_id=f"2511.{number:05}",
+            )
+        )
+        for number, title in enumerate(titles)
+    ]
+    for paper in saved:
+        await papers.save(reader_id, paper, True)
+    path = visitor.path("saved")
+    answer = await visitor.http.get(path)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-bibtex; charset=utf-8")
+    assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
+    assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+    found = parse_string(answer.content.decode(), "bibtex").entries
+    assert [entry.fields["eprint"] for entry in found.values()] == [paper.arxiv_id for paper in saved]
+    assert (next(iter(found)), list(found)[-1]) == ("noetherfirst", "noetherlast")
+    known = {"If-None-Match": answer.headers["etag"]}
+    assert (await visitor.http.get(path, headers=known)).status_code == 304
+    assert (await visitor.http.head(path, headers=known)).status_code == 304
+    assert (await visitor.http.head(path)).headers["content-length"] == answer.headers["content-length"]
+    assert (await visitor.http.get(path, headers={"If-Modified-Since": HTTP_DATE})).content == answer.content
+
+    api_path = f"/v1/readers/{reader_id}/saved.bib"
+    by_key = await visitor.http.get(api_path, headers={"X-API-Key": KEY})
+    assert (by_key.status_code, by_key.content) == (200, answer.content)
+
+    await papers.save(reader_id, saved[0], False)
+    assert (await visitor.http.get(path, headers=known)).status_code == 200
+
+
+async def test_an_address_that_does_not_work_says_so_in_one_line(
+    visitor: Visitor,
+    settings: ApiSettings,
+    database: asyncpg.Connection,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    paths = [visitor.path(tool) for tool in TOOLS]
+    nobody = Visitor(visitor.http, visitor.readers, visitor.reader.model_copy(update={"reader_id": UUID(int=7)}))
+    wrong = [
+        *(path[:-1] + ("A" if path[-1] != "A" else "B") for path in paths),
+        *(visitor.path(tool, signed_for=other) for tool in TOOLS for other in {"page", *TOOLS} - {tool}),
+        *(visitor.path(tool, secret="t" * 32) for tool in TOOLS),
+        *(nobody.path(tool) for tool in TOOLS),
+        *(f"/r/{tool}/{junk}" for tool in TOOLS for junk in ("x", "%00", "a" * 5_000)),
+    ]
+    refused = [await visitor.http.get(path) for path in wrong]
+    with development_logs(settings):
+        await database.execute("alter table public.readers_private rename to elsewhere")
+        try:
+            failed = [await visitor.http.get(path) for path in paths]
+        finally:
+            await database.execute("alter table public.elsewhere rename to readers_private")
+        assert [(await visitor.http.get(path)).status_code for path in paths] == [200] * len(TOOLS)
+        await visitor.readers.revoke_links(visitor.reader.reader_id, 1)
+        refused += [await visitor.http.get(path) for path in paths]
+        visitor.generation = 2
+        paths += [visitor.path(tool) for tool in TOOLS]
+        assert [(await visitor.get(tool)).status_code for tool in TOOLS] == [200] * len(TOOLS)
+        await visitor.readers.remove(visitor.reader.reader_id)
+        refused += [await visitor.get(tool) for tool in TOOLS]
+    assert {(answer.status_code, answer.headers["content-type"], answer.text) for answer in refused} == {
+        (404, "text/plain; charset=utf-8", "This address does not work (any more).\n")
+    }
+    assert {(answer.status_code, answer.headers["retry-after"]) for answer in failed} == {(503, "5")}
+    assert all(len(answer.text) < 100 and answer.headers["cache-control"] == "no-store" for answer in failed)
+    said = capsys.readouterr().err
+    assert "/r/feed/{token}" in said
+    assert [path for path in paths if path.rpartition("/")[2] in said] == []
+
+
+async def test_a_feed_is_whole_while_retention_runs(
+    visitor: Visitor, client: AsyncClient, database: asyncpg.Connection
+) -> None:
+    reader_id = visitor.reader.reader_id
+    for back in range(200):
+        await write(database, reader_id, NEWEST - timedelta(days=back), item(f"{back}", 0))
+    removing = asyncio.create_task(removed(Maintenance(client, batch=7)))
+    while not removing.done():
+        entries = parsed(await visitor.get("feed")).entries
+        assert [entry.title for entry in entries] == [str(n) for n in range(len(entries))]
+    assert removing.result() == 200
+    assert parsed(await visitor.get("feed")).entries == []
+
+
+async def removed(maintenance: Maintenance) -> int:
+    """Let every digest be of long ago, the oldest first, and retention take them, batch by batch."""
+    count = 0
+    while gone := await maintenance.retain_digests(digest_days=-10_000):
+        count += gone
+    return count

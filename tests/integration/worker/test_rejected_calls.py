@@ -1,0 +1,165 @@
+"""Refusals and unreadable answers on the way of finished work: what is not about the data costs nothing."""
+
+import asyncio
+import json
+from typing import Any
+
+import asyncpg
+import pytest
+from supabase import AsyncClient
+
+from tests.contract.helpers import create
+from tests.integration.worker.conftest import StartWorker, until_ended, until_status
+from tests.integration.worker.proxy import Answer, Call, Proxy, Times
+from worker.job import Job
+
+
+def error(status: int, code: str, message: str = "no") -> Answer:
+    return Answer(status, json.dumps({"code": code, "details": None, "hint": None, "message": message}))
+
+
+EMPTY = error(400, "", "")
+REFUSALS = {
+    "the empty 400": EMPTY,
+    "gateway's 401": Answer(401, '{"message": "Invalid API key"}'),
+    "HTML 403": Answer(403, "<html>Attention required</html>"),
+    "gateway's 404": Answer(404, '{"message": "no Route matched with those values"}'),
+    "HTML 404": Answer(404, "<html>Not found</html>"),
+    "PGRST301": error(401, "PGRST301", "JWT expired"),
+    "42501": error(403, "42501", "permission denied for function sync_worker"),
+    "PGRST202": error(404, "PGRST202", "Could not find the function"),
+    "a constraint that refuses every call": error(400, "23514", "injected_faults"),
+}
+
+
+async def at_once(_job: Job) -> dict[str, Any]:
+    return {"ok": True}
+
+
+@pytest.mark.parametrize("applied", [False, True], ids=["not applied", "applied"])
+@pytest.mark.parametrize("refusal", [name for name in REFUSALS if "every call" not in name])
+async def test_a_refusal_that_passes_leaves_finished_work_completed_at_attempt_one(
+    refusal: str,
+    applied: bool,
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    start_worker: StartWorker,
+    proxy: Proxy,
+) -> None:
+    trouble = Times(REFUSALS[refusal], 3, lambda call: call.completes)
+    if applied:
+        proxy.after = trouble
+    else:
+        proxy.before = trouble
+    await start_worker(at_once, url=proxy.url)
+    task = await create(client)
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], row["error"]) == ("completed", 1, None)
+    async with asyncio.timeout(30):
+        while not trouble.given:
+            await asyncio.sleep(0.02)
+    after = await until_ended(database, (await create(client)).task_id)
+    assert (after["status"], after["attempt"]) == ("completed", 1)
+
+
+async def test_three_empty_400s_to_a_claim_that_was_applied_orphan_nothing(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    tasks = [await create(client) for _ in range(5)]
+    proxy.after = trouble = Times(EMPTY, 3, lambda call: call.claims)
+    await start_worker(at_once, url=proxy.url)
+    for task in tasks:
+        row = await until_ended(database, task.task_id)
+        assert (row["status"], row["attempt"]) == ("completed", 1)
+    assert trouble.given
+
+
+async def test_a_data_error_that_every_call_gets_for_a_while_makes_no_culprit(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    refusal = REFUSALS["a constraint that refuses every call"]
+    rejected = False
+
+    def from_the_first_completion(call: Call) -> bool:
+        nonlocal rejected
+        rejected |= call.completes
+        return rejected and call.name == "sync_worker"
+
+    proxy.before = trouble = Times(refusal, 3, from_the_first_completion)
+    await start_worker(at_once, url=proxy.url, lease=6)
+    task = await create(client)
+    row = await until_ended(database, task.task_id)
+    assert (row["status"], row["attempt"], trouble.given) == ("completed", 1, True)
+
+
+async def test_an_outcome_that_the_database_refuses_fails_its_own_task_alone(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    local_service = asyncio.Barrier(3)
+
+    async def work(job: Job) -> dict[str, Any]:
+        await local_service.wait()
+        return dict(job.task.payload)
+
+    await database.execute(
+        "alter table public.tasks add constraint injected_faults check (result ->> 'is' is distinct from 'bad')"
+    )
+    try:
+        await start_worker(work)
+        bad = await create(client, payload={"is": "bad"})
+        good = [await create(client, payload={"is": "good"}) for _ in range(2)]
+        row = await until_ended(database, bad.task_id)
+        assert (row["status"], row["attempt"]) == ("failed", 1)
+        assert "refused the outcome" in row["error"]
+        assert "injected_faults" in row["error"]
+        assert [(await until_ended(database, task.task_id))["status"] for task in good] == ["completed"] * 2
+    finally:
+        await database.execute("alter table public.tasks drop constraint injected_faults")
+
+
+async def test_a_payload_that_is_no_object_cannot_be_stored(database: asyncpg.Connection) -> None:
+    for payload in ("[]", "null", '"text"', "7"):
+        with pytest.raises(asyncpg.CheckViolationError):
+            await database.execute(
+                "insert into public.tasks (task_id, kind, payload, request_hash)"
+                " values (gen_random_uuid(), 'fetch', $1::text::jsonb, 'test')",
+                payload,
+            )
+
+
+async def test_a_row_that_cannot_be_read_fails_and_the_others_are_done(
+    client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
+) -> None:
+    tasks = [await create(client) for _ in range(5)]
+    # A day that Python does not know.
+    await database.execute("update public.tasks set source_date = '20000-01-01' where task_id = $1", tasks[2].task_id)
+    await start_worker(at_once)
+    await until_status(database, "completed", 4)
+    failed = await database.fetchrow(
+        "select status, error, attempt from public.tasks where task_id = $1", tasks[2].task_id
+    )
+    assert (failed["status"], failed["attempt"]) == ("failed", 1)
+    assert "cannot be read" in failed["error"]
+
+
+@pytest.mark.parametrize("answer", ['{"number": 1, "outc', "[]", '{"message": "odd"}', '{"n": ' + "1" * 5000 + "}"])
+async def test_an_answer_that_can_never_be_read_stops_no_worker(
+    answer: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
+) -> None:
+    unreadable: set[int] = set()
+
+    async def of_the_first_completion(call: Call) -> Answer | None:
+        """Every answer to one number is unreadable, as a recorded one would be."""
+        if call.completes and not unreadable:
+            unreadable.add(call.body["p_number"])
+        return Answer(200, answer) if call.body.get("p_number") in unreadable else None
+
+    proxy.after = of_the_first_completion
+    await start_worker(at_once, url=proxy.url)
+    first = await create(client)
+    assert (await until_ended(database, first.task_id))["status"] == "completed"
+    second = await create(client)
+    row = await until_ended(database, second.task_id)
+    assert (row["status"], row["attempt"]) == ("completed", 1)
+    (number,) = unreadable
+    assert sum(call.body.get("p_number") == number for call in proxy.calls) == 3

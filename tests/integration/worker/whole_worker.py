@@ -1,0 +1,106 @@
+"""A whole worker in the tests' own process: put local_service from its settings by `work`, ended by a signal."""
+
+import asyncio
+import faulthandler
+import signal
+from collections.abc import AsyncIterator, MutableMapping
+from contextlib import asynccontextmanager, suppress
+from random import Random
+from typing import Any, Final
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+import worker.__main__
+import worker.periodic.task_stats
+import worker.supervisor
+from app.config import WorkerSettings
+from embedded.stack import Ready
+from tests.integration.worker.conftest import PATIENCE
+from tests.processes import WEBHOOK_SECRET
+from worker.__main__ import work
+
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+NOWHERE: Final = "http://127.0.0.1:9"
+
+
+class Earliest(Random):
+    """Draws the lowest number there is: nothing waits for its turn."""
+
+    def random(self) -> float:
+        return 0.0
+
+
+def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
+    """Settings of a worker that reaches this machine alone."""
+    here = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "worker_port": "0", "grace_period": "0.1"}
+    nobody = {"arxiv_base_url": NOWHERE, "feeds": f"none={NOWHERE}/rss", "callbacks_to_private_addresses": "true"}
+    nobody |= {"daily_fetch_at": "off"}
+    return WorkerSettings.model_validate({**here, **nobody, "webhook_secret": WEBHOOK_SECRET, **changes})
+
+
+class WholeWorker:
+    """A worker that runs in this event loop as it does in a process of its own; `log` is what it said."""
+
+    def __init__(self, running: "asyncio.Task[None]", log: list[MutableMapping[str, Any]]) -> None:
+        self.running = running
+        self.log = log
+
+    async def logged(self, event: str) -> MutableMapping[str, Any]:
+        """Wait until a record's event begins with `event`."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                for record in self.log:
+                    if record["event"].startswith(event):
+                        return record
+                if self.running.done():
+                    await self.running
+                await asyncio.sleep(0.01)
+
+    def signalled(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Send this process the signal, which the worker must have taken upon itself."""
+        assert signal.getsignal(number) not in {signal.SIG_DFL, signal.default_int_handler}
+        signal.raise_signal(number)
+
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """End it by a signal; raises what the worker raised."""
+        self.signalled(number)
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until it ends; raises what the worker raised."""
+        # A wait that ended by cancelling it would look like an end of its own.
+        await asyncio.wait({self.running}, timeout=PATIENCE)
+        assert self.running.done()
+        await self.running
+
+    async def page(self, path: str) -> str:
+        """What its own port answers."""
+        address = (await self.logged("health and metrics on"))["event"].split()[-1]
+        async with aiohttp.ClientSession(address) as http, http.get(path) as answer:
+            return await answer.text()
+
+
+@asynccontextmanager
+async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started") -> AsyncIterator[WholeWorker]:
+    """Run a worker with these settings, from when it says that it is ready; ended with the block at the latest.
+
+    Its periodic_jobs act at once, and the watch over the event loop does not end the tests' own process.
+    """
+    loop = asyncio.get_running_loop()
+    with pytest.MonkeyPatch.context() as patched, capture_logs() as log:
+        patched.setattr(worker.__main__, "Random", Earliest)
+        patched.setattr(worker.periodic.task_stats, "LAST_REPORT", PATIENCE)
+        patched.setattr(worker.supervisor, "STOP_WITHIN", 2 * PATIENCE)
+        patched.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)
+        started = WholeWorker(asyncio.create_task(work(settings)), log)
+        try:
+            await started.logged(ready)
+            yield started
+        finally:
+            started.running.cancel()
+            with suppress(BaseException):
+                await started.running
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)

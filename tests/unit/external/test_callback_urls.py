@@ -1,0 +1,82 @@
+"""Which callback addresses are taken: what is refused says why, and what is taken can be sent to."""
+
+import httpx
+import pytest
+import respx
+from standardwebhooks import Webhook
+
+from app.external.callback_urls import checked_callback_url
+from app.external.client import OutsideClient
+from tests.processes import WEBHOOK_SECRET
+from worker.handlers.callback import CallbackSender
+
+PUBLIC = "93.184.215.14"
+TAKEN = [
+    "https://receiver.example/hooks?x=1",
+    "https://receiver.example:8443",
+    "HTTPS://Receiver.Example/",
+    "https://receiver.example./",
+    "https://réceiver.example/é?ü=1 2",
+    "https://a_b.example/#part",
+    f"https://{'a.' * 123}example/",
+    f"https://{'a' * 63}.example/",
+    f"https://{PUBLIC}/",
+    "https://[2606:2800:21f:cb07:6820:80da:af6b:8b2c]:8443/x",
+]
+REFUSED = {
+    "https://receiver.example/\0": "printable characters",
+    "https://rec\0eiver.example/": "printable characters",
+    "https://receiver.example/\ud800": "printable characters",
+    "https://receiver.example/\n": "printable characters",
+    "": "printable characters",
+    "receiver.example": "printable characters",
+    "https://": "printable characters",
+    "https://[::1/": "printable characters",
+    "https://receiver.example:99999/": "printable characters",
+    "https://xn--a/": "printable characters",
+    "https://rec eiver.example/": "printable characters",
+    "https://[fe80::1%25eth0]/": "printable characters",
+    "https:receiver.example": "more than one way",
+    "https://public.example\\@private.example/": "more than one way",
+    "https://0x7f.1/": "more than one way",
+    "https://2130706433/": "more than one way",
+    f"https://{'a' * 64}.example/": "no name that can be looked up",
+    f"https://{'a.' * 123}examples/": "no name that can be looked up",
+    "https://receiver..example/": "no name that can be looked up",
+    "https://*.example/": "no name that can be looked up",
+    "https://-a.example/": "no name that can be looked up",
+    "http://receiver.example/": "not https",
+    "ftp://receiver.example/": "printable characters",
+    "https://user@receiver.example/": "user name",
+    "https://:secret@receiver.example/": "user name",
+    "https://receiver.example:0/": "port 0",
+    "https://127.0.0.1/": "not public",
+    "https://[::ffff:10.0.0.1]/": "not public",
+    "https://169.254.169.254/latest": "not public",
+    "https://localhost/": "not public",
+    "https://a.localhost./": "not public",
+}
+
+
+@pytest.mark.parametrize("url", TAKEN)
+async def test_what_is_taken_can_be_sent_to(url: str) -> None:
+    checked_callback_url(url, private=False)
+    router = respx.Router()
+    route = router.post().respond(204)
+    async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as http:
+        sender = CallbackSender(OutsideClient(http), [Webhook(WEBHOOK_SECRET)])
+        assert await sender.send(url, "cb_1", {}) == 204
+    assert route.call_count == 1
+
+
+@pytest.mark.parametrize(("url", "reason"), REFUSED.items(), ids=map(ascii, REFUSED))
+def test_what_can_never_be_called_is_refused_and_says_why(url: str, reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        checked_callback_url(url, private=False)
+
+
+def test_for_development_http_and_private_addresses_are_taken() -> None:
+    for url in ("http://127.0.0.1:8000/hook", "http://localhost/", "https://10.0.0.1/"):
+        assert checked_callback_url(url, private=True) == httpx.URL(url)
+    with pytest.raises(ValueError, match="no address that can be called"):
+        checked_callback_url("ftp://127.0.0.1/", private=True)
