@@ -227,6 +227,7 @@ class ReasonKind(StrEnum):
     WORDS = "words"
     CATEGORY = "category"
     NEWEST = "newest"
+    VARIETY = "variety"
 
 
 class Reason(Frozen):

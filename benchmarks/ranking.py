@@ -1,4 +1,4 @@
-"""The ranking: what it is worth to readers who said what they wanted, beside bm25s, and what it costs a worker.
+"""The ranking: what it is worth to readers who said what they wanted, beside simple ones, and what it costs a worker.
 
 DATA=folder holds sets of labelled readers; without it, a small invented one shows only whether the parts work.
 """
@@ -8,43 +8,39 @@ import os
 import time
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bm25s
 import numpy as np
-import Stemmer
 
 from app.models import Article, ArticleKind, Profile, RatedPaper
+from app.ranking.calibration import THRESHOLD
 from app.ranking.counts import count
+from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery
 from app.ranking.ranking import RankingSettings, rank
 from app.ranking.scores import Scores as Scoring
-from app.ranking.taste import FeedbackModel
 from app.ranking.vectors import vector_of
-from app.ranking.wish import InterestQuery
 from benchmarks.processes import resident_mb
 from benchmarks.ranking_edition import DAY, NOON, Inventor
-from benchmarks.ranking_readers import Labelled, Paper, Ranker, Reader, Scores, interval, invented_set, read_sets
+from benchmarks.ranking_readers import (
+    Labelled,
+    Paper,
+    Ranker,
+    Reader,
+    Scores,
+    interval,
+    invented_set,
+    numbered,
+    read_sets,
+)
+from benchmarks.ranking_rivals import bm25, learners
 from benchmarks.report import percentile, save, show
 
 LIKES, DRAWS = (0, 1, 3, 5, 10, 20), 4
 PAPERS, READERS, MANY = 1_500, 200, 5_000
-
-
-def rival(labelled: Labelled) -> Ranker:
-    """bm25s with its stop words and Snowball's stems, over title and abstract; it takes no notice of liked papers."""
-    stemmer = Stemmer.Stemmer("english")
-    texts = [f"{document.title} {document.abstract or ''}" for document in labelled.documents]
-    index = bm25s.BM25()
-    index.index(bm25s.tokenize(texts, stopwords="en", stemmer=stemmer, show_progress=False), show_progress=False)
-
-    def scores(reader: Reader, _liked: Sequence[Paper]) -> Scores:
-        asked = " ".join([*reader.interests, reader.goals])
-        tokens = bm25s.tokenize([asked], stopwords="en", stemmer=stemmer, return_ids=False, show_progress=False)
-        return np.asarray(index.get_scores(tokens[0]), dtype=np.float64)
-
-    return scores
 
 
 def ours(labelled: Labelled) -> Ranker:
@@ -57,8 +53,8 @@ def ours(labelled: Labelled) -> Ranker:
     def scores(reader: Reader, liked: Sequence[Paper]) -> Scores:
         # Made without validation: a title may be longer than an interest of the service.
         profile = Profile.model_construct(name="Reader", goals=reader.goals, interests=tuple(reader.interests))
-        taste = FeedbackModel.of([_rated(paper) for paper in liked], DAY)
-        strengths: Scores = np.append(Scoring(index, profile, InterestQuery.of(profile), taste).strength, -1)
+        feedback = FeedbackModel.of([_rated(paper) for paper in liked], DAY)
+        strengths: Scores = np.append(Scoring(index, profile, InterestQuery.of(profile), feedback).chance, -1)
         return np.take(strengths, numbers)
 
     return scores
@@ -78,30 +74,59 @@ def _rated(paper: Paper) -> RatedPaper:
     return RatedPaper(title=paper.title, liked=True, rated_at=NOON, vector=vector)
 
 
-def quality(labelled: Labelled) -> dict[str, dict[str, float]]:
-    """nDCG@10, inversion loss and the paired difference to bm25s, by how many papers are liked."""
-    other, own = rival(labelled), ours(labelled)
-    base = [labelled.ndcg(reader, other(reader, ())) for reader in labelled.readers]
-    found = {"bm25s": _row(base, base, _loss(labelled, other, 0, 0))}
-    for likes in LIKES if any(reader.liked for reader in labelled.readers) else (0,):
-        draws = range(DRAWS if 0 < likes < max(LIKES) else 1)
-        each = [
-            [labelled.ndcg(reader, own(reader, reader.few(likes, draw))) for reader in labelled.readers]
-            for draw in draws
-        ]
-        loss = float(np.mean([_loss(labelled, own, likes, draw) for draw in draws]))
-        found[f"{likes} liked"] = _row(np.mean(each, axis=0).tolist(), base, loss)
+def quality(windows: Sequence[Labelled]) -> dict[str, dict[str, float]]:
+    """Each ranking's nDCG@10, loss, difference to bm25s and shares above the threshold, by number of liked papers."""
+    rankers = [{"ours": ours(each), "bm25s": bm25(each), **learners(each)} for each in windows]
+    known = LIKES if any(reader.liked for each in windows for reader in each.readers) else (0,)
+    found: dict[str, dict[str, float]] = {}
+    for likes in known:
+        names = ("ours", "bm25s") if likes == 0 else rankers[0]
+        values = {name: _measured(windows, [each[name] for each in rankers], likes) for name in names}
+        base = values["bm25s"].ndcg
+        found |= {f"{likes} liked: {name}": value.row(base) for name, value in values.items()}
     return found
 
 
-def _loss(labelled: Labelled, ranker: Ranker, likes: int, draw: int) -> float:
-    pairs = [labelled.inversions(each, ranker(each, each.few(likes, draw))) for each in labelled.readers]
-    return sum(wrong for wrong, _ in pairs) / max(sum(total for _, total in pairs), 1e-9)
+@dataclass(frozen=True)
+class Measured:
+    """One ranking with so many liked papers: nDCG by reader, and sums over all pairs and candidates."""
+
+    ndcg: list[float]
+    wrong: float
+    pairs: float
+    above: Scores
+    """Of the wanted and of the unwanted candidates: the share above the threshold."""
+
+    def row(self, base: Sequence[float]) -> dict[str, float]:
+        """Return the figures that are shown."""
+        mean, low, high = interval([value - other for value, other in zip(self.ndcg, base, strict=True)])
+        loss = self.wrong / max(self.pairs, 1e-9)
+        shares = {"wanted": float(self.above[0]), "unwanted": float(self.above[1])}
+        return {
+            "ndcg": float(np.nanmean(self.ndcg)),
+            "loss": loss,
+            "difference": mean,
+            "low": low,
+            "high": high,
+        } | shares
 
 
-def _row(values: Sequence[float], base: Sequence[float], loss: float) -> dict[str, float]:
-    mean, low, high = interval([value - other for value, other in zip(values, base, strict=True)])
-    return {"ndcg": float(np.nanmean(values)), "loss": loss, "difference": mean, "low": low, "high": high}
+def _measured(windows: Sequence[Labelled], rankers: Sequence[Ranker], likes: int) -> Measured:
+    ndcg, wrong, pairs = list[float](), 0.0, 0.0
+    above = np.zeros((2, 2))
+    for labelled, ranker in zip(windows, rankers, strict=True):
+        for reader in labelled.readers:
+            each = []
+            for draw in range(DRAWS if 0 < likes < len(reader.liked) else 1):
+                scores = ranker(reader, reader.few(likes, draw))
+                each.append(labelled.ndcg(reader, scores))
+                lost = labelled.inversions(reader, scores)
+                wrong, pairs = wrong + lost[0], pairs + lost[1]
+                wanted = labelled.wanted(reader)
+                sums = [((scores >= THRESHOLD) & wanted).sum(), ((scores >= THRESHOLD) & ~wanted).sum()]
+                above += np.array([sums, [wanted.sum(), (~wanted).sum()]])
+            ndcg.append(float(np.mean(each)))
+    return Measured(ndcg, wrong, pairs, above[0] / np.maximum(above[1], 1))
 
 
 async def cost() -> dict[str, float]:
@@ -162,19 +187,33 @@ async def many_readers() -> dict[str, float]:
     return {"readers": MANY, "different_papers_shown": len(shown), "memory_growth_mb": after[1] - after[0]}
 
 
+def _shown(row: str, figures: dict[str, float]) -> list[str]:
+    values = [f"{value:.3f}" for value in figures.values()]
+    return values if row.endswith("ours") else [*values[:-2], "", ""]
+
+
+def _show_loss(group: str, draws: Sequence[dict[str, dict[str, float]]]) -> None:
+    """The loss as the paper of the gold standard counts it: the mean of that of each draw."""
+    rows = [[row, f"{np.mean([draw[row]['loss'] for draw in draws]):.3f}"] for row in draws[0]]
+    show(f"ranking, {group}: the loss over {len(draws)} draws", ["", "loss"], rows)
+
+
 def main() -> None:
     """Measure, print, write."""
     folder = os.environ.get("DATA")
-    sets = read_sets(Path(folder)) if folder else {"invented": invented_set()}
+    sets = read_sets(Path(folder)) if folder else {"invented": [invented_set()]}
     if not folder:
         print("DATA names no folder of labelled readers: this set is invented, and its figures are no measure.\n")
     measured: dict[str, Any] = {name: quality(labelled) for name, labelled in sets.items()}
     for name, found in measured.items():
         show(
-            f"ranking, {name}: {len(sets[name].readers)} readers; the difference to bm25s with its 95 % interval",
-            ["", "nDCG@10", "loss", "difference", "from", "to"],
-            [[row, *(f"{value:.3f}" for value in each.values())] for row, each in found.items()],
+            f"ranking, {name}: {sum(len(each.readers) for each in sets[name])} readers; the difference to bm25s with "
+            "its 95 % interval; of wanted and unwanted candidates, the share above the threshold",
+            ["", "nDCG@10", "loss", "difference", "from", "to", "wanted", "unwanted"],
+            [[row, *_shown(row, each)] for row, each in found.items()],
         )
+    for group, names in numbered(measured).items():
+        _show_loss(group, [measured[name] for name in names])
     costs = asyncio.run(cost()) | asyncio.run(many_readers())
     show(
         f"ranking, what it costs: {PAPERS:,} invented papers",

@@ -3,9 +3,11 @@
 import json
 import math
 import random
-from collections.abc import Callable, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -45,8 +47,8 @@ class Reader(BaseModel):
     grades: dict[str, float]
 
     def few(self, count: int, draw: int) -> list[Paper]:
-        """Draw so many of the liked papers, of those that the interests do not name; 20 or more are all."""
-        if count >= 20:
+        """Draw so many of the liked papers, of those that the interests do not name; where that is all, those too."""
+        if count >= len(self.liked):
             return self.liked
         others = [paper for paper in self.liked if paper.title not in self.interests] or self.liked
         return random.Random(f"{self.reader}-{draw}").sample(others, min(count, len(others)))
@@ -70,6 +72,11 @@ class Labelled(BaseModel):
         best = _dcg(sorted(gains, reverse=True)[:FOREGROUND])
         return _dcg([gains[place] for place in order]) / best if best else math.nan
 
+    def wanted(self, reader: Reader) -> npt.NDArray[np.bool_]:
+        """Which documents a reader wanted."""
+        gains = [_gain(reader.grades.get(document.id, 0.0), graded=self.graded) for document in self.documents]
+        return np.array(gains) > 0
+
     def inversions(self, reader: Reader, scores: Scores) -> tuple[float, float]:
         """The weight of a reader's pairs that are ordered wrongly, and of all pairs, by the difference of grades."""
         place = {document.id: number for number, document in enumerate(self.documents)}
@@ -84,12 +91,37 @@ class Labelled(BaseModel):
         return wrong, total
 
 
-def read_sets(folder: Path) -> dict[str, Labelled]:
-    """Read every set of a folder, by its file's name. Raises `FileNotFoundError` if there is none."""
-    files = sorted(folder.glob("*.json"))
+class Windows(BaseModel):
+    """A set of windows, each with readers of its own, whose candidates are those of the window alone."""
+
+    windows: list[Labelled]
+
+
+def read_sets(folder: Path) -> dict[str, list[Labelled]]:
+    """Read every set of a folder and of its folder `windows`, by its file's name, as windows.
+
+    Raises `FileNotFoundError` if there is none.
+    """
+    files = sorted([*folder.glob("*.json"), *folder.glob("windows/*.json")])
     if not files:
         raise FileNotFoundError(f"{folder} holds no set: put files of documents and readers there, as NAME.json.")
-    return {file.stem: Labelled.model_validate(json.loads(file.read_text(encoding="utf-8"))) for file in files}
+    return {file.stem: _windows(json.loads(file.read_text(encoding="utf-8"))) for file in files}
+
+
+def _windows(read: dict[str, Any]) -> list[Labelled]:
+    return Windows.model_validate(read).windows if "windows" in read else [Labelled.model_validate(read)]
+
+
+_NUMBERED = re.compile(r"(.+?)[-_]?\d+")
+
+
+def numbered(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the sets that are draws of one (`d_20_1`, `d_20_2`), by what their names have in common."""
+    groups: defaultdict[str, list[str]] = defaultdict(list)
+    for name in names:
+        if found := _NUMBERED.fullmatch(name):
+            groups[found[1]].append(name)
+    return {group: each for group, each in groups.items() if len(each) > 1}
 
 
 def invented_set() -> Labelled:

@@ -32,6 +32,7 @@ from worker.ending import run_to_its_end
 from worker.http import worker_http
 from worker.periodic.daily_fetch import DailyFetch
 from worker.periodic.paper_look_ups import PaperLookUps
+from worker.periodic.paper_vectors import PaperVectors
 from worker.periodic.retention import Retention
 from worker.periodic.schedule import DueReaderEnqueuer
 from worker.periodic.task_stats import Tally, TaskStatsReporter
@@ -203,6 +204,7 @@ def _periodic_jobs(
         "retention": retention.run(),
         "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),
         "look-ups": look_ups.run(),
+        "vectors": PaperVectors(services.reader_papers, random=random).run(),
     }
     if settings.daily_fetch_at.times:
         clock = partial(datetime.now, UTC)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from app.models import Article, Profile
-from app.ranking.wish import InterestQuery
+from app.ranking.interest_query import InterestQuery
 from app.ranking.words import Stems
 from app.sources.text import MAX_ABSTRACT, shorten
 

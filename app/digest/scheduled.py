@@ -10,8 +10,8 @@ from app.digest.rendering import DigestRenderer
 from app.models import Digest, EditionStatus, Profile, Report, Task
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, NewItems
 from app.persistence.tasks import TaskStateManager
+from app.ranking.index_cache import ItemIndexCache
 from app.ranking.ranking import Ranking, RankingSettings, Reorder, rank
-from app.ranking.shelf import ItemIndexCache
 
 _NOTHING = Ranking((), (), considered=0, duplicates=0)
 
@@ -51,6 +51,7 @@ class ScheduledDigests:
         self._items = items
         self._tasks = tasks
         self._max_wait = max_wait
+        self._shelf = ItemIndexCache(items)
         self._shelf = ItemIndexCache(items)
         self._analyst = analyst
         self._renderer = renderer

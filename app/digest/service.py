@@ -13,8 +13,8 @@ from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, Repo
 from app.persistence.editions import Editions
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
+from app.ranking.index_cache import EditionIndexCache
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from app.ranking.shelf import EditionIndexCache
 
 FRESH_FOR = 60.0
 """Seconds for which a process believes that an incomplete edition needs no fetch now."""

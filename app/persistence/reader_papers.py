@@ -1,6 +1,6 @@
 """Readers' papers: what each reader liked or not, and saved; each paper once, whatever names it goes by."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypedDict
 from uuid import UUID
@@ -63,6 +63,14 @@ class ReaderPaper(Frozen):
     created_at: datetime
 
 
+class OutdatedPaper(Frozen):
+    """A paper whose vector is to be made again, with the text that it is made of."""
+
+    paper_id: UUID
+    title: str | None = None
+    abstract: str
+
+
 class PaperPage(Frozen):
     """A page of a reader's papers; `next_cursor` leads to the next one, None on the last."""
 
@@ -92,6 +100,8 @@ _IDS = TypeAdapter(list[UUID | None] | None)
 _SAID = TypeAdapter(list[Feedback])
 _PAPERS = TypeAdapter(list[ReaderPaper])
 _NAMES = TypeAdapter(list[str])
+_OUTDATED = TypeAdapter(list[OutdatedPaper])
+_COUNT = TypeAdapter(int)
 
 
 class ReaderPapers:
@@ -170,6 +180,22 @@ class ReaderPapers:
         with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
             answer = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, answer.data)
+
+    async def outdated_vectors(self, mark: str, limit: int) -> list[OutdatedPaper]:
+        """Papers of any reader whose vectors do not begin with `mark`. Raises `SupabaseError`."""
+        with supabase_errors("read which vectors are outdated"):
+            answer = await self._client.rpc("outdated_vectors", {"p_mark": mark, "p_limit": limit}).execute()
+        return parsed(_OUTDATED, answer.data)
+
+    async def put_vectors(self, mark: str, vectors: Mapping[UUID, str]) -> int:
+        """Store the vectors of papers that have none with `mark` yet; returns how many of them have one now.
+
+        Raises `SupabaseError`.
+        """
+        rows = [{"paper_id": str(paper_id), "vector": vector} for paper_id, vector in vectors.items()]
+        with supabase_errors(f"store the vectors of {len(rows)} paper(s)"):
+            answer = await self._client.rpc("put_vectors", {"p_mark": mark, "p_vectors": rows}).execute()
+        return parsed(_COUNT, answer.data)
 
     async def _page(self, reader_id: UUID, limit: int, cursor: str | None, *, saved: bool) -> PaperPage:
         size = min(max(limit, 1), MAX_PAGE)

@@ -1,7 +1,8 @@
 """A day's articles as counted words: what is the same for every reader, and in every window of days."""
 
 import asyncio
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,12 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from app.models import Article
+from app.ranking.acronyms import Definition, definitions
 from app.ranking.authors import Bylines
 from app.ranking.duplicates import SeenBefore, preference
-from app.ranking.words import Stems, term, words
+from app.ranking.words import Piece, Stems, folded, is_english, term, words
 
 CHUNK: Final = 25
 """Articles between two turns of the event loop: some 4 ms of work."""
+
+GAP: Final = 16
+"""Places between two texts: more than words of one phrase are apart."""
 
 Numbers = npt.NDArray[np.int32]
 Terms = npt.NDArray[np.uint32]
@@ -36,6 +41,18 @@ class Rows:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """The terms of texts in their order, by article as in `Rows`, each with its `place` in the text.
+
+    Two terms of one place are two readings of it. Between title and abstract lie `GAP` places.
+    """
+
+    starts: Numbers
+    terms: Numbers
+    places: npt.NDArray[np.uint16]
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """A day without its repeats. `terms` is sorted, and a term's place in it is its number in the rows.
 
@@ -49,29 +66,47 @@ class Counts:
     words: tuple[str, ...]
     text: Rows
     title: Rows
+    title_ends: npt.NDArray[np.uint16]
+    """The last place in `order` that is the title's, by article."""
+    order: Order
+    definitions: Mapping[Definition, int]
     bylines: Bylines
 
 
 class _Numbering(dict[str, int]):
-    """Numbers words by their terms, from 1 in the order of appearance; 0 is a word that is no term."""
+    """Numbers what words say by terms, from 1 in the order of appearance; a word that is no term is a 0.
 
-    def __init__(self) -> None:
+    A word that says several things has the number -n, of which `_several[n - 1]` are the numbers: numbers alone are
+    nothing that the garbage collector must look through.
+    """
+
+    def __init__(self, stems: Stems, numbers: dict[int, int], written: list[str]) -> None:
         super().__init__()
-        self._stems = Stems()
-        self._numbers: dict[int, int] = {}
-        self.written = [""]
+        self._stems = stems
+        self._numbers = numbers
+        self._written = written
+        self._several: list[tuple[int, ...]] = []
 
     def __missing__(self, word: str) -> int:
-        stem = self._stems.of(word)
-        number = self._numbers.setdefault(term(stem), len(self.written)) if stem else 0
-        if number == len(self.written):
-            self.written.append(word)
+        found = tuple(self._number(piece) for piece in self._stems.read(word))
+        if len(found) > 1:
+            self._several.append(found)
+        number = -len(self._several) if len(found) > 1 else sum(found)
         self[word] = number
         return number
 
-    def terms(self) -> Terms:
-        """The terms in the order of their numbers, from 1."""
-        return np.fromiter(self._numbers, dtype=np.uint32, count=len(self._numbers))
+    def of(self, words: Sequence[str]) -> list[int]:
+        """Return the numbers of words; a negative one is another reading of the place before it."""
+        found = list(map(self.__getitem__, words))
+        if min(found, default=0) >= 0:
+            return found
+        return [number for each in found for number in (self._several[-each - 1] if each < 0 else (each,))]
+
+    def _number(self, piece: Piece) -> int:
+        number = self._numbers.setdefault(term(piece.stem), len(self._written))
+        if number == len(self._written):
+            self._written.append(piece.written.lower() if piece.written.istitle() else piece.written)
+        return number if piece.step else -number
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +116,36 @@ class _Text:
     title_words: int
 
 
+class _Reader:
+    """Reads texts of any language into numbers, and learns the acronyms that they define."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, int] = {}
+        self.written = [""]
+        self._stems = Stems()
+        self._english = _Numbering(self._stems, self._numbers, self.written)
+        self._other = _Numbering(Stems(english=False), self._numbers, self.written)
+        self.definitions: Counter[Definition] = Counter()
+
+    def read(self, article: Article) -> _Text:
+        """Read an article."""
+        title, abstract = words(article.title), words(article.abstract)
+        numbering = self._english if is_english([*title, *abstract]) else self._other
+        self.definitions.update(definitions(folded(article.abstract), self._stems.of_text))
+        numbers = numbering.of(title)
+        return _Text(article, [*numbers, *numbering.of(abstract)], len(numbers))
+
+    def terms(self) -> Terms:
+        """The terms in the order of their numbers, from 1."""
+        return np.fromiter(self._numbers, dtype=np.uint32, count=len(self._numbers))
+
+
 async def count(articles: Sequence[Article]) -> Counts:
     """Count the words of a day's articles. Needs no network; the loop has its turn after every `CHUNK` articles."""
-    numbering = _Numbering()
-    texts = await _without_repeats(await _read(articles, numbering))
+    reader = _Reader()
+    texts = await _without_repeats(await _read(articles, reader))
     texts.sort(key=_newest)
-    terms = numbering.terms()
+    terms = reader.terms()
     order = np.argsort(terms)
     places = np.empty(len(terms) + 1, dtype=np.int32)
     places[order + 1] = np.arange(len(terms), dtype=np.int32)
@@ -100,18 +159,20 @@ async def count(articles: Sequence[Article]) -> Counts:
         articles=tuple(text.article for text in texts),
         repeats=len(articles) - len(texts),
         terms=terms[order],
-        words=tuple(numbering.written[number + 1] for number in order.tolist()),
+        words=tuple(reader.written[number + 1] for number in order.tolist()),
         text=await _rows([text.words for text in texts], places),
         title=await _rows([text.words[: text.title_words] for text in texts], places),
+        title_ends=np.array([_places(text.words[: text.title_words]) for text in texts], dtype=np.uint16),
+        order=await _order(texts, places),
+        definitions=reader.definitions,
         bylines=bylines,
     )
 
 
-async def _read(articles: Sequence[Article], numbering: _Numbering) -> list[_Text]:
+async def _read(articles: Sequence[Article], reader: _Reader) -> list[_Text]:
     texts: list[_Text] = []
     for number, article in enumerate(articles, start=1):
-        title = list(map(numbering.__getitem__, words(article.title)))
-        texts.append(_Text(article, [*title, *map(numbering.__getitem__, words(article.abstract))], len(title)))
+        texts.append(reader.read(article))
         if number % CHUNK == 0:
             await asyncio.sleep(0)
     return texts
@@ -139,14 +200,43 @@ async def _rows(texts: Sequence[Sequence[int]], places: Numbers) -> Rows:
     counted: list[npt.NDArray[np.uint8]] = []
     lengths: list[int] = []
     for number, text in enumerate(texts, start=1):
-        numbers, counts = np.unique(places[[number for number in text if number]], return_counts=True)
+        numbers, counts = np.unique(places[[abs(each) for each in text if each]], return_counts=True)
         found.append(numbers)
         counted.append(np.minimum(counts, _MOST_COUNTED).astype(np.uint8))
         lengths.append(len(numbers))
         if number % CHUNK == 0:
             await asyncio.sleep(0)
-    starts = np.zeros(len(texts) + 1, dtype=np.int32)
-    np.cumsum(lengths, out=starts[1:])
     return Rows(
-        starts, np.concatenate([np.empty(0, np.int32), *found]), np.concatenate([np.empty(0, np.uint8), *counted])
+        _starts(lengths),
+        np.concatenate([np.empty(0, np.int32), *found]),
+        np.concatenate([np.empty(0, np.uint8), *counted]),
     )
+
+
+async def _order(texts: Sequence[_Text], places: Numbers) -> Order:
+    found: list[Numbers] = []
+    where: list[npt.NDArray[np.uint16]] = []
+    for number, text in enumerate(texts, start=1):
+        read = np.array(text.words, dtype=np.int32)
+        steps = (read > 0).astype(np.uint16)
+        # What ends the title is not next to what begins the abstract.
+        steps[text.title_words : text.title_words + 1] += GAP
+        found.append(places[np.abs(read[read != 0])])
+        where.append(np.cumsum(steps, dtype=np.uint16)[read != 0])
+        if number % CHUNK == 0:
+            await asyncio.sleep(0)
+    return Order(
+        _starts([len(each) for each in found]),
+        np.concatenate([np.empty(0, np.int32), *found]),
+        np.concatenate([np.empty(0, np.uint16), *where]),
+    )
+
+
+def _places(numbers: Sequence[int]) -> int:
+    return sum(number > 0 for number in numbers)
+
+
+def _starts(lengths: Sequence[int]) -> Numbers:
+    starts = np.zeros(len(lengths) + 1, dtype=np.int32)
+    np.cumsum(lengths, out=starts[1:])
+    return starts

@@ -1,92 +1,36 @@
 """One or several days' articles, weighted and ready to be asked: a reader is then a few sparse products."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date
+from functools import reduce
 from itertools import accumulate
+from operator import add
 from typing import Final, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from app.models import Article, ArticleKind
+from app.ranking.acronyms import Acronyms
+from app.ranking.common_words import common_words
 from app.ranking.counts import Counts, Numbers, Reals, Rows, Terms
+from app.ranking.fields import FEWEST, Field, rarity
+from app.ranking.positions import Positions, Spans
+from app.ranking.sparse import Entries, add_pairs, sums
 
-# Lucene's BM25, with the constants of bm25s: measured beside it, others were no better.
-_K1: Final = 1.5
-_B: Final = 0.75
 _LOW_BITS: Final = 16
-_COMMON: Final = 512
-# On a thinner day a word is as rare as on one of so many articles: of three articles, none can tell what is rare.
-_FEWEST: Final = 300
+_COMMON: Final = 320
+_SAMPLE: Final = 160
 # Somebody could write words that share their first bits; then a binary search is faster.
 _DEEPEST: Final = 16
+_COMMON_TO_ALL: Final = 0.9
+_FEW_ARTICLES: Final = 100
+# How much rarer a common word is in titles.
+_IN_TITLE: Final = 0.2
 CROSS_LISTED: Final = 0.5
 """What a category is worth that is not an article's first."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """BM25 without the rarity of the terms; the articles of term n lie from `starts[n]` to `starts[n + 1]`."""
-
-    starts: Numbers
-    articles: Numbers
-    weights: Reals
-
-    @classmethod
-    def of(cls, rows: Rows, terms: int) -> Self:
-        owner = np.repeat(np.arange(len(rows.starts) - 1, dtype=np.int32), np.diff(rows.starts))
-        lengths = np.bincount(owner, rows.counts, len(rows.starts) - 1)
-        shares = lengths / max(float(lengths.mean()), 1.0) if len(lengths) else lengths
-        weights = rows.counts / (rows.counts + _K1 * (1 - _B + _B * shares[owner]))
-        order = stable_order(rows.terms)
-        starts = np.zeros(terms + 1, dtype=np.int32)
-        np.cumsum(np.bincount(rows.terms, minlength=terms), out=starts[1:])
-        return cls(starts, owner[order], weights[order].astype(np.float32))
-
-    def frequency(self) -> Numbers:
-        """In how many articles each term is."""
-        return np.diff(self.starts)
-
-
-@dataclass(frozen=True, slots=True)
-class Entries:
-    """Weighted terms by article: those of article n lie from `starts[n]` to `starts[n + 1]`."""
-
-    starts: Numbers
-    terms: Numbers
-    weights: Reals
-
-    def of(self, articles: npt.NDArray[np.intp]) -> tuple[Numbers, Numbers, Reals]:
-        """Return the entries of these articles: the place in `articles`, the term and the weight of each."""
-        starts = self.starts[articles]
-        sizes = self.starts[articles + 1] - starts
-        ends = np.cumsum(sizes)
-        row = np.repeat(np.arange(len(articles), dtype=np.int32), sizes)
-        entries = np.arange(len(row)) + np.repeat(starts - ends + sizes, sizes)
-        return row, self.terms[entries], self.weights[entries]
-
-
-def _sums(starts: Numbers, values: npt.NDArray[np.floating]) -> Reals:
-    """Sum values by the runs that begin at `starts`; the last of these is the end."""
-    if not len(values):
-        return np.zeros(len(starts) - 1, dtype=np.float32)
-    sums = np.add.reduceat(values, np.minimum(starts[:-1], len(values) - 1))
-    # reduceat gives an empty run its first element.
-    return np.where(np.diff(starts) > 0, sums, 0).astype(np.float32)
-
-
-def stable_order(numbers: Numbers) -> npt.NDArray[np.intp]:
-    """Return what sorts them; by radix, sixteen bits at a time, which is several times faster than comparing."""
-    order = np.argsort((numbers & (2**_LOW_BITS - 1)).astype(np.uint16), kind="stable")
-    high = (numbers >> _LOW_BITS).astype(np.uint16)
-    return order if not high.any() else order[np.argsort(high[order], kind="stable")]
-
-
-def _rarity(articles: int, frequency: npt.NDArray[np.integer]) -> Reals:
-    return np.log1p((articles - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
 
 
 class Index:
@@ -114,33 +58,61 @@ class Index:
         await asyncio.sleep(0)
         index = cls(days, newest, terms, [np.searchsorted(terms, day.terms).astype(np.int32) for day in days])
         await asyncio.sleep(0)
-        index._text = _Field.of(index.rows, len(terms))
+        index.text = Field.of(index.rows, len(terms))
         await asyncio.sleep(0)
         title = _joined([day.title for day in days], index._places)
-        index._title = _Field.of(title, len(terms))
+        index.title = Field.of(title, len(terms))
+        index.title_ends = np.concatenate([day.title_ends for day in days])
+        await asyncio.sleep(0)
+        index.positions = Positions.of([day.order for day in days], index._places, len(terms))
+        await asyncio.sleep(0)
+        index.acronyms = Acronyms(reduce(add, (Counter(day.definitions) for day in days), Counter()))
         await asyncio.sleep(0)
         index._weigh()
         await asyncio.sleep(0)
         index._part()
+        await asyncio.sleep(0)
+        index.sample = np.unique(np.linspace(0, max(len(index.articles) - 1, 0), _SAMPLE).astype(np.intp))
+        index.sample = index.sample[: len(index.articles)]
+        index.sample_alike = index.alike_each(index.sample)
         return index
 
-    _text: _Field
-    _title: _Field
+    text: Field
+    title: Field
+    title_ends: npt.NDArray[np.uint16]
+    positions: Positions
+    acronyms: Acronyms
     weights: Reals
+    sample: npt.NDArray[np.intp]
+    """Articles that stand for the window, evenly spaced."""
+    sample_alike: Reals
 
     def _weigh(self) -> None:
-        self.frequency = self._text.frequency()
-        count = max(len(self.articles), _FEWEST)
-        self._text_rarity = _rarity(count, self.frequency)
-        self._title_rarity = _rarity(count, self._title.frequency())
-        self._smooth = (np.log((1 + count) / (1 + self.frequency)) + 1).astype(np.float32)
-        self._rarest = float(np.log1p((count + 0.5) / 0.5)), float(np.log(1 + count) + 1)
+        self.frequency = self.text.frequency()
+        count = max(len(self.articles), FEWEST)
+        usual = self._usual(count - len(self.articles))
+        self.rarity = rarity(len(self.articles), self.frequency + usual)
+        self.title_rarity = rarity(len(self.articles), self.title.frequency() + usual * _IN_TITLE)
+        self._smooth = (np.log((1 + count) / (1 + self.frequency + usual)) + 1).astype(np.float32)
+        self._rarest = float(np.log(1 + count) + 1)
+        self.rarest = float(rarity(count, np.array(0)))
         bounds = np.searchsorted(self.terms, np.arange(2**_LOW_BITS, dtype=np.uint32) << _LOW_BITS)
         self._buckets = bounds.astype(np.int32)
         self._deepest = int(np.diff(bounds, append=len(self.terms)).max()) + 1
         raw = (1 + np.log(self.rows.counts)) * self._smooth[self.rows.terms]
-        lengths = np.sqrt(_sums(self.rows.starts, raw * raw))
+        lengths = np.sqrt(sums(self.rows.starts, raw * raw))
         self.weights = (raw / np.repeat(np.maximum(lengths, 1e-9), np.diff(self.rows.starts))).astype(np.float32)
+
+    def _usual(self, missing: int) -> Reals:
+        """In how many articles each term would be, of those by which a thin day falls short of a usual one."""
+        usual = np.zeros(len(self.terms), dtype=np.float32)
+        terms, shares = common_words()
+        places = np.searchsorted(self.terms, terms)
+        places[places == len(self.terms)] = 0
+        if missing > 0 and len(self.terms):
+            known = self.terms[places] == terms
+            usual[places[known]] = shares[known] * missing
+        return usual
 
     def _part(self) -> None:
         """Lay the commonest terms apart as a small matrix: they are few, and most of what articles share."""
@@ -173,42 +145,41 @@ class Index:
             numbers += (self.terms[numbers] < terms) & (numbers < last)
         return numbers, self.terms[numbers] == terms
 
-    def rarities(self, terms: Terms) -> Reals:
-        """Return BM25's idf of each term; what no article has is the rarest."""
-        numbers, known = self.find(terms)
-        found = np.full(len(terms), self._rarest[0], dtype=np.float32)
-        found[known] = self._text_rarity[numbers[known]]
-        return found
+    def number(self, wanted: np.uint32) -> int | None:
+        """Return the number of one term; None where the window has it not."""
+        place = int(np.searchsorted(self.terms, wanted))
+        return place if place < len(self.terms) and self.terms[place] == wanted else None
 
     def weigh(self, numbers: Numbers, known: npt.NDArray[np.bool_]) -> Reals:
         """Return tf-idf's idf of each term that `find` gave; what no article has is the rarest."""
-        found = np.full(len(numbers), self._rarest[1], dtype=np.float32)
+        found = np.full(len(numbers), self._rarest, dtype=np.float32)
         found[known] = self._smooth[numbers[known]]
         return found
 
-    def bm25(self, terms: Terms, wanted: Reals, title: float) -> Reals:
-        """Return each article's BM25 for the weighted terms, with `title` times that of its title alone."""
-        total = np.zeros(len(self.articles), dtype=np.float32)
-        numbers, known = self.find(terms)
-        fields = ((self._text, self._text_rarity, 1.0), (self._title, self._title_rarity, title))
-        for number, weight in zip(numbers[known].tolist(), wanted[known].tolist(), strict=True):
-            for field, rarity, factor in fields:
-                part = slice(field.starts[number], field.starts[number + 1])
-                total[field.articles[part]] += field.weights[part] * (factor * weight * rarity[number])
-        return total
-
-    def having(self, terms: Terms) -> npt.NDArray[np.int16]:
-        """Return how many of these terms each article has."""
-        total = np.zeros(len(self.articles), dtype=np.int16)
-        numbers, known = self.find(terms)
-        for number in numbers[known].tolist():
-            total[self._text.articles[self._text.starts[number] : self._text.starts[number + 1]]] += 1
-        return total
+    def in_title(self, spans: Spans, owners: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
+        """Whether each span, of these articles, is in the title."""
+        ends: npt.NDArray[np.bool_] = spans.ends - self.positions.articles[owners] <= self.title_ends[owners]
+        return ends
 
     def cosines(self, direction: Reals) -> Reals:
         """Return each article's product with a vector over all terms."""
         common = self.common @ direction[self._commonest]
-        return common + _sums(self.rare.starts, self.rare.weights * direction[self.rare.terms])
+        return common + sums(self.rare.starts, self.rare.weights * direction[self.rare.terms])
+
+    def total(self, articles: npt.NDArray[np.intp], factors: Reals) -> Reals:
+        """Return the sum of the vectors of articles, each times its factor, over all terms."""
+        row, terms, weights = self.rare.of(articles)
+        total = np.bincount(terms, weights * factors[row], len(self.terms)).astype(np.float32)
+        total[self._commonest] += factors @ self.common[articles]
+        return total
+
+    def alike_each(self, articles: Sequence[int] | npt.NDArray[np.intp]) -> Reals:
+        """Return how alike each two of a few articles are, as cosines."""
+        numbers = np.array(articles, dtype=np.intp)
+        common, rare = self.common[numbers], self.rare.of(numbers)
+        alike: Reals = common @ common.T
+        add_pairs(alike, rare, rare)
+        return alike
 
     def by(self, followed: Sequence[str]) -> dict[int, str]:
         """Return the articles by these people, each with the author's name as it is printed there."""
@@ -227,6 +198,17 @@ class Index:
             if place < len(day.terms) and day.terms[place] == wanted:
                 return day.words[place]
         raise LookupError(f"the window has no term {number}")
+
+
+def shared(values: Reals, articles: int, usual: float) -> np.float32:
+    """Return what similarities of a window owe to what all papers have in common: a tenth of them exceed it.
+
+    A window of few articles does not tell, and is helped by what is `usual`.
+    """
+    trust = articles / (articles + _FEW_ARTICLES)
+    # Which of two neighbours does not matter, and numpy's quantile takes ten times as long.
+    place = int(_COMMON_TO_ALL * (len(values) - 1))
+    return np.float32(trust * float(np.partition(values, place)[place]) + (1 - trust) * usual)
 
 
 Section = tuple[tuple[npt.NDArray[np.intp], float], ...]

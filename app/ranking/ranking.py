@@ -1,7 +1,6 @@
 """The best of a window for one reader: each item with a score and its reasons."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -9,15 +8,13 @@ from typing import Final
 import numpy as np
 
 from app.models import Article, Profile, RatedPaper, Reason
-from app.ranking.choice import Choice
+from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery
 from app.ranking.reasons import Reasons
 from app.ranking.scores import Scores
-from app.ranking.taste import FeedbackModel
-from app.ranking.wish import InterestQuery
+from app.ranking.selection import Selection
 
-# The strength at which two thirds of a full score are reached: an interest met as a whole, and little else.
-_SCALE: Final = 0.1
 _REORDERED: Final = 40
 
 Reorder = Callable[[Sequence[Article]], Awaitable[Sequence[int]]]
@@ -65,24 +62,24 @@ async def rank(
     Needs no key and no network but `reorder`'s own, which is shown the best 40 papers. The window's articles in `shown`
     the reader knows already: they are no choice.
     """
-    wish = InterestQuery.of(profile)
-    taste = FeedbackModel.of(papers, index.newest)
-    scores = Scores(index, profile, wish, taste)
-    choice = Choice(index, scores.strength, profile, wish, says_something=bool(len(wish.terms) or len(taste.liked)))
-    reasons = Reasons(index, scores, choice, profile, wish, taste)
+    query = InterestQuery.of(profile)
+    feedback = FeedbackModel.of(papers, index.newest)
+    scores = Scores(index, profile, query, feedback)
+    selection = Selection(index, scores, profile, query)
+    reasons = Reasons(index, scores, selection, profile, query, feedback)
     fresh = np.ones(len(index.articles), dtype=np.bool_)
     fresh[list(shown)] = False
-    best = choice.candidates(index.is_paper & fresh, settings.papers)
+    best = selection.candidates(index.is_paper & fresh, settings.papers)
     if reorder and best and settings.papers:
         first = best[:_REORDERED]
         best[:_REORDERED] = [first[place] for place in await reorder([index.articles[number] for number in first])]
 
     def ranked(number: int) -> Ranked:
-        score = round(1 - math.exp(-float(scores.strength[number]) / _SCALE), 4)
+        score = round(float(scores.chance[number]), 4)
         return Ranked(index.articles[number], score, reasons.of(number), reasons.interests(number))
 
-    chosen = choice.pick(best, settings.papers)
-    news = choice.pick(choice.candidates(~index.is_paper & fresh, settings.news), settings.news)
+    chosen = selection.pick(best, settings.papers)
+    news = selection.pick(selection.candidates(~index.is_paper & fresh, settings.news), settings.news)
     await asyncio.sleep(0)
     # Whom some of it was shown was told of the repeats then.
     repeats = 0 if shown else sum(day.repeats for day in index.days)

@@ -1,21 +1,23 @@
 """Why an article was chosen, in words that its reader can check and act on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
 
 from app.models import Article, Profile, Reason, ReasonKind
-from app.ranking.choice import Choice
-from app.ranking.counts import Numbers, Reals
+from app.ranking.concepts import Concept
+from app.ranking.counts import Reals
+from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery
 from app.ranking.scores import Scores
-from app.ranking.taste import FeedbackModel
-from app.ranking.wish import InterestQuery
+from app.ranking.selection import Selection
 from app.sources.text import shorten
 
 _MOST_NAMED: Final = 3
-_CLOSE: Final = 0.5
+# An article that has so much of an interest, by the rarity of the words, matches a part of it: one common half is none.
+_PART: Final = 0.6
 # The cosine from which two papers are of one subject.
 _SIMILAR: Final = 0.15
 _LONGEST_TITLE: Final = 80
@@ -23,43 +25,39 @@ _INTERESTS: Final = "edit your interests"
 
 
 class Reasons:
-    """Finds the reasons for chosen articles; `interests` are those that an article names in full."""
+    """Finds the reasons for chosen articles; `interests` are those that an article has in full."""
 
     def __init__(
-        self, index: Index, scores: Scores, choice: Choice, profile: Profile, wish: InterestQuery, taste: FeedbackModel
+        self,
+        index: Index,
+        scores: Scores,
+        selection: Selection,
+        profile: Profile,
+        query: InterestQuery,
+        model: FeedbackModel,
     ) -> None:
-        self._titles = taste.liked.titles
+        self._titles = model.liked.titles
         self._index = index
         self._scores = scores
-        self._choice = choice
+        self._selection = selection
         self._categories = frozenset(profile.categories)
-        self._wish = wish
-        numbers, known = index.find(wish.terms)
-        self._wanted = self._spread(numbers[known], wish.weights[known])
+        self._query = query
+        self._asks = bool(query.whole or self._titles or profile.categories or profile.authors)
+        self._wanted = self._asked()
+        self._having = [scores.words.having(place) for place in range(len(query.interests))]
 
     def interests(self, number: int) -> tuple[str, ...]:
-        """Return the interests of which the article has all words, as the reader wrote them."""
-        pairs = zip(self._wish.interests, self._choice.met, strict=True)
-        return tuple(phrase.text for phrase, met in pairs if met[number])[:_MOST_NAMED]
+        """Return the interests that the article has in full, as the reader wrote them."""
+        pairs = zip(self._query.interests, self._scores.words.full, strict=True)
+        return tuple(phrase.text for phrase, full in pairs if full[number])[:_MOST_NAMED]
 
     def of(self, number: int) -> tuple[Reason, ...]:
         """Return what spoke for an article, the most telling first; there is always something."""
         found = [*self._author(number), *self._liked(number), *self._words(number), *self._category(number)]
-        return tuple(found) or (
-            Reason(
-                kind=ReasonKind.NEWEST,
-                text="one of the newest: your profile names nothing to look for",
-                change="add interests or papers that you like",
-            ),
-        )
-
-    def _spread(self, numbers: Numbers, values: Reals) -> Reals:
-        worth = np.zeros(len(self._index.terms), dtype=np.float32)
-        worth[numbers] = values
-        return worth
+        return (*(found or self._otherwise(number)), *self._place(number))
 
     def _author(self, number: int) -> Iterator[Reason]:
-        if author := self._choice.followed.get(number):
+        if author := self._selection.followed.get(number):
             yield Reason(
                 kind=ReasonKind.AUTHOR,
                 text=f"a new paper by {shorten(author, _LONGEST_TITLE)}, whom you follow",
@@ -67,41 +65,104 @@ class Reasons:
             )
 
     def _liked(self, number: int) -> Iterator[Reason]:
-        liked, candidates = self._scores.liked, self._scores.candidates
-        row = int(np.searchsorted(candidates, number))
-        if row == len(candidates) or candidates[row] != number:
+        feedback = self._scores.feedback
+        if feedback is None:
             return
-        best = int(self._scores.similar[row].argmax())
-        if self._scores.similar[row, best] >= _SIMILAR:
+        row = int(np.searchsorted(feedback.candidates, number))
+        if row == len(feedback.candidates) or feedback.candidates[row] != number:
+            return
+        best = int(feedback.similar[row].argmax())
+        if feedback.similar[row, best] >= _SIMILAR:
+            liked = self._scores.liked
             of_paper = slice(*np.searchsorted(liked.owner, [best, best + 1]))
+            worth = np.zeros(len(self._index.terms), dtype=np.float32)
+            worth[liked.numbers[of_paper]] = liked.values[of_paper]
             yield Reason(
                 kind=ReasonKind.LIKED,
-                text=f"close to \N{LEFT DOUBLE QUOTATION MARK}{shorten(self._titles[best], _LONGEST_TITLE)}"
-                "\N{RIGHT DOUBLE QUOTATION MARK}, which you liked",
-                words=self._telling(number, self._spread(liked.numbers[of_paper], liked.values[of_paper])),
+                text=f"close to {_quoted(self._titles[best])}, which you liked",
+                words=self._telling(number, worth),
                 change="take that paper from those that you like",
             )
 
     def _words(self, number: int) -> Iterator[Reason]:
-        words = self._telling(number, self._wanted)
-        shares = [part[number] / size for part, size in zip(self._choice.parts, self._choice.sizes, strict=True)]
-        names = [phrase.text for phrase in self._wish.interests]
-        close = [name for name, share in zip(names, shares, strict=True) if share >= _CLOSE][:_MOST_NAMED]
         if matched := self.interests(number):
             yield Reason(
-                kind=ReasonKind.INTEREST, text=f"matches: {', '.join(matched)}", words=words, change=_INTERESTS
+                kind=ReasonKind.INTEREST,
+                text=f"matches: {', '.join(matched)}",
+                words=self._of_interests(number, matched),
+                change=_INTERESTS,
             )
-        elif close:
-            yield Reason(
-                kind=ReasonKind.WORDS, text=f"partly matches: {', '.join(close)}", words=words, change=_INTERESTS
-            )
+            return
+        parts = [part for place in range(len(self._having)) if (part := self._part(number, place))]
+        words = self._telling(number, self._wanted)
+        if parts:
+            text = f"partly matches: {'; '.join(parts[:_MOST_NAMED])}"
+            yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change=_INTERESTS)
         elif words:
             text = f"shares words with your profile: {', '.join(words)}"
             yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change="edit your interests and goals")
 
+    def _part(self, number: int, place: int) -> str | None:
+        """What an article has of an interest, if that is more than one common part of it."""
+        pairs = self._having[place]
+        rarities = [self._scores.words.concepts.rarity(concept) for concept, _ in pairs]
+        has = [bool(mask[number]) for _, mask in pairs]
+        share = sum(rarity for rarity, one in zip(rarities, has, strict=True) if one) / max(sum(rarities), 1e-9)
+        if share < _PART:
+            return None
+        words = [self._written(number, concept) for (concept, _), one in zip(pairs, has, strict=True) if one]
+        where = ", not local_service" if all(has) else ""
+        return f"{self._query.interests[place].text} (has {' and '.join(words)}{where})"
+
+    def _of_interests(self, number: int, matched: Sequence[str]) -> tuple[str, ...]:
+        concepts = [
+            concept
+            for phrase, pairs in zip(self._query.interests, self._having, strict=True)
+            if phrase.text in matched
+            for concept, _ in pairs
+        ]
+        return tuple(dict.fromkeys(self._written(number, concept) for concept in concepts))[: 2 * _MOST_NAMED]
+
     def _category(self, number: int) -> Iterator[Reason]:
         if category := _wanted_category(self._index.articles[number], self._categories):
             yield Reason(kind=ReasonKind.CATEGORY, text=f"category {category}", change="edit your categories")
+
+    def _otherwise(self, number: int) -> list[Reason]:
+        """What is said of an article that no paper, interest or category speaks for by itself."""
+        feedback = self._scores.feedback
+        words = self._telling(number, feedback.direction) if feedback else ()
+        if words:
+            text = f"like the papers that you liked, taken local_service: {', '.join(words)}"
+            return [Reason(kind=ReasonKind.LIKED, text=text, words=words, change="edit the papers that you like")]
+        if self._asks:
+            text = "one of the newest: nothing in it matches what your profile names"
+            return [Reason(kind=ReasonKind.NEWEST, text=text, change="add interests or papers that you like")]
+        return [
+            Reason(
+                kind=ReasonKind.NEWEST,
+                text="one of the newest: your profile names nothing to look for",
+                change="add interests or papers that you like",
+            )
+        ]
+
+    def _place(self, number: int) -> Iterator[Reason]:
+        """Why an article has a place that its score alone would not give it."""
+        interest = self._selection.kept_for.get(number)
+        if interest is not None:
+            text = f"the best match of the day for {_quoted(self._query.interests[interest].text)}"
+            yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
+        elif number in self._selection.varied:
+            text = "for variety: items of a higher score repeat what others here say"
+            yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
+
+    def _asked(self) -> Reals:
+        worth = np.zeros(len(self._index.terms), dtype=np.float32)
+        for concept, weight in self._scores.words.weights.items():
+            for stem in {stem for reading in concept for stem in reading}:
+                number = self._scores.words.concepts.number(stem)
+                if number is not None:
+                    worth[number] += weight
+        return worth
 
     def _telling(self, number: int, worth: Reals) -> tuple[str, ...]:
         """The words that count most for the article, by what each term of the window is worth."""
@@ -110,6 +171,19 @@ class Reasons:
         shared = worth[terms] * self._index.weights[part]
         best = np.argsort(-shared, kind="stable")[:_MOST_NAMED]
         return tuple(self._index.word(int(terms[each])) for each in best if shared[each] > 0)
+
+    def _written(self, number: int, concept: Concept) -> str:
+        """How an article writes a concept: as an acronym, or in full."""
+        having = set(self._index.rows.terms[self._index.rows.of(number)].tolist())
+        for reading in concept:
+            numbers = [self._scores.words.concepts.number(stem) for stem in reading]
+            if having.issuperset(numbers):
+                return " ".join(self._index.word(each) for each in numbers if each is not None)
+        return " ".join(concept[-1])
+
+
+def _quoted(text: str) -> str:
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{shorten(text, _LONGEST_TITLE)}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def _wanted_category(article: Article, wanted: frozenset[str]) -> str | None:

@@ -1,148 +1,83 @@
-"""How well each article of a window fits a reader, on a scale that is the same for every day and every reader.
+"""How well each article of a window fits a reader: a share of 1 that means the same in every window.
 
-Words count by BM25, divided by what an article could reach that meets the reader's longest text whole; taste by the
-cosine to the centroid of what is liked (Rocchio 1971) and to its nearest papers. Both are mixed by how much taste there
-is. Measured on labelled readers with `make bench-ranking`; docs/PERFORMANCE.md has the figures.
+Words count by BM25; feedback by the cosine to the centroid of what is liked (Rocchio 1971), by that to its nearest
+papers, and by a classifier. How much each counts depends on how much feedback there is. Measured on labelled readers
+with `make bench-ranking`; docs/PERFORMANCE.md has the figures.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from app.models import Profile
-from app.ranking.counts import Numbers, Reals, Terms
-from app.ranking.index import Index, stable_order
-from app.ranking.taste import FeedbackModel, Papers, joined
-from app.ranking.wish import InterestQuery
+from app.ranking.calibration import THRESHOLD, chances, without_full
+from app.ranking.counts import Reals, Terms
+from app.ranking.feedback_model import FeedbackModel, Papers
+from app.ranking.feedback_scores import MOST_COMPARED, FeedbackScores, best_of_each_kind
+from app.ranking.fields import FEWEST
+from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery, Phrase
+from app.ranking.text_vectors import Vectors
+from app.ranking.word_scores import WordScores
 
-_TITLE: Final = 0.25
-# Brings BM25 to the range of the cosines.
-_WORDS_SCALE: Final = 0.125
-# So many liked papers count as much as the words do.
-_EVEN: Final = 5.0
 # An interest is a text that the reader likes, and says less than a paper does.
 _INTEREST: Final = 0.5
-_CENTROID: Final = 0.25
-_NEAREST: Final = 3
-_CANDIDATES: Final = 200
-"""Of each kind so many, the best by all else, are compared with each liked paper."""
-_DISLIKED: Final = 0.5
-# A category alone says less than a weak match of words, and makes a strong match stronger.
-_CATEGORY_FACTOR: Final = 0.25
-_CATEGORY_ALONE: Final = 0.01
-
-# What a word counts that a text has so often: counts are bytes, of one at least.
-_COUNTED: Final = 1 + np.log(np.arange(256).clip(1), dtype=np.float32)
-
-Found = npt.NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class Vectors:
-    """Texts as tf-idf vectors of length 1 over a window's terms, one behind the other, each with its weight."""
-
-    weights: Reals
-    owner: Numbers
-    numbers: Numbers
-    values: Reals
-
-    @classmethod
-    def of(cls, index: Index, papers: Papers) -> "Vectors":
-        """Weigh papers by the window's document frequencies; terms that it lacks count for the length alone."""
-        numbers, known = index.find(papers.terms)
-        values = _COUNTED[papers.counts] * index.weigh(numbers, known)
-        lengths = np.sqrt(np.bincount(papers.owner, values * values, len(papers)))
-        values /= np.maximum(lengths, 1e-9)[papers.owner]
-        return cls(papers.weights, papers.owner[known], numbers[known], values[known].astype(np.float32))
-
-    def centroid(self, terms: int) -> Reals:
-        """Return the direction of their weighted sum, over so many terms."""
-        total = np.bincount(self.numbers, self.values * self.weights[self.owner], terms)
-        return (total / max(float(np.sqrt((total * total).sum())), 1e-9)).astype(np.float32)
-
-    def similarities(self, index: Index, articles: Found) -> Reals:
-        """Return the weighted cosine of each of these articles to each text."""
-        values = self.values * self.weights[self.owner]
-        columns = index.columns[self.numbers]
-        common, rare = columns >= 0, columns < 0
-        texts = np.zeros((len(self.weights), index.common.shape[1]), dtype=np.float32)
-        texts[self.owner[common], columns[common]] = values[common]
-        similar: Reals = index.common[articles] @ texts.T
-        _add_pairs(similar, index.rare.of(articles), (self.owner[rare], self.numbers[rare], values[rare]))
-        return similar
-
-
-_Entries = tuple[Numbers, Numbers, Reals]
-"""Whose each entry is, of which term, and how much."""
-
-
-def _add_pairs(similar: Reals, articles: _Entries, texts: _Entries) -> None:
-    """Add the product of each entry of an article with all entries of texts that have its term."""
-    order = stable_order(texts[1])
-    having = np.bincount(texts[1], minlength=int(articles[1].max(initial=0)) + 1)
-    met = having[articles[1]] > 0
-    row, terms, weights = (each[met] for each in articles)
-    times = having[terms]
-    left = np.repeat(np.arange(len(row)), times)
-    first = (np.cumsum(having) - having)[terms]
-    right = order[np.arange(len(left)) - np.repeat(np.cumsum(times) - times - first, times)]
-    places = row[left] * similar.shape[1] + texts[0][right]
-    added = np.bincount(places, weights[left] * texts[2][right], similar.size)
-    similar += added.reshape(similar.shape).astype(np.float32)
+# Of articles that have an interest in full, if they are no more than this share of the window, enough are wanted.
+_FEW: Final = 0.05
+# Those that are lifted keep their order.
+_ORDER: Final = 1e-3
+# What is the same as a disliked paper loses so much of its log-odds.
+_DISLIKED: Final = 1.5
+# What a category adds to the log-odds, times what the article's place in it is worth.
+_CATEGORY: Final = 0.5
 
 
 class Scores:
-    """A reader's scores: each article's `strength`, and how `similar` the `candidates` are to each liked paper."""
+    """A reader's scores.
 
-    def __init__(self, index: Index, profile: Profile, wish: InterestQuery, taste: FeedbackModel) -> None:
+    `chance` is each article's score, from 0 to 1. `feedback` is None where nothing is liked; then what is disliked
+    counts by its likeness alone. `liked` are the liked papers.
+    """
+
+    def __init__(self, index: Index, profile: Profile, query: InterestQuery, model: FeedbackModel) -> None:
         self._index = index
-        self._likes = len(taste.liked)
-        self.candidates: Found = np.empty(0, dtype=np.intp)
-        self.strength = self._of_words(wish)
-        self.liked = Vectors.of(index, joined(taste.liked, _texts(wish)))
-        self.similar: Reals = np.empty((0, self._likes), dtype=np.float32)
+        self.words = WordScores(index, query)
+        self.liked = Vectors.of(index, model.liked)
+        self.feedback: FeedbackScores | None = None
+        disliked = Vectors.of(index, model.disliked)
         if not index.articles:
+            self.chance: Reals = np.empty(0, dtype=np.float32)
             return
-        if self._likes:
-            self._add_likes(float(taste.liked.weights.sum()))
-        if len(taste.disliked):
-            self._take_dislikes(Vectors.of(index, taste.disliked))
-        worth = self._of_categories(profile)
-        self.strength = self.strength * (1 + _CATEGORY_FACTOR * worth) + _CATEGORY_ALONE * worth
+        if len(self.liked):
+            texts = Vectors.of(index, _papers(query.whole))
+            self.feedback = FeedbackScores.of(index, self.liked, disliked, texts)
+        likes = float(model.liked.weights.sum())
+        more = _CATEGORY * self._of_categories(profile)
+        words = self.words.strength if self.feedback else self.words.expanded()
+        self.chance = chances(words, self.feedback, likes, more)
+        if self.feedback is None and self.words.full:
+            full = np.logical_or.reduce(self.words.full)
+            self.chance[~full] = without_full(self.chance[~full])
+        if not (query.whole or likes or profile.categories):
+            self.chance[:] = 0
+        self._lift_matches()
+        if len(disliked):
+            self._take_dislikes(disliked)
 
-    def _of_words(self, wish: InterestQuery) -> Reals:
-        squares = (wish.weights * self._index.rarities(wish.terms)) ** 2
-        by_stem = dict(zip(wish.stems, squares.tolist(), strict=True))
-        whole = max((sum(by_stem[stem] for stem in set(phrase.stems)) for phrase in wish.whole), default=1.0)
-        return self._index.bm25(wish.terms, wish.weights, _TITLE) * np.float32(_WORDS_SCALE / whole**0.5)
-
-    def _add_likes(self, weight: float) -> None:
-        share = _EVEN / (_EVEN + weight)
-        centre = self._index.cosines(self.liked.centroid(len(self._index.terms)))
-        self.strength = share * self.strength + (1 - share) * _CENTROID * centre
-        self.candidates = self._best()
-        near = self.liked.similarities(self._index, self.candidates)
-        count = min(_NEAREST, near.shape[1])
-        nearest = np.partition(near, -count, axis=1)[:, -count:].sum(axis=1) / count
-        self.strength[self.candidates] += (1 - share) * (1 - _CENTROID) * nearest
-        self.similar = near[:, : self._likes] / self.liked.weights[: self._likes]
+    def _lift_matches(self) -> None:
+        """An interest that few articles have in full is wanted there, however briefly it is named."""
+        few = _FEW * max(len(self._index.articles), FEWEST)
+        for full in self.words.full:
+            if full.sum() <= few:
+                self.chance[full] = np.maximum(self.chance[full], THRESHOLD + _ORDER * self.chance[full])
 
     def _take_dislikes(self, disliked: Vectors) -> None:
-        articles = self._best()
-        nearest = disliked.similarities(self._index, articles).max(axis=1)
-        self.strength[articles] *= 1 - _DISLIKED * np.minimum(nearest, 1)
-
-    def _best(self) -> Found:
-        found = []
-        for kind in (self._index.is_paper, ~self._index.is_paper):
-            numbers = np.flatnonzero(kind)
-            if len(numbers) > _CANDIDATES:
-                numbers = numbers[np.argpartition(-self.strength[numbers], _CANDIDATES)[:_CANDIDATES]]
-            found.append(numbers)
-        return np.sort(np.concatenate(found))
+        """What is like a disliked paper counts less, by how like it is; also where nothing is liked yet."""
+        articles = best_of_each_kind(self._index, self.chance)
+        nearest = disliked.first(MOST_COMPARED).similarities(self._index, articles).max(axis=1)
+        chance = self.chance[articles]
+        self.chance[articles] = chance / (chance + (1 - chance) * np.exp(_DISLIKED * np.minimum(nearest, 1)))
 
     def _of_categories(self, profile: Profile) -> Reals:
         worth = np.zeros(len(self._index.articles), dtype=np.float32)
@@ -152,24 +87,15 @@ class Scores:
         return worth
 
 
-def alike_each(index: Index, articles: Sequence[int]) -> Reals:
-    """Return how alike each two of a few articles are, as cosines."""
-    numbers = np.array(articles, dtype=np.intp)
-    common, rare = index.common[numbers], index.rare.of(numbers)
-    alike: Reals = common @ common.T
-    _add_pairs(alike, rare, rare)
-    return alike
-
-
-def _texts(wish: InterestQuery) -> Papers:
+def _papers(phrases: Sequence[Phrase]) -> Papers:
     """The reader's own texts as papers that are liked less."""
-    terms = [phrase.terms() for phrase in wish.whole]
+    terms = [phrase.terms() for phrase in phrases]
     sizes = np.array([len(each) for each in terms], dtype=np.intp)
-    joined: Terms = np.concatenate([np.empty(0, np.uint32), *terms])
+    local_service: Terms = np.concatenate([np.empty(0, np.uint32), *terms])
     return Papers(
-        titles=tuple(phrase.text for phrase in wish.whole),
+        titles=tuple(phrase.text for phrase in phrases),
         weights=np.full(len(terms), _INTEREST, dtype=np.float32),
         owner=np.repeat(np.arange(len(terms), dtype=np.int32), sizes),
-        terms=joined,
-        counts=np.ones(len(joined), dtype=np.uint8),
+        terms=local_service,
+        counts=np.ones(len(local_service), dtype=np.uint8),
     )

@@ -57,7 +57,8 @@ async def test_posted_digest_is_done_by_a_worker_and_called_back_after_a_500(
     assert (posted.status_code, posted.headers["x-request-id"]) == (202, "from-the-caller")
     assert again.json()["task_id"] == posted.json()["task_id"]
     assert (other.status_code, other.json()["title"]) == (422, "Idempotency key reused")
-    assert (task["status"], len(task["digest"]["papers"])) == ("completed", 3)
+    assert task["status"] == "completed"
+    assert 1 <= len(task["digest"]["papers"]) <= 3
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert edition.json()["status"] == "completed"

@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 import httpx
 from supabase import AsyncClient
 
-from app.days import yesterday
+from app.days import utc_today, yesterday
 from app.models import TaskKind
 from app.services import Services
 from embedded.sample.server import serve_sample
@@ -21,6 +22,7 @@ from tests.integration.client.scripted_server import ScriptedServer
 from tests.integration.digest.conftest import completion
 from tests.integration.mail.conftest import Postbox
 from tests.integration.worker.conftest import until
+from tests.integration.worker.mailing import read_day
 from tests.processes import LONG_LEASE, ServiceProcess, api_process, start_api, worker_process
 
 ALL_KINDS = "select count(distinct kind) = 4 from public.tasks where status = 'completed'"
@@ -81,8 +83,13 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
         hook = receiver.url
         await create(client, kind=TaskKind.DIGEST, source_date=yesterday(), payload=payload, callback_url=hook)
         await until(database, "select exists (select from public.tasks where kind = 'callback' and status is not null)")
+        for days in (1, 2):  # the reader's day may have begun before UTC's
+            await read_day(client, utc_today() - timedelta(days=days))
         await add_reader(client, email="ada@example.org", profile=interests)
-        await database.execute("update public.readers set next_due_at = now() - interval '1 minute'")
+        await database.execute(
+            "update public.readers set next_due_at = "
+            "public.next_occurrence(timezone, send_at, weekdays, now() - interval '1 day')"
+        )
         await Services.build(client).schedule.enqueue_due()
         await until(database, ALL_KINDS)
         await private_pages(worker, "/healthz", "/metrics")

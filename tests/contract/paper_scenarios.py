@@ -42,3 +42,20 @@ async def looking_up(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await papers.record_looked_up(["0", "1"], [known.model_copy(update={"title": "T", "abstract": "A"})])
         assert await papers.to_look_up(5) == []
+
+
+@scenario("ReaderPapers.outdated_vectors", "ReaderPapers.put_vectors")
+async def rebuilding_vectors(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    vectors = ("AAAA", "zAAA", "2:AA", "")
+    given = [PaperInput(keys=(f"arxiv:{n}",), title=f"T{n}", vector=vector) for n, vector in enumerate(vectors)]
+    await papers.put(TASK, [(paper, {"liked": True}) for paper in given])
+    outdated = await papers.outdated_vectors("2:", 5)
+    for _ in range(times):
+        assert {paper.title for paper in outdated} == {"T0", "T1"}
+        assert len(await papers.outdated_vectors("2:", 1)) == 1
+    for _ in range(times):
+        assert await papers.put_vectors("2:", {paper.paper_id: "2:BB" for paper in outdated}) == 2
+    assert await papers.outdated_vectors("2:", 5) == []
+    assert sorted(paper.vector for paper in await rated(client, TASK)) == ["2:AA", "2:BB", "2:BB"]

@@ -73,6 +73,9 @@ EDITION: dict[str, Any] = {
     "status": "partial",
     "counts": {"arxiv": 3},
     "errors": {"news": "404"},
+    "complete": False,
+    "complete_from": MOMENT,
+    "fetched_at": LATER,
     "created_at": MOMENT,
     "updated_at": LATER,
 }

@@ -20,7 +20,7 @@ async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recor
         sources = read_from(client, server.url, (FeedSettings("arXiv", feed.url),), date(2025, 8, 20))
         digest = await digest_of(sources, date(2025, 8, 20), reader)
     titles = [item.article.title for item in digest.papers]
-    assert len(titles) == 12
+    assert len(titles) == 5, "what has a word of an interest in common, and little else, is not sent"
     assert "Avoiding common pitfalls and misconceptions in extractions of the proton radius" in titles[:3]
     assert "Mitigating Easy Option Bias in Multiple-Choice Question Answering" in titles[:4]
     page = html.unescape(await DigestRenderer().render(digest))
@@ -28,7 +28,7 @@ async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recor
 
 
 async def test_the_sample_becomes_a_digest_that_says_so(sample_digest: Digest) -> None:
-    assert (len(sample_digest.papers), len(sample_digest.news), sample_digest.considered) == (4, 2, 53)
+    assert (len(sample_digest.papers), len(sample_digest.news), sample_digest.considered) == (3, 0, 53)
     assert sample_digest.papers[0].reason == "matches: graph neural networks, robustness; category cs.LG"
     page = await DigestRenderer().render(sample_digest)
     assert "Sample edition." in page

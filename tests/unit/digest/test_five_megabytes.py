@@ -11,8 +11,8 @@ from app.digest.model_answer import ModelAnswerInvalid, read_answer
 from app.models import Article, ArticleKind, Profile
 from app.ranking.counts import count
 from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from app.ranking.wish import InterestQuery
 from app.ranking.words import Stems, words
 from tests.loop_blocking import longest_hold, shortest
 

@@ -170,6 +170,10 @@ READERS = [
         "papers_to_look_up", p_limit=7),
     rpc("note what arXiv said of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
         "record_looked_up", p_asked=["a", "b"], p_found=[PAPER_ROW]),
+    rpc("read which vectors are outdated", lambda c: ReaderPapers(c).outdated_vectors("2:", 7),
+        "outdated_vectors", p_mark="2:", p_limit=7),
+    rpc("store the vectors of 1 paper(s)", lambda c: ReaderPapers(c).put_vectors("2:", {TWO: "2:AA"}),
+        "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "vector": "2:AA"}]),
 ]  # fmt: skip
 
 OPERATORS = [

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.models import Article
+from app.models import Article, Profile
+from app.ranking.concepts import Concepts
 from app.ranking.counts import count
+from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
-from app.ranking.scores import Vectors, alike_each
-from app.ranking.taste import FeedbackModel
-from app.ranking.wish import terms_of
+from app.ranking.interest_query import InterestQuery
+from app.ranking.text_vectors import Vectors
+from app.ranking.word_scores import WordScores
 from benchmarks.ranking_edition import Inventor
 from tests.loop_blocking import longest_hold
 from tests.unit.conftest import DAY, MakeArticle, index_of, rated
@@ -27,11 +29,11 @@ async def test_days_together_are_indexed_as_if_they_were_one(invented: Sequence[
     days, whole = await index_of(invented[:250], invented[250:]), await index_of(invented)
     place = {article.external_id: number for number, article in enumerate(whole.articles)}
     order = [place[article.external_id] for article in days.articles]
-    asked = whole.terms[::97]
-    ones = np.ones(len(asked), dtype=np.float32)
+    query = InterestQuery.of(Profile(name="Ada", interests=(invented[7].title, invented[90].title)))
     assert np.array_equal(days.terms, whole.terms)
-    assert np.allclose(days.bm25(asked, ones, 0.25), whole.bm25(asked, ones, 0.25)[order], rtol=1e-4)
-    assert np.array_equal(days.having(asked), whole.having(asked)[order])
+    one, other = WordScores(days, query), WordScores(whole, query)
+    assert np.allclose(one.strength, other.strength[order], rtol=1e-4)
+    assert all(np.array_equal(a, b[order]) for a, b in zip(one.full, other.full, strict=True))
     direction = np.linspace(0, 1, len(whole.terms), dtype=np.float32)
     assert np.allclose(days.cosines(direction), whole.cosines(direction)[order], rtol=1e-3)
 
@@ -44,8 +46,8 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
         part = index.rows.of(number)
         dense[number, index.rows.terms[part]] = index.weights[part]
     some = list(range(0, 400, 9))
-    assert np.allclose(alike_each(index, some), dense[some] @ dense[some].T, atol=1e-5)
-    assert np.allclose(np.diag(alike_each(index, some)), 1, atol=1e-5)
+    assert np.allclose(index.alike_each(some), dense[some] @ dense[some].T, atol=1e-5)
+    assert np.allclose(np.diag(index.alike_each(some)), 1, atol=1e-5)
     liked = Vectors.of(index, FeedbackModel.of([rated(article) for article in invented[::40]], DAY).liked)
     texts = np.zeros((len(liked.weights), len(index.terms)))
     texts[liked.owner, liked.numbers] = liked.values
@@ -71,7 +73,7 @@ async def test_words_that_share_their_first_bits_are_found_too(
 
 async def test_a_term_that_no_article_has_is_the_rarest(make_article: MakeArticle) -> None:
     index = await index_of([make_article(abstract="graph network")])
-    known, unknown = index.rarities(terms_of(dict.fromkeys(["graph", "glacier"])))
+    known, unknown = (Concepts(index).rarity(((stem,),)) for stem in ("graph", "glacier"))
     assert 0 < known < unknown
 
 

@@ -11,7 +11,7 @@ from app.errors import SupabaseUnavailable
 from app.models import Article, ArticleKind, Edition, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items
-from app.ranking.shelf import EditionIndexCache, ItemIndexCache
+from app.ranking.index_cache import EditionIndexCache, ItemIndexCache
 
 DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)

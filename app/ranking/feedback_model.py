@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from app.models import RatedPaper
 from app.ranking.counts import Numbers, Reals, Terms
-from app.ranking.vectors import MOST_TERMS, TERM_BYTES
+from app.ranking.vectors import MARK, MOST_TERMS, TERM_BYTES
 
 MOST_PAPERS: Final = 400
 """Of a reader's papers so many, the youngest, are looked at."""
@@ -51,17 +51,6 @@ class FeedbackModel:
         return cls(_papers(liked, day), _papers(disliked, day))
 
 
-def joined(one: Papers, other: Papers) -> Papers:
-    """Return both, one behind the other."""
-    return Papers(
-        (*one.titles, *other.titles),
-        np.concatenate([one.weights, other.weights]),
-        np.concatenate([one.owner, other.owner + np.int32(len(one))]),
-        np.concatenate([one.terms, other.terms]),
-        np.concatenate([one.counts, other.counts]),
-    )
-
-
 def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
     read = [(paper, raw) for paper in rated if (raw := _read(paper.vector)) is not None]
     sizes = np.array([len(raw) // _BYTES for _, raw in read], dtype=np.intp)
@@ -81,7 +70,7 @@ def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
 def _read(vector: str) -> bytes | None:
     """Return the bytes of a stored vector; None for what is none, which then counts for nothing."""
     try:
-        raw = base64.b64decode(vector, validate=True)
+        raw = base64.b64decode(vector.removeprefix(MARK), validate=True)
     except (binascii.Error, ValueError):
         return None
     return raw if raw and len(raw) % _BYTES == 0 and len(raw) <= MOST_TERMS * _BYTES else None

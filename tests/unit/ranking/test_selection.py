@@ -160,4 +160,5 @@ async def test_a_long_digest_is_filled(make_article: MakeArticle) -> None:
         make_article(title=f"Graph neural networks, volume v{n}", abstract=f"Networks in study s{n}, of t{n} and u{n}.")
         for n in range(80)
     ]
-    assert len((await ranked(edition, READER, RankingSettings(papers=50))).papers) == 50
+    reader = Profile(name="Ada", interests=("graph neural networks",))
+    assert len((await ranked(edition, reader, RankingSettings(papers=50))).papers) == 50

@@ -1,0 +1,63 @@
+"""A field of a window's articles (the whole text, the title) with BM25's weights, by term."""
+
+from dataclasses import dataclass
+from typing import Final, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from app.ranking.counts import Numbers, Reals, Rows
+from app.ranking.positions import stable_order
+
+# Lucene's BM25, with the constants of bm25s: measured beside it, others were no better.
+_K1: Final = 1.5
+_B: Final = 0.75
+# On a thinner day a word is as rare as on one of so many articles: of three articles, none can tell what is rare.
+FEWEST: Final = 300
+
+
+def rarity(articles: int, frequency: npt.NDArray[np.number]) -> Reals:
+    """Return BM25's idf of what is in so many of these articles."""
+    count = max(articles, FEWEST)
+    found: Reals = np.log1p((count - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """BM25 without the rarity of the terms; the articles of term n lie from `starts[n]` to `starts[n + 1]`.
+
+    `norms` is what the length of each article adds to a count.
+    """
+
+    starts: Numbers
+    articles: Numbers
+    weights: Reals
+    norms: Reals
+
+    @classmethod
+    def of(cls, rows: Rows, terms: int) -> Self:
+        """Weigh counts by article for the terms from 0 to `terms`."""
+        owner = np.repeat(np.arange(len(rows.starts) - 1, dtype=np.int32), np.diff(rows.starts))
+        lengths = np.bincount(owner, rows.counts, len(rows.starts) - 1)
+        shares = lengths / max(float(lengths.mean()), 1.0) if len(lengths) else lengths
+        norms = (_K1 * (1 - _B + _B * shares)).astype(np.float32)
+        weights = rows.counts / (rows.counts + norms[owner])
+        order = stable_order(rows.terms)
+        starts = np.zeros(terms + 1, dtype=np.int32)
+        np.cumsum(np.bincount(rows.terms, minlength=terms), out=starts[1:])
+        return cls(starts, owner[order], weights[order].astype(np.float32), norms)
+
+    def frequency(self) -> Numbers:
+        """In how many articles each term is."""
+        return np.diff(self.starts)
+
+    def of_term(self, number: int) -> tuple[Numbers, Reals]:
+        """Return the articles that have a term, and its weight in each."""
+        part = slice(self.starts[number], self.starts[number + 1])
+        return self.articles[part], self.weights[part]
+
+    def counted(self, owners: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], Reals]:
+        """Weigh what is once in the article of each of these owners: return the articles, and the weight in each."""
+        articles, counts = np.unique(owners, return_counts=True)
+        return articles, (counts / (counts + self.norms[articles])).astype(np.float32)

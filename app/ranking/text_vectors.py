@@ -1,0 +1,80 @@
+"""Texts as tf-idf vectors in a window's terms, and how alike they and its articles are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from app.ranking.counts import Numbers, Reals
+from app.ranking.feedback_model import Papers
+from app.ranking.index import Index
+from app.ranking.sparse import add_pairs
+
+# What a word counts that a text has so often: counts are bytes, of one at least.
+_COUNTED = 1 + np.log(np.arange(256).clip(1), dtype=np.float32)
+
+Found = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True, slots=True)
+class Vectors:
+    """Texts as tf-idf vectors of length 1 over a window's terms, one behind the other, each with its weight."""
+
+    weights: Reals
+    owner: Numbers
+    numbers: Numbers
+    values: Reals
+
+    @classmethod
+    def of(cls, index: Index, papers: Papers) -> "Vectors":
+        """Weigh papers by the window's document frequencies; terms that it lacks count for the length alone."""
+        numbers, known = index.find(papers.terms)
+        values = _COUNTED[papers.counts] * index.weigh(numbers, known)
+        lengths = np.sqrt(np.bincount(papers.owner, values * values, len(papers)))
+        values /= np.maximum(lengths, 1e-9)[papers.owner]
+        return cls(papers.weights, papers.owner[known], numbers[known], values[known].astype(np.float32))
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+    def first(self, count: int) -> "Vectors":
+        """Return so many of them, the first."""
+        part = slice(int(np.searchsorted(self.owner, count)))
+        return Vectors(self.weights[:count], self.owner[part], self.numbers[part], self.values[part])
+
+    def centroid(self, terms: int) -> Reals:
+        """Return the direction of their weighted sum, over so many terms."""
+        total = self.total(self.weights, terms)
+        return total / np.float32(max(float(np.sqrt((total * total).sum())), 1e-9))
+
+    def total(self, factors: Reals, terms: int) -> Reals:
+        """Return their sum, each times its factor, over so many terms."""
+        return np.bincount(self.numbers, self.values * factors[self.owner], terms).astype(np.float32)
+
+    def similarities(self, index: Index, articles: Found) -> Reals:
+        """Return the cosine of each of these articles to each text."""
+        columns = index.columns[self.numbers]
+        common, rare = columns >= 0, columns < 0
+        texts = np.zeros((len(self), index.common.shape[1]), dtype=np.float32)
+        texts[self.owner[common], columns[common]] = self.values[common]
+        similar: Reals = index.common[articles] @ texts.T
+        add_pairs(similar, index.rare.of(articles), (self.owner[rare], self.numbers[rare], self.values[rare]))
+        return similar
+
+    def alike_each(self) -> Reals:
+        """Return the cosine of each text to each, by what the window has of them."""
+        terms, columns = np.unique(self.numbers, return_inverse=True)
+        dense = np.zeros((len(self), len(terms)), dtype=np.float32)
+        dense[self.owner, columns] = self.values
+        alike: Reals = dense @ dense.T
+        return alike
+
+
+def both(one: Vectors, other: Vectors) -> Vectors:
+    """Return both, one behind the other."""
+    return Vectors(
+        np.concatenate([one.weights, other.weights]),
+        np.concatenate([one.owner, other.owner + np.int32(len(one))]),
+        np.concatenate([one.numbers, other.numbers]),
+        np.concatenate([one.values, other.values]),
+    )

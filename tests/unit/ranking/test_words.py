@@ -1,0 +1,136 @@
+"""Words as people write them: what is the same for a reader is one term, and what is not is two."""
+
+import pytest
+from Stemmer import Stemmer
+
+from app.ranking.acronyms import Acronyms, definitions
+from app.ranking.vectors import vector_of
+from app.ranking.words import Stems, is_english, words
+
+STEMS = Stems()
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("LLM", "LLMs"),
+        ("llm", "LLMs"),
+        ("GNN VLM CNN RNN", "GNNs VLMs CNNs RNNs"),
+        ("GPU", "GPUs"),
+        ("LM", "LMs"),
+        ("VAE GAN NeRF", "VAEs GANs NeRFs"),
+        ("optimisation", "optimization"),
+        ("behaviour", "behavior"),
+        ("modelling labelled", "modeling labeled"),
+        ("centre fibre catalogue", "center fiber catalog"),
+        ("analyse", "analysis"),
+        ("defence", "defense"),
+        ("multi-modal", "multimodal"),
+        ("Multi modal", "multimodal"),
+        ("fine-tuning", "finetuning"),
+        ("fine tuning", "Fine-Tuning"),
+        ("pre-training", "pretraining"),
+        ("super-resolution", "super resolution"),
+        ("non-linear", "nonlinear"),
+        ("Poincare", "Poincaré"),
+        ("Poincar\\'e", "Poincaré"),
+        ('G\\"odel Erd\\H{o}s', "Gödel Erdős"),
+        ("$\\alpha$-stable", "\u03b1-stable"),
+        ("alpha-stable", "\u03b1-stable"),
+        ("Navier-Stokes", "Navier\u2013Stokes"),
+        ("LLM's", "LLMs"),
+    ],
+)
+def test_what_is_one_word_to_people_is_one_term(one: str, other: str) -> None:
+    assert STEMS.of_text(one) == STEMS.of_text(other) != []
+    assert vector_of(one.replace("Multi modal", "multi-modal"), "").startswith("2:")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("differential", "differentiable"),
+        ("C++", "C#"),
+        ("C", "C++"),
+        ("R", "r"),
+        ("experience", "experiment"),
+        ("university", "universal"),
+        ("policy", "police"),
+        ("supervised", "superb"),
+        ("importance", "import"),
+    ],
+)
+def test_what_is_two_words_to_people_is_two_terms(one: str, other: str) -> None:
+    assert STEMS.of_text(one) != STEMS.of_text(other)
+
+
+@pytest.mark.parametrize(
+    "word", ["supervision", "revision", "precision", "noise", "exercise", "source", "four", "contour"]
+)
+def test_words_that_only_look_british_stay(word: str) -> None:
+    assert STEMS.of_text(word) == [STEMS.of(word)] == [Stemmer("english").stemWord(word)]
+
+
+def test_a_letter_is_a_word_only_outside_of_formulas() -> None:
+    assert STEMS.of_text("We use R, and (C).") == ["we", "use", "R", "C"][1:]
+    assert STEMS.of_text("$R$ and R^2, L_R, R&D, n-R, {R}") == []
+
+
+def test_chinese_and_japanese_are_read_by_pairs() -> None:
+    assert STEMS.of_text("大语言模型") == ["大语", "语言", "言模", "模型"]
+    assert STEMS.of_text("LLM推理") == ["llm", "推理"]
+    assert STEMS.of_text("자연어 처리") == ["자연", "연어", "처리"]
+
+
+def test_no_english_stem_is_cut_from_another_language() -> None:
+    text = words("Die Verbesserung der Erkennung von Bildern mit einer neuen Methode und ihre Anwendungen")
+    assert not is_english(text)
+    assert is_english(words("The detection of images by a new method, and its applications in the van der Waals case"))
+
+
+def test_what_is_glued_to_an_acronym_has_the_acronym_too() -> None:
+    for text in ("CodeLLM", "LLM4SE", "LLM-based"):
+        assert "llm" in [piece.stem for word in words(text) for piece in STEMS.pieces(word)]
+
+
+def test_what_is_joined_has_its_halves_too() -> None:
+    assert [piece.stem for piece in STEMS.pieces("multi-agent")] == ["multiag", "multi", "agent"]
+    assert STEMS.of_text("multi-agent") == STEMS.of_text("multiagent")
+
+
+@pytest.mark.parametrize(
+    ("text", "short", "long"),
+    [
+        ("We study large language models (LLMs) here.", "llm", "large language model"),
+        ("With neural radiance fields (NeRF), scenes", "nerf", "neural radiance fields"),
+        (
+            "by reinforcement learning from human feedback (RLHF; a method)",
+            "rlhf",
+            "reinforcement learning human feedback",
+        ),
+        ("of self-supervised learning (SSL)", "ssl", "self-supervised learning"),
+        ("GNN (graph neural networks) are", "gnn", "graph neural network"),
+    ],
+)
+def test_a_definition_in_brackets_is_learned(text: str, short: str, long: str) -> None:
+    assert (short, tuple(STEMS.of_text(long))) in definitions(text, STEMS.of_text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a table (see Table 2)", "as he said (USA)", "(LLM)", "(" * 5_000, "A" * 5_000 + " (AB)"]
+)
+def test_brackets_that_define_nothing_teach_nothing(text: str) -> None:
+    assert definitions(text, STEMS.of_text) == set()
+
+
+def test_an_acronym_means_what_most_texts_mean() -> None:
+    one, other = ("retriev", "augment", "generat"), ("region", "adjac", "graph")
+    assert Acronyms({("rag", one): 3, ("rag", other): 1}).long_form("rag") == one
+    mixed = Acronyms({("xyz", ("x", "y", "z")): 1, ("xyz", ("xa", "yb", "zc")): 1, ("xyz", ("xq", "y", "z")): 1})
+    assert mixed.long_form("xyz") is None
+
+
+def test_a_word_defined_once_by_chance_is_no_acronym() -> None:
+    learned = Acronyms({("rise", ("reason", "inform", "visual", "edit")): 1, ("id", ("distribut", "steer")): 1})
+    assert learned.long_form("id") is None
+    assert learned.long_form("rise", at_least=3) is None
