@@ -18,10 +18,10 @@ from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
-from tests.database_reset import Emptier
-from tests.forks import end_zygote
-from tests.processes import kill_what_is_left
-from tests.stack_process import StackProcess
+from tests.support.database_reset import Emptier
+from tests.support.forks import end_zygote
+from tests.support.processes import kill_what_is_left
+from tests.support.stack_process import StackProcess, settings_for
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,11 +113,6 @@ async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.
     connection = await asyncpg.connect(stack.database_url)
     yield connection
     await connection.close()
-
-
-def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
-    """Settings that lead to the emulator, with the secret key unless another is named."""
-    return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from playwright.async_api import Page
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.in_browser import SCREENS, Screen, as_if_it_were_fine, chromium, faults, needs_chromium, opened
-from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
-from tests.processes import LONG_LEASE, api_process, start_api, worker_process
+from tests.support.browser import SCREENS, Screen, as_if_it_were_fine, chromium, faults, needs_chromium, opened
+from tests.support.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
+from tests.support.processes import LONG_LEASE, api_process, start_api, worker_process
 
 SOME: tuple[Screen, ...] = ((375, "light"), (768, "dark"), (1280, "light"))
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}

@@ -13,7 +13,7 @@ from supabase import AsyncClient
 from app.client import factory
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.support.scripted_server import ScriptedServer, answer
 
 
 @asynccontextmanager

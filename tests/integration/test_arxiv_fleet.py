@@ -9,10 +9,9 @@ from pathlib import Path
 import asyncpg
 
 from embedded.stack import Ready
-from tests.integration.client.scripted_server import ScriptedServer, Step
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import reply
-from tests.integration.sources.test_arxiv import page
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import ScriptedServer, Step
+from tests.support.source_responses import page, reply
 
 ROOT = Path(__file__).parents[2]
 INTERVAL = 0.4
@@ -21,7 +20,7 @@ INTERVAL = 0.4
 async def fetching(stack: Ready, server: ScriptedServer) -> str:
     """Fetch a day in a process of its own; returns what it says at the end."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.arxiv_process", server.url, str(INTERVAL),
+        sys.executable, "-m", "tests.support.arxiv_process", server.url, str(INTERVAL),
         cwd=ROOT,
         env={"PATH": os.environ["PATH"], "SUPABASE_URL": stack.url, "SUPABASE_KEY": stack.secret_key},
         stdout=asyncio.subprocess.PIPE,

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from embedded.stack import Ready
-from tests.conftest import settings_for
+from tests.support.stack_process import settings_for
 
 DAYS = ("2026-01-01", "2026-01-02", "2026-01-03", "2026-01-04")
 

@@ -17,8 +17,8 @@ import pytest_asyncio
 
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
-from tests.schema_cache import schema_is_read
-from tests.stack_process import StackProcess, postgres_over
+from tests.support.schema_cache import schema_is_read
+from tests.support.stack_process import StackProcess, postgres_over
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ from embedded.postgrest.database import Database
 from embedded.postgrest.gateway import Gateway
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
-from tests.schema_cache import schema_is_read
+from tests.support.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

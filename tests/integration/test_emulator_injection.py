@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from embedded.postgrest.syntax import OPERATORS
 from embedded.stack import Stack, StackOptions
-from tests.schema_cache import schema_is_read
+from tests.support.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

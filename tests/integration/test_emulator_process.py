@@ -17,7 +17,7 @@ import pytest
 from embedded.loopback import free_port
 from embedded.postgres.programs import Programs, bundled_binaries
 from embedded.stack import Ready, Stack, StackOptions
-from tests.stack_process import StackProcess, postgres_over
+from tests.support.stack_process import StackProcess, postgres_over
 
 NOBODY = 65534
 FIRST = "20260101000000_first.sql"

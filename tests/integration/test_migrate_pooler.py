@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 
 from scripts.migrate import MIGRATIONS, ROOT, apply
-from tests.pgbouncer import connected, needs_pgbouncer, pgbouncer
+from tests.support.pgbouncer import connected, needs_pgbouncer, pgbouncer
 
 pytestmark = needs_pgbouncer
 

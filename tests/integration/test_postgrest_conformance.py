@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
-from tests.schema_cache import schema_is_read
+from tests.support.schema_cache import schema_is_read
 
 DATA = Path(__file__).parents[1] / "data" / "postgrest"
 RECORDED: dict[str, Any] = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.persistence.schema import NEEDED_VERSION
 from embedded.stack import Ready
-from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.support.scripted_server import ScriptedServer, answer
 
 ROOT = Path(__file__).parents[2]
 

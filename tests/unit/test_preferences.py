@@ -3,7 +3,7 @@
 import pytest
 
 from app.api.waiting import MAX_WAIT, wait_seconds
-from tests.loop_blocking import shortest
+from tests.support.loop_blocking import shortest
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,10 @@ from uuid import UUID
 import httpx
 
 from app.config import ApiSettings
-from tests.applications import application
-from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY
-from tests.integration.client.scripted_server import ScriptedServer, answer
-from tests.processes import WEBHOOK_SECRET
+from tests.support.applications import application
+from tests.support.operators import ADA_KEY, KEYS, ROOT_KEY
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.scripted_server import ScriptedServer, answer
 
 KEY_OF = {"ada": ADA_KEY, "root": ROOT_KEY}
 AN_ID = "some id"

@@ -7,7 +7,7 @@ import pytest
 
 from app.persistence.paging import cursor_of
 from tests.integration.api.asking import Request, check
-from tests.integration.api.rows import DAY, EDITION, ID, LINE, OTHER, PAPER, READER, TASK, shown
+from tests.support.rows import DAY, EDITION, ID, LINE, OTHER, PAPER, READER, TASK, shown
 
 TASKS: dict[str, Any] = {
     "p_owner": "ada",

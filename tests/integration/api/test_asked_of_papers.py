@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.api.rows import ID, OTHER, READER
+from tests.support.rows import ID, OTHER, READER
 
 PATH = f"/v1/readers/{ID}/papers"
 BIBTEX = {"Content-Type": " Application/X-BibTeX ; charset=utf-8"}

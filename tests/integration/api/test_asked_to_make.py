@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.api.rows import ID, LINE, MOMENT, OTHER, PAPER, READER, TASK, shown
+from tests.support.rows import ID, LINE, MOMENT, OTHER, PAPER, READER, TASK, shown
 
 PROFILE = {
     "name": "Ada",

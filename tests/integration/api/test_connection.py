@@ -12,7 +12,7 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from app.api.connection import MAX_HEAD, MAX_WAITING, BoundedProtocol
-from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
+from tests.support.running_api import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
 POST = (

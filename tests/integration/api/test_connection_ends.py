@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from app.api.connection import MAX_HEAD, ON_STOP, BoundedProtocol
-from tests.integration.api.conftest import HastyProtocol, RunningApi
+from tests.support.running_api import HastyProtocol, RunningApi
 
 GET = b"GET %s HTTP/1.1\r\nhost: api\r\n\r\n"
 

@@ -14,9 +14,9 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.visitors import Visitor, settings_with_links, visitor_of
+from tests.support.running_api import KEY, RunningApi
+from tests.support.tasks import insert_tasks
+from tests.support.visitors import Visitor, settings_with_links, visitor_of
 
 JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "application/x-ndjson"
 

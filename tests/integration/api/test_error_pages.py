@@ -8,8 +8,8 @@ import httpx
 import pytest
 
 from app.config import ApiSettings
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.processes import WEBHOOK_SECRET
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.running_api import KEY, RunningApi
 
 ADA: dict[str, Any] = {"name": "Ada"}
 

@@ -2,20 +2,18 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from fastapi.responses import StreamingResponse
 
 from app.api.middleware import MAX_BODY
 from app.config import ApiSettings
 from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded, SupabaseUnavailable, TaskNotFound
-from app.logs import configure_logs
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.logs import development_logs
+from tests.support.running_api import KEY, RunningApi
 
 
 def caller(api: RunningApi, key: str | None = KEY) -> httpx.AsyncClient:
@@ -26,19 +24,6 @@ def caller(api: RunningApi, key: str | None = KEY) -> httpx.AsyncClient:
 async def pieces(total: int) -> AsyncIterator[bytes]:
     for _ in range(0, total, 50_000):
         yield b" " * 50_000
-
-
-@contextmanager
-def development_logs(settings: ApiSettings) -> Iterator[None]:
-    """The logs of a process in development, and the test run's again afterwards."""
-    root = logging.getLogger()
-    before, structlogs = (root.handlers[:], root.level), structlog.get_config()
-    configure_logs(settings)
-    try:
-        yield
-    finally:
-        root.handlers[:], root.level = before
-        structlog.configure(**structlogs)
 
 
 async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id(

@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.built_application import operations
-from tests.every_route import SETTINGS, requests, system_of
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.operators import settings_with_operators
-from tests.refused_threads import ThreadRefused, no_threads
+from tests.support.built_application import operations
+from tests.support.every_route import SETTINGS, requests, system_of
+from tests.support.operators import settings_with_operators
+from tests.support.refused_threads import ThreadRefused, no_threads
+from tests.support.running_api import RunningApi
 
 
 @pytest.fixture

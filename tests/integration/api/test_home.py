@@ -21,19 +21,19 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Reader, ReaderStatus
 from app.ranking.reader_paper import paper_of
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_reader_links import assert_only_text
-from tests.integration.api.visitors import (
+from tests.support.digest_items import item_of
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import (
     A_READER,
     HOSTILE,
     TODAY,
     Visitor,
+    assert_only_text,
     digest_of,
     give_digest,
     settings_with_links,
     visitor_of,
 )
-from tests.unit.mail.conftest import item_of
 
 YESTERDAY = TODAY - timedelta(days=1)
 PAPERS = tuple(item_of(ArticleKind.PAPER, number, None, 0.9) for number in range(3))

@@ -15,12 +15,16 @@ from app.models import ArticleKind
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 from embedded.stack import Ready
-from tests.contract.feedback_scenarios import rated
-from tests.contract.schedule import Clock, add_reader
-from tests.contract.test_items import copy, save
-from tests.in_browser import chromium, faults, needs_chromium, opened
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.visitors import (
+from tests.support.browser import chromium, faults, needs_chromium, opened
+from tests.support.digest_items import item_of
+from tests.support.feedback import rated
+from tests.support.items import copy, save
+from tests.support.reader_mails import body, look, mails
+from tests.support.running_api import RunningApi
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock, add_reader
+from tests.support.smtp_server import Postbox
+from tests.support.visitors import (
     HOSTILE,
     TODAY,
     Visitor,
@@ -29,17 +33,6 @@ from tests.integration.api.visitors import (
     settings_with_links,
     visitor_of,
 )
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import (  # noqa: F401  (fixtures)
-    StartMailer,
-    box,
-    clock,
-    start_mailer,
-    start_worker,
-    until,
-)
-from tests.integration.worker.mailing import body, look, mails
-from tests.unit.mail.conftest import item_of
 
 # Whoever asks for radar alone is shown the first of two first.
 FIRST_DAY = (
@@ -96,9 +89,9 @@ def links_in(mail: str, api: RunningApi) -> dict[str, str]:
 async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     client: AsyncClient,
     database: asyncpg.Connection,
-    clock: Clock,  # noqa: F811  (the fixture)
-    box: Postbox,  # noqa: F811  (the fixture)
-    start_mailer: StartMailer,  # noqa: F811  (the fixture)
+    clock: Clock,
+    box: Postbox,
+    start_mailer: StartMailer,
     api: RunningApi,
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from app.api.paper_models import PapersRequest
 from app.config import ApiSettings
-from tests.applications import described_paths
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.applications import described_paths
+from tests.support.running_api import KEY, RunningApi
 
 ADA: dict[str, Any] = {"name": "Ada"}
 NUMBERS = ("max_papers", "max_news")

@@ -13,9 +13,9 @@ from app.config import ApiSettings
 from app.mail.bounces import MAX_BODY
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_reader_links import readers_of
-from tests.unit.mail.test_bounces import OTHER_SECRET, SECRET, event, signed
+from tests.support.mail_hook import OTHER_SECRET, SECRET, event, signed
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import readers_of
 
 
 @pytest.fixture

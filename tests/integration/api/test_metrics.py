@@ -15,7 +15,7 @@ from app.api import metrics
 from app.config import ApiSettings
 from app.main import create_app
 from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.client.scripted_server import ScriptedServer, answer, stall
+from tests.support.scripted_server import ScriptedServer, answer, stall
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATS: dict[str, Any] = {

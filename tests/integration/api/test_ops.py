@@ -20,9 +20,8 @@ from app.pages.ops.sign_in import MAX_DELAYED, PAUSE
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.applications import application
-from tests.contract.helpers import everything
-from tests.integration.api.operators import (
+from tests.support.applications import application
+from tests.support.operators import (
     ADA_KEY,
     EVE_KEY,
     HOSTILE,
@@ -32,6 +31,7 @@ from tests.integration.api.operators import (
     furnish,
     settings_with_operators,
 )
+from tests.support.tasks import everything
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 LISTS = (

@@ -13,11 +13,11 @@ import pytest
 from app.config import ApiSettings
 from app.pages.ops.overview_cache import PACE
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.operators import EVE_KEY, Operator, settings_with_operators
-from tests.integration.api.test_waiting import Events, following
-from tests.integration.worker.proxy import Answer, Call, Proxy, nothing
+from tests.support.event_streams import Events, following
+from tests.support.operators import EVE_KEY, Operator, settings_with_operators
+from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.running_api import RunningApi
+from tests.support.tasks import insert_tasks
 
 LOOKING = 40
 

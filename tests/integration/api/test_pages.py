@@ -16,8 +16,8 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.in_browser import chromium, needs_chromium
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.browser import chromium, needs_chromium
+from tests.support.running_api import KEY, RunningApi
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import ReaderPapers
-from tests.contract.test_items import ARXIV, copy, save
-from tests.integration.api.test_readers import ADA, called  # noqa: F401  (a fixture)
-from tests.unit.sources.test_bibtex import SOUND
+from tests.support.bibtex import SOUND
+from tests.support.items import ARXIV, copy, save
+from tests.support.reader_calls import ADA
 
 BIBTEX = {"Content-Type": "application/x-bibtex; charset=utf-8"}
 PAPERS: list[dict[str, Any]] = [
@@ -22,13 +22,13 @@ PAPERS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-async def papers_of_ada(called: httpx.AsyncClient) -> str:  # noqa: F811  (the fixture)
+async def papers_of_ada(called: httpx.AsyncClient) -> str:
     made = await called.post("/v1/readers", json=ADA)
     return f"{made.headers['location']}/papers"
 
 
 async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:
@@ -60,7 +60,7 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
 
 
 async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:
@@ -73,7 +73,7 @@ async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
 
 
 async def test_bibtex_is_taken_whole_or_refused_with_lines(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
 ) -> None:
     broken = await called.post(papers_of_ada, content=SOUND + "@misc{lost, year=1}", headers=BIBTEX)
@@ -107,7 +107,7 @@ async def test_what_cannot_be_read_is_a_problem(
     content: bytes,
     headers: dict[str, str],
     status: int,
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
 ) -> None:
     answer = await called.post(papers_of_ada, content=content, headers=headers)
@@ -115,7 +115,7 @@ async def test_what_cannot_be_read_is_a_problem(
 
 
 async def test_a_full_reader_keeps_what_there_is(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:

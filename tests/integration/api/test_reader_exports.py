@@ -24,9 +24,9 @@ from app.persistence.reader_papers import ReaderPapers
 from app.ranking.reader_paper import paper_of
 from app.sources.text import MAX_TITLE, plain
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_errors import development_logs
-from tests.integration.api.visitors import SECRET, Visitor, settings_with_links, visitor_of
+from tests.support.logs import development_logs
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import SECRET, Visitor, settings_with_links, visitor_of
 
 HOSTILE = (
     *(

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from supabase import AsyncClient
 
@@ -17,10 +16,20 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.test_errors import development_logs
-from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
+from tests.support.logs import development_logs
+from tests.support.running_api import RunningApi
+from tests.support.tasks import insert_tasks
+from tests.support.visitors import (
+    HOSTILE,
+    PURPOSES,
+    TODAY,
+    WORDS,
+    Visitor,
+    assert_only_text,
+    readers_of,
+    settings_with_links,
+    visitor_of,
+)
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SCHEDULE: dict[str, Any] = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
@@ -298,17 +307,6 @@ async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
     said = capsys.readouterr().err
     assert "nobody foresaw this" in said
     assert path.rpartition("/")[2] not in said
-
-
-async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
-    """All that is kept of readers, the time of their last change included."""
-    return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
-
-
-def assert_only_text(page: httpx.Response) -> None:
-    """Nothing in it is markup but our own."""
-    assert "<b " not in page.text
-    assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []
 
 
 async def test_the_page_of_the_mails_day_is_read_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:

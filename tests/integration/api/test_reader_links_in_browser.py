@@ -11,9 +11,9 @@ from supabase import AsyncClient
 from app.config import ApiSettings
 from app.persistence.readers import ReaderStatus
 from embedded.stack import Ready
-from tests.in_browser import as_if_it_were_fine, chromium, faults, needs_chromium, opened
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.visitors import HOSTILE, PURPOSES, Visitor, settings_with_links, visitor_of
+from tests.support.browser import as_if_it_were_fine, chromium, faults, needs_chromium, opened
+from tests.support.running_api import RunningApi
+from tests.support.visitors import HOSTILE, PURPOSES, Visitor, settings_with_links, visitor_of
 
 WIDE = "W" * 100
 

@@ -10,36 +10,9 @@ import httpx
 import pytest
 
 from app.api.reader_import import MAX_LINE, MAX_LINES, lines_of
-from app.config import ApiSettings
-from embedded.stack import Ready
-from tests.applications import application
-from tests.integration.api.conftest import KEY
-
-ADA = {
-    "external_id": "ada",
-    "name": "Ada",
-    "email": "ada@example.org",
-    "profile": {"interests": ["graphs"], "exclude": ["hype"], "authors": ["E. Noether"], "categories": ["cs.LG"]},
-    "timezone": "Europe/Berlin",
-    "send_at": "07:00",
-    "weekdays": [1, 2, 3],
-}
-
+from tests.support.reader_calls import ADA
 
 BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""]}, {"max_papers": 51}, None]
-
-
-@pytest.fixture
-async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (database_reset)
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
-    with application(ApiSettings.model_validate(values)) as app:
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            headers = {"X-API-Key": KEY}
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://api", headers=headers, timeout=60
-            ) as http:
-                yield http
 
 
 def lines(*readers: dict[str, Any]) -> bytes:

@@ -11,9 +11,9 @@ from app.config import ApiSettings
 from app.main import create_app
 from app.models import Task
 from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.api.operators import KEYS
-from tests.integration.api.rows import ID, TASK
-from tests.integration.client.scripted_server import ScriptedServer, answer, stall
+from tests.support.operators import KEYS
+from tests.support.rows import ID, TASK
+from tests.support.scripted_server import ScriptedServer, answer, stall
 
 
 async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_process_stops() -> None:

@@ -1,10 +1,9 @@
 """Callers that wait for tasks and follow their events: answered in time, forgotten when they go, whatever happens."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +18,8 @@ from app.api.connection import BoundedProtocol
 from app.config import ApiSettings
 from app.task_hub import TaskHub
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, HastyProtocol, RunningApi
+from tests.support.event_streams import Events, following
+from tests.support.running_api import KEY, HastyProtocol, RunningApi
 
 DAY = "2026-01-02"
 WAIT = {"Prefer": "wait=60"}
@@ -77,33 +77,6 @@ async def show(database: asyncpg.Connection, location: str, message: str) -> Non
         location.rpartition("/")[2],
         message,
     )
-
-
-class Events:
-    """What comes of a stream of events."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
-
-    async def next(self) -> dict[str, Any]:
-        """The next event, or comment."""
-        found: dict[str, Any] = {}
-        async with asyncio.timeout(20):
-            async for line in self._lines:
-                if not line and found:
-                    return found | ({"data": json.loads(found["data"])} if "data" in found else {})
-                name, _, value = line.partition(": ")
-                if line and name != "retry":
-                    found[name or "comment"] = value
-        return {"over": True}
-
-
-@asynccontextmanager
-async def following(http: httpx.AsyncClient, location: str, **headers: str) -> AsyncIterator[Events]:
-    async with http.stream("GET", f"{location}/events", headers=headers) as answer:
-        assert answer.status_code == 200
-        yield Events(answer)
 
 
 async def test_who_waits_is_answered_with_the_end(api: RunningApi, http: httpx.AsyncClient) -> None:

@@ -9,8 +9,8 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.persistence.errors import supabase_errors
-from tests.integration.client.conftest import MakeSettings, StartServer
-from tests.integration.client.scripted_server import answer
+from tests.support.fixture_types import MakeSettings, StartServer
+from tests.support.scripted_server import answer
 
 REQUESTS = 3000
 IN_FLIGHT = 60

@@ -12,8 +12,8 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 from app.persistence.errors import VOID, parsed, supabase_errors
-from tests.integration.client.conftest import MakeSettings, StartServer
-from tests.integration.client.scripted_server import Step, answer, compressed, hang_up, send, stall
+from tests.support.fixture_types import MakeSettings, StartServer
+from tests.support.scripted_server import Step, answer, compressed, hang_up, send, stall
 
 ROWS = TypeAdapter(list[dict[str, int]])
 OK = answer(200, [{"id": 1}])

@@ -9,8 +9,8 @@ import pytest
 from app.digest.analysis import Analysed, ModelAnalyst
 from app.models import AnalysisMethod, ModelUsage, Profile
 from app.ranking.ranking import Ranked
-from tests.integration.client.scripted_server import Step, answer, hang_up, stall
-from tests.integration.digest.conftest import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, completion
+from tests.support.analysis import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, completion
+from tests.support.scripted_server import Step, answer, hang_up, stall
 
 Choose = Callable[[int], list[Ranked]]
 GOOD = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}

@@ -7,9 +7,9 @@ from app.digest.rendering import DigestRenderer
 from app.external.client import open_external
 from app.models import Digest, Profile
 from app.sources.feeds import FeedSettings
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.digest.conftest import digest_of, read_from
-from tests.integration.sources.conftest import reply
+from tests.support.analysis import digest_of, read_from
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.source_responses import reply
 
 
 async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recorded: ReadFile) -> None:

@@ -12,8 +12,8 @@ import pytest
 import trustme
 
 from app.external.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient, open_external
-from tests.integration.client.scripted_server import answer
-from tests.integration.conftest import Serve
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import answer
 
 ADDRESS = "93.184.215.14"
 """Public, and only ever seen by `Network`."""

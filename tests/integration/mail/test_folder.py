@@ -11,7 +11,7 @@ from app.mail.folder import FolderSender
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits, NotSent, Sent
 from app.mail_url import parse_mail_url
-from tests.integration.mail.conftest import Postbox, key_of, mail_to
+from tests.support.smtp_server import Postbox, key_of, mail_to
 
 
 def names_in(folder: Path) -> list[str]:

@@ -16,10 +16,9 @@ from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail_address import Mailbox
 from app.models import ArticleKind, Digest, EditionStatus, Profile
-from tests.in_browser import needs_chromium
-from tests.integration.digest.test_page_in_browser import look
-from tests.integration.mail.conftest import READER, key_of
-from tests.unit.mail.conftest import item_of
+from tests.support.browser import look, needs_chromium
+from tests.support.digest_items import item_of
+from tests.support.smtp_server import READER, key_of
 
 DAY = date(2026, 11, 24)
 LINKS = MailLinks.signed(Links(["0123456789abcdef"], "https://digest.example.org"), READER, 1, DAY)

@@ -11,8 +11,8 @@ import pytest
 
 from app.mail.resend import ResendSender
 from app.mail.sender import InDoubt, NotSent, Sent
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
-from tests.integration.mail.conftest import QUICK, key_of, mail_to
+from tests.support.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
+from tests.support.smtp_server import QUICK, key_of, mail_to
 
 Start = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
 

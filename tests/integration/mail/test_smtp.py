@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 
 from app.mail.sender import InDoubt, MailLimits, NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import (
+from tests.support.smtp_server import (
     QUICK,
     Certificates,
     ElsewhereUrl,

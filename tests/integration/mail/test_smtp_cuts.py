@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.mail.sender import InDoubt, NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import QUICK, key_of, mail_to, sender_to
+from tests.support.smtp_server import QUICK, key_of, mail_to, sender_to
 
 BEFORE_THE_DOT = (
     b"220-mx.example\r\n220 hello\r\n",

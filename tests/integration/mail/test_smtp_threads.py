@@ -4,8 +4,8 @@ import pytest
 
 from app.mail.sender import Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import Certificates, Postbox, key_of, mail_to, sender_to
-from tests.refused_threads import no_threads
+from tests.support.refused_threads import no_threads
+from tests.support.smtp_server import Certificates, Postbox, key_of, mail_to, sender_to
 
 
 class ElsewhereUrl(SmtpUrl):

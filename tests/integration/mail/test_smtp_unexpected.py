@@ -9,7 +9,7 @@ import pytest
 
 from app.mail.sender import NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import QUICK, Certificates, ElsewhereUrl, key_of, mail_to, sender_to
+from tests.support.smtp_server import QUICK, Certificates, ElsewhereUrl, key_of, mail_to, sender_to
 
 STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA")
 ANSWERS = {

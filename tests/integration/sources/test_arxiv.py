@@ -11,9 +11,9 @@ from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.rate_limiter import RateLimiter
-from tests.integration.client.scripted_server import ScriptedServer, Step
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.sources.conftest import MakeFetcher, reply
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.scripted_server import ScriptedServer, Step
+from tests.support.source_responses import MakeFetcher, page, reply
 
 DAY = date(2025, 3, 4)
 Make = Callable[..., ArxivSource]
@@ -24,18 +24,6 @@ class Waits(list[float]):
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
-
-
-def page(first: int, count: int, total: int) -> Step:
-    entries = "".join(
-        f"<entry><id>http://arxiv.org/abs/2513.{number:05d}v1</id><title>Paper {number}</title></entry>"
-        for number in range(first, first + count)
-    )
-    body = (
-        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
-        f"<opensearch:totalResults>{total}</opensearch:totalResults>{entries}</feed>"
-    )
-    return reply(body.encode())
 
 
 @pytest.fixture

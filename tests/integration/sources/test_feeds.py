@@ -9,9 +9,9 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.feeds import FeedSettings, FeedSource
-from tests.integration.client.scripted_server import Step
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.sources.conftest import MakeFetcher, reply
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.scripted_server import Step
+from tests.support.source_responses import MakeFetcher, reply
 
 DAY = date(2025, 3, 4)
 LAUGHS = b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 20) for n in range(10))

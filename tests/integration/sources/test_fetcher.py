@@ -8,10 +8,10 @@ import pytest
 from app.errors import SourceError
 from app.external.client import open_external
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
-from tests.integration.client.scripted_server import Step, hang_up, send, stall
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import MakeFetcher, redirect, reply
-from tests.loop_blocking import longest_hold
+from tests.support.fixture_types import Serve
+from tests.support.loop_blocking import longest_hold
+from tests.support.scripted_server import Step, hang_up, send, stall
+from tests.support.source_responses import MakeFetcher, redirect, reply
 
 GZIP = "Content-Encoding: gzip\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"

@@ -9,9 +9,9 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from tests.integration.client.scripted_server import Step
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import MakeFetcher, redirect, reply
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import Step
+from tests.support.source_responses import MakeFetcher, redirect, reply
 
 DAY = date(2025, 3, 4)
 

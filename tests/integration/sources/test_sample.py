@@ -21,7 +21,7 @@ from app.sources.fetcher import HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.rate_limiter import RateLimiter
 from embedded.sample.server import SampleHosts, serve_sample
-from tests.integration.sources.conftest import MakeFetcher
+from tests.support.source_responses import MakeFetcher
 
 
 def arxiv(fetcher: HttpFetcher, hosts: SampleHosts, *, page_size: int = 500, max_papers: int = 2_000) -> ArxivSource:

@@ -11,8 +11,8 @@ from supabase import AsyncClient
 
 from app.errors import PermanentError
 from app.models import TaskKind
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
+from tests.support.running_worker import Held, StartWorker, until, until_ended, until_turned
+from tests.support.tasks import create
 from worker.job import Job, Snooze
 
 HOUR = timedelta(hours=1)

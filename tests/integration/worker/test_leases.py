@@ -9,9 +9,9 @@ from supabase import AsyncClient
 
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, expire_lease
-from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
-from tests.integration.worker.proxy import Gate, Proxy
+from tests.support.proxy import Gate, Proxy
+from tests.support.running_worker import Held, StartWorker, until, until_ended, until_turned
+from tests.support.tasks import Claimer, create, expire_lease
 
 OWN = "(select worker_id from public.queue where task_id = $1)"
 

@@ -8,7 +8,7 @@ import pytest
 from app.config import ApiSettings
 from app.main import create_app
 from scripts.openapi import DOCUMENT, written
-from tests.applications import described_document
+from tests.support.applications import described_document
 
 SETTINGS = {"supabase_url": "http://127.0.0.1:9", "supabase_key": "sb_secret_x", "api_keys": "k" * 16}
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}

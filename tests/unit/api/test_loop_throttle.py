@@ -10,7 +10,7 @@ from app.api.saved import saved_bibtex
 from app.models import Article, ArticleKind
 from app.persistence.items import Items
 from app.persistence.reader_papers import MAX_PAGE, PaperPage, ReaderPaper, ReaderPapers
-from tests.integration.api.rows import ID, PAPER
+from tests.support.rows import ID, PAPER
 
 T = TypeVar("T")
 PAGES, SENT = 3, 20

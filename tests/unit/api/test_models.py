@@ -12,7 +12,7 @@ from app.api.paper_models import PapersRequest
 from app.api.reader_models import ImportedReader, ReaderChange, ReaderRequest
 from app.days import utc_today, yesterday
 from app.models import Task, TaskKind
-from tests.integration.api.rows import ID, TASK
+from tests.support.rows import ID, TASK
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 

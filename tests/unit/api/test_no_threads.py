@@ -13,8 +13,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.main import create_app
-from tests.applications import described_paths
-from tests.built_application import operations, routes_of, synchronous_callables
+from tests.support.applications import described_paths
+from tests.support.built_application import operations, routes_of, synchronous_callables
 
 
 def test_every_callable_is_a_coroutine_function() -> None:

@@ -1,7 +1,7 @@
 """The order of the routes, which is the order in which a request is matched with them."""
 
 from app.main import create_app
-from tests.built_application import routes_of
+from tests.support.built_application import routes_of
 
 
 def test_polls_are_matched_with_few_routes() -> None:

@@ -15,7 +15,7 @@ from app.api.waiting import TaskEvent, TooManyWatchers, task_events
 from app.models import Task
 from app.persistence.watched_tasks import Changed, Changes
 from app.task_hub import TaskHub
-from tests.integration.api.rows import TASK
+from tests.support.rows import TASK
 
 STILL = b": still waiting\n\n"
 RUNNING = Task.model_validate(TASK)

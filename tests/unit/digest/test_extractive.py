@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.digest.extractive import MAX_POINT, MAX_POINTS, MAX_SUMMARY, Extractor, sentences
 from app.models import Article, ArticleKind, Profile
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 SCENE = "Payment graphs never stand still, and models that learn from them grow old."
 ASIDE = "The weather was fine on most of the days on which we worked on it."

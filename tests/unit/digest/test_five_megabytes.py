@@ -14,7 +14,7 @@ from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank
 from app.ranking.wish import InterestQuery
 from app.ranking.words import Stems, words
-from tests.loop_blocking import longest_hold, shortest
+from tests.support.loop_blocking import longest_hold, shortest
 
 LONGEST = 0.15
 READER = Profile(name="Ada", interests=("graph neural networks", "C++"), goals="robust " * 200)

@@ -4,7 +4,7 @@ from datetime import date
 
 from app.digest.introduction import introduction
 from app.ranking.ranking import Ranked, Ranking
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 DAY = date(2025, 3, 4)
 

@@ -20,7 +20,7 @@ from app.models import (
     ModelUsage,
     Profile,
 )
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 
 class Page(HTMLParser):

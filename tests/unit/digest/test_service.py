@@ -12,7 +12,7 @@ from app.models import Article, Edition, EditionStatus, Profile
 from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranked, RankingSettings
-from tests.unit.conftest import MakeArticle, rated
+from tests.support.articles import MakeArticle, rated
 
 DAY = date(2025, 3, 4)
 READER = Profile(name="Ada", interests=("graph neural networks",))

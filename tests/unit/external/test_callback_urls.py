@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 
 from app.external.callback_urls import checked_callback_url
 from app.external.client import OutsideClient
-from tests.processes import WEBHOOK_SECRET
+from tests.support.processes import WEBHOOK_SECRET
 from worker.handlers.callback import CallbackSender
 
 PUBLIC = "93.184.215.14"

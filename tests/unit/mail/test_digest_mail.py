@@ -16,8 +16,8 @@ from app.mail.footer import MailLinks
 from app.mail.item_links import ACTS, item_name
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from app.time_slice import TimeSlice
-from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
-from tests.unit.mail.test_message import HOSTILE, look_at
+from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
+from tests.support.messages import HOSTILE, look_at
 
 SIGN_OFF = "-- "
 RENDER = DigestRenderer().render

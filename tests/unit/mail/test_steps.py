@@ -18,9 +18,9 @@ from app.mail.text import wrapped
 from app.models import MAX_ITEMS, Digest
 from app.sources.text import plain
 from app.time_slice import TimeSlice
-from tests.loop_blocking import longest_hold
-from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
-from tests.unit.mail.test_message import HOSTILE, mail_of
+from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
+from tests.support.loop_blocking import longest_hold
+from tests.support.messages import HOSTILE, mail_of
 
 STEP = 0.005
 RENDER = DigestRenderer().render

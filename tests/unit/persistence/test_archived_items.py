@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 from app.persistence.digests import Digests
-from tests.unit.persistence.asked import AT, MOMENT, ONE
+from tests.support.requests import AT, MOMENT, ONE
 
 ROW: dict[str, Any] = {
     "local_day": "2026-01-02", "written_at": AT, "kind": "paper", "place": 0,

@@ -13,8 +13,8 @@ from app.models import Task, TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO
-from tests.unit.persistence.test_requests import RECORD, sent
+from tests.support.persistence_requests import RECORD, sent
+from tests.support.requests import AT, DAY, MOMENT, ONE, TWO
 
 URL = "https://receiver.example/"
 WHOLE = NewTask(ONE, TaskKind.DIGEST, {"b": "a\0b", "a": 1}, DAY, 3, timedelta(minutes=1), 7, URL, CallerKey("k"))

@@ -15,7 +15,7 @@ from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, Edition
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
-from tests.unit.persistence.asked import DAY, ONE
+from tests.support.requests import DAY, ONE
 
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
 MOMENT = datetime(2026, 1, 3, 7, 12, tzinfo=UTC)

@@ -15,7 +15,7 @@ from supabase import AsyncClient
 from app.errors import CircuitOpen
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, BreakerState, CircuitBreakers
-from tests.unit.persistence.test_requests import sent
+from tests.support.persistence_requests import sent
 
 SETTINGS = BreakerSettings(3, timedelta(seconds=50), timedelta(seconds=20), timedelta(seconds=5))
 AWAY = {"message": "no", "code": "57014", "hint": None, "details": None}

@@ -1,7 +1,6 @@
 """Which responses each call accepts: null and 204 only where the call declares that they are valid."""
 
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,20 +10,12 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableAnswer
-from app.models import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.ended_sessions import EndedSessions
-from app.persistence.new_task import NewTask
-from app.persistence.queue import TaskQueue
-from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.asked import DAY, ONE, Asked, rpc
-from tests.unit.persistence.asked_of_functions import CALLED
-from tests.unit.persistence.asked_of_tables import READ, WRITTEN
+from tests.support.requests import Asked
+from tests.support.void_functions import CALLS, VOID, function_of
 
-VOID = {
-    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_sources", "save_articles", "set_pause_for_operator",
-}  # fmt: skip
 NULLABLE = {
     "breaker_success", "cache_get", "cancel_for_operator", "cancel_task", "deliveries_paused", "finish_edition",
     "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator",
@@ -35,24 +26,9 @@ SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "
 SOURCES = Path(__file__).parents[3] / "app" / "persistence"
 
 
-async def _sync(client: AsyncClient) -> object:
-    queue = TaskQueue(client, worker_id=ONE, kinds=[TaskKind.FETCH], lease=timedelta(minutes=1))
-    return await queue.sync(queue.prepare(outcomes={}, slots=1))
-
-
-CREATING = [
-    rpc("create", lambda c: TaskStateManager(c).create_tasks([NewTask(ONE, TaskKind.FETCH, {}, DAY)]), "create_tasks"),
-    rpc("ensure", lambda c: TaskStateManager(c).ensure_fetch(DAY), "ensure_fetch"),
-    rpc("sync", _sync, "sync_worker"),
-]
-CALLS = [*READ, *WRITTEN, *CALLED, *CREATING]
 EMPTY = httpx.Response(200)
 NO_CONTENT = httpx.Response(204)
 NULL = httpx.Response(200, text="null")
-
-
-def function_of(asked: Asked) -> str | None:
-    return asked.path.removeprefix("/rest/v1/rpc/") if "/rpc/" in asked.path else None
 
 
 def replying(router: respx.Router, reply: httpx.Response) -> None:

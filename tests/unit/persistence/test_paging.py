@@ -22,7 +22,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.test_requests import RECORD, sent
+from tests.support.persistence_requests import RECORD, sent
 
 DAY = date(2026, 1, 2)
 READER = UUID("00000000-0000-4000-8000-00000000000b")

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -21,25 +21,9 @@ from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
+from tests.support.persistence_requests import MOMENT, RECORD, TASK, sent
 
-TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TOKEN = UUID("00000000-0000-4000-8000-0000000000aa")
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
-RECORD: dict[str, Any] = {
-    "task_id": str(TASK),
-    "kind": "fetch",
-    "status": "pending",
-    "run_at": MOMENT.isoformat(),
-    "max_attempts": 5,
-    "created_at": MOMENT.isoformat(),
-    "updated_at": MOMENT.isoformat(),
-}
-
-
-def sent(router: respx.Router) -> tuple[str, dict[str, str], Any]:
-    request = router.calls.last.request
-    body = json.loads(request.content) if request.content else None
-    return request.url.path, dict(request.url.params), body
 
 
 async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, router: respx.Router) -> None:

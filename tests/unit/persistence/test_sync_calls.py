@@ -11,8 +11,8 @@ from supabase import AsyncClient
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue, Verdict
-from tests.unit.persistence.asked import ONE, TWO
-from tests.unit.persistence.test_requests import sent
+from tests.support.persistence_requests import sent
+from tests.support.requests import ONE, TWO
 
 LEASE = Lease(ONE, TWO)
 NAMED = {"task_id": str(ONE), "lease_token": str(TWO)}

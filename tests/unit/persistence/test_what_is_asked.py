@@ -5,10 +5,10 @@ import respx
 from supabase import AsyncClient
 
 from app.errors import SupabaseUnavailable
-from tests.unit.persistence.asked import Asked
-from tests.unit.persistence.asked_of_functions import CALLED
-from tests.unit.persistence.asked_of_tables import READ, WRITTEN
-from tests.unit.persistence.test_requests import sent
+from tests.support.function_requests import CALLED
+from tests.support.persistence_requests import sent
+from tests.support.requests import Asked
+from tests.support.table_requests import READ, WRITTEN
 
 
 @pytest.mark.parametrize("asked", [*READ, *WRITTEN, *CALLED], ids=lambda asked: asked.action)

@@ -35,8 +35,8 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.schema import NEEDED_VERSION, Schema
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.asked import AT, DAY, ONE, TWO
-from tests.unit.persistence.test_requests import RECORD
+from tests.support.persistence_requests import RECORD
+from tests.support.requests import AT, DAY, ONE, TWO
 
 Call = Callable[[AsyncClient], Awaitable[object]]
 BY = Actor(ONE, "ada")

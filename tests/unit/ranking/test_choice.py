@@ -8,7 +8,7 @@ from app.models import Article, Profile, ReasonKind
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from tests.unit.conftest import ALL, DAY, MakeArticle, ranked
+from tests.support.articles import ALL, DAY, MakeArticle, ranked
 
 READER = Profile(name="Ada", interests=("graph neural networks", "glacier radar"))
 PARTS = [

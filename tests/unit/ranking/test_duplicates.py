@@ -3,7 +3,7 @@
 import pytest
 
 from app.models import Article, ArticleKind
-from tests.unit.conftest import MakeArticle, index_of
+from tests.support.articles import MakeArticle, index_of
 
 WORDS = [f"word{number}" for number in range(200)]
 TEXT = " ".join(WORDS[:80])

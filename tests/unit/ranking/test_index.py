@@ -13,8 +13,8 @@ from app.ranking.scores import Vectors, alike_each
 from app.ranking.taste import FeedbackModel
 from app.ranking.wish import terms_of
 from benchmarks.ranking_edition import Inventor
-from tests.loop_blocking import longest_hold
-from tests.unit.conftest import DAY, MakeArticle, index_of, rated
+from tests.support.articles import DAY, MakeArticle, index_of, rated
+from tests.support.loop_blocking import longest_hold
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from app.models import Article, ArticleKind, Profile, ReasonKind
 from app.ranking.counts import CHUNK
 from app.ranking.ranking import Ranked, RankingSettings, rank
-from tests.unit.conftest import ALL, MakeArticle, index_of, ranked
+from tests.support.articles import ALL, MakeArticle, index_of, ranked
 
 FILLING = "Some words on soil, rain and seeds that nobody of these readers asks for."
 

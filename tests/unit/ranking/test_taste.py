@@ -11,7 +11,7 @@ from app.models import Profile, RatedPaper, ReasonKind
 from app.ranking.taste import MOST_PAPERS, FeedbackModel
 from app.ranking.vectors import MOST_TERMS, vector_of
 from app.ranking.words import term
-from tests.unit.conftest import DAY, MakeArticle, ranked, rated
+from tests.support.articles import DAY, MakeArticle, ranked, rated
 
 READER = Profile(name="Ada", interests=("graph neural networks",))
 ICE = "Crystals in a glacier remember how the ice has flowed, and a radar reads that memory from the surface."

@@ -6,16 +6,9 @@ import pytest
 
 from app.ranking.reader_paper import paper_of
 from app.sources.bibtex import MAX_ENTRIES, MOST_NAMED, BibtexReader
-from tests.loop_blocking import longest_hold
+from tests.support.bibtex import SOUND
+from tests.support.loop_blocking import longest_hold
 
-SOUND = r"""What stands before is a comment.
-@string{me = "Gauss, C. F."}
-@article{brown2020, title={Language Models are {Few-Shot} Learners}, author={Brown, Tom B. and G{\"o}del, Kurt},
-  year=2020, journal={arXiv preprint arXiv:2005.14165}, abstract={We pay $x^2 \log n$ at 50\% of
-  {\'e}tudes}, url={javascript:alert(1)}}
-  @inproceedings(doe, title="A title with <b>markup</b> & all", doi={https://doi.org/10.1145/ABC.1}, author = me)
-@misc{eprint, eprint={hep-th/9901001v2}, archivePrefix={arXiv}}
-"""
 HOSTILE = {
     "deep braces": "@article{a, title={" + "{" * 1_900_000,
     "a megabyte on one line": "@article{a, title={" + "word " * 300_000 + "}}",

@@ -15,7 +15,7 @@ from app.sources.fetcher import Fetched
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.text import parse_time, plain, plain_from_html, safe_link, shorten
 from app.sources.xml import read_feed
-from tests.loop_blocking import longest_hold
+from tests.support.loop_blocking import longest_hold
 
 DAY = date(2025, 3, 4)
 SIZE = 4_900_000

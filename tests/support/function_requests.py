@@ -24,7 +24,7 @@ from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
-from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, rpc
+from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = cursor_of(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"

@@ -1,5 +1,7 @@
-"""`python -m tests.counted MODULE [ARGUMENT ...]`: runs a module as a program, and says at its end what it counted:
-its Supabase clients, the objects that the garbage collector passed over, and the Python threads that it started.
+"""`python -m tests.support.counted_program MODULE [ARGUMENT ...]`: runs a module as a program and counts some things.
+
+At its end it prints the Supabase clients that it made, the objects that the garbage collector skips, and the Python
+threads that it started.
 """
 
 import atexit

@@ -13,7 +13,7 @@ from app.models import TaskKind
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers
 from app.persistence.schedule import Schedule
-from tests.contract.helpers import Claimer
+from tests.support.tasks import Claimer
 
 OWNER = "default"
 HOSTILE_ZONE = "Mars/Olympus_Mons"

@@ -7,7 +7,7 @@ from app.persistence.operator import Operator
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.asked import AT, DAY, MOMENT, ONE, TWO, Asked, select
+from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, Asked, select
 
 READER = (
     "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"

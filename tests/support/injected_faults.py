@@ -1,4 +1,4 @@
-"""`python -m tests.injected_faults FAULT`: the worker, with a fault injected_faults into it that only a process can show."""
+"""`python -m tests.support.injected_faults FAULT`: the worker with an injected fault that only a process can show."""
 
 import asyncio
 import sys
@@ -32,7 +32,7 @@ async def die(*_arguments: Any) -> Any:
 
 
 async def ignore_cancellation(*_arguments: Any) -> Any:
-    structlog.get_logger("tests.injected_faults").info("handler began")
+    structlog.get_logger("tests.support.injected_faults").info("handler began")
     while True:
         with suppress(asyncio.CancelledError):
             await forever()

@@ -1,4 +1,4 @@
-"""Fetches a day from arXiv as a worker does: `python -m tests.arxiv_process ADDRESS SECONDS_BETWEEN_REQUESTS`."""
+"""`python -m tests.support.arxiv_process URL SECONDS_BETWEEN_REQUESTS`: fetches a day from arXiv as a worker does."""
 
 import asyncio
 import os

@@ -1,5 +1,6 @@
 """Whoever has a reader's links, and the reader of the tests."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from app.links import Link, Links
 from app.models import Digest, DigestItem, EditionStatus, Profile
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.running_api import KEY, RunningApi
+from tests.support.tasks import insert_tasks
 
 TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
@@ -98,3 +99,14 @@ async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Dig
         digest.source_date,
         digest.model_dump_json(),
     )
+
+
+async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
+    """All that is kept of readers, the time of their last change included."""
+    return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
+
+
+def assert_only_text(page: httpx.Response) -> None:
+    """Nothing in it is markup but our own."""
+    assert "<b " not in page.text
+    assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []

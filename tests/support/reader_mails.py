@@ -16,8 +16,8 @@ from app.models import EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.readers import Reader
 from app.services import Services
-from tests.contract.schedule import Clock, add_reader
-from tests.integration.mail.conftest import Hook, Postbox
+from tests.support.schedule import Clock, add_reader
+from tests.support.smtp_server import Hook, Postbox
 
 LINKS = Links(["0123456789abcdef"], "https://digest.example")
 SENDER = Mailbox("digest@broadsheet.example", "Broadsheet")

@@ -1,4 +1,4 @@
-"""This side of `tests.zygote`: processes of the service, started in milliseconds."""
+"""This side of `tests.support.zygote`: processes of the service, started in milliseconds."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class Fork:
@@ -70,14 +70,14 @@ class Zygote:
     def __init__(self) -> None:
         self._orders, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            command = [sys.executable, "-m", "tests.zygote", str(theirs.fileno())]
+            command = [sys.executable, "-m", "tests.support.zygote", str(theirs.fileno())]
             self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
 
     def answer(self, order: Mapping[str, Any], *descriptors: int) -> int:
         """What it answers to an order."""
         socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
         if not (answer := self._orders.recv(100)):
-            raise AssertionError("tests.zygote has ended: what it said is above")
+            raise AssertionError("tests.support.zygote has ended: what it said is above")
         return int(answer)
 
     def end(self) -> None:

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.config import SupabaseSettings
 from embedded.stack import Ready
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 class StackProcess:
@@ -93,3 +94,8 @@ def postgres_over(data: Path) -> list[int]:
         if os.fsencode(data / "cluster") in arguments:
             found.append(int(entry.parent.name))
     return found
+
+
+def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
+    """Settings that lead to the emulator, with the secret key unless another is named."""
+    return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})

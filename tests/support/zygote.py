@@ -1,4 +1,4 @@
-"""`python -m tests.zygote FD`: starts the service's processes as forks of one that has read all their modules already.
+"""`python -m tests.support.zygote FD`: forks the service's processes from one that has imported all modules.
 
 To read them is a second of CPU time, which is most of what many tests would take. What runs is the same: a process of
 its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
@@ -17,7 +17,7 @@ import socket
 import sys
 from typing import Any
 
-from tests.counted import run_counted
+from tests.support.counted_program import run_counted
 
 PROGRAMS = ("app.__main__", "worker.__main__")
 

@@ -1,9 +1,14 @@
 """A real Chromium, driven by Playwright: what tests of pages share."""
 
+import asyncio
+import html
+import json
+import re
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
+from pathlib import Path
 from typing import Final, Literal
 
 import pytest
@@ -85,3 +90,29 @@ async def as_if_it_were_fine(route: Route) -> None:
     answer = await route.fetch(max_redirects=0)
     refused = answer.status >= HTTPStatus.BAD_REQUEST
     await route.fulfill(response=answer, status=HTTPStatus.OK if refused else answer.status)
+
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",    "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--virtual-time-budget=5000", "--dump-dom",
+)  # fmt: skip
+
+
+async def look(folder: Path, scheme: int) -> list[dict[str, object]]:
+    """Open the measuring page; `scheme` is Blink's number of the preferred colours, 0 for dark and 1 for light."""
+    assert CHROMIUM is not None
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={folder / 'user'}",
+        (folder / "measure.html").as_uri(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        printed, _ = await browser.communicate()
+    finally:
+        if browser.returncode is None:
+            browser.kill()
+            await browser.wait()
+    found = re.search(r'<pre id="found">(.*?)</pre>', printed.decode(), re.DOTALL)
+    assert found is not None, "Chromium printed no measurements"
+    measured: list[dict[str, object]] = json.loads(html.unescape(found[1]))
+    return measured

@@ -13,12 +13,12 @@ from app.links import Link, Links
 from app.mail.item_links import item_name
 from app.models import ArticleKind
 from app.pages.static_files import StaticFiles
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.operators import ROOT_KEY, Operator, dead_tasks, furnish
-from tests.integration.api.visitors import A_READER, SECRET, TODAY, WORDS, digest_of, give_digest
-from tests.unit.mail.conftest import item_of
-from tests.unit.mail.test_bounces import SECRET as HOOK_SECRET
-from tests.unit.mail.test_bounces import event, signed
+from tests.support.digest_items import item_of
+from tests.support.mail_hook import SECRET as HOOK_SECRET
+from tests.support.mail_hook import event, signed
+from tests.support.operators import ROOT_KEY, Operator, dead_tasks, furnish
+from tests.support.tasks import insert_tasks
+from tests.support.visitors import A_READER, SECRET, TODAY, WORDS, digest_of, give_digest
 
 SETTINGS = {"link_secret": SECRET, "resend_webhook_secret": HOOK_SECRET}
 """What the API needs besides its operators, for every route to do its work."""

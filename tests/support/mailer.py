@@ -9,7 +9,7 @@ from supabase import AsyncClient
 from app.models import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus
 from app.persistence.outcomes import Failed, Lease
-from tests.contract.helpers import SOON, Claimer
+from tests.support.tasks import SOON, Claimer
 
 SENT: Final = DeliveryStatus.SENT
 FAILED: Final = DeliveryStatus.FAILED

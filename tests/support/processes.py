@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from embedded.stack import Ready
-from tests.forks import Fork, fork
+from tests.support.forks import Fork, fork
 
 _RUNNING: set[int] = set()
 
