@@ -55,7 +55,7 @@ async def test_two_hundred_requests_are_served_by_one_client(
     assert len(current_supabase.seen) == 100
 
 
-async def test_starts_without_supabase_and_says_that_it_is_not_ready() -> None:
+async def test_it_starts_without_supabase_and_is_not_ready() -> None:
     async with api_on("http://127.0.0.1:9") as api:
         alive, ready = await api.get("/healthz"), await api.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})

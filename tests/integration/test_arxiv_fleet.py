@@ -45,7 +45,7 @@ class Watched:
         await self._step(writer)
 
 
-async def test_two_processes_ask_one_at_a_time_and_an_interval_apart(
+async def test_two_processes_share_the_request_interval(
     stack: Ready, database: asyncpg.Connection, serve: Serve
 ) -> None:
     watched = Watched(page(0, 2, 6))
@@ -57,7 +57,7 @@ async def test_two_processes_ask_one_at_a_time_and_an_interval_apart(
     assert await database.fetchval("select holder is null from public.rate_limits where name = 'arxiv'")
 
 
-async def test_a_429_to_one_process_is_obeyed_by_the_other(
+async def test_a_429_to_one_process_stops_the_other(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     serve: Serve,
@@ -69,9 +69,7 @@ async def test_a_429_to_one_process_is_obeyed_by_the_other(
     assert server.seen_at[2] - server.seen_at[1] >= 2.9
 
 
-async def test_arxiv_that_wants_to_be_left_alone_for_long_is_asked_once_by_the_whole_fleet(
-    stack: Ready, database: asyncpg.Connection, serve: Serve
-) -> None:
+async def test_a_long_retry_after_stops_all_processes(stack: Ready, database: asyncpg.Connection, serve: Serve) -> None:
     server = await serve(reply(status=503, headers="Retry-After: 1800\r\n"))
     said = await asyncio.gather(*(fetching(stack, server) for _ in range(3)))
     assert all(word.startswith("busy 1") for word in said), said

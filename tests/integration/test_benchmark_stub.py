@@ -15,7 +15,7 @@ from benchmarks.stub import TASK_ID, running
 from benchmarks.watched_api import rival
 
 
-async def test_the_service_reads_each_of_its_answers() -> None:
+async def test_the_service_reads_every_response_of_the_stub() -> None:
     with running(0) as address:
         settings = SupabaseSettings.model_validate({"supabase_url": address, "supabase_key": "sb_secret_x"})
         async with open_supabase(settings) as client:
@@ -31,7 +31,7 @@ async def test_the_service_reads_each_of_its_answers() -> None:
             assert await queue.sync(queue.prepare(outcomes={}, slots=1)) == SyncAnswer(1)
 
 
-async def test_a_rivals_route_answers_as_the_services_does() -> None:
+async def test_a_compared_route_responds_like_the_services() -> None:
     with running(0) as address:
         app = rival("stock", address)
         async with (

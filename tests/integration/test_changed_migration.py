@@ -8,7 +8,7 @@ from embedded.stack import Stack, StackOptions
 from scripts.migrate import MigrationError
 
 
-async def test_a_database_of_another_version_is_named_with_the_way_out(stack_folder: Path, tmp_path: Path) -> None:
+async def test_a_database_of_another_version_is_named_with_a_remedy(stack_folder: Path, tmp_path: Path) -> None:
     migration = tmp_path / "20260101000000_a.sql"
     migration.write_text("create table public.a (id integer);", encoding="utf-8")
     data = stack_folder / "another-version"

@@ -38,20 +38,20 @@ async def insert_days(client: AsyncClient) -> list[dict[str, Any]]:
     return (await client.table("editions").insert(rows).execute()).data
 
 
-async def test_insert_answers_with_the_rows_and_their_defaults(service: AsyncClient) -> None:
+async def test_insert_returns_the_rows_with_defaults(service: AsyncClient) -> None:
     rows = await insert_days(service)
     assert [row["source_date"] for row in rows] == list(DAYS)
     assert {row["status"] for row in rows} == {"fetching"}
 
 
-async def test_insert_of_a_taken_key_is_a_conflict(service: AsyncClient) -> None:
+async def test_insert_of_an_existing_key_is_a_conflict(service: AsyncClient) -> None:
     await insert_days(service)
     with pytest.raises(APIError) as caught:
         await service.table("editions").insert({"source_date": DAYS[0]}).execute()
     assert caught.value.code == "23505"
 
 
-async def test_upsert_changes_what_is_there_and_adds_the_rest(
+async def test_upsert_updates_existing_rows_and_inserts_the_rest(
     service: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_days(service)
@@ -61,7 +61,7 @@ async def test_upsert_changes_what_is_there_and_adds_the_rest(
     assert [tuple(row) for row in found] == [(DAYS[0], "failed", '{"papers": 0}'), ("2026-02-01", "partial", "{}")]
 
 
-async def test_upsert_can_leave_what_is_there(service: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_upsert_can_ignore_existing_rows(service: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_days(service)
     row = {"source_date": DAYS[0], "status": "failed"}
     answer = await service.table("editions").upsert(row, ignore_duplicates=True).execute()
@@ -79,7 +79,7 @@ async def test_select_filters_orders_and_counts(service: AsyncClient) -> None:
     assert answer.count == 2
 
 
-async def test_select_takes_lists_alternatives_and_ranges(service: AsyncClient) -> None:
+async def test_select_accepts_lists_alternatives_and_ranges(service: AsyncClient) -> None:
     await insert_days(service)
     table = service.table("editions")
     chosen = await table.select("source_date").in_("source_date", [DAYS[0], DAYS[3]]).order("source_date").execute()
@@ -91,7 +91,7 @@ async def test_select_takes_lists_alternatives_and_ranges(service: AsyncClient) 
     assert [row["source_date"] for row in chosen.data] == [DAYS[1], DAYS[2]]
 
 
-async def test_update_changes_the_addressed_rows_alone(service: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_update_changes_only_the_filtered_rows(service: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_days(service)
     answer = await service.table("editions").update({"status": "completed"}).eq("source_date", DAYS[2]).execute()
     assert [row["source_date"] for row in answer.data] == [DAYS[2]]
@@ -99,7 +99,7 @@ async def test_update_changes_the_addressed_rows_alone(service: AsyncClient, dat
     assert [row["source_date"] for row in found] == [DAYS[2]]
 
 
-async def test_delete_removes_the_addressed_rows_alone(service: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_delete_removes_only_the_filtered_rows(service: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_days(service)
     answer = await service.table("editions").delete().lt("source_date", DAYS[2]).execute()
     assert [row["source_date"] for row in answer.data] == [DAYS[0], DAYS[1]]
@@ -107,7 +107,7 @@ async def test_delete_removes_the_addressed_rows_alone(service: AsyncClient, dat
     assert [row["source_date"] for row in found] == [DAYS[2], DAYS[3]]
 
 
-async def test_rpc_answers_with_what_the_function_returns(service: AsyncClient) -> None:
+async def test_rpc_returns_the_functions_result(service: AsyncClient) -> None:
     assert (await service.rpc("begin_edition", {"p_source_date": DAYS[0]}).execute()).data["source_date"] == DAYS[0]
     arguments = {"p_key": "k", "p_value": {"a": [1, None, "é"]}, "p_ttl_seconds": 60}
     await service.rpc("cache_put", arguments).execute()
@@ -140,9 +140,7 @@ async def test_the_anon_key_changes_nothing(anonymous: AsyncClient, database: as
     ]
 
 
-async def test_row_security_hides_rows_even_where_a_grant_was_given(
-    anonymous: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_row_security_hides_rows_despite_a_grant(anonymous: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute("grant usage on schema public to anon; grant select on public.editions to anon")
     try:
         assert (await anonymous.table("editions").select("*").execute()).data == []

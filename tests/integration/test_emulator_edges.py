@@ -113,7 +113,7 @@ async def test_reads_stop_at_the_row_limit(
     assert [row["id"] for row in answer.json()] == ids
 
 
-async def test_plain_values_stop_at_the_row_limit_and_one_value_is_whole(http: httpx.AsyncClient) -> None:
+async def test_function_results_stop_at_the_row_limit(http: httpx.AsyncClient) -> None:
     assert (await http.get("/rpc/numbers")).json() == [1, 2, 3, 4]
     assert (await http.get("/rpc/numbers?limit=2&offset=1")).json() == [2, 3]
     assert len((await http.get("/rpc/array_of_notes")).json()) == 7
@@ -127,7 +127,7 @@ async def test_a_counted_call_of_a_function_happens_once(http: httpx.AsyncClient
     assert await database.fetchval("select count(*) from notes") == 8
 
 
-async def test_writes_answer_with_all_rows_that_they_changed(http: httpx.AsyncClient) -> None:
+async def test_writes_return_all_changed_rows(http: httpx.AsyncClient) -> None:
     whole = {"prefer": "return=representation"}
     inserted = await http.post("/notes", json=[{"id": number} for number in range(10, 16)], headers=whole)
     assert len(inserted.json()) == 6
@@ -136,7 +136,7 @@ async def test_writes_answer_with_all_rows_that_they_changed(http: httpx.AsyncCl
 
 
 @pytest.mark.parametrize(("arguments", "rows"), [([], 1000), (["--max-rows", "7"], 7)])
-async def test_the_command_has_a_projects_limit_unless_told_otherwise(
+async def test_the_command_has_a_projects_row_limit_by_default(
     stack_folder: Path, arguments: list[str], rows: int
 ) -> None:
     folder = stack_folder / uuid4().hex
@@ -190,7 +190,7 @@ async def kill_a_session(_stack: Stack, _folder: Path, database: asyncpg.Connect
 
 
 @pytest.mark.parametrize("crash", [kill_the_server, kill_a_session])
-async def test_after_a_crash_each_open_connection_answers_once_with_an_empty_400(
+async def test_after_a_crash_each_connection_returns_one_empty_400(
     stack: Stack, own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection, crash: Any
 ) -> None:
     await fill_the_pool(http, database)
@@ -202,7 +202,7 @@ async def test_after_a_crash_each_open_connection_answers_once_with_an_empty_400
     assert [(await http.get("/notes?id=eq.1")).status_code for _ in range(2 * POOL)] == [200] * 2 * POOL
 
 
-async def test_a_request_that_a_crash_interrupts_is_no_idle_connection(
+async def test_a_request_during_a_crash_is_not_an_idle_connection(
     stack: Stack, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     await fill_the_pool(http, database)
@@ -233,7 +233,7 @@ async def until_it_answers(stack: Stack, http: httpx.AsyncClient) -> None:
             await asyncio.sleep(0.02)
 
 
-async def test_while_the_schema_cannot_be_read_every_request_gets_pgrst002(
+async def test_an_unreadable_schema_gives_pgrst002(
     stack: Stack, own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     (server,) = postgres_over(own_folder)
@@ -264,7 +264,7 @@ JSON_ARGUMENTS = [
 
 @pytest.mark.parametrize("function", ["same_json", "same_jsonb"])
 @pytest.mark.parametrize(("text", "value"), JSON_ARGUMENTS)
-async def test_a_json_argument_in_a_url_is_the_same_as_in_a_body(
+async def test_a_json_argument_works_in_url_and_body(
     function: str, text: str, value: Any, http: httpx.AsyncClient
 ) -> None:
     asked = await http.get(f"/rpc/{function}", params={"p_value": text, "p_word": text})
@@ -273,13 +273,13 @@ async def test_a_json_argument_in_a_url_is_the_same_as_in_a_body(
     assert asked.json() == posted.json() == {"value": value, "word": text}
 
 
-async def test_a_json_argument_in_a_url_that_is_no_json_is_refused(http: httpx.AsyncClient) -> None:
+async def test_an_invalid_json_argument_in_a_url_is_refused(http: httpx.AsyncClient) -> None:
     for text in ("{", "", "NaN", "{} {}"):
         answer = await http.get("/rpc/same_jsonb", params={"p_value": text, "p_word": "x"})
         assert (answer.status_code, answer.json()["code"]) == (400, "22P02")
 
 
-async def test_a_signed_in_user_sees_and_writes_own_rows_alone(
+async def test_a_signed_in_user_accesses_only_own_rows(
     own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     secret = (own_folder / "jwt-secret").read_text()

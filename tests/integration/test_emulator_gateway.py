@@ -82,14 +82,14 @@ def body_of(size: int) -> bytes:
     return json.dumps(rows).encode()
 
 
-async def test_takes_20_000_rows_in_20_megabytes(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_it_accepts_20_000_rows_in_20_megabytes(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     answer = await http.post("/notes", content=body_of(LIMITS.body))
     assert answer.status_code == 201, answer.text
     assert tuple(await database.fetchrow("select count(*), count(distinct id) from notes")) == (20_000, 20_000)
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.Connection, announced: bool) -> None:
+async def test_it_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.Connection, announced: bool) -> None:
     body = body_of(LIMITS.body + 1)
 
     async def in_parts() -> AsyncIterator[bytes]:
@@ -103,7 +103,7 @@ async def test_refuses_a_larger_body(http: httpx.AsyncClient, database: asyncpg.
     assert (await http.get("/notes")).json() == []
 
 
-async def test_without_a_free_connection_answers_504(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def test_without_a_free_connection_it_returns_504(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute("select pg_advisory_lock(1)")
     waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
     await eventually(lambda: database.fetchval(BUSY), POOL)
@@ -140,7 +140,7 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
         ("create function newest() returns int language sql stable as 'select 2'", "/rpc/newest", "PGRST202"),
     ],
 )
-async def test_a_change_of_the_schema_is_unknown_until_the_reload_that_it_asks_for(
+async def test_a_schema_change_is_visible_after_the_reload(
     http: httpx.AsyncClient, database: asyncpg.Connection, change: str, path: str, unknown: str
 ) -> None:
     await database.execute("alter event trigger pgrst_ddl_watch disable")
@@ -169,7 +169,7 @@ class Slow(asyncpg.Connection):  # type: ignore[misc]  # (asyncpg has no types)
         return rows
 
 
-async def test_the_schema_is_read_as_of_one_moment(ready: Ready, database: asyncpg.Connection) -> None:
+async def test_the_schema_is_read_in_one_snapshot(ready: Ready, database: asyncpg.Connection) -> None:
     slow = await asyncpg.connect(ready.database_url, connection_class=Slow)
     slow.other = database
     for known in (False, True):
@@ -189,7 +189,7 @@ async def test_statements_end_after_8_seconds(http: httpx.AsyncClient) -> None:
     assert (await http.post("/rpc/setting", json={"p_name": "statement_timeout"})).json() == "8s"
 
 
-async def test_nothing_of_a_request_stays_on_its_connection(
+async def test_a_request_leaves_no_state_on_its_connection(
     http: httpx.AsyncClient, ready: Ready, database: asyncpg.Connection
 ) -> None:
     await database.execute("grant usage on schema public to anon")
@@ -201,7 +201,7 @@ async def test_nothing_of_a_request_stays_on_its_connection(
         assert len(seen) == 2
 
 
-async def test_a_vanished_client_holds_no_transaction(
+async def test_a_disconnected_client_holds_no_transaction(
     ready: Ready, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     await database.execute("select pg_advisory_lock(1)")
@@ -231,7 +231,7 @@ async def test_a_slow_body_holds_no_connection(
         writer.close()
 
 
-async def test_a_body_that_does_not_arrive_is_given_up(ready: Ready) -> None:
+async def test_a_body_that_does_not_arrive_times_out(ready: Ready) -> None:
     async def never() -> dict[str, Any]:
         await asyncio.get_running_loop().create_future()
         raise AssertionError
@@ -275,14 +275,14 @@ async def test_a_body_that_does_not_arrive_is_given_up(ready: Ready) -> None:
         ("/notes?or=()", {}),
     ],
 )
-async def test_refuses_what_it_does_not_know(http: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
+async def test_it_refuses_unsupported_requests(http: httpx.AsyncClient, path: str, headers: dict[str, str]) -> None:
     answer = await http.get(path, headers=headers)
     assert answer.status_code == 400, answer.text
     assert answer.json()["message"]
 
 
 @pytest.mark.parametrize("path", ["/notes?columns=", "/notes?columns=nope", "/notes?on_conflict=nope"])
-async def test_refuses_to_write_columns_that_are_none(http: httpx.AsyncClient, path: str) -> None:
+async def test_it_refuses_unknown_columns_in_writes(http: httpx.AsyncClient, path: str) -> None:
     prefer = {"prefer": "resolution=merge-duplicates"}
     answer = await http.post(path, json={"id": 1}, headers=prefer)
     assert answer.status_code == 400, answer.text
@@ -291,7 +291,7 @@ async def test_refuses_to_write_columns_that_are_none(http: httpx.AsyncClient, p
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE"])
 @pytest.mark.parametrize("limit", ["limit=1&order=id", "offset=1"])
-async def test_refuses_to_limit_a_write(http: httpx.AsyncClient, method: str, limit: str) -> None:
+async def test_it_refuses_a_limit_on_a_write(http: httpx.AsyncClient, method: str, limit: str) -> None:
     rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
     await http.post("/notes", json=rows)
     answer = await http.request(method, f"/notes?{limit}", json={"body": "x"})
@@ -300,9 +300,7 @@ async def test_refuses_to_limit_a_write(http: httpx.AsyncClient, method: str, li
 
 
 @pytest.mark.parametrize("method", ["PATCH", "DELETE", "POST"])
-async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_nothing(
-    http: httpx.AsyncClient, method: str
-) -> None:
+async def test_a_single_row_write_of_several_rows_changes_nothing(http: httpx.AsyncClient, method: str) -> None:
     rows = [{"id": number, "body": None, "extra": None} for number in range(3)]
     await http.post("/notes", json=rows)
     one = {"accept": "application/vnd.pgrst.object+json", "prefer": "return=representation"}
@@ -313,7 +311,7 @@ async def test_a_write_that_was_to_answer_with_one_row_and_has_more_changes_noth
 
 
 @pytest.mark.parametrize("claims", [{"role": "postgres"}, {"role": "service_role", "exp": 1}, {"role": ["anon"]}])
-async def test_refuses_tokens_of_strange_roles_and_old_ones(
+async def test_it_refuses_unknown_roles_and_expired_tokens(
     own_folder: Path, http: httpx.AsyncClient, claims: dict[str, Any]
 ) -> None:
     secret = (own_folder / "jwt-secret").read_text()
@@ -321,7 +319,7 @@ async def test_refuses_tokens_of_strange_roles_and_old_ones(
     assert (await http.get("/notes", headers={"authorization": f"Bearer {token}"})).status_code == 401
 
 
-async def test_refuses_tokens_that_others_signed_or_nobody(http: httpx.AsyncClient) -> None:
+async def test_it_refuses_wrongly_signed_and_unsigned_tokens(http: httpx.AsyncClient) -> None:
     for token in (
         jwt.encode({"role": "service_role"}, "o" * 32, algorithm="HS256"),
         jwt.encode({"role": "service_role"}, "", algorithm="none"),
@@ -331,9 +329,7 @@ async def test_refuses_tokens_that_others_signed_or_nobody(http: httpx.AsyncClie
         assert (answer.status_code, answer.json()["code"]) == (401, "PGRST301")
 
 
-async def test_recovers_by_itself_when_the_database_restarts(
-    stack: Stack, ready: Ready, http: httpx.AsyncClient
-) -> None:
+async def test_it_recovers_when_the_database_restarts(stack: Stack, ready: Ready, http: httpx.AsyncClient) -> None:
     assert (await http.post("/notes", json={"id": 1})).status_code == 201
     restart = asyncio.create_task(stack.server.restart())
     while not restart.done():
@@ -352,7 +348,7 @@ async def test_recovers_by_itself_when_the_database_restarts(
     await connection.close()
 
 
-async def test_the_gateway_comes_back_on_its_port(stack: Stack, http: httpx.AsyncClient) -> None:
+async def test_the_gateway_restarts_on_its_port(stack: Stack, http: httpx.AsyncClient) -> None:
     await http.post("/notes", json={"id": 1})
     await stack.stop_gateway()
     with pytest.raises(httpx.TransportError):

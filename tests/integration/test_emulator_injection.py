@@ -214,7 +214,7 @@ async def test_reads_change_nothing(
 
 @bounded
 @given(given=parameters, headers=headers, body=body, method=st.sampled_from(["PATCH", "DELETE"]))
-async def test_writes_reach_the_addressed_row_alone(
+async def test_writes_change_only_the_filtered_row(
     attacked: Attacked, given: list[tuple[str, str]], headers: dict[str, str], body: str, method: str
 ) -> None:
     await attacked.send(method, "target", [("id", "eq.1"), *given], headers=headers, content=body)
@@ -223,7 +223,7 @@ async def test_writes_reach_the_addressed_row_alone(
 
 @bounded
 @given(given=parameters, headers=headers, row=row, raw=st.one_of(st.none(), body))
-async def test_inserts_change_no_row_that_was_there(
+async def test_inserts_change_no_existing_row(
     attacked: Attacked, given: list[tuple[str, str]], headers: dict[str, str], row: dict[str, Any], raw: str | None
 ) -> None:
     content = raw if raw is not None else json.dumps({**row, "id": 1000})
@@ -250,7 +250,7 @@ async def test_calls_change_nothing(
 
 @bounded
 @given(text=hostile)
-async def test_values_come_back_as_they_were_given(attacked: Attacked, text: str) -> None:
+async def test_values_are_returned_unchanged(attacked: Attacked, text: str) -> None:
     answer = await attacked.http.post("/rest/v1/rpc/one", json={"a": text})
     if "\0" in text:
         assert answer.status_code == 400
@@ -279,7 +279,7 @@ async def test_values_come_back_as_they_were_given(attacked: Attacked, text: str
         "bad index",
     ],
 )
-async def test_oversized_questions_are_answered_or_refused(attacked: Attacked, given: list[tuple[str, str]]) -> None:
+async def test_oversized_queries_are_answered_or_refused(attacked: Attacked, given: list[tuple[str, str]]) -> None:
     await attacked.send("GET", "target", given)
 
 
@@ -289,7 +289,7 @@ async def test_oversized_and_broken_bodies_are_refused(attacked: Attacked, body:
     assert answer.status_code == 400
 
 
-async def test_an_insert_without_rows_inserts_none(attacked: Attacked) -> None:
+async def test_an_insert_without_rows_inserts_nothing(attacked: Attacked) -> None:
     for body, status in ((b"[]", 201), (b"[{},{}]", 400), (b"{}", 400), (b"[1]", 400), (b"null", 400)):
         answer = await attacked.send("POST", "target", [], content=body)
         assert answer.status_code == status, answer.text

@@ -70,7 +70,7 @@ def refusal(process: StackProcess) -> str:
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
-def test_prints_one_line_and_ends_cleanly(folder: Path, migrations: Path, how: signal.Signals) -> None:
+def test_it_prints_one_line_and_ends_cleanly(folder: Path, migrations: Path, how: signal.Signals) -> None:
     running = StackProcess(folder / "data", migrations)
     ready = running.start()
     add_note(ready, 1)
@@ -82,7 +82,7 @@ def test_prints_one_line_and_ends_cleanly(folder: Path, migrations: Path, how: s
     assert postgres_over(folder / "data") == []
 
 
-def test_keys_and_data_stay_over_a_restart(folder: Path, migrations: Path) -> None:
+def test_keys_and_data_survive_a_restart(folder: Path, migrations: Path) -> None:
     running = StackProcess(folder / "data", migrations)
     with running.running() as first:
         add_note(first, 1)
@@ -99,9 +99,7 @@ def test_keys_and_data_stay_over_a_restart(folder: Path, migrations: Path) -> No
 
 
 @pytest.mark.parametrize("database_too", [False, True], ids=["gateway alone", "database too"])
-def test_after_a_kill_the_next_start_has_everything_and_leaves_one_server(
-    folder: Path, migrations: Path, database_too: bool
-) -> None:
+def test_after_a_kill_the_next_start_has_all_data(folder: Path, migrations: Path, database_too: bool) -> None:
     running = StackProcess(folder / "data", migrations, durable=True)
     ready = running.start()
     add_note(ready, 1)
@@ -116,7 +114,7 @@ def test_after_a_kill_the_next_start_has_everything_and_leaves_one_server(
     assert postgres_over(folder / "data") == []
 
 
-def test_a_server_that_was_left_behind_is_taken_over(folder: Path, migrations: Path) -> None:
+def test_a_leftover_server_is_replaced(folder: Path, migrations: Path) -> None:
     """Where the kernel does not stop it with its parent, or before it has."""
     data = folder / "data"
     running = StackProcess(data, migrations)
@@ -136,7 +134,7 @@ def test_a_server_that_was_left_behind_is_taken_over(folder: Path, migrations: P
     left.stderr.close()
 
 
-def test_a_half_made_cluster_is_made_anew(folder: Path, migrations: Path) -> None:
+def test_an_incomplete_cluster_is_created_again(folder: Path, migrations: Path) -> None:
     unfinished = folder / "data" / "cluster.new"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18")
@@ -144,7 +142,7 @@ def test_a_half_made_cluster_is_made_anew(folder: Path, migrations: Path) -> Non
         assert notes(ready) == []
 
 
-def test_ends_with_a_message_when_the_database_ends(folder: Path, migrations: Path) -> None:
+def test_it_ends_with_a_message_when_the_database_ends(folder: Path, migrations: Path) -> None:
     running = StackProcess(folder / "data", migrations)
     running.start()
     os.kill(postgres_over(folder / "data")[0], signal.SIGQUIT)
@@ -154,7 +152,7 @@ def test_ends_with_a_message_when_the_database_ends(folder: Path, migrations: Pa
     assert said.startswith("embedded: PostgreSQL ended by itself")
 
 
-def test_two_run_side_by_side_but_not_over_one_folder(folder: Path, migrations: Path) -> None:
+def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path) -> None:
     with (
         StackProcess(folder / "a", migrations).running() as one,
         StackProcess(folder / "b", migrations).running() as two,
@@ -167,7 +165,7 @@ def test_two_run_side_by_side_but_not_over_one_folder(folder: Path, migrations: 
         assert foreign.status_code == 401
 
 
-def test_a_port_in_use_is_named_and_no_server_stays(folder: Path, migrations: Path) -> None:
+def test_a_port_in_use_is_named_and_no_server_remains(folder: Path, migrations: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         said = refusal(StackProcess(folder / "data", migrations, port=port))
@@ -204,7 +202,7 @@ def test_a_broken_migration_is_rolled_back_and_named(folder: Path, migrations: P
 
 
 @as_root
-def test_root_may_start_it_as_somebody_else(folder: Path, migrations: Path) -> None:
+def test_root_can_start_it_as_another_user(folder: Path, migrations: Path) -> None:
     data = folder / "data"
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)
@@ -215,7 +213,7 @@ def test_root_may_start_it_as_somebody_else(folder: Path, migrations: Path) -> N
 
 
 @as_root
-async def test_root_may_keep_the_programs_where_others_may_not_enter(folder: Path) -> None:
+async def test_root_can_keep_the_programs_in_a_private_folder(folder: Path) -> None:
     installation = bundled_binaries().parent
     package = folder / "closed" / installation.parent.name
     shutil.copytree(installation, package / installation.name)
@@ -233,7 +231,7 @@ async def test_root_may_keep_the_programs_where_others_may_not_enter(folder: Pat
 
 
 @as_root
-def test_a_folder_that_the_servers_user_cannot_enter_is_refused(folder: Path, migrations: Path) -> None:
+def test_a_folder_without_access_for_the_user_is_refused(folder: Path, migrations: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
     said = refusal(StackProcess(closed / "data", migrations))

@@ -23,7 +23,7 @@ def image_check(dockerfile: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_passes_as_it_is() -> None:
+def test_the_dockerfile_passes() -> None:
     result = image_check(ROOT / "Dockerfile")
     assert result.returncode == 0, result.stdout
     assert 'GET /healthz: 200 {"status":"ok"}' in result.stdout
@@ -34,7 +34,7 @@ def test_passes_as_it_is() -> None:
     ["COPY app ./app\n", "COPY worker ./worker\n", "COPY pyproject.toml requirements.lock ./\n"],
     ids=lambda line: line.strip(),
 )
-def test_fails_when_a_copy_is_forgotten(forgotten: str, tmp_path: Path) -> None:
+def test_a_missing_copy_fails(forgotten: str, tmp_path: Path) -> None:
     assert forgotten in DOCKERFILE
     injected_faults = tmp_path / "Dockerfile"
     injected_faults.write_text(DOCKERFILE.replace(forgotten, ""), encoding="utf-8")
@@ -43,7 +43,7 @@ def test_fails_when_a_copy_is_forgotten(forgotten: str, tmp_path: Path) -> None:
     assert "image check FAILED" in result.stdout
 
 
-def test_fails_when_a_file_is_kept_out_of_the_build(tmp_path: Path) -> None:
+def test_a_file_excluded_from_the_build_fails(tmp_path: Path) -> None:
     injected_faults = tmp_path / "Dockerfile"
     injected_faults.write_text(DOCKERFILE.replace("COPY app ./app", "COPY README.md app ./app"), encoding="utf-8")
     result = image_check(injected_faults)

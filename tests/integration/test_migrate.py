@@ -18,7 +18,7 @@ def migrate(database_url: str | None) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
-async def test_applies_everything_once(empty: str) -> None:
+async def test_each_migration_is_applied_once(empty: str) -> None:
     files = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
     first = migrate(empty)
     assert (first.returncode, first.stderr) == (0, "")
@@ -46,7 +46,7 @@ async def test_applies_everything_once(empty: str) -> None:
         ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
     ],
 )
-def test_says_in_one_line_what_is_wrong(database_url: str | None, status: int, said: str) -> None:
+def test_an_error_is_one_line(database_url: str | None, status: int, said: str) -> None:
     done = migrate(database_url)
     assert (done.returncode, done.stdout) == (status, "")
     assert done.stderr.startswith(said)
@@ -54,7 +54,7 @@ def test_says_in_one_line_what_is_wrong(database_url: str | None, status: int, s
     assert "hidden" not in done.stderr
 
 
-async def test_a_wrong_password_is_said_and_not_shown(empty: str) -> None:
+async def test_a_wrong_password_is_reported_and_not_shown(empty: str) -> None:
     address = urlsplit(empty)
     done = migrate(empty.replace(str(address.password), "hidden"))
     assert done.returncode == 1

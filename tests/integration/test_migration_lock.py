@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-async def test_who_holds_the_lock_is_named(
+async def test_the_session_that_holds_the_lock_is_named(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:
     await other.execute(KEPT_BY_A_SESSION)
@@ -49,7 +49,7 @@ async def test_who_holds_the_lock_is_named(
     assert [each.name for each in await migrate(connection, folder, SHORT)] == ["a"]
 
 
-async def test_who_uses_the_table_is_named_and_nothing_is_lost(
+async def test_the_session_that_uses_the_table_is_named(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:
     await migrate(connection, folder)
@@ -66,7 +66,7 @@ async def test_who_uses_the_table_is_named_and_nothing_is_lost(
     assert [each.name for each in await migrate(connection, folder, SHORT)] == ["c"]
 
 
-async def test_a_file_that_another_run_applied_is_left_out(
+async def test_a_file_that_another_run_applied_is_skipped(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:
     """Both read the list before either applied the file: the first file of this run applies the second elsewhere."""
@@ -84,7 +84,7 @@ async def test_an_index_cannot_be_built_concurrently(connection: asyncpg.Connect
     assert [each.name for each in await migrate(connection, folder_without(folder, "b"))] == []
 
 
-async def test_what_was_applied_before_a_failure_is_printed(
+async def test_migrations_applied_before_a_failure_are_printed(
     empty: str, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (folder / "20260102000000_b.sql").write_text("alter table public.missing add column n integer;", encoding="utf-8")

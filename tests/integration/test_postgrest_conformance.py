@@ -71,7 +71,7 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.mark.parametrize("case", RECORDED["cases"], ids=lambda case: case["name"])
-async def test_answers_as_recorded(
+async def test_responses_match_the_recording(
     case: dict[str, Any], target: Target, database: asyncpg.Connection, http: httpx.AsyncClient
 ) -> None:
     await database.execute((DATA / "seed.sql").read_text(encoding="utf-8"))

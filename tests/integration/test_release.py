@@ -27,12 +27,12 @@ async def release(url: str, key: str) -> tuple[int | None, str]:
     return process.returncode, line
 
 
-async def test_a_migrated_database_lets_the_release_pass(stack: Ready) -> None:
+async def test_a_migrated_database_passes_the_release_check(stack: Ready) -> None:
     status, line = await release(stack.url, stack.secret_key)
     assert (status, line.split()[:2]) == (0, ["ok", "schema"])
 
 
-async def test_a_deploy_before_its_migration_stops() -> None:
+async def test_a_deploy_before_its_migration_fails() -> None:
     server = ScriptedServer(answer(200, NEEDED_VERSION - 1))
     await server.start()
     status, line = await release(server.url, "sb_secret_x")

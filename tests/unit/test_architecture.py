@@ -147,7 +147,7 @@ def test_rule_holds(rule: Rule) -> None:
     [(rule, path, injected_faults) for rule, plants in RULES.items() for path, injected_faults in plants],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_planted_violation(rule: Rule, path: str, injected_faults: str) -> None:
+def test_rule_finds_a_violation(rule: Rule, path: str, injected_faults: str) -> None:
     assert list(rule(path, ast.parse(injected_faults)))
 
 
@@ -161,12 +161,12 @@ def python_files() -> list[Path]:
     return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
 
 
-def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+def test_no_file_exceeds_the_line_limit() -> None:
     long = {file.name: count for file in python_files() if (count := len(file.read_text().splitlines())) > MAX_LINES}
     assert long == {}
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [str(file) for file in python_files() if not ast.get_docstring(ast.parse(file.read_text()))]
     assert silent == []
 
@@ -176,7 +176,7 @@ def test_supabase_folder_holds_no_python() -> None:
     assert list((ROOT / "supabase").rglob("*.py")) == []
 
 
-def test_every_exception_from_a_checker_says_why() -> None:
+def test_every_noqa_has_a_reason() -> None:
     assert unexplained("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
     files = [
         path

@@ -21,7 +21,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.T
         monkeypatch.delenv(field.upper(), raising=False)
 
 
-def test_two_variables_suffice(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_variables_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL + "/")
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     settings = load_settings(Settings)
@@ -58,7 +58,7 @@ def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytes
 
 
 @pytest.mark.parametrize("url", ["abc.supabase.co", "ftp://abc", "https://", "postgres://x:y@z/db"])
-def test_address_must_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_url_must_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", url)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     with pytest.raises(ConfigurationError, match=r"SUPABASE_URL is .*\. Expected: the project's address"):
@@ -66,7 +66,7 @@ def test_address_must_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 @pytest.mark.parametrize("key", ["sb_secret_abc", "aaa.bbb.ccc"])
-def test_both_kinds_of_key_are_taken(key: str) -> None:
+def test_both_kinds_of_key_are_accepted(key: str) -> None:
     settings = SupabaseSettings.model_validate({"supabase_url": URL, "supabase_key": key})
     assert key not in repr(settings)
 
@@ -77,7 +77,7 @@ def test_other_keys_are_refused(key: str) -> None:
         SupabaseSettings.model_validate({"supabase_url": URL, "supabase_key": key})
 
 
-def test_every_setting_says_what_is_expected() -> None:
+def test_every_settings_error_says_what_is_expected() -> None:
     assert [name for name, field in ApiSettings.model_fields.items() if not field.description] == []
 
 
@@ -128,9 +128,7 @@ def test_callers_have_names_and_several_keys(monkeypatch: pytest.MonkeyPatch) ->
         (f"ada:{API_KEY}", "adam", "ADMINS names adam"),
     ],
 )
-def test_callers_that_cannot_be_are_refused(
-    keys: str, admins: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_callers_are_refused(keys: str, admins: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": keys, "ADMINS": admins}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -155,7 +153,7 @@ SECRET = "whsec_" + base64.b64encode(b"x" * 24).decode()
         "whsec_é",
     ],
 )
-def test_a_secret_that_signs_nothing_stops_both_processes(
+def test_an_invalid_signing_secret_stops_both_processes(
     secret: str, settings: type[Settings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "WEBHOOK_SECRET": secret}
@@ -167,7 +165,7 @@ def test_a_secret_that_signs_nothing_stops_both_processes(
         load_settings(settings)
 
 
-def test_a_mail_webhooks_secret_that_verifies_nothing_stops_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_mail_webhook_secret_stops_the_api(monkeypatch: pytest.MonkeyPatch) -> None:
     values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "RESEND_WEBHOOK_SECRET": "x" * 40}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
@@ -175,7 +173,7 @@ def test_a_mail_webhooks_secret_that_verifies_nothing_stops_the_api(monkeypatch:
         load_settings(ApiSettings)
 
 
-def test_every_secret_that_is_taken_can_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_accepted_secret_can_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     longest = "whsec_" + base64.b64encode(b"y" * 64).decode()
     for name, value in {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "WEBHOOK_SECRET": f"{SECRET}, {longest}"}.items():
         monkeypatch.setenv(name, value)
@@ -184,7 +182,7 @@ def test_every_secret_that_is_taken_can_sign(monkeypatch: pytest.MonkeyPatch) ->
     assert all(Webhook(secret).sign("id", datetime.now(UTC), "{}").startswith("v1,") for secret in secrets)
 
 
-def test_a_lease_must_outlast_a_call_with_its_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lease_must_be_longer_than_a_call_with_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("LEASE_SECONDS", "59")

@@ -332,7 +332,7 @@ def test_every_target_is_in_the_help() -> None:
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
-def test_the_readmes_deployment_sets_what_a_service_needs() -> None:
+def test_the_readmes_deployment_sets_the_required_settings() -> None:
     """The command is taken as it stands: both processes start with it, and the worker lacks nothing."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")

@@ -3,7 +3,7 @@
 from embedded.loopback import free_port, listen
 
 
-def test_no_port_is_given_twice_and_each_can_be_had() -> None:
+def test_ports_are_unique_and_can_be_bound() -> None:
     ports = [free_port() for _ in range(500)]
     assert len(set(ports)) == len(ports)
     for port in ports[::50]:

@@ -26,7 +26,7 @@ from app.mail_url import FolderUrl, ResendUrl, SmtpUrl, parse_mail_url
         ("folder:/var/mail", FolderUrl(Path("/var/mail"))),
     ],
 )
-def test_what_is_read(text: str, expected: object) -> None:
+def test_mail_urls_are_parsed(text: str, expected: object) -> None:
     assert parse_mail_url(text) == expected
 
 
@@ -35,7 +35,7 @@ def test_what_is_read(text: str, expected: object) -> None:
     [("localhost", False), ("127.0.0.1", False), ("127.8.9.1", False), ("[::1]", False), ("mx.example", True),
      ("localhost.example", True), ("10.0.0.1", True), ("127.0.0.1.example", True)],
 )  # fmt: skip
-def test_starttls_is_required_everywhere_but_on_this_machine(host: str, required: bool) -> None:
+def test_starttls_is_required_except_on_loopback(host: str, required: bool) -> None:
     url = parse_mail_url(f"smtp://{host}")
     assert isinstance(url, SmtpUrl)
     assert url.requires_starttls is required
@@ -64,14 +64,14 @@ WRONG = [
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_a_wrong_value_is_refused_and_never_repeated(text: str) -> None:
+def test_an_invalid_value_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  (its text is what is looked at)
         parse_mail_url(text)
     assert "hunter2" not in str(caught.value)
     assert caught.value.__context__ is None or caught.value.__suppress_context__, "a traceback would show it"
 
 
-def test_no_secret_is_in_what_is_printed() -> None:
+def test_printed_settings_contain_no_secret() -> None:
     assert "hunter2" not in f"{parse_mail_url('smtp://ada:hunter2@mx')!r} {parse_mail_url('resend:hunter2')!r}"
 
 
@@ -83,7 +83,7 @@ def supabase(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("value", WRONG[:-1])
 @pytest.mark.usefixtures("supabase")
-def test_the_start_names_the_variable_and_not_the_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+def test_a_failed_start_names_the_variable_and_no_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("MAIL_URL", value)
     with pytest.raises(ConfigurationError, match="MAIL_URL is set to a value that is not shown") as caught:
         load_settings(WorkerSettings)
@@ -91,7 +91,7 @@ def test_the_start_names_the_variable_and_not_the_password(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("supabase")
-def test_mails_need_a_sender_and_links(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sending_mails_needs_a_sender_and_links(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_URL", "resend:hunter2")
     with pytest.raises(ConfigurationError, match="not MAIL_FROM and PUBLIC_URL and LINK_SECRET") as caught:
         load_settings(WorkerSettings)
@@ -125,7 +125,7 @@ def test_a_short_link_secret_is_refused_and_not_shown(monkeypatch: pytest.Monkey
         ("o'brien@localhost", "o'brien@localhost", ""),
     ],
 )
-def test_addresses(text: str, address: str, name: str) -> None:
+def test_valid_addresses_are_accepted(text: str, address: str, name: str) -> None:
     assert Mailbox.parse(text) == Mailbox(address, name)
 
 
@@ -137,7 +137,7 @@ def test_addresses(text: str, address: str, name: str) -> None:
      "größe@example.org", '"a b"@example.org', "a@b@c.d", "ada@example.org,eve@example.org", "<ada@example.org> x",
      "ada@example.org\x00", "ada@exam\ud800ple.org", "\ud800@example.org", "ada@\u202egro.elpmaxe"],
 )  # fmt: skip
-def test_what_is_no_address_is_refused_for_good(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(InvalidAddress) as caught:
         Mailbox.parse(text)
     assert isinstance(caught.value, PermanentError)

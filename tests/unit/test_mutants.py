@@ -41,7 +41,7 @@ def changes(source: str) -> list[str]:
     return texts
 
 
-def test_what_the_code_does_is_changed_and_what_people_read_is_not() -> None:
+def test_faults_change_code_and_not_texts() -> None:
     found = changes(SOURCE)
     assert SOURCE.replace("await self.call(count)", "pass") in found
     assert SOURCE.replace("count > 3", "count >= 3") in found
@@ -58,7 +58,7 @@ def test_what_the_code_does_is_changed_and_what_people_read_is_not() -> None:
         assert all(kept in text for text in found), kept
 
 
-def test_every_room_and_every_fault_of_the_list_fits_the_tree() -> None:
+def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     for name, package in LISTED["packages"].items():
         check_tests(name, package["tests"])
         assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
@@ -66,7 +66,7 @@ def test_every_room_and_every_fault_of_the_list_fits_the_tree() -> None:
     assert all(mutant.text != mutant.sound for mutant in injected_faults)
 
 
-def test_what_does_not_fit_is_named() -> None:
+def test_an_entry_that_does_not_fit_is_named() -> None:
     with pytest.raises(WrongData, match=r"package worker: no file is called gone/\*\.py"):
         list(python_mutants("worker", ["gone/*.py"]))
     with pytest.raises(WrongData, match="package worker: no test is called tests/gone"):
@@ -79,7 +79,7 @@ def test_what_does_not_fit_is_named() -> None:
         list(sql_mutants([replaced]))
 
 
-def test_who_notices_a_fault_is_told_and_the_tree_stays_as_it_is(
+def test_detected_faults_are_listed_and_the_tree_is_unchanged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = tmp_path / "root"

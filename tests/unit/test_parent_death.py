@@ -29,7 +29,7 @@ sys.stdin.read()
 
 @pytest.mark.parametrize("kernel", [True, False])
 @pytest.mark.parametrize("before", ["", "sys.stdin.read()"], ids=["armed in time", "too late"])
-def test_a_child_is_told_to_end_when_its_parent_has_ended(kernel: bool, before: str) -> None:
+def test_a_child_ends_after_its_parent(kernel: bool, before: str) -> None:
     if kernel and sys.platform != "linux":
         pytest.skip("only Linux tells")
     child = CHILD.format(kernel=kernel, before=before)

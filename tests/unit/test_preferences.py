@@ -30,11 +30,11 @@ from tests.support.loop_blocking import shortest
         (["\0wait=5"], None),
     ],
 )
-def test_what_is_asked_for(headers: list[str], seconds: int | None) -> None:
+def test_the_wait_preference_is_parsed(headers: list[str], seconds: int | None) -> None:
     assert wait_seconds(headers) == seconds
 
 
 @pytest.mark.parametrize("text", ['"' * 60_000, ',"' * 30_000, '"\\' * 30_000, "wait=" * 12_000, "wait" + " " * 60_000])
-def test_no_header_holds_the_loop(text: str) -> None:
+def test_parsing_a_header_does_not_hold_the_loop(text: str) -> None:
     assert shortest(lambda: wait_seconds([text]), 0.05) < 0.05
     assert wait_seconds([text]) is None

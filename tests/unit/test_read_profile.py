@@ -37,22 +37,22 @@ def refusal(content: bytes, tmp_path: Path) -> str:
         (b"interests = " + b"[" * 5000, "nested too deeply"),
     ],
 )
-def test_what_is_wrong_is_said_in_plain_words(content: bytes, said: str, tmp_path: Path) -> None:
+def test_an_error_is_described_in_plain_language(content: bytes, said: str, tmp_path: Path) -> None:
     assert said in refusal(content, tmp_path)
 
 
-def test_every_wrong_entry_is_named(tmp_path: Path) -> None:
+def test_every_invalid_entry_is_named(tmp_path: Path) -> None:
     said = refusal(b'title = 5\ninterests = "x"', tmp_path)
     assert all(name in said for name in ("name is missing", "title is 5", "interests is 'x'"))
 
 
-def test_a_file_or_folder_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+def test_an_unreadable_file_or_folder_is_named(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none"):
         with pytest.raises(BadProfile, match=f"the profile {path} cannot be read: "):
             read_profile(path)
 
 
-def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "Ada"', encoding="utf-8-sig")
     assert read_profile(file).name == "Ada"

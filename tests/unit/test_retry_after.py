@@ -36,5 +36,5 @@ NOW = datetime(2025, 3, 4, 7, 0, 0, tzinfo=UTC)
         ({"retry-after": "Fri, 31 Dec 9999 23:59:59 -2359"}, 86_400.0),
     ],
 )
-def test_what_a_server_asks_for(headers: dict[str, str], seconds: float | None) -> None:
+def test_retry_after_is_parsed(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after(headers, NOW) == seconds

@@ -207,5 +207,5 @@ ONE_TASK = [
 
 
 @pytest.mark.parametrize("request_", [*LISTS, *READERS, *OF_READERS, *ONE_TASK], ids=str)
-async def test_all_that_a_caller_gives_is_passed_on_and_whose_it_may_be(request_: Request) -> None:
+async def test_a_callers_values_and_its_scope_reach_supabase(request_: Request) -> None:
     await check(request_)

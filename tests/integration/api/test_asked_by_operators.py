@@ -148,12 +148,12 @@ DELIVERIES = [
 
 
 @pytest.mark.parametrize("request_", [*ADMINS, *DELIVERIES], ids=str)
-async def test_all_that_an_operator_gives_is_passed_on(request_: Request) -> None:
+async def test_an_operators_values_reach_supabase(request_: Request) -> None:
     await check(request_)
 
 
 @pytest.mark.parametrize("path", ["pause", "resume", f"{ID}/resolve"])
-async def test_what_is_for_admins_alone_asks_nothing_of_supabase_for_others(path: str) -> None:
+async def test_admin_routes_make_no_call_for_other_callers(path: str) -> None:
     sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"state": "sent"})
     async with api_before(None) as (http, server):
         answer = await http.post(f"/v1/deliveries/{path}", json=sent, headers=headers_of("ada"))
@@ -163,7 +163,7 @@ async def test_what_is_for_admins_alone_asks_nothing_of_supabase_for_others(path
 
 
 @pytest.mark.parametrize("path", [f"tasks/{ID}/replay", f"callbacks/{ID}/redeliver"])
-async def test_what_is_done_again_says_where_it_is_and_when_to_ask(path: str) -> None:
+async def test_a_replay_returns_location_and_retry_after(path: str) -> None:
     async with api_before(DONE) as (http, _server):
         answer = await http.post(f"/v1/admin/{path}", headers=headers_of("root"))
     assert answer.headers["location"] == f"/v1/digests/{ID}"
@@ -182,7 +182,7 @@ async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
     return answer.json(), asked_of(server)
 
 
-async def test_a_replay_goes_on_where_each_step_ended_until_the_last() -> None:
+async def test_a_replay_continues_until_the_last_step() -> None:
     sent = {"since": "2026-03-01T00:00:00+01:00", "until": "2026-03-03T00:00:00Z", "after": ID}
     said, asked = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
     assert said == step(1005, MOMENT, None)
@@ -193,13 +193,13 @@ async def test_a_replay_goes_on_where_each_step_ended_until_the_last() -> None:
     ]
 
 
-async def test_a_replay_without_bounds_is_of_all_until_now() -> None:
+async def test_a_replay_without_bounds_covers_all_until_now() -> None:
     said, asked = await replay({}, step(3, MOMENT, None))
     assert said == step(3, MOMENT, None)
     assert asked == [("replay_dead", STEP_OF)]
 
 
-async def test_a_long_replay_ends_in_time_and_says_how_to_go_on() -> None:
+async def test_a_long_replay_ends_in_time_with_a_cursor() -> None:
     places = [str(uuid4()) for _ in range(admin.MAX_STEPS)]
     said, asked = await replay({}, *(step(10, MOMENT, place) for place in places))
     assert said == step(10 * admin.MAX_STEPS, MOMENT, places[-1])

@@ -21,7 +21,7 @@ async def post(*answers: Any, query: str = "", **sent: Any) -> tuple[httpx.Respo
     return answer, asked_of(server)
 
 
-async def test_papers_are_kept_in_their_order_with_what_is_said_of_each() -> None:
+async def test_papers_are_stored_in_order_with_their_feedback() -> None:
     papers = [WHOLE, WHOLE | {"title": "Of ice", "liked": None, "saved": True}]
     answer, asked = await post([READER], [OTHER, None], json={"papers": papers})
     assert (answer.status_code, answer.json()) == (200, {"paper_ids": [OTHER, None]})
@@ -35,7 +35,7 @@ async def test_papers_are_kept_in_their_order_with_what_is_said_of_each() -> Non
     ("query", "says"),
     [("", {"liked": True}), ("?feedback=disliked", {"liked": False}), ("?feedback=saved", {"saved": True})],
 )
-async def test_of_a_file_the_same_is_said_of_all_papers(query: str, says: dict[str, bool]) -> None:
+async def test_a_file_has_the_same_feedback_for_all_papers(query: str, says: dict[str, bool]) -> None:
     text = "".join(f"@misc{{k{n}, title={{Of {n}}}, abstract={{They blow.}}}}\n" for n in range(2))
     _answer, (_, (_, parameters)) = await post(
         [READER], [OTHER, OTHER], query=query, content=b"\xef\xbb\xbf" + text.encode(), headers=BIBTEX
@@ -54,7 +54,7 @@ PROBLEMS: list[tuple[dict[str, Any], str, str]] = [
 
 
 @pytest.mark.parametrize(("sent", "location", "message"), PROBLEMS, ids=lambda each: str(each)[:30])
-async def test_what_cannot_be_read_is_said_where_it_stands(sent: dict[str, Any], location: str, message: str) -> None:
+async def test_an_invalid_body_names_the_position(sent: dict[str, Any], location: str, message: str) -> None:
     answer, asked = await post([READER], **sent)
     assert (answer.status_code, answer.json()["title"]) == (422, "Invalid request")
     (error,) = answer.json()["errors"]
@@ -63,7 +63,7 @@ async def test_what_cannot_be_read_is_said_where_it_stands(sent: dict[str, Any],
     assert asked == [MINE]
 
 
-async def test_a_file_in_another_encoding_is_said_to_be_one() -> None:
+async def test_a_file_in_another_encoding_is_refused_by_name() -> None:
     answer, _asked = await post([READER], content=b"@misc{a, title={\xff}}", headers=BIBTEX)
     assert (answer.status_code, answer.json()["title"]) == (400, "Not UTF-8")
     assert answer.json()["detail"] == "The byte 16 is not UTF-8: save the file in that encoding."

@@ -74,7 +74,7 @@ def hashed(asked: Any) -> str:
         ),
     ],
 )
-async def test_a_task_is_made_of_what_was_sent_and_the_answer_says_where_it_is(
+async def test_a_task_is_created_and_the_response_has_its_location(
     path: str, body: dict[str, Any], row: dict[str, Any]
 ) -> None:
     answer, asked = await post(path, body, CREATED)
@@ -87,21 +87,21 @@ async def test_a_task_is_made_of_what_was_sent_and_the_answer_says_where_it_is(
     assert answer.json()["created_at"] == MOMENT
 
 
-async def test_a_digest_that_says_little_has_the_defaults() -> None:
+async def test_a_minimal_digest_has_the_defaults() -> None:
     _answer, asked = await post("/v1/digests", {"profile": {"name": "Ada"}, "source_date": "2026-03-04"}, CREATED)
     payload = rows_of(asked)[0]["payload"]
     assert (payload["max_papers"], payload["max_news"], payload["profile"]["interests"]) == (12, 6, [])
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/v1/digests", "digest"), ("/v1/fetches", "fetch")])
-async def test_what_is_sent_under_a_key_is_compared_as_it_was_sent(path: str, kind: str) -> None:
+async def test_a_repeated_key_compares_the_request_as_sent(path: str, kind: str) -> None:
     body: dict[str, Any] = {"callback_url": HOOK} | ({"profile": {"name": "Ada"}} if kind == "digest" else {})
     _answer, asked = await post(path, body, CREATED, Idempotency_Key="k1")
     (made,) = rows_of(asked)
     assert (made["idempotency_key"], made["request_hash"]) == ("caller:k1", hashed([kind, body]))
 
 
-async def test_a_batch_is_made_in_its_order_and_compared_as_a_whole() -> None:
+async def test_a_batch_keeps_its_order_and_is_compared_as_a_whole() -> None:
     digests = [DIGEST | {"max_papers": n} for n in (5, 6)]
     answer, asked = await post("/v1/digests/batch", {"digests": digests}, CREATED, Idempotency_Key="k1")
     made = rows_of(asked)
@@ -116,7 +116,7 @@ async def test_a_batch_is_made_in_its_order_and_compared_as_a_whole() -> None:
     assert {each["request_hash"] for each in made} == {hashed(["digest", {"batch": whole}])}
 
 
-async def test_a_batch_without_a_key_is_as_many_digests_without_one() -> None:
+async def test_a_batch_without_a_key_is_digests_without_keys() -> None:
     _answer, asked = await post("/v1/digests/batch", {"digests": [DIGEST, DIGEST | {"callback_url": HOOK}]}, CREATED)
     first, second = rows_of(asked)
     assert without(first, "task_id", "request_hash") == ROW
@@ -124,7 +124,7 @@ async def test_a_batch_without_a_key_is_as_many_digests_without_one() -> None:
 
 
 @pytest.mark.parametrize("path", ["/v1/digests", "/v1/digests/batch"])
-async def test_who_has_ordered_enough_hears_how_much_and_when_to_come_back(path: str) -> None:
+async def test_a_quota_error_has_usage_and_retry_after(path: str) -> None:
     body = {"digests": [DIGEST]} if path.endswith("batch") else DIGEST
     answer, _asked = await post(path, body, {"outcome": "quota", "ordered": 7, "retry_after": 60.2})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "61")
@@ -148,7 +148,7 @@ NEW = {
 
 
 @pytest.mark.parametrize("sent", [NEW, {"name": "Ada"}, {"name": "Ada", "welcome": False, "timezone": None}], ids=str)
-async def test_a_reader_is_made_of_what_was_sent_and_nothing_else(sent: dict[str, Any]) -> None:
+async def test_a_reader_is_created_from_the_sent_fields_only(sent: dict[str, Any]) -> None:
     answer, asked = await post("/v1/readers", sent, [{"reader_id": ID, "outcome": "created"}], [READER])
     (function, parameters), (read, where) = asked
     (row,) = parameters.pop("p_readers")
@@ -158,7 +158,7 @@ async def test_a_reader_is_made_of_what_was_sent_and_nothing_else(sent: dict[str
     assert (answer.status_code, answer.headers["location"], answer.json()) == (201, f"/v1/readers/{ID}", LINE)
 
 
-async def test_a_reader_without_a_schedule_has_no_time_of_day() -> None:
+async def test_a_reader_without_a_schedule_has_no_send_time() -> None:
     bare = READER | {"send_at": None, "timezone": None, "email": None}
     async with api_before([bare]) as (http, _server):
         answer = await http.get(f"/v1/readers/{ID}", headers=headers_of("ada"))
@@ -181,7 +181,7 @@ async def import_lines(text: bytes, *answers: Any) -> tuple[dict[str, Any], list
     return report, asked_of(server)
 
 
-async def test_an_import_brings_in_each_line_as_it_was_sent_for_its_caller() -> None:
+async def test_an_import_creates_each_line_for_its_caller() -> None:
     sent = [NEW, {"external_id": "b", "name": "B", "user_id": OTHER}]
     text = b"\n".join(json.dumps(each).encode() for each in sent)
     puts = [{"reader_id": ID, "outcome": "created"}, {"reader_id": None, "outcome": "refused", "reason": "r" * 400}]
@@ -194,13 +194,13 @@ async def test_an_import_brings_in_each_line_as_it_was_sent_for_its_caller() -> 
     assert report == {"created": 1, "changed": 0, "unchanged": 0, "refused": refused}
 
 
-async def test_an_import_counts_what_became_of_its_lines() -> None:
+async def test_an_import_counts_the_outcomes_of_its_lines() -> None:
     text = b"".join(b'{"external_id": "r%d", "name": "R"}\n' % n for n in range(8))
     report, _asked = await import_lines(text, [put for put, _ in OUTCOMES for _ in range(2)])
     assert report == {"created": 2, "changed": 2, "unchanged": 4, "refused": []}
 
 
-async def test_an_import_says_what_is_wrong_with_a_line_and_repeats_nothing_of_it() -> None:
+async def test_an_import_error_does_not_quote_the_line() -> None:
     text = b'{"external_id": "a", "name": "A", "weekdays": [9]}\n{"external_id": "a"}\n\n[]\nsecret\n' + b"x" * 64_001
     report, asked = await import_lines(text, [])
     assert [refused["line"] for refused in report["refused"]] == [1, 2, 4, 5, 6]
@@ -220,7 +220,7 @@ async def test_an_import_sends_two_hundred_readers_at_once() -> None:
     assert report["changed"] == 201
 
 
-async def test_an_export_is_a_reader_a_line_as_an_import_takes_it() -> None:
+async def test_an_export_is_valid_input_of_an_import() -> None:
     async with api_before([READER, READER | {"external_id": "b", "timezone": None}], [READER], []) as (http, server):
         answer = await http.get("/v1/readers/export", headers=headers_of("ada"))
     names = list(without(NEW, "welcome"))
@@ -237,7 +237,7 @@ async def test_an_export_is_a_reader_a_line_as_an_import_takes_it() -> None:
     assert asked_of(server) == [("GET readers", mine), on, on]
 
 
-async def test_saved_papers_are_a_file_of_bibtex_for_a_readers_tools() -> None:
+async def test_saved_papers_are_exported_as_bibtex() -> None:
     async with api_before([READER], [PAPER | {"saved_at": MOMENT}] * 101, [PAPER]) as (http, server):
         answer = await http.get(f"/v1/readers/{ID}/saved.bib", headers=headers_of("ada"))
     assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
@@ -249,7 +249,7 @@ async def test_saved_papers_are_a_file_of_bibtex_for_a_readers_tools() -> None:
     assert [(page["p_limit"], page["p_before_id"]) for _, page in pages] == [(101, None), (101, OTHER)]
 
 
-async def test_a_page_that_holds_a_strangers_words_can_do_nothing_in_a_browser() -> None:
+async def test_a_digests_page_has_a_strict_content_policy() -> None:
     done = TASK | {"status": "completed"}
     async with api_before([done], [{"digest": {}, "page": "<p>ice</p>"}]) as (http, server):
         answer = await http.get(f"/v1/digests/{ID}/html", headers=headers_of("ada"))
@@ -264,14 +264,14 @@ async def test_a_page_that_holds_a_strangers_words_can_do_nothing_in_a_browser()
 
 
 @pytest.mark.parametrize(("error", "reason"), [("the model said nothing", ": the model said nothing"), (None, "")])
-async def test_a_digest_that_is_not_written_has_no_page(error: str | None, reason: str) -> None:
+async def test_an_unfinished_digest_has_no_page(error: str | None, reason: str) -> None:
     async with api_before([TASK | {"error": error}]) as (http, _server):
         answer = await http.get(f"/v1/digests/{ID}/html", headers=headers_of("ada"))
     assert (answer.status_code, answer.json()["title"]) == (409, "No page in this state")
     assert answer.json()["detail"] == f"The digest {ID} is running{reason}; it has no page."
 
 
-async def test_a_finished_digest_is_read_if_it_is_asked_for() -> None:
+async def test_a_finished_digest_is_read_on_request() -> None:
     done = TASK | {"status": "completed"}
     written = {
         "source_date": "2026-03-04",
@@ -293,7 +293,7 @@ async def test_a_finished_digest_is_read_if_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("path", ["digests", "fetches", "callbacks"])
-async def test_a_task_of_another_kind_is_not_there_but_where_it_is_is_said(path: str) -> None:
+async def test_a_task_of_another_kind_is_404_with_its_url(path: str) -> None:
     kind = {"digests": "fetch", "fetches": "callback", "callbacks": "digest"}[path]
     task = TASK | {"kind": kind}
     async with api_before([task]) as (http, _server):

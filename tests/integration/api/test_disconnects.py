@@ -127,7 +127,7 @@ async def test_a_caller_who_stops_waiting_has_status_499(
     assert not caplog.records
 
 
-async def test_a_reader_of_a_stream_may_leave_at_any_time(
+async def test_a_stream_client_can_disconnect_at_any_time(
     api: RunningApi, database: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     task_id = await pending_digest(database)
@@ -143,7 +143,7 @@ async def test_a_reader_of_a_stream_may_leave_at_any_time(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_disconnect_leaves_a_sent_response_as_it_was(api: RunningApi) -> None:
+async def test_a_disconnect_does_not_change_a_sent_response(api: RunningApi) -> None:
     """The key is checked before the body: the response was sent before the caller left."""
     logs = await told_of(api, half_a_request("POST", "/v1/digests", JSON, key="wrong" * 4))
     assert [line["status"] for line in logs] == [401]

@@ -35,7 +35,7 @@ async def post(api: RunningApi, path: str, body: dict[str, Any]) -> httpx.Respon
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/digests", "/v1/fetches"])
-async def test_a_callback_that_cannot_be_called_is_refused_with_the_reason(
+async def test_an_uncallable_callback_is_refused_with_the_reason(
     path: str, url: str, reason: str, api: RunningApi
 ) -> None:
     body = {"callback_url": url} | ({"profile": ADA} if path == "/v1/digests" else {})
@@ -53,16 +53,14 @@ async def test_a_callback_that_cannot_be_called_is_refused_with_the_reason(
         ({"name": "Ada", "interests": ["graphs", "\0"]}, "body.profile.interests.1"),
     ],
 )
-async def test_a_text_of_nothing_but_zero_bytes_is_refused(
-    profile: dict[str, Any], location: str, api: RunningApi
-) -> None:
+async def test_a_text_of_zero_bytes_is_refused(profile: dict[str, Any], location: str, api: RunningApi) -> None:
     answer = await post(api, "/v1/digests", {"profile": profile})
     assert answer.status_code == 422
     assert [error["location"] for error in answer.json()["errors"]] == [location]
 
 
 @pytest.mark.parametrize("moment", ["2026-11-22T00:00:00", "2026-11-22T00:00:00+16:00", "2026-11-22T00:00:00-23:59"])
-async def test_a_cursor_with_no_zone_or_an_impossible_one_is_refused(moment: str, api: RunningApi) -> None:
+async def test_a_cursor_with_an_invalid_time_zone_is_refused(moment: str, api: RunningApi) -> None:
     text = json.dumps([moment, "00000000-0000-4000-8000-000000000000"])
     cursor = base64.urlsafe_b64encode(text.encode()).decode()
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as http:

@@ -26,7 +26,7 @@ async def pieces(total: int) -> AsyncIterator[bytes]:
         yield b" " * 50_000
 
 
-async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id(
+async def test_an_unexpected_error_is_logged_once_with_the_id(
     api: RunningApi, settings: ApiSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken() -> None:
@@ -63,7 +63,7 @@ async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id
     ],
     ids=repr,
 )
-async def test_an_answer_says_when_to_come_back(
+async def test_a_response_has_retry_after(
     error: BroadsheetError, status: int, seconds: str | None, api: RunningApi
 ) -> None:
     async def tired() -> None:
@@ -76,7 +76,7 @@ async def test_an_answer_says_when_to_come_back(
     assert (answer.json()["title"], answer.json()["detail"]) == (error.title, str(error))
 
 
-async def test_without_a_database_the_scrape_goes_on_and_says_so(api: RunningApi) -> None:
+async def test_without_a_database_the_scrape_reports_it(api: RunningApi) -> None:
     api.app.state.metrics.database_up.set(1)
     async with caller(api) as http:
         answer = await http.get("/metrics")
@@ -84,9 +84,7 @@ async def test_without_a_database_the_scrape_goes_on_and_says_so(api: RunningApi
     assert "broadsheet_database_up 0.0" in answer.text.splitlines()
 
 
-async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
-    api: RunningApi, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_error_after_the_response_began_disconnects(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def begun() -> AsyncIterator[bytes]:
         yield b"half"
         raise LookupError("too late for another answer")
@@ -104,7 +102,7 @@ async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])
-async def test_a_body_over_the_limit_is_too_large_however_it_is_sent(chunked: bool, api: RunningApi) -> None:
+async def test_a_body_over_the_limit_is_413_however_it_is_sent(chunked: bool, api: RunningApi) -> None:
     content = pieces(MAX_BODY + 100_000) if chunked else b" " * (MAX_BODY + 1)
     async with caller(api) as http:
         answer = await http.post("/v1/fetches", content=content, headers={"Content-Type": "application/json"})
@@ -117,7 +115,7 @@ async def test_a_body_over_the_limit_is_too_large_however_it_is_sent(chunked: bo
 @pytest.mark.parametrize(
     "body", [b"{", b" " * (MAX_BODY + 1), "chunked"], ids=["not JSON", "too large", "too large, chunked"]
 )
-async def test_the_key_is_asked_for_before_the_body(body: Any, key: str | None, api: RunningApi) -> None:
+async def test_the_key_is_checked_before_the_body(body: Any, key: str | None, api: RunningApi) -> None:
     content = pieces(MAX_BODY + 100_000) if body == "chunked" else body
     async with caller(api, key) as http:
         answer = await http.post("/v1/digests", content=content, headers={"Content-Type": "application/json"})
@@ -127,6 +125,6 @@ async def test_the_key_is_asked_for_before_the_body(body: Any, key: str | None, 
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nowhere", "/%76%31/tasks", "/metrics", "/metrics/"])
-async def test_below_v1_nothing_is_said_without_a_key(path: str, api: RunningApi) -> None:
+async def test_below_v1_every_path_needs_a_key(path: str, api: RunningApi) -> None:
     async with caller(api, None) as http:
         assert (await http.get(path)).status_code == 401

@@ -34,7 +34,7 @@ async def test_no_route_needs_a_thread(api: RunningApi, database: asyncpg.Connec
     assert operations(api.app) <= {request.operation for request in every}
 
 
-async def test_whoever_asks_for_a_thread_is_refused() -> None:
+async def test_starting_a_thread_is_refused() -> None:
     loop = asyncio.get_running_loop()
     with no_threads() as refused:
         for asking in (run_in_threadpool, asyncio.to_thread, lambda work: loop.run_in_executor(None, work)):

@@ -201,7 +201,7 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
 
 
 @needs_chromium
-async def test_nothing_of_the_place_sticks_out_or_cannot_be_read(visitor: Visitor) -> None:
+async def test_the_home_pages_fit_the_screen_and_are_accessible(visitor: Visitor) -> None:
     place, first = visitor.path("place"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
     paths += [visitor.path(f"more:{first}"), visitor.path("words"), visitor.path("schedule")]

@@ -156,7 +156,7 @@ def settings(settings: ApiSettings) -> ApiSettings:
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
-async def test_what_is_just_allowed_is_taken_and_one_more_or_less_is_refused(bound: Bound, api: RunningApi) -> None:
+async def test_values_at_each_limit_are_accepted_and_beyond_refused(bound: Bound, api: RunningApi) -> None:
     async def answer_to(size: int) -> httpx.Response:
         parts: dict[str, Any] = {bound.where: bound.made(size)}
         if bound.method == "POST":
@@ -189,7 +189,7 @@ PAPER: dict[str, Any] = {"title": "Of storms", "liked": True}
         ("doi", None, 300, "10.1038/x".rjust),
     ],
 )
-def test_a_paper_may_be_just_so_large(name: str, least: int | None, most: int, made: Callable[[int], Any]) -> None:
+def test_a_paper_has_a_largest_size(name: str, least: int | None, most: int, made: Callable[[int], Any]) -> None:
     def read(size: int) -> None:
         PapersRequest.model_validate({"papers": [PAPER | {name: made(size)}]})
 
@@ -201,7 +201,7 @@ def test_a_paper_may_be_just_so_large(name: str, least: int | None, most: int, m
 
 
 @pytest.mark.parametrize(("count", "taken"), [(0, False), (1, True), (500, True), (501, False)])
-def test_so_many_papers_come_at_once(count: int, taken: bool) -> None:
+def test_a_request_has_a_largest_number_of_papers(count: int, taken: bool) -> None:
     try:
         PapersRequest.model_validate({"papers": [PAPER] * count})
     except ValidationError:
@@ -223,7 +223,7 @@ DEFAULTS = {
 }
 
 
-def test_what_a_query_leaves_out_is_what_the_document_says() -> None:
+def test_query_defaults_match_the_document() -> None:
     found = {
         (path, parameter["name"]): parameter["schema"]["default"]
         for path, item in described_paths().items()

@@ -57,7 +57,7 @@ def asked(proxy: Proxy) -> int:
     return sum(call.name == "operator_overview" for call in proxy.calls)
 
 
-async def test_however_many_look_the_database_is_asked_once_in_two_seconds(
+async def test_many_viewers_cause_one_query_in_two_seconds(
     operator: Operator, proxy: Proxy, database: asyncpg.Connection
 ) -> None:
     clock = asyncio.get_running_loop().time
@@ -76,7 +76,7 @@ async def test_however_many_look_the_database_is_asked_once_in_two_seconds(
     assert asked(proxy) <= before + 1, "nobody looks, nobody asks"
 
 
-async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
+async def test_a_page_reports_a_lost_database_and_recovers(
     operator: Operator, proxy: Proxy, database: asyncpg.Connection
 ) -> None:
     async def away(_call: Call) -> Answer:
@@ -102,9 +102,7 @@ async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 
 
-async def test_one_operator_sees_that_another_changed_something_and_not_what_is_older_than_the_page(
-    operator: Operator, api: RunningApi
-) -> None:
+async def test_an_operator_sees_newer_changes_of_another_operator(operator: Operator, api: RunningApi) -> None:
     before = await followed(operator)
     async with (
         operator.http.stream("GET", before) as answer,
@@ -130,7 +128,7 @@ async def followed(operator: Operator) -> str:
     return html.unescape(page.split('data-events="')[1].split('"')[0])
 
 
-async def test_a_stop_ends_the_streams(operator: Operator, api: RunningApi) -> None:
+async def test_a_shutdown_ends_the_streams(operator: Operator, api: RunningApi) -> None:
     async with following(operator.http, "/ops") as events:
         await events.next()
         api.app.state.overview_cache.release()

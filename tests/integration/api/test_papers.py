@@ -27,7 +27,7 @@ async def papers_of_ada(called: httpx.AsyncClient) -> str:
     return f"{made.headers['location']}/papers"
 
 
-async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed(
+async def test_papers_are_stored_once_completed_listed_and_removed(
     called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
@@ -59,7 +59,7 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
     assert (await called.post(papers_of_ada, json={"papers": back})).json()["paper_ids"] == [None, by_doi["paper_id"]]
 
 
-async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
+async def test_a_paper_has_the_given_and_the_known_identifiers(
     called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
@@ -72,7 +72,7 @@ async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
         assert (await called.delete(f"{papers_of_ada}/{paper_id}")).status_code == 204
 
 
-async def test_bibtex_is_taken_whole_or_refused_with_lines(
+async def test_bibtex_is_stored_completely_or_refused_with_lines(
     called: httpx.AsyncClient,
     papers_of_ada: str,
 ) -> None:
@@ -103,7 +103,7 @@ async def test_bibtex_is_taken_whole_or_refused_with_lines(
         (b'{"papers": [{"title": " \\u0000", "liked": true}]}', {}, 422),
     ],
 )
-async def test_what_cannot_be_read_is_a_problem(
+async def test_an_unreadable_body_is_a_problem_document(
     content: bytes,
     headers: dict[str, str],
     status: int,
@@ -114,7 +114,7 @@ async def test_what_cannot_be_read_is_a_problem(
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
 
 
-async def test_a_full_reader_keeps_what_there_is(
+async def test_at_the_limit_the_stored_papers_stay(
     called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,

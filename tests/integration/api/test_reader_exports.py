@@ -102,7 +102,7 @@ def parsed(answer: httpx.Response) -> Any:
     return found
 
 
-async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
+async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
     visitor: Visitor, database: asyncpg.Connection
 ) -> None:
     reader_id = visitor.reader.reader_id
@@ -131,7 +131,7 @@ async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
     assert len({entry.id for entry in later.entries}) == 100
 
 
-async def test_whatever_an_item_says_is_text_in_the_feed(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_item_text_is_escaped_in_the_feed(visitor: Visitor, database: asyncpg.Connection) -> None:
     await write(database, visitor.reader.reader_id, NEWEST, *(item(text, 2 * n) for n, text in enumerate(HOSTILE)))
     feed = parsed(await visitor.get("feed"))
     expected = [plain(clean(text), MAX_TITLE) for text in HOSTILE]
@@ -142,9 +142,7 @@ async def test_whatever_an_item_says_is_text_in_the_feed(visitor: Visitor, datab
         assert "<script" not in entry.content[0].value
 
 
-async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
-    visitor: Visitor, database: asyncpg.Connection
-) -> None:
+async def test_a_current_feed_gets_304_also_for_head(visitor: Visitor, database: asyncpg.Connection) -> None:
     path, reader_id = visitor.path("feed"), visitor.reader.reader_id
     await write(database, reader_id, NEWEST, item("One", 0))
     whole = await visitor.http.get(path)
@@ -176,7 +174,7 @@ async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
     assert (await visitor.http.post(path)).status_code == 405
 
 
-async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: AsyncClient) -> None:
+async def test_saved_papers_are_a_bibtex_file(visitor: Visitor, client: AsyncClient) -> None:
     reader_id, papers = visitor.reader.reader_id, ReaderPapers(client)
     empty = await visitor.get("saved")
     assert (empty.status_code, empty.text) == (200, "")
@@ -218,7 +216,7 @@ async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: Asyn
     assert (await visitor.http.get(path, headers=known)).status_code == 200
 
 
-async def test_an_address_that_does_not_work_says_so_in_one_line(
+async def test_an_invalid_link_is_one_line_of_text(
     visitor: Visitor,
     settings: ApiSettings,
     database: asyncpg.Connection,
@@ -258,7 +256,7 @@ async def test_an_address_that_does_not_work_says_so_in_one_line(
     assert [path for path in paths if path.rpartition("/")[2] in said] == []
 
 
-async def test_a_feed_is_whole_while_retention_runs(
+async def test_a_feed_is_complete_while_retention_runs(
     visitor: Visitor, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id = visitor.reader.reader_id

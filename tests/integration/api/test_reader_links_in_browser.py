@@ -30,7 +30,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 
 @needs_chromium
-async def test_nothing_sticks_out_or_cannot_be_read_on_any_screen(visitor: Visitor) -> None:
+async def test_the_link_pages_fit_every_screen_and_are_accessible(visitor: Visitor) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": WIDE, "profile": {"interests": [WIDE, HOSTILE]}})
     async with chromium() as browser, opened(browser) as page:
         await page.route("**/r/**", as_if_it_were_fine)
@@ -58,7 +58,7 @@ async def background(page: Page, scheme: Literal["light", "dark"]) -> str:
 
 
 @needs_chromium
-async def test_the_button_works_in_a_browser_under_the_pages_own_policy(visitor: Visitor) -> None:
+async def test_the_button_works_under_the_content_policy(visitor: Visitor) -> None:
     async with chromium() as browser, opened(browser) as page:
         await page.goto(f"{visitor.http.base_url}{visitor.path('unsubscribe')}")
         await page.click("button[value=leave]")

@@ -16,7 +16,7 @@ from tests.support.rows import ID, TASK
 from tests.support.scripted_server import ScriptedServer, answer, stall
 
 
-async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_process_stops() -> None:
+async def test_watched_tasks_are_polled_counted_and_released() -> None:
     done = TASK | {"status": "completed"}
     half = answer(200, {"changed": [{"version": "2", "task": TASK | {"message": "half way"}}], "gone": []})
     server = ScriptedServer(half, answer(200, {"changed": [{"version": "3", "task": done}], "gone": []}))
@@ -38,7 +38,7 @@ async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_
     await server.stop()
 
 
-async def test_a_database_that_hangs_is_not_waited_for_by_whoever_asks_whether_we_are_ready(
+async def test_readiness_does_not_wait_for_a_hanging_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(health, "READY_WITHIN", 0.05)
@@ -48,7 +48,7 @@ async def test_a_database_that_hangs_is_not_waited_for_by_whoever_asks_whether_w
     assert found.json()["detail"] == "Supabase did not answer within 0.05 s."
 
 
-async def test_what_machines_ask_for_is_not_logged_and_what_callers_ask_for_is() -> None:
+async def test_callers_requests_are_logged_and_probes_are_not() -> None:
     async with api_before([]) as (http, _server):
         with capture_logs() as logs:
             await http.get("/healthz")
@@ -62,5 +62,5 @@ async def test_what_machines_ask_for_is_not_logged_and_what_callers_ask_for_is()
     }
 
 
-def test_how_long_machines_and_scrapers_are_let_wait() -> None:
+def test_time_limits_of_probes_and_scrapes() -> None:
     assert (health.READY_WITHIN, metrics.ASK_WITHIN) == (4, 2)

@@ -79,7 +79,7 @@ async def show(database: asyncpg.Connection, location: str, message: str) -> Non
     )
 
 
-async def test_who_waits_is_answered_with_the_end(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_a_waiting_call_gets_the_final_status(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     await watched_by(api, 1)
@@ -92,7 +92,7 @@ async def test_who_waits_is_answered_with_the_end(api: RunningApi, http: httpx.A
     assert (again.json(), hub_of(api).watchers) == (answer.json(), 0)
 
 
-async def test_who_has_waited_long_enough_is_answered_with_what_is(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_an_expired_wait_gets_the_current_status(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     for asked, applied in (("wait=1", "wait=1"), ("wait=0", "wait=0"), ("wait=soon", None)):
         answer = await http.get(location, headers={"Prefer": asked})
@@ -102,7 +102,7 @@ async def test_who_has_waited_long_enough_is_answered_with_what_is(api: RunningA
 
 
 @pytest.mark.parametrize("path", ["", "/events"])
-async def test_nobody_waits_for_what_may_not_be_read(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_waiting_needs_a_readable_task(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     for wrong in (f"/v1/fetches/{uuid4()}", location.replace("fetches", "digests")):
         assert (await http.get(wrong + path, headers=WAIT)).status_code == 404
@@ -110,7 +110,7 @@ async def test_nobody_waits_for_what_may_not_be_read(path: str, api: RunningApi,
     assert hub_of(api).watchers == 0
 
 
-async def test_events_come_as_they_happen_and_end(
+async def test_events_arrive_until_the_stream_ends(
     api: RunningApi, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     location = await post(http)
@@ -136,7 +136,7 @@ async def test_events_come_as_they_happen_and_end(
 
 
 @pytest.mark.parametrize("path", ["", "/events"])
-async def test_callers_that_vanish_are_forgotten(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_disconnected_callers_are_released(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n\r\n".encode()
     async with AsyncExitStack() as connections:
@@ -148,7 +148,7 @@ async def test_callers_that_vanish_are_forgotten(path: str, api: RunningApi, htt
     await api.until_gone()
 
 
-async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningApi, http: httpx.AsyncClient) -> None:
     locations = [await post(http) for _ in range(10)]
     waiters: list[asyncio.Task[httpx.Response]] = []
     while len(waiters) < 100:  # a few at once: this server is in a hurry with whoever connects and says nothing yet
@@ -169,7 +169,7 @@ async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi
     assert calls(api) == asked
 
 
-async def test_who_comes_with_an_old_state_hears_what_others_know(
+async def test_a_new_waiter_gets_the_newer_known_status(
     api: RunningApi, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     location = await post(http)
@@ -182,7 +182,7 @@ async def test_who_comes_with_an_old_state_hears_what_others_know(
             assert (late.task, late.task.message) == (first.task, "half way")
 
 
-async def test_a_body_that_nobody_asked_for_makes_no_noise(
+async def test_an_unexpected_body_logs_no_error(
     api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
@@ -198,7 +198,7 @@ async def test_a_body_that_nobody_asked_for_makes_no_noise(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_more_tasks_than_a_call_takes_are_asked_for_in_several(
+async def test_many_watched_tasks_are_read_in_several_calls(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_hub, "MAX_KNOWN", 3)
@@ -210,7 +210,7 @@ async def test_more_tasks_than_a_call_takes_are_asked_for_in_several(
     assert [(await waiter).json()["status"] for waiter in waiters] == ["cancelled"] * 10
 
 
-async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_beyond_the_limit_calls_do_not_wait(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     api.app.state.hub._max_watchers = 1  # noqa: SLF001  (the real one takes thousands of connections)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
@@ -223,7 +223,7 @@ async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.Asyn
     assert (await waiter).json()["status"] == "cancelled"
 
 
-async def test_a_hub_that_dies_is_started_anew(
+async def test_a_failed_hub_is_restarted(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_hub, "PAUSE", 0.05)
@@ -239,7 +239,7 @@ async def test_a_hub_that_dies_is_started_anew(
     assert [record["log_level"] for record in logs if "task hub died" in record["event"]] == ["error"]
 
 
-async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_a_shutdown_answers_all_waiting_calls(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     async with following(http, location) as events:
@@ -252,7 +252,7 @@ async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncCli
     await api.until_gone()
 
 
-async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
+async def test_only_a_stream_that_is_not_read_is_closed(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)

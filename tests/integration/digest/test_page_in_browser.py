@@ -26,7 +26,7 @@ onload = () => {{
 
 @needs_chromium
 @pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
-async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
+async def test_the_page_fits_a_phone_and_a_mail_client(
     sample_digest: Digest, tmp_path: Path, scheme: int, background: str
 ) -> None:
     first = sample_digest.papers[0]

@@ -18,7 +18,7 @@ def names_in(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-async def test_one_file_for_each_mail_and_the_same_key_replaces_its_own(tmp_path: Path) -> None:
+async def test_each_mail_is_one_file_replaced_under_the_same_key(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "mailbox"
     sender = FolderSender(folder)
     path = folder / f"{key_of()}.eml"
@@ -31,7 +31,7 @@ async def test_one_file_for_each_mail_and_the_same_key_replaces_its_own(tmp_path
     assert parsed["Subject"] == "Ice remembers"
 
 
-async def test_a_folder_that_cannot_be_written_to_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_unwritable_folder_keeps_no_partial_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(NotSent, match="cannot be written") as caught:
         await FolderSender(tmp_path / "file").send(mail_to(), key_of())

@@ -79,7 +79,7 @@ async def received_page() -> str:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @needs_chromium
 @pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)], ids=["light", "dark"])
-async def test_the_foot_of_a_mail_can_be_read_and_nothing_sticks_out(tmp_path: Path, scheme: int, dark: bool) -> None:
+async def test_the_mails_page_fits_and_its_footer_is_readable(tmp_path: Path, scheme: int, dark: bool) -> None:
     page = await received_page()
     assert "items are left out here" in page
     frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 700))

@@ -58,7 +58,7 @@ class Mumbler:
         return True
 
 
-async def test_cut_off_at_each_byte_of_its_answers_the_verdict_is_right() -> None:
+async def test_the_outcome_is_right_after_a_cut_at_any_byte() -> None:
     server, tls = Mumbler(), ssl.create_default_context()
     limits = replace(QUICK, per_second=1e6, step=20, answer=20)
     async with await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=1_000_000) as listening:

@@ -53,7 +53,7 @@ async def dripping(writer: asyncio.StreamWriter) -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_response_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(reply(gzip.compress(b"<rss/>"), kind="text/xml; charset=ISO-8859-1", headers=GZIP))
     answer = await make_fetcher().get(f"{server.url}/feed", params={"q": "a b"})
     assert (answer.body, answer.content_type, answer.charset) == (b"<rss/>", "text/xml", "iso-8859-1")
@@ -80,7 +80,7 @@ async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_f
         (hang_up, "could not be read", True),
     ],
 )
-async def test_a_bad_answer_is_a_failure_with_its_reason(
+async def test_a_bad_response_is_a_failure_with_its_reason(
     serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str, transient: bool
 ) -> None:
     server = await serve(step)
@@ -89,12 +89,12 @@ async def test_a_bad_answer_is_a_failure_with_its_reason(
     assert failure.value.transient is transient
 
 
-async def test_what_follows_a_whole_document_is_not_read(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_nothing_is_read_after_a_complete_document(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(gzip_and_more)
     assert (await make_fetcher().get(server.url)).body == b"<rss/>"
 
 
-async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_one_byte_chunks_do_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(byte_by_byte)
     answer, hold = await longest_hold(lambda: make_fetcher().get(server.url), 0.03)
     assert not isinstance(answer, Exception)
@@ -119,14 +119,14 @@ async def test_the_whole_exchange_has_one_deadline(serve: Serve, make_fetcher: M
         await make_fetcher(total_seconds=0.05).get(server.url)
 
 
-async def test_a_429_carries_the_time_of_the_next_try(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_429_has_the_time_of_the_next_attempt(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(reply(b"slow down", status=429, headers="Retry-After: 17\r\n"))
     with pytest.raises(FetchFailed, match="429 Too Many Requests") as failure:
         await make_fetcher().get(server.url)
     assert (failure.value.retry_after, failure.value.transient, failure.value.body) == (17.0, True, b"slow down")
 
 
-async def test_nobody_listening_is_a_failure_and_not_an_exception(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_refused_connection_is_a_failure_result(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(hang_up)
     await server.stop()
     with pytest.raises(FetchFailed, match="could not be read"):
@@ -134,7 +134,7 @@ async def test_nobody_listening_is_a_failure_and_not_an_exception(serve: Serve, 
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/x", "nonsense", "http://127.0.0.1:99999/"])
-async def test_a_url_that_cannot_be_requested_is_a_failure(make_fetcher: MakeFetcher, url: str) -> None:
+async def test_an_invalid_url_is_a_failure(make_fetcher: MakeFetcher, url: str) -> None:
     with pytest.raises(SourceError):
         await make_fetcher().get(url)
 
@@ -156,7 +156,7 @@ async def test_a_redirect_loop_ends(serve: Serve, make_fetcher: MakeFetcher) -> 
     "location",
     ["file:///etc/passwd", "javascript:alert(1)", "gopher://example.org/", "http://[::1", "http://127.0.0.1:99999/"],
 )
-async def test_a_redirect_leads_to_http_or_nowhere(serve: Serve, make_fetcher: MakeFetcher, location: str) -> None:
+async def test_a_redirect_to_another_scheme_is_refused(serve: Serve, make_fetcher: MakeFetcher, location: str) -> None:
     server = await serve(redirect(location))
     with pytest.raises(SourceError):
         await make_fetcher().get(server.url)
@@ -171,7 +171,7 @@ async def test_a_redirect_into_the_private_network_is_not_followed(serve: Serve,
     assert inside.seen == []
 
 
-async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Serve) -> None:
+async def test_allowed_private_redirects_get_no_key(serve: Serve) -> None:
     inside = await serve(reply(b"<rss/>"))
     server = await serve(redirect(inside.url))
     async with open_external() as client:

@@ -70,7 +70,7 @@ async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher)
         (redirect("/elsewhere"), "redirected more than 3 times"),
     ],
 )
-async def test_a_failure_is_a_source_error_with_newsapis_reason(
+async def test_a_failure_is_a_source_error_with_the_reason(
     serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str
 ) -> None:
     server = await serve(step)

@@ -53,7 +53,7 @@ def call(settings: ApiSettings) -> Call:
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/tasks", "/metrics", "/metrics/x"])
-async def test_the_caller_is_known_to_the_application_and_to_its_log(call: Call, path: str) -> None:
+async def test_the_caller_is_in_the_request_state_and_in_the_log(call: Call, path: str) -> None:
     for key, caller in ((ADA, Caller("ada", admin=False)), (ROOT, Caller("root", admin=True))):
         await call(path, key, state={"other": 1})
         assert (call.caller, call.logged, call.sent) == (caller, caller.name, [])
@@ -62,9 +62,7 @@ async def test_the_caller_is_known_to_the_application_and_to_its_log(call: Call,
 
 @pytest.mark.parametrize("key", [None, "", ADA[:-1], ADA + "x", f"ada:{ADA}", "\xe4" * 16])
 @pytest.mark.parametrize("path", ["/v1/tasks", "/metrics"])
-async def test_without_a_known_key_nothing_is_reached_and_the_answer_names_the_header(
-    call: Call, path: str, key: str | None
-) -> None:
+async def test_an_unknown_key_gets_401_and_the_headers_name(call: Call, path: str, key: str | None) -> None:
     await call(path, key)
     start, body = call.sent
     assert (call.caller, start["status"]) == ("not reached", 401)
@@ -81,17 +79,17 @@ async def test_without_a_known_key_nothing_is_reached_and_the_answer_names_the_h
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/v1x", "/v", "/metricsx", "/x/v1"])
-async def test_what_is_open_asks_for_no_key(call: Call, path: str) -> None:
+async def test_open_paths_need_no_key(call: Call, path: str) -> None:
     await call(path, None)
     assert (call.caller, call.logged, call.sent) == (None, None, [])
 
 
-async def test_what_is_no_request_passes_untouched(call: Call) -> None:
+async def test_a_non_http_scope_passes_through(call: Call) -> None:
     await call("/v1", None, "websocket")
     assert (call.caller, call.sent) == (None, [])
 
 
-def test_a_caller_sees_its_own_and_an_admin_all(settings: ApiSettings) -> None:
+def test_a_caller_sees_its_own_tasks_and_an_admin_sees_all(settings: ApiSettings) -> None:
     ada, root = caller_with(ADA, settings), caller_with(ROOT, settings)
     assert ada is not None
     assert root is not None

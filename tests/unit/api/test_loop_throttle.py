@@ -51,13 +51,13 @@ async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
     return result, turns
 
 
-async def test_a_long_file_of_what_was_saved() -> None:
+async def test_a_long_file_of_saved_papers_does_not_hold_the_loop() -> None:
     content, turns = await turns_beside(saved_bibtex(FullPapers(), UUID(ID)))
     assert content.count("title = {") == PAGES * MAX_PAGE
     assert turns == PAGES
 
 
-async def test_many_papers_that_are_sent() -> None:
+async def test_a_large_upload_of_papers_does_not_hold_the_loop() -> None:
     article = Article(source="manual", external_id="", kind=ArticleKind.PAPER, title="Of storms", abstract="They blow.")
     papers, turns = await turns_beside(known_or_read([article] * SENT, NoItems()))
     assert (len(papers), turns) == (SENT, SENT)

@@ -11,7 +11,7 @@ from app.metrics import Metrics
 REQUESTS = 100
 
 
-async def test_a_burst_of_requests_enters_a_few_an_iteration() -> None:
+async def test_a_burst_enters_a_few_requests_per_loop_iteration() -> None:
     entered = 0
 
     async def application(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -47,7 +47,7 @@ def answered(text: str) -> None:
     ids=["sentences", "extract", "answer", "words", "stems", "profile"],
 )
 @pytest.mark.parametrize("size", [200, 6_000, 20_000, 5_000_000])
-def test_a_text(work: Callable[[str], object], size: int) -> None:
+def test_a_large_text_does_not_hold_the_loop(work: Callable[[str], object], size: int) -> None:
     for piece in WORST:
         text = piece * (size // len(piece))
         for whole in (text, f"{SENTENCE}{text}", f"{text} x x("):
@@ -60,7 +60,7 @@ async def indexed_and_ranked(articles: list[Article]) -> Ranking:
 
 
 @pytest.mark.parametrize("piece", WORST)
-async def test_an_edition_of_nothing_else_is_ranked_without_holding_the_loop(piece: str) -> None:
+async def test_ranking_large_articles_does_not_hold_the_loop(piece: str) -> None:
     articles = [article(piece * (6_000 // len(piece)) + str(number), number) for number in range(150)]
     ranking, hold = await longest_hold(lambda: indexed_and_ranked(articles), LONGEST)
     assert not isinstance(ranking, Exception), ranking

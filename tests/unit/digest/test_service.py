@@ -61,7 +61,7 @@ def service(daily: OneDay, analyst: Analyst) -> DigestService:
     return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
 
 
-async def test_a_further_digest_of_a_day_makes_one_call_and_reads_no_task(make_article: MakeArticle) -> None:
+async def test_a_second_digest_of_a_day_makes_one_call(make_article: MakeArticle) -> None:
     daily = OneDay([make_article(title="A graph neural network")])
     digests = service(daily, ExtractiveAnalyst())
     for _ in range(3):
@@ -82,7 +82,7 @@ class Fresh:
         self.asked.append(source_date)
 
 
-async def test_of_many_digests_of_an_incomplete_day_one_asks(make_article: MakeArticle) -> None:
+async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: MakeArticle) -> None:
     daily, tasks = OneDay([make_article()], complete=False), Fresh()
     digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
     for _ in range(3):
@@ -90,7 +90,7 @@ async def test_of_many_digests_of_an_incomplete_day_one_asks(make_article: MakeA
     assert tasks.asked == [DAY]
 
 
-async def test_the_models_order_is_the_pages(make_article: MakeArticle) -> None:
+async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
     edition = [make_article(title=f"Graph {word} of neural networks") for word in ("edges", "nodes", "paths")]
     plain, _ = await service(OneDay(edition), ExtractiveAnalyst()).write(
         uuid4(), DAY, READER, RankingSettings(), unheard

@@ -29,12 +29,12 @@ READER = BounceReader([NEXT_SECRET, SECRET])
         ),
     ],
 )
-def test_what_events_say(said: object, expected: Bounce) -> None:
+def test_events_become_bounces(said: object, expected: Bounce) -> None:
     assert READER.read(*signed(said)) == [expected]
 
 
 @pytest.mark.parametrize("secret", [SECRET, NEXT_SECRET])
-def test_either_secret_may_have_signed(secret: str) -> None:
+def test_a_signature_of_either_secret_is_valid(secret: str) -> None:
     assert len(READER.read(*signed(event(), secret=secret))) == 1
 
 
@@ -44,11 +44,11 @@ def test_either_secret_may_have_signed(secret: str) -> None:
      event(to=None), event(to=[]), event(to=[7, None, {}, "nobody"]), {"type": "email.bounced"}, [], 7, None, "x",
      {"type": "email.bounced", "data": "x"}],
 )  # fmt: skip
-def test_what_says_nothing_of_an_address_is_no_bounce(said: object) -> None:
+def test_an_event_without_a_failed_address_is_no_bounce(said: object) -> None:
     assert list(READER.read(*signed(said))) == []
 
 
-def test_hostile_texts_are_cut_and_cleaned() -> None:
+def test_hostile_texts_are_shortened_and_cleaned() -> None:
     said = event(to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900})
     found = READER.read(*signed(said))
     assert len(found) == 50
@@ -93,23 +93,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_refused(request_: tuple[bytes, dict[str, str]]) -> None:
+def test_invalid_signatures_are_refused(request_: tuple[bytes, dict[str, str]]) -> None:
     with pytest.raises(InvalidWebhook):
         READER.read(*request_)
 
 
-def test_without_a_secret_nothing_is_believed() -> None:
+def test_without_a_secret_every_event_is_refused() -> None:
     with pytest.raises(InvalidWebhook):
         BounceReader([]).read(BODY, HEADERS)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_?"])
-def test_a_secret_that_is_none_stops_the_start_and_is_not_shown(secret: str) -> None:
+def test_an_invalid_secret_stops_the_start_and_is_not_shown(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET"):
         BounceReader([SECRET, secret])
 
 
-def test_the_secret_is_that_of_the_scheme() -> None:
+def test_the_secret_has_the_format_of_standard_webhooks() -> None:
     key = base64.b64encode(b"k" * 24).decode()
     assert READER.read(*signed(event(), secret=SECRET))
     with pytest.raises(InvalidWebhook):

@@ -21,7 +21,7 @@ from tests.support.digest_items import DAY, ENVELOPE, READER
 from tests.support.messages import HEADERS, HOSTILE, LINKS, look_at, mail_of, parsed
 
 
-def test_the_headers_one_by_one() -> None:
+def test_the_headers_are_exact() -> None:
     read = parsed(build_message(mail_of()))
     assert read.keys() == HEADERS
     assert dict(read.items()) == {
@@ -40,13 +40,13 @@ def test_the_headers_one_by_one() -> None:
     assert [part.get_content_type() for part in read.walk()] == ["multipart/alternative", "text/plain", "text/html"]
 
 
-def test_what_programs_look_for_stands_in_one_line_as_it_is() -> None:
+def test_machine_read_headers_are_not_folded() -> None:
     lines = build_message(mail_of()).as_bytes().split(b"\r\n")
     assert f"List-Unsubscribe: <{LINKS.unsubscribe}>".encode() in lines
     assert f"Message-ID: <{ENVELOPE['key']}@broadsheet.example>".encode() in lines
 
 
-def test_without_https_there_is_no_one_click() -> None:
+def test_without_https_one_click_unsubscribe_is_absent() -> None:
     links = MailLinks(unsubscribe="http://127.0.0.1:8000/r/unsubscribe/x")
     read = parsed(build_message(mail_of(links=links)))
     assert read["List-Unsubscribe"] == "<http://127.0.0.1:8000/r/unsubscribe/x>"
@@ -57,17 +57,17 @@ def test_without_https_there_is_no_one_click() -> None:
     "link", ["javascript:alert(1)", "https://x.example/a\r\nBcc: eve@example.org", "https://x.example/>,<mailto:a@b.c",
              "https://x.example/" + "a" * 1_000, ""]
 )  # fmt: skip
-def test_an_unsafe_link_makes_no_mail(link: str) -> None:
+def test_an_unsafe_link_is_refused(link: str) -> None:
     with pytest.raises(ValueError, match="unsubscribe"):
         build_message(mail_of(links=MailLinks(unsubscribe=link)))
 
 
-def test_a_date_without_a_zone_makes_no_mail() -> None:
+def test_a_date_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         build_message(mail_of(date=datetime(2026, 11, 24, 6)))  # noqa: DTZ001  (what is refused)
 
 
-def test_the_same_inputs_give_the_same_bytes_in_another_process_too() -> None:
+def test_equal_inputs_give_equal_bytes_in_another_process() -> None:
     program = (
         "import sys; from tests.unit.mail.test_message import build_message, mail_of; "
         "sys.stdout.buffer.write(build_message(mail_of()).as_bytes())"
@@ -87,7 +87,7 @@ def test_another_day_or_kind_is_another_message(changes: dict[str, Any]) -> None
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
-def test_no_name_or_title_can_add_anything(text: str) -> None:
+def test_names_and_titles_cannot_add_headers(text: str) -> None:
     sender, recipient = Mailbox("digest@broadsheet.example", text), Mailbox("ada@example.org", text)
     look_at(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
 
@@ -95,7 +95,7 @@ def test_no_name_or_title_can_add_anything(text: str) -> None:
 @settings(deadline=None)
 @example(text="A subject that is long enough to be folded. " * 2 + "ünïcödé 🦉 שלום " * 8, name="é, 🦉 שלום " * 7)
 @given(text=st.text(max_size=400), name=st.text(max_size=120))
-def test_whatever_the_text_it_is_one_mail_to_one_reader(text: str, name: str) -> None:
+def test_any_text_gives_one_mail_to_one_reader(text: str, name: str) -> None:
     recipient = Mailbox("ada@example.org", name)
     message = build_message(mail_of(subject=text, recipient=recipient, text=text, page=text))
     read = look_at(message)
@@ -111,7 +111,7 @@ def decoded(raw: str) -> str:
     return str(make_header(decode_header(raw.replace("\r\n", ""))))
 
 
-def test_content_cannot_end_its_part() -> None:
+def test_content_cannot_end_its_mime_part() -> None:
     message = build_message(mail_of())
     boundary = message.get_boundary()
     trap = f"--{boundary}\r\nContent-Type: text/html\r\n\r\n<h1>mine</h1>\r\n--{boundary}--\r\n"
@@ -122,6 +122,6 @@ def test_content_cannot_end_its_part() -> None:
     assert body.get_content().splitlines() == trap.splitlines()
 
 
-def test_a_key_can_be_a_files_name_and_a_providers_key() -> None:
+def test_a_key_is_valid_as_file_name_and_idempotency_key() -> None:
     assert re.fullmatch(r"[A-Za-z0-9-]{1,255}", str(MessageKey(READER, DAY)))
     assert str(replace(MessageKey(READER, DAY), kind="welcome")) != str(MessageKey(READER, DAY))

@@ -88,7 +88,7 @@ def test_text_is_wrapped_as_the_library_does(text: str, indent: str, first: str 
 
 
 @given(st.lists(st.integers(1, 90), max_size=60), st.sampled_from(["", "     "]))
-def test_words_of_any_length_are_wrapped_alike(lengths: list[int], indent: str) -> None:
+def test_words_of_any_length_are_wrapped_like_the_library(lengths: list[int], indent: str) -> None:
     text = " ".join("w" * length for length in lengths)
     expected = textwrap.fill(
         plain(text, 2_000), 72, initial_indent=indent, subsequent_indent=indent, break_long_words=False
@@ -97,7 +97,7 @@ def test_words_of_any_length_are_wrapped_alike(lengths: list[int], indent: str) 
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
-def test_the_bytes_are_the_librarys(text: str) -> None:
+def test_the_bytes_equal_the_librarys(text: str) -> None:
     mail: Mail = mail_of(subject=text, text=text, page=f"<p>{text}</p>\n.\n..")
     message = build_message(mail)
     assert message_bytes(message) == message.as_bytes()

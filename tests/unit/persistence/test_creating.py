@@ -32,7 +32,7 @@ PLAIN_ROW: dict[str, Any] = {
 MADE = {"outcome": "created", "created_at": AT}
 
 
-def test_what_a_task_is_stored_as() -> None:
+def test_the_stored_fields_of_a_task() -> None:
     """The hashes are compared with those of requests from before the last deployment: they stay what they are."""
     assert WHOLE.as_row() == WHOLE_ROW
     assert PLAIN.as_row() == PLAIN_ROW
@@ -48,18 +48,18 @@ def test_what_a_task_is_stored_as() -> None:
         (CallerKey("k"), OwnKey("k"), True),
     ],
 )
-def test_requests_are_the_same_by_what_was_sent(one: CallerKey, other: CallerKey | OwnKey, same: bool) -> None:
+def test_equal_requests_have_equal_hashes(one: CallerKey, other: CallerKey | OwnKey, same: bool) -> None:
     first, second = (replace(WHOLE, key=key).as_row()["request_hash"] for key in (one, other))
     assert (first == second) is same
 
 
-def test_a_key_is_stored_under_what_it_is() -> None:
+def test_an_idempotency_key_is_stored_with_its_scope() -> None:
     keys = (CallerKey("k"), CallerKey("k", place=0), CallerKey("k", place=7), OwnKey("k"))
     stored = [replace(WHOLE, key=key).as_row()["idempotency_key"] for key in keys]
     assert stored == ["caller:k", "batch:k:0", "batch:k:7", "own:k"]
 
 
-async def test_every_value_of_a_task_is_sent_and_answered(client: AsyncClient, router: respx.Router) -> None:
+async def test_every_value_of_a_task_is_sent_and_returned(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/create_tasks").respond(200, json=MADE)
     made = await TaskStateManager(client).create_task_with_source_date(
         task_id=ONE, kind=TaskKind.DIGEST, payload=WHOLE.payload, source_date=DAY, priority=3,
@@ -81,7 +81,7 @@ async def test_every_value_of_a_task_is_sent_and_answered(client: AsyncClient, r
     [(None, {}, "default", False), (CallerKey("k"), {"owner": "web"}, "web", False), (OwnKey("k"), {}, "system", True),
      (OwnKey("k"), {"owner": "web"}, "system", True)],
 )  # fmt: skip
-async def test_what_has_a_key_of_our_own_is_the_services(
+async def test_tasks_under_internal_keys_belong_to_the_service(
     key: CallerKey | OwnKey | None, owner: dict[str, Any], stored: str, own: bool, client: AsyncClient,
     router: respx.Router,
 ) -> None:  # fmt: skip
@@ -92,7 +92,7 @@ async def test_what_has_a_key_of_our_own_is_the_services(
     assert [(task.task_id, task.owner) for task in made] == [(TWO, stored), (TWO, stored)]
 
 
-async def test_what_was_made_before_is_answered_as_it_is_now(client: AsyncClient, router: respx.Router) -> None:
+async def test_an_existing_task_is_returned_with_its_current_status(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "existing", "tasks": [RECORD]})
     (found,) = await TaskStateManager(client).create_tasks([PLAIN])
     assert str(found.task_id) == RECORD["task_id"]
@@ -102,7 +102,7 @@ async def test_what_was_made_before_is_answered_as_it_is_now(client: AsyncClient
     ("key", "response"),
     [(CallerKey("k", place=3), "The key 'k'"), (OwnKey("fetch:d"), "The key 'fetch:d'"), (None, f"The id {TWO}")],
 )
-async def test_what_asked_for_something_else_is_named(
+async def test_a_conflicting_request_names_the_existing_task(
     key: CallerKey | OwnKey | None, said: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "conflict", "tasks": [RECORD]})
@@ -113,7 +113,7 @@ async def test_what_asked_for_something_else_is_named(
 
 
 @pytest.mark.parametrize(("answer", "retry_after"), [({"ordered": 4, "retry_after": 41.5}, 41.5), ({}, 0.0)])
-async def test_a_quota_is_told_with_what_was_ordered_and_when_to_come_back(
+async def test_a_quota_error_has_the_usage_and_the_retry_time(
     answer: dict[str, Any], retry_after: float, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "quota", **answer})
@@ -134,7 +134,7 @@ async def test_a_quota_is_told_with_what_was_ordered_and_when_to_come_back(
         ({"due": datetime(2026, 1, 3, 6, 30, tzinfo=UTC)}, None, False, "own:daily:2026-01-03:06:30:00:2026-01-02"),
     ],
 )
-async def test_the_services_own_fetch_of_a_day(
+async def test_the_shared_fetch_of_a_day(
     options: dict[str, Any], waiting: str | None, afresh: bool, key: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json=MADE)
@@ -149,19 +149,19 @@ async def test_the_services_own_fetch_of_a_day(
     assert (made.owner, made.source_date, made.priority, made.created_at) == ("system", DAY, 0, MOMENT)
 
 
-async def test_a_fetch_of_the_day_that_is_there_is_answered(client: AsyncClient, router: respx.Router) -> None:
+async def test_an_existing_fetch_of_the_day_is_returned(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "existing", "tasks": [RECORD]})
     assert str((await TaskStateManager(client).ensure_fetch(DAY)).task_id) == RECORD["task_id"]
 
 
-async def test_a_day_that_is_up_to_date_needs_no_fetch(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_current_day_needs_no_fetch(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "fresh"})
     assert await TaskStateManager(client).refresh_fetch(DAY, waiting=TWO) is None
     body = sent(router)[2]
     assert (body["p_afresh"], body["p_refresh"], body["p_waiting"]) == (True, True, str(TWO))
 
 
-async def test_a_caller_with_many_fetches_is_told_to_wait(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_caller_with_too_many_fetches_gets_a_retry_time(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "busy"})
     with pytest.raises(FetchLimitReached, match="10 days are being fetched for this caller") as refused:
         await TaskStateManager(client).ensure_fetch(DAY, waiting=TWO)

@@ -90,7 +90,7 @@ def kept(asked: list[tuple[str, Any]], function: str) -> list[Any]:
     return [body for name, body in asked if name == function]
 
 
-async def test_a_fetch_says_how_far_it_is(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_a_fetch_reports_its_progress(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
     await fetch.of(Scripted("good", [GOOD]), Scripted("empty", []))
     assert fetch.reported == [
         ("fetching 2026-01-02 from 2 sources", 0.05), ("1 of 2 sources read", 0.5), ("2 of 2 sources read", 0.95),
@@ -106,9 +106,7 @@ async def test_a_fetch_says_how_far_it_is(fetch: Fetch, asked: list[tuple[str, A
     assert logs == [about | {"source": "empty", "articles": 0}, about | {"source": "good", "articles": 1}]
 
 
-async def test_a_source_that_fails_is_named_in_the_edition_and_in_the_log(
-    fetch: Fetch, asked: list[tuple[str, Any]]
-) -> None:
+async def test_a_failed_source_is_in_the_edition_and_in_the_log(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
     await fetch.of(Scripted("good", [GOOD]), Scripted("bad", SourceError("x" * 600)))
     day, reason = {"p_source_date": "2026-01-02"}, "x" * 499 + "…"
     cause = f"{reason} at 07:12 UTC"
@@ -121,9 +119,7 @@ async def test_a_source_that_fails_is_named_in_the_edition_and_in_the_log(
     assert [body["p_name"] for body in kept(asked, "breaker_failure")] == ["bad"]
 
 
-async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
-    fetch: Fetch, asked: list[tuple[str, Any]]
-) -> None:
+async def test_an_unexpected_error_of_a_source_is_logged_with_place(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
     with pytest.raises(SourceError) as failed:
         await fetch.of(Scripted("odd", KeyError("a\0b")))
     assert str(failed.value) == "no source could be read: odd: KeyError: 'a\\x00b' at 07:12 UTC"
@@ -134,7 +130,7 @@ async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
     assert kept(asked, "finish_edition")[0]["p_status"] == "failed"
 
 
-async def test_of_a_deep_failure_the_last_three_places_are_logged(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_a_deep_failure_is_logged_with_three_frames(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
     class Deep(Scripted):
         async def fetch(self, source_date: date) -> list[Article]:
             return await self._deeper(source_date, 5)
@@ -149,7 +145,7 @@ async def test_of_a_deep_failure_the_last_three_places_are_logged(fetch: Fetch, 
     assert asked
 
 
-async def test_who_is_busy_is_named_with_the_longest_wait(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_busy_sources_are_named_with_the_longest_wait(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
     busy = [Scripted(name, SourceBusy("429", retry_after=wait)) for name, wait in (("a", 60.0), ("b", 90.0))]
     with pytest.raises(FetchPostponed) as postponed:
         await fetch.of(*busy, Scripted("good", [GOOD]), patience=timedelta(seconds=90))

@@ -74,14 +74,14 @@ async def test_a_void_call_accepts_no_result(
     assert await outcome(asked, client) is UnreadableAnswer
 
 
-def test_the_table_has_every_function_that_is_called() -> None:
+def test_every_called_function_is_tested() -> None:
     call = r'(?:\.rpc|_call|_act_on|_report)\(\s*"(\w+)"'
     text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py"))
     assert set(re.findall(call, text)) - SWALLOWED == {function_of(asked) for asked in CALLS} - {None} - SWALLOWED
 
 
 @pytest.mark.parametrize("reply", [EMPTY, NO_CONTENT, httpx.Response(200, text="[]")])
-async def test_an_unreadable_cache_entry_is_none_and_told(
+async def test_an_unreadable_cache_entry_is_none_and_logged(
     reply: httpx.Response, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, reply)
@@ -90,7 +90,7 @@ async def test_an_unreadable_cache_entry_is_none_and_told(
     assert [each["event"] for each in logs] == ["cache not read"]
 
 
-async def test_no_cache_entry_is_no_trouble(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_missing_cache_entry_is_none(client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     with capture_logs() as logs:
         assert await HybridCache(client).get("k") is None

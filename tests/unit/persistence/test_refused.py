@@ -23,7 +23,7 @@ KEY = "SUPABASE_KEY must be the project's secret (or service_role) key"
         (403, "42501", None, SupabaseUnavailable, f"Could not read: no (code 42501). {KEY}. {SAFE}"),
     ],
 )
-async def test_an_error_is_told_with_its_code_and_its_hint_if_it_has_one(
+async def test_an_error_message_has_the_code_and_the_hint(
     status: int, code: str, hint: str | None, error: type[SupabaseError], said: str, client: AsyncClient,
     router: respx.Router,
 ) -> None:  # fmt: skip
@@ -35,7 +35,9 @@ async def test_an_error_is_told_with_its_code_and_its_hint_if_it_has_one(
 
 
 @pytest.mark.parametrize("code", [{}, {"code": None}, {"code": 502}])
-async def test_an_error_without_a_code(code: dict[str, object], client: AsyncClient, router: respx.Router) -> None:
+async def test_an_error_message_without_a_code(
+    code: dict[str, object], client: AsyncClient, router: respx.Router
+) -> None:
     router.post("/rpc/f").respond(200, json={"message": "odd", **code})
     with pytest.raises(UnreadableAnswer) as refused, supabase_errors("call"):
         await client.rpc("f").execute()

@@ -12,7 +12,9 @@ from tests.support.table_requests import READ, WRITTEN
 
 
 @pytest.mark.parametrize("asked", [*READ, *WRITTEN, *CALLED], ids=lambda asked: asked.action)
-async def test_what_is_asked_and_what_it_was_for(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+async def test_each_method_sends_its_request_and_names_its_purpose(
+    asked: Asked, client: AsyncClient, router: respx.Router
+) -> None:
     router.route().respond(500, json={"message": "no", "code": "57014", "hint": None, "details": None})
     with pytest.raises(SupabaseUnavailable) as refused:
         await asked.call(client)

@@ -95,7 +95,7 @@ DELIVERY = {
          "Apply the migrations: `make migrate` or `supabase db push`."),
     ],
 )  # fmt: skip
-async def test_what_is_not_there_is_named(
+async def test_a_missing_object_is_named(
     answer: Any, call: Call, error: type[BroadsheetError], said: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(200, text=json.dumps(answer))
@@ -119,7 +119,7 @@ async def test_what_is_not_there_is_named(
          f"Could not keep 0 paper(s) of reader {ONE}: no (code 23514)."),
     ],
 )  # fmt: skip
-async def test_what_the_database_refuses_is_told_by_its_reason(
+async def test_each_refusal_of_the_database_has_its_error(
     code: str, call: Call, error: type[BroadsheetError], said: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(400, json={"message": "no", "code": code, "hint": None, "details": None})
@@ -142,7 +142,7 @@ URL = "SUPABASE_URL must be the project's own address: redirects are not followe
      (400, f"{HTML}. {SAFE}", None), (404, f"{HTML}. {SAFE}", None),
      (413, f"{HTML}.", "413"), (414, f"{HTML}.", "414")],
 )  # fmt: skip
-async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
+async def test_a_foreign_response_is_reported_with_its_status(
     status: int, said: str, code: str | None, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(status, text="<p>")
@@ -164,7 +164,7 @@ async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
          f"(0, 'reader_id'). {SAFE} If it stays so, compare the migrations with the code."),
     ],
 )  # fmt: skip
-async def test_what_cannot_be_read_is_told_by_its_reason(
+async def test_an_unreadable_response_is_reported_with_the_reason(
     trouble: Any, said: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().mock(side_effect=[trouble])

@@ -22,7 +22,7 @@ def invented() -> Sequence[Article]:
     return Inventor().edition(papers=400, readers=1, likes=1).articles
 
 
-async def test_days_together_are_indexed_as_if_they_were_one(invented: Sequence[Article]) -> None:
+async def test_several_days_are_indexed_like_one(invented: Sequence[Article]) -> None:
     """A window's order of articles is by day, and everything else is as in one index of all of them."""
     days, whole = await index_of(invented[:250], invented[250:]), await index_of(invented)
     place = {article.external_id: number for number, article in enumerate(whole.articles)}
@@ -54,7 +54,7 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
     assert found.max() > 0.999, "a paper is like itself"
 
 
-async def test_words_that_share_their_first_bits_are_found_too(
+async def test_terms_with_equal_hash_prefixes_are_found(
     invented: Sequence[Article], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Terms are looked up by their first bits; where somebody wrote many that share them, by a binary search."""

@@ -40,7 +40,7 @@ def shelf_over(daily: CountedDaily) -> EditionIndexCache:
     return EditionIndexCache(cast(Editions, daily))
 
 
-async def test_digests_that_begin_together_read_an_edition_once() -> None:
+async def test_concurrent_digests_read_an_edition_once() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
     await asyncio.gather(*(shelf.index([edition()]) for _ in range(10)))
@@ -48,7 +48,7 @@ async def test_digests_that_begin_together_read_an_edition_once() -> None:
     assert daily.reads == [DAY]
 
 
-async def test_an_edition_that_was_fetched_again_is_read_again() -> None:
+async def test_a_refetched_edition_is_read_again() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
     await shelf.index([edition()])
@@ -56,7 +56,7 @@ async def test_an_edition_that_was_fetched_again_is_read_again() -> None:
     assert daily.reads == [DAY, DAY]
 
 
-async def test_the_days_that_were_used_last_are_kept() -> None:
+async def test_the_most_recently_used_days_are_kept() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
     for days_ago in (*range(8), 0, 8, 0, 1):
@@ -75,7 +75,7 @@ async def test_a_window_of_days_reads_each_of_them_once() -> None:
     assert sorted(daily.reads) == [day.source_date for day in days[::-1]]
 
 
-async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
+async def test_a_failure_reaches_all_waiters_and_is_not_cached() -> None:
     daily = CountedDaily(failures=1)
     shelf = shelf_over(daily)
     failed = await asyncio.gather(*(shelf.index([edition()]) for _ in range(3)), return_exceptions=True)
@@ -83,7 +83,7 @@ async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
     assert (await shelf.index([edition()])).articles == ()
 
 
-async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() -> None:
+async def test_a_cancelled_digest_does_not_cancel_the_shared_read() -> None:
     daily = CountedDaily()
     shelf = shelf_over(daily)
     first, second = (asyncio.create_task(shelf.index([edition()])) for _ in range(2))
@@ -106,7 +106,7 @@ class CountedItems:
         return [Item(item_id=UUID(int=day.day), first_seen=NOON, keys=(f"arxiv:{day}", "title:x"), article=article)]
 
 
-async def test_digests_that_begin_together_read_each_day_of_arrivals_once_and_a_changed_one_again() -> None:
+async def test_concurrent_digests_read_each_changed_day_once() -> None:
     items = CountedItems()
     shelf = ItemIndexCache(cast(Items, items))
     days = [ArrivalDay(day=DAY + timedelta(days=n), items=1, changed_at=NOON) for n in range(3)]

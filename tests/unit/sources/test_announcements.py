@@ -28,7 +28,7 @@ def at(moment: str) -> datetime:
         ("2026-07-06 18:00:00", "2026-07-08 00:00"),
     ],
 )
-def test_a_paper_is_announced_after_its_deadline(submitted: str, announced: str) -> None:
+def test_a_paper_is_announced_after_the_submission_deadline(submitted: str, announced: str) -> None:
     assert announced_at(at(submitted)) == at(announced)
 
 
@@ -49,6 +49,6 @@ def test_a_day_is_announced_with_its_last_paper(day: date, announced: str) -> No
     assert announcement_of(day) == at(announced)
 
 
-def test_the_query_api_has_a_day_from_the_next_midnight_on() -> None:
+def test_the_query_api_has_a_day_after_the_next_midnight() -> None:
     assert in_query_api_from(date(2026, 1, 5)) == at("2026-01-07 05:00")
     assert in_query_api_from(date(2026, 7, 6)) == at("2026-07-08 04:00")

@@ -25,15 +25,15 @@ from app.sources.rate_limiter import RateLimiter
         ("https://example.org/", None),
     ],
 )
-def test_identifiers_lose_their_version(text: str, identifier: str | None) -> None:
+def test_identifiers_have_no_version(text: str, identifier: str | None) -> None:
     assert arxiv_id(text) == identifier
 
 
-def test_a_day_without_categories_is_everything() -> None:
+def test_without_categories_the_query_covers_the_day() -> None:
     assert search_query((), date(2025, 3, 4)) == "submittedDate:[202503040000 TO 202503042359]"
 
 
-async def test_requests_begin_three_seconds_apart_however_long_they_take() -> None:
+async def test_requests_start_three_seconds_apart() -> None:
     now = 100.0
     waited: list[float] = []
 

@@ -34,7 +34,7 @@ async def read(text: str) -> BibtexReader:
     return reader
 
 
-async def test_entries_become_papers_under_their_names() -> None:
+async def test_entries_become_papers_with_their_identifiers() -> None:
     brown, doe, eprint = (await read(SOUND)).entries
     paper = brown.article
     assert (brown.line, brown.key, paper.arxiv_id) == (3, "brown2020", "2005.14165")
@@ -49,7 +49,7 @@ async def test_entries_become_papers_under_their_names() -> None:
     assert [key.partition(":")[0] for key in paper_of(paper).keys] == ["arxiv", "title"]
 
 
-async def test_what_is_wrong_is_named_with_line_and_key() -> None:
+async def test_an_error_names_the_line_and_the_key() -> None:
     bad = (await read("@misc{a, title={A sound one}}\n\n@misc{b, year=1}\n@misc{c, title={x\n@misc{d, title}\n")).bad
     assert [(each.line, each.key) for each in bad] == [(3, "b"), (4, "c"), (5, "d")]
     assert len((await read("@misc{b, year=1}\n" * 50)).bad) == MOST_NAMED
@@ -58,14 +58,14 @@ async def test_what_is_wrong_is_named_with_line_and_key() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_no_text_holds_the_loop(name: str) -> None:
+async def test_parsing_does_not_hold_the_loop(name: str) -> None:
     """The bound is some ten times what a step takes."""
     reader, hold = await longest_hold(lambda: read(HOSTILE[name]), 0.1)
     assert not isinstance(reader, Exception), reader
     assert hold < 0.1
 
 
-async def test_whatever_comes_is_read_or_refused() -> None:
+async def test_any_input_is_parsed_or_refused() -> None:
     chance = random.Random(7)
     pieces = [
         "@",

@@ -116,7 +116,7 @@ DOCUMENTS: dict[str, Callable[[], bytes]] = {
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-async def test_a_feed(name: str) -> None:
+async def test_a_large_feed_does_not_hold_the_loop(name: str) -> None:
     page = Fetched("https://feed.example/rss", "text/xml", None, DOCUMENTS[name]())
 
     def read() -> Awaitable[object]:
@@ -127,7 +127,7 @@ async def test_a_feed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if "author" in name or " of " not in name])
-async def test_a_page_of_arxivs(name: str) -> None:
+async def test_a_large_arxiv_page_does_not_hold_the_loop(name: str) -> None:
     body = DOCUMENTS[name]().replace(b"<item", b"<entry").replace(b"</item", b"</entry")
     body = body.replace(b"<rss", b'<feed xmlns="http://www.w3.org/2005/Atom"', 1).replace(b"</rss", b"</feed")
     page = Fetched("https://export.arxiv.org/api/query", "application/atom+xml", None, body)
@@ -158,7 +158,7 @@ class Given:
         b'{"title":"@","url":"http://a"},',
     ],
 )
-async def test_an_answer_of_newsapis(articles: bytes) -> None:
+async def test_a_large_newsapi_response_does_not_hold_the_loop(articles: bytes) -> None:
     start, size = b'{"status":"ok","articles":[', 1_000_000
     body = start + articles * ((size - len(start) - 3) // len(articles)) + b"1]}"
     source = NewsApiSource(Given(body), NewsApiSettings("key"))  # type: ignore[arg-type]  # as far as it is used
@@ -174,7 +174,7 @@ async def test_an_answer_of_newsapis(articles: bytes) -> None:
     ids=["plain", "html", "shorten", "link", "host", "time", "id"],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [60, 2_000, 6_000, 5_000_000])
-async def test_a_text(cleaner: Callable[[str], object], size: int) -> None:
+async def test_a_large_text_does_not_hold_the_loop(cleaner: Callable[[str], object], size: int) -> None:
     async def clean(piece: str) -> None:
         await asyncio.sleep(0)
         for end in ("", " x x("):

@@ -46,7 +46,7 @@ class Day:
             await periodic_job.run()
 
 
-async def test_each_time_looks_at_the_last_four_days() -> None:
+async def test_each_run_checks_the_last_four_days() -> None:
     day = Day(datetime(2026, 11, 24, 5, 10, tzinfo=UTC), datetime(2026, 11, 25, 5, 0, tzinfo=UTC))
     await day.spend()
     keys = {daily_key(due, source_date).key for _, source_date, due in day.asked}
@@ -57,19 +57,19 @@ async def test_each_time_looks_at_the_last_four_days() -> None:
     assert datetime(2026, 11, 24, 18, 30, tzinfo=UTC) in {at for at, _, _ in day.asked}
 
 
-async def test_a_worker_that_starts_late_asks_for_the_latest_time_alone() -> None:
+async def test_a_late_worker_requests_only_the_latest_time() -> None:
     day = Day(datetime(2026, 11, 24, 20, tzinfo=UTC), datetime(2026, 11, 24, 20, 1, tzinfo=UTC))
     await day.spend()
     assert {due for _, _, due in day.asked} == {datetime(2026, 11, 24, 18, 30, tzinfo=UTC)}
 
 
-async def test_over_midnight_nothing_is_asked_before_the_next_time() -> None:
+async def test_after_midnight_nothing_is_requested_before_the_time() -> None:
     day = Day(datetime(2026, 11, 25, 0, 0, tzinfo=UTC), datetime(2026, 11, 25, 6, 0, tzinfo=UTC))
     await day.spend()
     assert day.asked == []
 
 
-async def test_what_failed_is_asked_for_again_in_a_minute() -> None:
+async def test_a_failed_request_is_repeated_after_a_minute() -> None:
     day = Day(datetime(2026, 11, 24, 6, tzinfo=UTC), datetime(2026, 11, 24, 6, 30, tzinfo=UTC), fails=2)
     await day.spend()
     assert {at for at, _, _ in day.asked} == {datetime(2026, 11, 24, 6, 2, tzinfo=UTC)}
@@ -84,7 +84,7 @@ async def test_what_failed_is_asked_for_again_in_a_minute() -> None:
     ],
     ids=["winter", "summer"],
 )
-async def test_the_default_follows_the_clocks_of_its_zone(begins: datetime, asked: list[str]) -> None:
+async def test_the_default_follows_daylight_saving_time(begins: datetime, asked: list[str]) -> None:
     day = Day(begins, begins + timedelta(hours=20))
     await day.spend(AFTER_ARXIV)
     assert [f"{due:%H:%M}" for due in sorted({due for _, _, due in day.asked})] == asked
@@ -100,7 +100,7 @@ async def test_the_default_follows_the_clocks_of_its_zone(begins: datetime, aske
         (date(2026, 11, 1), time(1, 30), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)),  # they show it twice
     ],
 )
-def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time, expected: datetime) -> None:
+def test_each_time_occurs_once_on_a_clock_change_day(day: date, at: time, expected: datetime) -> None:
     times, moment, came = FetchTimes((at,), "America/New_York"), datetime.combine(day, time(4), UTC), set[datetime]()
     while (moment := times.next(moment)).date() == day:
         came.add(moment)
@@ -108,7 +108,7 @@ def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time,
     assert times.latest(expected) == expected
 
 
-def test_a_reader_in_berlin_has_the_mornings_fetch_at_seven() -> None:
+def test_a_reader_in_berlin_has_the_morning_fetch_at_seven() -> None:
     """README's promise, on every day of two years, with the weeks in which only one of the two changed its clocks."""
     for number in range(2 * 365):
         seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))

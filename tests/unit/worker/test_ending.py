@@ -40,7 +40,7 @@ def deaf(monkeypatch: pytest.MonkeyPatch) -> Deaf:
     return work
 
 
-def test_what_lets_itself_be_cancelled_ends_without_a_word() -> None:
+def test_a_cancellable_task_ends_without_a_log_line() -> None:
     left: list[asyncio.Task[None]] = []
 
     async def main() -> None:
@@ -52,7 +52,7 @@ def test_what_lets_itself_be_cancelled_ends_without_a_word() -> None:
 
 
 @pytest.mark.parametrize("error", [LookupError("the reason for the stop"), None])
-def test_what_ignores_its_cancellation_is_named(
+def test_a_task_that_ignores_cancellation_is_named(
     error: Exception | None, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 0.05)
@@ -69,7 +69,7 @@ def test_what_ignores_its_cancellation_is_named(
     assert (record["tasks"], record["exc_info"]) == (["fetch 1"], error)
 
 
-def test_a_second_signal_waits_no_longer(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_ends_the_wait(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 3600)
 
     async def main() -> None:

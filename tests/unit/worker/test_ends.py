@@ -61,7 +61,7 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (asyncio.CancelledError(), Failed(error="CancelledError: ", retry_in=2 * SOON)),
     ],
 )
-async def test_each_error_has_its_end(error: BaseException, outcome: Outcome | None) -> None:
+async def test_each_error_has_its_outcome(error: BaseException, outcome: Outcome | None) -> None:
     assert await outcome_of(error) == outcome
 
 
@@ -74,9 +74,7 @@ async def test_each_error_has_its_end(error: BaseException, outcome: Outcome | N
         (Abort.LEASE_LOST, None),
     ],
 )
-async def test_a_task_that_was_ended_from_outside_ends_as_the_reason_says(
-    abort: Abort, outcome: Outcome | None
-) -> None:
+async def test_a_cancelled_handler_ends_with_the_given_reason(abort: Abort, outcome: Outcome | None) -> None:
     assert await outcome_of(asyncio.CancelledError(), abort=abort) == outcome
     early = job()
     early.cancel(abort)
@@ -88,7 +86,7 @@ async def test_a_task_that_was_ended_from_outside_ends_as_the_reason_says(
     assert await perform(early, Handler(never, timedelta(seconds=90), later), Random(1)) == outcome
 
 
-async def test_what_is_returned_is_the_result_or_the_whole_end() -> None:
+async def test_a_handler_returns_a_result_or_an_outcome() -> None:
     async def result(_job: Job) -> dict[str, Any]:
         return {"items": 3}
 
@@ -99,7 +97,7 @@ async def test_what_is_returned_is_the_result_or_the_whole_end() -> None:
         assert await perform(job(), Handler(work, timedelta(seconds=90)), Random(1)) == outcome
 
 
-async def test_only_what_was_not_expected_is_logged_with_its_task() -> None:
+async def test_only_unexpected_errors_are_logged() -> None:
     unexpected = LookupError("odd")
     with capture_logs() as log:
         for error in (PermanentError("never"), SourceError("down"), TimeoutError("slow"), unexpected):
@@ -113,13 +111,13 @@ def test_log_lines_name_the_task_and_the_request_that_made_it(payload: dict[str,
     assert job(**payload).described() == {"task_id": str(TASK), "request_id": request_id}
 
 
-async def test_progress_is_shown_under_the_tasks_lease() -> None:
+async def test_progress_is_reported_under_the_tasks_lease() -> None:
     shown: list[Any] = []
     await job(shown).report("half", 0.5)
     assert shown == [(Lease(TASK, UUID(int=1)), Progress("half", 0.5))]
 
 
-async def test_a_task_is_cancelled_once_it_has_begun_and_before_that_it_ends_by_itself() -> None:
+async def test_only_a_started_handler_is_cancelled() -> None:
     for begun in (False, True):
         held = job()
         held.running = running = asyncio.create_task(asyncio.sleep(0))

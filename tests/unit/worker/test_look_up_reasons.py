@@ -28,7 +28,7 @@ class Refusing:
 
 
 @pytest.mark.parametrize(("length", "kept"), [(300, "x" * 300), (301, "x" * 299 + "\u2026")])
-async def test_of_a_reason_three_hundred_characters_are_kept(length: int, kept: str) -> None:
+async def test_a_reason_is_limited_to_three_hundred_characters(length: int, kept: str) -> None:
     periodic_job = PaperLookUps(
         cast(ReaderPapers, Refusing("x" * length)),
         cast(DistributedRateLimiter, None),

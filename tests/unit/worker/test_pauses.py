@@ -122,21 +122,21 @@ async def pauses(
         (look_ups, "look-up of papers put off", [7.5, 30, 30]),
     ],
 )
-async def test_a_chore_says_why_it_is_put_off_and_comes_again(
+async def test_a_failed_periodic_job_logs_the_reason_and_runs_again(
     make: Any, event: str, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = {"event": event, "log_level": "warning", "error": "away"}
     assert await pauses(make(Away()), monkeypatch) == (slept, [said, said])
 
 
-async def test_a_minute_that_could_not_be_reported_is_tried_twice_a_minute_and_once_at_the_end(
+async def test_an_unreported_minute_is_retried_and_sent_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said = {"event": "minute not reported yet", "log_level": "warning", "number": 1, "error": "away"}
     assert await pauses(minutes(Away()), monkeypatch) == ([15, 30, 30], [said] * 3)
 
 
-async def test_a_worker_reports_at_its_own_second_of_each_minute_and_once_at_the_end(
+async def test_a_worker_reports_every_minute_and_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     supabase = Here()
@@ -145,7 +145,7 @@ async def test_a_worker_reports_at_its_own_second_of_each_minute_and_once_at_the
     assert supabase.asked == [(WORKER, number) for number in (1, 2, 3)]
 
 
-async def test_retention_says_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase = Here()
     slept, said = await pauses(retention(supabase), monkeypatch)
     assert slept == [900, 3600, 3600]
@@ -157,7 +157,7 @@ async def test_retention_says_what_it_removed(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize(("due", "said"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])
-async def test_the_schedule_says_how_many_were_due_if_any(
+async def test_the_schedule_logs_how_many_readers_were_due(
     due: int, said: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await pauses(schedule(Here(due)), monkeypatch) == ([15, 60, 60], said)

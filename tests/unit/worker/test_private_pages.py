@@ -48,7 +48,7 @@ async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, s
         ),
     ],
 )
-async def test_healthz_says_how_the_claim_loop_stands(health: LoopHealth, status: int, body: str) -> None:
+async def test_healthz_reports_the_claim_loop(health: LoopHealth, status: int, body: str) -> None:
     assert await asked("/healthz", Metrics(), health) == (status, "application/json; charset=utf-8", body)
 
 

@@ -52,7 +52,7 @@ def worker(
     )
 
 
-async def test_an_idle_worker_looks_less_and_less_often_up_to_its_idle_wait() -> None:
+async def test_an_idle_worker_polls_less_often_up_to_the_interval() -> None:
     idle = worker(ScriptedQueue(), poll_interval=10)
     waits = [await idle.run_once() for _ in range(12)]
     assert waits[0] <= 2 * SHORT_WAIT
@@ -69,36 +69,36 @@ class Highest(Random):
 @pytest.mark.parametrize(
     ("poll_interval", "waits"), [(1.0, [0.1, 0.2, 0.4, 0.8, 1.0, 1.0]), (0.3, [0.1, 0.2, 0.3, 0.3, 0.3, 0.3])]
 )
-async def test_the_wait_doubles_with_each_call_in_vain(poll_interval: float, waits: list[float]) -> None:
+async def test_the_wait_doubles_after_each_empty_call(poll_interval: float, waits: list[float]) -> None:
     idle = worker(ScriptedQueue(), poll_interval, random=Highest())
     assert [await idle.run_once() for _ in waits] == pytest.approx(waits)
 
 
-async def test_with_a_task_in_hand_the_wait_doubles_up_to_its_own_bound() -> None:
+async def test_with_a_running_task_the_wait_has_a_lower_limit() -> None:
     busy = worker(ScriptedQueue((task(),)), 60, random=Highest())
     assert [await busy.run_once() for _ in range(6)] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.4, 0.4])
 
 
-async def test_work_makes_it_look_again_at_once() -> None:
+async def test_after_work_the_next_call_is_immediate() -> None:
     busy = worker(ScriptedQueue(*[()] * 12, (task(),)), poll_interval=10)
     waits = [await busy.run_once() for _ in range(13)]
     assert waits[-1] <= SHORT_WAIT < waits[-2]
 
 
-async def test_with_a_task_in_hand_it_goes_on_asking_whether_to_cancel_it() -> None:
+async def test_with_a_running_task_it_keeps_checking_cancellation() -> None:
     busy = worker(ScriptedQueue((task(),)), poll_interval=60)
     waits = [await busy.run_once() for _ in range(12)]
     assert busy.running_tasks == 1
     assert max(waits) <= BUSY_WAIT
 
 
-async def test_it_calls_three_times_a_lease_at_least_so_that_it_is_seen() -> None:
+async def test_it_calls_at_least_three_times_per_lease() -> None:
     idle = worker(ScriptedQueue(), poll_interval=60, lease=timedelta(seconds=9))
     waits = [await idle.run_once() for _ in range(20)]
     assert max(waits) == 3
 
 
-async def test_a_call_that_is_not_answered_is_sent_again_after_longer_and_longer_pauses(
+async def test_a_failed_call_is_repeated_with_growing_delays(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls, pauses, sleep = 0, [], asyncio.sleep

@@ -12,7 +12,7 @@ LEASE = timedelta(seconds=60)
 
 
 @pytest.mark.parametrize(("turns", "looks"), [([7], 10), ([1, 2, 2, 2, 3, 4], 15)])
-async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
+async def test_ten_checks_without_an_iteration_report_a_stopped_loop(
     turns: list[int], looks: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slept: list[float] = []
@@ -29,7 +29,7 @@ async def test_ten_looks_without_a_turn_and_it_says_that_the_loop_stopped(
     assert armed == [(60.0, True)] * looks
 
 
-async def test_a_turn_without_an_answer_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_counts_only_answered_iterations(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
     pulse = Watchdog()
