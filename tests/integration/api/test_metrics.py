@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from app.api import metrics
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.api.asking import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
 from tests.support.scripted_server import ScriptedServer, answer, stall
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"

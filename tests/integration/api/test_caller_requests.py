@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from app.persistence.paging import cursor_of
-from tests.integration.api.asking import Request, check
+from tests.integration.api.recorded_requests import Request, check
 from tests.support.rows import DAY, EDITION, ID, LINE, OTHER, PAPER, READER, TASK, shown
 
 TASKS: dict[str, Any] = {

@@ -82,7 +82,7 @@ def test_every_settings_error_says_what_is_expected() -> None:
 
 
 def test_the_example_names_every_setting_with_its_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    lines = (Path(__file__).parents[2] / ".env.example").read_text(encoding="utf-8").splitlines()
+    lines = (Path(__file__).parents[3] / ".env.example").read_text(encoding="utf-8").splitlines()
     shown = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     fields = ApiSettings.model_fields | WorkerSettings.model_fields
     with open(".env", "w", encoding="utf-8") as file:  # noqa: PTH123  (relative on purpose)
@@ -191,7 +191,7 @@ def test_a_lease_must_be_longer_than_a_call_with_retries(monkeypatch: pytest.Mon
 
 
 def test_the_readme_lists_every_setting_with_its_meaning() -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
     for name, field in (ApiSettings.model_fields | WorkerSettings.model_fields).items():
         (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{name.upper()}` |")]
         assert line.endswith(f"| {field.description} |")

@@ -8,7 +8,7 @@ import pytest
 from app.api import admin
 from app.persistence.operator import STEP
 from app.persistence.paging import cursor_of
-from tests.integration.api.asking import AN_ID, Request, api_before, asked_of, check, headers_of
+from tests.integration.api.recorded_requests import AN_ID, Request, api_before, asked_of, check, headers_of
 from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE, TASK, shown
 
 DONE = {"task": TASK, "done": True}

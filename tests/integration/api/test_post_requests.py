@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.asking import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
 from tests.support.rows import ID, LINE, MOMENT, OTHER, PAPER, READER, TASK, shown
 
 PROFILE = {

@@ -10,7 +10,7 @@ from app.api.connection import ON_STOP
 from app.config import ApiSettings
 from app.main import create_app
 from app.models import Task
-from tests.integration.api.asking import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
 from tests.support.operators import KEYS
 from tests.support.rows import ID, TASK
 from tests.support.scripted_server import ScriptedServer, answer, stall

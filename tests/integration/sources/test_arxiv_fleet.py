@@ -13,7 +13,7 @@ from tests.support.fixture_types import Serve
 from tests.support.scripted_server import ScriptedServer, Step
 from tests.support.source_responses import page, reply
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 INTERVAL = 0.4
 
 

@@ -21,7 +21,7 @@ from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Stack, StackOptions
 from tests.support.schema_cache import schema_is_read
 
-DATA = Path(__file__).parents[1] / "data" / "postgrest"
+DATA = Path(__file__).parents[2] / "data" / "postgrest"
 RECORDED: dict[str, Any] = json.loads((DATA / "cases.json").read_text(encoding="utf-8"))
 NEWER_CODES = {"42P01": "PGRST205", "PGRST301": "PGRST303"}
 REFUSALS = {400, 406}
