@@ -1,4 +1,4 @@
-"""Fixtures that several rooms' tests share: scripted servers on loopback, and arXiv's recorded answers."""
+"""Fixtures that several packages' tests share: scripted servers on loopback, recorded arXiv responses, and workers."""
 
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -39,13 +39,13 @@ REPOSITORY = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def own_folder(stack_folder: Path) -> Path:
-    """A folder for a stack of a file's own; another one if the file comes back to the same process of tests."""
+    """A folder for one file's own stack, unique also if the file runs twice in one process."""
     return stack_folder / uuid4().hex
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a server that answers its n-th request with the n-th step."""
+    """Start a server that responds to its n-th request with the n-th step."""
     running: list[ScriptedServer] = []
 
     async def start(*steps: Step) -> ScriptedServer:
@@ -60,7 +60,7 @@ async def serve() -> AsyncIterator[Serve]:
 
 @pytest.fixture
 def recorded() -> ReadFile:
-    """Read one of arXiv's recorded answers, where the machine has them."""
+    """Read a recorded arXiv response, if this machine has it."""
     folder = Path(os.environ.get("BROADSHEET_SHARED", REPOSITORY.parent / "shared")) / "feeds"
 
     def read(name: str) -> bytes:
@@ -73,7 +73,7 @@ def recorded() -> ReadFile:
 
 @pytest.fixture
 async def empty(stack: Ready) -> AsyncIterator[str]:
-    """The address of a new project's database beside the emulator's."""
+    """The URL of a new project's database on the emulator's server."""
     name = f"empty_{uuid4().hex}"
     address = urlsplit(stack.database_url)
     cluster = await asyncpg.connect(stack.database_url)
@@ -89,7 +89,7 @@ async def empty(stack: Ready) -> AsyncIterator[str]:
 
 @pytest.fixture
 async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[StartWorker]:  # noqa: ARG001  (database_reset)
-    """Start a worker that does `work` for fetches, or for each kind what the mapping says; stopped after the test."""
+    """Start a worker that does `work` for fetches, or the mapping's work for each kind; stopped after the test."""
     async with AsyncExitStack() as clients:
         started: list[RunningWorker] = []
 
@@ -137,7 +137,7 @@ async def box() -> AsyncIterator[Postbox]:
 
 @pytest.fixture
 async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Postbox) -> AsyncIterator[StartMailer]:
-    """Start a worker that writes digests and sends them, by the server unless another way is given."""
+    """Start a worker that writes digests and sends them, by the SMTP server unless another sender is given."""
     services, renderer, analyst = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
     digests = DigestHandler(
         DigestService(services.editions, services.tasks, analyst, renderer),

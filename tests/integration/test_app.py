@@ -1,4 +1,4 @@
-"""The API application around a small real server: one client, readiness, problem documents."""
+"""The API application with a small real server: one client, readiness, problem documents."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.support.scripted_server import ScriptedServer, answer
 
 @asynccontextmanager
 async def api_on(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The started application, called without a network between."""
+    """The started application, called without a network."""
     values = {"supabase_url": url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
     settings = ApiSettings.model_validate(values)
     app = create_app(settings)

@@ -1,4 +1,4 @@
-"""The release command, as fly.toml has it: it passes on the schema that is needed, and stops a deploy before it."""
+"""The release command of fly.toml passes on the required schema and stops a deploy without it."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 async def release(url: str, key: str) -> tuple[int | None, str]:
-    """Run the release command with the secrets that a deployment has; its exit status and the schema's line."""
+    """Run the release command with a deployment's secrets; returns the exit status and the schema's line."""
     fly = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
     _, *arguments = shlex.split(fly["deploy"]["release_command"])
     environment = {"PATH": os.environ["PATH"], "SUPABASE_URL": url, "SUPABASE_KEY": key, "SUPABASE_RETRIES": "0"}

@@ -30,7 +30,7 @@ ABSTRACT = (
 
 
 def completion(content: object, *, tokens: tuple[int, int] = (300, 80), **message: object) -> Step:
-    """A chat completion as OpenAI's server sends it; what is no text is written as JSON."""
+    """A chat completion as OpenAI's server sends it; values other than text become JSON."""
     text = content if isinstance(content, str | None) else json.dumps(content)
     return answer(
         200,
@@ -53,7 +53,7 @@ def completion(content: object, *, tokens: tuple[int, int] = (300, 80), **messag
 
 @dataclass
 class CountingBreaker:
-    """Counts what leaves its blocks; while `open` it lets nobody in."""
+    """Records the outcomes of its blocks; while `open`, it refuses all."""
 
     open: bool = False
     outcomes: list[str] = field(default_factory=list)
@@ -72,7 +72,7 @@ class CountingBreaker:
 
 @dataclass
 class DictMemory:
-    """Remembers while the test lasts; `kept` is what."""
+    """A cache in memory; `kept` has its entries."""
 
     kept: dict[str, Any] = field(default_factory=dict)
 

@@ -1,4 +1,4 @@
-"""The API's application for a test: made once, for to describe its hundred routes takes longer than most tests."""
+"""The API's application for tests, created once because describing its hundred routes takes longer than most tests."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,12 +12,12 @@ from app.config import ApiSettings
 from app.main import create_app
 
 _AT_REST: list[FastAPI] = []
-"""Those that no test uses now; two at once do not share one."""
+"""Applications that no test uses now; two concurrent tests do not share one."""
 
 
 @contextmanager
 def application(settings: ApiSettings) -> Iterator[FastAPI]:
-    """An application that reads these settings when it starts; what it has counted may be more than this test's."""
+    """An application with these settings; its counters may include other tests."""
     app = _AT_REST.pop() if _AT_REST else create_app()
     routes = list(app.router.routes)
     with pytest.MonkeyPatch.context() as patched:

@@ -1,4 +1,4 @@
-"""A real Chromium, driven by Playwright: what tests of pages share."""
+"""A real Chromium, driven by Playwright, for the tests of pages."""
 
 import asyncio
 import html
@@ -15,19 +15,19 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.async_api import Browser, Page, Route, async_playwright
 
-# The shell is the same engine without a window's frame around it: two thirds of the CPU time.
+# The headless shell is the same engine without a window: two thirds of the CPU time.
 CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page was not looked at")
 WIDTHS: Final = (375, 768, 1280)
 Screen = tuple[int, Literal["light", "dark"]]
-"""How wide it is, in pixels, and what colours its user likes."""
+"""The width in pixels, and the preferred colour scheme."""
 
 SCREENS: Final[tuple[Screen, ...]] = (
     *((width, "light") for width in WIDTHS),
     *((width, "dark") for width in WIDTHS),
 )
 
-# What sticks out of the page to the right, unless it scrolls within an element of its own.
+# Elements that reach beyond the right edge, unless they scroll within an element.
 _OUTSIDE = """() => [...document.body.querySelectorAll("*")].filter((e) =>
     e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
     && !e.closest(".scrolls")).map((e) => `${e.tagName}.${e.className}`)"""
@@ -36,7 +36,7 @@ _VIOLATIONS = "(options) => axe.run(options).then((found) => found.violations)"
 
 @asynccontextmanager
 async def chromium() -> AsyncIterator[Browser]:
-    """Start the system's Chromium; it is stopped with all its pages."""
+    """Start the system's Chromium; it stops with all its pages."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
@@ -49,7 +49,7 @@ async def chromium() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def opened(browser: Browser) -> AsyncIterator[Page]:
-    """Open a tab with cookies of its own. Afterwards its console must have stayed empty."""
+    """Open a tab with its own cookies. Afterwards its console must be empty."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = await context.new_page()
     said: list[str] = []
@@ -63,9 +63,9 @@ async def opened(browser: Browser) -> AsyncIterator[Page]:
 
 
 async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, list[str]]:
-    """What is wrong with how the page shows, by screen: what sticks out, and what axe finds serious or critical.
+    """Layout and accessibility errors by screen: elements beyond the edge, and serious or critical axe violations.
 
-    Of all that axe looks at, only contrasts change with the colours: in the dark it is asked for nothing else.
+    Only contrasts depend on the colours, so the dark scheme is checked for nothing else.
     """
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE_SCRIPT)
@@ -83,8 +83,8 @@ async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, l
 
 
 async def as_if_it_were_fine(route: Route) -> None:
-    """Chromium itself writes a line into the console for each refused page; that is not the page's."""
-    if route.request.resource_type != "document":  # a stream would never have come whole
+    """Chromium writes a console line for each refused page; change the status so that it does not."""
+    if route.request.resource_type != "document":  # a stream would never be complete
         await route.continue_()
         return
     answer = await route.fetch(max_redirects=0)

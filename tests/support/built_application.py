@@ -1,4 +1,4 @@
-"""What a built FastAPI application runs: every operation, and every callable that FastAPI would hand to a thread."""
+"""The operations of a built FastAPI application, and every callable that FastAPI would run in a thread."""
 
 import inspect
 from collections.abc import Callable, Iterator
@@ -15,9 +15,9 @@ Operation = tuple[str, str]
 
 
 def is_asynchronous(call: Callable[..., Any]) -> bool:
-    """Whether the event loop itself runs `call`: a coroutine function, or an instance whose `__call__` is one.
+    """Whether the event loop runs `call`: a coroutine function, or an instance whose `__call__` is one.
 
-    A class is called in a thread, whatever it is.
+    A class is always called in a thread.
     """
     while isinstance(call, partial):
         call = call.func
@@ -30,18 +30,18 @@ def is_asynchronous(call: Callable[..., Any]) -> bool:
 
 
 def routes_of(app: FastAPI) -> Iterator[RouteContext]:
-    """Every route, those of included routers and mounted applications too."""
+    """Every route, also of included routers and mounted applications."""
     yield from _expanded(app.routes)
 
 
 def operations(app: FastAPI, *, documented: bool = False) -> set[Operation]:
-    """Every method of every path, or of those in the OpenAPI document alone."""
+    """Every method of every path, or only those in the OpenAPI document."""
     routes = (route for route in routes_of(app) if not documented or route.include_in_schema)
     return {(method, str(route.path)) for route in routes for method in route.methods or ()}
 
 
 def synchronous_callables(app: FastAPI) -> list[str]:
-    """Every endpoint, dependency, exception handler and middleware of `app` that is no coroutine function."""
+    """Every endpoint, dependency, exception handler and middleware of `app` that is not a coroutine function."""
     return sorted({f"{where}: {_name(call)}" for where, call in _callables(app) if not is_asynchronous(call)})
 
 
@@ -66,7 +66,7 @@ def _callables(app: FastAPI) -> Iterator[tuple[str, Callable[..., Any]]]:
 
 
 def _calls_of(dependant: Dependant) -> Iterator[Callable[..., Any]]:
-    """The endpoint and all that it depends on."""
+    """The endpoint and all its dependencies."""
     assert dependant.call is not None
     yield dependant.call
     for dependency in dependant.dependencies:

@@ -13,9 +13,9 @@ from tests.support.tasks import insert_tasks
 
 
 class Receiver:
-    """Counts what is delivered under each webhook-id; `delay` makes each delivery take a while.
+    """Counts the deliveries under each webhook-id; `delay` slows each delivery.
 
-    With a `gate`, each answer takes one of its permits.
+    With a `gate`, each response needs one of its permits.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Receiver:
         await self._runner.cleanup()
 
     async def more(self) -> None:
-        """Wait until more deliveries have been begun than when this was called last."""
+        """Wait until more deliveries have begun than at the last call."""
         while self.arrived.total() <= self._noticed:
             self._news.clear()
             await self._news.wait()
@@ -74,7 +74,7 @@ async def enqueue_deliveries(database: asyncpg.Connection, url: str, count: int,
 
 
 async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:
-    """Wait until exactly `count` tasks have this status; looks ten times a second, as a poller would."""
+    """Wait until exactly `count` tasks have this status; polls ten times a second."""
     while await count_of(database, status) != count:
         await asyncio.sleep(0.1)
 

@@ -1,4 +1,4 @@
-"""A proxy that now and then loses an answer: the server has done what the client never hears of."""
+"""A proxy that drops some responses: the server has done the work, and the client does not know it."""
 
 import random
 
@@ -7,7 +7,7 @@ from aiohttp import web
 
 
 class DroppingProxy:
-    """Drops a `share` of the answers, after they were made."""
+    """Drops a `share` of the responses after the server has sent them."""
 
     def __init__(self, target: str, *, share: float, seed: int) -> None:
         self._target = target

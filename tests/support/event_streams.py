@@ -10,14 +10,14 @@ import httpx
 
 
 class Events:
-    """What comes of a stream of events."""
+    """Reads the events of a stream."""
 
     def __init__(self, answer: httpx.Response) -> None:
         self.answer = answer
         self._lines = answer.aiter_lines()
 
     async def next(self) -> dict[str, Any]:
-        """The next event, or comment."""
+        """The next event or comment."""
         found: dict[str, Any] = {}
         async with asyncio.timeout(20):
             async for line in self._lines:

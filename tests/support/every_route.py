@@ -1,4 +1,4 @@
-"""A request for every route of the API, with the status that it must have, over a system that has something of all."""
+"""A request for every route of the API with its expected status, on a system with at least one object of each kind."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from tests.support.tasks import insert_tasks
 from tests.support.visitors import A_READER, SECRET, TODAY, WORDS, digest_of, give_digest
 
 SETTINGS = {"link_secret": SECRET, "resend_webhook_secret": HOOK_SECRET}
-"""What the API needs besides its operators, for every route to do its work."""
+"""The settings, besides the operators, that every route needs."""
 
 PAPER = item_of(ArticleKind.PAPER, 1, None, 0.9)
 DIGEST = {"profile": {"name": "Ada"}, "source_date": "2026-03-04"}
@@ -51,14 +51,14 @@ class Request:
 
 @dataclass(frozen=True)
 class System:
-    """A system with something of everything: an operator's browser, and the ids of what there is."""
+    """A system with one object of each kind: an operator's browser, and the ids of the objects."""
 
     http: httpx.AsyncClient
     token: str
     ids: dict[str, Any]
 
     async def send(self, request: Request) -> None:
-        """Send a request, read its response. Raises `AssertionError` if the status is another one."""
+        """Send a request and read its response. Raises `AssertionError` for another status."""
         method, template = request.operation
         path = template.format(**(self.ids | request.places))
         async with self.http.stream(method, path, **request.sent) as response:
@@ -68,7 +68,7 @@ class System:
 
 
 async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> System:
-    """Put in something of everything. `http` calls as root, who has signed in; LINK_SECRET is `SECRET`."""
+    """Create one object of each kind. `http` calls as root, who has signed in; LINK_SECRET is `SECRET`."""
     http.headers["X-API-Key"] = ROOT_KEY
     operator = Operator(http)
     assert (await operator.sign_in()).is_redirect
@@ -100,7 +100,7 @@ _DEAD = "select q.task_id from public.queue q where q.dead"
 
 
 def requests(system: System) -> list[Request]:
-    """A request for every route, in an order in which each finds what it is about; refusals of each kind last."""
+    """A request for every route, in an order in which each finds its object; the refused requests are last."""
     parts: tuple[Callable[[System], Iterator[Request]], ...] = (_plain, _tasks, _readers, _operators, _ops, _links)
     return [*(request for part in parts for request in part(system)), *_removals(), *REFUSED]
 
@@ -232,7 +232,7 @@ REFUSED = (
     Request("GET /r/home/{token}", 404, {"token": "x"}),
     Request("POST /ops/resume", 403, sent={"data": {"token": "x"}}),
 )
-"""One request for each way to be refused."""
+"""One request for each kind of refusal."""
 
 
 def _papers() -> dict[str, Any]:

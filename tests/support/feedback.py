@@ -1,4 +1,4 @@
-"""What tests say of papers by one vote, and what the ranking then learns from."""
+"""Feedback on papers, as the tests record it and as the ranking reads it."""
 
 from uuid import UUID
 
@@ -10,11 +10,11 @@ from app.persistence.reader_papers import Paper, ReaderPapers
 
 
 async def rate(papers: ReaderPapers, reader_id: UUID, paper: Paper, liked: bool | None) -> UUID | None:
-    """Note that a reader likes a paper or does not; None takes the vote back."""
+    """Record that a reader likes a paper or dislikes it; None removes the feedback."""
     (paper_id,) = await papers.put(reader_id, [(paper, {"liked": liked})])
     return paper_id
 
 
 async def rated(client: AsyncClient, reader_id: UUID) -> tuple[RatedPaper, ...]:
-    """What a digest that is written now is given."""
+    """The rated papers that a digest written now would use."""
     return (await Items(client).new_items_for(reader_id)).papers

@@ -1,4 +1,4 @@
-"""This side of `tests.support.zygote`: processes of the service, started in milliseconds."""
+"""The test's side of `tests.support.zygote`: starts processes of the service in milliseconds."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Fork:
-    """A process that runs: its pid, what it says on standard error, and its exit status once it has ended."""
+    """A running process: its pid, its standard error, and its exit status after its end."""
 
     def __init__(self, pid: int, said: asyncio.StreamReader, pipe: asyncio.BaseTransport) -> None:
         self.pid = pid
@@ -42,7 +42,7 @@ class Fork:
         try:
             await ended.wait()
         except asyncio.CancelledError:
-            # The test has failed, and nobody reads on.
+            # The test has failed, and nothing reads the pipe.
             self._pipe.close()
             raise
         finally:
@@ -53,7 +53,7 @@ class Fork:
 
 
 async def fork(*arguments: str, environment: Mapping[str, str]) -> Fork:
-    """Start a module as a program: its name, and what it gets as arguments."""
+    """Start a module as a program: its name and its arguments."""
     reading, writing = os.pipe()
     try:
         pid = _ordered({"start": arguments, "environment": environment}, writing)
@@ -74,14 +74,14 @@ class Zygote:
             self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()])
 
     def answer(self, order: Mapping[str, Any], *descriptors: int) -> int:
-        """What it answers to an order."""
+        """Its response to an order."""
         socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
         if not (answer := self._orders.recv(100)):
             raise AssertionError("tests.support.zygote has ended: what it said is above")
         return int(answer)
 
     def end(self) -> None:
-        """Let it end, and wait for that."""
+        """End it and wait for its end."""
         self._orders.close()
         self._process.wait()
 
@@ -90,7 +90,7 @@ _kept: list[Zygote] = []
 
 
 def end_zygote() -> None:
-    """End the one of this process, if it was ever asked for."""
+    """End this process's zygote, if there is one."""
     while _kept:
         _kept.pop().end()
 

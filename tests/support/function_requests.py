@@ -1,4 +1,4 @@
-"""What each call of one of the database's functions is given."""
+"""The arguments of each call of a database function."""
 
 from datetime import timedelta
 from unittest.mock import ANY
@@ -209,7 +209,8 @@ FLEETS = [
     rpc("remove old digests", lambda c: Maintenance(c, batch=9).retain_digests(digest_days=3),
         "retain_digests", p_days=3, p_batch=9),
     rpc(f"report minute 8 of worker {ONE}",
-        lambda c: TaskStats(c).report(ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
+        lambda c: TaskStats(c).report(
+            ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
         "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),

@@ -12,7 +12,7 @@ from app.logs import configure_logs
 
 @contextmanager
 def development_logs(settings: ApiSettings) -> Iterator[None]:
-    """The logs of a process in development, and the test run's again afterwards."""
+    """Log as a process in development does, and restore the test run's logging afterwards."""
     root = logging.getLogger()
     before, structlogs = (root.handlers[:], root.level), structlog.get_config()
     configure_logs(settings)

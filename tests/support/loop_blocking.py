@@ -1,4 +1,4 @@
-"""How long a piece of work holds its thread, in seconds of CPU of the machine that the limits were written on."""
+"""How long work holds its thread, in CPU seconds of the machine on which the limits were set."""
 
 import asyncio
 import gc
@@ -10,13 +10,13 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 TRIES: Final = 3
 _MEASURE: Final = 0.0053
-"""Seconds that `_known_work` took there."""
+"""Seconds that `_known_work` took on that machine."""
 
 
 async def longest_hold(work: Callable[[], Awaitable[T]], enough: float) -> tuple[T | Exception, float]:
-    """Do `work` beside a task that wants every turn; returns what came of it, and the longest wait for a turn.
+    """Run `work` beside a task that runs in every loop iteration; returns its result and the longest iteration.
 
-    The best of some tries, for what else the machine does only ever adds to it; one of `enough` seconds ends them.
+    The shortest of some tries, because other load only adds to it; a try below `enough` seconds is the last.
     """
     best, left = float("inf"), TRIES
     while True:
@@ -28,7 +28,7 @@ async def longest_hold(work: Callable[[], Awaitable[T]], enough: float) -> tuple
 
 
 def shortest(work: Callable[[], object], enough: float) -> float:
-    """How long `work` takes that waits for nothing: the best of some tries, as above."""
+    """How long `work` takes that waits for nothing: the shortest of some tries, as above."""
     best = float("inf")
     for _ in range(TRIES):
         with _undisturbed():
@@ -66,7 +66,7 @@ async def _watched(work: Awaitable[T]) -> tuple[T | Exception, float]:
 
 @contextmanager
 def _undisturbed() -> Iterator[None]:
-    """Without the collection of garbage, which walks over all that a thousand tests before have left."""
+    """Without garbage collection, which would visit the objects of a thousand earlier tests."""
     gc.collect(0)
     gc.disable()
     try:
@@ -76,7 +76,7 @@ def _undisturbed() -> Iterator[None]:
 
 
 def _compared(seconds: float, enough: float) -> float:
-    """What it would have taken there, at least where it matters: as many times less as this machine is slower now."""
+    """The time on the reference machine: divided by the slowdown of this machine, if it exceeds the limit."""
     if seconds < enough:
         return seconds
     return seconds / max(1.0, min(_took(_known_work) for _ in range(3)) / _MEASURE)

@@ -1,4 +1,4 @@
-"""What the tests of deliveries share: a worker's handler of them, a step at a time."""
+"""A worker's delivery handler, one step at a time."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -18,7 +18,7 @@ PENDING: Final = DeliveryStatus.PENDING
 
 
 class Mailer:
-    """What a worker's handler of deliveries does, a step at a time."""
+    """The steps of a worker's delivery handler."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.claimer = Claimer(client, kinds=[TaskKind.DELIVERY])
@@ -41,7 +41,7 @@ class Mailer:
         return await self.deliveries.end(self.delivery_id, lease, state, **more)
 
     async def retry(self, lease: Lease) -> Lease:
-        """The attempt fails, and the task is claimed again at once."""
+        """The attempt fails, and the task is claimed again immediately."""
         await self.claimer.sync({lease: Failed("once more", SOON)})
         return await self.claim()
 

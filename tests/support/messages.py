@@ -25,7 +25,7 @@ def mail_of(**changes: Any) -> Mail:
 
 
 def parsed(message: EmailMessage) -> EmailMessage:
-    """Read it as strictly as the standard library can, and look at every part and header for what is wrong in it."""
+    """Parse it with the strictest policy of the standard library, and check every part and header for defects."""
     read = email.message_from_bytes(message.as_bytes(), policy=email.policy.strict)
     assert isinstance(read, EmailMessage)
     for part in read.walk():

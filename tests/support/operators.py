@@ -1,4 +1,4 @@
-"""What an operator has before him: a system in which there is something of everything, and a browser's way in."""
+"""An operator's view: a system with one object of each kind, and a signed-in browser."""
 
 import json
 import re
@@ -24,8 +24,8 @@ with made as (
 insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)
 select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
 _MINUTES = """
-insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running, oldest,
-                            model_calls, model_failures, input_tokens, output_tokens)
+insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running,
+                            oldest, model_calls, model_failures, input_tokens, output_tokens)
 select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(n / 30.0))::integer,
        case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end,
        1, 1, 2, 2, 0, 12000, 3000
@@ -37,12 +37,12 @@ select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', 
 
 
 async def dead_tasks(database: asyncpg.Connection, kind: str, error: str, count: int = 1) -> None:
-    """Put in tasks that failed for good."""
+    """Create permanently failed tasks."""
     await database.execute(_DEAD, kind, error, count)
 
 
 async def furnish(database: asyncpg.Connection) -> None:
-    """Put in something of everything, with names and errors of the worst kind."""
+    """Create objects of each kind, with hostile names and errors."""
     readers = [
         ("active", HOSTILE, "ada-1"),
         ("paused", WIDE, WIDE),
@@ -85,14 +85,14 @@ async def furnish(database: asyncpg.Connection) -> None:
 
 
 def settings_with_operators(stack: Ready, **more: Any) -> ApiSettings:
-    """Two admins, root and eve, and a caller who is none, ada."""
+    """Two admins, root and eve, and the caller ada, who is no admin."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEYS, "admins": "root,eve"}
     return ApiSettings.model_validate(values | more)
 
 
 @dataclass
 class Operator:
-    """Somebody with a browser, which keeps cookies and presses buttons."""
+    """A person with a browser, which keeps cookies and submits forms."""
 
     http: httpx.AsyncClient
 
@@ -100,11 +100,11 @@ class Operator:
         return await self.http.post("/ops/sign-in", data={"key": key, **form})
 
     async def press(self, page: str, action: str, **fields: str) -> httpx.Response:
-        """Press the button of a page's form that leads to `action`, with what the form carries."""
+        """Submit the page's form with this `action` and the fields that it contains."""
         return await self.http.post(action, data={"token": await self.token(page), **fields})
 
     async def token(self, page: str = "/ops") -> str:
-        """The token that the forms of a page carry: all the same one."""
+        """The token in the forms of a page, which is the same in all of them."""
         shown = (await self.http.get(page)).text
         tokens: set[str] = set(re.findall(r'name="token" value="([^"]+)"', shown))
         (token,) = tokens

@@ -36,7 +36,7 @@ default_pool_size = 4
 
 @contextmanager
 def pgbouncer(database_url: str, folder: Path, mode: Mode) -> Iterator[str]:
-    """Run PgBouncer for a database; yields the address of that database behind it. `folder` is open to all users."""
+    """Run PgBouncer for a database; yields the database's URL behind it. All users can read `folder`."""
     assert PGBOUNCER is not None
     address, own_port = urlsplit(database_url), free_port()
     ini = folder / f"pgbouncer-{own_port}.ini"
@@ -57,7 +57,7 @@ def pgbouncer(database_url: str, folder: Path, mode: Mode) -> Iterator[str]:
 
 
 async def connected(pooler: str) -> asyncpg.Connection:
-    """Connect through the pooler, as soon as it listens."""
+    """Connect through the pooler as soon as it listens."""
     while True:
         try:
             return await asyncpg.connect(pooler, statement_cache_size=0)

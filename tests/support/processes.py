@@ -1,4 +1,4 @@
-"""The service's processes as tests start them: real, on free ports, waited for by what they log, ended by pid."""
+"""The service's processes: real, on free ports, awaited by their log events, ended by pid."""
 
 import asyncio
 import json
@@ -15,14 +15,14 @@ _RUNNING: set[int] = set()
 
 
 def kill_what_is_left() -> None:
-    """Kill the processes that a test which failed midway did not stop."""
+    """Kill the processes that a failed test did not stop."""
     while _RUNNING:
         with suppress(ProcessLookupError):
             os.kill(_RUNNING.pop(), signal.SIGKILL)
 
 
 def environment(url: str, key: str) -> dict[str, str]:
-    """What every process needs."""
+    """The settings that every process needs."""
     return {
         "SSL_CERT_FILE": os.environ["SSL_CERT_FILE"],
         "PATH": os.environ["PATH"],
@@ -30,13 +30,13 @@ def environment(url: str, key: str) -> dict[str, str]:
         "SUPABASE_URL": url,
         "SUPABASE_KEY": key,
         "WEBHOOK_SECRET": WEBHOOK_SECRET,
-        # Its own default would ask the real arXiv.
+        # The default would call the real arXiv.
         "DAILY_FETCH_AT": "off",
     }
 
 
 class ServiceProcess:
-    """`python -m app` or `python -m worker`, with the settings it needs and nothing of this machine's environment."""
+    """`python -m app` or `python -m worker`, with its settings and without this machine's environment."""
 
     def __init__(self, module: str, url: str, key: str, *arguments: str, **settings: str) -> None:
         self._module = module
@@ -49,7 +49,7 @@ class ServiceProcess:
         self._reader: asyncio.Task[None] | None = None
 
     async def start(self, ready: str) -> dict[str, Any]:
-        """Start, and wait for the log event `ready`; returns its record."""
+        """Start and wait for the log event `ready`; returns its record."""
         self._process = await fork(self._module, *self._arguments, environment=self._environment)
         _RUNNING.add(self._process.pid)
         self._reader = asyncio.create_task(self._read())
@@ -86,7 +86,7 @@ class ServiceProcess:
         return status
 
     async def ended(self) -> int:
-        """Wait until it ends by itself; returns the exit status."""
+        """Wait until it ends without a signal; returns the exit status."""
         assert self._process is not None
         assert self._reader is not None
         await self._reader
@@ -95,17 +95,17 @@ class ServiceProcess:
 
     @property
     def clients_made(self) -> int:
-        """How many Supabase clients the process made in its life."""
+        """How many Supabase clients the process created."""
         return self._counted("clients made: ")
 
     @property
     def objects_kept(self) -> int:
-        """How many objects the process had taken out of the garbage collector's sight."""
+        """How many objects the process excluded from garbage collection."""
         return self._counted("objects kept: ")
 
     @property
     def threads_started(self) -> list[str]:
-        """The Python threads that the process started in its life; those of C libraries do not count."""
+        """The Python threads that the process started; threads of C libraries do not count."""
         names = [line.removeprefix("thread: ").strip() for line in self.text if line.startswith("thread: ")]
         assert len(names) == self._counted("threads started: ")
         return names
@@ -131,11 +131,11 @@ WEBHOOK_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 SHORT_LEASE = {"LEASE_SECONDS": "1.5", "SUPABASE_CALL_TIMEOUT": "0.5", "CALLBACKS_TO_PRIVATE_ADDRESSES": "true"}
 
 LONG_LEASE = {"LEASE_SECONDS": "60", "SUPABASE_CALL_TIMEOUT": "20"}
-"""For tests in which no lease may run out, however slow the machine is."""
+"""For tests in which no lease may expire, also on a slow machine."""
 
 
 def worker_process(ready: Ready, url: str | None = None, **settings: str) -> ServiceProcess:
-    """A worker with short leases that may call this machine back, with every slot, as they are what it is tested by."""
+    """A worker with short leases and all slots that can call back to this machine."""
     slots = {"CALLBACK_SLOTS": settings.get("CONCURRENCY", "10")}
     return ServiceProcess("worker", url or ready.url, ready.secret_key, **(SHORT_LEASE | slots | settings))
 

@@ -1,4 +1,4 @@
-"""A proxy before the emulator that answers in its place, or otherwise, where a test says so."""
+"""A proxy in front of the emulator that changes responses where a test says so."""
 
 import asyncio
 import json
@@ -12,14 +12,14 @@ from aiohttp import web
 
 @dataclass(frozen=True)
 class Call:
-    """A request on its way: the table or function that it is for, and what it carries."""
+    """A request: its table or function, and its body."""
 
     name: str
     body: dict[str, Any]
 
     @property
     def completes(self) -> bool:
-        """Whether it carries the outcome of a task that was completed."""
+        """Whether it has the outcome of a completed task."""
         return bool(self.body.get("p_completed"))
 
     @property
@@ -37,12 +37,12 @@ Interference = Callable[[Call], Awaitable[Answer | None]]
 
 
 async def nothing(_call: Call) -> Answer | None:
-    """Let the call, or its answer, pass."""
+    """Let the call or its response pass."""
     return None
 
 
 class Proxy:
-    """Passes every request on, but for what `before` answers; what `after` says takes the place of the real answer."""
+    """Forwards every request unless `before` returns a response; the result of `after` replaces the real response."""
 
     def __init__(self, target: str) -> None:
         self._target = target
@@ -89,7 +89,7 @@ def _response(answer: Answer) -> web.Response:
 
 
 class Gate:
-    """An interference that holds sync calls while it is closed."""
+    """A hook that holds sync calls while it is closed."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -111,7 +111,7 @@ class Gate:
 
 
 class Times:
-    """An interference that gives `answer` to the first `times` calls that `which` picks."""
+    """A hook that returns `answer` for the first `times` calls that `which` selects."""
 
     def __init__(self, answer: Answer, times: int, which: Callable[[Call], bool]) -> None:
         self._answer = answer
@@ -120,7 +120,7 @@ class Times:
 
     @property
     def given(self) -> bool:
-        """Whether all of them were given."""
+        """Whether all of them were returned."""
         return self._left == 0
 
     async def __call__(self, call: Call) -> Answer | None:

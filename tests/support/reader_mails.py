@@ -1,4 +1,4 @@
-"""What the tests of readers' mails share: a reader who is due, and the mails that came of it."""
+"""A reader who is due, and the resulting mails."""
 
 import email.policy
 from datetime import date, timedelta
@@ -35,7 +35,7 @@ async def due(client: AsyncClient, clock: Clock, **columns: Any) -> Reader:
 
 
 async def look(client: AsyncClient, clock: Clock, day: int) -> None:
-    """Let the schedule look on a day of November, when everybody is due and the day before was read."""
+    """Run the schedule on a day of November when everybody is due and the previous day was fetched."""
     await read_day(client, date(2026, 11, day - 1))
     await clock.set(f"2026-11-{day}T07:30:00Z")
     for _ in range(2):
@@ -43,7 +43,7 @@ async def look(client: AsyncClient, clock: Clock, day: int) -> None:
 
 
 async def read_day(client: AsyncClient, day: date) -> None:
-    """Let all sources have been read for a day."""
+    """Record that all sources were read for a day."""
     await Editions(client).begin_edition(day)
     await Editions(client).finish_edition(day, EditionStatus.COMPLETED, {})
 
@@ -68,7 +68,7 @@ async def the_delivery(database: asyncpg.Connection) -> asyncpg.Record:
 
 
 def once(hook: Hook) -> Hook:
-    """Do it the first time alone."""
+    """Do it only the first time."""
     left = [hook]
 
     async def step(box: Postbox, server: SMTP) -> str:

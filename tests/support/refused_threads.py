@@ -1,4 +1,4 @@
-"""Lets a test run while no thread can be had."""
+"""Runs code while no thread can be started."""
 
 import socket
 import threading
@@ -14,12 +14,12 @@ _NAME_LOOK_UPS: Final = frozenset({socket.getaddrinfo, socket.getnameinfo})
 
 
 class ThreadRefused(Exception):
-    """Somebody asked for a thread."""
+    """Code tried to start a thread."""
 
 
 @contextmanager
 def no_threads() -> Iterator[list[object]]:
-    """Let no thread start, and no thread take work; yields who asked. Only the event loop may look up names."""
+    """Refuse new threads and work for threads; yields the refused callables. Only the event loop may resolve names."""
     submit, start, refused = ThreadPoolExecutor.submit, threading.Thread.start, list[object]()
 
     def refuse(*arguments: Any, **_: Any) -> Any:

@@ -17,7 +17,7 @@ AT = MOMENT.isoformat()
 
 @dataclass(frozen=True)
 class Asked:
-    """What a call is for, in the words of its errors, and what it asks of Supabase."""
+    """The purpose of a call, as its errors name it, and its request to Supabase."""
 
     action: str
     call: Callable[[AsyncClient], Awaitable[object]]

@@ -1,4 +1,4 @@
-"""Rows as Supabase answers with them, each value another one, and how the API shows them."""
+"""Rows of Supabase's responses with distinct values, and their form in the API."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +64,7 @@ PLURAL = {"digest": "digests", "fetch": "fetches", "callback": "callbacks", "del
 
 
 def shown(task: dict[str, Any]) -> dict[str, Any]:
-    """The answer of a route that shows a task."""
+    """The response of a route that shows a task."""
     return task | {"url": f"/v1/{PLURAL[task['kind']]}/{task['task_id']}"}
 
 
@@ -105,7 +105,7 @@ READER: dict[str, Any] = {
     "updated_at": LATER,
 }
 LINE = {name: value for name, value in READER.items() if name != "owner"} | {"send_at": "07:05"}
-"""The reader, as its caller sees it."""
+"""The reader as its caller sees it."""
 
 PAPER: dict[str, Any] = {
     "paper_id": OTHER,

@@ -14,7 +14,7 @@ KEY = "k" * 16
 
 
 class HastyProtocol(BoundedProtocol):
-    """The real one, in a hurry: for tests that wait for a deadline, and for nobody else, as a machine may be slow."""
+    """The real protocol with short deadlines, only for tests that wait for a deadline."""
 
     request_within = 0.4
     answer_within = 0.4
@@ -22,7 +22,7 @@ class HastyProtocol(BoundedProtocol):
 
 
 class Raw:
-    """A connection that sends and reads bytes as a hostile caller would."""
+    """A connection that sends and reads raw bytes, as a hostile caller would."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -33,20 +33,20 @@ class Raw:
         await self.writer.drain()
 
     async def rest(self) -> bytes:
-        """What comes until the other side ends the connection; it must."""
+        """All data until the server closes the connection, which it must."""
         async with asyncio.timeout(10):
             return await self.reader.read()
 
 
 class QuickServer(uvicorn.Server):
-    """The real one, but for its waits: it is told when to end, in place of looking ten times a second."""
+    """The real server, which waits for an event to end instead of polling ten times a second."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
         self._ending = asyncio.Event()
 
     def end(self) -> None:
-        """SkipDelivery as at SIGTERM."""
+        """Stop as SIGTERM does."""
         self.should_exit = True
         self._ending.set()
 
@@ -64,7 +64,7 @@ class QuickServer(uvicorn.Server):
 
 
 class RunningApi:
-    """What runs, and where."""
+    """The application, its server and its port."""
 
     def __init__(self, app: FastAPI, server: QuickServer, port: int) -> None:
         self.app = app
@@ -77,7 +77,7 @@ class RunningApi:
 
     @asynccontextmanager
     async def connected(self, *, buffer: int | None = None) -> AsyncIterator[Raw]:
-        """A connection; `buffer` is how much this side takes before it is read."""
+        """A connection; `buffer` is the size of this side's receive buffer."""
         sock = socket.socket()
         if buffer is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
@@ -90,7 +90,7 @@ class RunningApi:
             writer.transport.abort()
 
     async def until_gone(self) -> None:
-        """Wait until the server has no connection any more."""
+        """Wait until the server has no connection."""
         async with asyncio.timeout(10):
             while self.connections:
                 await asyncio.sleep(0.02)

@@ -19,11 +19,11 @@ from worker.retries import RetryDelay, retry_delay
 from worker.runner import Worker, WorkerLimits
 
 PATIENCE = 30
-"""Seconds until a wait for something that never comes ends its test."""
+"""Seconds after which a wait fails its test."""
 
 
 class RunningWorker:
-    """A worker that runs in this event loop, with a client of its own."""
+    """A worker in this event loop with its own client."""
 
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
@@ -46,13 +46,13 @@ class RunningWorker:
         self._running = asyncio.create_task(self.worker.run(self._stop))
 
     def begin_to_stop(self) -> "asyncio.Task[None]":
-        """Tell it to stop, as SIGTERM does; what is returned ends with it, and raises what it raised."""
+        """Tell it to stop, as SIGTERM does; the returned task ends with it and raises its error."""
         assert self._running is not None
         self._stop.set()
         return self._running
 
     async def stop(self) -> None:
-        """SkipDelivery as on SIGTERM, to the end; raises what the worker raised."""
+        """Stop it as SIGTERM does and wait for its end; raises the worker's error."""
         await self.begin_to_stop()
 
     @property
@@ -85,7 +85,7 @@ StartMailer = Callable[..., Awaitable[RunningWorker]]
 
 
 class Held:
-    """A handler that works until the test lets it end; `deaf` to being cancelled, it ends as if it had not been."""
+    """A handler that runs until the test lets it end; if `deaf`, it ignores its cancellation."""
 
     def __init__(self, *, deaf: bool = False) -> None:
         self._deaf = deaf
@@ -105,7 +105,7 @@ class Held:
 
 
 async def until_ended(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
-    """Wait until a task has a final status, looking as a poller would; returns its row."""
+    """Wait until a task has a final status; returns its row."""
     async with asyncio.timeout(PATIENCE):
         while True:
             row = dict(await database.fetchrow("select * from public.tasks where task_id = $1", task_id))
@@ -115,14 +115,14 @@ async def until_ended(database: asyncpg.Connection, task_id: UUID) -> dict[str, 
 
 
 async def until(database: asyncpg.Connection, condition: str, *arguments: object) -> None:
-    """Wait until `condition`, a query, is true, looking as a poller would."""
+    """Wait until the query `condition` returns true."""
     async with asyncio.timeout(PATIENCE):
         while not await database.fetchval(condition, *arguments):
             await asyncio.sleep(0.02)
 
 
 async def until_turned(worker: RunningWorker, turns: int) -> None:
-    """Wait until the worker's claim loop has turned so often."""
+    """Wait until the worker's claim loop has run this many iterations."""
     async with asyncio.timeout(PATIENCE):
         while worker.turns < turns:
             await asyncio.sleep(0.01)

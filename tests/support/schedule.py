@@ -1,4 +1,4 @@
-"""What the tests of readers share: the schedule's clock, which they move, readers, and the tasks that came of them."""
+"""The schedule's clock, which tests can set, readers, and the resulting tasks."""
 
 import json
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ HOSTILE_ZONE = "Mars/Olympus_Mons"
 
 
 class Clock:
-    """The schedule's clock, in the hands of a test: the database's own until it is set."""
+    """The schedule's clock: the database's own until a test sets it."""
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database
@@ -59,27 +59,27 @@ class Clock:
 
 
 async def add_reader(client: AsyncClient, **columns: Any) -> Reader:
-    """Make a reader in Berlin who wants a digest each day at eight."""
+    """Create a reader in Berlin who gets a digest each day at eight."""
     values = {"reader_id": str(uuid4()), "name": "Ada", "timezone": "Europe/Berlin", "send_at": "08:00"}
     return await Readers(client).create(columns.pop("owner", OWNER), values | columns)
 
 
 async def enqueued(client: AsyncClient, database: asyncpg.Connection) -> list[tuple[UUID, date]]:
-    """Let the schedule look, and say which digests there are, of whom and for which day."""
+    """Run the schedule; returns the digest tasks with their readers and days."""
     await Schedule(client).enqueue_due()
     rows = await database.fetch("select reader_id, local_day from public.tasks where kind = 'digest' order by 2, 1")
     return [(row["reader_id"], row["local_day"]) for row in rows]
 
 
 def written(*titles: str) -> Mapping[str, Any]:
-    """A digest of so many papers, as a handler ends with it."""
+    """A digest with this many papers, as a handler returns it."""
     keys = [f"title:{title.lower()}" for title in titles]
     digest = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
     return {"digest": digest, "page": "<p>page</p>"}
 
 
 async def write_digests(client: AsyncClient, *titles: str) -> int:
-    """Do all digest tasks that wait; answers how many it was."""
+    """Complete all waiting digest tasks; returns how many."""
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
     tasks = await worker.claim()
     await worker.sync({task.lease: Completed({}, written(*titles)) for task in tasks})
@@ -87,7 +87,7 @@ async def write_digests(client: AsyncClient, *titles: str) -> int:
 
 
 async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime) -> None:
-    """Let a reader's last digest, whoever that is, have been made then."""
+    """Set the time of the last digest of every reader."""
     async with database.transaction():
         await database.execute("set local session_replication_role = replica")
         await database.execute("delete from public.digests where reader_id = $1", reader_id)
@@ -107,7 +107,7 @@ async def had_digest(database: asyncpg.Connection, reader_id: UUID, at: datetime
 
 
 async def break_zone(database: asyncpg.Connection, reader_id: UUID) -> None:
-    """What a release of the zones does that has one no more: no rule is asked, the row just is so."""
+    """Set a time zone that the database no longer knows, as an update of its zones can; no check applies."""
     await database.execute("set session_replication_role = replica")
     await database.execute("update public.readers set timezone = $2 where reader_id = $1", reader_id, HOSTILE_ZONE)
     await database.execute("set session_replication_role = origin")

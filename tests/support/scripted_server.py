@@ -1,4 +1,4 @@
-"""A small real server on loopback that misbehaves as it is told, and counts what it saw."""
+"""A small real server on loopback that follows a script and records its requests."""
 
 import asyncio
 import gzip
@@ -10,7 +10,7 @@ Step = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
 def answer(status: int, body: object, *, headers: str = "", close: bool = False) -> Step:
-    """Answer with `body`: text as it is, anything else as JSON."""
+    """Respond with `body`: text unchanged, other values as JSON."""
     text = body if isinstance(body, str) else json.dumps(body)
     kind = "text/html" if isinstance(body, str) and body.startswith("<") else "application/json"
     payload = text.encode()
@@ -19,7 +19,7 @@ def answer(status: int, body: object, *, headers: str = "", close: bool = False)
 
 
 def compressed(status: int, body: object, coding: str) -> Step:
-    """Answer with `body` as JSON, compressed as gateways in front of PostgREST do: gzip or deflate."""
+    """Respond with `body` as compressed JSON, as gateways in front of PostgREST do: gzip or deflate."""
     plain = json.dumps(body).encode()
     payload = gzip.compress(plain) if coding == "gzip" else zlib.compress(plain)
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Encoding: {coding}\r\n"
@@ -27,7 +27,7 @@ def compressed(status: int, body: object, coding: str) -> Step:
 
 
 def send(data: bytes, *, close: bool = False) -> Step:
-    """Send `data` as it is; with `close` end the connection after it."""
+    """Send `data` unchanged; with `close` end the connection after it."""
 
     async def step(writer: asyncio.StreamWriter) -> None:
         writer.write(data)
@@ -39,17 +39,17 @@ def send(data: bytes, *, close: bool = False) -> Step:
 
 
 async def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Close without an answer."""
+    """Close without a response."""
     writer.close()
 
 
 async def stall(_writer: asyncio.StreamWriter) -> None:
-    """Never answer."""
+    """Never respond."""
     await asyncio.Event().wait()
 
 
 class ScriptedServer:
-    """Answers its n-th request with the n-th step; the last step repeats."""
+    """Responds to its n-th request with the n-th step; the last step repeats."""
 
     def __init__(self, *steps: Step, close_on_accept: bool = False) -> None:
         self.url = ""

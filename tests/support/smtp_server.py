@@ -31,19 +31,19 @@ Hook = Callable[["Postbox", SMTP], Awaitable[str]]
 
 
 def transport_of(server: SMTP) -> asyncio.Transport:
-    # uvloop's have the methods, but not the class.
+    # uvloop's transports have the methods, but not the class.
     return cast(asyncio.Transport, server.transport)
 
 
 async def hang(box: "Postbox", _server: SMTP) -> str:
-    """Say nothing, until the client has gone."""
+    """Send nothing until the client has disconnected."""
     box.reached.set()
     await asyncio.Event().wait()
     return ""
 
 
 async def break_off(box: "Postbox", server: SMTP) -> str:
-    """Cut the connection without a word."""
+    """Cut the connection without a response."""
     box.reached.set()
     transport_of(server).abort()
     await asyncio.sleep(0)
@@ -57,7 +57,7 @@ async def break_off_midway(box: "Postbox", server: SMTP) -> str:
 
 
 def say(answer: str) -> Hook:
-    """Answer with this."""
+    """Respond with this."""
 
     async def step(box: "Postbox", _server: SMTP) -> str:
         box.reached.set()
@@ -67,7 +67,7 @@ def say(answer: str) -> Hook:
 
 
 class Conversation(SMTP):
-    """aiosmtpd's server, with a hook where its handlers have none: between DATA and the final dot."""
+    """aiosmtpd's server with an added hook between DATA and the final dot."""
 
     async def smtp_DATA(self, arg: str) -> None:
         box: Postbox = self.event_handler
@@ -82,9 +82,10 @@ class Conversation(SMTP):
 
 @dataclass
 class Postbox:
-    """A server that takes mails, but for what `steps` says.
+    """A server that accepts mails, except where `steps` says otherwise.
 
-    Their names are commands; DATA comes after the final dot, CONTENT before it, TAKEN when the mail was taken.
+    The steps' names are commands; DATA follows the final dot, CONTENT precedes it, TAKEN follows the acceptance of the
+    mail.
     """
 
     steps: dict[str, Hook] = field(default_factory=dict)
@@ -147,7 +148,7 @@ class Postbox:
 
         def accept() -> SMTP:
             self.connections += 1
-            # No limit: one test sends what no socket's buffer holds.
+            # No limit: one test sends more than socket buffers hold.
             return Conversation(self, hostname="mx.example", data_size_limit=None, loop=loop, **options)
 
         server = await loop.create_server(accept, "127.0.0.1", 0, ssl=ssl_context)
@@ -163,7 +164,7 @@ class Postbox:
 
 
 def _answer_at_once(peer: socket.socket) -> None:
-    """Speak the little SMTP that a mail needs, without a moment's thought."""
+    """Speak the part of SMTP that a mail needs, with immediate responses."""
     waiting, in_content = b"", False
     with peer, suppress(ConnectionError):
         peer.sendall(b"220 hello\r\n")
@@ -179,7 +180,7 @@ def _answer_at_once(peer: socket.socket) -> None:
 
 @contextmanager
 def quick_server() -> Iterator[int]:
-    """A server in a thread of its own, so that its answers come while the client's loop is busy; yields its port."""
+    """A server in its own thread, which responds while the client's loop is busy; yields its port."""
 
     def accept() -> None:
         with suppress(OSError):
@@ -200,7 +201,7 @@ def quick_server() -> Iterator[int]:
 
 
 class ElsewhereUrl(SmtpUrl):
-    """A server on loopback that is treated as one far away."""
+    """A server on loopback that is treated as a remote one."""
 
     @property
     def requires_starttls(self) -> bool:
@@ -218,13 +219,13 @@ def sender_to(url: SmtpUrl, limits: MailLimits = QUICK, tls: ssl.SSLContext | No
 
 def authenticate(_server: SMTP, _session: Session, _envelope: Envelope, _mechanism: str, login: Any) -> AuthResult:
     assert isinstance(login, LoginPassword)
-    # "handled" would mean that the answer was already given.
+    # "handled" would mean that the response was already sent.
     return AuthResult(success=(login.login, login.password) == (b"ada", "pä:ss@word".encode()), handled=False)
 
 
 @dataclass
 class Certificates:
-    """An authority that clients trust, and servers with its certificate and with a stranger's."""
+    """A trusted authority, and server contexts with its certificate and with an unknown authority's."""
 
     trusted: ssl.SSLContext
     good: ssl.SSLContext

@@ -11,7 +11,7 @@ class MakeFetcher(Protocol):
 
 
 def reply(body: bytes = b"", *, status: int = 200, kind: str = "application/xml", headers: str = "") -> Step:
-    """One whole answer, then the connection's end."""
+    """One complete response, then the connection's end."""
     head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n{headers}\r\n"
     return send(head.encode() + body, close=True)
 

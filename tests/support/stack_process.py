@@ -1,4 +1,4 @@
-"""The emulator as its own process: started on a free port, waited for, stopped by pid."""
+"""The emulator as its own process: started on a free port, awaited, stopped by pid."""
 
 import json
 import os
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class StackProcess:
-    """`python -m embedded serve` over one folder; a port that was given once is kept over restarts.
+    """`python -m embedded serve` over one folder; restarts keep the port.
 
     `through` is a command that runs another, as `setpriv ...` does.
     """
@@ -43,7 +43,7 @@ class StackProcess:
 
     @contextmanager
     def running(self) -> Iterator[Ready]:
-        """Start it, yield what a client needs, stop it."""
+        """Start it, yield its connection data, stop it."""
         ready = self.start()
         try:
             yield ready
@@ -51,7 +51,7 @@ class StackProcess:
             self.stop()
 
     def start(self) -> Ready:
-        """Start and wait for the line that says it is ready; the error is what the process said if it is not."""
+        """Start and wait for its ready line; if there is none, the error has the process's output."""
         command = [
             *self._through,
             sys.executable,
@@ -84,7 +84,7 @@ class StackProcess:
 
 
 def postgres_over(data: Path) -> list[int]:
-    """The PostgreSQL servers (not their children) that run over a emulator's folder, found by their command lines."""
+    """The PostgreSQL servers (not their children) of an emulator's folder, found by their command lines."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
         try:
@@ -97,5 +97,5 @@ def postgres_over(data: Path) -> list[int]:
 
 
 def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
-    """Settings that lead to the emulator, with the secret key unless another is named."""
+    """Settings for the emulator, with the secret key unless another is given."""
     return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})

@@ -1,4 +1,4 @@
-"""What each reading or writing of a table asks of Supabase: rows, columns, order and number."""
+"""The request of each read and write of a table: rows, columns, order and limit."""
 
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests

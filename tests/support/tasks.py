@@ -1,4 +1,4 @@
-"""What the contract tests share: queues of workers, tasks in bulk, and a transport that loses answers."""
+"""Workers' queues, tasks in bulk, and a transport that loses responses."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ LEASE = timedelta(seconds=30)
 SOON = timedelta(0)
 DAY = date(2026, 3, 4)
 JWT_SECRET = "c" * 40
-"""What the emulator of the contract tests signs with, so that they can sign in anybody."""
+"""The JWT secret of the contract tests' emulator, with which they can sign in any user."""
 
 
 class LosingTransport(httpx.AsyncBaseTransport):
-    """Loses the first answer to every request that is not a repetition: it was applied, and nobody knows."""
+    """Loses the first response to every request that is no repetition: the write is applied, unknown to the client."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(20)
@@ -45,7 +45,7 @@ class LosingTransport(httpx.AsyncBaseTransport):
 
 
 class Claimer:
-    """A worker's side of the queue, without a worker."""
+    """A worker's calls of the queue, without a worker."""
 
     def __init__(self, client: AsyncClient, *, kinds: Sequence[TaskKind] = tuple(TaskKind), lease: timedelta = LEASE):
         self.worker_id = uuid4()
@@ -67,17 +67,17 @@ class Claimer:
         return task
 
     async def finish(self, task: ClaimedTask, outcome: Outcome) -> str:
-        """Report one outcome; returns what became of it."""
+        """Report one outcome; returns its verdict."""
         return verdict(await self.sync({task.lease: outcome}))
 
 
 def verdict(answer: SyncAnswer) -> str:
-    """What became of the one outcome of a call."""
+    """The verdict on the only outcome of a call."""
     return answer.not_applied[0].verdict if answer.not_applied else "applied"
 
 
 async def create(client: AsyncClient, **changes: Any) -> Task:
-    """Create a fetch task, or what `changes` make of it."""
+    """Create a fetch task, or a task with these `changes`."""
     values: dict[str, Any] = {"task_id": uuid4(), "kind": TaskKind.FETCH, "payload": {}, "source_date": DAY}
     return await TaskStateManager(client).create_task_with_source_date(**(values | changes))
 
@@ -93,7 +93,7 @@ async def insert_tasks(
     payload: str = "{}",
     max_attempts: int = 5,
 ) -> None:
-    """Put many tasks in at once: waiting, or ended as `status` says."""
+    """Insert many tasks: waiting, or ended with `status`."""
     ended = status if status in {"completed", "failed", "cancelled"} else None
     await database.execute(
         "with made as (insert into public.tasks"
@@ -113,19 +113,19 @@ async def insert_tasks(
 
 
 async def somebody_waits(database: asyncpg.Connection) -> None:
-    """Wait until a call waits for what this connection's transaction has locked."""
+    """Wait until a call waits for a lock of this connection's transaction."""
     async with asyncio.timeout(30):
         while not await database.fetchval("select exists (select from pg_locks where not granted)"):
             await asyncio.sleep(0.01)
 
 
 async def let_look(database: asyncpg.Connection) -> None:
-    """Let a moment pass, after which every worker shows that it lives, and looks whether the others do."""
+    """Make every worker due to send its heartbeat and to check the others."""
     await database.execute("update public.workers set seen_at = seen_at - lease / 5")
 
 
 async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
-    """Let a lease run out, as if its worker had not been seen for that long."""
+    """Let a lease expire, as if its worker had been silent for that long."""
     await let_look(database)
     await database.execute(
         "update public.workers set seen_at = now() - lease * 1.01, grace_until = null"
@@ -135,14 +135,14 @@ async def expire_lease(database: asyncpg.Connection, task_id: UUID) -> None:
 
 
 async def outage(database: asyncpg.Connection) -> None:
-    """Let an hour pass in which nobody reached the database: no worker was seen for its lease."""
+    """Let an hour pass in which nobody reached the database: every lease has expired."""
     await database.execute(
         "update public.workers set seen_at = seen_at - interval '1 hour', grace_until = grace_until - interval '1 hour'"
     )
 
 
 async def row(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
-    """All that is stored of a task: its record, and its row in the queue."""
+    """All that is stored of a task: its record and its row in the queue."""
     found = await database.fetchrow(
         "select to_jsonb(t) as record, to_jsonb(q) as queued, r.status from public.tasks t"
         " join public.task_records r using (task_id) left join public.queue q using (task_id) where task_id = $1",
@@ -161,7 +161,7 @@ async def record(database: asyncpg.Connection, task_id: UUID) -> dict[str, Any]:
 
 
 async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, Any]]]:
-    """All rows of all tables, without the times and ids that two runs cannot share."""
+    """All rows of all tables, without the times and ids that differ between runs."""
     found = {}
     for table in (
         "tasks",
@@ -199,7 +199,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         elif table == "audit":
             query = "select * from public.audit order by at"
         elif table == "minutes":
-            # A run may lie about the end of a minute.
+            # A run can cross the end of a minute.
             query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"
         rows = [dict(r) for r in await database.fetch(query)]
         found[table] = [{k: v for k, v in r.items() if k not in VOLATILE | _own_id(r)} for r in rows]
@@ -207,7 +207,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
 
 
 def _own_id(row: dict[str, Any]) -> set[str]:
-    """What no two runs share of a task that the service made for itself."""
+    """Values of the service's own tasks that differ between runs."""
     return {"task_id"} if str(row.get("idempotency_key")).startswith("own:") else set()
 
 

@@ -1,4 +1,4 @@
-"""Whoever has a reader's links, and the reader of the tests."""
+"""A visitor with a reader's links, and the reader of the tests."""
 
 import re
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ A_READER: dict[str, Any] = {
 
 @dataclass
 class Visitor:
-    """Whoever has a reader's links."""
+    """A person with a reader's links."""
 
     http: httpx.AsyncClient
     readers: Readers
@@ -75,7 +75,7 @@ async def visitor_of(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visi
 
 
 def digest_of(day: date, *papers: DigestItem, news: tuple[DigestItem, ...] = (), **changes: Any) -> Digest:
-    """The digest of a day that holds these items."""
+    """The digest of a day with these items."""
     plain: dict[str, Any] = {
         "source_date": day,
         "profile": Profile(name="Ada"),
@@ -89,7 +89,7 @@ def digest_of(day: date, *papers: DigestItem, news: tuple[DigestItem, ...] = (),
 
 
 async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Digest) -> None:
-    """Let a digest be what was written for the reader's day."""
+    """Store a digest as written for the reader's day."""
     await insert_tasks(database, 1, kind="digest", status="completed")
     await database.execute(
         "insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)"
@@ -102,11 +102,11 @@ async def give_digest(database: asyncpg.Connection, reader_id: UUID, digest: Dig
 
 
 async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
-    """All that is kept of readers, the time of their last change included."""
+    """All rows of readers, with the time of their last change."""
     return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
 
 
 def assert_only_text(page: httpx.Response) -> None:
-    """Nothing in it is markup but our own."""
+    """Check that the page contains no markup of the text."""
     assert "<b " not in page.text
     assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []

@@ -23,10 +23,10 @@ PROGRAMS = ("app.__main__", "worker.__main__")
 
 
 def main(descriptor: int) -> None:
-    """Take orders until the other side is gone; returns in each child, when it has ended as a program does."""
+    """Take orders until the other side closes; returns in each child, after it has ended as a program does."""
     for program in PROGRAMS:
         importlib.import_module(program)
-        del sys.modules[program]  # it is to be executed, not found
+        del sys.modules[program]  # executed by path, not found as a module
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as orders:
@@ -36,7 +36,7 @@ def main(descriptor: int) -> None:
 
 
 def obey(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
-    """Take orders; returns None when the other side is gone, and in a child what it is to be."""
+    """Take orders; returns None when the other side closes, and in a child the ordered program."""
     while True:
         data, descriptors, *_ = socket.recv_fds(orders, 65_536, 1)
         if not data:

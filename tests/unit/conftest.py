@@ -1,4 +1,4 @@
-"""A reader, articles that differ where a test says so, and what a reader gets of them."""
+"""A reader's profile, and articles with the values that a test sets."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ def reader() -> Profile:
 
 @pytest.fixture
 def make_article() -> MakeArticle:
-    """Build an article; each call without an `external_id` is another one."""
+    """Build an article; calls without `external_id` build different articles."""
     count = 0
 
     def make(**changes: Any) -> Article:

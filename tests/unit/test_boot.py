@@ -1,4 +1,4 @@
-"""The boot check as people run it: what it says, and what makes it fail."""
+"""The boot check from the command line: its output, and what makes it fail."""
 
 import base64
 import hashlib
@@ -24,21 +24,21 @@ UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
 
 
 def boot(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the check as the image build does: with no environment but PATH."""
+    """Run the check as the image build does, with only PATH in the environment."""
     command = [sys.executable, *options, "-m", "app.boot"]
     environment = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def boot_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """The same in this process, which has read the modules already: its exit status and what it prints."""
+    """Run the check in this process, which has imported the modules: its exit status and output."""
     with warnings.catch_warnings():
         status = main(list(arguments))
     return status, capsys.readouterr().out
 
 
 def without_slow_callbacks(log: str) -> str:
-    """asyncio's debug mode reports callbacks that took long, which only says how busy this machine is."""
+    """asyncio's debug mode logs slow callbacks, which depends only on the load of this machine."""
     return "".join(line for line in log.splitlines(keepends=True) if not line.startswith("Executing <"))
 
 
@@ -81,7 +81,7 @@ def test_a_missing_package_fails_in_json_output(tmp_path: Path, capsys: pytest.C
 
 
 def test_a_missing_package_fails_every_check_that_needs_it(tmp_path: Path) -> None:
-    """A module that cannot be imported, as after a bad install: hidden here by one that raises."""
+    """A module that cannot be imported, as after a failed install: hidden by one that raises."""
     (tmp_path / "deprecation.py").write_text("raise ModuleNotFoundError('No module named deprecation')")
     result = boot(PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
@@ -91,7 +91,7 @@ def test_a_missing_package_fails_every_check_that_needs_it(tmp_path: Path) -> No
 
 
 def test_foreign_asyncio_fails(tmp_path: Path) -> None:
-    """What realtime's dependency of that name would do if it ever came first on the path."""
+    """A package named asyncio, first on the path, as realtime's dependency of that name would be."""
     (tmp_path / "asyncio").symlink_to(Path(os.__file__).parent / "asyncio")
     script = "import sys; sys.path.insert(0, sys.argv[1]); import app.boot; app.boot.{}"
     command = [sys.executable, "-c", script.format("check_asyncio()"), str(tmp_path)]
@@ -138,7 +138,7 @@ def test_locks_have_hashes_and_no_urls(lock: str) -> None:
 
 @pytest.fixture
 def installed_package(tmp_path: Path) -> Path:
-    """A package of its own with a RECORD, as pip leaves it, on a path that can be put before the others."""
+    """A package with a RECORD as pip writes it, on its own path entry."""
     site = tmp_path / "site"
     (site / "injected_faults").mkdir(parents=True)
     (site / "injected_faults-1.0.dist-info").mkdir()

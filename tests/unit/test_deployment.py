@@ -1,4 +1,4 @@
-"""What cannot run here (fly.toml, the workflow, the CLI's file) is read: each rule, and violations that break it."""
+"""Files that cannot run here (fly.toml, the workflow, the CLI's file): each rule, and violations that it must find."""
 
 import base64
 import importlib.util
@@ -202,7 +202,7 @@ def the_image_holds_the_code_and_what_its_start_reads(files: Files) -> None:
 
 
 def the_cli_can_link_and_push(files: Files) -> None:
-    """What the Supabase CLI refuses: no project_id, or a major version that it does not know."""
+    """What the Supabase CLI refuses: a missing project_id, or an unknown major version."""
     settings = tomllib.loads(files[CLI])
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", settings["project_id"])
     assert settings["db"]["major_version"] in {15, 17}
@@ -333,7 +333,7 @@ def test_every_target_is_in_the_help() -> None:
 
 
 def test_the_readmes_deployment_sets_the_required_settings() -> None:
-    """The command is taken as it stands: both processes start with it, and the worker lacks nothing."""
+    """The documented command works as written: both processes start with it, and the worker lacks no setting."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
     given = dict(word.split("=", 1) for word in shlex.split(command))

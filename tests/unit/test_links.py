@@ -1,4 +1,4 @@
-"""Readers' links: for one reader, one purpose and one generation; every other is refused in the same words."""
+"""Readers' signed links: valid for one reader, one purpose and one generation; all others get the same error."""
 
 import re
 from datetime import date, timedelta

@@ -1,4 +1,4 @@
-"""What `make` is given reaches the programs as it was given: neither make nor the shell executes anything in it."""
+"""Variables of `make` reach the programs unchanged: neither make nor the shell evaluates them."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ODD = "a b;touch made $$(touch made) $(shell touch made) `touch made` $HOME \"'\\ * é.toml"
-"""What a shell or make would read something in."""
+"""Text that a shell or make would evaluate."""
 
 WORDS = ["--a", "1;", "touch", "made", "$$(touch", "made)", "`touch", "made`", "$HOME", "*"]
 
@@ -18,7 +18,7 @@ printf '%s\\n' "$@" "$PYTEST_ADDOPTS" "$DATABASE_URL" "$DATA" "$UPGRADE"
 
 
 def run_make(target: str, folder: Path, environment: dict[str, str], *arguments: str) -> list[str]:
-    """Run a target whose programs are scripts that say what they were given; returns that, without empty lines."""
+    """Run a target whose programs print their arguments; return the output without empty lines."""
     for name in ("python", "uv"):
         (folder / name).write_text(PROGRAM)
         (folder / name).chmod(0o755)

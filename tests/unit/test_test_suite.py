@@ -1,4 +1,4 @@
-"""The test suite's own rules: short test names, no imports between test files, and a layout that mirrors the packages."""
+"""Rules of the test suite: short test names, no imports between test files, and a layout that mirrors the packages."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The API's HTTP side on a port of this process, and raw connections to it."""
+"""The API on a port of this process, and raw connections to it."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ from tests.support.running_api import KEY, QuickServer, RunningApi
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The loop that the API runs on: its transports differ from asyncio's once they are closed."""
+    """The API runs on uvloop, whose transports differ from asyncio's after they are closed."""
     return {"uvloop": uvloop.new_event_loop}
 
 
@@ -30,13 +30,13 @@ def settings() -> ApiSettings:
 
 @pytest.fixture
 def protocol() -> type[BoundedProtocol]:
-    """What reads the connections; a room whose tests wait for its deadlines has `HastyProtocol`."""
+    """The protocol class; tests that wait for its deadlines use `HastyProtocol`."""
     return BoundedProtocol
 
 
 @pytest.fixture
 def keep_alive() -> int:
-    """Seconds for which a connection without a request is kept: callers on a slow machine come back late."""
+    """Seconds for which an idle connection is kept: long, for slow machines."""
     return 60
 
 
@@ -48,7 +48,7 @@ async def api(settings: ApiSettings, protocol: type[BoundedProtocol], keep_alive
             app, http=protocol, ws="none", log_config=None, access_log=False, timeout_keep_alive=keep_alive
         )
         server = QuickServer(config)
-        # Not serve(): the signals are the test run's.
+        # Not serve(): it would install signal handlers, which belong to the test run.
         serving = asyncio.create_task(server._serve([listener]))  # noqa: SLF001  (the comment above says why)
         while not server.started:
             await asyncio.sleep(0.001)

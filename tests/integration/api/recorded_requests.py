@@ -1,4 +1,4 @@
-"""The API before a Supabase that answers as it is told: what is asked there, and what comes of the answer."""
+"""The API with a scripted Supabase: the API's requests to it, and the API's response."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -18,14 +18,14 @@ from tests.support.scripted_server import ScriptedServer, answer
 
 KEY_OF = {"ada": ADA_KEY, "root": ROOT_KEY}
 AN_ID = "some id"
-"""In place of an id that is made anew for each request."""
+"""Replaces an id that is generated for each request."""
 
 Asked = tuple[str, dict[str, Any]]
 
 
 @asynccontextmanager
 async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, ScriptedServer]]:
-    """The API, whose admin is root, and a Supabase that takes these steps, or gives these answers, one by one."""
+    """The API, whose admin is root, and a Supabase with these responses in order."""
     server = ScriptedServer(*(each if callable(each) else answer(200, each) for each in answers))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0}
@@ -41,7 +41,7 @@ async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Sc
 
 
 def asked_of(server: ScriptedServer) -> list[Asked]:
-    """Which functions were called and which tables were read or changed, and with what."""
+    """The functions that were called and the tables that were read or changed, with the arguments."""
     return [_asked(line, body) for line, body in zip(server.seen, server.bodies, strict=True)]
 
 
@@ -62,14 +62,14 @@ def _known(name: str, value: Any) -> Any:
 
 @dataclass(frozen=True)
 class Request:
-    """A caller's request, what Supabase answers meanwhile, and what it is asked; `sent` is the request's body."""
+    """A caller's request, the responses of Supabase and the expected requests to it; `sent` is the request's body."""
 
     caller: str
     line: str
     answers: Sequence[Any]
     asked: Sequence[Asked]
     said: Any = None
-    """The answer's body; None: there is none, or another test looks at it."""
+    """The response's body; None: it is empty, or another test checks it."""
     sent: Any = None
     status: int = 200
 
@@ -78,7 +78,7 @@ class Request:
 
 
 async def check(request: Request) -> None:
-    """Send it. Raises `AssertionError` if something else is asked of Supabase, or answered."""
+    """Send it. Raises `AssertionError` if the requests to Supabase or the response differ."""
     method, _, path = request.line.partition(" ")
     async with api_before(*request.answers) as (http, server):
         answer = await http.request(method, path, json=request.sent, headers=headers_of(request.caller))

@@ -1,4 +1,4 @@
-"""What callers' requests ask of Supabase: whose it may be, every filter and the place in a list, and nothing else."""
+"""Callers' requests to Supabase: exactly the given values, the owner, every filter and the cursor."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Connections that send too much, too slowly, or never read: each ends, and the others are served meanwhile."""
+"""Connections that send too much, too slowly, or never read are closed, and others are served meanwhile."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ POST = (
 
 @pytest.fixture
 def keep_alive() -> int:
-    """Seconds: these tests wait until connections are gone."""
+    """Seconds: these tests wait until connections have ended."""
     return 1
 
 
@@ -32,7 +32,7 @@ def protocol() -> type[BoundedProtocol]:
 
 
 def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and body of the one answer in `data`."""
+    """Status, headers and body of the only response in `data`."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -116,7 +116,7 @@ async def test_a_slow_body_after_a_response_times_out(api: RunningApi) -> None:
 
 
 async def test_a_kept_connection_after_an_early_response_times_out(api: RunningApi) -> None:
-    """uvicorn alone waits for the next request for ever when a body's end comes after the answer."""
+    """uvicorn alone waits without limit for the next request when a body's end arrives after the response."""
     async with api.connected() as raw:
         await raw.send(b"POST /v1/fetches HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\n\r\n")
         assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")

@@ -1,4 +1,4 @@
-"""What a connection's end means for the requests on it, and bounds that are kept to the byte and in every order."""
+"""The effect of a connection's end on its requests, and exact limits in every order of events."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ def protocol() -> type[BoundedProtocol]:
 
 
 class Recorder(asyncio.Transport):
-    """The other side of a protocol that is called without a network."""
+    """The transport of a protocol that is called without a network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ async def recorded() -> AsyncIterator[tuple[BoundedProtocol, Recorder, list[str]
 
 
 def head(size: int) -> bytes:
-    """A request's head, without its end, of so many bytes."""
+    """A request's header section without its end, of this many bytes."""
     begin = b"GET /a HTTP/1.1\r\na: "
     return begin + b"y" * (size - len(begin))
 
@@ -105,7 +105,7 @@ async def test_a_header_section_in_one_packet_has_the_same_limit(
 
 
 def waiting_for_its_caller(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
-    """Add a route that answers nothing before its caller has gone; says that one came, and which have heard."""
+    """Add a route that responds only after its caller has disconnected; it reports requests and disconnects."""
     begun: asyncio.Event = asyncio.Event()
     heard: list[str] = []
 

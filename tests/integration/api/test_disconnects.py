@@ -1,4 +1,4 @@
-"""A caller who disconnects in the middle of its request: its own end, no error of the service."""
+"""A caller who disconnects during its request causes no error of the service."""
 
 import asyncio
 import logging
@@ -33,7 +33,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 
 def half_a_request(method: str, path: str, kind: str, *, key: str | None = None, chunked: bool = False) -> bytes:
-    """A request that announces more of a body than it sends."""
+    """A request that announces a longer body than it sends."""
     length = "transfer-encoding: chunked" if chunked else "content-length: 100"
     head = f"{method} {path} HTTP/1.1\r\nhost: api\r\ncontent-type: {kind}\r\n{length}\r\n"
     if key is not None:
@@ -42,7 +42,7 @@ def half_a_request(method: str, path: str, kind: str, *, key: str | None = None,
 
 
 async def told_of(api: RunningApi, sent: bytes) -> list[MutableMapping[str, Any]]:
-    """What is logged of a request whose caller disconnects when the server has begun to work on it."""
+    """The log lines of a request whose caller disconnects after the server has begun to process it."""
     with capture_logs() as logs:
         async with api.connected() as raw:
             await raw.send(sent)
@@ -105,7 +105,7 @@ async def test_a_disconnect_in_a_body_is_499_and_no_error(
     path = path.format(reader=visitor.reader.reader_id, **links)
     key, before = KEY if path.startswith("/v1") else None, server_errors(api)
     logs = await told_of(api, half_a_request(method, path, kind, key=key, chunked=chunked))
-    if path == "/ops/sign-out":  # who is not signed in is refused before the body is read
+    if path == "/ops/sign-out":  # a request without a session is refused before the body is read
         assert [line["status"] for line in logs] == [403]
         return
     assert [(line["event"], line["log_level"], line["status"]) for line in logs] == [("request", "info", 499)]
@@ -144,6 +144,6 @@ async def test_a_stream_client_can_disconnect_at_any_time(
 
 
 async def test_a_disconnect_does_not_change_a_sent_response(api: RunningApi) -> None:
-    """The key is checked before the body: the response was sent before the caller left."""
+    """The key is checked before the body: the response was sent before the caller disconnected."""
     logs = await told_of(api, half_a_request("POST", "/v1/digests", JSON, key="wrong" * 4))
     assert [line["status"] for line in logs] == [401]

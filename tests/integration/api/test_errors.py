@@ -1,4 +1,4 @@
-"""What goes wrong inside a request: one plain traceback, no key in it, an id on the answer; bodies after the key."""
+"""Errors inside a request: one traceback without keys, and the request id in the response."""
 
 import logging
 import time

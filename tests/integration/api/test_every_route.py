@@ -1,4 +1,4 @@
-"""Every route, over HTTP and on a real database, while no thread can be had."""
+"""Every route, over HTTP and on a real database, while no thread can be started."""
 
 import asyncio
 import threading

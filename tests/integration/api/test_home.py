@@ -1,4 +1,4 @@
-"""A reader's place by its signed link, over HTTP and on a real database: what it shows, and who may say what."""
+"""A reader's home page by its signed link, over HTTP and on a real database: its content and its permissions."""
 
 import html
 import re
@@ -61,7 +61,7 @@ def item(number: int, text: str | None = None) -> DigestItem:
 
 
 async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, bool]]:
-    """All that anybody said of papers."""
+    """All feedback on papers."""
     rows = await database.fetch(
         "select title, liked, saved_at is not null as saved from public.reader_papers order by title"
     )
@@ -69,7 +69,7 @@ async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, boo
 
 
 def pressed(page: httpx.Response, name: str) -> list[str]:
-    """The buttons of an item that are down."""
+    """The pressed buttons of an item."""
     form = re.search(rf'<form class="acts" id="{name}".*?</form>', page.text, re.DOTALL)
     assert form is not None
     return re.findall(r'aria-pressed="true">([^<]+)<', form[0])
@@ -174,7 +174,7 @@ async def test_earlier_days_are_listed_by_month_and_in_pages(visitor: Visitor, d
 
 
 def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Requests that no reader can make: method, path and form."""
+    """Requests that a reader must not make: method, path and form."""
     place, form = visitor.path("place"), {"item": FIRST, "do": "more"}
     for token in ("x", visitor.path("words").rpartition("/")[2], place.rpartition("/")[2][:-1] + "_"):
         for where in SHOWN:
@@ -183,10 +183,10 @@ def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[s
         yield "POST", f"/r/home/{token}/saved", {"paper": str(uuid4())}
         for act in ACTS:
             yield "POST", f"/r/{act}:{FIRST}/{token}", {"do": act}
-    # Another reader's token opens that reader's place alone, where this item is not.
+    # Another reader's token opens only that reader's pages, and this item is not there.
     yield "POST", f"{other.path('place')}/{TODAY}", form
     yield "POST", other.path(f"more:{FIRST}"), form
-    # A link for one item, or one button, is no link for another.
+    # A link for one item or one button is not valid for another.
     for purpose, signed_for in (("more:" + FIRST, "more:" + "0" * 16), ("save:" + FIRST, "place")):
         yield "POST", visitor.path(purpose, signed_for=signed_for), form
     yield "POST", visitor.path("more:" + "0" * 16), form
@@ -218,7 +218,7 @@ async def test_links_and_items_of_others_are_refused(visitor: Visitor, database:
         pages.add(answer.text)
     (page,) = pages
     assert "This link does not work" in page
-    # Another's paper is nobody's to let go.
+    # A paper of another reader cannot be removed.
     await visitor.http.post(f"{visitor.path('place')}/saved", data={"paper": str(saved)})
     assert await said(database) == [("Title of paper 99", None, True)]
 
@@ -297,7 +297,7 @@ async def test_the_limit_of_saved_papers_is_reported(visitor: Visitor, database:
 
 
 async def fill(database: asyncpg.Connection, reader: Reader) -> None:
-    """Keep as many papers for a reader as fit."""
+    """Save as many papers for a reader as the limit allows."""
     await database.execute(
         "insert into public.reader_papers"
         " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"

@@ -1,4 +1,4 @@
-"""A reader's place in a real browser: from a mail to the next digest by keyboard alone, and how all of it looks."""
+"""A reader's home pages in a real browser: from a mail to the next digest by keyboard, and their layout."""
 
 import re
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ from tests.support.visitors import (
     visitor_of,
 )
 
-# Whoever asks for radar alone is shown the first of two first.
+# With radar as the only interest, the first of these two comes first.
 FIRST_DAY = (
     ("Glaciers by radar", "Radar, radar: the ice and the crevasses of a glacier."),
     ("Whales by radar", "A radar hears the songs of whales in the ocean."),
@@ -49,12 +49,12 @@ FOCUSED = "() => [document.activeElement.textContent, document.activeElement.nam
 
 @pytest.fixture
 def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
-    """The API knows the secret with which the worker's mails are signed."""
+    """The API has the secret that signs the links in the worker's mails."""
     return settings_with_links(stack, "0123456789abcdef")
 
 
 async def to(page: Page, what: str, *, back: bool = False) -> None:
-    """Go on by the keyboard to what is called so, or has this name or id."""
+    """Move the focus by keyboard to the element with this text, name or id."""
     for _ in range(200):
         await page.keyboard.press("Shift+Tab" if back else "Tab")
         if what in await page.evaluate(FOCUSED):
@@ -63,14 +63,14 @@ async def to(page: Page, what: str, *, back: bool = False) -> None:
 
 
 async def follow(page: Page, what: str) -> None:
-    """Press Enter there, and wait for the page that it leads to."""
+    """Press Enter and wait for the page that opens."""
     await to(page, what)
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
 
 
 async def press_at(page: Page, title: str, button: str) -> None:
-    """Press an item's button, found from its title on."""
+    """Press an item's button, found from the item's title."""
     await to(page, title)
     await follow(page, button)
 
@@ -80,7 +80,7 @@ async def headlines(page: Page) -> list[str]:
 
 
 def links_in(mail: str, api: RunningApi) -> dict[str, str]:
-    """The first link of each name in a mail's text, at the API that runs here."""
+    """The first link of each name in a mail's text, with this API's host."""
     found = re.findall(r"^ *([A-Z][\w ]+): https://digest\.example(/r/\S+)", mail, re.MULTILINE)
     return {name: f"http://127.0.0.1:{api.port}{path}" for name, path in reversed(found)}
 
@@ -139,10 +139,10 @@ async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: 
         ("Whales by radar", True),
         ("Glaciers by radar", False),
     }
-    # The next button from where the page came back to is the pressed one's own item's.
+    # The next button after the page's position is the pressed button's item's.
     await follow(page, "Not for me")
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
-    # The mail's own small link: the first item's, of which the mail says "Not for me".
+    # The mail's feedback link of the first item, with the text "Not for me".
     await page.goto(links["Not for me"])
     await follow(page, "Not for me")
     assert await page.locator("h1").text_content() == "Noted"
@@ -183,7 +183,7 @@ async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
 
 @pytest.fixture
 async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connection) -> AsyncIterator[Visitor]:
-    """A reader whose name, words and papers are as wide and as hostile as can be, with votes on them."""
+    """A reader with the longest and most hostile name, preferences and papers, with feedback on them."""
     async with visitor_of(api, client) as visitor:
         visitor.secret = "0123456789abcdef"
         wide, reader_id = "W" * 100, visitor.reader.reader_id

@@ -1,4 +1,4 @@
-"""What is wrong with a request is said to its sender, before the database is asked."""
+"""An invalid request is refused before the database is called."""
 
 import base64
 import json

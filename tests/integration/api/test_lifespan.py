@@ -1,4 +1,4 @@
-"""What a started application holds: one hub that asks Supabase for what is watched, figures of it, and its end."""
+"""A started application: one hub that polls Supabase for watched tasks, its metrics, and its shutdown."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""How long, how many and how large each part of a request may be: what is just allowed is taken, one more is not."""
+"""The largest lengths, numbers and sizes in requests: the limit is accepted, one more is refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ ID = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Bound:
-    """A part of a request that `most` fits, as `least` does; `made` makes it of a size."""
+    """A part of a request with sizes from `least` to `most`; `made` builds it in a given size."""
 
     method: str
     path: str
@@ -35,12 +35,12 @@ class Bound:
 
     @property
     def taken(self) -> list[int]:
-        """The sizes at the bounds, within."""
+        """The sizes at the limits."""
         return [self.most] if self.least is None else [self.least, self.most]
 
     @property
     def refused(self) -> list[int]:
-        """The sizes at the bounds, beyond; no text is shorter than nothing."""
+        """The sizes beyond the limits; no text is shorter than empty."""
         less = self.least is not None and (self.least > 0 or self.location.rpartition(".")[2] in NUMBERS)
         return [self.most + 1] + ([self.least - 1] if self.least is not None and less else [])
 
@@ -58,7 +58,7 @@ def one_by_one(value: Any) -> Callable[[int], list[Any]]:
 
 
 def digest(location: str, least: int | None, most: int, made: Callable[[int], Any]) -> Bound:
-    """A part of a digest's order, or of the profile in it."""
+    """A part of a digest request, or of its profile."""
     inside, _, name = location.rpartition(".")
 
     def order(size: int) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def digest(location: str, least: int | None, most: int, made: Callable[[int], An
 
 
 def reader(location: str, least: int | None, most: int, made: Callable[[int], Any]) -> Bound:
-    """A part of a new reader, or of the profile in it."""
+    """A part of a new reader, or of its profile."""
     inside, _, name = location.rpartition(".")
 
     def order(size: int) -> dict[str, Any]:
@@ -91,7 +91,7 @@ PROFILE: list[tuple[str, int, int, Callable[[int], Any]]] = [
     ("authors", 0, 50, one_by_one("E. Noether")),
     ("exclude", 0, 30, one_by_one("hype")),
 ]
-"""What an order's profile and a reader's have alike."""
+"""Fields that the profile of a digest request and of a reader share."""
 
 BOUNDS = [
     Bound(
@@ -167,7 +167,7 @@ async def test_values_at_each_limit_are_accepted_and_beyond_refused(bound: Bound
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=60) as http:
         for size in bound.taken:
             taken = await answer_to(size)
-            # There is no database, and a cursor of any length is none that a page gave.
+            # There is no database, and no cursor is valid, whatever its length.
             assert taken.status_code == 503 or taken.json()["title"] == "Invalid cursor", taken.text
         for size in bound.refused:
             refused = await answer_to(size)

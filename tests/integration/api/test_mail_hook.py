@@ -1,4 +1,4 @@
-"""The provider's webhook, over HTTP and on a real database: what it signed stops mails, and nothing else does."""
+"""The mail provider's webhook, over HTTP and on a real database: only signed events stop mails."""
 
 from collections.abc import AsyncIterator
 from typing import Any

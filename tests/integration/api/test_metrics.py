@@ -1,4 +1,4 @@
-"""What `/metrics` shows, on the API's port and on the scrapers' own: the queue, the breakers, the process itself."""
+"""`/metrics` on the API's port and on the metrics port: the queue, the circuit breakers, the process itself."""
 
 import asyncio
 import socket
@@ -34,7 +34,7 @@ BREAKERS = [
 
 
 def samples(text: str, name: str) -> dict[tuple[str, ...], float]:
-    """The values of a metric by its labels' values."""
+    """The values of a metric by its label values."""
     families = text_string_to_metric_families(text)
     found = [sample for family in families for sample in family.samples if sample.name == name]
     return {tuple(sample.labels.values()): sample.value for sample in found}
@@ -92,7 +92,7 @@ async def test_metrics_that_time_out_are_omitted_and_logged(step: Any, monkeypat
 
 @asynccontextmanager
 async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
-    """The started application, and where it is scraped without a key."""
+    """The started application, and the URL of its metrics port."""
     server = ScriptedServer(answer(200, STATS), answer(200, BREAKERS))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
@@ -111,7 +111,7 @@ async def test_the_metrics_port_needs_no_key() -> None:
         assert samples(found.text, "broadsheet_queue_oldest_task_age_seconds") == {("fetch",): 12.5}
         assert samples(found.text, "broadsheet_caller_requests_total") == {("ada", "200"): 1}
         assert value(found.text, "broadsheet_database_up") == 1
-        # The calls that this scrape made are counted by the same process.
+        # The same process counts the calls of this scrape.
         assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 2}
         assert (await http.get("/v1/tasks")).status_code == 404
 

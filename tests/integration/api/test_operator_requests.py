@@ -1,4 +1,4 @@
-"""What an operator's requests, and those about deliveries, ask of Supabase: all that was given, and nothing else."""
+"""Operators' requests to Supabase, also about deliveries: exactly the given values."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -175,7 +175,7 @@ def step(replayed: int, until: str | None, after: str | None) -> dict[str, Any]:
 
 
 async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
-    """Send a replay of digests; returns its answer, and what each step asked."""
+    """Send a replay of digests; returns the response, and the arguments of each step."""
     async with api_before(*steps) as (http, server):
         answer = await http.post("/v1/admin/replays", json={"kind": "digest", **sent}, headers=headers_of("root"))
     assert answer.status_code == 200, answer.text

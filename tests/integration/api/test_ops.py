@@ -1,4 +1,4 @@
-"""The operator's pages over HTTP: who gets in and for how long, what a form must carry, and that text stays text."""
+"""The operator's pages over HTTP: sign-in and its duration, the token in forms, and escaped text."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ COOKIE = "broadsheet-ops"
 
 
 def paths(method: str) -> list[str]:
-    """All addresses of the room that take a method, from its router, so that none can be forgotten."""
+    """All paths of the pages with this method, from the router, so that none is omitted."""
     routes = [route for route in ops_router(PageRenderer(StaticFiles())).routes if isinstance(route, APIRoute)]
     places = {"task_id": NOBODY, "delivery_id": NOBODY, "kind": "fetch"}
     return [
@@ -58,7 +58,7 @@ ACTS = [path for path in paths("POST") if path != "/ops/sign-in"]
 
 
 class Browse(Protocol):
-    """Open a browser's tab on a process of its own, as `key`'s owner unless that is None."""
+    """Open a browser tab on another process, signed in with `key` unless it is None."""
 
     async def __call__(self, key: str | None = ROOT_KEY, **settings: str) -> Operator: ...
 
@@ -153,7 +153,7 @@ def test_a_session_ends_with_its_key_admin_or_hour(stack: Ready) -> None:
         with pytest.raises(SignedOut):
             taken.read(cookie)
     for place in range(len(cookie)):
-        if place != len(cookie) - 1:  # the last character's low bits are no part of the signature
+        if place != len(cookie) - 1:  # the last character's low bits are not part of the signature
             changed = f"{cookie[:place]}{'A' if cookie[place] != 'A' else 'B'}{cookie[place + 1 :]}"
             with pytest.raises(SignedOut):
                 sessions(old).read(changed)

@@ -1,4 +1,4 @@
-"""What the operator's pages follow: one question for all who look, the database gone and back, and a stop."""
+"""Live updates of the operator's pages: one query for all viewers, a lost database, and a shutdown."""
 
 import asyncio
 import html
@@ -46,7 +46,7 @@ async def operator(api: RunningApi) -> AsyncIterator[Operator]:
 
 
 async def until(events: Events, name: str, text: str) -> dict[str, str]:
-    """Wait until a figure is this; returns all of them."""
+    """Wait until a figure has this value; returns all figures."""
     while True:
         found: dict[str, str] = (await events.next())["data"]
         if found.get(name) == text:
@@ -123,7 +123,7 @@ async def test_an_operator_sees_newer_changes_of_another_operator(operator: Oper
 
 
 async def followed(operator: Operator) -> str:
-    """The address of the stream that the overview follows."""
+    """The URL of the overview's event stream."""
     page = (await operator.http.get("/ops")).text
     return html.unescape(page.split('data-events="')[1].split('"')[0])
 

@@ -1,4 +1,4 @@
-"""The pages' frame: the front page leads on, files are kept, text stays text, and the script follows events."""
+"""The pages' frame: the front page's links, cached static files, escaped text, and the script that follows events."""
 
 import asyncio
 import re
@@ -90,4 +90,4 @@ async def test_a_page_follows_a_task_to_its_end_in_a_browser(api: RunningApi, ht
         while not api.app.state.hub.watchers:
             await asyncio.sleep(0.05)
         await http.post(f"{posted.headers['location']}/cancel", headers={"X-API-Key": KEY})
-        await loads.get()  # the end came, and the page was loaded once more
+        await loads.get()  # the task ended, and the page was loaded again

@@ -1,4 +1,4 @@
-"""What is asked of Supabase about the papers that a caller sends: what is known of them, and what is kept."""
+"""The requests to Supabase for papers that a caller sends: known papers are read, and all are stored."""
 
 from typing import Any
 

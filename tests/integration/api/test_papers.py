@@ -1,4 +1,4 @@
-"""A reader's papers over the API, on a real database: as JSON and as BibTeX, all or none, as often as they come."""
+"""A reader's papers over the API, on a real database: as JSON and as BibTeX, all or none, and repeatable."""
 
 from typing import Any
 from uuid import UUID

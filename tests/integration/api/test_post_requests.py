@@ -1,4 +1,4 @@
-"""What a post has Supabase make: all that was sent, under whose name, key and limit, and what the answer says of it."""
+"""What each POST creates in Supabase: the values, the owner, the key and the limit, and the response."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ ROW = {
 
 
 async def post(path: str, body: Any, *answers: Any, **headers: str) -> tuple[httpx.Response, list[Any]]:
-    """Post as ada, in a request that is called one; returns the answer, and what was asked of Supabase."""
+    """Post as ada with a fixed request id; returns the response and the requests to Supabase."""
     async with api_before(*answers) as (http, server):
         sent = headers_of("ada") | {"X-Request-ID": "one"} | {k.replace("_", "-"): v for k, v in headers.items()}
         answer = await http.post(path, json=body, headers=sent)
@@ -44,7 +44,7 @@ async def post(path: str, body: Any, *answers: Any, **headers: str) -> tuple[htt
 
 
 def rows_of(asked: list[Any]) -> list[dict[str, Any]]:
-    """The tasks that were asked for, of which ada may have seven digests a day."""
+    """The requested tasks; ada may have seven digests a day."""
     ((function, parameters),) = asked
     tasks: list[dict[str, Any]] = parameters.pop("p_tasks")
     assert (function, parameters) == (

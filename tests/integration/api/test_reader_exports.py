@@ -1,4 +1,4 @@
-"""The addresses that readers' other programs keep, over HTTP and on a real database: read back by kept parsers."""
+"""A reader's feed and BibTeX file, over HTTP and on a real database, read back by maintained parsers."""
 
 import asyncio
 import json
@@ -56,7 +56,7 @@ values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hou
 
 
 def item(title: str, n: int) -> dict[str, Any]:
-    """An item as the worker stores it: hostile in all that is text."""
+    """An item as the worker stores it, with hostile text in every field."""
     article = {
         "source": "arxiv",
         "external_id": str(n),
@@ -93,7 +93,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 
 def parsed(answer: httpx.Response) -> Any:
-    """What a feed reader sees. Raises `AssertionError` where it finds a fault."""
+    """Parse a feed as a feed reader does. Raises `AssertionError` for an invalid feed."""
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml")
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     found = feedparser.parse(answer.content, sanitize_html=False, resolve_relative_uris=False)
@@ -271,7 +271,7 @@ async def test_a_feed_is_complete_while_retention_runs(
 
 
 async def removed(maintenance: Maintenance) -> int:
-    """Let every digest be of long ago, the oldest first, and retention take them, batch by batch."""
+    """Make every digest old, the oldest first, and let retention remove them in batches."""
     count = 0
     while gone := await maintenance.retain_digests(digest_days=-10_000):
         count += gone

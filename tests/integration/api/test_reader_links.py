@@ -1,4 +1,4 @@
-"""What readers do by signed links, over HTTP and on a real database; and what everybody else may not."""
+"""What readers do by signed links, over HTTP and on a real database; and what nobody else can do."""
 
 import html
 import re
@@ -234,7 +234,7 @@ async def test_every_invalid_link_shows_the_same_page_without_a_name(
     for path in refused_paths(visitor):
         for method in ("GET", "POST"):
             page = await visitor.http.request(method, path, content=urlencode(ONE_CLICK))
-            if "/." in path:  # a client that is so polite as to tidy the path
+            if "/." in path:  # a client that normalizes the path
                 assert page.status_code == 404
                 continue
             assert page.status_code == 404, path

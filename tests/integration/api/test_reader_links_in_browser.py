@@ -1,4 +1,4 @@
-"""The pages behind readers' links in a real browser, where there is one."""
+"""The pages behind readers' links in a real browser, if there is one."""
 
 from collections.abc import AsyncIterator
 from typing import Literal

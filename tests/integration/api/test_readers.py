@@ -1,4 +1,4 @@
-"""Readers over the API, on a real database: one by one, thousands as lines, and deliveries resolved."""
+"""Readers over the API, on a real database: single readers, thousands as lines, and resolved deliveries."""
 
 import json
 from collections.abc import AsyncIterator
@@ -107,7 +107,7 @@ async def test_a_thousand_readers_are_imported_once_and_exported(
     again = await called.post("/v1/readers/import", content=out.content)
     assert again.json() == {"created": 0, "changed": 0, "unchanged": 1000, "refused": []}
     assert await database.fetch("select * from public.readers order by reader_id") == before
-    # Out of one database, into another: the same lines come out of that.
+    # Exported from one database and imported into another: that one exports the same lines.
     await database.execute("truncate public.readers cascade")
     await called.post("/v1/readers/import", content=out.content)
     assert sorted((await called.get("/v1/readers/export")).text.splitlines()) == sorted(out.text.splitlines())

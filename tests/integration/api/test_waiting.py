@@ -1,4 +1,4 @@
-"""Callers that wait for tasks and follow their events: answered in time, forgotten when they go, whatever happens."""
+"""Callers that wait for tasks and follow their events get responses in time and are released when they disconnect."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ WAIT = {"Prefer": "wait=60"}
 
 @pytest.fixture
 def keep_alive() -> int:
-    """Seconds: these tests wait until connections are gone."""
+    """Seconds: these tests wait until connections have ended."""
     return 1
 
 
@@ -52,7 +52,7 @@ def hub_of(api: RunningApi) -> TaskHub:
 
 
 async def watched_by(api: RunningApi, count: int) -> None:
-    """Wait until so many watch."""
+    """Wait until this many watch."""
     async with asyncio.timeout(20):
         while hub_of(api).watchers != count:
             await asyncio.sleep(0.01)
@@ -65,7 +65,7 @@ def calls(api: RunningApi) -> float:
 
 
 async def post(http: httpx.AsyncClient) -> str:
-    """Post a fetch; returns where it is."""
+    """Post a fetch; returns its location."""
     answer = await http.post("/v1/fetches", json={"source_date": DAY})
     assert answer.status_code == 202, answer.text
     return str(answer.headers["location"])
@@ -122,12 +122,12 @@ async def test_events_arrive_until_the_stream_ends(
         async with following(http, location, **{"Last-Event-ID": second["id"]}) as late:
             await http.post(f"{location}/cancel")
             last = await events.next()
-            assert await late.next() == last  # the event that was seen did not come again
+            assert await late.next() == last  # the received event was not sent again
         assert await events.next() == {"over": True}
     assert [event["event"] for event in (first, second, last)] == ["progress", "progress", "end"]
     assert second["data"]["message"] == "half\nway \u2028 there"
     assert last["data"] == (await http.get(location)).json()
-    # A browser comes back by itself after every end, until it is told not to.
+    # A browser reconnects after every end until it gets 204.
     again = await http.get(f"{location}/events", headers={"Last-Event-ID": last["id"]})
     assert (again.status_code, again.content) == (204, b"")
     async with following(http, location) as events:
@@ -151,13 +151,13 @@ async def test_disconnected_callers_are_released(path: str, api: RunningApi, htt
 async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningApi, http: httpx.AsyncClient) -> None:
     locations = [await post(http) for _ in range(10)]
     waiters: list[asyncio.Task[httpx.Response]] = []
-    while len(waiters) < 100:  # a few at once: this server is in a hurry with whoever connects and says nothing yet
+    while len(waiters) < 100:  # a few at a time: this server quickly closes connections that are silent
         waiters += [asyncio.create_task(http.get(location, headers=WAIT)) for location in locations]
         await watched_by(api, len(waiters))
     begun, asked = asyncio.get_running_loop().time(), calls(api)
     while calls(api) - asked < 8:
         await asyncio.sleep(0.01)
-    # Eight calls take seven paces; what is allowed beside is the one that began before.
+    # Eight calls take seven intervals; one call that began before is allowed too.
     assert asyncio.get_running_loop().time() - begun > 6 * task_hub.PACE
     for location in locations:
         await http.post(f"{location}/cancel")
@@ -267,7 +267,7 @@ async def test_only_a_stream_that_is_not_read_is_closed(
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
-            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more
+            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon its buffers are full
             reading = asyncio.create_task(drained(read))
             await watched_by(api, 1)
         await http.post(f"{location}/cancel")
@@ -275,7 +275,7 @@ async def test_only_a_stream_that_is_not_read_is_closed(
 
 
 async def drained(events: Events) -> dict[str, Any]:
-    """Read on until an event comes."""
+    """Read until an event arrives."""
     while "comment" in (event := await events.next()):
         pass
     return event

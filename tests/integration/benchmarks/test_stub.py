@@ -1,4 +1,4 @@
-"""The benchmarks' PostgREST: what it answers is what the service reads, or its figures would be of something else."""
+"""The benchmarks' PostgREST stub returns what the service can read, so that the benchmarks measure the real work."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4

@@ -26,7 +26,7 @@ async def start_server() -> AsyncIterator[StartServer]:
 
 @pytest.fixture
 def make_settings() -> MakeSettings:
-    """Settings with one retry, soon; what is answered at all is waited for, however slow the machine is."""
+    """Settings with one quick retry and long time limits, for slow machines."""
 
     def make(url: str, **changes: object) -> SupabaseSettings:
         values = {

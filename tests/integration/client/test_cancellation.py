@@ -1,4 +1,4 @@
-"""Cancelled calls leave nothing behind in the connection pool."""
+"""Cancelled calls leave no connection in use in the pool."""
 
 import asyncio
 import random
@@ -18,7 +18,7 @@ CONNECTIONS = 20
 
 
 class WatchedTransport(ErrorMappingTransport):
-    """The real transport, whose pool a test can look into."""
+    """The real transport with access to its pool."""
 
     def _open_session(self) -> aiohttp.ClientSession:
         self.session = super()._open_session()
@@ -41,7 +41,7 @@ async def read(client: AsyncClient) -> None:
 
 
 async def read_and_maybe_cancel(client: AsyncClient, chance: random.Random, places: asyncio.Semaphore) -> bool:
-    """Start a read, cancel half of them at a random moment; whether it was finished."""
+    """Start a read, cancel half of them at a random time; return whether it finished."""
     async with places:
         task = asyncio.ensure_future(read(client))
         if chance.random() < 0.5:
@@ -54,7 +54,7 @@ async def test_random_cancellation_leaves_no_connection_in_use(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(slow_answer)
-    # Generous on purpose: nothing here may fail because a machine is slow.
+    # Generous: no assertion here may fail because a machine is slow.
     patience: dict[str, object] = {
         "supabase_read_timeout": 30,
         "supabase_pool_timeout": 30,

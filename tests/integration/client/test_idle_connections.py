@@ -1,4 +1,4 @@
-"""A connection that nobody needs is closed from here, before a load balancer on the way forgets it without a word."""
+"""The client closes an idle connection before a load balancer drops it silently."""
 
 import asyncio
 

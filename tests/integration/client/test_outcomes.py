@@ -1,4 +1,4 @@
-"""What each misbehaviour of a real server comes out as, and how often the server saw the request."""
+"""The error for each failure of a real server, and how many requests the server receives."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ class Failure:
     cause: type[Exception] | None = None
     code: str | None = None
     said: str = ""
-    seen_reading: int | None = None  # where aiohttp itself repeats a read once more per attempt
+    seen_reading: int | None = None  # aiohttp itself repeats a read once more per attempt
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -231,7 +231,7 @@ async def test_a_permanent_status_is_not_retried(
 async def test_a_large_body_is_sent_completely_without_a_warning(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
-    """aiohttp warns of large bytes, which it sends in one piece; a warning is an error here."""
+    """aiohttp warns of large bodies that it sends in one piece; here a warning is an error."""
     server = await start_server(OK)
     much = "x" * 3_000_000
     async with open_supabase(make_settings(server.url)) as client:

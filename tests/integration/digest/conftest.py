@@ -1,4 +1,4 @@
-"""A reader and chosen articles, and language models on loopback that answer as a test says."""
+"""A reader and selected articles, and scripted language models on loopback."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -24,7 +24,7 @@ def reader() -> Profile:
 
 @pytest.fixture
 def chosen() -> Callable[[int], list[Ranked]]:
-    """Return so many chosen articles."""
+    """Return this many selected articles."""
 
     def choose(count: int) -> list[Ranked]:
         return [
@@ -53,7 +53,7 @@ def breaker() -> CountingBreaker:
 
 @pytest.fixture
 async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]:
-    """Start a server with these answers, and an analyst that asks it; one question at a time, in order."""
+    """Start a server with these responses, and an analyst that calls it, one call at a time."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, **changes: Any) -> tuple[ModelAnalyst, ScriptedServer]:

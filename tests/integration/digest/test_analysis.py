@@ -1,4 +1,4 @@
-"""The analysis, by the real client library, against language models on loopback that answer all sorts of things."""
+"""The analysis with the real client library and language models on loopback that return valid and invalid responses."""
 
 import json
 from collections.abc import Callable
@@ -18,7 +18,7 @@ MODEL, EXTRACTIVE = AnalysisMethod.MODEL, AnalysisMethod.EXTRACTIVE
 
 
 async def analyse(analyst: ModelAnalyst, items: list[Ranked], reader: Profile) -> Analysed:
-    """Analyse, and check what holds whatever the model does: every item is there, in order, with something to say."""
+    """Analyse, and check what holds for every response: all items are there, in order, with a summary."""
     result = await analyst.begin(reader).analyse(items)
     assert [item.article for item in result.items] == [item.article for item in items]
     assert all(item.summary for item in result.items)

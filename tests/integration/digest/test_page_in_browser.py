@@ -1,4 +1,4 @@
-"""The page in a real browser, where there is one."""
+"""The page in a real browser, if there is one."""
 
 import html
 from pathlib import Path
@@ -30,7 +30,7 @@ async def test_the_page_fits_a_phone_and_a_mail_client(
     sample_digest: Digest, tmp_path: Path, scheme: int, background: str
 ) -> None:
     first = sample_digest.papers[0]
-    # A word without end, as hostile or careless titles have it.
+    # A word without a break, as in hostile or careless titles.
     long = first.article.model_copy(update={"title": "W" * 300, "authors": ("N" * 120,), "categories": ("c" * 60,) * 3})
     papers = (first.model_copy(update={"article": long, "key_points": ("P" * 220,)}), *sample_digest.papers)
     errors = {"feed:Nature": "https://" + "e" * 200}

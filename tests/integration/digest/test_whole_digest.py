@@ -1,4 +1,4 @@
-"""A whole digest, from feeds served on loopback to the page."""
+"""A complete digest, from feeds served on loopback to the page."""
 
 import html
 from datetime import date

@@ -1,4 +1,4 @@
-"""A emulator whose data are of another version of the schema says in one message what to do, and keeps them."""
+"""An emulator with data of another schema version prints one message with the remedy and keeps the data."""
 
 from pathlib import Path
 

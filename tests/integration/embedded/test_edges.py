@@ -1,4 +1,4 @@
-"""A real project's edges: its row limit, what follows a crash, writes without a condition, and signed-in users."""
+"""Special behaviour of a real project: row limit, crashes, writes without a condition, signed-in users."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ def ready(stack: Stack) -> Ready:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
-    """Seven notes, and nothing else."""
+    """Exactly seven notes."""
     connection = await asyncpg.connect(ready.database_url)
     await connection.execute("truncate public.notes, public.drafts, auth.users")
     await connection.execute("insert into public.notes select n from generate_series(1, 7) n")
@@ -164,7 +164,7 @@ async def test_a_write_without_a_condition_is_refused(
 
 
 async def fill_the_pool(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
-    """Have so many requests at once that the gateway opens every connection that it may."""
+    """Send enough concurrent requests for the gateway to open all its connections."""
     await database.execute("select pg_advisory_lock(1)")
     waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
     async with asyncio.timeout(20):
@@ -175,7 +175,7 @@ async def fill_the_pool(http: httpx.AsyncClient, database: asyncpg.Connection) -
 
 
 async def kill_the_server(stack: Stack, folder: Path, database: asyncpg.Connection) -> None:
-    """End the server itself, and have it started again, as its supervisor would."""
+    """End the server process and start it again, as its supervisor would."""
     (server,) = postgres_over(folder)
     await database.close()
     os.kill(server, signal.SIGKILL)
@@ -183,7 +183,7 @@ async def kill_the_server(stack: Stack, folder: Path, database: asyncpg.Connecti
 
 
 async def kill_a_session(_stack: Stack, _folder: Path, database: asyncpg.Connection) -> None:
-    """End one session's process: the server throws all others out and starts itself anew."""
+    """End one session's process: the server then ends all others and restarts."""
     os.kill(database.get_server_pid(), signal.SIGKILL)
     with pytest.raises((asyncpg.PostgresConnectionError, OSError)):
         await database.fetchval("select pg_sleep(20)")
@@ -219,7 +219,7 @@ async def test_a_request_during_a_crash_is_not_an_idle_connection(
 
 
 async def until_it_answers(stack: Stack, http: httpx.AsyncClient) -> None:
-    """Wait for the database, and for the gateway to have read its schema; no request of this uses a connection."""
+    """Wait for the database and for the gateway's schema; its requests use no connection."""
     async with asyncio.timeout(20):
         while True:
             try:
@@ -240,7 +240,7 @@ async def test_an_unreadable_schema_gives_pgrst002(
     await database.close()
     os.kill(server, signal.SIGKILL)
     async with asyncio.timeout(20):
-        # No relation's name that exists: what is sent before the crash is noticed uses no connection.
+        # The relation does not exist: a request before the crash is noticed uses no connection.
         while (await http.get("/no_such_table")).status_code != 503:
             await asyncio.sleep(0.02)
     message = "Could not query the database for the schema cache. Retrying."

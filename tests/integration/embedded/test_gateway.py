@@ -1,4 +1,4 @@
-"""The gateway under strain: large bodies, no free connection, clients that dawdle or vanish, and restarts below it."""
+"""The gateway under load: large bodies, no free connection, slow or disconnected clients, and database restarts."""
 
 import asyncio
 import json
@@ -68,7 +68,7 @@ async def http(ready: Ready, database: asyncpg.Connection) -> AsyncIterator[http
 
 
 async def eventually(question: Callable[[], Awaitable[Any]], wanted: Any) -> None:
-    """Ask until the answer is the wanted one."""
+    """Repeat until the response has the wanted status."""
     async with asyncio.timeout(20):
         while await question() != wanted:
             await asyncio.sleep(0.01)
@@ -119,14 +119,14 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
         return (await http.get("/nothing", params={"id": "eq.a"})).status_code
 
     async def before_a_reload() -> int:
-        """No operator compares the text with the number that the column was."""
+        """No operator compares the text with the column's former number type."""
         await database.execute("alter table nothing alter id type int using null::int")
         await database.execute("notify pgrst, 'reload schema'")
         await eventually(status, 400)
         await database.execute("alter table nothing alter id type text")
         return await status()
 
-    # A reload that an earlier test asked for may come in between.
+    # A reload from an earlier test may arrive in between.
     await eventually(before_a_reload, 404)
     await database.execute("notify pgrst, 'reload schema'")
     await eventually(status, 200)
@@ -144,7 +144,7 @@ async def test_a_schema_change_is_visible_after_the_reload(
     http: httpx.AsyncClient, database: asyncpg.Connection, change: str, path: str, unknown: str
 ) -> None:
     await database.execute("alter event trigger pgrst_ddl_watch disable")
-    # Nothing that was done before is still to be read.
+    # No earlier notification is still unread.
     await schema_is_read(database, str(http.base_url).rstrip("/"))
     await database.execute(change)
     answer = await http.get(path)
@@ -159,7 +159,7 @@ async def test_a_schema_change_is_visible_after_the_reload(
 
 
 class Slow(asyncpg.Connection):  # type: ignore[misc]  # (asyncpg has no types)
-    """Between its queries somebody else changes the schema."""
+    """Another session changes the schema between its queries."""
 
     other: asyncpg.Connection
 

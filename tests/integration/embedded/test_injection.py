@@ -1,4 +1,4 @@
-"""Hostile names and values at every position of a request: never a 500, and nothing changes but what was addressed."""
+"""Hostile names and values at every position of a request: never a 500, and only filtered rows change."""
 
 import asyncio
 import json
@@ -155,14 +155,14 @@ bounded = settings(
 
 @dataclass(frozen=True)
 class Attacked:
-    """The emulator, a client with the service role's key, and a superuser who looks at what became of the tables."""
+    """The emulator, a client with the service role's key, and a superuser who checks the tables."""
 
     http: httpx.AsyncClient
     database: asyncpg.Connection
     seeded: tuple[Any, ...]
 
     async def send(self, method: str, path: str, given: list[tuple[str, str]], **request: Any) -> httpx.Response:
-        """Send a request of these parts; it must be answered, and never as a fault of the gateway."""
+        """Send a request of these parts; it must get a response that is no gateway error."""
         query = "&".join(f"{quote(name)}={quote(text)}" for name, text in given)
         request["headers"] = {name: text.encode("latin-1") for name, text in request.get("headers", {}).items()}
         answer = await self.http.request(method, f"/rest/v1/{quote(path)}?{query}", **request)
@@ -172,7 +172,7 @@ class Attacked:
         return answer
 
     async def changed(self, *, addressed: frozenset[str] = frozenset()) -> Any:
-        """Which rows that were not addressed are no longer what they were, or None; makes all as it was again."""
+        """The rows outside the filter that changed, or None; restores all rows."""
         found = tuple(await self.database.fetchrow(STATE))
         if found == self.seeded:
             return None

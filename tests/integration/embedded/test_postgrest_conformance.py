@@ -42,7 +42,7 @@ async def target(stack_folder: Path) -> AsyncIterator[Target]:
         return
     # The recorded project had no pg-safeupdate: two of its cases write to a whole table.
     options = StackOptions(
-        # Of its own: side by side with other modules this one may be begun twice.
+        # Its own stack: modules that run side by side may start this one twice.
         stack_folder / f"conformance-{uuid4().hex[:8]}",
         port=0,
         jwt_secret=RECORDED["jwt_secret"],

@@ -1,4 +1,4 @@
-"""The emulator as a process: one line when ready, a clean end, a folder that survives a kill, and what it refuses."""
+"""The emulator as a process: its ready line, a clean end, data that survives a kill, and refused configurations."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become som
 
 @pytest.fixture
 def folder(stack_folder: Path) -> Iterator[Path]:
-    """An empty folder that an unprivileged PostgreSQL may enter."""
+    """An empty folder that an unprivileged PostgreSQL can enter."""
     folder = stack_folder / uuid4().hex
     folder.mkdir()
     yield folder
@@ -58,7 +58,7 @@ def notes(ready: Ready) -> list[int]:
 
 
 def refusal(process: StackProcess) -> str:
-    """What a start that must fail says; it must say it without a traceback."""
+    """The message of a start that must fail, without a traceback."""
     with pytest.raises(AssertionError) as caught:
         process.start()
     assert process.process is not None
@@ -115,7 +115,7 @@ def test_after_a_kill_the_next_start_has_all_data(folder: Path, migrations: Path
 
 
 def test_a_leftover_server_is_replaced(folder: Path, migrations: Path) -> None:
-    """Where the kernel does not stop it with its parent, or before it has."""
+    """A case in which the kernel does not stop the server with its parent, or has not yet."""
     data = folder / "data"
     running = StackProcess(data, migrations)
     with running.running() as ready:
@@ -239,7 +239,7 @@ def test_a_folder_without_access_for_the_user_is_refused(folder: Path, migration
 
 
 def becoming_nobody() -> list[str]:
-    """The command that runs this interpreter as `nobody`, who may need help to read it if it lies below root's home."""
+    """The command that runs this interpreter as `nobody`, with access to it also below root's home."""
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     for reading in ([], ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]):
         try:

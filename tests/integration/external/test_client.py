@@ -1,4 +1,4 @@
-"""The client for the outside world, against real TLS servers that share an address: names, cookies, addresses."""
+"""The external client with real TLS servers that share an address: certificates, cookies, addresses."""
 
 import asyncio
 import ssl
@@ -16,11 +16,11 @@ from tests.support.fixture_types import Serve
 from tests.support.scripted_server import answer
 
 ADDRESS = "93.184.215.14"
-"""Public, and only ever seen by `Network`."""
+"""Public, and used only by `Network`."""
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """The real network, but for public addresses, which are this machine's `port`; those in `dead` refuse."""
+    """The real network, except that public addresses lead to this machine's `port`; addresses in `dead` refuse."""
 
     def __init__(self, port: int, dead: Iterable[str] = ()) -> None:
         self._inner = httpcore.AnyIOBackend()
@@ -37,7 +37,7 @@ class Network(httpcore.AsyncNetworkBackend):
 
 
 class TlsServer:
-    """Answers 200 to every request; shows the certificate of the name that is asked for, or else the first."""
+    """Returns 200 to every request, with the certificate of the requested name or else the first."""
 
     def __init__(self, authority: trustme.CA, *names: str) -> None:
         self._contexts = {name: _context(authority, name) for name in names}

@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that misbehaves as it is told and counts what it took, and a mail to send."""
+"""Fixtures of the mail tests: an SMTP server on loopback and TLS certificates."""
 
 import asyncio
 import ssl
@@ -12,7 +12,7 @@ from tests.support.smtp_server import Certificates, Postbox
 
 
 def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The worker runs on uvloop, other tests on asyncio's loop: sending must be the same on both."""
+    """The worker runs on uvloop, other tests on asyncio's loop: sending must behave the same on both."""
     return {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 

@@ -1,4 +1,4 @@
-"""Mails as files: whole, under their key, once."""
+"""Mails as files: complete, named by their key, written once."""
 
 import email
 import email.policy

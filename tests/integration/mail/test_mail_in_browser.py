@@ -1,4 +1,4 @@
-"""The page of a mail as it arrives, in a real browser, where there is one."""
+"""The page of a delivered mail in a real browser, if there is one."""
 
 import email
 import email.policy
@@ -48,7 +48,7 @@ onload = () => {{
 
 
 async def received_page() -> str:
-    """The page of a mail that had to leave items out, as a mail program finds it."""
+    """The page of a mail that had to omit items, as a mail program shows it."""
     papers = [item_of(ArticleKind.PAPER, n, ("W" * 300, None)[n % 2], 1 - n / 100) for n in range(60)]
     digest = Digest(
         source_date=DAY,
@@ -87,5 +87,5 @@ async def test_the_mails_page_fits_and_its_footer_is_readable(tmp_path: Path, sc
     for seen, width in zip(await look(tmp_path, scheme), (375, 700), strict=True):
         expected: dict[str, Any] = {"width": width, "scroll": width, "outside": [], "dark": dark, "links": 7}
         assert seen == seen | expected
-        # WCAG 2.2 asks 4.5 of small text.
+        # WCAG 2.2 requires 4.5 for small text.
         assert float(str(seen["contrast"])) >= 4.5

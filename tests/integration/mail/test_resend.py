@@ -1,4 +1,4 @@
-"""Sending by Resend's API to a real HTTP server: what is asked, and what each answer means."""
+"""Sending by Resend's API to a real HTTP server: the request, and the meaning of each response."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ Start = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start a server with these answers, and a sender that asks it."""
+    """Start a server with these responses, and a sender that calls it."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, **options: bool) -> tuple[ResendSender, ScriptedServer]:

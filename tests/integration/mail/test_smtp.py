@@ -1,4 +1,4 @@
-"""Sending by SMTP to a real server: what it took is what was said to be sent, whatever it does in between."""
+"""Sending by SMTP to a real server: the reported outcome agrees with what the server accepted, for every failure."""
 
 import asyncio
 import email
@@ -93,7 +93,7 @@ async def test_a_refusal_tells_temporary_permanent_or_bad_address(
             await sender.send(mail_to(), key_of())
         assert (caught.value.transient, caught.value.bounce) == (transient, bounce and stage != "MAIL")
         assert answer in str(caught.value)
-        # The next mail goes, and the refused one is not sent with it.
+        # The next mail is sent without the refused one.
         del postbox.steps[stage]
         await sender.send(mail_to(2), key_of(2))
     assert postbox.taken == [mail_to(2).as_bytes()]
@@ -104,7 +104,7 @@ async def test_a_refusal_tells_temporary_permanent_or_bad_address(
 @pytest.mark.parametrize("trouble", [hang, break_off, break_off_midway])
 async def test_a_failure_before_the_final_dot_means_not_sent(postbox: Postbox, stage: str, trouble: Hook) -> None:
     postbox.steps[stage] = trouble
-    # More than the buffers of both sockets hold: so the end cannot have left.
+    # More than the buffers of both sockets hold, so the end cannot have been sent.
     mail = mail_to(text="x" * 76 * 250_000) if stage == "CONTENT" else mail_to()
     with sender_to(postbox.url(), HASTY) as sender:
         with pytest.raises(NotSent) as caught:
@@ -135,7 +135,7 @@ async def test_an_immediate_response_is_not_missed() -> None:
         for begin in range(0, 500, 50):
             mails = range(begin, begin + 50)
             await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in mails))
-        # Closed here, for the server's threads wait for it.
+        # Closed here, because the server's threads wait for it.
         sender.close()
         await asyncio.sleep(0.05)
 
@@ -232,7 +232,7 @@ async def test_a_timeout_after_the_final_dot_awaits_the_response(postbox: Postbo
             asyncio.get_running_loop().call_later(0.3, over.set)
             assert await sender.send(mail_to(), key_of()) == Sent()
             assert limit.expired()
-            # What the answer leads to can still be written down.
+            # The outcome after the response can still be recorded.
             await asyncio.sleep(0)
 
 
@@ -283,7 +283,7 @@ async def test_a_bad_certificate_gets_neither_mail_nor_password(certificates: Ce
 
 async def test_implicit_tls_and_a_login_that_is_not_ascii(certificates: Certificates) -> None:
     async with Postbox().serve(
-        # The server does not know that what it reads came through TLS.
+        # The server does not know that its input arrived through TLS.
         ssl_context=certificates.good,
         authenticator=authenticate,
         auth_require_tls=False,
@@ -306,7 +306,7 @@ async def test_a_wrong_password_is_reported_and_not_shown() -> None:
 
 
 async def test_many_failures_lose_and_repeat_no_mail(postbox: Postbox) -> None:
-    """Every third connection or so breaks somewhere: what was said of each mail agrees with what the server took."""
+    """About every third connection fails somewhere: each reported outcome agrees with what the server accepted."""
     count = 0
 
     def sometimes(trouble: Hook, every: int) -> Hook:

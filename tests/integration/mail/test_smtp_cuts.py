@@ -1,4 +1,4 @@
-"""A server that speaks byte by byte and is cut off at each of them: the verdict is right wherever that is."""
+"""A server that sends byte by byte and disconnects after each of them: the outcome is right at every position."""
 
 import asyncio
 import ssl
@@ -21,7 +21,7 @@ SAFE = len(b"".join(BEFORE_THE_DOT))
 
 
 class Mumbler:
-    """FeedbackChange each answer a byte at a time, and nothing any more after `left` bytes."""
+    """Send each response one byte at a time, and nothing after `left` bytes."""
 
     def __init__(self) -> None:
         self.left = 0

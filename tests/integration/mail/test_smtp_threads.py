@@ -1,4 +1,4 @@
-"""The SMTP library starts no thread: it is given the TLS context and the name of this machine."""
+"""The SMTP library starts no thread: it gets the TLS context and this machine's name."""
 
 import pytest
 
@@ -9,7 +9,7 @@ from tests.support.smtp_server import Certificates, Postbox, key_of, mail_to, se
 
 
 class ElsewhereUrl(SmtpUrl):
-    """A server on loopback that is treated as one far away."""
+    """A server on loopback that is treated as a remote one."""
 
     @property
     def requires_starttls(self) -> bool:

@@ -25,7 +25,7 @@ ANSWERS = {
 
 
 class Talker:
-    """A server that answers each command in one packet; `answers` says with what, `END` is the final dot's."""
+    """A server that responds to each command in one packet; `answers` has the responses, `END` is the final dot's."""
 
     def __init__(self, **answers: bytes) -> None:
         self._answers = ANSWERS | {"END": b"554 this is spam\r\n"} | answers
@@ -101,7 +101,7 @@ async def test_an_early_response_ends_the_upload() -> None:
         writer.close()
         said.set()
 
-    # More than the buffers of both sockets hold, of which the server reads nothing before it has answered.
+    # More than the buffers of both sockets hold; the server reads none of it before it has responded.
     mail = mail_to(text="x" * 76 * 250_000)
     async with await asyncio.start_server(talk, "127.0.0.1", 0, limit=100_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)

@@ -1,4 +1,4 @@
-"""The image check fails when the Dockerfile forgets something (pip's part is left to `make image-check` itself)."""
+"""The image check fails when the Dockerfile omits a file (`make image-check` itself covers pip)."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""`make migrate` as deployers run it: on an empty database, again, and where it cannot work."""
+"""`make migrate` as deployers run it: on an empty database, a second time, and with errors."""
 
 import os
 import subprocess

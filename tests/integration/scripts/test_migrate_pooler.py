@@ -1,4 +1,4 @@
-"""`make migrate` through a real PgBouncer: two at once under traffic, and a pooler that cannot work."""
+"""`make migrate` through a real PgBouncer: two runs at once under traffic, and an unusable pooler."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ select (select count(*) from pg_prepared_statements)
        + (current_setting('lock_timeout') <> '0')::int + (current_setting('statement_timeout') <> '0')::int
        + (current_setting('application_name') like '%migrate%')::int
 """
-"""What a session of the pooler would hold of a migration."""
+"""Session state that a migration could leave in the pooler's session."""
 
 
 async def migrate(database_url: str) -> tuple[int | None, list[str], str]:
@@ -35,7 +35,7 @@ async def migrate(database_url: str) -> tuple[int | None, list[str], str]:
 
 @asynccontextmanager
 async def traffic(pooler: str, clients: int = 6) -> AsyncIterator[list[int]]:
-    """Transactions of other clients of the pooler, one after the other; yields what each found left in its session."""
+    """Transactions of other clients of the pooler in sequence; yields what each finds in its session."""
     found: list[int] = []
 
     async def client() -> None:

@@ -11,7 +11,7 @@ from scripts.migration_lock import Waits
 
 SHORT = Waits(migration=0.2, table=0.2)
 KEPT_BY_A_SESSION = "select pg_advisory_lock(hashtext('supabase_migrations'))"
-"""What earlier versions did: through a pooler, the lock stayed in one of its sessions."""
+"""Earlier versions left the lock in one of the pooler's sessions."""
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def connection(empty: str) -> AsyncIterator[asyncpg.Connection]:
 
 @pytest.fixture
 async def other(empty: str) -> AsyncIterator[asyncpg.Connection]:
-    """Another session, named as its application names it."""
+    """Another session with this application name."""
     other = await asyncpg.connect(empty, server_settings={"application_name": "a pooler"})
     yield other
     await other.close()
@@ -69,7 +69,7 @@ async def test_the_session_that_uses_the_table_is_named(
 async def test_a_file_that_another_run_applied_is_skipped(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:
-    """Both read the list before either applied the file: the first file of this run applies the second elsewhere."""
+    """Both runs read the list before either applies a file; during this run's first file the other applies the second."""
     record = "insert into supabase_migrations.schema_migrations (version, name) values ('20260102000000', 'b')"
     (folder / "20260101000001_other_run.sql").write_text(record, encoding="utf-8")
     (folder / "20260102000000_b.sql").write_text("create table public.b (id integer);", encoding="utf-8")

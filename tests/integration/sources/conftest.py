@@ -1,4 +1,4 @@
-"""Fixtures of the sources' tests: the real fetcher, answers for it to get, and feeds to serve."""
+"""Fixtures of the sources' tests: the real fetcher, scripted responses, and recorded feeds."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

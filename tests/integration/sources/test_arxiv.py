@@ -1,4 +1,4 @@
-"""arXiv's adapter against a server on loopback: arXiv's recorded answers, and answers of the same form."""
+"""arXiv's adapter with a server on loopback: recorded responses of arXiv, and responses of the same form."""
 
 import re
 from collections.abc import Callable
@@ -20,7 +20,7 @@ Make = Callable[..., ArxivSource]
 
 
 class Waits(list[float]):
-    """Stands in for sleeping: notes for how long it would have been."""
+    """Replaces sleeping: records the durations."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -33,7 +33,7 @@ def waits() -> Waits:
 
 @pytest.fixture
 def make(make_fetcher: MakeFetcher, waits: Waits) -> Make:
-    """An adapter with a clock that stands still and sleeps that are only noted."""
+    """An adapter with a fixed clock and recorded sleeps."""
 
     def build(server: ScriptedServer, **changes: object) -> ArxivSource:
         settings = ArxivSettings(base_url=server.url, **changes)  # type: ignore[arg-type]  # a test's keywords
@@ -134,7 +134,7 @@ async def test_overlapping_pages_give_each_paper_once(serve: Serve, make: Make) 
     [
         (page(0, 0, 3), [3.0, 3.0]),
         (reply(status=500), [3.0, 3.0]),
-        # Busy: the turn itself is put off, for everybody.
+        # Busy: the next permit is delayed for every process.
         (reply(status=503), [20.0]),
         (reply(status=429, headers="Retry-After: 7\r\n"), [7.0]),
         (reply(status=429, headers="Retry-After: 1\r\n"), [3.0]),

@@ -1,4 +1,4 @@
-"""arXiv's pace is kept by all processes local_service: real ones, over the real stack, at a server that takes notes."""
+"""All processes together respect arXiv's rate limit: real processes and the real stack, with a recording server."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ INTERVAL = 0.4
 
 
 async def fetching(stack: Ready, server: ScriptedServer) -> str:
-    """Fetch a day in a process of its own; returns what it says at the end."""
+    """Fetch a day in another process; returns its last output."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.arxiv_process", server.url, str(INTERVAL),
         cwd=ROOT,
@@ -30,7 +30,7 @@ async def fetching(stack: Ready, server: ScriptedServer) -> str:
 
 
 class Watched:
-    """Answers slowly, and sees whether two requests were ever under way at once."""
+    """Responds slowly and records whether two requests ever overlapped."""
 
     def __init__(self, step: Step) -> None:
         self._step = step

@@ -1,4 +1,4 @@
-"""The feed adapter against a server on loopback: feeds of all kinds, and documents that are none."""
+"""The feed adapter with a server on loopback: feeds of all formats, and documents that are no feeds."""
 
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ Read = Callable[..., Awaitable[list[Article]]]
 
 @pytest.fixture
 def read(serve: Serve, make_fetcher: MakeFetcher) -> Read:
-    """Read one answer through the adapter."""
+    """Read one response through the adapter."""
 
     async def fetch(step: Step, source_date: date = DAY, *, max_items: int = 200) -> list[Article]:
         server = await serve(step)

@@ -1,4 +1,4 @@
-"""The capped GET, against real servers that misbehave."""
+"""The fetcher with a size limit, with real servers that misbehave."""
 
 import asyncio
 import gzip
@@ -25,7 +25,7 @@ async def endless(writer: asyncio.StreamWriter) -> None:
 
 
 async def gzip_and_more(writer: asyncio.StreamWriter) -> None:
-    """A whole document, and then what belongs to none, without end."""
+    """A complete document, followed by endless other data."""
     writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + gzip.compress(b"<rss/>"))
     while not writer.is_closing():
         writer.write(b"A" * 65_536)
@@ -39,7 +39,7 @@ async def byte_by_byte(writer: asyncio.StreamWriter) -> None:
 
 
 async def empty_blocks(writer: asyncio.StreamWriter) -> None:
-    """Deflate's empty blocks: they come to nothing, however many there are."""
+    """Deflate's empty blocks, which decompress to nothing."""
     start = gzip.compress(b"")[:10]
     writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + start)
     while not writer.is_closing():

@@ -1,4 +1,4 @@
-"""NewsAPI's adapter against a server on loopback, with answers of the documented form."""
+"""NewsAPI's adapter with a server on loopback and responses of the documented form."""
 
 import json
 from datetime import UTC, date, datetime

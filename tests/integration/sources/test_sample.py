@@ -44,7 +44,7 @@ async def test_every_day_has_a_sample(make_fetcher: MakeFetcher, day: date) -> N
 
 
 def check(article: Article, day: date) -> None:
-    """A sample is whole, of its day, marked, and leads nowhere real."""
+    """A sample is complete, of its day, marked as a sample, and has no real links."""
     assert article.is_sample
     assert article.url is not None
     assert httpx.URL(article.url).host == "example.org"

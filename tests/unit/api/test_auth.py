@@ -1,4 +1,4 @@
-"""Whose key a request carries: known before anything else is looked at, in its state and in what is logged."""
+"""The caller's key is checked first, and the caller is in the request's state and in its log lines."""
 
 import json
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def settings() -> ApiSettings:
 
 
 class Call:
-    """A request to an application behind the check, and what came of it."""
+    """A request to an application behind the check, and its response."""
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings

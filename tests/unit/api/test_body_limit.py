@@ -1,4 +1,4 @@
-"""How much of a body is read: to the byte, for each path its own, however it is sent."""
+"""Each path has an exact limit for request bodies, however a body is sent."""
 
 import pytest
 from fastapi import HTTPException
@@ -23,7 +23,7 @@ LIMITS = {
 
 
 async def read(path: str, *pieces: int, announced: str | None = None) -> int:
-    """How many bytes of a body in such pieces an application reads. Raises `HTTPException`."""
+    """Return how many bytes of a chunked body an application reads. Raises `HTTPException`."""
     sizes, total = list(pieces), 0
 
     async def receive() -> Message:

@@ -1,4 +1,4 @@
-"""However much a caller sends or reads, others have their turns meanwhile."""
+"""A caller's large request or response lets other tasks of the event loop run in between."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -17,7 +17,7 @@ PAGES, SENT = 3, 20
 
 
 class FullPapers(ReaderPapers):
-    """So many full pages of papers, answered without a wait."""
+    """Returns full pages of papers without waiting."""
 
     def __init__(self) -> None:
         self._pages = 0
@@ -29,14 +29,14 @@ class FullPapers(ReaderPapers):
 
 
 class NoItems(Items):
-    """Nobody asks for them."""
+    """Not used by these tests."""
 
     def __init__(self) -> None:
         pass
 
 
 async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
-    """What comes of work that waits for nothing, and how many turns it left to others."""
+    """The result of work that waits for nothing, and how many loop iterations other tasks had meanwhile."""
     turns = 0
 
     async def others() -> None:

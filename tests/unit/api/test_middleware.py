@@ -1,4 +1,4 @@
-"""A burst of requests reaches the application a few at a time, so that none holds the event loop for all others."""
+"""A burst of requests enters the application in small groups, so that no single loop iteration is long."""
 
 import asyncio
 

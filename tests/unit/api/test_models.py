@@ -1,4 +1,4 @@
-"""Days, moments and nulls in requests: which are taken, as what, and what is said of the others."""
+"""Days, times and nulls in requests: accepted values, and the messages for refused ones."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -18,7 +18,7 @@ MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def message_of(model: Any, value: Any) -> str:
-    """What is said of a value that is refused."""
+    """The message of a validation error."""
     with pytest.raises(ValidationError) as refused:
         model.validate_python(value) if isinstance(model, TypeAdapter) else model.model_validate(value)
     return str(refused.value.errors()[0]["msg"])

@@ -1,4 +1,4 @@
-"""The built application holds nothing that FastAPI would run in a thread; each kind of it is injected_faults, and found."""
+"""The built application has no callable that FastAPI would run in a thread, and the check finds each kind of them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -31,7 +31,7 @@ def test_the_check_covers_the_pages() -> None:
 
 
 def dependency() -> None:
-    """FastAPI would run it in a thread."""
+    """FastAPI runs it in a thread."""
 
 
 def generator() -> Iterator[None]:
@@ -49,11 +49,11 @@ class Scheme(SecurityBase):
         self.scheme_name = "injected_faults"
 
     def __call__(self) -> None:
-        """FastAPI would run it in a thread."""
+        """FastAPI runs it in a thread."""
 
 
 async def nested(_: Annotated[None, Depends(dependency)]) -> None:
-    """A coroutine function that depends on something else."""
+    """A coroutine function with a dependency."""
 
 
 PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]

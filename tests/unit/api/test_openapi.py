@@ -1,4 +1,4 @@
-"""The OpenAPI document: what holds of every route, and that each word of it is the one in docs/openapi.json."""
+"""Rules for the OpenAPI document; docs/openapi.json must equal it."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is understood of a paper that a caller sends, and what is said of one that is none."""
+"""Papers that callers send: accepted forms, and the messages for invalid ones."""
 
 from datetime import UTC, datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a caller reads when something is wrong, to the letter, and what of it is logged."""
+"""The exact problem documents of errors, and which errors are logged."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from app.models import ProfileRequest
 
 
 async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:
-    """The answer of a small application whose one route raises this, and what is logged."""
+    """The response of a small application whose only route raises this error, and the log lines."""
     app = FastAPI()
     install_problem_handlers(app)
 

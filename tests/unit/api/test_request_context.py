@@ -1,4 +1,4 @@
-"""What is told of a request: its line in the log, its metrics, its id in every line and in the answer."""
+"""Each request has an id, a log line and metrics; the id is in the response and in every log line of the request."""
 
 import time
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ SECONDS = 0.0321
 
 
 def answering(status: int, *, route: Any = ROUTE, caller: Caller | None = None) -> ASGIApp:
-    """An application that answers so, and finds out meanwhile which route it is and who calls."""
+    """An application that returns this response and records the route and caller of the request."""
 
     async def application(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["route"] = route
@@ -45,7 +45,7 @@ async def silent() -> Message:
 
 
 class Told:
-    """One request, and what was told of it."""
+    """One request, with the log lines and metrics that it caused."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
@@ -63,7 +63,7 @@ class Told:
 
     @property
     def request_id(self) -> str:
-        """The id in the answer."""
+        """The request id in the response."""
         (found,) = [value for name, value in self.sent[0]["headers"] if name == b"x-request-id"]
         return str(found.decode())
 
@@ -78,7 +78,7 @@ def told() -> Told:
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that has gone on by `SECONDS` each time that it is looked at."""
+    """A clock that advances by `SECONDS` each time it is read."""
     moments = iter(range(100))
     monkeypatch.setattr(time, "perf_counter", lambda: 50.0 + next(moments) * SECONDS)
 

@@ -1,4 +1,4 @@
-"""A task's events as they go over the wire, to the byte, and a stream's end."""
+"""The exact bytes of a task's event stream, and when the stream ends."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ ENDED = Task.model_validate(TASK | {"status": "completed", "message": "\u2028"})
 
 
 class Database:
-    """What a hub asks for changes, and hears of this task."""
+    """Receives the hub's queries and returns this task."""
 
     def __init__(self) -> None:
         self.task = RUNNING
@@ -46,7 +46,7 @@ async def hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 class Stream:
-    """A response that is sent to a caller who reads, and goes when the test says so."""
+    """A response to a client that reads until the test disconnects it."""
 
     def __init__(self) -> None:
         self.head: Message = {}

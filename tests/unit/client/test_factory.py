@@ -1,4 +1,4 @@
-"""The factory: what it sends with either kind of key, and what it keeps apart."""
+"""The client factory: the headers for each kind of key, and no shared state between clients."""
 
 import gc
 from weakref import WeakSet

@@ -1,4 +1,4 @@
-"""A burst goes through the turnstile a few pieces an iteration, in order, and nobody is kept out."""
+"""A burst passes the throttle in order, a few calls per loop iteration."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The transport: what an attempt may take, how attempts are repeated and counted, what aiohttp's errors become."""
+"""The transport: time limits, retries, counters, and the mapping of aiohttp's errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -35,7 +35,7 @@ def test_each_attempt_has_the_timeouts_of_the_settings() -> None:
 async def test_retries_wait_longer_each_time_with_jitter(
     chance: int, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By `chance` a wait is anything from the half to the whole."""
+    """With `chance`, a wait is between half and all of the planned time."""
     waited: list[float] = []
 
     async def wait(seconds: float) -> None:
@@ -89,7 +89,7 @@ async def test_a_call_that_times_out_is_counted() -> None:
 
 
 class Session:
-    """In the place of aiohttp's: how it was opened, what it is to send, how that ends, and whether it was closed."""
+    """Replaces aiohttp's session: records the options and the request, and returns or raises what the test sets."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -1,4 +1,4 @@
-"""What the mail settings may say, and that a wrong one is named and never shown."""
+"""Accepted values of the mail settings; an invalid value is named and never shown."""
 
 from pathlib import Path
 

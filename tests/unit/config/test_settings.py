@@ -1,4 +1,4 @@
-"""Settings: what is refused, and that the refusal names everything but secrets."""
+"""Settings: invalid values are refused, and the message names everything except secrets."""
 
 import base64
 from datetime import UTC, datetime, time

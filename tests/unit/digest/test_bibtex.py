@@ -1,4 +1,4 @@
-"""BibTeX of saved papers: read back by a kept parser, whatever the papers are called."""
+"""BibTeX of saved papers, read back by a maintained parser for any title and author."""
 
 import re
 from datetime import UTC, datetime
@@ -38,12 +38,12 @@ def paper(title: str | None = "On Graphs", **changes: Any) -> ReaderPaper:
 
 
 def entries(*papers: ReaderPaper) -> list[tuple[str, Entry]]:
-    """What pybtex reads, which takes no unbalanced brace and no key twice."""
+    """Parse it with pybtex, which refuses unbalanced braces and repeated keys."""
     return list(parse_string("\n".join(bibtex_entries(papers)), "bibtex").entries.items())
 
 
 def printed(field: str) -> str:
-    """What LaTeX makes of a field, by the few commands that it may hold."""
+    """Render a field as LaTeX does, with the few commands that it may contain."""
     text = re.sub(r"\\([a-z]+)\{\}", lambda match: f"\0{match[1]}\0", field).replace("{}", "")
     assert re.search(r"(?<!\\)[$&%#_~^]|[{}]|\\[^$&%#_]", text) is None, "only what is escaped"
     text = re.sub(r"\\([$&%#_])", r"\1", text)
@@ -51,7 +51,7 @@ def printed(field: str) -> str:
 
 
 def letters(person: Person) -> list[str]:
-    """What is printed of a name, in whatever order."""
+    """The printed parts of a name, in any order."""
     parts = [piece for part in PARTS for piece in person.get_part(part)]
     pieces = [piece[1:-1] if piece.startswith("{") and not piece.startswith("{}") else piece for piece in parts]
     return sorted(re.sub(r"[\s,]", "", printed("".join(pieces))))

@@ -1,4 +1,4 @@
-"""Summaries and key points made of an abstract's own sentences."""
+"""Summaries and key points are sentences of the abstract."""
 
 import pytest
 from hypothesis import given

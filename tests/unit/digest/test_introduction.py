@@ -1,4 +1,4 @@
-"""The paragraph that opens a digest."""
+"""The introduction paragraph of a digest."""
 
 from datetime import date
 

@@ -1,4 +1,4 @@
-"""What a digest makes of texts: 5 MB of the worst, in pieces of every size, take no step of more than 150 ms."""
+"""With 5 MB of worst-case text, no step of writing a digest takes more than 150 ms."""
 
 from collections.abc import Callable
 from datetime import date

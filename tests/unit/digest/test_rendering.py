@@ -1,4 +1,4 @@
-"""The page: what it says, and that nothing an article contains can become part of it."""
+"""The digest's page: its content, and that text of articles is always escaped."""
 
 import asyncio
 import re

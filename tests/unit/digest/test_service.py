@@ -1,4 +1,4 @@
-"""The service: what it asks for, and that a reader's rated papers and a model's order reach the digest."""
+"""The digest service: its calls, and how rated papers and a model's order reach the digest."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -19,7 +19,7 @@ READER = Profile(name="Ada", interests=("graph neural networks",))
 
 
 class OneDay:
-    """Stands for a stored edition; counts the calls."""
+    """A stored edition that counts its calls."""
 
     def __init__(self, articles: list[Article], *, complete: bool = True) -> None:
         self.calls: list[str] = []
@@ -38,7 +38,7 @@ class OneDay:
 
 
 class Backwards:
-    """An analyst that would show everything the other way round."""
+    """An analyst that reverses the order."""
 
     def begin(self, profile: Profile) -> Analysis:
         self._plain = ExtractiveAnalyst().begin(profile)
@@ -52,11 +52,11 @@ class Backwards:
 
 
 async def unheard(message: str, progress: float) -> None:
-    """Nobody listens to these reports."""
+    """A progress callback that does nothing."""
 
 
 def service(daily: OneDay, analyst: Analyst) -> DigestService:
-    # None of the tasks is read where the edition is there: a call on this would fail.
+    # With the edition there, no task is read: a call on this would fail.
     tasks = cast(TaskStateManager, None)
     return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
 
@@ -72,7 +72,7 @@ async def test_a_second_digest_of_a_day_makes_one_call(make_article: MakeArticle
 
 
 class Fresh:
-    """Stands for tasks: no day needs a fetch now."""
+    """Task storage in which no day needs a fetch."""
 
     def __init__(self) -> None:
         self.asked: list[date] = []

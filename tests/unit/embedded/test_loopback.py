@@ -1,4 +1,4 @@
-"""Free ports: given to one asker each, and to be had by whoever asked."""
+"""Free ports: each is handed out once and can be bound."""
 
 from embedded.loopback import free_port, listen
 

@@ -1,4 +1,4 @@
-"""A process ends with its parent: where the kernel tells it, and where it has to look."""
+"""A process ends with its parent, by a signal of the kernel or by polling."""
 
 import os
 import subprocess
@@ -50,7 +50,7 @@ def test_a_child_ends_after_its_parent(kernel: bool, before: str) -> None:
     parent.wait()
     if parent.stdin is not None:
         parent.stdin.close()
-    # The child holds these pipes until it has ended.
+    # The child holds these pipes until it ends.
     assert parent.stderr.read() == b"told to end\n"
     parent.stdout.close()
     parent.stderr.close()

@@ -1,4 +1,4 @@
-"""A profile that cannot be used is refused in plain words, which name the file and every wrong entry."""
+"""An invalid profile is refused with a message that names the file and every invalid entry."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Which addresses are public, by IANA's registries of those that are not."""
+"""Which addresses are public, by IANA's registries of special addresses."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Which callback addresses are taken: what is refused says why, and what is taken can be sent to."""
+"""Callback URLs: invalid ones are refused with a reason, and accepted ones can be called."""
 
 import httpx
 import pytest

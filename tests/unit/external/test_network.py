@@ -1,4 +1,4 @@
-"""What the client for the outside world asks of the resolver and of the network, and how long each may take."""
+"""The external client's name resolution and connections, and the time limit of each step."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Dead = type[Exception]
 
 
 class Stream(httpcore.AsyncMockStream):
-    """Notes what is written, and how long each reading and writing may take."""
+    """Records what is written, and the time limit of each read and write."""
 
     def __init__(self, network: "Network") -> None:
         super().__init__(list(network.answer))
@@ -32,7 +32,7 @@ class Stream(httpcore.AsyncMockStream):
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Answers at every address but the `dead`; `asked` are the arguments of each connecting."""
+    """Accepts connections at every address except `dead`; `asked` has the arguments of each attempt."""
 
     def __init__(self, dead: Iterable[str] = (), error: Dead = httpcore.ConnectError) -> None:
         self._dead, self._error = frozenset(dead), error
@@ -49,7 +49,7 @@ class Network(httpcore.AsyncNetworkBackend):
 
 
 class Resolver:
-    """Knows these addresses, and what it was asked for."""
+    """Knows these addresses and records the lookups."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses

@@ -1,4 +1,4 @@
-"""`Retry-After` in both forms, and what is none."""
+"""Both forms of `Retry-After`, and invalid values."""
 
 from datetime import UTC, datetime
 
@@ -22,7 +22,7 @@ NOW = datetime(2025, 3, 4, 7, 0, 0, tzinfo=UTC)
         ({"retry-after": "Tue, 04 Mar 2025 09:05:00 +0200"}, 300.0),
         ({"retry-after": "Tue, 04 Mar 2025 06:05:00 GMT"}, 0.0),
         ({"retry-after": "Tue, 04 Mar 2042 06:05:00 GMT"}, 86_400.0),
-        # The server's clock is a year behind: what counts is what it means.
+        # The server's clock is a year behind: only the difference matters.
         ({"retry-after": "Mon, 04 Mar 2024 07:05:00 GMT", "date": "Mon, 04 Mar 2024 07:04:00 GMT"}, 60.0),
         ({"retry-after": "Tue, 04 Mar 2025 07:05:00 GMT", "date": "now"}, 300.0),
         ({}, None),

@@ -1,4 +1,4 @@
-"""A digest whose every string a test may choose, and a reader's links."""
+"""A digest in which a test can set every string, and a reader's links."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def links() -> MailLinks:
 
 @pytest.fixture
 def make_digest() -> MakeDigest:
-    """Build a digest of so many papers and news; `text` stands in for every string, and the best item comes first."""
+    """Build a digest with this many papers and news; `text` replaces every string, and the best item comes first."""
 
     def make(papers: int = 3, news: int = 2, *, text: str | None = None, **changes: Any) -> Digest:
         plain: dict[str, Any] = {

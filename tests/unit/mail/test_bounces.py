@@ -1,4 +1,4 @@
-"""The provider's webhook: only what it signed, lately, with our secret, is believed."""
+"""The mail provider's webhook: only recent events with a valid signature are accepted."""
 
 import base64
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""A digest as a mail: subject and text that read well by themselves, and a page that mail programs show whole."""
+"""A digest as a mail: subject, text part, and a page that mail programs show completely."""
 
 import asyncio
 import re
@@ -108,7 +108,7 @@ Unsubscribe: {links.unsubscribe}
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
 def test_a_hostile_digest_is_a_complete_mail(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
-    # The models let no lone surrogates in.
+    # The models refuse lone surrogates.
     text = text.encode("utf-8", "replace").decode() or " "
     digest = make_digest(text=text, source_errors={text: text})
     message = digest_message(digest, RENDER, links=links, **ENVELOPE)
@@ -164,7 +164,7 @@ def test_a_long_page_omits_the_lowest_items_and_says_so(make_digest: MakeDigest,
     assert min(scores[item] for item in shown) >= max(scores[item] for item in gone)
     assert f"{len(gone)} items are left out here, because mail programs cut longer mails." in page
     assert f'<a href="{links.page}"' in page
-    # The text has them all.
+    # The text part has all items.
     assert "Title of news 19" in digest_text(digest, links)
 
 
@@ -174,7 +174,7 @@ def test_the_largest_page_is_below_the_clipping_limit(make_digest: MakeDigest, l
     read = look_at(digest_message(digest, RENDER, links=links, **ENVELOPE))
     page = read.get_body(("html",))
     assert page is not None
-    # As it arrives: each line ends with two bytes.
+    # As delivered: each line ends with two bytes.
     assert len(page.get_payload(decode=True)) < MAX_PAGE_BYTES
     assert links.unsubscribe in page.get_content()
 

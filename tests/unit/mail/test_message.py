@@ -1,4 +1,4 @@
-"""The mail itself: its headers one by one, the same bytes each time, and nothing that a name or title could add."""
+"""The mail message: exact headers, reproducible bytes, and no header injection by names or titles."""
 
 import email
 import email.policy
@@ -99,8 +99,8 @@ def test_any_text_gives_one_mail_to_one_reader(text: str, name: str) -> None:
     recipient = Mailbox("ada@example.org", name)
     message = build_message(mail_of(subject=text, recipient=recipient, text=text, page=text))
     read = look_at(message)
-    # What was meant is what is read: nothing lost or added where scripts meet or lines are folded. As RFC 2047 reads
-    # it: the strict policy adds spaces between the encoded words of a name.
+    # The decoded value equals the original: nothing is lost or added where scripts meet or lines are folded. Decoded by
+    # RFC 2047: the strict policy adds spaces between the encoded words of a name.
     raw = email.message_from_bytes(message.as_bytes())
     assert decoded(raw["Subject"]) == str(message["Subject"]) == str(read["Subject"])
     name = message["To"].addresses[0].display_name

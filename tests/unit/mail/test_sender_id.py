@@ -1,4 +1,4 @@
-"""The name of a sending account: one for each account, and nothing of its key or password."""
+"""The id of a sending account is unique to the account and contains no part of its key or password."""
 
 import ssl
 from pathlib import Path

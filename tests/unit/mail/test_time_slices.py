@@ -1,4 +1,4 @@
-"""Writing a mail in short steps: the loop has its turn between them, each link is signed once, and no byte changes."""
+"""A mail is written in short steps, each link is signed once, and the bytes do not change."""
 
 import asyncio
 import textwrap
@@ -50,7 +50,7 @@ async def test_no_step_of_writing_a_mail_holds_the_loop(make_digest: MakeDigest,
     digest = make_digest(papers=items, news=items, text=SENTENCE * 12)
 
     async def write() -> bytes:
-        # New links each time, for they are signed once.
+        # New links each time, because each is signed once.
         message = await digest_message(digest, RENDER, links=signed_by(CountingLinks()), **ENVELOPE)
         return message_bytes(message)
 

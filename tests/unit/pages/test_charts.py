@@ -1,4 +1,4 @@
-"""Charts draw each step in its place and say in words what they show; figures are written for people."""
+"""Charts draw each step and have a text form; figures are formatted for people."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def series(*points: dict[str, Any]) -> StatSeries:
 
 
 def bars(path: str) -> list[tuple[float, float]]:
-    """Where each bar of a path begins, and how high it is."""
+    """Where each bar of a path begins, and its height."""
     return [(float(x), float(high)) for x, high in re.findall(rf"M([\d.]+) {HEIGHT}v-([\d.]+)", path)]
 
 

@@ -1,4 +1,4 @@
-"""An archived item that no present code can read hides no other, and an operator hears of it."""
+"""An archived item that the current code cannot read is logged and hides no other item."""
 
 from datetime import datetime
 from typing import Any

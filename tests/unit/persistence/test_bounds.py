@@ -1,4 +1,4 @@
-"""What is allowed at most, and at least, of every field that has a bound; one more, or one less, is refused."""
+"""The bounds of every field: the limit is accepted, and one more or one less is refused."""
 
 import math
 from typing import Any

@@ -1,4 +1,4 @@
-"""How long a caller is told to leave a service alone, as the shared state has it or without it."""
+"""How long a caller waits for an open circuit breaker, with and without the shared state."""
 
 import pytest
 import respx

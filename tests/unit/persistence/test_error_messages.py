@@ -1,4 +1,4 @@
-"""What a caller is told, word for word, where something is not there or is not what it would have to be."""
+"""The exact messages for missing objects and unreadable responses."""
 
 import json
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""What is said of an answer that is none, word for word, and which error it becomes."""
+"""The exact message and type of each error response."""
 
 import pytest
 import respx

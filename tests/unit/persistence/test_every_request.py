@@ -1,4 +1,4 @@
-"""What each method asks of Supabase, to the last filter and bound, and what is said when Supabase cannot do it."""
+"""Each method's request to Supabase, with every filter and limit, and its message when Supabase fails."""
 
 import pytest
 import respx

@@ -1,4 +1,4 @@
-"""What a fetch reports and logs on its way, and what it asks the database to keep."""
+"""A fetch's progress reports, log lines and database calls."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -26,7 +26,7 @@ EDITION = {"source_date": str(DAY), "status": "completed", "counts": {}, "errors
 
 
 class Scripted:
-    """A source that does as it is told."""
+    """A source that returns or raises what the test sets."""
 
     def __init__(self, name: str, outcome: list[Article] | Exception, *, essential: bool = True) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Scripted:
 
 @pytest.fixture
 def asked(router: respx.Router) -> list[tuple[str, Any]]:
-    """Every call of a database that does all that it is asked to."""
+    """Records every call of a database in which all calls succeed."""
     calls: list[tuple[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
@@ -65,7 +65,7 @@ def asked(router: respx.Router) -> list[tuple[str, Any]]:
 
 
 class Fetch:
-    """One fetch, what it reported, and what it logged."""
+    """One fetch with its progress reports and log lines."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client

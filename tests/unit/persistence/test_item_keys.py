@@ -1,4 +1,4 @@
-"""By which names copies are known as one: ordinary titles, hostile ones, and those that say nothing."""
+"""The keys by which copies of an item are recognized: ordinary, hostile and too short titles."""
 
 import pytest
 

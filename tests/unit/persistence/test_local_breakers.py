@@ -1,4 +1,4 @@
-"""Breakers and the cache with and without the shared state: what they ask, remember, do without, and log."""
+"""Circuit breakers and the cache with and without the shared state: calls, local state and log lines."""
 
 import asyncio
 from dataclasses import replace
@@ -28,7 +28,7 @@ class Down(Exception):
 
 
 class Clock:
-    """The event loop's clock, moved by hand."""
+    """The event loop's clock, set by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What creating tasks sends for each value of theirs, and what is made of each answer."""
+"""The row of a new task, and the response to each way of creating one."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -33,7 +33,7 @@ MADE = {"outcome": "created", "created_at": AT}
 
 
 def test_the_stored_fields_of_a_task() -> None:
-    """The hashes are compared with those of requests from before the last deployment: they stay what they are."""
+    """The hashes are compared with those of requests before the last deployment, so they must not change."""
     assert WHOLE.as_row() == WHOLE_ROW
     assert PLAIN.as_row() == PLAIN_ROW
 

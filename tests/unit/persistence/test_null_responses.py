@@ -21,7 +21,7 @@ NULLABLE = {
     "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator",
 }  # fmt: skip
 SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "cache_put"}
-"""Called by classes that work locally while Supabase does not; see the tests of those below."""
+"""Called by classes that fall back to local state without Supabase; the tests below cover them."""
 
 SOURCES = Path(__file__).parents[3] / "app" / "persistence"
 

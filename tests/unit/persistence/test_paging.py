@@ -1,4 +1,4 @@
-"""How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
+"""Page sizes, and that each page begins after the last row of the previous one."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -95,7 +95,7 @@ async def test_default_and_largest_page_size_of_each_list(client: AsyncClient, r
         asked[name] = (limits[0], limits[1])
     assert asked == {
         "readers": (50, 500), "days": (60, 500), "found": (50, 500), "newest": (100, 500),
-        # One more than the page, to know whether another one follows.
+        # One row more than the page, to know whether another page follows.
         "papers": (51, 101), "tasks": (51, 101), "deliveries": (51, 101),
     }  # fmt: skip
 

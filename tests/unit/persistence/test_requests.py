@@ -1,4 +1,4 @@
-"""What each method sends, seen below the real client; and a task manager on a dozen-line fake."""
+"""The requests of each method below the real client, and a task manager with a fake client."""
 
 import base64
 import json

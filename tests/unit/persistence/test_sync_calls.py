@@ -1,4 +1,4 @@
-"""What a worker tells the database in a sync call, and what it understands of the answer."""
+"""A worker's sync call and its response."""
 
 from datetime import date, timedelta
 from typing import Any

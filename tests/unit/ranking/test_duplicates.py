@@ -1,4 +1,4 @@
-"""Which articles of an edition count as the same."""
+"""Which articles of an edition are duplicates."""
 
 import pytest
 

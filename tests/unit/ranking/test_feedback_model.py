@@ -1,4 +1,4 @@
-"""What a reader liked: it moves what is like it up, by how much there is of it, and what was disliked down, gently."""
+"""Feedback on papers: liked papers raise similar articles by their number, disliked papers lower them slightly."""
 
 import base64
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The shelf: an edition is read once a process, again after it was fetched again, and again after a failure."""
+"""The index cache reads an edition once per process, and again after a refetch or a failure."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""What a reader gets of an edition, in which order and for which reason."""
+"""Which articles of an edition a reader gets, in which order and with which reason."""
 
 import asyncio
 import subprocess
@@ -131,7 +131,7 @@ async def test_a_model_can_reorder_good_articles(reader: Profile, make_article: 
 
 
 class Counted(list[Article]):
-    """An edition that counts how many of its articles were taken."""
+    """An edition that counts how many of its articles were read."""
 
     taken = 0
 
@@ -154,7 +154,7 @@ async def test_ranking_a_large_edition_does_not_hold_the_loop(reader: Profile, m
     await ranked(edition, reader)
     watching.cancel()
     assert max(later - earlier for earlier, later in pairwise(turns)) == CHUNK
-    # As many turns again while duplicates are looked for, names are read and words are counted.
+    # As many loop iterations again while duplicates are detected, names are read and words are counted.
     assert len(turns) >= 4 * len(edition) / CHUNK
 
 

@@ -1,4 +1,4 @@
-"""What is chosen among what is good: variety, a place for each interest, followed authors, words to leave out."""
+"""The selection among good articles: variety, a slot for each interest, followed authors, excluded words."""
 
 from collections.abc import Sequence
 
@@ -32,7 +32,7 @@ PARTS = [
 
 
 def graph_paper(make_article: MakeArticle, number: int) -> Article:
-    """One of many on the same thing, each about another part of it."""
+    """One of many articles on the same subject, each about another part of it."""
     part = PARTS[number % len(PARTS)]
     abstract = f"Graph neural networks on graphs, neural and of networks, by {part}. We study {part} and more {part}."
     return make_article(title=f"Graph neural networks: {part}", abstract=abstract)
@@ -62,7 +62,7 @@ async def test_a_poor_match_of_an_interest_gets_no_slot(make_article: MakeArticl
 
 
 async def test_similar_articles_do_not_fill_the_digest(make_article: MakeArticle) -> None:
-    """Of eight papers that say the same and two that fit nearly as well, four places hold the two as well."""
+    """Of eight similar papers and two others with nearly the same score, four slots include both others."""
     reader = Profile(name="Ada", interests=("graph neural networks",))
     edition = [
         graph_paper(make_article, 0).model_copy(

@@ -1,4 +1,4 @@
-"""The planting of faults: what is changed, that the list fits the tree, and that a fault which no test sees is told."""
+"""Mutation testing: which code is changed, that the list fits the tree, and that undetected faults are reported."""
 
 import subprocess
 import sys
@@ -86,14 +86,14 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
     (root / "tests").mkdir(parents=True)
     sound = "def double(n: int) -> int:\n    return 2 * n\n"
     (root / "code.py").write_text(sound)
-    # In a process of its own, which knows nothing of what this one runs.
+    # In its own process, without the modules that this process has imported.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
     call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
     (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     for name, value in (("ROOT", root), ("CHECKED", ("--strict", "code.py"))):
         monkeypatch.setattr(mutants, name, value)
-    # What pytest brings with it is not under test, and each of four runs would import it.
+    # pytest's plugins are not under test, and each of four runs would import them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
     rejected_outcomes = judged(

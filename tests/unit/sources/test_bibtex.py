@@ -1,4 +1,4 @@
-"""BibTeX from strangers: read as papers, refused with the line, and never in one long step."""
+"""BibTeX input: parsed as papers or refused with the line, and never in one long step."""
 
 import random
 
@@ -59,7 +59,7 @@ async def test_an_error_names_the_line_and_the_key() -> None:
 
 @pytest.mark.parametrize("name", HOSTILE)
 async def test_parsing_does_not_hold_the_loop(name: str) -> None:
-    """The bound is some ten times what a step takes."""
+    """The limit is about ten times the duration of a step."""
     reader, hold = await longest_hold(lambda: read(HOSTILE[name]), 0.1)
     assert not isinstance(reader, Exception), reader
     assert hold < 0.1

@@ -1,4 +1,4 @@
-"""Every parser and cleaner of the sources gets 5 MB of its worst, and gives the event loop back within 150 ms."""
+"""With 5 MB of worst-case input, no parser or cleaner of the sources holds the event loop for 150 ms."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ WORST = [
     "@", ",", "(", "<", "&", "a", "A. ", "1", ". A", " ", "\u0301", "\u4e2d", "&amp;", "&#64;", "<b>", "<p>", "../",
     "/", "http://", "%41", "a@b ", "arXiv:", "2201.", "\u202e", "\ud800", "\0", "Mon, ", "00:", "\u0130", '"', "[",
 ]  # fmt: skip
-"""What a text is made of, over and over."""
+"""Patterns that a text repeats."""
 
 
 async def held(work: Callable[[], Awaitable[object]]) -> float:
@@ -38,7 +38,7 @@ def rss(items: bytes, count: int = 1) -> bytes:
 
 
 def item(tag: str, text: bytes, before: bytes = b"", behind: bytes = b"") -> bytes:
-    """A feed of one item, in which this element holds `text` over and over."""
+    """A feed of one item in which this element repeats `text`."""
     start = (b"" if tag == "title" else b"<title>x</title>") + f"<{tag}>".encode() + before
     return rss(b"<item>" + start + text * (SIZE // len(text)) + behind + f"</{tag}></item>".encode())
 
@@ -56,7 +56,7 @@ DOCUMENTS: dict[str, Callable[[], bytes]] = {
         for text in WORST
         if text not in NOT_IN_XML
     },
-    # With an end that fits nothing: only then does a pattern try everything.
+    # The end matches nothing: only then does a pattern try every possibility.
     **{
         f"author of {text!r} and an end": partial(
             rss,
@@ -135,7 +135,7 @@ async def test_a_large_arxiv_page_does_not_hold_the_loop(name: str) -> None:
 
 
 class Given:
-    """A fetcher that has fetched already; cut as the real one cuts."""
+    """A fetcher with a response, shortened like the real one shortens it."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body

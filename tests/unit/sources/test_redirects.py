@@ -1,4 +1,4 @@
-"""Which redirects are followed, and which of them to public addresses only."""
+"""Which redirects are followed, and which only to public addresses."""
 
 import httpx
 import pytest
@@ -25,7 +25,7 @@ def test_the_configured_host_is_trusted() -> None:
     [
         (["https://other.example:8443/a?b=1"], "https://other.example:8443/a?b=1"),
         (["https://other.example/", "/next"], "https://other.example/next"),
-        # Where strangers led, nothing is trusted any more, the way back neither.
+        # After a redirect to an untrusted host nothing is trusted, also not the way back.
         (["https://other.example/", "https://feed.example/rss"], "https://feed.example/rss"),
         (["https://feed.example:8443/"], "https://feed.example:8443/"),
     ],

@@ -1,4 +1,4 @@
-"""Text, links and times from outside."""
+"""Cleaning of text, links and times from sources."""
 
 from datetime import UTC, datetime
 

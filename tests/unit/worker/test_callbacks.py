@@ -1,4 +1,4 @@
-"""Callbacks: the signature verifies, private addresses and redirects are refused, every failure has its meaning."""
+"""Callbacks: valid signatures, no private addresses or redirects, and the outcome of each failure."""
 
 import asyncio
 import json
@@ -81,7 +81,7 @@ async def test_an_unreachable_receiver_is_retried(http: OutsideClient, router: r
 
 
 class Endless(httpx.AsyncByteStream):
-    """A body that nobody should begin to read."""
+    """A body that must not be read."""
 
     def __init__(self) -> None:
         self.read = self.closed = False
@@ -189,7 +189,7 @@ def test_each_attempt_has_its_delay(attempt: int, minutes: float) -> None:
 
 
 class Middle(Random):
-    """Draws the middle each time."""
+    """A random generator that returns the middle."""
 
     def random(self) -> float:
         return 0.5

@@ -1,4 +1,4 @@
-"""When the daily fetch asks, for which days, and under which keys."""
+"""The daily fetch: its times, its days and its keys."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
@@ -16,11 +16,11 @@ TIMES = FetchTimes((time(18, 30), time(6)))
 
 
 class Over(Exception):
-    """The periodic_job's day is over."""
+    """Ends the periodic job after its day."""
 
 
 class Day:
-    """A day on which the periodic_job sleeps as it wants; what it asked for, and when."""
+    """A day in which the periodic job sleeps without waiting; it records the requests and their times."""
 
     def __init__(self, now: datetime, until: datetime, *, fails: int = 0) -> None:
         self.now = now
@@ -96,8 +96,16 @@ async def test_the_default_follows_daylight_saving_time(begins: datetime, asked:
 @pytest.mark.parametrize(
     ("day", "at", "expected"),
     [
-        (date(2026, 3, 8), time(2, 30), datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),  # the clocks skip it
-        (date(2026, 11, 1), time(1, 30), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)),  # they show it twice
+        (
+            date(2026, 3, 8),
+            time(2, 30),
+            datetime(2026, 3, 8, 7, 30, tzinfo=UTC),
+        ),  # this time does not exist on that day
+        (
+            date(2026, 11, 1),
+            time(1, 30),
+            datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
+        ),  # this time occurs twice on that day
     ],
 )
 def test_each_time_occurs_once_on_a_clock_change_day(day: date, at: time, expected: datetime) -> None:
@@ -109,7 +117,7 @@ def test_each_time_occurs_once_on_a_clock_change_day(day: date, at: time, expect
 
 
 def test_a_reader_in_berlin_has_the_morning_fetch_at_seven() -> None:
-    """README's promise, on every day of two years, with the weeks in which only one of the two changed its clocks."""
+    """The documented guarantee, on every day of two years, also while only one of the zones has changed its clocks."""
     for number in range(2 * 365):
         seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))
         due = AFTER_ARXIV.latest(seven.astimezone(UTC))

@@ -1,4 +1,4 @@
-"""The end of a process: what is left is cancelled, and what ignores that is named and left behind."""
+"""The end of a process: remaining tasks are cancelled, and tasks that ignore it are named and abandoned."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from worker.ending import run_to_its_end
 
 
 class Exited(Exception):
-    """Takes the place of the process's end."""
+    """Replaces the exit of the process."""
 
 
 class Deaf:
-    """Work that ignores its cancellation until the process would have ended."""
+    """Work that ignores its cancellation until the process would exit."""
 
     def __init__(self, on_cancel: Callable[[], object] = lambda: None) -> None:
         self.on_cancel = on_cancel

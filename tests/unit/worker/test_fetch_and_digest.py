@@ -1,4 +1,4 @@
-"""What fetch and digest tasks ask for, what they wait for and how long, and what they end with."""
+"""Fetch and digest tasks: their requests, their waits and their results."""
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -33,7 +33,7 @@ def job(payload: dict[str, Any], *, day: date | None = DAY, waited: timedelta = 
 
 
 class Asked:
-    """Stands for a service: answers, or raises, what it is given, and keeps what it was asked."""
+    """Replaces a service: returns or raises what the test sets, and records its calls."""
 
     def __init__(self, answer: Any) -> None:
         self.asked: list[Any] = []
@@ -80,7 +80,7 @@ async def test_a_task_without_a_day_fails(handler: Any) -> None:
 
 
 async def shared(status: TaskStatus, error: str | None = None) -> Any:
-    """Join a fetch that is so; checks that it was asked for anew, and with who waits for it."""
+    """Join a fetch with this status; checks that the request is repeated and names the waiting task."""
     tasks = Asked(SimpleNamespace(task_id=FETCH, status=status, error=error))
     try:
         return await fetches(tasks=tasks)(job({"shared": True}))

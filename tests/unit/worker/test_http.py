@@ -1,4 +1,4 @@
-"""What the worker's own port answers, to the letter."""
+"""The exact responses of the worker's own port."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a handler's end means to its task, and what a log line says of the task."""
+"""How the end of a handler becomes the task's outcome, and what is logged of it."""
 
 import asyncio
 from datetime import timedelta
@@ -20,7 +20,7 @@ SOON, LATER = timedelta(seconds=3), timedelta(minutes=7)
 
 
 class Unsayable(Exception):
-    """Raises instead of saying what it is."""
+    """An error whose text cannot be read."""
 
     def __str__(self) -> str:
         raise RuntimeError
@@ -32,7 +32,7 @@ def job(shown: list[Any] | None = None, **payload: Any) -> Job:
 
 
 def later(attempt: int, error: BaseException, _random: Random) -> timedelta:
-    """Shows by what it returns which attempt and which error it was asked about."""
+    """Returns a delay that shows its arguments, the attempt and the error."""
     return LATER if isinstance(error, Unsayable) else SOON * attempt
 
 

@@ -1,4 +1,4 @@
-"""How the worker's process ends: its exit status, and what it leaves on standard error or in its log."""
+"""The worker process's exit status, and its output on standard error or in its log."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ BROKEN = LookupError("broken")
 
 @pytest.fixture
 def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The settings with which logs were configured, and then those with which it worked; it ends at once."""
+    """Records the settings of the log and of the worker, which ends at once."""
     seen: list[Any] = []
 
     async def work(settings: WorkerSettings) -> None:

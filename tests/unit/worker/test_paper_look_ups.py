@@ -1,4 +1,4 @@
-"""What a worker says of a look-up of papers that failed: its reason, cut to size."""
+"""The logged reason of a failed look-up of papers is shortened."""
 
 import asyncio
 from random import Random
@@ -16,7 +16,7 @@ from worker.periodic.paper_look_ups import PaperLookUps
 
 
 class Refusing:
-    """Cannot say which papers are to be looked up, for this reason; ends the periodic_job the second time."""
+    """Fails with this reason when it lists the papers; ends the periodic job the second time."""
 
     def __init__(self, reason: str) -> None:
         self._reasons = [reason]

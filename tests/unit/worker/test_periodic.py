@@ -1,4 +1,4 @@
-"""When periodic_jobs act: first after a random part of the time between, then by that time, whatever Supabase does."""
+"""When periodic jobs run: first after a random part of the interval, then at each interval, also after errors."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -29,14 +29,14 @@ PRUNED = PrunedRecords(1, 2, 3)
 
 
 class Quarter(Random):
-    """Draws a quarter each time."""
+    """A random generator that returns a quarter."""
 
     def random(self) -> float:
         return 0.25
 
 
 class Away:
-    """Supabase, away whatever is asked."""
+    """Supabase, not reachable."""
 
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
@@ -45,7 +45,7 @@ class Away:
 
 
 class Here:
-    """Supabase, with something to say; `asked` is what it was asked."""
+    """Supabase with a given response; `asked` has its requests."""
 
     batch = 500
 
@@ -100,7 +100,7 @@ def minutes(supabase: Any) -> Coroutine[None, None, None]:
 async def pauses(
     periodic_job: Coroutine[None, None, None], monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[float], list[Any]]:
-    """Run a periodic_job for two turns; returns its pauses and what it said."""
+    """Run a periodic job twice; returns its pauses and its log lines."""
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -140,7 +140,7 @@ async def test_a_worker_reports_every_minute_and_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     supabase = Here()
-    # A quarter of the way from the 10th to the 50th second, of which 12 have passed.
+    # A quarter of the time from the 10th to the 50th second, of which 12 have passed.
     assert await pauses(minutes(supabase), monkeypatch) == ([15, 68, 68], [])
     assert supabase.asked == [(WORKER, number) for number in (1, 2, 3)]
 
@@ -149,7 +149,7 @@ async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -
     supabase = Here()
     slept, said = await pauses(retention(supabase), monkeypatch)
     assert slept == [900, 3600, 3600]
-    # Deliveries are kept for at least as long as tasks.
+    # Deliveries are kept at least as long as tasks.
     records = {"delivery_days": 5, "audit_days": 365}
     assert supabase.asked[:3] == [{"task_days": 5, "edition_days": 2}, {"digest_days": 3}, records]
     about = {"event": "retention", "log_level": "info"}

@@ -1,4 +1,4 @@
-"""How long a worker waits between two calls: short after work, up to the idle wait, less with tasks in hand."""
+"""How long a worker waits between two calls: short after work, up to the poll interval, less with running tasks."""
 
 import asyncio
 from collections import deque
@@ -19,7 +19,7 @@ from worker.sync import FIRST_BACKOFF, LONGEST_BACKOFF
 
 
 class ScriptedQueue:
-    """Hands out these claims, one call each, and then nothing."""
+    """Returns these claims, one per call, and then none."""
 
     def __init__(self, *claims: tuple[ClaimedTask, ...]) -> None:
         self._claims = deque(claims)
@@ -60,7 +60,7 @@ async def test_an_idle_worker_polls_less_often_up_to_the_interval() -> None:
 
 
 class Highest(Random):
-    """Draws the highest number there is."""
+    """A random generator that returns the highest number."""
 
     def random(self) -> float:
         return 1.0

@@ -1,4 +1,4 @@
-"""The wait after a failed attempt: full jitter below a ceiling that doubles up to a cap."""
+"""The delay after a failed attempt: full jitter below a limit that doubles up to a maximum."""
 
 from datetime import timedelta
 from random import Random
@@ -11,14 +11,14 @@ from worker.retries import retry_delay
 
 
 class Highest(Random):
-    """Draws the highest number there is."""
+    """A random generator that returns the highest number."""
 
     def random(self) -> float:
         return 1.0
 
 
 class Lowest(Random):
-    """Draws the lowest number there is."""
+    """A random generator that returns the lowest number."""
 
     def random(self) -> float:
         return 0.0

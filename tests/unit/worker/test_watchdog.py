@@ -1,4 +1,4 @@
-"""The watch beside the claim loop: ten looks a lease, and a process that is held is ended from outside."""
+"""The watchdog of the claim loop: ten checks per lease, and a blocked process is ended from outside."""
 
 import asyncio
 import faulthandler
