@@ -18,7 +18,7 @@ from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
-from tests.support.database_reset import Emptier
+from tests.support.database_reset import DatabaseCleaner
 from tests.support.forks import end_zygote
 from tests.support.processes import kill_what_is_left
 from tests.support.stack_process import StackProcess, settings_for
@@ -95,16 +95,16 @@ def stack(stack_folder: Path) -> Iterator[Ready]:
 
 
 @pytest.fixture(scope="session")
-def emptier() -> Iterator[Emptier]:
+def database_cleaner() -> Iterator[DatabaseCleaner]:
     """Empties databases between tests."""
-    with Emptier() as emptier:
-        yield emptier
+    with DatabaseCleaner() as database_cleaner:
+        yield database_cleaner
 
 
 @pytest.fixture
-def database_reset(emptier: Emptier, stack: Ready) -> None:
+def database_reset(database_cleaner: DatabaseCleaner, stack: Ready) -> None:
     """The emulator's database is empty."""
-    emptier.empty(stack.database_url)
+    database_cleaner.empty(stack.database_url)
 
 
 @pytest.fixture

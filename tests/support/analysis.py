@@ -71,7 +71,7 @@ class CountingBreaker:
 
 
 @dataclass
-class DictMemory:
+class InMemoryCache:
     """A cache in memory; `kept` has its entries."""
 
     kept: dict[str, Any] = field(default_factory=dict)

@@ -82,7 +82,7 @@ async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, l
     return found
 
 
-async def as_if_it_were_fine(route: Route) -> None:
+async def hide_error_status(route: Route) -> None:
     """Chromium writes a console line for each refused page; change the status so that it does not."""
     if route.request.resource_type != "document":  # a stream would never be complete
         await route.continue_()

@@ -43,7 +43,7 @@ async def database_reset(database: asyncpg.Connection) -> None:
     await database.execute(EMPTY)
 
 
-class Emptier:
+class DatabaseCleaner:
     """Keeps a connection to each database that it empties, because a new connection must first read the catalog."""
 
     def __init__(self) -> None:

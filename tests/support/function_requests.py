@@ -226,4 +226,4 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-CALLED = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]

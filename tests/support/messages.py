@@ -56,7 +56,7 @@ HOSTILE = [
 ]
 
 
-def look_at(message: EmailMessage) -> EmailMessage:
+def check_mail(message: EmailMessage) -> EmailMessage:
     data = message.as_bytes()
     read = parsed(message)
     assert read.keys() == HEADERS

@@ -16,7 +16,7 @@ AT = MOMENT.isoformat()
 
 
 @dataclass(frozen=True)
-class Asked:
+class RequestCase:
     """The purpose of a call, as its errors name it, and its request to Supabase."""
 
     action: str
@@ -27,9 +27,13 @@ class Asked:
     method: str = "POST"
 
 
-def rpc(action: str, call: Callable[[AsyncClient], Awaitable[object]], function: str, **parameters: object) -> Asked:
-    return Asked(action, call, f"/rest/v1/rpc/{function}", {}, parameters)
+def rpc(
+    action: str, call: Callable[[AsyncClient], Awaitable[object]], function: str, **parameters: object
+) -> RequestCase:
+    return RequestCase(action, call, f"/rest/v1/rpc/{function}", {}, parameters)
 
 
-def select(action: str, call: Callable[[AsyncClient], Awaitable[object]], table: str, query: dict[str, str]) -> Asked:
-    return Asked(action, call, f"/rest/v1/{table}", query, method="GET")
+def select(
+    action: str, call: Callable[[AsyncClient], Awaitable[object]], table: str, query: dict[str, str]
+) -> RequestCase:
+    return RequestCase(action, call, f"/rest/v1/{table}", query, method="GET")

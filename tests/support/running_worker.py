@@ -84,7 +84,7 @@ class StartWorker(Protocol):
 StartMailer = Callable[..., Awaitable[RunningWorker]]
 
 
-class Held:
+class BlockedHandler:
     """A handler that runs until the test lets it end; if `deaf`, it ignores its cancellation."""
 
     def __init__(self, *, deaf: bool = False) -> None:

@@ -7,7 +7,7 @@ from app.persistence.operator import Operator
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
-from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, Asked, select
+from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, RequestCase, select
 
 READER = (
     "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
@@ -26,7 +26,7 @@ ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
 ACTS = {"select": "act_id,at,who,act,details", "order": "at.desc"}
 
-READ = [
+TABLE_READS = [
     select(f"read task {ONE}", lambda c: TaskStateManager(c).get_task(ONE, owner="web"),
            "task_records", {"select": "*", "task_id": f"eq.{ONE}", "owner": "eq.web", "limit": "1"}),
     select("read edition 2026-01-02", lambda c: Editions(c).get_edition(DAY),
@@ -77,18 +77,18 @@ READ = [
 ]  # fmt: skip
 
 AMONG = {ReaderStatus.PAUSED, ReaderStatus.ACTIVE}
-WRITTEN = [
-    Asked(f"remove paper {TWO}", lambda c: ReaderPapers(c).remove(ONE, TWO),
+TABLE_WRITES = [
+    RequestCase(f"remove paper {TWO}", lambda c: ReaderPapers(c).remove(ONE, TWO),
           "/rest/v1/reader_papers", {"reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}"}, {}, "DELETE"),
-    Asked(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"name": "A\0da"}),
+    RequestCase(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"name": "A\0da"}),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}"}, {"name": "Ada"}, "PATCH"),
-    Asked(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"timezone": None}, "web"),
+    RequestCase(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"timezone": None}, "web"),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "owner": "eq.web"}, {"timezone": None}, "PATCH"),
-    Asked(f"change the status of reader {ONE}",
+    RequestCase(f"change the status of reader {ONE}",
           lambda c: Readers(c).move(ONE, ReaderStatus.BOUNCED, "no such box", among=AMONG),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "status": "in.(active,paused)"},
           {"status": "bounced", "status_reason": "no such box"}, "PATCH"),
-    Asked(f"revoke the links of reader {ONE}", lambda c: Readers(c).revoke_links(ONE, 4),
+    RequestCase(f"revoke the links of reader {ONE}", lambda c: Readers(c).revoke_links(ONE, 4),
           "/rest/v1/readers_private", {"reader_id": f"eq.{ONE}", "link_generation": "eq.4"}, {"link_generation": 5},
           "PATCH"),
 ]  # fmt: skip

@@ -8,9 +8,9 @@ from app.models import TaskKind
 from app.persistence.new_task import NewTask
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
-from tests.support.function_requests import CALLED
-from tests.support.requests import DAY, ONE, Asked, rpc
-from tests.support.table_requests import READ, WRITTEN
+from tests.support.function_requests import FUNCTION_CALLS
+from tests.support.requests import DAY, ONE, RequestCase, rpc
+from tests.support.table_requests import TABLE_READS, TABLE_WRITES
 
 VOID = {
     "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_sources", "save_articles",
@@ -30,8 +30,8 @@ CREATING = [
 ]
 
 
-CALLS = [*READ, *WRITTEN, *CALLED, *CREATING]
+CALLS = [*TABLE_READS, *TABLE_WRITES, *FUNCTION_CALLS, *CREATING]
 
 
-def function_of(asked: Asked) -> str | None:
+def function_of(asked: RequestCase) -> str | None:
     return asked.path.removeprefix("/rest/v1/rpc/") if "/rpc/" in asked.path else None

@@ -30,12 +30,12 @@ def main(descriptor: int) -> None:
     gc.freeze()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with socket.socket(fileno=descriptor) as orders:
-        born = obey(orders)
+        born = serve(orders)
     if born is not None:
-        become(*born)
+        run(*born)
 
 
-def obey(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
+def serve(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
     """Take orders; returns None when the other side closes, and in a child the ordered program."""
     while True:
         data, descriptors, *_ = socket.recv_fds(orders, 65_536, 1)
@@ -51,7 +51,7 @@ def obey(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
         orders.send(str(answer).encode())
 
 
-def become(order: dict[str, Any], standard_error: int) -> None:
+def run(order: dict[str, Any], standard_error: int) -> None:
     """Run the ordered program in this process."""
     os.dup2(standard_error, 2)
     os.close(standard_error)

@@ -82,7 +82,7 @@ def no_shared_state_changes(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(r"postgrest\.auth$", names_used(tree), path)
 
 
-def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
+def no_emulator(path: str, tree: ast.Module) -> Iterator[str]:
     """The service does not import its emulator."""
     yield from matching(r"^embedded\b", names_used(tree), path)
 
@@ -124,7 +124,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "await client.auth.sign_in_with_password({})"),
         ("app/main.py", "client.postgrest.auth(token)"),
     ],
-    no_stand_in: [
+    no_emulator: [
         ("app/main.py", "import embedded"),
         ("worker/runner.py", "from embedded.postgrest.gateway import app"),
     ],
@@ -177,17 +177,17 @@ def test_supabase_folder_holds_no_python() -> None:
 
 
 def test_every_noqa_has_a_reason() -> None:
-    assert unexplained("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
+    assert without_reason("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
     files = [
         path
         for package in (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
         for path in (ROOT / package).rglob("*.py")
     ]
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in unexplained(path.read_text())]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in without_reason(path.read_text())]
     assert found == []
 
 
-def unexplained(source: str) -> list[int]:
+def without_reason(source: str) -> list[int]:
     """Lines that turn a checker off without a reason."""
     bare = re.compile(r"# (noqa(: *[A-Z0-9, ]+)?|type: *ignore(\[[a-z, -]+\])?)\s*$")
     comments = tokenize.generate_tokens(io.StringIO(source).readline)

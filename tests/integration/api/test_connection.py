@@ -31,7 +31,7 @@ def protocol() -> type[BoundedProtocol]:
     return HastyProtocol
 
 
-def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:
+def response_in(data: bytes) -> tuple[int, dict[str, str], Any]:
     """Status, headers and body of the only response in `data`."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
@@ -41,7 +41,7 @@ def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:
 
 
 def assert_refused(data: bytes, status: int) -> None:
-    found, headers, body = answer_in(data)
+    found, headers, body = response_in(data)
     assert (found, body["status"]) == (status, status)
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
@@ -66,7 +66,7 @@ async def test_a_header_section_over_the_limit_is_refused(api: RunningApi) -> No
         assert_refused(await raw.rest(), 431)
     async with api.connected() as raw:
         await raw.send(START + b"connection: close\r\na: " + b"y" * (MAX_HEAD - 200) + b"\r\n\r\n")
-        assert answer_in(await raw.rest())[0] == 200
+        assert response_in(await raw.rest())[0] == 200
 
 
 async def test_endless_trailers_are_refused_and_are_no_headers(api: RunningApi) -> None:
@@ -77,7 +77,7 @@ async def test_endless_trailers_are_refused_and_are_no_headers(api: RunningApi) 
     async with api.connected() as raw:
         chunks = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-api-key: " + KEY.encode() + b"\r\n\r\n"
         await raw.send(unkeyed + chunks)
-        assert answer_in(await raw.rest())[0] == 401
+        assert response_in(await raw.rest())[0] == 401
 
 
 @pytest.mark.parametrize("sent", [b"G", START, START + b"a: b"], ids=repr)
@@ -103,16 +103,16 @@ async def test_a_slow_body_times_out(api: RunningApi) -> None:
                 await raw.send(b" ")
                 await asyncio.sleep(0.01)
 
-        dripping = asyncio.create_task(drip())
+        slow_body = asyncio.create_task(drip())
         assert_refused(await raw.rest(), 408)
-        dripping.cancel()
+        slow_body.cancel()
     await api.until_gone()
 
 
 async def test_a_slow_body_after_a_response_times_out(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(b"POST /v1/fetches HTTP/1.1\r\nhost: api\r\ncontent-length: 1000\r\n\r\n ")
-        assert answer_in(await raw.rest())[0] == 401
+        assert response_in(await raw.rest())[0] == 401
 
 
 async def test_a_kept_connection_after_an_early_response_times_out(api: RunningApi) -> None:

@@ -104,7 +104,7 @@ async def test_a_header_section_in_one_packet_has_the_same_limit(
     await asyncio.sleep(0)
 
 
-def waiting_for_its_caller(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
+def add_disconnect_route(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
     """Add a route that responds only after its caller has disconnected; it reports requests and disconnects."""
     begun: asyncio.Event = asyncio.Event()
     heard: list[str] = []
@@ -121,7 +121,7 @@ def waiting_for_its_caller(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
 
 @pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
 async def test_the_oldest_pipelined_request_gets_the_disconnect(ending: bytes | None, api: RunningApi) -> None:
-    begun, heard = waiting_for_its_caller(api)
+    begun, heard = add_disconnect_route(api)
     async with api.connected() as raw:
         await raw.send(GET % b"/waits/first" + GET % b"/waits/second" + (ending or b""))
         await begun.wait()

@@ -32,7 +32,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
         yield visitor
 
 
-def half_a_request(method: str, path: str, kind: str, *, key: str | None = None, chunked: bool = False) -> bytes:
+def incomplete_request(method: str, path: str, kind: str, *, key: str | None = None, chunked: bool = False) -> bytes:
     """A request that announces a longer body than it sends."""
     length = "transfer-encoding: chunked" if chunked else "content-length: 100"
     head = f"{method} {path} HTTP/1.1\r\nhost: api\r\ncontent-type: {kind}\r\n{length}\r\n"
@@ -41,7 +41,7 @@ def half_a_request(method: str, path: str, kind: str, *, key: str | None = None,
     return f"{head}\r\n".encode() + (b"2\r\n{}\r\n" if chunked else b"{}")
 
 
-async def told_of(api: RunningApi, sent: bytes) -> list[MutableMapping[str, Any]]:
+async def log_of(api: RunningApi, sent: bytes) -> list[MutableMapping[str, Any]]:
     """The log lines of a request whose caller disconnects after the server has begun to process it."""
     with capture_logs() as logs:
         async with api.connected() as raw:
@@ -104,7 +104,7 @@ async def test_a_disconnect_in_a_body_is_499_and_no_error(
     links = {purpose: visitor.path(purpose) for purpose in ("unsubscribe", "pause", "schedule", "words")}
     path = path.format(reader=visitor.reader.reader_id, **links)
     key, before = KEY if path.startswith("/v1") else None, server_errors(api)
-    logs = await told_of(api, half_a_request(method, path, kind, key=key, chunked=chunked))
+    logs = await log_of(api, incomplete_request(method, path, kind, key=key, chunked=chunked))
     if path == "/ops/sign-out":  # a request without a session is refused before the body is read
         assert [line["status"] for line in logs] == [403]
         return
@@ -145,5 +145,5 @@ async def test_a_stream_client_can_disconnect_at_any_time(
 
 async def test_a_disconnect_does_not_change_a_sent_response(api: RunningApi) -> None:
     """The key is checked before the body: the response was sent before the caller disconnected."""
-    logs = await told_of(api, half_a_request("POST", "/v1/digests", JSON, key="wrong" * 4))
+    logs = await log_of(api, incomplete_request("POST", "/v1/digests", JSON, key="wrong" * 4))
     assert [line["status"] for line in logs] == [401]

@@ -53,7 +53,7 @@ def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa
     return settings_with_links(stack, "0123456789abcdef")
 
 
-async def to(page: Page, what: str, *, back: bool = False) -> None:
+async def focus(page: Page, what: str, *, back: bool = False) -> None:
     """Move the focus by keyboard to the element with this text, name or id."""
     for _ in range(200):
         await page.keyboard.press("Shift+Tab" if back else "Tab")
@@ -64,14 +64,14 @@ async def to(page: Page, what: str, *, back: bool = False) -> None:
 
 async def follow(page: Page, what: str) -> None:
     """Press Enter and wait for the page that opens."""
-    await to(page, what)
+    await focus(page, what)
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
 
 
 async def press_at(page: Page, title: str, button: str) -> None:
     """Press an item's button, found from the item's title."""
-    await to(page, title)
+    await focus(page, title)
     await follow(page, button)
 
 
@@ -100,7 +100,7 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         await add_reader(client, email=f"{name}@example.org", external_id=name, profile=profile)
         for name in ("ada", "bob")
     ]
-    await come(client, *FIRST_DAY)
+    await save_papers(client, *FIRST_DAY)
     await look(client, clock, 24)
     await start_mailer()
     await until(database, SENT, 2)
@@ -109,8 +109,8 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     async with chromium() as browser, opened(browser) as page:
         await page.goto(links["Your page"])
         assert await headlines(page) == ["Glaciers by radar", "Whales by radar"]
-        await votes(page, links, client, reader)
-        await come(client, *SECOND_DAY)
+        await give_feedback(page, links, client, reader)
+        await save_papers(client, *SECOND_DAY)
         await look(client, clock, 25)
         await until(database, SENT, 4)
         await page.goto(links["Your page"])
@@ -118,11 +118,11 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         assert "you liked" in await page.content()
         unasked = await Services.build(client).digests.days_of(other.reader_id, limit=1)
         assert unasked[0].first_title == "More glaciers by radar"
-        await keeps_and_finds(page, client, reader)
-        await leaves(page, client, reader)
+        await save_and_search(page, client, reader)
+        await unsubscribe(page, client, reader)
 
 
-async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
+async def save_papers(client: AsyncClient, *papers: tuple[str, str]) -> None:
     articles = [
         copy(external_id=title, url=f"https://x.example/{title.replace(' ', '-')}", title=title, abstract=abstract)
         for title, abstract in papers
@@ -130,7 +130,7 @@ async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
     await save(client, *articles)
 
 
-async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
+async def give_feedback(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
     await press_at(page, "Whales by radar", "More like this")
     down = page.locator("[aria-pressed]")
     assert await down.all_text_contents() == ["More like this"]
@@ -150,12 +150,12 @@ async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: 
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
 
 
-async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> None:
+async def save_and_search(page: Page, client: AsyncClient, reader: Reader) -> None:
     await press_at(page, "More glaciers by radar", "Save")
     await follow(page, "Saved")
     assert await page.locator("h2").all_text_contents() == ["More glaciers by radar"]
     await follow(page, "Search")
-    await to(page, "q")
+    await focus(page, "q")
     await page.keyboard.type("whale")
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
@@ -166,14 +166,14 @@ async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> No
     await follow(page, "Earlier")
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
     await follow(page, "When it comes")
-    await to(page, "timezone")
+    await focus(page, "timezone")
     await page.keyboard.press("Control+A")
     await page.keyboard.type("Pacific/Auckland")
     await follow(page, "Keep")
     assert (await Services.build(client).readers.get(reader.reader_id)).timezone == "Pacific/Auckland"
 
 
-async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
+async def unsubscribe(page: Page, client: AsyncClient, reader: Reader) -> None:
     await follow(page, "Leave")
     await follow(page, "Unsubscribe")
     assert (await Services.build(client).readers.get(reader.reader_id)).status is ReaderStatus.UNSUBSCRIBED

@@ -157,7 +157,7 @@ def settings(settings: ApiSettings) -> ApiSettings:
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
 async def test_values_at_each_limit_are_accepted_and_beyond_refused(bound: Bound, api: RunningApi) -> None:
-    async def answer_to(size: int) -> httpx.Response:
+    async def response_to(size: int) -> httpx.Response:
         parts: dict[str, Any] = {bound.where: bound.made(size)}
         if bound.method == "POST":
             parts = {"json": {}} | parts
@@ -166,11 +166,11 @@ async def test_values_at_each_limit_are_accepted_and_beyond_refused(bound: Bound
 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=60) as http:
         for size in bound.taken:
-            taken = await answer_to(size)
+            taken = await response_to(size)
             # There is no database, and no cursor is valid, whatever its length.
             assert taken.status_code == 503 or taken.json()["title"] == "Invalid cursor", taken.text
         for size in bound.refused:
-            refused = await answer_to(size)
+            refused = await response_to(size)
             assert refused.status_code == 422, refused.text
             assert bound.location in {error["location"] for error in refused.json()["errors"]}
 

@@ -30,7 +30,7 @@ class WatchedTransport(ErrorMappingTransport):
         return len(self.session.connector._acquired)  # noqa: SLF001  (aiohttp has no public count)
 
 
-async def slow_answer(writer: asyncio.StreamWriter) -> None:
+async def slow_response(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(random.uniform(0, 0.004))
     await answer(200, [{"id": 1}])(writer)
 
@@ -53,7 +53,7 @@ async def read_and_maybe_cancel(client: AsyncClient, chance: random.Random, plac
 async def test_random_cancellation_leaves_no_connection_in_use(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
-    server = await start_server(slow_answer)
+    server = await start_server(slow_response)
     # Generous: no assertion here may fail because a machine is slow.
     patience: dict[str, object] = {
         "supabase_read_timeout": 30,

@@ -13,7 +13,7 @@ from app.external.client import open_external
 from app.models import Article, ArticleKind, Digest, Profile, Reason, ReasonKind
 from app.ranking.ranking import Ranked
 from embedded.sample.server import serve_sample
-from tests.support.analysis import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, digest_of, read_from
+from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, digest_of, read_from
 from tests.support.scripted_server import ScriptedServer, Step
 
 
@@ -64,7 +64,7 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             address = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
             http = await opened.enter_async_context(open_external())
             model = build_model(http, address)
-            memory = changes.pop("memory", DictMemory())
+            memory = changes.pop("memory", InMemoryCache())
             settings = AnalysisSettings(**{"concurrency": 1, **changes})
             return ModelAnalyst(model, settings, breaker, memory), server
 

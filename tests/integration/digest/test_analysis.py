@@ -9,7 +9,7 @@ import pytest
 from app.digest.analysis import Analysed, ModelAnalyst
 from app.models import AnalysisMethod, ModelUsage, Profile
 from app.ranking.ranking import Ranked
-from tests.support.analysis import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, completion
+from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, completion
 from tests.support.scripted_server import Step, answer, hang_up, stall
 
 Choose = Callable[[int], list[Ranked]]
@@ -177,7 +177,7 @@ async def test_an_article_cannot_change_the_response_format(
 async def test_a_second_attempt_pays_only_for_missing_items(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
-    memory = DictMemory()
+    memory = InMemoryCache()
     first, server = await start_analyst(completion(GOOD), completion("nonsense"), memory=memory)
     before = await analyse(first, chosen(2), reader)
     assert (len(memory.kept), before.usage.calls) == (1, 2)

@@ -163,7 +163,7 @@ async def test_a_write_without_a_condition_is_refused(
     assert (await http.request(method, "/notes?id=gte.0", json={"body": "x"})).status_code == 204
 
 
-async def fill_the_pool(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
+async def use_all_connections(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     """Send enough concurrent requests for the gateway to open all its connections."""
     await database.execute("select pg_advisory_lock(1)")
     waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
@@ -174,7 +174,7 @@ async def fill_the_pool(http: httpx.AsyncClient, database: asyncpg.Connection) -
     assert [(await task).status_code for task in waiting] == [200] * POOL
 
 
-async def kill_the_server(stack: Stack, folder: Path, database: asyncpg.Connection) -> None:
+async def kill_server(stack: Stack, folder: Path, database: asyncpg.Connection) -> None:
     """End the server process and start it again, as its supervisor would."""
     (server,) = postgres_over(folder)
     await database.close()
@@ -182,20 +182,20 @@ async def kill_the_server(stack: Stack, folder: Path, database: asyncpg.Connecti
     await stack.server.restart()
 
 
-async def kill_a_session(_stack: Stack, _folder: Path, database: asyncpg.Connection) -> None:
+async def kill_session(_stack: Stack, _folder: Path, database: asyncpg.Connection) -> None:
     """End one session's process: the server then ends all others and restarts."""
     os.kill(database.get_server_pid(), signal.SIGKILL)
     with pytest.raises((asyncpg.PostgresConnectionError, OSError)):
         await database.fetchval("select pg_sleep(20)")
 
 
-@pytest.mark.parametrize("crash", [kill_the_server, kill_a_session])
+@pytest.mark.parametrize("crash", [kill_server, kill_session])
 async def test_after_a_crash_each_connection_returns_one_empty_400(
     stack: Stack, own_folder: Path, http: httpx.AsyncClient, database: asyncpg.Connection, crash: Any
 ) -> None:
-    await fill_the_pool(http, database)
+    await use_all_connections(http, database)
     await crash(stack, own_folder, database)
-    await until_it_answers(stack, http)
+    await until_available(stack, http)
     for _ in range(POOL):
         answer = await http.get("/notes?id=eq.1")
         assert (answer.status_code, answer.json()) == (400, EMPTY)
@@ -205,7 +205,7 @@ async def test_after_a_crash_each_connection_returns_one_empty_400(
 async def test_a_request_during_a_crash_is_not_an_idle_connection(
     stack: Stack, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
-    await fill_the_pool(http, database)
+    await use_all_connections(http, database)
     await database.execute("select pg_advisory_lock(1)")
     interrupted = asyncio.create_task(http.post("/rpc/wait_for_key"))
     async with asyncio.timeout(20):
@@ -213,12 +213,12 @@ async def test_a_request_during_a_crash_is_not_an_idle_connection(
             await asyncio.sleep(0.01)
     os.kill(database.get_server_pid(), signal.SIGKILL)
     assert (await interrupted).status_code == 503
-    await until_it_answers(stack, http)
+    await until_available(stack, http)
     found = [(await http.get("/notes?id=eq.1")).status_code for _ in range(2 * POOL)]
     assert found == [400] * (POOL - 1) + [200] * (POOL + 1)
 
 
-async def until_it_answers(stack: Stack, http: httpx.AsyncClient) -> None:
+async def until_available(stack: Stack, http: httpx.AsyncClient) -> None:
     """Wait for the database and for the gateway's schema; its requests use no connection."""
     async with asyncio.timeout(20):
         while True:
@@ -248,7 +248,7 @@ async def test_an_unreadable_schema_gives_pgrst002(
         assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
         assert answer.json() == {"code": "PGRST002", "details": None, "hint": None, "message": message}
     await stack.server.restart()
-    await until_it_answers(stack, http)
+    await until_available(stack, http)
     assert (await http.get("/notes?id=eq.1")).status_code in {200, 400}
 
 

@@ -118,7 +118,7 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
     async def status() -> int:
         return (await http.get("/nothing", params={"id": "eq.a"})).status_code
 
-    async def before_a_reload() -> int:
+    async def before_reload() -> int:
         """No operator compares the text with the column's former number type."""
         await database.execute("alter table nothing alter id type int using null::int")
         await database.execute("notify pgrst, 'reload schema'")
@@ -127,7 +127,7 @@ async def test_a_notification_reloads_the_schema_cache(http: httpx.AsyncClient, 
         return await status()
 
     # A reload from an earlier test may arrive in between.
-    await eventually(before_a_reload, 404)
+    await eventually(before_reload, 404)
     await database.execute("notify pgrst, 'reload schema'")
     await eventually(status, 200)
 

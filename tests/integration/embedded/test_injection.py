@@ -154,7 +154,7 @@ bounded = settings(
 
 
 @dataclass(frozen=True)
-class Attacked:
+class Target:
     """The emulator, a client with the service role's key, and a superuser who checks the tables."""
 
     http: httpx.AsyncClient
@@ -184,7 +184,7 @@ class Attacked:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def attacked(own_folder: Path) -> AsyncIterator[Attacked]:
+async def attacked(own_folder: Path) -> AsyncIterator[Target]:
     stack = Stack(StackOptions(own_folder, port=0, durable=False))
     ready = await stack.start()
     database = await asyncpg.connect(ready.database_url)
@@ -193,7 +193,7 @@ async def attacked(own_folder: Path) -> AsyncIterator[Attacked]:
     async with httpx.AsyncClient(
         base_url=ready.url, headers={"apikey": ready.secret_key}, trust_env=False, timeout=30
     ) as http:
-        yield Attacked(http, database, tuple(await database.fetchrow(STATE)))
+        yield Target(http, database, tuple(await database.fetchrow(STATE)))
     await database.close()
     await stack.stop()
 
@@ -206,7 +206,7 @@ async def attacked(own_folder: Path) -> AsyncIterator[Attacked]:
     method=st.sampled_from(["GET", "HEAD"]),
 )
 async def test_reads_change_nothing(
-    attacked: Attacked, table: str, given: list[tuple[str, str]], headers: dict[str, str], method: str
+    attacked: Target, table: str, given: list[tuple[str, str]], headers: dict[str, str], method: str
 ) -> None:
     await attacked.send(method, table, given, headers=headers)
     assert await attacked.changed() is None
@@ -215,7 +215,7 @@ async def test_reads_change_nothing(
 @bounded
 @given(given=parameters, headers=headers, body=body, method=st.sampled_from(["PATCH", "DELETE"]))
 async def test_writes_change_only_the_filtered_row(
-    attacked: Attacked, given: list[tuple[str, str]], headers: dict[str, str], body: str, method: str
+    attacked: Target, given: list[tuple[str, str]], headers: dict[str, str], body: str, method: str
 ) -> None:
     await attacked.send(method, "target", [("id", "eq.1"), *given], headers=headers, content=body)
     assert await attacked.changed(addressed=frozenset("1")) is None
@@ -224,7 +224,7 @@ async def test_writes_change_only_the_filtered_row(
 @bounded
 @given(given=parameters, headers=headers, row=row, raw=st.one_of(st.none(), body))
 async def test_inserts_change_no_existing_row(
-    attacked: Attacked, given: list[tuple[str, str]], headers: dict[str, str], row: dict[str, Any], raw: str | None
+    attacked: Target, given: list[tuple[str, str]], headers: dict[str, str], row: dict[str, Any], raw: str | None
 ) -> None:
     content = raw if raw is not None else json.dumps({**row, "id": 1000})
     await attacked.send("POST", "target", given, headers=headers, content=content)
@@ -242,7 +242,7 @@ async def test_inserts_change_no_existing_row(
     method=st.sampled_from(["GET", "POST"]),
 )
 async def test_calls_change_nothing(
-    attacked: Attacked, name: str, given: list[tuple[str, str]], headers: dict[str, str], body: str, method: str
+    attacked: Target, name: str, given: list[tuple[str, str]], headers: dict[str, str], body: str, method: str
 ) -> None:
     await attacked.send(method, f"rpc/{name}", given, headers=headers, content=body if method == "POST" else None)
     assert await attacked.changed() is None
@@ -250,7 +250,7 @@ async def test_calls_change_nothing(
 
 @bounded
 @given(text=hostile)
-async def test_values_are_returned_unchanged(attacked: Attacked, text: str) -> None:
+async def test_values_are_returned_unchanged(attacked: Target, text: str) -> None:
     answer = await attacked.http.post("/rest/v1/rpc/one", json={"a": text})
     if "\0" in text:
         assert answer.status_code == 400
@@ -279,24 +279,24 @@ async def test_values_are_returned_unchanged(attacked: Attacked, text: str) -> N
         "bad index",
     ],
 )
-async def test_oversized_queries_are_answered_or_refused(attacked: Attacked, given: list[tuple[str, str]]) -> None:
+async def test_oversized_queries_are_answered_or_refused(attacked: Target, given: list[tuple[str, str]]) -> None:
     await attacked.send("GET", "target", given)
 
 
 @pytest.mark.parametrize("body", ["[" * 100_000, '{"attrs":' * 5_000 + "1" + "}" * 5_000, '{"\\ud800": 1}', b"\xff"])
-async def test_oversized_and_broken_bodies_are_refused(attacked: Attacked, body: str | bytes) -> None:
+async def test_oversized_and_broken_bodies_are_refused(attacked: Target, body: str | bytes) -> None:
     answer = await attacked.send("POST", "target", [], content=body)
     assert answer.status_code == 400
 
 
-async def test_an_insert_without_rows_inserts_nothing(attacked: Attacked) -> None:
+async def test_an_insert_without_rows_inserts_nothing(attacked: Target) -> None:
     for body, status in ((b"[]", 201), (b"[{},{}]", 400), (b"{}", 400), (b"[1]", 400), (b"null", 400)):
         answer = await attacked.send("POST", "target", [], content=body)
         assert answer.status_code == status, answer.text
     assert await attacked.changed() is None
 
 
-async def test_raw_bytes_in_the_url_are_answered(attacked: Attacked) -> None:
+async def test_raw_bytes_in_the_url_are_answered(attacked: Target) -> None:
     address = httpx.URL(str(attacked.http.base_url))
     for target in (
         b"/rest/v1/target?note=eq.%ff%fe",

@@ -206,7 +206,7 @@ def test_root_can_start_it_as_another_user(folder: Path, migrations: Path) -> No
     data = folder / "data"
     data.mkdir()
     os.chown(data, NOBODY, NOBODY)
-    with StackProcess(data, migrations, through=becoming_nobody()).running() as ready:
+    with StackProcess(data, migrations, through=as_nobody()).running() as ready:
         add_note(ready, 1)
         assert notes(ready) == [1]
         assert {path.stat().st_uid for path in data.iterdir()} == {NOBODY}
@@ -238,7 +238,7 @@ def test_a_folder_without_access_for_the_user_is_refused(folder: Path, migration
     assert f"the user nobody cannot enter {closed / 'data'}" in said
 
 
-def becoming_nobody() -> list[str]:
+def as_nobody() -> list[str]:
     """The command that runs this interpreter as `nobody`, with access to it also below root's home."""
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     for reading in ([], ["--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search"]):

@@ -20,7 +20,7 @@ AT_END = b"250-2.0.0 taken\r\n250 2.0.0 indeed\r\n"
 SAFE = len(b"".join(BEFORE_THE_DOT))
 
 
-class Mumbler:
+class ByteByByteServer:
     """Send each response one byte at a time, and nothing after `left` bytes."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Mumbler:
 
 
 async def test_the_outcome_is_right_after_a_cut_at_any_byte() -> None:
-    server, tls = Mumbler(), ssl.create_default_context()
+    server, tls = ByteByByteServer(), ssl.create_default_context()
     limits = replace(QUICK, per_second=1e6, step=20, answer=20)
     async with await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=1_000_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)

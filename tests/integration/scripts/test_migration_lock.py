@@ -69,7 +69,7 @@ async def test_the_session_that_uses_the_table_is_named(
 async def test_a_file_that_another_run_applied_is_skipped(
     connection: asyncpg.Connection, other: asyncpg.Connection, folder: Path
 ) -> None:
-    """Both runs read the list before either applies a file; during this run's first file the other applies the second."""
+    """Both runs read the list before either applies one; this run's first file makes the other apply the second."""
     record = "insert into supabase_migrations.schema_migrations (version, name) values ('20260102000000', 'b')"
     (folder / "20260101000001_other_run.sql").write_text(record, encoding="utf-8")
     (folder / "20260102000000_b.sql").write_text("create table public.b (id integer);", encoding="utf-8")

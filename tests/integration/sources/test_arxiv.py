@@ -19,7 +19,7 @@ DAY = date(2025, 3, 4)
 Make = Callable[..., ArxivSource]
 
 
-class Waits(list[float]):
+class RecordedSleeps(list[float]):
     """Replaces sleeping: records the durations."""
 
     async def __call__(self, seconds: float) -> None:
@@ -27,12 +27,12 @@ class Waits(list[float]):
 
 
 @pytest.fixture
-def waits() -> Waits:
-    return Waits()
+def waits() -> RecordedSleeps:
+    return RecordedSleeps()
 
 
 @pytest.fixture
-def make(make_fetcher: MakeFetcher, waits: Waits) -> Make:
+def make(make_fetcher: MakeFetcher, waits: RecordedSleeps) -> Make:
     """An adapter with a fixed clock and recorded sleeps."""
 
     def build(server: ScriptedServer, **changes: object) -> ArxivSource:
@@ -97,7 +97,7 @@ async def test_entries_are_plain_text_with_safe_links(serve: Serve, make: Make, 
     assert (linked.url, linked.pdf_url) == ("https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001")
 
 
-async def test_a_day_is_read_in_pages_three_seconds_apart(serve: Serve, make: Make, waits: Waits) -> None:
+async def test_a_day_is_read_in_pages_three_seconds_apart(serve: Serve, make: Make, waits: RecordedSleeps) -> None:
     server = await serve(page(0, 2, 5), page(2, 2, 5), page(4, 1, 5))
     papers = await make(server, page_size=2, categories=("cs.LG", "math", "hep-th")).fetch(DAY)
     assert numbers(papers) == [0, 1, 2, 3, 4]
@@ -141,7 +141,7 @@ async def test_overlapping_pages_give_each_paper_once(serve: Serve, make: Make) 
     ],
 )
 async def test_a_temporary_failure_of_arxiv_is_retried(
-    serve: Serve, make: Make, waits: Waits, hiccup: Step, waited: list[float]
+    serve: Serve, make: Make, waits: RecordedSleeps, hiccup: Step, waited: list[float]
 ) -> None:
     papers = await make(await serve(hiccup, page(0, 3, 3))).fetch(DAY)
     assert (numbers(papers), waits) == ([0, 1, 2], waited)
@@ -164,7 +164,7 @@ async def test_a_temporary_failure_of_arxiv_is_retried(
     ],
 )
 async def test_retry_after_of_arxiv_is_respected(
-    serve: Serve, make: Make, waits: Waits, answer: Step, retry_after: float, requests: int
+    serve: Serve, make: Make, waits: RecordedSleeps, answer: Step, retry_after: float, requests: int
 ) -> None:
     server = await serve(answer)
     source = make(server)

@@ -29,7 +29,7 @@ async def fetching(stack: Ready, server: ScriptedServer) -> str:
     return said.decode().strip()
 
 
-class Watched:
+class OverlapDetector:
     """Responds slowly and records whether two requests ever overlapped."""
 
     def __init__(self, step: Step) -> None:
@@ -48,7 +48,7 @@ class Watched:
 async def test_two_processes_share_the_request_interval(
     stack: Ready, database: asyncpg.Connection, serve: Serve
 ) -> None:
-    watched = Watched(page(0, 2, 6))
+    watched = OverlapDetector(page(0, 2, 6))
     server = await serve(watched)
     assert await asyncio.gather(*(fetching(stack, server) for _ in range(2))) == ["2", "2"]
     assert len(server.seen_at) == 6

@@ -24,7 +24,7 @@ async def endless(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def gzip_and_more(writer: asyncio.StreamWriter) -> None:
+async def gzip_with_trailing_data(writer: asyncio.StreamWriter) -> None:
     """A complete document, followed by endless other data."""
     writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + gzip.compress(b"<rss/>"))
     while not writer.is_closing():
@@ -47,7 +47,7 @@ async def empty_blocks(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def dripping(writer: asyncio.StreamWriter) -> None:
+async def slow_body(writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD + b"<rss>")
     await writer.drain()
     await asyncio.Event().wait()
@@ -90,7 +90,7 @@ async def test_a_bad_response_is_a_failure_with_its_reason(
 
 
 async def test_nothing_is_read_after_a_complete_document(serve: Serve, make_fetcher: MakeFetcher) -> None:
-    server = await serve(gzip_and_more)
+    server = await serve(gzip_with_trailing_data)
     assert (await make_fetcher().get(server.url)).body == b"<rss/>"
 
 
@@ -112,7 +112,7 @@ async def test_a_long_header_does_not_hold_the_loop(serve: Serve, make_fetcher: 
     assert hold < 0.15
 
 
-@pytest.mark.parametrize("step", [stall, dripping])
+@pytest.mark.parametrize("step", [stall, slow_body])
 async def test_the_whole_exchange_has_one_deadline(serve: Serve, make_fetcher: MakeFetcher, step: Step) -> None:
     server = await serve(step)
     with pytest.raises(FetchFailed, match=r"did not finish answering within 0\.05 s"):

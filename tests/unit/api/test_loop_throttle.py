@@ -35,7 +35,7 @@ class NoItems(Items):
         pass
 
 
-async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
+async def loop_turns_during(work: Awaitable[T]) -> tuple[T, int]:
     """The result of work that waits for nothing, and how many loop iterations other tasks had meanwhile."""
     turns = 0
 
@@ -52,12 +52,12 @@ async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
 
 
 async def test_a_long_file_of_saved_papers_does_not_hold_the_loop() -> None:
-    content, turns = await turns_beside(saved_bibtex(FullPapers(), UUID(ID)))
+    content, turns = await loop_turns_during(saved_bibtex(FullPapers(), UUID(ID)))
     assert content.count("title = {") == PAGES * MAX_PAGE
     assert turns == PAGES
 
 
 async def test_a_large_upload_of_papers_does_not_hold_the_loop() -> None:
     article = Article(source="manual", external_id="", kind=ArticleKind.PAPER, title="Of storms", abstract="They blow.")
-    papers, turns = await turns_beside(known_or_read([article] * SENT, NoItems()))
+    papers, turns = await loop_turns_during(known_or_read([article] * SENT, NoItems()))
     assert (len(papers), turns) == (SENT, SENT)

@@ -89,12 +89,12 @@ def test_a_synchronous_exception_handler_is_found() -> None:
 
 
 def test_a_synchronous_middleware_is_found() -> None:
-    class Planted:
+    class SynchronousMiddleware:
         def __init__(self, app: ASGIApp) -> None: ...
 
         def __call__(self, *_: Any) -> None: ...
 
     app = FastAPI()
-    app.add_middleware(cast("Any", Planted))
+    app.add_middleware(cast("Any", SynchronousMiddleware))
     (found,) = synchronous_callables(app)
     assert found.endswith("Planted.__call__")

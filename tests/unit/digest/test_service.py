@@ -18,7 +18,7 @@ DAY = date(2025, 3, 4)
 READER = Profile(name="Ada", interests=("graph neural networks",))
 
 
-class OneDay:
+class StoredEdition:
     """A stored edition that counts its calls."""
 
     def __init__(self, articles: list[Article], *, complete: bool = True) -> None:
@@ -37,7 +37,7 @@ class OneDay:
         return self._articles if source_date == DAY else []
 
 
-class Backwards:
+class ReversingAnalyst:
     """An analyst that reverses the order."""
 
     def begin(self, profile: Profile) -> Analysis:
@@ -51,27 +51,27 @@ class Backwards:
         return await self._plain.analyse(items)
 
 
-async def unheard(message: str, progress: float) -> None:
+async def ignore_progress(message: str, progress: float) -> None:
     """A progress callback that does nothing."""
 
 
-def service(daily: OneDay, analyst: Analyst) -> DigestService:
+def service(daily: StoredEdition, analyst: Analyst) -> DigestService:
     # With the edition there, no task is read: a call on this would fail.
     tasks = cast(TaskStateManager, None)
     return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
 
 
 async def test_a_second_digest_of_a_day_makes_one_call(make_article: MakeArticle) -> None:
-    daily = OneDay([make_article(title="A graph neural network")])
+    daily = StoredEdition([make_article(title="A graph neural network")])
     digests = service(daily, ExtractiveAnalyst())
     for _ in range(3):
-        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
         assert "A graph neural network" in page
         assert digest.papers[0].reasons[0].text == digest.papers[0].reason == "matches: graph neural networks"
     assert daily.calls == ["edition", "articles", "edition", "edition"]
 
 
-class Fresh:
+class NoFetchTasks:
     """Task storage in which no day needs a fetch."""
 
     def __init__(self) -> None:
@@ -83,27 +83,29 @@ class Fresh:
 
 
 async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: MakeArticle) -> None:
-    daily, tasks = OneDay([make_article()], complete=False), Fresh()
+    daily, tasks = StoredEdition([make_article()], complete=False), NoFetchTasks()
     digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
     for _ in range(3):
-        await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+        await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
     assert tasks.asked == [DAY]
 
 
 async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
     edition = [make_article(title=f"Graph {word} of neural networks") for word in ("edges", "nodes", "paths")]
-    plain, _ = await service(OneDay(edition), ExtractiveAnalyst()).write(
-        uuid4(), DAY, READER, RankingSettings(), unheard
+    plain, _ = await service(StoredEdition(edition), ExtractiveAnalyst()).write(
+        uuid4(), DAY, READER, RankingSettings(), ignore_progress
     )
-    turned, _ = await service(OneDay(edition), Backwards()).write(uuid4(), DAY, READER, RankingSettings(), unheard)
+    turned, _ = await service(StoredEdition(edition), ReversingAnalyst()).write(
+        uuid4(), DAY, READER, RankingSettings(), ignore_progress
+    )
     assert [item.article for item in turned.papers] == [item.article for item in plain.papers][::-1]
 
 
 async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None:
     ice = make_article(title="Ice remembers", abstract="Crystals in a glacier remember how the ice has flowed.")
-    digests = service(OneDay([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
-    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
-    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard, [rated(ice)])
+    digests = service(StoredEdition([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
+    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
+    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress, [rated(ice)])
     assert without.papers == ()
     assert liked.papers[0].article.title == "Flow"
     assert "Ice remembers" in page

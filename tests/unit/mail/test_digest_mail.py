@@ -17,7 +17,7 @@ from app.mail.item_links import ACTS, item_name
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
-from tests.support.messages import HOSTILE, look_at
+from tests.support.messages import HOSTILE, check_mail
 
 SIGN_OFF = "-- "
 RENDER = DigestRenderer().render
@@ -112,7 +112,7 @@ def test_a_hostile_digest_is_a_complete_mail(make_digest: MakeDigest, links: Mai
     text = text.encode("utf-8", "replace").decode() or " "
     digest = make_digest(text=text, source_errors={text: text})
     message = digest_message(digest, RENDER, links=links, **ENVELOPE)
-    read = look_at(message)
+    read = check_mail(message)
     plain, page = read.get_body(("plain",)), read.get_body(("html",))
     assert plain is not None
     assert page is not None
@@ -171,7 +171,7 @@ def test_a_long_page_omits_the_lowest_items_and_says_so(make_digest: MakeDigest,
 @pytest.mark.parametrize("text", ["<&>\U0001f989 " * 300, "W" * 3_000], ids=["markup", "a word without end"])
 def test_the_largest_page_is_below_the_clipping_limit(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
     digest = make_digest(papers=MAX_ITEMS, news=MAX_ITEMS, text=text, source_errors={text[:n]: text for n in range(99)})
-    read = look_at(digest_message(digest, RENDER, links=links, **ENVELOPE))
+    read = check_mail(digest_message(digest, RENDER, links=links, **ENVELOPE))
     page = read.get_body(("html",))
     assert page is not None
     # As delivered: each line ends with two bytes.

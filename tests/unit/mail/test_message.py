@@ -18,7 +18,7 @@ from app.mail.footer import MailLinks
 from app.mail.message import MessageKey, build_message
 from app.mail_address import Mailbox
 from tests.support.digest_items import DAY, ENVELOPE, READER
-from tests.support.messages import HEADERS, HOSTILE, LINKS, look_at, mail_of, parsed
+from tests.support.messages import HEADERS, HOSTILE, LINKS, check_mail, mail_of, parsed
 
 
 def test_the_headers_are_exact() -> None:
@@ -89,7 +89,7 @@ def test_another_day_or_kind_is_another_message(changes: dict[str, Any]) -> None
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
 def test_names_and_titles_cannot_add_headers(text: str) -> None:
     sender, recipient = Mailbox("digest@broadsheet.example", text), Mailbox("ada@example.org", text)
-    look_at(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
+    check_mail(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
 
 
 @settings(deadline=None)
@@ -98,7 +98,7 @@ def test_names_and_titles_cannot_add_headers(text: str) -> None:
 def test_any_text_gives_one_mail_to_one_reader(text: str, name: str) -> None:
     recipient = Mailbox("ada@example.org", name)
     message = build_message(mail_of(subject=text, recipient=recipient, text=text, page=text))
-    read = look_at(message)
+    read = check_mail(message)
     # The decoded value equals the original: nothing is lost or added where scripts meet or lines are folded. Decoded by
     # RFC 2047: the strict policy adds spaces between the encoded words of a name.
     raw = email.message_from_bytes(message.as_bytes())

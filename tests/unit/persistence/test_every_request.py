@@ -5,15 +5,15 @@ import respx
 from supabase import AsyncClient
 
 from app.errors import SupabaseUnavailable
-from tests.support.function_requests import CALLED
+from tests.support.function_requests import FUNCTION_CALLS
 from tests.support.persistence_requests import sent
-from tests.support.requests import Asked
-from tests.support.table_requests import READ, WRITTEN
+from tests.support.requests import RequestCase
+from tests.support.table_requests import TABLE_READS, TABLE_WRITES
 
 
-@pytest.mark.parametrize("asked", [*READ, *WRITTEN, *CALLED], ids=lambda asked: asked.action)
+@pytest.mark.parametrize("asked", [*TABLE_READS, *TABLE_WRITES, *FUNCTION_CALLS], ids=lambda asked: asked.action)
 async def test_each_method_sends_its_request_and_names_its_purpose(
-    asked: Asked, client: AsyncClient, router: respx.Router
+    asked: RequestCase, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(500, json={"message": "no", "code": "57014", "hint": None, "details": None})
     with pytest.raises(SupabaseUnavailable) as refused:

@@ -23,7 +23,7 @@ SAYS = "no (code 57014). It is safe to try again."
 CLOSED = {"name": "arxiv", "state": "closed", "failures": 1, "retry_after": None}
 
 
-class Down(Exception):
+class SupabaseDown(Exception):
     pass
 
 
@@ -47,9 +47,9 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def fail(breakers: CircuitBreakers, times: int = 1) -> None:
     for _ in range(times):
-        with pytest.raises(Down):
-            async with breakers.guard("arxiv", Down):
-                raise Down
+        with pytest.raises(SupabaseDown):
+            async with breakers.guard("arxiv", SupabaseDown):
+                raise SupabaseDown
 
 
 async def passes(breakers: CircuitBreakers, name: str = "arxiv") -> bool:
@@ -147,7 +147,7 @@ async def test_callers_do_not_wait_for_the_shared_state(client: AsyncClient, rou
 async def test_only_counted_failures_are_reported(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, json=[])
     with pytest.raises(KeyError):
-        async with CircuitBreakers(client).guard("arxiv", Down):
+        async with CircuitBreakers(client).guard("arxiv", SupabaseDown):
             raise KeyError
     assert functions(router) == ["breaker_states"]
 

@@ -13,7 +13,7 @@ from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, Unread
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.ended_sessions import EndedSessions
-from tests.support.requests import Asked
+from tests.support.requests import RequestCase
 from tests.support.void_functions import CALLS, VOID, function_of
 
 NULLABLE = {
@@ -35,7 +35,7 @@ def replying(router: respx.Router, reply: httpx.Response) -> None:
     router.route().mock(side_effect=lambda _request: httpx.Response(reply.status_code, content=reply.content))
 
 
-async def outcome(asked: Asked, client: AsyncClient) -> type[BroadsheetError] | None:
+async def outcome(asked: RequestCase, client: AsyncClient) -> type[BroadsheetError] | None:
     try:
         await asked.call(client)
     except BroadsheetError as error:
@@ -46,21 +46,21 @@ async def outcome(asked: Asked, client: AsyncClient) -> type[BroadsheetError] | 
 @pytest.mark.parametrize("body", ["", "{}", "[{", '{"', "<html>", "no", '"', '{"message": "no"}'])
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_no_call_accepts_a_damaged_response(
-    asked: Asked, body: str, client: AsyncClient, router: respx.Router
+    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
     assert await outcome(asked, client) is UnreadableAnswer
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_declared_calls_accept_null(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+async def test_only_declared_calls_accept_null(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     valid = function_of(asked) in VOID | NULLABLE
     assert (await outcome(asked, client) is not UnreadableAnswer) == valid
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_void_calls_accept_no_content(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+async def test_only_void_calls_accept_no_content(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NO_CONTENT)
     assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableAnswer)
 
@@ -68,7 +68,7 @@ async def test_only_void_calls_accept_no_content(asked: Asked, client: AsyncClie
 @pytest.mark.parametrize("asked", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
 @pytest.mark.parametrize("body", ["[]", "true", '"text"', "0"])
 async def test_a_void_call_accepts_no_result(
-    asked: Asked, body: str, client: AsyncClient, router: respx.Router
+    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
     assert await outcome(asked, client) is UnreadableAnswer

@@ -130,7 +130,7 @@ async def test_a_model_can_reorder_good_articles(reader: Profile, make_article: 
     assert "Cooking" not in seen
 
 
-class Counted(list[Article]):
+class CountingArticles(list[Article]):
     """An edition that counts how many of its articles were read."""
 
     taken = 0
@@ -142,7 +142,7 @@ class Counted(list[Article]):
 
 
 async def test_ranking_a_large_edition_does_not_hold_the_loop(reader: Profile, make_article: MakeArticle) -> None:
-    edition = Counted(make_article(abstract=f"graph robust network {n} " * 20) for n in range(1_500))
+    edition = CountingArticles(make_article(abstract=f"graph robust network {n} " * 20) for n in range(1_500))
     turns = [0]
 
     async def take_turns() -> None:

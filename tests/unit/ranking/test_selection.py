@@ -122,7 +122,7 @@ async def test_a_followed_author_is_always_shown(
         assert reasons[0].text == f"a new paper by {printed}, whom you follow"
 
 
-def leaving_out(*phrases: str) -> Profile:
+def excluding(*phrases: str) -> Profile:
     return Profile(name="Ada", interests=("graph neural networks",), exclude=phrases)
 
 
@@ -141,7 +141,7 @@ async def test_excluded_words_remove_articles(
 ) -> None:
     titles = ("Graphs of language models", "Models of a language of graphs", "Traffic graphs")
     edition = [make_article(title=title, abstract="A neural network.") for title in titles]
-    assert sorted(shown(await ranked(edition, leaving_out(*phrases)))) == left
+    assert sorted(shown(await ranked(edition, excluding(*phrases)))) == left
 
 
 async def test_excluded_articles_use_no_slots(make_article: MakeArticle) -> None:

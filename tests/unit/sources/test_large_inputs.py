@@ -134,7 +134,7 @@ async def test_a_large_arxiv_page_does_not_hold_the_loop(name: str) -> None:
     assert await held(lambda: read_page(page, limit=501)) < LONGEST
 
 
-class Given:
+class FixedFetcher:
     """A fetcher with a response, shortened like the real one shortens it."""
 
     def __init__(self, body: bytes) -> None:
@@ -161,7 +161,7 @@ class Given:
 async def test_a_large_newsapi_response_does_not_hold_the_loop(articles: bytes) -> None:
     start, size = b'{"status":"ok","articles":[', 1_000_000
     body = start + articles * ((size - len(start) - 3) // len(articles)) + b"1]}"
-    source = NewsApiSource(Given(body), NewsApiSettings("key"))  # type: ignore[arg-type]  # as far as it is used
+    source = NewsApiSource(FixedFetcher(body), NewsApiSettings("key"))  # type: ignore[arg-type]  # as far as it is used
     assert await held(lambda: source.fetch(DAY)) < LONGEST
 
 

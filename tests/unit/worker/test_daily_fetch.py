@@ -15,7 +15,7 @@ from worker.periodic.daily_fetch import DailyFetch
 TIMES = FetchTimes((time(18, 30), time(6)))
 
 
-class Over(Exception):
+class DayOver(Exception):
     """Ends the periodic job after its day."""
 
 
@@ -38,11 +38,11 @@ class Day:
         assert 0 < seconds <= 3600
         self.now += timedelta(seconds=seconds)
         if self.now >= self._until:
-            raise Over
+            raise DayOver
 
     async def spend(self, times: FetchTimes = TIMES) -> None:
         periodic_job = DailyFetch(cast(TaskStateManager, self), times, now=lambda: self.now, sleep=self._sleep)
-        with pytest.raises(Over):
+        with pytest.raises(DayOver):
             await periodic_job.run()
 
 

@@ -15,7 +15,7 @@ class Exited(Exception):
     """Replaces the exit of the process."""
 
 
-class Deaf:
+class UncancellableWork:
     """Work that ignores its cancellation until the process would exit."""
 
     def __init__(self, on_cancel: Callable[[], object] = lambda: None) -> None:
@@ -34,8 +34,8 @@ class Deaf:
 
 
 @pytest.fixture
-def deaf(monkeypatch: pytest.MonkeyPatch) -> Deaf:
-    work = Deaf()
+def deaf(monkeypatch: pytest.MonkeyPatch) -> UncancellableWork:
+    work = UncancellableWork()
     monkeypatch.setattr(worker.ending, "_exit", work.exit)
     return work
 
@@ -53,7 +53,7 @@ def test_a_cancellable_task_ends_without_a_log_line() -> None:
 
 @pytest.mark.parametrize("error", [LookupError("the reason for the stop"), None])
 def test_a_task_that_ignores_cancellation_is_named(
-    error: Exception | None, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+    error: Exception | None, deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 0.05)
 
@@ -69,7 +69,7 @@ def test_a_task_that_ignores_cancellation_is_named(
     assert (record["tasks"], record["exc_info"]) == (["fetch 1"], error)
 
 
-def test_a_second_signal_ends_the_wait(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 3600)
 
     async def main() -> None:

@@ -32,7 +32,7 @@ def job(payload: dict[str, Any], *, day: date | None = DAY, waited: timedelta = 
     return Job(task, 0.0, lambda *_: None)
 
 
-class Asked:
+class RecordingService:
     """Replaces a service: returns or raises what the test sets, and records its calls."""
 
     def __init__(self, answer: Any) -> None:
@@ -60,7 +60,7 @@ def digests(service: Any = None, scheduled: Any = None) -> DigestHandler:
 async def test_a_fetch_waits_an_hour_and_returns_source_counts(waited: int, patience: int) -> None:
     errors, counts = {"feed:a": "down"}, {"arxiv": 3}
     found = {"counts": counts, "errors": errors, "created_at": NOW, "updated_at": NOW}
-    service = Asked(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
+    service = RecordingService(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
     pause = {"pause": min(waited / 4, 10) * MINUTE}
@@ -69,7 +69,7 @@ async def test_a_fetch_waits_an_hour_and_returns_source_counts(waited: int, pati
 
 async def test_a_snoozed_fetch_waits_as_long_as_its_sources_ask() -> None:
     with pytest.raises(Snooze, match=r"^arxiv is busy$") as put_off:
-        await fetches(Asked(FetchPostponed(7 * MINUTE, "arxiv is busy")))(job({}))
+        await fetches(RecordingService(FetchPostponed(7 * MINUTE, "arxiv is busy")))(job({}))
     assert (put_off.value.delay, put_off.value.waits_for) == (7 * MINUTE, None)
 
 
@@ -81,7 +81,7 @@ async def test_a_task_without_a_day_fails(handler: Any) -> None:
 
 async def shared(status: TaskStatus, error: str | None = None) -> Any:
     """Join a fetch with this status; checks that the request is repeated and names the waiting task."""
-    tasks = Asked(SimpleNamespace(task_id=FETCH, status=status, error=error))
+    tasks = RecordingService(SimpleNamespace(task_id=FETCH, status=status, error=error))
     try:
         return await fetches(tasks=tasks)(job({"shared": True}))
     finally:
@@ -115,7 +115,7 @@ def written() -> tuple[Digest, str]:
 )
 async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(asked: dict[str, int], settings: RankingSettings) -> None:
     payload = {"profile": PROFILE.model_dump(), **asked}
-    service, scheduled = Asked(written()), Asked(written())
+    service, scheduled = RecordingService(written()), RecordingService(written())
     day, new = job(payload), job(payload | {"scheduled": OF}, waited=MINUTE)
     for working in (day, new):
         ended = await digests(service, scheduled)(working)
@@ -137,7 +137,7 @@ async def test_an_invalid_digest_request_is_refused(wrong: dict[str, Any]) -> No
 
 
 async def test_a_digest_checks_for_its_edition_every_minute() -> None:
-    service = Asked(EditionPending("the edition of the day is not there", FETCH))
+    service = RecordingService(EditionPending("the edition of the day is not there", FETCH))
     with pytest.raises(Snooze, match=r"^the edition of the day is not there$") as waiting:
         await digests(service)(job({"profile": PROFILE.model_dump()}))
     assert (waiting.value.delay, waiting.value.waits_for) == (MINUTE, FETCH)
@@ -148,5 +148,5 @@ async def test_a_readers_digest_checks_every_minute(left: int, delay: int) -> No
     working = job({"profile": PROFILE.model_dump(), "scheduled": OF})
     running = FetchRunning("waiting for a fetch", FETCH, timedelta(seconds=left))
     with pytest.raises(Snooze, match=r"^waiting for a fetch$") as waiting:
-        await digests(scheduled=Asked(running))(working)
+        await digests(scheduled=RecordingService(running))(working)
     assert (waiting.value.delay, waiting.value.waits_for) == (timedelta(seconds=delay), FETCH)

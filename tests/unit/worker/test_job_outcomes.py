@@ -19,7 +19,7 @@ TASK, OTHER = uuid4(), uuid4()
 SOON, LATER = timedelta(seconds=3), timedelta(minutes=7)
 
 
-class Unsayable(Exception):
+class UnreadableError(Exception):
     """An error whose text cannot be read."""
 
     def __str__(self) -> str:
@@ -33,7 +33,7 @@ def job(shown: list[Any] | None = None, **payload: Any) -> Job:
 
 def later(attempt: int, error: BaseException, _random: Random) -> timedelta:
     """Returns a delay that shows its arguments, the attempt and the error."""
-    return LATER if isinstance(error, Unsayable) else SOON * attempt
+    return LATER if isinstance(error, UnreadableError) else SOON * attempt
 
 
 async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Outcome | None:
@@ -57,7 +57,7 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
         (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
         (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),
-        (Unsayable(), Failed(error="Unsayable: (its text cannot be had)", retry_in=LATER)),
+        (UnreadableError(), Failed(error="Unsayable: (its text cannot be had)", retry_in=LATER)),
         (asyncio.CancelledError(), Failed(error="CancelledError: ", retry_in=2 * SOON)),
     ],
 )

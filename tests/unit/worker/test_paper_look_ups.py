@@ -15,7 +15,7 @@ from app.sources.arxiv import ArxivSource
 from worker.periodic.paper_look_ups import PaperLookUps
 
 
-class Refusing:
+class FailingLookUps:
     """Fails with this reason when it lists the papers; ends the periodic job the second time."""
 
     def __init__(self, reason: str) -> None:
@@ -30,7 +30,7 @@ class Refusing:
 @pytest.mark.parametrize(("length", "kept"), [(300, "x" * 300), (301, "x" * 299 + "\u2026")])
 async def test_a_reason_is_limited_to_three_hundred_characters(length: int, kept: str) -> None:
     periodic_job = PaperLookUps(
-        cast(ReaderPapers, Refusing("x" * length)),
+        cast(ReaderPapers, FailingLookUps("x" * length)),
         cast(DistributedRateLimiter, None),
         cast(CircuitBreakers, None),
         cast(ArxivSource, None),

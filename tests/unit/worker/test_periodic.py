@@ -35,7 +35,7 @@ class Quarter(Random):
         return 0.25
 
 
-class Away:
+class UnreachableSupabase:
     """Supabase, not reachable."""
 
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
@@ -44,7 +44,7 @@ class Away:
     retain = retain_digests = prune_records = enqueue_due = to_look_up = report = away
 
 
-class Here:
+class ScriptedSupabase:
     """Supabase with a given response; `asked` has its requests."""
 
     batch = 500
@@ -126,27 +126,27 @@ async def test_a_failed_periodic_job_logs_the_reason_and_runs_again(
     make: Any, event: str, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = {"event": event, "log_level": "warning", "error": "away"}
-    assert await pauses(make(Away()), monkeypatch) == (slept, [said, said])
+    assert await pauses(make(UnreachableSupabase()), monkeypatch) == (slept, [said, said])
 
 
 async def test_an_unreported_minute_is_retried_and_sent_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said = {"event": "minute not reported yet", "log_level": "warning", "number": 1, "error": "away"}
-    assert await pauses(minutes(Away()), monkeypatch) == ([15, 30, 30], [said] * 3)
+    assert await pauses(minutes(UnreachableSupabase()), monkeypatch) == ([15, 30, 30], [said] * 3)
 
 
 async def test_a_worker_reports_every_minute_and_at_its_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    supabase = Here()
+    supabase = ScriptedSupabase()
     # A quarter of the time from the 10th to the 50th second, of which 12 have passed.
     assert await pauses(minutes(supabase), monkeypatch) == ([15, 68, 68], [])
     assert supabase.asked == [(WORKER, number) for number in (1, 2, 3)]
 
 
 async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
-    supabase = Here()
+    supabase = ScriptedSupabase()
     slept, said = await pauses(retention(supabase), monkeypatch)
     assert slept == [900, 3600, 3600]
     # Deliveries are kept at least as long as tasks.
@@ -160,4 +160,4 @@ async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -
 async def test_the_schedule_logs_how_many_readers_were_due(
     due: int, said: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await pauses(schedule(Here(due)), monkeypatch) == ([15, 60, 60], said)
+    assert await pauses(schedule(ScriptedSupabase(due)), monkeypatch) == ([15, 60, 60], said)

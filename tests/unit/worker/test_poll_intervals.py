@@ -103,7 +103,7 @@ async def test_a_failed_call_is_repeated_with_growing_delays(
 ) -> None:
     calls, pauses, sleep = 0, [], asyncio.sleep
 
-    class Away(ScriptedQueue):
+    class UnreachableQueue(ScriptedQueue):
         async def sync(self, call: SyncCall) -> SyncAnswer:
             nonlocal calls
             calls += 1
@@ -116,6 +116,6 @@ async def test_a_failed_call_is_repeated_with_growing_delays(
         await sleep(0)
 
     monkeypatch.setattr(asyncio, "sleep", noted)
-    await worker(Away(), poll_interval=10).run_once()
+    await worker(UnreachableQueue(), poll_interval=10).run_once()
     whole = [min(FIRST_BACKOFF * 2**n, LONGEST_BACKOFF) for n in range(8)]
     assert [half <= pause <= 2 * half for half, pause in zip([w / 2 for w in whole], pauses, strict=True)] == [True] * 8
