@@ -223,7 +223,7 @@ async def test_links_and_items_of_others_are_refused(visitor: Visitor, database:
     assert await said(database) == [("Title of paper 99", None, True)]
 
 
-async def test_a_bookmark_ends_after_a_year_or_with_its_generation(visitor: Visitor) -> None:
+async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -> None:
     visitor.day = TODAY - timedelta(days=400)
     page = await visitor.http.get(visitor.path("place"))
     for link in set(re.findall(r'href="(/r/[^"#]+)', page.text)):
