@@ -24,10 +24,10 @@ async def main(base_url: str, interval: float) -> None:
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
         try:
-            said = str(len(await source.fetch(date(2025, 3, 4))))
+            output = str(len(await source.fetch(date(2025, 3, 4))))
         except SourceBusy as busy:
-            said = f"busy {busy.retry_after:.0f}"
-    sys.stdout.write(said)
+            output = f"busy {busy.retry_after:.0f}"
+    sys.stdout.write(output)
 
 
 if __name__ == "__main__":

@@ -52,14 +52,14 @@ async def opened(browser: Browser) -> AsyncIterator[Page]:
     """Open a tab with its own cookies. Afterwards its console must be empty."""
     context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
     page = await context.new_page()
-    said: list[str] = []
-    page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
-    page.on("pageerror", lambda error: said.append(f"error: {error}"))
+    console: list[str] = []
+    page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: console.append(f"error: {error}"))
     try:
         yield page
     finally:
         await context.close()
-    assert said == []
+    assert console == []
 
 
 async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, list[str]]:

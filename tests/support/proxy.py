@@ -70,14 +70,14 @@ class Proxy:
         content = await request.read()
         call = Call(request.path.rpartition("/")[2], json.loads(content) if content else {})
         self.calls.append(call)
-        if (said := await self.before(call)) is not None:
-            return _response(said)
+        if (response := await self.before(call)) is not None:
+            return _response(response)
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         answer = await self._http.request(
             request.method, self._target + request.path_qs, headers=headers, content=content
         )
-        if (said := await self.after(call)) is not None:
-            return _response(said)
+        if (response := await self.after(call)) is not None:
+            return _response(response)
         return web.Response(
             status=answer.status_code, body=answer.content, headers={"content-type": answer.headers["content-type"]}
         )

@@ -39,15 +39,15 @@ async def test_an_unexpected_error_is_logged_once_with_the_id(
             begin = time.perf_counter()
             answer = await http.get("/broken", headers={"X-Request-ID": "from-the-caller"})
             took = time.perf_counter() - begin
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "from-the-caller")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "nobody foresaw" not in answer.text
-    assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("LookupError: nobody foresaw this, 2") == 1
-    assert "from-the-caller" in said
-    assert KEY not in said
-    assert len(said) < 20_000
+    assert output.count("Traceback (most recent call last)") == 1
+    assert output.count("LookupError: nobody foresaw this, 2") == 1
+    assert "from-the-caller" in output
+    assert KEY not in output
+    assert len(output) < 20_000
     assert took < 2
 
 
@@ -96,9 +96,9 @@ async def test_an_error_after_the_response_began_disconnects(api: RunningApi, ca
     async with caller(api) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/half")
-    (told,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert told.exc_info is not None
-    assert told.exc_info[0] is LookupError
+    (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is LookupError
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])

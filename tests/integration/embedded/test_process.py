@@ -63,10 +63,10 @@ def refusal(process: StackProcess) -> str:
         process.start()
     assert process.process is not None
     assert process.process.returncode == 1
-    said = str(caught.value)
-    assert said.startswith("embedded: ")
-    assert "Traceback" not in said
-    return said
+    message = str(caught.value)
+    assert message.startswith("embedded: ")
+    assert "Traceback" not in message
+    return message
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -147,9 +147,9 @@ def test_it_ends_with_a_message_when_the_database_ends(folder: Path, migrations:
     running.start()
     os.kill(postgres_over(folder / "data")[0], signal.SIGQUIT)
     assert running.process is not None
-    _, said = running.process.communicate()
+    _, message = running.process.communicate()
     assert running.process.returncode == 1
-    assert said.startswith("embedded: PostgreSQL ended by itself")
+    assert message.startswith("embedded: PostgreSQL ended by itself")
 
 
 def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path) -> None:
@@ -168,8 +168,8 @@ def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path) -> No
 def test_a_port_in_use_is_named_and_no_server_remains(folder: Path, migrations: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = refusal(StackProcess(folder / "data", migrations, port=port))
-    assert f"port {port} cannot be had" in said
+        message = refusal(StackProcess(folder / "data", migrations, port=port))
+    assert f"port {port} cannot be had" in message
     assert postgres_over(folder / "data") == []
 
 
@@ -184,9 +184,9 @@ def test_a_changed_migration_is_refused(folder: Path, migrations: Path) -> None:
     with StackProcess(folder / "data", migrations).running():
         pass
     (migrations / FIRST).write_text("create table public.other (id int primary key)")
-    said = refusal(StackProcess(folder / "data", migrations))
-    assert FIRST.removesuffix(".sql") in said
-    assert "has changed since it was applied" in said
+    message = refusal(StackProcess(folder / "data", migrations))
+    assert FIRST.removesuffix(".sql") in message
+    assert "has changed since it was applied" in message
     assert postgres_over(folder / "data") == []
 
 
@@ -194,8 +194,8 @@ def test_a_broken_migration_is_rolled_back_and_named(folder: Path, migrations: P
     broken = migrations / "20260102000000_broken.sql"
     broken.write_text("create table public.half (id int); select nonsense")
     running = StackProcess(folder / "data", migrations)
-    said = refusal(running)
-    assert 'migration 20260102000000_broken failed: column "nonsense" does not exist' in said
+    message = refusal(running)
+    assert 'migration 20260102000000_broken failed: column "nonsense" does not exist' in message
     broken.write_text("create table public.half (id int)")
     with running.running() as ready:
         assert notes(ready) == []
@@ -234,8 +234,8 @@ async def test_root_can_keep_the_programs_in_a_private_folder(folder: Path) -> N
 def test_a_folder_without_access_for_the_user_is_refused(folder: Path, migrations: Path) -> None:
     closed = folder / "closed"
     closed.mkdir(mode=0o700)
-    said = refusal(StackProcess(closed / "data", migrations))
-    assert f"the user nobody cannot enter {closed / 'data'}" in said
+    message = refusal(StackProcess(closed / "data", migrations))
+    assert f"the user nobody cannot enter {closed / 'data'}" in message
 
 
 def as_nobody() -> list[str]:

@@ -32,17 +32,17 @@ class Stream(httpcore.AsyncMockStream):
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Accepts connections at every address except `dead`; `asked` has the arguments of each attempt."""
+    """Accepts connections at every address except `dead`; `attempts` has the arguments of each attempt."""
 
     def __init__(self, dead: Iterable[str] = (), error: Dead = httpcore.ConnectError) -> None:
         self._dead, self._error = frozenset(dead), error
         self.answer = list(ANSWER)
-        self.asked: list[tuple[Any, ...]] = []
+        self.attempts: list[tuple[Any, ...]] = []
         self.limits: set[tuple[str, float | None]] = set()
         self.written = b""
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-        self.asked.append((host, port, *args, options))
+        self.attempts.append((host, port, *args, options))
         if host in self._dead:
             raise self._error("refused")
         return Stream(self)
@@ -53,10 +53,10 @@ class Resolver:
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
-        self.asked: list[tuple[str, int]] = []
+        self.attempts: list[tuple[str, int]] = []
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append((host, port))
+        self.attempts.append((host, port))
         return self._addresses
 
 
@@ -67,8 +67,8 @@ async def test_a_name_is_resolved_and_connected_with_its_port(url: str, port: in
     network, resolver = Network(), Resolver([FIRST])
     async with open_external(resolve=resolver, network=network) as client:
         assert (await client.get(url, extensions=dict(PUBLIC_ONLY))).text == "ok"
-    assert resolver.asked == [("a.example", port)]
-    assert [asked[:2] for asked in network.asked] == [(FIRST, port)]
+    assert resolver.attempts == [("a.example", port)]
+    assert [attempts[:2] for attempts in network.attempts] == [(FIRST, port)]
 
 
 @pytest.mark.parametrize("extensions", [{}, PUBLIC_ONLY])
@@ -77,7 +77,7 @@ async def test_every_wait_has_a_limit(extensions: dict[str, Any]) -> None:
     async with open_external(resolve=Resolver([FIRST]), network=network) as client:
         await client.post("http://a.example/", content=b"{}", extensions=dict(extensions))
         assert client.timeout == httpx.Timeout(connect=5.0, read=20.0, write=20.0, pool=20.0)
-    assert [asked[-1]["timeout"] for asked in network.asked] == [5.0]
+    assert [attempts[-1]["timeout"] for attempts in network.attempts] == [5.0]
     assert network.limits == {("read", 20.0), ("write", 20.0)}
 
 
@@ -85,7 +85,7 @@ async def test_a_request_can_set_its_own_limits() -> None:
     network = Network()
     async with open_external(network=network) as client:
         await client.get("http://a.example/", timeout=httpx.Timeout(3.0, connect=1.0))
-    assert [asked[-1]["timeout"] for asked in network.asked] == [1.0]
+    assert [attempts[-1]["timeout"] for attempts in network.attempts] == [1.0]
     assert ("read", 3.0) in network.limits
 
 
@@ -93,7 +93,7 @@ async def test_trusted_hosts_are_connected_by_name() -> None:
     network, resolver = Network(), Resolver(["127.0.0.1"])
     async with open_external(resolve=resolver, network=network) as client:
         await client.get("http://model.internal:8080/v1?x=%2F", headers={"x-own": "1"})
-    assert (resolver.asked, [asked[:2] for asked in network.asked]) == ([], [("model.internal", 8080)])
+    assert (resolver.attempts, [attempts[:2] for attempts in network.attempts]) == ([], [("model.internal", 8080)])
     head, *lines = network.written.decode().split("\r\n")
     assert head == "GET /v1?x=%2F HTTP/1.1"
     assert {"Host: model.internal:8080", "x-own: 1"} <= set(lines)
@@ -114,20 +114,20 @@ async def test_four_addresses_are_tried_in_order(error: Dead) -> None:
     network = Network(dead=FIVE, error=error)
     with pytest.raises(error):
         await PublicNetwork(network, Resolver(FIVE)).connect_tcp("a.example", 443, 5.0, local_address="::")
-    assert network.asked == [(address, 443, 5.0, {"local_address": "::"}) for address in FIVE[:4]]
+    assert network.attempts == [(address, 443, 5.0, {"local_address": "::"}) for address in FIVE[:4]]
 
 
 async def test_no_address_is_tried_after_one_that_accepts() -> None:
     network = Network(dead=[FIRST])
     await PublicNetwork(network, Resolver(FIVE)).connect_tcp("a.example", 443, 5.0)
-    assert network.asked == [(address, 443, 5.0, {}) for address in (FIRST, SECOND)]
+    assert network.attempts == [(address, 443, 5.0, {}) for address in (FIRST, SECOND)]
 
 
 async def test_every_address_is_checked_though_only_four_are_tried() -> None:
     network = Network()
     with pytest.raises(AddressNotPublic):
         await PublicNetwork(network, Resolver([*FIVE, "10.0.0.1"])).connect_tcp("a.example", 443)
-    assert network.asked == []
+    assert network.attempts == []
 
 
 async def test_a_long_name_is_quoted_in_part() -> None:

@@ -14,7 +14,7 @@ READER = BounceReader([NEXT_SECRET, SECRET])
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("content", "expected"),
     [
         (event(), Bounce("ada@example.org", True, "bounced: Permanent, General, The address has no mailbox.")),
         (
@@ -29,8 +29,8 @@ READER = BounceReader([NEXT_SECRET, SECRET])
         ),
     ],
 )
-def test_events_become_bounces(said: object, expected: Bounce) -> None:
-    assert READER.read(*signed(said)) == [expected]
+def test_events_become_bounces(content: object, expected: Bounce) -> None:
+    assert READER.read(*signed(content)) == [expected]
 
 
 @pytest.mark.parametrize("secret", [SECRET, NEXT_SECRET])
@@ -39,18 +39,20 @@ def test_a_signature_of_either_secret_is_valid(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [event("email.delivered"), event("email.opened"), event("contact.created"), event(None), event(["x"]),  # type: ignore[arg-type]  # hostile
      event(to=None), event(to=[]), event(to=[7, None, {}, "nobody"]), {"type": "email.bounced"}, [], 7, None, "x",
      {"type": "email.bounced", "data": "x"}],
 )  # fmt: skip
-def test_an_event_without_a_failed_address_is_no_bounce(said: object) -> None:
-    assert list(READER.read(*signed(said))) == []
+def test_an_event_without_a_failed_address_is_no_bounce(content: object) -> None:
+    assert list(READER.read(*signed(content))) == []
 
 
 def test_hostile_texts_are_shortened_and_cleaned() -> None:
-    said = event(to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900})
-    found = READER.read(*signed(said))
+    content = event(
+        to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900}
+    )
+    found = READER.read(*signed(content))
     assert len(found) == 50
     assert all(len(one.address) <= 254 and len(one.reason) <= 300 for one in found)
     assert not set(found[0].address + found[0].reason) & {"\r", "\n", "\x1b", "\ud800"}

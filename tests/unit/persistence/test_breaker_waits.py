@@ -24,13 +24,13 @@ async def test_an_open_breaker_waits_as_long_as_the_shared_state_says(
     assert refused.value.cause == "HTTP 503 from arxiv at 07:12 UTC"
 
 
-@pytest.mark.parametrize(("retry_after", "told"), [(30.0, 30.0), (None, 0.0)])
+@pytest.mark.parametrize(("retry_after", "expected"), [(30.0, 30.0), (None, 0.0)])
 async def test_a_refused_trial_is_told_how_long_to_wait(
-    retry_after: float | None, told: float, client: AsyncClient, router: respx.Router
+    retry_after: float | None, expected: float, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[shared(None)])
     router.post("/rpc/breaker_try").respond(200, json=shared(retry_after))
     with pytest.raises(CircuitOpen) as refused:
         async with CircuitBreakers(client).guard("arxiv"):
             raise AssertionError("not reached")
-    assert refused.value.retry_after == told
+    assert refused.value.retry_after == expected

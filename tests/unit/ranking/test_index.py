@@ -27,11 +27,11 @@ async def test_several_days_are_indexed_like_one(invented: Sequence[Article]) ->
     days, whole = await index_of(invented[:250], invented[250:]), await index_of(invented)
     place = {article.external_id: number for number, article in enumerate(whole.articles)}
     order = [place[article.external_id] for article in days.articles]
-    asked = whole.terms[::97]
-    ones = np.ones(len(asked), dtype=np.float32)
+    queried = whole.terms[::97]
+    ones = np.ones(len(queried), dtype=np.float32)
     assert np.array_equal(days.terms, whole.terms)
-    assert np.allclose(days.bm25(asked, ones, 0.25), whole.bm25(asked, ones, 0.25)[order], rtol=1e-4)
-    assert np.array_equal(days.having(asked), whole.having(asked)[order])
+    assert np.allclose(days.bm25(queried, ones, 0.25), whole.bm25(queried, ones, 0.25)[order], rtol=1e-4)
+    assert np.array_equal(days.having(queried), whole.having(queried)[order])
     direction = np.linspace(0, 1, len(whole.terms), dtype=np.float32)
     assert np.allclose(days.cosines(direction), whole.cosines(direction)[order], rtol=1e-3)
 
@@ -59,12 +59,12 @@ async def test_terms_with_equal_hash_prefixes_are_found(
 ) -> None:
     """Terms are found by the first bits of their hashes, and by binary search where many share them."""
     index = await index_of(invented)
-    asked = np.sort(np.concatenate([index.terms[::3], np.arange(0, 2**32, 2**20, dtype=np.uint32)]))
-    numbers, known = index.find(asked)
-    assert np.array_equal(known, np.isin(asked, index.terms))
-    assert np.array_equal(index.terms[numbers[known]], asked[known])
+    queried = np.sort(np.concatenate([index.terms[::3], np.arange(0, 2**32, 2**20, dtype=np.uint32)]))
+    numbers, known = index.find(queried)
+    assert np.array_equal(known, np.isin(queried, index.terms))
+    assert np.array_equal(index.terms[numbers[known]], queried[known])
     monkeypatch.setattr("app.ranking.index._DEEPEST", 0)
-    again, same = index.find(asked)
+    again, same = index.find(queried)
     assert np.array_equal(same, known)
     assert np.array_equal(again[same], numbers[known])
 

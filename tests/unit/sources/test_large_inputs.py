@@ -27,7 +27,7 @@ WORST = [
 """Patterns that a text repeats."""
 
 
-async def held(work: Callable[[], Awaitable[object]]) -> float:
+async def longest_step(work: Callable[[], Awaitable[object]]) -> float:
     result, hold = await longest_hold(work, LONGEST)
     assert not isinstance(result, Exception) or isinstance(result, SourceError), result
     return hold
@@ -123,7 +123,7 @@ async def test_a_large_feed_does_not_hold_the_loop(name: str) -> None:
         tags, convert = ("{*}item", "{*}entry"), partial(read_item, base=page.url)
         return read_feed(page, tags, convert, limit=200, lenient=True)
 
-    assert await held(read) < LONGEST
+    assert await longest_step(read) < LONGEST
 
 
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if "author" in name or " of " not in name])
@@ -131,7 +131,7 @@ async def test_a_large_arxiv_page_does_not_hold_the_loop(name: str) -> None:
     body = DOCUMENTS[name]().replace(b"<item", b"<entry").replace(b"</item", b"</entry")
     body = body.replace(b"<rss", b'<feed xmlns="http://www.w3.org/2005/Atom"', 1).replace(b"</rss", b"</feed")
     page = Fetched("https://export.arxiv.org/api/query", "application/atom+xml", None, body)
-    assert await held(lambda: read_page(page, limit=501)) < LONGEST
+    assert await longest_step(lambda: read_page(page, limit=501)) < LONGEST
 
 
 class FixedFetcher:
@@ -162,7 +162,7 @@ async def test_a_large_newsapi_response_does_not_hold_the_loop(articles: bytes) 
     start, size = b'{"status":"ok","articles":[', 1_000_000
     body = start + articles * ((size - len(start) - 3) // len(articles)) + b"1]}"
     source = NewsApiSource(FixedFetcher(body), NewsApiSettings("key"))  # type: ignore[arg-type]  # as far as it is used
-    assert await held(lambda: source.fetch(DAY)) < LONGEST
+    assert await longest_step(lambda: source.fetch(DAY)) < LONGEST
 
 
 @pytest.mark.parametrize(
@@ -181,4 +181,4 @@ async def test_a_large_text_does_not_hold_the_loop(cleaner: Callable[[str], obje
             cleaner(piece * (size // len(piece)) + end)
 
     for piece in WORST:
-        assert await held(partial(clean, piece)) < LONGEST, piece
+        assert await longest_step(partial(clean, piece)) < LONGEST, piece
