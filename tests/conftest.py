@@ -1,4 +1,4 @@
-"""Fixtures for every kind of test: the embedded stack, started once for the whole run, and clients of it."""
+"""Fixtures for all tests: the emulator, started once for the whole run, and its clients."""
 
 import os
 import shutil
@@ -18,28 +18,28 @@ from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
-from tests.database_reset import Emptier
-from tests.forks import end_zygote
-from tests.processes import kill_what_is_left
-from tests.stack_process import StackProcess
+from tests.support.database_reset import DatabaseCleaner
+from tests.support.forks import end_zygote
+from tests.support.processes import kill_what_is_left
+from tests.support.stack_process import StackProcess, settings_for
 
 ROOT = Path(__file__).parents[1]
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Three processes for two cores: a quarter of the tests' time is spent in waiting for something."""
+    """Three processes for two cores, because the tests wait during a quarter of their time."""
     return max(1, (os.cpu_count() or 1) * 3 // 2)
 
 
 def pytest_collection_finish() -> None:
-    """What was read to find the tests stays; the garbage collector would walk over it again and again."""
+    """Exclude the imported modules from garbage collection, which would visit their objects repeatedly."""
     freeze_loaded_objects()
 
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine, and no .env of the repository, reaches a test."""
+    """No setting of this machine and no .env file of the repository affects a test."""
     for field in ApiSettings.model_fields | WorkerSettings.model_fields:
         monkeypatch.delenv(field.upper(), raising=False)
     for settings in (SupabaseSettings, ApiSettings, WorkerSettings):
@@ -48,23 +48,23 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Iterator[None]:
-    """However a test ends, the API and the workers that it started end too."""
+    """The API and workers that a test starts end with it, also when it fails."""
     yield
     kill_what_is_left()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def no_zygote_is_left() -> Iterator[None]:
-    """What they were forked from ends with the run."""
+    """The process from which they are forked ends with the run."""
     yield
     end_zygote()
 
 
 @pytest.fixture(autouse=True, scope="session")
 def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """In place of the world's authorities, one of nobody: to read them all took 20 ms of each HTTP client's making.
+    """Trust one unused certificate authority instead of the system's, which cost 20 ms per HTTP client to load.
 
-    For the processes that tests start too.
+    It also applies to the processes that tests start.
     """
     nobody, make = tmp_path_factory.mktemp("authority") / "nobody.pem", ssl.create_default_context
     trustme.CA().cert_pem.write_to_path(nobody)
@@ -80,7 +80,7 @@ def one_authority(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def stack_folder() -> Iterator[Path]:
-    """A folder that an unprivileged PostgreSQL may enter, unlike pytest's own."""
+    """A folder that an unprivileged PostgreSQL can enter, unlike pytest's own."""
     folder = Path(tempfile.mkdtemp(prefix="broadsheet-test-"))
     folder.chmod(0o755)
     yield folder
@@ -89,39 +89,34 @@ def stack_folder() -> Iterator[Path]:
 
 @pytest.fixture(scope="session")
 def stack(stack_folder: Path) -> Iterator[Ready]:
-    """The emulator with the project's schema, in a process of its own, for the whole run."""
+    """The emulator with the project's schema, in its own process, for the whole run."""
     with StackProcess(stack_folder / "stack", ROOT / "supabase" / "migrations").running() as ready:
         yield ready
 
 
 @pytest.fixture(scope="session")
-def emptier() -> Iterator[Emptier]:
-    """What empties databases between tests."""
-    with Emptier() as emptier:
-        yield emptier
+def database_cleaner() -> Iterator[DatabaseCleaner]:
+    """Empties databases between tests."""
+    with DatabaseCleaner() as database_cleaner:
+        yield database_cleaner
 
 
 @pytest.fixture
-def database_reset(emptier: Emptier, stack: Ready) -> None:
+def database_reset(database_cleaner: DatabaseCleaner, stack: Ready) -> None:
     """The emulator's database is empty."""
-    emptier.empty(stack.database_url)
+    database_cleaner.empty(stack.database_url)
 
 
 @pytest.fixture
-async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (it is, before)
-    """A superuser's connection to the emulator's database, database_reset before the test."""
+async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (run first)
+    """A superuser's connection to the emulator's database, which is emptied before the test."""
     connection = await asyncpg.connect(stack.database_url)
     yield connection
     await connection.close()
 
 
-def settings_for(ready: Ready, key: str | None = None) -> SupabaseSettings:
-    """Settings that lead to the emulator, with the secret key unless another is named."""
-    return SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": key or ready.secret_key})
-
-
 @pytest.fixture
-async def client(stack: Ready, database_reset: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (it is, before)
-    """The one client, on an empty database."""
+async def client(stack: Ready, database_reset: None) -> AsyncIterator[AsyncClient]:  # noqa: ARG001  (run first)
+    """The Supabase client, on an empty database."""
     async with open_supabase(settings_for(stack)) as client:
         yield client

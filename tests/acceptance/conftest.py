@@ -1,72 +1,10 @@
 """A receiver of callbacks, and tasks that call it: work whose effect can be counted from outside."""
 
-import asyncio
-import json
-from collections import Counter
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
-from aiohttp import web
-from standardwebhooks import Webhook
 
-from tests.contract.helpers import insert_tasks
-from tests.processes import WEBHOOK_SECRET
-
-
-class Receiver:
-    """Counts what is delivered under each webhook-id; `delay` makes each delivery take a while.
-
-    With a `gate`, each answer takes one of its permits.
-    """
-
-    def __init__(self) -> None:
-        self.delay = 0.0
-        self.gate: asyncio.Semaphore | None = None
-        self.failures = 0
-        self.delivered: Counter[str] = Counter()
-        self.arrived: Counter[str] = Counter()
-        self.bodies: dict[str, object] = {}
-        self.url = ""
-        self._news = asyncio.Event()
-        self._noticed = 0
-        self._runner: web.AppRunner | None = None
-
-    async def start(self) -> None:
-        application = web.Application()
-        application.add_routes([web.post("/hook", self._receive)])
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
-
-    async def stop(self) -> None:
-        assert self._runner is not None
-        await self._runner.cleanup()
-
-    async def more(self) -> None:
-        """Wait until more deliveries have been begun than when this was called last."""
-        while self.arrived.total() <= self._noticed:
-            self._news.clear()
-            await self._news.wait()
-        self._noticed = self.arrived.total()
-
-    async def _receive(self, request: web.Request) -> web.Response:
-        body = await request.text()
-        Webhook(WEBHOOK_SECRET).verify(body, dict(request.headers))
-        name = request.headers["webhook-id"]
-        self.arrived[name] += 1
-        self._news.set()
-        if self.failures > 0:
-            self.failures -= 1
-            return web.Response(status=500)
-        await asyncio.sleep(self.delay)
-        if self.gate is not None:
-            await self.gate.acquire()
-        self.delivered[name] += 1
-        self.bodies[name] = json.loads(body)
-        return web.Response(status=204)
+from tests.support.callback_receiver import Receiver
 
 
 @pytest.fixture
@@ -75,19 +13,3 @@ async def receiver() -> AsyncIterator[Receiver]:
     await receiver.start()
     yield receiver
     await receiver.stop()
-
-
-async def enqueue_deliveries(database: asyncpg.Connection, url: str, count: int, *, attempts: int = 100) -> None:
-    """Put `count` callback tasks into the queue."""
-    payload = json.dumps({"url": url, "event": {"type": "test"}})
-    await insert_tasks(database, count, kind="callback", payload=payload, max_attempts=attempts)
-
-
-async def until_status(database: asyncpg.Connection, status: str, count: int) -> None:
-    """Wait until exactly `count` tasks have this status; looks ten times a second, as a poller would."""
-    while await count_of(database, status) != count:
-        await asyncio.sleep(0.1)
-
-
-async def count_of(database: asyncpg.Connection, status: str) -> int:
-    return int(await database.fetchval("select count(*) from public.task_records where status = $1", status))

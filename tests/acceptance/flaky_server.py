@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from tests.integration.mail.conftest import Hook, Postbox, break_off, hang
+from tests.support.smtp_server import Hook, Postbox, break_off, hang
 
 
 class Fate(StrEnum):

@@ -18,10 +18,10 @@ from supabase import AsyncClient
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.acceptance.flaky_server import ANSWERS, DOUBTS, REFUSALS, TAKEN, Fate, FlakyServer
-from tests.contract.schedule import Clock
-from tests.contract.test_items import ARXIV, copy, save
-from tests.integration.worker.mailing import read_day
-from tests.processes import ServiceProcess, worker_process
+from tests.support.items import ARXIV, copy, save
+from tests.support.processes import ServiceProcess, worker_process
+from tests.support.reader_mails import read_day
+from tests.support.schedule import Clock
 
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
 """Each worker sends from an address of its own, by which the server knows it."""

@@ -13,9 +13,9 @@ from benchmarks.processes import emulator
 from benchmarks.report import show
 from tests.acceptance.flaky_server import ALL
 from tests.acceptance.mail_storm import LOST, Account, Storm, weather
-from tests.conftest import settings_for
-from tests.forks import end_zygote
-from tests.processes import kill_what_is_left
+from tests.support.forks import end_zygote
+from tests.support.processes import kill_what_is_left
+from tests.support.stack_process import settings_for
 
 MOST_SHOWN = 20
 

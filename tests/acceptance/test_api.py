@@ -13,8 +13,8 @@ from app.__main__ import STOP_WITHIN
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
-from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
-from tests.processes import API_KEY, api_process, start_api, worker_process
+from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
+from tests.support.processes import API_KEY, api_process, start_api, worker_process
 
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 MIGRATIONS = Path(__file__).parents[2] / "supabase" / "migrations"

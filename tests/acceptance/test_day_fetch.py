@@ -13,8 +13,8 @@ from app.models import Task, TaskKind, TaskStatus
 from app.persistence.tasks import TaskStateManager
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.contract.helpers import create
-from tests.processes import worker_process
+from tests.support.processes import worker_process
+from tests.support.tasks import create
 
 PAYLOAD = {"profile": {"name": "Ada", "interests": ["graph neural networks"]}, "max_papers": 3, "max_news": 3}
 

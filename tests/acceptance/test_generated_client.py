@@ -16,8 +16,8 @@ from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
 from scripts.openapi import DOCUMENT
-from tests.applications import described_paths
-from tests.processes import API_KEY, api_process, start_api, worker_process
+from tests.support.applications import described_paths
+from tests.support.processes import API_KEY, api_process, start_api, worker_process
 
 CONFIG = DOCUMENT.parent / "openapi-client.yml"
 PACKAGE = "broadsheet_client"

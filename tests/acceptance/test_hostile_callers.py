@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import httpx
 
 from app.pages.ops.sign_in import MAX_DELAYED
-from tests.processes import ServiceProcess, start_api
+from tests.support.processes import ServiceProcess, start_api
 
 ROOT_KEY = "root-key-0123456789"
 ATTACKERS, TRIES = 3 * MAX_DELAYED, 20

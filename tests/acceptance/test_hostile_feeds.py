@@ -14,12 +14,12 @@ from app.client.factory import open_supabase
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.acceptance.conftest import until_status
-from tests.conftest import settings_for
-from tests.contract.helpers import DAY
-from tests.integration.client.scripted_server import ScriptedServer
-from tests.integration.sources.test_arxiv import page as arxiv_page
-from tests.processes import worker_process
+from tests.support.callback_receiver import until_status
+from tests.support.processes import worker_process
+from tests.support.scripted_server import ScriptedServer
+from tests.support.source_responses import page as arxiv_page
+from tests.support.stack_process import settings_for
+from tests.support.tasks import DAY
 
 AT = "@" * 40_000
 ARXIV = "arXiv:2513.00001v1 Announce Type: new Abstract: x"

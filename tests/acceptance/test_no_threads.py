@@ -13,17 +13,17 @@ from app.models import TaskKind
 from app.services import Services
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.acceptance.conftest import Receiver
-from tests.contract.helpers import create
-from tests.contract.schedule import add_reader
-from tests.every_route import MEGABYTE, SETTINGS, requests, system_of
-from tests.integration.api.operators import KEYS
-from tests.integration.client.scripted_server import ScriptedServer
-from tests.integration.digest.conftest import completion
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import until
-from tests.integration.worker.mailing import read_day
-from tests.processes import LONG_LEASE, ServiceProcess, api_process, start_api, worker_process
+from tests.support.analysis import completion
+from tests.support.callback_receiver import Receiver
+from tests.support.every_route import MEGABYTE, SETTINGS, requests, system_of
+from tests.support.operators import KEYS
+from tests.support.processes import LONG_LEASE, ServiceProcess, api_process, start_api, worker_process
+from tests.support.reader_mails import read_day
+from tests.support.running_worker import until
+from tests.support.schedule import add_reader
+from tests.support.scripted_server import ScriptedServer
+from tests.support.smtp_server import Postbox
+from tests.support.tasks import create
 
 ALL_KINDS = "select count(distinct kind) = 4 from public.tasks where status = 'completed'"
 MAIL = {"MAIL_FROM": "digest@example.org", "PUBLIC_URL": "https://digest.example", "LINK_SECRET": "s" * 32}

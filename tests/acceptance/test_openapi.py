@@ -22,7 +22,7 @@ from schemathesis.specs.openapi.checks import (
 
 from app.main import create_app
 from embedded.stack import Ready
-from tests.processes import API_KEY, api_environment
+from tests.support.processes import API_KEY, api_environment
 
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 ROOT = Path(__file__).parents[2]

@@ -13,9 +13,9 @@ from playwright.async_api import Page
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
-from tests.in_browser import SCREENS, Screen, as_if_it_were_fine, chromium, faults, needs_chromium, opened
-from tests.integration.api.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
-from tests.processes import LONG_LEASE, api_process, start_api, worker_process
+from tests.support.browser import SCREENS, Screen, chromium, faults, hide_error_status, needs_chromium, opened
+from tests.support.operators import ADA_KEY, KEYS, ROOT_KEY, furnish
+from tests.support.processes import LONG_LEASE, api_process, start_api, worker_process
 
 SOME: tuple[Screen, ...] = ((375, "light"), (768, "dark"), (1280, "light"))
 PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
@@ -98,7 +98,7 @@ async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
 @needs_chromium
 async def test_every_page_shows_as_it_should_on_every_screen(address: str, database: asyncpg.Connection) -> None:
     async with chromium() as browser, opened(browser) as page:
-        await page.route("**/ops/**", as_if_it_were_fine)
+        await page.route("**/ops/**", hide_error_status)
         await page.goto(f"{address}/ops/sign-in")
         found = await faults(page, SOME)
         await page.fill("#key", "a-wrong-key-0123456789")

@@ -4,9 +4,9 @@ import asyncpg
 
 from app.days import yesterday
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.worker.conftest import until
-from tests.processes import LONG_LEASE, ServiceProcess, worker_process
+from tests.support.processes import LONG_LEASE, ServiceProcess, worker_process
+from tests.support.running_worker import until
+from tests.support.tasks import insert_tasks
 from worker.periodic.daily_fetch import DAYS
 
 STARTED = "worker started"
@@ -29,7 +29,7 @@ async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
         " select current_date - days, now() - make_interval(days => days) from unnest(array[21, 19]) as d(days)"
     )
     worker = ServiceProcess(
-        "tests.injected_faults",
+        "tests.support.injected_faults",
         stack.url,
         stack.secret_key,
         "retention without a wait",

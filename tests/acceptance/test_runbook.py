@@ -14,8 +14,8 @@ from app.models import TaskKind
 from app.persistence.outcomes import Failed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import Claimer, create
-from tests.processes import API_KEY, api_process, start_api
+from tests.support.processes import API_KEY, api_process, start_api
+from tests.support.tasks import Claimer, create
 
 RUNBOOK = (Path(__file__).parents[2] / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.processes import API_KEY, API_SETTINGS, ServiceProcess, start_api
+from tests.support.processes import API_KEY, API_SETTINGS, ServiceProcess, start_api
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "API_KEYS": "k" * 16, "PORT": "0"}

@@ -6,9 +6,9 @@ import signal
 import asyncpg
 
 from embedded.stack import Ready
-from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
-from tests.dropping_proxy import DroppingProxy
-from tests.processes import LONG_LEASE, ServiceProcess, worker_process
+from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
+from tests.support.dropping_proxy import DroppingProxy
+from tests.support.processes import LONG_LEASE, ServiceProcess, worker_process
 
 STARTED = "worker started"
 

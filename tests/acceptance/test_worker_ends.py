@@ -8,15 +8,17 @@ import asyncpg
 import pytest
 
 from embedded.stack import Ready
-from tests.acceptance.conftest import Receiver, count_of, enqueue_deliveries, until_status
-from tests.integration.worker.proxy import Answer, Call, Proxy
-from tests.processes import LONG_LEASE, SHORT_LEASE, ServiceProcess, worker_process
+from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
+from tests.support.processes import LONG_LEASE, SHORT_LEASE, ServiceProcess, worker_process
+from tests.support.proxy import Answer, Call, Proxy
 
 STARTED = "worker started"
 
 
 def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
-    return ServiceProcess("tests.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings))
+    return ServiceProcess(
+        "tests.support.injected_faults", ready.url, ready.secret_key, fault, **(SHORT_LEASE | settings)
+    )
 
 
 @pytest.mark.parametrize(

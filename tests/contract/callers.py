@@ -10,7 +10,7 @@ from fastapi import FastAPI
 
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.applications import application, described_paths
+from tests.support.applications import application, described_paths
 
 NAMES = ("ada", "bot", "root")
 PROFILE = {"name": "Ada", "interests": ["xyzzy"]}

@@ -15,11 +15,10 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.persistence.readers import Reader
 from embedded.stack import Ready
-from tests.conftest import settings_for
-from tests.contract.helpers import JWT_SECRET, LosingTransport
-from tests.contract.mailer import Mailer
-from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
-from tests.stack_process import StackProcess
+from tests.support.mailer import Mailer
+from tests.support.schedule import Clock, add_reader, enqueued, write_digests
+from tests.support.stack_process import StackProcess, settings_for
+from tests.support.tasks import JWT_SECRET, LosingTransport
 
 ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"

@@ -10,8 +10,8 @@ from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import create
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
+from tests.support.tasks import create
 
 ACT = Actor(OTHER, "root")
 

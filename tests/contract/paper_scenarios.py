@@ -3,9 +3,9 @@
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import PaperInput, ReaderPapers
-from tests.contract.feedback_scenarios import rate, rated
 from tests.contract.scenarios import OTHER, TASK, scenario
-from tests.contract.schedule import add_reader
+from tests.support.feedback import rate, rated
+from tests.support.schedule import add_reader
 
 VOTING = ("put", "save", "of", "get", "remove", "page", "saved")
 

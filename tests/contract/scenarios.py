@@ -9,7 +9,7 @@ from supabase import AsyncClient
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import SyncCall, TaskQueue
-from tests.contract.helpers import LEASE
+from tests.support.tasks import LEASE
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
 """Does something with the client, each write `times` times."""

@@ -14,9 +14,9 @@ from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models import Task
 from embedded.stack import Ready
-from tests.conftest import settings_for
 from tests.contract.test_repeated_writes import SCENARIOS
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.stack_process import settings_for
 
 FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured", "kept"})
 """What holds whatever was put into it, and no row."""

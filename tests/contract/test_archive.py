@@ -14,9 +14,9 @@ from app.persistence.digests import Digests, FoundItem
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Readers
-from tests.contract.helpers import DAY, Claimer, create
-from tests.contract.schedule import Clock, add_reader, enqueued, write_digests, written
 from tests.contract.test_query_plans import buffers, explained, indexes
+from tests.support.schedule import Clock, add_reader, enqueued, write_digests, written
+from tests.support.tasks import DAY, Claimer, create
 
 WRITE = """
 insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page)

@@ -16,7 +16,7 @@ from app.errors import CircuitOpen
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from embedded.stack import Ready
-from tests.conftest import settings_for
+from tests.support.stack_process import settings_for
 
 SETTINGS = BreakerSettings(threshold=2, open_for=timedelta(minutes=5), refresh=timedelta(0))
 EAGER = BreakerSettings(threshold=2, open_for=timedelta(minutes=5), refresh=timedelta(hours=1))

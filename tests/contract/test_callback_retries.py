@@ -15,8 +15,8 @@ from app.external.client import open_external
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import create, record
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer
+from tests.support.scripted_server import ScriptedServer, Step, answer
+from tests.support.tasks import create, record
 from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, callback_delay
 from worker.job import Handler
 from worker.runner import Worker, WorkerLimits

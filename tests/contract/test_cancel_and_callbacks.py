@@ -13,7 +13,7 @@ from app.models import TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import SOON, Claimer, create, expire_lease, row, somebody_waits
+from tests.support.tasks import SOON, Claimer, create, expire_lease, row, somebody_waits
 
 URL = "https://example.com/hook"
 

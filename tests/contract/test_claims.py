@@ -8,7 +8,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind
 from app.persistence.outcomes import Completed
-from tests.contract.helpers import Claimer, create, expire_lease, insert_tasks, row
+from tests.support.tasks import Claimer, create, expire_lease, insert_tasks, row
 
 RUNNING_ONCE = "select count(*) from public.queue where worker_id is not null and attempt = 1"
 

@@ -15,10 +15,10 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create
-from tests.contract.schedule import Clock
 from tests.contract.test_fetching import GOOD, quiet
 from tests.contract.test_fetching import Scripted as AnySource
+from tests.support.schedule import Clock
+from tests.support.tasks import Claimer, create
 
 DAY = date(2026, 3, 4)
 NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)

@@ -21,7 +21,7 @@ from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import RankingSettings
-from tests.contract.helpers import DAY, Claimer, create
+from tests.support.tasks import DAY, Claimer, create
 from worker.periodic.daily_fetch import DailyFetch
 
 ADA = Profile(name="Ada", interests=("ice",))

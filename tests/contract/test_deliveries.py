@@ -14,9 +14,9 @@ from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus, Los
 from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import SOON, expire_lease, somebody_waits
-from tests.contract.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
-from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
+from tests.support.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
+from tests.support.schedule import Clock, add_reader, enqueued, write_digests
+from tests.support.tasks import SOON, expire_lease, somebody_waits
 
 A_DAY = timedelta(hours=24)
 

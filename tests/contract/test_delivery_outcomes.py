@@ -13,9 +13,9 @@ from app.persistence.deliveries import Deliveries, DeliveryStatus, Paused, Send
 from app.persistence.outcomes import Completed
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
-from tests.contract.helpers import Claimer
-from tests.contract.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer
-from tests.contract.schedule import Clock, add_reader, enqueued
+from tests.support.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer
+from tests.support.schedule import Clock, add_reader, enqueued
+from tests.support.tasks import Claimer
 
 
 async def test_a_bounce_stops_the_readers_mail_and_says_why(

@@ -12,7 +12,7 @@ from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.outcomes import Completed, Failed, Lease
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
-from tests.contract.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
+from tests.support.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer, the_one
 
 A_DAY = timedelta(hours=24)
 ENVELOPE = "select envelope from public.deliveries"

@@ -16,7 +16,7 @@ from app.models import Task, TaskKind
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import CALLER_FETCH_LIMIT, TaskStateManager
-from tests.contract.helpers import Claimer, create
+from tests.support.tasks import Claimer, create
 from worker.handlers.fetch import FetchHandler
 from worker.job import Job, Snooze
 

@@ -27,10 +27,10 @@ from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.source import Source
 from embedded.stack import Ready
-from tests.conftest import settings_for
-from tests.contract.helpers import DAY, create, record
-from tests.integration.client.scripted_server import ScriptedServer, Step
-from tests.integration.sources.conftest import redirect, reply
+from tests.support.scripted_server import ScriptedServer, Step
+from tests.support.source_responses import redirect, reply
+from tests.support.stack_process import settings_for
+from tests.support.tasks import DAY, create, record
 from worker.handlers.callback import CallbackHandler
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler

@@ -10,7 +10,7 @@ from app.models import TaskStatus
 from app.persistence.json_values import MAX_RESULT_BYTES
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, insert_tasks
+from tests.support.tasks import Claimer, create, insert_tasks
 
 
 @pytest.mark.parametrize(

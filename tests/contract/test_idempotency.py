@@ -14,7 +14,7 @@ from app.models import TaskKind
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, Claimer, create
+from tests.support.tasks import DAY, Claimer, create
 
 DAY_KEY = OwnKey(f"fetch:{DAY}")
 

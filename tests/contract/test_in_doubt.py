@@ -13,11 +13,11 @@ from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Reader
 from embedded.stack import Ready
-from tests.contract.helpers import Claimer
-from tests.contract.mailer import Mailer
-from tests.contract.schedule import Clock, add_reader, enqueued
-from tests.contract.test_items import copy, save, seen
 from tests.contract.test_operator import by
+from tests.support.items import copy, save, seen
+from tests.support.mailer import Mailer
+from tests.support.schedule import Clock, add_reader, enqueued
+from tests.support.tasks import Claimer
 
 TITLES = ("Ice remembers", "Radar sees further")
 

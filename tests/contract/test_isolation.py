@@ -15,9 +15,9 @@ from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
-from tests.contract.feedback_scenarios import rate
-from tests.contract.helpers import Claimer, everything
-from tests.contract.schedule import add_reader, write_digests
+from tests.support.feedback import rate
+from tests.support.schedule import add_reader, write_digests
+from tests.support.tasks import Claimer, everything
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
 

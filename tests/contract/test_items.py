@@ -2,37 +2,17 @@
 
 import asyncio
 import random
-from datetime import date, timedelta
-from typing import Any
+from datetime import timedelta
 
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.days import utc_today
-from app.models import Article, ArticleKind, EditionStatus, Item
+from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
-from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from tests.contract.test_no_deadlocks import deadlocks
-
-TITLE = "Graph neural networks for the weather"
-ARXIV: dict[str, Any] = {"source": "arxiv", "external_id": "2611.00001", "arxiv_id": "2611.00001"}
-TODAY = utc_today()
-
-
-def copy(**changes: Any) -> Article:
-    return Article.model_validate({"source": "feed:x", "external_id": "x", "kind": "paper", "title": "T"} | changes)
-
-
-async def save(client: AsyncClient, *articles: Article, day: date = TODAY) -> None:
-    await Editions(client).begin_edition(day)
-    await Editions(client).save_articles(day, articles)
-
-
-async def seen(client: AsyncClient, day: date = TODAY) -> list[Item]:
-    return await Items(client).first_seen_on(day)
-
+from tests.support.items import ARXIV, TITLE, TODAY, copy, save, seen
 
 COPIES = {
     "arXiv": copy(**ARXIV, title=TITLE),

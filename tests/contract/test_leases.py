@@ -12,7 +12,7 @@ from app.models import TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import SOON, Claimer, create, expire_lease, row
+from tests.support.tasks import SOON, Claimer, create, expire_lease, row
 
 OUTCOMES: list[Outcome] = [Completed({"x": 1}), Failed("no", SOON), Snoozed(SOON, "later"), Released(), Cancelled()]
 

@@ -14,8 +14,8 @@ from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import DAY, Claimer, create, insert_tasks
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.tasks import DAY, Claimer, create, insert_tasks
 
 PAGE = 7
 MANY = 100_000

@@ -21,9 +21,9 @@ from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import Progress
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
-from tests.contract.feedback_scenarios import rate
-from tests.contract.helpers import Claimer, insert_tasks, somebody_waits
-from tests.contract.schedule import OWNER, Clock, add_reader, enqueued, write_digests, written
+from tests.support.feedback import rate
+from tests.support.schedule import OWNER, Clock, add_reader, enqueued, write_digests, written
+from tests.support.tasks import Claimer, insert_tasks, somebody_waits
 
 NAMES = [f"r{n}" for n in range(8)]
 READERS = "select from public.readers where external_id = any ($1) for update nowait"

@@ -18,8 +18,8 @@ from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
-from tests.contract.schedule import add_reader
+from tests.support.schedule import add_reader
+from tests.support.tasks import DAY, SOON, Claimer, create, expire_lease, insert_tasks, somebody_waits
 
 BACK = [Failed("busy", SOON), Released(), Snoozed(SOON, "waiting")]
 

@@ -31,9 +31,9 @@ from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Rele
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.conftest import settings_for
-from tests.contract.helpers import DAY, Claimer, verdict
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.stack_process import settings_for
+from tests.support.tasks import DAY, Claimer, verdict
 
 T = TypeVar("T")
 NOW = timedelta(0)

@@ -28,8 +28,8 @@ from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.schema import Schema
 from app.persistence.task_stats import Ended, TaskStats
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, LEASE
-from tests.integration.client.scripted_server import ScriptedServer, stall
+from tests.support.scripted_server import ScriptedServer, stall
+from tests.support.tasks import DAY, LEASE
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TICKS = 50

@@ -12,16 +12,12 @@ from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items, NewItems
 from app.persistence.outcomes import Completed, Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create
-from tests.contract.schedule import had_digest
-from tests.contract.test_items import ARXIV, TITLE, TODAY, copy, save, seen
+from tests.support.items import ARXIV, TITLE, TODAY, age, copy, save, seen
+from tests.support.schedule import had_digest
+from tests.support.tasks import Claimer, create
 
 READER = UUID("00000000-0000-4000-8000-0000000000ab")
 OTHER = UUID("00000000-0000-4000-8000-0000000000ac")
-
-
-async def age(database: asyncpg.Connection, days: int) -> None:
-    await database.execute("update public.items set first_seen = first_seen - $1 * interval '1 day'", days)
 
 
 async def news(client: AsyncClient, reader: UUID = READER) -> NewItems:

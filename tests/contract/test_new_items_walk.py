@@ -19,8 +19,8 @@ from app.models import Article, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
-from tests.contract.schedule import had_digest
-from tests.contract.test_items import copy
+from tests.support.items import copy
+from tests.support.schedule import had_digest
 from worker.periodic.daily_fetch import DAYS
 
 WALK, WEEK = 21, 7

@@ -11,7 +11,7 @@ from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed, Failed, Released
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, Claimer, insert_tasks
+from tests.support.tasks import DAY, Claimer, insert_tasks
 
 ROUNDS = 8
 CALLERS = 20

@@ -17,7 +17,7 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.worker_configuration import WorkerConfiguration
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
-from tests.contract.helpers import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
+from tests.support.tasks import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
 
 HOOK = "https://example.com/hook"
 

@@ -7,7 +7,7 @@ from supabase import AsyncClient
 from app.models import TaskStatus
 from app.persistence.outcomes import Completed, Failed, Lease, Outcome
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage
+from tests.support.tasks import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage
 
 MANY = 1_300
 """More than one call looks at."""

@@ -16,7 +16,7 @@ from app.persistence.overview import KindStatus, Overview, StatPoint
 from app.persistence.task_stats import Ended, TaskStats
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
-from tests.contract.helpers import DAY, Claimer, create, insert_tasks
+from tests.support.tasks import DAY, Claimer, create, insert_tasks
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from app.models import TaskKind, TaskStatus
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create
+from tests.support.tasks import Claimer, create
 
 
 def by(who: str = "root") -> Actor:

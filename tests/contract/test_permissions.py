@@ -5,7 +5,7 @@ import httpx
 import pytest
 
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
+from tests.support.tasks import insert_tasks
 
 TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
 WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers", "select")}

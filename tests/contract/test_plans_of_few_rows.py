@@ -8,9 +8,9 @@ from typing import Any
 import asyncpg
 
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
 from tests.contract.test_query_plans import CALL, WORKER, buffers, explained
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.tasks import insert_tasks
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "failed for now": {"outcome": "failed", "error": "e", "delay_seconds": 0},

@@ -11,8 +11,8 @@ import pytest
 from app import days
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.applications import application
-from tests.processes import API_KEY
+from tests.support.applications import application
+from tests.support.processes import API_KEY
 
 PROFILE = {"name": "Ada", "interests": ["ice"]}
 BODIES: dict[str, dict[str, Any]] = {

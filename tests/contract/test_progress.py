@@ -16,7 +16,7 @@ from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import Changes, WatchedTasks
 from app.task_hub import TaskHub
-from tests.contract.helpers import Claimer, create, expire_lease
+from tests.support.tasks import Claimer, create, expire_lease
 
 NOW = timedelta(0)
 ENDS: dict[str, Outcome] = {"retried": Failed("busy", NOW), "snoozed": Snoozed(NOW, "waits"), "released": Released()}

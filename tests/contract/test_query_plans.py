@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.tasks import insert_tasks
 
 MANY, READY, GONE = 60_000, 1_000, 20_000
 WORKER = "'00000000-0000-4000-8000-000000000001'"

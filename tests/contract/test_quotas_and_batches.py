@@ -18,7 +18,7 @@ from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.contract.callers import DIGEST, Callers, callers_of
-from tests.contract.helpers import DAY, Claimer, somebody_waits
+from tests.support.tasks import DAY, Claimer, somebody_waits
 from worker.handlers.fetch import FetchHandler
 from worker.job import Job, Snooze
 

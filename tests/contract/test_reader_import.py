@@ -5,7 +5,7 @@ from uuid import uuid4
 from supabase import AsyncClient
 
 from app.persistence.readers import Readers
-from tests.contract.schedule import add_reader
+from tests.support.schedule import add_reader
 
 TIMES = ("07:00", "99:99", "08:00")
 

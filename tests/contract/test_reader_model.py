@@ -22,10 +22,10 @@ from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
-from tests.conftest import settings_for
-from tests.contract.helpers import Claimer, expire_lease
-from tests.contract.schedule import Clock, add_reader, write_digests
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.schedule import Clock, add_reader, write_digests
+from tests.support.stack_process import settings_for
+from tests.support.tasks import Claimer, expire_lease
 
 T = TypeVar("T")
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]

@@ -14,11 +14,11 @@ from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
-from tests.contract.feedback_scenarios import rate, rated
-from tests.contract.helpers import somebody_waits
-from tests.contract.schedule import add_reader
-from tests.contract.test_items import ARXIV, TITLE, copy, save
 from tests.contract.test_no_deadlocks import deadlocks
+from tests.support.feedback import rate, rated
+from tests.support.items import ARXIV, TITLE, copy, save
+from tests.support.schedule import add_reader
+from tests.support.tasks import somebody_waits
 
 PAPER = copy(**ARXIV, title=TITLE, abstract="Of storms.")
 OF_A_DOI = copy(external_id="n", doi="10.1038/x", title="Storms, and what networks have to say of them")

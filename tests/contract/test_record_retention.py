@@ -12,10 +12,10 @@ from app.persistence.maintenance import Maintenance, PrunedRecords
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader
-from tests.contract.helpers import Claimer, create
-from tests.contract.mailer import IN_DOUBT, PENDING, SENT, Mailer, the_one
-from tests.contract.schedule import written
 from tests.contract.test_query_plans import buffers, explained
+from tests.support.mailer import IN_DOUBT, PENDING, SENT, Mailer, the_one
+from tests.support.schedule import written
+from tests.support.tasks import Claimer, create
 
 TASKS_GO = "delete from public.tasks where kind in ('digest', 'delivery')"
 OLD_DELIVERIES = """

@@ -31,10 +31,10 @@ from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract import operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
-from tests.contract.helpers import DAY, LEASE, LosingTransport, create, everything, verdict
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
-from tests.contract.schedule import add_reader, write_digests
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.schedule import add_reader, write_digests
+from tests.support.tasks import DAY, LEASE, LosingTransport, create, everything, verdict
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(3)]
 CLASSES = (

@@ -16,8 +16,8 @@ from app.models import Article, ArticleKind
 from app.persistence.editions import Editions
 from app.persistence.readers import Readers
 from embedded.stack import Ready
-from tests.conftest import settings_for
-from tests.contract.helpers import DAY
+from tests.support.stack_process import settings_for
+from tests.support.tasks import DAY
 
 MAX_ROWS = 7
 

@@ -10,7 +10,7 @@ from pglast import ast, parse_plpgsql, parse_sql
 from pglast.visitors import Visitor
 
 from embedded.stack import Ready
-from tests.schema_cache import schema_is_read
+from tests.support.schema_cache import schema_is_read
 
 FUNCTIONS = """
 select p.oid::regprocedure::text as name, lanname as language, prosrc as body, pg_get_functiondef(p.oid) as definition

@@ -11,7 +11,7 @@ from app.errors import InvalidReader
 from app.models import Profile
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.schedule import Schedule
-from tests.contract.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone, enqueued, payload
+from tests.support.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone, enqueued, payload
 
 
 async def test_whoever_is_due_gets_one_task_for_the_day_and_the_next_is_planned(

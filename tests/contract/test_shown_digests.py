@@ -10,11 +10,10 @@ from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
-from tests.contract.mailer import Mailer
-from tests.contract.schedule import Clock
 from tests.contract.test_in_doubt import TITLES, Mornings
-from tests.contract.test_items import copy, save
-from tests.contract.test_new_items import age
+from tests.support.items import age, copy, save
+from tests.support.mailer import Mailer
+from tests.support.schedule import Clock
 
 ENDS = {"sent": DeliveryStatus.SENT, "in doubt": DeliveryStatus.IN_DOUBT}
 

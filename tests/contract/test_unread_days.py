@@ -17,10 +17,10 @@ from app.persistence.items import Items
 from app.persistence.outcomes import Completed, Failed, Snoozed
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import RankingSettings
-from tests.contract.helpers import Claimer, create
-from tests.contract.schedule import Clock, add_reader
 from tests.contract.test_fetching import quiet
-from tests.contract.test_items import TODAY
+from tests.support.items import TODAY
+from tests.support.schedule import Clock, add_reader
+from tests.support.tasks import Claimer, create
 
 DAY, LOCAL_DAY = TODAY - timedelta(days=1), TODAY
 COMPLETE_FROM = datetime.combine(TODAY + timedelta(days=1), time(5), UTC)

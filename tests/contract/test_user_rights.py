@@ -14,9 +14,9 @@ from supabase import AsyncClient
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
-from tests.contract.feedback_scenarios import rate
-from tests.contract.helpers import JWT_SECRET, insert_tasks
-from tests.contract.schedule import Clock, add_reader, enqueued, write_digests
+from tests.support.feedback import rate
+from tests.support.schedule import Clock, add_reader, enqueued, write_digests
+from tests.support.tasks import JWT_SECRET, insert_tasks
 
 OWN = {
     "profile": {"interests": ["graphs"], "exclude": ["hype"]},

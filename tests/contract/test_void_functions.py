@@ -2,7 +2,7 @@
 
 import asyncpg
 
-from tests.unit.persistence.test_null_responses import CALLS, VOID, function_of
+from tests.support.void_functions import CALLS, VOID, function_of
 
 RETURNS_VOID = "select p.proname from pg_catalog.pg_proc p where p.prorettype = 'void'::regtype"
 

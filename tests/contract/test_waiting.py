@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.models import TaskKind
 from app.persistence.outcomes import Completed, Failed, Outcome, Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import DAY, Claimer, create, expire_lease, insert_tasks
+from tests.support.tasks import DAY, Claimer, create, expire_lease, insert_tasks
 
 HOUR = timedelta(hours=1)
 MANY, MORE_THAN_ONE_WAKING = 200, 1_300

@@ -13,8 +13,8 @@ from app.persistence.outcomes import Completed, Lease, Snoozed
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
-from tests.contract.helpers import Claimer, create, expire_lease, insert_tasks
 from tests.contract.test_query_plans import buffers, explained
+from tests.support.tasks import Claimer, create, expire_lease, insert_tasks
 
 HOUR = timedelta(hours=1)
 

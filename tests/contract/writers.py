@@ -25,10 +25,10 @@ from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, insert_tasks
-from tests.contract.mailer import FAILED, SENT
-from tests.contract.schedule import OWNER, written
-from tests.database_reset import database_reset
+from tests.support.database_reset import database_reset
+from tests.support.mailer import FAILED, SENT
+from tests.support.schedule import OWNER, written
+from tests.support.tasks import Claimer, insert_tasks
 
 T = TypeVar("T")
 ADDRESS: Final = "all@example.org"

@@ -1,4 +1,4 @@
-"""The API application around a small real server: one client, readiness, problem documents."""
+"""The API application with a small real server: one client, readiness, problem documents."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,12 +13,12 @@ from supabase import AsyncClient
 from app.client import factory
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.support.scripted_server import ScriptedServer, answer
 
 
 @asynccontextmanager
 async def api_on(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The started application, called without a network between."""
+    """The started application, called without a network."""
     values = {"supabase_url": url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
     settings = ApiSettings.model_validate(values)
     app = create_app(settings)
@@ -55,7 +55,7 @@ async def test_two_hundred_requests_are_served_by_one_client(
     assert len(current_supabase.seen) == 100
 
 
-async def test_starts_without_supabase_and_says_that_it_is_not_ready() -> None:
+async def test_it_starts_without_supabase_and_is_not_ready() -> None:
     async with api_on("http://127.0.0.1:9") as api:
         alive, ready = await api.get("/healthz"), await api.get("/readyz")
     assert (alive.status_code, alive.json()) == (200, {"status": "ok"})

@@ -1,4 +1,4 @@
-"""The release command, as fly.toml has it: it passes on the schema that is needed, and stops a deploy before it."""
+"""The release command of fly.toml passes on the required schema and stops a deploy without it."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from pathlib import Path
 
 from app.persistence.schema import NEEDED_VERSION
 from embedded.stack import Ready
-from tests.integration.client.scripted_server import ScriptedServer, answer
+from tests.support.scripted_server import ScriptedServer, answer
 
 ROOT = Path(__file__).parents[2]
 
 
 async def release(url: str, key: str) -> tuple[int | None, str]:
-    """Run the release command with the secrets that a deployment has; its exit status and the schema's line."""
+    """Run the release command with a deployment's secrets; returns the exit status and the schema's line."""
     fly = tomllib.loads((ROOT / "fly.toml").read_text(encoding="utf-8"))
     _, *arguments = shlex.split(fly["deploy"]["release_command"])
     environment = {"PATH": os.environ["PATH"], "SUPABASE_URL": url, "SUPABASE_KEY": key, "SUPABASE_RETRIES": "0"}
@@ -27,12 +27,12 @@ async def release(url: str, key: str) -> tuple[int | None, str]:
     return process.returncode, line
 
 
-async def test_a_migrated_database_lets_the_release_pass(stack: Ready) -> None:
+async def test_a_migrated_database_passes_the_release_check(stack: Ready) -> None:
     status, line = await release(stack.url, stack.secret_key)
     assert (status, line.split()[:2]) == (0, ["ok", "schema"])
 
 
-async def test_a_deploy_before_its_migration_stops() -> None:
+async def test_a_deploy_before_its_migration_fails() -> None:
     server = ScriptedServer(answer(200, NEEDED_VERSION - 1))
     await server.start()
     status, line = await release(server.url, "sb_secret_x")

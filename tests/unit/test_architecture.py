@@ -1,4 +1,4 @@
-"""The rules of the house, each with a injected_faults violation that shows the check can fail."""
+"""The architecture rules, each with violations that the check must find."""
 
 import ast
 import io
@@ -19,7 +19,7 @@ Rule = Callable[[str, ast.Module], Iterator[str]]
 
 
 def names_used(tree: ast.AST) -> Iterator[tuple[str, int]]:
-    """Every dotted name that is read or called, such as `asyncio.to_thread` or `client.schema`, with its line."""
+    """Every dotted name in the code, such as `asyncio.to_thread` or `client.schema`, with its line."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute | ast.Name):
             yield ast.unparse(node), node.lineno
@@ -40,7 +40,7 @@ def matching(pattern: str, found: Iterator[tuple[str, int]], path: str) -> Itera
 
 
 def one_client(path: str, tree: ast.Module) -> Iterator[str]:
-    """Only the factory makes a client, by create_async_client and by no other spelling."""
+    """Only the factory creates a client, with create_async_client."""
     if path != FACTORY:
         yield from matching(r"\bcreate_async_client$", names_used(tree), path)
     yield from matching(r"\b(acreate_client|create_client|create_sync_client)$", names_used(tree), path)
@@ -49,13 +49,13 @@ def one_client(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def no_blocking(path: str, tree: ast.Module) -> Iterator[str]:
-    """Nothing is handed to a thread, and nothing sleeps or fetches synchronously."""
+    """No work is given to a thread, and no call sleeps or fetches synchronously."""
     offloading = r"(to_thread|run_in_executor|run_in_threadpool|run_sync|ThreadPoolExecutor|ProcessPoolExecutor)$"
     yield from matching(r"\b" + offloading, names_used(tree), path)
     yield from matching(
         r"^(threading|concurrent\.futures|multiprocessing|requests|urllib\.request)\b", names_used(tree), path
     )
-    # Starlette does the work of these in threads.
+    # Starlette runs these in threads.
     threaded = r"(FileResponse|StaticFiles|UploadFile|File|Form|BackgroundTasks?|WSGIMiddleware|GZipMiddleware)$"
     yield from matching(r"^(fastapi|starlette)\b.*\." + threaded, names_used(tree), path)
     yield from matching(r"\brequest\.form$", calls(tree), path)
@@ -74,7 +74,7 @@ def queries_in_persistence(path: str, tree: ast.Module) -> Iterator[str]:
 
 
 def no_shared_state_changes(path: str, tree: ast.Module) -> Iterator[str]:
-    """Nothing that rewrites the shared client's headers, and no answer form that hides errors."""
+    """No code rewrites the shared client's headers or uses a response form that hides errors."""
     yield from matching(r"\.(schema|single|maybe_single)$", (c for c in calls(tree) if "services" not in c[0]), path)
     yield from matching(
         r"\.(sign_in\w*|sign_up|sign_out|set_session|refresh_session|set_auth)$", names_used(tree), path
@@ -82,8 +82,8 @@ def no_shared_state_changes(path: str, tree: ast.Module) -> Iterator[str]:
     yield from matching(r"postgrest\.auth$", names_used(tree), path)
 
 
-def no_stand_in(path: str, tree: ast.Module) -> Iterator[str]:
-    """The service does not know its emulator."""
+def no_emulator(path: str, tree: ast.Module) -> Iterator[str]:
+    """The service does not import its emulator."""
     yield from matching(r"^embedded\b", names_used(tree), path)
 
 
@@ -124,7 +124,7 @@ RULES: dict[Rule, list[tuple[str, str]]] = {
         ("app/main.py", "await client.auth.sign_in_with_password({})"),
         ("app/main.py", "client.postgrest.auth(token)"),
     ],
-    no_stand_in: [
+    no_emulator: [
         ("app/main.py", "import embedded"),
         ("worker/runner.py", "from embedded.postgrest.gateway import app"),
     ],
@@ -147,7 +147,7 @@ def test_rule_holds(rule: Rule) -> None:
     [(rule, path, injected_faults) for rule, plants in RULES.items() for path, injected_faults in plants],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_planted_violation(rule: Rule, path: str, injected_faults: str) -> None:
+def test_rule_finds_a_violation(rule: Rule, path: str, injected_faults: str) -> None:
     assert list(rule(path, ast.parse(injected_faults)))
 
 
@@ -161,34 +161,34 @@ def python_files() -> list[Path]:
     return [file for package in packages for file in sorted((ROOT / package).rglob("*.py"))]
 
 
-def test_no_file_is_longer_than_a_reader_can_hold() -> None:
+def test_no_file_exceeds_the_line_limit() -> None:
     long = {file.name: count for file in python_files() if (count := len(file.read_text().splitlines())) > MAX_LINES}
     assert long == {}
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_every_module_has_a_docstring() -> None:
     silent = [str(file) for file in python_files() if not ast.get_docstring(ast.parse(file.read_text()))]
     assert silent == []
 
 
 def test_supabase_folder_holds_no_python() -> None:
-    """A Python file there would make a package of the library's name."""
+    """A Python file in this folder would shadow the library's package."""
     assert list((ROOT / "supabase").rglob("*.py")) == []
 
 
-def test_every_exception_from_a_checker_says_why() -> None:
-    assert unexplained("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
+def test_every_noqa_has_a_reason() -> None:
+    assert without_reason("x()  # noqa: E501\ny()  # type: ignore[misc]\nz()  # noqa: E501  (its reason)") == [1, 2]
     files = [
         path
         for package in (*PACKAGES, "embedded", "scripts", "benchmarks", "tests")
         for path in (ROOT / package).rglob("*.py")
     ]
-    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in unexplained(path.read_text())]
+    found = [f"{path.relative_to(ROOT)}:{line}" for path in files for line in without_reason(path.read_text())]
     assert found == []
 
 
-def unexplained(source: str) -> list[int]:
-    """The lines that end with what turns a checker off, and no reason behind it."""
+def without_reason(source: str) -> list[int]:
+    """Lines that turn a checker off without a reason."""
     bare = re.compile(r"# (noqa(: *[A-Z0-9, ]+)?|type: *ignore(\[[a-z, -]+\])?)\s*$")
     comments = tokenize.generate_tokens(io.StringIO(source).readline)
     return [token.start[0] for token in comments if token.type == tokenize.COMMENT and bare.search(token.string)]

@@ -1,4 +1,4 @@
-"""The boot check as people run it: what it says, and what makes it fail."""
+"""The boot check from the command line: its output, and what makes it fail."""
 
 import base64
 import hashlib
@@ -24,21 +24,21 @@ UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"
 
 
 def boot(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run the check as the image build does: with no environment but PATH."""
+    """Run the check as the image build does, with only PATH in the environment."""
     command = [sys.executable, *options, "-m", "app.boot"]
     environment = {"PATH": os.environ["PATH"], **variables}
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
 
 def boot_here(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """The same in this process, which has read the modules already: its exit status and what it prints."""
+    """Run the check in this process, which has imported the modules: its exit status and output."""
     with warnings.catch_warnings():
         status = main(list(arguments))
     return status, capsys.readouterr().out
 
 
 def without_slow_callbacks(log: str) -> str:
-    """asyncio's debug mode reports callbacks that took long, which only says how busy this machine is."""
+    """asyncio's debug mode logs slow callbacks, which depends only on the load of this machine."""
     return "".join(line for line in log.splitlines(keepends=True) if not line.startswith("Executing <"))
 
 
@@ -60,9 +60,7 @@ def test_passes_here_and_prints_one_line_per_check() -> None:
     assert verdict == "boot check passed"
 
 
-def test_changed_version_fails_and_names_both_versions_and_the_command(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_changed_version_fails_with_both_versions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "postgrest==0.19.4")
     status, printed = boot_here(capsys, "--lock", str(lock))
     assert status == 1
@@ -71,7 +69,7 @@ def test_changed_version_fails_and_names_both_versions_and_the_command(
     assert printed.splitlines()[-1].startswith("boot check FAILED")
 
 
-def test_missing_package_fails_as_json_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_package_fails_in_json_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "vanished-package==1.0")
     status, said = boot_here(capsys, "--lock", str(lock), "--json")
     report = json.loads(said)
@@ -82,8 +80,8 @@ def test_missing_package_fails_as_json_too(tmp_path: Path, capsys: pytest.Captur
     assert "vanished-package: it is not installed" in versions["detail"]
 
 
-def test_package_gone_from_the_environment_fails_every_check_that_needs_it(tmp_path: Path) -> None:
-    """A module that cannot be imported, as after a bad install: hidden here by one that raises."""
+def test_a_missing_package_fails_every_check_that_needs_it(tmp_path: Path) -> None:
+    """A module that cannot be imported, as after a failed install: hidden by one that raises."""
     (tmp_path / "deprecation.py").write_text("raise ModuleNotFoundError('No module named deprecation')")
     result = boot(PYTHONPATH=str(tmp_path))
     assert result.returncode == 1
@@ -93,7 +91,7 @@ def test_package_gone_from_the_environment_fails_every_check_that_needs_it(tmp_p
 
 
 def test_foreign_asyncio_fails(tmp_path: Path) -> None:
-    """What realtime's dependency of that name would do if it ever came first on the path."""
+    """A package named asyncio, first on the path, as realtime's dependency of that name would be."""
     (tmp_path / "asyncio").symlink_to(Path(os.__file__).parent / "asyncio")
     script = "import sys; sys.path.insert(0, sys.argv[1]); import app.boot; app.boot.{}"
     command = [sys.executable, "-c", script.format("check_asyncio()"), str(tmp_path)]
@@ -109,7 +107,7 @@ def test_foreign_asyncio_fails(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"# nothing\n", b"\xff\xfe\x00", b"a package ==\n"])
-def test_no_lock_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
+def test_a_missing_lock_is_an_error_with_the_remedy(content: bytes | None, tmp_path: Path) -> None:
     lock = tmp_path / "requirements.lock"
     if content is not None:
         lock.write_bytes(content)
@@ -118,18 +116,18 @@ def test_no_lock_is_an_error_that_says_what_to_do(content: bytes | None, tmp_pat
 
 
 @pytest.mark.pins
-def test_pins_are_the_owners_and_the_lock_follows_them() -> None:
+def test_the_lock_has_the_pinned_versions() -> None:
     assert pinned_versions() == {"supabase": "2.11.0", "realtime": "2.0.0"}
     assert pinned_versions().items() <= locked_versions().items()
 
 
-def test_the_version_is_said_once() -> None:
+def test_the_version_is_declared_once() -> None:
     version = create_app().openapi()["info"]["version"]
     assert f'version = "{version}"' in PYPROJECT.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])
-def test_locks_have_hashes_for_everything_and_no_address(lock: str) -> None:
+def test_locks_have_hashes_and_no_urls(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
     assert "://" not in text
     assert "--index-url" not in text
@@ -140,7 +138,7 @@ def test_locks_have_hashes_for_everything_and_no_address(lock: str) -> None:
 
 @pytest.fixture
 def installed_package(tmp_path: Path) -> Path:
-    """A package of its own with a RECORD, as pip leaves it, on a path that can be put before the others."""
+    """A package with a RECORD as pip writes it, on its own path entry."""
     site = tmp_path / "site"
     (site / "injected_faults").mkdir(parents=True)
     (site / "injected_faults-1.0.dist-info").mkdir()
@@ -183,7 +181,7 @@ def with_an_unknown_digest(site: Path) -> None:
         (with_an_unknown_digest, "injected_faults: injected_faults/__init__.py cannot be compared"),
     ],
 )
-def test_a_file_that_is_not_what_was_installed_is_named(
+def test_an_altered_installed_file_is_named(
     change: Callable[[Path], None], said: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed_package)
@@ -193,7 +191,7 @@ def test_a_file_that_is_not_what_was_installed_is_named(
     assert problem.startswith(said)
 
 
-def test_an_altered_file_under_an_unchanged_version_fails_the_check(
+def test_an_altered_file_of_the_same_version_fails(
     installed_package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lock = tmp_path / "requirements.lock"
@@ -221,7 +219,7 @@ def test_an_altered_file_under_an_unchanged_version_fails_the_check(
     ],
     ids=["missing", "not for this Python", "too old"],
 )
-def test_a_lock_that_lacks_what_pyproject_names_is_refused(old: str, new: str, tmp_path: Path) -> None:
+def test_a_lock_without_a_pyproject_dependency_is_refused(old: str, new: str, tmp_path: Path) -> None:
     assert not_locked() == []
     lock = changed_lock(tmp_path, old, new)
     assert [missing.name for missing in not_locked(lock)] == ["uvicorn"]
@@ -230,7 +228,7 @@ def test_a_lock_that_lacks_what_pyproject_names_is_refused(old: str, new: str, t
 
 
 @pytest.mark.parametrize("content", [None, b"not toml", b"\xff\xfe", b"[project]\n", b"[project]\ndependencies = 3\n"])
-def test_no_pyproject_is_an_error_that_says_what_to_do(content: bytes | None, tmp_path: Path) -> None:
+def test_a_missing_pyproject_is_an_error_with_the_remedy(content: bytes | None, tmp_path: Path) -> None:
     pyproject = tmp_path / "pyproject.toml"
     if content is not None:
         pyproject.write_bytes(content)
@@ -238,7 +236,7 @@ def test_no_pyproject_is_an_error_that_says_what_to_do(content: bytes | None, tm
         pinned_versions(pyproject)
 
 
-def test_the_schema_is_asked_for_only_when_wanted_and_its_absence_fails(
+def test_the_schema_check_is_optional_and_fails_without_schema(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     settings = {"SUPABASE_URL": "http://127.0.0.1:9", "SUPABASE_KEY": "sb_secret_x", "SUPABASE_RETRIES": "0"}

@@ -1,4 +1,4 @@
-"""What cannot run here (fly.toml, the workflow, the CLI's file) is read: each rule, and violations that break it."""
+"""Files that cannot run here (fly.toml, the workflow, the CLI's file): each rule, and violations that it must find."""
 
 import base64
 import importlib.util
@@ -62,31 +62,31 @@ def commands_start_modules_that_exist(files: Files) -> None:
         assert importlib.util.find_spec(name) is not None
 
 
-def a_release_is_stopped_by_a_wrong_image_and_by_a_schema_that_is_behind(files: Files) -> None:
+def release_checks_the_image_and_the_schema(files: Files) -> None:
     assert fly(files)["deploy"]["release_command"].split() == ["python", "-m", "app.boot", "--files", "--schema"]
     assert set(fly(files)["processes"]) == {"app", "worker"}
 
 
-def both_processes_have_time_to_finish_after_sigterm(files: Files) -> None:
+def both_processes_have_time_to_stop(files: Files) -> None:
     assert fly(files)["kill_signal"] == "SIGTERM"
     assert seconds(fly(files)["kill_timeout"]) >= WorkerSettings.model_fields["grace_period"].default + 10
     assert seconds(fly(files)["kill_timeout"]) >= STOP_WITHIN + 10
     assert SupabaseSettings.model_fields["supabase_call_timeout"].default < STOP_WITHIN
 
 
-def the_api_may_sleep_and_the_worker_may_not(files: Files) -> None:
+def the_api_can_sleep_and_the_worker_cannot(files: Files) -> None:
     service = fly(files)["http_service"]
     assert service["processes"] == ["app"]
     assert (service["auto_stop_machines"], service["min_machines_running"]) == ("stop", 0)
     assert "services" not in fly(files), "a service for the worker could put it to sleep"
 
 
-def the_worker_comes_back_however_often_it_ends(files: Files) -> None:
+def the_worker_always_restarts(files: Files) -> None:
     (restart,) = fly(files)["restart"]
     assert restart == {"policy": "always", "processes": ["worker"]}
 
 
-def routing_asks_whether_the_process_lives(files: Files) -> None:
+def routing_uses_the_liveness_check(files: Files) -> None:
     service = fly(files)["http_service"]
     (check,) = service["checks"]
     assert check["path"] == "/healthz", "/readyz would take the API away with Supabase, and its reason with it"
@@ -94,7 +94,7 @@ def routing_asks_whether_the_process_lives(files: Files) -> None:
     assert service["internal_port"] == int(fly(files)["env"]["PORT"])
 
 
-def both_groups_are_scraped_where_no_caller_is_routed(files: Files) -> None:
+def metrics_ports_are_not_routed(files: Files) -> None:
     env = fly(files)["env"]
     (metrics,) = fly(files)["metrics"]
     assert (metrics["path"], set(metrics["processes"])) == ("/metrics", {"app", "worker"})
@@ -108,7 +108,7 @@ def the_environment_names_settings(files: Files) -> None:
     assert set(fly(files)["env"]) <= known
 
 
-def nothing_deploys_before_the_checks(files: Files) -> None:
+def deploys_run_after_the_checks(files: Files) -> None:
     deploy = yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]
     assert deploy["needs"] == "check"
     assert deploy["if"] == "github.ref == 'refs/heads/main'"
@@ -118,14 +118,14 @@ def nothing_deploys_before_the_checks(files: Files) -> None:
     assert order == sorted(order)
 
 
-def migrations_are_applied_where_there_is_a_secret(files: Files) -> None:
+def migrations_need_a_secret(files: Files) -> None:
     deploy = yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]
     step = deploy["steps"][step_with(files, "deploy", "make migrate")]
     assert step["env"] == {"DATABASE_URL": "${{ secrets.DATABASE_URL }}"}
     assert step["run"] == 'test -z "$DATABASE_URL" || make migrate'
 
 
-def a_secret_is_in_the_environment_of_one_step(files: Files) -> None:
+def each_secret_is_in_one_step(files: Files) -> None:
     workflow = yaml.safe_load(files[WORKFLOW])
     for place in (workflow, *workflow["jobs"].values()):
         assert "secrets" not in str(place.get("env"))
@@ -134,7 +134,7 @@ def a_secret_is_in_the_environment_of_one_step(files: Files) -> None:
         assert "uses" not in step or "env" not in step, "an Action sees no secret"
 
 
-def the_platform_is_asked_with_its_token(files: Files) -> None:
+def platform_calls_use_the_token(files: Files) -> None:
     asked = [
         step
         for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]
@@ -145,7 +145,7 @@ def the_platform_is_asked_with_its_token(files: Files) -> None:
         assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
 
 
-def what_is_deployed_is_the_image_that_was_checked(files: Files) -> None:
+def the_checked_image_is_deployed(files: Files) -> None:
     runs = steps(files, "deploy")
     (named,) = [run for run in runs if "GITHUB_ENV" in run]
     assert 'open("fly.toml", "rb"))["app"]' in named
@@ -156,7 +156,7 @@ def what_is_deployed_is_the_image_that_was_checked(files: Files) -> None:
     assert all(f"{word} {IMAGE}" in runs[place] for word, place in zip(words, places, strict=True))
 
 
-def actions_are_pinned_by_commit_and_flyctl_by_version(files: Files) -> None:
+def actions_and_flyctl_are_pinned(files: Files) -> None:
     found = [
         step for job in yaml.safe_load(files[WORKFLOW])["jobs"].values() for step in job["steps"] if "uses" in step
     ]
@@ -169,7 +169,7 @@ def actions_are_pinned_by_commit_and_flyctl_by_version(files: Files) -> None:
     assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit says no version to people"
 
 
-def the_workflows_own_token_only_reads(files: Files) -> None:
+def the_workflow_token_is_read_only(files: Files) -> None:
     workflow = yaml.safe_load(files[WORKFLOW])
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
@@ -184,7 +184,7 @@ def ci_runs_the_three_commands(files: Files) -> None:
     assert "set -euo pipefail" in script
 
 
-def the_image_is_slim_and_not_root_and_checked_while_it_is_built(files: Files) -> None:
+def the_image_is_slim_unprivileged_and_checked(files: Files) -> None:
     last_stage = files[DOCKERFILE].rpartition("FROM ")[2]
     bases = BASE.findall(files[DOCKERFILE])
     assert len(bases) == files[DOCKERFILE].count("FROM ") == 2
@@ -195,14 +195,14 @@ def the_image_is_slim_and_not_root_and_checked_while_it_is_built(files: Files) -
     assert "--require-hashes" in files[DOCKERFILE]
 
 
-def the_image_holds_the_code_and_what_its_start_reads(files: Files) -> None:
+def the_image_has_the_code_and_start_files(files: Files) -> None:
     let_in = {line.removeprefix("!") for line in files[IGNORE].splitlines() if line.startswith("!")}
     assert files[IGNORE].startswith("*\n")
     assert let_in == {"pyproject.toml", "requirements.lock", "app", "worker"}
 
 
 def the_cli_can_link_and_push(files: Files) -> None:
-    """What the Supabase CLI refuses: no project_id, or a major version that it does not know."""
+    """What the Supabase CLI refuses: a missing project_id, or an unknown major version."""
     settings = tomllib.loads(files[CLI])
     assert re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", settings["project_id"])
     assert settings["db"]["major_version"] in {15, 17}
@@ -214,70 +214,70 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (FLY, 'worker = "python -m worker"', 'worker = "python -m workers"'),
         (FLY, '"python -m app.boot --files', '"python -m app.boots --files'),
     ],
-    a_release_is_stopped_by_a_wrong_image_and_by_a_schema_that_is_behind: [
+    release_checks_the_image_and_the_schema: [
         (FLY, " --schema", ""),
         (FLY, " --files", ""),
     ],
-    both_processes_have_time_to_finish_after_sigterm: [
+    both_processes_have_time_to_stop: [
         (FLY, 'kill_timeout = "40s"', 'kill_timeout = "30s"'),
         (FLY, '"SIGTERM"', '"SIGINT"'),
     ],
-    the_api_may_sleep_and_the_worker_may_not: [
+    the_api_can_sleep_and_the_worker_cannot: [
         (FLY, "[[metrics]]", "[[services]]\ninternal_port = 1\n[[metrics]]"),
         (FLY, '[http_service]\nprocesses = ["app"]', '[http_service]\nprocesses = ["app", "worker"]'),
     ],
-    the_worker_comes_back_however_often_it_ends: [
+    the_worker_always_restarts: [
         (FLY, 'policy = "always"', 'policy = "on-failure"'),
         (FLY, 'policy = "always"\nprocesses = ["worker"]', 'policy = "always"\nprocesses = ["app"]'),
         (FLY, 'policy = "always"', 'policy = "always"\nretries = 10'),
     ],
-    routing_asks_whether_the_process_lives: [
+    routing_uses_the_liveness_check: [
         (FLY, 'path = "/healthz"', 'path = "/readyz"'),
         (FLY, "internal_port = 8000", "internal_port = 8080"),
     ],
-    both_groups_are_scraped_where_no_caller_is_routed: [
+    metrics_ports_are_not_routed: [
         (FLY, 'METRICS_PORT = "9091"', 'METRICS_PORT = "9092"'),
         (FLY, 'WORKER_HOST = "0.0.0.0"', 'WORKER_HOST = "127.0.0.1"'),
         (FLY, 'path = "/metrics"\nprocesses = ["app", "worker"]', 'path = "/metrics"\nprocesses = ["app"]'),
         (FLY, "9091", "8000"),
     ],
     the_environment_names_settings: [(FLY, "METRICS_HOST", "METRIC_HOST")],
-    nothing_deploys_before_the_checks: [
+    deploys_run_after_the_checks: [
         (WORKFLOW, "    needs: check\n", ""),
         (WORKFLOW, "refs/heads/main", "refs/heads/next"),
         (WORKFLOW, "bash .ci/run", "true"),
         (WORKFLOW, " --strict", ""),
         (WORKFLOW, "|| make migrate", "|| flyctl deploy"),
     ],
-    migrations_are_applied_where_there_is_a_secret: [
+    migrations_need_a_secret: [
         (WORKFLOW, 'test -z "$DATABASE_URL" || ', ""),
         (WORKFLOW, "make migrate", "make migrate DATABASE_URL=${{ secrets.DATABASE_URL }}"),
         (WORKFLOW, "DATABASE_URL: ${{ secrets.DATABASE_URL }}", "DATABASE_URL: ''"),
     ],
-    a_secret_is_in_the_environment_of_one_step: [
+    each_secret_is_in_one_step: [
         (WORKFLOW, "    needs: check\n", "    needs: check\n    env: {A: '${{ secrets.A }}'}\n"),
         (WORKFLOW, "make migrate\n", "make migrate DATABASE_URL=${{ secrets.DATABASE_URL }}\n"),
     ],
-    the_platform_is_asked_with_its_token: [
+    platform_calls_use_the_token: [
         (
             WORKFLOW,
             "--strict\n        env:\n          FLY_API_TOKEN: ${{ secrets.FLY_API_TOKEN }}",
             "--strict\n        env: {}",
         )
     ],
-    what_is_deployed_is_the_image_that_was_checked: [
+    the_checked_image_is_deployed: [
         (WORKFLOW, f"--image {IMAGE}", "--image broadsheet:latest"),
         (WORKFLOW, f"none {IMAGE}", "none broadsheet:latest"),
         (WORKFLOW, "registry.fly.io/$app", "registry.fly.io/broadsheet"),
         (WORKFLOW, f" && docker push {IMAGE}", ""),
     ],
-    actions_are_pinned_by_commit_and_flyctl_by_version: [
+    actions_and_flyctl_are_pinned: [
         (WORKFLOW, "3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1", "v7"),
         (WORKFLOW, "ed8efb33836e8b2096c7fd3ba1c8afe303ebbff1", "master"),
         (WORKFLOW, "version: 0", "version: latest"),
         (WORKFLOW, " # v7.0.0", ""),
     ],
-    the_workflows_own_token_only_reads: [
+    the_workflow_token_is_read_only: [
         (WORKFLOW, "contents: read", "contents: write"),
         (WORKFLOW, "persist-credentials: false", "persist-credentials: true"),
         (WORKFLOW, "    needs: check\n", "    needs: check\n    permissions: write-all\n"),
@@ -287,7 +287,7 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (CI, "=all", "=15"),
         (CI, "set -euo pipefail", "set -u"),
     ],
-    the_image_is_slim_and_not_root_and_checked_while_it_is_built: [
+    the_image_is_slim_unprivileged_and_checked: [
         (DOCKERFILE, "USER broadsheet\n", ""),
         (DOCKERFILE, f"@sha256:{DIGEST} AS build", " AS build"),
         (DOCKERFILE, f"{DIGEST} AS build", f"{'0' * 64} AS build"),
@@ -295,7 +295,7 @@ RULES: dict[Rule, list[tuple[str, str, str]]] = {
         (DOCKERFILE, "--require-hashes ", ""),
         (DOCKERFILE, "COPY worker ./worker\n", "COPY worker ./worker\nRUN pip install more\n"),
     ],
-    the_image_holds_the_code_and_what_its_start_reads: [(IGNORE, "!worker\n", ""), (IGNORE, "*\n!py", "!.env\n!py")],
+    the_image_has_the_code_and_start_files: [(IGNORE, "!worker\n", ""), (IGNORE, "*\n!py", "!.env\n!py")],
     the_cli_can_link_and_push: [
         (CLI, 'project_id = "broadsheet"', 'project_id = ""'),
         (CLI, 'project_id = "broadsheet"\n', ""),
@@ -332,8 +332,8 @@ def test_every_target_is_in_the_help() -> None:
     assert phony == set(re.findall(r"^([a-z-]+):.*## ", makefile, re.MULTILINE))
 
 
-def test_the_readmes_deployment_sets_what_a_service_needs() -> None:
-    """The command is taken as it stands: both processes start with it, and the worker lacks nothing."""
+def test_the_readmes_deployment_sets_the_required_settings() -> None:
+    """The documented command works as written: both processes start with it, and the worker lacks no setting."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
     given = dict(word.split("=", 1) for word in shlex.split(command))

@@ -25,13 +25,13 @@ def functions_of(module: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_test_that_is_named_exists(document: Path) -> None:
+def test_every_named_test_exists(document: Path) -> None:
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", document.read_text(encoding="utf-8"))
     assert [f"{module}::{test}" for module, test in named if test not in functions_of(ROOT / module)] == []
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_file_that_is_named_exists(document: Path) -> None:
+def test_every_named_file_exists(document: Path) -> None:
     text = document.read_text(encoding="utf-8")
     linked = [document.parent / link for link in re.findall(r"\]\((?!https?:)([^)#]+)", text)]
     quoted = [
@@ -40,14 +40,14 @@ def test_every_file_that_is_named_exists(document: Path) -> None:
     assert [str(path) for path in linked + quoted if not path.exists()] == []
 
 
-def test_a_promise_names_the_test_that_shows_it() -> None:
+def test_every_promise_names_a_test() -> None:
     text = (ROOT / "docs" / "RELIABILITY.md").read_text(encoding="utf-8")
     rows = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
     assert len(rows) > 30
     assert [row for row in rows if not re.search(r"\| `tests/\S+::\w+` \|$", row)] == []
 
 
-def test_alerts_watch_metrics_that_exist_and_are_explained() -> None:
+def test_alerts_use_existing_metrics_and_are_explained() -> None:
     families = list(Metrics().registry.collect())
     known = {family.name + ("_total" if family.type == "counter" else "") for family in families}
     rules = [r for g in yaml.safe_load((ROOT / "docs" / "alerts.yml").read_text())["groups"] for r in g["rules"]]
@@ -58,7 +58,7 @@ def test_alerts_watch_metrics_that_exist_and_are_explained() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_every_target_that_is_named_exists(document: Path) -> None:
+def test_every_named_make_target_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = document.read_text(encoding="utf-8")
     assert set(re.findall(r"(?:^|`|1 )make ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)) <= targets

@@ -1,4 +1,4 @@
-"""Readers' links: for one reader, one purpose and one generation; every other is refused in the same words."""
+"""Readers' signed links: valid for one reader, one purpose and one generation; all others get the same error."""
 
 import re
 from datetime import date, timedelta
@@ -21,25 +21,25 @@ PURPOSES = ["page", "unsubscribe", "pause", "schedule", "words", "feed", "vote:2
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("link", [LINK, Link(READER, 0), Link(READER, 2**32 - 1, date(1970, 1, 2))])
-def test_what_was_signed_is_read(purpose: str, link: Link) -> None:
+def test_a_signed_link_is_read(purpose: str, link: Link) -> None:
     assert LINKS.read(purpose, LINKS.sign(purpose, link)) == link
 
 
-def test_the_address_is_short_and_needs_no_encoding_and_is_the_same_each_time() -> None:
+def test_a_token_is_short_url_safe_and_deterministic() -> None:
     url = LINKS.url("vote:2513.00001", LINK)
     assert re.fullmatch(r"https://digest\.example\.org/r/vote:2513\.00001/[\w-]{30}\.[\w-]{43}", url)
     assert url == Links([NEW], "https://digest.example.org").url("vote:2513.00001", LINK)
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)
-def test_a_link_is_for_one_purpose(purpose: str) -> None:
+def test_a_link_has_one_purpose(purpose: str) -> None:
     token = LINKS.sign(purpose, LINK)
     for other in {*PURPOSES, "x", "", "page:unsubscribe"} - {purpose}:
         with pytest.raises(InvalidLink):
             LINKS.read(other, token)
 
 
-def test_two_secrets_at_once() -> None:
+def test_links_of_the_previous_secret_are_valid() -> None:
     before = Links([OLD], "https://x.example").sign("page", LINK)
     assert LINKS.read("page", before) == LINK
     assert Links([NEW], "https://x.example").read("page", LINKS.sign("page", LINK)) == LINK
@@ -48,7 +48,7 @@ def test_two_secrets_at_once() -> None:
             links.read("page", token)
 
 
-def test_every_changed_character_is_found() -> None:
+def test_every_changed_character_is_detected() -> None:
     token = LINKS.sign("page", LINK)
     for place in range(len(token)):
         for character in ascii_letters + digits + "-_.= ":
@@ -59,13 +59,13 @@ def test_every_changed_character_is_found() -> None:
 
 
 @given(st.text(max_size=300) | st.text(alphabet=ascii_letters + digits + "-_.", min_size=60, max_size=90))
-def test_whatever_else_comes_is_refused(token: str) -> None:
+def test_any_other_token_is_refused(token: str) -> None:
     with pytest.raises(InvalidLink):
         LINKS.read("page", token)
 
 
 @pytest.mark.parametrize("change", ["{}=", "{}\n", " {}", "{}.", ".{}", "{0}.{0}", "{}\x00", "", "."])
-def test_nothing_can_be_put_around_it(change: str) -> None:
+def test_a_token_with_added_text_is_refused(change: str) -> None:
     with pytest.raises(InvalidLink):
         LINKS.read("page", change.format(LINKS.sign("page", LINK)))
 
@@ -73,7 +73,7 @@ def test_nothing_can_be_put_around_it(change: str) -> None:
 @pytest.mark.parametrize(
     "purpose", ["", "Page", "vote:", "vote:a/b", "vote:a b", "page\n", "vote:" + "x" * 101, "vote:é"]
 )
-def test_a_purpose_that_no_path_can_hold_is_a_mistake_of_ours(purpose: str) -> None:
+def test_an_invalid_purpose_is_a_programming_error(purpose: str) -> None:
     with pytest.raises(ValueError, match="no purpose"):
         LINKS.sign(purpose, LINK)
     with pytest.raises(InvalidLink):
@@ -95,7 +95,7 @@ def test_a_purpose_that_no_path_can_hold_is_a_mistake_of_ours(purpose: str) -> N
         (Link(READER, 3), 3, None, True),
     ],
 )
-def test_generation_and_age(link: Link, generation: int, age: int | None, good: bool) -> None:
+def test_generation_and_age_are_checked(link: Link, generation: int, age: int | None, good: bool) -> None:
     max_age = None if age is None else timedelta(days=age)
     if good:
         link.require(generation, today=DAY, max_age=max_age)
@@ -104,7 +104,7 @@ def test_generation_and_age(link: Link, generation: int, age: int | None, good: 
         link.require(generation, today=DAY, max_age=max_age)
 
 
-def test_a_refusal_never_says_why_nor_whose() -> None:
+def test_a_refusal_shows_neither_reason_nor_reader() -> None:
     tampered = LINKS.sign("page", LINK)[:-1] + "!"
     texts = set()
     for refuse in (
@@ -125,6 +125,6 @@ def test_readers_have_different_links() -> None:
     assert len({LINKS.sign("page", Link(uuid4(), 1)) for _ in range(100)}) == 100
 
 
-def test_without_a_secret_nothing_is_signed() -> None:
+def test_without_a_secret_no_link_is_signed() -> None:
     with pytest.raises(ValueError, match="LINK_SECRET"):
         Links([], "https://x.example")

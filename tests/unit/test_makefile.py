@@ -1,4 +1,4 @@
-"""What `make` is given reaches the programs as it was given: neither make nor the shell executes anything in it."""
+"""Variables of `make` reach the programs unchanged: neither make nor the shell evaluates them."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ODD = "a b;touch made $$(touch made) $(shell touch made) `touch made` $HOME \"'\\ * é.toml"
-"""What a shell or make would read something in."""
+"""Text that a shell or make would evaluate."""
 
 WORDS = ["--a", "1;", "touch", "made", "$$(touch", "made)", "`touch", "made`", "$HOME", "*"]
 
@@ -18,7 +18,7 @@ printf '%s\\n' "$@" "$PYTEST_ADDOPTS" "$DATABASE_URL" "$DATA" "$UPGRADE"
 
 
 def run_make(target: str, folder: Path, environment: dict[str, str], *arguments: str) -> list[str]:
-    """Run a target whose programs are scripts that say what they were given; returns that, without empty lines."""
+    """Run a target whose programs print their arguments; return the output without empty lines."""
     for name in ("python", "uv"):
         (folder / name).write_text(PROGRAM)
         (folder / name).chmod(0o755)
@@ -47,7 +47,7 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
         ("test", "ARGS", ["-m", "pytest", f" -n auto --dist worksteal {ODD}"]),
     ],
 )
-def test_a_variable_arrives_as_it_was_given(
+def test_a_variable_reaches_the_program_unchanged(
     target: str, variable: str, expected: list[str], given: str, tmp_path: Path
 ) -> None:
     environment = {variable: ODD} if given == "environment" else {}
@@ -58,18 +58,18 @@ def test_a_variable_arrives_as_it_was_given(
 @pytest.mark.parametrize(
     ("target", "expected"), [("supabase", ["-m", "embedded", "serve"]), ("boot-check", ["-m", "app.boot"])]
 )
-def test_options_are_split_at_spaces_and_no_more(target: str, expected: list[str], tmp_path: Path) -> None:
+def test_options_are_split_only_at_spaces(target: str, expected: list[str], tmp_path: Path) -> None:
     assert run_make(target, tmp_path, {}, f"ARGS={' '.join(WORDS)}") == [*expected, *WORDS]
 
 
-def test_a_python_with_a_space_in_its_path_is_used(tmp_path: Path) -> None:
+def test_a_python_path_with_a_space_works(tmp_path: Path) -> None:
     folder = tmp_path / "my programs"
     folder.mkdir()
     said = run_make("try-upgrade", folder, {}, f"PYTHON={folder / 'python'}", "ARGS=--a *")
     assert said == ["scripts/try_upgrade.py", "--a", "*"]
 
 
-def test_an_installation_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> None:
+def test_an_installation_prints_its_progress(tmp_path: Path) -> None:
     installer = tmp_path / "python"
     installer.write_text('#!/bin/sh\ntest "$2" = venv || exit 0\nmkdir -p "$4/bin"\ncp "$PIP" "$4/bin/pip"\n')
     pip = tmp_path / "pip"
@@ -86,7 +86,7 @@ def test_an_installation_says_what_it_does_and_how_far_it_is(tmp_path: Path) -> 
     assert "--quiet" not in then, "pip says what it downloads"
 
 
-def test_migrating_nothing_says_what_is_missing() -> None:
+def test_migrate_without_a_database_names_the_variable() -> None:
     command = ["make", "migrate", "--silent", "--assume-old=.venv/installed"]
     result = subprocess.run(
         command, cwd=ROOT, env={"PATH": "/usr/bin:/bin"}, capture_output=True, text=True, check=False

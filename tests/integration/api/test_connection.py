@@ -1,4 +1,4 @@
-"""Connections that send too much, too slowly, or never read: each ends, and the others are served meanwhile."""
+"""Connections that send too much, too slowly, or never read are closed, and others are served meanwhile."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 from fastapi.responses import StreamingResponse
 
 from app.api.connection import MAX_HEAD, MAX_WAITING, BoundedProtocol
-from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
+from tests.support.running_api import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
 POST = (
@@ -22,7 +22,7 @@ POST = (
 
 @pytest.fixture
 def keep_alive() -> int:
-    """Seconds: these tests wait until connections are gone."""
+    """Seconds: these tests wait until connections have ended."""
     return 1
 
 
@@ -31,8 +31,8 @@ def protocol() -> type[BoundedProtocol]:
     return HastyProtocol
 
 
-def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:
-    """Status, headers and body of the one answer in `data`."""
+def response_in(data: bytes) -> tuple[int, dict[str, str], Any]:
+    """Status, headers and body of the only response in `data`."""
     head, _, body = data.partition(b"\r\n\r\n")
     first, *lines = head.decode().split("\r\n")
     headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
@@ -41,7 +41,7 @@ def answer_in(data: bytes) -> tuple[int, dict[str, str], Any]:
 
 
 def assert_refused(data: bytes, status: int) -> None:
-    found, headers, body = answer_in(data)
+    found, headers, body = response_in(data)
     assert (found, body["status"]) == (status, status)
     assert headers["content-type"] == "application/problem+json"
     assert headers["connection"] == "close"
@@ -53,23 +53,23 @@ def assert_refused(data: bytes, status: int) -> None:
     [b"a: b\r\n" * 3000, b"x" * 18_000, b"a: " + b"y" * 18_000],
     ids=["headers", "one header's name", "one header's value"],
 )
-async def test_a_head_without_end_is_refused(endless: bytes, api: RunningApi) -> None:
+async def test_an_endless_header_section_is_refused(endless: bytes, api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(START + endless * 12)
         assert_refused(await raw.rest(), 431)
     await api.until_gone()
 
 
-async def test_a_large_head_that_comes_at_once_is_refused_and_one_below_the_limit_is_not(api: RunningApi) -> None:
+async def test_a_header_section_over_the_limit_is_refused(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(START + b"a: " + b"y" * MAX_HEAD + b"\r\n\r\n")
         assert_refused(await raw.rest(), 431)
     async with api.connected() as raw:
         await raw.send(START + b"connection: close\r\na: " + b"y" * (MAX_HEAD - 200) + b"\r\n\r\n")
-        assert answer_in(await raw.rest())[0] == 200
+        assert response_in(await raw.rest())[0] == 200
 
 
-async def test_trailers_without_end_are_refused_and_are_no_headers(api: RunningApi) -> None:
+async def test_endless_trailers_are_refused_and_are_no_headers(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(POST + b"transfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + b"t: " + b"z" * 6 * MAX_HEAD)
         assert_refused(await raw.rest(), 431)
@@ -77,24 +77,24 @@ async def test_trailers_without_end_are_refused_and_are_no_headers(api: RunningA
     async with api.connected() as raw:
         chunks = b"connection: close\r\ntransfer-encoding: chunked\r\n\r\n0\r\nx-api-key: " + KEY.encode() + b"\r\n\r\n"
         await raw.send(unkeyed + chunks)
-        assert answer_in(await raw.rest())[0] == 401
+        assert response_in(await raw.rest())[0] == 401
 
 
 @pytest.mark.parametrize("sent", [b"G", START, START + b"a: b"], ids=repr)
-async def test_half_a_head_is_refused_in_time(sent: bytes, api: RunningApi) -> None:
+async def test_an_incomplete_header_section_times_out(sent: bytes, api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(sent)
         assert_refused(await raw.rest(), 408)
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"], ids=["nothing", "an empty line"])
-async def test_a_connection_that_says_nothing_is_closed(sent: bytes, api: RunningApi) -> None:
+async def test_a_silent_connection_is_closed(sent: bytes, api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(sent)
         assert await raw.rest() == b""
 
 
-async def test_a_body_that_drips_is_refused_in_time(api: RunningApi) -> None:
+async def test_a_slow_body_times_out(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(POST + b"content-length: 1000\r\n\r\n")
 
@@ -103,20 +103,20 @@ async def test_a_body_that_drips_is_refused_in_time(api: RunningApi) -> None:
                 await raw.send(b" ")
                 await asyncio.sleep(0.01)
 
-        dripping = asyncio.create_task(drip())
+        slow_body = asyncio.create_task(drip())
         assert_refused(await raw.rest(), 408)
-        dripping.cancel()
+        slow_body.cancel()
     await api.until_gone()
 
 
-async def test_an_answered_body_that_drips_ends_too(api: RunningApi) -> None:
+async def test_a_slow_body_after_a_response_times_out(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(b"POST /v1/fetches HTTP/1.1\r\nhost: api\r\ncontent-length: 1000\r\n\r\n ")
-        assert answer_in(await raw.rest())[0] == 401
+        assert response_in(await raw.rest())[0] == 401
 
 
-async def test_a_kept_connection_that_was_answered_early_ends_too(api: RunningApi) -> None:
-    """uvicorn alone waits for the next request for ever when a body's end comes after the answer."""
+async def test_a_kept_connection_after_an_early_response_times_out(api: RunningApi) -> None:
+    """uvicorn alone waits without limit for the next request when a body's end arrives after the response."""
     async with api.connected() as raw:
         await raw.send(b"POST /v1/fetches HTTP/1.1\r\nhost: api\r\ncontent-length: 2\r\n\r\n")
         assert (await raw.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 401")
@@ -134,7 +134,7 @@ async def test_a_second_request_on_a_connection_has_its_own_deadline(api: Runnin
 
 
 @pytest.mark.parametrize("pieces", [1, 300], ids=["an answer in one piece", "a stream"])
-async def test_a_reader_that_never_reads_is_cut_off(pieces: int, api: RunningApi) -> None:
+async def test_a_client_that_never_reads_is_disconnected(pieces: int, api: RunningApi) -> None:
     async def stream() -> AsyncIterator[bytes]:
         for _ in range(pieces):
             yield b"x" * (30_000_000 // pieces)
@@ -151,7 +151,7 @@ async def test_a_reader_that_never_reads_is_cut_off(pieces: int, api: RunningApi
         await api.until_gone()
 
 
-async def test_an_empty_line_after_an_answer_does_not_keep_the_connection(api: RunningApi) -> None:
+async def test_an_empty_line_does_not_keep_the_connection(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(START + b"\r\n")
         await raw.reader.readuntil(b'{"status":"ok"}')
@@ -159,7 +159,7 @@ async def test_an_empty_line_after_an_answer_does_not_keep_the_connection(api: R
         assert await raw.rest() == b""
 
 
-async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: RunningApi) -> None:
+async def test_a_slow_request_does_not_time_out_the_next_one(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
         await asyncio.sleep(3 * HastyProtocol.request_within)
         return {"slow": "yes"}
@@ -175,7 +175,7 @@ async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: Runn
     assert said.index(b"HTTP/1.1 200 OK") < said.index(b"slow") < said.index(b"HTTP/1.1 422 ")
 
 
-async def test_ten_thousand_requests_at_once_do_not_wait_on_one_connection(api: RunningApi) -> None:
+async def test_pipelined_requests_are_limited_per_connection(api: RunningApi) -> None:
     async with api.connected() as raw:
         raw.writer.write(b"GET /healthz HTTP/1.1\r\n\r\n" * 10_000)
         with suppress(ConnectionResetError):
@@ -184,7 +184,7 @@ async def test_ten_thousand_requests_at_once_do_not_wait_on_one_connection(api: 
     assert api.server.server_state.total_requests <= MAX_WAITING
 
 
-async def test_a_few_requests_in_a_row_are_all_answered_in_their_order(api: RunningApi) -> None:
+async def test_pipelined_requests_are_answered_in_order(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\nconnection: close\r\n\r\n")
         said = await raw.rest()
@@ -192,7 +192,7 @@ async def test_a_few_requests_in_a_row_are_all_answered_in_their_order(api: Runn
 
 
 @pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
-async def test_requests_in_a_row_that_lose_their_connection_make_no_noise(
+async def test_lost_pipelined_requests_log_no_error(
     ending: bytes | None, api: RunningApi, caplog: pytest.LogCaptureFixture
 ) -> None:
     begun = asyncio.Event()
@@ -214,7 +214,7 @@ async def test_requests_in_a_row_that_lose_their_connection_make_no_noise(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_what_was_refused_is_not_answered_once_more(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_refused_request_gets_one_response(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def late() -> dict[str, str]:
         await asyncio.sleep(HastyProtocol.request_within + HastyProtocol.linger / 2)
         return {"late": "yes"}
@@ -234,13 +234,13 @@ async def test_what_was_refused_is_not_answered_once_more(api: RunningApi, caplo
     [b"GARBAGE\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"GET \0 HTTP/1.1\r\n\r\n", b"CONNECT a:1 HTTP/1.1\r\n\r\n"],
     ids=repr,
 )
-async def test_what_is_no_http_is_a_problem_document(nonsense: bytes, api: RunningApi) -> None:
+async def test_invalid_http_gets_a_problem_document(nonsense: bytes, api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(nonsense)
         assert_refused(await raw.rest(), 400)
 
 
-async def test_an_upgrade_is_not_a_way_around_the_deadlines(api: RunningApi) -> None:
+async def test_an_upgrade_does_not_avoid_the_deadlines(api: RunningApi) -> None:
     upgrade = b"connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: x\r\n\r\n"
     async with api.connected() as raw:
         await raw.send(START + upgrade)

@@ -1,4 +1,4 @@
-"""What a connection's end means for the requests on it, and bounds that are kept to the byte and in every order."""
+"""The effect of a connection's end on its requests, and exact limits in every order of events."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from uvicorn.server import ServerState
 
 from app.api.connection import MAX_HEAD, ON_STOP, BoundedProtocol
-from tests.integration.api.conftest import HastyProtocol, RunningApi
+from tests.support.running_api import HastyProtocol, RunningApi
 
 GET = b"GET %s HTTP/1.1\r\nhost: api\r\n\r\n"
 
@@ -25,7 +25,7 @@ def protocol() -> type[BoundedProtocol]:
 
 
 class Recorder(asyncio.Transport):
-    """The other side of a protocol that is called without a network."""
+    """The transport of a protocol that is called without a network."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -72,12 +72,12 @@ async def recorded() -> AsyncIterator[tuple[BoundedProtocol, Recorder, list[str]
 
 
 def head(size: int) -> bytes:
-    """A request's head, without its end, of so many bytes."""
+    """A request's header section without its end, of this many bytes."""
     begin = b"GET /a HTTP/1.1\r\na: "
     return begin + b"y" * (size - len(begin))
 
 
-async def test_a_head_may_come_in_pieces_up_to_the_limit_and_not_a_byte_more(
+async def test_a_header_section_in_chunks_has_an_exact_limit(
     recorded: tuple[BoundedProtocol, Recorder, list[str]],
 ) -> None:
     protocol, transport, reached = recorded
@@ -94,7 +94,7 @@ async def test_a_head_may_come_in_pieces_up_to_the_limit_and_not_a_byte_more(
 
 
 @pytest.mark.parametrize("more", [0, 1])
-async def test_a_head_that_comes_whole_may_be_as_large(
+async def test_a_header_section_in_one_packet_has_the_same_limit(
     more: int, recorded: tuple[BoundedProtocol, Recorder, list[str]]
 ) -> None:
     protocol, transport, _reached = recorded
@@ -104,8 +104,8 @@ async def test_a_head_that_comes_whole_may_be_as_large(
     await asyncio.sleep(0)
 
 
-def waiting_for_its_caller(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
-    """Add a route that answers nothing before its caller has gone; says that one came, and which have heard."""
+def add_disconnect_route(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
+    """Add a route that responds only after its caller has disconnected; it reports requests and disconnects."""
     begun: asyncio.Event = asyncio.Event()
     heard: list[str] = []
 
@@ -120,10 +120,8 @@ def waiting_for_its_caller(api: RunningApi) -> tuple[asyncio.Event, list[str]]:
 
 
 @pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
-async def test_the_oldest_of_requests_in_a_row_hears_that_its_caller_has_gone(
-    ending: bytes | None, api: RunningApi
-) -> None:
-    begun, heard = waiting_for_its_caller(api)
+async def test_the_oldest_pipelined_request_gets_the_disconnect(ending: bytes | None, api: RunningApi) -> None:
+    begun, heard = add_disconnect_route(api)
     async with api.connected() as raw:
         await raw.send(GET % b"/waits/first" + GET % b"/waits/second" + (ending or b""))
         await begun.wait()
@@ -135,14 +133,14 @@ async def test_the_oldest_of_requests_in_a_row_hears_that_its_caller_has_gone(
             await asyncio.sleep(0.01)
 
 
-async def test_half_a_request_right_behind_a_whole_one_has_its_deadline_too(api: RunningApi) -> None:
+async def test_an_incomplete_pipelined_request_times_out(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(GET % b"/healthz" + b"GET /healthz HTTP/1.1\r\nhost:")
         said = await raw.rest()
     assert said.index(b"HTTP/1.1 200 OK") < said.index(b"HTTP/1.1 408 ")
 
 
-async def test_a_request_that_has_come_may_take_as_long_as_it_takes(api: RunningApi) -> None:
+async def test_a_complete_request_has_no_deadline(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
         await asyncio.sleep(2 * HastyProtocol.request_within)
         return {"slow": "yes"}
@@ -166,7 +164,7 @@ REFUSED: list[tuple[bytes, int, str, str]] = [
 
 
 @pytest.mark.parametrize(("sent", "status", "title", "detail"), REFUSED, ids=lambda each: str(each)[:20])
-async def test_a_refusal_says_why_to_the_caller_and_in_the_log_under_one_id(
+async def test_a_refusal_has_one_id_in_response_and_log(
     sent: bytes, status: int, title: str, detail: str, api: RunningApi
 ) -> None:
     with capture_logs() as logs:
@@ -190,7 +188,7 @@ async def test_a_refusal_says_why_to_the_caller_and_in_the_log_under_one_id(
     assert (told["log_level"], told["status"], told["detail"]) == ("info", status, detail)
 
 
-def test_what_a_connection_may_take_in_service() -> None:
+def test_limits_of_a_connection_in_production() -> None:
     assert (BoundedProtocol.request_within, BoundedProtocol.answer_within, BoundedProtocol.linger) == (30, 60, 1)
 
 
@@ -199,7 +197,7 @@ def test_what_a_connection_may_take_in_service() -> None:
     [(b"GET /a HTTP/1.1\r\na: b", True), (b"POST /a HTTP/1.1\r\ncontent-length: 9\r\n\r\n", True), (b"", False)],
     ids=["half a head", "a head without its body", "nothing"],
 )
-async def test_a_stop_refuses_what_has_not_come_whole_and_ends_the_connection(sent: bytes, refused: bool) -> None:
+async def test_a_shutdown_refuses_incomplete_requests(sent: bytes, refused: bool) -> None:
     stopped: list[str] = []
 
     async def application(_scope: Any, receive: Any, _send: Any) -> None:
@@ -223,7 +221,7 @@ async def test_a_stop_refuses_what_has_not_come_whole_and_ends_the_connection(se
     protocol.connection_lost(None)
 
 
-async def test_an_answer_waits_until_the_caller_has_read(
+async def test_a_response_waits_for_a_slow_reader(
     recorded: tuple[BoundedProtocol, Recorder, list[str]],
 ) -> None:
     protocol, transport, reached = recorded

@@ -1,4 +1,4 @@
-"""A caller who disconnects in the middle of its request: its own end, no error of the service."""
+"""A caller who disconnects during its request causes no error of the service."""
 
 import asyncio
 import logging
@@ -14,9 +14,9 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.visitors import Visitor, settings_with_links, visitor_of
+from tests.support.running_api import KEY, RunningApi
+from tests.support.tasks import insert_tasks
+from tests.support.visitors import Visitor, settings_with_links, visitor_of
 
 JSON, FORM, LINES = "application/json", "application/x-www-form-urlencoded", "application/x-ndjson"
 
@@ -32,8 +32,8 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
         yield visitor
 
 
-def half_a_request(method: str, path: str, kind: str, *, key: str | None = None, chunked: bool = False) -> bytes:
-    """A request that announces more of a body than it sends."""
+def incomplete_request(method: str, path: str, kind: str, *, key: str | None = None, chunked: bool = False) -> bytes:
+    """A request that announces a longer body than it sends."""
     length = "transfer-encoding: chunked" if chunked else "content-length: 100"
     head = f"{method} {path} HTTP/1.1\r\nhost: api\r\ncontent-type: {kind}\r\n{length}\r\n"
     if key is not None:
@@ -41,8 +41,8 @@ def half_a_request(method: str, path: str, kind: str, *, key: str | None = None,
     return f"{head}\r\n".encode() + (b"2\r\n{}\r\n" if chunked else b"{}")
 
 
-async def told_of(api: RunningApi, sent: bytes) -> list[MutableMapping[str, Any]]:
-    """What is logged of a request whose caller disconnects when the server has begun to work on it."""
+async def log_of(api: RunningApi, sent: bytes) -> list[MutableMapping[str, Any]]:
+    """The log lines of a request whose caller disconnects after the server has begun to process it."""
     with capture_logs() as logs:
         async with api.connected() as raw:
             await raw.send(sent)
@@ -104,8 +104,8 @@ async def test_a_disconnect_in_a_body_is_499_and_no_error(
     links = {purpose: visitor.path(purpose) for purpose in ("unsubscribe", "pause", "schedule", "words")}
     path = path.format(reader=visitor.reader.reader_id, **links)
     key, before = KEY if path.startswith("/v1") else None, server_errors(api)
-    logs = await told_of(api, half_a_request(method, path, kind, key=key, chunked=chunked))
-    if path == "/ops/sign-out":  # who is not signed in is refused before the body is read
+    logs = await log_of(api, incomplete_request(method, path, kind, key=key, chunked=chunked))
+    if path == "/ops/sign-out":  # a request without a session is refused before the body is read
         assert [line["status"] for line in logs] == [403]
         return
     assert [(line["event"], line["log_level"], line["status"]) for line in logs] == [("request", "info", 499)]
@@ -127,7 +127,7 @@ async def test_a_caller_who_stops_waiting_has_status_499(
     assert not caplog.records
 
 
-async def test_a_reader_of_a_stream_may_leave_at_any_time(
+async def test_a_stream_client_can_disconnect_at_any_time(
     api: RunningApi, database: asyncpg.Connection, caplog: pytest.LogCaptureFixture
 ) -> None:
     task_id = await pending_digest(database)
@@ -143,7 +143,7 @@ async def test_a_reader_of_a_stream_may_leave_at_any_time(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_a_disconnect_leaves_a_sent_response_as_it_was(api: RunningApi) -> None:
-    """The key is checked before the body: the response was sent before the caller left."""
-    logs = await told_of(api, half_a_request("POST", "/v1/digests", JSON, key="wrong" * 4))
+async def test_a_disconnect_does_not_change_a_sent_response(api: RunningApi) -> None:
+    """The key is checked before the body: the response was sent before the caller disconnected."""
+    logs = await log_of(api, incomplete_request("POST", "/v1/digests", JSON, key="wrong" * 4))
     assert [line["status"] for line in logs] == [401]

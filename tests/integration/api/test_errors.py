@@ -1,21 +1,19 @@
-"""What goes wrong inside a request: one plain traceback, no key in it, an id on the answer; bodies after the key."""
+"""Errors inside a request: one traceback without keys, and the request id in the response."""
 
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import structlog
 from fastapi.responses import StreamingResponse
 
 from app.api.middleware import MAX_BODY
 from app.config import ApiSettings
 from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded, SupabaseUnavailable, TaskNotFound
-from app.logs import configure_logs
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.logs import development_logs
+from tests.support.running_api import KEY, RunningApi
 
 
 def caller(api: RunningApi, key: str | None = KEY) -> httpx.AsyncClient:
@@ -28,20 +26,7 @@ async def pieces(total: int) -> AsyncIterator[bytes]:
         yield b" " * 50_000
 
 
-@contextmanager
-def development_logs(settings: ApiSettings) -> Iterator[None]:
-    """The logs of a process in development, and the test run's again afterwards."""
-    root = logging.getLogger()
-    before, structlogs = (root.handlers[:], root.level), structlog.get_config()
-    configure_logs(settings)
-    try:
-        yield
-    finally:
-        root.handlers[:], root.level = before
-        structlog.configure(**structlogs)
-
-
-async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id(
+async def test_an_unexpected_error_is_logged_once_with_the_id(
     api: RunningApi, settings: ApiSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken() -> None:
@@ -54,15 +39,15 @@ async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id
             begin = time.perf_counter()
             answer = await http.get("/broken", headers={"X-Request-ID": "from-the-caller"})
             took = time.perf_counter() - begin
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "from-the-caller")
     assert answer.headers["content-type"] == "application/problem+json"
     assert "nobody foresaw" not in answer.text
-    assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("LookupError: nobody foresaw this, 2") == 1
-    assert "from-the-caller" in said
-    assert KEY not in said
-    assert len(said) < 20_000
+    assert output.count("Traceback (most recent call last)") == 1
+    assert output.count("LookupError: nobody foresaw this, 2") == 1
+    assert "from-the-caller" in output
+    assert KEY not in output
+    assert len(output) < 20_000
     assert took < 2
 
 
@@ -78,7 +63,7 @@ async def test_an_unexpected_error_is_told_once_plainly_and_with_the_requests_id
     ],
     ids=repr,
 )
-async def test_an_answer_says_when_to_come_back(
+async def test_a_response_has_retry_after(
     error: BroadsheetError, status: int, seconds: str | None, api: RunningApi
 ) -> None:
     async def tired() -> None:
@@ -91,7 +76,7 @@ async def test_an_answer_says_when_to_come_back(
     assert (answer.json()["title"], answer.json()["detail"]) == (error.title, str(error))
 
 
-async def test_without_a_database_the_scrape_goes_on_and_says_so(api: RunningApi) -> None:
+async def test_without_a_database_the_scrape_reports_it(api: RunningApi) -> None:
     api.app.state.metrics.database_up.set(1)
     async with caller(api) as http:
         answer = await http.get("/metrics")
@@ -99,9 +84,7 @@ async def test_without_a_database_the_scrape_goes_on_and_says_so(api: RunningApi
     assert "broadsheet_database_up 0.0" in answer.text.splitlines()
 
 
-async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
-    api: RunningApi, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_an_error_after_the_response_began_disconnects(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def begun() -> AsyncIterator[bytes]:
         yield b"half"
         raise LookupError("too late for another answer")
@@ -113,13 +96,13 @@ async def test_an_error_after_the_answer_has_begun_cuts_the_connection(
     async with caller(api) as http:
         with pytest.raises(httpx.RemoteProtocolError):
             await http.get("/half")
-    (told,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert told.exc_info is not None
-    assert told.exc_info[0] is LookupError
+    (logged,) = [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert logged.exc_info is not None
+    assert logged.exc_info[0] is LookupError
 
 
 @pytest.mark.parametrize("chunked", [True, False], ids=["chunked", "announced"])
-async def test_a_body_over_the_limit_is_too_large_however_it_is_sent(chunked: bool, api: RunningApi) -> None:
+async def test_a_body_over_the_limit_is_413_however_it_is_sent(chunked: bool, api: RunningApi) -> None:
     content = pieces(MAX_BODY + 100_000) if chunked else b" " * (MAX_BODY + 1)
     async with caller(api) as http:
         answer = await http.post("/v1/fetches", content=content, headers={"Content-Type": "application/json"})
@@ -132,7 +115,7 @@ async def test_a_body_over_the_limit_is_too_large_however_it_is_sent(chunked: bo
 @pytest.mark.parametrize(
     "body", [b"{", b" " * (MAX_BODY + 1), "chunked"], ids=["not JSON", "too large", "too large, chunked"]
 )
-async def test_the_key_is_asked_for_before_the_body(body: Any, key: str | None, api: RunningApi) -> None:
+async def test_the_key_is_checked_before_the_body(body: Any, key: str | None, api: RunningApi) -> None:
     content = pieces(MAX_BODY + 100_000) if body == "chunked" else body
     async with caller(api, key) as http:
         answer = await http.post("/v1/digests", content=content, headers={"Content-Type": "application/json"})
@@ -142,6 +125,6 @@ async def test_the_key_is_asked_for_before_the_body(body: Any, key: str | None, 
 
 
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/v1/nowhere", "/%76%31/tasks", "/metrics", "/metrics/"])
-async def test_below_v1_nothing_is_said_without_a_key(path: str, api: RunningApi) -> None:
+async def test_below_v1_every_path_needs_a_key(path: str, api: RunningApi) -> None:
     async with caller(api, None) as http:
         assert (await http.get(path)).status_code == 401

@@ -1,4 +1,4 @@
-"""Every route, over HTTP and on a real database, while no thread can be had."""
+"""Every route, over HTTP and on a real database, while no thread can be started."""
 
 import asyncio
 import threading
@@ -10,11 +10,11 @@ from starlette.concurrency import run_in_threadpool
 
 from app.config import ApiSettings
 from embedded.stack import Ready
-from tests.built_application import operations
-from tests.every_route import SETTINGS, requests, system_of
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.operators import settings_with_operators
-from tests.refused_threads import ThreadRefused, no_threads
+from tests.support.built_application import operations
+from tests.support.every_route import SETTINGS, requests, system_of
+from tests.support.operators import settings_with_operators
+from tests.support.refused_threads import ThreadRefused, no_threads
+from tests.support.running_api import RunningApi
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ async def test_no_route_needs_a_thread(api: RunningApi, database: asyncpg.Connec
     assert operations(api.app) <= {request.operation for request in every}
 
 
-async def test_whoever_asks_for_a_thread_is_refused() -> None:
+async def test_starting_a_thread_is_refused() -> None:
     loop = asyncio.get_running_loop()
     with no_threads() as refused:
         for asking in (run_in_threadpool, asyncio.to_thread, lambda work: loop.run_in_executor(None, work)):

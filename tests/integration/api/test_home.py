@@ -1,4 +1,4 @@
-"""A reader's place by its signed link, over HTTP and on a real database: what it shows, and who may say what."""
+"""A reader's home page by its signed link, over HTTP and on a real database: its content and its permissions."""
 
 import html
 import re
@@ -21,19 +21,19 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Reader, ReaderStatus
 from app.ranking.reader_paper import paper_of
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_reader_links import assert_only_text
-from tests.integration.api.visitors import (
+from tests.support.digest_items import item_of
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import (
     A_READER,
     HOSTILE,
     TODAY,
     Visitor,
+    assert_only_text,
     digest_of,
     give_digest,
     settings_with_links,
     visitor_of,
 )
-from tests.unit.mail.conftest import item_of
 
 YESTERDAY = TODAY - timedelta(days=1)
 PAPERS = tuple(item_of(ArticleKind.PAPER, number, None, 0.9) for number in range(3))
@@ -61,7 +61,7 @@ def item(number: int, text: str | None = None) -> DigestItem:
 
 
 async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, bool]]:
-    """All that anybody said of papers."""
+    """All feedback on papers."""
     rows = await database.fetch(
         "select title, liked, saved_at is not null as saved from public.reader_papers order by title"
     )
@@ -69,7 +69,7 @@ async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, boo
 
 
 def pressed(page: httpx.Response, name: str) -> list[str]:
-    """The buttons of an item that are down."""
+    """The pressed buttons of an item."""
     form = re.search(rf'<form class="acts" id="{name}".*?</form>', page.text, re.DOTALL)
     assert form is not None
     return re.findall(r'aria-pressed="true">([^<]+)<', form[0])
@@ -79,7 +79,7 @@ async def press(visitor: Visitor, saying: str, name: str = FIRST, day: date = TO
     return await visitor.http.post(f"{visitor.path('place')}/{day}", data={"item": name, "do": saying})
 
 
-async def test_who_only_looks_changes_nothing_and_finds_the_way(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_get_requests_change_nothing_and_links_work(visitor: Visitor, database: asyncpg.Connection) -> None:
     place = visitor.path("place")
     before = await database.fetch("select * from public.readers")
     paths = [place + where for where in SHOWN] + [visitor.path(f"{act}:{FIRST}") for act in ACTS]
@@ -100,7 +100,7 @@ async def test_who_only_looks_changes_nothing_and_finds_the_way(visitor: Visitor
     assert 'id="news-0"' in earlier
 
 
-async def test_a_press_counts_once_shows_and_can_be_taken_back(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_feedback_counts_once_is_shown_and_can_be_undone(visitor: Visitor, database: asyncpg.Connection) -> None:
     steps: tuple[tuple[str, list[str], list[tuple[str, bool | None, bool]]], ...] = (
         ("more", ["More like this"], [("Title of paper 0", True, False)]),
         ("less", ["Not for me"], [("Title of paper 0", False, False)]),
@@ -123,7 +123,7 @@ async def test_a_press_counts_once_shows_and_can_be_taken_back(visitor: Visitor,
 
 
 @pytest.mark.parametrize(("act", "kept"), [("more", (True, False)), ("less", (False, False)), ("save", (None, True))])
-async def test_the_page_of_a_mails_small_link_does_that_one_thing_and_takes_it_back(
+async def test_a_mails_feedback_link_records_and_undoes_it(
     visitor: Visitor, database: asyncpg.Connection, act: str, kept: tuple[bool | None, bool]
 ) -> None:
     path = visitor.path(f"{act}:{FIRST}")
@@ -139,7 +139,7 @@ async def test_the_page_of_a_mails_small_link_does_that_one_thing_and_takes_it_b
         assert await said(database) == []
 
 
-async def test_what_was_saved_is_listed_and_let_go(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_saved_papers_are_listed_and_can_be_removed(visitor: Visitor, database: asyncpg.Connection) -> None:
     papers = ReaderPapers(visitor.readers._client)  # noqa: SLF001  (the same client)
     for number in range(60):
         await papers.save(visitor.reader.reader_id, paper_of(item(number).article), saved=True)
@@ -174,7 +174,7 @@ async def test_earlier_days_are_listed_by_month_and_in_pages(visitor: Visitor, d
 
 
 def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """Requests that no reader can make: method, path and form."""
+    """Requests that a reader must not make: method, path and form."""
     place, form = visitor.path("place"), {"item": FIRST, "do": "more"}
     for token in ("x", visitor.path("words").rpartition("/")[2], place.rpartition("/")[2][:-1] + "_"):
         for where in SHOWN:
@@ -183,10 +183,10 @@ def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[s
         yield "POST", f"/r/home/{token}/saved", {"paper": str(uuid4())}
         for act in ACTS:
             yield "POST", f"/r/{act}:{FIRST}/{token}", {"do": act}
-    # Another reader's token opens that reader's place alone, where this item is not.
+    # Another reader's token opens only that reader's pages, and this item is not there.
     yield "POST", f"{other.path('place')}/{TODAY}", form
     yield "POST", other.path(f"more:{FIRST}"), form
-    # A link for one item, or one button, is no link for another.
+    # A link for one item or one button is not valid for another.
     for purpose, signed_for in (("more:" + FIRST, "more:" + "0" * 16), ("save:" + FIRST, "place")):
         yield "POST", visitor.path(purpose, signed_for=signed_for), form
     yield "POST", visitor.path("more:" + "0" * 16), form
@@ -202,9 +202,7 @@ def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[s
         yield "POST", stale.path(f"more:{FIRST}"), form
 
 
-async def test_whatever_is_not_this_readers_own_is_refused_and_nothing_is_said(
-    visitor: Visitor, database: asyncpg.Connection
-) -> None:
+async def test_links_and_items_of_others_are_refused(visitor: Visitor, database: asyncpg.Connection) -> None:
     stranger = await visitor.readers.create("ada", A_READER | {"reader_id": str(uuid4()), "name": "Bob"})
     await give_digest(database, stranger.reader_id, digest_of(TODAY, item(99)))
     other = Visitor(visitor.http, visitor.readers, stranger)
@@ -220,12 +218,12 @@ async def test_whatever_is_not_this_readers_own_is_refused_and_nothing_is_said(
         pages.add(answer.text)
     (page,) = pages
     assert "This link does not work" in page
-    # Another's paper is nobody's to let go.
+    # A paper of another reader cannot be removed.
     await visitor.http.post(f"{visitor.path('place')}/saved", data={"paper": str(saved)})
     assert await said(database) == [("Title of paper 99", None, True)]
 
 
-async def test_a_bookmark_works_for_a_year_and_ends_with_its_generation_and_its_reader(visitor: Visitor) -> None:
+async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -> None:
     visitor.day = TODAY - timedelta(days=400)
     page = await visitor.http.get(visitor.path("place"))
     for link in set(re.findall(r'href="(/r/[^"#]+)', page.text)):
@@ -251,7 +249,7 @@ async def test_a_bookmark_works_for_a_year_and_ends_with_its_generation_and_its_
     ],
     ids=["paused", "unsubscribed", "bounced", "active"],
 )
-async def test_the_place_says_why_nothing_comes_and_shows_what_came(
+async def test_the_home_page_explains_missing_digests(
     visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], told: str | None
 ) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": "Ada"} | changes)
@@ -268,9 +266,7 @@ async def test_the_place_says_why_nothing_comes_and_shows_what_came(
         assert nothing in (await visitor.http.get(visitor.path("place") + where)).text
 
 
-async def test_whatever_an_article_says_is_text_on_every_page_of_the_place(
-    visitor: Visitor, database: asyncpg.Connection
-) -> None:
+async def test_article_text_is_escaped_on_every_home_page(visitor: Visitor, database: asyncpg.Connection) -> None:
     reader_id, day = visitor.reader.reader_id, TODAY + timedelta(days=1)
     hostile = item(1, HOSTILE)
     bad = hostile.article.model_copy(
@@ -293,7 +289,7 @@ async def test_whatever_an_article_says_is_text_on_every_page_of_the_place(
         assert {header: page.headers[header] for header in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-async def test_who_keeps_as_many_papers_as_fit_is_told_so(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_the_limit_of_saved_papers_is_reported(visitor: Visitor, database: asyncpg.Connection) -> None:
     await fill(database, visitor.reader)
     for answer in (await press(visitor, "more"), await visitor.http.post(visitor.path(f"save:{FIRST}"))):
         assert answer.status_code == 409
@@ -301,7 +297,7 @@ async def test_who_keeps_as_many_papers_as_fit_is_told_so(visitor: Visitor, data
 
 
 async def fill(database: asyncpg.Connection, reader: Reader) -> None:
-    """Keep as many papers for a reader as fit."""
+    """Save as many papers for a reader as the limit allows."""
     await database.execute(
         "insert into public.reader_papers"
         " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"

@@ -1,4 +1,4 @@
-"""A reader's place in a real browser: from a mail to the next digest by keyboard alone, and how all of it looks."""
+"""A reader's home pages in a real browser: from a mail to the next digest by keyboard, and their layout."""
 
 import re
 from collections.abc import AsyncIterator
@@ -15,12 +15,16 @@ from app.models import ArticleKind
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 from embedded.stack import Ready
-from tests.contract.feedback_scenarios import rated
-from tests.contract.schedule import Clock, add_reader
-from tests.contract.test_items import copy, save
-from tests.in_browser import chromium, faults, needs_chromium, opened
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.visitors import (
+from tests.support.browser import chromium, faults, needs_chromium, opened
+from tests.support.digest_items import item_of
+from tests.support.feedback import rated
+from tests.support.items import copy, save
+from tests.support.reader_mails import body, look, mails
+from tests.support.running_api import RunningApi
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock, add_reader
+from tests.support.smtp_server import Postbox
+from tests.support.visitors import (
     HOSTILE,
     TODAY,
     Visitor,
@@ -29,19 +33,8 @@ from tests.integration.api.visitors import (
     settings_with_links,
     visitor_of,
 )
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import (  # noqa: F401  (fixtures)
-    StartMailer,
-    box,
-    clock,
-    start_mailer,
-    start_worker,
-    until,
-)
-from tests.integration.worker.mailing import body, look, mails
-from tests.unit.mail.conftest import item_of
 
-# Whoever asks for radar alone is shown the first of two first.
+# With radar as the only interest, the first of these two comes first.
 FIRST_DAY = (
     ("Glaciers by radar", "Radar, radar: the ice and the crevasses of a glacier."),
     ("Whales by radar", "A radar hears the songs of whales in the ocean."),
@@ -56,12 +49,12 @@ FOCUSED = "() => [document.activeElement.textContent, document.activeElement.nam
 
 @pytest.fixture
 def settings(stack: Ready, database: asyncpg.Connection) -> ApiSettings:  # noqa: ARG001  (database_reset)
-    """The API knows the secret with which the worker's mails are signed."""
+    """The API has the secret that signs the links in the worker's mails."""
     return settings_with_links(stack, "0123456789abcdef")
 
 
-async def to(page: Page, what: str, *, back: bool = False) -> None:
-    """Go on by the keyboard to what is called so, or has this name or id."""
+async def focus(page: Page, what: str, *, back: bool = False) -> None:
+    """Move the focus by keyboard to the element with this text, name or id."""
     for _ in range(200):
         await page.keyboard.press("Shift+Tab" if back else "Tab")
         if what in await page.evaluate(FOCUSED):
@@ -70,15 +63,15 @@ async def to(page: Page, what: str, *, back: bool = False) -> None:
 
 
 async def follow(page: Page, what: str) -> None:
-    """Press Enter there, and wait for the page that it leads to."""
-    await to(page, what)
+    """Press Enter and wait for the page that opens."""
+    await focus(page, what)
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
 
 
 async def press_at(page: Page, title: str, button: str) -> None:
-    """Press an item's button, found from its title on."""
-    await to(page, title)
+    """Press an item's button, found from the item's title."""
+    await focus(page, title)
     await follow(page, button)
 
 
@@ -87,7 +80,7 @@ async def headlines(page: Page) -> list[str]:
 
 
 def links_in(mail: str, api: RunningApi) -> dict[str, str]:
-    """The first link of each name in a mail's text, at the API that runs here."""
+    """The first link of each name in a mail's text, with this API's host."""
     found = re.findall(r"^ *([A-Z][\w ]+): https://digest\.example(/r/\S+)", mail, re.MULTILINE)
     return {name: f"http://127.0.0.1:{api.port}{path}" for name, path in reversed(found)}
 
@@ -96,9 +89,9 @@ def links_in(mail: str, api: RunningApi) -> dict[str, str]:
 async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     client: AsyncClient,
     database: asyncpg.Connection,
-    clock: Clock,  # noqa: F811  (the fixture)
-    box: Postbox,  # noqa: F811  (the fixture)
-    start_mailer: StartMailer,  # noqa: F811  (the fixture)
+    clock: Clock,
+    box: Postbox,
+    start_mailer: StartMailer,
     api: RunningApi,
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
@@ -107,7 +100,7 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         await add_reader(client, email=f"{name}@example.org", external_id=name, profile=profile)
         for name in ("ada", "bob")
     ]
-    await come(client, *FIRST_DAY)
+    await save_papers(client, *FIRST_DAY)
     await look(client, clock, 24)
     await start_mailer()
     await until(database, SENT, 2)
@@ -116,8 +109,8 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
     async with chromium() as browser, opened(browser) as page:
         await page.goto(links["Your page"])
         assert await headlines(page) == ["Glaciers by radar", "Whales by radar"]
-        await votes(page, links, client, reader)
-        await come(client, *SECOND_DAY)
+        await give_feedback(page, links, client, reader)
+        await save_papers(client, *SECOND_DAY)
         await look(client, clock, 25)
         await until(database, SENT, 4)
         await page.goto(links["Your page"])
@@ -125,11 +118,11 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         assert "you liked" in await page.content()
         unasked = await Services.build(client).digests.days_of(other.reader_id, limit=1)
         assert unasked[0].first_title == "More glaciers by radar"
-        await keeps_and_finds(page, client, reader)
-        await leaves(page, client, reader)
+        await save_and_search(page, client, reader)
+        await unsubscribe(page, client, reader)
 
 
-async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
+async def save_papers(client: AsyncClient, *papers: tuple[str, str]) -> None:
     articles = [
         copy(external_id=title, url=f"https://x.example/{title.replace(' ', '-')}", title=title, abstract=abstract)
         for title, abstract in papers
@@ -137,7 +130,7 @@ async def come(client: AsyncClient, *papers: tuple[str, str]) -> None:
     await save(client, *articles)
 
 
-async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
+async def give_feedback(page: Page, links: dict[str, str], client: AsyncClient, reader: Reader) -> None:
     await press_at(page, "Whales by radar", "More like this")
     down = page.locator("[aria-pressed]")
     assert await down.all_text_contents() == ["More like this"]
@@ -146,10 +139,10 @@ async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: 
         ("Whales by radar", True),
         ("Glaciers by radar", False),
     }
-    # The next button from where the page came back to is the pressed one's own item's.
+    # The next button after the page's position is the pressed button's item's.
     await follow(page, "Not for me")
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
-    # The mail's own small link: the first item's, of which the mail says "Not for me".
+    # The mail's feedback link of the first item, with the text "Not for me".
     await page.goto(links["Not for me"])
     await follow(page, "Not for me")
     assert await page.locator("h1").text_content() == "Noted"
@@ -157,12 +150,12 @@ async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: 
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
 
 
-async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> None:
+async def save_and_search(page: Page, client: AsyncClient, reader: Reader) -> None:
     await press_at(page, "More glaciers by radar", "Save")
     await follow(page, "Saved")
     assert await page.locator("h2").all_text_contents() == ["More glaciers by radar"]
     await follow(page, "Search")
-    await to(page, "q")
+    await focus(page, "q")
     await page.keyboard.type("whale")
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
@@ -173,14 +166,14 @@ async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> No
     await follow(page, "Earlier")
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
     await follow(page, "When it comes")
-    await to(page, "timezone")
+    await focus(page, "timezone")
     await page.keyboard.press("Control+A")
     await page.keyboard.type("Pacific/Auckland")
     await follow(page, "Keep")
     assert (await Services.build(client).readers.get(reader.reader_id)).timezone == "Pacific/Auckland"
 
 
-async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
+async def unsubscribe(page: Page, client: AsyncClient, reader: Reader) -> None:
     await follow(page, "Leave")
     await follow(page, "Unsubscribe")
     assert (await Services.build(client).readers.get(reader.reader_id)).status is ReaderStatus.UNSUBSCRIBED
@@ -190,7 +183,7 @@ async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
 
 @pytest.fixture
 async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connection) -> AsyncIterator[Visitor]:
-    """A reader whose name, words and papers are as wide and as hostile as can be, with votes on them."""
+    """A reader with the longest and most hostile name, preferences and papers, with feedback on them."""
     async with visitor_of(api, client) as visitor:
         visitor.secret = "0123456789abcdef"
         wide, reader_id = "W" * 100, visitor.reader.reader_id
@@ -208,7 +201,7 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
 
 
 @needs_chromium
-async def test_nothing_of_the_place_sticks_out_or_cannot_be_read(visitor: Visitor) -> None:
+async def test_the_home_pages_fit_the_screen_and_are_accessible(visitor: Visitor) -> None:
     place, first = visitor.path("place"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
     paths += [visitor.path(f"more:{first}"), visitor.path("words"), visitor.path("schedule")]

@@ -1,4 +1,4 @@
-"""How long, how many and how large each part of a request may be: what is just allowed is taken, one more is not."""
+"""The largest lengths, numbers and sizes in requests: the limit is accepted, one more is refused."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ from pydantic import ValidationError
 
 from app.api.paper_models import PapersRequest
 from app.config import ApiSettings
-from tests.applications import described_paths
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.applications import described_paths
+from tests.support.running_api import KEY, RunningApi
 
 ADA: dict[str, Any] = {"name": "Ada"}
 NUMBERS = ("max_papers", "max_news")
@@ -20,7 +20,7 @@ ID = "00000000-0000-4000-8000-000000000000"
 
 @dataclass(frozen=True)
 class Bound:
-    """A part of a request that `most` fits, as `least` does; `made` makes it of a size."""
+    """A part of a request with sizes from `least` to `most`; `made` builds it in a given size."""
 
     method: str
     path: str
@@ -35,12 +35,12 @@ class Bound:
 
     @property
     def taken(self) -> list[int]:
-        """The sizes at the bounds, within."""
+        """The sizes at the limits."""
         return [self.most] if self.least is None else [self.least, self.most]
 
     @property
     def refused(self) -> list[int]:
-        """The sizes at the bounds, beyond; no text is shorter than nothing."""
+        """The sizes beyond the limits; no text is shorter than empty."""
         less = self.least is not None and (self.least > 0 or self.location.rpartition(".")[2] in NUMBERS)
         return [self.most + 1] + ([self.least - 1] if self.least is not None and less else [])
 
@@ -58,7 +58,7 @@ def one_by_one(value: Any) -> Callable[[int], list[Any]]:
 
 
 def digest(location: str, least: int | None, most: int, made: Callable[[int], Any]) -> Bound:
-    """A part of a digest's order, or of the profile in it."""
+    """A part of a digest request, or of its profile."""
     inside, _, name = location.rpartition(".")
 
     def order(size: int) -> dict[str, Any]:
@@ -69,7 +69,7 @@ def digest(location: str, least: int | None, most: int, made: Callable[[int], An
 
 
 def reader(location: str, least: int | None, most: int, made: Callable[[int], Any]) -> Bound:
-    """A part of a new reader, or of the profile in it."""
+    """A part of a new reader, or of its profile."""
     inside, _, name = location.rpartition(".")
 
     def order(size: int) -> dict[str, Any]:
@@ -91,7 +91,7 @@ PROFILE: list[tuple[str, int, int, Callable[[int], Any]]] = [
     ("authors", 0, 50, one_by_one("E. Noether")),
     ("exclude", 0, 30, one_by_one("hype")),
 ]
-"""What an order's profile and a reader's have alike."""
+"""Fields that the profile of a digest request and of a reader share."""
 
 BOUNDS = [
     Bound(
@@ -156,8 +156,8 @@ def settings(settings: ApiSettings) -> ApiSettings:
 
 
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
-async def test_what_is_just_allowed_is_taken_and_one_more_or_less_is_refused(bound: Bound, api: RunningApi) -> None:
-    async def answer_to(size: int) -> httpx.Response:
+async def test_values_at_each_limit_are_accepted_and_beyond_refused(bound: Bound, api: RunningApi) -> None:
+    async def response_to(size: int) -> httpx.Response:
         parts: dict[str, Any] = {bound.where: bound.made(size)}
         if bound.method == "POST":
             parts = {"json": {}} | parts
@@ -166,11 +166,11 @@ async def test_what_is_just_allowed_is_taken_and_one_more_or_less_is_refused(bou
 
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False, timeout=60) as http:
         for size in bound.taken:
-            taken = await answer_to(size)
-            # There is no database, and a cursor of any length is none that a page gave.
+            taken = await response_to(size)
+            # There is no database, and no cursor is valid, whatever its length.
             assert taken.status_code == 503 or taken.json()["title"] == "Invalid cursor", taken.text
         for size in bound.refused:
-            refused = await answer_to(size)
+            refused = await response_to(size)
             assert refused.status_code == 422, refused.text
             assert bound.location in {error["location"] for error in refused.json()["errors"]}
 
@@ -189,7 +189,7 @@ PAPER: dict[str, Any] = {"title": "Of storms", "liked": True}
         ("doi", None, 300, "10.1038/x".rjust),
     ],
 )
-def test_a_paper_may_be_just_so_large(name: str, least: int | None, most: int, made: Callable[[int], Any]) -> None:
+def test_a_paper_has_a_largest_size(name: str, least: int | None, most: int, made: Callable[[int], Any]) -> None:
     def read(size: int) -> None:
         PapersRequest.model_validate({"papers": [PAPER | {name: made(size)}]})
 
@@ -201,7 +201,7 @@ def test_a_paper_may_be_just_so_large(name: str, least: int | None, most: int, m
 
 
 @pytest.mark.parametrize(("count", "taken"), [(0, False), (1, True), (500, True), (501, False)])
-def test_so_many_papers_come_at_once(count: int, taken: bool) -> None:
+def test_a_request_has_a_largest_number_of_papers(count: int, taken: bool) -> None:
     try:
         PapersRequest.model_validate({"papers": [PAPER] * count})
     except ValidationError:
@@ -223,7 +223,7 @@ DEFAULTS = {
 }
 
 
-def test_what_a_query_leaves_out_is_what_the_document_says() -> None:
+def test_query_defaults_match_the_document() -> None:
     found = {
         (path, parameter["name"]): parameter["schema"]["default"]
         for path, item in described_paths().items()

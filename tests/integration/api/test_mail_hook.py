@@ -1,4 +1,4 @@
-"""The provider's webhook, over HTTP and on a real database: what it signed stops mails, and nothing else does."""
+"""The mail provider's webhook, over HTTP and on a real database: only signed events stop mails."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -13,9 +13,9 @@ from app.config import ApiSettings
 from app.mail.bounces import MAX_BODY
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_reader_links import readers_of
-from tests.unit.mail.test_bounces import OTHER_SECRET, SECRET, event, signed
+from tests.support.mail_hook import OTHER_SECRET, SECRET, event, signed
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import readers_of
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def send(http: httpx.AsyncClient, said: object, secret: str = SECRET) -> i
         ("email.suppressed", ReaderStatus.BOUNCED, "suppressed by the provider: no reason given"),
     ],
 )
-async def test_what_the_provider_signed_stops_a_readers_mail_and_says_why(
+async def test_a_signed_bounce_stops_mails_with_the_reason(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader, kind: str, status: ReaderStatus, reason: str
 ) -> None:
     for _ in range(2):
@@ -72,7 +72,7 @@ async def test_what_the_provider_signed_stops_a_readers_mail_and_says_why(
         ("ada@xn--bro-hoa.example.org", "Ada <ada@büro.example.org>"),
     ],
 )
-async def test_an_address_is_known_however_it_is_written(
+async def test_an_address_matches_in_any_case(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader, kept: str, written: str
 ) -> None:
     await Readers(client).change(reader.reader_id, {"address": kept})
@@ -80,7 +80,7 @@ async def test_an_address_is_known_however_it_is_written(
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
 
 
-async def test_who_has_left_stays_away_whatever_bounces(
+async def test_a_bounce_does_not_change_an_unsubscribed_reader(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader
 ) -> None:
     readers = Readers(client)
@@ -106,7 +106,7 @@ async def test_who_has_left_stays_away_whatever_bounces(
     ],
     ids=lambda said: str(said)[:40],
 )
-async def test_what_says_nothing_for_good_changes_nothing(
+async def test_a_temporary_bounce_changes_nothing(
     http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader, said: Any
 ) -> None:
     assert reader.status is ReaderStatus.ACTIVE
@@ -115,7 +115,7 @@ async def test_what_says_nothing_for_good_changes_nothing(
     assert await readers_of(database) == before
 
 
-async def test_what_is_not_signed_is_refused(
+async def test_an_unsigned_event_is_refused(
     http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader
 ) -> None:
     assert reader.status is ReaderStatus.ACTIVE
@@ -130,5 +130,5 @@ async def test_what_is_not_signed_is_refused(
 
 
 @pytest.mark.parametrize("settings", [""], indirect=True)
-async def test_without_a_secret_everything_is_refused(http: httpx.AsyncClient) -> None:
+async def test_without_a_secret_every_event_is_refused(http: httpx.AsyncClient) -> None:
     assert await send(http, event()) == 401

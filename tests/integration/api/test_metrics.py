@@ -1,4 +1,4 @@
-"""What `/metrics` shows, on the API's port and on the scrapers' own: the queue, the breakers, the process itself."""
+"""`/metrics` on the API's port and on the metrics port: the queue, the circuit breakers, the process itself."""
 
 import asyncio
 import socket
@@ -14,8 +14,8 @@ from structlog.testing import capture_logs
 from app.api import metrics
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.api.asking import api_before, asked_of, headers_of
-from tests.integration.client.scripted_server import ScriptedServer, answer, stall
+from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.support.scripted_server import ScriptedServer, answer, stall
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 STATS: dict[str, Any] = {
@@ -34,7 +34,7 @@ BREAKERS = [
 
 
 def samples(text: str, name: str) -> dict[tuple[str, ...], float]:
-    """The values of a metric by its labels' values."""
+    """The values of a metric by its label values."""
     families = text_string_to_metric_families(text)
     found = [sample for family in families for sample in family.samples if sample.name == name]
     return {tuple(sample.labels.values()): sample.value for sample in found}
@@ -50,7 +50,7 @@ async def scraped(http: httpx.AsyncClient) -> str:
     return found.text
 
 
-async def test_figures_of_callers_are_shown_to_admins_alone() -> None:
+async def test_metrics_of_callers_are_shown_only_to_admins() -> None:
     async with api_before(STATS, BREAKERS, STATS, BREAKERS, STATS, BREAKERS) as (http, _server):
         first = await scraped(http)
         second = await scraped(http)
@@ -60,7 +60,7 @@ async def test_figures_of_callers_are_shown_to_admins_alone() -> None:
     assert samples(admins, "broadsheet_caller_requests_total")[("ada", "200")] >= 2
 
 
-async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
+async def test_metrics_show_the_current_queue_and_breakers() -> None:
     async with api_before(STATS, BREAKERS, EMPTY, []) as (http, server):
         text = await scraped(http)
         assert samples(text, "broadsheet_queue_depth") == {
@@ -80,9 +80,7 @@ async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
 
 
 @pytest.mark.parametrize("step", [answer(500, {"message": "no"}), stall], ids=["an error", "no answer"])
-async def test_figures_that_cannot_be_read_in_time_are_missed_and_said(
-    step: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_metrics_that_time_out_are_omitted_and_logged(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "ASK_WITHIN", 0.2)
     async with api_before(step) as (http, _server):
         with capture_logs() as logs:
@@ -94,7 +92,7 @@ async def test_figures_that_cannot_be_read_in_time_are_missed_and_said(
 
 @asynccontextmanager
 async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
-    """The started application, and where it is scraped without a key."""
+    """The started application, and the URL of its metrics port."""
     server = ScriptedServer(answer(200, STATS), answer(200, BREAKERS))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
@@ -105,7 +103,7 @@ async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
     await server.stop()
 
 
-async def test_a_scraper_needs_no_key_on_the_port_that_is_its_own() -> None:
+async def test_the_metrics_port_needs_no_key() -> None:
     async with api_with_scrapers() as (app, address), httpx.AsyncClient(base_url=address, trust_env=False) as http:
         app.state.metrics.caller_requests.labels("ada", "200").inc()
         found = await http.get("/metrics")
@@ -113,12 +111,12 @@ async def test_a_scraper_needs_no_key_on_the_port_that_is_its_own() -> None:
         assert samples(found.text, "broadsheet_queue_oldest_task_age_seconds") == {("fetch",): 12.5}
         assert samples(found.text, "broadsheet_caller_requests_total") == {("ada", "200"): 1}
         assert value(found.text, "broadsheet_database_up") == 1
-        # The calls that this scrape made are counted by the same process.
+        # The same process counts the calls of this scrape.
         assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 2}
         assert (await http.get("/v1/tasks")).status_code == 404
 
 
-async def test_a_process_shows_how_late_its_loop_is_and_how_many_watch() -> None:
+async def test_metrics_show_loop_lag_and_open_streams() -> None:
     async with api_with_scrapers() as (app, _address):
         async with asyncio.timeout(10):
             while value(app.state.metrics.text().decode(), "broadsheet_event_loop_lag_seconds_count") == 0:

@@ -1,4 +1,4 @@
-"""The operator's pages over HTTP: who gets in and for how long, what a form must carry, and that text stays text."""
+"""The operator's pages over HTTP: sign-in and its duration, the token in forms, and escaped text."""
 
 import asyncio
 import json
@@ -20,9 +20,8 @@ from app.pages.ops.sign_in import MAX_DELAYED, PAUSE
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.applications import application
-from tests.contract.helpers import everything
-from tests.integration.api.operators import (
+from tests.support.applications import application
+from tests.support.operators import (
     ADA_KEY,
     EVE_KEY,
     HOSTILE,
@@ -32,6 +31,7 @@ from tests.integration.api.operators import (
     furnish,
     settings_with_operators,
 )
+from tests.support.tasks import everything
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 LISTS = (
@@ -46,7 +46,7 @@ COOKIE = "broadsheet-ops"
 
 
 def paths(method: str) -> list[str]:
-    """All addresses of the room that take a method, from its router, so that none can be forgotten."""
+    """All paths of the pages with this method, from the router, so that none is omitted."""
     routes = [route for route in ops_router(PageRenderer(StaticFiles())).routes if isinstance(route, APIRoute)]
     places = {"task_id": NOBODY, "delivery_id": NOBODY, "kind": "fetch"}
     return [
@@ -58,7 +58,7 @@ ACTS = [path for path in paths("POST") if path != "/ops/sign-in"]
 
 
 class Browse(Protocol):
-    """Open a browser's tab on a process of its own, as `key`'s owner unless that is None."""
+    """Open a browser tab on another process, signed in with `key` unless it is None."""
 
     async def __call__(self, key: str | None = ROOT_KEY, **settings: str) -> Operator: ...
 
@@ -79,7 +79,7 @@ async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Br
         yield browse
 
 
-async def test_an_admins_key_opens_for_an_hour_and_is_nowhere_afterwards(
+async def test_an_admins_session_lasts_an_hour_and_stores_no_key(
     browse: Browse, capsys: pytest.CaptureFixture[str]
 ) -> None:
     operator = await browse(None)
@@ -113,7 +113,7 @@ async def test_an_admins_key_opens_for_an_hour_and_is_nowhere_afterwards(
     [({"X-Forwarded-Proto": "https"}, {}), ({}, {"public_url": "https://digest.example"})],
     ids=["said by the proxy", "said by PUBLIC_URL"],
 )
-async def test_over_https_the_cookie_is_for_https_alone(
+async def test_over_https_the_cookie_is_secure(
     browse: Browse, headers: dict[str, str], settings: dict[str, str]
 ) -> None:
     operator = await browse(None, **settings)
@@ -125,7 +125,7 @@ async def test_over_https_the_cookie_is_for_https_alone(
     assert (await operator.http.get("/ops")).status_code == 200
 
 
-async def test_wrong_keys_are_slow_few_at_once_and_open_nothing(browse: Browse) -> None:
+async def test_wrong_keys_are_throttled_and_open_nothing(browse: Browse) -> None:
     operator, begun = await browse(None), time.monotonic()
     wrong = [ADA_KEY, "", "x" * 100_000, "\0\ud800", *(f"guess-{n}" for n in range(MAX_DELAYED))]
     answers = await asyncio.gather(*(operator.sign_in(key.encode("utf-8", "ignore").decode()) for key in wrong))
@@ -136,7 +136,7 @@ async def test_wrong_keys_are_slow_few_at_once_and_open_nothing(browse: Browse) 
     assert (await operator.sign_in()).status_code == 303, "a right key still opens"
 
 
-def test_a_session_is_of_its_key_its_admin_and_its_hour(stack: Ready) -> None:
+def test_a_session_ends_with_its_key_admin_or_hour(stack: Ready) -> None:
     def sessions(keys: str, admins: str = "root", now: float = 0) -> Sessions:
         return Sessions(settings_with_operators(stack, api_keys=keys, admins=admins), clock=lambda: now)
 
@@ -153,14 +153,14 @@ def test_a_session_is_of_its_key_its_admin_and_its_hour(stack: Ready) -> None:
         with pytest.raises(SignedOut):
             taken.read(cookie)
     for place in range(len(cookie)):
-        if place != len(cookie) - 1:  # the last character's low bits are no part of the signature
+        if place != len(cookie) - 1:  # the last character's low bits are not part of the signature
             changed = f"{cookie[:place]}{'A' if cookie[place] != 'A' else 'B'}{cookie[place + 1 :]}"
             with pytest.raises(SignedOut):
                 sessions(old).read(changed)
     assert sessions(old).begin(ADA_KEY) is None
 
 
-async def test_every_process_takes_a_session_until_it_is_signed_out_anywhere(browse: Browse) -> None:
+async def test_a_sign_out_ends_the_session_in_every_process(browse: Browse) -> None:
     here, there = await browse(), await browse(None)
     there.http.cookies = here.http.cookies
     for path in LISTS:
@@ -179,7 +179,7 @@ async def test_every_process_takes_a_session_until_it_is_signed_out_anywhere(bro
     assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "nobody else is signed out"
 
 
-async def test_a_form_counts_with_its_sessions_token_alone(browse: Browse, database: asyncpg.Connection) -> None:
+async def test_a_form_needs_its_sessions_token(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     operator, other = await browse(), await browse(EVE_KEY)
     token, foreign = await operator.token(), await other.token()
@@ -207,7 +207,7 @@ async def test_a_form_counts_with_its_sessions_token_alone(browse: Browse, datab
     assert answer.status_code == 303
 
 
-async def test_who_is_not_signed_in_sees_nothing_and_does_nothing(browse: Browse, database: asyncpg.Connection) -> None:
+async def test_without_a_session_nothing_is_shown_or_done(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     stranger, before = await browse(None), await everything(database)
     for path in paths("GET"):
@@ -223,9 +223,7 @@ async def test_who_is_not_signed_in_sees_nothing_and_does_nothing(browse: Browse
     assert await everything(database) == before
 
 
-async def test_what_is_pressed_is_done_once_under_the_operators_name(
-    browse: Browse, database: asyncpg.Connection
-) -> None:
+async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
@@ -260,7 +258,7 @@ async def test_what_is_pressed_is_done_once_under_the_operators_name(
         assert (await operator.press("/ops", action)).status_code == 404
 
 
-async def test_ten_thousand_failed_tasks_are_listed_by_pages_and_replayed_by_one_press(
+async def test_ten_thousand_failed_tasks_are_replayed_by_one_action(
     browse: Browse, database: asyncpg.Connection
 ) -> None:
     await dead_tasks(database, "digest", HOSTILE * 40, 10_000)
@@ -292,9 +290,7 @@ async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database
     assert "No worker sends mails" not in both
 
 
-async def test_whatever_anybody_is_called_or_says_is_text_on_every_page(
-    browse: Browse, database: asyncpg.Connection
-) -> None:
+async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")

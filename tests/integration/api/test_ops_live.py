@@ -1,4 +1,4 @@
-"""What the operator's pages follow: one question for all who look, the database gone and back, and a stop."""
+"""Live updates of the operator's pages: one query for all viewers, a lost database, and a shutdown."""
 
 import asyncio
 import html
@@ -13,11 +13,11 @@ import pytest
 from app.config import ApiSettings
 from app.pages.ops.overview_cache import PACE
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.operators import EVE_KEY, Operator, settings_with_operators
-from tests.integration.api.test_waiting import Events, following
-from tests.integration.worker.proxy import Answer, Call, Proxy, nothing
+from tests.support.event_streams import Events, following
+from tests.support.operators import EVE_KEY, Operator, settings_with_operators
+from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.running_api import RunningApi
+from tests.support.tasks import insert_tasks
 
 LOOKING = 40
 
@@ -46,7 +46,7 @@ async def operator(api: RunningApi) -> AsyncIterator[Operator]:
 
 
 async def until(events: Events, name: str, text: str) -> dict[str, str]:
-    """Wait until a figure is this; returns all of them."""
+    """Wait until a figure has this value; returns all figures."""
     while True:
         found: dict[str, str] = (await events.next())["data"]
         if found.get(name) == text:
@@ -57,7 +57,7 @@ def asked(proxy: Proxy) -> int:
     return sum(call.name == "operator_overview" for call in proxy.calls)
 
 
-async def test_however_many_look_the_database_is_asked_once_in_two_seconds(
+async def test_many_viewers_cause_one_query_in_two_seconds(
     operator: Operator, proxy: Proxy, database: asyncpg.Connection
 ) -> None:
     clock = asyncio.get_running_loop().time
@@ -76,7 +76,7 @@ async def test_however_many_look_the_database_is_asked_once_in_two_seconds(
     assert asked(proxy) <= before + 1, "nobody looks, nobody asks"
 
 
-async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
+async def test_a_page_reports_a_lost_database_and_recovers(
     operator: Operator, proxy: Proxy, database: asyncpg.Connection
 ) -> None:
     async def away(_call: Call) -> Answer:
@@ -102,9 +102,7 @@ async def test_without_the_database_a_page_says_so_and_the_stream_comes_back(
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 
 
-async def test_one_operator_sees_that_another_changed_something_and_not_what_is_older_than_the_page(
-    operator: Operator, api: RunningApi
-) -> None:
+async def test_an_operator_sees_newer_changes_of_another_operator(operator: Operator, api: RunningApi) -> None:
     before = await followed(operator)
     async with (
         operator.http.stream("GET", before) as answer,
@@ -125,12 +123,12 @@ async def test_one_operator_sees_that_another_changed_something_and_not_what_is_
 
 
 async def followed(operator: Operator) -> str:
-    """The address of the stream that the overview follows."""
+    """The URL of the overview's event stream."""
     page = (await operator.http.get("/ops")).text
     return html.unescape(page.split('data-events="')[1].split('"')[0])
 
 
-async def test_a_stop_ends_the_streams(operator: Operator, api: RunningApi) -> None:
+async def test_a_shutdown_ends_the_streams(operator: Operator, api: RunningApi) -> None:
     async with following(operator.http, "/ops") as events:
         await events.next()
         api.app.state.overview_cache.release()

@@ -1,4 +1,4 @@
-"""The pages' frame: the front page leads on, files are kept, text stays text, and the script follows events."""
+"""The pages' frame: the front page's links, cached static files, escaped text, and the script that follows events."""
 
 import asyncio
 import re
@@ -16,8 +16,8 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
-from tests.in_browser import chromium, needs_chromium
-from tests.integration.api.conftest import KEY, RunningApi
+from tests.support.browser import chromium, needs_chromium
+from tests.support.running_api import KEY, RunningApi
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ async def http(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
         yield http
 
 
-async def test_the_front_page_leads_to_what_exists(http: httpx.AsyncClient) -> None:
+async def test_the_front_page_links_to_existing_pages(http: httpx.AsyncClient) -> None:
     page = await http.get("/")
     assert page.status_code == 200
     links = re.findall(r'(?:href|src)="([^"#]+)"', page.text)
@@ -47,7 +47,7 @@ async def test_the_front_page_leads_to_what_exists(http: httpx.AsyncClient) -> N
     assert not re.search(r"<style|style=|<script>| on\w+=|https?:", page.text)
 
 
-async def test_files_are_kept_under_the_name_of_their_content(http: httpx.AsyncClient) -> None:
+async def test_static_files_are_cached_by_content_hash(http: httpx.AsyncClient) -> None:
     for name, kind in (("broadsheet.css", "text/css"), ("live.js", "text/javascript"), ("icon.svg", "image/svg+xml")):
         answer = await http.get(StaticFiles().path(name))
         assert answer.headers["content-type"].startswith(kind)
@@ -57,7 +57,7 @@ async def test_files_are_kept_under_the_name_of_their_content(http: httpx.AsyncC
         assert (await http.get(f"/static/{wrong}")).status_code == 404
 
 
-def test_whatever_a_page_shows_is_text() -> None:
+def test_text_on_pages_is_escaped() -> None:
     hostile = "<script>alert(1)</script>\" onload='x'"
     body = bytes(PageRenderer(StaticFiles()).page("landing.html.j2", version=hostile).body).decode()
     assert "<script" not in body
@@ -90,4 +90,4 @@ async def test_a_page_follows_a_task_to_its_end_in_a_browser(api: RunningApi, ht
         while not api.app.state.hub.watchers:
             await asyncio.sleep(0.05)
         await http.post(f"{posted.headers['location']}/cancel", headers={"X-API-Key": KEY})
-        await loads.get()  # the end came, and the page was loaded once more
+        await loads.get()  # the task ended, and the page was loaded again

@@ -1,4 +1,4 @@
-"""A reader's papers over the API, on a real database: as JSON and as BibTeX, all or none, as often as they come."""
+"""A reader's papers over the API, on a real database: as JSON and as BibTeX, all or none, and repeatable."""
 
 from typing import Any
 from uuid import UUID
@@ -8,9 +8,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import ReaderPapers
-from tests.contract.test_items import ARXIV, copy, save
-from tests.integration.api.test_readers import ADA, called  # noqa: F401  (a fixture)
-from tests.unit.sources.test_bibtex import SOUND
+from tests.support.bibtex import SOUND
+from tests.support.items import ARXIV, copy, save
+from tests.support.reader_calls import ADA
 
 BIBTEX = {"Content-Type": "application/x-bibtex; charset=utf-8"}
 PAPERS: list[dict[str, Any]] = [
@@ -22,13 +22,13 @@ PAPERS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-async def papers_of_ada(called: httpx.AsyncClient) -> str:  # noqa: F811  (the fixture)
+async def papers_of_ada(called: httpx.AsyncClient) -> str:
     made = await called.post("/v1/readers", json=ADA)
     return f"{made.headers['location']}/papers"
 
 
-async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+async def test_papers_are_stored_once_completed_listed_and_removed(
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:
@@ -59,8 +59,8 @@ async def test_papers_are_kept_once_filled_from_what_is_known_listed_and_removed
     assert (await called.post(papers_of_ada, json={"papers": back})).json()["paper_ids"] == [None, by_doi["paper_id"]]
 
 
-async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+async def test_a_paper_has_the_given_and_the_known_identifiers(
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:
@@ -72,8 +72,8 @@ async def test_a_paper_has_the_names_that_were_given_and_those_that_are_known(
         assert (await called.delete(f"{papers_of_ada}/{paper_id}")).status_code == 204
 
 
-async def test_bibtex_is_taken_whole_or_refused_with_lines(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+async def test_bibtex_is_stored_completely_or_refused_with_lines(
+    called: httpx.AsyncClient,
     papers_of_ada: str,
 ) -> None:
     broken = await called.post(papers_of_ada, content=SOUND + "@misc{lost, year=1}", headers=BIBTEX)
@@ -103,19 +103,19 @@ async def test_bibtex_is_taken_whole_or_refused_with_lines(
         (b'{"papers": [{"title": " \\u0000", "liked": true}]}', {}, 422),
     ],
 )
-async def test_what_cannot_be_read_is_a_problem(
+async def test_an_unreadable_body_is_a_problem_document(
     content: bytes,
     headers: dict[str, str],
     status: int,
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+    called: httpx.AsyncClient,
     papers_of_ada: str,
 ) -> None:
     answer = await called.post(papers_of_ada, content=content, headers=headers)
     assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json"), answer.text
 
 
-async def test_a_full_reader_keeps_what_there_is(
-    called: httpx.AsyncClient,  # noqa: F811  (the fixture)
+async def test_at_the_limit_the_stored_papers_stay(
+    called: httpx.AsyncClient,
     papers_of_ada: str,
     client: AsyncClient,
 ) -> None:

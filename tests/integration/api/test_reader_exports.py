@@ -1,4 +1,4 @@
-"""The addresses that readers' other programs keep, over HTTP and on a real database: read back by kept parsers."""
+"""A reader's feed and BibTeX file, over HTTP and on a real database, read back by maintained parsers."""
 
 import asyncio
 import json
@@ -24,9 +24,9 @@ from app.persistence.reader_papers import ReaderPapers
 from app.ranking.reader_paper import paper_of
 from app.sources.text import MAX_TITLE, plain
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, RunningApi
-from tests.integration.api.test_errors import development_logs
-from tests.integration.api.visitors import SECRET, Visitor, settings_with_links, visitor_of
+from tests.support.logs import development_logs
+from tests.support.running_api import KEY, RunningApi
+from tests.support.visitors import SECRET, Visitor, settings_with_links, visitor_of
 
 HOSTILE = (
     *(
@@ -56,7 +56,7 @@ values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hou
 
 
 def item(title: str, n: int) -> dict[str, Any]:
-    """An item as the worker stores it: hostile in all that is text."""
+    """An item as the worker stores it, with hostile text in every field."""
     article = {
         "source": "arxiv",
         "external_id": str(n),
@@ -93,7 +93,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 
 def parsed(answer: httpx.Response) -> Any:
-    """What a feed reader sees. Raises `AssertionError` where it finds a fault."""
+    """Parse a feed as a feed reader does. Raises `AssertionError` for an invalid feed."""
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/atom+xml")
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     found = feedparser.parse(answer.content, sanitize_html=False, resolve_relative_uris=False)
@@ -102,7 +102,7 @@ def parsed(answer: httpx.Response) -> Any:
     return found
 
 
-async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
+async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
     visitor: Visitor, database: asyncpg.Connection
 ) -> None:
     reader_id = visitor.reader.reader_id
@@ -131,7 +131,7 @@ async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
     assert len({entry.id for entry in later.entries}) == 100
 
 
-async def test_whatever_an_item_says_is_text_in_the_feed(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_item_text_is_escaped_in_the_feed(visitor: Visitor, database: asyncpg.Connection) -> None:
     await write(database, visitor.reader.reader_id, NEWEST, *(item(text, 2 * n) for n, text in enumerate(HOSTILE)))
     feed = parsed(await visitor.get("feed"))
     expected = [plain(clean(text), MAX_TITLE) for text in HOSTILE]
@@ -142,9 +142,7 @@ async def test_whatever_an_item_says_is_text_in_the_feed(visitor: Visitor, datab
         assert "<script" not in entry.content[0].value
 
 
-async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
-    visitor: Visitor, database: asyncpg.Connection
-) -> None:
+async def test_a_current_feed_gets_304_also_for_head(visitor: Visitor, database: asyncpg.Connection) -> None:
     path, reader_id = visitor.path("feed"), visitor.reader.reader_id
     await write(database, reader_id, NEWEST, item("One", 0))
     whole = await visitor.http.get(path)
@@ -176,7 +174,7 @@ async def test_who_has_the_newest_feed_is_told_so_and_by_head_too(
     assert (await visitor.http.post(path)).status_code == 405
 
 
-async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: AsyncClient) -> None:
+async def test_saved_papers_are_a_bibtex_file(visitor: Visitor, client: AsyncClient) -> None:
     reader_id, papers = visitor.reader.reader_id, ReaderPapers(client)
     empty = await visitor.get("saved")
     assert (empty.status_code, empty.text) == (200, "")
@@ -218,7 +216,7 @@ async def test_what_was_saved_is_a_file_of_bibtex(visitor: Visitor, client: Asyn
     assert (await visitor.http.get(path, headers=known)).status_code == 200
 
 
-async def test_an_address_that_does_not_work_says_so_in_one_line(
+async def test_an_invalid_link_is_one_line_of_text(
     visitor: Visitor,
     settings: ApiSettings,
     database: asyncpg.Connection,
@@ -258,7 +256,7 @@ async def test_an_address_that_does_not_work_says_so_in_one_line(
     assert [path for path in paths if path.rpartition("/")[2] in said] == []
 
 
-async def test_a_feed_is_whole_while_retention_runs(
+async def test_a_feed_is_complete_while_retention_runs(
     visitor: Visitor, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id = visitor.reader.reader_id
@@ -273,7 +271,7 @@ async def test_a_feed_is_whole_while_retention_runs(
 
 
 async def removed(maintenance: Maintenance) -> int:
-    """Let every digest be of long ago, the oldest first, and retention take them, batch by batch."""
+    """Make every digest old, the oldest first, and let retention remove them in batches."""
     count = 0
     while gone := await maintenance.retain_digests(digest_days=-10_000):
         count += gone

@@ -1,4 +1,4 @@
-"""What readers do by signed links, over HTTP and on a real database; and what everybody else may not."""
+"""What readers do by signed links, over HTTP and on a real database; and what nobody else can do."""
 
 import html
 import re
@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 import asyncpg
-import httpx
 import pytest
 from supabase import AsyncClient
 
@@ -17,10 +16,20 @@ from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.test_errors import development_logs
-from tests.integration.api.visitors import HOSTILE, PURPOSES, TODAY, WORDS, Visitor, settings_with_links, visitor_of
+from tests.support.logs import development_logs
+from tests.support.running_api import RunningApi
+from tests.support.tasks import insert_tasks
+from tests.support.visitors import (
+    HOSTILE,
+    PURPOSES,
+    TODAY,
+    WORDS,
+    Visitor,
+    assert_only_text,
+    readers_of,
+    settings_with_links,
+    visitor_of,
+)
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 SCHEDULE: dict[str, Any] = {"timezone": "Pacific/Auckland", "send_at": "06:30", "weekdays": ["1", "5"]}
@@ -37,7 +46,7 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
         yield visitor
 
 
-async def test_whoever_follows_links_changes_nothing(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_following_links_changes_nothing(visitor: Visitor, database: asyncpg.Connection) -> None:
     before = await readers_of(database)
     for purpose in PURPOSES:
         for _ in range(2):
@@ -59,7 +68,7 @@ async def test_whoever_follows_links_changes_nothing(visitor: Visitor, database:
     ],
     ids=["mail program", "mail program, multipart", "button", "nothing", "rubbish"],
 )
-async def test_one_post_ends_the_mails_and_so_do_two(visitor: Visitor, sent: dict[str, Any]) -> None:
+async def test_unsubscribing_twice_is_the_same_as_once(visitor: Visitor, sent: dict[str, Any]) -> None:
     for _ in range(2):
         page = await visitor.http.post(visitor.path("unsubscribe"), **sent)
         assert page.status_code == 200
@@ -70,7 +79,7 @@ async def test_one_post_ends_the_mails_and_so_do_two(visitor: Visitor, sent: dic
         assert left.status_reason == "by the reader, through the link in a mail"
 
 
-async def test_who_left_by_mistake_comes_back_and_what_was_kept_is_there(visitor: Visitor) -> None:
+async def test_an_unsubscribed_reader_can_subscribe_again(visitor: Visitor) -> None:
     await visitor.post("unsubscribe", **ONE_CLICK)
     assert 'value="back"' in (await visitor.get("unsubscribe")).text
     for _ in range(2):
@@ -81,7 +90,7 @@ async def test_who_left_by_mistake_comes_back_and_what_was_kept_is_there(visitor
     assert back.profile == visitor.reader.profile
 
 
-async def test_a_pause_and_its_end(visitor: Visitor) -> None:
+async def test_mails_can_be_paused_and_resumed(visitor: Visitor) -> None:
     for _ in range(2):
         assert "Mails are paused" in (await visitor.post("pause", do="pause")).text
     assert (await visitor.now).status is ReaderStatus.PAUSED
@@ -92,7 +101,7 @@ async def test_a_pause_and_its_end(visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("status", [ReaderStatus.UNSUBSCRIBED, ReaderStatus.BOUNCED])
-async def test_a_pause_brings_back_nobody(visitor: Visitor, status: ReaderStatus) -> None:
+async def test_a_pause_does_not_resubscribe_a_reader(visitor: Visitor, status: ReaderStatus) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"status": status})
     for do in ("pause", "back"):
         assert "There is nothing to pause" in (await visitor.post("pause", do=do)).text
@@ -125,7 +134,7 @@ async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
     ],
     ids=str,
 )
-async def test_a_wrong_schedule_is_shown_again_with_what_is_wrong(
+async def test_an_invalid_schedule_is_shown_again_with_errors(
     visitor: Visitor, wrong: dict[str, Any], field: str
 ) -> None:
     page = await visitor.post("schedule", **SCHEDULE | wrong)
@@ -137,7 +146,7 @@ async def test_a_wrong_schedule_is_shown_again_with_what_is_wrong(
     assert await visitor.now == visitor.reader
 
 
-async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visitor) -> None:
+async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) -> None:
     sent = WORDS | {
         "interests": "graphs\r\n\r\n  causal   \u2028graphs\r\n",
         "goals": "one\r\ntwo",
@@ -171,7 +180,7 @@ async def test_words_are_set_and_what_the_form_does_not_show_stays(visitor: Visi
     ],
     ids=lambda value: str(value)[:30],
 )
-async def test_wrong_words_are_shown_again_with_what_is_wrong(
+async def test_invalid_preferences_are_shown_again_with_errors(
     visitor: Visitor, wrong: dict[str, str], field: str
 ) -> None:
     page = await visitor.post("words", **WORDS | wrong)
@@ -186,7 +195,7 @@ async def test_wrong_words_are_shown_again_with_what_is_wrong(
     "body",
     [b"", b"a=1&" * 500, b"timezone=UTC&timezone=UTC&goals=a&goals=b", b"\xff\xfe", urlencode(ONE_CLICK).encode()],
 )
-async def test_a_form_that_came_incomplete_empties_nothing(visitor: Visitor, purpose: str, body: bytes) -> None:
+async def test_an_incomplete_form_clears_nothing(visitor: Visitor, purpose: str, body: bytes) -> None:
     page = await visitor.http.post(visitor.path(purpose), content=body)
     assert (page.status_code, "incomplete" in page.text) == (422, True)
     assert_only_text(page)
@@ -217,7 +226,7 @@ def refused_paths(visitor: Visitor) -> Iterator[str]:
     yield from map(nobody.path, PURPOSES)
 
 
-async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_name(
+async def test_every_invalid_link_shows_the_same_page_without_a_name(
     visitor: Visitor, database: asyncpg.Connection
 ) -> None:
     before = await readers_of(database)
@@ -225,7 +234,7 @@ async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_nam
     for path in refused_paths(visitor):
         for method in ("GET", "POST"):
             page = await visitor.http.request(method, path, content=urlencode(ONE_CLICK))
-            if "/." in path:  # a client that is so polite as to tidy the path
+            if "/." in path:  # a client that normalizes the path
                 assert page.status_code == 404
                 continue
             assert page.status_code == 404, path
@@ -236,7 +245,7 @@ async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_nam
     assert await readers_of(database) == before
 
 
-async def test_links_end_with_their_generation_and_with_the_reader(visitor: Visitor) -> None:
+async def test_links_end_with_their_generation_or_reader(visitor: Visitor) -> None:
     await visitor.readers.revoke_links(visitor.reader.reader_id, 1)
     refused = [(await visitor.post(purpose)).text for purpose in PURPOSES]
     assert all("This link does not work" in page for page in refused)
@@ -248,14 +257,14 @@ async def test_links_end_with_their_generation_and_with_the_reader(visitor: Visi
     assert {(page.status_code, page.text) for page in removed} == {(404, refused[0])}
 
 
-async def test_a_mail_of_years_ago_still_ends_mails(visitor: Visitor) -> None:
+async def test_an_old_mails_unsubscribe_link_still_works(visitor: Visitor) -> None:
     visitor.day = TODAY - timedelta(days=2000)
     assert "Mails are paused" in (await visitor.post("pause")).text
     await visitor.post("unsubscribe", **ONE_CLICK)
     assert (await visitor.now).status is ReaderStatus.UNSUBSCRIBED
 
 
-async def test_whatever_a_reader_is_called_is_text_on_every_page(visitor: Visitor) -> None:
+async def test_a_readers_name_is_escaped_on_every_page(visitor: Visitor) -> None:
     for purpose in PURPOSES:
         for page in (await visitor.get(purpose), await visitor.post(purpose)):
             assert_only_text(page)
@@ -263,7 +272,7 @@ async def test_whatever_a_reader_is_called_is_text_on_every_page(visitor: Visito
             assert {name: page.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
 
 
-async def test_no_log_holds_a_link(
+async def test_no_log_line_contains_a_link(
     visitor: Visitor, settings: ApiSettings, database: asyncpg.Connection, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = [visitor.path(purpose) for purpose in PURPOSES]
@@ -285,7 +294,7 @@ async def test_no_log_holds_a_link(
     assert [path for path in paths if path.rpartition("/")[2] in said] == []
 
 
-async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
+async def test_no_log_line_of_a_bug_contains_a_link(
     visitor: Visitor, settings: ApiSettings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken(*_: object) -> int:
@@ -300,18 +309,7 @@ async def test_no_log_holds_a_link_when_a_bug_is_behind_it(
     assert path.rpartition("/")[2] not in said
 
 
-async def readers_of(database: asyncpg.Connection) -> list[asyncpg.Record]:
-    """All that is kept of readers, the time of their last change included."""
-    return list(await database.fetch("select * from public.readers r join public.readers_private p using (reader_id)"))
-
-
-def assert_only_text(page: httpx.Response) -> None:
-    """Nothing in it is markup but our own."""
-    assert "<b " not in page.text
-    assert re.findall(r"<script|style=| on\w+=\"|javascript:", page.text) == []
-
-
-async def test_the_page_of_the_mails_day_is_read_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:
+async def test_the_page_of_a_mails_day_opens_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:
     assert (await visitor.get("page")).text == (await visitor.http.get("/r/page/x")).text, "there is none yet"
     await insert_tasks(database, 2, kind="digest", status="completed")
     days = (TODAY, TODAY - timedelta(days=1))

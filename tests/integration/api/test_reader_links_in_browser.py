@@ -1,4 +1,4 @@
-"""The pages behind readers' links in a real browser, where there is one."""
+"""The pages behind readers' links in a real browser, if there is one."""
 
 from collections.abc import AsyncIterator
 from typing import Literal
@@ -11,9 +11,9 @@ from supabase import AsyncClient
 from app.config import ApiSettings
 from app.persistence.readers import ReaderStatus
 from embedded.stack import Ready
-from tests.in_browser import as_if_it_were_fine, chromium, faults, needs_chromium, opened
-from tests.integration.api.conftest import RunningApi
-from tests.integration.api.visitors import HOSTILE, PURPOSES, Visitor, settings_with_links, visitor_of
+from tests.support.browser import chromium, faults, hide_error_status, needs_chromium, opened
+from tests.support.running_api import RunningApi
+from tests.support.visitors import HOSTILE, PURPOSES, Visitor, settings_with_links, visitor_of
 
 WIDE = "W" * 100
 
@@ -30,22 +30,22 @@ async def visitor(api: RunningApi, client: AsyncClient) -> AsyncIterator[Visitor
 
 
 @needs_chromium
-async def test_nothing_sticks_out_or_cannot_be_read_on_any_screen(visitor: Visitor) -> None:
+async def test_the_link_pages_fit_every_screen_and_are_accessible(visitor: Visitor) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": WIDE, "profile": {"interests": [WIDE, HOSTILE]}})
     async with chromium() as browser, opened(browser) as page:
-        await page.route("**/r/**", as_if_it_were_fine)
+        await page.route("**/r/**", hide_error_status)
         for purpose in (*PURPOSES, "a refused link"):
             known = purpose in PURPOSES
             await page.goto(f"{visitor.http.base_url}{visitor.path(purpose) if known else '/r/preferences/x'}")
             assert await faults(page) == {}, purpose
             if purpose in {"schedule", "words"}:
-                await fill_in_badly(page, purpose)
+                await fill_in_invalid_values(page, purpose)
                 assert await faults(page) == {}, f"{purpose}, refused"
         assert await background(page, "dark") == "rgb(15, 14, 12)"
         assert await background(page, "light") == "rgb(239, 234, 224)"
 
 
-async def fill_in_badly(page: Page, purpose: str) -> None:
+async def fill_in_invalid_values(page: Page, purpose: str) -> None:
     await page.fill("[name=timezone]" if purpose == "schedule" else "[name=interests]", WIDE * 3)
     await page.locator("main form button[type=submit], main form button:not([type])").first.click()
     await page.wait_for_load_state()
@@ -58,7 +58,7 @@ async def background(page: Page, scheme: Literal["light", "dark"]) -> str:
 
 
 @needs_chromium
-async def test_the_button_works_in_a_browser_under_the_pages_own_policy(visitor: Visitor) -> None:
+async def test_the_button_works_under_the_content_policy(visitor: Visitor) -> None:
     async with chromium() as browser, opened(browser) as page:
         await page.goto(f"{visitor.http.base_url}{visitor.path('unsubscribe')}")
         await page.click("button[value=leave]")

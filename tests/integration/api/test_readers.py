@@ -1,4 +1,4 @@
-"""Readers over the API, on a real database: one by one, thousands as lines, and deliveries resolved."""
+"""Readers over the API, on a real database: single readers, thousands as lines, and resolved deliveries."""
 
 import json
 from collections.abc import AsyncIterator
@@ -10,36 +10,9 @@ import httpx
 import pytest
 
 from app.api.reader_import import MAX_LINE, MAX_LINES, lines_of
-from app.config import ApiSettings
-from embedded.stack import Ready
-from tests.applications import application
-from tests.integration.api.conftest import KEY
-
-ADA = {
-    "external_id": "ada",
-    "name": "Ada",
-    "email": "ada@example.org",
-    "profile": {"interests": ["graphs"], "exclude": ["hype"], "authors": ["E. Noether"], "categories": ["cs.LG"]},
-    "timezone": "Europe/Berlin",
-    "send_at": "07:00",
-    "weekdays": [1, 2, 3],
-}
-
+from tests.support.reader_calls import ADA
 
 BAD_PROFILES: list[dict[str, Any] | None] = [{"interest": []}, {"interests": [""]}, {"max_papers": 51}, None]
-
-
-@pytest.fixture
-async def called(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (database_reset)
-    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEY, "admins": "default"}
-    with application(ApiSettings.model_validate(values)) as app:
-        async with app.router.lifespan_context(app):
-            transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-            headers = {"X-API-Key": KEY}
-            async with httpx.AsyncClient(
-                transport=transport, base_url="http://api", headers=headers, timeout=60
-            ) as http:
-                yield http
 
 
 def lines(*readers: dict[str, Any]) -> bytes:
@@ -99,7 +72,7 @@ async def test_a_reader_is_made_read_changed_listed_and_removed(called: httpx.As
     ],
     ids=str,
 )
-async def test_what_no_reader_may_have_is_refused_with_the_reason(
+async def test_invalid_fields_of_a_reader_are_refused(
     called: httpx.AsyncClient, database: asyncpg.Connection, bad: dict[str, Any]
 ) -> None:
     refused = await called.post("/v1/readers", json=ADA | bad)
@@ -110,7 +83,7 @@ async def test_what_no_reader_may_have_is_refused_with_the_reason(
     assert await database.fetch("select * from public.readers") == before
 
 
-async def test_an_import_refuses_an_address_by_its_line(called: httpx.AsyncClient) -> None:
+async def test_an_import_names_the_line_of_an_invalid_address(called: httpx.AsyncClient) -> None:
     bad, good = ADA | {"email": "ada@example..org"}, ADA | {"external_id": "eve", "email": "eve@büro.example"}
     report = (await called.post("/v1/readers/import", content=lines(bad, good))).json()
     assert (report["created"], [each["line"] for each in report["refused"]]) == (1, [1])
@@ -119,7 +92,7 @@ async def test_an_import_refuses_an_address_by_its_line(called: httpx.AsyncClien
     assert reader["email"] == "eve@xn--bro-hoa.example"
 
 
-async def test_a_thousand_come_in_and_go_out_as_lines_and_twice_is_once(
+async def test_a_thousand_readers_are_imported_once_and_exported(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     wide = {"interests": ["the flow of ice " * 6 + str(n) for n in range(5)]}
@@ -134,13 +107,13 @@ async def test_a_thousand_come_in_and_go_out_as_lines_and_twice_is_once(
     again = await called.post("/v1/readers/import", content=out.content)
     assert again.json() == {"created": 0, "changed": 0, "unchanged": 1000, "refused": []}
     assert await database.fetch("select * from public.readers order by reader_id") == before
-    # Out of one database, into another: the same lines come out of that.
+    # Exported from one database and imported into another: that one exports the same lines.
     await database.execute("truncate public.readers cascade")
     await called.post("/v1/readers/import", content=out.content)
     assert sorted((await called.get("/v1/readers/export")).text.splitlines()) == sorted(out.text.splitlines())
 
 
-async def test_each_bad_line_is_reported_and_keeps_none_of_the_others(called: httpx.AsyncClient) -> None:
+async def test_each_bad_line_is_reported_and_stops_no_other(called: httpx.AsyncClient) -> None:
     good = numbered(4)
     body = b"".join(
         [
@@ -160,7 +133,7 @@ async def test_each_bad_line_is_reported_and_keeps_none_of_the_others(called: ht
     assert report["created"] == 3
 
 
-async def test_an_import_changes_what_is_given_and_brings_back_nobody_who_left(called: httpx.AsyncClient) -> None:
+async def test_an_import_does_not_resubscribe_readers(called: httpx.AsyncClient) -> None:
     where = (await called.post("/v1/readers", json=ADA)).headers["location"]
     await called.patch(where, json={"status": "unsubscribed", "status_reason": "by link"})
     report = await called.post(
@@ -171,7 +144,7 @@ async def test_an_import_changes_what_is_given_and_brings_back_nobody_who_left(c
     assert (found["name"], found["status"], found["timezone"]) == ("B", "unsubscribed", "Europe/Berlin")
 
 
-async def test_more_lines_than_are_taken_at_once_are_said(
+async def test_too_many_lines_are_refused_with_the_limit(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     body = b"\n" * (MAX_LINES - 1) + lines(*numbered(2))
@@ -180,7 +153,7 @@ async def test_more_lines_than_are_taken_at_once_are_said(
     assert await database.fetchval("select count(*) from public.readers") == 1
 
 
-async def test_an_import_is_read_in_pieces_wherever_they_are_cut() -> None:
+async def test_an_import_is_read_from_chunks_of_any_size() -> None:
     whole = b"one\ntwo\n\n" + b"x" * (MAX_LINE + 1) + b"\nlast"
 
     async def pieces(size: int) -> AsyncIterator[bytes]:
@@ -197,7 +170,7 @@ values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24',
 """
 
 
-async def test_deliveries_are_listed_settled_paused_and_resumed(
+async def test_deliveries_are_listed_resolved_paused_and_resumed(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     delivery = await database.fetchval(NEW_DELIVERY, "in_doubt")

@@ -1,10 +1,9 @@
-"""Callers that wait for tasks and follow their events: answered in time, forgotten when they go, whatever happens."""
+"""Callers that wait for tasks and follow their events get responses in time and are released when they disconnect."""
 
 import asyncio
-import json
 import logging
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -19,7 +18,8 @@ from app.api.connection import BoundedProtocol
 from app.config import ApiSettings
 from app.task_hub import TaskHub
 from embedded.stack import Ready
-from tests.integration.api.conftest import KEY, HastyProtocol, RunningApi
+from tests.support.event_streams import Events, following
+from tests.support.running_api import KEY, HastyProtocol, RunningApi
 
 DAY = "2026-01-02"
 WAIT = {"Prefer": "wait=60"}
@@ -27,7 +27,7 @@ WAIT = {"Prefer": "wait=60"}
 
 @pytest.fixture
 def keep_alive() -> int:
-    """Seconds: these tests wait until connections are gone."""
+    """Seconds: these tests wait until connections have ended."""
     return 1
 
 
@@ -52,7 +52,7 @@ def hub_of(api: RunningApi) -> TaskHub:
 
 
 async def watched_by(api: RunningApi, count: int) -> None:
-    """Wait until so many watch."""
+    """Wait until this many watch."""
     async with asyncio.timeout(20):
         while hub_of(api).watchers != count:
             await asyncio.sleep(0.01)
@@ -65,7 +65,7 @@ def calls(api: RunningApi) -> float:
 
 
 async def post(http: httpx.AsyncClient) -> str:
-    """Post a fetch; returns where it is."""
+    """Post a fetch; returns its location."""
     answer = await http.post("/v1/fetches", json={"source_date": DAY})
     assert answer.status_code == 202, answer.text
     return str(answer.headers["location"])
@@ -79,34 +79,7 @@ async def show(database: asyncpg.Connection, location: str, message: str) -> Non
     )
 
 
-class Events:
-    """What comes of a stream of events."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-        self._lines = answer.aiter_lines()
-
-    async def next(self) -> dict[str, Any]:
-        """The next event, or comment."""
-        found: dict[str, Any] = {}
-        async with asyncio.timeout(20):
-            async for line in self._lines:
-                if not line and found:
-                    return found | ({"data": json.loads(found["data"])} if "data" in found else {})
-                name, _, value = line.partition(": ")
-                if line and name != "retry":
-                    found[name or "comment"] = value
-        return {"over": True}
-
-
-@asynccontextmanager
-async def following(http: httpx.AsyncClient, location: str, **headers: str) -> AsyncIterator[Events]:
-    async with http.stream("GET", f"{location}/events", headers=headers) as answer:
-        assert answer.status_code == 200
-        yield Events(answer)
-
-
-async def test_who_waits_is_answered_with_the_end(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_a_waiting_call_gets_the_final_status(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     await watched_by(api, 1)
@@ -119,7 +92,7 @@ async def test_who_waits_is_answered_with_the_end(api: RunningApi, http: httpx.A
     assert (again.json(), hub_of(api).watchers) == (answer.json(), 0)
 
 
-async def test_who_has_waited_long_enough_is_answered_with_what_is(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_an_expired_wait_gets_the_current_status(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     for asked, applied in (("wait=1", "wait=1"), ("wait=0", "wait=0"), ("wait=soon", None)):
         answer = await http.get(location, headers={"Prefer": asked})
@@ -129,7 +102,7 @@ async def test_who_has_waited_long_enough_is_answered_with_what_is(api: RunningA
 
 
 @pytest.mark.parametrize("path", ["", "/events"])
-async def test_nobody_waits_for_what_may_not_be_read(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_waiting_needs_a_readable_task(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     for wrong in (f"/v1/fetches/{uuid4()}", location.replace("fetches", "digests")):
         assert (await http.get(wrong + path, headers=WAIT)).status_code == 404
@@ -137,7 +110,7 @@ async def test_nobody_waits_for_what_may_not_be_read(path: str, api: RunningApi,
     assert hub_of(api).watchers == 0
 
 
-async def test_events_come_as_they_happen_and_end(
+async def test_events_arrive_until_the_stream_ends(
     api: RunningApi, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     location = await post(http)
@@ -149,12 +122,12 @@ async def test_events_come_as_they_happen_and_end(
         async with following(http, location, **{"Last-Event-ID": second["id"]}) as late:
             await http.post(f"{location}/cancel")
             last = await events.next()
-            assert await late.next() == last  # the event that was seen did not come again
+            assert await late.next() == last  # the received event was not sent again
         assert await events.next() == {"over": True}
     assert [event["event"] for event in (first, second, last)] == ["progress", "progress", "end"]
     assert second["data"]["message"] == "half\nway \u2028 there"
     assert last["data"] == (await http.get(location)).json()
-    # A browser comes back by itself after every end, until it is told not to.
+    # A browser reconnects after every end until it gets 204.
     again = await http.get(f"{location}/events", headers={"Last-Event-ID": last["id"]})
     assert (again.status_code, again.content) == (204, b"")
     async with following(http, location) as events:
@@ -163,7 +136,7 @@ async def test_events_come_as_they_happen_and_end(
 
 
 @pytest.mark.parametrize("path", ["", "/events"])
-async def test_callers_that_vanish_are_forgotten(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_disconnected_callers_are_released(path: str, api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n\r\n".encode()
     async with AsyncExitStack() as connections:
@@ -175,16 +148,16 @@ async def test_callers_that_vanish_are_forgotten(path: str, api: RunningApi, htt
     await api.until_gone()
 
 
-async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningApi, http: httpx.AsyncClient) -> None:
     locations = [await post(http) for _ in range(10)]
     waiters: list[asyncio.Task[httpx.Response]] = []
-    while len(waiters) < 100:  # a few at once: this server is in a hurry with whoever connects and says nothing yet
+    while len(waiters) < 100:  # a few at a time: this server quickly closes connections that are silent
         waiters += [asyncio.create_task(http.get(location, headers=WAIT)) for location in locations]
         await watched_by(api, len(waiters))
     begun, asked = asyncio.get_running_loop().time(), calls(api)
     while calls(api) - asked < 8:
         await asyncio.sleep(0.01)
-    # Eight calls take seven paces; what is allowed beside is the one that began before.
+    # Eight calls take seven intervals; one call that began before is allowed too.
     assert asyncio.get_running_loop().time() - begun > 6 * task_hub.PACE
     for location in locations:
         await http.post(f"{location}/cancel")
@@ -196,7 +169,7 @@ async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi
     assert calls(api) == asked
 
 
-async def test_who_comes_with_an_old_state_hears_what_others_know(
+async def test_a_new_waiter_gets_the_newer_known_status(
     api: RunningApi, http: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     location = await post(http)
@@ -209,7 +182,7 @@ async def test_who_comes_with_an_old_state_hears_what_others_know(
             assert (late.task, late.task.message) == (first.task, "half way")
 
 
-async def test_a_body_that_nobody_asked_for_makes_no_noise(
+async def test_an_unexpected_body_logs_no_error(
     api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
@@ -225,7 +198,7 @@ async def test_a_body_that_nobody_asked_for_makes_no_noise(
     assert [record for record in caplog.records if record.levelno >= logging.ERROR] == []
 
 
-async def test_more_tasks_than_a_call_takes_are_asked_for_in_several(
+async def test_many_watched_tasks_are_read_in_several_calls(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_hub, "MAX_KNOWN", 3)
@@ -237,7 +210,7 @@ async def test_more_tasks_than_a_call_takes_are_asked_for_in_several(
     assert [(await waiter).json()["status"] for waiter in waiters] == ["cancelled"] * 10
 
 
-async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_beyond_the_limit_calls_do_not_wait(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     api.app.state.hub._max_watchers = 1  # noqa: SLF001  (the real one takes thousands of connections)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
@@ -250,7 +223,7 @@ async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.Asyn
     assert (await waiter).json()["status"] == "cancelled"
 
 
-async def test_a_hub_that_dies_is_started_anew(
+async def test_a_failed_hub_is_restarted(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(task_hub, "PAUSE", 0.05)
@@ -266,7 +239,7 @@ async def test_a_hub_that_dies_is_started_anew(
     assert [record["log_level"] for record in logs if "task hub died" in record["event"]] == ["error"]
 
 
-async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncClient) -> None:
+async def test_a_shutdown_answers_all_waiting_calls(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     async with following(http, location) as events:
@@ -279,7 +252,7 @@ async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncCli
     await api.until_gone()
 
 
-async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
+async def test_only_a_stream_that_is_not_read_is_closed(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
@@ -294,7 +267,7 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
-            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more
+            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon its buffers are full
             reading = asyncio.create_task(drained(read))
             await watched_by(api, 1)
         await http.post(f"{location}/cancel")
@@ -302,7 +275,7 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
 
 
 async def drained(events: Events) -> dict[str, Any]:
-    """Read on until an event comes."""
+    """Read until an event arrives."""
     while "comment" in (event := await events.next()):
         pass
     return event

@@ -1,16 +1,12 @@
 """Fixtures of the transport's tests: scripted servers, and settings with one retry."""
 
-from collections.abc import AsyncIterator, Awaitable
-from typing import Protocol
+from collections.abc import AsyncIterator
 
 import pytest
 
 from app.config import SupabaseSettings
-from tests.integration.client.scripted_server import ScriptedServer, Step
-
-
-class StartServer(Protocol):
-    def __call__(self, *steps: Step, close_on_accept: bool = False) -> Awaitable[ScriptedServer]: ...
+from tests.support.fixture_types import MakeSettings, StartServer
+from tests.support.scripted_server import ScriptedServer, Step
 
 
 @pytest.fixture
@@ -28,13 +24,9 @@ async def start_server() -> AsyncIterator[StartServer]:
         await server.stop()
 
 
-class MakeSettings(Protocol):
-    def __call__(self, url: str, **changes: object) -> SupabaseSettings: ...
-
-
 @pytest.fixture
 def make_settings() -> MakeSettings:
-    """Settings with one retry, soon; what is answered at all is waited for, however slow the machine is."""
+    """Settings with one quick retry and long time limits, for slow machines."""
 
     def make(url: str, **changes: object) -> SupabaseSettings:
         values = {

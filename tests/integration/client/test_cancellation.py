@@ -1,4 +1,4 @@
-"""Cancelled calls leave nothing behind in the connection pool."""
+"""Cancelled calls leave no connection in use in the pool."""
 
 import asyncio
 import random
@@ -9,8 +9,8 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.persistence.errors import supabase_errors
-from tests.integration.client.conftest import MakeSettings, StartServer
-from tests.integration.client.scripted_server import answer
+from tests.support.fixture_types import MakeSettings, StartServer
+from tests.support.scripted_server import answer
 
 REQUESTS = 3000
 IN_FLIGHT = 60
@@ -18,7 +18,7 @@ CONNECTIONS = 20
 
 
 class WatchedTransport(ErrorMappingTransport):
-    """The real transport, whose pool a test can look into."""
+    """The real transport with access to its pool."""
 
     def _open_session(self) -> aiohttp.ClientSession:
         self.session = super()._open_session()
@@ -30,7 +30,7 @@ class WatchedTransport(ErrorMappingTransport):
         return len(self.session.connector._acquired)  # noqa: SLF001  (aiohttp has no public count)
 
 
-async def slow_answer(writer: asyncio.StreamWriter) -> None:
+async def slow_response(writer: asyncio.StreamWriter) -> None:
     await asyncio.sleep(random.uniform(0, 0.004))
     await answer(200, [{"id": 1}])(writer)
 
@@ -41,7 +41,7 @@ async def read(client: AsyncClient) -> None:
 
 
 async def read_and_maybe_cancel(client: AsyncClient, chance: random.Random, places: asyncio.Semaphore) -> bool:
-    """Start a read, cancel half of them at a random moment; whether it was finished."""
+    """Start a read, cancel half of them at a random time; return whether it finished."""
     async with places:
         task = asyncio.ensure_future(read(client))
         if chance.random() < 0.5:
@@ -53,8 +53,8 @@ async def read_and_maybe_cancel(client: AsyncClient, chance: random.Random, plac
 async def test_random_cancellation_leaves_no_connection_in_use(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
-    server = await start_server(slow_answer)
-    # Generous on purpose: nothing here may fail because a machine is slow.
+    server = await start_server(slow_response)
+    # Generous: no assertion here may fail because a machine is slow.
     patience: dict[str, object] = {
         "supabase_read_timeout": 30,
         "supabase_pool_timeout": 30,

@@ -1,4 +1,4 @@
-"""A connection that nobody needs is closed from here, before a load balancer on the way forgets it without a word."""
+"""The client closes an idle connection before a load balancer drops it silently."""
 
 import asyncio
 
@@ -6,7 +6,7 @@ import pytest
 
 from app.client import transport
 from app.client.factory import open_supabase
-from tests.integration.client.conftest import MakeSettings
+from tests.support.fixture_types import MakeSettings
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n[]"
 

@@ -1,4 +1,4 @@
-"""What each misbehaviour of a real server comes out as, and how often the server saw the request."""
+"""The error for each failure of a real server, and how many requests the server receives."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -12,8 +12,8 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
 from app.persistence.errors import VOID, parsed, supabase_errors
-from tests.integration.client.conftest import MakeSettings, StartServer
-from tests.integration.client.scripted_server import Step, answer, compressed, hang_up, send, stall
+from tests.support.fixture_types import MakeSettings, StartServer
+from tests.support.scripted_server import Step, answer, compressed, hang_up, send, stall
 
 ROWS = TypeAdapter(list[dict[str, int]])
 OK = answer(200, [{"id": 1}])
@@ -45,7 +45,7 @@ class Failure:
     cause: type[Exception] | None = None
     code: str | None = None
     said: str = ""
-    seen_reading: int | None = None  # where aiohttp itself repeats a read once more per attempt
+    seen_reading: int | None = None  # aiohttp itself repeats a read once more per attempt
     settings: dict[str, object] = field(default_factory=dict)
 
 
@@ -161,7 +161,7 @@ async def test_failure_becomes_a_domain_error(
         pytest.param((OK, send(b"HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n[", close=True), OK), 3, id="breaks off"),
     ],
 )
-async def test_trouble_that_passes_is_not_seen_by_the_caller(
+async def test_a_temporary_failure_is_hidden_from_the_caller(
     request_: Request, steps: tuple[Step, ...], seen: int, start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(*steps)
@@ -184,9 +184,7 @@ async def test_refused_connection_was_not_sent(
     assert server.seen == []
 
 
-async def test_closing_on_accept_is_tried_as_often_as_allowed(
-    start_server: StartServer, make_settings: MakeSettings
-) -> None:
+async def test_closing_on_accept_uses_all_attempts(start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(OK, close_on_accept=True)
     async with open_supabase(make_settings(server.url)) as client:
         with pytest.raises(SupabaseUnavailable) as caught:
@@ -210,7 +208,7 @@ async def test_full_pool_is_unavailable_and_was_not_sent(
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504, 520, 521, 522, 523, 524])
-async def test_an_answer_that_says_later_is_asked_for_again(
+async def test_a_temporary_status_is_retried(
     status: int, start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(answer(status, HTML), OK)
@@ -220,7 +218,7 @@ async def test_an_answer_that_says_later_is_asked_for_again(
 
 
 @pytest.mark.parametrize("status", [408, 500, 501, 505, 519, 525])
-async def test_an_answer_that_will_be_the_same_is_not(
+async def test_a_permanent_status_is_not_retried(
     status: int, start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(answer(status, HTML), OK)
@@ -230,10 +228,10 @@ async def test_an_answer_that_will_be_the_same_is_not(
     assert len(server.seen) == 1
 
 
-async def test_a_large_body_goes_whole_and_without_a_warning(
+async def test_a_large_body_is_sent_completely_without_a_warning(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
-    """aiohttp warns of large bytes, which it sends in one piece; a warning is an error here."""
+    """aiohttp warns of large bodies that it sends in one piece; here a warning is an error."""
     server = await start_server(OK)
     much = "x" * 3_000_000
     async with open_supabase(make_settings(server.url)) as client:
@@ -241,7 +239,7 @@ async def test_a_large_body_goes_whole_and_without_a_warning(
     assert server.bodies == [b'{"much":"' + much.encode() + b'"}']
 
 
-async def test_a_number_that_is_none_is_never_sent(start_server: StartServer, make_settings: MakeSettings) -> None:
+async def test_nan_and_infinity_are_never_sent(start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(OK)
     async with open_supabase(make_settings(server.url)) as client:
         with pytest.raises(ValueError, match="not JSON compliant"):
@@ -250,7 +248,7 @@ async def test_a_number_that_is_none_is_never_sent(start_server: StartServer, ma
 
 
 @pytest.mark.parametrize("status", [429, 503])
-async def test_retry_after_is_honoured(status: int, start_server: StartServer, make_settings: MakeSettings) -> None:
+async def test_retry_after_is_respected(status: int, start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(answer(status, {"message": "later"}, headers="Retry-After: 1\r\n"), OK)
     async with open_supabase(make_settings(server.url)) as client:
         assert await read(client) == [{"id": 1}]
@@ -258,13 +256,13 @@ async def test_retry_after_is_honoured(status: int, start_server: StartServer, m
     assert second - first >= 1.0
 
 
-async def test_204_says_that_a_function_returned_void(start_server: StartServer, make_settings: MakeSettings) -> None:
+async def test_status_204_means_a_void_function(start_server: StartServer, make_settings: MakeSettings) -> None:
     server = await start_server(send(b"HTTP/1.1 204 No Content\r\n\r\n"))
     async with open_supabase(make_settings(server.url)) as client:
         parsed(VOID, (await client.rpc("touch").execute()).data)
 
 
-async def test_rpc_answer_with_a_message_key_is_unreadable_not_raw(
+async def test_a_function_result_with_a_message_key_is_unreadable(
     start_server: StartServer, make_settings: MakeSettings
 ) -> None:
     server = await start_server(answer(200, {"message": "hello"}))

@@ -1,36 +1,20 @@
-"""A reader and chosen articles, and language models on loopback that answer as a test says."""
+"""A reader and selected articles, and scripted language models on loopback."""
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from datetime import date
-from typing import Any, Protocol
+from typing import Any
 
 import pytest
 
-from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalyst
-from app.digest.introduction import introduction
+from app.digest.analysis import AnalysisSettings, ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
-from app.errors import CircuitOpen
-from app.external.client import OutsideClient, open_external
-from app.models import Article, ArticleKind, Digest, EditionStatus, Profile, Reason, ReasonKind
-from app.ranking.counts import count as count_words
-from app.ranking.index import Index
-from app.ranking.ranking import Ranked, RankingSettings, rank
-from app.sources.arxiv import ArxivSettings, ArxivSource
-from app.sources.feeds import FeedSettings, FeedSource
-from app.sources.fetcher import FetchSettings, HttpFetcher
-from app.sources.rate_limiter import RateLimiter
-from app.sources.source import Source
+from app.external.client import open_external
+from app.models import Article, ArticleKind, Digest, Profile, Reason, ReasonKind
+from app.ranking.ranking import Ranked
 from embedded.sample.server import serve_sample
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer
-
-ABSTRACT = (
-    "Glaciers flow, and their crystals remember how they did so for thousands of years. "
-    "We propose a way to read that memory by radar, from the surface and without drilling. "
-    "An ice stream changed its course twice in 4,000 years, as the crystals under it show."
-)
+from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, digest_of, read_from
+from tests.support.scripted_server import ScriptedServer, Step
 
 
 @pytest.fixture
@@ -40,7 +24,7 @@ def reader() -> Profile:
 
 @pytest.fixture
 def chosen() -> Callable[[int], list[Ranked]]:
-    """Return so many chosen articles."""
+    """Return this many selected articles."""
 
     def choose(count: int) -> list[Ranked]:
         return [
@@ -62,64 +46,6 @@ def chosen() -> Callable[[int], list[Ranked]]:
     return choose
 
 
-def completion(content: object, *, tokens: tuple[int, int] = (300, 80), **message: object) -> Step:
-    """A chat completion as OpenAI's server sends it; what is no text is written as JSON."""
-    text = content if isinstance(content, str | None) else json.dumps(content)
-    return answer(
-        200,
-        {
-            "id": "c-1",
-            "object": "chat.completion",
-            "created": 1,
-            "model": "tiny",
-            "choices": [
-                {
-                    "index": 0,
-                    "finish_reason": "stop",
-                    "message": {"role": "assistant", "content": text, **message},
-                }
-            ],
-            "usage": {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)},
-        },
-    )
-
-
-@dataclass
-class CountingBreaker:
-    """Counts what leaves its blocks; while `open` it lets nobody in."""
-
-    open: bool = False
-    outcomes: list[str] = field(default_factory=list)
-
-    @asynccontextmanager
-    async def guard(self, name: str) -> AsyncIterator[None]:
-        if self.open:
-            raise CircuitOpen(f"{name} is suspended", retry_after=30)
-        try:
-            yield
-        except BaseException:
-            self.outcomes.append("failure")
-            raise
-        self.outcomes.append("success")
-
-
-@dataclass
-class DictMemory:
-    """Remembers while the test lasts; `kept` is what."""
-
-    kept: dict[str, Any] = field(default_factory=dict)
-
-    async def get(self, key: str) -> Any | None:
-        return self.kept.get(key)
-
-    async def put(self, key: str, value: Any) -> None:
-        self.kept[key] = value
-
-
-class StartAnalyst(Protocol):
-    def __call__(self, *steps: Step, **changes: Any) -> Awaitable[tuple[ModelAnalyst, ScriptedServer]]: ...
-
-
 @pytest.fixture
 def breaker() -> CountingBreaker:
     return CountingBreaker()
@@ -127,7 +53,7 @@ def breaker() -> CountingBreaker:
 
 @pytest.fixture
 async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]:
-    """Start a server with these answers, and an analyst that asks it; one question at a time, in order."""
+    """Start a server with these responses, and an analyst that calls it, one call at a time."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, **changes: Any) -> tuple[ModelAnalyst, ScriptedServer]:
@@ -138,34 +64,11 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             address = ModelSettings("k-123", "tiny", f"{server.url}/v1", retries=retries)
             http = await opened.enter_async_context(open_external())
             model = build_model(http, address)
-            memory = changes.pop("memory", DictMemory())
+            memory = changes.pop("memory", InMemoryCache())
             settings = AnalysisSettings(**{"concurrency": 1, **changes})
             return ModelAnalyst(model, settings, breaker, memory), server
 
         yield start
-
-
-async def digest_of(sources: list[Source], day: date, profile: Profile) -> Digest:
-    articles: list[Article] = [article for source in sources for article in await source.fetch(day)]
-    ranking = await rank(await Index.of([await count_words(articles)], day), profile, RankingSettings())
-    analysed = await ExtractiveAnalyst().begin(profile).analyse([*ranking.papers, *ranking.news])
-    papers = len(ranking.papers)
-    return Digest(
-        source_date=day,
-        profile=profile,
-        introduction=introduction(day, ranking),
-        papers=analysed.items[:papers],
-        news=analysed.items[papers:],
-        considered=ranking.considered,
-        edition_status=EditionStatus.COMPLETED,
-        usage=analysed.usage,
-    )
-
-
-def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
-    fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests"))
-    papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), RateLimiter(interval=0))
-    return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]
 
 
 @pytest.fixture

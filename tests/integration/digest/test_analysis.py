@@ -1,4 +1,4 @@
-"""The analysis, by the real client library, against language models on loopback that answer all sorts of things."""
+"""The analysis with the real client library and language models on loopback that return valid and invalid responses."""
 
 import json
 from collections.abc import Callable
@@ -9,8 +9,8 @@ import pytest
 from app.digest.analysis import Analysed, ModelAnalyst
 from app.models import AnalysisMethod, ModelUsage, Profile
 from app.ranking.ranking import Ranked
-from tests.integration.client.scripted_server import Step, answer, hang_up, stall
-from tests.integration.digest.conftest import ABSTRACT, CountingBreaker, DictMemory, StartAnalyst, completion
+from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, completion
+from tests.support.scripted_server import Step, answer, hang_up, stall
 
 Choose = Callable[[int], list[Ranked]]
 GOOD = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
@@ -18,14 +18,14 @@ MODEL, EXTRACTIVE = AnalysisMethod.MODEL, AnalysisMethod.EXTRACTIVE
 
 
 async def analyse(analyst: ModelAnalyst, items: list[Ranked], reader: Profile) -> Analysed:
-    """Analyse, and check what holds whatever the model does: every item is there, in order, with something to say."""
+    """Analyse, and check what holds for every response: all items are there, in order, with a summary."""
     result = await analyst.begin(reader).analyse(items)
     assert [item.article for item in result.items] == [item.article for item in items]
     assert all(item.summary for item in result.items)
     return result
 
 
-async def test_a_structured_answer_becomes_the_items_words(
+async def test_a_structured_response_becomes_the_items_summary(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker
 ) -> None:
     analyst, server = await start_analyst(completion(GOOD))
@@ -58,7 +58,7 @@ async def test_a_structured_answer_becomes_the_items_words(
         None,
     ],
 )
-async def test_nonsense_costs_an_item_the_models_words_and_nothing_else(
+async def test_an_invalid_response_falls_back_to_the_excerpt(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker, content: object
 ) -> None:
     analyst, _ = await start_analyst(completion(content), completion(GOOD))
@@ -79,7 +79,7 @@ async def test_a_refusal_is_no_failure_of_the_server(
     assert breaker.outcomes == ["success", "success"]
 
 
-async def test_after_a_429_the_call_is_tried_again(
+async def test_after_a_429_the_call_is_repeated(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker
 ) -> None:
     busy = answer(429, {"error": {"message": "slow down"}}, headers="retry-after-ms: 1\r\n")
@@ -101,7 +101,7 @@ async def test_after_a_429_the_call_is_tried_again(
         answer(200, {"choices": "none"}),
     ],
 )
-async def test_a_server_at_fault_is_reported_to_the_breaker(
+async def test_a_server_error_is_reported_to_the_breaker(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker, step: Step
 ) -> None:
     analyst, _ = await start_analyst(step, call_seconds=0.2)
@@ -111,7 +111,7 @@ async def test_a_server_at_fault_is_reported_to_the_breaker(
 
 
 @pytest.mark.parametrize("status", [400, 401, 404])
-async def test_a_rejected_call_is_not_made_again_for_the_other_items(
+async def test_a_rejected_call_is_not_repeated_for_other_items(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker, status: int
 ) -> None:
     analyst, server = await start_analyst(answer(status, {"error": {"message": "Incorrect API key"}}))
@@ -121,7 +121,7 @@ async def test_a_rejected_call_is_not_made_again_for_the_other_items(
     assert breaker.outcomes == ["success"]
 
 
-async def test_with_an_open_breaker_the_model_is_not_asked(
+async def test_with_an_open_breaker_the_model_is_not_called(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, breaker: CountingBreaker
 ) -> None:
     breaker.open = True
@@ -135,7 +135,7 @@ async def test_with_an_open_breaker_the_model_is_not_asked(
     ("bounds", "asked"),
     [({"max_calls": 2}, 2), ({"max_tokens": 1_600}, 2), ({"max_tokens": 100}, 0), ({"total_seconds": 0.0}, 0)],
 )
-async def test_spending_is_bounded(
+async def test_the_token_budget_is_kept(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, bounds: dict[str, float], asked: int
 ) -> None:
     analyst, server = await start_analyst(completion(GOOD), **bounds)
@@ -144,7 +144,7 @@ async def test_spending_is_bounded(
     assert (len(server.seen), result.usage.calls) == (asked, asked)
 
 
-async def test_calls_at_once_stay_within_the_bound_together(
+async def test_concurrent_calls_share_the_token_budget(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
     analyst, server = await start_analyst(completion(GOOD, tokens=(0, 0)), concurrency=8, max_tokens=4_000)
@@ -153,7 +153,7 @@ async def test_calls_at_once_stay_within_the_bound_together(
     assert result.usage.calls == len(server.seen)
 
 
-async def test_an_article_cannot_change_the_shape_of_its_answer(
+async def test_an_article_cannot_change_the_response_format(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
     obeyed = {
@@ -174,10 +174,10 @@ async def test_an_article_cannot_change_the_shape_of_its_answer(
     assert json.loads(json.loads(server.bodies[0])["messages"][1]["content"])["article"]["abstract"] == text
 
 
-async def test_a_digest_that_is_attempted_again_pays_only_for_what_it_lacks(
+async def test_a_second_attempt_pays_only_for_missing_items(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
-    memory = DictMemory()
+    memory = InMemoryCache()
     first, server = await start_analyst(completion(GOOD), completion("nonsense"), memory=memory)
     before = await analyse(first, chosen(2), reader)
     assert (len(memory.kept), before.usage.calls) == (1, 2)
@@ -190,9 +190,7 @@ async def test_a_digest_that_is_attempted_again_pays_only_for_what_it_lacks(
     assert len(server.seen) == 1, "another reader is told what it means for them"
 
 
-async def test_the_best_are_put_in_the_models_order_in_one_call(
-    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
-) -> None:
+async def test_one_call_orders_the_best_items(start_analyst: StartAnalyst, chosen: Choose, reader: Profile) -> None:
     analyst, server = await start_analyst(completion({"order": [3, 1]}), completion(GOOD))
     articles = [item.article for item in chosen(4)]
     analysis = analyst.begin(reader)
@@ -208,7 +206,7 @@ async def test_the_best_are_put_in_the_models_order_in_one_call(
     "content",
     ["I like them all.", {"order": [1, 1]}, {"order": [0]}, {"order": [5]}, {"order": []}, {"order": ["1"]}, None],
 )
-async def test_an_order_that_is_none_costs_nothing_but_the_order(
+async def test_an_invalid_order_is_ignored(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, content: object
 ) -> None:
     analyst, _ = await start_analyst(completion(content), completion(GOOD))
@@ -219,7 +217,7 @@ async def test_an_order_that_is_none_costs_nothing_but_the_order(
 
 
 @pytest.mark.parametrize("bounds", [{"max_calls": 0}, {"max_tokens": 100}, {"total_seconds": 0.0}])
-async def test_without_budget_the_order_stays(
+async def test_without_a_budget_the_order_stays(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile, bounds: dict[str, float]
 ) -> None:
     analyst, server = await start_analyst(completion({"order": [2, 1]}), **bounds)

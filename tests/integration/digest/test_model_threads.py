@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 from app.models import AnalysisMethod, Profile
 from app.ranking.ranking import Ranked
-from tests.integration.digest.conftest import StartAnalyst, completion
-from tests.refused_threads import no_threads
+from tests.support.analysis import StartAnalyst, completion
+from tests.support.refused_threads import no_threads
 
 SAID = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
 

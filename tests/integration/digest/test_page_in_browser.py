@@ -1,22 +1,14 @@
-"""The page in a real browser, where there is one."""
+"""The page in a real browser, if there is one."""
 
-import asyncio
 import html
-import json
-import re
 from pathlib import Path
 
 import pytest
 
 from app.digest.rendering import DigestRenderer
 from app.models import Digest
-from tests.in_browser import CHROMIUM, needs_chromium
+from tests.support.browser import look, needs_chromium
 
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking",    "--disable-component-update", "--disable-sync",
-    "--hide-scrollbars", "--virtual-time-budget=5000", "--dump-dom",
-)  # fmt: skip
 # Each frame is a screen of its own for the page's media queries; what sticks out of it is named.
 MEASURE = """
 <!DOCTYPE html><meta name="color-scheme" content="light dark">{frames}<pre id="found"></pre><script>
@@ -34,11 +26,11 @@ onload = () => {{
 
 @needs_chromium
 @pytest.mark.parametrize(("scheme", "background"), [(1, "rgb(239, 234, 224)"), (0, "rgb(15, 14, 12)")])
-async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
+async def test_the_page_fits_a_phone_and_a_mail_client(
     sample_digest: Digest, tmp_path: Path, scheme: int, background: str
 ) -> None:
     first = sample_digest.papers[0]
-    # A word without end, as hostile or careless titles have it.
+    # A word without a break, as in hostile or careless titles.
     long = first.article.model_copy(update={"title": "W" * 300, "authors": ("N" * 120,), "categories": ("c" * 60,) * 3})
     papers = (first.model_copy(update={"article": long, "key_points": ("P" * 220,)}), *sample_digest.papers)
     errors = {"feed:Nature": "https://" + "e" * 200}
@@ -49,22 +41,3 @@ async def test_nothing_sticks_out_on_a_phone_or_in_a_mail_client(
     (tmp_path / "measure.html").write_text(MEASURE.format(frames=frames), encoding="utf-8")
     for seen, width in zip(await look(tmp_path, scheme), (375, 800), strict=True):
         assert seen == seen | {"width": width, "scroll": width, "outside": [], "background": background, "empty": False}
-
-
-async def look(folder: Path, scheme: int) -> list[dict[str, object]]:
-    """Open the measuring page; `scheme` is Blink's number of the preferred colours, 0 for dark and 1 for light."""
-    assert CHROMIUM is not None
-    browser = await asyncio.create_subprocess_exec(
-        CHROMIUM, *FLAGS, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={folder / 'user'}",
-        (folder / "measure.html").as_uri(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
-        printed, _ = await browser.communicate()
-    finally:
-        if browser.returncode is None:
-            browser.kill()
-            await browser.wait()
-    found = re.search(r'<pre id="found">(.*?)</pre>', printed.decode(), re.DOTALL)
-    assert found is not None, "Chromium printed no measurements"
-    measured: list[dict[str, object]] = json.loads(html.unescape(found[1]))
-    return measured

@@ -1,4 +1,4 @@
-"""A whole digest, from feeds served on loopback to the page."""
+"""A complete digest, from feeds served on loopback to the page."""
 
 import html
 from datetime import date
@@ -7,12 +7,12 @@ from app.digest.rendering import DigestRenderer
 from app.external.client import open_external
 from app.models import Digest, Profile
 from app.sources.feeds import FeedSettings
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.digest.conftest import digest_of, read_from
-from tests.integration.sources.conftest import reply
+from tests.support.analysis import digest_of, read_from
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.source_responses import reply
 
 
-async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recorded: ReadFile) -> None:
+async def test_recorded_arxiv_responses_become_a_digest(serve: Serve, recorded: ReadFile) -> None:
     answer = recorded("arxiv-api-query.xml").replace(b">7432<", b">10<")
     server, feed = await serve(reply(answer)), await serve(reply(recorded("arxiv-atom-cs.AI.xml")))
     reader = Profile(name="Ada", interests=("proton radius", "question answering"), categories=("nucl-ex",))
@@ -27,7 +27,7 @@ async def test_the_recorded_answers_of_arxiv_become_a_digest(serve: Serve, recor
     assert all(title in page for title in titles)
 
 
-async def test_the_sample_becomes_a_digest_that_says_so(sample_digest: Digest) -> None:
+async def test_the_sample_becomes_a_digest_marked_as_sample(sample_digest: Digest) -> None:
     assert (len(sample_digest.papers), len(sample_digest.news), sample_digest.considered) == (3, 0, 53)
     assert sample_digest.papers[0].reason == "matches: graph neural networks, robustness; category cs.LG"
     page = await DigestRenderer().render(sample_digest)

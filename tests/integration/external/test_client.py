@@ -1,4 +1,4 @@
-"""The client for the outside world, against real TLS servers that share an address: names, cookies, addresses."""
+"""The external client with real TLS servers that share an address: certificates, cookies, addresses."""
 
 import asyncio
 import ssl
@@ -12,15 +12,15 @@ import pytest
 import trustme
 
 from app.external.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient, open_external
-from tests.integration.client.scripted_server import answer
-from tests.integration.conftest import Serve
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import answer
 
 ADDRESS = "93.184.215.14"
-"""Public, and only ever seen by `Network`."""
+"""Public, and used only by `Network`."""
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """The real network, but for public addresses, which are this machine's `port`; those in `dead` refuse."""
+    """The real network, except that public addresses lead to this machine's `port`; addresses in `dead` refuse."""
 
     def __init__(self, port: int, dead: Iterable[str] = ()) -> None:
         self._inner = httpcore.AnyIOBackend()
@@ -37,7 +37,7 @@ class Network(httpcore.AsyncNetworkBackend):
 
 
 class TlsServer:
-    """Answers 200 to every request; shows the certificate of the name that is asked for, or else the first."""
+    """Returns 200 to every request, with the certificate of the requested name or else the first."""
 
     def __init__(self, authority: trustme.CA, *names: str) -> None:
         self._contexts = {name: _context(authority, name) for name in names}
@@ -101,7 +101,7 @@ async def post(client: httpx.AsyncClient, url: str) -> str:
     return (await client.post(url, content=b"{}", extensions=dict(PUBLIC_ONLY))).text
 
 
-async def test_a_second_name_on_an_address_is_not_let_in_by_the_certificate_of_the_first(
+async def test_each_name_on_an_address_needs_its_own_certificate(
     authority: trustme.CA, trusting: ssl.SSLContext
 ) -> None:
     async with TlsServer(authority, "a.example").running() as server, outside(server, trusting) as client:
@@ -113,9 +113,7 @@ async def test_a_second_name_on_an_address_is_not_let_in_by_the_certificate_of_t
         assert server.connections == 1, "the connection of the first is no longer used"
 
 
-async def test_each_name_on_an_address_has_its_own_connection_and_certificate(
-    authority: trustme.CA, trusting: ssl.SSLContext
-) -> None:
+async def test_each_name_on_an_address_has_its_own_connection(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
     async with TlsServer(authority, "a.example", "b.example").running() as server, outside(server, trusting) as client:
         for name in ("a.example", "b.example", "a.example", "b.example"):
             assert await post(client, f"https://{name}/") == "ok"
@@ -123,16 +121,14 @@ async def test_each_name_on_an_address_has_its_own_connection_and_certificate(
         assert server.connections == 2
 
 
-async def test_what_strangers_name_shares_no_connection_with_what_the_settings_name(
-    authority: trustme.CA, trusting: ssl.SSLContext
-) -> None:
+async def test_untrusted_and_trusted_hosts_share_no_connection(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
     async with TlsServer(authority, "a.example").running() as server, outside(server, trusting) as client:
         await client.get("https://a.example/")
         await post(client, "https://a.example/")
         assert server.connections == 2
 
 
-async def test_no_cookie_comes_back_to_anybody(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_no_cookie_is_sent_back(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
     async with TlsServer(authority, "a.example").running() as server, outside(server, trusting) as client:
         for _ in range(2):
             answered = await client.get("https://a.example/")
@@ -165,7 +161,7 @@ async def test_private_addresses_are_refused_before_anything_is_sent(found: list
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433", "0x7f.1", "localhost"])
-async def test_an_address_in_the_place_of_a_name_is_looked_at_too(serve: Serve, host: str) -> None:
+async def test_an_address_literal_is_checked_too(serve: Serve, host: str) -> None:
     server = await serve(answer(204, ""))
     async with open_external() as client:
         with pytest.raises(AddressNotPublic):
@@ -173,9 +169,7 @@ async def test_an_address_in_the_place_of_a_name_is_looked_at_too(serve: Serve, 
     assert server.connections == 0
 
 
-async def test_a_name_that_resolves_differently_a_moment_later_gains_nothing(
-    authority: trustme.CA, trusting: ssl.SSLContext
-) -> None:
+async def test_dns_rebinding_gains_nothing(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
     answers = iter([[ADDRESS], ["127.0.0.1"]])
 
     async def rebinding(_host: str, _port: int) -> Sequence[str]:
@@ -189,7 +183,7 @@ async def test_a_name_that_resolves_differently_a_moment_later_gains_nothing(
     assert network.asked == [ADDRESS], "the address was looked up again between the check and the connection"
 
 
-async def test_the_next_address_is_tried_where_one_refuses(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
+async def test_the_next_address_is_tried_after_a_refusal(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
     async def two(_host: str, _port: int) -> Sequence[str]:
         return ["2606:2800:21f:cb07::1", ADDRESS]
 
@@ -200,7 +194,7 @@ async def test_the_next_address_is_tried_where_one_refuses(authority: trustme.CA
     assert network.asked == ["2606:2800:21f:cb07::1", ADDRESS]
 
 
-async def test_a_name_without_an_address_is_an_error_of_the_connection() -> None:
+async def test_a_name_without_an_address_is_a_connection_error() -> None:
     async def nobody(_host: str, _port: int) -> Sequence[str]:
         raise OSError("no such host")
 

@@ -1,4 +1,4 @@
-"""Mails as files: whole, under their key, once."""
+"""Mails as files: complete, named by their key, written once."""
 
 import email
 import email.policy
@@ -11,14 +11,14 @@ from app.mail.folder import FolderSender
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits, NotSent, Sent
 from app.mail_url import parse_mail_url
-from tests.integration.mail.conftest import Postbox, key_of, mail_to
+from tests.support.smtp_server import Postbox, key_of, mail_to
 
 
 def names_in(folder: Path) -> list[str]:
     return sorted(file.name for file in folder.iterdir())
 
 
-async def test_one_file_for_each_mail_and_the_same_key_replaces_its_own(tmp_path: Path) -> None:
+async def test_each_mail_is_one_file_replaced_under_the_same_key(tmp_path: Path) -> None:
     folder = tmp_path / "new" / "mailbox"
     sender = FolderSender(folder)
     path = folder / f"{key_of()}.eml"
@@ -31,7 +31,7 @@ async def test_one_file_for_each_mail_and_the_same_key_replaces_its_own(tmp_path
     assert parsed["Subject"] == "Ice remembers"
 
 
-async def test_a_folder_that_cannot_be_written_to_leaves_nothing(tmp_path: Path) -> None:
+async def test_an_unwritable_folder_keeps_no_partial_file(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(NotSent, match="cannot be written") as caught:
         await FolderSender(tmp_path / "file").send(mail_to(), key_of())

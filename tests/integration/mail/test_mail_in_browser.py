@@ -1,4 +1,4 @@
-"""The page of a mail as it arrives, in a real browser, where there is one."""
+"""The page of a delivered mail in a real browser, if there is one."""
 
 import email
 import email.policy
@@ -16,10 +16,9 @@ from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail_address import Mailbox
 from app.models import ArticleKind, Digest, EditionStatus, Profile
-from tests.in_browser import needs_chromium
-from tests.integration.digest.test_page_in_browser import look
-from tests.integration.mail.conftest import READER, key_of
-from tests.unit.mail.conftest import item_of
+from tests.support.browser import look, needs_chromium
+from tests.support.digest_items import item_of
+from tests.support.smtp_server import READER, key_of
 
 DAY = date(2026, 11, 24)
 LINKS = MailLinks.signed(Links(["0123456789abcdef"], "https://digest.example.org"), READER, 1, DAY)
@@ -49,7 +48,7 @@ onload = () => {{
 
 
 async def received_page() -> str:
-    """The page of a mail that had to leave items out, as a mail program finds it."""
+    """The page of a mail that had to omit items, as a mail program shows it."""
     papers = [item_of(ArticleKind.PAPER, n, ("W" * 300, None)[n % 2], 1 - n / 100) for n in range(60)]
     digest = Digest(
         source_date=DAY,
@@ -80,7 +79,7 @@ async def received_page() -> str:
 @pytest.mark.asyncio(loop_factories=["asyncio"])
 @needs_chromium
 @pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)], ids=["light", "dark"])
-async def test_the_foot_of_a_mail_can_be_read_and_nothing_sticks_out(tmp_path: Path, scheme: int, dark: bool) -> None:
+async def test_the_mails_page_fits_and_its_footer_is_readable(tmp_path: Path, scheme: int, dark: bool) -> None:
     page = await received_page()
     assert "items are left out here" in page
     frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 700))
@@ -88,5 +87,5 @@ async def test_the_foot_of_a_mail_can_be_read_and_nothing_sticks_out(tmp_path: P
     for seen, width in zip(await look(tmp_path, scheme), (375, 700), strict=True):
         expected: dict[str, Any] = {"width": width, "scroll": width, "outside": [], "dark": dark, "links": 7}
         assert seen == seen | expected
-        # WCAG 2.2 asks 4.5 of small text.
+        # WCAG 2.2 requires 4.5 for small text.
         assert float(str(seen["contrast"])) >= 4.5

@@ -1,4 +1,4 @@
-"""Sending by Resend's API to a real HTTP server: what is asked, and what each answer means."""
+"""Sending by Resend's API to a real HTTP server: the request, and the meaning of each response."""
 
 import asyncio
 import json
@@ -11,15 +11,15 @@ import pytest
 
 from app.mail.resend import ResendSender
 from app.mail.sender import InDoubt, NotSent, Sent
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
-from tests.integration.mail.conftest import QUICK, key_of, mail_to
+from tests.support.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
+from tests.support.smtp_server import QUICK, key_of, mail_to
 
 Start = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
 
 
 @pytest.fixture
 async def start() -> AsyncIterator[Start]:
-    """Start a server with these answers, and a sender that asks it."""
+    """Start a server with these responses, and a sender that calls it."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, **options: bool) -> tuple[ResendSender, ScriptedServer]:
@@ -32,7 +32,7 @@ async def start() -> AsyncIterator[Start]:
         yield start
 
 
-async def test_what_is_asked(start: Start) -> None:
+async def test_the_request_is_exact(start: Start) -> None:
     sender, server = await start(answer(200, {"id": "49a3999c"}))
     assert await sender.send(mail_to(), key_of()) == Sent("49a3999c")
     assert server.seen == ["POST /emails"]
@@ -55,7 +55,7 @@ async def test_what_is_asked(start: Start) -> None:
     }
 
 
-async def test_the_same_mail_is_the_same_request_to_the_byte(start: Start) -> None:
+async def test_the_same_mail_is_the_same_request(start: Start) -> None:
     sender, server = await start(hang_up, answer(200, {"id": "once"}))
     assert sender.idempotent
     with pytest.raises(InDoubt) as caught:
@@ -77,7 +77,7 @@ async def test_the_same_mail_is_the_same_request_to_the_byte(start: Start) -> No
         (301, "", False),
     ],
 )
-async def test_a_refusal_surely_sent_nothing(start: Start, status: int, body: object, transient: bool) -> None:
+async def test_a_refusal_means_not_sent(start: Start, status: int, body: object, transient: bool) -> None:
     sender, server = await start(answer(status, body, headers="Location: /emails\r\nRetry-After: 7\r\n"))
     with pytest.raises(NotSent, match=str(status)) as caught:
         await sender.send(mail_to(), key_of())
@@ -97,7 +97,7 @@ async def test_a_refusal_surely_sent_nothing(start: Start, status: int, body: ob
         (send(b"SSH-2.0-OpenSSH\r\n", close=True), True),
     ],
 )
-async def test_whoever_cannot_know_says_so(start: Start, step: Step, repeatable: bool) -> None:
+async def test_an_unclear_response_means_in_doubt(start: Start, step: Step, repeatable: bool) -> None:
     sender, _ = await start(step)
     with pytest.raises(InDoubt) as caught:
         await sender.send(mail_to(), key_of())
@@ -106,19 +106,19 @@ async def test_whoever_cannot_know_says_so(start: Start, step: Step, repeatable:
 
 
 @pytest.mark.parametrize("body", ["[]", "null", "{}", '{"id": 7}', "<html>", "[" * 50_000, '"' + "x" * 100_000 + '"'])
-async def test_a_strange_yes_is_a_yes_without_a_name(start: Start, body: str) -> None:
+async def test_a_success_without_an_id_is_a_success(start: Start, body: str) -> None:
     sender, _ = await start(answer(200, body))
     assert await sender.send(mail_to(), key_of()) == Sent(None)
 
 
-async def test_nobody_there_surely_sent_nothing() -> None:
+async def test_a_refused_connection_means_not_sent() -> None:
     async with httpx.AsyncClient(trust_env=False) as http:
         with pytest.raises(NotSent, match="cannot be reached") as caught:
             await ResendSender(http, "re_123", QUICK, "http://127.0.0.1:1").send(mail_to(), key_of())
     assert caught.value.transient
 
 
-async def test_cancelled_while_the_request_is_out_it_says_what_became_of_it(start: Start) -> None:
+async def test_a_cancelled_request_still_reports_its_outcome(start: Start) -> None:
     out, go_on = asyncio.Event(), asyncio.Event()
 
     async def wait(writer: asyncio.StreamWriter) -> None:

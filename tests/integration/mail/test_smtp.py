@@ -1,4 +1,4 @@
-"""Sending by SMTP to a real server: what it took is what was said to be sent, whatever it does in between."""
+"""Sending by SMTP to a real server: the reported outcome agrees with what the server accepted, for every failure."""
 
 import asyncio
 import email
@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 
 from app.mail.sender import InDoubt, MailLimits, NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import (
+from tests.support.smtp_server import (
     QUICK,
     Certificates,
     ElsewhereUrl,
@@ -31,7 +31,7 @@ from tests.integration.mail.conftest import (
 HASTY = replace(QUICK, step=0.3, answer=0.3)
 
 
-async def test_what_arrives_is_the_mail_to_the_byte(postbox: Postbox) -> None:
+async def test_the_server_receives_the_exact_bytes(postbox: Postbox) -> None:
     mail = mail_to(text=".\n..dots\nFrom here\n" + "x" * 5_000, page="<p>.</p>\n.\n<p>Ünïcode 🦉</p>")
     with sender_to(postbox.url()) as sender:
         assert await sender.send(mail, key_of()) == Sent()
@@ -49,21 +49,21 @@ async def test_many_mails_go_over_one_connection(postbox: Postbox) -> None:
     assert (len(postbox.taken), postbox.connections) == (20, 1)
 
 
-async def test_a_connection_carries_only_so_many(postbox: Postbox) -> None:
+async def test_a_connection_has_a_largest_number_of_mails(postbox: Postbox) -> None:
     with sender_to(postbox.url(), replace(QUICK, mails_per_connection=3)) as sender:
         for number in range(7):
             await sender.send(mail_to(number), key_of(number))
     assert (len(postbox.taken), postbox.connections) == (7, 3)
 
 
-async def test_no_more_connections_than_allowed_and_each_mail_once(postbox: Postbox) -> None:
+async def test_connections_are_limited_and_each_mail_is_sent_once(postbox: Postbox) -> None:
     with sender_to(postbox.url(), replace(QUICK, at_once=3)) as sender:
         await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in range(30)))
     assert postbox.connections <= 3
     assert len(set(postbox.taken)) == len(postbox.taken) == 30
 
 
-async def test_mails_begin_no_faster_than_the_rate(postbox: Postbox) -> None:
+async def test_mails_start_no_faster_than_the_rate(postbox: Postbox) -> None:
     loop = asyncio.get_running_loop()
     with sender_to(postbox.url(), replace(QUICK, at_once=5, per_second=20)) as sender:
         begin = loop.time()
@@ -84,7 +84,7 @@ async def test_mails_begin_no_faster_than_the_rate(postbox: Postbox) -> None:
         ("450 4.1.1 no such user yet", True, False),
     ],
 )
-async def test_a_refusal_says_whether_to_try_again_and_whether_the_address_is_dead(
+async def test_a_refusal_tells_temporary_permanent_or_bad_address(
     postbox: Postbox, stage: str, answer: str, transient: bool, bounce: bool
 ) -> None:
     postbox.steps[stage] = say(answer)
@@ -93,7 +93,7 @@ async def test_a_refusal_says_whether_to_try_again_and_whether_the_address_is_de
             await sender.send(mail_to(), key_of())
         assert (caught.value.transient, caught.value.bounce) == (transient, bounce and stage != "MAIL")
         assert answer in str(caught.value)
-        # The next mail goes, and the refused one is not sent with it.
+        # The next mail is sent without the refused one.
         del postbox.steps[stage]
         await sender.send(mail_to(2), key_of(2))
     assert postbox.taken == [mail_to(2).as_bytes()]
@@ -102,9 +102,9 @@ async def test_a_refusal_says_whether_to_try_again_and_whether_the_address_is_de
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT", "CONTENT"])
 @pytest.mark.parametrize("trouble", [hang, break_off, break_off_midway])
-async def test_trouble_before_the_final_dot_means_surely_not_sent(postbox: Postbox, stage: str, trouble: Hook) -> None:
+async def test_a_failure_before_the_final_dot_means_not_sent(postbox: Postbox, stage: str, trouble: Hook) -> None:
     postbox.steps[stage] = trouble
-    # More than the buffers of both sockets hold: so the end cannot have left.
+    # More than the buffers of both sockets hold, so the end cannot have been sent.
     mail = mail_to(text="x" * 76 * 250_000) if stage == "CONTENT" else mail_to()
     with sender_to(postbox.url(), HASTY) as sender:
         with pytest.raises(NotSent) as caught:
@@ -117,7 +117,7 @@ async def test_trouble_before_the_final_dot_means_surely_not_sent(postbox: Postb
 
 
 @pytest.mark.parametrize("trouble", [hang, break_off, say("what?"), say("354 more please")])
-async def test_trouble_after_the_final_dot_is_a_doubt(postbox: Postbox, trouble: Hook) -> None:
+async def test_a_failure_after_the_final_dot_means_in_doubt(postbox: Postbox, trouble: Hook) -> None:
     postbox.steps["DATA"] = trouble
     with sender_to(postbox.url(), HASTY) as sender:
         with pytest.raises(InDoubt) as caught:
@@ -129,25 +129,25 @@ async def test_trouble_after_the_final_dot_is_a_doubt(postbox: Postbox, trouble:
     assert postbox.connections == 2
 
 
-async def test_an_answer_that_comes_at_once_is_not_missed() -> None:
+async def test_an_immediate_response_is_not_missed() -> None:
     limits = replace(QUICK, at_once=8, per_second=1e9)
     with quick_server() as port, sender_to(SmtpUrl("127.0.0.1", port, False), limits) as sender:
         for begin in range(0, 500, 50):
             mails = range(begin, begin + 50)
             await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in mails))
-        # Closed here, for the server's threads wait for it.
+        # Closed here, because the server's threads wait for it.
         sender.close()
         await asyncio.sleep(0.05)
 
 
-async def test_a_server_that_is_not_there(postbox: Postbox) -> None:
+async def test_an_unreachable_server_means_not_sent(postbox: Postbox) -> None:
     with sender_to(replace(postbox.url(), port=1)) as sender, pytest.raises(NotSent, match=r"127\.0\.0\.1:1") as caught:
         await sender.send(mail_to(), key_of())
     assert caught.value.transient
 
 
 @pytest.mark.parametrize("greeting", ["554 go away", "421 busy", "hello", "2" * 100_000 + "\r\n", ""])
-async def test_strange_greetings_are_no_fault_of_the_mail(greeting: str) -> None:
+async def test_an_unexpected_greeting_is_a_temporary_failure(greeting: str) -> None:
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting.encode() + (b"\r\n" if greeting else b""))
         with suppress(ConnectionError):
@@ -167,7 +167,7 @@ async def test_strange_greetings_are_no_fault_of_the_mail(greeting: str) -> None
     assert len(str(caught.value)) < 400
 
 
-async def test_a_kept_connection_that_the_server_closed_is_replaced_unseen(postbox: Postbox) -> None:
+async def test_a_closed_idle_connection_is_replaced(postbox: Postbox) -> None:
     with sender_to(postbox.url()) as sender:
         await sender.send(mail_to(1), key_of(1))
         for trouble in (break_off, say("421 4.4.2 idle too long")):
@@ -176,7 +176,7 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced_unseen(postb
     assert (len(postbox.taken), postbox.connections) == (3, 3)
 
 
-async def test_an_idle_connection_is_closed_with_a_goodbye(postbox: Postbox) -> None:
+async def test_an_idle_connection_is_closed_with_quit(postbox: Postbox) -> None:
     postbox.steps["QUIT"] = say("221 Bye")
     with sender_to(postbox.url(), replace(QUICK, idle=0.05)) as sender:
         await sender.send(mail_to(1), key_of(1))
@@ -187,7 +187,7 @@ async def test_an_idle_connection_is_closed_with_a_goodbye(postbox: Postbox) -> 
 
 
 @pytest.mark.parametrize("stage", ["EHLO", "MAIL", "RCPT"])
-async def test_cancelled_before_the_content_nothing_was_sent(postbox: Postbox, stage: str) -> None:
+async def test_a_cancel_before_the_content_sends_nothing(postbox: Postbox, stage: str) -> None:
     postbox.steps[stage] = hang
     with sender_to(postbox.url()) as sender:
         sending = asyncio.create_task(sender.send(mail_to(), key_of()))
@@ -200,7 +200,7 @@ async def test_cancelled_before_the_content_nothing_was_sent(postbox: Postbox, s
     assert postbox.taken == [mail_to(2).as_bytes()]
 
 
-async def test_cancelled_after_the_final_dot_it_still_says_that_it_was_sent(postbox: Postbox) -> None:
+async def test_a_cancel_after_the_final_dot_still_reports_sent(postbox: Postbox) -> None:
     go_on = asyncio.Event()
 
     async def wait(box: Postbox, _server: object) -> str:
@@ -219,7 +219,7 @@ async def test_cancelled_after_the_final_dot_it_still_says_that_it_was_sent(post
         assert await sending == Sent()
 
 
-async def test_a_callers_time_limit_after_the_final_dot_waits_for_the_answer_too(postbox: Postbox) -> None:
+async def test_a_timeout_after_the_final_dot_awaits_the_response(postbox: Postbox) -> None:
     over = asyncio.Event()
 
     async def wait(_box: Postbox, _server: object) -> str:
@@ -232,12 +232,12 @@ async def test_a_callers_time_limit_after_the_final_dot_waits_for_the_answer_too
             asyncio.get_running_loop().call_later(0.3, over.set)
             assert await sender.send(mail_to(), key_of()) == Sent()
             assert limit.expired()
-            # What the answer leads to can still be written down.
+            # The outcome after the response can still be recorded.
             await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("again", [True, False], ids=["told twice", "too long"])
-async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: Postbox, again: bool) -> None:
+async def test_a_cancel_without_a_response_means_in_doubt(postbox: Postbox, again: bool) -> None:
     postbox.steps["DATA"] = hang
     with sender_to(postbox.url(), replace(QUICK, answer=30, release=30 if again else 0.1)) as sender:
         sending = asyncio.create_task(sender.send(mail_to(), key_of()))
@@ -250,7 +250,7 @@ async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: P
             await sending
 
 
-async def test_starttls_is_required_and_used_elsewhere(certificates: Certificates) -> None:
+async def test_starttls_is_required_for_remote_servers(certificates: Certificates) -> None:
     async with Postbox().serve(tls_context=certificates.good, require_starttls=True) as box:
         url = ElsewhereUrl("127.0.0.1", box.port, False)
         with sender_to(url, tls=certificates.trusted) as sender:
@@ -259,7 +259,7 @@ async def test_starttls_is_required_and_used_elsewhere(certificates: Certificate
     assert (len(box.taken), box.connections) == (2, 1)
 
 
-async def test_a_server_without_starttls_gets_neither_mail_nor_password(certificates: Certificates) -> None:
+async def test_a_server_without_starttls_gets_no_mail_and_no_password(certificates: Certificates) -> None:
     async with Postbox().serve(authenticator=authenticate, auth_require_tls=False) as box:
         url = ElsewhereUrl("127.0.0.1", box.port, False, "ada", "pä:ss@word")
         with sender_to(url, tls=certificates.trusted) as sender, pytest.raises(NotSent, match="STARTTLS") as caught:
@@ -283,7 +283,7 @@ async def test_a_bad_certificate_gets_neither_mail_nor_password(certificates: Ce
 
 async def test_implicit_tls_and_a_login_that_is_not_ascii(certificates: Certificates) -> None:
     async with Postbox().serve(
-        # The server does not know that what it reads came through TLS.
+        # The server does not know that its input arrived through TLS.
         ssl_context=certificates.good,
         authenticator=authenticate,
         auth_require_tls=False,
@@ -295,7 +295,7 @@ async def test_implicit_tls_and_a_login_that_is_not_ascii(certificates: Certific
     assert "AUTHENTICATED" in box.commands
 
 
-async def test_a_wrong_password_is_the_operators_matter_and_is_never_shown() -> None:
+async def test_a_wrong_password_is_reported_and_not_shown() -> None:
     async with Postbox().serve(authenticator=authenticate, auth_require_tls=False) as box:
         url = box.url(username="ada", password="hunter2")
         with sender_to(url) as sender, pytest.raises(NotSent, match="535") as caught:
@@ -305,8 +305,8 @@ async def test_a_wrong_password_is_the_operators_matter_and_is_never_shown() -> 
     assert box.taken == []
 
 
-async def test_a_storm_loses_and_doubles_nothing(postbox: Postbox) -> None:
-    """Every third connection or so breaks somewhere: what was said of each mail agrees with what the server took."""
+async def test_many_failures_lose_and_repeat_no_mail(postbox: Postbox) -> None:
+    """About every third connection fails somewhere: each reported outcome agrees with what the server accepted."""
     count = 0
 
     def sometimes(trouble: Hook, every: int) -> Hook:

@@ -1,4 +1,4 @@
-"""A server that speaks byte by byte and is cut off at each of them: the verdict is right wherever that is."""
+"""A server that sends byte by byte and disconnects after each of them: the outcome is right at every position."""
 
 import asyncio
 import ssl
@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from app.mail.sender import InDoubt, NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import QUICK, key_of, mail_to, sender_to
+from tests.support.smtp_server import QUICK, key_of, mail_to, sender_to
 
 BEFORE_THE_DOT = (
     b"220-mx.example\r\n220 hello\r\n",
@@ -20,8 +20,8 @@ AT_END = b"250-2.0.0 taken\r\n250 2.0.0 indeed\r\n"
 SAFE = len(b"".join(BEFORE_THE_DOT))
 
 
-class Mumbler:
-    """FeedbackChange each answer a byte at a time, and nothing any more after `left` bytes."""
+class ByteByByteServer:
+    """Send each response one byte at a time, and nothing after `left` bytes."""
 
     def __init__(self) -> None:
         self.left = 0
@@ -58,8 +58,8 @@ class Mumbler:
         return True
 
 
-async def test_cut_off_at_each_byte_of_its_answers_the_verdict_is_right() -> None:
-    server, tls = Mumbler(), ssl.create_default_context()
+async def test_the_outcome_is_right_after_a_cut_at_any_byte() -> None:
+    server, tls = ByteByByteServer(), ssl.create_default_context()
     limits = replace(QUICK, per_second=1e6, step=20, answer=20)
     async with await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=1_000_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)

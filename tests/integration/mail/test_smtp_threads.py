@@ -1,15 +1,15 @@
-"""The SMTP library starts no thread: it is given the TLS context and the name of this machine."""
+"""The SMTP library starts no thread: it gets the TLS context and this machine's name."""
 
 import pytest
 
 from app.mail.sender import Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import Certificates, Postbox, key_of, mail_to, sender_to
-from tests.refused_threads import no_threads
+from tests.support.refused_threads import no_threads
+from tests.support.smtp_server import Certificates, Postbox, key_of, mail_to, sender_to
 
 
 class ElsewhereUrl(SmtpUrl):
-    """A server on loopback that is treated as one far away."""
+    """A server on loopback that is treated as a remote one."""
 
     @property
     def requires_starttls(self) -> bool:

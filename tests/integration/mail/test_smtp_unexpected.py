@@ -9,7 +9,7 @@ import pytest
 
 from app.mail.sender import NotSent, Sent
 from app.mail_url import SmtpUrl
-from tests.integration.mail.conftest import QUICK, Certificates, ElsewhereUrl, key_of, mail_to, sender_to
+from tests.support.smtp_server import QUICK, Certificates, ElsewhereUrl, key_of, mail_to, sender_to
 
 STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA")
 ANSWERS = {
@@ -24,8 +24,8 @@ ANSWERS = {
 }
 
 
-class Talker:
-    """A server that answers each command in one packet; `answers` says with what, `END` is the final dot's."""
+class PacketServer:
+    """A server that responds to each command in one packet; `answers` has the responses, `END` is the final dot's."""
 
     def __init__(self, **answers: bytes) -> None:
         self._answers = ANSWERS | {"END": b"554 this is spam\r\n"} | answers
@@ -68,7 +68,7 @@ class Talker:
                 said = self.lines[-1].split()[0]
 
     @asynccontextmanager
-    async def serve(self) -> AsyncIterator["Talker"]:
+    async def serve(self) -> AsyncIterator["PacketServer"]:
         async with await asyncio.start_server(self.talk, "127.0.0.1", 0, limit=1_000_000) as server:
             self.url = replace(self.url, port=server.sockets[0].getsockname()[1])
             yield self
@@ -78,7 +78,7 @@ class Talker:
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("more", [b"250 taken\r\n", b"421 closing\r\n", b"554-no\r\n", b"2"])
 async def test_two_responses_in_one_packet_are_not_sent(step: str, more: bytes) -> None:
-    async with Talker(**{step: ANSWERS[step] + more}).serve() as server:
+    async with PacketServer(**{step: ANSWERS[step] + more}).serve() as server:
         with sender_to(server.url) as sender, pytest.raises(NotSent, match="more than one response") as caught:
             await sender.send(mail_to(), key_of())
         await server.ended.wait()
@@ -101,7 +101,7 @@ async def test_an_early_response_ends_the_upload() -> None:
         writer.close()
         said.set()
 
-    # More than the buffers of both sockets hold, of which the server reads nothing before it has answered.
+    # More than the buffers of both sockets hold; the server reads none of it before it has responded.
     mail = mail_to(text="x" * 76 * 250_000)
     async with await asyncio.start_server(talk, "127.0.0.1", 0, limit=100_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)
@@ -111,7 +111,7 @@ async def test_an_early_response_ends_the_upload() -> None:
 
 
 async def test_goodbye_behind_the_last_response_leaves_it_sent() -> None:
-    async with Talker(END=b"250 taken\r\n421 4.4.2 closing\r\n").serve() as server:
+    async with PacketServer(END=b"250 taken\r\n421 4.4.2 closing\r\n").serve() as server:
         with sender_to(server.url) as sender:
             assert await sender.send(mail_to(1), key_of(1)) == Sent()
             await server.ended.wait()
@@ -120,7 +120,7 @@ async def test_goodbye_behind_the_last_response_leaves_it_sent() -> None:
 
 
 async def test_unsolicited_goodbye_replaces_a_kept_connection() -> None:
-    async with Talker(END=b"250 taken\r\n").serve() as server:
+    async with PacketServer(END=b"250 taken\r\n").serve() as server:
         with sender_to(server.url) as sender:
             await sender.send(mail_to(1), key_of(1))
             assert server.writer is not None
@@ -132,7 +132,7 @@ async def test_unsolicited_goodbye_replaces_a_kept_connection() -> None:
 
 async def test_text_injected_before_tls_ends_the_connection(certificates: Certificates) -> None:
     injected = ANSWERS["STARTTLS"] + b"250-mx.example\r\n250 AUTH PLAIN\r\n"
-    async with Talker(STARTTLS=injected).serve() as server:
+    async with PacketServer(STARTTLS=injected).serve() as server:
         url = ElsewhereUrl("127.0.0.1", server.url.port, False, "ada", "secret")
         with sender_to(url, tls=certificates.trusted) as sender, pytest.raises(NotSent, match="AUTH PLAIN"):
             await sender.send(mail_to(), key_of())
@@ -141,7 +141,7 @@ async def test_text_injected_before_tls_ends_the_connection(certificates: Certif
 
 
 async def test_every_mail_of_a_connection_tells_its_size() -> None:
-    async with Talker(END=b"250 taken\r\n").serve() as server:
+    async with PacketServer(END=b"250 taken\r\n").serve() as server:
         with sender_to(server.url) as sender:
             for number in (1, 2):
                 await sender.send(mail_to(number, text="x" * number), key_of(number))

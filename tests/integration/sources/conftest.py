@@ -1,31 +1,16 @@
-"""Fixtures of the sources' tests: the real fetcher, answers for it to get, and feeds to serve."""
+"""Fixtures of the sources' tests: the real fetcher, scripted responses, and recorded feeds."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Protocol
 
 import pytest
 
 from app.external.client import open_external
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from tests.integration.client.scripted_server import Step, send
-from tests.integration.conftest import ReadFile
+from tests.support.fixture_types import ReadFile
+from tests.support.source_responses import MakeFetcher
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-class MakeFetcher(Protocol):
-    def __call__(self, **changes: float) -> HttpFetcher: ...
-
-
-def reply(body: bytes = b"", *, status: int = 200, kind: str = "application/xml", headers: str = "") -> Step:
-    """One whole answer, then the connection's end."""
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nConnection: close\r\n{headers}\r\n"
-    return send(head.encode() + body, close=True)
-
-
-def redirect(location: str) -> Step:
-    return reply(status=302, headers=f"Location: {location}\r\n")
 
 
 @pytest.fixture

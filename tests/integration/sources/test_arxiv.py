@@ -1,4 +1,4 @@
-"""arXiv's adapter against a server on loopback: arXiv's recorded answers, and answers of the same form."""
+"""arXiv's adapter with a server on loopback: recorded responses of arXiv, and responses of the same form."""
 
 import re
 from collections.abc import Callable
@@ -11,41 +11,29 @@ from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.rate_limiter import RateLimiter
-from tests.integration.client.scripted_server import ScriptedServer, Step
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.sources.conftest import MakeFetcher, reply
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.scripted_server import ScriptedServer, Step
+from tests.support.source_responses import MakeFetcher, page, reply
 
 DAY = date(2025, 3, 4)
 Make = Callable[..., ArxivSource]
 
 
-class Waits(list[float]):
-    """Stands in for sleeping: notes for how long it would have been."""
+class RecordedSleeps(list[float]):
+    """Replaces sleeping: records the durations."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
 
 
-def page(first: int, count: int, total: int) -> Step:
-    entries = "".join(
-        f"<entry><id>http://arxiv.org/abs/2513.{number:05d}v1</id><title>Paper {number}</title></entry>"
-        for number in range(first, first + count)
-    )
-    body = (
-        '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
-        f"<opensearch:totalResults>{total}</opensearch:totalResults>{entries}</feed>"
-    )
-    return reply(body.encode())
+@pytest.fixture
+def waits() -> RecordedSleeps:
+    return RecordedSleeps()
 
 
 @pytest.fixture
-def waits() -> Waits:
-    return Waits()
-
-
-@pytest.fixture
-def make(make_fetcher: MakeFetcher, waits: Waits) -> Make:
-    """An adapter with a clock that stands still and sleeps that are only noted."""
+def make(make_fetcher: MakeFetcher, waits: RecordedSleeps) -> Make:
+    """An adapter with a fixed clock and recorded sleeps."""
 
     def build(server: ScriptedServer, **changes: object) -> ArxivSource:
         settings = ArxivSettings(base_url=server.url, **changes)  # type: ignore[arg-type]  # a test's keywords
@@ -58,7 +46,7 @@ def numbers(articles: list[Article]) -> list[int]:
     return [int(article.external_id.partition(".")[2]) for article in articles]
 
 
-async def test_the_recorded_answer_is_read_in_full(serve: Serve, make: Make, recorded: ReadFile) -> None:
+async def test_the_recorded_response_is_read_completely(serve: Serve, make: Make, recorded: ReadFile) -> None:
     server = await serve(reply(recorded("arxiv-api-query.xml")))
     papers = await make(server, max_papers=10).fetch(DAY)
     assert len(papers) == 10
@@ -86,11 +74,11 @@ async def test_the_recorded_answer_is_read_in_full(serve: Serve, make: Make, rec
         assert not re.search(r"v\d+$", paper.external_id)
 
 
-async def test_the_recorded_empty_answer_is_a_day_without_papers(serve: Serve, make: Make, recorded: ReadFile) -> None:
+async def test_the_recorded_empty_response_has_no_papers(serve: Serve, make: Make, recorded: ReadFile) -> None:
     assert await make(await serve(reply(recorded("arxiv-api-empty.xml")))).fetch(DAY) == []
 
 
-async def test_the_recorded_answer_with_missing_ids_holds_the_others(
+async def test_a_recorded_response_with_missing_ids_has_the_others(
     serve: Serve, make: Make, recorded: ReadFile
 ) -> None:
     server = await serve(reply(recorded("arxiv-api-missing-id.xml")))
@@ -98,7 +86,7 @@ async def test_the_recorded_answer_with_missing_ids_holds_the_others(
     assert (paper.external_id, paper.authors) == ("2201.13452", ("Hong-Ming Yin", "Jun Zou"))
 
 
-async def test_entries_are_plain_and_their_links_safe(serve: Serve, make: Make, feed_file: ReadFile) -> None:
+async def test_entries_are_plain_text_with_safe_links(serve: Serve, make: Make, feed_file: ReadFile) -> None:
     old, linked = await make(await serve(reply(feed_file("arxiv-query.xml")))).fetch(DAY)
     assert old.external_id == "nucl-ex/0413020"
     assert old.title == "A Paper with an Identifier of the Old Form"
@@ -109,7 +97,7 @@ async def test_entries_are_plain_and_their_links_safe(serve: Serve, make: Make, 
     assert (linked.url, linked.pdf_url) == ("https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001")
 
 
-async def test_a_day_is_asked_for_in_pages_three_seconds_apart(serve: Serve, make: Make, waits: Waits) -> None:
+async def test_a_day_is_read_in_pages_three_seconds_apart(serve: Serve, make: Make, waits: RecordedSleeps) -> None:
     server = await serve(page(0, 2, 5), page(2, 2, 5), page(4, 1, 5))
     papers = await make(server, page_size=2, categories=("cs.LG", "math", "hep-th")).fetch(DAY)
     assert numbers(papers) == [0, 1, 2, 3, 4]
@@ -125,18 +113,18 @@ async def test_a_day_is_asked_for_in_pages_three_seconds_apart(serve: Serve, mak
     assert waits == [3.0, 3.0]
 
 
-async def test_no_more_than_the_most_papers_are_asked_for_and_kept(serve: Serve, make: Make) -> None:
+async def test_the_largest_number_of_papers_is_kept(serve: Serve, make: Make) -> None:
     server = await serve(page(0, 2, 9_000), page(2, 2, 9_000))
     assert numbers(await make(server, page_size=2, max_papers=3).fetch(DAY)) == [0, 1, 2]
     assert "max_results=1&" in server.seen[1]
 
 
-async def test_a_server_that_ignores_the_page_size_costs_no_more_than_a_page(serve: Serve, make: Make) -> None:
+async def test_a_server_that_ignores_the_page_size_gives_one_page(serve: Serve, make: Make) -> None:
     server = await serve(page(0, 5_000, 5_000))
     assert len(await make(server, page_size=2, max_papers=6).fetch(DAY)) <= 6
 
 
-async def test_pages_that_overlap_give_each_paper_once(serve: Serve, make: Make) -> None:
+async def test_overlapping_pages_give_each_paper_once(serve: Serve, make: Make) -> None:
     server = await serve(page(0, 2, 4), page(1, 2, 4))
     assert numbers(await make(server, page_size=2).fetch(DAY)) == [0, 1, 2]
 
@@ -146,14 +134,14 @@ async def test_pages_that_overlap_give_each_paper_once(serve: Serve, make: Make)
     [
         (page(0, 0, 3), [3.0, 3.0]),
         (reply(status=500), [3.0, 3.0]),
-        # Busy: the turn itself is put off, for everybody.
+        # Busy: the next permit is delayed for every process.
         (reply(status=503), [20.0]),
         (reply(status=429, headers="Retry-After: 7\r\n"), [7.0]),
         (reply(status=429, headers="Retry-After: 1\r\n"), [3.0]),
     ],
 )
-async def test_a_hiccup_of_arxiv_costs_time_and_nothing_else(
-    serve: Serve, make: Make, waits: Waits, hiccup: Step, waited: list[float]
+async def test_a_temporary_failure_of_arxiv_is_retried(
+    serve: Serve, make: Make, waits: RecordedSleeps, hiccup: Step, waited: list[float]
 ) -> None:
     papers = await make(await serve(hiccup, page(0, 3, 3))).fetch(DAY)
     assert (numbers(papers), waits) == ([0, 1, 2], waited)
@@ -175,8 +163,8 @@ async def test_a_hiccup_of_arxiv_costs_time_and_nothing_else(
         (reply(status=503), 20.0, 3),
     ],
 )
-async def test_an_arxiv_that_wants_to_be_left_alone_is(
-    serve: Serve, make: Make, waits: Waits, answer: Step, retry_after: float, requests: int
+async def test_retry_after_of_arxiv_is_respected(
+    serve: Serve, make: Make, waits: RecordedSleeps, answer: Step, retry_after: float, requests: int
 ) -> None:
     server = await serve(answer)
     source = make(server)
@@ -202,7 +190,7 @@ async def test_an_arxiv_that_wants_to_be_left_alone_is(
         (reply(b"<opml/>"), "of <opml>, not a feed", 1),
     ],
 )
-async def test_a_failure_of_arxiv_is_a_source_error_with_its_reason(
+async def test_a_failure_of_arxiv_is_a_source_error(
     serve: Serve, make: Make, answer: Step, said: str, requests: int
 ) -> None:
     server = await serve(answer)
@@ -211,7 +199,7 @@ async def test_a_failure_of_arxiv_is_a_source_error_with_its_reason(
     assert len(server.seen) == requests
 
 
-async def test_an_error_in_the_form_of_an_entry_is_an_error(serve: Serve, make: Make, feed_file: ReadFile) -> None:
+async def test_an_error_entry_is_an_error(serve: Serve, make: Make, feed_file: ReadFile) -> None:
     server = await serve(reply(feed_file("arxiv-error.xml")))
     with pytest.raises(SourceError, match="arXiv refused the query: start must be an integer"):
         await make(server).fetch(DAY)

@@ -1,4 +1,4 @@
-"""The feed adapter against a server on loopback: feeds of all kinds, and documents that are none."""
+"""The feed adapter with a server on loopback: feeds of all formats, and documents that are no feeds."""
 
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -9,9 +9,9 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.feeds import FeedSettings, FeedSource
-from tests.integration.client.scripted_server import Step
-from tests.integration.conftest import ReadFile, Serve
-from tests.integration.sources.conftest import MakeFetcher, reply
+from tests.support.fixture_types import ReadFile, Serve
+from tests.support.scripted_server import Step
+from tests.support.source_responses import MakeFetcher, reply
 
 DAY = date(2025, 3, 4)
 LAUGHS = b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 20) for n in range(10))
@@ -20,7 +20,7 @@ Read = Callable[..., Awaitable[list[Article]]]
 
 @pytest.fixture
 def read(serve: Serve, make_fetcher: MakeFetcher) -> Read:
-    """Read one answer through the adapter."""
+    """Read one response through the adapter."""
 
     async def fetch(step: Step, source_date: date = DAY, *, max_items: int = 200) -> list[Article]:
         server = await serve(step)
@@ -52,7 +52,7 @@ async def test_rss_is_read_as_plain_text_with_safe_links(read: Read, feed_file: 
     assert (undated.title, undated.url) == ("Without a time", None)
 
 
-async def test_items_belong_to_the_day_they_appeared_on_or_the_one_after(read: Read, feed_file: ReadFile) -> None:
+async def test_items_belong_to_their_day_or_the_next(read: Read, feed_file: ReadFile) -> None:
     feed = reply(feed_file("news-rss.xml"))
     titles = {day: [a.title for a in await read(feed, date(2025, 3, day))] for day in (1, 2, 3, 4, 5, 6)}
     assert titles[2] == ["Older than the edition"]
@@ -61,7 +61,7 @@ async def test_items_belong_to_the_day_they_appeared_on_or_the_one_after(read: R
     assert titles[1] == titles[6] == []
 
 
-async def test_atom_is_read_in_each_of_its_forms_of_text(read: Read, feed_file: ReadFile) -> None:
+async def test_atom_is_read_with_every_text_type(read: Read, feed_file: ReadFile) -> None:
     (entry,) = await read(reply(feed_file("news-atom.xml")))
     assert entry.title == "Why <b> is not bold, and this was"
     assert entry.abstract == "Text within elements."
@@ -74,7 +74,7 @@ async def test_rdf_in_another_encoding_is_read(read: Read, feed_file: ReadFile) 
     assert (item.title, item.authors, item.url) == ("Café physics", ("D. Author",), "https://journal.example/a")
 
 
-async def test_the_encoding_of_the_header_counts_where_the_document_has_none(read: Read) -> None:
+async def test_the_headers_encoding_is_the_default(read: Read) -> None:
     body = b"<rss><channel><item><title>Caf\xe9</title></item></channel></rss>"
     (item,) = await read(reply(body, kind="text/xml; charset=iso-8859-1"))
     assert item.title == "Café"
@@ -117,7 +117,7 @@ async def test_arxivs_recorded_atom_feed_is_read(read: Read, recorded: ReadFile)
     ],
     ids=lambda value: repr(value)[:30],
 )
-async def test_what_a_paper_is_called_is_read_where_feeds_say_it(
+async def test_identifiers_of_papers_are_read_from_feeds(
     read: Read, names: bytes, arxiv_id: str | None, doi: str | None
 ) -> None:
     prefixes = (
@@ -130,7 +130,7 @@ async def test_what_a_paper_is_called_is_read_where_feeds_say_it(
     assert (item.arxiv_id, item.doi) == (arxiv_id, doi)
 
 
-async def test_small_mistakes_are_mended(read: Read) -> None:
+async def test_small_errors_are_tolerated(read: Read) -> None:
     (item,) = await read(rss(b"<item><title>Fish&nbsp;& chips \x08&eacute; &unheardof; end</title></item>"))
     assert item.title == "Fish & chips é &unheardof; end"
 
@@ -158,12 +158,12 @@ async def test_small_mistakes_are_mended(read: Read) -> None:
         (reply(b"<" * 4_000_000), "more than 300000 tags in one entry"),
     ],
 )
-async def test_what_is_no_feed_is_a_source_error_with_its_reason(read: Read, step: Step, said: str) -> None:
+async def test_a_document_that_is_no_feed_is_a_source_error(read: Read, step: Step, said: str) -> None:
     with pytest.raises(SourceError, match=said):
         await read(step)
 
 
-async def test_a_giant_entry_is_cut_to_the_size_of_an_article(read: Read) -> None:
+async def test_a_very_large_entry_is_shortened(read: Read) -> None:
     giant = b"word and <b>another</b> or a third, " * 60_000
     (item,) = await read(
         rss(
@@ -177,12 +177,12 @@ async def test_a_giant_entry_is_cut_to_the_size_of_an_article(read: Read) -> Non
     assert item.external_id.startswith("sha256:")
 
 
-async def test_a_feed_beyond_the_cap_is_refused(read: Read) -> None:
+async def test_a_feed_over_the_size_limit_is_refused(read: Read) -> None:
     with pytest.raises(SourceError, match="more than 5000000 bytes"):
         await read(rss(b"<item><title>" + b"A" * 5_000_000 + b"</title></item>"))
 
 
-async def test_a_long_feed_gives_its_first_items_in_little_memory(read: Read) -> None:
+async def test_a_long_feed_gives_its_first_items(read: Read) -> None:
     items = b"".join(b"<item><title>Item %d</title></item>" % n for n in range(90_000))
     tracemalloc.start()
     try:
@@ -194,6 +194,6 @@ async def test_a_long_feed_gives_its_first_items_in_little_memory(read: Read) ->
     assert peak < 4 * len(items)
 
 
-async def test_items_that_say_the_same_id_are_one(read: Read) -> None:
+async def test_items_with_the_same_id_are_one(read: Read) -> None:
     items = b"<item><title>One</title><guid>1</guid></item><item><title>Other</title><guid>1</guid></item>"
     assert len(await read(rss(items))) == 1

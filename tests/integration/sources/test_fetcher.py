@@ -1,4 +1,4 @@
-"""The capped GET, against real servers that misbehave."""
+"""The fetcher with a size limit, with real servers that misbehave."""
 
 import asyncio
 import gzip
@@ -8,10 +8,10 @@ import pytest
 from app.errors import SourceError
 from app.external.client import open_external
 from app.sources.fetcher import FetchFailed, FetchSettings, HttpFetcher
-from tests.integration.client.scripted_server import Step, hang_up, send, stall
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import MakeFetcher, redirect, reply
-from tests.loop_blocking import longest_hold
+from tests.support.fixture_types import Serve
+from tests.support.loop_blocking import longest_hold
+from tests.support.scripted_server import Step, hang_up, send, stall
+from tests.support.source_responses import MakeFetcher, redirect, reply
 
 GZIP = "Content-Encoding: gzip\r\n"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/xml\r\n\r\n"
@@ -24,8 +24,8 @@ async def endless(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def gzip_and_more(writer: asyncio.StreamWriter) -> None:
-    """A whole document, and then what belongs to none, without end."""
+async def gzip_with_trailing_data(writer: asyncio.StreamWriter) -> None:
+    """A complete document, followed by endless other data."""
     writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + gzip.compress(b"<rss/>"))
     while not writer.is_closing():
         writer.write(b"A" * 65_536)
@@ -39,7 +39,7 @@ async def byte_by_byte(writer: asyncio.StreamWriter) -> None:
 
 
 async def empty_blocks(writer: asyncio.StreamWriter) -> None:
-    """Deflate's empty blocks: they come to nothing, however many there are."""
+    """Deflate's empty blocks, which decompress to nothing."""
     start = gzip.compress(b"")[:10]
     writer.write(HEAD.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n") + start)
     while not writer.is_closing():
@@ -47,13 +47,13 @@ async def empty_blocks(writer: asyncio.StreamWriter) -> None:
         await writer.drain()
 
 
-async def dripping(writer: asyncio.StreamWriter) -> None:
+async def slow_body(writer: asyncio.StreamWriter) -> None:
     writer.write(HEAD + b"<rss>")
     await writer.drain()
     await asyncio.Event().wait()
 
 
-async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_response_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(reply(gzip.compress(b"<rss/>"), kind="text/xml; charset=ISO-8859-1", headers=GZIP))
     answer = await make_fetcher().get(f"{server.url}/feed", params={"q": "a b"})
     assert (answer.body, answer.content_type, answer.charset) == (b"<rss/>", "text/xml", "iso-8859-1")
@@ -80,7 +80,7 @@ async def test_a_whole_answer_is_decompressed_and_described(serve: Serve, make_f
         (hang_up, "could not be read", True),
     ],
 )
-async def test_a_bad_answer_is_a_failure_with_its_reason(
+async def test_a_bad_response_is_a_failure_with_its_reason(
     serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str, transient: bool
 ) -> None:
     server = await serve(step)
@@ -89,12 +89,12 @@ async def test_a_bad_answer_is_a_failure_with_its_reason(
     assert failure.value.transient is transient
 
 
-async def test_what_follows_a_whole_document_is_not_read(serve: Serve, make_fetcher: MakeFetcher) -> None:
-    server = await serve(gzip_and_more)
+async def test_nothing_is_read_after_a_complete_document(serve: Serve, make_fetcher: MakeFetcher) -> None:
+    server = await serve(gzip_with_trailing_data)
     assert (await make_fetcher().get(server.url)).body == b"<rss/>"
 
 
-async def test_a_body_in_chunks_of_a_byte_does_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_one_byte_chunks_do_not_hold_the_loop(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(byte_by_byte)
     answer, hold = await longest_hold(lambda: make_fetcher().get(server.url), 0.03)
     assert not isinstance(answer, Exception)
@@ -112,21 +112,21 @@ async def test_a_long_header_does_not_hold_the_loop(serve: Serve, make_fetcher: 
     assert hold < 0.15
 
 
-@pytest.mark.parametrize("step", [stall, dripping])
+@pytest.mark.parametrize("step", [stall, slow_body])
 async def test_the_whole_exchange_has_one_deadline(serve: Serve, make_fetcher: MakeFetcher, step: Step) -> None:
     server = await serve(step)
     with pytest.raises(FetchFailed, match=r"did not finish answering within 0\.05 s"):
         await make_fetcher(total_seconds=0.05).get(server.url)
 
 
-async def test_a_429_carries_the_time_of_the_next_try(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_429_has_the_time_of_the_next_attempt(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(reply(b"slow down", status=429, headers="Retry-After: 17\r\n"))
     with pytest.raises(FetchFailed, match="429 Too Many Requests") as failure:
         await make_fetcher().get(server.url)
     assert (failure.value.retry_after, failure.value.transient, failure.value.body) == (17.0, True, b"slow down")
 
 
-async def test_nobody_listening_is_a_failure_and_not_an_exception(serve: Serve, make_fetcher: MakeFetcher) -> None:
+async def test_a_refused_connection_is_a_failure_result(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(hang_up)
     await server.stop()
     with pytest.raises(FetchFailed, match="could not be read"):
@@ -134,7 +134,7 @@ async def test_nobody_listening_is_a_failure_and_not_an_exception(serve: Serve, 
 
 
 @pytest.mark.parametrize("url", ["http://[::1", "ftp://127.0.0.1/x", "nonsense", "http://127.0.0.1:99999/"])
-async def test_a_url_that_cannot_be_requested_is_a_failure(make_fetcher: MakeFetcher, url: str) -> None:
+async def test_an_invalid_url_is_a_failure(make_fetcher: MakeFetcher, url: str) -> None:
     with pytest.raises(SourceError):
         await make_fetcher().get(url)
 
@@ -156,7 +156,7 @@ async def test_a_redirect_loop_ends(serve: Serve, make_fetcher: MakeFetcher) -> 
     "location",
     ["file:///etc/passwd", "javascript:alert(1)", "gopher://example.org/", "http://[::1", "http://127.0.0.1:99999/"],
 )
-async def test_a_redirect_leads_to_http_or_nowhere(serve: Serve, make_fetcher: MakeFetcher, location: str) -> None:
+async def test_a_redirect_to_another_scheme_is_refused(serve: Serve, make_fetcher: MakeFetcher, location: str) -> None:
     server = await serve(redirect(location))
     with pytest.raises(SourceError):
         await make_fetcher().get(server.url)
@@ -171,7 +171,7 @@ async def test_a_redirect_into_the_private_network_is_not_followed(serve: Serve,
     assert inside.seen == []
 
 
-async def test_private_redirects_can_be_allowed_but_take_no_key_along(serve: Serve) -> None:
+async def test_allowed_private_redirects_get_no_key(serve: Serve) -> None:
     inside = await serve(reply(b"<rss/>"))
     server = await serve(redirect(inside.url))
     async with open_external() as client:

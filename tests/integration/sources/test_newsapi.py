@@ -1,4 +1,4 @@
-"""NewsAPI's adapter against a server on loopback, with answers of the documented form."""
+"""NewsAPI's adapter with a server on loopback and responses of the documented form."""
 
 import json
 from datetime import UTC, date, datetime
@@ -9,9 +9,9 @@ import pytest
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from tests.integration.client.scripted_server import Step
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import MakeFetcher, redirect, reply
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import Step
+from tests.support.source_responses import MakeFetcher, redirect, reply
 
 DAY = date(2025, 3, 4)
 
@@ -70,7 +70,7 @@ async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher)
         (redirect("/elsewhere"), "redirected more than 3 times"),
     ],
 )
-async def test_a_failure_is_a_source_error_with_newsapis_reason(
+async def test_a_failure_is_a_source_error_with_the_reason(
     serve: Serve, make_fetcher: MakeFetcher, step: Step, said: str
 ) -> None:
     server = await serve(step)

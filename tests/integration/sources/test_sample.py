@@ -21,7 +21,7 @@ from app.sources.fetcher import HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.rate_limiter import RateLimiter
 from embedded.sample.server import SampleHosts, serve_sample
-from tests.integration.sources.conftest import MakeFetcher
+from tests.support.source_responses import MakeFetcher
 
 
 def arxiv(fetcher: HttpFetcher, hosts: SampleHosts, *, page_size: int = 500, max_papers: int = 2_000) -> ArxivSource:
@@ -30,7 +30,7 @@ def arxiv(fetcher: HttpFetcher, hosts: SampleHosts, *, page_size: int = 500, max
 
 
 @pytest.mark.parametrize("day", [date(1999, 12, 31), date(2024, 2, 29), date(2031, 7, 1)])
-async def test_every_day_has_its_sample(make_fetcher: MakeFetcher, day: date) -> None:
+async def test_every_day_has_a_sample(make_fetcher: MakeFetcher, day: date) -> None:
     async with serve_sample(day) as hosts:
         papers = await arxiv(make_fetcher(), hosts).fetch(day)
         feeds = [FeedSource(make_fetcher(), feed, today=lambda: day) for feed in hosts.feeds]
@@ -44,7 +44,7 @@ async def test_every_day_has_its_sample(make_fetcher: MakeFetcher, day: date) ->
 
 
 def check(article: Article, day: date) -> None:
-    """A sample is whole, of its day, marked, and leads nowhere real."""
+    """A sample is complete, of its day, marked as a sample, and has no real links."""
     assert article.is_sample
     assert article.url is not None
     assert httpx.URL(article.url).host == "example.org"
@@ -53,7 +53,7 @@ def check(article: Article, day: date) -> None:
     assert len(article.abstract) > 80
 
 
-async def test_pages_are_served_as_arxiv_does(make_fetcher: MakeFetcher) -> None:
+async def test_pages_are_served_like_arxiv(make_fetcher: MakeFetcher) -> None:
     day = date(2025, 3, 4)
     async with serve_sample(day) as hosts:
         paged = await arxiv(make_fetcher(), hosts, page_size=7).fetch(day)
@@ -63,7 +63,7 @@ async def test_pages_are_served_as_arxiv_does(make_fetcher: MakeFetcher) -> None
     assert paged[0].published_at == datetime(2025, 3, 4, 0, 30, tzinfo=UTC)
 
 
-async def test_arxivs_rss_has_the_same_papers_less_the_replaced(make_fetcher: MakeFetcher) -> None:
+async def test_the_rss_feed_has_all_papers_except_replaced_ones(make_fetcher: MakeFetcher) -> None:
     day = date(2025, 3, 4)
     async with serve_sample(day) as hosts:
         feed = FeedSettings("arXiv", f"{hosts.arxiv_base_url}/rss/cs.LG")
@@ -77,7 +77,7 @@ async def test_arxivs_rss_has_the_same_papers_less_the_replaced(make_fetcher: Ma
         assert int(paper.external_id[-5:]) % 3 != 0
 
 
-async def test_papers_are_looked_up_by_their_ids(make_fetcher: MakeFetcher) -> None:
+async def test_papers_are_found_by_their_ids(make_fetcher: MakeFetcher) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts:
         source = arxiv(make_fetcher(), hosts)
         ids = ["2513.00002", "2005.14165", "2513.00001", "hep-th/9901001", *(f"2513.1{n:04d}" for n in range(96))]
@@ -87,23 +87,21 @@ async def test_papers_are_looked_up_by_their_ids(make_fetcher: MakeFetcher) -> N
     assert all(paper.is_sample for paper in found)
 
 
-async def test_a_malformed_id_costs_itself_alone(make_fetcher: MakeFetcher) -> None:
+async def test_a_malformed_id_affects_no_other(make_fetcher: MakeFetcher) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts:
         found = await arxiv(make_fetcher(), hosts).look_up(["2513.00001", "no id", "2513.00002"])
     assert len(found) == 2
 
 
 @pytest.mark.parametrize("categories", [(), ("cs",), ("cs.AI", "stat.ML", "q-bio")])
-async def test_whatever_categories_are_set_there_is_a_day(
-    categories: tuple[str, ...], make_fetcher: MakeFetcher
-) -> None:
+async def test_any_categories_have_papers(categories: tuple[str, ...], make_fetcher: MakeFetcher) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts:
         settings = ArxivSettings(base_url=hosts.arxiv_base_url, categories=categories)
         found = await ArxivSource(make_fetcher(), settings, RateLimiter(interval=0)).fetch(date(2025, 3, 3))
     assert len(found) >= 30
 
 
-async def test_newsapi_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
+async def test_the_newsapi_emulator_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
     day = date(2025, 3, 4)
     async with serve_sample(day) as hosts:
         settings = NewsApiSettings("a-key", base_url=hosts.newsapi_base_url)
@@ -116,7 +114,7 @@ async def test_newsapi_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
     }
 
 
-def test_every_module_that_asks_a_source_is_tested_here() -> None:
+def test_every_source_module_is_tested_here() -> None:
     sources = Path(app.sources.__file__).parent
     asking = {path.stem for path in sources.glob("*.py") if "_fetcher.get(" in path.read_text(encoding="utf-8")}
     assert asking == {"arxiv", "feeds", "newsapi"}
@@ -157,14 +155,14 @@ async def test_a_query_that_arxiv_would_refuse_is_refused(query: str) -> None:
         ("id_list=2513.00002&start=1", []),
     ],
 )
-async def test_dates_ids_order_and_pages_choose_as_arxiv_does(query: str, papers: list[str]) -> None:
+async def test_dates_ids_order_and_pages_work_like_arxiv(query: str, papers: list[str]) -> None:
     async with serve_sample(date(2025, 3, 4)) as hosts, httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{hosts.arxiv_base_url}/api/query?{query}")
     assert answer.status_code == 200
     assert re.findall(r"<id>http://arxiv.org/abs/(2513\.\d{5})v1</id>", answer.text) == papers
 
 
-async def test_the_command_serves_until_it_is_interrupted() -> None:
+async def test_the_command_runs_until_interrupted() -> None:
     command = [sys.executable, "-m", "embedded.sample", "--date", "2025-03-04"]
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
     try:

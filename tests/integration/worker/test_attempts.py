@@ -11,8 +11,8 @@ from supabase import AsyncClient
 
 from app.errors import PermanentError
 from app.models import TaskKind
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
+from tests.support.running_worker import BlockedHandler, StartWorker, until, until_ended, until_turned
+from tests.support.tasks import create
 from worker.job import Job, Snooze
 
 HOUR = timedelta(hours=1)
@@ -34,7 +34,7 @@ async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
 async def test_a_handler_that_takes_too_long_is_cancelled_and_its_attempt_has_failed(
     attempts: int, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = Held()
+    held = BlockedHandler()
     await start_worker(held, time_limit=0.2, retry_delay=lambda *_: timedelta(0))
     task = await create(client, max_attempts=attempts)
     ended = await until_ended(database, task.task_id)
@@ -104,7 +104,7 @@ async def test_a_snooze_comes_back_after_its_delay_and_burns_no_attempt(
 async def test_a_snooze_ends_with_what_it_waits_for(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    fetching = Held()
+    fetching = BlockedHandler()
     fetch = await create(client, kind=TaskKind.FETCH)
 
     async def digest(_job: Job) -> dict[str, Any]:
@@ -125,7 +125,7 @@ async def test_a_snooze_ends_with_what_it_waits_for(
 async def test_a_stop_lets_tasks_finish_and_claims_no_more(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = Held()
+    held = BlockedHandler()
     worker = await start_worker(held, grace=30)
     task = await create(client)
     await held.begun.wait()
@@ -142,7 +142,7 @@ async def test_a_stop_lets_tasks_finish_and_claims_no_more(
 async def test_what_is_not_done_within_the_grace_goes_back_with_its_attempt(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = Held()
+    held = BlockedHandler()
     worker = await start_worker(held, grace=0.1)
     task = await create(client)
     await held.begun.wait()

@@ -8,12 +8,12 @@ from supabase import AsyncClient
 
 from app.persistence.reader_papers import ReaderPapers
 from app.ranking.reader_paper import paper_of
-from tests.contract.feedback_scenarios import rate
-from tests.contract.schedule import Clock
-from tests.contract.test_items import copy, save
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import body, due, look, mails
+from tests.support.feedback import rate
+from tests.support.items import copy, save
+from tests.support.reader_mails import body, due, look, mails
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock
+from tests.support.smtp_server import Postbox
 
 TITLE = "Glacier <script>alert(1)</script> \u202eseismology {{ 7*7 }}"
 LIKED = paper_of(

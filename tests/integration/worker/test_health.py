@@ -10,9 +10,9 @@ from aiohttp.test_utils import unused_port
 from supabase import AsyncClient
 
 from app.metrics import Metrics
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import PATIENCE, StartWorker, until_ended, until_status
-from tests.integration.worker.proxy import Gate, Proxy
+from tests.support.proxy import Gate, Proxy
+from tests.support.running_worker import PATIENCE, StartWorker, until_ended, until_status
+from tests.support.tasks import create
 from worker.http import worker_http
 from worker.job import Job
 

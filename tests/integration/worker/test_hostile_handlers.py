@@ -10,8 +10,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import PermanentError
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import StartWorker, until_ended
+from tests.support.running_worker import StartWorker, until_ended
+from tests.support.tasks import create
 from worker.job import Job, Snooze
 
 

@@ -9,9 +9,9 @@ from supabase import AsyncClient
 
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, expire_lease
-from tests.integration.worker.conftest import Held, StartWorker, until, until_ended, until_turned
-from tests.integration.worker.proxy import Gate, Proxy
+from tests.support.proxy import Gate, Proxy
+from tests.support.running_worker import BlockedHandler, StartWorker, until, until_ended, until_turned
+from tests.support.tasks import Claimer, create, expire_lease
 
 OWN = "(select worker_id from public.queue where task_id = $1)"
 
@@ -19,7 +19,7 @@ OWN = "(select worker_id from public.queue where task_id = $1)"
 async def test_a_worker_keeps_what_it_works_on_for_longer_than_a_lease(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = Held()
+    held = BlockedHandler()
     await start_worker(held)
     task = await create(client)
     await held.begun.wait()
@@ -46,7 +46,7 @@ async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothi
     deaf: bool, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     proxy.before = gate = Gate()
-    held, peer = Held(deaf=deaf), Claimer(client)
+    held, peer = BlockedHandler(deaf=deaf), Claimer(client)
     worker = await start_worker(held, url=proxy.url)
     task = await create(client)
     await held.begun.wait()
@@ -71,7 +71,7 @@ async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothi
 async def test_a_cancel_request_cancels_the_handler(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = Held()
+    held = BlockedHandler()
     worker = await start_worker(held)
     task = await create(client)
     await held.begun.wait()

@@ -16,11 +16,11 @@ from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
 from app.services import Services
-from tests.contract.helpers import Claimer
-from tests.contract.schedule import Clock, add_reader
-from tests.integration.mail.conftest import Hook, Postbox, break_off, break_off_midway, hang, say
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, ENDED, body, look, mail_of, once, the_delivery
+from tests.support.reader_mails import ALL_DONE, ENDED, body, look, mail_of, once, the_delivery
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock, add_reader
+from tests.support.smtp_server import Hook, Postbox, break_off, break_off_midway, hang, say
+from tests.support.tasks import Claimer
 
 
 @pytest.mark.usefixtures("reader")

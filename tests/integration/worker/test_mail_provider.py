@@ -16,12 +16,12 @@ from app.models import TaskKind
 from app.persistence.deliveries import Send
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
-from tests.contract.helpers import expire_lease
-from tests.contract.mailer import Mailer
-from tests.integration.client.scripted_server import ScriptedServer, Step, answer, hang_up, stall
-from tests.integration.mail.conftest import QUICK
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, ENDED, the_delivery
+from tests.support.mailer import Mailer
+from tests.support.reader_mails import ALL_DONE, ENDED, the_delivery
+from tests.support.running_worker import StartMailer, until
+from tests.support.scripted_server import ScriptedServer, Step, answer, hang_up, stall
+from tests.support.smtp_server import QUICK
+from tests.support.tasks import expire_lease
 
 StartResend = Callable[..., Awaitable[tuple[ResendSender, ScriptedServer]]]
 ATTEMPTS = 20

@@ -10,10 +10,10 @@ from supabase import AsyncClient
 
 from app.persistence.deliveries import Deliveries
 from app.persistence.readers import Reader, Readers
-from tests.contract.schedule import Clock
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, once, the_delivery
+from tests.support.reader_mails import ALL_DONE, once, the_delivery
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock
+from tests.support.smtp_server import Postbox
 
 Change = Callable[[AsyncClient, Reader, Clock], Awaitable[object]]
 LATER = "451 4.3.0 later"

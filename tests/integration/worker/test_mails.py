@@ -9,12 +9,12 @@ from app.persistence.editions import Editions
 from app.persistence.outcomes import Failed
 from app.persistence.readers import Reader
 from app.services import Services
-from tests.contract.helpers import Claimer
-from tests.contract.schedule import Clock
-from tests.contract.test_items import ARXIV, TODAY, copy, save
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, ENDED, LINKS, body, due, look, mails
+from tests.support.items import ARXIV, TODAY, copy, save
+from tests.support.reader_mails import ALL_DONE, ENDED, LINKS, body, due, look, mails
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import Clock
+from tests.support.smtp_server import Postbox
+from tests.support.tasks import Claimer
 
 
 async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(

@@ -16,10 +16,10 @@ from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.rate_limiter import RateLimiter
-from tests.contract.feedback_scenarios import rate, rated
-from tests.contract.schedule import add_reader
-from tests.integration.client.scripted_server import ScriptedServer
-from tests.integration.sources.conftest import reply
+from tests.support.feedback import rate, rated
+from tests.support.schedule import add_reader
+from tests.support.scripted_server import ScriptedServer
+from tests.support.source_responses import reply
 from worker.periodic.paper_look_ups import PaperLookUps
 
 HEAD = (

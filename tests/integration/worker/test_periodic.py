@@ -16,9 +16,9 @@ from app.config.fetch_times import FetchTimes
 from app.persistence.maintenance import Maintenance
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.contract.helpers import insert_tasks
-from tests.integration.worker.conftest import until
-from tests.integration.worker.proxy import Answer, Proxy, Times
+from tests.support.proxy import Answer, Proxy, Times
+from tests.support.running_worker import until
+from tests.support.tasks import insert_tasks
 from worker.periodic.daily_fetch import DAYS, DailyFetch
 from worker.periodic.retention import Retention
 

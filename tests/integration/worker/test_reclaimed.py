@@ -15,9 +15,9 @@ from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Lease, Outcome, Released
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager
-from tests.contract.helpers import Claimer, create, expire_lease
-from tests.integration.worker.conftest import StartWorker, until_ended
-from tests.integration.worker.proxy import Gate, Proxy
+from tests.support.proxy import Gate, Proxy
+from tests.support.running_worker import StartWorker, until_ended
+from tests.support.tasks import Claimer, create, expire_lease
 from worker.job import Abort, Handler, Job, perform
 
 

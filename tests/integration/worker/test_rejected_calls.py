@@ -8,9 +8,9 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import StartWorker, until_ended, until_status
-from tests.integration.worker.proxy import Answer, Call, Proxy, Times
+from tests.support.proxy import Answer, Call, Proxy, Times
+from tests.support.running_worker import StartWorker, until_ended, until_status
+from tests.support.tasks import create
 from worker.job import Job
 
 

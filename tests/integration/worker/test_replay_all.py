@@ -11,8 +11,8 @@ from supabase import AsyncClient
 
 from app.models import TaskKind
 from app.persistence.operator import Actor, Operator
-from tests.contract.helpers import insert_tasks
-from tests.integration.worker.conftest import StartWorker
+from tests.support.running_worker import StartWorker
+from tests.support.tasks import insert_tasks
 from worker.job import Job
 
 DEAD, FRESH = 10_000, 500

@@ -7,8 +7,8 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.persistence.schedule import Schedule
-from tests.contract.schedule import add_reader
-from tests.integration.worker.conftest import PATIENCE
+from tests.support.running_worker import PATIENCE
+from tests.support.schedule import add_reader
 from worker.periodic.schedule import DueReaderEnqueuer
 
 

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 import worker.runner
-from tests.contract.helpers import create
-from tests.integration.worker.conftest import StartWorker
+from tests.support.running_worker import StartWorker
+from tests.support.tasks import create
 from worker.job import Job
 
 

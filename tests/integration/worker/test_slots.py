@@ -13,10 +13,10 @@ from supabase import AsyncClient
 from app.config import WorkerSettings
 from app.external.client import open_external
 from app.models import TaskKind
-from tests.acceptance.conftest import enqueue_deliveries
-from tests.contract.helpers import Claimer, create, insert_tasks
-from tests.integration.worker.conftest import StartWorker, until_ended
-from tests.processes import WEBHOOK_SECRET
+from tests.support.callback_receiver import enqueue_deliveries
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.running_worker import StartWorker, until_ended
+from tests.support.tasks import Claimer, create, insert_tasks
 from worker.__main__ import limits_of
 from worker.handlers.callback import CallbackHandler, CallbackSender
 from worker.job import Job, Work

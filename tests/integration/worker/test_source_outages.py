@@ -20,11 +20,11 @@ import worker.wiring
 from app.days import yesterday
 from app.models import TaskKind
 from embedded.stack import Ready
-from tests.contract.helpers import create
-from tests.contract.schedule import add_reader
-from tests.integration.worker.conftest import PATIENCE, until
 from tests.integration.worker.test_whole_day import MAIL, NEWS, PAPERS, PROFILE
 from tests.integration.worker.whole_worker import settings_of, whole_worker
+from tests.support.running_worker import PATIENCE, until
+from tests.support.schedule import add_reader
+from tests.support.tasks import create
 
 NOW_AGAIN = (
     "update public.queue set run_at = now() where worker_id is null and not dead and kind in ('fetch', 'digest')"

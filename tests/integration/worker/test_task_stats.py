@@ -17,10 +17,10 @@ from app.persistence.outcomes import Completed, Lease, Released, Snoozed
 from app.persistence.queue import ClaimedTask
 from app.persistence.task_stats import Ended, TaskStats
 from embedded.stack import Ready
-from tests.contract.helpers import LEASE, insert_tasks
-from tests.integration.worker.conftest import StartWorker, until
-from tests.integration.worker.proxy import Answer, Proxy, Times
 from tests.integration.worker.whole_worker import Earliest
+from tests.support.proxy import Answer, Proxy, Times
+from tests.support.running_worker import StartWorker, until
+from tests.support.tasks import LEASE, insert_tasks
 from worker.job import Job
 from worker.periodic.task_stats import EARLIEST, LATEST, MINUTE, SAMPLE, Tally, TaskStatsReporter
 

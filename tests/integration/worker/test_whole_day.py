@@ -22,16 +22,16 @@ from app.models import Article, ArticleKind, Profile, Reason, ReasonKind, TaskKi
 from app.ranking.ranking import Ranked
 from app.services import Services
 from embedded.stack import Ready
-from tests.contract.helpers import create, record
-from tests.contract.schedule import add_reader
-from tests.integration.client.scripted_server import ScriptedServer, answer
-from tests.integration.conftest import Serve
-from tests.integration.digest.conftest import completion
-from tests.integration.sources.conftest import reply
-from tests.integration.worker.conftest import until, until_ended
 from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole_worker import settings_of, whole_worker
-from tests.processes import WEBHOOK_SECRET
+from tests.support.analysis import completion
+from tests.support.fixture_types import Serve
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.running_worker import until, until_ended
+from tests.support.schedule import add_reader
+from tests.support.scripted_server import ScriptedServer, answer
+from tests.support.source_responses import reply
+from tests.support.tasks import create, record
 from worker.wiring import build_analyst, open_parts
 
 NEXT_SECRET = "whsec_" + "QUJD" * 8

@@ -18,16 +18,16 @@ from app.persistence.reader_papers import PaperInput
 from app.services import Services
 from app.versions import project_version
 from embedded.stack import Ready
-from tests.contract.feedback_scenarios import rate
-from tests.contract.helpers import insert_tasks
-from tests.contract.schedule import add_reader
-from tests.integration.client.scripted_server import stall
-from tests.integration.conftest import Serve
-from tests.integration.sources.conftest import reply
-from tests.integration.worker.conftest import PATIENCE, until
-from tests.integration.worker.proxy import Answer, Proxy, Times
 from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole_worker import SIGNALS, settings_of, whole_worker
+from tests.support.feedback import rate
+from tests.support.fixture_types import Serve
+from tests.support.proxy import Answer, Proxy, Times
+from tests.support.running_worker import PATIENCE, until
+from tests.support.schedule import add_reader
+from tests.support.scripted_server import stall
+from tests.support.source_responses import reply
+from tests.support.tasks import insert_tasks
 from worker.periodic.daily_fetch import DAYS
 from worker.periodic.retention import Retention
 from worker.runner import Worker

@@ -17,9 +17,9 @@ from app.models import TaskKind
 from app.services import Services
 from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.fetcher import FetchSettings, HttpFetcher
-from tests.integration.client.scripted_server import answer
-from tests.integration.conftest import Serve
-from tests.processes import WEBHOOK_SECRET
+from tests.support.fixture_types import Serve
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.scripted_server import answer
 from worker.__main__ import limits_of
 from worker.configuration import not_configured
 from worker.handlers.callback import callback_delay

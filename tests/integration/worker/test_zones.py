@@ -10,10 +10,10 @@ from supabase import AsyncClient
 from app.mail.text import long_day
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
-from tests.contract.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone
-from tests.integration.mail.conftest import Postbox
-from tests.integration.worker.conftest import StartMailer, until
-from tests.integration.worker.mailing import ALL_DONE, LINKS, body, mails, read_day
+from tests.support.reader_mails import ALL_DONE, LINKS, body, mails, read_day
+from tests.support.running_worker import StartMailer, until
+from tests.support.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone
+from tests.support.smtp_server import Postbox
 
 # A time that the day has not, or has twice, and its moment: so much later, or the second.
 CHANGES = [

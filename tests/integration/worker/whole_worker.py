@@ -17,8 +17,8 @@ import worker.periodic.task_stats
 import worker.supervisor
 from app.config import WorkerSettings
 from embedded.stack import Ready
-from tests.integration.worker.conftest import PATIENCE
-from tests.processes import WEBHOOK_SECRET
+from tests.support.processes import WEBHOOK_SECRET
+from tests.support.running_worker import PATIENCE
 from worker.__main__ import work
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)

@@ -1,4 +1,4 @@
-"""How much of a body is read: to the byte, for each path its own, however it is sent."""
+"""Each path has an exact limit for request bodies, however a body is sent."""
 
 import pytest
 from fastapi import HTTPException
@@ -23,7 +23,7 @@ LIMITS = {
 
 
 async def read(path: str, *pieces: int, announced: str | None = None) -> int:
-    """How many bytes of a body in such pieces an application reads. Raises `HTTPException`."""
+    """Return how many bytes of a chunked body an application reads. Raises `HTTPException`."""
     sizes, total = list(pieces), 0
 
     async def receive() -> Message:
@@ -47,7 +47,7 @@ async def read(path: str, *pieces: int, announced: str | None = None) -> int:
 
 
 @pytest.mark.parametrize(("path", "limit"), LIMITS.items())
-async def test_what_is_just_allowed_is_read_and_one_byte_more_is_not(path: str, limit: int) -> None:
+async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not(path: str, limit: int) -> None:
     half = limit // 2
     assert await read(path, limit) == await read(path, half, limit - half) == limit
     assert await read(path, 7, announced=str(limit)) == 7
@@ -58,11 +58,11 @@ async def test_what_is_just_allowed_is_read_and_one_byte_more_is_not(path: str, 
 
 
 @pytest.mark.parametrize("announced", ["", "much", "-5", "1e9"])
-async def test_a_length_that_is_none_counts_for_nothing(announced: str) -> None:
+async def test_an_invalid_content_length_is_ignored(announced: str) -> None:
     assert await read("/v1/digests", 7, announced=announced) == 7
 
 
-async def test_a_caller_that_goes_is_no_body() -> None:
+async def test_a_disconnected_caller_sends_no_body() -> None:
     heard: list[Message] = []
 
     async def receive() -> Message:
@@ -78,7 +78,7 @@ async def test_a_caller_that_goes_is_no_body() -> None:
     assert heard == [{"type": "http.disconnect"}]
 
 
-async def test_what_is_no_request_passes_untouched() -> None:
+async def test_a_non_http_scope_passes_through() -> None:
     passed: list[tuple[Scope, Receive, Send]] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

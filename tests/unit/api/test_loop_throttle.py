@@ -1,4 +1,4 @@
-"""However much a caller sends or reads, others have their turns meanwhile."""
+"""A caller's large request or response lets other tasks of the event loop run in between."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,14 +10,14 @@ from app.api.saved import saved_bibtex
 from app.models import Article, ArticleKind
 from app.persistence.items import Items
 from app.persistence.reader_papers import MAX_PAGE, PaperPage, ReaderPaper, ReaderPapers
-from tests.integration.api.rows import ID, PAPER
+from tests.support.rows import ID, PAPER
 
 T = TypeVar("T")
 PAGES, SENT = 3, 20
 
 
 class FullPapers(ReaderPapers):
-    """So many full pages of papers, answered without a wait."""
+    """Returns full pages of papers without waiting."""
 
     def __init__(self) -> None:
         self._pages = 0
@@ -29,14 +29,14 @@ class FullPapers(ReaderPapers):
 
 
 class NoItems(Items):
-    """Nobody asks for them."""
+    """Not used by these tests."""
 
     def __init__(self) -> None:
         pass
 
 
-async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
-    """What comes of work that waits for nothing, and how many turns it left to others."""
+async def loop_turns_during(work: Awaitable[T]) -> tuple[T, int]:
+    """The result of work that waits for nothing, and how many loop iterations other tasks had meanwhile."""
     turns = 0
 
     async def others() -> None:
@@ -51,13 +51,13 @@ async def turns_beside(work: Awaitable[T]) -> tuple[T, int]:
     return result, turns
 
 
-async def test_a_long_file_of_what_was_saved() -> None:
-    content, turns = await turns_beside(saved_bibtex(FullPapers(), UUID(ID)))
+async def test_a_long_file_of_saved_papers_does_not_hold_the_loop() -> None:
+    content, turns = await loop_turns_during(saved_bibtex(FullPapers(), UUID(ID)))
     assert content.count("title = {") == PAGES * MAX_PAGE
     assert turns == PAGES
 
 
-async def test_many_papers_that_are_sent() -> None:
+async def test_a_large_upload_of_papers_does_not_hold_the_loop() -> None:
     article = Article(source="manual", external_id="", kind=ArticleKind.PAPER, title="Of storms", abstract="They blow.")
-    papers, turns = await turns_beside(known_or_read([article] * SENT, NoItems()))
+    papers, turns = await loop_turns_during(known_or_read([article] * SENT, NoItems()))
     assert (len(papers), turns) == (SENT, SENT)

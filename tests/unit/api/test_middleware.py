@@ -1,4 +1,4 @@
-"""A burst of requests reaches the application a few at a time, so that none holds the event loop for all others."""
+"""A burst of requests enters the application in small groups, so that no single loop iteration is long."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from app.metrics import Metrics
 REQUESTS = 100
 
 
-async def test_a_burst_of_requests_enters_a_few_an_iteration() -> None:
+async def test_a_burst_enters_a_few_requests_per_loop_iteration() -> None:
     entered = 0
 
     async def application(_scope: Scope, _receive: Receive, _send: Send) -> None:

@@ -1,4 +1,4 @@
-"""Days, moments and nulls in requests: which are taken, as what, and what is said of the others."""
+"""Days, times and nulls in requests: accepted values, and the messages for refused ones."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -12,35 +12,35 @@ from app.api.paper_models import PapersRequest
 from app.api.reader_models import ImportedReader, ReaderChange, ReaderRequest
 from app.days import utc_today, yesterday
 from app.models import Task, TaskKind
-from tests.integration.api.rows import ID, TASK
+from tests.support.rows import ID, TASK
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
 
 
 def message_of(model: Any, value: Any) -> str:
-    """What is said of a value that is refused."""
+    """The message of a validation error."""
     with pytest.raises(ValidationError) as refused:
         model.validate_python(value) if isinstance(model, TypeAdapter) else model.model_validate(value)
     return str(refused.value.errors()[0]["msg"])
 
 
 @pytest.mark.parametrize("day", [date(1991, 8, 14), utc_today()], ids=["arXiv's first day", "today"])
-def test_a_day_that_there_was_is_taken(day: date) -> None:
+def test_a_past_day_is_accepted(day: date) -> None:
     assert FetchRequest.model_validate({"source_date": day.isoformat()}).source_date == day
 
 
 @pytest.mark.parametrize("day", [date(1991, 8, 13), utc_today() + timedelta(days=2)], ids=["before", "to come"])
-def test_a_day_that_there_was_not_is_refused(day: date) -> None:
+def test_a_day_out_of_range_is_refused(day: date) -> None:
     said = message_of(FetchRequest, {"source_date": day.isoformat()})
     assert said == f"Value error, {day} is not between 1991-08-14 and today (UTC)"
 
 
-def test_a_day_that_is_left_out_is_yesterday_and_no_part_of_what_was_sent() -> None:
+def test_an_omitted_day_is_yesterday_and_not_a_sent_field() -> None:
     left_out = FetchRequest.model_validate({})
     assert (left_out.source_date, left_out.sent) == (yesterday(), {})
 
 
-def test_a_moment_is_taken_in_any_zone_and_told_in_utc() -> None:
+def test_a_time_is_accepted_in_any_zone_and_returned_in_utc() -> None:
     found = MOMENT.validate_python("2026-03-04T00:00:00+14:00")
     assert (found, found.tzinfo) == (datetime(2026, 3, 3, 10, tzinfo=UTC), UTC)
     assert message_of(MOMENT, "0001-01-01T00:00:00+01:00") == "Value error, this moment lies outside of time"
@@ -56,28 +56,28 @@ def test_a_moment_is_taken_in_any_zone_and_told_in_utc() -> None:
         ("delivery", "/v1/tasks?kind=delivery"),
     ],
 )
-def test_each_kind_of_task_is_found_somewhere(kind: str, url: str) -> None:
+def test_every_kind_of_task_has_its_url(kind: str, url: str) -> None:
     task = Task.model_validate(TASK | {"kind": kind})
     assert TaskView.of(task).url == task_url(TaskKind(kind), task.task_id) == url
 
 
 @pytest.mark.parametrize("name", ["name", "profile", "weekdays", "when_empty", "status", "external_id"])
-def test_what_every_reader_has_cannot_be_taken_away(name: str) -> None:
+def test_required_fields_of_a_reader_cannot_be_null(name: str) -> None:
     said = message_of(ReaderChange, {name: None})
     assert said == f"Value error, {name} cannot be null: leave out what is to stay as it is"
 
 
-def test_all_that_cannot_be_taken_away_is_named_at_once() -> None:
+def test_one_error_names_every_field_that_cannot_be_null() -> None:
     said = message_of(ReaderChange, {"status": None, "name": None})
     assert said.startswith("Value error, name, status cannot be null")
 
 
 @pytest.mark.parametrize("name", ["user_id", "email", "timezone", "send_at", "status_reason"])
-def test_what_a_reader_need_not_have_can_be_taken_away(name: str) -> None:
+def test_optional_fields_of_a_reader_can_be_null(name: str) -> None:
     assert ReaderChange.model_validate({name: None}).columns == {name: None}
 
 
-def test_a_change_of_nothing_is_none_and_a_new_reader_needs_a_name() -> None:
+def test_an_empty_change_is_valid_and_a_new_reader_needs_a_name() -> None:
     assert ReaderChange.model_validate({}).columns == {}
     assert message_of(ReaderRequest, {}) == "Field required"
     assert message_of(ImportedReader, {"name": "Ada"}) == "Field required"
@@ -92,6 +92,6 @@ def test_a_change_of_nothing_is_none_and_a_new_reader_needs_a_name() -> None:
         (PapersRequest, {"papers"}),
     ],
 )
-def test_the_example_of_a_request_is_one_that_is_taken(model: type[BaseModel], names: set[str]) -> None:
+def test_the_documented_example_is_valid(model: type[BaseModel], names: set[str]) -> None:
     (example,) = model.model_json_schema()["examples"]
     assert model.model_validate_json(json.dumps(example)).model_fields_set == set(example) == names

@@ -1,4 +1,4 @@
-"""The built application holds nothing that FastAPI would run in a thread; each kind of it is injected_faults, and found."""
+"""The built application has no callable that FastAPI would run in a thread, and the check finds each kind of them."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,25 +13,25 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from app.main import create_app
-from tests.applications import described_paths
-from tests.built_application import operations, routes_of, synchronous_callables
+from tests.support.applications import described_paths
+from tests.support.built_application import operations, routes_of, synchronous_callables
 
 
 def test_every_callable_is_a_coroutine_function() -> None:
     assert synchronous_callables(create_app()) == []
 
 
-def test_the_walk_sees_every_documented_operation() -> None:
+def test_the_check_covers_every_documented_operation() -> None:
     documented = {(method.upper(), path) for path, methods in described_paths().items() for method in methods}
     assert operations(create_app(), documented=True) == documented
 
 
-def test_the_walk_sees_the_pages_too() -> None:
+def test_the_check_covers_the_pages() -> None:
     assert {("POST", "/r/home/{token}/{day}"), ("GET", "/ops/events"), ("GET", "/docs")} <= operations(create_app())
 
 
 def dependency() -> None:
-    """FastAPI would run it in a thread."""
+    """FastAPI runs it in a thread."""
 
 
 def generator() -> Iterator[None]:
@@ -49,18 +49,18 @@ class Scheme(SecurityBase):
         self.scheme_name = "injected_faults"
 
     def __call__(self) -> None:
-        """FastAPI would run it in a thread."""
+        """FastAPI runs it in a thread."""
 
 
 async def nested(_: Annotated[None, Depends(dependency)]) -> None:
-    """A coroutine function that depends on something else."""
+    """A coroutine function with a dependency."""
 
 
 PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
 
 
 @pytest.mark.parametrize("injected_faults", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
-def test_a_planted_dependency_is_found(injected_faults: Callable[..., Any]) -> None:
+def test_a_synchronous_dependency_is_found(injected_faults: Callable[..., Any]) -> None:
     inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(injected_faults)]), FastAPI()
 
     @inner.get("/injected_faults")
@@ -72,7 +72,7 @@ def test_a_planted_dependency_is_found(injected_faults: Callable[..., Any]) -> N
     assert found.startswith("/inner/injected_faults: ")
 
 
-def test_a_planted_endpoint_is_found() -> None:
+def test_a_synchronous_endpoint_is_found() -> None:
     app = FastAPI()
     app.add_api_route("/injected_faults", dependency)
     mounted = Starlette(routes=[Route("/mounted", lambda _request: Response())])
@@ -81,20 +81,20 @@ def test_a_planted_endpoint_is_found() -> None:
     assert len(list(routes_of(app))) == len(FastAPI().routes) + 2
 
 
-def test_a_planted_exception_handler_is_found() -> None:
+def test_a_synchronous_exception_handler_is_found() -> None:
     app = FastAPI()
     app.add_exception_handler(HTTPStatus.NOT_FOUND, lambda _request, _error: Response())
     (found,) = synchronous_callables(app)
     assert found.startswith("handler of 404")
 
 
-def test_a_planted_middleware_is_found() -> None:
-    class Planted:
+def test_a_synchronous_middleware_is_found() -> None:
+    class SynchronousMiddleware:
         def __init__(self, app: ASGIApp) -> None: ...
 
         def __call__(self, *_: Any) -> None: ...
 
     app = FastAPI()
-    app.add_middleware(cast("Any", Planted))
+    app.add_middleware(cast("Any", SynchronousMiddleware))
     (found,) = synchronous_callables(app)
     assert found.endswith("Planted.__call__")

@@ -1,4 +1,4 @@
-"""What is understood of a paper that a caller sends, and what is said of one that is none."""
+"""Papers that callers send: accepted forms, and the messages for invalid ones."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ NOTHING = "Value error, nothing is said of the paper: liked or saved"
         (TITLE | {"saved": None}, (), NOTHING),
     ],
 )
-def test_what_is_no_paper_is_refused_with_the_reason(sent: Any, location: tuple[str, ...], message: str) -> None:
+def test_an_invalid_paper_is_refused_with_the_reason(sent: Any, location: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
         PaperRequest.model_validate(sent)
     assert [(each["loc"], each["msg"]) for each in refused.value.errors()] == [(location, message)]
@@ -51,11 +51,11 @@ def test_what_is_no_paper_is_refused_with_the_reason(sent: Any, location: tuple[
     ],
     ids=str,
 )
-def test_what_is_said_is_kept_and_what_is_left_out_is_not(said: Any, kept: Any) -> None:
+def test_given_feedback_is_stored_and_omitted_feedback_is_not(said: Any, kept: Any) -> None:
     assert PaperRequest.model_validate(TITLE | said).says == kept
 
 
-def test_what_is_said_of_all_papers_of_a_file() -> None:
+def test_query_parameters_apply_to_all_papers_of_a_file() -> None:
     says = {each.value: each.says for each in BulkFeedback}
     assert says == {"liked": {"liked": True}, "disliked": {"liked": False}, "saved": {"saved": True}}
 
@@ -85,7 +85,7 @@ def test_what_is_said_of_all_papers_of_a_file() -> None:
         ({"title": "x", "url": "javascript:alert(1)"}, {"title": "x"}),
     ],
 )
-def test_a_paper_is_an_article_of_plain_words_without_a_source(sent: Any, found: Any) -> None:
+def test_a_paper_becomes_an_article_of_plain_text(sent: Any, found: Any) -> None:
     paper = PaperRequest.model_validate(sent | {"liked": True})
     assert paper.article == Article(source="manual", external_id="", kind=ArticleKind.PAPER, **found)
 
@@ -116,7 +116,7 @@ KEPT = ReaderPaper(
     ],
     ids=str,
 )
-def test_a_paper_says_whether_anybody_will_look_it_up(changed: Any, lookup: str | None) -> None:
+def test_a_paper_tells_whether_it_will_be_looked_up(changed: Any, lookup: str | None) -> None:
     paper = KEPT.model_copy(update=changed)
     shown = PaperView.of(paper).model_dump()
     assert shown == paper.model_dump(exclude={"asked_at"}) | {"lookup": lookup, "authors": ["A. B."]}

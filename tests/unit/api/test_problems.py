@@ -1,4 +1,4 @@
-"""What a caller reads when something is wrong, to the letter, and what of it is logged."""
+"""The exact problem documents of errors, and which errors are logged."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ from app.models import ProfileRequest
 
 
 async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:
-    """The answer of a small application whose one route raises this, and what is logged."""
+    """The response of a small application whose only route raises this error, and the log lines."""
     app = FastAPI()
     install_problem_handlers(app)
 
@@ -56,9 +56,7 @@ async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:
     ],
     ids=repr,
 )
-async def test_an_error_is_a_problem_document_and_our_own_faults_are_logged(
-    error: BroadsheetError, wait: str | None
-) -> None:
+async def test_an_error_is_a_problem_document_and_5xx_is_logged(error: BroadsheetError, wait: str | None) -> None:
     answer, logs = await raised(error)
     assert answer.status_code == error.status
     assert answer.headers.get("retry-after") == wait
@@ -73,14 +71,14 @@ async def test_an_error_is_a_problem_document_and_our_own_faults_are_logged(
     assert logs == ([line] if error.status >= 500 else [])
 
 
-async def test_an_error_of_just_500_is_our_fault_and_one_of_499_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_500_is_logged_as_an_error_and_a_499_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     for status, lines in ((HTTPStatus.INTERNAL_SERVER_ERROR, 1), (HTTPStatus.UNAVAILABLE_FOR_LEGAL_REASONS, 0)):
         monkeypatch.setattr(NothingToDo, "status", status)
         answer, logs = await raised(NothingToDo("x"))
         assert (answer.status_code, len(logs)) == (status, lines)
 
 
-async def test_what_is_wrong_with_a_request_is_said_part_by_part() -> None:
+async def test_each_invalid_part_of_a_request_is_listed() -> None:
     answer, _logs = await raised(AssertionError("nobody comes so far"))
     assert answer.status_code == 422
     assert answer.json() == {
@@ -94,7 +92,7 @@ async def test_what_is_wrong_with_a_request_is_said_part_by_part() -> None:
 
 
 @pytest.mark.parametrize("headers", [None, {"X-Why": "because"}])
-async def test_what_the_framework_refuses_is_a_problem_document_with_its_headers(
+async def test_framework_errors_keep_their_headers_in_problems(
     headers: dict[str, str] | None,
 ) -> None:
     answer, logs = await raised(HTTPException(418, "I am one.", headers=headers))
@@ -113,7 +111,7 @@ async def test_what_the_framework_refuses_is_a_problem_document_with_its_headers
     ("interests", "said"),
     [("graphs", "Input should be a valid list"), (["a"] * 500, "List should have at most 30 items")],
 )
-def test_a_wrong_list_is_called_a_list_as_json_calls_it(interests: object, said: str) -> None:
+def test_type_errors_use_the_names_of_json(interests: object, said: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ProfileRequest.model_validate({"name": "Ada", "interests": interests})
     (problem,) = caught.value.errors()

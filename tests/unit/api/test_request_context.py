@@ -1,4 +1,4 @@
-"""What is told of a request: its line in the log, its metrics, its id in every line and in the answer."""
+"""Each request has an id, a log line and metrics; the id is in the response and in every log line of the request."""
 
 import time
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ SECONDS = 0.0321
 
 
 def answering(status: int, *, route: Any = ROUTE, caller: Caller | None = None) -> ASGIApp:
-    """An application that answers so, and finds out meanwhile which route it is and who calls."""
+    """An application that returns this response and records the route and caller of the request."""
 
     async def application(scope: Scope, _receive: Receive, send: Send) -> None:
         scope["route"] = route
@@ -44,8 +44,8 @@ async def silent() -> Message:
     raise AssertionError("nobody reads the body")
 
 
-class Told:
-    """One request, and what was told of it."""
+class RequestRecord:
+    """One request, with the log lines and metrics that it caused."""
 
     def __init__(self) -> None:
         self.metrics = Metrics()
@@ -63,7 +63,7 @@ class Told:
 
     @property
     def request_id(self) -> str:
-        """The id in the answer."""
+        """The request id in the response."""
         (found,) = [value for name, value in self.sent[0]["headers"] if name == b"x-request-id"]
         return str(found.decode())
 
@@ -72,19 +72,19 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def told() -> RequestRecord:
+    return RequestRecord()
 
 
 @pytest.fixture(autouse=True)
 def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A clock that has gone on by `SECONDS` each time that it is looked at."""
+    """A clock that advances by `SECONDS` each time it is read."""
     moments = iter(range(100))
     monkeypatch.setattr(time, "perf_counter", lambda: 50.0 + next(moments) * SECONDS)
 
 
 @pytest.mark.parametrize("status", [200, 202, 404, 503])
-async def test_a_request_has_a_line_with_all_that_is_known_of_it(told: Told, status: int) -> None:
+async def test_a_request_has_a_log_line_with_all_its_fields(told: RequestRecord, status: int) -> None:
     await told.call(answering(status, caller=Caller("ada", admin=False)), x_request_id="one")
     assert told.logs == [
         {
@@ -100,7 +100,7 @@ async def test_a_request_has_a_line_with_all_that_is_known_of_it(told: Told, sta
     ]
 
 
-async def test_the_line_of_a_request_that_nobody_is_known_to_have_sent_names_nobody(told: Told) -> None:
+async def test_the_log_line_of_an_anonymous_request_has_no_caller(told: RequestRecord) -> None:
     await told.call(answering(401, route=None))
     (line,) = told.logs
     assert (line["route"], line["status"], "caller" in line) == ("unknown", 401, False)
@@ -108,17 +108,17 @@ async def test_the_line_of_a_request_that_nobody_is_known_to_have_sent_names_nob
 
 
 @pytest.mark.parametrize("path", sorted(QUIET))
-async def test_what_machines_ask_for_all_the_time_has_a_line_if_it_fails(told: Told, path: str) -> None:
+async def test_probes_are_logged_only_if_they_fail(told: RequestRecord, path: str) -> None:
     for status, lines in ((200, 0), (399, 0), (400, 1), (503, 1)):
         await told.call(answering(status), path)
         assert len(told.logs) == lines, status
 
 
-def test_the_quiet_paths_are_those_that_machines_ask_for() -> None:
+def test_the_unlogged_paths_are_probes_and_metrics() -> None:
     assert {"/healthz", "/readyz", "/metrics"} == QUIET
 
 
-async def test_a_request_is_counted_by_method_route_status_and_caller(told: Told) -> None:
+async def test_a_request_is_counted_by_method_route_status_and_caller(told: RequestRecord) -> None:
     for status in (200, 200, 404):
         await told.call(answering(status, caller=Caller("ada", admin=True)))
     labels = {"method": "DELETE", "route": "/v1/things/{thing}", "status": "200"}
@@ -130,13 +130,13 @@ async def test_a_request_is_counted_by_method_route_status_and_caller(told: Told
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 100])
-async def test_a_well_formed_id_of_the_callers_is_kept(told: Told, given: str) -> None:
+async def test_a_valid_request_id_of_the_caller_is_kept(told: RequestRecord, given: str) -> None:
     await told.call(answering(200), x_request_id=given)
     assert told.request_id == given == told.logs[0]["request_id"]
 
 
 @pytest.mark.parametrize("given", [None, "", "a b", "x" * 101, "a\n"], ids=repr)
-async def test_a_request_without_a_well_formed_id_gets_a_new_one(told: Told, given: str | None) -> None:
+async def test_an_invalid_request_id_is_replaced(told: RequestRecord, given: str | None) -> None:
     ids = []
     for _ in range(2):
         await told.call(answering(200), **({} if given is None else {"x_request_id": given}))
@@ -147,7 +147,7 @@ async def test_a_request_without_a_well_formed_id_gets_a_new_one(told: Told, giv
     assert all(len(each) == 36 for each in ids)
 
 
-async def test_what_is_logged_meanwhile_has_the_requests_id_and_nothing_later_has(told: Told) -> None:
+async def test_only_lines_logged_during_a_request_have_its_id(told: RequestRecord) -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         structlog.get_logger().warning("meanwhile")
         await answering(200)(scope, receive, send)
@@ -157,7 +157,7 @@ async def test_what_is_logged_meanwhile_has_the_requests_id_and_nothing_later_ha
     assert "request_id" not in get_contextvars()
 
 
-async def test_an_error_that_nobody_foresaw_is_answered_logged_and_counted(told: Told) -> None:
+async def test_an_unexpected_error_gets_a_response_a_log_and_a_count(told: RequestRecord) -> None:
     await told.call(failing(begun=False), x_request_id="one")
     start, body = told.sent
     assert (start["status"], told.request_id) == (500, "one")
@@ -170,14 +170,14 @@ async def test_an_error_that_nobody_foresaw_is_answered_logged_and_counted(told:
     assert told.sample("broadsheet_http_request_duration_seconds_count", **labels) == 1
 
 
-async def test_an_error_after_the_answer_began_is_the_servers_and_the_line_says_what_was_answered(told: Told) -> None:
+async def test_an_error_after_the_response_began_is_logged_with_status(told: RequestRecord) -> None:
     with pytest.raises(LookupError):
         await told.call(failing(begun=True))
     assert [message["type"] for message in told.sent] == ["http.response.start", "http.response.body"]
     assert [(line["event"], line["status"]) for line in told.logs] == [("request", 202)]
 
 
-async def test_what_is_no_request_passes_untouched(told: Told) -> None:
+async def test_a_non_http_scope_passes_through(told: RequestRecord) -> None:
     passed: list[tuple[Scope, Receive, Send]] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""A task's events as they go over the wire, to the byte, and a stream's end."""
+"""The exact bytes of a task's event stream, and when the stream ends."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ from app.api.waiting import TaskEvent, TooManyWatchers, task_events
 from app.models import Task
 from app.persistence.watched_tasks import Changed, Changes
 from app.task_hub import TaskHub
-from tests.integration.api.rows import TASK
+from tests.support.rows import TASK
 
 STILL = b": still waiting\n\n"
 RUNNING = Task.model_validate(TASK)
@@ -23,7 +23,7 @@ ENDED = Task.model_validate(TASK | {"status": "completed", "message": "\u2028"})
 
 
 class Database:
-    """What a hub asks for changes, and hears of this task."""
+    """Receives the hub's queries and returns this task."""
 
     def __init__(self) -> None:
         self.task = RUNNING
@@ -46,7 +46,7 @@ async def hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
 
 
 class Stream:
-    """A response that is sent to a caller who reads, and goes when the test says so."""
+    """A response to a client that reads until the test disconnects it."""
 
     def __init__(self) -> None:
         self.head: Message = {}
@@ -86,7 +86,7 @@ def encoded(task: Task, name: str) -> bytes:
     return f"event: {name}\nid: {TaskEvent(task).id}\ndata: {data}\n\n".encode()
 
 
-async def test_an_ended_task_is_one_event_and_the_streams_end(hub: TaskHub, stream: Stream) -> None:
+async def test_an_ended_task_is_one_event_and_ends_the_stream(hub: TaskHub, stream: Stream) -> None:
     await stream.read(task_events(hub, ENDED, None))
     assert stream.body == b"retry: 2000\n\n" + encoded(ENDED, "end")
     assert stream.body.isascii()
@@ -96,7 +96,7 @@ async def test_an_ended_task_is_one_event_and_the_streams_end(hub: TaskHub, stre
     assert hub.watchers == 0
 
 
-async def test_each_new_state_is_an_event_until_the_last(
+async def test_each_new_status_is_an_event_until_the_final_one(
     hub: TaskHub, database: Database, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "HEARTBEAT", 0.01)
@@ -112,27 +112,27 @@ async def test_each_new_state_is_an_event_until_the_last(
     assert hub.watchers == 0
 
 
-async def test_what_was_seen_does_not_come_again(hub: TaskHub, database: Database, stream: Stream) -> None:
+async def test_an_event_that_was_received_is_not_sent_again(hub: TaskHub, database: Database, stream: Stream) -> None:
     reading = asyncio.create_task(stream.read(task_events(hub, RUNNING, TaskEvent(RUNNING).id)))
     database.task = ENDED
     await reading
     assert stream.body == b"retry: 2000\n\n" + encoded(ENDED, "end")
 
 
-async def test_who_has_seen_the_end_is_told_not_to_come_again(hub: TaskHub) -> None:
+async def test_a_client_that_has_the_last_event_gets_204(hub: TaskHub) -> None:
     response = task_events(hub, ENDED, TaskEvent(ENDED).id)
     assert (response.status_code, response.body) == (204, b"")
     seen = task_events(hub, RUNNING, TaskEvent(RUNNING).id)
     assert seen.status_code == 200
 
 
-async def test_a_stream_that_may_last_so_long_ends_then(hub: TaskHub, stream: Stream) -> None:
+async def test_a_stream_ends_at_its_time_limit(hub: TaskHub, stream: Stream) -> None:
     async with asyncio.timeout(10):
         await stream.read(task_events(hub, RUNNING, None, seconds=0.01))
     assert stream.body == b"retry: 2000\n\n" + encoded(RUNNING, "progress")
 
 
-async def test_a_caller_that_goes_is_forgotten(hub: TaskHub, stream: Stream) -> None:
+async def test_a_disconnected_caller_is_released(hub: TaskHub, stream: Stream) -> None:
     reading = asyncio.create_task(stream.read(task_events(hub, RUNNING, None)))
     await stream.until(b"event: ")
     assert hub.watchers == 1
@@ -141,12 +141,12 @@ async def test_a_caller_that_goes_is_forgotten(hub: TaskHub, stream: Stream) -> 
     assert hub.watchers == 0
 
 
-async def test_where_too_many_watch_the_next_one_hears_how_many(hub: TaskHub) -> None:
+async def test_over_the_limit_of_streams_the_error_names_the_limit(hub: TaskHub) -> None:
     with hub.watching(RUNNING), pytest.raises(TooManyWatchers) as refused:
         task_events(hub, RUNNING, None)
     assert (refused.value.status, refused.value.title) == (503, "Too many watch")
     assert str(refused.value) == "1 callers watch tasks here already: try again, or ask for the task itself."
 
 
-def test_how_long_callers_wait_and_how_often_they_hear_of_it() -> None:
+def test_waits_and_heartbeats_have_their_documented_lengths() -> None:
     assert (waiting.MAX_WAIT, waiting.HEARTBEAT, waiting.MAX_PREFER) == (60, 15, 500)

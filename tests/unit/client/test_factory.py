@@ -1,4 +1,4 @@
-"""The factory: what it sends with either kind of key, and what it keeps apart."""
+"""The client factory: the headers for each kind of key, and no shared state between clients."""
 
 import gc
 from weakref import WeakSet
@@ -48,7 +48,7 @@ async def test_secret_key_is_sent_in_the_apikey_header_alone(router: respx.Route
     assert PLACEHOLDER_KEY not in str(request.headers)
 
 
-async def test_two_clients_share_nothing(router: respx.Router) -> None:
+async def test_two_clients_share_no_state(router: respx.Router) -> None:
     transport = httpx.MockTransport(router.async_handler)
     async with (
         open_supabase(settings("sb_secret_one"), transport=transport) as one,
@@ -59,7 +59,7 @@ async def test_two_clients_share_nothing(router: respx.Router) -> None:
     assert [call.request.headers["apikey"] for call in router.calls] == ["sb_secret_one", "sb_secret_two"]
 
 
-async def test_no_class_is_made_for_an_answer(router: respx.Router) -> None:
+async def test_no_class_is_created_for_a_response(router: respx.Router) -> None:
     async with open_supabase(settings("sb_secret_abc"), transport=httpx.MockTransport(router.async_handler)) as client:
         for query in (client.table("items").select("*"), client.table("items").delete(), client.rpc("any", {})):
             await query.execute()
@@ -103,20 +103,20 @@ async def test_a_write_is_sent_as_json_with_the_builders_headers(router: respx.R
     assert dict(request.url.params)["on_conflict"] == "name"
 
 
-async def test_what_was_opened_for_sign_ins_is_closed_too(router: respx.Router) -> None:
+async def test_the_auth_clients_are_closed_too(router: respx.Router) -> None:
     async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:
         sign_ins = client.auth._http_client  # noqa: SLF001  (nothing else tells)
         assert not sign_ins.is_closed
     assert sign_ins.is_closed
 
 
-async def test_whatever_reads_the_clients_key_finds_the_real_one(router: respx.Router) -> None:
+async def test_the_clients_key_attribute_is_the_real_key(router: respx.Router) -> None:
     for key in ("sb_secret_abc", JWT):
         async with open_supabase(settings(key), transport=httpx.MockTransport(router.async_handler)) as client:
             assert client.supabase_key == key
 
 
-async def test_of_an_error_that_is_not_postgrests_the_beginning_is_told() -> None:
+async def test_an_error_that_is_not_postgrests_is_quoted_in_part() -> None:
     router = respx.Router()
     router.route().respond(502, text="<" + "x" * 300)
     async with open_supabase(settings(JWT), transport=httpx.MockTransport(router.async_handler)) as client:

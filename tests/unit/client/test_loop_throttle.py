@@ -1,4 +1,4 @@
-"""A burst goes through the turnstile a few pieces an iteration, in order, and nobody is kept out."""
+"""A burst passes the throttle in order, a few calls per loop iteration."""
 
 import asyncio
 import itertools
@@ -15,7 +15,7 @@ async def through(turnstile: LoopThrottle, number: int, passed: list[int]) -> No
     passed.append(number)
 
 
-async def test_a_burst_passes_in_order_a_few_an_iteration() -> None:
+async def test_a_burst_passes_in_order_a_few_per_iteration() -> None:
     turnstile, passed = LoopThrottle(PIECES), list[int]()
     callers = [asyncio.create_task(through(turnstile, number, passed)) for number in range(CALLERS)]
     counts = [0]
@@ -29,7 +29,7 @@ async def test_a_burst_passes_in_order_a_few_an_iteration() -> None:
 
 
 @pytest.mark.parametrize(("turnstile", "pieces"), [(LoopThrottle(PIECES), PIECES), (LoopThrottle(), 8)])
-async def test_a_few_pass_at_once_and_the_next_one_waits(turnstile: LoopThrottle, pieces: int) -> None:
+async def test_a_few_pass_at_once_and_the_next_waits(turnstile: LoopThrottle, pieces: int) -> None:
     for _ in range(pieces):
         with pytest.raises(StopIteration):
             turnstile.enter().send(None)
@@ -38,7 +38,7 @@ async def test_a_few_pass_at_once_and_the_next_one_waits(turnstile: LoopThrottle
     waits.close()
 
 
-async def test_a_caller_that_is_cancelled_takes_nobodys_place() -> None:
+async def test_a_cancelled_caller_uses_no_slot() -> None:
     turnstile, passed = LoopThrottle(PIECES), list[int]()
     callers = [asyncio.create_task(through(turnstile, number, passed)) for number in range(CALLERS)]
     await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def test_a_caller_that_is_cancelled_takes_nobodys_place() -> None:
     assert passed == [number for number in range(CALLERS) if number < PIECES or (number - PIECES) % 2 == 1]
 
 
-async def test_after_a_burst_the_loop_is_left_alone() -> None:
+async def test_after_a_burst_no_callback_is_scheduled() -> None:
     turnstile, passed = LoopThrottle(PIECES), list[int]()
     await asyncio.gather(*(through(turnstile, number, passed) for number in range(CALLERS)))
     for _ in range(3):

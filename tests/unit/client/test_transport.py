@@ -1,4 +1,4 @@
-"""The transport: what an attempt may take, how attempts are repeated and counted, what aiohttp's errors become."""
+"""The transport: time limits, retries, counters, and the mapping of aiohttp's errors."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -32,10 +32,10 @@ def test_each_attempt_has_the_timeouts_of_the_settings() -> None:
 
 
 @pytest.mark.parametrize(("chance", "waits"), [(0, [0.25, 0.5, 1.0, 2.0]), (1, [0.5, 1.0, 2.0, 2.0])])
-async def test_repetitions_wait_longer_each_time_and_not_all_at_the_same_moment(
+async def test_retries_wait_longer_each_time_with_jitter(
     chance: int, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By `chance` a wait is anything from the half to the whole."""
+    """With `chance`, a wait is between half and all of the planned time."""
     waited: list[float] = []
 
     async def wait(seconds: float) -> None:
@@ -61,7 +61,7 @@ async def test_repetitions_wait_longer_each_time_and_not_all_at_the_same_moment(
         ([503, httpx.ReadTimeout("no")], ["ReadTimeout"], ["503", "ReadTimeout"]),
     ],
 )
-async def test_calls_and_attempts_are_counted_by_how_they_ended(
+async def test_calls_and_attempts_are_counted_by_outcome(
     answers: list[Any], calls: list[str], attempts: list[str]
 ) -> None:
     router = respx.Router()
@@ -77,7 +77,7 @@ async def test_calls_and_attempts_are_counted_by_how_they_ended(
     assert counted == (calls, attempts)
 
 
-async def test_a_call_that_is_given_up_is_counted_too() -> None:
+async def test_a_call_that_times_out_is_counted() -> None:
     counted: list[str] = []
 
     async def gone(_request: httpx.Request) -> httpx.Response:
@@ -89,7 +89,7 @@ async def test_a_call_that_is_given_up_is_counted_too() -> None:
 
 
 class Session:
-    """In the place of aiohttp's: how it was opened, what it is to send, how that ends, and whether it was closed."""
+    """Replaces aiohttp's session: records the options and the request, and returns or raises what the test sets."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error
@@ -130,7 +130,7 @@ def send(monkeypatch: pytest.MonkeyPatch) -> Send:
     return sent
 
 
-async def test_one_session_keeps_no_cookies_and_as_many_connections_as_it_may(send: Send) -> None:
+async def test_a_session_keeps_no_cookies_and_limits_connections(send: Send) -> None:
     session, _ = await send(aiohttp.ClientError(), b"")
     assert isinstance(session.opened["cookie_jar"], aiohttp.DummyCookieJar)
     assert not session.opened["auto_decompress"]
@@ -138,7 +138,7 @@ async def test_one_session_keeps_no_cookies_and_as_many_connections_as_it_may(se
     assert session.closed == 1
 
 
-async def test_aiohttp_is_given_every_limit_and_follows_nothing(send: Send) -> None:
+async def test_aiohttp_gets_every_limit_and_follows_no_redirect(send: Send) -> None:
     session, _ = await send(aiohttp.ClientError(), b"{}")
     assert session.sent["timeout"] == aiohttp.ClientTimeout(sock_connect=1.0, sock_read=2.0, connect=3.0)
     assert session.sent["allow_redirects"] is False
@@ -147,7 +147,7 @@ async def test_aiohttp_is_given_every_limit_and_follows_nothing(send: Send) -> N
 
 
 @pytest.mark.parametrize(("size", "kind"), [(0, type(None)), (1, bytes), (2**20, bytes), (2**20 + 1, BytesIO)])
-async def test_only_a_large_body_goes_in_pieces(size: int, kind: type, send: Send) -> None:
+async def test_only_a_large_body_is_sent_in_chunks(size: int, kind: type, send: Send) -> None:
     session, _ = await send(aiohttp.ClientError(), b"x" * size)
     assert type(session.sent["data"]) is kind
 
@@ -168,7 +168,7 @@ async def test_only_a_large_body_goes_in_pieces(size: int, kind: type, send: Sen
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
-async def test_aiohttps_errors_tell_what_happened(
+async def test_aiohttp_errors_are_mapped_to_what_happened(
     error: Exception, meaning: type[httpx.TransportError], said: str, send: Send
 ) -> None:
     _, raised = await send(error, b"")

@@ -1,4 +1,4 @@
-"""BibTeX of saved papers: read back by a kept parser, whatever the papers are called."""
+"""BibTeX of saved papers, read back by a maintained parser for any title and author."""
 
 import re
 from datetime import UTC, datetime
@@ -38,12 +38,12 @@ def paper(title: str | None = "On Graphs", **changes: Any) -> ReaderPaper:
 
 
 def entries(*papers: ReaderPaper) -> list[tuple[str, Entry]]:
-    """What pybtex reads, which takes no unbalanced brace and no key twice."""
+    """Parse it with pybtex, which refuses unbalanced braces and repeated keys."""
     return list(parse_string("\n".join(bibtex_entries(papers)), "bibtex").entries.items())
 
 
 def printed(field: str) -> str:
-    """What LaTeX makes of a field, by the few commands that it may hold."""
+    """Render a field as LaTeX does, with the few commands that it may contain."""
     text = re.sub(r"\\([a-z]+)\{\}", lambda match: f"\0{match[1]}\0", field).replace("{}", "")
     assert re.search(r"(?<!\\)[$&%#_~^]|[{}]|\\[^$&%#_]", text) is None, "only what is escaped"
     text = re.sub(r"\\([$&%#_])", r"\1", text)
@@ -51,14 +51,14 @@ def printed(field: str) -> str:
 
 
 def letters(person: Person) -> list[str]:
-    """What is printed of a name, in whatever order."""
+    """The printed parts of a name, in any order."""
     parts = [piece for part in PARTS for piece in person.get_part(part)]
     pieces = [piece[1:-1] if piece.startswith("{") and not piece.startswith("{}") else piece for piece in parts]
     return sorted(re.sub(r"[\s,]", "", printed("".join(pieces))))
 
 
 @given(st.lists(st.tuples(WHATEVER, st.lists(WHATEVER, max_size=3)), min_size=1, max_size=4))
-def test_whatever_papers_and_authors_are_called_comes_back(papers: list[tuple[str, list[str]]]) -> None:
+def test_any_title_and_author_is_read_back(papers: list[tuple[str, list[str]]]) -> None:
     found = entries(*(paper(title, authors=tuple(authors)) for title, authors in papers))
     assert len(found) == len(papers)
     for (key, entry), (title, authors) in zip(found, papers, strict=True):
@@ -71,7 +71,7 @@ def test_whatever_papers_and_authors_are_called_comes_back(papers: list[tuple[st
         assert [letters(person) for person in persons] == [sorted(re.sub(r"[\s,]", "", name)) for name in names]
 
 
-def test_an_entry_holds_what_is_known_of_a_paper() -> None:
+def test_an_entry_has_every_known_field() -> None:
     known = paper(
         "Über BERT & 50% of {LLMs} -- a $k$-NN study",
         authors=(
@@ -107,7 +107,7 @@ ENTRY = r"""@misc{schrodinger2026uber,
 """
 
 
-def test_what_is_not_known_or_would_break_the_file_is_left_out() -> None:
+def test_unknown_and_unsafe_fields_are_omitted() -> None:
     bare = paper(None, authors=(), published_at=None, arxiv_id="hep-th/9901001")
     hostile = paper(
         "}\n@misc{evil,", authors=("",), published_at=None, doi="10.1000/}x", arxiv_id="1,}", url="https://x.org/}{\\"
@@ -124,7 +124,7 @@ def test_what_is_not_known_or_would_break_the_file_is_left_out() -> None:
     assert list(bibtex_entries([])) == []
 
 
-def test_keys_are_unique_and_stay_when_others_come() -> None:
+def test_keys_are_unique_and_stable() -> None:
     papers = [paper("The graphs"), paper("On the Graphs!"), paper("Graphs", authors=("Lovelace, A.",)), paper("Trees")]
     keys = [key for key, _ in entries(*papers)]
     assert keys == ["lovelace2026graphs", "lovelace2026graphs-a", "lovelace2026graphs-b", "lovelace2026trees"]

@@ -1,4 +1,4 @@
-"""Summaries and key points made of an abstract's own sentences."""
+"""Summaries and key points are sentences of the abstract."""
 
 import pytest
 from hypothesis import given
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from app.digest.extractive import MAX_POINT, MAX_POINTS, MAX_SUMMARY, Extractor, sentences
 from app.models import Article, ArticleKind, Profile
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 SCENE = "Payment graphs never stand still, and models that learn from them grow old."
 ASIDE = "The weather was fine on most of the days on which we worked on it."
@@ -16,15 +16,13 @@ END = "The code is available to everybody who asks for it in a letter."
 ABSTRACT = f"{SCENE} {ASIDE} {RESULT} {MATCH} {END}"
 
 
-def test_the_summary_says_what_was_done_and_what_the_reader_cares_about(
-    reader: Profile, make_article: MakeArticle
-) -> None:
+def test_the_summary_has_the_result_and_the_readers_interests(reader: Profile, make_article: MakeArticle) -> None:
     extract = Extractor(reader).extract(make_article(abstract=ABSTRACT))
     assert extract.summary == f"{RESULT} {MATCH}"
     assert extract.key_points == (SCENE, ASIDE, END)
 
 
-def test_another_reader_gets_another_summary(make_article: MakeArticle) -> None:
+def test_summaries_differ_between_readers(make_article: MakeArticle) -> None:
     reader = Profile(name="Bo", interests=("fine weather", "working days"))
     assert ASIDE in Extractor(reader).extract(make_article(abstract=ABSTRACT)).summary
 
@@ -34,7 +32,7 @@ def test_a_short_text_is_its_own_summary(reader: Profile, make_article: MakeArti
     assert (extract.summary, extract.key_points) == (f"{SCENE} {RESULT}", ())
 
 
-def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: MakeArticle) -> None:
+def test_without_an_abstract_there_is_no_summary(reader: Profile, make_article: MakeArticle) -> None:
     assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract was given."
 
 
@@ -49,13 +47,13 @@ def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: M
         ("", 0),
     ],
 )
-def test_sentences_end_where_a_reader_would_say_so(text: str, count: int) -> None:
+def test_abbreviations_do_not_end_a_sentence(text: str, count: int) -> None:
     assert len(sentences(text)) == count
     assert " ".join(sentences(text)) == text
 
 
 @given(st.text(max_size=3_000))
-def test_whatever_the_abstract_the_extract_is_short(abstract: str) -> None:
+def test_an_extract_is_short_for_any_abstract(abstract: str) -> None:
     article = Article(source="s", external_id="1", kind=ArticleKind.NEWS, title="t", abstract=abstract)
     extract = Extractor(Profile(name="Ada", interests=("graphs",))).extract(article)
     assert 0 < len(extract.summary) <= MAX_SUMMARY

@@ -1,15 +1,15 @@
-"""The paragraph that opens a digest."""
+"""The introduction paragraph of a digest."""
 
 from datetime import date
 
 from app.digest.introduction import introduction
 from app.ranking.ranking import Ranked, Ranking
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 DAY = date(2025, 3, 4)
 
 
-def test_it_says_what_was_chosen_from_how_much_and_which_interests_are_met(make_article: MakeArticle) -> None:
+def test_it_names_the_counts_and_the_interests_covered(make_article: MakeArticle) -> None:
     papers = tuple(Ranked(make_article(), 1.0, (), ("radar", "ice")[:count]) for count in (2, 1))
     ranking = Ranking(papers, (Ranked(make_article(), 1.0, (), ()),), considered=1_204, duplicates=3)
     assert introduction(DAY, ranking) == (
@@ -18,7 +18,7 @@ def test_it_says_what_was_chosen_from_how_much_and_which_interests_are_met(make_
     )
 
 
-def test_it_does_not_claim_interests_that_are_not_met(make_article: MakeArticle) -> None:
+def test_it_names_no_interest_that_is_not_covered(make_article: MakeArticle) -> None:
     ranking = Ranking((Ranked(make_article(), 0.0, (), ()),), (), considered=1, duplicates=0)
     assert introduction(DAY, ranking) == (
         "Of the 1 item that appeared on Tuesday, 4 March 2025, 1 paper was chosen for you. "
@@ -26,11 +26,11 @@ def test_it_does_not_claim_interests_that_are_not_met(make_article: MakeArticle)
     )
 
 
-def test_a_day_without_anything_good_is_said_to_be_one() -> None:
+def test_a_day_without_a_good_match_is_named() -> None:
     assert introduction(DAY, Ranking((), (), considered=1_204, duplicates=0)) == (
         "None of the 1,204 items that appeared on Tuesday, 4 March 2025 was close enough to your profile."
     )
 
 
-def test_an_empty_day_is_said_to_be_one() -> None:
+def test_an_empty_day_is_named() -> None:
     assert introduction(DAY, Ranking((), (), 0, 0)).startswith("Nothing to report: no source had an item for Tuesday")

@@ -1,4 +1,4 @@
-"""The page: what it says, and that nothing an article contains can become part of it."""
+"""The digest's page: its content, and that text of articles is always escaped."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from app.models import (
     ModelUsage,
     Profile,
 )
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 
 class Page(HTMLParser):
@@ -77,7 +77,7 @@ def rendered(digest: Digest) -> str:
     return asyncio.run(DigestRenderer().render(digest))
 
 
-def test_the_page_shows_each_item_with_its_reason_links_and_origin(make_article: MakeArticle) -> None:
+def test_the_page_shows_reason_links_and_source_of_each_item(make_article: MakeArticle) -> None:
     paper = make_article(
         title="Ice remembers",
         url="https://arxiv.org/abs/2513.00001",
@@ -97,7 +97,7 @@ def test_the_page_shows_each_item_with_its_reason_links_and_origin(make_article:
     assert links == {"https://arxiv.org/abs/2513.00001", "https://arxiv.org/pdf/2513.00001", "https://q.example/1"}
 
 
-def test_the_page_says_who_wrote_each_summary_and_what_it_cost(make_article: MakeArticle) -> None:
+def test_the_page_names_the_method_and_cost_of_summaries(make_article: MakeArticle) -> None:
     usage = ModelUsage(model="tiny-1", calls=2, input_tokens=900, output_tokens=300, failures=1)
     shown = page(item(make_article()), item(make_article(), analysis=AnalysisMethod.MODEL), usage=usage)
     assert shown.text.count("Summary by tiny-1") == 1
@@ -105,7 +105,7 @@ def test_the_page_says_who_wrote_each_summary_and_what_it_cost(make_article: Mak
     assert "Summaries are sentences of the abstracts" in page(item(make_article())).text
 
 
-def test_a_partial_edition_says_which_source_failed(make_article: MakeArticle) -> None:
+def test_a_partial_edition_names_the_failed_source(make_article: MakeArticle) -> None:
     shown = page(
         item(make_article()),
         edition_status=EditionStatus.PARTIAL,
@@ -117,7 +117,7 @@ def test_a_partial_edition_says_which_source_failed(make_article: MakeArticle) -
     assert "Incomplete" not in page(item(make_article())).text
 
 
-def test_a_sample_is_marked_as_one_and_nothing_else_is(make_article: MakeArticle) -> None:
+def test_only_a_sample_is_marked_as_a_sample(make_article: MakeArticle) -> None:
     shown = page(item(make_article(categories=["cs.LG", SAMPLE_CATEGORY])), item(make_article()))
     assert "Sample edition." in shown.text
     assert shown.text.count("Sample") == 3
@@ -128,7 +128,7 @@ def test_a_sample_is_marked_as_one_and_nothing_else_is(make_article: MakeArticle
 HOSTILE = '</style></p><script>alert(1)</script><img src=x onerror="alert(2)">{{ 7*7 }}'
 
 
-def test_whatever_an_article_says_stays_text(make_article: MakeArticle) -> None:
+def test_an_articles_text_is_escaped(make_article: MakeArticle) -> None:
     article = make_article(
         source=f"feed:{HOSTILE}", title=HOSTILE, authors=[HOSTILE], categories=[HOSTILE],
         url="javascript:alert(1)", pdf_url='https://a.example/"onclick="alert(1)',
@@ -143,7 +143,7 @@ def test_whatever_an_article_says_stays_text(make_article: MakeArticle) -> None:
     assert HOSTILE in shown.text
 
 
-def test_nothing_is_loaded_and_styles_are_inlined_but_for_what_cannot_be(make_article: MakeArticle) -> None:
+def test_the_page_loads_nothing_and_its_styles_are_inline(make_article: MakeArticle) -> None:
     source = rendered(digest(item(make_article()), item(make_article())))
     assert not re.search(r"@import|@font-face|url\(|src=", source)
     head, _, body = source.partition("<body")
@@ -153,7 +153,7 @@ def test_nothing_is_loaded_and_styles_are_inlined_but_for_what_cannot_be(make_ar
 
 
 @pytest.mark.parametrize("letters", ["x", "é"])
-def test_the_largest_digest_stays_below_what_mail_clients_cut(make_article: MakeArticle, letters: str) -> None:
+def test_the_largest_digest_is_smaller_than_the_mail_limit(make_article: MakeArticle, letters: str) -> None:
     def longest(kind: ArticleKind) -> DigestItem:
         article = make_article(
             kind=kind, title=letters * 120, authors=[letters * 25] * 9, url="https://a.example/" + "u" * 80,
@@ -166,5 +166,5 @@ def test_the_largest_digest_stays_below_what_mail_clients_cut(make_article: Make
     assert len(source.encode()) < 100_000
 
 
-def test_an_empty_digest_is_a_page_too() -> None:
+def test_an_empty_digest_has_a_page() -> None:
     assert "Of the 1,204 items, some were chosen." in page().text

@@ -1,4 +1,4 @@
-"""The service: what it asks for, and that a reader's rated papers and a model's order reach the digest."""
+"""The digest service: its calls, and how rated papers and a model's order reach the digest."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -12,14 +12,14 @@ from app.models import Article, Edition, EditionStatus, Profile
 from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranked, RankingSettings
-from tests.unit.conftest import MakeArticle, rated
+from tests.support.articles import MakeArticle, rated
 
 DAY = date(2025, 3, 4)
 READER = Profile(name="Ada", interests=("graph neural networks",))
 
 
-class OneDay:
-    """Stands for a stored edition; counts the calls."""
+class StoredEdition:
+    """A stored edition that counts its calls."""
 
     def __init__(self, articles: list[Article], *, complete: bool = True) -> None:
         self.calls: list[str] = []
@@ -37,8 +37,8 @@ class OneDay:
         return self._articles if source_date == DAY else []
 
 
-class Backwards:
-    """An analyst that would show everything the other way round."""
+class ReversingAnalyst:
+    """An analyst that reverses the order."""
 
     def begin(self, profile: Profile) -> Analysis:
         self._plain = ExtractiveAnalyst().begin(profile)
@@ -51,28 +51,28 @@ class Backwards:
         return await self._plain.analyse(items)
 
 
-async def unheard(message: str, progress: float) -> None:
-    """Nobody listens to these reports."""
+async def ignore_progress(message: str, progress: float) -> None:
+    """A progress callback that does nothing."""
 
 
-def service(daily: OneDay, analyst: Analyst) -> DigestService:
-    # None of the tasks is read where the edition is there: a call on this would fail.
+def service(daily: StoredEdition, analyst: Analyst) -> DigestService:
+    # With the edition there, no task is read: a call on this would fail.
     tasks = cast(TaskStateManager, None)
     return DigestService(cast(Editions, daily), tasks, analyst, DigestRenderer())
 
 
-async def test_a_further_digest_of_a_day_makes_one_call_and_reads_no_task(make_article: MakeArticle) -> None:
-    daily = OneDay([make_article(title="A graph neural network")])
+async def test_a_second_digest_of_a_day_makes_one_call(make_article: MakeArticle) -> None:
+    daily = StoredEdition([make_article(title="A graph neural network")])
     digests = service(daily, ExtractiveAnalyst())
     for _ in range(3):
-        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+        digest, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
         assert "A graph neural network" in page
         assert digest.papers[0].reasons[0].text == digest.papers[0].reason == "matches: graph neural networks"
     assert daily.calls == ["edition", "articles", "edition", "edition"]
 
 
-class Fresh:
-    """Stands for tasks: no day needs a fetch now."""
+class NoFetchTasks:
+    """Task storage in which no day needs a fetch."""
 
     def __init__(self) -> None:
         self.asked: list[date] = []
@@ -82,28 +82,30 @@ class Fresh:
         self.asked.append(source_date)
 
 
-async def test_of_many_digests_of_an_incomplete_day_one_asks(make_article: MakeArticle) -> None:
-    daily, tasks = OneDay([make_article()], complete=False), Fresh()
+async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: MakeArticle) -> None:
+    daily, tasks = StoredEdition([make_article()], complete=False), NoFetchTasks()
     digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
     for _ in range(3):
-        await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
+        await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
     assert tasks.asked == [DAY]
 
 
-async def test_the_models_order_is_the_pages(make_article: MakeArticle) -> None:
+async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
     edition = [make_article(title=f"Graph {word} of neural networks") for word in ("edges", "nodes", "paths")]
-    plain, _ = await service(OneDay(edition), ExtractiveAnalyst()).write(
-        uuid4(), DAY, READER, RankingSettings(), unheard
+    plain, _ = await service(StoredEdition(edition), ExtractiveAnalyst()).write(
+        uuid4(), DAY, READER, RankingSettings(), ignore_progress
     )
-    turned, _ = await service(OneDay(edition), Backwards()).write(uuid4(), DAY, READER, RankingSettings(), unheard)
+    turned, _ = await service(StoredEdition(edition), ReversingAnalyst()).write(
+        uuid4(), DAY, READER, RankingSettings(), ignore_progress
+    )
     assert [item.article for item in turned.papers] == [item.article for item in plain.papers][::-1]
 
 
 async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None:
     ice = make_article(title="Ice remembers", abstract="Crystals in a glacier remember how the ice has flowed.")
-    digests = service(OneDay([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
-    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard)
-    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), unheard, [rated(ice)])
+    digests = service(StoredEdition([make_article(title="Flow", abstract=ice.abstract)]), ExtractiveAnalyst())
+    without, _ = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
+    liked, page = await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress, [rated(ice)])
     assert without.papers == ()
     assert liked.papers[0].article.title == "Flow"
     assert "Ice remembers" in page

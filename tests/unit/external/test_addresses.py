@@ -1,4 +1,4 @@
-"""Which addresses are public, by IANA's registries of those that are not."""
+"""Which addresses are public, by IANA's registries of special addresses."""
 
 import asyncio
 import socket
@@ -29,17 +29,17 @@ def test_public_addresses(address: str, public: bool) -> None:
 
 
 @pytest.mark.parametrize("host", ["x" * 64 + ".example", "a\0b", "\u00e4" * 70, "." * 300])
-async def test_a_name_that_no_codec_can_write_cannot_be_resolved(host: str) -> None:
+async def test_a_name_that_cannot_be_encoded_is_not_resolved(host: str) -> None:
     with pytest.raises(OSError):  # noqa: PT011  (the promise is the type)
         await resolve(host, 443)
 
 
-async def test_numbers_in_disguise_are_read_as_what_they_are() -> None:
+async def test_unusual_spellings_of_addresses_are_recognized() -> None:
     for host in ("2130706433", "0x7f.1", "127.1"):
         assert set(await resolve(host, 443)) == {"127.0.0.1"}
 
 
-async def test_the_resolver_is_asked_once_for_each_address_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_one_lookup_serves_all_addresses_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[tuple[object, ...], dict[str, object]]] = []
     found = [(2, 1, 6, "", ("93.184.215.14", 443)), (10, 1, 6, "", ("fe80::1%eth0", 443, 0, 2))]
 
@@ -52,7 +52,7 @@ async def test_the_resolver_is_asked_once_for_each_address_of_a_stream(monkeypat
     assert asked == [(("a.example", 443), {"type": socket.SOCK_STREAM})]
 
 
-async def test_a_name_that_no_codec_can_write_is_told_in_part() -> None:
+async def test_a_name_that_cannot_be_encoded_is_quoted_in_part() -> None:
     with pytest.raises(OSError) as refused:  # noqa: PT011  (the text is looked at below)
         await resolve("x" * 100 + ".example", 443)
     assert str(refused.value).startswith(f"'{'x' * 80}' is no name that can be looked up: ")

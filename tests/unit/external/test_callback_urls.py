@@ -1,4 +1,4 @@
-"""Which callback addresses are taken: what is refused says why, and what is taken can be sent to."""
+"""Callback URLs: invalid ones are refused with a reason, and accepted ones can be called."""
 
 import httpx
 import pytest
@@ -7,7 +7,7 @@ from standardwebhooks import Webhook
 
 from app.external.callback_urls import checked_callback_url
 from app.external.client import OutsideClient
-from tests.processes import WEBHOOK_SECRET
+from tests.support.processes import WEBHOOK_SECRET
 from worker.handlers.callback import CallbackSender
 
 PUBLIC = "93.184.215.14"
@@ -59,7 +59,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("url", TAKEN)
-async def test_what_is_taken_can_be_sent_to(url: str) -> None:
+async def test_an_accepted_url_can_be_called(url: str) -> None:
     checked_callback_url(url, private=False)
     router = respx.Router()
     route = router.post().respond(204)
@@ -70,12 +70,12 @@ async def test_what_is_taken_can_be_sent_to(url: str) -> None:
 
 
 @pytest.mark.parametrize(("url", "reason"), REFUSED.items(), ids=map(ascii, REFUSED))
-def test_what_can_never_be_called_is_refused_and_says_why(url: str, reason: str) -> None:
+def test_an_uncallable_url_is_refused_with_the_reason(url: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         checked_callback_url(url, private=False)
 
 
-def test_for_development_http_and_private_addresses_are_taken() -> None:
+def test_development_allows_http_and_private_addresses() -> None:
     for url in ("http://127.0.0.1:8000/hook", "http://localhost/", "https://10.0.0.1/"):
         assert checked_callback_url(url, private=True) == httpx.URL(url)
     with pytest.raises(ValueError, match="no address that can be called"):

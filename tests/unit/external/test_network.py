@@ -1,4 +1,4 @@
-"""What the client for the outside world asks of the resolver and of the network, and how long each may take."""
+"""The external client's name resolution and connections, and the time limit of each step."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ Dead = type[Exception]
 
 
 class Stream(httpcore.AsyncMockStream):
-    """Notes what is written, and how long each reading and writing may take."""
+    """Records what is written, and the time limit of each read and write."""
 
     def __init__(self, network: "Network") -> None:
         super().__init__(list(network.answer))
@@ -32,74 +32,74 @@ class Stream(httpcore.AsyncMockStream):
 
 
 class Network(httpcore.AsyncNetworkBackend):
-    """Answers at every address but the `dead`; `asked` are the arguments of each connecting."""
+    """Accepts connections at every address except `dead`; `attempts` has the arguments of each attempt."""
 
     def __init__(self, dead: Iterable[str] = (), error: Dead = httpcore.ConnectError) -> None:
         self._dead, self._error = frozenset(dead), error
         self.answer = list(ANSWER)
-        self.asked: list[tuple[Any, ...]] = []
+        self.attempts: list[tuple[Any, ...]] = []
         self.limits: set[tuple[str, float | None]] = set()
         self.written = b""
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-        self.asked.append((host, port, *args, options))
+        self.attempts.append((host, port, *args, options))
         if host in self._dead:
             raise self._error("refused")
         return Stream(self)
 
 
 class Resolver:
-    """Knows these addresses, and what it was asked for."""
+    """Knows these addresses and records the lookups."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         self._addresses = addresses
-        self.asked: list[tuple[str, int]] = []
+        self.attempts: list[tuple[str, int]] = []
 
     async def __call__(self, host: str, port: int) -> Sequence[str]:
-        self.asked.append((host, port))
+        self.attempts.append((host, port))
         return self._addresses
 
 
 @pytest.mark.parametrize(
     ("url", "port"), [("http://a.example/", 80), ("https://a.example/", 443), ("http://a.example:81/", 81)]
 )
-async def test_a_name_is_looked_up_and_connected_to_with_its_port(url: str, port: int) -> None:
+async def test_a_name_is_resolved_and_connected_with_its_port(url: str, port: int) -> None:
     network, resolver = Network(), Resolver([FIRST])
     async with open_external(resolve=resolver, network=network) as client:
         assert (await client.get(url, extensions=dict(PUBLIC_ONLY))).text == "ok"
-    assert resolver.asked == [("a.example", port)]
-    assert [asked[:2] for asked in network.asked] == [(FIRST, port)]
+    assert resolver.attempts == [("a.example", port)]
+    assert [attempts[:2] for attempts in network.attempts] == [(FIRST, port)]
 
 
 @pytest.mark.parametrize("extensions", [{}, PUBLIC_ONLY])
-async def test_nobody_is_waited_for_without_end(extensions: dict[str, Any]) -> None:
+async def test_every_wait_has_a_limit(extensions: dict[str, Any]) -> None:
     network = Network()
     async with open_external(resolve=Resolver([FIRST]), network=network) as client:
         await client.post("http://a.example/", content=b"{}", extensions=dict(extensions))
         assert client.timeout == httpx.Timeout(connect=5.0, read=20.0, write=20.0, pool=20.0)
-    assert [asked[-1]["timeout"] for asked in network.asked] == [5.0]
+    assert [attempts[-1]["timeout"] for attempts in network.attempts] == [5.0]
     assert network.limits == {("read", 20.0), ("write", 20.0)}
 
 
-async def test_a_request_may_bring_its_own_limits() -> None:
+async def test_a_request_can_set_its_own_limits() -> None:
     network = Network()
     async with open_external(network=network) as client:
         await client.get("http://a.example/", timeout=httpx.Timeout(3.0, connect=1.0))
-    assert [asked[-1]["timeout"] for asked in network.asked] == [1.0]
+    assert [attempts[-1]["timeout"] for attempts in network.attempts] == [1.0]
     assert ("read", 3.0) in network.limits
 
 
-async def test_what_the_settings_name_goes_to_the_name_itself() -> None:
+async def test_trusted_hosts_are_connected_by_name() -> None:
     network, resolver = Network(), Resolver(["127.0.0.1"])
     async with open_external(resolve=resolver, network=network) as client:
         await client.get("http://model.internal:8080/v1?x=%2F", headers={"x-own": "1"})
-    assert (resolver.asked, [asked[:2] for asked in network.asked]) == ([], [("model.internal", 8080)])
+    assert (resolver.attempts, [attempts[:2] for attempts in network.attempts]) == ([], [("model.internal", 8080)])
     head, *lines = network.written.decode().split("\r\n")
     assert head == "GET /v1?x=%2F HTTP/1.1"
     assert {"Host: model.internal:8080", "x-own: 1"} <= set(lines)
 
 
-async def test_an_answer_comes_back_whole_but_for_its_cookies() -> None:
+async def test_a_response_is_complete_except_for_cookies() -> None:
     network = Network()
     async with open_external(network=network) as client:
         answer = await client.post("http://a.example/", content=b"body")
@@ -110,27 +110,27 @@ async def test_an_answer_comes_back_whole_but_for_its_cookies() -> None:
 
 
 @pytest.mark.parametrize("error", [httpcore.ConnectError, httpcore.ConnectTimeout])
-async def test_four_addresses_are_tried_in_their_order_with_the_same_options(error: Dead) -> None:
+async def test_four_addresses_are_tried_in_order(error: Dead) -> None:
     network = Network(dead=FIVE, error=error)
     with pytest.raises(error):
         await PublicNetwork(network, Resolver(FIVE)).connect_tcp("a.example", 443, 5.0, local_address="::")
-    assert network.asked == [(address, 443, 5.0, {"local_address": "::"}) for address in FIVE[:4]]
+    assert network.attempts == [(address, 443, 5.0, {"local_address": "::"}) for address in FIVE[:4]]
 
 
-async def test_the_first_address_that_answers_is_the_last_that_is_tried() -> None:
+async def test_no_address_is_tried_after_one_that_accepts() -> None:
     network = Network(dead=[FIRST])
     await PublicNetwork(network, Resolver(FIVE)).connect_tcp("a.example", 443, 5.0)
-    assert network.asked == [(address, 443, 5.0, {}) for address in (FIRST, SECOND)]
+    assert network.attempts == [(address, 443, 5.0, {}) for address in (FIRST, SECOND)]
 
 
-async def test_every_address_is_looked_at_though_only_four_are_tried() -> None:
+async def test_every_address_is_checked_though_only_four_are_tried() -> None:
     network = Network()
     with pytest.raises(AddressNotPublic):
         await PublicNetwork(network, Resolver([*FIVE, "10.0.0.1"])).connect_tcp("a.example", 443)
-    assert network.asked == []
+    assert network.attempts == []
 
 
-async def test_a_long_name_is_shown_in_part() -> None:
+async def test_a_long_name_is_quoted_in_part() -> None:
     host = "x" * 200
     with pytest.raises(AddressNotPublic) as refused:
         await PublicNetwork(Network(), Resolver(["10.0.0.1"])).connect_tcp(host, 443)
@@ -140,7 +140,7 @@ async def test_a_long_name_is_shown_in_part() -> None:
     assert str(nowhere.value) == "a.example has no address"
 
 
-async def test_a_resolver_that_fails_is_told_with_its_reason() -> None:
+async def test_a_resolver_failure_is_reported_with_its_reason() -> None:
     async def broken(_host: str, _port: int) -> Sequence[str]:
         raise OSError("no such host")
 
@@ -150,7 +150,7 @@ async def test_a_resolver_that_fails_is_told_with_its_reason() -> None:
 
 
 @pytest.mark.parametrize("answer", [[b"220 smtp ready\r\n\r\n"], [ANSWER[0]]], ids=["no HTTP", "breaks off"])
-async def test_trouble_with_an_answer_is_an_error_of_httpx(answer: list[bytes]) -> None:
+async def test_a_broken_response_is_an_httpx_error(answer: list[bytes]) -> None:
     network = Network()
     network.answer = answer
     async with open_external(network=network) as client:

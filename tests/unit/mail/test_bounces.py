@@ -1,44 +1,20 @@
-"""The provider's webhook: only what it signed, lately, with our secret, is believed."""
+"""The mail provider's webhook: only recent events with a valid signature are accepted."""
 
 import base64
-import json
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from standardwebhooks import Webhook
 
 from app.errors import ConfigurationError
 from app.mail.bounces import MAX_BODY, Bounce, BounceReader, InvalidWebhook
+from tests.support.mail_hook import OTHER_SECRET, SECRET, event, signed
 
-SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 NEXT_SECRET = "whsec_Q0hBTkdFRCBXSVRIT1VUIEEgUEFVU0U="
-OTHER_SECRET = "whsec_U09NRUJPRFkgRUxTRSdTIFNFQ1JFVCE="
 READER = BounceReader([NEXT_SECRET, SECRET])
 
 
-def event(kind: str = "email.bounced", **data: Any) -> dict[str, Any]:
-    """An event as Resend documents it."""
-    plain = {
-        "created_at": "2026-11-22T23:41:11.894719+00:00",
-        "email_id": "56761188-7520-42d8-8898-ff6fc54ce618",
-        "from": "Broadsheet <digest@broadsheet.example>",
-        "to": ["ada@example.org"],
-        "subject": "Ice remembers",
-        "bounce": {"message": "The address has no mailbox.", "subType": "General", "type": "Permanent"},
-    }
-    return {"type": kind, "created_at": "2026-11-22T23:41:12.126Z", "data": plain | data}
-
-
-def signed(body: object, *, secret: str = SECRET, age: timedelta = timedelta()) -> tuple[bytes, dict[str, str]]:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    at = datetime.now(UTC) - age
-    signature = Webhook(secret).sign("msg_1", at, data.decode("utf-8", "replace"))
-    return data, {"Svix-Id": "msg_1", "svix-timestamp": str(int(at.timestamp())), "SVIX-SIGNATURE": signature}
-
-
 @pytest.mark.parametrize(
-    ("said", "expected"),
+    ("content", "expected"),
     [
         (event(), Bounce("ada@example.org", True, "bounced: Permanent, General, The address has no mailbox.")),
         (
@@ -53,28 +29,30 @@ def signed(body: object, *, secret: str = SECRET, age: timedelta = timedelta()) 
         ),
     ],
 )
-def test_what_events_say(said: object, expected: Bounce) -> None:
-    assert READER.read(*signed(said)) == [expected]
+def test_events_become_bounces(content: object, expected: Bounce) -> None:
+    assert READER.read(*signed(content)) == [expected]
 
 
 @pytest.mark.parametrize("secret", [SECRET, NEXT_SECRET])
-def test_either_secret_may_have_signed(secret: str) -> None:
+def test_a_signature_of_either_secret_is_valid(secret: str) -> None:
     assert len(READER.read(*signed(event(), secret=secret))) == 1
 
 
 @pytest.mark.parametrize(
-    "said",
+    "content",
     [event("email.delivered"), event("email.opened"), event("contact.created"), event(None), event(["x"]),  # type: ignore[arg-type]  # hostile
      event(to=None), event(to=[]), event(to=[7, None, {}, "nobody"]), {"type": "email.bounced"}, [], 7, None, "x",
      {"type": "email.bounced", "data": "x"}],
 )  # fmt: skip
-def test_what_says_nothing_of_an_address_is_no_bounce(said: object) -> None:
-    assert list(READER.read(*signed(said))) == []
+def test_an_event_without_a_failed_address_is_no_bounce(content: object) -> None:
+    assert list(READER.read(*signed(content))) == []
 
 
-def test_hostile_texts_are_cut_and_cleaned() -> None:
-    said = event(to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900})
-    found = READER.read(*signed(said))
+def test_hostile_texts_are_shortened_and_cleaned() -> None:
+    content = event(
+        to=["a@b.c\r\nBcc: x@y.z" * 100] * 99, bounce={"type": "Permanent", "message": "\x1b[31m\ud800" * 900}
+    )
+    found = READER.read(*signed(content))
     assert len(found) == 50
     assert all(len(one.address) <= 254 and len(one.reason) <= 300 for one in found)
     assert not set(found[0].address + found[0].reason) & {"\r", "\n", "\x1b", "\ud800"}
@@ -117,23 +95,23 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("request_", REFUSED.values(), ids=REFUSED.keys())
-def test_what_is_refused(request_: tuple[bytes, dict[str, str]]) -> None:
+def test_invalid_signatures_are_refused(request_: tuple[bytes, dict[str, str]]) -> None:
     with pytest.raises(InvalidWebhook):
         READER.read(*request_)
 
 
-def test_without_a_secret_nothing_is_believed() -> None:
+def test_without_a_secret_every_event_is_refused() -> None:
     with pytest.raises(InvalidWebhook):
         BounceReader([]).read(BODY, HEADERS)
 
 
 @pytest.mark.parametrize("secret", ["", "whsec_", "whsec_?"])
-def test_a_secret_that_is_none_stops_the_start_and_is_not_shown(secret: str) -> None:
+def test_an_invalid_secret_stops_the_start_and_is_not_shown(secret: str) -> None:
     with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET"):
         BounceReader([SECRET, secret])
 
 
-def test_the_secret_is_that_of_the_scheme() -> None:
+def test_the_secret_has_the_format_of_standard_webhooks() -> None:
     key = base64.b64encode(b"k" * 24).decode()
     assert READER.read(*signed(event(), secret=SECRET))
     with pytest.raises(InvalidWebhook):

@@ -1,4 +1,4 @@
-"""A digest as a mail: subject and text that read well by themselves, and a page that mail programs show whole."""
+"""A digest as a mail: subject, text part, and a page that mail programs show completely."""
 
 import asyncio
 import re
@@ -16,8 +16,8 @@ from app.mail.footer import MailLinks
 from app.mail.item_links import ACTS, item_name
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from app.time_slice import TimeSlice
-from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
-from tests.unit.mail.test_message import HOSTILE, look_at
+from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
+from tests.support.messages import HOSTILE, check_mail
 
 SIGN_OFF = "-- "
 RENDER = DigestRenderer().render
@@ -55,7 +55,7 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
     assert subject(marked_as_sample(make_digest())).startswith("[Sample] Title of paper 0")
 
 
-def test_the_text_reads_well_by_itself(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_the_text_part_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
 
     def said(item: DigestItem) -> str:
@@ -107,12 +107,12 @@ Unsubscribe: {links.unsubscribe}
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
-def test_a_hostile_digest_is_a_whole_mail(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
-    # The models let no lone surrogates in.
+def test_a_hostile_digest_is_a_complete_mail(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
+    # The models refuse lone surrogates.
     text = text.encode("utf-8", "replace").decode() or " "
     digest = make_digest(text=text, source_errors={text: text})
     message = digest_message(digest, RENDER, links=links, **ENVELOPE)
-    read = look_at(message)
+    read = check_mail(message)
     plain, page = read.get_body(("plain",)), read.get_body(("html",))
     assert plain is not None
     assert page is not None
@@ -123,25 +123,25 @@ def test_a_hostile_digest_is_a_whole_mail(make_digest: MakeDigest, links: MailLi
     assert digest_message(digest, RENDER, links=links, **ENVELOPE).as_bytes() == message.as_bytes()
 
 
-def test_a_partial_edition_is_named_as_one(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_a_partial_edition_is_named(make_digest: MakeDigest, links: MailLinks) -> None:
     partial = make_digest(edition_status=EditionStatus.PARTIAL)
     assert "INCOMPLETE: Some sources could not be read." in digest_text(partial, links)
     assert "INCOMPLETE" not in digest_text(make_digest(), links)
 
 
-def test_lines_of_text_are_short_but_for_links(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: MailLinks) -> None:
     lines = digest_text(make_digest(text="some words of a sentence " * 20), links).splitlines()
     assert [line for line in lines if len(line) > 72 and "https://" not in line] == []
 
 
-def test_a_page_that_fits_is_left_whole(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_a_page_that_fits_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(), RENDER, links)
     assert "left out" not in page
     assert all(f"Title of {name}" in page for name in ("paper 0", "paper 2", "news 1"))
     assert page.index("Unsubscribe") < page.index("</body>")
 
 
-def test_a_long_page_loses_the_least_fitting_items_and_says_so(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_a_long_page_omits_the_lowest_items_and_says_so(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=40, news=20, text=None)
     long = "A sentence that goes on. " * 60
     grow = {"summary": long}
@@ -164,38 +164,34 @@ def test_a_long_page_loses_the_least_fitting_items_and_says_so(make_digest: Make
     assert min(scores[item] for item in shown) >= max(scores[item] for item in gone)
     assert f"{len(gone)} items are left out here, because mail programs cut longer mails." in page
     assert f'<a href="{links.page}"' in page
-    # The text has them all.
+    # The text part has all items.
     assert "Title of news 19" in digest_text(digest, links)
 
 
 @pytest.mark.parametrize("text", ["<&>\U0001f989 " * 300, "W" * 3_000], ids=["markup", "a word without end"])
-def test_the_biggest_digest_is_a_page_that_mail_programs_show_whole(
-    make_digest: MakeDigest, links: MailLinks, text: str
-) -> None:
+def test_the_largest_page_is_below_the_clipping_limit(make_digest: MakeDigest, links: MailLinks, text: str) -> None:
     digest = make_digest(papers=MAX_ITEMS, news=MAX_ITEMS, text=text, source_errors={text[:n]: text for n in range(99)})
-    read = look_at(digest_message(digest, RENDER, links=links, **ENVELOPE))
+    read = check_mail(digest_message(digest, RENDER, links=links, **ENVELOPE))
     page = read.get_body(("html",))
     assert page is not None
-    # As it arrives: each line ends with two bytes.
+    # As delivered: each line ends with two bytes.
     assert len(page.get_payload(decode=True)) < MAX_PAGE_BYTES
     assert links.unsubscribe in page.get_content()
 
 
-def test_even_one_endless_item_does_not_make_the_page_too_long(make_digest: MakeDigest, links: MailLinks) -> None:
+def test_one_very_long_item_does_not_exceed_the_limit(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(papers=1, news=0, text="endless " * 30_000), RENDER, links)
     assert len(page.encode()) < MAX_PAGE_BYTES
     assert "1 item is left out here" in page
 
 
-def test_a_link_on_the_page_cannot_break_out_of_its_attribute(make_digest: MakeDigest) -> None:
+def test_a_link_on_the_page_cannot_leave_its_attribute(make_digest: MakeDigest) -> None:
     links = MailLinks(unsubscribe="https://x.example/?a=1&b='onclick='alert(1)")
     page = fitting_page(make_digest(), RENDER, links)
     assert "https://x.example/?a=1&amp;b=&#x27;onclick=&#x27;alert(1)" in page
 
 
-def test_each_item_has_three_links_for_its_reader_and_day_and_a_page_for_callers_has_none(
-    make_digest: MakeDigest, links: MailLinks
-) -> None:
+def test_mails_have_three_links_per_item_and_callers_pages_none(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest()
     signed = Links(["0123456789abcdef"], "")
     for content in (fitting_page(digest, RENDER, links), digest_text(digest, links)):

@@ -1,4 +1,4 @@
-"""The mail itself: its headers one by one, the same bytes each time, and nothing that a name or title could add."""
+"""The mail message: exact headers, reproducible bytes, and no header injection by names or titles."""
 
 import email
 import email.policy
@@ -8,7 +8,6 @@ import sys
 from dataclasses import replace
 from datetime import datetime
 from email.header import decode_header, make_header
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
@@ -16,33 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.mail.footer import MailLinks
-from app.mail.message import Mail, MessageKey, build_message
+from app.mail.message import MessageKey, build_message
 from app.mail_address import Mailbox
-from tests.unit.mail.conftest import DAY, ENVELOPE, READER
-
-LINKS = MailLinks(unsubscribe="https://digest.example.org/r/unsubscribe/" + "A" * 30 + "." + "B" * 43)
-HEADERS = [
-    "From", "To", "Subject", "Date", "Message-ID", "List-Id", "List-Unsubscribe", "List-Unsubscribe-Post",
-    "Auto-Submitted", "MIME-Version", "Content-Type",
-]  # fmt: skip
+from tests.support.digest_items import DAY, ENVELOPE, READER
+from tests.support.messages import HEADERS, HOSTILE, LINKS, check_mail, mail_of, parsed
 
 
-def mail_of(**changes: Any) -> Mail:
-    plain = {"subject": "Ice remembers", "text": "Read this.\n", "page": "<p>Read this.</p>\n", "links": LINKS}
-    return Mail(**(ENVELOPE | plain | changes))
-
-
-def parsed(message: EmailMessage) -> EmailMessage:
-    """Read it as strictly as the standard library can, and look at every part and header for what is wrong in it."""
-    read = email.message_from_bytes(message.as_bytes(), policy=email.policy.strict)
-    assert isinstance(read, EmailMessage)
-    for part in read.walk():
-        assert part.defects == []
-        assert [header for header, value in part.items() if value.defects] == []
-    return read
-
-
-def test_the_headers_one_by_one() -> None:
+def test_the_headers_are_exact() -> None:
     read = parsed(build_message(mail_of()))
     assert read.keys() == HEADERS
     assert dict(read.items()) == {
@@ -61,13 +40,13 @@ def test_the_headers_one_by_one() -> None:
     assert [part.get_content_type() for part in read.walk()] == ["multipart/alternative", "text/plain", "text/html"]
 
 
-def test_what_programs_look_for_stands_in_one_line_as_it_is() -> None:
+def test_machine_read_headers_are_not_folded() -> None:
     lines = build_message(mail_of()).as_bytes().split(b"\r\n")
     assert f"List-Unsubscribe: <{LINKS.unsubscribe}>".encode() in lines
     assert f"Message-ID: <{ENVELOPE['key']}@broadsheet.example>".encode() in lines
 
 
-def test_without_https_there_is_no_one_click() -> None:
+def test_without_https_one_click_unsubscribe_is_absent() -> None:
     links = MailLinks(unsubscribe="http://127.0.0.1:8000/r/unsubscribe/x")
     read = parsed(build_message(mail_of(links=links)))
     assert read["List-Unsubscribe"] == "<http://127.0.0.1:8000/r/unsubscribe/x>"
@@ -78,17 +57,17 @@ def test_without_https_there_is_no_one_click() -> None:
     "link", ["javascript:alert(1)", "https://x.example/a\r\nBcc: eve@example.org", "https://x.example/>,<mailto:a@b.c",
              "https://x.example/" + "a" * 1_000, ""]
 )  # fmt: skip
-def test_an_unsafe_link_makes_no_mail(link: str) -> None:
+def test_an_unsafe_link_is_refused(link: str) -> None:
     with pytest.raises(ValueError, match="unsubscribe"):
         build_message(mail_of(links=MailLinks(unsubscribe=link)))
 
 
-def test_a_date_without_a_zone_makes_no_mail() -> None:
+def test_a_date_without_a_time_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         build_message(mail_of(date=datetime(2026, 11, 24, 6)))  # noqa: DTZ001  (what is refused)
 
 
-def test_the_same_inputs_give_the_same_bytes_in_another_process_too() -> None:
+def test_equal_inputs_give_equal_bytes_in_another_process() -> None:
     program = (
         "import sys; from tests.unit.mail.test_message import build_message, mail_of; "
         "sys.stdout.buffer.write(build_message(mail_of()).as_bytes())"
@@ -107,43 +86,21 @@ def test_another_day_or_kind_is_another_message(changes: dict[str, Any]) -> None
     assert first.get_boundary() != second.get_boundary()
 
 
-HOSTILE = [
-    "Eve\r\nBcc: everybody@example.org",
-    "Eve\nSubject: won",
-    "Eve\x00\x0b\x0c\x1b[31m",
-    "\ud800\udfff lone",
-    "Eve\u2028Bcc: x@y.z\u2029\x85Cc: x@y.z",
-    "=?utf-8?b?RXZlDQpCY2M6IHhAeS56?=",
-    "=?utf-8?q?=0D=0ABcc:_x@y.z?=",
-    '"Eve" <eve@example.org>, Mallory',
-    'Eve "quote\\" <x@y.z> (comment), ; : @ [x]',
-    "x" * 100_000,
-    "word " * 50_000,
-    "🦉" * 3_000,
-    "שלום עולם " * 300,
-    "\u202eevil\u202c \u2066x\u2069 \u200f",
-    "é" * 75 + " " + "w" * 75,
-    " leading and trailing ",
-    "-- \r\n.\r\n.",
-    "",
-]
-
-
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text[:25]))
-def test_no_name_or_title_can_add_anything(text: str) -> None:
+def test_names_and_titles_cannot_add_headers(text: str) -> None:
     sender, recipient = Mailbox("digest@broadsheet.example", text), Mailbox("ada@example.org", text)
-    look_at(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
+    check_mail(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
 
 
 @settings(deadline=None)
 @example(text="A subject that is long enough to be folded. " * 2 + "ünïcödé 🦉 שלום " * 8, name="é, 🦉 שלום " * 7)
 @given(text=st.text(max_size=400), name=st.text(max_size=120))
-def test_whatever_the_text_it_is_one_mail_to_one_reader(text: str, name: str) -> None:
+def test_any_text_gives_one_mail_to_one_reader(text: str, name: str) -> None:
     recipient = Mailbox("ada@example.org", name)
     message = build_message(mail_of(subject=text, recipient=recipient, text=text, page=text))
-    read = look_at(message)
-    # What was meant is what is read: nothing lost or added where scripts meet or lines are folded. As RFC 2047 reads
-    # it: the strict policy adds spaces between the encoded words of a name.
+    read = check_mail(message)
+    # The decoded value equals the original: nothing is lost or added where scripts meet or lines are folded. Decoded by
+    # RFC 2047: the strict policy adds spaces between the encoded words of a name.
     raw = email.message_from_bytes(message.as_bytes())
     assert decoded(raw["Subject"]) == str(message["Subject"]) == str(read["Subject"])
     name = message["To"].addresses[0].display_name
@@ -154,24 +111,7 @@ def decoded(raw: str) -> str:
     return str(make_header(decode_header(raw.replace("\r\n", ""))))
 
 
-def look_at(message: EmailMessage) -> EmailMessage:
-    data = message.as_bytes()
-    read = parsed(message)
-    assert read.keys() == HEADERS
-    assert [address.addr_spec for address in read["From"].addresses] == ["digest@broadsheet.example"]
-    assert [address.addr_spec for address in read["To"].addresses] == ["ada@example.org"]
-    assert [part.get_content_type() for part in read.walk()] == ["multipart/alternative", "text/plain", "text/html"]
-    head = data.partition(b"\r\n\r\n")[0]
-    assert data.isascii()
-    assert b"\0" not in data
-    assert re.search(rb"(?<!\r)\n|\r(?!\n)", data) is None
-    assert max(map(len, data.split(b"\r\n"))) <= 998
-    assert max(map(len, data.partition(b"\r\n\r\n")[2].split(b"\r\n"))) <= 78
-    assert max(len(word) for word in re.findall(rb"=\?[^?]*\?.\?[^?]*\?=", head) or [b""]) <= 75
-    return read
-
-
-def test_content_cannot_end_its_part() -> None:
+def test_content_cannot_end_its_mime_part() -> None:
     message = build_message(mail_of())
     boundary = message.get_boundary()
     trap = f"--{boundary}\r\nContent-Type: text/html\r\n\r\n<h1>mine</h1>\r\n--{boundary}--\r\n"
@@ -182,6 +122,6 @@ def test_content_cannot_end_its_part() -> None:
     assert body.get_content().splitlines() == trap.splitlines()
 
 
-def test_a_key_can_be_a_files_name_and_a_providers_key() -> None:
+def test_a_key_is_valid_as_file_name_and_idempotency_key() -> None:
     assert re.fullmatch(r"[A-Za-z0-9-]{1,255}", str(MessageKey(READER, DAY)))
     assert str(replace(MessageKey(READER, DAY), kind="welcome")) != str(MessageKey(READER, DAY))

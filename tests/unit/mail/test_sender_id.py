@@ -1,4 +1,4 @@
-"""The name of a sending account: one for each account, and nothing of its key or password."""
+"""The id of a sending account is unique to the account and contains no part of its key or password."""
 
 import ssl
 from pathlib import Path
@@ -25,18 +25,18 @@ async def sender_ids() -> list[str]:
     return [*resend, *folders, smtp("secret1"), smtp("secret2", "eve"), smtp("secret3", port=26)]
 
 
-async def test_each_account_has_its_own_id_each_time() -> None:
+async def test_each_account_has_its_own_stable_id() -> None:
     found = await sender_ids()
     assert len(set(found)) == len(found)
     assert await sender_ids() == found
 
 
-async def test_an_id_holds_nothing_of_a_key() -> None:
+async def test_an_id_contains_no_part_of_a_key() -> None:
     text = " ".join(await sender_ids())
     assert [part for part in ("secret", "re_", "ada", "mx.example", "one") if part in text] == []
 
 
-def test_a_new_password_leaves_an_smtp_account_the_same() -> None:
+def test_a_new_password_keeps_the_id_of_an_smtp_account() -> None:
     ids = {
         SmtpSender(SmtpUrl("mx.example", 25, False, "ada", word), LIMITS, ssl.create_default_context()).sender_id
         for word in ("old", "new")

@@ -1,4 +1,4 @@
-"""Charts draw each step in its place and say in words what they show; figures are written for people."""
+"""Charts draw each step and have a text form; figures are formatted for people."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -26,11 +26,11 @@ def series(*points: dict[str, Any]) -> StatSeries:
 
 
 def bars(path: str) -> list[tuple[float, float]]:
-    """Where each bar of a path begins, and how high it is."""
+    """Where each bar of a path begins, and its height."""
     return [(float(x), float(high)) for x, high in re.findall(rf"M([\d.]+) {HEIGHT}v-([\d.]+)", path)]
 
 
-def test_each_step_has_its_place_and_a_step_without_workers_has_no_bar() -> None:
+def test_each_step_has_a_bar_unless_it_has_no_workers() -> None:
     last = point(119, completed=45, failed=15, wait_mean_seconds=2, wait_max_seconds=8)
     drawn = charts_of(series(point(0, completed=30), point(60, retried=4), last), "digest")
     (_, ended), (_, failed) = drawn.rate.sets
@@ -43,7 +43,7 @@ def test_each_step_has_its_place_and_a_step_without_workers_has_no_bar() -> None
     assert "8.0 s at most" in drawn.wait.description
 
 
-def test_the_table_says_the_same_by_half_hours_the_last_one_first() -> None:
+def test_the_table_lists_half_hours_newest_first() -> None:
     waits = point(9, completed=2, wait_mean_seconds=1, wait_max_seconds=3)
     rows = charts_of(series(point(0, completed=1), waits, point(119, failed=7)), "digest").rows
     assert [(f"{row.begins:%H:%M}", row.completed, row.failed, row.wait) for row in rows] == [
@@ -53,13 +53,13 @@ def test_the_table_says_the_same_by_half_hours_the_last_one_first() -> None:
 
 
 @pytest.mark.parametrize("kind", ["digest", "fetch"])
-def test_nothing_is_drawn_of_nothing(kind: str) -> None:
+def test_without_data_there_is_no_chart(kind: str) -> None:
     drawn = charts_of(series(), kind)
     assert [path for chart in (drawn.rate, drawn.wait) for _, path in chart.sets] == [""] * 4
     assert (drawn.rate.highest, drawn.wait.highest, drawn.rows) == (NOTHING, NOTHING, ())
 
 
-def test_figures_are_written_for_people() -> None:
+def test_figures_are_formatted_for_people() -> None:
     seconds = (None, 0, 0.25, 9.96, 59.9, 60, 61, 3600, 7265, 90_000, 864_000)
     said = ["–", "0 s", "0.2 s", "10.0 s", "60 s", "1 min", "1 min 1 s", "1 h", "2 h 1 min", "1 d 1 h", "10 d"]  # noqa: RUF001  (the sign for nothing)
     assert [duration(each) for each in seconds] == said

@@ -1,4 +1,4 @@
-"""The real client over a router that answers in Supabase's place."""
+"""The real client over a router that replaces Supabase."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""An archived item that no present code can read hides no other, and an operator hears of it."""
+"""An archived item that the current code cannot read is logged and hides no other item."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 from app.persistence.digests import Digests
-from tests.unit.persistence.asked import AT, MOMENT, ONE
+from tests.support.requests import AT, MOMENT, ONE
 
 ROW: dict[str, Any] = {
     "local_day": "2026-01-02", "written_at": AT, "kind": "paper", "place": 0,
@@ -21,7 +21,7 @@ ROW: dict[str, Any] = {
 }  # fmt: skip
 
 
-async def test_what_cannot_be_read_is_left_out_and_logged(client: AsyncClient, router: respx.Router) -> None:
+async def test_unreadable_items_are_omitted_and_logged(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/newest_items").respond(200, json=[ROW, ROW | {"place": "first"}, ROW | {"place": 1}])
     with capture_logs() as logs:
         found = await Digests(client).newest_items(ONE)
@@ -33,7 +33,7 @@ async def test_what_cannot_be_read_is_left_out_and_logged(client: AsyncClient, r
 
 
 @pytest.mark.parametrize(("rows", "written"), [([], None), ([{"task_id": str(ONE), "created_at": AT}], (ONE, MOMENT))])
-async def test_a_reader_has_a_newest_digest_or_none(
+async def test_the_newest_digest_of_a_reader_or_none(
     rows: list[Any], written: tuple[UUID, datetime] | None, client: AsyncClient, router: respx.Router
 ) -> None:
     router.get("/digests").respond(200, json=rows)

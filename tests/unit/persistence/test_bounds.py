@@ -1,4 +1,4 @@
-"""What is allowed at most, and at least, of every field that has a bound; one more, or one less, is refused."""
+"""The bounds of every field: the limit is accepted, and one more or one less is refused."""
 
 import math
 from typing import Any
@@ -45,7 +45,7 @@ def test_a_list_has_its_length(model: type[BaseModel], field: str, most: int, ea
 
 
 @pytest.mark.parametrize(("field", "most"), [("title", 200), ("goals", 2000), ("interests", 100), ("authors", 100)])
-def test_a_text_has_its_length_without_the_blanks_around_it(field: str, most: int) -> None:
+def test_the_length_of_a_text_excludes_outer_blanks(field: str, most: int) -> None:
     def made(text: str) -> object:
         value = text if field in {"title", "goals"} else [text]
         kept = getattr(READER.model_validate({field: value}), field)
@@ -56,7 +56,7 @@ def test_a_text_has_its_length_without_the_blanks_around_it(field: str, most: in
         made("x" * (most + 1))
 
 
-def test_what_a_reader_does_not_say() -> None:
+def test_defaults_of_a_new_reader() -> None:
     assert READER().model_dump() == {
         "title": "", "goals": "", "interests": (), "exclude": (), "authors": (), "categories": (),
         "max_papers": 12, "max_news": 6,
@@ -81,7 +81,7 @@ def nested(levels: int) -> object:
     ],
     ids=["levels", "parts", "bits"],
 )
-def test_a_value_is_no_larger_than_is_kept(largest: object, too_large: object, said: str) -> None:
+def test_a_json_value_has_a_largest_size(largest: object, too_large: object, said: str) -> None:
     assert clean(largest) == largest
     with pytest.raises(PermanentError) as refused:
         clean(too_large)
@@ -89,7 +89,7 @@ def test_a_value_is_no_larger_than_is_kept(largest: object, too_large: object, s
 
 
 @pytest.mark.parametrize("letter", ["x", "\u00e4"])
-def test_a_result_has_so_many_bytes_of_texts_its_keys_included(letter: str) -> None:
+def test_the_size_of_a_result_includes_its_keys(letter: str) -> None:
     most = (2_000_000 - 1) // len(letter.encode())
     spare = 2_000_000 - 1 - most * len(letter.encode())
     largest = {"k" + "x" * spare: letter * most}
@@ -105,7 +105,7 @@ def test_a_result_is_an_object() -> None:
     assert str(refused.value) == "the result is no JSON object but of type list"
 
 
-def test_objects_count_as_levels_too() -> None:
+def test_objects_count_as_nesting_levels() -> None:
     value: object = 1
     for _ in range(100):
         value = {"a": value}
@@ -126,5 +126,5 @@ def test_objects_count_as_levels_too() -> None:
         ("\ud83d\ude00", "\U0001f600"),
     ],
 )
-def test_what_postgresql_refuses_is_taken_out(given: object, kept: object) -> None:
+def test_characters_that_postgresql_refuses_are_removed(given: object, kept: object) -> None:
     assert clean(given) == kept

@@ -1,4 +1,4 @@
-"""How long a caller is told to leave a service alone, as the shared state has it or without it."""
+"""How long a caller waits for an open circuit breaker, with and without the shared state."""
 
 import pytest
 import respx
@@ -13,7 +13,7 @@ def shared(retry_after: float | None, *, allowed: bool = False) -> dict[str, obj
     return {"name": "arxiv", "state": "open", "failures": 5, "retry_after": retry_after, "allowed": allowed, **cause}
 
 
-async def test_an_open_breaker_is_left_alone_for_as_long_as_the_shared_state_says(
+async def test_an_open_breaker_waits_as_long_as_the_shared_state_says(
     client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[shared(120.0)])
@@ -24,13 +24,13 @@ async def test_an_open_breaker_is_left_alone_for_as_long_as_the_shared_state_say
     assert refused.value.cause == "HTTP 503 from arxiv at 07:12 UTC"
 
 
-@pytest.mark.parametrize(("retry_after", "told"), [(30.0, 30.0), (None, 0.0)])
-async def test_who_may_not_try_hears_how_long_the_trial_may_take(
-    retry_after: float | None, told: float, client: AsyncClient, router: respx.Router
+@pytest.mark.parametrize(("retry_after", "expected"), [(30.0, 30.0), (None, 0.0)])
+async def test_a_refused_trial_is_told_how_long_to_wait(
+    retry_after: float | None, expected: float, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[shared(None)])
     router.post("/rpc/breaker_try").respond(200, json=shared(retry_after))
     with pytest.raises(CircuitOpen) as refused:
         async with CircuitBreakers(client).guard("arxiv"):
             raise AssertionError("not reached")
-    assert refused.value.retry_after == told
+    assert refused.value.retry_after == expected

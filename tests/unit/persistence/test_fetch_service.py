@@ -1,4 +1,4 @@
-"""What a fetch reports and logs on its way, and what it asks the database to keep."""
+"""A fetch's progress reports, log lines and database calls."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -15,7 +15,7 @@ from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, Edition
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
-from tests.unit.persistence.asked import DAY, ONE
+from tests.support.requests import DAY, ONE
 
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
 MOMENT = datetime(2026, 1, 3, 7, 12, tzinfo=UTC)
@@ -26,7 +26,7 @@ EDITION = {"source_date": str(DAY), "status": "completed", "counts": {}, "errors
 
 
 class Scripted:
-    """A source that does as it is told."""
+    """A source that returns or raises what the test sets."""
 
     def __init__(self, name: str, outcome: list[Article] | Exception, *, essential: bool = True) -> None:
         self.name = name
@@ -45,15 +45,15 @@ class Scripted:
 
 
 @pytest.fixture
-def asked(router: respx.Router) -> list[tuple[str, Any]]:
-    """Every call of a database that does all that it is asked to."""
+def database_calls(router: respx.Router) -> list[tuple[str, Any]]:
+    """Records every call of a database in which all calls succeed."""
     calls: list[tuple[str, Any]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:
         function = request.url.path.rpartition("/")[2]
         calls.append((function, json.loads(request.content)))
         results: dict[str, Any] = {
-            "plan_fetch": {"at": AT, "kept": {}},
+            "plan_fetch": {"at": AT, "bodies_of": {}},
             "begin_edition": EDITION,
             "finish_edition": EDITION,
             "breaker_states": [],
@@ -65,7 +65,7 @@ def asked(router: respx.Router) -> list[tuple[str, Any]]:
 
 
 class Fetch:
-    """One fetch, what it reported, and what it logged."""
+    """One fetch with its progress reports and log lines."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -86,43 +86,47 @@ def fetch(client: AsyncClient) -> Fetch:
     return Fetch(client)
 
 
-def kept(asked: list[tuple[str, Any]], function: str) -> list[Any]:
-    return [body for name, body in asked if name == function]
+def bodies_of(database_calls: list[tuple[str, Any]], function: str) -> list[Any]:
+    return [body for name, body in database_calls if name == function]
 
 
-async def test_a_fetch_says_how_far_it_is(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_a_fetch_reports_its_progress(fetch: Fetch, database_calls: list[tuple[str, Any]]) -> None:
     await fetch.of(Scripted("good", [GOOD]), Scripted("empty", []))
     assert fetch.reported == [
         ("fetching 2026-01-02 from 2 sources", 0.05), ("1 of 2 sources read", 0.5), ("2 of 2 sources read", 0.95),
     ]  # fmt: skip
     day = {"p_source_date": "2026-01-02"}
-    assert kept(asked, "begin_edition") == [day]
+    assert bodies_of(database_calls, "begin_edition") == [day]
     readings = [{"name": "good", **WHOLE, "items": 1}, {"name": "empty", **WHOLE, "items": 0}]
-    assert kept(asked, "record_readings") == [day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}]
+    assert bodies_of(database_calls, "record_readings") == [
+        day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}
+    ]
     ended = {"p_status": "completed", "p_errors": {}, "p_sources": ["good", "empty"]}
-    assert kept(asked, "finish_edition") == [day | ended]
+    assert bodies_of(database_calls, "finish_edition") == [day | ended]
     about = {"event": "source read", "log_level": "info", "source_date": "2026-01-02"}
     logs = sorted(fetch.logs, key=lambda each: each["source"])
     assert logs == [about | {"source": "empty", "articles": 0}, about | {"source": "good", "articles": 1}]
 
 
-async def test_a_source_that_fails_is_named_in_the_edition_and_in_the_log(
-    fetch: Fetch, asked: list[tuple[str, Any]]
+async def test_a_failed_source_is_in_the_edition_and_in_the_log(
+    fetch: Fetch, database_calls: list[tuple[str, Any]]
 ) -> None:
     await fetch.of(Scripted("good", [GOOD]), Scripted("bad", SourceError("x" * 600)))
     day, reason = {"p_source_date": "2026-01-02"}, "x" * 499 + "…"
     cause = f"{reason} at 07:12 UTC"
     readings = [{"name": "good", **WHOLE, "items": 1}, {"name": "bad", **WHOLE, "error": cause}]
-    assert kept(asked, "record_readings") == [day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}]
+    assert bodies_of(database_calls, "record_readings") == [
+        day | {"p_task_id": str(ONE), "p_at": AT, "p_sources": readings}
+    ]
     ended = {"p_status": "partial", "p_errors": {"bad": cause}, "p_sources": ["good", "bad"]}
-    assert kept(asked, "finish_edition") == [day | ended]
+    assert bodies_of(database_calls, "finish_edition") == [day | ended]
     about = {"log_level": "warning", "source": "bad", "source_date": "2026-01-02", "error": reason}
     assert {"event": "source failed", **about} in fetch.logs
-    assert [body["p_name"] for body in kept(asked, "breaker_failure")] == ["bad"]
+    assert [body["p_name"] for body in bodies_of(database_calls, "breaker_failure")] == ["bad"]
 
 
-async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
-    fetch: Fetch, asked: list[tuple[str, Any]]
+async def test_an_unexpected_error_of_a_source_is_logged_with_place(
+    fetch: Fetch, database_calls: list[tuple[str, Any]]
 ) -> None:
     with pytest.raises(SourceError) as failed:
         await fetch.of(Scripted("odd", KeyError("a\0b")))
@@ -131,10 +135,10 @@ async def test_what_a_source_did_not_mean_to_raise_is_logged_with_where_it_was(
     assert (unexpected["log_level"], unexpected["source"]) == ("error", "odd")
     assert unexpected["reason"] == "KeyError: 'a\\x00b'"
     assert "raise self._outcome" in unexpected["where"]
-    assert kept(asked, "finish_edition")[0]["p_status"] == "failed"
+    assert bodies_of(database_calls, "finish_edition")[0]["p_status"] == "failed"
 
 
-async def test_of_a_deep_failure_the_last_three_places_are_logged(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_a_deep_failure_is_logged_with_three_frames(fetch: Fetch, database_calls: list[tuple[str, Any]]) -> None:
     class Deep(Scripted):
         async def fetch(self, source_date: date) -> list[Article]:
             return await self._deeper(source_date, 5)
@@ -146,16 +150,18 @@ async def test_of_a_deep_failure_the_last_three_places_are_logged(fetch: Fetch, 
     (unexpected,) = [each for each in fetch.logs if each["event"] == "source failed unexpectedly"]
     assert unexpected["where"].count("  File ") == 3
     assert unexpected["where"].rstrip().endswith("raise self._outcome")
-    assert asked
+    assert database_calls
 
 
-async def test_who_is_busy_is_named_with_the_longest_wait(fetch: Fetch, asked: list[tuple[str, Any]]) -> None:
+async def test_busy_sources_are_named_with_the_longest_wait(
+    fetch: Fetch, database_calls: list[tuple[str, Any]]
+) -> None:
     busy = [Scripted(name, SourceBusy("429", retry_after=wait)) for name, wait in (("a", 60.0), ("b", 90.0))]
     with pytest.raises(FetchPostponed) as postponed:
         await fetch.of(*busy, Scripted("good", [GOOD]), patience=timedelta(seconds=90))
-    told = {name: f"429 at 07:12 UTC, will be retried in {wait} s" for name, wait in (("a", 60), ("b", 90))}
-    reason = "; ".join(f"{name}: {error}" for name, error in told.items())
+    errors = {name: f"429 at 07:12 UTC, will be retried in {wait} s" for name, wait in (("a", 60), ("b", 90))}
+    reason = "; ".join(f"{name}: {error}" for name, error in errors.items())
     assert (str(postponed.value), postponed.value.delay) == (reason, timedelta(seconds=90))
-    assert kept(asked, "save_articles") != []
-    (ended,) = kept(asked, "finish_edition")
-    assert (ended["p_status"], ended["p_errors"]) == ("fetching", told)
+    assert bodies_of(database_calls, "save_articles") != []
+    (ended,) = bodies_of(database_calls, "finish_edition")
+    assert (ended["p_status"], ended["p_errors"]) == ("fetching", errors)

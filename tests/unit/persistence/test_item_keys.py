@@ -1,4 +1,4 @@
-"""By which names copies are known as one: ordinary titles, hostile ones, and those that say nothing."""
+"""The keys by which copies of an item are recognized: ordinary, hostile and too short titles."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def paper(**changes: object) -> Article:
         ("Über die Größe zäher Flüsse".upper(), "Über die Größe zäher Flüsse"),
     ],
 )
-def test_titles_that_are_the_same(one: str, other: str) -> None:
+def test_equal_titles_have_equal_keys(one: str, other: str) -> None:
     assert title_key(one) == title_key(other) is not None
 
 
@@ -34,7 +34,7 @@ def test_titles_that_are_the_same(one: str, other: str) -> None:
         ("Learning to see in the dark", "Learning to sea in the dark"),
     ],
 )
-def test_titles_that_are_not(one: str, other: str) -> None:
+def test_different_titles_have_different_keys(one: str, other: str) -> None:
     assert title_key(one) != title_key(other)
 
 
@@ -48,17 +48,17 @@ def test_titles_that_are_not(one: str, other: str) -> None:
         "\u0301" * 300, "\x00\ud800" * 150,
     ],
 )  # fmt: skip
-def test_titles_that_say_too_little_are_no_key(title: str) -> None:
+def test_titles_that_are_too_short_give_no_key(title: str) -> None:
     assert title_key(title) is None
 
 
-def test_a_hostile_title_is_cut_before_it_grows() -> None:
+def test_a_hostile_title_is_shortened_before_normalization() -> None:
     key = title_key("\ufdfa \ufdfa \ufdfa " + "\ufdfa" * 1_000_000)
     assert key is not None
     assert len(key) <= 18 * 400
 
 
-def test_the_strongest_key_comes_first() -> None:
+def test_the_most_specific_key_comes_first() -> None:
     keys = item_keys(
         paper(arxiv_id="2611.00001", doi="10.1038/x", title="Graph neural networks for weather"),
     )
@@ -66,12 +66,12 @@ def test_the_strongest_key_comes_first() -> None:
     assert keys[:2] == ["arxiv:2611.00001", "doi:10.1038/x"]
 
 
-def test_the_doi_that_arxiv_gave_is_the_arxiv_id() -> None:
+def test_an_arxiv_doi_equals_the_arxiv_id() -> None:
     (first, second) = item_keys(paper(doi="10.48550/arxiv.2611.00001"))
     assert (first, second.partition(":")[0]) == ("arxiv:2611.00001", "from")
 
 
-def test_an_article_without_a_name_is_known_by_its_source() -> None:
+def test_an_article_without_a_key_is_identified_by_its_source() -> None:
     (key,) = item_keys(paper(external_id="\ud800\x00" * 150))
     assert (key.partition(":")[0], len(key)) == ("from", 37)
     assert item_keys(paper(source="feed:x 1", external_id="1", title="T")) != item_keys(paper(external_id="1 1"))

@@ -1,4 +1,4 @@
-"""Breakers and the cache with and without the shared state: what they ask, remember, do without, and log."""
+"""Circuit breakers and the cache with and without the shared state: calls, local state and log lines."""
 
 import asyncio
 from dataclasses import replace
@@ -15,7 +15,7 @@ from supabase import AsyncClient
 from app.errors import CircuitOpen
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, BreakerState, CircuitBreakers
-from tests.unit.persistence.test_requests import sent
+from tests.support.persistence_requests import sent
 
 SETTINGS = BreakerSettings(3, timedelta(seconds=50), timedelta(seconds=20), timedelta(seconds=5))
 AWAY = {"message": "no", "code": "57014", "hint": None, "details": None}
@@ -23,12 +23,12 @@ SAYS = "no (code 57014). It is safe to try again."
 CLOSED = {"name": "arxiv", "state": "closed", "failures": 1, "retry_after": None}
 
 
-class Down(Exception):
+class SupabaseDown(Exception):
     pass
 
 
 class Clock:
-    """The event loop's clock, moved by hand."""
+    """The event loop's clock, set by the test."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         loop = asyncio.get_running_loop()
@@ -47,9 +47,9 @@ async def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 async def fail(breakers: CircuitBreakers, times: int = 1) -> None:
     for _ in range(times):
-        with pytest.raises(Down):
-            async with breakers.guard("arxiv", Down):
-                raise Down
+        with pytest.raises(SupabaseDown):
+            async with breakers.guard("arxiv", SupabaseDown):
+                raise SupabaseDown
 
 
 async def passes(breakers: CircuitBreakers, name: str = "arxiv") -> bool:
@@ -64,13 +64,13 @@ def functions(router: respx.Router) -> list[str]:
     return [call.request.url.path.rpartition("/")[2] for call in router.calls]
 
 
-def test_what_a_breaker_does_unless_told() -> None:
+def test_default_settings_of_a_breaker() -> None:
     minute = timedelta(minutes=1)
     assert BreakerSettings() == BreakerSettings(5, minute, minute, timedelta(seconds=5))
     assert BreakerState("a") == BreakerState("a", "closed", 0, 0.0)
 
 
-async def test_without_the_shared_state_a_breaker_opens_by_itself_and_lets_one_trial_through(
+async def test_a_local_breaker_opens_and_allows_one_trial(
     client: AsyncClient, router: respx.Router, clock: Clock
 ) -> None:
     router.route().respond(500, json=AWAY)
@@ -95,7 +95,7 @@ async def test_without_the_shared_state_a_breaker_opens_by_itself_and_lets_one_t
     assert await passes(breakers)
 
 
-async def test_what_the_shared_state_is_told(client: AsyncClient, router: respx.Router) -> None:
+async def test_the_shared_state_receives_each_outcome(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[CLOSED])
     router.post("/rpc/breaker_failure").respond(200, json=CLOSED | {"state": "open", "retry_after": 0.0})
     router.post("/rpc/breaker_try").respond(200, json=CLOSED | {"state": "half_open", "allowed": True})
@@ -125,7 +125,7 @@ async def test_the_shared_state_is_read_again_after_the_refresh_time(
         assert functions(router) == ["breaker_states"] * calls
 
 
-async def test_nobody_waits_while_another_reads_the_shared_state(client: AsyncClient, router: respx.Router) -> None:
+async def test_callers_do_not_wait_for_the_shared_state(client: AsyncClient, router: respx.Router) -> None:
     asked, answer = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: httpx.Request) -> httpx.Response:
@@ -144,15 +144,15 @@ async def test_nobody_waits_while_another_reads_the_shared_state(client: AsyncCl
     assert await first
 
 
-async def test_only_what_counts_as_a_failure_is_told(client: AsyncClient, router: respx.Router) -> None:
+async def test_only_counted_failures_are_reported(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, json=[])
     with pytest.raises(KeyError):
-        async with CircuitBreakers(client).guard("arxiv", Down):
+        async with CircuitBreakers(client).guard("arxiv", SupabaseDown):
             raise KeyError
     assert functions(router) == ["breaker_states"]
 
 
-async def test_working_alone_is_logged(client: AsyncClient, router: respx.Router) -> None:
+async def test_working_without_the_shared_state_is_logged(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(500, json=AWAY)
     with capture_logs() as logs:
         await fail(CircuitBreakers(client, SETTINGS))
@@ -170,14 +170,14 @@ async def test_working_alone_is_logged(client: AsyncClient, router: respx.Router
     (CLOSED | {"name": None}, None),
     (CLOSED | {"state": None}, None),
 ])  # fmt: skip
-async def test_what_is_known_of_a_breaker(
+async def test_the_reported_state_of_a_breaker(
     shared: dict[str, Any], known: BreakerState | None, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(200, json=[shared])
     assert await CircuitBreakers(client).states() == ([known] if known else [])
 
 
-async def test_the_cache_asks_for_an_entry_once_for_as_long_as_that_lasts(
+async def test_the_cache_reads_an_entry_once_until_it_expires(
     client: AsyncClient, router: respx.Router, clock: Clock
 ) -> None:
     router.post("/rpc/cache_get").respond(200, json={"value": [1], "seconds_left": 10.0})
@@ -191,7 +191,7 @@ async def test_the_cache_asks_for_an_entry_once_for_as_long_as_that_lasts(
 
 
 @pytest.mark.parametrize(("options", "seconds"), [({}, 21_600.0), ({"ttl": timedelta(minutes=1)}, 60.0)])
-async def test_the_cache_keeps_what_is_put_for_its_time(
+async def test_the_cache_keeps_an_entry_until_it_expires(
     options: dict[str, Any], seconds: float, client: AsyncClient, router: respx.Router, clock: Clock
 ) -> None:
     router.post("/rpc/cache_put").respond(204)
@@ -205,7 +205,7 @@ async def test_the_cache_keeps_what_is_put_for_its_time(
     assert await cache.get("k") is None
 
 
-async def test_the_cache_forgets_what_was_used_longest_ago(client: AsyncClient, router: respx.Router) -> None:
+async def test_the_cache_removes_the_least_recently_used_entry(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, text="null")
     cache = HybridCache(client, max_entries=2)
     for key in "ab":
@@ -215,9 +215,7 @@ async def test_the_cache_forgets_what_was_used_longest_ago(client: AsyncClient, 
     assert [await cache.get(key) for key in "abc"] == ["a", None, "c"]
 
 
-async def test_a_cache_that_cannot_be_reached_is_logged_and_fails_nobody(
-    client: AsyncClient, router: respx.Router
-) -> None:
+async def test_an_unreachable_cache_is_logged_and_fails_no_call(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(500, json=AWAY)
     cache = HybridCache(client)
     with capture_logs() as logs:

@@ -1,7 +1,6 @@
 """Which responses each call accepts: null and 204 only where the call declares that they are valid."""
 
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -11,56 +10,32 @@ from structlog.testing import capture_logs
 from supabase import AsyncClient
 
 from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableAnswer
-from app.models import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.ended_sessions import EndedSessions
-from app.persistence.new_task import NewTask
-from app.persistence.queue import TaskQueue
-from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.asked import DAY, ONE, Asked, rpc
-from tests.unit.persistence.asked_of_functions import CALLED
-from tests.unit.persistence.asked_of_tables import READ, WRITTEN
+from tests.support.requests import RequestCase
+from tests.support.void_functions import CALLS, VOID, function_of
 
-VOID = {
-    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_readings", "report_configuration",
-    "save_articles", "set_pause_for_operator",
-}  # fmt: skip
 NULLABLE = {
     "breaker_success", "cache_get", "cancel_for_operator", "cancel_task", "deliveries_paused", "finish_edition",
     "upsert_reader_papers", "redeliver", "replay_task", "resolve_for_operator",
 }  # fmt: skip
 SWALLOWED = {"breaker_try", "breaker_failure", "breaker_success", "cache_get", "cache_put"}
-"""Called by classes that work locally while Supabase does not; see the tests of those below."""
+"""Called by classes that fall back to local state without Supabase; the tests below cover them."""
 
 SOURCES = Path(__file__).parents[3] / "app" / "persistence"
 
 
-async def _sync(client: AsyncClient) -> object:
-    queue = TaskQueue(client, worker_id=ONE, kinds=[TaskKind.FETCH], lease=timedelta(minutes=1))
-    return await queue.sync(queue.prepare(outcomes={}, slots=1))
-
-
-CREATING = [
-    rpc("create", lambda c: TaskStateManager(c).create_tasks([NewTask(ONE, TaskKind.FETCH, {}, DAY)]), "create_tasks"),
-    rpc("ensure", lambda c: TaskStateManager(c).ensure_fetch(DAY), "ensure_fetch"),
-    rpc("sync", _sync, "sync_worker"),
-]
-CALLS = [*READ, *WRITTEN, *CALLED, *CREATING]
 EMPTY = httpx.Response(200)
 NO_CONTENT = httpx.Response(204)
 NULL = httpx.Response(200, text="null")
-
-
-def function_of(asked: Asked) -> str | None:
-    return asked.path.removeprefix("/rest/v1/rpc/") if "/rpc/" in asked.path else None
 
 
 def replying(router: respx.Router, reply: httpx.Response) -> None:
     router.route().mock(side_effect=lambda _request: httpx.Response(reply.status_code, content=reply.content))
 
 
-async def outcome(asked: Asked, client: AsyncClient) -> type[BroadsheetError] | None:
+async def outcome(asked: RequestCase, client: AsyncClient) -> type[BroadsheetError] | None:
     try:
         await asked.call(client)
     except BroadsheetError as error:
@@ -71,21 +46,21 @@ async def outcome(asked: Asked, client: AsyncClient) -> type[BroadsheetError] | 
 @pytest.mark.parametrize("body", ["", "{}", "[{", '{"', "<html>", "no", '"', '{"message": "no"}'])
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_no_call_accepts_a_damaged_response(
-    asked: Asked, body: str, client: AsyncClient, router: respx.Router
+    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
     assert await outcome(asked, client) is UnreadableAnswer
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_declared_calls_accept_null(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+async def test_only_declared_calls_accept_null(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     valid = function_of(asked) in VOID | NULLABLE
     assert (await outcome(asked, client) is not UnreadableAnswer) == valid
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_void_calls_accept_no_content(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
+async def test_only_void_calls_accept_no_content(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NO_CONTENT)
     assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableAnswer)
 
@@ -93,20 +68,20 @@ async def test_only_void_calls_accept_no_content(asked: Asked, client: AsyncClie
 @pytest.mark.parametrize("asked", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
 @pytest.mark.parametrize("body", ["[]", "true", '"text"', "0"])
 async def test_a_void_call_accepts_no_result(
-    asked: Asked, body: str, client: AsyncClient, router: respx.Router
+    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
     assert await outcome(asked, client) is UnreadableAnswer
 
 
-def test_the_table_has_every_function_that_is_called() -> None:
+def test_every_called_function_is_tested() -> None:
     call = r'(?:\.rpc|_call|_act_on|_report)\(\s*"(\w+)"'
     text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py"))
     assert set(re.findall(call, text)) - SWALLOWED == {function_of(asked) for asked in CALLS} - {None} - SWALLOWED
 
 
 @pytest.mark.parametrize("reply", [EMPTY, NO_CONTENT, httpx.Response(200, text="[]")])
-async def test_an_unreadable_cache_entry_is_none_and_told(
+async def test_an_unreadable_cache_entry_is_none_and_logged(
     reply: httpx.Response, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, reply)
@@ -115,7 +90,7 @@ async def test_an_unreadable_cache_entry_is_none_and_told(
     assert [each["event"] for each in logs] == ["cache not read"]
 
 
-async def test_no_cache_entry_is_no_trouble(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_missing_cache_entry_is_none(client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     with capture_logs() as logs:
         assert await HybridCache(client).get("k") is None

@@ -1,4 +1,4 @@
-"""How much is asked for at a time, and that what follows the first page is asked for from where that ended."""
+"""Page sizes, and that each page begins after the last row of the previous one."""
 
 import json
 from collections.abc import Awaitable, Callable
@@ -22,7 +22,7 @@ from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
-from tests.unit.persistence.test_requests import RECORD, sent
+from tests.support.persistence_requests import RECORD, sent
 
 DAY = date(2026, 1, 2)
 READER = UUID("00000000-0000-4000-8000-00000000000b")
@@ -73,7 +73,7 @@ async def test_articles_are_saved_five_hundred_at_a_time(
     assert [row["external_id"] for body in bodies for row in body] == [f"{number:04}" for number in range(count)]
 
 
-async def test_how_much_each_list_asks_for_unless_told_and_at_most(client: AsyncClient, router: respx.Router) -> None:
+async def test_default_and_largest_page_size_of_each_list(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, json=[])
     readers, digests, papers = Readers(client), Digests(client), ReaderPapers(client)
     tasks, deliveries = TaskStateManager(client), Deliveries(client)
@@ -95,12 +95,12 @@ async def test_how_much_each_list_asks_for_unless_told_and_at_most(client: Async
         asked[name] = (limits[0], limits[1])
     assert asked == {
         "readers": (50, 500), "days": (60, 500), "found": (50, 500), "newest": (100, 500),
-        # One more than the page, to know whether another one follows.
+        # One row more than the page, to know whether another page follows.
         "papers": (51, 101), "tasks": (51, 101), "deliveries": (51, 101),
     }  # fmt: skip
 
 
-async def test_how_much_the_rest_takes_at_a_time(client: AsyncClient, router: respx.Router) -> None:
+async def test_batch_sizes_of_other_calls(client: AsyncClient, router: respx.Router) -> None:
     router.route(path__regex="items").respond(200, json=[])
     router.post("/rpc/enqueue_due").respond(200, json=2499)
     await Items(client).first_seen_on(DAY)
@@ -114,15 +114,13 @@ async def test_how_much_the_rest_takes_at_a_time(client: AsyncClient, router: re
     assert sent(router)[2] == {"p_limit": 2500}
 
 
-async def test_of_what_is_searched_for_two_hundred_characters_are_sent(
-    client: AsyncClient, router: respx.Router
-) -> None:
+async def test_a_search_text_is_limited_to_two_hundred_characters(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/search_digests").respond(200, json=[])
     await Digests(client).search(READER, "x" * 201)
     assert sent(router)[2]["p_text"] == "x" * 200
 
 
-async def test_what_keys_name_is_put_together_from_every_hundred(client: AsyncClient, router: respx.Router) -> None:
+async def test_items_of_many_keys_are_read_in_hundreds(client: AsyncClient, router: respx.Router) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         keys = json.loads(request.content)["p_keys"]
         return httpx.Response(200, json=[{"key": key, "article": article(key).model_dump(mode="json")} for key in keys])
@@ -133,7 +131,7 @@ async def test_what_keys_name_is_put_together_from_every_hundred(client: AsyncCl
     assert len(router.calls) == 3
 
 
-async def test_the_items_of_a_day_are_asked_for_behind_the_last_one(client: AsyncClient, router: respx.Router) -> None:
+async def test_items_of_a_day_are_paged_after_the_last_one(client: AsyncClient, router: respx.Router) -> None:
     first_seen = "2026-01-02T03:04:05+00:00"
     copy = article("1").model_dump(mode="json")
     item = {"item_id": str(READER), "first_seen": first_seen, "keys": ["k"], "article": copy}
@@ -184,7 +182,7 @@ MADE, KEPT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC), datetime(2026, 2, 2, 3, 
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("there", [0, 1, 2, 3])
-async def test_a_cursor_leads_on_behind_the_last_row_where_there_are_more(
+async def test_a_cursor_continues_after_the_last_row(
     there: int, name: str, row: dict[str, Any], page: Callable[[AsyncClient], Awaitable[Any]], behind: datetime,
     client: AsyncClient, router: respx.Router,
 ) -> None:  # fmt: skip
@@ -197,9 +195,7 @@ async def test_a_cursor_leads_on_behind_the_last_row_where_there_are_more(
     assert (read_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
 
 
-async def test_editions_are_asked_for_behind_the_last_one_until_there_are_enough(
-    client: AsyncClient, router: respx.Router
-) -> None:
+async def test_editions_are_paged_until_there_are_enough(client: AsyncClient, router: respx.Router) -> None:
     at = MADE.isoformat()
     days = ["2026-01-04", "2026-01-03", "2026-01-02"]
     rows = [

@@ -1,8 +1,8 @@
-"""What each method sends, seen below the real client; and a task manager on a dozen-line fake."""
+"""The requests of each method below the real client, and a task manager with a fake client."""
 
 import base64
 import json
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 from uuid import UUID
@@ -21,25 +21,9 @@ from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
+from tests.support.persistence_requests import MOMENT, RECORD, TASK, sent
 
-TASK = UUID("00000000-0000-4000-8000-00000000000a")
 TOKEN = UUID("00000000-0000-4000-8000-0000000000aa")
-MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, UTC)
-RECORD: dict[str, Any] = {
-    "task_id": str(TASK),
-    "kind": "fetch",
-    "status": "pending",
-    "run_at": MOMENT.isoformat(),
-    "max_attempts": 5,
-    "created_at": MOMENT.isoformat(),
-    "updated_at": MOMENT.isoformat(),
-}
-
-
-def sent(router: respx.Router) -> tuple[str, dict[str, str], Any]:
-    request = router.calls.last.request
-    body = json.loads(request.content) if request.content else None
-    return request.url.path, dict(request.url.params), body
 
 
 async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, router: respx.Router) -> None:
@@ -54,7 +38,7 @@ async def test_a_poll_reads_neither_payload_nor_result(client: AsyncClient, rout
     ("key", "stored", "take_over"),
     [(CallerKey("k"), "caller:k", False), (OwnKey("fetch:d"), "own:fetch:d", True), (None, None, False)],
 )
-async def test_creating_sends_one_call_with_delays_and_no_times(
+async def test_creating_is_one_call_with_delays_and_no_timestamps(
     key: CallerKey | OwnKey | None, stored: str | None, take_over: bool, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "created", "created_at": MOMENT.isoformat()})
@@ -75,7 +59,7 @@ async def test_creating_sends_one_call_with_delays_and_no_times(
     assert len(router.calls) == 1
 
 
-async def test_progress_of_a_lost_task_is_refused(client: AsyncClient, router: respx.Router) -> None:
+async def test_progress_under_a_lost_lease_is_refused(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/report_progress").respond(200, json=False)
     with pytest.raises(LeaseLost, match=str(TASK)):
         await TaskStateManager(client).update_task(TASK, lease_token=TOKEN, message="m", progress=0.5)
@@ -87,9 +71,7 @@ async def test_progress_of_a_lost_task_is_refused(client: AsyncClient, router: r
     }
 
 
-async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
-    client: AsyncClient, router: respx.Router
-) -> None:
+async def test_a_page_requests_one_row_more_than_it_returns(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/list_tasks").respond(200, json=[RECORD, RECORD])
     page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, limit=1)
     asked = sent(router)[2]
@@ -100,7 +82,7 @@ async def test_a_page_asks_for_one_more_and_the_cursor_goes_behind_the_last(
 
 
 @pytest.mark.parametrize("cursor", ["", "garbage", "e30=", "WyIyMDI2IiwgMV0=", "ü"])
-async def test_a_made_up_cursor_is_refused(cursor: str, client: AsyncClient) -> None:
+async def test_an_invalid_cursor_is_refused(cursor: str, client: AsyncClient) -> None:
     with pytest.raises(InvalidCursor, match="begin without one"):
         await TaskStateManager(client).list_tasks(cursor=cursor)
 
@@ -109,15 +91,13 @@ async def test_a_made_up_cursor_is_refused(cursor: str, client: AsyncClient) -> 
     "moment",
     ["2026-01-01T00:00:00+16:00", "2026-01-01T00:00:00-23:59", "2026-01-01T00:00:00", "0001-01-01T00:00:00+23:59"],
 )
-async def test_a_cursor_with_a_zone_that_no_page_gave_is_refused(moment: str, client: AsyncClient) -> None:
+async def test_a_cursor_with_a_changed_time_zone_is_refused(moment: str, client: AsyncClient) -> None:
     cursor = base64.urlsafe_b64encode(json.dumps([moment, str(TASK)]).encode()).decode()
     with pytest.raises(InvalidCursor, match="begin without one"):
         await TaskStateManager(client).list_tasks(cursor=cursor)
 
 
-async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
-    client: AsyncClient, router: respx.Router
-) -> None:
+async def test_a_cursor_is_in_utc_for_any_database_time_zone(client: AsyncClient, router: respx.Router) -> None:
     row = RECORD | {"created_at": "2026-01-02T08:34:05+05:30"}
     router.post("/rpc/list_tasks").respond(200, json=[row, row])
     page = await TaskStateManager(client).list_tasks(limit=1)
@@ -125,7 +105,7 @@ async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
     assert sent(router)[2]["p_before"] == "2026-01-02T03:04:05+00:00"
 
 
-async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_repeated_sync_call_has_the_same_bytes(client: AsyncClient, router: respx.Router) -> None:
     answer = {"number": 1, "token": str(TOKEN), "feedback": {}, "claimed": []}
     route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
     queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
@@ -162,13 +142,13 @@ class FakeClient:
         return SimpleNamespace(data=self.rows)
 
 
-async def test_a_hand_made_fake_is_all_it_takes() -> None:
+async def test_a_fake_client_of_a_few_lines_suffices() -> None:
     assert (await TaskStateManager(cast(AsyncClient, FakeClient([RECORD]))).get_task(TASK)).task_id == TASK
     with pytest.raises(TaskNotFound):
         await TaskStateManager(cast(AsyncClient, FakeClient([]))).get_task(TASK)
 
 
-async def test_each_act_on_deliveries_has_an_id_of_its_own(client: AsyncClient, router: respx.Router) -> None:
+async def test_each_action_on_deliveries_has_its_own_id(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/set_pause_for_operator").respond(204)
     acts = set()
     for _ in range(2):
@@ -177,7 +157,7 @@ async def test_each_act_on_deliveries_has_an_id_of_its_own(client: AsyncClient, 
     assert len(acts) == 2
 
 
-async def test_an_operators_act_that_is_done_answers_with_its_task(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_completed_operator_action_returns_its_task(client: AsyncClient, router: respx.Router) -> None:
     router.route().respond(200, json={"task": RECORD})
     operator, by = Operator(client), Actor(TASK, "ada")
     for act in (operator.replay, operator.redeliver, operator.cancel):

@@ -1,4 +1,4 @@
-"""What a worker tells the database in a sync call, and what it understands of the answer."""
+"""A worker's sync call and its response."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -11,8 +11,8 @@ from supabase import AsyncClient
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue, Verdict
-from tests.unit.persistence.asked import ONE, TWO
-from tests.unit.persistence.test_requests import sent
+from tests.support.persistence_requests import sent
+from tests.support.requests import ONE, TWO
 
 LEASE = Lease(ONE, TWO)
 NAMED = {"task_id": str(ONE), "lease_token": str(TWO)}
@@ -45,11 +45,11 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
           "delay_seconds": None}),
     ],
 )  # fmt: skip
-def test_what_the_database_is_told_of_an_outcome(outcome: Outcome, said: dict[str, Any]) -> None:
+def test_the_row_of_each_outcome(outcome: Outcome, said: dict[str, Any]) -> None:
     assert to_row(LEASE, outcome) == NAMED | said
 
 
-def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
+def test_an_outcome_that_cannot_be_encoded_is_a_failure() -> None:
     with capture_logs() as logs:
         said = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
     reason = "the outcome cannot be described: AttributeError"
@@ -59,7 +59,7 @@ def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
     assert (record["outcome"], record["exc_info"]) == ("Failed", True)
 
 
-async def test_every_part_of_a_call(client: AsyncClient, router: respx.Router) -> None:
+async def test_every_part_of_a_call_is_sent(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "feedback": {}, "claimed": []})
     queue = queue_of(client, host="h", version="v")
     assert queue.prepare(outcomes={}, slots=0).number == 1
@@ -83,7 +83,7 @@ async def test_every_part_of_a_call(client: AsyncClient, router: respx.Router) -
     assert queue.prepare(outcomes={}, slots=0).number == 4
 
 
-async def test_a_call_that_says_little(client: AsyncClient) -> None:
+async def test_a_call_with_defaults(client: AsyncClient) -> None:
     assert queue_of(client).prepare(outcomes={}, slots=2).parameters == {
         "p_worker": str(ONE), "p_number": 1, "p_lease_seconds": 60.0, "p_kinds": ["digest", "fetch"],
         "p_limits": [2, 2], "p_slots": 2, "p_completed": [], "p_outcomes": [], "p_progress": [], "p_host": None,
@@ -98,7 +98,7 @@ async def answered(client: AsyncClient, router: respx.Router, said: dict[str, An
     return await queue.sync(queue.prepare(outcomes={}, slots=1))
 
 
-async def test_every_part_of_an_answer(client: AsyncClient, router: respx.Router) -> None:
+async def test_every_part_of_a_response_is_read(client: AsyncClient, router: respx.Router) -> None:
     said = {
         "outcomes": [{"task_id": str(ONE), "verdict": "lost", "status": "failed"}], "cancel": [[str(ONE), str(TWO)]],
         "leases": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
@@ -118,14 +118,14 @@ async def test_every_part_of_an_answer(client: AsyncClient, router: respx.Router
         (None, ()),
     ],
 )
-async def test_a_row_that_cannot_be_read_costs_the_others_nothing(
+async def test_an_unreadable_row_does_not_affect_the_others(
     odd: object, named: tuple[Lease, ...], client: AsyncClient, router: respx.Router
 ) -> None:
     answer = await answered(client, router, {}, [odd, ROW, ROW])
     assert answer == SyncAnswer(7, claimed=(READ, READ), unreadable=named)
 
 
-async def test_a_sync_that_fails_says_which_it_was(client: AsyncClient, router: respx.Router) -> None:
+async def test_a_failed_sync_names_the_worker(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/sync_worker").respond(200, text="null")
     with pytest.raises(Exception, match="unreadable answer"):
         await queue_of(client).sync(queue_of(client).prepare(outcomes={}, slots=1))

@@ -1,9 +1,9 @@
-"""Which articles of an edition count as the same."""
+"""Which articles of an edition are duplicates."""
 
 import pytest
 
 from app.models import Article, ArticleKind
-from tests.unit.conftest import MakeArticle, index_of
+from tests.support.articles import MakeArticle, index_of
 
 WORDS = [f"word{number}" for number in range(200)]
 TEXT = " ".join(WORDS[:80])
@@ -26,7 +26,7 @@ async def kept(articles: list[Article]) -> set[str]:
         ({"abstract": TEXT}, {"abstract": f"Abroad. {TEXT}"}),
     ],
 )
-async def test_the_same_story_is_kept_once(
+async def test_duplicates_are_kept_once(
     make_article: MakeArticle, one: dict[str, object], other: dict[str, object]
 ) -> None:
     assert len(await kept([make_article(**one), make_article(**other)])) == 1
@@ -49,7 +49,7 @@ async def test_different_stories_are_both_kept(
     assert len(await kept([make_article(**one), make_article(**other)])) == 2
 
 
-async def test_the_copy_that_says_most_is_kept(make_article: MakeArticle) -> None:
+async def test_the_most_complete_copy_is_kept(make_article: MakeArticle) -> None:
     title = "One title for all of them"
     news = make_article(title=title, kind=ArticleKind.NEWS, abstract=TEXT + TEXT)
     brief = make_article(title=title, abstract="Short.")
@@ -60,7 +60,7 @@ async def test_the_copy_that_says_most_is_kept(make_article: MakeArticle) -> Non
     assert await kept([news, brief]) == {brief.external_id}
 
 
-async def test_boilerplate_that_opens_many_texts_makes_them_no_duplicates(make_article: MakeArticle) -> None:
+async def test_common_opening_boilerplate_makes_no_duplicates(make_article: MakeArticle) -> None:
     open_sender = " ".join(WORDS[:15])
     articles = [
         make_article(abstract=f"{open_sender} {' '.join(f'own{n}x{i}' for i in range(60))}") for n in range(300)

@@ -1,4 +1,4 @@
-"""What a reader liked: it moves what is like it up, by how much there is of it, and what was disliked down, gently."""
+"""Feedback on papers: liked papers raise similar articles by their number, disliked papers lower them slightly."""
 
 import base64
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from app.models import Profile, RatedPaper, ReasonKind
 from app.ranking.feedback_model import MOST_PAPERS, FeedbackModel
 from app.ranking.vectors import MARK, MOST_TERMS, vector_of
 from app.ranking.words import term
-from tests.unit.conftest import DAY, MakeArticle, ranked, rated
+from tests.support.articles import DAY, MakeArticle, ranked, rated
 
 READER = Profile(name="Ada", interests=("graph neural networks",))
 ICE = "Crystals in a glacier remember how the ice has flowed, and a radar reads that memory from the surface."
@@ -19,7 +19,7 @@ BIRDS = "Starlings in a murmuration follow their seven nearest neighbours, as ca
 GRAPHS = "A graph neural network for traffic in cities, learned from sensors beside the roads."
 
 
-async def test_what_is_like_a_liked_paper_is_shown_with_its_title(make_article: MakeArticle) -> None:
+async def test_an_article_similar_to_a_liked_paper_names_it(make_article: MakeArticle) -> None:
     edition = [make_article(title="Flow", abstract=ICE), make_article(title="Swarms", abstract=BIRDS)]
     edition += [make_article(title="Cities", abstract=GRAPHS)]
     assert [item.article.title for item in (await ranked(edition, READER)).papers] == ["Cities"]
@@ -38,7 +38,7 @@ async def test_what_is_like_a_liked_paper_is_shown_with_its_title(make_article: 
     assert reason.change == "take that paper from those that you like"
 
 
-async def test_the_more_is_liked_the_more_it_counts_beside_the_words(make_article: MakeArticle) -> None:
+async def test_more_liked_papers_have_more_weight(make_article: MakeArticle) -> None:
     edition = [make_article(title="Flow", abstract=ICE), make_article(title="Cities", abstract=GRAPHS)]
     likes = [rated(make_article(title=f"Ice {n}", abstract=f"{ICE} And {n} more.")) for n in range(40)]
     first = [
@@ -47,7 +47,7 @@ async def test_the_more_is_liked_the_more_it_counts_beside_the_words(make_articl
     assert (first[0], first[-1]) == ("Cities", "Flow")
 
 
-async def test_what_is_disliked_counts_against_gently(make_article: MakeArticle) -> None:
+async def test_disliked_papers_lower_scores_slightly(make_article: MakeArticle) -> None:
     edition = [
         make_article(title="Cities", abstract=GRAPHS),
         make_article(title="Molecules", abstract="Graph neural networks for molecules."),
@@ -60,7 +60,7 @@ async def test_what_is_disliked_counts_against_gently(make_article: MakeArticle)
     assert after["Molecules"] > 0.8 * before["Molecules"]
 
 
-async def test_what_was_liked_lately_counts_more(make_article: MakeArticle) -> None:
+async def test_recent_feedback_has_more_weight(make_article: MakeArticle) -> None:
     edition = [make_article(title="Flow", abstract=ICE), make_article(title="Swarms", abstract=BIRDS)]
     nobody = Profile(name="Ada")
     old, new = datetime(2019, 3, 4, tzinfo=UTC), datetime(2025, 3, 1, tzinfo=UTC)
@@ -74,14 +74,14 @@ async def test_what_was_liked_lately_counts_more(make_article: MakeArticle) -> N
         assert len(ranking.papers) == 2, "what was liked long ago still counts"
 
 
-def test_a_vector_is_the_stems_numbers_and_counts() -> None:
+def test_a_vector_has_hashes_and_counts_of_stems() -> None:
     raw = base64.b64decode(vector_of("Graphs", "a graph of the graphs, 2 networks").removeprefix(MARK))
     pairs = sorted([(term("graph"), 3), (term("network"), 1)])
     assert raw == b"".join(number.to_bytes(4, "little") for number, _ in pairs) + bytes(count for _, count in pairs)
 
 
 @given(st.text(max_size=20_000), st.text(max_size=20_000))
-def test_whatever_the_text_the_vector_is_short_and_can_be_read(title: str, abstract: str) -> None:
+def test_any_text_gives_a_short_readable_vector(title: str, abstract: str) -> None:
     vector = vector_of(title, abstract)
     assert len(vector) <= len(MARK) + (MOST_TERMS * 5 + 2) // 3 * 4
     paper = RatedPaper(title=title, liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
@@ -90,13 +90,13 @@ def test_whatever_the_text_the_vector_is_short_and_can_be_read(title: str, abstr
 
 
 @pytest.mark.parametrize("vector", ["", "?", "AAAA", "é", "A" * 5_000_000, base64.b64encode(b"\0" * 6).decode()])
-async def test_a_vector_that_is_none_counts_for_nothing(make_article: MakeArticle, vector: str) -> None:
+async def test_an_invalid_vector_has_no_effect(make_article: MakeArticle, vector: str) -> None:
     paper = RatedPaper(title="Broken", liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
     edition = [make_article(title="Cities", abstract=GRAPHS)]
     assert (await ranked(edition, READER, papers=[paper])).papers == (await ranked(edition, READER)).papers
 
 
-async def test_bytes_that_are_a_vector_by_accident_do_no_harm(make_article: MakeArticle) -> None:
+async def test_random_bytes_that_decode_as_a_vector_are_harmless(make_article: MakeArticle) -> None:
     vector = base64.b64encode(bytes(range(250, 256)) * 50).decode()
     papers = [
         RatedPaper(title="Noise", liked=liked, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
@@ -106,7 +106,7 @@ async def test_bytes_that_are_a_vector_by_accident_do_no_harm(make_article: Make
     assert len((await ranked(edition, READER, papers=papers)).papers) == 1
 
 
-def test_of_very_many_papers_the_youngest_count() -> None:
+def test_only_the_newest_of_many_papers_are_used() -> None:
     papers = [
         RatedPaper(
             title=str(n),

@@ -1,4 +1,4 @@
-"""The index: words as rare as they are in all days of a window, and the same answers however they are laid out."""
+"""The index: term frequencies over all days of a window, and the same results for every layout."""
 
 import tracemalloc
 from collections.abc import Sequence
@@ -15,8 +15,8 @@ from app.ranking.interest_query import InterestQuery
 from app.ranking.text_vectors import Vectors
 from app.ranking.word_scores import WordScores
 from benchmarks.ranking_edition import Inventor
-from tests.loop_blocking import longest_hold
-from tests.unit.conftest import DAY, MakeArticle, index_of, rated
+from tests.support.articles import DAY, MakeArticle, index_of, rated
+from tests.support.loop_blocking import longest_hold
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +24,8 @@ def invented() -> Sequence[Article]:
     return Inventor().edition(papers=400, readers=1, likes=1).articles
 
 
-async def test_days_together_are_indexed_as_if_they_were_one(invented: Sequence[Article]) -> None:
-    """A window's order of articles is by day, and everything else is as in one index of all of them."""
+async def test_several_days_are_indexed_like_one(invented: Sequence[Article]) -> None:
+    """Articles of a window are ordered by day; the rest equals one index of all articles."""
     days, whole = await index_of(invented[:250], invented[250:]), await index_of(invented)
     place = {article.external_id: number for number, article in enumerate(whole.articles)}
     order = [place[article.external_id] for article in days.articles]
@@ -39,7 +39,7 @@ async def test_days_together_are_indexed_as_if_they_were_one(invented: Sequence[
 
 
 async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Sequence[Article]) -> None:
-    """The layout in a matrix of common terms and pairs of rare ones is for speed alone."""
+    """The layout (a matrix of common terms, pairs of rare ones) affects only speed."""
     index = await index_of(invented)
     dense = np.zeros((len(index.articles), len(index.terms)))
     for number in range(len(index.articles)):
@@ -56,17 +56,17 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
     assert found.max() > 0.999, "a paper is like itself"
 
 
-async def test_words_that_share_their_first_bits_are_found_too(
+async def test_terms_with_equal_hash_prefixes_are_found(
     invented: Sequence[Article], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Terms are looked up by their first bits; where somebody wrote many that share them, by a binary search."""
+    """Terms are found by the first bits of their hashes, and by binary search where many share them."""
     index = await index_of(invented)
-    asked = np.sort(np.concatenate([index.terms[::3], np.arange(0, 2**32, 2**20, dtype=np.uint32)]))
-    numbers, known = index.find(asked)
-    assert np.array_equal(known, np.isin(asked, index.terms))
-    assert np.array_equal(index.terms[numbers[known]], asked[known])
+    queried = np.sort(np.concatenate([index.terms[::3], np.arange(0, 2**32, 2**20, dtype=np.uint32)]))
+    numbers, known = index.find(queried)
+    assert np.array_equal(known, np.isin(queried, index.terms))
+    assert np.array_equal(index.terms[numbers[known]], queried[known])
     monkeypatch.setattr("app.ranking.index._DEEPEST", 0)
-    again, same = index.find(asked)
+    again, same = index.find(queried)
     assert np.array_equal(same, known)
     assert np.array_equal(again[same], numbers[known])
 

@@ -1,4 +1,4 @@
-"""The shelf: an edition is read once a process, again after it was fetched again, and again after a failure."""
+"""The index cache reads an edition once per process, and again after a refetch or a failure."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -17,7 +17,7 @@ DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
-class CountedDaily:
+class CountingEditions:
     def __init__(self, *, failures: int = 0) -> None:
         self.reads: list[date] = []
         self._failures = failures
@@ -36,37 +36,37 @@ def edition(day: date = DAY, updated_at: datetime = NOON) -> Edition:
     )
 
 
-def shelf_over(daily: CountedDaily) -> EditionIndexCache:
+def cache_over(daily: CountingEditions) -> EditionIndexCache:
     return EditionIndexCache(cast(Editions, daily))
 
 
-async def test_digests_that_begin_together_read_an_edition_once() -> None:
-    daily = CountedDaily()
-    shelf = shelf_over(daily)
+async def test_concurrent_digests_read_an_edition_once() -> None:
+    daily = CountingEditions()
+    shelf = cache_over(daily)
     await asyncio.gather(*(shelf.index([edition()]) for _ in range(10)))
     await shelf.index([edition()])
     assert daily.reads == [DAY]
 
 
-async def test_an_edition_that_was_fetched_again_is_read_again() -> None:
-    daily = CountedDaily()
-    shelf = shelf_over(daily)
+async def test_a_refetched_edition_is_read_again() -> None:
+    daily = CountingEditions()
+    shelf = cache_over(daily)
     await shelf.index([edition()])
     await shelf.index([edition(updated_at=NOON + timedelta(hours=1))])
     assert daily.reads == [DAY, DAY]
 
 
-async def test_the_days_that_were_used_last_are_kept() -> None:
-    daily = CountedDaily()
-    shelf = shelf_over(daily)
+async def test_the_most_recently_used_days_are_kept() -> None:
+    daily = CountingEditions()
+    shelf = cache_over(daily)
     for days_ago in (*range(8), 0, 8, 0, 1):
         await shelf.index([edition(DAY - timedelta(days=days_ago))])
     assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day took the place of the second"
 
 
 async def test_a_window_of_days_reads_each_of_them_once() -> None:
-    daily = CountedDaily()
-    shelf = shelf_over(daily)
+    daily = CountingEditions()
+    shelf = cache_over(daily)
     days = [edition(DAY - timedelta(days=days_ago)) for days_ago in range(3)]
     index, same = await shelf.index(days), await shelf.index(days[::-1])
     await shelf.index(days[:2])
@@ -75,17 +75,17 @@ async def test_a_window_of_days_reads_each_of_them_once() -> None:
     assert sorted(daily.reads) == [day.source_date for day in days[::-1]]
 
 
-async def test_a_failure_is_everybodys_and_is_not_kept() -> None:
-    daily = CountedDaily(failures=1)
-    shelf = shelf_over(daily)
+async def test_a_failure_reaches_all_waiters_and_is_not_cached() -> None:
+    daily = CountingEditions(failures=1)
+    shelf = cache_over(daily)
     failed = await asyncio.gather(*(shelf.index([edition()]) for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in failed] == [SupabaseUnavailable] * 3
     assert (await shelf.index([edition()])).articles == ()
 
 
-async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() -> None:
-    daily = CountedDaily()
-    shelf = shelf_over(daily)
+async def test_a_cancelled_digest_does_not_cancel_the_shared_read() -> None:
+    daily = CountingEditions()
+    shelf = cache_over(daily)
     first, second = (asyncio.create_task(shelf.index([edition()])) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
@@ -95,7 +95,7 @@ async def test_a_digest_that_is_cancelled_leaves_the_articles_to_the_others() ->
     assert daily.reads == [DAY]
 
 
-class CountedItems:
+class CountingItems:
     def __init__(self) -> None:
         self.reads: list[date] = []
 
@@ -106,8 +106,8 @@ class CountedItems:
         return [Item(item_id=UUID(int=day.day), first_seen=NOON, keys=(f"arxiv:{day}", "title:x"), article=article)]
 
 
-async def test_digests_that_begin_together_read_each_day_of_arrivals_once_and_a_changed_one_again() -> None:
-    items = CountedItems()
+async def test_concurrent_digests_read_each_changed_day_once() -> None:
+    items = CountingItems()
     shelf = ItemIndexCache(cast(Items, items))
     days = [ArrivalDay(day=DAY + timedelta(days=n), items=1, changed_at=NOON) for n in range(3)]
     found = (await asyncio.gather(*(shelf.arrivals(days) for _ in range(10))))[0]

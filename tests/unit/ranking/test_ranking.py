@@ -1,4 +1,4 @@
-"""What a reader gets of an edition, in which order and for which reason."""
+"""Which articles of an edition a reader gets, in which order and with which reason."""
 
 import asyncio
 import subprocess
@@ -12,7 +12,7 @@ import pytest
 from app.models import Article, ArticleKind, Profile, ReasonKind
 from app.ranking.counts import CHUNK
 from app.ranking.ranking import Ranked, RankingSettings, rank
-from tests.unit.conftest import ALL, MakeArticle, index_of, ranked
+from tests.support.articles import ALL, MakeArticle, index_of, ranked
 
 FILLING = "Some words on soil, rain and seeds that nobody of these readers asks for."
 
@@ -21,9 +21,7 @@ def titles(items: Sequence[Ranked]) -> list[str]:
     return [item.article.title for item in items]
 
 
-async def test_papers_come_in_the_order_in_which_they_fit_with_the_reason(
-    reader: Profile, make_article: MakeArticle
-) -> None:
+async def test_papers_are_ordered_by_score_and_have_a_reason(reader: Profile, make_article: MakeArticle) -> None:
     edition = [
         make_article(title="Cooking with gas", abstract="Nothing of interest."),
         make_article(title="Networks of roads", abstract="A neural view on traffic."),
@@ -41,9 +39,7 @@ async def test_papers_come_in_the_order_in_which_they_fit_with_the_reason(
     assert ranking.papers[0].interests == ("graph neural networks", "robustness")
 
 
-async def test_a_reason_names_the_words_that_counted_and_what_to_change(
-    reader: Profile, make_article: MakeArticle
-) -> None:
+async def test_a_reason_names_the_matching_terms(reader: Profile, make_article: MakeArticle) -> None:
     ranking = await ranked([make_article(title="Robust networks on graphs", categories=["cs.LG"])], reader)
     by_kind = {reason.kind: reason for reason in ranking.papers[0].reasons}
     assert set(by_kind[ReasonKind.INTEREST].words) == {"robust"}
@@ -51,9 +47,7 @@ async def test_a_reason_names_the_words_that_counted_and_what_to_change(
     assert by_kind[ReasonKind.CATEGORY].change == "edit your categories"
 
 
-async def test_papers_and_news_are_ranked_apart_and_cut_to_their_numbers(
-    reader: Profile, make_article: MakeArticle
-) -> None:
+async def test_papers_and_news_have_separate_ranks_and_limits(reader: Profile, make_article: MakeArticle) -> None:
     papers = [make_article(abstract="robustness " * n + f"of thing{n}") for n in range(1, 6)]
     news = [make_article(kind=ArticleKind.NEWS, title=f"robust {n}") for n in range(4)]
     ranking = await ranked([*papers, *news], reader, RankingSettings(papers=2, news=1))
@@ -61,13 +55,13 @@ async def test_papers_and_news_are_ranked_apart_and_cut_to_their_numbers(
     assert {item.article.kind for item in ranking.papers} == {ArticleKind.PAPER}
 
 
-async def test_words_that_programmers_write_with_signs_are_words(reader: Profile, make_article: MakeArticle) -> None:
+async def test_terms_with_signs_such_as_c_plus_plus_are_words(reader: Profile, make_article: MakeArticle) -> None:
     ranking = await ranked([make_article(title="C of tranquillity"), make_article(title="Modules in C++")], reader)
     assert titles(ranking.papers) == ["Modules in C++"]
     assert ranking.papers[0].reasons[0].text == "matches: C++"
 
 
-async def test_a_profile_that_says_nothing_gets_the_newest(make_article: MakeArticle) -> None:
+async def test_an_empty_profile_gets_the_newest(make_article: MakeArticle) -> None:
     edition = [make_article(published_at=datetime(2025, 3, 4, hour, tzinfo=UTC)) for hour in (5, 7, 6)]
     edition.append(make_article(published_at=None))
     ranking = await ranked(edition, Profile(name="Nobody", interests=("the",)))
@@ -76,7 +70,7 @@ async def test_a_profile_that_says_nothing_gets_the_newest(make_article: MakeArt
     assert {reason.kind for item in ranking.papers for reason in item.reasons} == {ReasonKind.NEWEST}
 
 
-async def test_a_profile_of_categories_alone_gets_what_is_in_them_first(make_article: MakeArticle) -> None:
+async def test_a_profile_of_categories_gets_their_papers_first(make_article: MakeArticle) -> None:
     edition = [make_article(categories=[name]) for name in ("cs.DB", "math.RA", "cs.LG")]
     ranking = await ranked(edition, Profile(name="Ada", categories=("cs.LG", "math")))
     assert [item.article.categories[0] for item in ranking.papers][2:] == ["cs.DB"]
@@ -84,13 +78,13 @@ async def test_a_profile_of_categories_alone_gets_what_is_in_them_first(make_art
 
 
 @pytest.mark.parametrize("size", [0, 1])
-async def test_an_edition_may_be_empty_or_wordless(size: int, reader: Profile, make_article: MakeArticle) -> None:
+async def test_an_edition_can_be_empty_or_without_text(size: int, reader: Profile, make_article: MakeArticle) -> None:
     ranking = await ranked([make_article(title="…", abstract="")] * size, Profile(name="Ada"))
     assert len(ranking.papers) == size
     assert (await ranked([make_article(title="…", abstract="")] * size, reader)).papers == ()
 
 
-async def test_articles_without_a_word_are_each_chosen_once(make_article: MakeArticle) -> None:
+async def test_articles_without_text_are_each_selected_once(make_article: MakeArticle) -> None:
     ranking = await ranked([make_article(title="…", url=f"https://a.example/{n}") for n in range(5)], Profile(name="A"))
     assert len({item.article.external_id for item in ranking.papers}) == len(ranking.papers) == 5
 
@@ -100,9 +94,7 @@ async def test_the_order_of_the_edition_does_not_matter(reader: Profile, make_ar
     assert (await ranked(edition, reader)).papers == (await ranked(edition[::-1], reader)).papers
 
 
-async def test_a_score_means_the_same_on_a_thin_day_as_on_a_rich_one(
-    reader: Profile, make_article: MakeArticle
-) -> None:
+async def test_scores_are_comparable_between_days(reader: Profile, make_article: MakeArticle) -> None:
     good, poor = make_article(title="A robust graph neural network"), make_article(title="Networks of tall trees")
     others = [make_article(abstract=f"On thing{n} and stuff{n}. {FILLING} Case {n}.") for n in range(300)]
     thin, rich = await ranked([good], reader), await ranked([good, poor, *others], reader)
@@ -111,7 +103,7 @@ async def test_a_score_means_the_same_on_a_thin_day_as_on_a_rich_one(
     assert max((item.score for item in alone.papers), default=0) < 0.75 * thin.papers[0].score, "no best of a bad lot"
 
 
-async def test_what_fits_too_little_is_not_sent(reader: Profile, make_article: MakeArticle) -> None:
+async def test_articles_below_the_threshold_are_not_sent(reader: Profile, make_article: MakeArticle) -> None:
     passing = make_article(abstract=f"{FILLING * 8} One network of pipes. {FILLING * 4}")
     named = make_article(abstract=f"{FILLING} About robustness, in passing, it says nothing more than that.")
     others = [make_article(abstract=f"Networks of roots{n}, pipe{n} and leaf{n}.") for n in range(40)]
@@ -121,7 +113,7 @@ async def test_what_fits_too_little_is_not_sent(reader: Profile, make_article: M
     assert passing.external_id not in shown
 
 
-async def test_a_model_may_change_the_order_of_what_is_good_enough(reader: Profile, make_article: MakeArticle) -> None:
+async def test_a_model_can_reorder_good_articles(reader: Profile, make_article: MakeArticle) -> None:
     edition = [make_article(title=f"Robust {word} networks") for word in ("graph", "road", "tree")]
     index = await index_of([*edition, make_article(title="Cooking")])
     seen: list[str] = []
@@ -136,8 +128,8 @@ async def test_a_model_may_change_the_order_of_what_is_good_enough(reader: Profi
     assert "Cooking" not in seen
 
 
-class Counted(list[Article]):
-    """An edition that counts how many of its articles were taken."""
+class CountingArticles(list[Article]):
+    """An edition that counts how many of its articles were read."""
 
     taken = 0
 
@@ -147,10 +139,8 @@ class Counted(list[Article]):
             yield article
 
 
-async def test_the_loop_has_its_turn_between_chunks_of_a_large_edition(
-    reader: Profile, make_article: MakeArticle
-) -> None:
-    edition = Counted(make_article(abstract=f"graph robust network {n} " * 20) for n in range(1_500))
+async def test_ranking_a_large_edition_does_not_hold_the_loop(reader: Profile, make_article: MakeArticle) -> None:
+    edition = CountingArticles(make_article(abstract=f"graph robust network {n} " * 20) for n in range(1_500))
     turns = [0]
 
     async def take_turns() -> None:
@@ -162,11 +152,11 @@ async def test_the_loop_has_its_turn_between_chunks_of_a_large_edition(
     await ranked(edition, reader)
     watching.cancel()
     assert max(later - earlier for earlier, later in pairwise(turns)) == CHUNK
-    # As many turns again while duplicates are looked for, names are read and words are counted.
+    # As many loop iterations again while duplicates are detected, names are read and words are counted.
     assert len(turns) >= 4 * len(edition) / CHUNK
 
 
-def test_what_the_api_makes_of_a_liked_paper_brings_no_numpy() -> None:
+def test_the_api_computes_vectors_without_numpy() -> None:
     code = (
         "import sys, app.ranking.vectors; app.ranking.vectors.vector_of('A graph', 'of words');"
         "print([name for name in ('numpy', 'openai', 'bm25s') if name in sys.modules])"

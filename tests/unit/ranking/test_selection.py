@@ -1,4 +1,4 @@
-"""What is chosen among what is good: variety, a place for each interest, followed authors, words to leave out."""
+"""The selection among good articles: variety, a slot for each interest, followed authors, excluded words."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from app.models import Article, Profile, ReasonKind
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank
-from tests.unit.conftest import ALL, DAY, MakeArticle, ranked
+from tests.support.articles import ALL, DAY, MakeArticle, ranked
 
 READER = Profile(name="Ada", interests=("graph neural networks", "glacier radar"))
 PARTS = [
@@ -32,7 +32,7 @@ PARTS = [
 
 
 def graph_paper(make_article: MakeArticle, number: int) -> Article:
-    """One of many on the same thing, each about another part of it."""
+    """One of many articles on the same subject, each about another part of it."""
     part = PARTS[number % len(PARTS)]
     abstract = f"Graph neural networks on graphs, neural and of networks, by {part}. We study {part} and more {part}."
     return make_article(title=f"Graph neural networks: {part}", abstract=abstract)
@@ -42,7 +42,7 @@ def shown(ranking: Ranking) -> list[str]:
     return [item.article.title for item in ranking.papers]
 
 
-async def test_each_interest_that_has_something_good_gets_a_place(make_article: MakeArticle) -> None:
+async def test_each_interest_with_a_good_match_gets_a_slot(make_article: MakeArticle) -> None:
     radar = make_article(
         title="What the ice keeps", abstract="A glacier as a radar sees it, for once in long and in many other words."
     )
@@ -54,15 +54,15 @@ async def test_each_interest_that_has_something_good_gets_a_place(make_article: 
     assert len(ranking.papers) == 4
 
 
-async def test_a_place_is_not_given_to_what_names_an_interest_poorly(make_article: MakeArticle) -> None:
+async def test_a_poor_match_of_an_interest_gets_no_slot(make_article: MakeArticle) -> None:
     filling = " ".join(f"filling{number} of{number} all{number} kinds{number}" for number in range(60))
     poor = make_article(title="Weather and all", abstract=f"{filling} glacier {filling} radar {filling}")
     edition = [*(graph_paper(make_article, number) for number in range(12)), poor]
     assert poor.title not in shown(await ranked(edition, READER, RankingSettings(papers=4)))
 
 
-async def test_not_everything_is_of_the_same_kind(make_article: MakeArticle) -> None:
-    """Of eight papers that say the same and two that fit nearly as well, four places hold the two as well."""
+async def test_similar_articles_do_not_fill_the_digest(make_article: MakeArticle) -> None:
+    """Of eight similar papers and two others with nearly the same score, four slots include both others."""
     reader = Profile(name="Ada", interests=("graph neural networks",))
     edition = [
         graph_paper(make_article, 0).model_copy(
@@ -82,7 +82,7 @@ async def test_not_everything_is_of_the_same_kind(make_article: MakeArticle) -> 
     assert {other.title for other in others} <= set(titles)
 
 
-async def test_a_paper_that_came_on_two_days_is_shown_once(make_article: MakeArticle) -> None:
+async def test_a_paper_of_two_days_is_shown_once(make_article: MakeArticle) -> None:
     text = " ".join(f"word{number}" for number in range(40))
     first = make_article(title="Graph neural networks", abstract=f"A graph of neural networks. {text}")
     again = first.model_copy(update={"external_id": "again", "abstract": f"{first.abstract} Revised."})
@@ -122,7 +122,7 @@ async def test_a_followed_author_is_always_shown(
         assert reasons[0].text == f"a new paper by {printed}, whom you follow"
 
 
-def leaving_out(*phrases: str) -> Profile:
+def excluding(*phrases: str) -> Profile:
     return Profile(name="Ada", interests=("graph neural networks",), exclude=phrases)
 
 
@@ -136,13 +136,15 @@ def leaving_out(*phrases: str) -> Profile:
         (("graph",), []),
     ],
 )
-async def test_what_is_to_be_left_out_is(make_article: MakeArticle, phrases: Sequence[str], left: list[str]) -> None:
+async def test_excluded_words_remove_articles(
+    make_article: MakeArticle, phrases: Sequence[str], left: list[str]
+) -> None:
     titles = ("Graphs of language models", "Models of a language of graphs", "Traffic graphs")
     edition = [make_article(title=title, abstract="A neural network.") for title in titles]
-    assert sorted(shown(await ranked(edition, leaving_out(*phrases)))) == left
+    assert sorted(shown(await ranked(edition, excluding(*phrases)))) == left
 
 
-async def test_what_is_left_out_does_not_use_up_the_places_of_the_others(make_article: MakeArticle) -> None:
+async def test_excluded_articles_use_no_slots(make_article: MakeArticle) -> None:
     unwanted = [graph_paper(make_article, number) for number in range(len(PARTS))]
     unwanted += [
         make_article(

@@ -1,4 +1,4 @@
-"""When arXiv has announced a day, and from when on each source has all of it."""
+"""When arXiv announces a day's papers, and when each source has all of them."""
 
 from datetime import UTC, date, datetime
 
@@ -17,18 +17,18 @@ def at(moment: str) -> datetime:
         # In winter 14:00 Eastern is 19:00 UTC, and 20:00 is 01:00 of the next day.
         ("2026-01-05 18:59:59", "2026-01-06 01:00"),
         ("2026-01-05 19:00:00", "2026-01-07 01:00"),
-        # Thursday's late ones and Friday's are announced on Sunday.
+        # Papers of late Thursday and of Friday are announced on Sunday.
         ("2026-01-08 19:00:00", "2026-01-12 01:00"),
         ("2026-01-09 18:59:59", "2026-01-12 01:00"),
-        # What comes after Friday's deadline is announced on Monday.
+        # Papers after Friday's deadline are announced on Monday.
         ("2026-01-09 19:00:00", "2026-01-13 01:00"),
         ("2026-01-11 12:00:00", "2026-01-13 01:00"),
-        # In summer both are an hour earlier.
+        # In summer both are one hour earlier.
         ("2026-07-06 17:59:59", "2026-07-07 00:00"),
         ("2026-07-06 18:00:00", "2026-07-08 00:00"),
     ],
 )
-def test_a_paper_is_announced_after_its_deadline(submitted: str, announced: str) -> None:
+def test_a_paper_is_announced_after_the_submission_deadline(submitted: str, announced: str) -> None:
     assert announced_at(at(submitted)) == at(announced)
 
 
@@ -40,7 +40,7 @@ def test_a_paper_is_announced_after_its_deadline(submitted: str, announced: str)
         (date(2026, 1, 9), "2026-01-13 01:00"),
         (date(2026, 1, 10), "2026-01-13 01:00"),
         (date(2026, 1, 11), "2026-01-13 01:00"),
-        # The clocks change on Sunday, March 8.
+        # Daylight saving time begins on Sunday, March 8.
         (date(2026, 3, 6), "2026-03-10 00:00"),
     ],
     ids=str,
@@ -49,6 +49,6 @@ def test_a_day_is_announced_with_its_last_paper(day: date, announced: str) -> No
     assert announcement_of(day) == at(announced)
 
 
-def test_the_query_api_has_a_day_from_the_next_midnight_on() -> None:
+def test_the_query_api_has_a_day_after_the_next_midnight() -> None:
     assert in_query_api_from(date(2026, 1, 5)) == at("2026-01-07 05:00")
     assert in_query_api_from(date(2026, 7, 6)) == at("2026-07-08 04:00")

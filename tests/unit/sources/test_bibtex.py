@@ -1,4 +1,4 @@
-"""BibTeX from strangers: read as papers, refused with the line, and never in one long step."""
+"""BibTeX input: parsed as papers or refused with the line, and never in one long step."""
 
 import random
 
@@ -6,16 +6,9 @@ import pytest
 
 from app.ranking.reader_paper import paper_of
 from app.sources.bibtex import MAX_ENTRIES, MOST_NAMED, BibtexReader
-from tests.loop_blocking import longest_hold
+from tests.support.bibtex import SOUND
+from tests.support.loop_blocking import longest_hold
 
-SOUND = r"""What stands before is a comment.
-@string{me = "Gauss, C. F."}
-@article{brown2020, title={Language Models are {Few-Shot} Learners}, author={Brown, Tom B. and G{\"o}del, Kurt},
-  year=2020, journal={arXiv preprint arXiv:2005.14165}, abstract={We pay $x^2 \log n$ at 50\% of
-  {\'e}tudes}, url={javascript:alert(1)}}
-  @inproceedings(doe, title="A title with <b>markup</b> & all", doi={https://doi.org/10.1145/ABC.1}, author = me)
-@misc{eprint, eprint={hep-th/9901001v2}, archivePrefix={arXiv}}
-"""
 HOSTILE = {
     "deep braces": "@article{a, title={" + "{" * 1_900_000,
     "a megabyte on one line": "@article{a, title={" + "word " * 300_000 + "}}",
@@ -41,7 +34,7 @@ async def read(text: str) -> BibtexReader:
     return reader
 
 
-async def test_entries_become_papers_under_their_names() -> None:
+async def test_entries_become_papers_with_their_identifiers() -> None:
     brown, doe, eprint = (await read(SOUND)).entries
     paper = brown.article
     assert (brown.line, brown.key, paper.arxiv_id) == (3, "brown2020", "2005.14165")
@@ -56,7 +49,7 @@ async def test_entries_become_papers_under_their_names() -> None:
     assert [key.partition(":")[0] for key in paper_of(paper).keys] == ["arxiv", "title"]
 
 
-async def test_what_is_wrong_is_named_with_line_and_key() -> None:
+async def test_an_error_names_the_line_and_the_key() -> None:
     bad = (await read("@misc{a, title={A sound one}}\n\n@misc{b, year=1}\n@misc{c, title={x\n@misc{d, title}\n")).bad
     assert [(each.line, each.key) for each in bad] == [(3, "b"), (4, "c"), (5, "d")]
     assert len((await read("@misc{b, year=1}\n" * 50)).bad) == MOST_NAMED
@@ -65,14 +58,14 @@ async def test_what_is_wrong_is_named_with_line_and_key() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-async def test_no_text_holds_the_loop(name: str) -> None:
-    """The bound is some ten times what a step takes."""
+async def test_parsing_does_not_hold_the_loop(name: str) -> None:
+    """The limit is about ten times the duration of a step."""
     reader, hold = await longest_hold(lambda: read(HOSTILE[name]), 0.1)
     assert not isinstance(reader, Exception), reader
     assert hold < 0.1
 
 
-async def test_whatever_comes_is_read_or_refused() -> None:
+async def test_any_input_is_parsed_or_refused() -> None:
     chance = random.Random(7)
     pieces = [
         "@",

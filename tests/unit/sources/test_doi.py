@@ -14,7 +14,7 @@ from app.sources.doi import doi
         " 10.1038/s41586-026-1. ", "10.1038/s41586-026-1 10.1038/other",
     ],
 )  # fmt: skip
-def test_one_doi_however_it_is_written(text: str) -> None:
+def test_every_spelling_of_a_doi_is_recognized(text: str) -> None:
     assert doi(text) == "10.1038/s41586-026-1"
 
 
@@ -26,5 +26,5 @@ def test_one_doi_however_it_is_written(text: str) -> None:
     ],
     ids=lambda text: repr(text)[:20],
 )  # fmt: skip
-def test_what_is_none(text: str | None) -> None:
+def test_invalid_dois_are_none(text: str | None) -> None:
     assert doi(text) is None

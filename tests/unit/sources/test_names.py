@@ -1,4 +1,4 @@
-"""What readers are told about sources that could not be read."""
+"""The sentence that tells readers which sources could not be read."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Text, links and times from outside."""
+"""Cleaning of text, links and times from sources."""
 
 from datetime import UTC, datetime
 
@@ -24,12 +24,12 @@ from app.sources.text import parse_time, plain, plain_from_html, safe_link, shor
         ("", ""),
     ],
 )
-def test_html_becomes_what_a_reader_sees(markup: str, text: str) -> None:
+def test_html_becomes_its_visible_text(markup: str, text: str) -> None:
     assert plain_from_html(markup, 200)[:100] == text
 
 
 @given(st.text(alphabet=st.characters(), max_size=400), st.integers(10, 100))
-def test_any_text_becomes_one_short_line_that_json_can_carry(text: str, limit: int) -> None:
+def test_any_text_becomes_one_short_valid_line(text: str, limit: int) -> None:
     for clean in (plain(text, limit), plain_from_html(text, limit)):
         assert len(clean) <= limit
         assert clean.encode().decode() == clean
@@ -43,12 +43,12 @@ def test_mathematics_stays_in_an_abstract() -> None:
 @pytest.mark.parametrize(
     ("text", "cut"), [("one two three", "one two…"), ("unbreakableword", "unbreakab…"), ("short", "short")]
 )
-def test_a_cut_falls_between_words_where_it_can(text: str, cut: str) -> None:
+def test_text_is_shortened_between_words(text: str, cut: str) -> None:
     assert shorten(text, 10) == cut
 
 
 @pytest.mark.parametrize("link", ["https://a.example/b?c=d#e", " http://a.example:8080/ ", "https://ä.example/x"])
-def test_links_that_a_browser_may_follow(link: str) -> None:
+def test_safe_links_are_kept(link: str) -> None:
     assert safe_link(link) == link.strip()
 
 
@@ -60,7 +60,7 @@ def test_links_that_a_browser_may_follow(link: str) -> None:
         "https://a.example/\nx", "java\tscript:x", "http://[::1", "https://a.example/" + "x" * 2_000, "", None,
     ],
 )  # fmt: skip
-def test_links_that_it_may_not(link: str | None) -> None:
+def test_unsafe_links_are_removed(link: str | None) -> None:
     assert safe_link(link) is None
 
 

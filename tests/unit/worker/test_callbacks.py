@@ -1,4 +1,4 @@
-"""Callbacks: the signature verifies, private addresses and redirects are refused, every failure has its meaning."""
+"""Callbacks: valid signatures, no private addresses or redirects, and the outcome of each failure."""
 
 import asyncio
 import json
@@ -46,7 +46,7 @@ def sender(http: OutsideClient, *, private: bool = False) -> CallbackSender:
     return CallbackSender(http, [Webhook(SECRET), Webhook(NEXT_SECRET)], private=private)
 
 
-async def test_delivery_is_signed_and_goes_to_public_addresses_only(http: OutsideClient, router: respx.Router) -> None:
+async def test_a_delivery_is_signed_and_needs_a_public_address(http: OutsideClient, router: respx.Router) -> None:
     route = router.post(URL).respond(204)
     assert await sender(http).send(URL, "cb_1", BODY) == 204
     request = route.calls.last.request
@@ -59,7 +59,7 @@ async def test_delivery_is_signed_and_goes_to_public_addresses_only(http: Outsid
 
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 429, 500, 503])
-async def test_anything_but_2xx_is_tried_again_and_redirects_are_not_followed(
+async def test_other_statuses_are_retried_and_redirects_not_followed(
     status: int, http: OutsideClient, router: respx.Router
 ) -> None:
     route = router.post().respond(status, headers={"location": "https://elsewhere.example/"})
@@ -68,20 +68,20 @@ async def test_anything_but_2xx_is_tried_again_and_redirects_are_not_followed(
     assert route.call_count == 1
 
 
-async def test_gone_is_final(http: OutsideClient, router: respx.Router) -> None:
+async def test_status_410_is_final(http: OutsideClient, router: respx.Router) -> None:
     router.post().respond(410)
     with pytest.raises(PermanentError, match="410 Gone"):
         await sender(http).send(URL, "cb_1", BODY)
 
 
-async def test_unreachable_receiver_is_tried_again(http: OutsideClient, router: respx.Router) -> None:
+async def test_an_unreachable_receiver_is_retried(http: OutsideClient, router: respx.Router) -> None:
     router.post().mock(side_effect=httpx.ConnectError("refused"))
     with pytest.raises(DeliveryFailed, match="ConnectError"):
         await sender(http).send(URL, "cb_1", BODY)
 
 
 class Endless(httpx.AsyncByteStream):
-    """A body that nobody should begin to read."""
+    """A body that must not be read."""
 
     def __init__(self) -> None:
         self.read = self.closed = False
@@ -95,7 +95,7 @@ class Endless(httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize("status", [200, 410, 500])
-async def test_what_a_receiver_answers_is_not_read(status: int, http: OutsideClient, router: respx.Router) -> None:
+async def test_the_receivers_response_body_is_not_read(status: int, http: OutsideClient, router: respx.Router) -> None:
     body = Endless()
     router.post(URL).mock(return_value=httpx.Response(status, stream=body))
     with nullcontext() if status == 200 else pytest.raises((DeliveryFailed, PermanentError)):
@@ -103,7 +103,7 @@ async def test_what_a_receiver_answers_is_not_read(status: int, http: OutsideCli
     assert (body.read, body.closed) == (False, True)
 
 
-async def test_a_receiver_that_does_not_answer_is_given_up_and_tried_again(
+async def test_a_receiver_that_times_out_is_retried(
     http: OutsideClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(_request: httpx.Request) -> httpx.Response:
@@ -118,7 +118,7 @@ async def test_a_receiver_that_does_not_answer_is_given_up_and_tried_again(
 
 
 @pytest.mark.parametrize("addresses", [("127.0.0.1",), ("10.0.0.5",), (PUBLIC, "169.254.169.254"), ("::1",)])
-async def test_private_addresses_are_refused_also_after_dns(addresses: tuple[str, ...]) -> None:
+async def test_private_addresses_are_refused_after_dns(addresses: tuple[str, ...]) -> None:
     async def resolve(_host: str, _port: int) -> Sequence[str]:
         return addresses
 
@@ -135,7 +135,7 @@ async def test_private_addresses_are_refused_also_after_dns(addresses: tuple[str
         f"https://a.example/?key=s3cret{'x' * 100_000}",
     ],
 )  # fmt: skip
-async def test_an_address_that_cannot_be_called_says_so_without_its_query(url: str) -> None:
+async def test_an_uncallable_url_is_named_without_its_query(url: str) -> None:
     async with open_external() as http:
         with pytest.raises((PermanentError, DeliveryFailed)) as refused:
             await sender(http).send(url, "cb_1", BODY)
@@ -143,7 +143,7 @@ async def test_an_address_that_cannot_be_called_says_so_without_its_query(url: s
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 429, 500])
-async def test_a_refusal_names_the_host_alone(status: int, http: OutsideClient, router: respx.Router) -> None:
+async def test_a_refusal_names_only_the_host(status: int, http: OutsideClient, router: respx.Router) -> None:
     router.post().respond(status)
     with pytest.raises((PermanentError, DeliveryFailed)) as refused:
         await sender(http).send("https://receiver.example/hooks/s3cret?key=s3cret", "cb_1", BODY)
@@ -160,7 +160,7 @@ async def test_a_refusal_names_the_host_alone(status: int, http: OutsideClient, 
         ({}, None),
     ],
 )
-async def test_what_a_receiver_asks_for_is_heard(
+async def test_retry_after_of_the_receiver_is_read(
     headers: dict[str, str], asked: float | None, http: OutsideClient, router: respx.Router
 ) -> None:
     router.post().respond(503, headers=headers)
@@ -169,7 +169,7 @@ async def test_what_a_receiver_asks_for_is_heard(
     assert failed.value.retry_after == asked
 
 
-def test_the_schedule_spans_more_than_a_day_and_is_jittered() -> None:
+def test_retries_span_more_than_a_day_with_jitter() -> None:
     random, failed = Random(5), DeliveryFailed("down")
     runs = [[callback_delay(attempt, failed, random) for attempt in range(1, 10)] for _ in range(50)]
     assert all(sum(delays, timedelta()) >= timedelta(hours=24) for delays in runs)
@@ -183,19 +183,19 @@ def test_the_schedule_spans_more_than_a_day_and_is_jittered() -> None:
     ("attempt", "minutes"),
     [(1, 1 / 12), (2, 5), (3, 30), (4, 120), (5, 300), (6, 600), (7, 840), (8, 1200), (9, 1440), (10, 1440)],
 )
-def test_each_attempt_has_its_wait(attempt: int, minutes: float) -> None:
+def test_each_attempt_has_its_delay(attempt: int, minutes: float) -> None:
     delay = callback_delay(attempt, DeliveryFailed("down"), Middle())
     assert delay / timedelta(minutes=1) == pytest.approx(minutes)
 
 
 class Middle(Random):
-    """Draws the middle each time."""
+    """A random generator that returns the middle."""
 
     def random(self) -> float:
         return 0.5
 
 
-def test_the_next_attempt_comes_no_sooner_than_the_receiver_asked_for() -> None:
+def test_the_next_attempt_respects_retry_after() -> None:
     asked = DeliveryFailed("busy", retry_after=7_200.0)
     assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)
     assert callback_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less than planned would use up the attempts"
@@ -207,9 +207,7 @@ def job(payload: dict[str, Any]) -> Job:
     return Job(task, 0.0, lambda *_: None)
 
 
-async def test_a_callbacks_task_delivers_its_event_to_the_letter_and_ends_with_the_receivers_status(
-    http: OutsideClient, router: respx.Router
-) -> None:
+async def test_a_callback_sends_its_event_and_stores_the_status(http: OutsideClient, router: respx.Router) -> None:
     route = router.post(URL).respond(202)
     event = {"type": "task.completed", "data": {"title": "Gletscher \u00e4ndern sich", "items": [1, 2]}}
     assert await CallbackHandler(sender(http))(job({"url": URL, "event": event})) == {"status": 202}
@@ -230,7 +228,7 @@ async def test_a_callbacks_task_delivers_its_event_to_the_letter_and_ends_with_t
         ({"url": ["s3cret"], "event": {}}, "('url',): Input should be a valid string"),
     ],
 )
-async def test_a_payload_that_cannot_be_read_says_where_and_why_but_not_what_it_held(
+async def test_an_unreadable_payload_is_reported_without_its_content(
     payload: dict[str, Any], reason: str, http: OutsideClient
 ) -> None:
     with pytest.raises(PermanentError) as refused:
@@ -238,7 +236,7 @@ async def test_a_payload_that_cannot_be_read_says_where_and_why_but_not_what_it_
     assert str(refused.value) == f"the callback's payload cannot be read: {reason}"
 
 
-async def test_without_a_secret_a_callback_names_the_setting() -> None:
+async def test_without_a_secret_the_error_names_the_setting() -> None:
     with pytest.raises(PermanentError, match=r"^callbacks cannot be signed: set WEBHOOK_SECRET for the worker$"):
         await CallbackHandler(None)(job({"url": URL, "event": {}}))
 

@@ -1,4 +1,4 @@
-"""When the daily fetch asks, for which days, and under which keys."""
+"""The daily fetch: its times, its days and its keys."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import cast
@@ -15,12 +15,12 @@ from worker.periodic.daily_fetch import DailyFetch
 TIMES = FetchTimes((time(18, 30), time(6)))
 
 
-class Over(Exception):
-    """The periodic_job's day is over."""
+class DayOver(Exception):
+    """Ends the periodic job after its day."""
 
 
 class Day:
-    """A day on which the periodic_job sleeps as it wants; what it asked for, and when."""
+    """A day in which the periodic job sleeps without waiting; it records the requests and their times."""
 
     def __init__(self, now: datetime, until: datetime, *, fails: int = 0) -> None:
         self.now = now
@@ -38,15 +38,15 @@ class Day:
         assert 0 < seconds <= 3600
         self.now += timedelta(seconds=seconds)
         if self.now >= self._until:
-            raise Over
+            raise DayOver
 
     async def spend(self, times: FetchTimes = TIMES) -> None:
         periodic_job = DailyFetch(cast(TaskStateManager, self), times, now=lambda: self.now, sleep=self._sleep)
-        with pytest.raises(Over):
+        with pytest.raises(DayOver):
             await periodic_job.run()
 
 
-async def test_each_time_looks_at_the_last_four_days() -> None:
+async def test_each_run_checks_the_last_four_days() -> None:
     day = Day(datetime(2026, 11, 24, 5, 10, tzinfo=UTC), datetime(2026, 11, 25, 5, 0, tzinfo=UTC))
     await day.spend()
     keys = {daily_key(due, source_date).key for _, source_date, due in day.asked}
@@ -57,19 +57,19 @@ async def test_each_time_looks_at_the_last_four_days() -> None:
     assert datetime(2026, 11, 24, 18, 30, tzinfo=UTC) in {at for at, _, _ in day.asked}
 
 
-async def test_a_worker_that_starts_late_asks_for_the_latest_time_alone() -> None:
+async def test_a_late_worker_requests_only_the_latest_time() -> None:
     day = Day(datetime(2026, 11, 24, 20, tzinfo=UTC), datetime(2026, 11, 24, 20, 1, tzinfo=UTC))
     await day.spend()
     assert {due for _, _, due in day.asked} == {datetime(2026, 11, 24, 18, 30, tzinfo=UTC)}
 
 
-async def test_over_midnight_nothing_is_asked_before_the_next_time() -> None:
+async def test_after_midnight_nothing_is_requested_before_the_time() -> None:
     day = Day(datetime(2026, 11, 25, 0, 0, tzinfo=UTC), datetime(2026, 11, 25, 6, 0, tzinfo=UTC))
     await day.spend()
     assert day.asked == []
 
 
-async def test_what_failed_is_asked_for_again_in_a_minute() -> None:
+async def test_a_failed_request_is_repeated_after_a_minute() -> None:
     day = Day(datetime(2026, 11, 24, 6, tzinfo=UTC), datetime(2026, 11, 24, 6, 30, tzinfo=UTC), fails=2)
     await day.spend()
     assert {at for at, _, _ in day.asked} == {datetime(2026, 11, 24, 6, 2, tzinfo=UTC)}
@@ -84,7 +84,7 @@ async def test_what_failed_is_asked_for_again_in_a_minute() -> None:
     ],
     ids=["winter", "summer"],
 )
-async def test_the_default_follows_the_clocks_of_its_zone(begins: datetime, asked: list[str]) -> None:
+async def test_the_default_follows_daylight_saving_time(begins: datetime, asked: list[str]) -> None:
     day = Day(begins, begins + timedelta(hours=20))
     await day.spend(AFTER_ARXIV)
     assert [f"{due:%H:%M}" for due in sorted({due for _, _, due in day.asked})] == asked
@@ -96,11 +96,19 @@ async def test_the_default_follows_the_clocks_of_its_zone(begins: datetime, aske
 @pytest.mark.parametrize(
     ("day", "at", "expected"),
     [
-        (date(2026, 3, 8), time(2, 30), datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),  # the clocks skip it
-        (date(2026, 11, 1), time(1, 30), datetime(2026, 11, 1, 5, 30, tzinfo=UTC)),  # they show it twice
+        (
+            date(2026, 3, 8),
+            time(2, 30),
+            datetime(2026, 3, 8, 7, 30, tzinfo=UTC),
+        ),  # this time does not exist on that day
+        (
+            date(2026, 11, 1),
+            time(1, 30),
+            datetime(2026, 11, 1, 5, 30, tzinfo=UTC),
+        ),  # this time occurs twice on that day
     ],
 )
-def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time, expected: datetime) -> None:
+def test_each_time_occurs_once_on_a_clock_change_day(day: date, at: time, expected: datetime) -> None:
     times, moment, came = FetchTimes((at,), "America/New_York"), datetime.combine(day, time(4), UTC), set[datetime]()
     while (moment := times.next(moment)).date() == day:
         came.add(moment)
@@ -108,8 +116,8 @@ def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time,
     assert times.latest(expected) == expected
 
 
-def test_a_reader_in_berlin_has_the_mornings_fetch_at_seven() -> None:
-    """README's promise, on every day of two years, with the weeks in which only one of the two changed its clocks."""
+def test_a_reader_in_berlin_has_the_morning_fetch_at_seven() -> None:
+    """The documented guarantee, on every day of two years, also while only one of the zones has changed its clocks."""
     for number in range(2 * 365):
         seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))
         due = AFTER_ARXIV.latest(seven.astimezone(UTC))

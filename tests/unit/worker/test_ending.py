@@ -1,4 +1,4 @@
-"""The end of a process: what is left is cancelled, and what ignores that is named and left behind."""
+"""The end of a process: remaining tasks are cancelled, and tasks that ignore it are named and abandoned."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from worker.ending import run_to_its_end
 
 
 class Exited(Exception):
-    """Takes the place of the process's end."""
+    """Replaces the exit of the process."""
 
 
-class Deaf:
-    """Work that ignores its cancellation until the process would have ended."""
+class UncancellableWork:
+    """Work that ignores its cancellation until the process would exit."""
 
     def __init__(self, on_cancel: Callable[[], object] = lambda: None) -> None:
         self.on_cancel = on_cancel
@@ -34,13 +34,13 @@ class Deaf:
 
 
 @pytest.fixture
-def deaf(monkeypatch: pytest.MonkeyPatch) -> Deaf:
-    work = Deaf()
+def deaf(monkeypatch: pytest.MonkeyPatch) -> UncancellableWork:
+    work = UncancellableWork()
     monkeypatch.setattr(worker.ending, "_exit", work.exit)
     return work
 
 
-def test_what_lets_itself_be_cancelled_ends_without_a_word() -> None:
+def test_a_cancellable_task_ends_without_a_log_line() -> None:
     left: list[asyncio.Task[None]] = []
 
     async def main() -> None:
@@ -52,8 +52,8 @@ def test_what_lets_itself_be_cancelled_ends_without_a_word() -> None:
 
 
 @pytest.mark.parametrize("error", [LookupError("the reason for the stop"), None])
-def test_what_ignores_its_cancellation_is_named(
-    error: Exception | None, deaf: Deaf, monkeypatch: pytest.MonkeyPatch
+def test_a_task_that_ignores_cancellation_is_named(
+    error: Exception | None, deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 0.05)
 
@@ -69,7 +69,7 @@ def test_what_ignores_its_cancellation_is_named(
     assert (record["tasks"], record["exc_info"]) == (["fetch 1"], error)
 
 
-def test_a_second_signal_waits_no_longer(deaf: Deaf, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(worker.ending, "PATIENCE", 3600)
 
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""What fetch and digest tasks ask for, what they wait for and how long, and what they end with."""
+"""Fetch and digest tasks: their requests, their waits and their results."""
 
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
@@ -32,8 +32,8 @@ def job(payload: dict[str, Any], *, day: date | None = DAY, waited: timedelta = 
     return Job(task, 0.0, lambda *_: None)
 
 
-class Asked:
-    """Stands for a service: answers, or raises, what it is given, and keeps what it was asked."""
+class RecordingService:
+    """Replaces a service: returns or raises what the test sets, and records its calls."""
 
     def __init__(self, answer: Any) -> None:
         self.asked: list[Any] = []
@@ -57,38 +57,38 @@ def digests(service: Any = None, scheduled: Any = None) -> DigestHandler:
 
 
 @pytest.mark.parametrize(("waited", "patience"), [(0, 60), (59, 1), (60, 0), (300, 0)])
-async def test_a_fetch_has_an_hours_patience_and_ends_with_what_each_source_brought(waited: int, patience: int) -> None:
+async def test_a_fetch_waits_an_hour_and_returns_source_counts(waited: int, patience: int) -> None:
     errors, counts = {"feed:a": "down"}, {"arxiv": 3}
     found = {"counts": counts, "errors": errors, "created_at": NOW, "updated_at": NOW}
-    service = Asked(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
+    service = RecordingService(Edition.model_validate({"source_date": DAY, "status": EditionStatus.PARTIAL, **found}))
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
     pause = {"pause": min(waited / 4, 10) * MINUTE}
     assert service.asked == [(DAY, TASK, working.report, patience * MINUTE, pause)]
 
 
-async def test_a_fetch_that_is_put_off_waits_for_as_long_as_its_sources_ask() -> None:
+async def test_a_snoozed_fetch_waits_as_long_as_its_sources_ask() -> None:
     with pytest.raises(Snooze, match=r"^arxiv is busy$") as put_off:
-        await fetches(Asked(FetchPostponed(7 * MINUTE, "arxiv is busy")))(job({}))
+        await fetches(RecordingService(FetchPostponed(7 * MINUTE, "arxiv is busy")))(job({}))
     assert (put_off.value.delay, put_off.value.waits_for) == (7 * MINUTE, None)
 
 
 @pytest.mark.parametrize("handler", [fetches(), digests()])
-async def test_without_a_day_there_is_nothing_to_do(handler: Any) -> None:
+async def test_a_task_without_a_day_fails(handler: Any) -> None:
     with pytest.raises(PermanentError, match=rf"^the task {TASK} has no source_date$"):
         await handler(job({"profile": {"name": "Ada"}}, day=None))
 
 
 async def shared(status: TaskStatus, error: str | None = None) -> Any:
-    """Join a fetch that is so; checks that it was asked for anew, and with who waits for it."""
-    tasks = Asked(SimpleNamespace(task_id=FETCH, status=status, error=error))
+    """Join a fetch with this status; checks that the request is repeated and names the waiting task."""
+    tasks = RecordingService(SimpleNamespace(task_id=FETCH, status=status, error=error))
     try:
         return await fetches(tasks=tasks)(job({"shared": True}))
     finally:
         assert tasks.asked == [(DAY, {"waiting": TASK, "afresh": True})]
 
 
-async def test_a_callers_fetch_ends_as_the_shared_one_does() -> None:
+async def test_a_callers_fetch_ends_like_the_shared_one() -> None:
     assert await shared(TaskStatus.COMPLETED) == {"fetch": str(FETCH)}
     with pytest.raises(PermanentError, match=r"^2026-03-04 could not be fetched: all are down$"):
         await shared(TaskStatus.FAILED, "all are down")
@@ -113,11 +113,9 @@ def written() -> tuple[Digest, str]:
         ({"max_papers": 5, "max_news": 0}, RankingSettings(papers=5, news=0)),
     ],
 )
-async def test_a_digest_is_of_a_day_or_of_what_is_new_to_whom_the_schedule_names(
-    asked: dict[str, int], settings: RankingSettings
-) -> None:
+async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(asked: dict[str, int], settings: RankingSettings) -> None:
     payload = {"profile": PROFILE.model_dump(), **asked}
-    service, scheduled = Asked(written()), Asked(written())
+    service, scheduled = RecordingService(written()), RecordingService(written())
     day, new = job(payload), job(payload | {"scheduled": OF}, waited=MINUTE)
     for working in (day, new):
         ended = await digests(service, scheduled)(working)
@@ -133,22 +131,22 @@ async def test_a_digest_is_of_a_day_or_of_what_is_new_to_whom_the_schedule_names
 @pytest.mark.parametrize(
     "wrong", [{"max_papers": -1}, {"max_news": -1}, {"max_papers": 10**6}, {"max_news": 10**6}, {"profile": 7}]
 )
-async def test_a_digest_that_asks_for_what_there_is_not_is_refused(wrong: dict[str, Any]) -> None:
+async def test_an_invalid_digest_request_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(PermanentError, match=r"^the digest's payload cannot be read: "):
         await digests()(job({"profile": {"name": "Ada"}} | wrong))
 
 
-async def test_a_digest_looks_each_minute_for_the_edition_that_it_waits_for() -> None:
-    service = Asked(EditionPending("the edition of the day is not there", FETCH))
+async def test_a_digest_checks_for_its_edition_every_minute() -> None:
+    service = RecordingService(EditionPending("the edition of the day is not there", FETCH))
     with pytest.raises(Snooze, match=r"^the edition of the day is not there$") as waiting:
         await digests(service)(job({"profile": PROFILE.model_dump()}))
     assert (waiting.value.delay, waiting.value.waits_for) == (MINUTE, FETCH)
 
 
 @pytest.mark.parametrize(("left", "delay"), [(600, 60), (30, 30), (0, 0), (-300, 0)])
-async def test_a_readers_digest_looks_each_minute_for_as_long_as_it_waits(left: int, delay: int) -> None:
+async def test_a_readers_digest_checks_every_minute(left: int, delay: int) -> None:
     working = job({"profile": PROFILE.model_dump(), "scheduled": OF})
     running = FetchRunning("waiting for a fetch", FETCH, timedelta(seconds=left))
     with pytest.raises(Snooze, match=r"^waiting for a fetch$") as waiting:
-        await digests(scheduled=Asked(running))(working)
+        await digests(scheduled=RecordingService(running))(working)
     assert (waiting.value.delay, waiting.value.waits_for) == (timedelta(seconds=delay), FETCH)

@@ -1,4 +1,4 @@
-"""What the worker's log lines say of where they come from."""
+"""The logger names of the worker's log lines."""
 
 import importlib
 import logging
@@ -15,7 +15,7 @@ MODULES = [found.name for found in pkgutil.walk_packages(worker.__path__, "worke
 
 @pytest.fixture
 def structured() -> Iterator[None]:
-    """Logs by the standard library's loggers, as the processes have them; after the test as they were."""
+    """Log through the standard library, as the processes do; restored after the test."""
     before = structlog.get_config()
     structlog.configure(logger_factory=structlog.stdlib.LoggerFactory(), wrapper_class=structlog.stdlib.BoundLogger)
     yield

@@ -1,4 +1,4 @@
-"""How the worker's process ends: its exit status, and what it leaves on standard error or in its log."""
+"""The worker process's exit status, and its output on standard error or in its log."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ BROKEN = LookupError("broken")
 
 @pytest.fixture
 def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """The settings with which logs were configured, and then those with which it worked; it ends at once."""
+    """Records the settings of the log and of the worker, which ends at once."""
     seen: list[Any] = []
 
     async def work(settings: WorkerSettings) -> None:
@@ -31,12 +31,12 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
-def test_it_works_with_what_the_environment_says_and_ends_with_0(worked: list[Any]) -> None:
+def test_it_runs_with_the_environments_settings_and_exits_0(worked: list[Any]) -> None:
     assert main() == 0
     assert [str(settings.supabase_url) for settings in worked] == ["http://x.test"] * 2
 
 
-def test_a_setting_that_is_wrong_is_named(
+def test_an_invalid_setting_is_named(
     worked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CONCURRENCY", "none")
@@ -45,7 +45,7 @@ def test_a_setting_that_is_wrong_is_named(
     assert worked == []
 
 
-def test_libraries_that_are_not_the_locked_ones_are_named(
+def test_libraries_of_other_versions_are_named(
     worked: list[Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def unlocked() -> None:
@@ -78,7 +78,7 @@ def test_libraries_that_are_not_the_locked_ones_are_named(
         (BROKEN, 1, "", [{"event": "the worker died", "log_level": "error", "exc_info": True}]),
     ],
 )
-def test_each_end_has_its_exit_status_and_its_word(
+def test_each_end_has_its_exit_status_and_message(
     error: BaseException,
     status: int,
     said: str,

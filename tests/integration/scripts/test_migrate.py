@@ -1,0 +1,62 @@
+"""`make migrate` as deployers run it: on an empty database, a second time, and with errors."""
+
+import os
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import asyncpg
+import pytest
+
+from scripts.migrate import MIGRATIONS, ROOT
+
+
+def migrate(database_url: str | None) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    environment |= {"DATABASE_URL": database_url} if database_url is not None else {}
+    command = [sys.executable, "-m", "scripts.migrate"]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+
+async def test_each_migration_is_applied_once(empty: str) -> None:
+    files = sorted(file.stem for file in MIGRATIONS.glob("*.sql"))
+    first = migrate(empty)
+    assert (first.returncode, first.stderr) == (0, "")
+    assert first.stdout.splitlines() == [
+        *(f"applied {name}" for name in files),
+        f"{len(files)} applied; the schema is up to date",
+    ]
+    again = migrate(empty)
+    assert (again.returncode, again.stdout) == (0, "0 applied; the schema is up to date\n")
+    connection = await asyncpg.connect(empty)
+    known = await connection.fetch(
+        "select version || '_' || name from supabase_migrations.schema_migrations order by 1"
+    )
+    assert [found[0] for found in known] == files
+    assert await connection.fetchval("select public.schema_version()") is not None
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("database_url", "status", "said"),
+    [
+        (None, 2, "Say which database"),
+        ("", 2, "Say which database"),
+        ("https://project.supabase.co", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
+        ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
+    ],
+)
+def test_an_error_is_one_line(database_url: str | None, status: int, said: str) -> None:
+    done = migrate(database_url)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr.startswith(said)
+    assert "Traceback" not in done.stderr
+    assert "hidden" not in done.stderr
+
+
+async def test_a_wrong_password_is_reported_and_not_shown(empty: str) -> None:
+    address = urlsplit(empty)
+    done = migrate(empty.replace(str(address.password), "hidden"))
+    assert done.returncode == 1
+    assert "password authentication failed" in done.stderr
+    assert "hidden" not in done.stderr

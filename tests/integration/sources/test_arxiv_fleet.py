@@ -1,0 +1,77 @@
+"""All processes together respect arXiv's rate limit: real processes and the real stack, with a recording server."""
+
+import asyncio
+import os
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import asyncpg
+
+from embedded.stack import Ready
+from tests.support.fixture_types import Serve
+from tests.support.scripted_server import ScriptedServer, Step
+from tests.support.source_responses import page, reply
+
+ROOT = Path(__file__).parents[3]
+INTERVAL = 0.4
+
+
+async def fetching(stack: Ready, server: ScriptedServer) -> str:
+    """Fetch a day in another process; returns its last output."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.arxiv_process", server.url, str(INTERVAL),
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "SUPABASE_URL": stack.url, "SUPABASE_KEY": stack.secret_key},
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    said, _ = await process.communicate()
+    return said.decode().strip()
+
+
+class OverlapDetector:
+    """Responds slowly and records whether two requests ever overlapped."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self._under_way = 0
+        self.most = 0
+
+    async def __call__(self, writer: asyncio.StreamWriter) -> None:
+        self._under_way += 1
+        self.most = max(self.most, self._under_way)
+        await asyncio.sleep(INTERVAL / 2)
+        self._under_way -= 1
+        await self._step(writer)
+
+
+async def test_two_processes_share_the_request_interval(
+    stack: Ready, database: asyncpg.Connection, serve: Serve
+) -> None:
+    watched = OverlapDetector(page(0, 2, 6))
+    server = await serve(watched)
+    assert await asyncio.gather(*(fetching(stack, server) for _ in range(2))) == ["2", "2"]
+    assert len(server.seen_at) == 6
+    assert min(later - earlier for earlier, later in pairwise(server.seen_at)) > 0.9 * INTERVAL
+    assert watched.most == 1
+    assert await database.fetchval("select holder is null from public.rate_limits where name = 'arxiv'")
+
+
+async def test_a_429_to_one_process_stops_the_other(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    serve: Serve,
+) -> None:
+    busy = reply(status=429, headers="Retry-After: 3\r\n")
+    server = await serve(page(0, 2, 2), busy, page(0, 2, 2))
+    assert await asyncio.gather(*(fetching(stack, server) for _ in range(3))) == ["2", "2", "2"]
+    assert len(server.seen_at) == 4
+    assert server.seen_at[2] - server.seen_at[1] >= 2.9
+
+
+async def test_a_long_retry_after_stops_all_processes(stack: Ready, database: asyncpg.Connection, serve: Serve) -> None:
+    server = await serve(reply(status=503, headers="Retry-After: 1800\r\n"))
+    said = await asyncio.gather(*(fetching(stack, server) for _ in range(3)))
+    assert all(word.startswith("busy 1") for word in said), said
+    assert len(server.seen_at) == 1
+    assert await database.fetchval("select next_at > now() + interval '29 minutes' from public.rate_limits")

@@ -1,0 +1,118 @@
+"""A real Chromium, driven by Playwright, for the tests of pages."""
+
+import asyncio
+import html
+import json
+import re
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final, Literal
+
+import pytest
+from axe_playwright_python.base import AXE_SCRIPT
+from playwright.async_api import Browser, Page, Route, async_playwright
+
+# The headless shell is the same engine without a window: two thirds of the CPU time.
+CHROMIUM: Final = next(filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None)
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: the page was not looked at")
+WIDTHS: Final = (375, 768, 1280)
+Screen = tuple[int, Literal["light", "dark"]]
+"""The width in pixels, and the preferred colour scheme."""
+
+SCREENS: Final[tuple[Screen, ...]] = (
+    *((width, "light") for width in WIDTHS),
+    *((width, "dark") for width in WIDTHS),
+)
+
+# Elements that reach beyond the right edge, unless they scroll within an element.
+_OUTSIDE = """() => [...document.body.querySelectorAll("*")].filter((e) =>
+    e.getBoundingClientRect().right > document.documentElement.clientWidth + 1
+    && !e.closest(".scrolls")).map((e) => `${e.tagName}.${e.className}`)"""
+_VIOLATIONS = "(options) => axe.run(options).then((found) => found.violations)"
+
+
+@asynccontextmanager
+async def chromium() -> AsyncIterator[Browser]:
+    """Start the system's Chromium; it stops with all its pages."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-quic"]
+        )
+        try:
+            yield browser
+        finally:
+            await browser.close()
+
+
+@asynccontextmanager
+async def opened(browser: Browser) -> AsyncIterator[Page]:
+    """Open a tab with its own cookies. Afterwards its console must be empty."""
+    context = await browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme="light")
+    page = await context.new_page()
+    console: list[str] = []
+    page.on("console", lambda message: console.append(f"{message.type}: {message.text}"))
+    page.on("pageerror", lambda error: console.append(f"error: {error}"))
+    try:
+        yield page
+    finally:
+        await context.close()
+    assert console == []
+
+
+async def faults(page: Page, screens: Sequence[Screen] = SCREENS) -> dict[str, list[str]]:
+    """Layout and accessibility errors by screen: elements beyond the edge, and serious or critical axe violations.
+
+    Only contrasts depend on the colours, so the dark scheme is checked for nothing else.
+    """
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE_SCRIPT)
+    found: dict[str, list[str]] = {}
+    for width, scheme in screens:
+        await page.set_viewport_size({"width": width, "height": 900})
+        await page.emulate_media(color_scheme=scheme)
+        wrong = [f"sticks out: {element}" for element in await page.evaluate(_OUTSIDE)]
+        rules = {"runOnly": ["color-contrast"]} if scheme == "dark" else {}
+        violations = await page.evaluate(_VIOLATIONS, {"resultTypes": ["violations"], **rules})
+        serious = [each for each in violations if each["impact"] in {"serious", "critical"}]
+        if wrong := wrong + [f"{each['id']}: {each['nodes'][0]['html'][:200]}" for each in serious]:
+            found[f"{page.url} {width} {scheme}"] = wrong
+    return found
+
+
+async def hide_error_status(route: Route) -> None:
+    """Chromium writes a console line for each refused page; change the status so that it does not."""
+    if route.request.resource_type != "document":  # a stream would never be complete
+        await route.continue_()
+        return
+    answer = await route.fetch(max_redirects=0)
+    refused = answer.status >= HTTPStatus.BAD_REQUEST
+    await route.fulfill(response=answer, status=HTTPStatus.OK if refused else answer.status)
+
+
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",    "--disable-component-update", "--disable-sync",
+    "--hide-scrollbars", "--virtual-time-budget=5000", "--dump-dom",
+)  # fmt: skip
+
+
+async def look(folder: Path, scheme: int) -> list[dict[str, object]]:
+    """Open the measuring page; `scheme` is Blink's number of the preferred colours, 0 for dark and 1 for light."""
+    assert CHROMIUM is not None
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, *FLAGS, f"--blink-settings=preferredColorScheme={scheme}", f"--user-data-dir={folder / 'user'}",
+        (folder / "measure.html").as_uri(), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        printed, _ = await browser.communicate()
+    finally:
+        if browser.returncode is None:
+            browser.kill()
+            await browser.wait()
+    found = re.search(r'<pre id="found">(.*?)</pre>', printed.decode(), re.DOTALL)
+    assert found is not None, "Chromium printed no measurements"
+    measured: list[dict[str, object]] = json.loads(html.unescape(found[1]))
+    return measured

@@ -1,0 +1,233 @@
+"""The arguments of each call of a database function."""
+
+from datetime import timedelta
+from unittest.mock import ANY
+from uuid import uuid5
+
+from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
+from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.deliveries import Deliveries, DeliveryStatus
+from app.persistence.digests import Digests
+from app.persistence.editions import Editions, Reading
+from app.persistence.ended_sessions import EndedSessions
+from app.persistence.items import Items
+from app.persistence.maintenance import Maintenance
+from app.persistence.operator import Actor, Operator
+from app.persistence.outcomes import Lease
+from app.persistence.paging import cursor_of
+from app.persistence.rate_limits import DistributedRateLimiter
+from app.persistence.reader_papers import PaperInput, ReaderPapers
+from app.persistence.readers import Readers
+from app.persistence.schedule import Schedule
+from app.persistence.schema import Schema
+from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.tasks import TaskStateManager
+from app.persistence.watched_tasks import WatchedTasks
+from app.persistence.worker_configuration import WorkerConfiguration
+from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
+
+CURSOR = cursor_of(MOMENT, TWO)
+LONG = "x" * 1999 + "\0" + "yz"
+KEPT = "x" * 1999 + "y"
+BY = Actor(ONE, "ada")
+ACT = {"p_act": str(ONE), "p_who": "ada"}
+NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A\0b")
+NEWS_ROW = {
+    "source": "feed:x", "external_id": "1", "kind": "news", "title": "Ab", "abstract": "", "authors": [], "url": None,
+    "pdf_url": None, "categories": [], "published_at": None, "arxiv_id": None, "doi": None,
+    "keys": ["from:5a1c3c236ec5bab1b808065017127f90"],
+}  # fmt: skip
+PAPER = PaperInput(keys=tuple(str(number) for number in range(21)), title="A\0b", published_at=MOMENT)
+PAPER_ROW = {
+    "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
+    "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "manual",
+    "vector": "",
+}  # fmt: skip
+BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
+BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
+ANY_TASK: dict[str, object] = {"p_owner": None, "p_kind": None, "p_status": None, "p_source_date": None}
+ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_status": None, "p_reader_id": None}
+COUNTS = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
+          "output_tokens": 7}  # fmt: skip
+
+TASKS = [
+    rpc(f"report progress of task {ONE}",
+        lambda c: TaskStateManager(c).update_task(ONE, lease_token=TWO, message="a\0b", progress=1.5),
+        "report_progress", p_task_id=str(ONE), p_lease_token=str(TWO), p_message="ab", p_progress=1.0),
+    rpc(f"report progress of task {ONE}",
+        lambda c: TaskStateManager(c).update_task(ONE, lease_token=TWO, message="", progress=-0.5),
+        "report_progress", p_task_id=str(ONE), p_lease_token=str(TWO), p_message="", p_progress=0.0),
+    rpc("list tasks", lambda c: TaskStateManager(c).list_tasks(), "list_tasks", **ANY_TASK, **BEGINNING, p_limit=51),
+    rpc("list tasks", lambda c: TaskStateManager(c).list_tasks(limit=0),
+        "list_tasks", **ANY_TASK, **BEGINNING, p_limit=2),
+    rpc("list tasks",
+        lambda c: TaskStateManager(c).list_tasks(owner="web", kind=TaskKind.DIGEST, status=TaskStatus.FAILED,
+                                                 source_date=DAY, limit=101, cursor=CURSOR),
+        "list_tasks", p_owner="web", p_kind="digest", p_status="failed", p_source_date="2026-01-02", **BEHIND,
+        p_limit=101),
+    rpc(f"cancel task {ONE}", lambda c: TaskStateManager(c).cancel_task(ONE),
+        "cancel_task", p_task_id=str(ONE), p_owner=None),
+    rpc(f"cancel task {ONE}", lambda c: TaskStateManager(c).cancel_task(ONE, owner="web"),
+        "cancel_task", p_task_id=str(ONE), p_owner="web"),
+    rpc("watch 2 task(s)", lambda c: WatchedTasks(c).changes({ONE: "", TWO: "v"}),
+        "watch_tasks", p_known={str(ONE): "", str(TWO): "v"}),
+]  # fmt: skip
+
+DELIVERIES = [
+    rpc(f"begin to send delivery {ONE}",
+        lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=None, sender_id="smtp:1"),
+        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=None, p_sender_id="smtp:1"),
+    rpc(f"begin to send delivery {ONE}",
+        lambda c: Deliveries(c).begin(ONE, Lease(ONE, TWO), repeatable_within=timedelta(0), sender_id="resend:1"),
+        "begin_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_repeatable_seconds=0.0, p_sender_id="resend:1"),
+    rpc(f"end delivery {ONE}", lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.SENT),
+        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="sent", p_reason=None, p_provider_id=None,
+        p_bounce=False),
+    rpc(f"end delivery {ONE}",
+        lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.FAILED, reason=LONG, provider_id="i\0d",
+                                    bounce=True),
+        "end_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=KEPT, p_provider_id="id",
+        p_bounce=True),
+    rpc("record a bounce", lambda c: Deliveries(c).record_bounce(["a\0@b.c", "A@b.c"], LONG, complaint=True),
+        "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=KEPT),
+    rpc("list deliveries", lambda c: Deliveries(c).page(None),
+        "list_deliveries", **ANY_DELIVERY, **BEGINNING, p_limit=51),
+    rpc("list deliveries", lambda c: Deliveries(c).page(None, limit=0),
+        "list_deliveries", **ANY_DELIVERY, **BEGINNING, p_limit=2),
+    rpc("list deliveries",
+        lambda c: Deliveries(c).page("web", status=DeliveryStatus.SENT, reader_id=ONE, limit=101, cursor=CURSOR),
+        "list_deliveries", p_owner="web", p_status="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
+    rpc(f"resolve delivery {ONE}", lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
+        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_act=ANY, p_who="ada"),
+    rpc("ask whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
+    rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
+        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
+    rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
+        "set_pause_for_operator", p_reason=None, p_skip=True, p_act=ANY, p_who="ada"),
+]  # fmt: skip
+
+ITEMS = [
+    rpc("begin edition 2026-01-02", lambda c: Editions(c).begin_edition(DAY),
+        "begin_edition", p_source_date="2026-01-02"),
+    rpc("save 1 articles of 2026-01-02", lambda c: Editions(c).save_articles(DAY, [NEWS]),
+        "save_articles", p_source_date="2026-01-02", p_articles=[NEWS_ROW]),
+    rpc("plan the fetch of 2026-01-02", lambda c: Editions(c).plan_fetch(DAY, ONE),
+        "plan_fetch", p_source_date="2026-01-02", p_task_id=str(ONE)),
+    rpc("record the readings of 2026-01-02",
+        lambda c: Editions(c).record_readings(
+            DAY, ONE, MOMENT, [Reading("a", MOMENT, items=0), Reading("b", MOMENT, error="a\0way")]),
+        "record_readings", p_source_date="2026-01-02", p_task_id=str(ONE), p_at=MOMENT.isoformat(),
+        p_sources=[{"name": "a", "complete_from": MOMENT.isoformat(), "items": 0},
+                   {"name": "b", "complete_from": MOMENT.isoformat(), "error": "away"}]),
+    rpc("finish edition 2026-01-02",
+        lambda c: Editions(c).finish_edition(DAY, EditionStatus.PARTIAL, {"b": "a\0way"}),
+        "finish_edition", p_source_date="2026-01-02", p_status="partial", p_errors={"b": "away"}, p_sources=None),
+    rpc("finish edition 2026-01-02", lambda c: Editions(c).finish_edition(DAY, EditionStatus.COMPLETED, {}, ["a"]),
+        "finish_edition", p_source_date="2026-01-02", p_status="completed", p_errors={}, p_sources=["a"]),
+    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).new_items_for(ONE, DAY, DAY),
+        "scheduled_news", p_reader=str(ONE), p_source_date="2026-01-02", p_local_day="2026-01-02"),
+    rpc("read the items first seen on 2026-01-02", lambda c: Items(c).first_seen_on(DAY),
+        "items_of_day", p_day="2026-01-02", p_after=None, p_after_id=None, p_limit=500),
+    rpc("read what 2 keys name", lambda c: Items(c).named(["a", "b"]), "items_named", p_keys=["a", "b"]),
+    rpc(f"note what reader {ONE} was shown", lambda c: Items(c).record_shown_keys(ONE, ["a"]),
+        "record_shown_keys", p_reader=str(ONE), p_keys=["a"]),
+    rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "x" * 199 + "\0y"),
+        "search_digests", p_reader=str(ONE), p_text="x" * 199, p_limit=50),
+    rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "a", limit=501),
+        "search_digests", p_reader=str(ONE), p_text="a", p_limit=500),
+    rpc(f"read the newest items of reader {ONE}", lambda c: Digests(c).newest_items(ONE),
+        "newest_items", p_reader=str(ONE), p_limit=100),
+    rpc(f"read the newest items of reader {ONE}", lambda c: Digests(c).newest_items(ONE, limit=501),
+        "newest_items", p_reader=str(ONE), p_limit=500),
+]  # fmt: skip
+
+READERS = [
+    rpc("put 1 reader(s)", lambda c: Readers(c).create("web", {"name": "A\0da"}),
+        "upsert_readers", p_owner="web", p_readers=[{"name": "Ada"}], p_change=False),
+    rpc("put 2 reader(s)", lambda c: Readers(c).import_readers("web", [{"name": "A"}, {"name": "B"}]),
+        "upsert_readers", p_owner="web", p_readers=[{"name": "A"}, {"name": "B"}], p_change=True),
+    rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE),
+        "remove_reader", p_reader_id=str(ONE), p_owner=None),
+    rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE, "web"),
+        "remove_reader", p_reader_id=str(ONE), p_owner="web"),
+    rpc(f"keep 2 paper(s) of reader {ONE}",
+        lambda c: ReaderPapers(c).put(ONE, [(PAPER, {"liked": None}), (TWO, {"saved": True})]),
+        "upsert_reader_papers", p_reader=str(ONE),
+        p_papers=[PAPER_ROW | {"liked": None}, {"paper_id": str(TWO), "keys": [], "saved": True}]),
+    rpc(f"keep 1 paper(s) of reader {ONE}", lambda c: ReaderPapers(c).save(ONE, TWO, saved=False),
+        "upsert_reader_papers", p_reader=str(ONE), p_papers=[{"paper_id": str(TWO), "keys": [], "saved": False}]),
+    rpc(f"read what reader {ONE} said of 1 item(s)", lambda c: ReaderPapers(c).of(ONE, [PAPER.keys]),
+        "paper_feedback", p_reader=str(ONE), p_items=[PAPER_ROW["keys"]]),
+    rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE),
+        "list_reader_papers", p_reader=str(ONE), p_saved=False, **BEGINNING, p_limit=51),
+    rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE, limit=101, cursor=CURSOR),
+        "list_reader_papers", p_reader=str(ONE), p_saved=False, **BEHIND, p_limit=101),
+    rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).saved(ONE),
+        "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEGINNING, p_limit=51),
+    rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).saved(ONE, limit=0, cursor=CURSOR),
+        "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEHIND, p_limit=2),
+    rpc("read which papers are to be looked up", lambda c: ReaderPapers(c).to_look_up(7),
+        "papers_to_look_up", p_limit=7),
+    rpc("note what arXiv said of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
+        "record_looked_up", p_asked=["a", "b"], p_found=[PAPER_ROW]),
+    rpc("read which vectors are outdated", lambda c: ReaderPapers(c).outdated_vectors("2:", 7),
+        "outdated_vectors", p_mark="2:", p_limit=7),
+    rpc("store the vectors of 1 paper(s)", lambda c: ReaderPapers(c).put_vectors("2:", {TWO: "2:AA"}),
+        "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "vector": "2:AA"}]),
+]  # fmt: skip
+
+OPERATORS = [
+    rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACT, p_task_id=str(TWO)),
+    rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
+        "replay_dead", p_kind="fetch", p_since=None, p_until=None, p_after=None, p_step=1000,
+        p_act=str(uuid5(ONE, "None")), p_who="ada"),
+    rpc("replay digest tasks",
+        lambda c: Operator(c).replay_dead(BY, TaskKind.DIGEST, since=MOMENT, until=MOMENT, after=TWO, step=5),
+        "replay_dead", p_kind="digest", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
+        p_act=str(uuid5(ONE, str(TWO))), p_who="ada"),
+    rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACT, p_task_id=str(TWO)),
+    rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
+        "cancel_for_operator", **ACT, p_task_id=str(TWO)),
+    rpc("pause fetch tasks", lambda c: Operator(c).pause(BY, TaskKind.FETCH, "wh\0y"),
+        "pause_kind", **ACT, p_kind="fetch", p_reason="why"),
+    rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACT, p_kind="fetch"),
+    rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
+    rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
+    rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
+    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
+    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
+]  # fmt: skip
+
+FLEETS = [
+    rpc("read the circuit breakers", lambda c: CircuitBreakers(c).states(), "breaker_states"),
+    rpc("end a session", lambda c: EndedSessions(c).end("s", lasting=timedelta(hours=1)),
+        "cache_put", p_key="ops-session-ended:s", p_value=True, p_ttl_seconds=3600.0),
+    rpc("ask whether a session was ended", lambda c: EndedSessions(c).holds("s"),
+        "cache_get", p_key="ops-session-ended:s"),
+    rpc("read the queue's figures", lambda c: Maintenance(c).queue_stats(), "queue_stats"),
+    rpc("remove what is old", lambda c: Maintenance(c).retain(task_days=1, edition_days=2),
+        "retain", p_task_days=1, p_edition_days=2, p_batch=500),
+    rpc("remove old deliveries and acts",
+        lambda c: Maintenance(c, batch=9).prune_records(delivery_days=30, audit_days=365),
+        "prune_records", p_delivery_days=30, p_audit_days=365, p_batch=9),
+    rpc("remove old digests", lambda c: Maintenance(c, batch=9).retain_digests(digest_days=3),
+        "retain_digests", p_days=3, p_batch=9),
+    rpc(f"report minute 8 of worker {ONE}",
+        lambda c: TaskStats(c).report(
+            ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
+        "report_task_stats", p_worker=str(ONE), p_number=8,
+        p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
+                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
+    rpc(f"report the configuration of worker {ONE}",
+        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
+        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
+    rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),
+    rpc("take a turn at arxiv", lambda c: DistributedRateLimiter(c).take("arxiv", ONE, interval=3.0, hold=60.0),
+        "acquire_permit", p_name="arxiv", p_token=str(ONE), p_interval_seconds=3.0, p_hold_seconds=60.0),
+    rpc("end a turn at arxiv", lambda c: DistributedRateLimiter(c).end("arxiv", ONE, pause=5.0),
+        "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
+]  # fmt: skip
+
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]

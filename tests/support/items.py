@@ -1,0 +1,37 @@
+"""Items of sources, saved as a fetch saves them."""
+
+from datetime import date
+from typing import Any
+
+import asyncpg
+from supabase import AsyncClient
+
+from app.days import utc_today
+from app.models import Article, Item
+from app.persistence.editions import Editions
+from app.persistence.items import Items
+
+TITLE = "Graph neural networks for the weather"
+
+
+ARXIV: dict[str, Any] = {"source": "arxiv", "external_id": "2611.00001", "arxiv_id": "2611.00001"}
+
+
+TODAY = utc_today()
+
+
+def copy(**changes: Any) -> Article:
+    return Article.model_validate({"source": "feed:x", "external_id": "x", "kind": "paper", "title": "T"} | changes)
+
+
+async def save(client: AsyncClient, *articles: Article, day: date = TODAY) -> None:
+    await Editions(client).begin_edition(day)
+    await Editions(client).save_articles(day, articles)
+
+
+async def seen(client: AsyncClient, day: date = TODAY) -> list[Item]:
+    return await Items(client).first_seen_on(day)
+
+
+async def age(database: asyncpg.Connection, days: int) -> None:
+    await database.execute("update public.items set first_seen = first_seen - $1 * interval '1 day'", days)

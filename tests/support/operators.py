@@ -1,0 +1,111 @@
+"""An operator's view: a system with one object of each kind, and a signed-in browser."""
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import asyncpg
+import httpx
+
+from app.config import ApiSettings
+from embedded.stack import Ready
+
+ROOT_KEY, EVE_KEY, ADA_KEY = "root-key-0123456789", "eve-key-0123456789", "ada-key-0123456789"
+KEYS = f"root:{ROOT_KEY},eve:{EVE_KEY},ada:{ADA_KEY}"
+HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">&amp; \u202e'
+WIDE = "W" * 90
+
+_DEAD = """
+with made as (
+    insert into public.tasks (task_id, owner, kind, source_date, request_hash, status, error, attempt, finished_at)
+    select gen_random_uuid(), 'ada', $1, '2026-03-04', 'test', 'failed', $2, 5, now() - n * interval '1 s'
+      from generate_series(1, $3) n returning task_id, finished_at)
+insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)
+select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
+_MINUTES = """
+insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running,
+                            oldest, model_calls, model_failures, input_tokens, output_tokens)
+select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(n / 30.0))::integer,
+       case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end,
+       1, 1, 2, 2, 0, 12000, 3000
+  from generate_series(0, 350) n cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) kind
+ where kind <> 'fetch' or n % 20 = 0"""
+_DELIVERIES = """
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, reason, begun_at, ended_at)
+select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', $1, now(), now() from public.readers"""
+
+
+async def dead_tasks(database: asyncpg.Connection, kind: str, error: str, count: int = 1) -> None:
+    """Create permanently failed tasks."""
+    await database.execute(_DEAD, kind, error, count)
+
+
+async def furnish(database: asyncpg.Connection) -> None:
+    """Create objects of each kind, with hostile names and errors."""
+    readers = [
+        ("active", HOSTILE, "ada-1"),
+        ("paused", WIDE, WIDE),
+        ("bounced", "Bo", "bo"),
+        ("unsubscribed", "Cy", "cy"),
+    ]
+    for status, name, called in readers:
+        await database.execute(
+            "insert into public.readers (owner, external_id, name, email, status, status_reason, timezone, send_at)"
+            " values ('ada', $1, $2, $3, $4, $5, 'Europe/Berlin', '07:00')",
+            called, name, f"{status}@example.org", status, None if status == "active" else HOSTILE,
+        )  # fmt: skip
+    await database.execute(_DELIVERIES, HOSTILE * 3)
+    await database.execute(
+        "insert into public.workers (worker_id, seen_at, lease, reported_at, host, version)"
+        " select gen_random_uuid(), now() - n * interval '4 s', '1 min', now(), (array[$1, $2])[n], '0.1.0'"
+        " from generate_series(1, 2) n",
+        HOSTILE, WIDE,
+    )  # fmt: skip
+    await database.execute(
+        "insert into public.circuit_breakers (name, state, failures, retry_at)"
+        " values ($1, 'open', 7, now() + interval '50 s'), ('arxiv', 'closed', 0, null)",
+        HOSTILE,
+    )
+    await database.execute(
+        "insert into public.sources (name, succeeded_at, source_date, items, failed_at, error)"
+        " values ('arxiv', now(), '2026-03-04', 812, null, null), ($1, null, null, null, now(), $2)",
+        HOSTILE, HOSTILE * 20,
+    )  # fmt: skip
+    counts = json.dumps({"arxiv": 812, HOSTILE: 3, WIDE: 5})
+    await database.execute(
+        "insert into public.editions (source_date, status, counts)"
+        " select (now() at time zone 'UTC')::date - n, 'completed', $1 from generate_series(2, 6) n",
+        counts,
+    )
+    await database.execute(_MINUTES)
+    await dead_tasks(database, "digest", HOSTILE)
+    await dead_tasks(database, "fetch", f"{HOSTILE * 40}{WIDE}")
+    await database.execute("select public.pause_kind(gen_random_uuid(), 'root', 'callback', $1)", HOSTILE)
+
+
+def settings_with_operators(stack: Ready, **more: Any) -> ApiSettings:
+    """Two admins, root and eve, and the caller ada, who is no admin."""
+    values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": KEYS, "admins": "root,eve"}
+    return ApiSettings.model_validate(values | more)
+
+
+@dataclass
+class Operator:
+    """A person with a browser, which keeps cookies and submits forms."""
+
+    http: httpx.AsyncClient
+
+    async def sign_in(self, key: str = ROOT_KEY, **form: str) -> httpx.Response:
+        return await self.http.post("/ops/sign-in", data={"key": key, **form})
+
+    async def press(self, page: str, action: str, **fields: str) -> httpx.Response:
+        """Submit the page's form with this `action` and the fields that it contains."""
+        return await self.http.post(action, data={"token": await self.token(page), **fields})
+
+    async def token(self, page: str = "/ops") -> str:
+        """The token in the forms of a page, which is the same in all of them."""
+        shown = (await self.http.get(page)).text
+        tokens: set[str] = set(re.findall(r'name="token" value="([^"]+)"', shown))
+        (token,) = tokens
+        return token

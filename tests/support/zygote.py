@@ -1,0 +1,66 @@
+"""`python -m tests.support.zygote FD`: forks the service's processes from one that has imported all modules.
+
+To read them is a second of CPU time, which is most of what many tests would take. What runs is the same: a process of
+its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
+the start itself, and of what a process holds, start Python anew.
+
+An order is a message of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with a descriptor for
+standard error is answered with the pid, `{"wait": pid}`, answered with the exit status.
+"""
+
+import gc
+import importlib
+import json
+import os
+import signal
+import socket
+import sys
+from typing import Any
+
+from tests.support.counted_program import run_counted
+
+PROGRAMS = ("app.__main__", "worker.__main__")
+
+
+def main(descriptor: int) -> None:
+    """Take orders until the other side closes; returns in each child, after it has ended as a program does."""
+    for program in PROGRAMS:
+        importlib.import_module(program)
+        del sys.modules[program]  # executed by path, not found as a module
+    gc.freeze()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=descriptor) as orders:
+        born = serve(orders)
+    if born is not None:
+        run(*born)
+
+
+def serve(orders: socket.socket) -> tuple[dict[str, Any], int] | None:
+    """Take orders; returns None when the other side closes, and in a child the ordered program."""
+    while True:
+        data, descriptors, *_ = socket.recv_fds(orders, 65_536, 1)
+        if not data:
+            return None
+        order: dict[str, Any] = json.loads(data)
+        if "wait" in order:
+            answer = os.waitstatus_to_exitcode(os.waitpid(order["wait"], 0)[1])
+        elif answer := os.fork():
+            os.close(descriptors[0])
+        else:
+            return order, descriptors[0]
+        orders.send(str(answer).encode())
+
+
+def run(order: dict[str, Any], standard_error: int) -> None:
+    """Run the ordered program in this process."""
+    os.dup2(standard_error, 2)
+    os.close(standard_error)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    gc.unfreeze()
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    run_counted(*order["start"])
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,106 @@
+"""Mutation testing: which code is changed, that the list fits the tree, and that undetected faults are reported."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import libcst as cst
+import pytest
+from libcst.metadata import MetadataWrapper
+
+from scripts import mutants
+from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
+from scripts.mutants import Copy, Verdict, check_tests, judged
+
+LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
+SOURCE = '''
+async def renew(self, count: int | None) -> str:
+    """Nobody tests this sentence."""
+    log.info("renewed", count=count)
+    await self.call(count)
+    if count > 3:
+        raise ValueError(f"{count} are too many", "far too many")
+    match count:
+        case None:
+            return "none"
+        case _ as never:
+            assert_never(never)
+    return "name"
+'''
+
+
+def changes(source: str) -> list[str]:
+    wrapper, finder = MetadataWrapper(cst.parse_module(source)), Finder()
+    wrapper.visit(finder)
+    texts = []
+    for _, before, after in finder.found:
+        changed = wrapper.module.deep_replace(before, after)
+        assert isinstance(changed, cst.Module)
+        texts.append(changed.code)
+    return texts
+
+
+def test_faults_change_code_and_not_texts() -> None:
+    found = changes(SOURCE)
+    assert SOURCE.replace("await self.call(count)", "pass") in found
+    assert SOURCE.replace("count > 3", "count >= 3") in found
+    assert SOURCE.replace("self.call(count)", "self.call(None)") in found
+    assert SOURCE.replace('"name"', '"XXnameXX"') in found
+    for kept in (
+        "int | None",
+        "Nobody tests this sentence.",
+        '"renewed", count=count',
+        "are too many",
+        "far too many",
+        "assert_never",
+    ):
+        assert all(kept in text for text in found), kept
+
+
+def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
+    for name, package in LISTED["packages"].items():
+        check_tests(name, package["tests"])
+        assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
+    injected_faults = list(sql_mutants(LISTED["sql"]))
+    assert all(mutant.text != mutant.sound for mutant in injected_faults)
+
+
+def test_an_entry_that_does_not_fit_is_named() -> None:
+    with pytest.raises(WrongData, match=r"package worker: no file is called gone/\*\.py"):
+        list(python_mutants("worker", ["gone/*.py"]))
+    with pytest.raises(WrongData, match="package worker: no test is called tests/gone"):
+        check_tests("worker", ["tests/gone"])
+    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "reason": "nothing"}
+    with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
+        list(sql_mutants([entry]))
+    replaced = entry | {"file": "20261124000200_workers.sql", "old": "attempt = q.attempt + 1"}
+    with pytest.raises(WrongData, match=r"attempt.* is replaced by 20261124001300_queue.sql: plant it there"):
+        list(sql_mutants([replaced]))
+
+
+def test_detected_faults_are_listed_and_the_tree_is_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    (root / "tests").mkdir(parents=True)
+    sound = "def double(n: int) -> int:\n    return 2 * n\n"
+    (root / "code.py").write_text(sound)
+    # In its own process, without the modules that this process has imported.
+    seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
+    call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
+    (root / "tests" / "test_code.py").write_text(seen + call)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    for name, value in (("ROOT", root), ("CHECKED", ("--strict", "code.py"))):
+        monkeypatch.setattr(mutants, name, value)
+    # pytest's plugins are not under test, and each of four runs would import them.
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
+    rejected_outcomes = judged(
+        [Mutant("package", "code.py", 2, sound, text) for text in texts], {"package": ["tests"]}, 1
+    )
+    assert [verdict for _, verdict in rejected_outcomes] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
+    said = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert said == [["seen", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
+    assert (root / "code.py").read_text() == sound
+    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "what takes too long has failed"
