@@ -14,8 +14,9 @@ from app.config.shared import Settings
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "SETTINGS.md"
 HEAD = """# Settings
 
-For operators. Both processes read these variables from the environment and from `.env` (see [.env.example](../.env.example)). If values are missing or
-wrong, the process does not start, and one message names all of them. `make settings` generates this document from `app/config/`.
+For operators. Both processes read these variables from the environment and from `.env` (see
+[.env.example](../.env.example)). If values are missing or wrong, the process does not start, and one message names all
+of them. `make settings` generates this document from `app/config/`.
 """
 
 
