@@ -13,6 +13,8 @@ from scripts.settings import DOCUMENT, settings_document
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+SOURCES = ["app", "worker", "embedded", "supabase", "scripts", "tests"]
+SUFFIXES = {".py", ".sql", ".j2"}
 
 
 def name_of(path: Path) -> str:
@@ -74,6 +76,22 @@ def anchors_of(document: Path) -> set[str]:
     """The anchors that GitHub gives to the headings of a document."""
     headings = re.findall(r"^#+ (.+)$", document.read_text(encoding="utf-8"), re.MULTILINE)
     return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+@cache
+def source_text() -> str:
+    """Names and texts of all source files, in which each name that a document quotes must occur."""
+    files = [path for folder in SOURCES for path in sorted((ROOT / folder).rglob("*.*")) if path.suffix in SUFFIXES]
+    return "\n".join(f"{path.name}\n{path.read_text(encoding='utf-8')}" for path in files)
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "API.md", "READERS.md", "ARCHITECTURE.md", "DECISIONS.md", "GLOSSARY.md"]
+)
+def test_every_quoted_name_occurs_in_the_sources(name: str) -> None:
+    (text,) = [path.read_text(encoding="utf-8") for path in DOCUMENTS if path.name == name]
+    quoted = {word for quote in re.findall(r"`([^`\n]+)`", text) for word in re.findall(r"[a-z]+(?:_[a-z]+)+", quote)}
+    assert sorted(word for word in quoted if word not in source_text()) == []
 
 
 def test_the_settings_document_is_current() -> None:
