@@ -112,4 +112,4 @@ def test_alerts_watch_metrics_that_exist_and_are_explained() -> None:
 def test_every_target_that_is_named_exists(document: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     text = document.read_text(encoding="utf-8")
-    assert set(re.findall(r"(?:^|`|1 )make ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)) <= targets
+    assert set(re.findall(r"(?:^ *|`|1 )make ([a-z]+(?:-[a-z]+)*)", text, re.MULTILINE)) <= targets

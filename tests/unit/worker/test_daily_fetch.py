@@ -109,7 +109,7 @@ def test_a_time_comes_once_on_a_day_that_changes_the_clocks(day: date, at: time,
 
 
 def test_a_reader_in_berlin_has_the_mornings_fetch_at_seven() -> None:
-    """README's promise, on every day of two years, with the weeks in which only one of the two changed its clocks."""
+    """docs/READERS.md is right on every day of two years, also while only one of both zones has changed its clocks."""
     for number in range(2 * 365):
         seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))
         due = AFTER_ARXIV.latest(seven.astimezone(UTC))
