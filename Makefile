@@ -13,7 +13,7 @@ $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval overr
 WORDS := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ image-check: ## Do what the Dockerfile does in an empty directory and boot the r
 
 openapi: $(STAMP) ## Write docs/openapi.json anew, the API's description
 	$(BIN)/python -m scripts.openapi
+
+settings: $(STAMP) ## Write docs/SETTINGS.md from the settings classes
+	$(BIN)/python -m scripts.settings
 
 digest: $(STAMP) ## Write a digest with all it takes; PROFILE=file.toml DATE=2026-11-22 OPEN=1
 	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${DATE:+--date="$$DATE"} $${OPEN:+--open}

@@ -94,7 +94,7 @@ async def test_a_delivery_that_is_to_be_sent_stays(
     await database.execute("delete from public.queue where true")
     await database.execute(TASKS_GO)
     assert (await prune(client)).deliveries == 0
-    assert await mailer.status is PENDING
+    assert await mailer.state is PENDING
 
 
 async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient, database: asyncpg.Connection) -> None:

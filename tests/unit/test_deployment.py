@@ -333,9 +333,9 @@ def test_every_target_is_in_the_help() -> None:
 
 
 def test_the_readmes_deployment_sets_the_required_settings() -> None:
-    """The documented command works as written: both processes start with it, and the worker lacks no setting."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    command = readme.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
+    """Both processes start with the documented settings, and the worker lacks nothing."""
+    operations = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
+    command = operations.partition("fly secrets set ")[2].partition("make migrate")[0].replace("\\\n", " ")
     given = dict(word.split("=", 1) for word in shlex.split(command))
     secret = "whsec_" + base64.b64encode(b"0" * 24).decode()
     values = {name: secret if value == "whsec_..." else value.replace("...", "x" * 20) for name, value in given.items()}
@@ -345,10 +345,19 @@ def test_the_readmes_deployment_sets_the_required_settings() -> None:
     assert (api.admins, bool(api.link_secret), bool(api.resend_webhook_secret)) == (("ada",), True, True)
 
 
-def test_the_readme_explains_every_metric() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readmes_settings_start_both_processes() -> None:
+    block = (ROOT / "README.md").read_text(encoding="utf-8").partition("SUPABASE_URL=")
+    lines = ("SUPABASE_URL=" + block[2].partition("```")[0]).splitlines()
+    given = dict(line.strip().replace("...", "x" * 20).split("=", 1) for line in lines if line.strip())
+    settings = {name.lower(): value for name, value in given.items()}
+    worker, api = WorkerSettings.model_validate(settings), ApiSettings.model_validate(settings)
+    assert (set(not_configured(worker)), api.admins) == ({"WEBHOOK_SECRET"}, ("ada",))
+
+
+def test_operations_explain_every_metric() -> None:
+    document = (ROOT / "docs" / "OPERATIONS.md").read_text(encoding="utf-8")
     families = [family.name for family in Metrics().registry.collect()]
     assert families
     assert [
-        name for name in families if name not in readme and name.removeprefix("broadsheet_supabase") not in readme
+        name for name in families if name not in document and name.removeprefix("broadsheet_supabase") not in document
     ] == []

@@ -8,8 +8,8 @@ from supabase import AsyncClient
 from app.persistence.reader_papers import PaperInput
 from app.ranking.vectors import MARK, vector_of
 from app.services import Services
-from tests.contract.feedback_scenarios import rated
-from tests.contract.schedule import add_reader
+from tests.support.feedback import rated
+from tests.support.schedule import add_reader
 from worker.periodic.paper_vectors import PaperVectors
 
 

@@ -190,13 +190,6 @@ def test_a_lease_must_be_longer_than_a_call_with_retries(monkeypatch: pytest.Mon
         load_settings(WorkerSettings)
 
 
-def test_the_readme_lists_every_setting_with_its_meaning() -> None:
-    readme = (Path(__file__).parents[3] / "README.md").read_text(encoding="utf-8")
-    for name, field in (ApiSettings.model_fields | WorkerSettings.model_fields).items():
-        (line,) = [line for line in readme.splitlines() if line.startswith(f"| `{name.upper()}` |")]
-        assert line.endswith(f"| {field.description} |")
-
-
 @pytest.mark.parametrize(
     "value",
     [

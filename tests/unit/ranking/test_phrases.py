@@ -4,8 +4,8 @@ import pytest
 
 from app.models import Article, ReasonKind
 from app.ranking.ranking import RankingSettings
-from tests.unit.conftest import MakeArticle, index_of, ranked, rated
-from tests.unit.ranking.editions import COMMON, asking, filling, text_to_sql
+from tests.support.articles import MakeArticle, index_of, ranked, rated
+from tests.support.ranking_editions import COMMON, asking, filling, text_to_sql
 
 FAR = (
     "We look at a mechanism of decay in the first of many parts, "

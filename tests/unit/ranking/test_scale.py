@@ -7,8 +7,8 @@ from app.ranking.calibration import THRESHOLD
 from app.ranking.feedback_model import FeedbackModel
 from app.ranking.interest_query import InterestQuery
 from app.ranking.scores import Scores
-from tests.unit.conftest import DAY, MakeArticle, index_of, rated
-from tests.unit.ranking.editions import asking, filling, text_to_sql
+from tests.support.articles import DAY, MakeArticle, index_of, rated
+from tests.support.ranking_editions import asking, filling, text_to_sql
 
 READER = asking("text-to-SQL")
 

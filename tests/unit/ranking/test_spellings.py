@@ -7,8 +7,8 @@ import pytest
 
 from app.models import Article
 from app.ranking.ranking import RankingSettings
-from tests.unit.conftest import ALL, MakeArticle, ranked
-from tests.unit.ranking.editions import asking, filling
+from tests.support.articles import ALL, MakeArticle, ranked
+from tests.support.ranking_editions import asking, filling
 
 TEN = RankingSettings(papers=10)
 WRITTEN = {

@@ -117,7 +117,7 @@ def test_each_time_occurs_once_on_a_clock_change_day(day: date, at: time, expect
 
 
 def test_a_reader_in_berlin_has_the_morning_fetch_at_seven() -> None:
-    """The documented guarantee, on every day of two years, also while only one of the zones has changed its clocks."""
+    """docs/READERS.md is right on every day of two years, also while only one of both zones has changed its clocks."""
     for number in range(2 * 365):
         seven = datetime.combine(date(2026, 1, 1) + timedelta(days=number), time(7), ZoneInfo("Europe/Berlin"))
         due = AFTER_ARXIV.latest(seven.astimezone(UTC))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from random import Random
 
 from app.models import Article, Profile
-from tests.unit.conftest import MakeArticle
+from tests.support.articles import MakeArticle
 
 COMMON_TEXT = """
     we propose a novel method that improves results on data and show experiments with models for learning a task in
