@@ -37,7 +37,7 @@ DELIVERY: dict[str, Any] = {
     "local_day": "2026-03-05",
     "digest_id": OTHER,
     "task_id": ID,
-    "state": "sent",
+    "status": "sent",
     "reason": "because",
     "provider_id": "p-1",
     "resolved_by": "root",
@@ -73,6 +73,9 @@ EDITION: dict[str, Any] = {
     "status": "partial",
     "counts": {"arxiv": 3},
     "errors": {"news": "404"},
+    "complete": True,
+    "complete_from": "2026-03-05T00:00:00Z",
+    "fetched_at": "2026-03-05T01:02:03Z",
     "created_at": MOMENT,
     "updated_at": LATER,
 }

@@ -15,7 +15,7 @@ DONE = {"task": TASK, "done": True}
 ROOT = {"p_act": AN_ID, "p_who": "root"}
 STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
 LISTED = {
-    "p_owner": None, "p_state": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
+    "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
 ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
 WORKER = {
@@ -142,7 +142,7 @@ DELIVERIES = [
         [{"resolved": True, "delivery": DELIVERY}],
         [("resolve_for_operator", {"p_delivery_id": ID, "p_status": "failed", **ROOT})],
         DELIVERY,
-        sent={"state": "failed"},
+        sent={"status": "failed"},
     ),
 ]
 
@@ -154,7 +154,7 @@ async def test_all_that_an_operator_gives_is_passed_on(request_: Request) -> Non
 
 @pytest.mark.parametrize("path", ["pause", "resume", f"{ID}/resolve"])
 async def test_what_is_for_admins_alone_asks_nothing_of_supabase_for_others(path: str) -> None:
-    sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"state": "sent"})
+    sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"status": "sent"})
     async with api_before(None) as (http, server):
         answer = await http.post(f"/v1/deliveries/{path}", json=sent, headers=headers_of("ada"))
     assert (answer.status_code, answer.json()["title"]) == (403, "Not allowed")

@@ -75,7 +75,7 @@ async def test_what_the_provider_signed_stops_a_readers_mail_and_says_why(
 async def test_an_address_is_known_however_it_is_written(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader, kept: str, written: str
 ) -> None:
-    await Readers(client).change(reader.reader_id, {"address": kept})
+    await Readers(client).change(reader.reader_id, {"email": kept})
     assert await send(http, event(to=[written])) == 204
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
 
