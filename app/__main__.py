@@ -14,10 +14,10 @@ from app.errors import ConfigurationError
 from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.main import create_app
-from app.private_http import listen, shown
+from app.private_http import open_listener, url_of
 from app.versions import require_locked_versions
 
-STOP_WITHIN = 25
+SHUTDOWN_TIMEOUT = 25
 """Seconds that requests may take to be answered after SIGTERM: longer than a call to Supabase with all its retries, and
 less than the platform's patience (fly.toml)."""
 
@@ -29,7 +29,7 @@ def main() -> int:
     try:
         require_locked_versions()
         settings = load_settings(ApiSettings)
-        listener = listen(settings.host, settings.port, "PORT")
+        listener = open_listener(settings.host, settings.port, "PORT")
         scrapes = _metrics_listener(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
@@ -45,10 +45,10 @@ def main() -> int:
         log_config=None,
         access_log=False,  # app/api/middleware.py writes one line a request, with its id
         server_header=False,
-        timeout_graceful_shutdown=STOP_WITHIN,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     freeze_loaded_objects()
-    log.info(f"API running on {shown(listener)}")
+    log.info(f"API running on {url_of(listener)}")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
@@ -57,7 +57,7 @@ def main() -> int:
 def _metrics_listener(settings: ApiSettings) -> socket.socket | None:
     if settings.metrics_port is None:
         return None
-    return listen(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
+    return open_listener(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ class SupabaseUnavailable(SupabaseError):
     title = "Supabase unavailable"
 
 
-class UnreadableAnswer(SupabaseUnavailable):
+class UnreadableResponse(SupabaseUnavailable):
     """An answer came and says nothing: it was cut off, or holds what this code cannot read."""
 
 
@@ -115,11 +115,11 @@ class InvalidReader(BroadsheetError):
     title = "Invalid reader"
 
 
-class NotAllowed(BroadsheetError):
-    """Only admins may do this."""
+class AdminRequired(BroadsheetError):
+    """Only callers listed in ADMINS may do this."""
 
     status = HTTPStatus.FORBIDDEN
-    title = "Not allowed"
+    title = "Admin required"
 
 
 class DeliveryNotFound(NotFound):

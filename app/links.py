@@ -58,7 +58,7 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolAddresses:
+class ExportUrls:
     """The addresses of what a reader takes into other programs: the Atom feed, and what was saved as BibTeX."""
 
     feed: str
@@ -83,10 +83,10 @@ class Links:
         """Return the same without the host, for pages that lead from one to another."""
         return f"/r/{purpose}/{self.sign(purpose, link)}"
 
-    def for_tools(self, reader_id: UUID, generation: int) -> ToolAddresses:
+    def export_urls(self, reader_id: UUID, generation: int) -> ExportUrls:
         """Return the addresses that other programs keep: without a day, so they work until they are revoked."""
         link = Link(reader_id, generation)
-        return ToolAddresses(feed=self.url("feed", link), saved=self.url("saved", link))
+        return ExportUrls(feed=self.url("feed", link), saved=self.url("saved", link))
 
     def sign(self, purpose: str, link: Link) -> str:
         """Return the token: 74 characters, none of which needs encoding in an address.

@@ -13,7 +13,7 @@ from app.config import Settings
 _about: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("about", default=None)
 
 
-def log_about(describe: Callable[[], Mapping[str, Any]]) -> None:
+def bind_log_context(describe: Callable[[], Mapping[str, Any]]) -> None:
     """From here on, in this coroutine and what it starts, every line carries what `describe` says when it is written.
 
     structlog's own way puts each value into a context variable at once: five times as dear for whoever logs nothing.

@@ -26,7 +26,7 @@ class SmtpUrl:
     @property
     def requires_starttls(self) -> bool:
         """Whether mails may only go after STARTTLS: everywhere but on this machine."""
-        return not self.implicit_tls and not _is_this_machine(self.host)
+        return not self.implicit_tls and not _is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ def _login(parts: SplitResult) -> tuple[str | None, str | None]:
     return unquote(parts.username), unquote(parts.password)
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -57,9 +57,9 @@ def create_app(
             app.state.overview_cache = overview_cache = OverviewCache(services.operator.overview)
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
-            await stack.enter_async_context(metrics.watching_the_loop())
+            await stack.enter_async_context(metrics.measuring_loop_lag())
             if metrics_listener is not None:
-                scraped = metrics_route.for_scrapers(metrics, services)
+                scraped = metrics_route.scrape_app(metrics, services)
                 await stack.enter_async_context(private_http(scraped, metrics_listener))
 
             def stop() -> None:

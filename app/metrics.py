@@ -101,7 +101,7 @@ class Metrics:
         return generate_latest(self.registry if callers else _WithoutCallers(self.registry))
 
     @asynccontextmanager
-    async def watching_the_loop(self) -> AsyncIterator[None]:
+    async def measuring_loop_lag(self) -> AsyncIterator[None]:
         """Measure the event loop's lag ten times a second while the context is open."""
         watch = asyncio.create_task(self._watch())
         try:

@@ -21,7 +21,7 @@ SAMPLE_CATEGORY = "broadsheet-sample"
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
 """An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
 
-Report = Callable[[str, float], Awaitable[None]]
+ReportProgress = Callable[[str, float], Awaitable[None]]
 """How work shows how far it is: called with a message for people, and 0 to 1."""
 
 
@@ -171,7 +171,7 @@ class Article(Frozen):
         return SAMPLE_CATEGORY in self.categories
 
 
-LinksOf = Callable[[Article], Sequence[tuple[str, str]]]
+ItemLinks = Callable[[Article], Sequence[tuple[str, str]]]
 """Gives what can be done with an article by a link: each as a label and an address."""
 
 

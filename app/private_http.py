@@ -15,19 +15,19 @@ CLOSE_WITHIN = 2.0
 log = structlog.get_logger(__name__)
 
 
-def listen(host: str, port: int, setting: str) -> socket.socket:
+def open_listener(host: str, port: int, setting: str) -> socket.socket:
     """A socket that listens. Raises `ConfigurationError`, naming `setting`, when the port or address cannot be had."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"{setting} is {port}: cannot listen on {host}: {error.strerror}. "
+            f"{setting} is {port}: cannot open_listener on {host}: {error.strerror}. "
             "SkipDelivery what listens there, or set another port."
         ) from None
 
 
-def shown(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
     """The address that a listener answers at."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
@@ -40,7 +40,7 @@ async def private_http(application: web.Application, listener: socket.socket) ->
     await runner.setup()
     try:
         await web.SockSite(runner, listener).start()
-        log.info(f"health and metrics on {shown(listener)}")
+        log.info(f"health and metrics on {url_of(listener)}")
         yield
     finally:
         await runner.cleanup()

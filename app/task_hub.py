@@ -13,13 +13,13 @@ from app.errors import SupabaseError
 from app.models import Task
 from app.persistence.watched_tasks import MAX_KNOWN, UNKNOWN, Changes, WatchedTasks
 
-PACE = 0.25
+POLL_INTERVAL = 0.25
 """Seconds from one call's beginning to the next one's: at most four a second, however many watch."""
 
-PAUSE = 1.0
+RETRY_DELAY = 1.0
 """Seconds before the next call after one that failed."""
 
-ANSWER_WITHIN = 5.0
+CALL_TIMEOUT = 5.0
 """Seconds for one call: what hangs longer is asked anew."""
 
 MAX_WATCHERS = 5_000
@@ -34,31 +34,31 @@ class Watcher:
         self.task = task
         self.since = since
         """How many calls the hub had begun when the watch began: their responses may be older than `task`."""
-        self.over = task.status.is_final
+        self.ended = task.status.is_final
         """Whether nothing more will come: the task has ended, or this process stops."""
-        self._news = asyncio.Event()
+        self._updated = asyncio.Event()
 
-    async def news(self, within: float) -> bool:
+    async def wait_for_update(self, within: float) -> bool:
         """Wait until there is something new, `within` seconds at most; says whether there is."""
         try:
             async with asyncio.timeout(within):
-                await self._news.wait()
+                await self._updated.wait()
         except TimeoutError:
             return False
-        self._news.clear()
+        self._updated.clear()
         return True
 
-    def tell(self, task: Task) -> None:
+    def update(self, task: Task) -> None:
         """The task is now like this."""
-        self.over = self.over or task.status.is_final
+        self.ended = self.ended or task.status.is_final
         if task != self.task:
             self.task = task
-            self._news.set()
+            self._updated.set()
 
     def end(self) -> None:
         """Nothing more will come."""
-        self.over = True
-        self._news.set()
+        self.ended = True
+        self._updated.set()
 
 
 class _Watched:
@@ -71,7 +71,7 @@ class _Watched:
     @property
     def can_change(self) -> bool:
         """Whether somebody waits for more of it."""
-        return not all(watcher.over for watcher in self.watchers)
+        return not all(watcher.ended for watcher in self.watchers)
 
     def since(self, call: int) -> list[Watcher]:
         """Who watched before this call began; what it says may be older than what later watchers have read."""
@@ -89,14 +89,14 @@ class TaskHub:
         self._max_watchers = max_watchers
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: set[Watcher] = set()
-        self._somebody = asyncio.Event()
-        self._turnstile = LoopThrottle()
+        self._has_watchers = asyncio.Event()
+        self._throttle = LoopThrottle()
         self._released = False
         self._calls = 0
-        self._asking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     @property
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Whether one more may watch."""
         return len(self._watchers) < self._max_watchers
 
@@ -108,14 +108,14 @@ class TaskHub:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask while the context is open."""
-        self._begin()
+        self._start()
         try:
             yield
         finally:
             self.release()
-            if self._asking is not None:
-                self._asking.cancel()
-                await asyncio.gather(self._asking, return_exceptions=True)
+            if self._polling is not None:
+                self._polling.cancel()
+                await asyncio.gather(self._polling, return_exceptions=True)
 
     def release(self) -> None:
         """The process stops: nobody waits any longer, and whoever comes is not kept."""
@@ -127,14 +127,14 @@ class TaskHub:
     def watching(self, task: Task) -> Iterator[Watcher]:
         """Watch a task, from the state in which it was read; forgotten with the block."""
         watcher = Watcher(task, self._calls)
-        watcher.over = watcher.over or self._released
+        watcher.ended = watcher.ended or self._released
         self._watchers.add(watcher)
-        if not watcher.over:
+        if not watcher.ended:
             watched = self._watched.setdefault(task.task_id, _Watched())
             watched.watchers.add(watcher)
             # Others may have heard of a change that came after this caller's reading.
             watched.version = UNKNOWN
-            self._somebody.set()
+            self._has_watchers.set()
         try:
             yield watcher
         finally:
@@ -148,48 +148,48 @@ class TaskHub:
             if not watched.watchers:
                 del self._watched[watcher.task.task_id]
         if not self._watched:
-            self._somebody.clear()
+            self._has_watchers.clear()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if not self._released:
             for watched in self._watched.values():  # whoever asked before may not have told everybody
                 watched.version = UNKNOWN
-            self._asking = asyncio.create_task(self._ask(), name="task hub")
-            self._asking.add_done_callback(self._ended)
+            self._polling = asyncio.create_task(self._poll(), name="task hub")
+            self._polling.add_done_callback(self._restart)
 
-    def _ended(self, asking: asyncio.Task[None]) -> None:
+    def _restart(self, asking: asyncio.Task[None]) -> None:
         """Begin anew: whatever it was that ended it, callers still wait."""
         if not self._released:
             error = None if asking.cancelled() else asking.exception()
             log.error("task hub died, and is started anew", exc_info=error)
-            asyncio.get_running_loop().call_later(PAUSE, self._begin)
+            asyncio.get_running_loop().call_later(RETRY_DELAY, self._start)
 
-    async def _ask(self) -> None:
+    async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            await self._somebody.wait()
+            await self._has_watchers.wait()
             begun = clock()
             try:
-                calls = await self._ask_once()
+                calls = await self._poll_once()
             except (SupabaseError, TimeoutError) as error:
                 log.warning("watched tasks not read", watchers=self.watchers, error=str(error))
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_DELAY)
             else:
-                await asyncio.sleep(begun + PACE * max(1, calls) - clock())
+                await asyncio.sleep(begun + POLL_INTERVAL * max(1, calls) - clock())
 
-    async def _ask_once(self) -> int:
+    async def _poll_once(self) -> int:
         """Ask for all of which more can come; returns how many calls it took."""
         known = iter([(task_id, watched.version) for task_id, watched in self._watched.items() if watched.can_change])
         calls = 0
         while batch := dict(islice(known, MAX_KNOWN)):
             self._calls = call = self._calls + 1
-            async with asyncio.timeout(ANSWER_WITHIN):
+            async with asyncio.timeout(CALL_TIMEOUT):
                 changes = await self._tasks.changes(batch)
-            await self._tell(changes, call)
+            await self._notify(changes, call)
             calls += 1
         return calls
 
-    async def _tell(self, changes: Changes, call: int) -> None:
+    async def _notify(self, changes: Changes, call: int) -> None:
         """Tell the watchers that were there when the call began; the next call asks for the others."""
         for change in changes.changed:
             watched = self._watched.get(change.task.task_id)
@@ -198,8 +198,8 @@ class TaskHub:
                 watched.version = change.version if len(there) == len(watched.watchers) else UNKNOWN
                 for watcher in there:
                     # Who is told has an answer to write: a few in one iteration of the loop.
-                    await self._turnstile.enter()
-                    watcher.tell(change.task)
+                    await self._throttle.enter()
+                    watcher.update(change.task)
         for task_id in changes.gone:
             if task_id in self._watched:
                 for watcher in self._watched[task_id].since(call):

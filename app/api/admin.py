@@ -1,5 +1,6 @@
 """`/v1/admin`: what operators do. Every act is recorded under the caller's name."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -7,27 +8,28 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import AdminOf, admin_of
+from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, TaskView
-from app.api.tasks import BODY, CONFLICT, EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf, describe
+from app.api.paging import CURSOR, NEXT_CURSOR, Limit
+from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
-from app.persistence.operator import Actor, AuditEntry, ReplayStep
+from app.persistence.operator import Actor, AuditEntry
 from app.persistence.overview import Overview, Pause, WorkerInfo
 
 MAX_STEPS = 20
 """Of a replay in one request: some seconds at most. The answer says how to go on."""
 
 router = APIRouter(
-    prefix="/v1/admin", tags=["admin"], responses=EVERYWHERE | FORBIDDEN, dependencies=[Depends(admin_of)]
+    prefix="/v1/admin", tags=["admin"], responses=COMMON_ERRORS | FORBIDDEN, dependencies=[Depends(require_admin)]
 )
 
 
-async def actor_of(admin: AdminOf) -> Actor:
+async def get_actor(admin: AdminOf) -> Actor:
     """The act that a request is: its id is the request's own, so that what is sent on again by the client is known."""
     return Actor(uuid4(), admin.name)
 
 
-ActOf = Annotated[Actor, Depends(actor_of)]
+ActorOf = Annotated[Actor, Depends(get_actor)]
 
 
 class ReplayRequest(BaseModel):
@@ -38,7 +40,15 @@ class ReplayRequest(BaseModel):
     kind: TaskKind
     since: Moment | None = Field(None, description="Failed at this moment or later.")
     until: Moment | None = Field(None, description="Failed before this moment; now, if it is left out.")
-    after: UUID | None = Field(None, description="`next` of the answer before.")
+    cursor: UUID | None = Field(None, description="`next_cursor` of the previous response.")
+
+
+class ReplayView(BaseModel):
+    """The outcome of one replay request."""
+
+    replayed: int = Field(description="Number of replayed tasks.")
+    until: datetime | None = Field(description="Send it with `next_cursor`: later failures are not replayed twice.")
+    next_cursor: UUID | None = Field(description="Send it as `cursor` to continue; null when all are replayed.")
 
 
 class PauseRequest(BaseModel):
@@ -68,9 +78,10 @@ class OrphanedTaskList(BaseModel):
 
 
 class AuditList(BaseModel):
-    """What operators did, newest first."""
+    """A page of audit entries, newest first."""
 
-    acts: list[AuditEntry]
+    entries: list[AuditEntry]
+    next_cursor: datetime | None = Field(description=NEXT_CURSOR)
 
 
 @router.get("/overview")
@@ -83,45 +94,45 @@ async def get_overview(
 
 
 @router.post("/tasks/{task_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
-async def replay_task(task_id: UUID, services: ServicesOf, by: ActOf, response: Response) -> TaskView:
+async def replay_task(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
     """Give a task that failed for good all its attempts anew; its next end has a callback of its own."""
     task = await services.operator.replay(by, task_id)
     describe(response, task)
     return TaskView.of(task)
 
 
-@router.post("/replays", responses=BODY)
-async def replay_dead(body: ReplayRequest, services: ServicesOf, by: ActOf) -> ReplayStep:
-    """Replay all tasks of a kind that failed for good in a range of time, up to 20,000 a request.
+@router.post("/replays", responses=BODY_ERRORS)
+async def replay_failed_tasks(body: ReplayRequest, services: ServicesOf, by: ActorOf) -> ReplayView:
+    """Replay all dead-letter tasks of a kind that failed in a time range, up to 20,000 per request.
 
-    With `next` in the answer there may be more: send it as `after`, with `until`.
+    If the response has a `next_cursor`, more tasks may remain: repeat the request with it as `cursor`, and `until`.
     """
-    until, after = body.until, body.after
+    until, after = body.until, body.cursor
     total = 0
     for _ in range(MAX_STEPS):
         step = await services.operator.replay_dead(by, body.kind, since=body.since, until=until, after=after)
         total, until, after = total + step.replayed, step.until, step.next
         if after is None:
-            return ReplayStep(replayed=total, until=until, next=None)
-    return ReplayStep(replayed=total, until=until, next=after)
+            break
+    return ReplayView(replayed=total, until=until, next_cursor=after)
 
 
 @router.post("/callbacks/{task_id}/redeliver", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
-async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActOf, response: Response) -> TaskView:
+async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
     """Have a callback delivered again, under the same `webhook-id`."""
     task = await services.operator.redeliver(by, task_id)
     describe(response, task)
     return TaskView.of(task)
 
 
-@router.post("/kinds/{kind}/pause", responses=BODY | CONFLICT)
-async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActOf) -> Pause:
+@router.post("/kinds/{kind}/pause", responses=BODY_ERRORS | CONFLICT)
+async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActorOf) -> Pause:
     """Have no worker claim tasks of a kind until it is resumed; what is in hand goes on."""
     return await services.operator.pause(by, kind, body.reason)
 
 
 @router.post("/kinds/{kind}/resume", responses=CONFLICT)
-async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActOf) -> Pause:
+async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActorOf) -> Pause:
     """End a kind's pause."""
     return await services.operator.resume(by, kind)
 
@@ -149,8 +160,10 @@ async def list_orphaned_tasks(
 @router.get("/audit")
 async def list_audit(
     services: ServicesOf,
-    before: Annotated[Moment | None, Query(description="Only what was done before this moment.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    limit: Limit = 50,
+    cursor: Annotated[Moment | None, Query(description=CURSOR)] = None,
 ) -> AuditList:
-    """List what operators did, newest first."""
-    return AuditList(acts=await services.operator.acts(before=before, limit=limit))
+    """List the actions of operators, newest first."""
+    found = await services.operator.acts(before=cursor, limit=limit + 1)
+    page = found[:limit]
+    return AuditList(entries=page, next_cursor=page[-1].at if len(found) > limit else None)

@@ -15,12 +15,12 @@ from structlog.contextvars import bound_contextvars
 
 from app.api.problems import Problem, problem_response
 from app.config import ApiSettings
-from app.errors import BroadsheetError
+from app.errors import AdminRequired
 
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS.")
 """Describes the header in the OpenAPI document; `RequireKey` is what asks for it."""
 
-KEYED = ("/v1", "/metrics")
+PROTECTED_PATHS = ("/v1", "/metrics")
 """What needs a key, and everything below it."""
 
 
@@ -32,16 +32,9 @@ class Caller:
     admin: bool
 
     @property
-    def sees(self) -> str | None:
+    def visible_owner(self) -> str | None:
         """The owner whose tasks it sees; None: everybody's."""
         return None if self.admin else self.name
-
-
-class AdminsOnly(BroadsheetError):
-    """What was asked for is the operators' business."""
-
-    status = HTTPStatus.FORBIDDEN
-    title = "For admins only"
 
 
 class RequireKey:
@@ -55,11 +48,11 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
-        if scope["type"] != "http" or not _is_keyed(scope["path"]):
+        if scope["type"] != "http" or not _is_protected(scope["path"]):
             await self._app(scope, receive, send)
             return
         given = Headers(scope=scope).get("x-api-key")
-        caller = caller_with(given, scope["app"].state.settings) if given is not None else None
+        caller = find_caller(given, scope["app"].state.settings) if given is not None else None
         if caller is None:
             await _unauthorized(scope, receive, send)
             return
@@ -68,7 +61,7 @@ class RequireKey:
             await self._app(scope, receive, send)
 
 
-def caller_with(key: str, settings: ApiSettings) -> Caller | None:
+def find_caller(key: str, settings: ApiSettings) -> Caller | None:
     """Whose `key` it is, if anybody's."""
     name = _owner_of(key, settings.api_keys)
     return None if name is None else Caller(name, name in settings.admins)
@@ -80,27 +73,27 @@ def _owner_of(given: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
     return next((name for (name, _), same in zip(keys, matches, strict=True) if same), None)
 
 
-async def caller_of(request: Request) -> Caller:
+async def get_caller(request: Request) -> Caller:
     """Whose request it is: `RequireKey` has found out."""
     caller: Caller = request.state.caller
     return caller
 
 
-CallerOf = Annotated[Caller, Depends(caller_of)]
+CallerOf = Annotated[Caller, Depends(get_caller)]
 
 
-async def admin_of(caller: CallerOf) -> Caller:
-    """The caller, if it is an admin. Raises `AdminsOnly`."""
+async def require_admin(caller: CallerOf) -> Caller:
+    """The caller, if it is an admin. Raises `AdminRequired`."""
     if not caller.admin:
-        raise AdminsOnly(f"{caller.name} is not among the ADMINS of this server.")
+        raise AdminRequired(f"{caller.name} is not an admin: add it to ADMINS.")
     return caller
 
 
-AdminOf = Annotated[Caller, Depends(admin_of)]
+AdminOf = Annotated[Caller, Depends(require_admin)]
 
 
-def _is_keyed(path: str) -> bool:
-    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in KEYED)
+def _is_protected(path: str) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in PROTECTED_PATHS)
 
 
 async def _unauthorized(scope: Scope, receive: Receive, send: Send) -> None:

@@ -20,7 +20,7 @@ from app.api.problems import MEDIA_TYPE, Problem
 MAX_HEAD = 65_536
 """Bytes of a request before its body, and of anything else in it that is no body: what uvicorn allows with h11."""
 
-MAX_WAITING = 16
+MAX_PIPELINED = 16
 """Requests that may wait on one connection: what one read brings can hold ten thousand, and each costs memory."""
 
 ON_STOP = "on_stop"
@@ -38,13 +38,13 @@ class _Refused(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. Whatever it sends or does not read, it ends.
 
-    A request must have arrived `request_within` seconds after its first byte (or the connection's beginning), and an
-    answer must have been read `answer_within` seconds after it was found to be waiting. After a refusal what still
+    A request must have arrived `request_timeout` seconds after its first byte (or the connection's beginning), and an
+    answer must have been read `response_timeout` seconds after it was found to be waiting. After a refusal what still
     comes is thrown away for `linger` seconds, so that the refusal is read: closing at once would reset the connection.
     """
 
-    request_within: ClassVar[float] = 30.0
-    answer_within: ClassVar[float] = 60.0
+    request_timeout: ClassVar[float] = 30.0
+    response_timeout: ClassVar[float] = 60.0
     linger: ClassVar[float] = 1.0
 
     def __init__(
@@ -56,12 +56,12 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._request_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        self._response_timer: asyncio.TimerHandle | None = None
         self._unparsed = 0
         self._in_request = False
         self._in_head = False
         self._refused = False
-        self._unanswered: deque[RequestResponseCycle] = deque()
+        self._pending: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # (as uvicorn has it)
         """A caller has connected."""
@@ -72,7 +72,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The connection has ended, whoever ended it."""
         super().connection_lost(exc)
         self._disconnect()
-        for timer in (self._request_timer, self._answer_timer):
+        for timer in (self._request_timer, self._response_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -106,12 +106,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if head > MAX_HEAD:
             self._refuse_large_head()
             raise _Refused
-        if len(self.pipeline) >= MAX_WAITING:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"At most {MAX_WAITING} requests wait on one connection.")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"At most {MAX_PIPELINED} requests wait on one connection.")
             raise _Refused
         super().on_headers_complete()
         self._in_head = False
-        self._unanswered.append(self.cycle)
+        self._pending.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """The parser has found a piece of the body."""
@@ -129,7 +129,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """The application has answered."""
-        self._unanswered.popleft()  # requests on one connection are answered in their order
+        self._pending.popleft()  # requests on one connection are answered in their order
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later()
@@ -142,7 +142,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """The server stops: what was not wholly received is not waited for, and nobody waits for a task any longer."""
         if ON_STOP in self.app_state:
             self.app_state[ON_STOP]()
-        if self._in_request and not self._answering:
+        if self._in_request and not self._responding:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "This server is stopping: send the request again.")
         super().shutdown()
         if self.transport.is_closing():
@@ -156,23 +156,23 @@ class BoundedProtocol(HttpToolsProtocol):
     def pause_writing(self) -> None:
         """The caller does not read as fast as it is answered."""
         super().pause_writing()
-        self._answer_timer = self.loop.call_later(self.answer_within, self.transport.abort)
+        self._response_timer = self.loop.call_later(self.response_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
         """The caller has read."""
         super().resume_writing()
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
+        if self._response_timer is not None:
+            self._response_timer.cancel()
 
     @property
-    def _answering(self) -> bool:
+    def _responding(self) -> bool:
         """Whether a request that came whole waits for its answer, or an answer is on its way."""
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # (None at first)
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
 
     def _expect_request(self) -> None:
-        self._request_timer = self.loop.call_later(self.request_within, self._request_overdue)
+        self._request_timer = self.loop.call_later(self.request_timeout, self._request_overdue)
 
     def _forget_request(self) -> None:
         if self._request_timer is not None:
@@ -183,7 +183,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:  # the rest is not read because what came before is still being worked on
             self._expect_request()
             return
-        detail = f"The request had not arrived after {self.request_within:g} s."
+        detail = f"The request had not arrived after {self.request_timeout:g} s."
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
 
     def _refuse_large_head(self) -> None:
@@ -196,15 +196,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         self._refused = True
         self._forget_request()
-        may_answer = self._in_request and not self._answering and (self._in_head or not self.cycle.response_complete)
+        may_answer = self._in_request and not self._responding and (self._in_head or not self.cycle.response_complete)
         self._disconnect()
         if may_answer:
-            self._answer(status, detail)
+            self._respond(status, detail)
         else:
             self.transport.close()
         self._abort_later()
 
-    def _answer(self, status: HTTPStatus, detail: str) -> None:
+    def _respond(self, status: HTTPStatus, detail: str) -> None:
         request_id = str(uuid4())
         log.info("request refused", status=status.value, detail=detail, request_id=request_id)
         self.transport.write(_refusal(status, detail, request_id))
@@ -212,7 +212,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _disconnect(self) -> None:
         """Tell the application that it has nobody to answer; uvicorn tells it of the newest request alone."""
-        for cycle in self._unanswered:
+        for cycle in self._pending:
             cycle.disconnected = True
             cycle.message_event.set()
 

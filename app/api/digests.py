@@ -10,20 +10,20 @@ from fastapi.responses import HTMLResponse
 from app.api.auth import CallerOf
 from app.api.models import BatchRequest, BatchView, DigestRequest, DigestView, TaskView
 from app.api.tasks import (
-    BODY,
+    BODY_ERRORS,
+    COMMON_ERRORS,
     CONFLICT,
-    EVERYWHERE,
     NOT_FOUND,
     QUOTA,
-    Creator,
     ServicesOf,
+    TaskCreatorOf,
     cancel_task,
     describe,
     finished_digest,
     read_task,
     set_task_headers,
 )
-from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
+from app.api.waiting import EVENTS, EndWaiterOf, HubOf, LastEventId, task_events
 from app.models import TaskKind, TaskStatus
 
 PAGE_HEADERS = {
@@ -36,17 +36,17 @@ HTML_ANSWER: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The page"}
 }
 
-router = APIRouter(prefix="/v1/digests", tags=["digests"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/digests", tags=["digests"], responses=COMMON_ERRORS)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY | QUOTA)
-async def create_digest(body: DigestRequest, creator: Creator, response: Response) -> TaskView:
+@router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY_ERRORS | QUOTA)
+async def create_digest(body: DigestRequest, creator: TaskCreatorOf, response: Response) -> TaskView:
     """Ask for a digest. A day that nobody has fetched yet is fetched first."""
     return describe(response, await creator.create(TaskKind.DIGEST, body.payload, body))
 
 
-@router.post("/batch", status_code=HTTPStatus.ACCEPTED, responses=BODY | QUOTA)
-async def create_digests(body: BatchRequest, creator: Creator) -> BatchView:
+@router.post("/batch", status_code=HTTPStatus.ACCEPTED, responses=BODY_ERRORS | QUOTA)
+async def create_digests(body: BatchRequest, creator: TaskCreatorOf) -> BatchView:
     """Ask for up to 500 digests at once: all or none, and `Idempotency-Key` counts for the whole."""
     return BatchView(tasks=[TaskView.of(task) for task in await creator.create_digests(body)])
 
@@ -56,12 +56,12 @@ async def get_digest(
     task_id: UUID,
     services: ServicesOf,
     caller: CallerOf,
-    patience: PatienceOf,
+    waiter: EndWaiterOf,
     response: Response,
     include: Annotated[Literal["result"] | None, Query(description="`result` adds the finished digest.")] = None,
 ) -> DigestView:
     """Say how far a digest is, at once or when it has ended."""
-    task = await patience.end_of(await read_task(services, caller, TaskKind.DIGEST, task_id))
+    task = await waiter.wait_for_end(await read_task(services, caller, TaskKind.DIGEST, task_id))
     set_task_headers(response, task)
     wanted = include == "result" and task.status is TaskStatus.COMPLETED
     return DigestView.with_digest(task, (await finished_digest(services, task)).digest if wanted else None)

@@ -7,15 +7,24 @@ from fastapi import APIRouter, Response
 
 from app.api.auth import CallerOf
 from app.api.models import FetchRequest, TaskView
-from app.api.tasks import BODY, EVERYWHERE, NOT_FOUND, Creator, ServicesOf, cancel_task, describe, read_task
-from app.api.waiting import EVENTS, HubOf, LastEventId, PatienceOf, task_events
+from app.api.tasks import (
+    BODY_ERRORS,
+    COMMON_ERRORS,
+    NOT_FOUND,
+    ServicesOf,
+    TaskCreatorOf,
+    cancel_task,
+    describe,
+    read_task,
+)
+from app.api.waiting import EVENTS, EndWaiterOf, HubOf, LastEventId, task_events
 from app.models import TaskKind
 
-router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=COMMON_ERRORS)
 
 
-@router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY)
-async def create_fetch(body: FetchRequest, creator: Creator, response: Response) -> TaskView:
+@router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY_ERRORS)
+async def create_fetch(body: FetchRequest, creator: TaskCreatorOf, response: Response) -> TaskView:
     """Ask for a day's papers and news to be fetched: the task waits for the service's own fetch.
 
     It joins one that is under way, and begins one otherwise; fetching a day twice is harmless.
@@ -25,10 +34,10 @@ async def create_fetch(body: FetchRequest, creator: Creator, response: Response)
 
 @router.get("/{task_id}", responses=NOT_FOUND)
 async def get_fetch(
-    task_id: UUID, services: ServicesOf, caller: CallerOf, patience: PatienceOf, response: Response
+    task_id: UUID, services: ServicesOf, caller: CallerOf, waiter: EndWaiterOf, response: Response
 ) -> TaskView:
     """Say how far a fetch is, at once or when it has ended."""
-    return describe(response, await patience.end_of(await read_task(services, caller, TaskKind.FETCH, task_id)))
+    return describe(response, await waiter.wait_for_end(await read_task(services, caller, TaskKind.FETCH, task_id)))
 
 
 @router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)

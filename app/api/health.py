@@ -10,7 +10,7 @@ from app.api.problems import Problem
 from app.api.tasks import ServicesOf
 from app.errors import SupabaseUnavailable
 
-READY_WITHIN = 4.0
+READY_TIMEOUT = 4.0
 """Seconds; less than the platform's own patience with a health check (fly.toml), so that it hears the reason."""
 
 router = APIRouter(tags=["health"])
@@ -32,8 +32,8 @@ async def healthz() -> Health:
 async def readyz(services: ServicesOf) -> Health:
     """Say whether Supabase answers and has the schema that this version needs."""
     try:
-        async with asyncio.timeout(READY_WITHIN):
+        async with asyncio.timeout(READY_TIMEOUT):
             await services.schema.require()
     except TimeoutError:
-        raise SupabaseUnavailable(f"Supabase did not answer within {READY_WITHIN:g} s.") from None
+        raise SupabaseUnavailable(f"Supabase did not answer within {READY_TIMEOUT:g} s.") from None
     return Health()

@@ -14,7 +14,7 @@ from app.services import Services
 
 log = structlog.get_logger(__name__)
 
-ASK_WITHIN = 2.0
+READ_TIMEOUT = 2.0
 
 router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
 
@@ -33,7 +33,7 @@ async def metrics(request: Request, services: ServicesOf, caller: CallerOf) -> R
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
-def for_scrapers(counted: Metrics, services: Services) -> web.Application:
+def scrape_app(counted: Metrics, services: Services) -> web.Application:
     """All figures on a port of its own (METRICS_PORT), without a key."""
 
     async def text(_request: web.Request) -> web.Response:
@@ -46,7 +46,7 @@ def for_scrapers(counted: Metrics, services: Services) -> web.Application:
 
 async def _read(counted: Metrics, services: Services, *, callers: bool) -> bytes:
     try:
-        async with asyncio.timeout(ASK_WITHIN):
+        async with asyncio.timeout(READ_TIMEOUT):
             await _refresh(counted, services)
         counted.database_up.set(1)
     except (SupabaseError, TimeoutError) as error:

@@ -19,14 +19,14 @@ from app.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 256_000
-LARGER = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
+MAX_BODY_BY_PATH = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
 """Where bodies may hold more: 500 digests of 4 kB each; readers, in a stream of which little is held."""
 PAPERS, MAX_PAPERS_BODY = re.compile(r"/v1/readers/[^/]{1,100}/papers"), 2_000_000
 """500 papers with their abstracts."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 CLIENT_CLOSED_REQUEST = 499
 """The status, in logs and metrics alone, of a request whose caller disconnected before the response (nginx's code)."""
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
 """Asked for all the time by machines: not worth a line while they succeed."""
 
 
@@ -36,14 +36,14 @@ class RequestContext:
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._turnstile = LoopThrottle()
+        self._throttle = LoopThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._turnstile.enter()
+        await self._throttle.enter()
         given = Headers(scope=scope).get("x-request-id", "")
         request_id = given if WELL_FORMED_ID.fullmatch(given) else str(uuid4())
         started, exchange = time.perf_counter(), _Exchange(receive, send, request_id)
@@ -53,13 +53,13 @@ class RequestContext:
             except ClientDisconnect:
                 pass  # nobody is left to respond to, and nothing here has failed
             except Exception as error:
-                if exchange.begun:  # no second response can follow half a one: the server logs it and closes
+                if exchange.response_started:  # no second response can follow half a one: the server logs it and closes
                     raise
                 await unexpected_error(scope, error)(scope, exchange.receive, exchange.send)
             finally:
-                self._tell(scope, exchange.status, time.perf_counter() - started)
+                self._record(scope, exchange.status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
         # The route's template, never the path: a metric for every id would grow without end.
         route = route_of(scope)
         self._metrics.http_request_duration.labels(scope["method"], route, str(status)).observe(seconds)
@@ -68,7 +68,7 @@ class RequestContext:
         named = {"caller": caller.name} if caller is not None else {}
         if caller is not None:
             self._metrics.caller_requests.labels(caller.name, str(status)).inc()
-        if scope["path"] not in QUIET or status >= HTTPStatus.BAD_REQUEST:
+        if scope["path"] not in UNLOGGED_PATHS or status >= HTTPStatus.BAD_REQUEST:
             ms = round(seconds * 1000, 1)
             log.info("request", method=scope["method"], route=route, status=status, ms=ms, **named)
 
@@ -80,21 +80,21 @@ class _Exchange:
         self._receive = receive
         self._send = send
         self._request_id = request_id
-        self.begun = False
+        self.response_started = False
         """Whether the response has begun."""
         self.status = HTTPStatus.INTERNAL_SERVER_ERROR.value
 
     async def receive(self) -> Message:
         """Receive from the caller; a disconnect before the response begins is how the request ended."""
         message = await self._receive()
-        if message["type"] == "http.disconnect" and not self.begun:
+        if message["type"] == "http.disconnect" and not self.response_started:
             self.status = CLIENT_CLOSED_REQUEST
         return message
 
     async def send(self, message: Message) -> None:
         """Send to the caller, with the request's id; after a disconnect the server sends nothing."""
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.response_started = True
             if self.status != CLIENT_CLOSED_REQUEST:
                 self.status = message["status"]
             MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
@@ -129,7 +129,7 @@ class BodyLimit:
 
 
 def _limit(path: str) -> int:
-    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else LARGER.get(path, MAX_BODY)
+    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else MAX_BODY_BY_PATH.get(path, MAX_BODY)
 
 
 def _too_large(limit: int) -> HTTPException:

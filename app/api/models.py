@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.api.paging import NEXT_CURSOR, NextCursor
 from app.days import utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, ProfileRequest, Task, TaskKind, TaskStatus
 from app.persistence.tasks import MAX_BATCH
@@ -167,13 +168,14 @@ class TaskList(BaseModel):
     """A page of tasks, newest first."""
 
     tasks: list[TaskView]
-    next_cursor: str | None = Field(description="For the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class EditionList(BaseModel):
-    """Editions, newest first."""
+    """A page of editions, newest first."""
 
     editions: list[Edition]
+    next_cursor: date | None = Field(description=NEXT_CURSOR)
 
 
 def task_url(kind: TaskKind, task_id: UUID) -> str:

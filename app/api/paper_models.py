@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from app.api.paging import NextCursor
 from app.models import Article, ArticleKind
 from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
@@ -155,7 +156,7 @@ class PaperList(BaseModel):
     """A page of a reader's papers."""
 
     papers: list[PaperView]
-    next_cursor: str | None = Field(description="For the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:

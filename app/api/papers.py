@@ -11,9 +11,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from app.api.auth import CallerOf
-from app.api.listings import BAD_CURSOR
+from app.api.paging import BAD_CURSOR, Cursor, Limit
 from app.api.paper_models import BulkFeedback, PaperIds, PaperList, PapersRequest, PaperView
-from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
+from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, ServicesOf
 from app.errors import BroadsheetError
 from app.models import Article
 from app.persistence.item_keys import item_keys
@@ -34,7 +34,7 @@ BODIES: dict[str, Any] = {
     },
 }
 
-router = APIRouter(prefix="/v1/readers/{reader_id}/papers", tags=["readers"], responses=EVERYWHERE | NOT_FOUND)
+router = APIRouter(prefix="/v1/readers/{reader_id}/papers", tags=["readers"], responses=COMMON_ERRORS | NOT_FOUND)
 
 
 class NotUtf8(BroadsheetError):
@@ -44,7 +44,7 @@ class NotUtf8(BroadsheetError):
     title = "Not UTF-8"
 
 
-@router.post("", responses=BODY | CONFLICT, openapi_extra=BODIES)
+@router.post("", responses=BODY_ERRORS | CONFLICT, openapi_extra=BODIES)
 async def put_papers(
     reader_id: UUID,
     request: Request,
@@ -58,9 +58,9 @@ async def put_papers(
 
     A paper is known under each of its names; repeating it changes nothing. arXiv is asked for what has only its id.
     """
-    await services.readers.get(reader_id, caller.sees)
+    await services.readers.get(reader_id, caller.visible_owner)
     sent = await _sent(request, feedback)
-    papers = await known_or_read([article for article, _ in sent], services.items)
+    papers = await with_known_abstracts([article for article, _ in sent], services.items)
     ids = await services.reader_papers.put(reader_id, list(zip(papers, (says for _, says in sent), strict=True)))
     return PaperIds(paper_ids=ids)
 
@@ -71,11 +71,11 @@ async def list_papers(
     caller: CallerOf,
     services: ServicesOf,
     saved: Annotated[bool, Query(description="What was saved alone, last saved first.")] = False,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> PaperList:
     """List a reader's papers, newest first."""
-    await services.readers.get(reader_id, caller.sees)
+    await services.readers.get(reader_id, caller.visible_owner)
     read = services.reader_papers.saved if saved else services.reader_papers.page
     page = await read(reader_id, limit=limit, cursor=cursor)
     return PaperList(papers=[PaperView.of(paper) for paper in page.papers], next_cursor=page.next_cursor)
@@ -84,7 +84,7 @@ async def list_papers(
 @router.delete("/{paper_id}", status_code=HTTPStatus.NO_CONTENT)
 async def remove_paper(reader_id: UUID, paper_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
     """Forget a paper and what was said of it."""
-    await services.readers.get(reader_id, caller.sees)
+    await services.readers.get(reader_id, caller.visible_owner)
     await services.reader_papers.get(reader_id, paper_id)
     await services.reader_papers.remove(reader_id, paper_id)
 
@@ -116,7 +116,7 @@ async def _read_bibtex(body: bytes) -> list[Article]:
     return [entry.article for entry in reader.entries]
 
 
-async def known_or_read(articles: Sequence[Article], items: Items) -> list[PaperInput]:
+async def with_known_abstracts(articles: Sequence[Article], items: Items) -> list[PaperInput]:
     """The articles as papers; of those without an abstract what our own items say, if they know them."""
     keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
     known = await items.named(sorted(keys)) if keys else {}
@@ -124,7 +124,7 @@ async def known_or_read(articles: Sequence[Article], items: Items) -> list[Paper
     for article in articles:
         given = paper_of(article)
         found = None if article.abstract else next(filter(None, map(known.get, _strong_keys(article))), None)
-        papers.append(_filled(given, paper_of(found)) if found is not None else given)
+        papers.append(_merged(given, paper_of(found)) if found is not None else given)
         await asyncio.sleep(0)
     return papers
 
@@ -133,7 +133,7 @@ def _strong_keys(article: Article) -> list[str]:
     return [key for key in item_keys(article) if key.startswith(("arxiv:", "doi:"))]
 
 
-def _filled(given: PaperInput, known: PaperInput) -> PaperInput:
+def _merged(given: PaperInput, known: PaperInput) -> PaperInput:
     if given.arxiv_id and known.arxiv_id not in {None, given.arxiv_id}:
         return given  # Two arXiv ids are two papers, whatever DOI they share.
     names = {"keys": tuple(dict.fromkeys((*given.keys, *known.keys)))}

@@ -89,10 +89,10 @@ def _problem(request: Request, status: HTTPStatus, title: str, detail: str) -> P
 
 
 def _invalid_field(problem: Any) -> InvalidField:
-    return InvalidField(location=".".join(map(str, problem["loc"])), message=plain_message(problem))
+    return InvalidField(location=".".join(map(str, problem["loc"])), message=json_message(problem))
 
 
-def plain_message(problem: Any) -> str:
+def json_message(problem: Any) -> str:
     """What is wrong with a value, in the words of JSON: a caller sends lists, and knows nothing of Python's tuples."""
     return str(problem["msg"]).replace("a valid tuple", "a valid list").replace("Tuple should", "List should")
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from app.api.problems import plain_message
+from app.api.problems import json_message
 from app.api.reader_models import ImportedReader, ImportReport, RefusedLine
 from app.errors import BroadsheetError
 from app.persistence.readers import Readers
@@ -56,7 +56,7 @@ class ReaderImport:
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
             where = ".".join(map(str, problem["loc"]))
-            said = plain_message(problem)
+            said = json_message(problem)
             self._refuse(number, f"{where}: {said}" if where else said)
         if len(self._batch) >= BATCH:
             await self._flush()

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.api.paging import NEXT_CURSOR
 from app.mail_address import MAX_ADDRESS, checked_address
 from app.models import ShortText
 from app.persistence.readers import Reader, ReaderProfile, ReaderStatus, WhenEmpty
@@ -136,7 +137,7 @@ class ReaderList(BaseModel):
     """A page of readers, by their ids."""
 
     readers: list[ReaderView]
-    next_cursor: UUID | None = Field(description="For the next page; null on the last.")
+    next_cursor: UUID | None = Field(description=NEXT_CURSOR)
 
 
 class RefusedLine(BaseModel):

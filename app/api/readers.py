@@ -9,9 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.auth import CallerOf
+from app.api.paging import CURSOR, Limit
 from app.api.reader_import import ReaderImport
 from app.api.reader_models import ImportReport, ReaderChange, ReaderList, ReaderRequest, ReaderView, exported
-from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
+from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, ServicesOf
 from app.persistence.readers import Reader, ReaderStatus
 
 JSON_LINES = "application/x-ndjson"
@@ -22,10 +23,10 @@ LINES_OUT: dict[int | str, dict[str, Any]] = {
     200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "A reader a line"}
 }
 
-router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRORS)
 
 
-@router.post("", status_code=HTTPStatus.CREATED, responses=BODY | CONFLICT)
+@router.post("", status_code=HTTPStatus.CREATED, responses=BODY_ERRORS | CONFLICT)
 async def create_reader(body: ReaderRequest, caller: CallerOf, services: ServicesOf, response: Response) -> ReaderView:
     """Make a reader. One of the same `external_id` is in the way (409); an import would change it."""
     reader = await services.readers.create(caller.name, body.columns | {"reader_id": str(uuid4())})
@@ -39,17 +40,17 @@ async def list_readers(
     services: ServicesOf,
     status: ReaderStatus | None = None,
     external_id: Annotated[str | None, Query(max_length=200, pattern=r"^[\x21-\x7e]+$")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[UUID | None, Query(description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 50,
+    cursor: Annotated[UUID | None, Query(description=CURSOR)] = None,
 ) -> ReaderList:
     """List readers, by their ids."""
     page = await services.readers.list_page(
-        caller.sees, cursor=cursor, limit=limit, status=status, external_id=external_id
+        caller.visible_owner, cursor=cursor, limit=limit, status=status, external_id=external_id
     )
     return ReaderList(readers=[ReaderView.of(each) for each in page.readers], next_cursor=page.next_cursor)
 
 
-@router.post("/import", responses=BODY, openapi_extra=LINES_IN)
+@router.post("/import", responses=BODY_ERRORS, openapi_extra=LINES_IN)
 async def import_readers(request: Request, caller: CallerOf, services: ServicesOf) -> ImportReport:
     """Make readers, or change those of the same `external_id`: one as JSON a line, up to 10,000 lines.
 
@@ -71,28 +72,28 @@ async def export_readers(caller: CallerOf, services: ServicesOf) -> StreamingRes
 @router.get("/{reader_id}", responses=NOT_FOUND)
 async def get_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> ReaderView:
     """Read a reader."""
-    return ReaderView.of(await services.readers.get(reader_id, caller.sees))
+    return ReaderView.of(await services.readers.get(reader_id, caller.visible_owner))
 
 
-@router.patch("/{reader_id}", responses=BODY | NOT_FOUND | CONFLICT)
+@router.patch("/{reader_id}", responses=BODY_ERRORS | NOT_FOUND | CONFLICT)
 async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, services: ServicesOf) -> ReaderView:
     """Change what is given. A changed schedule begins at its next occurrence; a digest that is due is still written."""
     if not body.columns:
-        return ReaderView.of(await services.readers.get(reader_id, caller.sees))
-    return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.sees))
+        return ReaderView.of(await services.readers.get(reader_id, caller.visible_owner))
+    return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.visible_owner))
 
 
 @router.post("/{reader_id}/revoke-links", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
 async def revoke_links(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
     """End all links that the reader was given, the feed's too; the next mail brings new ones."""
-    reader = await services.readers.get(reader_id, caller.sees)
+    reader = await services.readers.get(reader_id, caller.visible_owner)
     await services.readers.revoke_links(reader.reader_id, await services.readers.link_generation(reader.reader_id))
 
 
 @router.delete("/{reader_id}", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
 async def remove_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
     """Remove a reader and everything about it: digests, deliveries, tasks."""
-    reader = await services.readers.get(reader_id, caller.sees)
+    reader = await services.readers.get(reader_id, caller.visible_owner)
     await services.readers.remove(reader.reader_id, reader.owner)
 
 

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from app.api.auth import CallerOf
-from app.api.tasks import EVERYWHERE, NOT_FOUND, ServicesOf
+from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf
 from app.digest.bibtex import MEDIA_TYPE, bibtex_entries
 from app.persistence.reader_papers import MAX_PAGE, ReaderPaper, ReaderPapers
 
-AS_FILE = {"Content-Disposition": 'attachment; filename="saved.bib"'}
+ATTACHMENT = {"Content-Disposition": 'attachment; filename="saved.bib"'}
 BIBTEX_TYPE = MEDIA_TYPE.partition(";")[0]
 BIBTEX: dict[int | str, dict[str, Any]] = {
     200: {
@@ -20,15 +20,15 @@ BIBTEX: dict[int | str, dict[str, Any]] = {
     }
 }
 
-router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRORS)
 
 
 @router.get("/{reader_id}/saved.bib", response_class=Response, responses=NOT_FOUND | BIBTEX)
 async def get_saved(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> Response:
     """Read what a reader saved, as BibTeX."""
-    reader = await services.readers.get(reader_id, caller.sees)
+    reader = await services.readers.get(reader_id, caller.visible_owner)
     content = await saved_bibtex(services.reader_papers, reader.reader_id)
-    return Response(content, media_type=MEDIA_TYPE, headers=AS_FILE)
+    return Response(content, media_type=MEDIA_TYPE, headers=ATTACHMENT)
 
 
 async def saved_bibtex(papers: ReaderPapers, reader_id: UUID) -> str:

@@ -41,11 +41,11 @@ NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "descripti
 CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not in this state"}}
 FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": Problem, "description": "For admins only"}}
 QUOTA: dict[int | str, dict[str, Any]] = {429: {"model": Problem, "description": "As many as may be ordered in a day"}}
-BODY: dict[int | str, dict[str, Any]] = {
+BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON"},
     413: {"model": Problem, "description": "The body is too large"},
 }
-EVERYWHERE = UNAUTHORIZED | INVALID | UNAVAILABLE
+COMMON_ERRORS = UNAUTHORIZED | INVALID | UNAVAILABLE
 
 
 class CallbackRefused(BroadsheetError):
@@ -62,13 +62,13 @@ class CallbacksNotConfigured(BroadsheetError):
     title = "Callbacks are not configured"
 
 
-async def services_of(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """The services of the running application."""
     services: Services = request.app.state.services
     return services
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
+ServicesOf = Annotated[Services, Depends(get_services)]
 
 
 class TaskCreator:
@@ -116,19 +116,19 @@ class TaskCreator:
             raise CallbackRefused(f"callback_url cannot be called: {error}.") from None
 
 
-async def task_creator(
+async def get_task_creator(
     request: Request, services: ServicesOf, caller: CallerOf, idempotency_key: IdempotencyKey = None
 ) -> TaskCreator:
     """Return what creates this request's tasks. FastAPI would construct a class in a thread."""
     return TaskCreator(services, request.app.state.settings, caller, idempotency_key)
 
 
-Creator = Annotated[TaskCreator, Depends(task_creator)]
+TaskCreatorOf = Annotated[TaskCreator, Depends(get_task_creator)]
 
 
 async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
     """Read a task of this kind. Raises `TaskNotFound`, also for one that the caller may not see or of another kind."""
-    task = await services.tasks.get_task(task_id, owner=caller.sees)
+    task = await services.tasks.get_task(task_id, owner=caller.visible_owner)
     if task.kind is not kind:
         raise TaskNotFound(
             f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"

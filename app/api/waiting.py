@@ -24,12 +24,12 @@ from app.task_hub import TaskHub, Watcher
 MAX_WAIT = 60
 """Seconds that a request waits at most, however long it asks for."""
 
-HEARTBEAT = 15.0
+KEEPALIVE_INTERVAL = 15.0
 """Seconds without news after which a stream sends a comment, so that nobody between takes it for dead."""
 
-STILL_WAITING = b": still waiting\n\n"
+KEEPALIVE_COMMENT = b": still waiting\n\n"
 
-RECONNECT = b"retry: 2000\n\n"
+RETRY_HINT = b"retry: 2000\n\n"
 """Milliseconds that a browser lets pass before it comes back."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -73,13 +73,13 @@ class TooManyWatchers(BroadsheetError):
     title = "Too many watch"
 
 
-async def hub_of(request: Request) -> TaskHub:
+async def get_hub(request: Request) -> TaskHub:
     """The hub of the running application."""
     hub: TaskHub = request.app.state.hub
     return hub
 
 
-HubOf = Annotated[TaskHub, Depends(hub_of)]
+HubOf = Annotated[TaskHub, Depends(get_hub)]
 
 
 def wait_seconds(preferences: Sequence[str]) -> int | None:
@@ -93,7 +93,7 @@ def wait_seconds(preferences: Sequence[str]) -> int | None:
     return None
 
 
-class Patience:
+class EndWaiter:
     """How long this caller wants to wait for a task's end, and the waiting."""
 
     def __init__(self, request: Request, response: Response, hub: TaskHub, seconds: int | None) -> None:
@@ -102,38 +102,38 @@ class Patience:
         self._hub = hub
         self._seconds = seconds
 
-    async def end_of(self, task: Task) -> Task:
+    async def wait_for_end(self, task: Task) -> Task:
         """The task once it has ended, or as it is when the time is over, the caller gone or this process stopping.
 
         Where too many wait already, nobody more does: a preference is none that must be honoured.
         """
-        if self._seconds is None or not self._hub.has_room:
+        if self._seconds is None or not self._hub.has_capacity:
             return task
         self._response.headers["Preference-Applied"] = f"wait={self._seconds}"
         with self._hub.watching(task) as watcher:
-            listening = asyncio.create_task(self._end_with_caller(watcher))
+            listening = asyncio.create_task(self._end_on_disconnect(watcher))
             try:
-                await _over(watcher, self._seconds)
+                await _wait_until_ended(watcher, self._seconds)
             finally:
                 listening.cancel()
             return watcher.task
 
-    async def _end_with_caller(self, watcher: Watcher) -> None:
-        receive = _until_gone(self._request.receive, watcher)
+    async def _end_on_disconnect(self, watcher: Watcher) -> None:
+        receive = _end_watch_on_large_body(self._request.receive, watcher)
         while (await receive())["type"] != "http.disconnect":
             pass
         watcher.end()
 
 
-async def patience_of(request: Request, response: Response, prefer: Prefer = None) -> Patience:
+async def get_end_waiter(request: Request, response: Response, prefer: Prefer = None) -> EndWaiter:
     """Return how long the request's `Prefer` headers ask to wait. FastAPI would construct a class in a thread."""
-    return Patience(request, response, await hub_of(request), wait_seconds(prefer or ()))
+    return EndWaiter(request, response, await get_hub(request), wait_seconds(prefer or ()))
 
 
-PatienceOf = Annotated[Patience, Depends(patience_of)]
+EndWaiterOf = Annotated[EndWaiter, Depends(get_end_waiter)]
 
 
-def _until_gone(receive: Receive, watcher: Watcher) -> Receive:
+def _end_watch_on_large_body(receive: Receive, watcher: Watcher) -> Receive:
     """`receive` for listening whether the caller is still there: who sends more than may be read is not waited for."""
 
     async def listening() -> Message:
@@ -147,11 +147,11 @@ def _until_gone(receive: Receive, watcher: Watcher) -> Receive:
     return listening
 
 
-async def _over(watcher: Watcher, seconds: float) -> None:
+async def _wait_until_ended(watcher: Watcher, seconds: float) -> None:
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    while not watcher.over and (left := deadline - clock()) > 0:
-        await watcher.news(left)
+    while not watcher.ended and (left := deadline - clock()) > 0:
+        await watcher.wait_for_update(left)
 
 
 def task_events(hub: TaskHub, task: Task, last_event_id: str | None, *, seconds: float | None = None) -> Response:
@@ -163,7 +163,7 @@ def task_events(hub: TaskHub, task: Task, last_event_id: str | None, *, seconds:
     """
     if task.status.is_final and last_event_id == TaskEvent(task).id:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    if not hub.has_room:
+    if not hub.has_capacity:
         raise TooManyWatchers(
             f"{hub.watchers} callers watch tasks here already: try again, or ask for the task itself."
         )
@@ -201,17 +201,17 @@ class _EventStream(Response):
                 asyncio.get_running_loop().call_later(self._seconds, watcher.end)
             events = _events(watcher, self._last_event_id)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
-            await stream(scope, _until_gone(receive, watcher), send)
+            await stream(scope, _end_watch_on_large_body(receive, watcher), send)
 
 
 async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:
-    yield RECONNECT
+    yield RETRY_HINT
     while True:
         event = TaskEvent(watcher.task)
         if event.id != seen:
             yield event.encode()
             seen = event.id
-        if watcher.over and event.id == TaskEvent(watcher.task).id:
+        if watcher.ended and event.id == TaskEvent(watcher.task).id:
             return
-        while not watcher.over and not await watcher.news(HEARTBEAT):
-            yield STILL_WAITING
+        while not watcher.ended and not await watcher.wait_for_update(KEEPALIVE_INTERVAL):
+            yield KEEPALIVE_COMMENT

@@ -42,7 +42,7 @@ class PostgrestSession:
         self._headers = httpx.Headers(headers)
         self._transport = transport
         self._timeout = timeout.as_dict()
-        self._turnstile = LoopThrottle()
+        self._throttle = LoopThrottle()
         self._closed = False
 
     async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
@@ -53,10 +53,10 @@ class PostgrestSession:
         """
         if self._closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
-        await self._turnstile.enter()
+        await self._throttle.enter()
         request = self._prepare(method, url, options)
         response = await self._transport.handle_async_request(request)
-        await self._turnstile.enter()
+        await self._throttle.enter()
         response.request = request
         await response.aread()
         if not response.is_success:

@@ -1,6 +1,6 @@
 """The HTTP transport under the Supabase client: aiohttp's connection pool, honest exceptions, retries, one deadline.
 
-From the outside in: `Deadline` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `ErrorMappingTransport`
+From the outside in: `DeadlineTransport` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `ErrorMappingTransport`
 sends it once and reads the whole answer, so that a body that breaks off is retried like a connection that does.
 """
 
@@ -24,7 +24,7 @@ from app.config import SupabaseSettings
 RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
 """All of them: every write of the service is safe to repeat."""
 
-CLOUDFLARE_ORIGIN_TROUBLE = (520, 521, 522, 523, 524)
+CLOUDFLARE_ORIGIN_ERRORS = (520, 521, 522, 523, 524)
 """What Supabase's front answers while the project behind it is away or restarting."""
 
 RETRIED_STATUSES = (
@@ -32,14 +32,14 @@ RETRIED_STATUSES = (
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
-    *CLOUDFLARE_ORIGIN_TROUBLE,
+    *CLOUDFLARE_ORIGIN_ERRORS,
 )
 MAX_BACKOFF = 2.0
 LARGE_BODY = 2**20
 KEEPALIVE = 20.0
 """Seconds that an idle connection is kept: less than PostgREST's and Supabase's own limits."""
 
-_HONEST: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+_ERROR_MAP: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     # Not sent: the connection was never there. (A wait for a place in the pool ends as ConnectionTimeoutError too.)
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
@@ -78,9 +78,9 @@ def build_transport(
     )
     once = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
     if counters is None:
-        return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
-    repeated = RetryTransport(transport=Counted(once, counters.attempt), retry=retry)
-    return Counted(Deadline(repeated, seconds=settings.supabase_call_timeout), counters.call)
+        return DeadlineTransport(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
+    repeated = RetryTransport(transport=CountingTransport(once, counters.attempt), retry=retry)
+    return CountingTransport(DeadlineTransport(repeated, seconds=settings.supabase_call_timeout), counters.call)
 
 
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
@@ -92,7 +92,7 @@ def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
     )
 
 
-class Counted(httpx.AsyncBaseTransport):
+class CountingTransport(httpx.AsyncBaseTransport):
     """Reports how each request through it ended."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, count: Callable[[str], None]) -> None:
@@ -130,7 +130,7 @@ class UrlTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-class Deadline(httpx.AsyncBaseTransport):
+class DeadlineTransport(httpx.AsyncBaseTransport):
     """Bounds a whole call: the attempts, the waits between them, and the reading of the answers."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, *, seconds: float) -> None:
@@ -178,7 +178,7 @@ class ErrorMappingTransport(httpx.AsyncBaseTransport):
                 request.method,
                 URL(request.extensions[ADDRESS], encoded=True),
                 headers=request.headers.multi_items(),
-                data=_sent(request.content),
+                data=_request_body(request.content),
                 allow_redirects=False,
                 timeout=timeout,
             ) as answer:
@@ -212,7 +212,7 @@ def _trusted_certificates() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _sent(content: bytes) -> bytes | BytesIO | None:
+def _request_body(content: bytes) -> bytes | BytesIO | None:
     """A request's body as aiohttp takes it: a large one in pieces, for in one it holds the event loop, and it warns."""
     return BytesIO(content) if len(content) > LARGE_BODY else content or None
 
@@ -227,7 +227,7 @@ def _has_empty_code(body: bytes) -> bool:
 
 
 def _mapped_error(error: aiohttp.ClientError) -> httpx.TransportError:
-    for source, meaning in _HONEST:
+    for source, meaning in _ERROR_MAP:
         if isinstance(error, source):
             return meaning(str(error) or type(error).__name__)
     return httpx.RemoteProtocolError(str(error))

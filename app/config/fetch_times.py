@@ -7,7 +7,7 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 OFF: Final = "off"
-MOST_TIMES: Final = 24
+MAX_TIMES: Final = 24
 _TIME: Final = re.compile(r"\d\d:\d\d(:\d\d)?")
 _ZONE: Final = re.compile(r"[A-Za-z][\w+-]*(/[\w+-]+)*")
 
@@ -53,8 +53,8 @@ def fetch_times(value: object) -> object:
     # Times may have blanks between them; the timezone is what stands behind the last one.
     listed, _, timezone = value.strip().rpartition(" ") if _ZONE.fullmatch(value.split()[-1]) else (value, "", "UTC")
     times = tuple(_time(part.strip()) for part in listed.split(",") if part.strip())
-    if not 1 <= len(times) <= MOST_TIMES:
-        raise ValueError(f"it must name 1 to {MOST_TIMES} times of day")
+    if not 1 <= len(times) <= MAX_TIMES:
+        raise ValueError(f"it must name 1 to {MAX_TIMES} times of day")
     _check_zone(timezone)
     return FetchTimes(times, timezone)
 

@@ -19,7 +19,7 @@ from app.external.addresses import Resolve, is_public, resolve
 PUBLIC_ONLY: Final = {"public_only": True}
 """The extension of a request whose address strangers chose: it reaches public addresses alone."""
 
-OutsideClient = NewType("OutsideClient", httpx.AsyncClient)
+ExternalClient = NewType("ExternalClient", httpx.AsyncClient)
 """A client that obeys `PUBLIC_ONLY`; an ordinary one would pass over it."""
 
 _KEPT_OPEN, _KEEPALIVE, _MAX_CONNECTIONS = 20, 5.0, 100
@@ -49,7 +49,7 @@ async def open_external(
     resolve: Resolve = resolve,
     network: httpcore.AsyncNetworkBackend | None = None,
     certificates: ssl.SSLContext | None = None,
-) -> AsyncIterator[OutsideClient]:
+) -> AsyncIterator[ExternalClient]:
     """Open the client, yield it, close it. It follows no redirects, keeps no cookies, and knows no proxies.
 
     `network` (for tests) connects in the real network's place; `certificates` are what is trusted, by default httpx's.
@@ -58,7 +58,7 @@ async def open_external(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
     async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20.0, connect=5.0)) as client:
-        yield OutsideClient(client)
+        yield ExternalClient(client)
 
 
 class ExternalTransport(httpx.AsyncBaseTransport):

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-LONGEST: Final = 86_400.0
+MAX_RETRY_AFTER: Final = 86_400.0
 """Seconds; whoever asks for more gets this."""
 
 _MAX_LENGTH: Final = 40
@@ -19,12 +19,12 @@ def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """
     value = headers.get("retry-after", "")[:_MAX_LENGTH].strip()
     if value.isascii() and value.isdigit():
-        return min(float(value), LONGEST)
+        return min(float(value), MAX_RETRY_AFTER)
     until = _date(value)
     if until is None:
         return None
     sent = _date(headers.get("date", "")[:_MAX_LENGTH].strip()) or now
-    return min(max((until - sent).total_seconds(), 0.0), LONGEST)
+    return min(max((until - sent).total_seconds(), 0.0), MAX_RETRY_AFTER)
 
 
 def _date(text: str) -> datetime | None:

@@ -20,8 +20,8 @@ KEY = "k" * 16
 class HastyProtocol(BoundedProtocol):
     """The real one, in a hurry: for tests that wait for a deadline, and for nobody else, as a machine may be slow."""
 
-    request_within = 0.4
-    answer_within = 0.4
+    request_timeout = 0.4
+    response_timeout = 0.4
     linger = 0.2
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi.responses import StreamingResponse
 
-from app.api.connection import MAX_HEAD, MAX_WAITING, BoundedProtocol
+from app.api.connection import MAX_HEAD, MAX_PIPELINED, BoundedProtocol
 from tests.integration.api.conftest import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
@@ -161,7 +161,7 @@ async def test_an_empty_line_after_an_answer_does_not_keep_the_connection(api: R
 
 async def test_no_request_is_cut_off_because_the_one_before_takes_long(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(3 * HastyProtocol.request_within)
+        await asyncio.sleep(3 * HastyProtocol.request_timeout)
         return {"slow": "yes"}
 
     api.app.add_api_route("/slow", slow)
@@ -181,7 +181,7 @@ async def test_ten_thousand_requests_at_once_do_not_wait_on_one_connection(api: 
         with suppress(ConnectionResetError):
             await raw.rest()
     await api.until_gone()
-    assert api.server.server_state.total_requests <= MAX_WAITING
+    assert api.server.server_state.total_requests <= MAX_PIPELINED
 
 
 async def test_a_few_requests_in_a_row_are_all_answered_in_their_order(api: RunningApi) -> None:
@@ -216,7 +216,7 @@ async def test_requests_in_a_row_that_lose_their_connection_make_no_noise(
 
 async def test_what_was_refused_is_not_answered_once_more(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def late() -> dict[str, str]:
-        await asyncio.sleep(HastyProtocol.request_within + HastyProtocol.linger / 2)
+        await asyncio.sleep(HastyProtocol.request_timeout + HastyProtocol.linger / 2)
         return {"late": "yes"}
 
     api.app.add_api_route("/late", late)

@@ -144,7 +144,7 @@ async def test_half_a_request_right_behind_a_whole_one_has_its_deadline_too(api:
 
 async def test_a_request_that_has_come_may_take_as_long_as_it_takes(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(2 * HastyProtocol.request_within)
+        await asyncio.sleep(2 * HastyProtocol.request_timeout)
         return {"slow": "yes"}
 
     api.app.add_api_route("/slow", slow)
@@ -191,7 +191,7 @@ async def test_a_refusal_says_why_to_the_caller_and_in_the_log_under_one_id(
 
 
 def test_what_a_connection_may_take_in_service() -> None:
-    assert (BoundedProtocol.request_within, BoundedProtocol.answer_within, BoundedProtocol.linger) == (30, 60, 1)
+    assert (BoundedProtocol.request_timeout, BoundedProtocol.response_timeout, BoundedProtocol.linger) == (30, 60, 1)
 
 
 @pytest.mark.parametrize(

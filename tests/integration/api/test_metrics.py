@@ -83,7 +83,7 @@ async def test_the_queue_and_the_breakers_are_shown_as_they_are_now() -> None:
 async def test_figures_that_cannot_be_read_in_time_are_missed_and_said(
     step: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metrics, "ASK_WITHIN", 0.2)
+    monkeypatch.setattr(metrics, "READ_TIMEOUT", 0.2)
     async with api_before(step) as (http, _server):
         with capture_logs() as logs:
             text = await scraped(http)

@@ -208,11 +208,11 @@ async def test_deliveries_are_listed_settled_paused_and_resumed(
     assert (await called.post(f"/v1/deliveries/{delivery}/resolve", json={"status": "pending"})).status_code == 409
     assert (await called.post(f"/v1/deliveries/{uuid4()}/resolve", json={"status": "sent"})).status_code == 404
     assert (await called.get(f"/v1/deliveries/{delivery}")).json()["status"] == "sent"
-    assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()[
-        "paused"
-    ] == "default: looking"
-    assert (await called.get("/v1/deliveries/pause")).json()["paused"] == "default: looking"
+    assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()["reason"] == (
+        "default: looking"
+    )
+    assert (await called.get("/v1/deliveries/pause")).json() == {"paused": True, "reason": "default: looking"}
     waiting = await database.fetchval(NEW_DELIVERY, "pending")
     for pending, status in (("send", "pending"), ("skip", "skipped")):
-        assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is None
+        assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is False
         assert (await called.get(f"/v1/deliveries/{waiting}")).json()["status"] == status

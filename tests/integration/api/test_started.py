@@ -28,11 +28,11 @@ async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_
         assert state is not None
         with app.state.hub.watching(Task.model_validate(TASK)) as watcher:
             assert app.state.metrics.registry.get_sample_value(watchers) == 1
-            assert await watcher.news(10)
+            assert await watcher.wait_for_update(10)
             assert watcher.task.message == "half way"
             assert asked_of(server)[0] == ("watch_tasks", {"p_known": {ID: ""}})
             state[ON_STOP]()
-            assert watcher.over
+            assert watcher.ended
         assert app.state.metrics.registry.get_sample_value(watchers) == 0
     assert all(each.get_name() != "task hub" for each in asyncio.all_tasks())
     await server.stop()
@@ -41,7 +41,7 @@ async def test_what_is_watched_is_asked_of_supabase_counted_and_let_go_when_the_
 async def test_a_database_that_hangs_is_not_waited_for_by_whoever_asks_whether_we_are_ready(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "READY_WITHIN", 0.05)
+    monkeypatch.setattr(health, "READY_TIMEOUT", 0.05)
     async with api_before(stall) as (http, _server):
         found = await http.get("/readyz")
     assert (found.status_code, found.headers["retry-after"]) == (503, "5")
@@ -63,4 +63,4 @@ async def test_what_machines_ask_for_is_not_logged_and_what_callers_ask_for_is()
 
 
 def test_how_long_machines_and_scrapers_are_let_wait() -> None:
-    assert (health.READY_WITHIN, metrics.ASK_WITHIN) == (4, 2)
+    assert (health.READY_TIMEOUT, metrics.READ_TIMEOUT) == (4, 2)

@@ -185,14 +185,14 @@ async def test_one_question_for_all_who_wait_and_none_for_nobody(api: RunningApi
     while calls(api) - asked < 8:
         await asyncio.sleep(0.01)
     # Eight calls take seven paces; what is allowed beside is the one that began before.
-    assert asyncio.get_running_loop().time() - begun > 6 * task_hub.PACE
+    assert asyncio.get_running_loop().time() - begun > 6 * task_hub.POLL_INTERVAL
     for location in locations:
         await http.post(f"{location}/cancel")
     assert {(await waiter).json()["status"] for waiter in waiters} == {"cancelled"}
     await watched_by(api, 0)
-    await asyncio.sleep(2 * task_hub.PACE)
+    await asyncio.sleep(2 * task_hub.POLL_INTERVAL)
     asked = calls(api)
-    await asyncio.sleep(3 * task_hub.PACE)
+    await asyncio.sleep(3 * task_hub.POLL_INTERVAL)
     assert calls(api) == asked
 
 
@@ -203,9 +203,9 @@ async def test_who_comes_with_an_old_state_hears_what_others_know(
     read = await api.app.state.services.tasks.get_task(UUID(location.rpartition("/")[2]))
     with hub_of(api).watching(read) as first:
         await show(database, location, "half way")
-        assert await first.news(20)
+        assert await first.wait_for_update(20)
         with hub_of(api).watching(read) as late:
-            assert await late.news(20)
+            assert await late.wait_for_update(20)
             assert (late.task, late.task.message) == (first.task, "half way")
 
 
@@ -213,7 +213,7 @@ async def test_a_body_that_nobody_asked_for_makes_no_noise(
     api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
-    monkeypatch.setattr(BoundedProtocol, "request_within", HastyProtocol.request_within)
+    monkeypatch.setattr(BoundedProtocol, "request_timeout", HastyProtocol.request_timeout)
     for path in ("", "/events"):
         request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n"
         async with api.connected() as raw:
@@ -283,18 +283,18 @@ async def test_a_stream_that_is_read_goes_on_and_one_that_is_not_is_cut(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
-    monkeypatch.setattr(waiting, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(BoundedProtocol, "answer_within", HastyProtocol.answer_within)
+    monkeypatch.setattr(waiting, "KEEPALIVE_INTERVAL", 0.05)
+    monkeypatch.setattr(BoundedProtocol, "response_timeout", HastyProtocol.response_timeout)
     async with following(http, location) as read:
         assert (await read.next())["event"] == "progress"
-        end = asyncio.get_running_loop().time() + 3 * HastyProtocol.answer_within
+        end = asyncio.get_running_loop().time() + 3 * HastyProtocol.response_timeout
         while asyncio.get_running_loop().time() < end:
             assert await read.next() == {"comment": "still waiting"}
         async with api.connected(buffer=4096) as raw:
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
-            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more
+            monkeypatch.setattr(waiting, "KEEPALIVE_COMMENT", b": " + b"x" * 500_000 + b"\n\n")  # soon it takes no more
             reading = asyncio.create_task(drained(read))
             await watched_by(api, 1)
         await http.post(f"{location}/cancel")

@@ -13,7 +13,7 @@ from app.digest.analysis import AnalysisSettings, ExtractiveAnalyst, ModelAnalys
 from app.digest.introduction import introduction
 from app.digest.openai_model import ModelSettings, build_model
 from app.errors import CircuitOpen
-from app.external.client import OutsideClient, open_external
+from app.external.client import ExternalClient, open_external
 from app.models import Article, ArticleKind, Digest, EditionStatus, Profile, Reason, ReasonKind
 from app.ranking.counts import count as count_words
 from app.ranking.index import Index
@@ -162,7 +162,7 @@ async def digest_of(sources: list[Source], day: date, profile: Profile) -> Diges
     )
 
 
-def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
+def read_from(client: ExternalClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
     fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests"))
     papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), RateLimiter(interval=0))
     return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]

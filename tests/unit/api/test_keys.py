@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
-from app.api.auth import Caller, RequireKey, caller_with
+from app.api.auth import Caller, RequireKey, find_caller
 from app.config import ApiSettings
 
 ADA, ROOT = "ada-key-0123456789", "root-key-0123456789"
@@ -92,8 +92,8 @@ async def test_what_is_no_request_passes_untouched(call: Call) -> None:
 
 
 def test_a_caller_sees_its_own_and_an_admin_all(settings: ApiSettings) -> None:
-    ada, root = caller_with(ADA, settings), caller_with(ROOT, settings)
+    ada, root = find_caller(ADA, settings), find_caller(ROOT, settings)
     assert ada is not None
     assert root is not None
-    assert (ada.sees, root.sees) == ("ada", None)
-    assert caller_with("nobody's", settings) is None
+    assert (ada.visible_owner, root.visible_owner) == ("ada", None)
+    assert find_caller("nobody's", settings) is None

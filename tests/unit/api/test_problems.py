@@ -9,7 +9,7 @@ from fastapi import FastAPI, HTTPException, Query
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from app.api.problems import install_problem_handlers, plain_message
+from app.api.problems import install_problem_handlers, json_message
 from app.errors import (
     BroadsheetError,
     CircuitOpen,
@@ -117,4 +117,4 @@ def test_a_wrong_list_is_called_a_list_as_json_calls_it(interests: object, said:
     with pytest.raises(ValidationError) as caught:
         ProfileRequest.model_validate({"name": "Ada", "interests": interests})
     (problem,) = caught.value.errors()
-    assert plain_message(problem).startswith(said)
+    assert json_message(problem).startswith(said)

@@ -11,7 +11,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from app.api.auth import Caller
-from app.api.middleware import QUIET, RequestContext
+from app.api.middleware import UNLOGGED_PATHS, RequestContext
 from app.metrics import Metrics
 
 ROUTE = SimpleNamespace(path="/v1/things/{thing}")
@@ -107,7 +107,7 @@ async def test_the_line_of_a_request_that_nobody_is_known_to_have_sent_names_nob
     assert told.sample("broadsheet_caller_requests_total", caller="ada", status="401") is None
 
 
-@pytest.mark.parametrize("path", sorted(QUIET))
+@pytest.mark.parametrize("path", sorted(UNLOGGED_PATHS))
 async def test_what_machines_ask_for_all_the_time_has_a_line_if_it_fails(told: Told, path: str) -> None:
     for status, lines in ((200, 0), (399, 0), (400, 1), (503, 1)):
         await told.call(answering(status), path)
@@ -115,7 +115,7 @@ async def test_what_machines_ask_for_all_the_time_has_a_line_if_it_fails(told: T
 
 
 def test_the_quiet_paths_are_those_that_machines_ask_for() -> None:
-    assert {"/healthz", "/readyz", "/metrics"} == QUIET
+    assert {"/healthz", "/readyz", "/metrics"} == UNLOGGED_PATHS
 
 
 async def test_a_request_is_counted_by_method_route_status_and_caller(told: Told) -> None:

@@ -99,7 +99,7 @@ async def test_an_ended_task_is_one_event_and_the_streams_end(hub: TaskHub, stre
 async def test_each_new_state_is_an_event_until_the_last(
     hub: TaskHub, database: Database, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(waiting, "KEEPALIVE_INTERVAL", 0.01)
     reading = asyncio.create_task(stream.read(task_events(hub, RUNNING, None)))
     await stream.until(STILL)
     assert stream.body.startswith(b"retry: 2000\n\n" + encoded(RUNNING, "progress") + STILL)
@@ -149,4 +149,4 @@ async def test_where_too_many_watch_the_next_one_hears_how_many(hub: TaskHub) ->
 
 
 def test_how_long_callers_wait_and_how_often_they_hear_of_it() -> None:
-    assert (waiting.MAX_WAIT, waiting.HEARTBEAT, waiting.MAX_PREFER) == (60, 15, 500)
+    assert (waiting.MAX_WAIT, waiting.KEEPALIVE_INTERVAL, waiting.MAX_PREFER) == (60, 15, 500)

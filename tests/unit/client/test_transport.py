@@ -13,7 +13,7 @@ from yarl import URL
 
 from app.client.factory import open_supabase
 from app.client.session import ADDRESS
-from app.client.transport import CallCounters, Counted, ErrorMappingTransport, build_timeout
+from app.client.transport import CallCounters, CountingTransport, ErrorMappingTransport, build_timeout
 from app.config import SupabaseSettings
 
 URL_, KEY = "http://project.test", "sb_secret_x"
@@ -84,7 +84,9 @@ async def test_a_call_that_is_given_up_is_counted_too() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Counted(httpx.MockTransport(gone), counted.append).handle_async_request(httpx.Request("GET", URL_))
+        await CountingTransport(httpx.MockTransport(gone), counted.append).handle_async_request(
+            httpx.Request("GET", URL_)
+        )
     assert counted == ["CancelledError"]
 
 

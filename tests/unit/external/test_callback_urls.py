@@ -6,7 +6,7 @@ import respx
 from standardwebhooks import Webhook
 
 from app.external.callback_urls import checked_callback_url
-from app.external.client import OutsideClient
+from app.external.client import ExternalClient
 from tests.processes import WEBHOOK_SECRET
 from worker.handlers.callback import CallbackSender
 
@@ -64,7 +64,7 @@ async def test_what_is_taken_can_be_sent_to(url: str) -> None:
     router = respx.Router()
     route = router.post().respond(204)
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler)) as http:
-        sender = CallbackSender(OutsideClient(http), [Webhook(WEBHOOK_SECRET)])
+        sender = CallbackSender(ExternalClient(http), [Webhook(WEBHOOK_SECRET)])
         assert await sender.send(url, "cb_1", {}) == 204
     assert route.call_count == 1
 

@@ -10,7 +10,7 @@ import respx
 from structlog.testing import capture_logs
 from supabase import AsyncClient
 
-from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableAnswer
+from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableResponse
 from app.models import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
@@ -73,20 +73,20 @@ async def test_no_call_accepts_a_damaged_response(
     asked: Asked, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableAnswer
+    assert await outcome(asked, client) is UnreadableResponse
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_only_declared_calls_accept_null(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     valid = function_of(asked) in VOID | NULLABLE
-    assert (await outcome(asked, client) is not UnreadableAnswer) == valid
+    assert (await outcome(asked, client) is not UnreadableResponse) == valid
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_only_void_calls_accept_no_content(asked: Asked, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NO_CONTENT)
-    assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableAnswer)
+    assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableResponse)
 
 
 @pytest.mark.parametrize("asked", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
@@ -95,7 +95,7 @@ async def test_a_void_call_accepts_no_result(
     asked: Asked, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableAnswer
+    assert await outcome(asked, client) is UnreadableResponse
 
 
 def test_the_table_has_every_function_that_is_called() -> None:
