@@ -18,32 +18,32 @@ from app.private_http import open_listener, url_of
 from app.versions import require_locked_versions
 
 SHUTDOWN_TIMEOUT = 25
-"""Seconds that requests may take to be answered after SIGTERM: longer than a call to Supabase with all its retries, and
-less than the platform's patience (fly.toml)."""
+"""Seconds for open requests after SIGTERM: longer than a call to Supabase with all retries, and shorter than the
+platform's `kill_timeout` (fly.toml)."""
 
 log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Serve until SIGTERM; 1 if the process may not start, with the reason on standard error."""
+    """Serve until SIGTERM. Returns 1, with the reason on standard error, if the process cannot start."""
     try:
         require_locked_versions()
         settings = load_settings(ApiSettings)
         listener = open_listener(settings.host, settings.port, "PORT")
-        scrapes = _metrics_listener(settings)
+        metrics_listener = _metrics_listener(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
     configure_logs(settings)
-    # uvicorn raises the signal that stopped it once more when it is done; a stop that was asked for is a success.
+    # After its shutdown uvicorn raises SIGTERM again; a requested stop must exit with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        create_app(settings, metrics_listener=scrapes),
+        create_app(settings, metrics_listener=metrics_listener),
         http=BoundedProtocol,
         ws="none",
         loop="uvloop",
         log_config=None,
-        access_log=False,  # app/api/middleware.py writes one line a request, with its id
+        access_log=False,  # app/api/middleware.py logs one line per request, with its id
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )

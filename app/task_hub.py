@@ -1,4 +1,4 @@
-"""Lets any number of callers of this process watch tasks, by one question to the database for all of them."""
+"""Lets many callers of this process watch tasks, with one polling query for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -14,13 +14,13 @@ from app.models import Task
 from app.persistence.watched_tasks import MAX_KNOWN, UNKNOWN, Changes, WatchedTasks
 
 POLL_INTERVAL = 0.25
-"""Seconds from one call's beginning to the next one's: at most four a second, however many watch."""
+"""Seconds from the start of one call to the start of the next: at most four per second for all watchers."""
 
 RETRY_DELAY = 1.0
-"""Seconds before the next call after one that failed."""
+"""Seconds before the next call after a failed one."""
 
 CALL_TIMEOUT = 5.0
-"""Seconds for one call: what hangs longer is asked anew."""
+"""Seconds for one call; after that it is repeated."""
 
 MAX_WATCHERS = 5_000
 
@@ -28,18 +28,18 @@ log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """One caller's watch on a task. It keeps the newest state alone: who takes it late costs no more."""
+    """One caller's watch on a task. It keeps only the newest state, so a slow caller needs no more memory."""
 
     def __init__(self, task: Task, since: int = 0) -> None:
         self.task = task
         self.since = since
-        """How many calls the hub had begun when the watch began: their responses may be older than `task`."""
+        """The number of calls that had started when the watch started: their responses may be older than `task`."""
         self.ended = task.status.is_final
-        """Whether nothing more will come: the task has ended, or this process stops."""
+        """Whether there will be no more updates: the task has ended, or this process stops."""
         self._updated = asyncio.Event()
 
     async def wait_for_update(self, within: float) -> bool:
-        """Wait until there is something new, `within` seconds at most; says whether there is."""
+        """Wait for an update, at most `within` seconds; returns whether there is one."""
         try:
             async with asyncio.timeout(within):
                 await self._updated.wait()
@@ -49,20 +49,20 @@ class Watcher:
         return True
 
     def update(self, task: Task) -> None:
-        """The task is now like this."""
+        """Set the task's new state and wake the caller if it differs."""
         self.ended = self.ended or task.status.is_final
         if task != self.task:
             self.task = task
             self._updated.set()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """End the watch: there will be no more updates."""
         self.ended = True
         self._updated.set()
 
 
 class _Watched:
-    """A task that somebody watches, and the version in which it was last seen."""
+    """A watched task, its last known version and its watchers."""
 
     def __init__(self) -> None:
         self.version = UNKNOWN
@@ -70,18 +70,18 @@ class _Watched:
 
     @property
     def can_change(self) -> bool:
-        """Whether somebody waits for more of it."""
+        """Whether a watcher still waits for updates."""
         return not all(watcher.ended for watcher in self.watchers)
 
-    def since(self, call: int) -> list[Watcher]:
-        """Who watched before this call began; what it says may be older than what later watchers have read."""
+    def before(self, call: int) -> list[Watcher]:
+        """Return the watchers that started before this call; the response may be older than what later ones read."""
         return [watcher for watcher in self.watchers if watcher.since < call]
 
 
 class TaskHub:
-    """Asks for all watched tasks at once, for as long as somebody watches, and tells those who do.
+    """Polls all watched tasks at once while there are watchers, and notifies them.
 
-    The database's troubles are waited out: watchers hear nothing meanwhile, and everything afterwards.
+    During an outage of the database, watchers receive nothing; afterwards they receive the newest state.
     """
 
     def __init__(self, tasks: WatchedTasks, *, max_watchers: int = MAX_WATCHERS) -> None:
@@ -97,17 +97,17 @@ class TaskHub:
 
     @property
     def has_capacity(self) -> bool:
-        """Whether one more may watch."""
+        """Whether the hub accepts one more watcher."""
         return len(self._watchers) < self._max_watchers
 
     @property
     def watchers(self) -> int:
-        """How many watch."""
+        """The number of watchers."""
         return len(self._watchers)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask while the context is open."""
+        """Poll while the context is open."""
         self._start()
         try:
             yield
@@ -118,21 +118,21 @@ class TaskHub:
                 await asyncio.gather(self._polling, return_exceptions=True)
 
     def release(self) -> None:
-        """The process stops: nobody waits any longer, and whoever comes is not kept."""
+        """End all watches, and later ones immediately, because the process stops."""
         self._released = True
         for watcher in self._watchers:
             watcher.end()
 
     @contextmanager
     def watching(self, task: Task) -> Iterator[Watcher]:
-        """Watch a task, from the state in which it was read; forgotten with the block."""
+        """Watch a task, starting from its state as read by the caller, until the context closes."""
         watcher = Watcher(task, self._calls)
         watcher.ended = watcher.ended or self._released
         self._watchers.add(watcher)
         if not watcher.ended:
             watched = self._watched.setdefault(task.task_id, _Watched())
             watched.watchers.add(watcher)
-            # Others may have heard of a change that came after this caller's reading.
+            # The last known version may be newer than what this caller has read.
             watched.version = UNKNOWN
             self._has_watchers.set()
         try:
@@ -152,33 +152,33 @@ class TaskHub:
 
     def _start(self) -> None:
         if not self._released:
-            for watched in self._watched.values():  # whoever asked before may not have told everybody
+            for watched in self._watched.values():  # the previous poll may not have notified all watchers
                 watched.version = UNKNOWN
             self._polling = asyncio.create_task(self._poll(), name="task hub")
             self._polling.add_done_callback(self._restart)
 
     def _restart(self, asking: asyncio.Task[None]) -> None:
-        """Begin anew: whatever it was that ended it, callers still wait."""
+        """Restart the polling after an unexpected end, because callers still wait."""
         if not self._released:
             error = None if asking.cancelled() else asking.exception()
-            log.error("task hub died, and is started anew", exc_info=error)
+            log.error("task hub failed; restarting", exc_info=error)
             asyncio.get_running_loop().call_later(RETRY_DELAY, self._start)
 
     async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
             await self._has_watchers.wait()
-            begun = clock()
+            started = clock()
             try:
                 calls = await self._poll_once()
             except (SupabaseError, TimeoutError) as error:
                 log.warning("watched tasks not read", watchers=self.watchers, error=str(error))
                 await asyncio.sleep(RETRY_DELAY)
             else:
-                await asyncio.sleep(begun + POLL_INTERVAL * max(1, calls) - clock())
+                await asyncio.sleep(started + POLL_INTERVAL * max(1, calls) - clock())
 
     async def _poll_once(self) -> int:
-        """Ask for all of which more can come; returns how many calls it took."""
+        """Poll all tasks that can change; returns the number of calls."""
         known = iter([(task_id, watched.version) for task_id, watched in self._watched.items() if watched.can_change])
         calls = 0
         while batch := dict(islice(known, MAX_KNOWN)):
@@ -190,17 +190,17 @@ class TaskHub:
         return calls
 
     async def _notify(self, changes: Changes, call: int) -> None:
-        """Tell the watchers that were there when the call began; the next call asks for the others."""
+        """Notify the watchers that existed when the call started; the next call serves the others."""
         for change in changes.changed:
             watched = self._watched.get(change.task.task_id)
             if watched is not None:
-                there = watched.since(call)
-                watched.version = change.version if len(there) == len(watched.watchers) else UNKNOWN
-                for watcher in there:
-                    # Who is told has an answer to write: a few in one iteration of the loop.
+                notified = watched.before(call)
+                watched.version = change.version if len(notified) == len(watched.watchers) else UNKNOWN
+                for watcher in notified:
+                    # Each notified caller writes a response: only a few per iteration of the loop.
                     await self._throttle.enter()
                     watcher.update(change.task)
         for task_id in changes.gone:
             if task_id in self._watched:
-                for watcher in self._watched[task_id].since(call):
+                for watcher in self._watched[task_id].before(call):
                     watcher.end()

@@ -1,4 +1,4 @@
-"""`/v1/admin`: what operators do. Every act is recorded under the caller's name."""
+"""`/v1/admin`: the operators' actions. The audit records each of them under the caller's name."""
 
 from datetime import datetime
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from app.persistence.operator import Actor, AuditEntry
 from app.persistence.overview import Overview, Pause, WorkerInfo
 
 MAX_STEPS = 20
-"""Of a replay in one request: some seconds at most. The answer says how to go on."""
+"""Steps of a replay in one request: it takes a few seconds at most. `next_cursor` continues it."""
 
 router = APIRouter(
     prefix="/v1/admin", tags=["admin"], responses=COMMON_ERRORS | FORBIDDEN, dependencies=[Depends(require_admin)]
@@ -25,7 +25,7 @@ router = APIRouter(
 
 
 async def get_actor(admin: AdminOf) -> Actor:
-    """The act that a request is: its id is the request's own, so that what is sent on again by the client is known."""
+    """Return the audit's actor of this request. Its id stays the same when the Supabase client repeats a call."""
     return Actor(uuid4(), admin.name)
 
 
@@ -33,13 +33,13 @@ ActorOf = Annotated[Actor, Depends(get_actor)]
 
 
 class ReplayRequest(BaseModel):
-    """Which dead tasks are replayed: those of a kind that failed for good in a range of time."""
+    """Selects the dead-letter tasks to replay: one kind, failed in a time range."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: TaskKind
-    since: Moment | None = Field(None, description="Failed at this moment or later.")
-    until: Moment | None = Field(None, description="Failed before this moment; now, if it is left out.")
+    since: Moment | None = Field(None, description="Failed at this time or later.")
+    until: Moment | None = Field(None, description="Failed before this time; default: now.")
     cursor: UUID | None = Field(None, description="`next_cursor` of the previous response.")
 
 
@@ -52,7 +52,7 @@ class ReplayView(BaseModel):
 
 
 class PauseRequest(BaseModel):
-    """Why a kind is paused."""
+    """The reason for pausing a kind of task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -60,19 +60,19 @@ class PauseRequest(BaseModel):
 
 
 class PauseList(BaseModel):
-    """The pauses that hold."""
+    """The current pauses."""
 
     pauses: list[Pause]
 
 
 class WorkerList(BaseModel):
-    """The list_worker_rows."""
+    """All workers."""
 
     workers: list[WorkerInfo]
 
 
 class OrphanedTaskList(BaseModel):
-    """Tasks with neither an end nor a place in the queue: a fault of ours, if there are any."""
+    """Unfinished tasks without a queue entry: each one is a bug of Broadsheet."""
 
     task_ids: list[UUID]
 
@@ -87,15 +87,15 @@ class AuditList(BaseModel):
 @router.get("/overview")
 async def get_overview(
     services: ServicesOf,
-    hours: Annotated[int, Query(ge=1, le=168, description="How far `minutes` look back, in at most 120 steps.")] = 6,
+    hours: Annotated[int, Query(ge=1, le=168, description="Hours that `minutes` covers, in at most 120 steps.")] = 6,
 ) -> Overview:
-    """Show the whole picture at one moment: queue, last hours, workers, breakers, sources, failures, mails, readers."""
+    """Get a consistent overview: queue, last hours, workers, circuit breakers, sources, failures, mails, readers."""
     return await services.operator.overview(hours=hours)
 
 
 @router.post("/tasks/{task_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
 async def replay_task(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
-    """Give a task that failed for good all its attempts anew; its next end has a callback of its own."""
+    """Retry a dead-letter task with all its attempts; when it ends, a new callback is sent."""
     task = await services.operator.replay(by, task_id)
     describe(response, task)
     return TaskView.of(task)
@@ -119,7 +119,7 @@ async def replay_failed_tasks(body: ReplayRequest, services: ServicesOf, by: Act
 
 @router.post("/callbacks/{task_id}/redeliver", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
 async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
-    """Have a callback delivered again, under the same `webhook-id`."""
+    """Deliver a callback again, with the same `webhook-id`."""
     task = await services.operator.redeliver(by, task_id)
     describe(response, task)
     return TaskView.of(task)
@@ -127,25 +127,25 @@ async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActorOf, r
 
 @router.post("/kinds/{kind}/pause", responses=BODY_ERRORS | CONFLICT)
 async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActorOf) -> Pause:
-    """Have no worker claim tasks of a kind until it is resumed; what is in hand goes on."""
+    """Pause a kind: workers claim no tasks of it until it is resumed; running tasks continue."""
     return await services.operator.pause(by, kind, body.reason)
 
 
 @router.post("/kinds/{kind}/resume", responses=CONFLICT)
 async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActorOf) -> Pause:
-    """End a kind's pause."""
+    """Resume a paused kind."""
     return await services.operator.resume(by, kind)
 
 
 @router.get("/pauses")
 async def list_pauses(services: ServicesOf) -> PauseList:
-    """List which kinds are paused, since when, by whom and reason."""
+    """List the paused kinds, with the time, the operator and the reason."""
     return PauseList(pauses=await services.operator.pauses())
 
 
 @router.get("/workers")
 async def list_workers(services: ServicesOf) -> WorkerList:
-    """List the workers: where they run, what, what they have in hand, when they were last seen."""
+    """List the workers: host, version, running tasks and last heartbeat."""
     return WorkerList(workers=await services.operator.workers())
 
 
@@ -153,7 +153,7 @@ async def list_workers(services: ServicesOf) -> WorkerList:
 async def list_orphaned_tasks(
     services: ServicesOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> OrphanedTaskList:
-    """List tasks that have neither an end nor a place in the queue."""
+    """List unfinished tasks that have no queue entry."""
     return OrphanedTaskList(task_ids=await services.operator.orphaned_tasks(limit))
 
 

@@ -1,4 +1,4 @@
-"""Who calls: the `X-API-Key` header, compared in constant time with every key there is, and whose key it is."""
+"""Authentication: finds the caller of the `X-API-Key` header, comparing it in constant time with every known key."""
 
 import hmac
 from collections.abc import Sequence
@@ -18,29 +18,29 @@ from app.config import ApiSettings
 from app.errors import AdminRequired
 
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS.")
-"""Describes the header in the OpenAPI document; `RequireKey` is what asks for it."""
+"""Describes the header in the OpenAPI document; `RequireKey` enforces it."""
 
 PROTECTED_PATHS = ("/v1", "/metrics")
-"""What needs a key, and everything below it."""
+"""These paths and all paths below them require a key."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key a request carries."""
+    """The owner of a request's key."""
 
     name: str
     admin: bool
 
     @property
     def visible_owner(self) -> str | None:
-        """The owner whose tasks it sees; None: everybody's."""
+        """The owner whose tasks the caller may see; None means all owners."""
         return None if self.admin else self.name
 
 
 class RequireKey:
-    """Answers 401 to a request without a known key, before anything else of it is looked at: its body least of all.
+    """Responds with 401 to a request without a known key, before anything else of it is read, such as its body.
 
-    Whose key it is stands in the request's state, and in what is logged meanwhile.
+    Stores the caller in the request's state and adds its name to the log lines of the request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -51,8 +51,8 @@ class RequireKey:
         if scope["type"] != "http" or not _is_protected(scope["path"]):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-api-key")
-        caller = find_caller(given, scope["app"].state.settings) if given is not None else None
+        key = Headers(scope=scope).get("x-api-key")
+        caller = find_caller(key, scope["app"].state.settings) if key is not None else None
         if caller is None:
             await _unauthorized(scope, receive, send)
             return
@@ -62,19 +62,19 @@ class RequireKey:
 
 
 def find_caller(key: str, settings: ApiSettings) -> Caller | None:
-    """Whose `key` it is, if anybody's."""
+    """Return the caller who owns `key`, or None."""
     name = _owner_of(key, settings.api_keys)
     return None if name is None else Caller(name, name in settings.admins)
 
 
-def _owner_of(given: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
-    """Compare with every key, also after one has matched: the time it takes tells nothing."""
-    matches = [hmac.compare_digest(given.encode(), key.get_secret_value().encode()) for _, key in keys]
+def _owner_of(candidate: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
+    """Compare with every key, even after a match, so that the duration reveals nothing."""
+    matches = [hmac.compare_digest(candidate.encode(), key.get_secret_value().encode()) for _, key in keys]
     return next((name for (name, _), same in zip(keys, matches, strict=True) if same), None)
 
 
 async def get_caller(request: Request) -> Caller:
-    """Whose request it is: `RequireKey` has found out."""
+    """Return the caller of the request, which `RequireKey` has stored."""
     caller: Caller = request.state.caller
     return caller
 
@@ -83,7 +83,7 @@ CallerOf = Annotated[Caller, Depends(get_caller)]
 
 
 async def require_admin(caller: CallerOf) -> Caller:
-    """The caller, if it is an admin. Raises `AdminRequired`."""
+    """Return the caller if it is an admin. Raises `AdminRequired`."""
     if not caller.admin:
         raise AdminRequired(f"{caller.name} is not an admin: add it to ADMINS.")
     return caller
@@ -100,7 +100,7 @@ async def _unauthorized(scope: Scope, receive: Receive, send: Send) -> None:
     problem = Problem(
         title="Unauthorized",
         status=HTTPStatus.UNAUTHORIZED,
-        detail="The header X-API-Key is missing or holds no known key.",
+        detail="The header X-API-Key is missing or contains no known key.",
         instance=scope["path"],
     )
     response = problem_response(problem, {"WWW-Authenticate": 'ApiKey header="X-API-Key"'})

@@ -1,4 +1,4 @@
-"""`/v1/callbacks`: how far the telling of a task's end is."""
+"""`/v1/callbacks`: the status of callbacks."""
 
 from uuid import UUID
 
@@ -14,7 +14,7 @@ router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], responses=COMMON_
 
 @router.get("/{task_id}", responses=NOT_FOUND)
 async def get_callback(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
-    """Say how far a callback is; `parent` is the task of whose end it tells."""
+    """Get a callback's status; `parent` is the task whose end it reports."""
     task = await read_task(services, caller, TaskKind.CALLBACK, task_id)
     describe(response, task)
     return TaskView.of(task)

@@ -1,4 +1,4 @@
-"""`/v1/deliveries`: what became of the mails; admins resolve what is in doubt, stop them and let them go on."""
+"""`/v1/deliveries`: the status of each mail; admins resolve deliveries in doubt and pause or resume sending."""
 
 from typing import Annotated, Literal, Self
 from uuid import UUID
@@ -22,7 +22,7 @@ class DeliveryList(BaseModel):
 
 
 class ResolveRequest(BaseModel):
-    """What became of a delivery, as an admin has found out; `pending`: it is to be sent (again)."""
+    """The outcome of a delivery as an admin established it; `pending` sends it (again)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -30,7 +30,7 @@ class ResolveRequest(BaseModel):
 
 
 class DeliveryPauseRequest(BaseModel):
-    """Why nothing is to be sent."""
+    """The reason for pausing all deliveries."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -38,7 +38,7 @@ class DeliveryPauseRequest(BaseModel):
 
 
 class ResumeRequest(BaseModel):
-    """What is to become of the deliveries that wait: they may have been sent before a backup was restored."""
+    """What to do with pending deliveries: they may have been sent before a backup was restored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -75,31 +75,31 @@ async def list_deliveries(
 
 @router.get("/pause")
 async def get_delivery_pause(services: ServicesOf) -> DeliveryPause:
-    """Say whether deliveries begin: after a restored backup none does until an admin has resumed them."""
+    """Return whether deliveries are paused. After a backup is restored they are paused until an admin resumes them."""
     return DeliveryPause.of(await services.deliveries.paused())
 
 
 @router.post("/pause", responses=BODY_ERRORS | FORBIDDEN)
 async def pause_deliveries(body: DeliveryPauseRequest, admin: AdminOf, services: ServicesOf) -> DeliveryPause:
-    """Begin no delivery any more."""
+    """Pause all deliveries: no new delivery starts."""
     await services.deliveries.pause(body.reason, by=admin.name)
     return DeliveryPause.of(await services.deliveries.paused())
 
 
 @router.post("/resume", responses=BODY_ERRORS | FORBIDDEN)
 async def resume_deliveries(body: ResumeRequest, admin: AdminOf, services: ServicesOf) -> DeliveryPause:
-    """Let deliveries begin again."""
+    """Resume deliveries."""
     await services.deliveries.resume(by=admin.name, skip_pending=body.pending == "skip")
     return DeliveryPause.of(await services.deliveries.paused())
 
 
 @router.get("/{delivery_id}", responses=NOT_FOUND)
 async def get_delivery(delivery_id: UUID, caller: CallerOf, services: ServicesOf) -> Delivery:
-    """Say what became of a delivery."""
+    """Get a delivery."""
     return await services.deliveries.get(delivery_id, caller.visible_owner)
 
 
 @router.post("/{delivery_id}/resolve", responses=BODY_ERRORS | FORBIDDEN | NOT_FOUND | CONFLICT)
 async def resolve_delivery(delivery_id: UUID, body: ResolveRequest, admin: AdminOf, services: ServicesOf) -> Delivery:
-    """Say of a delivery in doubt what became of it, or have one sent that was not."""
+    """Resolve a delivery in doubt, or send a delivery that was not sent."""
     return await services.deliveries.resolve(delivery_id, body.status, by=admin.name)

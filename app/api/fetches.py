@@ -1,4 +1,4 @@
-"""`/v1/fetches`: ask for a day to be fetched, follow that, take it back."""
+"""`/v1/fetches`: fetch a day, follow the progress, cancel the request."""
 
 from http import HTTPStatus
 from uuid import UUID
@@ -25,9 +25,9 @@ router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=COMMON_ERRO
 
 @router.post("", status_code=HTTPStatus.ACCEPTED, responses=BODY_ERRORS)
 async def create_fetch(body: FetchRequest, creator: TaskCreatorOf, response: Response) -> TaskView:
-    """Ask for a day's papers and news to be fetched: the task waits for the service's own fetch.
+    """Create a task that fetches a day's papers and news. The task waits for the service's shared fetch of that day.
 
-    It joins one that is under way, and begins one otherwise; fetching a day twice is harmless.
+    It joins a fetch in progress, or starts one. Fetching a day twice is harmless.
     """
     return describe(response, await creator.create(TaskKind.FETCH, {"shared": True}, body))
 
@@ -36,7 +36,7 @@ async def create_fetch(body: FetchRequest, creator: TaskCreatorOf, response: Res
 async def get_fetch(
     task_id: UUID, services: ServicesOf, caller: CallerOf, waiter: EndWaiterOf, response: Response
 ) -> TaskView:
-    """Say how far a fetch is, at once or when it has ended."""
+    """Get a fetch's task, immediately or (`Prefer: wait`) when it has ended."""
     return describe(response, await waiter.wait_for_end(await read_task(services, caller, TaskKind.FETCH, task_id)))
 
 
@@ -44,11 +44,11 @@ async def get_fetch(
 async def watch_fetch(
     task_id: UUID, services: ServicesOf, caller: CallerOf, hub: HubOf, last_event_id: LastEventId = None
 ) -> Response:
-    """Follow a fetch: an event for each new state, until its end."""
+    """Stream a fetch's progress: one event for each change, until the task ends."""
     return task_events(hub, await read_task(services, caller, TaskKind.FETCH, task_id), last_event_id)
 
 
 @router.post("/{task_id}/cancel", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND)
 async def cancel_fetch(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
-    """Take the request back: the fetch itself, which may be others' too, goes on unless an admin cancels that."""
+    """Cancel the request. The shared fetch, on which others may wait, continues unless an admin cancels it."""
     return describe(response, await cancel_task(services, caller, TaskKind.FETCH, task_id))

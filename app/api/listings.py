@@ -1,4 +1,4 @@
-"""`/v1/tasks` and `/v1/editions`: what there is."""
+"""`/v1/tasks` and `/v1/editions`: lists of tasks and of fetched days."""
 
 from datetime import date
 from typing import Annotated
@@ -21,7 +21,7 @@ async def list_tasks(
     services: ServicesOf,
     caller: CallerOf,
     owner: Annotated[
-        str | None, Query(pattern=CALLER_NAME.pattern, description="For admins: this caller's alone.")
+        str | None, Query(pattern=CALLER_NAME.pattern, description="Admins only: the tasks of this caller.")
     ] = None,
     kind: TaskKind | None = None,
     status: TaskStatus | None = None,
@@ -29,9 +29,9 @@ async def list_tasks(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> TaskList:
-    """List one's own tasks, newest first; an admin sees everybody's."""
+    """List your tasks, newest first; admins see the tasks of all callers."""
     if not caller.admin and owner not in {None, caller.name}:
-        raise AdminRequired(f"{caller.name} sees its own tasks: leave out `owner`.")
+        raise AdminRequired(f"{caller.name} can list only its own tasks: omit `owner`.")
     page = await services.tasks.list_tasks(
         owner=owner if caller.admin else caller.name,
         kind=kind,
@@ -57,5 +57,5 @@ async def list_editions(
 
 @router.get("/editions/{source_date}", tags=["editions"], responses=NOT_FOUND)
 async def get_edition(source_date: date, services: ServicesOf) -> Edition:
-    """Say what a day brought, source by source, and what went wrong."""
+    """Get a day's edition: items and errors of each source."""
     return await services.editions.get_edition(source_date)

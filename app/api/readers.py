@@ -1,4 +1,4 @@
-"""`/v1/readers`: for whom digests are written by themselves."""
+"""`/v1/readers`: readers, who get digests on a schedule."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -20,7 +20,7 @@ LINES_IN: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON_LINES: {"schema": {"type": "string"}}}},
 }
 LINES_OUT: dict[int | str, dict[str, Any]] = {
-    200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "A reader a line"}
+    200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "One reader per line"}
 }
 
 router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRORS)
@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRO
 
 @router.post("", status_code=HTTPStatus.CREATED, responses=BODY_ERRORS | CONFLICT)
 async def create_reader(body: ReaderRequest, caller: CallerOf, services: ServicesOf, response: Response) -> ReaderView:
-    """Make a reader. One of the same `external_id` is in the way (409); an import would change it."""
+    """Create a reader. If the `external_id` exists, the response is 409; an import changes the existing reader."""
     reader = await services.readers.create(caller.name, body.columns | {"reader_id": str(uuid4())})
     response.headers["Location"] = f"/v1/readers/{reader.reader_id}"
     return ReaderView.of(reader)
@@ -43,7 +43,7 @@ async def list_readers(
     limit: Limit = 50,
     cursor: Annotated[UUID | None, Query(description=CURSOR)] = None,
 ) -> ReaderList:
-    """List readers, by their ids."""
+    """List readers, ordered by id."""
     page = await services.readers.list_page(
         caller.visible_owner, cursor=cursor, limit=limit, status=status, external_id=external_id
     )
@@ -52,32 +52,32 @@ async def list_readers(
 
 @router.post("/import", responses=BODY_ERRORS, openapi_extra=LINES_IN)
 async def import_readers(request: Request, caller: CallerOf, services: ServicesOf) -> ImportReport:
-    """Make readers, or change those of the same `external_id`: one as JSON a line, up to 10,000 lines.
+    """Create readers, or change those with the same `external_id`: JSON lines, one reader per line, up to 10,000 lines.
 
-    What a line leaves out stays as it is, and the status of a reader that exists does in any case. A line that is wrong
-    is reported with its number, and keeps none of the others. Repeating an import changes nothing.
+    Omitted fields of an existing reader do not change, and neither does its status. An invalid line is reported with
+    its number; the other lines are imported. Repeating an import changes nothing.
     """
     return await ReaderImport(services.readers, caller.name).run(request.stream())
 
 
 @router.get("/export", response_class=StreamingResponse, responses=LINES_OUT)
 async def export_readers(caller: CallerOf, services: ServicesOf) -> StreamingResponse:
-    """Read all readers, each as the line that an import takes."""
+    """Export all readers as JSON lines, which an import accepts."""
     pages = services.readers.pages(caller.name)
-    # Read before the answer begins: what goes wrong now is still said as a problem.
+    # The first page is read before the response starts, so that an error can still become a problem document.
     first: list[Reader] = await anext(pages, [])
     return StreamingResponse(_lines(first, pages), media_type=JSON_LINES)
 
 
 @router.get("/{reader_id}", responses=NOT_FOUND)
 async def get_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> ReaderView:
-    """Read a reader."""
+    """Get a reader."""
     return ReaderView.of(await services.readers.get(reader_id, caller.visible_owner))
 
 
 @router.patch("/{reader_id}", responses=BODY_ERRORS | NOT_FOUND | CONFLICT)
 async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, services: ServicesOf) -> ReaderView:
-    """Change what is given. A changed schedule begins at its next occurrence; a digest that is due is still written."""
+    """Change the sent fields. A new schedule starts with its next time; a digest that is due is still written."""
     if not body.columns:
         return ReaderView.of(await services.readers.get(reader_id, caller.visible_owner))
     return ReaderView.of(await services.readers.change(reader_id, body.columns, caller.visible_owner))
@@ -85,14 +85,14 @@ async def change_reader(reader_id: UUID, body: ReaderChange, caller: CallerOf, s
 
 @router.post("/{reader_id}/revoke-links", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
 async def revoke_links(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
-    """End all links that the reader was given, the feed's too; the next mail brings new ones."""
+    """Revoke all links of the reader, including the feed; the next mail contains new links."""
     reader = await services.readers.get(reader_id, caller.visible_owner)
     await services.readers.revoke_links(reader.reader_id, await services.readers.link_generation(reader.reader_id))
 
 
 @router.delete("/{reader_id}", status_code=HTTPStatus.NO_CONTENT, responses=NOT_FOUND)
 async def remove_reader(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> None:
-    """Remove a reader and everything about it: digests, deliveries, tasks."""
+    """Remove a reader with its digests, deliveries and tasks."""
     reader = await services.readers.get(reader_id, caller.visible_owner)
     await services.readers.remove(reader.reader_id, reader.owner)
 

@@ -1,4 +1,4 @@
-"""Reads `Retry-After`: how long a server that cannot answer now asks to be left alone (RFC 9110, 10.2.3)."""
+"""Parses the `Retry-After` header (RFC 9110, 10.2.3)."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -6,16 +6,16 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 MAX_RETRY_AFTER: Final = 86_400.0
-"""Seconds; whoever asks for more gets this."""
+"""Seconds; larger values are reduced to it."""
 
 _MAX_LENGTH: Final = 40
 
 
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return the seconds that the header asks for, 0 to a day, in either of its forms; None without a readable one.
+    """Return the header's seconds, 0 to one day; None if the header is missing or invalid.
 
-    A date is compared with the answer's own `Date` where it has one, so that a server whose clock is wrong is still
-    understood; otherwise with `now`.
+    A date is compared with the response's `Date` header if there is one, so that a wrong clock of the server does not
+    matter; otherwise with `now`.
     """
     value = headers.get("retry-after", "")[:_MAX_LENGTH].strip()
     if value.isascii() and value.isdigit():

@@ -245,7 +245,7 @@ async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.Asyn
     second = await http.get(location, headers=WAIT)
     assert (second.json()["status"], "preference-applied" in second.headers) == ("pending", False)
     third = await http.get(f"{location}/events")
-    assert (third.status_code, third.json()["title"], third.headers["retry-after"]) == (503, "Too many watch", "5")
+    assert (third.status_code, third.json()["title"], third.headers["retry-after"]) == (503, "Too many watchers", "5")
     await http.post(f"{location}/cancel")
     assert (await waiter).json()["status"] == "cancelled"
 
@@ -253,7 +253,7 @@ async def test_beyond_the_limit_nobody_is_kept(api: RunningApi, http: httpx.Asyn
 async def test_a_hub_that_dies_is_started_anew(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_hub, "PAUSE", 0.05)
+    monkeypatch.setattr(task_hub, "RETRY_DELAY", 0.05)
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     await watched_by(api, 1)

@@ -52,7 +52,7 @@ def test_what_is_no_paper_is_refused_with_the_reason(sent: Any, location: tuple[
     ids=str,
 )
 def test_what_is_said_is_kept_and_what_is_left_out_is_not(said: Any, kept: Any) -> None:
-    assert PaperRequest.model_validate(TITLE | said).says == kept
+    assert PaperRequest.model_validate(TITLE | said).feedback == kept
 
 
 def test_what_is_said_of_all_papers_of_a_file() -> None:

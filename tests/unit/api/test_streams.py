@@ -39,7 +39,7 @@ def database() -> Database:
 
 @pytest.fixture
 async def hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TaskHub]:
-    monkeypatch.setattr(task_hub, "PACE", 0.01)
+    monkeypatch.setattr(task_hub, "POLL_INTERVAL", 0.01)
     hub = TaskHub(database, max_watchers=1)  # type: ignore[arg-type]  # (it is asked for changes alone)
     async with hub.running():
         yield hub
@@ -144,7 +144,7 @@ async def test_a_caller_that_goes_is_forgotten(hub: TaskHub, stream: Stream) -> 
 async def test_where_too_many_watch_the_next_one_hears_how_many(hub: TaskHub) -> None:
     with hub.watching(RUNNING), pytest.raises(TooManyWatchers) as refused:
         task_events(hub, RUNNING, None)
-    assert (refused.value.status, refused.value.title) == (503, "Too many watch")
+    assert (refused.value.status, refused.value.title) == (503, "Too many watchers")
     assert str(refused.value) == "1 callers watch tasks here already: try again, or ask for the task itself."
 
 

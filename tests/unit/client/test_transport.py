@@ -12,7 +12,7 @@ import respx
 from yarl import URL
 
 from app.client.factory import open_supabase
-from app.client.session import ADDRESS
+from app.client.session import REQUEST_URL
 from app.client.transport import CallCounters, CountingTransport, ErrorMappingTransport, build_timeout
 from app.config import SupabaseSettings
 
@@ -112,7 +112,7 @@ class Session:
 
 
 def attempt(content: bytes) -> httpx.Request:
-    extensions = {"timeout": {"connect": 1.0, "read": 2.0, "pool": 3.0}, ADDRESS: f"{URL_}/a%2Fb?c=%2C"}
+    extensions = {"timeout": {"connect": 1.0, "read": 2.0, "pool": 3.0}, REQUEST_URL: f"{URL_}/a%2Fb?c=%2C"}
     return httpx.Request("POST", URL_, headers=[("x", "1"), ("x", "2")], content=content, extensions=extensions)
 
 
