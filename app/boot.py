@@ -30,7 +30,7 @@ LIBRARIES = (
     *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
     *("httpx", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
 )
-SHOWN_FILES = 5
+MAX_LISTED_FILES = 5
 SAMPLE_KEYS = {
     "a legacy JWT key": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",
     "an sb_secret_ key": "sb_secret_boot_check_not_a_key",
@@ -72,8 +72,8 @@ def check_files(lock: Path) -> str:
 
     packages = locked_versions(lock)
     if found := altered_files(packages):
-        more = f"; and {len(found) - SHOWN_FILES} more" if len(found) > SHOWN_FILES else ""
-        raise CheckFailed("; ".join(found[:SHOWN_FILES]) + more + ". Create the environment again.")
+        more = f"; and {len(found) - MAX_LISTED_FILES} more" if len(found) > MAX_LISTED_FILES else ""
+        raise CheckFailed("; ".join(found[:MAX_LISTED_FILES]) + more + ". Create the environment again.")
     return f"no file of {len(packages)} packages was altered"
 
 

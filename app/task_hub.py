@@ -30,9 +30,9 @@ log = structlog.get_logger(__name__)
 class Watcher:
     """One caller's watch on a task. It keeps only the newest state, so a slow caller needs no more memory."""
 
-    def __init__(self, task: Task, since: int = 0) -> None:
+    def __init__(self, task: Task, calls_before: int = 0) -> None:
         self.task = task
-        self.since = since
+        self.calls_before = calls_before
         """The number of calls that had started when the watch started: their responses may be older than `task`."""
         self.ended = task.status.is_final
         """Whether there will be no more updates: the task has ended, or this process stops."""
@@ -75,7 +75,7 @@ class _Watched:
 
     def before(self, call: int) -> list[Watcher]:
         """Return the watchers that started before this call; the response may be older than what later ones read."""
-        return [watcher for watcher in self.watchers if watcher.since < call]
+        return [watcher for watcher in self.watchers if watcher.calls_before < call]
 
 
 class TaskHub:

@@ -27,14 +27,14 @@ class Mismatch:
     """A package whose installed version (None: not installed) is not the required one; `by` is the requiring file."""
 
     package: str
-    wanted: str
+    required: str
     installed: str | None
     by: str
 
     def __str__(self) -> str:
         """Describe the installed and the required version."""
         found = f"{self.installed} is installed" if self.installed else "it is not installed"
-        return f"{self.package}: {found}, {self.by} requires {self.wanted}"
+        return f"{self.package}: {found}, {self.by} requires {self.required}"
 
 
 def locked_versions(lock: Path = LOCK) -> dict[str, str]:
@@ -109,8 +109,8 @@ def _satisfied(requirement: Requirement, version: str | None) -> bool:
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
-def _compare(wanted: dict[str, str], by: str) -> Iterator[Mismatch]:
-    for package, expected in wanted.items():
+def _compare(required: dict[str, str], by: str) -> Iterator[Mismatch]:
+    for package, expected in required.items():
         try:
             installed = version(package)
         except PackageNotFoundError:

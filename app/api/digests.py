@@ -23,7 +23,7 @@ from app.api.tasks import (
     read_task,
     set_task_headers,
 )
-from app.api.waiting import EVENTS, EndWaiterOf, HubOf, LastEventId, task_events
+from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
 from app.models import TaskKind, TaskStatus
 
 PAGE_HEADERS = {
@@ -32,7 +32,7 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
-HTML_ANSWER: dict[int | str, dict[str, Any]] = {
+HTML_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"text/html": {"schema": {"type": "string"}}}, "description": "The page"}
 }
 
@@ -67,7 +67,7 @@ async def get_digest(
     return DigestView.with_digest(task, (await finished_digest(services, task)).digest if with_result else None)
 
 
-@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)
+@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENT_RESPONSES)
 async def watch_digest(
     task_id: UUID, services: ServicesOf, caller: CallerOf, hub: HubOf, last_event_id: LastEventId = None
 ) -> Response:
@@ -75,7 +75,7 @@ async def watch_digest(
     return task_events(hub, await read_task(services, caller, TaskKind.DIGEST, task_id), last_event_id)
 
 
-@router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_ANSWER)
+@router.get("/{task_id}/html", response_class=HTMLResponse, responses=NOT_FOUND | CONFLICT | HTML_RESPONSE)
 async def get_digest_page(task_id: UUID, services: ServicesOf, caller: CallerOf) -> HTMLResponse:
     """Get the completed digest as an HTML page for a browser or a mail."""
     task = await read_task(services, caller, TaskKind.DIGEST, task_id)

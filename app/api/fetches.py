@@ -17,7 +17,7 @@ from app.api.tasks import (
     describe,
     read_task,
 )
-from app.api.waiting import EVENTS, EndWaiterOf, HubOf, LastEventId, task_events
+from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
 from app.models import TaskKind
 
 router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=COMMON_ERRORS)
@@ -40,7 +40,7 @@ async def get_fetch(
     return describe(response, await waiter.wait_for_end(await read_task(services, caller, TaskKind.FETCH, task_id)))
 
 
-@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENTS)
+@router.get("/{task_id}/events", response_class=Response, responses=NOT_FOUND | EVENT_RESPONSES)
 async def watch_fetch(
     task_id: UUID, services: ServicesOf, caller: CallerOf, hub: HubOf, last_event_id: LastEventId = None
 ) -> Response:

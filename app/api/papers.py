@@ -24,7 +24,7 @@ from app.ranking.reader_paper import paper_of
 BIBTEX = "application/x-bibtex"
 
 
-BODIES: dict[str, Any] = {
+REQUEST_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -44,7 +44,7 @@ class NotUtf8(BroadsheetError):
     title = "Not UTF-8"
 
 
-@router.post("", responses=BODY_ERRORS | CONFLICT, openapi_extra=BODIES)
+@router.post("", responses=BODY_ERRORS | CONFLICT, openapi_extra=REQUEST_BODY)
 async def put_papers(
     reader_id: UUID,
     request: Request,

@@ -16,10 +16,10 @@ from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, Servi
 from app.persistence.readers import Reader, ReaderStatus
 
 JSON_LINES = "application/x-ndjson"
-LINES_IN: dict[str, Any] = {
+IMPORT_BODY: dict[str, Any] = {
     "requestBody": {"required": True, "content": {JSON_LINES: {"schema": {"type": "string"}}}},
 }
-LINES_OUT: dict[int | str, dict[str, Any]] = {
+EXPORT_RESPONSE: dict[int | str, dict[str, Any]] = {
     200: {"content": {JSON_LINES: {"schema": {"type": "string"}}}, "description": "One reader per line"}
 }
 
@@ -50,7 +50,7 @@ async def list_readers(
     return ReaderList(readers=[ReaderView.of(each) for each in page.readers], next_cursor=page.next_cursor)
 
 
-@router.post("/import", responses=BODY_ERRORS, openapi_extra=LINES_IN)
+@router.post("/import", responses=BODY_ERRORS, openapi_extra=IMPORT_BODY)
 async def import_readers(request: Request, caller: CallerOf, services: ServicesOf) -> ImportReport:
     """Create readers, or change those with the same `external_id`: JSON lines, one reader per line, up to 10,000 lines.
 
@@ -60,7 +60,7 @@ async def import_readers(request: Request, caller: CallerOf, services: ServicesO
     return await ReaderImport(services.readers, caller.name).run(request.stream())
 
 
-@router.get("/export", response_class=StreamingResponse, responses=LINES_OUT)
+@router.get("/export", response_class=StreamingResponse, responses=EXPORT_RESPONSE)
 async def export_readers(caller: CallerOf, services: ServicesOf) -> StreamingResponse:
     """Export all readers as JSON lines, which an import accepts."""
     pages = services.readers.pages(caller.name)

@@ -59,7 +59,7 @@ LastEventId = Annotated[
         description="The `id` of the last received event, which is not sent again.",
     ),
 ]
-EVENTS: dict[int | str, dict[str, Any]] = {
+EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
         "description": "A `progress` event for each change and an `end` event; the data of each is the task",

@@ -11,7 +11,7 @@ from app.external.addresses import is_public
 MAX_HOST = 253
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_BROWSERS = TypeAdapter(HttpUrl)
+_HTTP_URL = TypeAdapter(HttpUrl)
 
 
 def checked_callback_url(url: str, *, private: bool) -> httpx.URL:
@@ -37,7 +37,7 @@ def _parsed(url: str) -> tuple[httpx.URL, str]:
     try:
         parsed = httpx.URL(url)
         host = parsed.raw_host.decode("ascii").lower()
-        other = _BROWSERS.validate_python(url).host
+        other = _HTTP_URL.validate_python(url).host
     except (httpx.InvalidURL, ValidationError, UnicodeError):
         raise ValueError("it is not a valid URL such as https://host/path") from None
     if _address(host) != _address((other or "").strip("[]")):

@@ -24,7 +24,7 @@ ExternalClient = NewType("ExternalClient", httpx.AsyncClient)
 
 _KEPT_OPEN, _KEEPALIVE, _MAX_CONNECTIONS = 20, 5.0, 100
 _ADDRESSES_TRIED: Final = 4
-_SHOWN: Final = 80
+_MAX_HOST_SHOWN: Final = 80
 _HTTPCORE_ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -39,8 +39,8 @@ class AddressNotPublic(BroadsheetError):
     title = "Address not public"
 
     def __init__(self, host: str) -> None:
-        super().__init__(f"{host[:_SHOWN]} is not a public address")
-        self.host = host[:_SHOWN]
+        super().__init__(f"{host[:_MAX_HOST_SHOWN]} is not a public address")
+        self.host = host[:_MAX_HOST_SHOWN]
 
 
 @asynccontextmanager
@@ -118,7 +118,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         try:
             found = list(await self._resolve(host, port))
         except OSError as error:
-            raise httpcore.ConnectError(f"{host[:_SHOWN]} cannot be resolved: {error}") from error
+            raise httpcore.ConnectError(f"{host[:_MAX_HOST_SHOWN]} cannot be resolved: {error}") from error
         if not found:
             raise httpcore.ConnectError(f"{host} has no address")
         if not all(map(is_public, found)):

@@ -46,7 +46,7 @@ async def test_of_a_file_the_same_is_said_of_all_papers(query: str, says: dict[s
 
 
 PROBLEMS: list[tuple[dict[str, Any], str, str]] = [
-    ({"content": b"", "headers": BIBTEX}, "body", "there is no entry: @article{key, ...}"),
+    ({"content": b"", "headers": BIBTEX}, "body", "the file has no entry such as @article{key, ...}"),
     ({"content": b"{"}, "body", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
     ({"json": {"papers": [{"doi": "x", "liked": True}]}}, "body.papers.0.doi", "Value error, this is no DOI"),
     ({"json": {"papers": []}}, "body.papers", "List should have at least 1 item"),
@@ -66,4 +66,4 @@ async def test_what_cannot_be_read_is_said_where_it_stands(sent: dict[str, Any],
 async def test_a_file_in_another_encoding_is_said_to_be_one() -> None:
     answer, _asked = await post([READER], content=b"@misc{a, title={\xff}}", headers=BIBTEX)
     assert (answer.status_code, answer.json()["title"]) == (400, "Not UTF-8")
-    assert answer.json()["detail"] == "The byte 16 is not UTF-8: save the file in that encoding."
+    assert answer.json()["detail"] == "Byte 16 is not valid UTF-8: save the file as UTF-8."

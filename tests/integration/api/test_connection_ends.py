@@ -155,12 +155,12 @@ async def test_a_request_that_has_come_may_take_as_long_as_it_takes(api: Running
 
 REFUSED: list[tuple[bytes, int, str, str]] = [
     (b"GARBAGE\r\n\r\n", 400, "Bad Request", "Invalid HTTP request received."),
-    (b"GET /a HTTP/1.1\r\na", 408, "Request Timeout", "The request had not arrived after 0.4 s."),
+    (b"GET /a HTTP/1.1\r\na", 408, "Request Timeout", "The request was not complete after 0.4 s."),
     (
         head(MAX_HEAD + 1),
         431,
         "Request Header Fields Too Large",
-        f"At most {MAX_HEAD} bytes are read before a request's body.",
+        f"The request's head has more than {MAX_HEAD} bytes.",
     ),
 ]
 

@@ -88,7 +88,7 @@ async def test_figures_that_cannot_be_read_in_time_are_missed_and_said(
         with capture_logs() as logs:
             text = await scraped(http)
     assert value(text, "broadsheet_database_up") == 0
-    (line,) = [each for each in logs if each["event"] == "queue figures not read"]
+    (line,) = [each for each in logs if each["event"] == "queue metrics not read"]
     assert (line["log_level"], "error" in line) == ("warning", True)
 
 

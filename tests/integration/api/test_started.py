@@ -45,7 +45,7 @@ async def test_a_database_that_hangs_is_not_waited_for_by_whoever_asks_whether_w
     async with api_before(stall) as (http, _server):
         found = await http.get("/readyz")
     assert (found.status_code, found.headers["retry-after"]) == (503, "5")
-    assert found.json()["detail"] == "Supabase did not answer within 0.05 s."
+    assert found.json()["detail"] == "Supabase did not respond within 0.05 s."
 
 
 async def test_what_machines_ask_for_is_not_logged_and_what_callers_ask_for_is() -> None:

@@ -75,7 +75,7 @@ async def test_without_a_known_key_nothing_is_reached_and_the_answer_names_the_h
         "type": "about:blank",
         "title": "Unauthorized",
         "status": 401,
-        "detail": "The header X-API-Key is missing or holds no known key.",
+        "detail": "The header X-API-Key is missing or contains no known key.",
         "instance": path,
     }
 

@@ -12,10 +12,10 @@ from app.models import Article, ArticleKind
 from app.persistence.reader_papers import ReaderPaper
 
 TITLE = {"title": "Of storms"}
-NO_ARXIV_ID = "Value error, this is no arXiv id, such as 2005.14165 or hep-th/9901001"
-NO_DOI = "Value error, this is no DOI, such as 10.1038/s41586-021-03819-2"
+NO_ARXIV_ID = "Value error, this is not an arXiv id such as 2005.14165 or hep-th/9901001"
+NO_DOI = "Value error, this is not a DOI such as 10.1038/s41586-021-03819-2"
 NO_NAME = "Value error, a paper needs an arxiv_id, a doi or a title"
-NOTHING = "Value error, nothing is said of the paper: liked or saved"
+NOTHING = "Value error, feedback is missing: set liked or saved"
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_what_is_said_is_kept_and_what_is_left_out_is_not(said: Any, kept: Any) 
 
 
 def test_what_is_said_of_all_papers_of_a_file() -> None:
-    says = {each.value: each.says for each in BulkFeedback}
+    says = {each.value: each.change for each in BulkFeedback}
     assert says == {"liked": {"liked": True}, "disliked": {"liked": False}, "saved": {"saved": True}}
 
 

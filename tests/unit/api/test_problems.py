@@ -87,7 +87,7 @@ async def test_what_is_wrong_with_a_request_is_said_part_by_part() -> None:
         "type": "about:blank",
         "title": "Invalid request",
         "status": 422,
-        "detail": "1 part(s) are wrong.",
+        "detail": "1 invalid field(s).",
         "instance": "/things/one",
         "errors": [{"location": "query.count", "message": "Input should be greater than or equal to 1"}],
     }

@@ -145,7 +145,7 @@ async def test_where_too_many_watch_the_next_one_hears_how_many(hub: TaskHub) ->
     with hub.watching(RUNNING), pytest.raises(TooManyWatchers) as refused:
         task_events(hub, RUNNING, None)
     assert (refused.value.status, refused.value.title) == (503, "Too many watchers")
-    assert str(refused.value) == "1 callers watch tasks here already: try again, or ask for the task itself."
+    assert str(refused.value) == "This server already has 1 watchers: try again later, or poll the task."
 
 
 def test_how_long_callers_wait_and_how_often_they_hear_of_it() -> None:

@@ -55,4 +55,4 @@ async def test_the_resolver_is_asked_once_for_each_address_of_a_stream(monkeypat
 async def test_a_name_that_no_codec_can_write_is_told_in_part() -> None:
     with pytest.raises(OSError) as refused:  # noqa: PT011  (the text is looked at below)
         await resolve("x" * 100 + ".example", 443)
-    assert str(refused.value).startswith(f"'{'x' * 80}' is no name that can be looked up: ")
+    assert str(refused.value).startswith(f"'{'x' * 80}' is not a valid host name: ")
