@@ -48,7 +48,7 @@ async def test_of_a_file_the_same_is_said_of_all_papers(query: str, says: dict[s
 PROBLEMS: list[tuple[dict[str, Any], str, str]] = [
     ({"content": b"", "headers": BIBTEX}, "body", "the file has no entry such as @article{key, ...}"),
     ({"content": b"{"}, "body", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
-    ({"json": {"papers": [{"doi": "x", "liked": True}]}}, "body.papers.0.doi", "Value error, this is no DOI"),
+    ({"json": {"papers": [{"doi": "x", "liked": True}]}}, "body.papers.0.doi", "Value error, this is not a DOI"),
     ({"json": {"papers": []}}, "body.papers", "List should have at least 1 item"),
 ]
 

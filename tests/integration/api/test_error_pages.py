@@ -27,7 +27,7 @@ async def post(api: RunningApi, path: str, body: dict[str, Any]) -> httpx.Respon
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("https://receiver.example/\0", "printable characters"),
+        ("https://receiver.example/\0", "not a valid URL"),
         ("http://receiver.example/", "not https"),
         ("https://10.0.0.1/", "not public"),
         (f"https://{'a' * 64}.example/", "not a valid host name"),

@@ -263,7 +263,7 @@ async def test_a_hub_that_dies_is_started_anew(
                 task.cancel()
         await http.post(f"{location}/cancel")
         assert (await waiter).json()["status"] == "cancelled"
-    assert [record["log_level"] for record in logs if "task hub died" in record["event"]] == ["error"]
+    assert [record["log_level"] for record in logs if "task hub failed" in record["event"]] == ["error"]
 
 
 async def test_a_stop_answers_all_who_wait(api: RunningApi, http: httpx.AsyncClient) -> None:

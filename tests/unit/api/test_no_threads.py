@@ -1,4 +1,4 @@
-"""The built application holds nothing that FastAPI would run in a thread; each kind of it is injected_faults, and found."""
+"""The application has nothing that FastAPI runs in a thread; each kind of such a callable is injected and found."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
