@@ -219,7 +219,7 @@ async def test_whatever_is_not_this_readers_own_is_refused_and_nothing_is_said(
         assert answer.status_code == 404, (method, path, form)
         pages.add(answer.text)
     (page,) = pages
-    assert "This link is no longer valid" in page
+    assert "This link does not work" in page
     # Another's paper is nobody's to let go.
     await visitor.http.post(f"{visitor.path('place')}/saved", data={"paper": str(saved)})
     assert await said(database) == [("Title of paper 99", None, True)]

@@ -231,7 +231,7 @@ async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_nam
             assert page.status_code == 404, path
             pages.add(page.text)
     (page_of_all,) = pages
-    assert "This link is no longer valid" in page_of_all
+    assert "This link does not work" in page_of_all
     assert "Ada" not in page_of_all
     assert await readers_of(database) == before
 
@@ -239,7 +239,7 @@ async def test_every_link_that_does_not_work_shows_the_same_page_and_nobodys_nam
 async def test_links_end_with_their_generation_and_with_the_reader(visitor: Visitor) -> None:
     await visitor.readers.revoke_links(visitor.reader.reader_id, 1)
     refused = [(await visitor.post(purpose)).text for purpose in PURPOSES]
-    assert all("This link is no longer valid" in page for page in refused)
+    assert all("This link does not work" in page for page in refused)
     assert (await visitor.now).status is ReaderStatus.ACTIVE
     visitor.generation = 2
     assert (await visitor.get("words")).status_code == 200
