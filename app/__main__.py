@@ -14,41 +14,41 @@ from app.errors import ConfigurationError
 from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.main import create_app
-from app.private_http import listen, shown
+from app.private_http import open_listener, url_of
 from app.versions import require_locked_versions
 
-STOP_WITHIN = 25
-"""Seconds that requests may take to be answered after SIGTERM: longer than a call to Supabase with all its retries, and
-less than the platform's patience (fly.toml)."""
+SHUTDOWN_TIMEOUT = 25
+"""Seconds for open requests after SIGTERM: longer than a call to Supabase with all retries, and shorter than the
+platform's `kill_timeout` (fly.toml)."""
 
 log = structlog.get_logger(__name__)
 
 
 def main() -> int:
-    """Serve until SIGTERM; 1 if the process may not start, with the reason on standard error."""
+    """Serve until SIGTERM. Returns 1, with the reason on standard error, if the process cannot start."""
     try:
         require_locked_versions()
         settings = load_settings(ApiSettings)
-        listener = listen(settings.host, settings.port, "PORT")
-        scrapes = _metrics_listener(settings)
+        listener = open_listener(settings.host, settings.port, "PORT")
+        metrics_listener = _metrics_listener(settings)
     except ConfigurationError as error:
         print(error, file=sys.stderr)
         return 1
     configure_logs(settings)
-    # uvicorn raises the signal that stopped it once more when it is done; a stop that was asked for is a success.
+    # After its shutdown uvicorn raises SIGTERM again; a requested stop must exit with 0.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     config = uvicorn.Config(
-        create_app(settings, metrics_listener=scrapes),
+        create_app(settings, metrics_listener=metrics_listener),
         http=BoundedProtocol,
         ws="none",
         loop="uvloop",
         log_config=None,
-        access_log=False,  # app/api/middleware.py writes one line a request, with its id
+        access_log=False,  # app/api/middleware.py logs one line per request, with its id
         server_header=False,
-        timeout_graceful_shutdown=STOP_WITHIN,
+        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT,
     )
     freeze_loaded_objects()
-    log.info(f"API running on {shown(listener)}")
+    log.info(f"API running on {url_of(listener)}")
     with suppress(KeyboardInterrupt):
         uvicorn.Server(config).run(sockets=[listener])
     return 0
@@ -57,7 +57,7 @@ def main() -> int:
 def _metrics_listener(settings: ApiSettings) -> socket.socket | None:
     if settings.metrics_port is None:
         return None
-    return listen(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
+    return open_listener(settings.metrics_host, settings.metrics_port, "METRICS_PORT")
 
 
 if __name__ == "__main__":

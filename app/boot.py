@@ -1,8 +1,8 @@
 """The boot check, `python -m app.boot`: proves that this installation can start, before anything is deployed on it.
 
-It needs no environment variable and reaches nothing but a closed port of this machine, but for `--schema`, which asks
-the database that the environment names. Whatever it checks is imported inside the checks, so that a missing package
-fails one line of the report and not the report.
+It needs no environment variable and connects only to a closed local port, except for `--schema`, which queries the
+configured database. The checks import what they need themselves, so that a missing package fails one check and not
+the whole report.
 """
 
 import argparse
@@ -30,16 +30,16 @@ LIBRARIES = (
     *("supabase", "realtime", "postgrest", "gotrue", "storage3", "supafunc"),
     *("httpx", "httpx_retries", "aiohttp", "uvicorn", "uvloop"),
 )
-SHOWN_FILES = 5
+MAX_LISTED_FILES = 5
 SAMPLE_KEYS = {
     "a legacy JWT key": "eyJhbGciOiJIUzI1NiJ9.eyJyb2xlIjoic2VydmljZV9yb2xlIn0.c2lnbmF0dXJl",
     "an sb_secret_ key": "sb_secret_boot_check_not_a_key",
 }
-"""Keys of both shapes that open nothing."""
+"""Invalid keys of both forms."""
 
 
 class CheckFailed(Exception):
-    """A check did not pass; the text says what was found and what to do."""
+    """A check failed; the text says what was found and what to do."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,12 @@ class Finding:
 
 
 def check_versions(lock: Path) -> str:
-    """The lock has all that pyproject.toml names, and all of it is installed in exactly that version."""
+    """Check that the lock has all dependencies of pyproject.toml, and that its exact versions are installed."""
     from app.versions import locked_versions, mismatches, not_locked, pinned_versions, repair_command
 
     if missing := not_locked(lock):
-        wanted = ", ".join(map(str, missing))
-        raise CheckFailed(f"{lock.name} lacks what pyproject.toml names: {wanted}. Resolve it anew with: make lock")
+        listed = ", ".join(map(str, missing))
+        raise CheckFailed(f"{lock.name} lacks dependencies of pyproject.toml: {listed}. Update it with: make lock")
     if found := mismatches(lock):
         listed = "; ".join(map(str, found))
         raise CheckFailed(f"{listed}. Repair with: {repair_command(lock)}")
@@ -66,35 +66,35 @@ def check_versions(lock: Path) -> str:
 
 
 def check_files(lock: Path) -> str:
-    """Every file of the lock's packages is the one that was installed."""
+    """Check that no file of the lock's packages was altered after its installation."""
     from app.installed_files import altered_files
     from app.versions import locked_versions
 
     packages = locked_versions(lock)
     if found := altered_files(packages):
-        more = f"; and {len(found) - SHOWN_FILES} more" if len(found) > SHOWN_FILES else ""
-        raise CheckFailed("; ".join(found[:SHOWN_FILES]) + more + ". Build the environment anew.")
-    return f"all files of {len(packages)} packages are as they were installed"
+        more = f"; and {len(found) - MAX_LISTED_FILES} more" if len(found) > MAX_LISTED_FILES else ""
+        raise CheckFailed("; ".join(found[:MAX_LISTED_FILES]) + more + ". Create the environment again.")
+    return f"no file of {len(packages)} packages was altered"
 
 
 def check_imports() -> str:
-    """The API, the worker and the client's libraries can be imported."""
+    """Check that the API, the worker and the client's libraries can be imported."""
     for module in (*LIBRARIES, *MODULES):
         importlib.import_module(module)
     return f"{len(LIBRARIES)} libraries, {', '.join(MODULES)}"
 
 
 def check_asyncio() -> str:
-    """The `asyncio` in use is the standard library's: realtime 2.0.0 installs an ancient one from PyPI beside it."""
+    """Check that `asyncio` is the standard library's: realtime 2.0.0 also installs an outdated one from PyPI."""
     found = Path(str(asyncio.__file__)).resolve()
     library = Path(sysconfig.get_path("stdlib")).resolve()
     if not found.is_relative_to(library) or "site-packages" in found.parts:
-        raise CheckFailed(f"asyncio comes from {found}, not from {library}: see what PYTHONPATH puts in front of it")
+        raise CheckFailed(f"asyncio comes from {found}, not from {library}: check PYTHONPATH")
     return str(found.parent)
 
 
 def check_client() -> str:
-    """The client is built with both kinds of key, fails as it should at a closed port, and closes silently."""
+    """Check that the client accepts both kinds of key, raises `SupabaseUnavailable`, and closes without warnings."""
     from app.config import SupabaseSettings
 
     with warnings.catch_warnings():
@@ -106,18 +106,18 @@ def check_client() -> str:
             )
             _expect_unavailable(settings, kind)
         gc.collect()  # an unclosed connection warns when it is collected
-    return f"built with {' and with '.join(SAMPLE_KEYS)}; a closed port is SupabaseUnavailable; closed silently"
+    return f"built with {' and with '.join(SAMPLE_KEYS)}; a closed port is SupabaseUnavailable; closed without warnings"
 
 
 def check_openapi() -> str:
-    """The FastAPI app is built and describes itself."""
+    """Check that the FastAPI app can be built and its OpenAPI document generated."""
     from app.main import create_app
 
     return f"{len(create_app().openapi()['paths'])} paths described"
 
 
 def check_schema() -> str:
-    """The database that the environment names has the schema that this code needs."""
+    """Check that the configured database has the schema that this code needs."""
     from app.config import SupabaseSettings, load_settings
     from app.persistence.schema import NEEDED_VERSION
 
@@ -126,7 +126,7 @@ def check_schema() -> str:
 
 
 def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list[Finding]:
-    """Run every check, also after one has failed; with `files` and `schema` those that take long or need a database."""
+    """Run all checks, even after a failure; `files` and `schema` add the slow one and the one that needs a database."""
     checks: dict[str, Callable[[], str]] = {
         "versions": lambda: check_versions(lock),
         **({"files": lambda: check_files(lock)} if files else {}),
@@ -140,14 +140,14 @@ def run_checks(lock: Path, *, files: bool = False, schema: bool = False) -> list
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Print one line per check and a verdict; 0 if all passed, 1 if not."""
+    """Print one line per check and a summary; returns 0 if all passed, else 1."""
     parser = argparse.ArgumentParser(prog="python -m app.boot", description="Prove that this installation can start.")
     parser.add_argument("--lock", type=Path, default=ROOT / "requirements.lock", help="compare with this lock")
     parser.add_argument("--files", action="store_true", help="compare every installed file with its package's RECORD")
-    parser.add_argument("--schema", action="store_true", help="ask the database of SUPABASE_URL for its schema too")
+    parser.add_argument("--schema", action="store_true", help="check the schema of the database at SUPABASE_URL too")
     parser.add_argument("--json", action="store_true", help="print one JSON document instead of lines")
     options = parser.parse_args(arguments)
-    # gotrue announces its new name at import; everything else that warns is a finding.
+    # gotrue warns about its new name when it is imported; every other warning is a finding.
     warnings.filterwarnings("ignore", message="The `gotrue` package is deprecated", category=DeprecationWarning)
     findings = run_checks(options.lock, files=options.files, schema=options.schema)
     ok = all(finding.ok for finding in findings)
@@ -167,7 +167,7 @@ def _run(name: str, check: Callable[[], str]) -> Finding:
         return Finding(name, False, str(error))
     except BroadsheetError as error:
         return Finding(name, False, " ".join(str(error).split()))
-    except Exception as error:  # noqa: BLE001  (whatever stops a start is a finding, not a crash of the check)
+    except Exception as error:  # noqa: BLE001  (every error is a finding, not a crash of the check)
         return Finding(name, False, f"{type(error).__name__}: {error}")
 
 
@@ -175,13 +175,13 @@ def _expect_unavailable(settings: "SupabaseSettings", kind: str) -> None:
     from app.errors import SupabaseUnavailable
 
     try:
-        version = asyncio.run(_ask_schema_version(settings))
+        version = asyncio.run(_read_schema_version(settings))
     except SupabaseUnavailable:
         return
-    raise CheckFailed(f"with {kind}, a closed port answered {version}")
+    raise CheckFailed(f"with {kind}, a closed port returned {version}")
 
 
-async def _ask_schema_version(settings: "SupabaseSettings") -> int:
+async def _read_schema_version(settings: "SupabaseSettings") -> int:
     from app.client.factory import open_supabase
     from app.persistence.schema import Schema
 

@@ -1,18 +1,18 @@
-"""Which day it is: editions are of days in UTC."""
+"""Days in UTC, which editions are based on."""
 
 from datetime import UTC, date, datetime, timedelta
 
 
 def utc_today() -> date:
-    """The day it is, in UTC."""
+    """Return the current day in UTC."""
     return datetime.now(UTC).date()
 
 
 def day_before(day: date) -> date:
-    """The day before, which is the last complete one while `day` lasts."""
+    """Return the previous day: during `day`, it is the last complete one."""
     return day - timedelta(days=1)
 
 
 def yesterday() -> date:
-    """The last complete day in UTC: that of an edition unless another is asked for."""
+    """Return the last complete day in UTC, the default day of an edition."""
     return day_before(utc_today())

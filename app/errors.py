@@ -1,46 +1,46 @@
-"""The domain's errors, each with the HTTP status and the title it has in a problem document (RFC 9457)."""
+"""The domain's errors, each with its HTTP status and its title in a problem document (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import ClassVar
 
 
 class BroadsheetError(Exception):
-    """Base of every error that the service raises on purpose; its text is fit for whoever called."""
+    """Base of every error that the service raises on purpose; callers may see its text."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "Internal error"
 
 
 class ConfigurationError(BroadsheetError):
-    """Settings are missing or wrong, or the installed packages are not the locked ones: the process must not start."""
+    """Settings are missing or invalid, or the installed packages differ from the lock: the process must not start."""
 
     title = "Configuration error"
 
 
 class SupabaseError(BroadsheetError):
-    """Base of everything that a call to Supabase can end with."""
+    """Base of all errors of calls to Supabase."""
 
     title = "Supabase error"
 
 
 class SupabaseUnavailable(SupabaseError):
-    """Supabase did not answer, or refused for a reason that is not in the data: its state, its gateway, the key.
+    """Supabase did not respond, or refused a call for a reason other than its data: its state, its gateway, the key.
 
-    Worth retrying later, for every write is idempotent; the text says what to mend where somebody has to.
+    A retry is safe, because every write is idempotent; the text says what to fix if an operator must act.
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
     title = "Supabase unavailable"
 
 
-class UnreadableAnswer(SupabaseUnavailable):
-    """An answer came and says nothing: it was cut off, or holds what this code cannot read."""
+class UnreadableResponse(SupabaseUnavailable):
+    """The response was truncated, or this code cannot parse it."""
 
 
 class SupabaseRejected(SupabaseError):
-    """Supabase refused what the call carries; the same data will be refused again.
+    """Supabase refused the call's data; a retry with the same data fails again.
 
-    `code` is the SQLSTATE or PostgREST code (`23505`, `PGRST102`), or the HTTP status where there was neither.
+    `code` is the SQLSTATE or PostgREST code (`23505`, `PGRST102`), or the HTTP status if there is neither.
     """
 
     title = "Supabase rejected the call"
@@ -58,7 +58,7 @@ class SchemaOutdated(SupabaseError):
 
 
 class NotFound(BroadsheetError):
-    """What was asked for does not exist."""
+    """The requested thing does not exist."""
 
     status = HTTPStatus.NOT_FOUND
     title = "Not found"
@@ -71,7 +71,7 @@ class TaskNotFound(NotFound):
 
 
 class DigestNotFound(NotFound):
-    """The task has written no digest."""
+    """The task has no digest."""
 
     title = "Digest not found"
 
@@ -95,31 +95,31 @@ class PaperNotFound(NotFound):
 
 
 class TooManyPapers(BroadsheetError):
-    """A reader keeps no more papers than the database's limit."""
+    """The reader has the maximum number of papers that the database allows."""
 
     status = HTTPStatus.CONFLICT
     title = "Too many papers"
 
 
 class ReaderExists(BroadsheetError):
-    """The owner has a reader of this external_id, or another reader is this user's."""
+    """The owner already has a reader with this external_id, or the user already has a reader."""
 
     status = HTTPStatus.CONFLICT
     title = "Reader exists"
 
 
 class InvalidReader(BroadsheetError):
-    """A rule of the database about readers is broken, such as a timezone that does not exist."""
+    """The reader violates a rule of the database, such as an unknown time zone."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Invalid reader"
 
 
-class NotAllowed(BroadsheetError):
-    """Only admins may do this."""
+class AdminRequired(BroadsheetError):
+    """Only callers listed in ADMINS may do this."""
 
     status = HTTPStatus.FORBIDDEN
-    title = "Not allowed"
+    title = "Admin required"
 
 
 class DeliveryNotFound(NotFound):
@@ -129,21 +129,21 @@ class DeliveryNotFound(NotFound):
 
 
 class NotInDoubt(BroadsheetError):
-    """The delivery is not in a state in which an admin's word decides."""
+    """The delivery's status does not allow this resolution."""
 
     status = HTTPStatus.CONFLICT
-    title = "Not to be resolved"
+    title = "Delivery not in doubt"
 
 
 class IdempotencyConflict(BroadsheetError):
-    """The idempotency key is in use for a task with a different body."""
+    """The idempotency key belongs to a request with a different body."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Idempotency key reused"
 
 
 class QuotaExceeded(BroadsheetError):
-    """A caller has ordered as much as it may today; `retry_after` is the number of seconds until tomorrow (UTC)."""
+    """The caller's daily quota is used up; `retry_after` is the number of seconds until the next day (UTC)."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
     title = "Quota exceeded"
@@ -154,28 +154,28 @@ class QuotaExceeded(BroadsheetError):
 
 
 class NothingToDo(BroadsheetError):
-    """An operator's act does not fit the state that things are in; nothing was changed."""
+    """An operator's action does not apply to the current state; nothing was changed."""
 
     status = HTTPStatus.CONFLICT
     title = "Nothing to do"
 
 
 class InvalidCursor(BroadsheetError):
-    """The cursor of a page was not made by the service."""
+    """The cursor does not come from a page of the service."""
 
     status = HTTPStatus.BAD_REQUEST
     title = "Invalid cursor"
 
 
 class LeaseLost(BroadsheetError):
-    """Another worker holds the task now, or it has ended: whatever this worker did for it no longer counts."""
+    """Another worker has the task's lease, or the task has ended: this worker's result is discarded."""
 
     status = HTTPStatus.CONFLICT
     title = "Lease lost"
 
 
 class TemporarilyUnavailable(BroadsheetError):
-    """A condition that is known to pass, and no failure: a task that meets it waits and uses no attempt.
+    """A temporary condition, not a failure: the task is snoozed and uses no attempt.
 
     `retry_after` is the number of seconds until the next try.
     """
@@ -189,7 +189,7 @@ class TemporarilyUnavailable(BroadsheetError):
 
 
 class CircuitOpen(TemporarilyUnavailable):
-    """Calls to a failing service are suspended until the next trial; `cause` is its last failure, with the time."""
+    """The circuit breaker suspends calls to a failing service until the next trial; `cause` is its last failure."""
 
     title = "Circuit open"
 
@@ -199,16 +199,16 @@ class CircuitOpen(TemporarilyUnavailable):
 
 
 class SourceError(BroadsheetError):
-    """A source of papers or news could not be read; the text says why. Other sources go on."""
+    """A source of papers or news could not be read; the text says why. Other sources are not affected."""
 
     status = HTTPStatus.BAD_GATEWAY
     title = "Source failed"
 
 
 class SourceUnavailable(SourceError):
-    """A source cannot be reached now, or its server is at fault: another try may succeed.
+    """A source cannot be reached, or its server failed: a retry may succeed.
 
-    `retry_after` is the number of seconds that the source asked for; None if it named none.
+    `retry_after` is the number of seconds that the source requested, or None.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -217,18 +217,18 @@ class SourceUnavailable(SourceError):
 
 
 class SourceBusy(TemporarilyUnavailable):
-    """A source asks all clients to wait for `retry_after` seconds: no failure, and worth waiting for."""
+    """A source requests all clients to wait for `retry_after` seconds; this is not a failure."""
 
     title = "Source busy"
 
 
 class FetchLimitReached(TemporarilyUnavailable):
-    """As many days are being fetched for a caller as one caller may have at a time."""
+    """The caller has reached its maximum number of concurrent fetches."""
 
     title = "Fetch limit reached"
 
 
 class PermanentError(BroadsheetError):
-    """A task cannot succeed however often it is tried: it fails at once, without another attempt."""
+    """The task cannot succeed: it fails immediately, without another attempt."""
 
     title = "Permanent failure"

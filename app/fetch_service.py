@@ -10,7 +10,7 @@ from uuid import UUID
 import structlog
 
 from app.errors import CircuitOpen, SourceBusy, SourceError, SourceUnavailable
-from app.models import Article, Edition, EditionStatus, Report
+from app.models import Article, Edition, EditionStatus, ReportProgress
 from app.persistence.circuit_breaker import CircuitBreakers, failure_at
 from app.persistence.editions import Editions, Reading
 from app.sources.fetcher import FetchFailed
@@ -75,7 +75,7 @@ class FetchService:
         self,
         source_date: date,
         task_id: UUID,
-        report: Report,
+        report: ReportProgress,
         patience: timedelta,
         *,
         pause: timedelta = timedelta(0),
@@ -102,7 +102,7 @@ class FetchService:
         await self._daily.record_readings(source_date, task_id, plan.at, readings)
         return await self._finish(source_date, outcomes, errors, delay)
 
-    async def _read_all(self, source_date: date, sources: Sequence[Source], report: Report) -> Outcomes:
+    async def _read_all(self, source_date: date, sources: Sequence[Source], report: ReportProgress) -> Outcomes:
         await report(f"fetching {source_date} from {len(sources)} sources", 0.05)
         done = 0
 

@@ -1,13 +1,13 @@
-"""What a process has loaded once it is ready stays until its end: the garbage collector need not look at it again."""
+"""Excludes objects that live as long as the process from garbage collection."""
 
 import gc
 
 
 def freeze_loaded_objects() -> None:
-    """Take everything there is now out of the collector's sight; called once, when a process is about to work.
+    """Exclude all existing objects from garbage collection; called once, after start-up. See `gc.freeze`.
 
-    Libraries and schemas are some 200,000 objects. To walk over them now and then is an eighth of a worker's CPU time
-    for small tasks, and each time it holds the event loop for as long as it takes. See `gc.freeze`.
+    Libraries and schemas are about 200,000 objects. Scanning them takes an eighth of a worker's CPU time for small
+    tasks, and blocks the event loop each time.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Each installed file against its package's RECORD: the part of the boot check for files that were altered or lost.
+"""Compares installed files with their package's RECORD: the boot check's test for altered or missing files.
 
 Format: https://packaging.python.org/en/latest/specifications/recording-installed-packages/
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 def altered_files(packages: Iterable[str]) -> list[str]:
-    """Say of each file of `packages` that is not what its RECORD says, what it is; a package not installed has none."""
+    """Describe each file of `packages` that differs from its RECORD; packages that are not installed are skipped."""
     return [problem for package in packages for problem in _altered(package)]
 
 
@@ -23,14 +23,14 @@ def _altered(package: str) -> Iterator[str]:
         return
     record = installed.read_text("RECORD")
     if record is None:
-        yield f"{package} has no RECORD of its files"
+        yield f"{package} has no RECORD"
         return
     for row in csv.reader(record.splitlines()):
         yield from _checked(package, installed, row)
 
 
 def _checked(package: str, installed: Distribution, row: list[str]) -> Iterator[str]:
-    """A row is the file's path, `algorithm=digest` and its size; RECORD itself and compiled files have no digest."""
+    """Check one row: path, `algorithm=digest`, size. RECORD itself and compiled files have no digest."""
     path, digest, *_ = *row, "", ""
     if not digest:
         return

@@ -1,7 +1,7 @@
-"""Links for readers, who have no account: signed for one reader and one purpose, revocable, and the same each time.
+"""Signed links for readers, who have no account: for one reader and one purpose, revocable, deterministic.
 
-Signed by itsdangerous with a salt for each purpose. No clock is read when a link is made, so that a mail rendered twice
-is the same to the byte; what ages is the day that a link may carry.
+itsdangerous signs them with one salt per purpose. Signing uses no clock, so that a mail rendered twice has the same
+bytes; a link that expires contains a day.
 """
 
 import base64
@@ -20,7 +20,7 @@ from itsdangerous.encoding import base64_decode, base64_encode
 
 from app.errors import BroadsheetError
 
-# A word, and for a purpose that concerns one thing that thing's name; all of it can stand in a path as it is.
+# A word, or a word and a name; both need no encoding in a path.
 _PURPOSE: Final = re.compile(r"[a-z]+(:[A-Za-z0-9._-]{1,100})?")
 # The reader, the generation, and the day as days since 1970, or 0 for none.
 _PAYLOAD: Final = struct.Struct(">16sIH")
@@ -29,27 +29,27 @@ _MAX_TOKEN: Final = 200
 
 
 class InvalidLink(BroadsheetError):
-    """The link was changed, is for something else, was revoked or is too old; the text never says which, nor whose."""
+    """The link was altered, has another purpose, was revoked or is too old; the text does not say which."""
 
     status = HTTPStatus.NOT_FOUND
-    title = "This link does not work"
+    title = "Invalid link"
 
     def __init__(self) -> None:
-        super().__init__("This link does not work (any more). The newest mail has one that does.")
+        super().__init__("This link is no longer valid. Use the link in the newest mail.")
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """What a signed link says: whose it is, of which generation, and the reader's local day for which it was made."""
+    """The content of a signed link: the reader, the generation, and optionally the reader's local day."""
 
     reader_id: UUID
     generation: int
     day: date | None = None
 
     def require(self, generation: int, *, today: date | None = None, max_age: timedelta | None = None) -> None:
-        """Raise `InvalidLink` unless the link is of the reader's present generation and not older than `max_age`.
+        """Raise `InvalidLink` unless the link has the reader's current generation and is not older than `max_age`.
 
-        With `max_age` a link without a day does not pass. A day ahead is no fault: readers in the east are.
+        With `max_age`, a link without a day is invalid. A day in the future is valid, because of time zones.
         """
         if self.generation != generation:
             raise InvalidLink
@@ -58,58 +58,58 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True)
-class ToolAddresses:
-    """The addresses of what a reader takes into other programs: the Atom feed, and what was saved as BibTeX."""
+class ExportUrls:
+    """URLs for a reader's other programs: the Atom feed, and the saved papers as BibTeX."""
 
     feed: str
     saved: str
 
 
 class Links:
-    """Makes and reads links under `public_url`; the first secret signs, all of them verify."""
+    """Signs and verifies links under `public_url`; the first secret signs, all of them verify."""
 
     def __init__(self, secrets: Sequence[str], public_url: str) -> None:
         if not secrets:
-            raise ValueError("links cannot be signed without a secret: set LINK_SECRET")
-        # itsdangerous signs with the last of its keys.
+            raise ValueError("no secret to sign links: set LINK_SECRET")
+        # itsdangerous signs with its last key.
         self._secrets = [secret.encode() for secret in reversed(secrets)]
         self._public_url = public_url.rstrip("/")
 
     def url(self, purpose: str, link: Link) -> str:
-        """Return the address for `purpose`: `<public_url>/r/<purpose>/<token>`."""
+        """Return the URL for `purpose`: `<public_url>/r/<purpose>/<token>`."""
         return self._public_url + self.path(purpose, link)
 
     def path(self, purpose: str, link: Link) -> str:
-        """Return the same without the host, for pages that lead from one to another."""
+        """Return the URL's path, for links between pages."""
         return f"/r/{purpose}/{self.sign(purpose, link)}"
 
-    def for_tools(self, reader_id: UUID, generation: int) -> ToolAddresses:
-        """Return the addresses that other programs keep: without a day, so they work until they are revoked."""
+    def export_urls(self, reader_id: UUID, generation: int) -> ExportUrls:
+        """Return the URLs for other programs. They contain no day, so they are valid until revoked."""
         link = Link(reader_id, generation)
-        return ToolAddresses(feed=self.url("feed", link), saved=self.url("saved", link))
+        return ExportUrls(feed=self.url("feed", link), saved=self.url("saved", link))
 
     def sign(self, purpose: str, link: Link) -> str:
-        """Return the token: 74 characters, none of which needs encoding in an address.
+        """Return the token: 74 characters that need no encoding in a URL.
 
-        Raises `ValueError` for a purpose of another form than `word` or `word:thing`.
+        Raises `ValueError` if `purpose` does not have the form `word` or `word:name`.
         """
         if not _PURPOSE.fullmatch(purpose):
-            raise ValueError(f"{purpose!r} is no purpose, such as unsubscribe or vote:2513.00001")
+            raise ValueError(f"{purpose!r} is not a purpose such as unsubscribe or vote:2513.00001")
         days = (link.day - _EPOCH).days if link.day else 0
         payload = _PAYLOAD.pack(link.reader_id.bytes, link.generation, days)
         return self._signer(purpose).sign(base64.urlsafe_b64encode(payload).rstrip(b"=")).decode("ascii")
 
     def read(self, purpose: str, token: str) -> Link:
-        """Return what the token says, if it was signed for `purpose`. Raises `InvalidLink`.
+        """Return the token's content if it was signed for `purpose`. Raises `InvalidLink`.
 
-        Whether it still counts, `Link.require` says, once the reader is known.
+        The caller then reads the reader and checks `Link.require`.
         """
         if len(token) > _MAX_TOKEN or not token.isascii() or not _PURPOSE.fullmatch(purpose):
             raise InvalidLink
         try:
             value = self._signer(purpose).unsign(token)
             signature = token.rpartition(".")[2].encode()
-            # A signature can be written in several ways, of which we write one: so a changed link is never taken.
+            # Base64 has several encodings of one signature; only ours is accepted, so an altered link never is.
             if base64_encode(base64_decode(signature)) != signature:
                 raise InvalidLink
             reader_id, generation, days = _PAYLOAD.unpack(base64_decode(value))

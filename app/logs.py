@@ -10,19 +10,20 @@ import structlog
 
 from app.config import Settings
 
-_about: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("about", default=None)
+_describe: ContextVar[Callable[[], Mapping[str, Any]] | None] = ContextVar("log_context", default=None)
 
 
-def log_about(describe: Callable[[], Mapping[str, Any]]) -> None:
-    """From here on, in this coroutine and what it starts, every line carries what `describe` says when it is written.
+def bind_log_context(describe: Callable[[], Mapping[str, Any]]) -> None:
+    """Add the result of `describe` to every log line of this coroutine and of the tasks it starts.
 
-    structlog's own way puts each value into a context variable at once: five times as dear for whoever logs nothing.
+    `describe` runs only when a line is logged. structlog's own way sets a context variable for each value at once,
+    which costs five times as much for a task that logs nothing.
     """
-    _about.set(describe)
+    _describe.set(describe)
 
 
-def _merge_about(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    describe = _about.get()
+def _merge_log_context(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    describe = _describe.get()
     return event if describe is None else {**describe(), **event}
 
 
@@ -30,7 +31,7 @@ def configure_logs(settings: Settings) -> None:
     """Send structlog's and the standard library's records through one renderer to standard error."""
     shared: list[structlog.types.Processor] = [
         structlog.contextvars.merge_contextvars,
-        _merge_about,
+        _merge_log_context,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -48,16 +49,16 @@ def configure_logs(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # One line per request to Supabase would drown everything else.
+    # One line per request to Supabase would be too much.
     logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    # They log whatever strangers sent them; whoever called them says what was wrong with it.
-    for reader in ("bibtexparser", "pylatexenc"):
-        logging.getLogger(reader).setLevel(logging.CRITICAL + 1)
+    # These libraries log untrusted input; their callers report the errors.
+    for library in ("bibtexparser", "pylatexenc"):
+        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:
     if settings.environment == "production":
         return [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-    # Never the rich traceback, which shows the local variables: keys among them, and a megabyte of everything else.
+    # Never the rich traceback, which prints local variables: they may contain keys, and are up to a megabyte.
     plain = structlog.dev.plain_traceback
     return [structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=plain)]

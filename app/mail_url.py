@@ -1,4 +1,4 @@
-"""What MAIL_URL may say: a mail server, Resend, or a folder. Nothing here ever shows a password or key."""
+"""Parses MAIL_URL: a mail server, Resend, or a folder. No text or repr contains a password or key."""
 
 import ipaddress
 import re
@@ -15,7 +15,7 @@ _HOST: Final = re.compile(r"[A-Za-z0-9.:-]+")
 
 @dataclass(frozen=True, slots=True)
 class SmtpUrl:
-    """A mail server; with `implicit_tls` (smtps) the connection begins with TLS."""
+    """A mail server; with `implicit_tls` (smtps) the connection starts with TLS."""
 
     host: str
     port: int
@@ -25,20 +25,20 @@ class SmtpUrl:
 
     @property
     def requires_starttls(self) -> bool:
-        """Whether mails may only go after STARTTLS: everywhere but on this machine."""
-        return not self.implicit_tls and not _is_this_machine(self.host)
+        """Whether STARTTLS is required: always, except on the local machine."""
+        return not self.implicit_tls and not _is_loopback(self.host)
 
 
 @dataclass(frozen=True, slots=True)
 class ResendUrl:
-    """The provider Resend, with its API key."""
+    """The mail provider Resend, with its API key."""
 
     key: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class FolderUrl:
-    """A folder that gets one file for each mail."""
+    """A folder that receives one file per mail."""
 
     path: Path
 
@@ -47,7 +47,7 @@ MailUrl = SmtpUrl | ResendUrl | FolderUrl
 
 
 def parse_mail_url(text: str) -> MailUrl:
-    """Read MAIL_URL. Raises `ValueError` whose text repeats nothing of it, for it may hold a password."""
+    """Parse MAIL_URL. Raises `ValueError`, whose text contains no part of the value: it may contain a password."""
     scheme, _, rest = text.partition(":")
     match scheme.lower():
         case "folder" if rest and "\0" not in rest:
@@ -57,9 +57,9 @@ def parse_mail_url(text: str) -> MailUrl:
         case "smtp" | "smtps":
             return _smtp(text, implicit_tls=scheme.lower() == "smtps")
         case "folder" | "resend":
-            raise ValueError("nothing usable stands after the colon")
+            raise ValueError("the part after the colon is missing or invalid")
         case _:
-            raise ValueError("it begins with none of smtp:, smtps:, resend: and folder:")
+            raise ValueError("it must begin with smtp:, smtps:, resend: or folder:")
 
 
 def _smtp(text: str, *, implicit_tls: bool) -> SmtpUrl:
@@ -68,12 +68,12 @@ def _smtp(text: str, *, implicit_tls: bool) -> SmtpUrl:
         port = parts.port or (_IMPLICIT_TLS if implicit_tls else _SUBMISSION)
         host = parts.hostname
     except ValueError:
-        # The library's message would quote what it could not read.
-        raise ValueError("host and port cannot be read; encode @, : and / in a password as %40, %3A and %2F") from None
+        # The library's message would quote the value.
+        raise ValueError("host or port is invalid; encode @, : and / in a password as %40, %3A and %2F") from None
     if not host or not _HOST.fullmatch(host):
-        raise ValueError("it names no host")
+        raise ValueError("it has no host")
     if parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("something stands after host and port; encode / ? and # in a password as %2F, %3F and %23")
+        raise ValueError("nothing may follow host and port; encode / ? and # in a password as %2F, %3F and %23")
     username, password = _login(parts)
     return SmtpUrl(host, port, implicit_tls, username, password)
 
@@ -82,11 +82,11 @@ def _login(parts: SplitResult) -> tuple[str | None, str | None]:
     if parts.username is None:
         return None, None
     if not parts.username or parts.password is None:
-        raise ValueError("a login needs both a name and a password, as in user:password@host")
+        raise ValueError("a login needs a name and a password, as in user:password@host")
     return unquote(parts.username), unquote(parts.password)
 
 
-def _is_this_machine(host: str) -> bool:
+def _is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -1,4 +1,4 @@
-"""The API application: `create_app()`, whose lifespan opens the one Supabase client."""
+"""Builds the API application: `create_app()`, whose lifespan opens the Supabase client."""
 
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -34,12 +34,11 @@ def create_app(
     transport: httpx.AsyncBaseTransport | None = None,
     metrics_listener: socket.socket | None = None,
 ) -> FastAPI:
-    """Build the API; without `settings` they are read when it starts, so that building needs no environment.
+    """Build the API. Without `settings`, they are loaded at start-up, so that building needs no environment.
 
-    `transport` (for tests) takes the place of the network to Supabase. On `metrics_listener` the metrics are served
-    without a key, to scrapers that no caller's request can be routed to. Starting raises `ConfigurationError` when the
-    settings are wrong or the installed packages are not the locked ones. It succeeds while Supabase is down: `/readyz`
-    tells.
+    `transport` (for tests) replaces the network to Supabase. `metrics_listener` serves the metrics without a key; do
+    not route it to callers. Start-up raises `ConfigurationError` if the settings are invalid or the installed packages
+    differ from the lock. It succeeds while Supabase is unavailable; `/readyz` reports that.
     """
     metrics = Metrics()
 
@@ -57,10 +56,10 @@ def create_app(
             app.state.overview_cache = overview_cache = OverviewCache(services.operator.overview)
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
-            await stack.enter_async_context(metrics.watching_the_loop())
+            await stack.enter_async_context(metrics.measuring_loop_lag())
             if metrics_listener is not None:
-                scraped = metrics_route.for_scrapers(metrics, services)
-                await stack.enter_async_context(private_http(scraped, metrics_listener))
+                scrape_app = metrics_route.scrape_app(metrics, services)
+                await stack.enter_async_context(private_http(scrape_app, metrics_listener))
 
             def stop() -> None:
                 hub.release()
@@ -80,11 +79,11 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     app.include_router(health.router)
-    keyed = (digests, fetches, callbacks, listings, readers, papers, saved, deliveries, admin, metrics_route)
-    for room in keyed:
-        app.include_router(room.router, dependencies=[Security(KEY_HEADER)])
+    protected = (digests, fetches, callbacks, listings, readers, papers, saved, deliveries, admin, metrics_route)
+    for module in protected:
+        app.include_router(module.router, dependencies=[Security(KEY_HEADER)])
     app.include_router(mail_hook.router)
-    # Last: a request is matched with every route before its own, and these are half of them.
+    # Last, because a request is compared with every route before its own, and these are half of all routes.
     app.include_router(pages_router())
     app.add_middleware(BodyLimit)
     app.add_middleware(RequireKey)
@@ -94,6 +93,6 @@ def create_app(
 
 
 def _links(settings: ApiSettings) -> Links | None:
-    """What reads readers' links; None without a secret, when nobody was given any."""
+    """Return the verifier of readers' links; None without a secret, because then there are no links."""
     secrets = [secret.get_secret_value() for secret in settings.link_secret]
     return Links(secrets, settings.public_url or "") if secrets else None

@@ -1,4 +1,4 @@
-"""What a process counts for Prometheus, and the watch on its event loop's lag."""
+"""A process's Prometheus metrics, including its event loop's lag."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -12,12 +12,12 @@ from app.client.transport import CallCounters
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_INTERVAL = 0.1
 CALLER = "caller"
-"""The label of every metric that names a caller: what only admins and the private port are shown goes by it."""
+"""The label of every metric about a caller. Only admins and the private port get these metrics."""
 _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class _WithoutCallers(Collector):
-    """A registry's metrics, but none that names callers."""
+    """Collects a registry's metrics except those about callers."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
@@ -30,7 +30,7 @@ class _WithoutCallers(Collector):
 
 
 class Metrics:
-    """The counters of one process; a registry of its own, so that tests and processes share nothing."""
+    """The metrics of one process, in their own registry, so that tests share nothing."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -43,7 +43,7 @@ class Metrics:
         )
         self.caller_requests = Counter(
             "broadsheet_caller_requests",
-            "Requests by the caller whose key they carried.",
+            "Requests by caller.",
             (CALLER, "status"),
             registry=registry,
         )
@@ -55,34 +55,37 @@ class Metrics:
         )
         self.supabase_attempts = Counter(
             "broadsheet_supabase_attempts",
-            "Attempts of those calls; attempts less calls are retries.",
+            "Attempts of these calls; attempts minus calls are retries.",
             ("outcome",),
             registry=registry,
         )
         self.loop_lag = Histogram(
             "broadsheet_event_loop_lag_seconds",
-            "How late the event loop wakes a sleeper.",
+            "Delay of the event loop's timers.",
             buckets=_FAST,
             registry=registry,
         )
         self.tasks = Counter(
-            "broadsheet_tasks", "Tasks that this worker ended, by outcome.", ("kind", "outcome"), registry=registry
+            "broadsheet_tasks",
+            "Task attempts that this worker finished, by outcome.",
+            ("kind", "outcome"),
+            registry=registry,
         )
         self.task_duration = Histogram(
-            "broadsheet_task_duration_seconds", "How long a task's attempt took.", ("kind",), registry=registry
+            "broadsheet_task_duration_seconds", "Duration of a task's attempt.", ("kind",), registry=registry
         )
         self.queue_depth = Gauge("broadsheet_queue_depth", "Unfinished tasks.", ("kind", "status"), registry=registry)
         self.queue_oldest_task_age = Gauge(
             "broadsheet_queue_oldest_task_age_seconds",
-            "How long the longest-waiting task has been ready.",
+            "Age of the oldest task that is ready to be claimed.",
             ("kind",),
             registry=registry,
         )
         self.database_up = Gauge(
-            "broadsheet_database_up", "1 if the last scrape could read the queue's figures.", registry=registry
+            "broadsheet_database_up", "1 if the last scrape could read the queue's metrics.", registry=registry
         )
         self.watchers = Gauge(
-            "broadsheet_open_streams", "Callers that wait for tasks or follow their events.", registry=registry
+            "broadsheet_open_streams", "Callers that wait for tasks or stream their events.", registry=registry
         )
         self.circuit_breaker_open = Gauge(
             "broadsheet_circuit_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
@@ -90,18 +93,18 @@ class Metrics:
 
     @property
     def supabase_counters(self) -> CallCounters:
-        """What the transport calls for every call and attempt."""
+        """The transport's callbacks that count every call and attempt."""
         return CallCounters(
             call=lambda outcome: self.supabase_calls.labels(outcome).inc(),
             attempt=lambda outcome: self.supabase_attempts.labels(outcome).inc(),
         )
 
     def text(self, *, callers: bool = True) -> bytes:
-        """All figures in Prometheus' text format; without those of single callers if `callers` is false."""
+        """Return all metrics in Prometheus' text format; without those about callers if `callers` is false."""
         return generate_latest(self.registry if callers else _WithoutCallers(self.registry))
 
     @asynccontextmanager
-    async def watching_the_loop(self) -> AsyncIterator[None]:
+    async def measuring_loop_lag(self) -> AsyncIterator[None]:
         """Measure the event loop's lag ten times a second while the context is open."""
         watch = asyncio.create_task(self._watch())
         try:

@@ -9,29 +9,29 @@ from uuid import UUID
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 MAX_ITEMS = 50
-"""How many papers, and how many news items, a digest may hold."""
+"""Maximum number of papers, and of news items, in a digest."""
 
 MAX_CATEGORIES = 20
 MAX_INTERESTS = 30
 MAX_AUTHORS_FOLLOWED = 50
 MAX_EXCLUDED = 30
 SAMPLE_CATEGORY = "broadsheet-sample"
-"""Marks every item of the bundled sample edition, so that no digest can pass one off as real."""
+"""Marks the items of the bundled sample edition, so that digests can label them as samples."""
 
 CategoryName = Annotated[str, StringConstraints(pattern=r"^[a-z-]{2,12}(\.[A-Za-z-]{2,20})?$")]
-"""An arXiv category, `cs.AI` or `hep-th`, or a whole archive, `math`."""
+"""An arXiv category such as `cs.AI` or `hep-th`, or an archive such as `math`."""
 
-Report = Callable[[str, float], Awaitable[None]]
-"""How work shows how far it is: called with a message for people, and 0 to 1."""
+ReportProgress = Callable[[str, float], Awaitable[None]]
+"""Reports progress: called with a message for people and a number from 0 to 1."""
 
 
 def _without_nul(value: object) -> object:
-    """PostgreSQL keeps no zero byte: a text of nothing else would be an empty one when it is read again."""
+    """Remove NUL characters, which PostgreSQL cannot store; refuse a text that has only these and blanks."""
     if not isinstance(value, str):
         return value
     kept = value.replace("\0", "")
     if value and not kept.strip():
-        raise ValueError("this holds nothing but blanks and NUL characters")
+        raise ValueError("it contains only blanks and NUL characters")
     return kept
 
 
@@ -45,14 +45,14 @@ ShortText = Annotated[
 class Frozen(BaseModel):
     """Base of the domain's models: immutable.
 
-    They pass over fields that they do not know: rows and payloads may come from a schema, or a process, that is newer.
+    They ignore unknown fields, because rows and payloads may come from a newer schema or process.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class TaskKind(StrEnum):
-    """What a task asks for."""
+    """The kind of work."""
 
     FETCH = "fetch"
     DIGEST = "digest"
@@ -61,7 +61,7 @@ class TaskKind(StrEnum):
 
 
 class TaskStatus(StrEnum):
-    """Where a task stands; the picture in docs/ARCHITECTURE.md shows the ways between the states."""
+    """A task's status; docs/ARCHITECTURE.md has the state diagram."""
 
     PENDING = "pending"
     RUNNING = "running"
@@ -71,16 +71,16 @@ class TaskStatus(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the task has ended and will not change again."""
+        """Whether the task has ended; only a replay changes it again."""
         return self in {TaskStatus.COMPLETED, TaskStatus.FAILED, TaskStatus.CANCELLED}
 
 
 class Task(Frozen):
-    """A row of `tasks`: both the queue's entry and the record that API consumers poll.
+    """A task: the queue's entry and the record that callers poll.
 
-    `payload` and `result` are None unless they were asked for. `reader_id` and `local_day` say whose schedule asked for
-    it, and for which of the reader's days. `progress` goes from 0 to 1, and never backwards: it is the greatest of all
-    attempts. Times are the database's.
+    `payload` and `result` are None unless the query requested them. `reader_id` and `local_day` are set if a reader's
+    schedule created the task. `progress` is a number from 0 to 1, the maximum of all attempts. Times are the
+    database's.
     """
 
     task_id: UUID
@@ -109,7 +109,7 @@ class Task(Frozen):
 
 
 class Profile(Frozen):
-    """The reader for whom a digest is ranked and written."""
+    """The profile for which a digest is ranked and written."""
 
     name: ShortText
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
@@ -117,13 +117,13 @@ class Profile(Frozen):
     interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
     authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS_FOLLOWED)
-    """Whose new papers are always shown."""
+    """New papers of these authors are always included."""
     exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
-    """Words and phrases whose articles are not shown."""
+    """Articles with these words or phrases are not included."""
 
 
 class RatedPaper(Frozen):
-    """A paper of which a reader said what it was worth; `vector` is its words, by `app.ranking.vectors.vector_of`."""
+    """A paper that a reader rated; `vector` is its text's vector, by `app.ranking.vectors.vector_of`."""
 
     title: str
     liked: bool
@@ -132,22 +132,22 @@ class RatedPaper(Frozen):
 
 
 class ProfileRequest(Profile):
-    """A profile as somebody writes it: a field that does not exist is a mistake, and is refused."""
+    """A profile in a request: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
 
 class ArticleKind(StrEnum):
-    """Papers and news are ranked and shown apart."""
+    """Papers and news are ranked and displayed separately."""
 
     PAPER = "paper"
     NEWS = "news"
 
 
 class Article(Frozen):
-    """One item of an edition; `source` and `external_id` name it within its day.
+    """One article of an edition; `source` and `external_id` identify it within its day.
 
-    `source` is the adapter's name (`arxiv`, `newsapi`, `feed:<name>`). Links are http(s) or absent. Text is plain.
+    `source` is the adapter's name (`arxiv`, `newsapi`, `feed:<name>`). Links are http(s) or None. Text is plain text.
     """
 
     source: str
@@ -167,16 +167,16 @@ class Article(Frozen):
 
     @property
     def is_sample(self) -> bool:
-        """Whether this is one of the invented items that stand in where no real source can be reached."""
+        """Whether this is an article of the sample edition, used if no real source can be reached."""
         return SAMPLE_CATEGORY in self.categories
 
 
-LinksOf = Callable[[Article], Sequence[tuple[str, str]]]
-"""Gives what can be done with an article by a link: each as a label and an address."""
+ItemLinks = Callable[[Article], Sequence[tuple[str, str]]]
+"""Returns the action links of an article, each as a label and a URL."""
 
 
 class Item(Frozen):
-    """One paper or piece of news, whatever sources and days it came from: its best copy, and all names it goes by."""
+    """One paper or news item across sources and days: its most complete copy, and all keys that identify it."""
 
     item_id: UUID
     first_seen: datetime
@@ -185,7 +185,7 @@ class Item(Frozen):
 
 
 class EditionStatus(StrEnum):
-    """How far the fetching of a day has come; `partial`: at least one source failed and one did not."""
+    """The status of a day's fetch; `partial`: some sources failed."""
 
     FETCHING = "fetching"
     COMPLETED = "completed"
@@ -194,10 +194,10 @@ class EditionStatus(StrEnum):
 
 
 class Edition(Frozen):
-    """A day's papers and news: how many items each source gave, and what went wrong with those that failed.
+    """A day's papers and news: the number of items of each source, and the errors of failed sources.
 
-    `complete`: every source was read at or after `complete_from`, the moment from which on they have all of the day.
-    Until then the day is fetched again when it is requested. `fetched_at` is the end of the last fetch.
+    `complete`: every source was read at or after `complete_from`, the time from which the sources have the whole day.
+    Before that, a request fetches the day again. `fetched_at` is the end of the last fetch.
     """
 
     source_date: date
@@ -212,14 +212,14 @@ class Edition(Frozen):
 
 
 class AnalysisMethod(StrEnum):
-    """Who wrote an item's summary: a language model, or sentences taken from the abstract."""
+    """How a summary was made: by a language model, or from sentences of the abstract."""
 
     MODEL = "model"
     EXTRACTIVE = "extractive"
 
 
 class ReasonKind(StrEnum):
-    """What spoke for an item."""
+    """The kind of reason for including an item."""
 
     AUTHOR = "author"
     LIKED = "liked"
@@ -231,7 +231,7 @@ class ReasonKind(StrEnum):
 
 
 class Reason(Frozen):
-    """Why an item was chosen: a sentence's part, the words that counted, and what to change where it is wrong."""
+    """Why an item was included: the text, the matching words, and what the reader can change."""
 
     kind: ReasonKind
     text: str
@@ -240,9 +240,9 @@ class Reason(Frozen):
 
 
 class DigestItem(Frozen):
-    """One article of a digest, and why it was chosen.
+    """One article of a digest, and why it was included.
 
-    `score` goes from 0 to 1 and means the same on every day; `reason` is what `reasons` say, in one line.
+    `score` is a number from 0 to 1, comparable between days; `reason` is the text of `reasons` in one line.
     """
 
     article: Article
@@ -255,7 +255,7 @@ class DigestItem(Frozen):
 
 
 class ModelUsage(Frozen):
-    """What the language model cost one digest; all zero without one."""
+    """The language model's usage for one digest; all zero without a model."""
 
     model: str | None = None
     calls: int = 0
@@ -265,11 +265,11 @@ class ModelUsage(Frozen):
 
 
 class Digest(Frozen):
-    """The finished work: what a digest task's `result` holds, beside the rendered HTML.
+    """A finished digest: the content of a digest task's `result`, besides the rendered HTML.
 
-    `source_errors` says of each source that failed why it did; of a scheduled one, for which days, and its
-    `edition_status` is `failed` if nothing could be read. A scheduled one is of the reader's local day, and `keys`
-    are all names of the items that it holds, by which they are known again once its reader was shown them.
+    `source_errors` has the error of each failed source. For a scheduled digest it includes the days, `edition_status`
+    is `failed` if no source could be read, and `source_date` is the reader's local day. `keys` are all keys of the
+    digest's items, by which items that the reader has seen are recognized.
     """
 
     source_date: date

@@ -1,4 +1,4 @@
-"""The one place where the parts that both processes use are put local_service around the client."""
+"""Constructs the persistence classes that both processes use, on one client."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -26,7 +26,7 @@ from app.persistence.worker_configuration import WorkerConfiguration
 
 @dataclass(frozen=True)
 class Services:
-    """What the API's routes and the worker's handlers work with; all of it stands on the one client."""
+    """The persistence classes for the API's routes and the worker's handlers; all use one client."""
 
     schema: Schema
     tasks: TaskStateManager
@@ -36,9 +36,9 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
-    minutes: TaskStats
+    task_stats: TaskStats
     operator: Operator
-    turns: DistributedRateLimiter
+    rate_limits: DistributedRateLimiter
     readers: Readers
     reader_papers: ReaderPapers
     schedule: Schedule
@@ -48,7 +48,7 @@ class Services:
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
-        """Build every part on `client`."""
+        """Construct all of them on `client`."""
         return cls(
             schema=Schema(client),
             tasks=TaskStateManager(client),
@@ -58,9 +58,9 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
-            minutes=TaskStats(client),
+            task_stats=TaskStats(client),
             operator=Operator(client),
-            turns=DistributedRateLimiter(client),
+            rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),

@@ -1,4 +1,4 @@
-"""Lets any number of callers of this process watch tasks, by one question to the database for all of them."""
+"""Lets many callers of this process watch tasks, with one polling query for all of them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -13,14 +13,14 @@ from app.errors import SupabaseError
 from app.models import Task
 from app.persistence.watched_tasks import MAX_KNOWN, UNKNOWN, Changes, WatchedTasks
 
-PACE = 0.25
-"""Seconds from one call's beginning to the next one's: at most four a second, however many watch."""
+POLL_INTERVAL = 0.25
+"""Seconds from the start of one call to the start of the next: at most four per second for all watchers."""
 
-PAUSE = 1.0
-"""Seconds before the next call after one that failed."""
+RETRY_DELAY = 1.0
+"""Seconds before the next call after a failed one."""
 
-ANSWER_WITHIN = 5.0
-"""Seconds for one call: what hangs longer is asked anew."""
+CALL_TIMEOUT = 5.0
+"""Seconds for one call; after that it is repeated."""
 
 MAX_WATCHERS = 5_000
 
@@ -28,41 +28,41 @@ log = structlog.get_logger(__name__)
 
 
 class Watcher:
-    """One caller's watch on a task. It keeps the newest state alone: who takes it late costs no more."""
+    """One caller's watch on a task. It keeps only the newest state, so a slow caller needs no more memory."""
 
-    def __init__(self, task: Task, since: int = 0) -> None:
+    def __init__(self, task: Task, calls_before: int = 0) -> None:
         self.task = task
-        self.since = since
-        """How many calls the hub had begun when the watch began: their responses may be older than `task`."""
-        self.over = task.status.is_final
-        """Whether nothing more will come: the task has ended, or this process stops."""
-        self._news = asyncio.Event()
+        self.calls_before = calls_before
+        """The number of calls that had started when the watch started: their responses may be older than `task`."""
+        self.ended = task.status.is_final
+        """Whether there will be no more updates: the task has ended, or this process stops."""
+        self._updated = asyncio.Event()
 
-    async def news(self, within: float) -> bool:
-        """Wait until there is something new, `within` seconds at most; says whether there is."""
+    async def wait_for_update(self, within: float) -> bool:
+        """Wait for an update, at most `within` seconds; returns whether there is one."""
         try:
             async with asyncio.timeout(within):
-                await self._news.wait()
+                await self._updated.wait()
         except TimeoutError:
             return False
-        self._news.clear()
+        self._updated.clear()
         return True
 
-    def tell(self, task: Task) -> None:
-        """The task is now like this."""
-        self.over = self.over or task.status.is_final
+    def update(self, task: Task) -> None:
+        """Set the task's new state and wake the caller if it differs."""
+        self.ended = self.ended or task.status.is_final
         if task != self.task:
             self.task = task
-            self._news.set()
+            self._updated.set()
 
     def end(self) -> None:
-        """Nothing more will come."""
-        self.over = True
-        self._news.set()
+        """End the watch: there will be no more updates."""
+        self.ended = True
+        self._updated.set()
 
 
 class _Watched:
-    """A task that somebody watches, and the version in which it was last seen."""
+    """A watched task, its last known version and its watchers."""
 
     def __init__(self) -> None:
         self.version = UNKNOWN
@@ -70,18 +70,18 @@ class _Watched:
 
     @property
     def can_change(self) -> bool:
-        """Whether somebody waits for more of it."""
-        return not all(watcher.over for watcher in self.watchers)
+        """Whether a watcher still waits for updates."""
+        return not all(watcher.ended for watcher in self.watchers)
 
-    def since(self, call: int) -> list[Watcher]:
-        """Who watched before this call began; what it says may be older than what later watchers have read."""
-        return [watcher for watcher in self.watchers if watcher.since < call]
+    def before(self, call: int) -> list[Watcher]:
+        """Return the watchers that started before this call; the response may be older than what later ones read."""
+        return [watcher for watcher in self.watchers if watcher.calls_before < call]
 
 
 class TaskHub:
-    """Asks for all watched tasks at once, for as long as somebody watches, and tells those who do.
+    """Polls all watched tasks at once while there are watchers, and notifies them.
 
-    The database's troubles are waited out: watchers hear nothing meanwhile, and everything afterwards.
+    During an outage of the database, watchers receive nothing; afterwards they receive the newest state.
     """
 
     def __init__(self, tasks: WatchedTasks, *, max_watchers: int = MAX_WATCHERS) -> None:
@@ -89,52 +89,52 @@ class TaskHub:
         self._max_watchers = max_watchers
         self._watched: dict[UUID, _Watched] = {}
         self._watchers: set[Watcher] = set()
-        self._somebody = asyncio.Event()
-        self._turnstile = LoopThrottle()
+        self._has_watchers = asyncio.Event()
+        self._throttle = LoopThrottle()
         self._released = False
         self._calls = 0
-        self._asking: asyncio.Task[None] | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     @property
-    def has_room(self) -> bool:
-        """Whether one more may watch."""
+    def has_capacity(self) -> bool:
+        """Whether the hub accepts one more watcher."""
         return len(self._watchers) < self._max_watchers
 
     @property
     def watchers(self) -> int:
-        """How many watch."""
+        """The number of watchers."""
         return len(self._watchers)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Ask while the context is open."""
-        self._begin()
+        """Poll while the context is open."""
+        self._start()
         try:
             yield
         finally:
             self.release()
-            if self._asking is not None:
-                self._asking.cancel()
-                await asyncio.gather(self._asking, return_exceptions=True)
+            if self._polling is not None:
+                self._polling.cancel()
+                await asyncio.gather(self._polling, return_exceptions=True)
 
     def release(self) -> None:
-        """The process stops: nobody waits any longer, and whoever comes is not kept."""
+        """End all watches, and later ones immediately, because the process stops."""
         self._released = True
         for watcher in self._watchers:
             watcher.end()
 
     @contextmanager
     def watching(self, task: Task) -> Iterator[Watcher]:
-        """Watch a task, from the state in which it was read; forgotten with the block."""
+        """Watch a task, starting from its state as read by the caller, until the context closes."""
         watcher = Watcher(task, self._calls)
-        watcher.over = watcher.over or self._released
+        watcher.ended = watcher.ended or self._released
         self._watchers.add(watcher)
-        if not watcher.over:
+        if not watcher.ended:
             watched = self._watched.setdefault(task.task_id, _Watched())
             watched.watchers.add(watcher)
-            # Others may have heard of a change that came after this caller's reading.
+            # The last known version may be newer than what this caller has read.
             watched.version = UNKNOWN
-            self._somebody.set()
+            self._has_watchers.set()
         try:
             yield watcher
         finally:
@@ -148,59 +148,59 @@ class TaskHub:
             if not watched.watchers:
                 del self._watched[watcher.task.task_id]
         if not self._watched:
-            self._somebody.clear()
+            self._has_watchers.clear()
 
-    def _begin(self) -> None:
+    def _start(self) -> None:
         if not self._released:
-            for watched in self._watched.values():  # whoever asked before may not have told everybody
+            for watched in self._watched.values():  # the previous poll may not have notified all watchers
                 watched.version = UNKNOWN
-            self._asking = asyncio.create_task(self._ask(), name="task hub")
-            self._asking.add_done_callback(self._ended)
+            self._polling = asyncio.create_task(self._poll(), name="task hub")
+            self._polling.add_done_callback(self._restart)
 
-    def _ended(self, asking: asyncio.Task[None]) -> None:
-        """Begin anew: whatever it was that ended it, callers still wait."""
+    def _restart(self, asking: asyncio.Task[None]) -> None:
+        """Restart the polling after an unexpected end, because callers still wait."""
         if not self._released:
             error = None if asking.cancelled() else asking.exception()
-            log.error("task hub died, and is started anew", exc_info=error)
-            asyncio.get_running_loop().call_later(PAUSE, self._begin)
+            log.error("task hub failed; restarting", exc_info=error)
+            asyncio.get_running_loop().call_later(RETRY_DELAY, self._start)
 
-    async def _ask(self) -> None:
+    async def _poll(self) -> None:
         clock = asyncio.get_running_loop().time
         while True:
-            await self._somebody.wait()
-            begun = clock()
+            await self._has_watchers.wait()
+            started = clock()
             try:
-                calls = await self._ask_once()
+                calls = await self._poll_once()
             except (SupabaseError, TimeoutError) as error:
                 log.warning("watched tasks not read", watchers=self.watchers, error=str(error))
-                await asyncio.sleep(PAUSE)
+                await asyncio.sleep(RETRY_DELAY)
             else:
-                await asyncio.sleep(begun + PACE * max(1, calls) - clock())
+                await asyncio.sleep(started + POLL_INTERVAL * max(1, calls) - clock())
 
-    async def _ask_once(self) -> int:
-        """Ask for all of which more can come; returns how many calls it took."""
+    async def _poll_once(self) -> int:
+        """Poll all tasks that can change; returns the number of calls."""
         known = iter([(task_id, watched.version) for task_id, watched in self._watched.items() if watched.can_change])
         calls = 0
         while batch := dict(islice(known, MAX_KNOWN)):
             self._calls = call = self._calls + 1
-            async with asyncio.timeout(ANSWER_WITHIN):
+            async with asyncio.timeout(CALL_TIMEOUT):
                 changes = await self._tasks.changes(batch)
-            await self._tell(changes, call)
+            await self._notify(changes, call)
             calls += 1
         return calls
 
-    async def _tell(self, changes: Changes, call: int) -> None:
-        """Tell the watchers that were there when the call began; the next call asks for the others."""
+    async def _notify(self, changes: Changes, call: int) -> None:
+        """Notify the watchers that existed when the call started; the next call serves the others."""
         for change in changes.changed:
             watched = self._watched.get(change.task.task_id)
             if watched is not None:
-                there = watched.since(call)
-                watched.version = change.version if len(there) == len(watched.watchers) else UNKNOWN
-                for watcher in there:
-                    # Who is told has an answer to write: a few in one iteration of the loop.
-                    await self._turnstile.enter()
-                    watcher.tell(change.task)
+                notified = watched.before(call)
+                watched.version = change.version if len(notified) == len(watched.watchers) else UNKNOWN
+                for watcher in notified:
+                    # Each notified caller writes a response: only a few per iteration of the loop.
+                    await self._throttle.enter()
+                    watcher.update(change.task)
         for task_id in changes.gone:
             if task_id in self._watched:
-                for watcher in self._watched[task_id].since(call):
+                for watcher in self._watched[task_id].before(call):
                     watcher.end()

@@ -1,7 +1,7 @@
-"""Installed against locked versions: the part of the boot check that also runs at every start.
+"""Compares installed with locked versions: the part of the boot check that also runs at every start.
 
-The truth is `requirements.lock` beside the code, the file that the image was installed from; the pins are the exact
-dependencies in `pyproject.toml`. Neither is typed again here.
+The reference is `requirements.lock` beside the code, from which the image was installed; the pins are the exact
+dependencies in `pyproject.toml`.
 """
 
 import re
@@ -24,23 +24,23 @@ PYPROJECT = ROOT / "pyproject.toml"
 
 @dataclass(frozen=True)
 class Mismatch:
-    """A package whose installed version (None: not installed) is not the wanted one; `by` names who wants it."""
+    """A package whose installed version (None: not installed) is not the required one; `by` is the requiring file."""
 
     package: str
-    wanted: str
+    required: str
     installed: str | None
     by: str
 
     def __str__(self) -> str:
-        """Say what is installed and what should be."""
+        """Describe the installed and the required version."""
         found = f"{self.installed} is installed" if self.installed else "it is not installed"
-        return f"{self.package}: {found}, {self.by} has {self.wanted}"
+        return f"{self.package}: {found}, {self.by} requires {self.required}"
 
 
 def locked_versions(lock: Path = LOCK) -> dict[str, str]:
-    """Read the packages and versions of a lock, those whose markers hold on this machine.
+    """Read a lock's packages and versions, those whose markers apply to this machine.
 
-    Raises `ConfigurationError` if there is no such file, or it is no lock.
+    Raises `ConfigurationError` if the file is missing or is not a lock.
     """
     try:
         lines = lock.read_text(encoding="utf-8").splitlines()
@@ -48,12 +48,12 @@ def locked_versions(lock: Path = LOCK) -> dict[str, str]:
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"The lock {lock} cannot be read ({error}): put it beside the code.") from None
     if not requirements:
-        raise ConfigurationError(f"The lock {lock} names no package: make it anew with `make lock`.")
+        raise ConfigurationError(f"The lock {lock} contains no package: create it again with `make lock`.")
     return dict(_exact(r) for r in requirements if r.marker is None or r.marker.evaluate())
 
 
 def named_dependencies(pyproject: Path = PYPROJECT) -> list[Requirement]:
-    """Read the dependencies that `pyproject.toml` names. Raises `ConfigurationError` if it cannot be read."""
+    """Read the dependencies in `pyproject.toml`. Raises `ConfigurationError` if it cannot be read."""
     try:
         listed = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]["dependencies"]
         return list(map(Requirement, listed))
@@ -67,7 +67,7 @@ def pinned_versions(pyproject: Path = PYPROJECT) -> dict[str, str]:
 
 
 def not_locked(lock: Path = LOCK, pyproject: Path = PYPROJECT) -> list[Requirement]:
-    """What `pyproject.toml` names and the lock has not, or in a version that is not wanted: a lock that is too old."""
+    """Return the dependencies in `pyproject.toml` that the lock lacks or has in another version: an outdated lock."""
     locked = {canonicalize_name(name): found for name, found in locked_versions(lock).items()}
     here = [r for r in named_dependencies(pyproject) if r.marker is None or r.marker.evaluate()]
     return [r for r in here if not _satisfied(r, locked.get(canonicalize_name(r.name)))]
@@ -86,15 +86,15 @@ def mismatches(lock: Path = LOCK) -> list[Mismatch]:
 
 
 def repair_command(lock: Path = LOCK) -> str:
-    """The command that installs what the lock wants."""
+    """Return the command that installs the lock's packages."""
     return f"python -m pip install --no-deps --require-hashes -r {lock}"
 
 
 @cache
 def require_locked_versions(lock: Path = LOCK) -> None:
-    """Raise `ConfigurationError`, naming every difference and the command that repairs it, unless all match.
+    """Raise `ConfigurationError`, with every difference and the command that repairs them, unless all versions match.
 
-    Once they did, they do: what is installed does not change under a process.
+    The result is cached, because installed packages do not change while a process runs.
     """
     if found := mismatches(lock):
         lines = [f"{len(found)} installed package(s) differ from the pinned ones:", *map(str, found)]
@@ -109,8 +109,8 @@ def _satisfied(requirement: Requirement, version: str | None) -> bool:
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
-def _compare(wanted: dict[str, str], by: str) -> Iterator[Mismatch]:
-    for package, expected in wanted.items():
+def _compare(required: dict[str, str], by: str) -> Iterator[Mismatch]:
+    for package, expected in required.items():
         try:
             installed = version(package)
         except PackageNotFoundError:

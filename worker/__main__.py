@@ -60,7 +60,7 @@ async def work(settings: WorkerSettings) -> None:
         services, worker_id = Services.build(client), uuid4()
         parts = await stack.enter_async_context(open_parts(services, settings))
         handlers, lacking = parts.handlers, not_configured(settings)
-        await stack.enter_async_context(metrics.watching_the_loop())
+        await stack.enter_async_context(metrics.measuring_loop_lag())
         about = {"host": gethostname(), "version": project_version()}
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
         tally = Tally(list(handlers), random)
@@ -75,7 +75,7 @@ async def work(settings: WorkerSettings) -> None:
         periodic_jobs = _periodic_jobs(services, parts.arxiv, settings, random) | {
             "watch": watch_loop(lambda: worker.turns, limits.lease)
         }
-        periodic_jobs["minutes"] = TaskStatsReporter(services.minutes, worker_id, tally, random=random).run()
+        periodic_jobs["minutes"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
         periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, lacking)
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
@@ -199,7 +199,7 @@ def _periodic_jobs(
         delivery_days=settings.delivery_retention_days,
         random=random,
     )
-    look_ups = PaperLookUps(services.reader_papers, services.turns, services.breakers, arxiv, random=random)
+    look_ups = PaperLookUps(services.reader_papers, services.rate_limits, services.breakers, arxiv, random=random)
     periodic_jobs = {
         "retention": retention.run(),
         "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from app.metrics import CONTENT_TYPE, Metrics
-from app.private_http import listen, private_http
+from app.private_http import open_listener, private_http
 from worker.watchdog import LoopHealth
 
 
@@ -31,7 +31,9 @@ async def worker_http(
     if port is None:
         yield
         return
-    async with private_http(_application(metrics, health, lease, not_configured), listen(host, port, "WORKER_PORT")):
+    async with private_http(
+        _application(metrics, health, lease, not_configured), open_listener(host, port, "WORKER_PORT")
+    ):
         yield
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from app.logs import log_about
+from app.logs import bind_log_context
 from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
@@ -222,7 +222,7 @@ class Worker:
 
     async def _work(self, job: Job, started: float) -> None:
         """Do one task from its claim to its outcome. Never raises: what went wrong is the outcome."""
-        log_about(job.described)
+        bind_log_context(job.described)
         try:
             outcome = await perform(job, self._handlers[job.task.kind], self._random)
         finally:

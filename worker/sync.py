@@ -8,7 +8,7 @@ from random import Random
 
 import structlog
 
-from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
+from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import Progress, SyncAnswer, SyncCall, TaskQueue
@@ -92,7 +92,7 @@ class Syncer:
                 return await self._once(call)
             except (SupabaseUnavailable, SchemaOutdated) as error:
                 log.warning("sync call not answered, trying again", number=call.number, error=str(error))
-                unreadable += isinstance(error, UnreadableAnswer)
+                unreadable += isinstance(error, UnreadableResponse)
             if unreadable == UNREADABLE:
                 # The same number would bring the same answer for ever. What it claimed comes back with its lease.
                 log.error("answer given up, the call goes on under the next number", number=call.number)

@@ -12,7 +12,7 @@ from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, Mo
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
-from app.external.client import OutsideClient, open_external
+from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
@@ -49,7 +49,7 @@ async def open_parts(services: Services, settings: WorkerSettings) -> AsyncItera
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
-        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(turns=services.turns))
+        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(turns=services.rate_limits))
         fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
@@ -106,7 +106,7 @@ def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:
     return ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
 
 
-def build_analyst(http: OutsideClient, services: Services, settings: WorkerSettings) -> Analyst:
+def build_analyst(http: ExternalClient, services: Services, settings: WorkerSettings) -> Analyst:
     """Who writes of the items: the model that the settings name, or the abstracts themselves."""
     if settings.openai_api_key is None:
         return ExtractiveAnalyst()
@@ -122,7 +122,7 @@ def build_analyst(http: OutsideClient, services: Services, settings: WorkerSetti
     return ModelAnalyst(build_model(http, model), limits, services.breakers, services.cache)
 
 
-def _callback_sender(http: OutsideClient, settings: WorkerSettings) -> CallbackSender | None:
+def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> CallbackSender | None:
     if not settings.webhook_secret:
         return None
     webhooks = [Webhook(secret.get_secret_value()) for secret in settings.webhook_secret]
@@ -131,7 +131,7 @@ def _callback_sender(http: OutsideClient, settings: WorkerSettings) -> CallbackS
 
 @asynccontextmanager
 async def _deliveries(
-    http: OutsideClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
+    http: ExternalClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
 ) -> AsyncIterator[DeliveryHandler | None]:
     """What sends mails, for the block; None without MAIL_URL, with which the settings demand the others."""
     if settings.mail_url is None or settings.mail_from is None or settings.public_url is None:

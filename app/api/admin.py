@@ -1,5 +1,6 @@
-"""`/v1/admin`: what operators do. Every act is recorded under the caller's name."""
+"""`/v1/admin`: the operators' actions. The audit records each of them under the caller's name."""
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
 from uuid import UUID, uuid4
@@ -7,42 +8,51 @@ from uuid import UUID, uuid4
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import AdminOf, admin_of
+from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, TaskView
-from app.api.tasks import BODY, CONFLICT, EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf, describe
+from app.api.paging import CURSOR, NEXT_CURSOR, Limit
+from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
-from app.persistence.operator import Actor, AuditEntry, ReplayStep
+from app.persistence.operator import Actor, AuditEntry
 from app.persistence.overview import Overview, Pause, WorkerInfo
 
 MAX_STEPS = 20
-"""Of a replay in one request: some seconds at most. The answer says how to go on."""
+"""Steps of a replay in one request: it takes a few seconds at most. `next_cursor` continues it."""
 
 router = APIRouter(
-    prefix="/v1/admin", tags=["admin"], responses=EVERYWHERE | FORBIDDEN, dependencies=[Depends(admin_of)]
+    prefix="/v1/admin", tags=["admin"], responses=COMMON_ERRORS | FORBIDDEN, dependencies=[Depends(require_admin)]
 )
 
 
-async def actor_of(admin: AdminOf) -> Actor:
-    """The act that a request is: its id is the request's own, so that what is sent on again by the client is known."""
+async def get_actor(admin: AdminOf) -> Actor:
+    """Return the audit's actor of this request. Its id stays the same when the Supabase client repeats a call."""
     return Actor(uuid4(), admin.name)
 
 
-ActOf = Annotated[Actor, Depends(actor_of)]
+ActorOf = Annotated[Actor, Depends(get_actor)]
 
 
 class ReplayRequest(BaseModel):
-    """Which dead tasks are replayed: those of a kind that failed for good in a range of time."""
+    """Selects the dead-letter tasks to replay: one kind, failed in a time range."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: TaskKind
-    since: Moment | None = Field(None, description="Failed at this moment or later.")
-    until: Moment | None = Field(None, description="Failed before this moment; now, if it is left out.")
-    after: UUID | None = Field(None, description="`next` of the answer before.")
+    since: Moment | None = Field(None, description="Failed at this time or later.")
+    until: Moment | None = Field(None, description="Failed before this time; default: now.")
+    cursor: UUID | None = Field(None, description="`next_cursor` of the previous response.")
+
+
+class ReplayView(BaseModel):
+    """The outcome of one replay request."""
+
+    replayed: int = Field(description="Number of replayed tasks.")
+    until: datetime | None = Field(description="Send it with `next_cursor`: later failures are not replayed twice.")
+    next_cursor: UUID | None = Field(description="Send it as `cursor` to continue; null when all are replayed.")
 
 
 class PauseRequest(BaseModel):
-    """Why a kind is paused."""
+    """The reason for pausing a kind of task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -50,91 +60,92 @@ class PauseRequest(BaseModel):
 
 
 class PauseList(BaseModel):
-    """The pauses that hold."""
+    """The current pauses."""
 
     pauses: list[Pause]
 
 
 class WorkerList(BaseModel):
-    """The list_worker_rows."""
+    """All workers."""
 
     workers: list[WorkerInfo]
 
 
 class OrphanedTaskList(BaseModel):
-    """Tasks with neither an end nor a place in the queue: a fault of ours, if there are any."""
+    """Unfinished tasks without a queue entry: each one is a bug of Broadsheet."""
 
     task_ids: list[UUID]
 
 
 class AuditList(BaseModel):
-    """What operators did, newest first."""
+    """A page of audit entries, newest first."""
 
-    acts: list[AuditEntry]
+    entries: list[AuditEntry]
+    next_cursor: datetime | None = Field(description=NEXT_CURSOR)
 
 
 @router.get("/overview")
 async def get_overview(
     services: ServicesOf,
-    hours: Annotated[int, Query(ge=1, le=168, description="How far `minutes` look back, in at most 120 steps.")] = 6,
+    hours: Annotated[int, Query(ge=1, le=168, description="Hours that `minutes` covers, in at most 120 steps.")] = 6,
 ) -> Overview:
-    """Show the whole picture at one moment: queue, last hours, workers, breakers, sources, failures, mails, readers."""
+    """Get a consistent overview: queue, last hours, workers, circuit breakers, sources, failures, mails, readers."""
     return await services.operator.overview(hours=hours)
 
 
 @router.post("/tasks/{task_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
-async def replay_task(task_id: UUID, services: ServicesOf, by: ActOf, response: Response) -> TaskView:
-    """Give a task that failed for good all its attempts anew; its next end has a callback of its own."""
+async def replay_task(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
+    """Retry a dead-letter task with all its attempts; when it ends, a new callback is sent."""
     task = await services.operator.replay(by, task_id)
     describe(response, task)
     return TaskView.of(task)
 
 
-@router.post("/replays", responses=BODY)
-async def replay_dead(body: ReplayRequest, services: ServicesOf, by: ActOf) -> ReplayStep:
-    """Replay all tasks of a kind that failed for good in a range of time, up to 20,000 a request.
+@router.post("/replays", responses=BODY_ERRORS)
+async def replay_failed_tasks(body: ReplayRequest, services: ServicesOf, by: ActorOf) -> ReplayView:
+    """Replay all dead-letter tasks of a kind that failed in a time range, up to 20,000 per request.
 
-    With `next` in the answer there may be more: send it as `after`, with `until`.
+    If the response has a `next_cursor`, more tasks may remain: repeat the request with it as `cursor`, and `until`.
     """
-    until, after = body.until, body.after
+    until, after = body.until, body.cursor
     total = 0
     for _ in range(MAX_STEPS):
         step = await services.operator.replay_dead(by, body.kind, since=body.since, until=until, after=after)
         total, until, after = total + step.replayed, step.until, step.next
         if after is None:
-            return ReplayStep(replayed=total, until=until, next=None)
-    return ReplayStep(replayed=total, until=until, next=after)
+            break
+    return ReplayView(replayed=total, until=until, next_cursor=after)
 
 
 @router.post("/callbacks/{task_id}/redeliver", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
-async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActOf, response: Response) -> TaskView:
-    """Have a callback delivered again, under the same `webhook-id`."""
+async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
+    """Deliver a callback again, with the same `webhook-id`."""
     task = await services.operator.redeliver(by, task_id)
     describe(response, task)
     return TaskView.of(task)
 
 
-@router.post("/kinds/{kind}/pause", responses=BODY | CONFLICT)
-async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActOf) -> Pause:
-    """Have no worker claim tasks of a kind until it is resumed; what is in hand goes on."""
+@router.post("/kinds/{kind}/pause", responses=BODY_ERRORS | CONFLICT)
+async def pause_kind(kind: TaskKind, body: PauseRequest, services: ServicesOf, by: ActorOf) -> Pause:
+    """Pause a kind: workers claim no tasks of it until it is resumed; running tasks continue."""
     return await services.operator.pause(by, kind, body.reason)
 
 
 @router.post("/kinds/{kind}/resume", responses=CONFLICT)
-async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActOf) -> Pause:
-    """End a kind's pause."""
+async def resume_kind(kind: TaskKind, services: ServicesOf, by: ActorOf) -> Pause:
+    """Resume a paused kind."""
     return await services.operator.resume(by, kind)
 
 
 @router.get("/pauses")
 async def list_pauses(services: ServicesOf) -> PauseList:
-    """List which kinds are paused, since when, by whom and reason."""
+    """List the paused kinds, with the time, the operator and the reason."""
     return PauseList(pauses=await services.operator.pauses())
 
 
 @router.get("/workers")
 async def list_workers(services: ServicesOf) -> WorkerList:
-    """List the workers: where they run, what, what they have in hand, when they were last seen."""
+    """List the workers: host, version, running tasks and last heartbeat."""
     return WorkerList(workers=await services.operator.workers())
 
 
@@ -142,15 +153,17 @@ async def list_workers(services: ServicesOf) -> WorkerList:
 async def list_orphaned_tasks(
     services: ServicesOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
 ) -> OrphanedTaskList:
-    """List tasks that have neither an end nor a place in the queue."""
+    """List unfinished tasks that have no queue entry."""
     return OrphanedTaskList(task_ids=await services.operator.orphaned_tasks(limit))
 
 
 @router.get("/audit")
 async def list_audit(
     services: ServicesOf,
-    before: Annotated[Moment | None, Query(description="Only what was done before this moment.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+    limit: Limit = 50,
+    cursor: Annotated[Moment | None, Query(description=CURSOR)] = None,
 ) -> AuditList:
-    """List what operators did, newest first."""
-    return AuditList(acts=await services.operator.acts(before=before, limit=limit))
+    """List the actions of operators, newest first."""
+    found = await services.operator.acts(before=cursor, limit=limit + 1)
+    page = found[:limit]
+    return AuditList(entries=page, next_cursor=page[-1].at if len(found) > limit else None)

@@ -1,4 +1,4 @@
-"""Who calls: the `X-API-Key` header, compared in constant time with every key there is, and whose key it is."""
+"""Authentication: finds the caller of the `X-API-Key` header, comparing it in constant time with every known key."""
 
 import hmac
 from collections.abc import Sequence
@@ -15,39 +15,32 @@ from structlog.contextvars import bound_contextvars
 
 from app.api.problems import Problem, problem_response
 from app.config import ApiSettings
-from app.errors import BroadsheetError
+from app.errors import AdminRequired
 
 KEY_HEADER = APIKeyHeader(name="X-API-Key", auto_error=False, description="One of the keys in API_KEYS.")
-"""Describes the header in the OpenAPI document; `RequireKey` is what asks for it."""
+"""Describes the header in the OpenAPI document; `RequireKey` enforces it."""
 
-KEYED = ("/v1", "/metrics")
-"""What needs a key, and everything below it."""
+PROTECTED_PATHS = ("/v1", "/metrics")
+"""These paths and all paths below them require a key."""
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Whose key a request carries."""
+    """The owner of a request's key."""
 
     name: str
     admin: bool
 
     @property
-    def sees(self) -> str | None:
-        """The owner whose tasks it sees; None: everybody's."""
+    def visible_owner(self) -> str | None:
+        """The owner whose tasks the caller may see; None means all owners."""
         return None if self.admin else self.name
 
 
-class AdminsOnly(BroadsheetError):
-    """What was asked for is the operators' business."""
-
-    status = HTTPStatus.FORBIDDEN
-    title = "For admins only"
-
-
 class RequireKey:
-    """Answers 401 to a request without a known key, before anything else of it is looked at: its body least of all.
+    """Responds with 401 to a request without a known key, before anything else of it is read, such as its body.
 
-    Whose key it is stands in the request's state, and in what is logged meanwhile.
+    Stores the caller in the request's state and adds its name to the log lines of the request.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -55,11 +48,11 @@ class RequireKey:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
-        if scope["type"] != "http" or not _is_keyed(scope["path"]):
+        if scope["type"] != "http" or not _is_protected(scope["path"]):
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-api-key")
-        caller = caller_with(given, scope["app"].state.settings) if given is not None else None
+        key = Headers(scope=scope).get("x-api-key")
+        caller = find_caller(key, scope["app"].state.settings) if key is not None else None
         if caller is None:
             await _unauthorized(scope, receive, send)
             return
@@ -68,46 +61,46 @@ class RequireKey:
             await self._app(scope, receive, send)
 
 
-def caller_with(key: str, settings: ApiSettings) -> Caller | None:
-    """Whose `key` it is, if anybody's."""
+def find_caller(key: str, settings: ApiSettings) -> Caller | None:
+    """Return the caller who owns `key`, or None."""
     name = _owner_of(key, settings.api_keys)
     return None if name is None else Caller(name, name in settings.admins)
 
 
-def _owner_of(given: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
-    """Compare with every key, also after one has matched: the time it takes tells nothing."""
-    matches = [hmac.compare_digest(given.encode(), key.get_secret_value().encode()) for _, key in keys]
+def _owner_of(candidate: str, keys: Sequence[tuple[str, SecretStr]]) -> str | None:
+    """Compare with every key, even after a match, so that the duration reveals nothing."""
+    matches = [hmac.compare_digest(candidate.encode(), key.get_secret_value().encode()) for _, key in keys]
     return next((name for (name, _), same in zip(keys, matches, strict=True) if same), None)
 
 
-async def caller_of(request: Request) -> Caller:
-    """Whose request it is: `RequireKey` has found out."""
+async def get_caller(request: Request) -> Caller:
+    """Return the caller of the request, which `RequireKey` has stored."""
     caller: Caller = request.state.caller
     return caller
 
 
-CallerOf = Annotated[Caller, Depends(caller_of)]
+CallerOf = Annotated[Caller, Depends(get_caller)]
 
 
-async def admin_of(caller: CallerOf) -> Caller:
-    """The caller, if it is an admin. Raises `AdminsOnly`."""
+async def require_admin(caller: CallerOf) -> Caller:
+    """Return the caller if it is an admin. Raises `AdminRequired`."""
     if not caller.admin:
-        raise AdminsOnly(f"{caller.name} is not among the ADMINS of this server.")
+        raise AdminRequired(f"{caller.name} is not an admin: add it to ADMINS.")
     return caller
 
 
-AdminOf = Annotated[Caller, Depends(admin_of)]
+AdminOf = Annotated[Caller, Depends(require_admin)]
 
 
-def _is_keyed(path: str) -> bool:
-    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in KEYED)
+def _is_protected(path: str) -> bool:
+    return any(path == prefix or path.startswith(f"{prefix}/") for prefix in PROTECTED_PATHS)
 
 
 async def _unauthorized(scope: Scope, receive: Receive, send: Send) -> None:
     problem = Problem(
         title="Unauthorized",
         status=HTTPStatus.UNAUTHORIZED,
-        detail="The header X-API-Key is missing or holds no known key.",
+        detail="The header X-API-Key is missing or contains no known key.",
         instance=scope["path"],
     )
     response = problem_response(problem, {"WWW-Authenticate": 'ApiKey header="X-API-Key"'})

@@ -1,4 +1,4 @@
-"""`/v1/callbacks`: how far the telling of a task's end is."""
+"""`/v1/callbacks`: the status of callbacks."""
 
 from uuid import UUID
 
@@ -6,15 +6,15 @@ from fastapi import APIRouter, Response
 
 from app.api.auth import CallerOf
 from app.api.models import TaskView
-from app.api.tasks import EVERYWHERE, NOT_FOUND, ServicesOf, describe, read_task
+from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf, describe, read_task
 from app.models import TaskKind
 
-router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], responses=COMMON_ERRORS)
 
 
 @router.get("/{task_id}", responses=NOT_FOUND)
 async def get_callback(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
-    """Say how far a callback is; `parent` is the task of whose end it tells."""
+    """Get a callback's status; `parent` is the task whose end it reports."""
     task = await read_task(services, caller, TaskKind.CALLBACK, task_id)
     describe(response, task)
     return TaskView.of(task)

@@ -1,7 +1,7 @@
-"""What a connection may take of the API: a bound on a request's head, and deadlines for what is sent and what is read.
+"""Limits of a connection: the size of a request's head, and timeouts for receiving requests and sending responses.
 
-uvicorn's httptools protocol has neither. This one adds them in the methods that asyncio and the parser call on it;
-`app/__main__.py` hands it to uvicorn.
+uvicorn's httptools protocol has none of them. This subclass adds them in the methods that asyncio and the parser call;
+`app/__main__.py` passes it to uvicorn.
 """
 
 import asyncio
@@ -18,13 +18,13 @@ from uvicorn.server import ServerState
 from app.api.problems import MEDIA_TYPE, Problem
 
 MAX_HEAD = 65_536
-"""Bytes of a request before its body, and of anything else in it that is no body: what uvicorn allows with h11."""
+"""Bytes of a request outside its body, such as the headers: the limit that uvicorn has with h11."""
 
-MAX_WAITING = 16
-"""Requests that may wait on one connection: what one read brings can hold ten thousand, and each costs memory."""
+MAX_PIPELINED = 16
+"""Pipelined requests on one connection: one read can contain ten thousand, and each needs memory."""
 
 ON_STOP = "on_stop"
-"""Where the lifespan puts what is called when the server begins to stop, before it waits for requests."""
+"""Key of the lifespan's function that is called when the server starts to stop, before it waits for requests."""
 
 SEPARATORS = len(b": \r\n")
 
@@ -32,19 +32,19 @@ log = structlog.get_logger(__name__)
 
 
 class _Refused(Exception):
-    """Stops the parser in the middle of what it was fed."""
+    """Stops the parser in the middle of its input."""
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. Whatever it sends or does not read, it ends.
+    """One connection, which ends whatever the caller sends or does not read.
 
-    A request must have arrived `request_within` seconds after its first byte (or the connection's beginning), and an
-    answer must have been read `answer_within` seconds after it was found to be waiting. After a refusal what still
-    comes is thrown away for `linger` seconds, so that the refusal is read: closing at once would reset the connection.
+    A request must be complete `request_timeout` seconds after its first byte (or the connection's start), and a
+    response must be read `response_timeout` seconds after its buffer was full. After a refusal, further input is
+    discarded for `linger` seconds, so that the caller can read the refusal: closing at once resets the connection.
     """
 
-    request_within: ClassVar[float] = 30.0
-    answer_within: ClassVar[float] = 60.0
+    request_timeout: ClassVar[float] = 30.0
+    response_timeout: ClassVar[float] = 60.0
     linger: ClassVar[float] = 1.0
 
     def __init__(
@@ -56,28 +56,28 @@ class BoundedProtocol(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._request_timer: asyncio.TimerHandle | None = None
-        self._answer_timer: asyncio.TimerHandle | None = None
+        self._response_timer: asyncio.TimerHandle | None = None
         self._unparsed = 0
         self._in_request = False
         self._in_head = False
         self._refused = False
-        self._unanswered: deque[RequestResponseCycle] = deque()
+        self._pending: deque[RequestResponseCycle] = deque()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # (as uvicorn has it)
-        """A caller has connected."""
+        """Handle a new connection."""
         super().connection_made(transport)
         self._expect_request()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection has ended, whoever ended it."""
+        """Handle the end of the connection."""
         super().connection_lost(exc)
         self._disconnect()
-        for timer in (self._request_timer, self._answer_timer):
+        for timer in (self._request_timer, self._response_timer):
             if timer is not None:
                 timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Bytes have come."""
+        """Parse received bytes."""
         if self._refused:
             return
         if self._request_timer is None:
@@ -88,91 +88,91 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse_large_head()
 
     def on_message_begin(self) -> None:
-        """The parser has found a request's first byte."""
+        """Handle a request's first byte."""
         super().on_message_begin()
         self._in_request = self._in_head = True
         if self._request_timer is None:
             self._expect_request()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """The parser has found a header, or a trailer, which nobody here reads."""
+        """Handle a header; trailers are ignored."""
         if self._in_head:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """The parser has found the head's end."""
+        """Handle the end of the head."""
         self._unparsed = 0
         head = len(self.url) + sum(len(name) + len(value) + SEPARATORS for name, value in self.headers)
         if head > MAX_HEAD:
             self._refuse_large_head()
             raise _Refused
-        if len(self.pipeline) >= MAX_WAITING:
-            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"At most {MAX_WAITING} requests wait on one connection.")
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MAX_PIPELINED} requests wait on one connection.")
             raise _Refused
         super().on_headers_complete()
         self._in_head = False
-        self._unanswered.append(self.cycle)
+        self._pending.append(self.cycle)
 
     def on_body(self, body: bytes) -> None:
-        """The parser has found a piece of the body."""
+        """Handle a part of the body."""
         self._unparsed = 0
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """The parser has found the request's end."""
+        """Handle the end of the request."""
         self._unparsed = 0
         self._in_request = False
         super().on_message_complete()
         self._forget_request()
-        if self.cycle.response_complete:  # it was answered before its end: uvicorn waits for the next one for ever
+        if self.cycle.response_complete:  # the response ended before the request did: uvicorn would wait for ever
             self._expect_request()
 
     def on_response_complete(self) -> None:
-        """The application has answered."""
-        self._unanswered.popleft()  # requests on one connection are answered in their order
+        """Handle the end of the response."""
+        self._pending.popleft()  # responses on one connection follow the order of the requests
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later()
 
     def send_400_response(self, msg: str) -> None:
-        """Refuse what the parser does not understand."""
+        """Refuse input that the parser cannot parse."""
         self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
     def shutdown(self) -> None:
-        """The server stops: what was not wholly received is not waited for, and nobody waits for a task any longer."""
+        """Stop: refuse incomplete requests and end all waits for tasks."""
         if ON_STOP in self.app_state:
             self.app_state[ON_STOP]()
-        if self._in_request and not self._answering:
+        if self._in_request and not self._responding:
             self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "This server is stopping: send the request again.")
         super().shutdown()
         if self.transport.is_closing():
             self._abort_later()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Nothing came for a while after an answer."""
+        """Close an idle connection."""
         super().timeout_keep_alive_handler()
         self._abort_later()
 
     def pause_writing(self) -> None:
-        """The caller does not read as fast as it is answered."""
+        """Start the response timeout: the caller reads more slowly than the application writes."""
         super().pause_writing()
-        self._answer_timer = self.loop.call_later(self.answer_within, self.transport.abort)
+        self._response_timer = self.loop.call_later(self.response_timeout, self.transport.abort)
 
     def resume_writing(self) -> None:
-        """The caller has read."""
+        """Stop the response timeout: the caller has read."""
         super().resume_writing()
-        if self._answer_timer is not None:
-            self._answer_timer.cancel()
+        if self._response_timer is not None:
+            self._response_timer.cancel()
 
     @property
-    def _answering(self) -> bool:
-        """Whether a request that came whole waits for its answer, or an answer is on its way."""
+    def _responding(self) -> bool:
+        """Whether a complete request waits for its response, or a response has started."""
         if self.cycle is None or self.cycle.response_complete:  # type: ignore[redundant-expr]  # (None at first)
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
 
     def _expect_request(self) -> None:
-        self._request_timer = self.loop.call_later(self.request_within, self._request_overdue)
+        self._request_timer = self.loop.call_later(self.request_timeout, self._request_overdue)
 
     def _forget_request(self) -> None:
         if self._request_timer is not None:
@@ -180,39 +180,39 @@ class BoundedProtocol(HttpToolsProtocol):
             self._request_timer = None
 
     def _request_overdue(self) -> None:
-        if self.flow.read_paused:  # the rest is not read because what came before is still being worked on
+        if self.flow.read_paused:  # reading is paused because an earlier request is still being processed
             self._expect_request()
             return
-        detail = f"The request had not arrived after {self.request_within:g} s."
+        detail = f"The request was not complete after {self.request_timeout:g} s."
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
 
     def _refuse_large_head(self) -> None:
-        detail = f"At most {MAX_HEAD} bytes are read before a request's body."
+        detail = f"The request's head has more than {MAX_HEAD} bytes."
         self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, detail)
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer if nothing else is being answered and a request has begun, then end the connection."""
+        """Respond with an error if a request has started and no other response is in progress; then close."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True
         self._forget_request()
-        may_answer = self._in_request and not self._answering and (self._in_head or not self.cycle.response_complete)
+        may_respond = self._in_request and not self._responding and (self._in_head or not self.cycle.response_complete)
         self._disconnect()
-        if may_answer:
-            self._answer(status, detail)
+        if may_respond:
+            self._respond(status, detail)
         else:
             self.transport.close()
         self._abort_later()
 
-    def _answer(self, status: HTTPStatus, detail: str) -> None:
+    def _respond(self, status: HTTPStatus, detail: str) -> None:
         request_id = str(uuid4())
         log.info("request refused", status=status.value, detail=detail, request_id=request_id)
         self.transport.write(_refusal(status, detail, request_id))
         self.transport.write_eof()
 
     def _disconnect(self) -> None:
-        """Tell the application that it has nobody to answer; uvicorn tells it of the newest request alone."""
-        for cycle in self._unanswered:
+        """Report the disconnect to all pending requests; uvicorn reports it only to the newest one."""
+        for cycle in self._pending:
             cycle.disconnected = True
             cycle.message_event.set()
 

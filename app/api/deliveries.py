@@ -1,31 +1,28 @@
-"""`/v1/deliveries`: what became of the mails; admins resolve what is in doubt, stop them and let them go on."""
+"""`/v1/deliveries`: the status of each mail; admins resolve deliveries in doubt and pause or resume sending."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.auth import Caller, CallerOf
-from app.api.listings import BAD_CURSOR
-from app.api.tasks import BODY, CONFLICT, EVERYWHERE, NOT_FOUND, ServicesOf
-from app.errors import NotAllowed
+from app.api.auth import AdminOf, CallerOf
+from app.api.paging import BAD_CURSOR, Cursor, Limit, NextCursor
+from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.persistence.deliveries import Delivery, DeliveryStatus, ResolvedStatus
 
-FORBIDDEN: dict[int | str, dict[str, object]] = {403: {"description": "Admins alone"}}
-
-router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/deliveries", tags=["deliveries"], responses=COMMON_ERRORS)
 
 
 class DeliveryList(BaseModel):
     """A page of deliveries, newest first."""
 
     deliveries: list[Delivery]
-    next_cursor: str | None = Field(description="For the next page; null on the last.")
+    next_cursor: NextCursor
 
 
-class Resolution(BaseModel):
-    """What became of a delivery, as an admin has found out; `pending`: it is to be sent (again)."""
+class ResolveRequest(BaseModel):
+    """The outcome of a delivery as an admin established it; `pending` sends it (again)."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,15 +30,15 @@ class Resolution(BaseModel):
 
 
 class DeliveryPauseRequest(BaseModel):
-    """Why nothing is to be sent."""
+    """The reason for pausing all deliveries."""
 
     model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class Resumption(BaseModel):
-    """What is to become of the deliveries that wait: they may have been sent before a backup was restored."""
+class ResumeRequest(BaseModel):
+    """What to do with pending deliveries: they may have been sent before a backup was restored."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -49,9 +46,15 @@ class Resumption(BaseModel):
 
 
 class DeliveryPause(BaseModel):
-    """Whether deliveries begin."""
+    """Whether deliveries are paused."""
 
-    paused: str | None = Field(description="Why none begins; null: they do.")
+    paused: bool
+    reason: str | None = Field(description="Why deliveries are paused; null if they are not.")
+
+    @classmethod
+    def of(cls, reason: str | None) -> Self:
+        """Build the response from the stored reason; None means not paused."""
+        return cls(paused=reason is not None, reason=reason)
 
 
 @router.get("", responses=BAD_CURSOR)
@@ -60,49 +63,43 @@ async def list_deliveries(
     services: ServicesOf,
     status: DeliveryStatus | None = None,
     reader_id: UUID | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> DeliveryList:
     """List deliveries, newest first."""
-    page = await services.deliveries.page(caller.sees, status=status, reader_id=reader_id, limit=limit, cursor=cursor)
+    page = await services.deliveries.page(
+        caller.visible_owner, status=status, reader_id=reader_id, limit=limit, cursor=cursor
+    )
     return DeliveryList(deliveries=list(page.deliveries), next_cursor=page.next_cursor)
 
 
 @router.get("/pause")
 async def get_delivery_pause(services: ServicesOf) -> DeliveryPause:
-    """Say whether deliveries begin: after a restored backup none does until an admin has resumed them."""
-    return DeliveryPause(paused=await services.deliveries.paused())
+    """Return whether deliveries are paused. After a backup is restored they are paused until an admin resumes them."""
+    return DeliveryPause.of(await services.deliveries.paused())
 
 
-@router.post("/pause", responses=BODY | FORBIDDEN)
-async def pause_deliveries(body: DeliveryPauseRequest, caller: CallerOf, services: ServicesOf) -> DeliveryPause:
-    """Begin no delivery any more."""
-    _require_admin(caller)
-    await services.deliveries.pause(body.reason, by=caller.name)
-    return DeliveryPause(paused=await services.deliveries.paused())
+@router.post("/pause", responses=BODY_ERRORS | FORBIDDEN)
+async def pause_deliveries(body: DeliveryPauseRequest, admin: AdminOf, services: ServicesOf) -> DeliveryPause:
+    """Pause all deliveries: no new delivery starts."""
+    await services.deliveries.pause(body.reason, by=admin.name)
+    return DeliveryPause.of(await services.deliveries.paused())
 
 
-@router.post("/resume", responses=BODY | FORBIDDEN)
-async def resume_deliveries(body: Resumption, caller: CallerOf, services: ServicesOf) -> DeliveryPause:
-    """Let deliveries begin again."""
-    _require_admin(caller)
-    await services.deliveries.resume(by=caller.name, skip_pending=body.pending == "skip")
-    return DeliveryPause(paused=await services.deliveries.paused())
+@router.post("/resume", responses=BODY_ERRORS | FORBIDDEN)
+async def resume_deliveries(body: ResumeRequest, admin: AdminOf, services: ServicesOf) -> DeliveryPause:
+    """Resume deliveries."""
+    await services.deliveries.resume(by=admin.name, skip_pending=body.pending == "skip")
+    return DeliveryPause.of(await services.deliveries.paused())
 
 
 @router.get("/{delivery_id}", responses=NOT_FOUND)
 async def get_delivery(delivery_id: UUID, caller: CallerOf, services: ServicesOf) -> Delivery:
-    """Say what became of a delivery."""
-    return await services.deliveries.get(delivery_id, caller.sees)
+    """Get a delivery."""
+    return await services.deliveries.get(delivery_id, caller.visible_owner)
 
 
-@router.post("/{delivery_id}/resolve", responses=BODY | FORBIDDEN | NOT_FOUND | CONFLICT)
-async def resolve_delivery(delivery_id: UUID, body: Resolution, caller: CallerOf, services: ServicesOf) -> Delivery:
-    """Say of a delivery in doubt what became of it, or have one sent that was not."""
-    _require_admin(caller)
-    return await services.deliveries.resolve(delivery_id, body.status, by=caller.name)
-
-
-def _require_admin(caller: Caller) -> None:
-    if not caller.admin:
-        raise NotAllowed(f"{caller.name} is no admin: ADMINS names who is.")
+@router.post("/{delivery_id}/resolve", responses=BODY_ERRORS | FORBIDDEN | NOT_FOUND | CONFLICT)
+async def resolve_delivery(delivery_id: UUID, body: ResolveRequest, admin: AdminOf, services: ServicesOf) -> Delivery:
+    """Resolve a delivery in doubt, or send a delivery that was not sent."""
+    return await services.deliveries.resolve(delivery_id, body.status, by=admin.name)

@@ -1,4 +1,4 @@
-"""Whether the process lives (`/healthz`), and whether it can serve (`/readyz`)."""
+"""Health checks: whether the process is alive (`/healthz`) and whether it can serve requests (`/readyz`)."""
 
 import asyncio
 from typing import Literal
@@ -10,8 +10,8 @@ from app.api.problems import Problem
 from app.api.tasks import ServicesOf
 from app.errors import SupabaseUnavailable
 
-READY_WITHIN = 4.0
-"""Seconds; less than the platform's own patience with a health check (fly.toml), so that it hears the reason."""
+READY_TIMEOUT = 4.0
+"""Seconds; less than the platform's timeout for health checks (fly.toml), so that the response arrives in time."""
 
 router = APIRouter(tags=["health"])
 
@@ -24,16 +24,16 @@ class Health(BaseModel):
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Say that the process answers; asks nobody else."""
+    """Check that the process responds; contacts no other service."""
     return Health()
 
 
 @router.get("/readyz", responses={503: {"model": Problem, "description": "Supabase unreachable or outdated"}})
 async def readyz(services: ServicesOf) -> Health:
-    """Say whether Supabase answers and has the schema that this version needs."""
+    """Check that Supabase responds and has the schema that this version needs."""
     try:
-        async with asyncio.timeout(READY_WITHIN):
+        async with asyncio.timeout(READY_TIMEOUT):
             await services.schema.require()
     except TimeoutError:
-        raise SupabaseUnavailable(f"Supabase did not answer within {READY_WITHIN:g} s.") from None
+        raise SupabaseUnavailable(f"Supabase did not respond within {READY_TIMEOUT:g} s.") from None
     return Health()

@@ -1,20 +1,19 @@
-"""`/v1/tasks` and `/v1/editions`: what there is."""
+"""`/v1/tasks` and `/v1/editions`: lists of tasks and of fetched days."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from app.api.auth import AdminsOnly, CallerOf
+from app.api.auth import CallerOf
 from app.api.models import EditionList, TaskList, TaskView
-from app.api.problems import Problem
-from app.api.tasks import EVERYWHERE, FORBIDDEN, NOT_FOUND, ServicesOf
+from app.api.paging import BAD_CURSOR, CURSOR, Cursor, Limit
+from app.api.tasks import COMMON_ERRORS, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.config import CALLER_NAME
+from app.errors import AdminRequired
 from app.models import Edition, TaskKind, TaskStatus
 
-BAD_CURSOR: dict[int | str, dict[str, Any]] = {400: {"model": Problem, "description": "A cursor that no page gave"}}
-
-router = APIRouter(prefix="/v1", responses=EVERYWHERE)
+router = APIRouter(prefix="/v1", responses=COMMON_ERRORS)
 
 
 @router.get("/tasks", tags=["tasks"], responses=BAD_CURSOR | FORBIDDEN)
@@ -22,17 +21,17 @@ async def list_tasks(
     services: ServicesOf,
     caller: CallerOf,
     owner: Annotated[
-        str | None, Query(pattern=CALLER_NAME.pattern, description="For admins: this caller's alone.")
+        str | None, Query(pattern=CALLER_NAME.pattern, description="Admins only: the tasks of this caller.")
     ] = None,
     kind: TaskKind | None = None,
     status: TaskStatus | None = None,
     source_date: date | None = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 50,
-    cursor: Annotated[str | None, Query(max_length=500, description="`next_cursor` of the page before.")] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> TaskList:
-    """List one's own tasks, newest first; an admin sees everybody's."""
+    """List your tasks, newest first; admins see the tasks of all callers."""
     if not caller.admin and owner not in {None, caller.name}:
-        raise AdminsOnly(f"{caller.name} sees its own tasks: leave out `owner`.")
+        raise AdminRequired(f"{caller.name} can list only its own tasks: omit `owner`.")
     page = await services.tasks.list_tasks(
         owner=owner if caller.admin else caller.name,
         kind=kind,
@@ -47,14 +46,16 @@ async def list_tasks(
 @router.get("/editions", tags=["editions"])
 async def list_editions(
     services: ServicesOf,
-    before: Annotated[date | None, Query(description="Only days before this one.")] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 30,
+    limit: Limit = 30,
+    cursor: Annotated[date | None, Query(description=CURSOR)] = None,
 ) -> EditionList:
-    """List the days that were fetched, newest first."""
-    return EditionList(editions=await services.editions.list_editions(before=before, limit=limit))
+    """List the fetched editions, newest first."""
+    found = await services.editions.list_editions(before=cursor, limit=limit + 1)
+    page = found[:limit]
+    return EditionList(editions=page, next_cursor=page[-1].source_date if len(found) > limit else None)
 
 
 @router.get("/editions/{source_date}", tags=["editions"], responses=NOT_FOUND)
 async def get_edition(source_date: date, services: ServicesOf) -> Edition:
-    """Say what a day brought, source by source, and what went wrong."""
+    """Get a day's edition: items and errors of each source."""
     return await services.editions.get_edition(source_date)

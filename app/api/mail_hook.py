@@ -1,4 +1,4 @@
-"""`/hooks/mail`: the mail provider says which addresses take no mail, or want none."""
+"""`/hooks/mail`: the mail provider reports bounces and complaints."""
 
 import json
 from http import HTTPStatus
@@ -18,23 +18,23 @@ router = APIRouter(include_in_schema=False)
 
 @router.post("/hooks/mail", status_code=HTTPStatus.NO_CONTENT)
 async def mail_hook(request: Request, services: ServicesOf) -> None:
-    """SkipDelivery the mail of whoever is at an address that bounces for good or complained. It may come twice.
+    """Stop the mails to an address that bounced permanently or complained. A repeated call changes nothing.
 
-    Raises `InvalidWebhook`, also where RESEND_WEBHOOK_SECRET is not set.
+    Raises `InvalidWebhook`, also if RESEND_WEBHOOK_SECRET is not set.
     """
     bounce_reader: BounceReader = request.app.state.bounces
     body = await request.body()
     permanent = [bounce for bounce in bounce_reader.read(body, request.headers) if bounce.permanent]
     complaint = bool(permanent) and json.loads(body)["type"] == COMPLAINT
     for bounce in permanent:
-        addresses = _stored(bounce.address)
+        addresses = _normalized(bounce.address)
         stopped = await services.deliveries.record_bounce(addresses, bounce.reason, complaint=complaint)
-        log.info("mail came back", stopped=stopped, complaint=complaint)
+        log.info("mail bounced", stopped=stopped, complaint=complaint)
 
 
-def _stored(written: str) -> list[str]:
-    """An address as readers have it; none if it is none."""
+def _normalized(address: str) -> list[str]:
+    """Return the address in its stored form; an empty list if it is not valid."""
     try:
-        return [Mailbox.parse(written).address]
+        return [Mailbox.parse(address).address]
     except InvalidAddress:
         return []

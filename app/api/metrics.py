@@ -1,4 +1,4 @@
-"""`/metrics`: what this process counts, and the queue and the breakers as the database has them."""
+"""`/metrics`: this process's metrics, and those of the queue and the circuit breakers from the database."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from app.services import Services
 
 log = structlog.get_logger(__name__)
 
-ASK_WITHIN = 2.0
+READ_TIMEOUT = 2.0
 
 router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
 
@@ -25,43 +25,43 @@ router = APIRouter(tags=["health"], responses=UNAUTHORIZED)
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}, "description": "Prometheus text"}},
 )
 async def metrics(request: Request, services: ServicesOf, caller: CallerOf) -> Response:
-    """Return the figures in Prometheus' text format; those of single callers only to admins.
+    """Return the metrics in Prometheus' text format. Only admins get the metrics of each caller.
 
-    Without Supabase the queue's figures are missing, the others are not.
+    While Supabase is unavailable, only the queue's metrics are missing.
     """
     text = await _read(request.app.state.metrics, services, callers=caller.admin)
     return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
 
-def for_scrapers(counted: Metrics, services: Services) -> web.Application:
-    """All figures on a port of its own (METRICS_PORT), without a key."""
+def scrape_app(metrics: Metrics, services: Services) -> web.Application:
+    """Build the application that serves all metrics on METRICS_PORT without a key."""
 
     async def text(_request: web.Request) -> web.Response:
-        return web.Response(body=await _read(counted, services, callers=True), headers={"Content-Type": CONTENT_TYPE})
+        return web.Response(body=await _read(metrics, services, callers=True), headers={"Content-Type": CONTENT_TYPE})
 
     application = web.Application()
     application.add_routes([web.get("/metrics", text)])
     return application
 
 
-async def _read(counted: Metrics, services: Services, *, callers: bool) -> bytes:
+async def _read(metrics: Metrics, services: Services, *, callers: bool) -> bytes:
     try:
-        async with asyncio.timeout(ASK_WITHIN):
-            await _refresh(counted, services)
-        counted.database_up.set(1)
+        async with asyncio.timeout(READ_TIMEOUT):
+            await _refresh(metrics, services)
+        metrics.database_up.set(1)
     except (SupabaseError, TimeoutError) as error:
-        counted.database_up.set(0)
-        log.warning("queue figures not read", error=str(error))
-    return counted.text(callers=callers)
+        metrics.database_up.set(0)
+        log.warning("queue metrics not read", error=str(error))
+    return metrics.text(callers=callers)
 
 
-async def _refresh(counted: Metrics, services: Services) -> None:
+async def _refresh(metrics: Metrics, services: Services) -> None:
     stats = await services.maintenance.queue_stats()
-    counted.queue_depth.clear()
-    counted.queue_oldest_task_age.clear()
+    metrics.queue_depth.clear()
+    metrics.queue_oldest_task_age.clear()
     for depth in stats.depth:
-        counted.queue_depth.labels(depth.kind.value, depth.status.value).set(depth.tasks)
+        metrics.queue_depth.labels(depth.kind.value, depth.status.value).set(depth.tasks)
         if depth.status.value == "pending":
-            counted.queue_oldest_task_age.labels(depth.kind.value).set(depth.oldest_seconds)
+            metrics.queue_oldest_task_age.labels(depth.kind.value).set(depth.oldest_seconds)
     for breaker in await services.breakers.states():
-        counted.circuit_breaker_open.labels(breaker.name).set(breaker.state != "closed")
+        metrics.circuit_breaker_open.labels(breaker.name).set(breaker.state != "closed")

@@ -1,4 +1,4 @@
-"""Around every request, as plain ASGI: its id in logs and answer, its line in the log, its metric, its body's limit."""
+"""ASGI middleware for every request: the request id, the log line, the metric and the limit of the body."""
 
 import re
 import time
@@ -19,82 +19,84 @@ from app.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 MAX_BODY = 256_000
-LARGER = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
-"""Where bodies may hold more: 500 digests of 4 kB each; readers, in a stream of which little is held."""
+MAX_BODY_BY_PATH = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
+"""Paths with a larger limit: 500 digests of 4 kB each; an import of readers, which is read as a stream."""
 PAPERS, MAX_PAPERS_BODY = re.compile(r"/v1/readers/[^/]{1,100}/papers"), 2_000_000
-"""500 papers with their abstracts."""
+"""Bytes; 500 papers with abstracts."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 CLIENT_CLOSED_REQUEST = 499
-"""The status, in logs and metrics alone, of a request whose caller disconnected before the response (nginx's code)."""
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
-"""Asked for all the time by machines: not worth a line while they succeed."""
+"""The status, only in logs and metrics, of a request whose caller disconnected before the response (nginx's code)."""
+UNLOGGED_PATHS = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Monitoring requests these paths all the time: successful requests are not logged."""
 
 
 class RequestContext:
-    """Gives a request its turn and its id, and tells the log and the metrics how it went, also if it went wrong."""
+    """Throttles a request, gives it an id, and records its outcome, errors included, in the log and the metrics."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._turnstile = LoopThrottle()
+        self._throttle = LoopThrottle()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._turnstile.enter()
-        given = Headers(scope=scope).get("x-request-id", "")
-        request_id = given if WELL_FORMED_ID.fullmatch(given) else str(uuid4())
+        await self._throttle.enter()
+        sent_id = Headers(scope=scope).get("x-request-id", "")
+        request_id = sent_id if WELL_FORMED_ID.fullmatch(sent_id) else str(uuid4())
         started, exchange = time.perf_counter(), _Exchange(receive, send, request_id)
         with bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             except ClientDisconnect:
-                pass  # nobody is left to respond to, and nothing here has failed
+                pass  # the caller is gone, and nothing here has failed
             except Exception as error:
-                if exchange.begun:  # no second response can follow half a one: the server logs it and closes
+                if (
+                    exchange.response_started
+                ):  # a second response cannot follow half of one: the server logs the error and closes
                     raise
                 await unexpected_error(scope, error)(scope, exchange.receive, exchange.send)
             finally:
-                self._tell(scope, exchange.status, time.perf_counter() - started)
+                self._record(scope, exchange.status, time.perf_counter() - started)
 
-    def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        # The route's template, never the path: a metric for every id would grow without end.
+    def _record(self, scope: Scope, status: int, seconds: float) -> None:
+        # The route's template, never the path: one metric for each id would grow without limit.
         route = route_of(scope)
         self._metrics.http_request_duration.labels(scope["method"], route, str(status)).observe(seconds)
         caller = scope.get("state", {}).get("caller")
-        # By name: there are as many as the settings hold.
-        named = {"caller": caller.name} if caller is not None else {}
+        # Callers' names are safe as labels: the settings limit their number.
+        caller_field = {"caller": caller.name} if caller is not None else {}
         if caller is not None:
             self._metrics.caller_requests.labels(caller.name, str(status)).inc()
-        if scope["path"] not in QUIET or status >= HTTPStatus.BAD_REQUEST:
+        if scope["path"] not in UNLOGGED_PATHS or status >= HTTPStatus.BAD_REQUEST:
             ms = round(seconds * 1000, 1)
-            log.info("request", method=scope["method"], route=route, status=status, ms=ms, **named)
+            log.info("request", method=scope["method"], route=route, status=status, ms=ms, **caller_field)
 
 
 class _Exchange:
-    """Passes on what the caller and the application send each other, and keeps the status it ended with."""
+    """Forwards messages between the caller and the application, and keeps the final status."""
 
     def __init__(self, receive: Receive, send: Send, request_id: str) -> None:
         self._receive = receive
         self._send = send
         self._request_id = request_id
-        self.begun = False
-        """Whether the response has begun."""
+        self.response_started = False
+        """Whether the response has started."""
         self.status = HTTPStatus.INTERNAL_SERVER_ERROR.value
 
     async def receive(self) -> Message:
-        """Receive from the caller; a disconnect before the response begins is how the request ended."""
+        """Receive from the caller; a disconnect before the response starts sets the status."""
         message = await self._receive()
-        if message["type"] == "http.disconnect" and not self.begun:
+        if message["type"] == "http.disconnect" and not self.response_started:
             self.status = CLIENT_CLOSED_REQUEST
         return message
 
     async def send(self, message: Message) -> None:
-        """Send to the caller, with the request's id; after a disconnect the server sends nothing."""
+        """Send to the caller, with the request id; after a disconnect the server sends nothing."""
         if message["type"] == "http.response.start":
-            self.begun = True
+            self.response_started = True
             if self.status != CLIENT_CLOSED_REQUEST:
                 self.status = message["status"]
             MutableHeaders(scope=message)["X-Request-ID"] = self._request_id
@@ -102,7 +104,7 @@ class _Exchange:
 
 
 class BodyLimit:
-    """Refuses larger bodies than it allows with 413, however they are sent, when the application reads them."""
+    """Responds with 413 when the application reads a body that is too large, with or without a Content-Length."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -112,26 +114,26 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "0")
-        limit, read = _limit(scope["path"]), 0
+        content_length = Headers(scope=scope).get("content-length", "0")
+        limit, received = _limit(scope["path"]), 0
 
-        async def counted() -> Message:
-            nonlocal read
-            if announced.isdigit() and int(announced) > limit:
+        async def limited_receive() -> Message:
+            nonlocal received
+            if content_length.isdigit() and int(content_length) > limit:
                 raise _too_large(limit)
             message = await receive()
-            read += len(message.get("body", b""))
-            if read > limit:
+            received += len(message.get("body", b""))
+            if received > limit:
                 raise _too_large(limit)
             return message
 
-        await self._app(scope, counted, send)
+        await self._app(scope, limited_receive, send)
 
 
 def _limit(path: str) -> int:
-    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else LARGER.get(path, MAX_BODY)
+    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else MAX_BODY_BY_PATH.get(path, MAX_BODY)
 
 
 def _too_large(limit: int) -> HTTPException:
-    """FastAPI takes every other exception that comes while it reads a body for a body that it cannot read."""
-    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"At most {limit} bytes are read.")
+    """An HTTPException, because FastAPI reports every other exception during reading as an unreadable body."""
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The body has more than {limit} bytes.")

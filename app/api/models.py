@@ -1,4 +1,4 @@
-"""What requests may hold and what answers look like."""
+"""The models of requests and responses about tasks and editions."""
 
 import hashlib
 import json
@@ -8,12 +8,13 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from app.api.paging import NEXT_CURSOR, NextCursor
 from app.days import utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, ProfileRequest, Task, TaskKind, TaskStatus
 from app.persistence.tasks import MAX_BATCH
 
 EARLIEST = date(1991, 8, 14)
-"""The day on which arXiv began."""
+"""arXiv's first day."""
 
 
 def _not_in_the_future(value: date) -> date:
@@ -28,11 +29,11 @@ SourceDate = Annotated[
 
 
 def _in_utc(value: datetime) -> datetime:
-    """PostgreSQL knows fewer zones than Python: it is told no other than UTC."""
+    """Convert to UTC: PostgreSQL accepts fewer UTC offsets than Python."""
     try:
         return value.astimezone(UTC)
     except OverflowError:
-        raise ValueError("this moment lies outside of time") from None
+        raise ValueError("this time is out of range") from None
 
 
 Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
@@ -40,14 +41,14 @@ CallbackUrl = Annotated[
     str,
     Field(
         max_length=2000,
-        description="Called once the task has ended, signed as Standard Webhooks asks.",
+        description="Receives a POST when the task has ended, signed as Standard Webhooks specifies.",
         examples=["https://example.com/hooks/broadsheet"],
     ),
 ]
 
 
 class TaskRequest(BaseModel):
-    """What every post of a task may hold."""
+    """The fields of every request that creates a task."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,16 +57,16 @@ class TaskRequest(BaseModel):
 
     @property
     def sent(self) -> dict[str, Any]:
-        """What the caller sent, without defaults: they may be others when it is sent again."""
+        """The fields that the caller sent. Defaults are excluded, because they may differ in a repeated request."""
         return self.model_dump(mode="json", exclude_unset=True)
 
 
 class FetchRequest(TaskRequest):
-    """Asks for a day's papers and news to be fetched."""
+    """Requests a fetch of a day's papers and news."""
 
 
 class DigestRequest(TaskRequest):
-    """Asks for a reader's digest of a day."""
+    """Requests a digest of one day for one profile."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -87,17 +88,17 @@ class DigestRequest(TaskRequest):
     )
 
     profile: ProfileRequest
-    max_papers: int = Field(12, ge=0, le=MAX_ITEMS, description="How many papers the digest holds at most.")
-    max_news: int = Field(6, ge=0, le=MAX_ITEMS, description="How many news items the digest holds at most.")
+    max_papers: int = Field(12, ge=0, le=MAX_ITEMS, description="The digest's maximum number of papers.")
+    max_news: int = Field(6, ge=0, le=MAX_ITEMS, description="The digest's maximum number of news items.")
 
     @property
     def payload(self) -> dict[str, Any]:
-        """What the worker gets."""
+        """The task's payload for the worker."""
         return self.model_dump(mode="json", include={"profile", "max_papers", "max_news"})
 
 
 class BatchRequest(BaseModel):
-    """Asks for many digests at once: all are ordered, or none."""
+    """Requests many digests: all are created, or none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -105,39 +106,38 @@ class BatchRequest(BaseModel):
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """What a repetition of the whole is compared by."""
+        """Identifies the batch, to recognize a repeated request."""
         sent = json.dumps([each.sent for each in self.digests], sort_keys=True)
         return {"batch": hashlib.sha256(sent.encode()).hexdigest()}
 
 
 class TaskView(BaseModel):
-    """A task, as callers see it. Times are the database's."""
+    """A task as callers see it. All times are the database's."""
 
     task_id: UUID
-    owner: str = Field(description="The caller whose task it is; `system` for the service's own.")
+    owner: str = Field(description="The caller who created the task; `system` for the service's own tasks.")
     kind: TaskKind
     status: TaskStatus
-    message: str | None = Field(description="What is going on, for people.", examples=["ranking 412 articles"])
+    message: str | None = Field(description="The current step, for people.", examples=["ranking 412 articles"])
     progress: float = Field(
         ge=0,
         le=1,
-        description="From 0 to 1. It never goes backwards: another attempt shows the greatest progress of all attempts "
-        "until it has come further. A replay begins at 0.",
+        description="From 0 to 1, the maximum of all attempts, so it never decreases. A replay starts at 0.",
     )
-    attempt: int = Field(ge=0, description="How often it was begun.")
+    attempt: int = Field(ge=0, description="The number of attempts so far.")
     max_attempts: int
-    error: str | None = Field(description="Why the task, or its last attempt, failed.")
+    error: str | None = Field(description="Why the task or its last attempt failed.")
     cancel_requested: bool
     source_date: date | None
-    parent: UUID | None = Field(description="For a callback: the task of whose end it tells.")
-    reader_id: UUID | None = Field(description="Whose schedule asked for it, if one did.")
-    local_day: date | None = Field(description="For which of the reader's own days.")
+    parent: UUID | None = Field(description="For a callback: the task whose end it reports.")
+    reader_id: UUID | None = Field(description="The reader whose schedule created the task, if any.")
+    local_day: date | None = Field(description="The day in the reader's time zone.")
     created_at: datetime
     run_at: datetime
     started_at: datetime | None
     updated_at: datetime
     finished_at: datetime | None
-    url: str = Field(description="Where to ask again.", examples=["/v1/digests/0193f2b0-0000-7000-8000-000000000000"])
+    url: str = Field(description="The path to poll.", examples=["/v1/digests/0193f2b0-0000-7000-8000-000000000000"])
 
     @classmethod
     def of(cls, task: Task, **more: Any) -> Self:
@@ -147,13 +147,13 @@ class TaskView(BaseModel):
 
 
 class DigestView(TaskView):
-    """A digest's task; `digest` is there once it has completed, if it was asked for."""
+    """A digest's task. `digest` is set when the task is completed and the request had `include=result`."""
 
     digest: Digest | None = None
 
     @classmethod
     def with_digest(cls, task: Task, digest: dict[str, Any] | None) -> Self:
-        """Show `task`, with what it wrote if that was read."""
+        """Build the view of `task`, with its digest if one was read."""
         return cls.of(task, digest=Digest.model_validate(digest) if digest else None)
 
 
@@ -167,17 +167,18 @@ class TaskList(BaseModel):
     """A page of tasks, newest first."""
 
     tasks: list[TaskView]
-    next_cursor: str | None = Field(description="For the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 class EditionList(BaseModel):
-    """Editions, newest first."""
+    """A page of editions, newest first."""
 
     editions: list[Edition]
+    next_cursor: date | None = Field(description=NEXT_CURSOR)
 
 
 def task_url(kind: TaskKind, task_id: UUID) -> str:
-    """The path under which a task is found."""
+    """Return the path of a task."""
     match kind:
         case TaskKind.DIGEST:
             return f"/v1/digests/{task_id}"

@@ -1,4 +1,4 @@
-"""The OpenAPI document: its texts, and what FastAPI does not say of errors, parameters and the server."""
+"""The OpenAPI document: its texts, and what FastAPI omits about errors, parameters and the server."""
 
 from http import HTTPStatus
 from typing import Any
@@ -10,34 +10,35 @@ from app.api.paper_models import PapersRequest
 from app.api.problems import MEDIA_TYPE
 
 DESCRIPTION = """
-Post a task, then wait for its end (`Prefer: wait=20`), follow its events, or be called back. Every error is a problem
-document (RFC 9457); every answer carries `X-Request-ID`, which the logs carry too.
+Create a task, then wait for its end (`Prefer: wait=20`), stream its events, or receive a callback. Every error is a
+problem document (RFC 9457). Every response carries `X-Request-ID`, which the logs contain too. Lists take `limit` and
+`cursor`; `next_cursor` is null on the last page.
 """
 
 TAGS: list[dict[str, Any]] = [
-    {"name": "digests", "description": "A reader's digest of a day."},
-    {"name": "fetches", "description": "The fetching of a day's papers and news."},
-    {"name": "readers", "description": "For whom digests are written by themselves."},
-    {"name": "deliveries", "description": "What became of the mails."},
-    {"name": "tasks", "description": "Everything that was asked for."},
-    {"name": "callbacks", "description": "The telling of a task's end."},
-    {"name": "admin", "description": "The operator's hand."},
-    {"name": "editions", "description": "What each day brought."},
-    {"name": "health", "description": "For the machines that look after this one."},
+    {"name": "digests", "description": "Digests: a reader's selection of one day's papers and news."},
+    {"name": "fetches", "description": "Fetches of a day's papers and news."},
+    {"name": "readers", "description": "Readers, who get digests on a schedule, and their papers."},
+    {"name": "deliveries", "description": "Mails and their status."},
+    {"name": "tasks", "description": "Tasks of all kinds."},
+    {"name": "callbacks", "description": "Callbacks that report the end of a task."},
+    {"name": "admin", "description": "Operators' actions."},
+    {"name": "editions", "description": "Fetched days: items and errors of each source."},
+    {"name": "health", "description": "Health checks and metrics."},
 ]
 
 
-LOCAL: dict[str, Any] = {
+LOCAL_SERVER: dict[str, Any] = {
     "url": "http://127.0.0.1:8000",
-    "description": "The API on this machine, as `make up` starts it",
+    "description": "The local API that `make up` starts",
 }
 
 
 def describe(app: FastAPI) -> None:
-    """Complete the document: where the API is, errors as application/problem+json, parameters without null."""
+    """Complete the document: the server's URL, errors as application/problem+json, parameters without null."""
     plain = app.openapi
 
-    def described() -> dict[str, Any]:
+    def completed() -> dict[str, Any]:
         if app.openapi_schema is None:
             document = plain()
             document["servers"] = [_server(app)]
@@ -49,19 +50,19 @@ def describe(app: FastAPI) -> None:
         assert app.openapi_schema is not None  # noqa: S101  (plain() has set it)
         return app.openapi_schema
 
-    app.openapi = described  # type: ignore[method-assign]  # (FastAPI's documented way to extend the document)
+    app.openapi = completed  # type: ignore[method-assign]  # (FastAPI's documented way to extend the document)
 
 
 def _server(app: FastAPI) -> dict[str, Any]:
-    """The address for clients: a running server's own, or that of this machine in docs/openapi.json."""
+    """Return the server's URL: that of the running server, or in docs/openapi.json that of a local one."""
     settings = getattr(app.state, "settings", None)
     if settings is None:
-        return LOCAL
-    return {"url": settings.public_url or "/", "description": "The server that this document was read from"}
+        return LOCAL_SERVER
+    return {"url": settings.public_url or "/", "description": "The server that served this document"}
 
 
 def _schemas(model: type[BaseModel]) -> dict[str, Any]:
-    """The schemas of a body that its route reads itself, so that FastAPI does not know it."""
+    """Return the schemas of a body that its route parses itself, so that FastAPI does not know them."""
     schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
     return {model.__name__: schema, **schema.pop("$defs", {})}
 
@@ -73,7 +74,7 @@ def _as_problems(responses: dict[str, Any]) -> None:
 
 
 def _without_null(parameters: list[dict[str, Any]]) -> None:
-    """Declare an optional parameter by `required: false` alone: no header and no URL can hold a null."""
+    """Declare an optional parameter only by `required: false`: headers and URLs cannot contain null."""
     for parameter in parameters:
         schema = parameter["schema"]
         kept = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]

@@ -1,4 +1,4 @@
-"""What requests about readers' papers may hold, and what answers look like."""
+"""The models of requests and responses about readers' papers."""
 
 import re
 from datetime import datetime
@@ -8,31 +8,32 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from app.api.paging import NextCursor
 from app.models import Article, ArticleKind
 from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
 from app.sources.doi import doi
 from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
 
-# arXiv answers for `math/0309136`, not for `math.GT/0309136`.
+# arXiv knows `math/0309136`, not `math.GT/0309136`.
 _SUBJECT = re.compile(r"\.[A-Z]{2}(?=/)")
 
 
 class BulkFeedback(StrEnum):
-    """What a reader says of all papers of a BibTeX file."""
+    """One feedback for all papers of a BibTeX file."""
 
     LIKED = "liked"
     DISLIKED = "disliked"
     SAVED = "saved"
 
     @property
-    def says(self) -> FeedbackChange:
-        """The same, as it is kept."""
+    def change(self) -> FeedbackChange:
+        """The change to store."""
         return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
 
 
 class PaperRequest(BaseModel):
-    """A paper, by its arXiv id, its DOI or its title, and what the reader says of it."""
+    """A paper, identified by its arXiv id, DOI or title, and the reader's feedback."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -42,49 +43,49 @@ class PaperRequest(BaseModel):
     abstract: Annotated[str, StringConstraints(max_length=MAX_ABSTRACT)] = ""
     authors: Annotated[list[Annotated[str, StringConstraints(max_length=MAX_NAME)]], Field(max_length=MAX_AUTHORS)] = []
     url: Annotated[str, StringConstraints(max_length=MAX_LINK)] | None = None
-    liked: bool | None = Field(None, description="Null takes what was said back; left out, it stays.")
+    liked: bool | None = Field(None, description="Null removes the rating; omitted, it does not change.")
     saved: bool | None = None
 
     @field_validator("arxiv_id")
     @classmethod
-    def _is_arxivs(cls, value: str | None) -> str | None:
+    def _checked_arxiv_id(cls, value: str | None) -> str | None:
         found = arxiv_id(value) if value is not None else None
         if value is not None and found is None:
-            raise ValueError("this is no arXiv id, such as 2005.14165 or hep-th/9901001")
+            raise ValueError("this is not an arXiv id such as 2005.14165 or hep-th/9901001")
         return _SUBJECT.sub("", found) if found else None
 
     @field_validator("doi")
     @classmethod
-    def _is_a_doi(cls, value: str | None) -> str | None:
+    def _checked_doi(cls, value: str | None) -> str | None:
         found = doi(value)
         if value is not None and found is None:
-            raise ValueError("this is no DOI, such as 10.1038/s41586-021-03819-2")
+            raise ValueError("this is not a DOI such as 10.1038/s41586-021-03819-2")
         return found
 
     @field_validator("title", "abstract")
     @classmethod
-    def _is_plain(cls, value: str | None) -> str | None:
+    def _plain_text(cls, value: str | None) -> str | None:
         return plain(value, MAX_ABSTRACT) if value is not None else None
 
     @model_validator(mode="after")
-    def _names_a_paper_and_says_something(self) -> Self:
+    def _has_paper_and_feedback(self) -> Self:
         if not (self.arxiv_id or self.doi or self.title):
             raise ValueError("a paper needs an arxiv_id, a doi or a title")
-        if not self.says:
-            raise ValueError("nothing is said of the paper: liked or saved")
+        if not self.feedback:
+            raise ValueError("feedback is missing: set liked or saved")
         return self
 
     @property
-    def says(self) -> FeedbackChange:
-        """What was said, as it is kept."""
-        says: FeedbackChange = {"liked": self.liked} if "liked" in self.model_fields_set else {}
+    def feedback(self) -> FeedbackChange:
+        """The change to store."""
+        change: FeedbackChange = {"liked": self.liked} if "liked" in self.model_fields_set else {}
         if self.saved is not None:
-            says["saved"] = self.saved
-        return says
+            change["saved"] = self.saved
+        return change
 
     @property
     def article(self) -> Article:
-        """The paper, without a source's own id."""
+        """The paper as an article without a source's id."""
         return Article(
             source="manual",
             external_id="",
@@ -99,7 +100,7 @@ class PaperRequest(BaseModel):
 
 
 class PapersRequest(BaseModel):
-    """What a reader says of papers."""
+    """A reader's feedback on papers."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -110,7 +111,7 @@ class PapersRequest(BaseModel):
                     "papers": [
                         {"arxiv_id": "2005.14165", "liked": True},
                         {"doi": "10.1038/s41586-021-03819-2", "saved": True},
-                        {"title": "Storms and what to say of them", "abstract": "We say it.", "liked": False},
+                        {"title": "A survey of storms", "abstract": "We review 50 years of data.", "liked": False},
                     ]
                 }
             ]
@@ -121,13 +122,13 @@ class PapersRequest(BaseModel):
 
 
 class PaperIds(BaseModel):
-    """The papers' ids, in the order in which they were given; null where nothing is said of one any more."""
+    """The papers' ids in the order of the request; null for a paper without any feedback left."""
 
     paper_ids: list[UUID | None]
 
 
 class PaperView(BaseModel):
-    """A reader's paper. `lookup`: arXiv will be asked for it (`pending`), or nobody here knows it (`unknown`)."""
+    """A reader's paper. `lookup` is `pending` until arXiv is queried for it, `unknown` if no source has it."""
 
     paper_id: UUID
     kind: ArticleKind
@@ -138,7 +139,7 @@ class PaperView(BaseModel):
     published_at: datetime | None
     arxiv_id: str | None
     doi: str | None
-    origin: str = Field(description="The source that it came from, or `manual`.")
+    origin: str = Field(description="The source of the paper, or `manual`.")
     liked: bool | None
     rated_at: datetime | None
     saved_at: datetime | None
@@ -147,7 +148,7 @@ class PaperView(BaseModel):
 
     @classmethod
     def of(cls, paper: ReaderPaper) -> Self:
-        """Show `paper`."""
+        """Build the view of `paper`."""
         return cls.model_validate(paper.model_dump(exclude={"asked_at"}) | {"lookup": _lookup(paper)})
 
 
@@ -155,7 +156,7 @@ class PaperList(BaseModel):
     """A page of a reader's papers."""
 
     papers: list[PaperView]
-    next_cursor: str | None = Field(description="For the next page; null on the last.")
+    next_cursor: NextCursor
 
 
 def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:

@@ -1,4 +1,4 @@
-"""Errors as problem documents (RFC 9457), whoever raised them."""
+"""Renders all errors as problem documents (RFC 9457)."""
 
 from http import HTTPStatus
 from math import ceil
@@ -17,51 +17,51 @@ from app.errors import BroadsheetError, CircuitOpen, QuotaExceeded
 MEDIA_TYPE = "application/problem+json"
 
 RETRY_AFTER = 5
-"""Seconds; what a 503 asks callers to wait."""
+"""Seconds in the Retry-After header of a 503."""
 
 log = structlog.get_logger(__name__)
 
 
 class InvalidField(BaseModel):
-    """One wrong part of a request."""
+    """One invalid field of a request."""
 
     location: str = Field(examples=["body.profile.name"])
     message: str = Field(examples=["String should have at least 1 character"])
 
 
 class Problem(BaseModel):
-    """An error, as RFC 9457 describes it."""
+    """An error as RFC 9457 defines it."""
 
-    type: str = Field("about:blank", description="Always about:blank: title and status say it all.")
+    type: str = Field("about:blank", description="Always about:blank; see title and status.")
     title: str = Field(examples=["Task not found"])
     status: int = Field(ge=400, le=599, examples=[404])
     detail: str = Field(examples=["There is no task 0193f2b0-0000-7000-8000-000000000000."])
     instance: str | None = Field(None, description="The path of the request.", examples=["/v1/tasks"])
-    errors: list[InvalidField] | None = Field(None, description="For an invalid request: what is wrong with it.")
+    errors: list[InvalidField] | None = Field(None, description="The invalid fields of an invalid request.")
 
 
 def install_problem_handlers(app: FastAPI) -> None:
-    """Answer every error that `app` raises on purpose with a problem document."""
+    """Install handlers that render every expected error of `app` as a problem document."""
     app.exception_handler(BroadsheetError)(_domain_error)
     app.exception_handler(RequestValidationError)(_invalid_request)
     app.exception_handler(HTTPException)(_http_exception)
 
 
 def problem_response(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
-    """Send `problem` with its status and media type."""
+    """Build the response for `problem`, with its status and media type."""
     body = problem.model_dump(exclude_none=True)
     return JSONResponse(body, status_code=problem.status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the route that a request took: what is logged, for a path may hold a reader's signed link."""
+    """Return the template of the request's route, for logs: the path may contain a reader's signed link."""
     return getattr(scope.get("route"), "path", "unknown")
 
 
 def unexpected_error(scope: Scope, error: Exception) -> JSONResponse:
-    """Log `error`, which nobody foresaw, and answer with a 500 that gives nothing of it away."""
+    """Log the unexpected `error`, and build a 500 response that reveals nothing about it."""
     log.error("unexpected error", route=route_of(scope), exc_info=error)
-    detail = "Something went wrong here; it was logged."
+    detail = "An unexpected error occurred; it was logged."
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     return problem_response(Problem(title="Internal error", status=status, detail=detail, instance=scope["path"]))
 
@@ -75,7 +75,7 @@ async def _domain_error(request: Request, error: BroadsheetError) -> JSONRespons
 
 async def _invalid_request(request: Request, error: RequestValidationError) -> JSONResponse:
     fields = [_invalid_field(problem) for problem in error.errors()]
-    problem = _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request", f"{len(fields)} part(s) are wrong.")
+    problem = _problem(request, HTTPStatus.UNPROCESSABLE_ENTITY, "Invalid request", f"{len(fields)} invalid field(s).")
     return problem_response(problem.model_copy(update={"errors": fields}))
 
 
@@ -89,11 +89,11 @@ def _problem(request: Request, status: HTTPStatus, title: str, detail: str) -> P
 
 
 def _invalid_field(problem: Any) -> InvalidField:
-    return InvalidField(location=".".join(map(str, problem["loc"])), message=plain_message(problem))
+    return InvalidField(location=".".join(map(str, problem["loc"])), message=json_message(problem))
 
 
-def plain_message(problem: Any) -> str:
-    """What is wrong with a value, in the words of JSON: a caller sends lists, and knows nothing of Python's tuples."""
+def json_message(problem: Any) -> str:
+    """Return a validation message in JSON's terms: callers send lists, not Python tuples."""
     return str(problem["msg"]).replace("a valid tuple", "a valid list").replace("Tuple should", "List should")
 
 

@@ -1,4 +1,4 @@
-"""Readers as JSON lines: taken from a request's stream a batch at a time, each line for itself."""
+"""Imports readers from JSON lines: reads the request as a stream and stores the lines in batches."""
 
 from collections.abc import AsyncIterator
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
-from app.api.problems import plain_message
+from app.api.problems import json_message
 from app.api.reader_models import ImportedReader, ImportReport, RefusedLine
 from app.errors import BroadsheetError
 from app.persistence.readers import Readers
@@ -14,19 +14,19 @@ from app.persistence.readers import Readers
 BATCH = 200
 MAX_LINES = 10_000
 MAX_LINE = 64_000
-"""Bytes; a reader's words have some 20,000 characters at most."""
+"""Bytes; a profile has at most about 20,000 characters."""
 MAX_REASON = 300
 
 
 class TooManyLines(BroadsheetError):
-    """An import has more lines than are taken at once."""
+    """An import has more than `MAX_LINES` lines."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
     title = "Too many lines"
 
 
 class ReaderImport:
-    """One import of an owner's readers. Repeating it is harmless, also after half of it."""
+    """One import of an owner's readers. It can be repeated safely, also after an interrupted import."""
 
     def __init__(self, readers: Readers, owner: str) -> None:
         self._readers = readers
@@ -35,13 +35,13 @@ class ReaderImport:
         self._batch: dict[int, ImportedReader] = {}
 
     async def run(self, chunks: AsyncIterator[bytes]) -> ImportReport:
-        """Make or change what the lines say. Raises `TooManyLines`, after the lines before, and `SupabaseError`."""
+        """Create or change the readers. Raises `TooManyLines` after importing the first lines, and `SupabaseError`."""
         number = 0
         async for line in lines_of(chunks):
             number += 1
             if number > MAX_LINES:
                 await self._flush()
-                raise TooManyLines(f"The first {MAX_LINES} lines were taken: send the rest in another import.")
+                raise TooManyLines(f"The first {MAX_LINES} lines were imported: send the rest in another import.")
             if line is None:
                 self._refuse(number, f"the line has more than {MAX_LINE} bytes")
             elif line.strip():
@@ -55,9 +55,9 @@ class ReaderImport:
             self._batch[number] = ImportedReader.model_validate_json(line)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, problem["loc"]))
-            said = plain_message(problem)
-            self._refuse(number, f"{where}: {said}" if where else said)
+            field = ".".join(map(str, problem["loc"]))
+            message = json_message(problem)
+            self._refuse(number, f"{field}: {message}" if field else message)
         if len(self._batch) >= BATCH:
             await self._flush()
 
@@ -66,8 +66,8 @@ class ReaderImport:
         if not batch:
             return
         rows = [reader.columns | {"reader_id": str(uuid4())} for reader in batch.values()]
-        for number, put in zip(batch, await self._readers.import_readers(self._owner, rows), strict=True):
-            match put.outcome:
+        for number, result in zip(batch, await self._readers.import_readers(self._owner, rows), strict=True):
+            match result.outcome:
                 case "created":
                     self._report.created += 1
                 case "changed":
@@ -75,23 +75,23 @@ class ReaderImport:
                 case "unchanged" | "existing":
                     self._report.unchanged += 1
                 case "refused":
-                    self._refuse(number, put.reason or "")
+                    self._refuse(number, result.reason or "")
 
     def _refuse(self, number: int, reason: str) -> None:
         self._report.refused.append(RefusedLine(line=number, reason=reason[:MAX_REASON]))
 
 
 async def lines_of(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes | None]:
-    """The lines of a stream; None for each that has more than `MAX_LINE` bytes, of which no more are kept."""
-    begun, overlong = b"", False
+    """Yield the lines of a stream; None for a line with more than `MAX_LINE` bytes, which is not kept in memory."""
+    partial, overlong = b"", False
     async for chunk in chunks:
-        *ended, rest = chunk.split(b"\n")
-        for part in ended:
-            line = begun + part
+        *complete, rest = chunk.split(b"\n")
+        for part in complete:
+            line = partial + part
             yield None if overlong or len(line) > MAX_LINE else line
-            begun, overlong = b"", False
-        begun += rest
-        if len(begun) > MAX_LINE:
-            begun, overlong = b"", True
-    if begun or overlong:
-        yield None if overlong else begun
+            partial, overlong = b"", False
+        partial += rest
+        if len(partial) > MAX_LINE:
+            partial, overlong = b"", True
+    if partial or overlong:
+        yield None if overlong else partial

@@ -1,4 +1,4 @@
-"""`/v1/readers/{reader_id}/saved.bib`: what a reader saved, for tools that keep literature."""
+"""`/v1/readers/{reader_id}/saved.bib`: a reader's saved papers, for reference managers."""
 
 import asyncio
 from typing import Any
@@ -7,32 +7,32 @@ from uuid import UUID
 from fastapi import APIRouter, Response
 
 from app.api.auth import CallerOf
-from app.api.tasks import EVERYWHERE, NOT_FOUND, ServicesOf
+from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf
 from app.digest.bibtex import MEDIA_TYPE, bibtex_entries
 from app.persistence.reader_papers import MAX_PAGE, ReaderPaper, ReaderPapers
 
-AS_FILE = {"Content-Disposition": 'attachment; filename="saved.bib"'}
+ATTACHMENT = {"Content-Disposition": 'attachment; filename="saved.bib"'}
 BIBTEX_TYPE = MEDIA_TYPE.partition(";")[0]
 BIBTEX: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {BIBTEX_TYPE: {"schema": {"type": "string"}}},
-        "description": "An entry a paper, first saved first",
+        "description": "One entry per paper, first saved first",
     }
 }
 
-router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=EVERYWHERE)
+router = APIRouter(prefix="/v1/readers", tags=["readers"], responses=COMMON_ERRORS)
 
 
 @router.get("/{reader_id}/saved.bib", response_class=Response, responses=NOT_FOUND | BIBTEX)
 async def get_saved(reader_id: UUID, caller: CallerOf, services: ServicesOf) -> Response:
-    """Read what a reader saved, as BibTeX."""
-    reader = await services.readers.get(reader_id, caller.sees)
+    """Get a reader's saved papers as BibTeX."""
+    reader = await services.readers.get(reader_id, caller.visible_owner)
     content = await saved_bibtex(services.reader_papers, reader.reader_id)
-    return Response(content, media_type=MEDIA_TYPE, headers=AS_FILE)
+    return Response(content, media_type=MEDIA_TYPE, headers=ATTACHMENT)
 
 
 async def saved_bibtex(papers: ReaderPapers, reader_id: UUID) -> str:
-    """Return what a reader saved, in the order in which that was done. Raises `SupabaseError`."""
+    """Return a reader's saved papers as BibTeX, first saved first. Raises `SupabaseError`."""
     saved: list[ReaderPaper] = []
     page = await papers.saved(reader_id, limit=MAX_PAGE)
     while page.next_cursor is not None:
@@ -42,5 +42,5 @@ async def saved_bibtex(papers: ReaderPapers, reader_id: UUID) -> str:
     for entry in bibtex_entries(reversed([*saved, *page.papers])):
         entries.append(entry)
         if len(entries) % MAX_PAGE == 0:
-            await asyncio.sleep(0)  # two thousand take a tenth of a second
+            await asyncio.sleep(0)  # 2,000 papers take a tenth of a second
     return "\n".join(entries)

@@ -1,4 +1,4 @@
-"""What the task routes share: creating with an idempotency key, reading one of a kind, headers of an answer."""
+"""Shared by the task routes: creation with an idempotency key, reading a task of one kind, response headers."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -21,7 +21,7 @@ from app.persistence.operator import Actor
 from app.services import Services
 
 POLL_AFTER = "2"
-"""Seconds; what `Retry-After` says while a task is unfinished."""
+"""Seconds; the `Retry-After` header while a task is unfinished."""
 
 IdempotencyKey = Annotated[
     str | None,
@@ -30,49 +30,53 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=200,
         pattern=r"^[\x21-\x7e]+$",
-        description="Makes a repeated post answer with the task of the first.",
+        description="A repeated request with the same key returns the first request's task.",
     ),
 ]
 
-UNAUTHORIZED: dict[int | str, dict[str, Any]] = {401: {"model": Problem, "description": "No key, or an unknown one"}}
-UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "Supabase cannot be reached"}}
-INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "The request is not valid"}}
-NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such thing"}}
-CONFLICT: dict[int | str, dict[str, Any]] = {409: {"model": Problem, "description": "Not in this state"}}
-FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": Problem, "description": "For admins only"}}
-QUOTA: dict[int | str, dict[str, Any]] = {429: {"model": Problem, "description": "As many as may be ordered in a day"}}
-BODY: dict[int | str, dict[str, Any]] = {
+UNAUTHORIZED: dict[int | str, dict[str, Any]] = {
+    401: {"model": Problem, "description": "The API key is missing or unknown"}
+}
+UNAVAILABLE: dict[int | str, dict[str, Any]] = {503: {"model": Problem, "description": "Supabase is unavailable"}}
+INVALID: dict[int | str, dict[str, Any]] = {422: {"model": Problem, "description": "The request is invalid"}}
+NOT_FOUND: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "Not found"}}
+CONFLICT: dict[int | str, dict[str, Any]] = {
+    409: {"model": Problem, "description": "Not possible in the current status"}
+}
+FORBIDDEN: dict[int | str, dict[str, Any]] = {403: {"model": Problem, "description": "The caller is not an admin"}}
+QUOTA: dict[int | str, dict[str, Any]] = {429: {"model": Problem, "description": "The daily quota is exceeded"}}
+BODY_ERRORS: dict[int | str, dict[str, Any]] = {
     400: {"model": Problem, "description": "The body is not JSON"},
     413: {"model": Problem, "description": "The body is too large"},
 }
-EVERYWHERE = UNAUTHORIZED | INVALID | UNAVAILABLE
+COMMON_ERRORS = UNAUTHORIZED | INVALID | UNAVAILABLE
 
 
 class CallbackRefused(BroadsheetError):
-    """A callback was asked for at an address that the worker would never call."""
+    """The callback URL is one that the worker never calls."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Callback address refused"
 
 
 class CallbacksNotConfigured(BroadsheetError):
-    """A callback was asked for, but none can be signed."""
+    """The request has a callback URL, but the server has no secret to sign callbacks."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Callbacks are not configured"
 
 
-async def services_of(request: Request) -> Services:
-    """The services of the running application."""
+async def get_services(request: Request) -> Services:
+    """Return the services of the running application."""
     services: Services = request.app.state.services
     return services
 
 
-ServicesOf = Annotated[Services, Depends(services_of)]
+ServicesOf = Annotated[Services, Depends(get_services)]
 
 
 class TaskCreator:
-    """Creates a task for a request: with its idempotency key, its callback, and its id for the logs."""
+    """Creates tasks for a request, with its idempotency key, callback URL and request id."""
 
     def __init__(self, services: Services, settings: ApiSettings, caller: Caller, idempotency_key: str | None) -> None:
         self._services = services
@@ -81,21 +85,21 @@ class TaskCreator:
         self._key = idempotency_key
 
     async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
-        """Create the task, or find the one that the same key made. Raises `BroadsheetError`."""
+        """Create the task, or return the one that the same key created. Raises `BroadsheetError`."""
         key = CallerKey(self._key, body.sent) if self._key is not None else None
-        (task,) = await self._created([self._new_task(kind, payload, body, key)])
+        (task,) = await self._create_all([self._new_task(kind, payload, body, key)])
         return task
 
     async def create_digests(self, batch: BatchRequest) -> list[Task]:
-        """Create all of a batch, or find the tasks that the same key made of it. Raises `BroadsheetError`."""
+        """Create all tasks of a batch, or return those that the same key created. Raises `BroadsheetError`."""
         keys: list[CallerKey | None] = [None] * len(batch.digests)
         if self._key is not None:
             sent = batch.fingerprint
-            keys = [CallerKey(self._key, sent, place) for place in range(len(batch.digests))]
+            keys = [CallerKey(self._key, sent, index) for index in range(len(batch.digests))]
         pairs = zip(batch.digests, keys, strict=True)
-        return await self._created([self._new_task(TaskKind.DIGEST, body.payload, body, key) for body, key in pairs])
+        return await self._create_all([self._new_task(TaskKind.DIGEST, body.payload, body, key) for body, key in pairs])
 
-    async def _created(self, tasks: list[NewTask]) -> list[Task]:
+    async def _create_all(self, tasks: list[NewTask]) -> list[Task]:
         return await self._services.tasks.create_tasks(
             tasks, owner=self._caller.name, daily_digests=self._settings.daily_digests
         )
@@ -109,26 +113,26 @@ class TaskCreator:
 
     def _require_callable(self, callback_url: str) -> None:
         if not self._settings.webhook_secret:
-            raise CallbacksNotConfigured("callback_url needs WEBHOOK_SECRET, which is not set on this server.")
+            raise CallbacksNotConfigured("callback_url requires WEBHOOK_SECRET, which is not set on this server.")
         try:
             checked_callback_url(callback_url, private=self._settings.callbacks_to_private_addresses)
         except ValueError as error:
-            raise CallbackRefused(f"callback_url cannot be called: {error}.") from None
+            raise CallbackRefused(f"callback_url is refused: {error}.") from None
 
 
-async def task_creator(
+async def get_task_creator(
     request: Request, services: ServicesOf, caller: CallerOf, idempotency_key: IdempotencyKey = None
 ) -> TaskCreator:
-    """Return what creates this request's tasks. FastAPI would construct a class in a thread."""
+    """Return the request's `TaskCreator`. A class as a dependency would be constructed in a thread."""
     return TaskCreator(services, request.app.state.settings, caller, idempotency_key)
 
 
-Creator = Annotated[TaskCreator, Depends(task_creator)]
+TaskCreatorOf = Annotated[TaskCreator, Depends(get_task_creator)]
 
 
 async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
-    """Read a task of this kind. Raises `TaskNotFound`, also for one that the caller may not see or of another kind."""
-    task = await services.tasks.get_task(task_id, owner=caller.sees)
+    """Read a task of this kind. Raises `TaskNotFound`, also for other kinds and tasks that the caller may not see."""
+    task = await services.tasks.get_task(task_id, owner=caller.visible_owner)
     if task.kind is not kind:
         raise TaskNotFound(
             f"Task {task_id} is a {task.kind.value}, not a {kind.value}: see {task_url(task.kind, task_id)}"
@@ -137,7 +141,7 @@ async def read_task(services: Services, caller: Caller, kind: TaskKind, task_id:
 
 
 async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_id: UUID) -> Task:
-    """Cancel a task of this kind. Another's, which an admin alone may, is an operator's act, and recorded.
+    """Cancel a task of this kind. If an admin cancels another caller's task, the audit records it.
 
     Raises `TaskNotFound`, `SupabaseError`.
     """
@@ -148,27 +152,27 @@ async def cancel_task(services: Services, caller: Caller, kind: TaskKind, task_i
 
 
 def set_task_headers(response: Response, task: Task) -> None:
-    """Set the headers that go with a task: where it is, and, while it is unfinished, when to poll again."""
+    """Set `Location`, and while the task is unfinished `Retry-After`."""
     response.headers["Location"] = task_url(task.kind, task.task_id)
     if not task.status.is_final:
         response.headers["Retry-After"] = POLL_AFTER
 
 
 def describe(response: Response, task: Task) -> TaskView:
-    """Show a task, with the headers that go with it."""
+    """Build the view of a task and set its headers."""
     set_task_headers(response, task)
     return TaskView.of(task)
 
 
 class NotFinished(BroadsheetError):
-    """The page of a digest was asked for before there is one."""
+    """The digest is not completed, so it has no page."""
 
     status = HTTPStatus.CONFLICT
-    title = "No page in this state"
+    title = "Digest not completed"
 
 
 async def finished_digest(services: Services, task: Task) -> StoredDigest:
-    """What a completed digest task wrote. Raises `NotFinished`, `SupabaseError`."""
+    """Return the digest of a completed task. Raises `NotFinished`, `SupabaseError`."""
     if task.status is not TaskStatus.COMPLETED:
         reason = f": {task.error}" if task.error else ""
         raise NotFinished(f"The digest {task.task_id} is {task.status.value}{reason}; it has no page.")

@@ -1,6 +1,6 @@
-"""Waiting for a task in place of polling it: `Prefer: wait=20` (RFC 7240), and its events as they come (server-sent).
+"""Alternatives to polling a task: `Prefer: wait=20` (RFC 7240) and server-sent events.
 
-Whoever waits or watches has read the task before, as every other caller does: that is where it is asked who may.
+The routes read the task first, which checks that the caller may see it.
 """
 
 import asyncio
@@ -22,70 +22,72 @@ from app.models import Task
 from app.task_hub import TaskHub, Watcher
 
 MAX_WAIT = 60
-"""Seconds that a request waits at most, however long it asks for."""
+"""Maximum seconds that a request waits."""
 
-HEARTBEAT = 15.0
-"""Seconds without news after which a stream sends a comment, so that nobody between takes it for dead."""
+KEEPALIVE_INTERVAL = 15.0
+"""Seconds without an event after which a stream sends a comment, so that proxies do not close the connection."""
 
-STILL_WAITING = b": still waiting\n\n"
+KEEPALIVE_COMMENT = b": still waiting\n\n"
 
-RECONNECT = b"retry: 2000\n\n"
-"""Milliseconds that a browser lets pass before it comes back."""
+RETRY_HINT = b"retry: 2000\n\n"
+"""Milliseconds after which a browser reconnects."""
 
 STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-"""Nothing between may keep events, or keep them back (the second one is nginx's)."""
+"""Proxies must not cache or buffer events (the second header is nginx's)."""
 
 MAX_PREFER = 500
-"""Characters of the preferences that are looked at."""
+"""Characters of the Prefer headers that are parsed."""
 
 PREFERENCE = re.compile(r'(?:[^",]|"(?:\\.|[^"\\])*")+')
 WAIT = re.compile(r'wait\s*=\s*(?:(\d{1,9})|"(\d{1,9})")', re.IGNORECASE)
 
 Prefer = Annotated[
     list[str] | None,
-    # There may be several; clients are told of one, for generators lose routes that declare a header as a list.
+    # The header may be repeated. The document declares it once, because generators drop routes with list headers.
     WithJsonSchema({"type": "string"}),
     Header(
-        description="`wait=20` answers when the task has ended, or after 20 seconds as it is then; "
-        f"{MAX_WAIT} at most. `Preference-Applied` says what was done.",
+        description="`wait=20` delays the response until the task has ended, or for 20 seconds "
+        f"(maximum {MAX_WAIT}). `Preference-Applied` in the response confirms it.",
         examples=[["wait=20"]],
     ),
 ]
 LastEventId = Annotated[
     str | None,
     Header(
-        alias="Last-Event-ID", max_length=100, description="The `id` of the last event that was seen: not sent again."
+        alias="Last-Event-ID",
+        max_length=100,
+        description="The `id` of the last received event, which is not sent again.",
     ),
 ]
-EVENTS: dict[int | str, dict[str, Any]] = {
+EVENT_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {
         "content": {"text/event-stream": {"schema": {"type": "string"}}},
-        "description": "`progress` for each new state, `end` for the last one, each with the task as its data",
+        "description": "A `progress` event for each change and an `end` event; the data of each is the task",
     },
-    204: {"description": "The task's end was seen: nothing more will come"},
+    204: {"description": "The `end` event was already received: do not reconnect"},
 }
 
 
 class TooManyWatchers(BroadsheetError):
-    """More callers watch tasks than one process keeps."""
+    """One process serves no more waiting callers and streams."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Too many watch"
+    title = "Too many watchers"
 
 
-async def hub_of(request: Request) -> TaskHub:
-    """The hub of the running application."""
+async def get_hub(request: Request) -> TaskHub:
+    """Return the task hub of the running application."""
     hub: TaskHub = request.app.state.hub
     return hub
 
 
-HubOf = Annotated[TaskHub, Depends(hub_of)]
+HubOf = Annotated[TaskHub, Depends(get_hub)]
 
 
 def wait_seconds(preferences: Sequence[str]) -> int | None:
-    """How long `Prefer` headers ask to wait, up to `MAX_WAIT`; what is no such preference is passed over (RFC 7240, 2).
+    """Return the seconds of the first `wait` preference, up to `MAX_WAIT`, or None. Others are ignored (RFC 7240, 2).
 
-    The first one counts where there are several.
+    If there are several, the first one counts.
     """
     for preference in PREFERENCE.findall(",".join(preferences)[:MAX_PREFER]):
         if found := WAIT.fullmatch(preference.partition(";")[0].strip()):
@@ -93,8 +95,8 @@ def wait_seconds(preferences: Sequence[str]) -> int | None:
     return None
 
 
-class Patience:
-    """How long this caller wants to wait for a task's end, and the waiting."""
+class EndWaiter:
+    """Waits for a task's end as long as the caller requested."""
 
     def __init__(self, request: Request, response: Response, hub: TaskHub, seconds: int | None) -> None:
         self._request = request
@@ -102,90 +104,88 @@ class Patience:
         self._hub = hub
         self._seconds = seconds
 
-    async def end_of(self, task: Task) -> Task:
-        """The task once it has ended, or as it is when the time is over, the caller gone or this process stopping.
+    async def wait_for_end(self, task: Task) -> Task:
+        """Return the task when it has ended, the time is over, the caller has disconnected or the process stops.
 
-        Where too many wait already, nobody more does: a preference is none that must be honoured.
+        Does not wait if the hub has no capacity: a server may ignore a preference.
         """
-        if self._seconds is None or not self._hub.has_room:
+        if self._seconds is None or not self._hub.has_capacity:
             return task
         self._response.headers["Preference-Applied"] = f"wait={self._seconds}"
         with self._hub.watching(task) as watcher:
-            listening = asyncio.create_task(self._end_with_caller(watcher))
+            disconnected = asyncio.create_task(self._end_on_disconnect(watcher))
             try:
-                await _over(watcher, self._seconds)
+                await _wait_until_ended(watcher, self._seconds)
             finally:
-                listening.cancel()
+                disconnected.cancel()
             return watcher.task
 
-    async def _end_with_caller(self, watcher: Watcher) -> None:
-        receive = _until_gone(self._request.receive, watcher)
+    async def _end_on_disconnect(self, watcher: Watcher) -> None:
+        receive = _end_watch_on_large_body(self._request.receive, watcher)
         while (await receive())["type"] != "http.disconnect":
             pass
         watcher.end()
 
 
-async def patience_of(request: Request, response: Response, prefer: Prefer = None) -> Patience:
-    """Return how long the request's `Prefer` headers ask to wait. FastAPI would construct a class in a thread."""
-    return Patience(request, response, await hub_of(request), wait_seconds(prefer or ()))
+async def get_end_waiter(request: Request, response: Response, prefer: Prefer = None) -> EndWaiter:
+    """Return the request's `EndWaiter`. A class as a dependency would be constructed in a thread."""
+    return EndWaiter(request, response, await get_hub(request), wait_seconds(prefer or ()))
 
 
-PatienceOf = Annotated[Patience, Depends(patience_of)]
+EndWaiterOf = Annotated[EndWaiter, Depends(get_end_waiter)]
 
 
-def _until_gone(receive: Receive, watcher: Watcher) -> Receive:
-    """`receive` for listening whether the caller is still there: who sends more than may be read is not waited for."""
+def _end_watch_on_large_body(receive: Receive, watcher: Watcher) -> Receive:
+    """Wrap `receive`, which is used to notice a disconnect: a body that is too large also ends the watch."""
 
-    async def listening() -> Message:
+    async def guarded() -> Message:
         try:
             return await receive()
         except HTTPException:
             watcher.end()
-            await asyncio.Event().wait()  # while the answer is ended as it should be: its end cancels this
+            await asyncio.Event().wait()  # until the end of the response cancels this
             raise
 
-    return listening
+    return guarded
 
 
-async def _over(watcher: Watcher, seconds: float) -> None:
+async def _wait_until_ended(watcher: Watcher, seconds: float) -> None:
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
-    while not watcher.over and (left := deadline - clock()) > 0:
-        await watcher.news(left)
+    while not watcher.ended and (left := deadline - clock()) > 0:
+        await watcher.wait_for_update(left)
 
 
 def task_events(hub: TaskHub, task: Task, last_event_id: str | None, *, seconds: float | None = None) -> Response:
-    """Answer with the events of a task from now on; a caller who has seen its end is told not to come again.
+    """Respond with the events of a task from now on; with 204 if the caller has received the `end` event.
 
-    After so many `seconds` the answer ends, and whoever wants to know more comes back; None: it goes on.
+    After `seconds` the response ends and the browser reconnects; None means no limit.
 
     Raises `TooManyWatchers`.
     """
     if task.status.is_final and last_event_id == TaskEvent(task).id:
         return Response(status_code=HTTPStatus.NO_CONTENT)
-    if not hub.has_room:
-        raise TooManyWatchers(
-            f"{hub.watchers} callers watch tasks here already: try again, or ask for the task itself."
-        )
+    if not hub.has_capacity:
+        raise TooManyWatchers(f"This server already has {hub.watchers} watchers: try again later, or poll the task.")
     return _EventStream(hub, task, last_event_id, seconds)
 
 
 class TaskEvent:
-    """A task's state as an event; its id is made of what it says, so every process gives the same one."""
+    """A task's state as an event. Its id is a hash of its data, so every process computes the same id."""
 
     def __init__(self, task: Task) -> None:
         self._name = "end" if task.status.is_final else "progress"
-        # ASCII alone: some readers take more characters for a line's end than there are (U+2028).
+        # ASCII only: some parsers treat more characters as line ends than the standard does (U+2028).
         self._data = json.dumps(TaskView.of(task).model_dump(mode="json"))
         self.id = blake2b(self._data.encode(), digest_size=8).hexdigest()
 
     def encode(self) -> bytes:
-        """The event as the stream has it (HTML standard, "Server-sent events")."""
+        """Return the event in the stream's format (HTML standard, "Server-sent events")."""
         return f"event: {self._name}\nid: {self.id}\ndata: {self._data}\n\n".encode()
 
 
 class _EventStream(Response):
-    """A task's events for as long as the caller reads; the watch ends with the answer, however that ends."""
+    """Streams a task's events. The watch ends with the response, however that ends."""
 
     def __init__(self, hub: TaskHub, task: Task, last_event_id: str | None, seconds: float | None) -> None:
         super().__init__()
@@ -201,17 +201,17 @@ class _EventStream(Response):
                 asyncio.get_running_loop().call_later(self._seconds, watcher.end)
             events = _events(watcher, self._last_event_id)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
-            await stream(scope, _until_gone(receive, watcher), send)
+            await stream(scope, _end_watch_on_large_body(receive, watcher), send)
 
 
 async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:
-    yield RECONNECT
+    yield RETRY_HINT
     while True:
         event = TaskEvent(watcher.task)
         if event.id != seen:
             yield event.encode()
             seen = event.id
-        if watcher.over and event.id == TaskEvent(watcher.task).id:
+        if watcher.ended and event.id == TaskEvent(watcher.task).id:
             return
-        while not watcher.over and not await watcher.news(HEARTBEAT):
-            yield STILL_WAITING
+        while not watcher.ended and not await watcher.wait_for_update(KEEPALIVE_INTERVAL):
+            yield KEEPALIVE_COMMENT

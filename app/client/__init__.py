@@ -1,1 +1,1 @@
-"""The one Supabase client of a process, and the HTTP below it."""
+"""The process's one Supabase client and its HTTP layer."""

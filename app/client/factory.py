@@ -1,4 +1,4 @@
-"""The one Supabase client of a process: opened here, held by the application, handed to every persistence class."""
+"""Opens the process's one Supabase client, which the application passes to every persistence class."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,10 +13,10 @@ from app.client.transport import CallCounters, build_timeout, build_transport
 from app.config import SupabaseSettings, is_legacy_jwt
 
 PLACEHOLDER_KEY = "placeholder.of.jwt-shape"
-"""The client's constructor refuses any key that is no JWT, also today's `sb_secret_` keys; it is never sent."""
+"""The client's constructor refuses keys that are not JWTs, such as `sb_secret_` keys; the placeholder is never sent."""
 
-_ANSWERS: Final = generic_model_cache()
-"""Held for the life of the process; `generic_model_cache` says why."""
+_RESPONSE_MODELS: Final = generic_model_cache()
+"""Kept for the life of the process, see `generic_model_cache`."""
 
 
 @asynccontextmanager
@@ -26,10 +26,10 @@ async def open_supabase(
     transport: httpx.AsyncBaseTransport | None = None,
     counters: CallCounters | None = None,
 ) -> AsyncIterator[AsyncClient]:
-    """Open the client, yield it, close it; `transport` (for tests) takes the place of the network.
+    """Open the client, yield it, close it; `transport` (for tests) replaces the network.
 
-    Opening sends nothing, so it succeeds while Supabase is down. The client is shared by all tasks of the event loop;
-    `.schema()`, sign-ins and `.postgrest.auth()` would change it under all of them and are forbidden by a check.
+    Opening sends nothing, so it succeeds while Supabase is unavailable. All tasks of the event loop share the client.
+    `.schema()`, sign-ins and `.postgrest.auth()` would change it for all of them; a check forbids them.
     """
     key = settings.supabase_key.get_secret_value()
     legacy = is_legacy_jwt(key)
@@ -46,9 +46,9 @@ async def open_supabase(
 
 
 def _use_secret_key(client: AsyncClient, key: str) -> None:
-    """Send an `sb_secret_` key in the apikey header alone: it is no bearer token, the gateways turn it into the role.
+    """Send an `sb_secret_` key only in the apikey header: it is not a bearer token; the gateway maps it to the role.
 
-    Must come before the first `client.postgrest`, which copies the headers.
+    Must run before the first `client.postgrest`, which copies the headers.
     """
     client.supabase_key = key
     client.options.headers["apiKey"] = key
@@ -56,9 +56,9 @@ def _use_secret_key(client: AsyncClient, key: str) -> None:
 
 
 async def _use_session(client: AsyncClient, settings: SupabaseSettings, transport: httpx.AsyncBaseTransport) -> None:
-    """Put our session in the stock one's place: HTTP/1.1, our pool, deliberate timeouts, retries, no redirects."""
-    stock = client.postgrest.session
-    # Of the stock one, postgrest-py needs `request` and `aclose` alone.
-    session = PostgrestSession(stock.base_url, stock.headers, transport, build_timeout(settings))
+    """Replace the default session by ours: HTTP/1.1, our pool, explicit timeouts, retries, no redirects."""
+    default = client.postgrest.session
+    # postgrest-py uses only `request` and `aclose` of its session.
+    session = PostgrestSession(default.base_url, default.headers, transport, build_timeout(settings))
     client.postgrest.session = session
-    await stock.aclose()
+    await default.aclose()

@@ -1,18 +1,18 @@
-"""Lets a burst of work onto the event loop a few pieces at a time, so that everything else keeps its turn in between.
+"""Throttles bursts of work on the event loop, so that other work runs in between.
 
-A task runs until it awaits something that is not there yet. When a hundred answers arrive local_service, asyncio runs a
-hundred continuations in one iteration of the loop, and a timer, a signal or a health check waits for all of them.
+A task runs until it awaits something that is not ready. When a hundred responses arrive at once, asyncio runs a hundred
+continuations in one iteration of the loop, and a timer, a signal or a health check waits for all of them.
 """
 
 import asyncio
 from collections import deque
 
 PIECES = 8
-"""Pieces of work let through in one iteration of the event loop: at half a millisecond each, a few milliseconds."""
+"""Pieces of work per iteration of the event loop: at half a millisecond each, a few milliseconds."""
 
 
 class LoopThrottle:
-    """Passed before each piece of work; in order of arrival, at most `pieces` in one iteration of the loop."""
+    """Admits at most `pieces` pieces of work per iteration of the event loop, in order of arrival."""
 
     def __init__(self, pieces: int = PIECES) -> None:
         self._pieces = pieces
@@ -21,7 +21,7 @@ class LoopThrottle:
         self._counting = False
 
     async def enter(self) -> None:
-        """Go through, in this iteration of the event loop or a later one."""
+        """Wait until the next piece of work is admitted, in this iteration of the event loop or a later one."""
         loop = asyncio.get_running_loop()
         if not self._counting:
             self._counting = True
@@ -29,19 +29,19 @@ class LoopThrottle:
         if self._left > 0 and not self._waiting:
             self._left -= 1
             return
-        place = loop.create_future()
-        self._waiting.append(place)
-        await place
+        admitted = loop.create_future()
+        self._waiting.append(admitted)
+        await admitted
 
     def _next_iteration(self) -> None:
-        """Let the next ones through; look again in the next iteration for as long as somebody came in this one."""
+        """Admit the next pieces; repeat in the next iteration while this one had any."""
         if self._left == self._pieces and not self._waiting:
             self._counting = False
             return
         self._left = self._pieces
         while self._waiting and self._left > 0:
-            place = self._waiting.popleft()
-            if not place.done():  # cancelled while it waited
-                place.set_result(None)
+            admitted = self._waiting.popleft()
+            if not admitted.done():  # done: it was cancelled while it waited
+                admitted.set_result(None)
                 self._left -= 1
         asyncio.get_running_loop().call_soon(self._next_iteration)

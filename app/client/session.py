@@ -1,4 +1,4 @@
-"""The HTTP session under the Supabase client: the two methods that postgrest-py calls, and no more."""
+"""The HTTP session of the Supabase client: only the two methods that postgrest-py calls."""
 
 import json
 from collections.abc import Mapping
@@ -9,29 +9,30 @@ import httpx
 
 from app.client.loop_throttle import LoopThrottle
 
-ADDRESS: Final = "address"
-"""The extension of a request that says where it goes, as text: to parse it is a seventh of a call's CPU time."""
+REQUEST_URL: Final = "request_url"
+"""The request extension with the URL as text: parsing it would take a seventh of a call's CPU time."""
 
 FUNCTIONS: Final = "rpc/"
-"""How the path of a function begins; every other path is a table or view."""
+"""Prefix of the paths of functions; every other path is a table or view."""
 
 ENDS: Final = {b"[": b"]", b"{": b"}"}
-"""How a JSON array or object begins and ends."""
+"""First and last byte of a JSON array and object."""
 
 RETURNED_VOID: Final = {"returned": "void"}
-"""The result of a function that PostgREST answered with 204, which says that it returns void."""
+"""The result for a function that returns void, which PostgREST responds to with 204."""
 
 
 class UnreadableBody(ValueError):
-    """A success whose body is not what PostgREST sends for the request."""
+    """A successful response with a body that PostgREST does not send for the request."""
 
 
 class PostgrestSession:
-    """Sends requests to one PostgREST through one transport, without what `httpx.AsyncClient` does besides.
+    """Sends requests to one PostgREST through one transport, without the other features of `httpx.AsyncClient`.
 
-    postgrest-py calls nothing but `request` and `aclose`. httpx would read each address three times, keep the cookies
-    of load balancers (which tie all calls of a process to one of their machines), follow a sign-in flow and redirects:
-    half of a call's CPU time, see docs/PERFORMANCE.md. Headers cannot be changed: all tasks of the process share them.
+    postgrest-py calls only `request` and `aclose`. httpx would parse each URL three times, keep the cookies of load
+    balancers (which tie all calls of a process to one of their machines), and handle authentication and redirects: half
+    of a call's CPU time, see docs/PERFORMANCE.md. The headers are immutable, because all tasks of the process share
+    them.
     """
 
     def __init__(
@@ -42,21 +43,21 @@ class PostgrestSession:
         self._headers = httpx.Headers(headers)
         self._transport = transport
         self._timeout = timeout.as_dict()
-        self._turnstile = LoopThrottle()
+        self._throttle = LoopThrottle()
         self._closed = False
 
     async def request(self, method: str, url: str, **options: Any) -> httpx.Response:
-        """Send one request and read its answer; `options` are postgrest-py's: `params`, `headers`, `json`.
+        """Send one request and read its response; `options` are postgrest-py's: `params`, `headers`, `json`.
 
         Raises `httpx.TransportError`, `httpx.HTTPStatusError` for an error that is not PostgREST's, and
         `UnreadableBody` for a success without the result that was requested.
         """
         if self._closed:
             raise RuntimeError("The Supabase client is closed: use it inside `async with open_supabase(...)`.")
-        await self._turnstile.enter()
+        await self._throttle.enter()
         request = self._prepare(method, url, options)
         response = await self._transport.handle_async_request(request)
-        await self._turnstile.enter()
+        await self._throttle.enter()
         response.request = request
         await response.aread()
         if not response.is_success:
@@ -66,17 +67,17 @@ class PostgrestSession:
             response = result_of_function(response)
         elif method != "HEAD":
             require_rows(response)
-        # JSON is UTF-8 (RFC 8259, 8.1): looking the charset up costs more than reading the answer.
+        # JSON is UTF-8 (RFC 8259, 8.1): detecting the charset costs more than reading the response.
         response.encoding = "utf-8"
         return response
 
     async def aclose(self) -> None:
-        """Close every connection; what is asked for from now on raises `RuntimeError`."""
+        """Close every connection; later requests raise `RuntimeError`."""
         self._closed = True
         await self._transport.aclose()
 
     def _prepare(self, method: str, path: str, options: Mapping[str, Any]) -> httpx.Request:
-        """The request as the transport takes it: its `url` is the project's, `ADDRESS` says where below that."""
+        """Build the request for the transport: `url` is the project's, `REQUEST_URL` has the full URL."""
         headers = httpx.Headers(self._headers)
         if own := options.get("headers"):
             headers.update(own)
@@ -86,7 +87,7 @@ class PostgrestSession:
             content = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
         query = str(options.get("params") or "")
         address = f"{self._base}{path.lstrip('/')}{'?' * bool(query)}{query}"
-        extensions = {"timeout": self._timeout, ADDRESS: address}
+        extensions = {"timeout": self._timeout, REQUEST_URL: address}
         request = httpx.Request(
             method, self._base_url, headers=headers, stream=httpx.ByteStream(content), extensions=extensions
         )
@@ -111,7 +112,7 @@ def result_of_function(response: httpx.Response) -> httpx.Response:
 
 
 def require_rows(response: httpx.Response) -> None:
-    """Raise `UnreadableBody` for a successful response to a query of a table that holds no JSON array.
+    """Raise `UnreadableBody` for a successful response to a table query whose body is not a JSON array.
 
     postgrest-py reads an empty body as no rows, and fails with `AttributeError` for a body such as `null`.
     """
@@ -129,9 +130,9 @@ def _first_byte(response: httpx.Response) -> bytes:
 
 
 def refuse_unreadable_errors(response: httpx.Response) -> None:
-    """Raise `httpx.HTTPStatusError` for an answer without success that is not PostgREST's, such as a proxy's HTML page.
+    """Raise `httpx.HTTPStatusError` for an error response that is not PostgREST's, such as a proxy's HTML page.
 
-    postgrest-py loses the status of such an answer, or fails with `AttributeError` when it is JSON but no object.
+    postgrest-py loses the status of such a response, or fails with `AttributeError` if it is JSON but not an object.
     """
     try:
         body = response.json()

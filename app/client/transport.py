@@ -1,7 +1,8 @@
-"""The HTTP transport under the Supabase client: aiohttp's connection pool, honest exceptions, retries, one deadline.
+"""The HTTP transport of the Supabase client: aiohttp's connection pool, precise exceptions, retries, one deadline.
 
-From the outside in: `Deadline` bounds a whole call, `RetryTransport` (httpx-retries) repeats it, `ErrorMappingTransport`
-sends it once and reads the whole answer, so that a body that breaks off is retried like a connection that does.
+From the outside in: `DeadlineTransport` limits a whole call, `RetryTransport` (httpx-retries) repeats it, and
+`ErrorMappingTransport` sends it once and reads the whole response, so that a truncated body is retried like a lost
+connection.
 """
 
 import asyncio
@@ -18,32 +19,32 @@ import httpx
 from httpx_retries import Retry, RetryTransport
 from yarl import URL
 
-from app.client.session import ADDRESS
+from app.client.session import REQUEST_URL
 from app.config import SupabaseSettings
 
 RETRIED_METHODS = ("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE")
-"""All of them: every write of the service is safe to repeat."""
+"""All methods: every write of the service is idempotent."""
 
-CLOUDFLARE_ORIGIN_TROUBLE = (520, 521, 522, 523, 524)
-"""What Supabase's front answers while the project behind it is away or restarting."""
+CLOUDFLARE_ORIGIN_ERRORS = (520, 521, 522, 523, 524)
+"""Statuses of Supabase's proxy while the project is unavailable or restarting."""
 
 RETRIED_STATUSES = (
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT,
-    *CLOUDFLARE_ORIGIN_TROUBLE,
+    *CLOUDFLARE_ORIGIN_ERRORS,
 )
 MAX_BACKOFF = 2.0
 LARGE_BODY = 2**20
 KEEPALIVE = 20.0
-"""Seconds that an idle connection is kept: less than PostgREST's and Supabase's own limits."""
+"""Seconds until an idle connection is closed: fewer than PostgREST's and Supabase's limits."""
 
-_HONEST: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
-    # Not sent: the connection was never there. (A wait for a place in the pool ends as ConnectionTimeoutError too.)
+_ERROR_MAP: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
+    # Not sent: there was no connection. (A timeout in the pool's queue is a ConnectionTimeoutError too.)
     (aiohttp.ClientConnectorError, httpx.ConnectError),
     (aiohttp.ConnectionTimeoutError, httpx.ConnectTimeout),
-    # Maybe sent, and maybe applied.
+    # Possibly sent and applied.
     (aiohttp.ServerTimeoutError, httpx.ReadTimeout),
     (aiohttp.ServerDisconnectedError, httpx.RemoteProtocolError),
     (aiohttp.ClientPayloadError, httpx.RemoteProtocolError),
@@ -51,12 +52,12 @@ _HONEST: tuple[tuple[type[Exception], type[httpx.TransportError]], ...] = (
     (aiohttp.ClientOSError, httpx.ReadError),
     (aiohttp.ClientConnectionError, httpx.ReadError),
 )
-"""First match wins; the order follows aiohttp's class tree from the leaves up."""
+"""The first match wins; the order follows aiohttp's class tree from the leaves up."""
 
 
 @dataclass(frozen=True)
 class CallCounters:
-    """Called with the outcome, an HTTP status or an exception's name, of every `call` and every `attempt` of one."""
+    """Called with the outcome (an HTTP status or an exception's name) of every `call` and each of its attempts."""
 
     call: Callable[[str], None]
     attempt: Callable[[str], None]
@@ -67,7 +68,7 @@ def build_transport(
     inner: httpx.AsyncBaseTransport | None = None,
     counters: CallCounters | None = None,
 ) -> httpx.AsyncBaseTransport:
-    """Build the transport of the one client; `inner` (for tests) takes the place of the network."""
+    """Build the client's transport; `inner` (for tests) replaces the network."""
     retry = Retry(
         total=settings.supabase_retries,
         allowed_methods=RETRIED_METHODS,
@@ -78,9 +79,9 @@ def build_transport(
     )
     once = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
     if counters is None:
-        return Deadline(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
-    repeated = RetryTransport(transport=Counted(once, counters.attempt), retry=retry)
-    return Counted(Deadline(repeated, seconds=settings.supabase_call_timeout), counters.call)
+        return DeadlineTransport(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
+    repeated = RetryTransport(transport=CountingTransport(once, counters.attempt), retry=retry)
+    return CountingTransport(DeadlineTransport(repeated, seconds=settings.supabase_call_timeout), counters.call)
 
 
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
@@ -92,15 +93,15 @@ def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
     )
 
 
-class Counted(httpx.AsyncBaseTransport):
-    """Reports how each request through it ended."""
+class CountingTransport(httpx.AsyncBaseTransport):
+    """Reports the outcome of each request."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, count: Callable[[str], None]) -> None:
         self._inner = inner
         self._count = count
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request` on; raises what the transport below raises."""
+        """Forward `request`; raises the inner transport's errors."""
         try:
             response = await self._inner.handle_async_request(request)
         except BaseException as error:
@@ -110,35 +111,35 @@ class Counted(httpx.AsyncBaseTransport):
         return response
 
     async def aclose(self) -> None:
-        """Close the transport below."""
+        """Close the inner transport."""
         await self._inner.aclose()
 
 
 class UrlTransport(httpx.AsyncBaseTransport):
-    """Gives each request its whole address as its `url`, where other transports, such as httpx's own, look for it."""
+    """Sets each request's `url` to its full URL, which other transports, such as httpx's own, use."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request` on; raises what the transport below raises."""
-        request.url = httpx.URL(request.extensions[ADDRESS])
+        """Forward `request`; raises the inner transport's errors."""
+        request.url = httpx.URL(request.extensions[REQUEST_URL])
         return await self._inner.handle_async_request(request)
 
     async def aclose(self) -> None:
-        """Close the transport below."""
+        """Close the inner transport."""
         await self._inner.aclose()
 
 
-class Deadline(httpx.AsyncBaseTransport):
-    """Bounds a whole call: the attempts, the waits between them, and the reading of the answers."""
+class DeadlineTransport(httpx.AsyncBaseTransport):
+    """Limits the duration of a whole call: the attempts, the waits between them, and reading the responses."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, *, seconds: float) -> None:
         self._inner = inner
         self._seconds = seconds
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; raises `httpx.ReadTimeout` when the time is up: the last attempt may have been applied."""
+        """Send `request`; raises `httpx.ReadTimeout` after the deadline: the last attempt may have been applied."""
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
@@ -146,19 +147,19 @@ class Deadline(httpx.AsyncBaseTransport):
         except TimeoutError as error:
             if not deadline.expired():
                 raise
-            raise httpx.ReadTimeout(f"no answer within {self._seconds:g} s, retries included") from error
+            raise httpx.ReadTimeout(f"no response within {self._seconds:g} s, retries included") from error
 
     async def aclose(self) -> None:
-        """Close the transport below."""
+        """Close the inner transport."""
         await self._inner.aclose()
 
 
 class ErrorMappingTransport(httpx.AsyncBaseTransport):
-    """Sends a request once over aiohttp's pool and reads the whole answer.
+    """Sends a request once over aiohttp's pool and reads the whole response.
 
-    Whether a request may have been applied matters: a refused connection, a failed name look-up and a full pool are
-    told from a disconnect after sending. A real PostgREST answers one request on each connection to a database that
-    crashed with HTTP 400 and an empty code (https://github.com/PostgREST/postgrest/issues/4681): that is a disconnect.
+    Its exceptions distinguish requests that were not sent (refused connection, failed name resolution, full pool) from
+    those that may have been applied. After a crash of the database PostgREST responds to one request per connection
+    with HTTP 400 and an empty code (https://github.com/PostgREST/postgrest/issues/4681): that counts as a disconnect.
     """
 
     def __init__(self, max_connections: int) -> None:
@@ -166,7 +167,7 @@ class ErrorMappingTransport(httpx.AsyncBaseTransport):
         self._session: aiohttp.ClientSession | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send `request`; raises the `httpx.TransportError` that tells what happened."""
+        """Send `request`; raises the matching `httpx.TransportError`."""
         if self._session is None:
             self._session = self._open_session()
         limits = request.extensions["timeout"]
@@ -176,21 +177,19 @@ class ErrorMappingTransport(httpx.AsyncBaseTransport):
         try:
             async with self._session.request(
                 request.method,
-                URL(request.extensions[ADDRESS], encoded=True),
+                URL(request.extensions[REQUEST_URL], encoded=True),
                 headers=request.headers.multi_items(),
-                data=_sent(request.content),
+                data=_request_body(request.content),
                 allow_redirects=False,
                 timeout=timeout,
-            ) as answer:
-                body = await answer.read()
+            ) as received:
+                body = await received.read()
         except aiohttp.ClientError as error:
             raise _mapped_error(error) from error
-        response = httpx.Response(answer.status, headers=answer.raw_headers, content=body, request=request)
-        # The decoded body: gateways in front of PostgREST compress what is larger than a threshold of theirs.
-        if answer.status == HTTPStatus.BAD_REQUEST and _has_empty_code(response.content):
-            raise httpx.RemoteProtocolError(
-                "HTTP 400 with an empty code: PostgREST lost its database under the request"
-            )
+        response = httpx.Response(received.status, headers=received.raw_headers, content=body, request=request)
+        # The decoded body, because gateways in front of PostgREST compress larger bodies.
+        if received.status == HTTPStatus.BAD_REQUEST and _has_empty_code(response.content):
+            raise httpx.RemoteProtocolError("HTTP 400 with an empty code: PostgREST lost its database connection")
         return response
 
     async def aclose(self) -> None:
@@ -208,17 +207,17 @@ class ErrorMappingTransport(httpx.AsyncBaseTransport):
 
 @cache
 def _trusted_certificates() -> ssl.SSLContext:
-    """httpx's: reading them takes 50 ms, so once a process."""
+    """Return httpx's certificates. Loading takes 50 ms, so they are cached."""
     return httpx.create_ssl_context()
 
 
-def _sent(content: bytes) -> bytes | BytesIO | None:
-    """A request's body as aiohttp takes it: a large one in pieces, for in one it holds the event loop, and it warns."""
+def _request_body(content: bytes) -> bytes | BytesIO | None:
+    """Return the body for aiohttp: a large one as a stream, because in one piece it blocks the event loop."""
     return BytesIO(content) if len(content) > LARGE_BODY else content or None
 
 
 def _has_empty_code(body: bytes) -> bool:
-    """Whether an error's body is PostgREST's, with a code that is there and empty."""
+    """Whether the body is a PostgREST error with an empty code."""
     try:
         error = json.loads(body)
     except (ValueError, RecursionError):
@@ -227,7 +226,7 @@ def _has_empty_code(body: bytes) -> bool:
 
 
 def _mapped_error(error: aiohttp.ClientError) -> httpx.TransportError:
-    for source, meaning in _HONEST:
+    for source, meaning in _ERROR_MAP:
         if isinstance(error, source):
             return meaning(str(error) or type(error).__name__)
     return httpx.RemoteProtocolError(str(error))

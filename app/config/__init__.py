@@ -1,4 +1,4 @@
-"""Settings of both processes, from the environment and `.env`: a file for what they share, and one for each."""
+"""Settings of both processes, from the environment and `.env`: shared ones, and those of each process."""
 
 from app.config.api import ApiSettings
 from app.config.loading import load_settings

@@ -1,4 +1,4 @@
-"""Settings of the API alone."""
+"""Settings of the API."""
 
 from typing import Self
 
@@ -9,24 +9,28 @@ from app.config.values import ApiKeys, Names, PrivatePort, WebhookSecrets
 
 
 class ApiSettings(Settings):
-    """What the API needs besides."""
+    """The API's settings, in addition to the shared ones."""
 
     api_keys: ApiKeys = Field(
-        description="the keys that callers send in X-API-Key as caller:key, separated by commas, each key of 16 "
-        "characters or more; several a caller; a key alone is `default`'s"
+        description="keys for the header X-API-Key as caller:key, separated by commas; a key has at least 16 "
+        "characters; a caller may have several keys; a key without a caller belongs to the caller `default`"
     )
-    admins: Names = Field((), description="callers of API_KEYS who see everything and operate /v1/admin")
+    admins: Names = Field(
+        (), description="callers of API_KEYS who see all data and may use /v1/admin, separated by commas"
+    )
     daily_digests: int | None = Field(
-        None, ge=0, description="digests that a caller may order in a UTC day; as many as it likes if unset"
+        None, ge=0, description="digests that a caller may create per UTC day, 0 or more; unlimited if unset"
     )
     resend_webhook_secret: WebhookSecrets = Field(
         (),
-        description="what signs Resend's webhook: whsec_ and base64, several with commas; it is refused without one",
+        description="secrets that verify Resend's webhook: whsec_ and base64, separated by commas; without one the "
+        "webhook is refused",
     )
     host: str = Field("127.0.0.1", description="the address to listen on, such as 0.0.0.0")
     port: int = Field(8000, ge=0, le=65535, description="the port to listen on, 1 to 65535, or 0 for any free one")
     metrics_port: PrivatePort | None = Field(
-        None, description="a second port, with /metrics for scrapers without a key; not to be routed; none if unset"
+        None,
+        description="a second port that serves /metrics without a key; do not route it to callers; none if unset",
     )
     metrics_host: str = Field("127.0.0.1", description="the address for METRICS_PORT, such as 0.0.0.0")
 
@@ -34,5 +38,5 @@ class ApiSettings(Settings):
     def _admins_have_keys(self) -> Self:
         unknown = sorted(set(self.admins) - {name for name, _ in self.api_keys})
         if unknown:
-            raise ValueError(f"ADMINS names {', '.join(unknown)}, of whom API_KEYS holds no key: add one as name:key.")
+            raise ValueError(f"ADMINS contains {', '.join(unknown)}, without a key in API_KEYS: add one as name:key.")
         return self

@@ -1,4 +1,4 @@
-"""Reads settings from the environment and `.env`, and says of each wrong one what it holds and what is expected."""
+"""Loads settings from the environment and `.env`, and explains every invalid one."""
 
 import json
 from collections.abc import Sequence
@@ -15,10 +15,10 @@ SettingsT = TypeVar("SettingsT", bound=BaseSettings)
 
 
 def load_settings(kind: type[SettingsT]) -> SettingsT:
-    """Read `kind` from the environment and `.env`.
+    """Load the settings of class `kind` from the environment and `.env`.
 
-    Raises `ConfigurationError` whose text names every wrong variable, what it holds and what is expected; a secret's
-    value is never part of it.
+    Raises `ConfigurationError`, whose text names every invalid variable, its value and what is expected. It never
+    contains the value of a secret.
     """
     try:
         return kind()
@@ -30,7 +30,7 @@ def _explain(kind: type[BaseSettings], problems: Sequence[ErrorDetails]) -> str:
     lines = [_explain_one(kind.model_fields.get(str(p["loc"][0])), p) for p in problems if p["loc"]]
     lines += [str(p["msg"]).removeprefix("Value error, ") for p in problems if not p["loc"]]
     count = "one setting is" if len(lines) == 1 else f"{len(lines)} settings are"
-    return "\n  ".join([f"Broadsheet cannot start: {count} wrong.", *lines]) + (
+    return "\n  ".join([f"Broadsheet cannot start: {count} invalid.", *lines]) + (
         "\nSet them in the environment or in .env; .env.example lists all of them."
     )
 
@@ -41,12 +41,12 @@ def _explain_one(field: FieldInfo | None, problem: ErrorDetails) -> str:
     if problem["type"] == "missing":
         return f"{name} is not set. Expected: {expected}."
     reason = str(problem["msg"]).removeprefix("Value error, ")
-    return f"{name} is {_shown(field, problem['input'])}: {reason}. Expected: {expected}."
+    return f"{name} is {_printable(field, problem['input'])}: {reason}. Expected: {expected}."
 
 
-def _shown(field: FieldInfo | None, value: Any) -> str:
+def _printable(field: FieldInfo | None, value: Any) -> str:
     if field is None or _holds_secret(field.annotation):
-        return "set to a value that is not shown"
+        return "set to a secret value"
     return json.dumps(value, default=str)
 
 

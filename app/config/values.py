@@ -1,4 +1,4 @@
-"""What a setting's value may be: how each variable is read, and what is refused with a reason."""
+"""The types of settings: how each environment variable is parsed and validated."""
 
 import base64
 import re
@@ -17,47 +17,47 @@ CALLER_NAME = re.compile(r"^[a-z][a-z0-9_-]{0,31}$")
 WEBHOOK_SECRET_BYTES = range(24, 65)
 
 DEFAULT_CALLER, SYSTEM = "default", "system"
-"""Whose keys those without a name are, and who owns what the service asks of itself."""
+"""The caller of keys without a name, and the owner of the service's own tasks."""
 
 
 def is_legacy_jwt(key: str) -> bool:
-    """Whether `key` has the form of Supabase's old keys, a JWT; the new ones begin with `sb_`."""
+    """Whether `key` is a JWT, the form of Supabase's legacy keys; new keys begin with `sb_`."""
     return LEGACY_JWT.fullmatch(key) is not None
 
 
 def _http_address(value: str) -> str:
-    """Check that `value` is an http(s) address; without the trailing slash, for the client appends `/rest/v1`."""
+    """Check that `value` is an http(s) URL; remove the trailing slash, because the client appends `/rest/v1`."""
     TypeAdapter(HttpUrl).validate_python(value)
     return value.rstrip("/")
 
 
 def _supabase_key(value: SecretStr) -> SecretStr:
-    """Check the form of the key, so that a key of another kind is refused with a reason before it is sent anywhere."""
+    """Check the form of the key, so that a wrong kind of key is refused before it is sent."""
     key = value.get_secret_value()
     if not (SECRET_KEY.fullmatch(key) or is_legacy_jwt(key)):
-        raise ValueError("this is neither a secret key nor a JWT")
+        raise ValueError("it is neither a secret key nor a JWT")
     return value
 
 
 def _webhook_secret(value: SecretStr) -> SecretStr:
-    """Check a secret of Standard Webhooks, as its specification has it: whsec_ and 24 to 64 bytes in base64."""
+    """Check a secret as Standard Webhooks specifies it: whsec_ and 24 to 64 bytes in base64."""
     prefix, found, encoded = value.get_secret_value().partition("whsec_")
     try:
         length = len(base64.b64decode(encoded, validate=True))
     except ValueError:
         length = 0
     if prefix or not found or length not in WEBHOOK_SECRET_BYTES:
-        raise ValueError("this is no secret of Standard Webhooks")
+        raise ValueError("it is not a Standard Webhooks secret")
     return value
 
 
 def _split(value: object) -> object:
-    """Read a comma-separated variable as a list."""
+    """Parse a comma-separated variable as a list."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
 def _split_keys(value: object) -> object:
-    """Read `name:key,key` as pairs; a key without a name is the default caller's."""
+    """Parse `name:key,key` as pairs; a key without a name belongs to the default caller."""
     parts = _split(value)
     return [_named(part) if isinstance(part, str) else part for part in parts] if isinstance(parts, list) else parts
 
@@ -68,23 +68,23 @@ def _named(part: str) -> tuple[str, str]:
 
 
 def _caller_name(value: str) -> str:
-    """Check a caller's name, which goes into rows, logs and metrics."""
+    """Check a caller's name, which is used in rows, logs and metrics."""
     if not CALLER_NAME.fullmatch(value):
-        raise ValueError("a caller's name is 1 to 32 of a-z, 0-9, - and _, beginning with a letter")
+        raise ValueError("a caller's name has 1 to 32 characters of a-z, 0-9, - and _ and begins with a letter")
     if value == SYSTEM:
-        raise ValueError(f"{SYSTEM!r} is the service itself, and no caller's name")
+        raise ValueError(f"{SYSTEM!r} is reserved for the service itself")
     return value
 
 
 def _one_caller_each(keys: tuple[tuple[str, SecretStr], ...]) -> tuple[tuple[str, SecretStr], ...]:
-    """Refuse a key that is there twice: whose request would it be?"""
+    """Refuse a duplicate key, because it would not identify one caller."""
     if len({key.get_secret_value() for _, key in keys}) < len(keys):
-        raise ValueError("a key is there twice")
+        raise ValueError("a key occurs twice")
     return keys
 
 
 def _split_feeds(value: object) -> object:
-    """Read `name=address,name=address` as pairs."""
+    """Parse `name=URL,name=URL` as pairs."""
     parts = _split(value)
     return (
         [part.partition("=")[::2] if isinstance(part, str) else part for part in parts]
@@ -94,13 +94,13 @@ def _split_feeds(value: object) -> object:
 
 
 def _mail_url(value: SecretStr) -> SecretStr:
-    """Check that `value` names a way to send mails."""
+    """Check that `value` is a valid MAIL_URL."""
     parse_mail_url(value.get_secret_value())
     return value
 
 
 def _mailbox(value: str) -> str:
-    """Check that `value` is an address, with or without a name."""
+    """Check that `value` is an e-mail address, with or without a name."""
     Mailbox.parse(value)
     return value
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from app.digest.labels import FILTERS
 from app.digest.styles import inlined
-from app.models import AnalysisMethod, Digest, LinksOf
+from app.models import AnalysisMethod, Digest, ItemLinks
 from app.time_slice import TimeSlice
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -33,7 +33,7 @@ class DigestRenderer:
         # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
         self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
-    async def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+    async def render(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
         """Return the page, each item with the links that `links_of` gives it, in a mail.
 
         Whatever an article's text contains is shown as text; its links are http(s) or left out. The loop has its turn

@@ -7,7 +7,7 @@ from uuid import UUID
 from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
-from app.models import Digest, EditionStatus, Profile, Report, Task
+from app.models import Digest, EditionStatus, Profile, ReportProgress, Task
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, NewItems
 from app.persistence.tasks import TaskStateManager
 from app.ranking.index_cache import ItemIndexCache
@@ -57,7 +57,7 @@ class ScheduledDigests:
         self._renderer = renderer
 
     async def write(
-        self, occasion: Occasion, profile: Profile, settings: RankingSettings, report: Report
+        self, occasion: Occasion, profile: Profile, settings: RankingSettings, report: ReportProgress
     ) -> tuple[Digest, str]:
         """Write the digest of one of the reader's days; it may hold nothing.
 

@@ -9,7 +9,7 @@ from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
 from app.digest.rendering import DigestRenderer
 from app.errors import EditionNotFound, FetchLimitReached, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, Report, Task, TaskStatus
+from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, ReportProgress, Task, TaskStatus
 from app.persistence.editions import Editions
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
@@ -47,7 +47,7 @@ class DigestService:
         source_date: date,
         profile: Profile,
         settings: RankingSettings,
-        report: Report,
+        report: ReportProgress,
         papers: Sequence[RatedPaper] = (),
         *,
         waited: timedelta = timedelta(0),

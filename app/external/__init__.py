@@ -1,1 +1,1 @@
-"""The outside world: the one HTTP client for it, and which of its addresses may be reached."""
+"""Access to external services: the HTTP client and the rules for allowed addresses."""

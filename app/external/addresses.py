@@ -1,4 +1,4 @@
-"""Which IP addresses a request to the outside world may go to: what is fetched or called back comes from strangers."""
+"""Decides which IP addresses are public: URLs of feeds and callbacks come from untrusted parties."""
 
 import asyncio
 import ipaddress
@@ -7,21 +7,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port to its IP addresses; raises OSError."""
+"""Resolves a host and port to IP addresses; raises `OSError`."""
 
-# What IANA's registries of special addresses (RFC 6890) name and Python's `is_global`, whose list grows with its
-# versions, may not know; and what is public in name only.
+# Special addresses in IANA's registries (RFC 6890) that `is_global` of some Python versions does not know.
 _SPECIAL_V4: Final = tuple(
     map(
         ipaddress.IPv4Network,
         (
             "192.0.0.0/24",  # protocol assignments
-            "192.88.99.0/24",  # relays of 6to4, given up (RFC 7526)
+            "192.88.99.0/24",  # 6to4 relays, deprecated (RFC 7526)
         ),
     )
 )
 _UNICAST_V6: Final = ipaddress.IPv6Network("2000::/3")
-"""All that is given out of IPv6: ::a.b.c.d, 64:ff9b:1::/48, fc00::/7, fe80::/10 and fec0::/10 lie outside."""
+"""All allocated IPv6 unicast: excludes ::a.b.c.d, 64:ff9b:1::/48, fc00::/7, fe80::/10 and fec0::/10."""
 _SPECIAL_V6: Final = tuple(
     map(
         ipaddress.IPv6Network,
@@ -33,21 +32,21 @@ _SPECIAL_V6: Final = tuple(
     )
 )
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
-"""The well-known prefix before an IPv4 address, which a gateway goes on to (RFC 6052)."""
+"""The well-known prefix of IPv4 addresses behind a NAT64 gateway (RFC 6052)."""
 
 
 async def resolve(host: str, port: int) -> Sequence[str]:
-    """Return the addresses of a host, as the system's resolver knows them. Raises `OSError`."""
+    """Resolve a host with the system's resolver. Raises `OSError`."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except ValueError as error:
-        # A label of more than 63 characters, a zero byte: the codec for names complains before the resolver can.
-        raise OSError(f"{host[:80]!r} is no name that can be looked up: {error}") from error
+        # The codec for host names refuses labels of more than 63 characters and zero bytes.
+        raise OSError(f"{host[:80]!r} is not a valid host name: {error}") from error
     return [str(address[0]) for *_, address in found]
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address can be reached from the internet; IPv4 inside IPv6 is looked at as IPv4.
+    """Whether an IP address is public; an IPv4 address embedded in IPv6 is checked as IPv4.
 
     Sources: IANA's special-purpose address registries for IPv4 and IPv6.
     """

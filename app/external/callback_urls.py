@@ -1,4 +1,4 @@
-"""Which address a callback may have: one rule for the API, which takes it, and for the worker, which calls it."""
+"""The rule for callback URLs, which both the API and the worker apply."""
 
 import ipaddress
 import re
@@ -11,39 +11,39 @@ from app.external.addresses import is_public
 MAX_HOST = 253
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
-_BROWSERS = TypeAdapter(HttpUrl)
+_HTTP_URL = TypeAdapter(HttpUrl)
 
 
 def checked_callback_url(url: str, *, private: bool) -> httpx.URL:
-    """`url` as the sender reads it; raises `ValueError`, with the reason, for what it could never call.
+    """Parse `url` as the sender does. Raises `ValueError`, with the reason, for URLs that it never calls.
 
-    With `private`, http and private addresses are allowed: for development. What a *name* resolves to is only known,
-    and looked at, when it is called.
+    `private` allows http and private addresses (for development). The address of a host *name* is checked only when
+    the callback is sent.
     """
     parsed, host = _parsed(url)
     if parsed.scheme != "https" and not (private and parsed.scheme == "http"):
         raise ValueError("it is not https; CALLBACKS_TO_PRIVATE_ADDRESSES allows http")
     if parsed.userinfo:
-        raise ValueError("it has a user name or a password in it")
+        raise ValueError("it contains a user name or password")
     if parsed.port == 0:
-        raise ValueError("nothing listens on port 0")
+        raise ValueError("port 0 cannot be used")
     if not private and not _may_be_public(host):
-        raise ValueError("it is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows that")
+        raise ValueError("its host is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows that")
     return parsed
 
 
 def _parsed(url: str) -> tuple[httpx.URL, str]:
-    """The address, and its host in ASCII. What others would read as another host is refused, whoever is right."""
+    """Return the URL and its host in ASCII. Refuses URLs whose host other parsers read differently."""
     try:
         parsed = httpx.URL(url)
         host = parsed.raw_host.decode("ascii").lower()
-        elsewhere = _BROWSERS.validate_python(url).host
+        other = _HTTP_URL.validate_python(url).host
     except (httpx.InvalidURL, ValidationError, UnicodeError):
-        raise ValueError("it is no address that can be called: https://host/path, of printable characters") from None
-    if _address(host) != _address((elsewhere or "").strip("[]")):
-        raise ValueError("its host can be read in more than one way")
+        raise ValueError("it is not a valid URL such as https://host/path") from None
+    if _address(host) != _address((other or "").strip("[]")):
+        raise ValueError("its host is ambiguous")
     if not isinstance(_address(host), IPAddress) and not _is_name(host):
-        raise ValueError("its host is no name that can be looked up")
+        raise ValueError("its host is not a valid host name")
     return parsed, host
 
 
@@ -52,7 +52,7 @@ def _is_name(host: str) -> bool:
 
 
 def _address(host: str) -> IPAddress | str:
-    """The IP address that `host` writes, or the name that it is."""
+    """Return `host` as an IP address if it is one, else unchanged."""
     try:
         return ipaddress.ip_address(host)
     except ValueError:

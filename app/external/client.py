@@ -1,8 +1,8 @@
-"""The process's one HTTP client for the outside world: sources, callbacks, the model.
+"""The process's one HTTP client for external services: sources, callbacks, the model.
 
-httpx's own transport keeps connections by the host of the request. Sent to a checked address instead of a name, two
-names on that address would share a connection whose certificate was checked for the first alone. Here the name stays
-what connections are kept by, and what the certificate must carry; only the connecting itself goes to a checked address.
+httpx's own transport pools connections by the host of the request's URL. If the URL contained the checked IP address,
+two names on that address would share a connection whose certificate was verified only for the first. Here the pool and
+the certificate check use the name; only the TCP connection goes to the checked address.
 """
 
 import ssl
@@ -17,14 +17,14 @@ from app.errors import BroadsheetError
 from app.external.addresses import Resolve, is_public, resolve
 
 PUBLIC_ONLY: Final = {"public_only": True}
-"""The extension of a request whose address strangers chose: it reaches public addresses alone."""
+"""The extension of a request with an untrusted URL: it connects only to public addresses."""
 
-OutsideClient = NewType("OutsideClient", httpx.AsyncClient)
-"""A client that obeys `PUBLIC_ONLY`; an ordinary one would pass over it."""
+ExternalClient = NewType("ExternalClient", httpx.AsyncClient)
+"""A client that honours `PUBLIC_ONLY`; an ordinary client would ignore it."""
 
 _KEPT_OPEN, _KEEPALIVE, _MAX_CONNECTIONS = 20, 5.0, 100
 _ADDRESSES_TRIED: Final = 4
-_SHOWN: Final = 80
+_MAX_HOST_SHOWN: Final = 80
 _HTTPCORE_ERRORS: Final = (
     httpcore.TimeoutException,
     httpcore.NetworkError,
@@ -34,13 +34,13 @@ _HTTPCORE_ERRORS: Final = (
 
 
 class AddressNotPublic(BroadsheetError):
-    """A request to public addresses only would have reached another one: it was not sent."""
+    """A request restricted to public addresses had another target; it was not sent."""
 
     title = "Address not public"
 
     def __init__(self, host: str) -> None:
-        super().__init__(f"{host[:_SHOWN]} is not a public address")
-        self.host = host[:_SHOWN]
+        super().__init__(f"{host[:_MAX_HOST_SHOWN]} is not a public address")
+        self.host = host[:_MAX_HOST_SHOWN]
 
 
 @asynccontextmanager
@@ -49,20 +49,20 @@ async def open_external(
     resolve: Resolve = resolve,
     network: httpcore.AsyncNetworkBackend | None = None,
     certificates: ssl.SSLContext | None = None,
-) -> AsyncIterator[OutsideClient]:
-    """Open the client, yield it, close it. It follows no redirects, keeps no cookies, and knows no proxies.
+) -> AsyncIterator[ExternalClient]:
+    """Open the client, yield it, close it. It follows no redirects, keeps no cookies and uses no proxies.
 
-    `network` (for tests) connects in the real network's place; `certificates` are what is trusted, by default httpx's.
+    `network` (for tests) replaces the real network; `certificates` are the trusted ones, by default httpx's.
     """
     transport = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
     async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20.0, connect=5.0)) as client:
-        yield OutsideClient(client)
+        yield ExternalClient(client)
 
 
 class ExternalTransport(httpx.AsyncBaseTransport):
-    """Two pools, so that what the settings name and what strangers named never share a connection."""
+    """Has two pools, so that trusted URLs (from settings) and untrusted URLs never share a connection."""
 
     def __init__(self, resolve: Resolve, network: httpcore.AsyncNetworkBackend, certificates: ssl.SSLContext) -> None:
         self._trusted = _pool(network, certificates)
@@ -81,10 +81,12 @@ class ExternalTransport(httpx.AsyncBaseTransport):
             request.method, url, headers=request.headers.raw, content=request.stream, extensions=request.extensions
         )
         with _httpx_errors():
-            answer = await pool.handle_async_request(sent)
-        # No cookies: a jar would show what one receiver set to another on its address, or to the same one later.
-        headers = [(name, value) for name, value in answer.headers if name.lower() != b"set-cookie"]
-        return httpx.Response(answer.status, headers=headers, stream=_Body(answer.stream), extensions=answer.extensions)
+            received = await pool.handle_async_request(sent)
+        # No cookies: httpx would send one receiver's cookies to others on the same host.
+        headers = [(name, value) for name, value in received.headers if name.lower() != b"set-cookie"]
+        return httpx.Response(
+            received.status, headers=headers, stream=_Body(received.stream), extensions=received.extensions
+        )
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -93,9 +95,9 @@ class ExternalTransport(httpx.AsyncBaseTransport):
 
 
 class PublicNetwork(httpcore.AsyncNetworkBackend):
-    """Connects to names all of whose addresses are public, at the very address that was looked at.
+    """Connects only to hosts whose addresses are all public, using exactly the checked address.
 
-    A name that resolves differently a moment later (DNS rebinding) gains nothing.
+    This prevents DNS rebinding.
     """
 
     def __init__(self, inner: httpcore.AsyncNetworkBackend, resolve: Resolve) -> None:
@@ -103,7 +105,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         self._resolve = resolve
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address that answers. Raises `AddressNotPublic`, `httpcore.ConnectError`."""
+        """Connect to the first reachable address. Raises `AddressNotPublic`, `httpcore.ConnectError`."""
         *others, last = await self._addresses(host, port)
         for address in others:
             try:
@@ -116,7 +118,7 @@ class PublicNetwork(httpcore.AsyncNetworkBackend):
         try:
             found = list(await self._resolve(host, port))
         except OSError as error:
-            raise httpcore.ConnectError(f"{host[:_SHOWN]} cannot be resolved: {error}") from error
+            raise httpcore.ConnectError(f"{host[:_MAX_HOST_SHOWN]} cannot be resolved: {error}") from error
         if not found:
             raise httpcore.ConnectError(f"{host} has no address")
         if not all(map(is_public, found)):
@@ -149,7 +151,7 @@ def _pool(network: httpcore.AsyncNetworkBackend, certificates: ssl.SSLContext) -
 
 @contextmanager
 def _httpx_errors() -> Iterator[None]:
-    """httpx names its errors as httpcore does."""
+    """Convert httpcore's errors to httpx's errors of the same name."""
     try:
         yield
     except _HTTPCORE_ERRORS as error:

@@ -8,7 +8,7 @@ from app.mail.footer import MailLinks, with_footer
 from app.mail.message import Mail, MessageKey, build_in_steps
 from app.mail.text import digest_text, long_day
 from app.mail_address import Mailbox
-from app.models import Digest, DigestItem, EditionStatus, LinksOf
+from app.models import Digest, DigestItem, EditionStatus, ItemLinks
 from app.sources.names import missing_sources
 from app.sources.text import plain
 from app.time_slice import TimeSlice
@@ -24,7 +24,7 @@ _MAX_ERROR: Final = 200
 class Render(Protocol):
     """Makes the page of a digest, each item with the links that `links_of` gives it: `app.digest.rendering`."""
 
-    async def __call__(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+    async def __call__(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
         """Return the page."""
 
 

@@ -11,10 +11,10 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
 from app.api.problems import route_of
-from app.api.tasks import services_of
+from app.api.tasks import get_services
 from app.days import utc_today
 from app.errors import BroadsheetError, InvalidCursor, NotFound, TooManyPapers
-from app.links import InvalidLink, Link, Links, ToolAddresses
+from app.links import ExportUrls, InvalidLink, Link, Links
 from app.pages.error_pages import answering
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader
@@ -39,9 +39,9 @@ class Visit:
         return self.link.day is not None and utc_today() - self.link.day <= SHOWING_FOR
 
     @property
-    def tools(self) -> ToolAddresses:
+    def tools(self) -> ExportUrls:
         """Where this reader's other programs find what is new and what was saved."""
-        return self.links.for_tools(self.link.reader_id, self.link.generation)
+        return self.links.export_urls(self.link.reader_id, self.link.generation)
 
     def path(self, purpose: str) -> str:
         """Return where a purpose's page of this reader is, by a link of the same day and generation."""
@@ -94,7 +94,7 @@ def link_route(pages: PageRenderer) -> type[APIRoute]:
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:
     link = await _opened(purpose, token, request, max_age)
-    services = await services_of(request)
+    services = await get_services(request)
     reader = await services.readers.get(link.reader_id)
     return Visit(reader, link, request.app.state.links)
 
@@ -104,7 +104,7 @@ async def _opened(purpose: str, token: str, request: Request, max_age: timedelta
     if links is None:  # without a secret nobody was given a link
         raise InvalidLink
     link = links.read(purpose, token)
-    services = await services_of(request)
+    services = await get_services(request)
     generation = await services.readers.link_generation(link.reader_id)
     link.require(generation, today=utc_today(), max_age=max_age)
     return link

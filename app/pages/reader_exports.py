@@ -16,7 +16,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from app.api.problems import RETRY_AFTER, route_of
-from app.api.saved import AS_FILE, saved_bibtex
+from app.api.saved import ATTACHMENT, saved_bibtex
 from app.api.tasks import ServicesOf
 from app.digest.bibtex import MEDIA_TYPE as BIBTEX_TYPE
 from app.digest.feed import MEDIA_TYPE as ATOM_TYPE
@@ -49,7 +49,7 @@ def tools_router() -> APIRouter:
         reader = await services.readers.get(link.reader_id)
         newest = await services.digests.newest_of(link.reader_id)
         links: Links = request.app.state.links
-        address = links.for_tools(link.reader_id, link.generation).feed
+        address = links.export_urls(link.reader_id, link.generation).feed
         updated = newest.created_at if newest else reader.created_at
         modified = {"Last-Modified": format_datetime(updated.astimezone(UTC), usegmt=True)}
         headers = HEADERS | modified | etag_of(address, reader.name, str(newest))
@@ -62,7 +62,7 @@ def tools_router() -> APIRouter:
     @router.api_route("/saved/{token}", methods=["GET", "HEAD"])
     async def saved(link: SavedLink, services: ServicesOf, request: Request) -> Response:
         content = await saved_bibtex(services.reader_papers, link.reader_id)
-        headers = HEADERS | AS_FILE | etag_of(content)
+        headers = HEADERS | ATTACHMENT | etag_of(content)
         if is_known(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(content, media_type=BIBTEX_TYPE, headers=headers)

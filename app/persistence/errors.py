@@ -11,7 +11,7 @@ from postgrest.exceptions import APIError
 from pydantic import AfterValidator, TypeAdapter, ValidationError
 
 from app.client.session import RETURNED_VOID
-from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
+from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 
 DATA_CODES = re.compile(
     r"(21|22|23|44|54|P0)..."  # cardinality, data, constraints, check options, program limits, raised by a function
@@ -68,20 +68,20 @@ def supabase_errors(action: str) -> Iterator[None]:
     except (ValueError, RecursionError) as error:
         # postgrest-py lets through what Python's JSON reader makes of a success: a body that is no JSON, a number of
         # more than 4,300 digits, a depth beyond the stack.
-        raise UnreadableAnswer(f"Could not {action}: the answer cannot be read ({error}). {SAFE}") from error
+        raise UnreadableResponse(f"Could not {action}: the answer cannot be read ({error}). {SAFE}") from error
 
 
 def parsed(adapter: TypeAdapter[T], data: object) -> T:
     """Validate the data of an answer.
 
-    Raises `UnreadableAnswer` when it has not the form it should have: a truncated rpc answer, for one, comes out of
+    Raises `UnreadableResponse` when it has not the form it should have: a truncated rpc answer, for one, comes out of
     postgrest-py as a `str`. Asking again is harmless and usually helps.
     """
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
-        raise UnreadableAnswer(
+        raise UnreadableResponse(
             f"Supabase gave an unreadable answer ({type(data).__name__}): {problem['msg']} at {problem['loc']}. "
             f"{SAFE} If it stays so, compare the migrations with the code."
         ) from error
@@ -91,7 +91,7 @@ def _from_api_error(action: str, error: APIError) -> SupabaseError:
     raw: object = error.code
     if not isinstance(raw, str):
         # A success, which postgrest-py takes for an error because it has a `message`; others the session refuses.
-        return UnreadableAnswer(f"Could not {action}: the answer is an error without a code: {error.message}. {SAFE}")
+        return UnreadableResponse(f"Could not {action}: the answer is an error without a code: {error.message}. {SAFE}")
     reason = f"{error.message} (code {raw})" + (f"; hint: {error.hint}" if error.hint else "")
     if SCHEMA_CODES.fullmatch(raw):
         return SchemaOutdated(

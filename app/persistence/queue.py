@@ -159,7 +159,7 @@ class TaskQueue:
     async def sync(self, call: SyncCall) -> SyncAnswer:
         """Send `call`; after `SupabaseUnavailable` send the same one again, for it may have been applied.
 
-        Raises `SupabaseError`; `UnreadableAnswer` if an answer came that says nothing.
+        Raises `SupabaseError`; `UnreadableResponse` if an answer came that says nothing.
         """
         with supabase_errors(f"sync worker {self._worker_id}, call {call.number}"):
             answer = await self._client.rpc("sync_worker", dict(call.parameters)).execute()

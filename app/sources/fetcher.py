@@ -13,7 +13,7 @@ from typing import Final
 import httpx
 
 from app.errors import SourceError
-from app.external.client import AddressNotPublic, OutsideClient
+from app.external.client import AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
 from app.sources.redirects import Target
 
@@ -75,7 +75,7 @@ class Fetched:
 class HttpFetcher:
     """Gets one document at a time through the process's client for the outside world."""
 
-    def __init__(self, client: OutsideClient, settings: FetchSettings) -> None:
+    def __init__(self, client: ExternalClient, settings: FetchSettings) -> None:
         self._client = client
         self._settings = settings
 

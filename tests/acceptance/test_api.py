@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from app.__main__ import STOP_WITHIN
+from app.__main__ import SHUTDOWN_TIMEOUT
 from app.days import yesterday
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
@@ -189,7 +189,7 @@ async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg
             lines = events.aiter_lines()
             while not (await anext(lines)).startswith("data: "):
                 pass
-            async with asyncio.timeout(STOP_WITHIN - 5):
+            async with asyncio.timeout(SHUTDOWN_TIMEOUT - 5):
                 assert await api.stop() == 0
             assert [line async for line in lines if line] == []
         answer = await waiter

@@ -15,7 +15,7 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
-from app.external.client import OutsideClient, open_external
+from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
 from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
@@ -74,13 +74,13 @@ def service(client: AsyncClient, *sources: Source) -> FetchService:
 
 
 @pytest.fixture
-async def outside() -> AsyncIterator[OutsideClient]:
+async def outside() -> AsyncIterator[ExternalClient]:
     async with open_external() as client:
         yield client
 
 
 @pytest.fixture
-async def odd_source(outside: OutsideClient) -> AsyncIterator[SourceAt]:
+async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
     """The real feed adapter, and a server that answers it so."""
     servers: list[ScriptedServer] = []
 

@@ -214,7 +214,7 @@ async def test_a_callback_names_its_parent_and_where_it_is_itself(world: World) 
 async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> None:
     path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
-    (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["acts"]
+    (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
     assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
 
 

@@ -200,7 +200,7 @@ async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded
             ("digest", "the model is dear")
         ]
         await root.post("/v1/deliveries/resume", json={"pending": "skip"})
-        acts = (await root.get("/v1/admin/audit")).json()["acts"]
+        acts = (await root.get("/v1/admin/audit")).json()["entries"]
         assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
         assert acts[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
         for hours in ("0", "169", "x"):

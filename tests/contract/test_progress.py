@@ -102,7 +102,7 @@ async def test_a_watcher_is_not_told_what_is_older_than_it_has_read(client: Asyn
                 slow.let_go.release()
                 while late.task.progress < 0.75:
                     slow.let_go.release()
-                    await late.news(1)
+                    await late.wait_for_update(1)
                     told.append(late.task)
     assert told[0].progress == 0.5
     assert [each.progress for each in told] == sorted(each.progress for each in told)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
 from app.digest.introduction import introduction
 from app.errors import CircuitOpen
-from app.external.client import OutsideClient
+from app.external.client import ExternalClient
 from app.models import Article, Digest, EditionStatus, Profile
 from app.ranking.counts import count as count_words
 from app.ranking.index import Index
@@ -104,7 +104,7 @@ async def digest_of(sources: list[Source], day: date, profile: Profile) -> Diges
     )
 
 
-def read_from(client: OutsideClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
+def read_from(client: ExternalClient, base_url: str, feeds: tuple[FeedSettings, ...], day: date) -> list[Source]:
     fetcher = HttpFetcher(client, FetchSettings("Broadsheet tests"))
     papers = ArxivSource(fetcher, ArxivSettings(base_url=base_url, max_papers=40), RateLimiter(interval=0))
     return [papers, *(FeedSource(fetcher, feed, today=lambda: day) for feed in feeds)]

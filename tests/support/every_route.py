@@ -79,7 +79,7 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     await insert_tasks(database, 2, kind="digest")
     papers = await http.post(f"/v1/readers/{reader_id}/papers", json=_papers())
     fetch = await http.post("/v1/fetches", json={"source_date": "2026-03-04"})
-    deliveries = await _ids(database, "select delivery_id from public.deliveries where state = 'in_doubt'")
+    deliveries = await _ids(database, "select delivery_id from public.deliveries where status = 'in_doubt'")
     dead = [await _ids(database, f"{_DEAD} and q.kind = '{kind}'") for kind in ("callback", "digest", "fetch")]
     ids = {
         "kind": "fetch",
@@ -89,14 +89,14 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
         "deliveries": deliveries,
         "source_date": (await _ids(database, "select source_date from public.editions"))[0],
         "task_id": (await _ids(database, "select task_id from public.digests"))[0],
-        "pending": await _ids(database, "select task_id from public.queue where kind = 'digest' and not dead"),
+        "pending": await _ids(database, "select task_id from public.queue where kind = 'digest' and not dead_letter"),
         "fetch": fetch.json()["task_id"],
         "dead": dict(zip(("callback", "digest", "fetch"), dead, strict=True)),
     }
     return System(http, await operator.token(), ids)
 
 
-_DEAD = "select q.task_id from public.queue q where q.dead"
+_DEAD = "select q.task_id from public.queue q where q.dead_letter"
 
 
 def requests(system: System) -> list[Request]:
@@ -154,7 +154,7 @@ def _operators(system: System) -> Iterator[Request]:
     yield from map(Request, ("GET /v1/deliveries", "GET /v1/deliveries/pause", "GET /v1/deliveries/{delivery_id}"))
     yield Request("POST /v1/deliveries/pause", sent={"json": {"reason": "moving"}})
     yield Request("POST /v1/deliveries/resume", sent={"json": {"pending": "send"}})
-    yield Request("POST /v1/deliveries/{delivery_id}/resolve", sent={"json": {"state": "sent"}})
+    yield Request("POST /v1/deliveries/{delivery_id}/resolve", sent={"json": {"status": "sent"}})
 
 
 def _ops(system: System) -> Iterator[Request]:

@@ -37,7 +37,7 @@ DELIVERY: dict[str, Any] = {
     "local_day": "2026-03-05",
     "digest_id": OTHER,
     "task_id": ID,
-    "state": "sent",
+    "status": "sent",
     "reason": "because",
     "provider_id": "p-1",
     "resolved_by": "root",

@@ -16,8 +16,8 @@ KEY = "k" * 16
 class HastyProtocol(BoundedProtocol):
     """The real protocol with short deadlines, only for tests that wait for a deadline."""
 
-    request_within = 0.4
-    answer_within = 0.4
+    request_timeout = 0.4
+    response_timeout = 0.4
     linger = 0.2
 
 

@@ -64,7 +64,7 @@ def test_a_changed_version_fails_with_both_versions(tmp_path: Path, capsys: pyte
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "postgrest==0.19.4")
     status, printed = boot_here(capsys, "--lock", str(lock))
     assert status == 1
-    assert "postgrest: 0.19.3 is installed, requirements.lock has 0.19.4" in printed
+    assert "postgrest: 0.19.3 is installed, requirements.lock requires 0.19.4" in printed
     assert f"python -m pip install --no-deps --require-hashes -r {lock}" in printed
     assert printed.splitlines()[-1].startswith("boot check FAILED")
 
@@ -177,7 +177,7 @@ def with_an_unknown_digest(site: Path) -> None:
     [
         (altered, "injected_faults: injected_faults/__init__.py has been altered since it was installed"),
         (lost, "injected_faults: injected_faults/__init__.py cannot be compared"),
-        (without_record, "injected_faults has no RECORD of its files"),
+        (without_record, "injected_faults has no RECORD"),
         (with_an_unknown_digest, "injected_faults: injected_faults/__init__.py cannot be compared"),
     ],
 )
@@ -223,7 +223,7 @@ def test_a_lock_without_a_pyproject_dependency_is_refused(old: str, new: str, tm
     assert not_locked() == []
     lock = changed_lock(tmp_path, old, new)
     assert [missing.name for missing in not_locked(lock)] == ["uvicorn"]
-    with pytest.raises(CheckFailed, match=r"requirements\.lock lacks what pyproject\.toml names: uvicorn"):
+    with pytest.raises(CheckFailed, match=r"requirements\.lock lacks dependencies of pyproject\.toml: uvicorn"):
         check_versions(lock)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.__main__ import STOP_WITHIN
+from app.__main__ import SHUTDOWN_TIMEOUT
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
 from app.metrics import Metrics
@@ -70,8 +70,8 @@ def release_checks_the_image_and_the_schema(files: Files) -> None:
 def both_processes_have_time_to_stop(files: Files) -> None:
     assert fly(files)["kill_signal"] == "SIGTERM"
     assert seconds(fly(files)["kill_timeout"]) >= WorkerSettings.model_fields["grace_period"].default + 10
-    assert seconds(fly(files)["kill_timeout"]) >= STOP_WITHIN + 10
-    assert SupabaseSettings.model_fields["supabase_call_timeout"].default < STOP_WITHIN
+    assert seconds(fly(files)["kill_timeout"]) >= SHUTDOWN_TIMEOUT + 10
+    assert SupabaseSettings.model_fields["supabase_call_timeout"].default < SHUTDOWN_TIMEOUT
 
 
 def the_api_can_sleep_and_the_worker_cannot(files: Files) -> None:

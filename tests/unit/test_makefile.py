@@ -40,7 +40,7 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
         ("digest", "OPEN", ["-m", "embedded.commands", "digest", "--open"]),
         ("up", "PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--port={ODD}"]),
         ("up", "STACK_PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--stack-port={ODD}"]),
-        ("mutants", "ROOM", ["-m", "scripts.mutants", f"--room={ODD}"]),
+        ("mutants", "PACKAGE", ["-m", "scripts.mutants", f"--package={ODD}"]),
         ("mutants", "SEED", ["-m", "scripts.mutants", f"--seed={ODD}"]),
         ("soak-mails", "READERS", ["-m", "tests.acceptance.soak_mails", f"--readers={ODD}"]),
         ("bench-ranking", "DATA", ["-m", "benchmarks.ranking", ODD]),

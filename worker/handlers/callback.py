@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 
 from app.errors import BroadsheetError, PermanentError
 from app.external.callback_urls import checked_callback_url
-from app.external.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient
+from app.external.client import PUBLIC_ONLY, AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
 from worker.job import Job
 
@@ -46,7 +46,7 @@ class CallbackSender:
     With `private`, plain http and private addresses are allowed: for development and tests.
     """
 
-    def __init__(self, http: OutsideClient, webhooks: Sequence[Webhook], *, private: bool = False) -> None:
+    def __init__(self, http: ExternalClient, webhooks: Sequence[Webhook], *, private: bool = False) -> None:
         self._http = http
         self._webhooks = webhooks
         self._private = private

@@ -13,7 +13,7 @@ from fastapi.routing import APIRoute
 
 from app.api.auth import Caller
 from app.api.problems import route_of
-from app.api.tasks import services_of
+from app.api.tasks import get_services
 from app.config import ApiSettings
 from app.errors import BroadsheetError, SupabaseError
 from app.pages.error_pages import answering
@@ -72,7 +72,7 @@ def cookie_name(request: Request) -> str:
 async def session_of(request: Request, sessions: SessionsOf) -> Session:
     """The request's session. Raises `SignedOut`, and `SupabaseError` where it cannot be asked whether it was ended."""
     session = sessions.read(request.cookies.get(cookie_name(request), ""))
-    services = await services_of(request)
+    services = await get_services(request)
     if await services.ended_sessions.holds(session.session_id):
         raise SignedOut
     request.state.caller = Caller(session.who, admin=True)  # for the log and the metrics

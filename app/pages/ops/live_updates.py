@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from app.api.tasks import ServicesOf
-from app.api.waiting import RECONNECT, STREAM_HEADERS, HubOf, LastEventId, task_events
+from app.api.waiting import RETRY_HINT, STREAM_HEADERS, HubOf, LastEventId, task_events
 from app.errors import SupabaseError
 from app.pages.ops.guard import SessionsOf, session_of
 from app.pages.ops.overview_cache import CachedOverview, OverviewCache
@@ -75,7 +75,7 @@ async def _while_signed_in(
 async def _figures(overview_cache: OverviewCache, page: CachedOverview, seconds: float) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
     until, told = clock() + seconds, None
-    yield RECONNECT
+    yield RETRY_HINT
     while clock() < until and not overview_cache.stopped:
         news = await overview_cache.news(page)
         if news != told:
@@ -85,7 +85,7 @@ async def _figures(overview_cache: OverviewCache, page: CachedOverview, seconds:
 
 
 async def _told(name: str, state: str) -> AsyncIterator[bytes]:
-    yield RECONNECT
+    yield RETRY_HINT
     yield _event(name, {"state": state})
 
 

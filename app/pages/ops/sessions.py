@@ -15,7 +15,7 @@ from typing import Final
 
 from itsdangerous import BadSignature, Signer
 
-from app.api.auth import caller_with
+from app.api.auth import find_caller
 from app.config import ApiSettings
 from app.errors import BroadsheetError
 
@@ -54,7 +54,7 @@ class Sessions:
 
     def begin(self, key: str) -> str | None:
         """Return the cookie of a new session, if `key` is an admin's; None: it is not."""
-        caller = caller_with(key, self._settings)
+        caller = find_caller(key, self._settings)
         if caller is None or not caller.admin:
             return None
         until = int(self._clock() + LIFETIME.total_seconds())

@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from app.api.admin import ReplayRequest, replay_dead
+from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
@@ -85,7 +85,7 @@ def _add_acts(router: APIRouter) -> None:
     async def replay_all(form: FormOf, services: ServicesOf) -> Response:
         kind = form.one_of("kind", ("", *KINDS))
         kinds = [TaskKind(kind)] if kind else list(TaskKind)
-        steps = [await replay_dead(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
+        steps = [await replay_failed_tasks(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
         return redirect_with(TASKS, str(sum(step.replayed for step in steps)))
 
     add_act(router, "/tasks/{task_id}/replay", replay)

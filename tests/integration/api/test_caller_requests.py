@@ -52,13 +52,13 @@ LISTS = [
         [("list_tasks", TASKS | {"p_limit": 2})],
         {"tasks": [shown(TASK)], "next_cursor": cursor_of(DAY, UUID(ID))},
     ),
-    Request("ada", "GET /v1/editions", [[]], [("GET editions", {"order": "source_date.desc", "limit": "30"})]),
+    Request("ada", "GET /v1/editions", [[]], [("GET editions", {"order": "source_date.desc", "limit": "31"})]),
     Request(
         "ada",
-        "GET /v1/editions?before=2026-03-05&limit=1",
-        [[EDITION]],
-        [("GET editions", {"source_date": "lt.2026-03-05", "order": "source_date.desc", "limit": "1"})],
-        {"editions": [EDITION]},
+        "GET /v1/editions?cursor=2026-03-05&limit=1",
+        [[EDITION, EDITION | {"source_date": "2026-03-03"}]],
+        [("GET editions", {"source_date": "lt.2026-03-05", "order": "source_date.desc", "limit": "2"})],
+        {"editions": [EDITION], "next_cursor": "2026-03-04"},
     ),
     Request(
         "ada",

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from fastapi.responses import StreamingResponse
 
-from app.api.connection import MAX_HEAD, MAX_WAITING, BoundedProtocol
+from app.api.connection import MAX_HEAD, MAX_PIPELINED, BoundedProtocol
 from tests.support.running_api import KEY, HastyProtocol, Raw, RunningApi
 
 START = b"GET /healthz HTTP/1.1\r\nhost: api\r\n"
@@ -161,7 +161,7 @@ async def test_an_empty_line_does_not_keep_the_connection(api: RunningApi) -> No
 
 async def test_a_slow_request_does_not_time_out_the_next_one(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(3 * HastyProtocol.request_within)
+        await asyncio.sleep(3 * HastyProtocol.request_timeout)
         return {"slow": "yes"}
 
     api.app.add_api_route("/slow", slow)
@@ -181,7 +181,7 @@ async def test_pipelined_requests_are_limited_per_connection(api: RunningApi) ->
         with suppress(ConnectionResetError):
             await raw.rest()
     await api.until_gone()
-    assert api.server.server_state.total_requests <= MAX_WAITING
+    assert api.server.server_state.total_requests <= MAX_PIPELINED
 
 
 async def test_pipelined_requests_are_answered_in_order(api: RunningApi) -> None:
@@ -216,7 +216,7 @@ async def test_lost_pipelined_requests_log_no_error(
 
 async def test_a_refused_request_gets_one_response(api: RunningApi, caplog: pytest.LogCaptureFixture) -> None:
     async def late() -> dict[str, str]:
-        await asyncio.sleep(HastyProtocol.request_within + HastyProtocol.linger / 2)
+        await asyncio.sleep(HastyProtocol.request_timeout + HastyProtocol.linger / 2)
         return {"late": "yes"}
 
     api.app.add_api_route("/late", late)

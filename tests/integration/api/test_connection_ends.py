@@ -142,7 +142,7 @@ async def test_an_incomplete_pipelined_request_times_out(api: RunningApi) -> Non
 
 async def test_a_complete_request_has_no_deadline(api: RunningApi) -> None:
     async def slow() -> dict[str, str]:
-        await asyncio.sleep(2 * HastyProtocol.request_within)
+        await asyncio.sleep(2 * HastyProtocol.request_timeout)
         return {"slow": "yes"}
 
     api.app.add_api_route("/slow", slow)
@@ -153,12 +153,12 @@ async def test_a_complete_request_has_no_deadline(api: RunningApi) -> None:
 
 REFUSED: list[tuple[bytes, int, str, str]] = [
     (b"GARBAGE\r\n\r\n", 400, "Bad Request", "Invalid HTTP request received."),
-    (b"GET /a HTTP/1.1\r\na", 408, "Request Timeout", "The request had not arrived after 0.4 s."),
+    (b"GET /a HTTP/1.1\r\na", 408, "Request Timeout", "The request was not complete after 0.4 s."),
     (
         head(MAX_HEAD + 1),
         431,
         "Request Header Fields Too Large",
-        f"At most {MAX_HEAD} bytes are read before a request's body.",
+        f"The request's head has more than {MAX_HEAD} bytes.",
     ),
 ]
 
@@ -189,7 +189,7 @@ async def test_a_refusal_has_one_id_in_response_and_log(
 
 
 def test_limits_of_a_connection_in_production() -> None:
-    assert (BoundedProtocol.request_within, BoundedProtocol.answer_within, BoundedProtocol.linger) == (30, 60, 1)
+    assert (BoundedProtocol.request_timeout, BoundedProtocol.response_timeout, BoundedProtocol.linger) == (30, 60, 1)
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,11 @@ async def post(api: RunningApi, path: str, body: dict[str, Any]) -> httpx.Respon
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("https://receiver.example/\0", "printable characters"),
+        ("https://receiver.example/\0", "not a valid URL"),
         ("http://receiver.example/", "not https"),
         ("https://10.0.0.1/", "not public"),
-        (f"https://{'a' * 64}.example/", "no name that can be looked up"),
-        ("https://me:secret@receiver.example/", "user name or a password"),
+        (f"https://{'a' * 64}.example/", "not a valid host name"),
+        ("https://me:secret@receiver.example/", "user name or password"),
     ],
 )
 @pytest.mark.parametrize("path", ["/v1/digests", "/v1/fetches"])

@@ -28,11 +28,11 @@ async def test_watched_tasks_are_polled_counted_and_released() -> None:
         assert state is not None
         with app.state.hub.watching(Task.model_validate(TASK)) as watcher:
             assert app.state.metrics.registry.get_sample_value(watchers) == 1
-            assert await watcher.news(10)
+            assert await watcher.wait_for_update(10)
             assert watcher.task.message == "half way"
             assert asked_of(server)[0] == ("watch_tasks", {"p_known": {ID: ""}})
             state[ON_STOP]()
-            assert watcher.over
+            assert watcher.ended
         assert app.state.metrics.registry.get_sample_value(watchers) == 0
     assert all(each.get_name() != "task hub" for each in asyncio.all_tasks())
     await server.stop()
@@ -41,11 +41,11 @@ async def test_watched_tasks_are_polled_counted_and_released() -> None:
 async def test_readiness_does_not_wait_for_a_hanging_database(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(health, "READY_WITHIN", 0.05)
+    monkeypatch.setattr(health, "READY_TIMEOUT", 0.05)
     async with api_before(stall) as (http, _server):
         found = await http.get("/readyz")
     assert (found.status_code, found.headers["retry-after"]) == (503, "5")
-    assert found.json()["detail"] == "Supabase did not answer within 0.05 s."
+    assert found.json()["detail"] == "Supabase did not respond within 0.05 s."
 
 
 async def test_callers_requests_are_logged_and_probes_are_not() -> None:
@@ -63,4 +63,4 @@ async def test_callers_requests_are_logged_and_probes_are_not() -> None:
 
 
 def test_time_limits_of_probes_and_scrapes() -> None:
-    assert (health.READY_WITHIN, metrics.ASK_WITHIN) == (4, 2)
+    assert (health.READY_TIMEOUT, metrics.READ_TIMEOUT) == (4, 2)

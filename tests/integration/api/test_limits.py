@@ -113,7 +113,7 @@ BOUNDS = [
     ),
     reader("external_id", 1, 200, letters),
     reader("name", 1, 100, letters),
-    reader("address", None, 254, mail_address),
+    reader("email", None, 254, mail_address),
     reader("timezone", None, 100, letters),
     reader("weekdays", 1, 7, lambda size: [1] * size),
     reader("status_reason", 0, 2000, letters),
@@ -142,7 +142,7 @@ BOUNDS = [
         100,
         lambda size: {"Last-Event-ID": "k" * size},
     ),
-    Bound("POST", "/v1/admin/kinds/digest/pause", "json", "body.why", 1, 500, lambda size: {"reason": "k" * size}),
+    Bound("POST", "/v1/admin/kinds/digest/pause", "json", "body.reason", 1, 500, lambda size: {"reason": "k" * size}),
     Bound("POST", "/v1/deliveries/pause", "json", "body.reason", 1, 500, lambda size: {"reason": "k" * size}),
 ]
 

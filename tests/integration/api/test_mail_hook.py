@@ -75,7 +75,7 @@ async def test_a_signed_bounce_stops_mails_with_the_reason(
 async def test_an_address_matches_in_any_case(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader, kept: str, written: str
 ) -> None:
-    await Readers(client).change(reader.reader_id, {"address": kept})
+    await Readers(client).change(reader.reader_id, {"email": kept})
     assert await send(http, event(to=[written])) == 204
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.BOUNCED
 

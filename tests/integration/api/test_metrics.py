@@ -81,12 +81,12 @@ async def test_metrics_show_the_current_queue_and_breakers() -> None:
 
 @pytest.mark.parametrize("step", [answer(500, {"message": "no"}), stall], ids=["an error", "no answer"])
 async def test_metrics_that_time_out_are_omitted_and_logged(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "ASK_WITHIN", 0.2)
+    monkeypatch.setattr(metrics, "READ_TIMEOUT", 0.2)
     async with api_before(step) as (http, _server):
         with capture_logs() as logs:
             text = await scraped(http)
     assert value(text, "broadsheet_database_up") == 0
-    (line,) = [each for each in logs if each["event"] == "queue figures not read"]
+    (line,) = [each for each in logs if each["event"] == "queue metrics not read"]
     assert (line["log_level"], "error" in line) == ("warning", True)
 
 

@@ -15,7 +15,7 @@ DONE = {"task": TASK, "done": True}
 ROOT = {"p_act": AN_ID, "p_who": "root"}
 STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
 LISTED = {
-    "p_owner": None, "p_state": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
+    "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
 ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
 WORKER = {
@@ -72,12 +72,25 @@ ADMINS = [
     Request("root", "GET /v1/admin/orphaned_tasks", [[]], [("orphaned_tasks", {"p_limit": 100})], {"task_ids": []}),
     Request(
         "root",
-        "GET /v1/admin/audit?limit=7&before=2026-03-04T00:00:00%2B02:00",
+        "GET /v1/admin/audit?limit=7&cursor=2026-03-04T00:00:00%2B02:00",
         [[ACT]],
-        [("GET audit", {"order": "at.desc", "limit": "7", "at": "lt.2026-03-03T22:00:00+00:00"})],
-        {"acts": [ACT]},
+        [("GET audit", {"order": "at.desc", "limit": "8", "at": "lt.2026-03-03T22:00:00+00:00"})],
+        {"entries": [ACT], "next_cursor": None},
     ),
-    Request("root", "GET /v1/admin/audit", [[]], [("GET audit", {"order": "at.desc", "limit": "50"})], {"acts": []}),
+    Request(
+        "root",
+        "GET /v1/admin/audit?limit=1",
+        [[ACT, ACT | {"act_id": OTHER}]],
+        [("GET audit", {"order": "at.desc", "limit": "2"})],
+        {"entries": [ACT], "next_cursor": ACT["at"]},
+    ),
+    Request(
+        "root",
+        "GET /v1/admin/audit",
+        [[]],
+        [("GET audit", {"order": "at.desc", "limit": "51"})],
+        {"entries": [], "next_cursor": None},
+    ),
 ]
 
 DELIVERIES = [
@@ -113,7 +126,9 @@ DELIVERIES = [
         [("GET deliveries", {"delivery_id": f"eq.{ID}", "limit": "1"})],
         DELIVERY,
     ),
-    Request("ada", "GET /v1/deliveries/pause", ['"moved"'], [("deliveries_paused", {})], {"paused": "moved"}),
+    Request(
+        "ada", "GET /v1/deliveries/pause", ['"moved"'], [("deliveries_paused", {})], {"paused": True, "reason": "moved"}
+    ),
     Request(
         "root",
         "POST /v1/deliveries/pause",
@@ -122,7 +137,7 @@ DELIVERIES = [
             ("set_pause_for_operator", {"p_reason": "root: moving", "p_skip": False, **ROOT}),
             ("deliveries_paused", {}),
         ],
-        {"paused": "root: moving"},
+        {"paused": True, "reason": "root: moving"},
         sent={"reason": "moving"},
     ),
     *(
@@ -131,7 +146,7 @@ DELIVERIES = [
             "POST /v1/deliveries/resume",
             [None, '"still"'],
             [("set_pause_for_operator", {"p_reason": None, "p_skip": skipped, **ROOT}), ("deliveries_paused", {})],
-            {"paused": "still"},
+            {"paused": True, "reason": "still"},
             sent={"pending": pending},
         )
         for pending, skipped in (("send", False), ("skip", True))
@@ -142,7 +157,7 @@ DELIVERIES = [
         [{"resolved": True, "delivery": DELIVERY}],
         [("resolve_for_operator", {"p_delivery_id": ID, "p_status": "failed", **ROOT})],
         DELIVERY,
-        sent={"state": "failed"},
+        sent={"status": "failed"},
     ),
 ]
 
@@ -154,11 +169,11 @@ async def test_an_operators_values_reach_supabase(request_: Request) -> None:
 
 @pytest.mark.parametrize("path", ["pause", "resume", f"{ID}/resolve"])
 async def test_admin_routes_make_no_call_for_other_callers(path: str) -> None:
-    sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"state": "sent"})
+    sent = {"pause": {"reason": "x"}, "resume": {"pending": "skip"}}.get(path, {"status": "sent"})
     async with api_before(None) as (http, server):
         answer = await http.post(f"/v1/deliveries/{path}", json=sent, headers=headers_of("ada"))
-    assert (answer.status_code, answer.json()["title"]) == (403, "Not allowed")
-    assert answer.json()["detail"] == "ada is no admin: ADMINS names who is."
+    assert (answer.status_code, answer.json()["title"]) == (403, "Admin required")
+    assert answer.json()["detail"] == "ada is not an admin: add it to ADMINS."
     assert asked_of(server) == []
 
 
@@ -174,6 +189,10 @@ def step(replayed: int, until: str | None, after: str | None) -> dict[str, Any]:
     return {"replayed": replayed, "until": until, "next": after}
 
 
+def replayed(count: int, until: str | None, cursor: str | None) -> dict[str, Any]:
+    return {"replayed": count, "until": until, "next_cursor": cursor}
+
+
 async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
     """Send a replay of digests; returns the response, and the arguments of each step."""
     async with api_before(*steps) as (http, server):
@@ -183,9 +202,9 @@ async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
 
 
 async def test_a_replay_continues_until_the_last_step() -> None:
-    sent = {"since": "2026-03-01T00:00:00+01:00", "until": "2026-03-03T00:00:00Z", "after": ID}
+    sent = {"since": "2026-03-01T00:00:00+01:00", "until": "2026-03-03T00:00:00Z", "cursor": ID}
     said, asked = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
-    assert said == step(1005, MOMENT, None)
+    assert said == replayed(1005, MOMENT, None)
     since = STEP_OF | {"p_since": "2026-02-28T23:00:00+00:00"}
     assert asked == [
         ("replay_dead", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
@@ -195,12 +214,12 @@ async def test_a_replay_continues_until_the_last_step() -> None:
 
 async def test_a_replay_without_bounds_covers_all_until_now() -> None:
     said, asked = await replay({}, step(3, MOMENT, None))
-    assert said == step(3, MOMENT, None)
+    assert said == replayed(3, MOMENT, None)
     assert asked == [("replay_dead", STEP_OF)]
 
 
 async def test_a_long_replay_ends_in_time_with_a_cursor() -> None:
     places = [str(uuid4()) for _ in range(admin.MAX_STEPS)]
     said, asked = await replay({}, *(step(10, MOMENT, place) for place in places))
-    assert said == step(10 * admin.MAX_STEPS, MOMENT, places[-1])
+    assert said == replayed(10 * admin.MAX_STEPS, MOMENT, places[-1])
     assert [parameters["p_after"] for _, parameters in asked] == [None, *places[:-1]]

@@ -46,9 +46,9 @@ async def test_a_file_has_the_same_feedback_for_all_papers(query: str, says: dic
 
 
 PROBLEMS: list[tuple[dict[str, Any], str, str]] = [
-    ({"content": b"", "headers": BIBTEX}, "body", "there is no entry: @article{key, ...}"),
+    ({"content": b"", "headers": BIBTEX}, "body", "the file has no entry such as @article{key, ...}"),
     ({"content": b"{"}, "body", "Invalid JSON: EOF while parsing an object at line 1 column 1"),
-    ({"json": {"papers": [{"doi": "x", "liked": True}]}}, "body.papers.0.doi", "Value error, this is no DOI"),
+    ({"json": {"papers": [{"doi": "x", "liked": True}]}}, "body.papers.0.doi", "Value error, this is not a DOI"),
     ({"json": {"papers": []}}, "body.papers", "List should have at least 1 item"),
 ]
 
@@ -66,4 +66,4 @@ async def test_an_invalid_body_names_the_position(sent: dict[str, Any], location
 async def test_a_file_in_another_encoding_is_refused_by_name() -> None:
     answer, _asked = await post([READER], content=b"@misc{a, title={\xff}}", headers=BIBTEX)
     assert (answer.status_code, answer.json()["title"]) == (400, "Not UTF-8")
-    assert answer.json()["detail"] == "The byte 16 is not UTF-8: save the file in that encoding."
+    assert answer.json()["detail"] == "Byte 16 is not valid UTF-8: save the file as UTF-8."

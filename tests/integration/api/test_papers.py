@@ -39,7 +39,7 @@ async def test_papers_are_stored_once_completed_listed_and_removed(
     assert (await called.post(papers_of_ada, json={"papers": PAPERS})).json() == first.json()
     assert (await called.get(papers_of_ada)).json()["papers"] == listed
     assert [paper["paper_id"] for paper in reversed(listed)] == first.json()["paper_ids"]
-    old, given, by_doi, known = listed
+    old, manual, by_doi, known = listed
     assert (known["title"], known["lookup"], known["origin"], known["liked"]) == (
         "Radar reads ice",
         None,
@@ -47,7 +47,7 @@ async def test_papers_are_stored_once_completed_listed_and_removed(
         True,
     )
     assert (by_doi["doi"], by_doi["lookup"], by_doi["liked"]) == ("10.1038/x", "unknown", False)
-    assert (given["title"], given["origin"]) == ("Of storms and <script>", "given")
+    assert (manual["title"], manual["origin"]) == ("Of storms and <script>", "manual")
     assert (old["arxiv_id"], old["lookup"], old["liked"]) == ("math/0309136", "pending", None)
     page = (await called.get(papers_of_ada, params={"saved": True, "limit": 1})).json()
     rest = (await called.get(papers_of_ada, params={"saved": True, "cursor": page["next_cursor"]})).json()

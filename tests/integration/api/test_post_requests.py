@@ -267,7 +267,7 @@ async def test_a_digests_page_has_a_strict_content_policy() -> None:
 async def test_an_unfinished_digest_has_no_page(error: str | None, reason: str) -> None:
     async with api_before([TASK | {"error": error}]) as (http, _server):
         answer = await http.get(f"/v1/digests/{ID}/html", headers=headers_of("ada"))
-    assert (answer.status_code, answer.json()["title"]) == (409, "No page in this state")
+    assert (answer.status_code, answer.json()["title"]) == (409, "Digest not completed")
     assert answer.json()["detail"] == f"The digest {ID} is running{reason}; it has no page."
 
 

@@ -115,7 +115,7 @@ async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
     feed = parsed(await visitor.get("feed"))
     assert [entry.title for entry in feed.entries] == [f"Paper {n // 3} {n % 3}" for n in range(100)]
     assert (feed.feed.updated, feed.feed.id[:9]) == ("2026-11-24T08:00:00Z", "urn:uuid:")
-    address = Links([SECRET], "https://broadsheet.example").for_tools(reader_id, 1).feed
+    address = Links([SECRET], "https://broadsheet.example").export_urls(reader_id, 1).feed
     assert [(link.rel, link.href) for link in feed.feed.links] == [("self", address)]
     assert str(reader_id) not in str(feed)
     first, second = feed.entries[:2]

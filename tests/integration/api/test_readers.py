@@ -87,7 +87,7 @@ async def test_an_import_names_the_line_of_an_invalid_address(called: httpx.Asyn
     bad, good = ADA | {"email": "ada@example..org"}, ADA | {"external_id": "eve", "email": "eve@büro.example"}
     report = (await called.post("/v1/readers/import", content=lines(bad, good))).json()
     assert (report["created"], [each["line"] for each in report["refused"]]) == (1, [1])
-    assert "address: " in report["refused"][0]["reason"]
+    assert "email: " in report["refused"][0]["reason"]
     (reader,) = (await called.get("/v1/readers")).json()["readers"]
     assert reader["email"] == "eve@xn--bro-hoa.example"
 
@@ -165,7 +165,7 @@ async def test_an_import_is_read_from_chunks_of_any_size() -> None:
 
 
 NEW_DELIVERY = """
-insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status)
 values (gen_random_uuid(), 'default', gen_random_uuid(), 'digest', '2026-11-24', $1) returning delivery_id
 """
 
@@ -174,18 +174,18 @@ async def test_deliveries_are_listed_resolved_paused_and_resumed(
     called: httpx.AsyncClient, database: asyncpg.Connection
 ) -> None:
     delivery = await database.fetchval(NEW_DELIVERY, "in_doubt")
-    listed = (await called.get("/v1/deliveries", params={"state": "in_doubt"})).json()
+    listed = (await called.get("/v1/deliveries", params={"status": "in_doubt"})).json()
     assert [found["delivery_id"] for found in listed["deliveries"]] == [str(delivery)]
-    resolved = await called.post(f"/v1/deliveries/{delivery}/resolve", json={"state": "sent"})
-    assert (resolved.json()["state"], resolved.json()["resolved_by"]) == ("sent", "default")
-    assert (await called.post(f"/v1/deliveries/{delivery}/resolve", json={"state": "pending"})).status_code == 409
-    assert (await called.post(f"/v1/deliveries/{uuid4()}/resolve", json={"state": "sent"})).status_code == 404
-    assert (await called.get(f"/v1/deliveries/{delivery}")).json()["state"] == "sent"
-    assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()[
-        "paused"
-    ] == "default: looking"
-    assert (await called.get("/v1/deliveries/pause")).json()["paused"] == "default: looking"
+    resolved = await called.post(f"/v1/deliveries/{delivery}/resolve", json={"status": "sent"})
+    assert (resolved.json()["status"], resolved.json()["resolved_by"]) == ("sent", "default")
+    assert (await called.post(f"/v1/deliveries/{delivery}/resolve", json={"status": "pending"})).status_code == 409
+    assert (await called.post(f"/v1/deliveries/{uuid4()}/resolve", json={"status": "sent"})).status_code == 404
+    assert (await called.get(f"/v1/deliveries/{delivery}")).json()["status"] == "sent"
+    assert (await called.post("/v1/deliveries/pause", json={"reason": "looking"})).json()["reason"] == (
+        "default: looking"
+    )
+    assert (await called.get("/v1/deliveries/pause")).json() == {"paused": True, "reason": "default: looking"}
     waiting = await database.fetchval(NEW_DELIVERY, "pending")
-    for pending, state in (("send", "pending"), ("skip", "skipped")):
-        assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is None
-        assert (await called.get(f"/v1/deliveries/{waiting}")).json()["state"] == state
+    for pending, status in (("send", "pending"), ("skip", "skipped")):
+        assert (await called.post("/v1/deliveries/resume", json={"pending": pending})).json()["paused"] is False
+        assert (await called.get(f"/v1/deliveries/{waiting}")).json()["status"] == status

@@ -158,14 +158,14 @@ async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningAp
     while calls(api) - asked < 8:
         await asyncio.sleep(0.01)
     # Eight calls take seven intervals; one call that began before is allowed too.
-    assert asyncio.get_running_loop().time() - begun > 6 * task_hub.PACE
+    assert asyncio.get_running_loop().time() - begun > 6 * task_hub.POLL_INTERVAL
     for location in locations:
         await http.post(f"{location}/cancel")
     assert {(await waiter).json()["status"] for waiter in waiters} == {"cancelled"}
     await watched_by(api, 0)
-    await asyncio.sleep(2 * task_hub.PACE)
+    await asyncio.sleep(2 * task_hub.POLL_INTERVAL)
     asked = calls(api)
-    await asyncio.sleep(3 * task_hub.PACE)
+    await asyncio.sleep(3 * task_hub.POLL_INTERVAL)
     assert calls(api) == asked
 
 
@@ -176,9 +176,9 @@ async def test_a_new_waiter_gets_the_newer_known_status(
     read = await api.app.state.services.tasks.get_task(UUID(location.rpartition("/")[2]))
     with hub_of(api).watching(read) as first:
         await show(database, location, "half way")
-        assert await first.news(20)
+        assert await first.wait_for_update(20)
         with hub_of(api).watching(read) as late:
-            assert await late.news(20)
+            assert await late.wait_for_update(20)
             assert (late.task, late.task.message) == (first.task, "half way")
 
 
@@ -186,7 +186,7 @@ async def test_an_unexpected_body_logs_no_error(
     api: RunningApi, http: httpx.AsyncClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
-    monkeypatch.setattr(BoundedProtocol, "request_within", HastyProtocol.request_within)
+    monkeypatch.setattr(BoundedProtocol, "request_timeout", HastyProtocol.request_timeout)
     for path in ("", "/events"):
         request = f"GET {location}{path} HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\nprefer: wait=60\r\n"
         async with api.connected() as raw:
@@ -218,7 +218,7 @@ async def test_beyond_the_limit_calls_do_not_wait(api: RunningApi, http: httpx.A
     second = await http.get(location, headers=WAIT)
     assert (second.json()["status"], "preference-applied" in second.headers) == ("pending", False)
     third = await http.get(f"{location}/events")
-    assert (third.status_code, third.json()["title"], third.headers["retry-after"]) == (503, "Too many watch", "5")
+    assert (third.status_code, third.json()["title"], third.headers["retry-after"]) == (503, "Too many watchers", "5")
     await http.post(f"{location}/cancel")
     assert (await waiter).json()["status"] == "cancelled"
 
@@ -226,7 +226,7 @@ async def test_beyond_the_limit_calls_do_not_wait(api: RunningApi, http: httpx.A
 async def test_a_failed_hub_is_restarted(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task_hub, "PAUSE", 0.05)
+    monkeypatch.setattr(task_hub, "RETRY_DELAY", 0.05)
     location = await post(http)
     waiter = asyncio.create_task(http.get(location, headers=WAIT))
     await watched_by(api, 1)
@@ -236,7 +236,7 @@ async def test_a_failed_hub_is_restarted(
                 task.cancel()
         await http.post(f"{location}/cancel")
         assert (await waiter).json()["status"] == "cancelled"
-    assert [record["log_level"] for record in logs if "task hub died" in record["event"]] == ["error"]
+    assert [record["log_level"] for record in logs if "task hub failed" in record["event"]] == ["error"]
 
 
 async def test_a_shutdown_answers_all_waiting_calls(api: RunningApi, http: httpx.AsyncClient) -> None:
@@ -256,18 +256,20 @@ async def test_only_a_stream_that_is_not_read_is_closed(
     api: RunningApi, http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     location = await post(http)
-    monkeypatch.setattr(waiting, "HEARTBEAT", 0.05)
-    monkeypatch.setattr(BoundedProtocol, "answer_within", HastyProtocol.answer_within)
+    monkeypatch.setattr(waiting, "KEEPALIVE_INTERVAL", 0.05)
+    monkeypatch.setattr(BoundedProtocol, "response_timeout", HastyProtocol.response_timeout)
     async with following(http, location) as read:
         assert (await read.next())["event"] == "progress"
-        end = asyncio.get_running_loop().time() + 3 * HastyProtocol.answer_within
+        end = asyncio.get_running_loop().time() + 3 * HastyProtocol.response_timeout
         while asyncio.get_running_loop().time() < end:
             assert await read.next() == {"comment": "still waiting"}
         async with api.connected(buffer=4096) as raw:
             raw.writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
             await raw.send(f"GET {location}/events HTTP/1.1\r\nhost: a\r\nx-api-key: {KEY}\r\n\r\n".encode())
             await watched_by(api, 2)
-            monkeypatch.setattr(waiting, "STILL_WAITING", b": " + b"x" * 500_000 + b"\n\n")  # soon its buffers are full
+            monkeypatch.setattr(
+                waiting, "KEEPALIVE_COMMENT", b": " + b"x" * 500_000 + b"\n\n"
+            )  # soon its buffers are full
             reading = asyncio.create_task(drained(read))
             await watched_by(api, 1)
         await http.post(f"{location}/cancel")

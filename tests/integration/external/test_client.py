@@ -11,7 +11,7 @@ import httpx
 import pytest
 import trustme
 
-from app.external.client import PUBLIC_ONLY, AddressNotPublic, OutsideClient, open_external
+from app.external.client import PUBLIC_ONLY, AddressNotPublic, ExternalClient, open_external
 from tests.support.fixture_types import Serve
 from tests.support.scripted_server import answer
 
@@ -92,7 +92,7 @@ async def always(_host: str, _port: int) -> Sequence[str]:
 
 
 @asynccontextmanager
-async def outside(server: TlsServer, trusting: ssl.SSLContext) -> AsyncIterator[OutsideClient]:
+async def outside(server: TlsServer, trusting: ssl.SSLContext) -> AsyncIterator[ExternalClient]:
     async with open_external(resolve=always, network=Network(server.port), certificates=trusting) as client:
         yield client
 

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
-from app.models import Digest, LinksOf, TaskKind
+from app.models import Digest, ItemLinks, TaskKind
 from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus
@@ -126,7 +126,7 @@ class HangingRenderer(DigestRenderer):
         super().__init__()
         self.reached = asyncio.Event()
 
-    async def render(self, digest: Digest, links_of: LinksOf | None = None) -> str:
+    async def render(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
         self.reached.set()
         await asyncio.Event().wait()
         return await super().render(digest, links_of)

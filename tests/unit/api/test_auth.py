@@ -8,7 +8,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 from structlog.contextvars import get_contextvars
 
-from app.api.auth import Caller, RequireKey, caller_with
+from app.api.auth import Caller, RequireKey, find_caller
 from app.config import ApiSettings
 
 ADA, ROOT = "ada-key-0123456789", "root-key-0123456789"
@@ -73,7 +73,7 @@ async def test_an_unknown_key_gets_401_and_the_headers_name(call: Call, path: st
         "type": "about:blank",
         "title": "Unauthorized",
         "status": 401,
-        "detail": "The header X-API-Key is missing or holds no known key.",
+        "detail": "The header X-API-Key is missing or contains no known key.",
         "instance": path,
     }
 
@@ -90,8 +90,8 @@ async def test_a_non_http_scope_passes_through(call: Call) -> None:
 
 
 def test_a_caller_sees_its_own_tasks_and_an_admin_sees_all(settings: ApiSettings) -> None:
-    ada, root = caller_with(ADA, settings), caller_with(ROOT, settings)
+    ada, root = find_caller(ADA, settings), find_caller(ROOT, settings)
     assert ada is not None
     assert root is not None
-    assert (ada.sees, root.sees) == ("ada", None)
-    assert caller_with("nobody's", settings) is None
+    assert (ada.visible_owner, root.visible_owner) == ("ada", None)
+    assert find_caller("nobody's", settings) is None

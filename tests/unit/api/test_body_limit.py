@@ -54,7 +54,7 @@ async def test_a_body_at_the_limit_is_read_and_one_byte_more_is_not(path: str, l
     for pieces, announced in (((limit + 1,), None), ((half, limit - half + 1), None), ((7,), str(limit + 1))):
         with pytest.raises(HTTPException) as refused:
             await read(path, *pieces, announced=announced)
-        assert (refused.value.status_code, refused.value.detail) == (413, f"At most {limit} bytes are read.")
+        assert (refused.value.status_code, refused.value.detail) == (413, f"The body has more than {limit} bytes.")
 
 
 @pytest.mark.parametrize("announced", ["", "much", "-5", "1e9"])

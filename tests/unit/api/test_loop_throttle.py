@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from app.api.papers import known_or_read
+from app.api.papers import with_known_abstracts
 from app.api.saved import saved_bibtex
 from app.models import Article, ArticleKind
 from app.persistence.items import Items
@@ -59,5 +59,5 @@ async def test_a_long_file_of_saved_papers_does_not_hold_the_loop() -> None:
 
 async def test_a_large_upload_of_papers_does_not_hold_the_loop() -> None:
     article = Article(source="manual", external_id="", kind=ArticleKind.PAPER, title="Of storms", abstract="They blow.")
-    papers, turns = await loop_turns_during(known_or_read([article] * SENT, NoItems()))
+    papers, turns = await loop_turns_during(with_known_abstracts([article] * SENT, NoItems()))
     assert (len(papers), turns) == (SENT, SENT)

@@ -12,10 +12,10 @@ from app.models import Article, ArticleKind
 from app.persistence.reader_papers import ReaderPaper
 
 TITLE = {"title": "Of storms"}
-NO_ARXIV_ID = "Value error, this is no arXiv id, such as 2005.14165 or hep-th/9901001"
-NO_DOI = "Value error, this is no DOI, such as 10.1038/s41586-021-03819-2"
+NO_ARXIV_ID = "Value error, this is not an arXiv id such as 2005.14165 or hep-th/9901001"
+NO_DOI = "Value error, this is not a DOI such as 10.1038/s41586-021-03819-2"
 NO_NAME = "Value error, a paper needs an arxiv_id, a doi or a title"
-NOTHING = "Value error, nothing is said of the paper: liked or saved"
+NOTHING = "Value error, feedback is missing: set liked or saved"
 
 
 @pytest.mark.parametrize(
@@ -52,11 +52,11 @@ def test_an_invalid_paper_is_refused_with_the_reason(sent: Any, location: tuple[
     ids=str,
 )
 def test_given_feedback_is_stored_and_omitted_feedback_is_not(said: Any, kept: Any) -> None:
-    assert PaperRequest.model_validate(TITLE | said).says == kept
+    assert PaperRequest.model_validate(TITLE | said).feedback == kept
 
 
 def test_query_parameters_apply_to_all_papers_of_a_file() -> None:
-    says = {each.value: each.says for each in BulkFeedback}
+    says = {each.value: each.change for each in BulkFeedback}
     assert says == {"liked": {"liked": True}, "disliked": {"liked": False}, "saved": {"saved": True}}
 
 

@@ -9,7 +9,7 @@ from fastapi import FastAPI, HTTPException, Query
 from pydantic import ValidationError
 from structlog.testing import capture_logs
 
-from app.api.problems import install_problem_handlers, plain_message
+from app.api.problems import install_problem_handlers, json_message
 from app.errors import (
     BroadsheetError,
     CircuitOpen,
@@ -85,7 +85,7 @@ async def test_each_invalid_part_of_a_request_is_listed() -> None:
         "type": "about:blank",
         "title": "Invalid request",
         "status": 422,
-        "detail": "1 part(s) are wrong.",
+        "detail": "1 invalid field(s).",
         "instance": "/things/one",
         "errors": [{"location": "query.count", "message": "Input should be greater than or equal to 1"}],
     }
@@ -115,4 +115,4 @@ def test_type_errors_use_the_names_of_json(interests: object, said: str) -> None
     with pytest.raises(ValidationError) as caught:
         ProfileRequest.model_validate({"name": "Ada", "interests": interests})
     (problem,) = caught.value.errors()
-    assert plain_message(problem).startswith(said)
+    assert json_message(problem).startswith(said)

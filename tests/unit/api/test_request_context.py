@@ -11,7 +11,7 @@ from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
 from app.api.auth import Caller
-from app.api.middleware import QUIET, RequestContext
+from app.api.middleware import UNLOGGED_PATHS, RequestContext
 from app.metrics import Metrics
 
 ROUTE = SimpleNamespace(path="/v1/things/{thing}")
@@ -107,7 +107,7 @@ async def test_the_log_line_of_an_anonymous_request_has_no_caller(told: RequestR
     assert told.sample("broadsheet_caller_requests_total", caller="ada", status="401") is None
 
 
-@pytest.mark.parametrize("path", sorted(QUIET))
+@pytest.mark.parametrize("path", sorted(UNLOGGED_PATHS))
 async def test_probes_are_logged_only_if_they_fail(told: RequestRecord, path: str) -> None:
     for status, lines in ((200, 0), (399, 0), (400, 1), (503, 1)):
         await told.call(answering(status), path)
@@ -115,7 +115,7 @@ async def test_probes_are_logged_only_if_they_fail(told: RequestRecord, path: st
 
 
 def test_the_unlogged_paths_are_probes_and_metrics() -> None:
-    assert {"/healthz", "/readyz", "/metrics"} == QUIET
+    assert {"/healthz", "/readyz", "/metrics"} == UNLOGGED_PATHS
 
 
 async def test_a_request_is_counted_by_method_route_status_and_caller(told: RequestRecord) -> None:

@@ -39,7 +39,7 @@ def database() -> Database:
 
 @pytest.fixture
 async def hub(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TaskHub]:
-    monkeypatch.setattr(task_hub, "PACE", 0.01)
+    monkeypatch.setattr(task_hub, "POLL_INTERVAL", 0.01)
     hub = TaskHub(database, max_watchers=1)  # type: ignore[arg-type]  # (it is asked for changes alone)
     async with hub.running():
         yield hub
@@ -99,7 +99,7 @@ async def test_an_ended_task_is_one_event_and_ends_the_stream(hub: TaskHub, stre
 async def test_each_new_status_is_an_event_until_the_final_one(
     hub: TaskHub, database: Database, stream: Stream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "HEARTBEAT", 0.01)
+    monkeypatch.setattr(waiting, "KEEPALIVE_INTERVAL", 0.01)
     reading = asyncio.create_task(stream.read(task_events(hub, RUNNING, None)))
     await stream.until(STILL)
     assert stream.body.startswith(b"retry: 2000\n\n" + encoded(RUNNING, "progress") + STILL)
@@ -144,9 +144,9 @@ async def test_a_disconnected_caller_is_released(hub: TaskHub, stream: Stream) -
 async def test_over_the_limit_of_streams_the_error_names_the_limit(hub: TaskHub) -> None:
     with hub.watching(RUNNING), pytest.raises(TooManyWatchers) as refused:
         task_events(hub, RUNNING, None)
-    assert (refused.value.status, refused.value.title) == (503, "Too many watch")
-    assert str(refused.value) == "1 callers watch tasks here already: try again, or ask for the task itself."
+    assert (refused.value.status, refused.value.title) == (503, "Too many watchers")
+    assert str(refused.value) == "This server already has 1 watchers: try again later, or poll the task."
 
 
 def test_waits_and_heartbeats_have_their_documented_lengths() -> None:
-    assert (waiting.MAX_WAIT, waiting.HEARTBEAT, waiting.MAX_PREFER) == (60, 15, 500)
+    assert (waiting.MAX_WAIT, waiting.KEEPALIVE_INTERVAL, waiting.MAX_PREFER) == (60, 15, 500)

@@ -12,8 +12,8 @@ import respx
 from yarl import URL
 
 from app.client.factory import open_supabase
-from app.client.session import ADDRESS
-from app.client.transport import CallCounters, Counted, ErrorMappingTransport, build_timeout
+from app.client.session import REQUEST_URL
+from app.client.transport import CallCounters, CountingTransport, ErrorMappingTransport, build_timeout
 from app.config import SupabaseSettings
 
 URL_, KEY = "http://project.test", "sb_secret_x"
@@ -84,7 +84,9 @@ async def test_a_call_that_times_out_is_counted() -> None:
         raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await Counted(httpx.MockTransport(gone), counted.append).handle_async_request(httpx.Request("GET", URL_))
+        await CountingTransport(httpx.MockTransport(gone), counted.append).handle_async_request(
+            httpx.Request("GET", URL_)
+        )
     assert counted == ["CancelledError"]
 
 
@@ -110,7 +112,7 @@ class Session:
 
 
 def attempt(content: bytes) -> httpx.Request:
-    extensions = {"timeout": {"connect": 1.0, "read": 2.0, "pool": 3.0}, ADDRESS: f"{URL_}/a%2Fb?c=%2C"}
+    extensions = {"timeout": {"connect": 1.0, "read": 2.0, "pool": 3.0}, REQUEST_URL: f"{URL_}/a%2Fb?c=%2C"}
     return httpx.Request("POST", URL_, headers=[("x", "1"), ("x", "2")], content=content, extensions=extensions)
 
 

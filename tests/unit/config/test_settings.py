@@ -45,12 +45,12 @@ def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytes
     with pytest.raises(ConfigurationError) as caught:
         load_settings(ApiSettings)
     message = str(caught.value)
-    assert "SUPABASE_URL is not set. Expected: the project's address" in message
-    assert "SUPABASE_KEY is set to a value that is not shown" in message
+    assert "SUPABASE_URL is not set. Expected: the project's URL" in message
+    assert "SUPABASE_KEY is set to a secret value" in message
     assert 'SUPABASE_RETRIES is "many"' in message
-    assert "Expected: how often a call is repeated, 0 to 10" in message
+    assert "Expected: retries of a call, 0 to 10" in message
     assert 'PORT is "80000"' in message
-    assert "API_KEYS is set to a value that is not shown" in message
+    assert "API_KEYS is set to a secret value" in message
     assert "hunter2" not in message
     assert "short" not in message
     assert API_KEY not in message
@@ -61,7 +61,7 @@ def test_one_message_names_every_wrong_variable_and_no_secret(monkeypatch: pytes
 def test_the_url_must_be_http(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SUPABASE_URL", url)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
-    with pytest.raises(ConfigurationError, match=r"SUPABASE_URL is .*\. Expected: the project's address"):
+    with pytest.raises(ConfigurationError, match=r"SUPABASE_URL is .*\. Expected: the project's URL"):
         load_settings(Settings)
 
 
@@ -119,13 +119,13 @@ def test_callers_have_names_and_several_keys(monkeypatch: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ("keys", "admins", "reason"),
     [
-        (f"system:{API_KEY}", "", "'system' is the service itself"),
-        (f"Ada:{API_KEY}", "", "a caller's name is 1 to 32"),
-        (f":{API_KEY}", "", "a caller's name is 1 to 32"),
-        (f"{'a' * 33}:{API_KEY}", "", "a caller's name is 1 to 32"),
+        (f"system:{API_KEY}", "", "'system' is reserved"),
+        (f"Ada:{API_KEY}", "", "a caller's name has 1 to 32"),
+        (f":{API_KEY}", "", "a caller's name has 1 to 32"),
+        (f"{'a' * 33}:{API_KEY}", "", "a caller's name has 1 to 32"),
         ("ada:short", "", "at least 16"),
-        (f"ada:{API_KEY},bot:{API_KEY}", "", "a key is there twice"),
-        (f"ada:{API_KEY}", "adam", "ADMINS names adam"),
+        (f"ada:{API_KEY},bot:{API_KEY}", "", "a key occurs twice"),
+        (f"ada:{API_KEY}", "adam", "ADMINS contains adam"),
     ],
 )
 def test_invalid_callers_are_refused(keys: str, admins: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_an_invalid_signing_secret_stops_both_processes(
     for name, value in values.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(
-        ConfigurationError, match="WEBHOOK_SECRET is set to a value that is not shown: this is no secret"
+        ConfigurationError, match="WEBHOOK_SECRET is set to a secret value: it is not a Standard Webhooks secret"
     ):
         load_settings(settings)
 
@@ -169,7 +169,7 @@ def test_an_invalid_mail_webhook_secret_stops_the_api(monkeypatch: pytest.Monkey
     values = {"SUPABASE_URL": URL, "SUPABASE_KEY": KEY, "API_KEYS": API_KEY, "RESEND_WEBHOOK_SECRET": "x" * 40}
     for name, value in values.items():
         monkeypatch.setenv(name, value)
-    with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET is set to a value that is not shown"):
+    with pytest.raises(ConfigurationError, match="RESEND_WEBHOOK_SECRET is set to a secret value"):
         load_settings(ApiSettings)
 
 
@@ -216,7 +216,7 @@ def test_a_daily_fetch_has_times_of_day(value: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("SUPABASE_URL", URL)
     monkeypatch.setenv("SUPABASE_KEY", KEY)
     monkeypatch.setenv("DAILY_FETCH_AT", value)
-    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: times of day, and their time zone"):
+    with pytest.raises(ConfigurationError, match=r"DAILY_FETCH_AT is .*\. Expected: times of day at which"):
         load_settings(WorkerSettings)
 
 

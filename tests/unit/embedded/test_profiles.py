@@ -25,7 +25,7 @@ def refusal(content: bytes, tmp_path: Path) -> str:
         (b'name = "Ada"\ninterests = "graphs"', """interests is 'graphs': it must be a list, such as ["graphs","""),
         (b'name = "Ada"\ninterests = ["a", 5]', "interests, entry 2, is 5: it must be a text in quotes"),
         (b"name = 5", "name is 5: it must be a text in quotes"),
-        (b'name = " "', "name is ' ': this holds nothing but blanks"),
+        (b'name = " "', "name is ' ': it contains only blanks"),
         (b'name = ""', "name is empty"),
         (b'name = "' + b"a" * 201 + b'"', "name is longer than 100 characters"),
         (b'name = "Ada"\ncategories = ["%"]', "categories, entry 1, is '%': "),

@@ -55,4 +55,4 @@ async def test_one_lookup_serves_all_addresses_of_a_stream(monkeypatch: pytest.M
 async def test_a_name_that_cannot_be_encoded_is_quoted_in_part() -> None:
     with pytest.raises(OSError) as refused:  # noqa: PT011  (the text is looked at below)
         await resolve("x" * 100 + ".example", 443)
-    assert str(refused.value).startswith(f"'{'x' * 80}' is no name that can be looked up: ")
+    assert str(refused.value).startswith(f"'{'x' * 80}' is not a valid host name: ")

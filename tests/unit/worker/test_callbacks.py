@@ -15,7 +15,7 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
-from app.external.client import OutsideClient, open_external
+from app.external.client import ExternalClient, open_external
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask
@@ -37,16 +37,16 @@ def router() -> respx.Router:
 
 
 @pytest.fixture
-async def http(router: respx.Router) -> AsyncIterator[OutsideClient]:
+async def http(router: respx.Router) -> AsyncIterator[ExternalClient]:
     async with httpx.AsyncClient(transport=httpx.MockTransport(router.async_handler), follow_redirects=True) as client:
-        yield OutsideClient(client)
+        yield ExternalClient(client)
 
 
-def sender(http: OutsideClient, *, private: bool = False) -> CallbackSender:
+def sender(http: ExternalClient, *, private: bool = False) -> CallbackSender:
     return CallbackSender(http, [Webhook(SECRET), Webhook(NEXT_SECRET)], private=private)
 
 
-async def test_a_delivery_is_signed_and_needs_a_public_address(http: OutsideClient, router: respx.Router) -> None:
+async def test_a_delivery_is_signed_and_needs_a_public_address(http: ExternalClient, router: respx.Router) -> None:
     route = router.post(URL).respond(204)
     assert await sender(http).send(URL, "cb_1", BODY) == 204
     request = route.calls.last.request
@@ -60,7 +60,7 @@ async def test_a_delivery_is_signed_and_needs_a_public_address(http: OutsideClie
 
 @pytest.mark.parametrize("status", [301, 302, 307, 308, 400, 404, 429, 500, 503])
 async def test_other_statuses_are_retried_and_redirects_not_followed(
-    status: int, http: OutsideClient, router: respx.Router
+    status: int, http: ExternalClient, router: respx.Router
 ) -> None:
     route = router.post().respond(status, headers={"location": "https://elsewhere.example/"})
     with pytest.raises(DeliveryFailed, match=str(status)):
@@ -68,13 +68,13 @@ async def test_other_statuses_are_retried_and_redirects_not_followed(
     assert route.call_count == 1
 
 
-async def test_status_410_is_final(http: OutsideClient, router: respx.Router) -> None:
+async def test_status_410_is_final(http: ExternalClient, router: respx.Router) -> None:
     router.post().respond(410)
     with pytest.raises(PermanentError, match="410 Gone"):
         await sender(http).send(URL, "cb_1", BODY)
 
 
-async def test_an_unreachable_receiver_is_retried(http: OutsideClient, router: respx.Router) -> None:
+async def test_an_unreachable_receiver_is_retried(http: ExternalClient, router: respx.Router) -> None:
     router.post().mock(side_effect=httpx.ConnectError("refused"))
     with pytest.raises(DeliveryFailed, match="ConnectError"):
         await sender(http).send(URL, "cb_1", BODY)
@@ -95,7 +95,7 @@ class Endless(httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize("status", [200, 410, 500])
-async def test_the_receivers_response_body_is_not_read(status: int, http: OutsideClient, router: respx.Router) -> None:
+async def test_the_receivers_response_body_is_not_read(status: int, http: ExternalClient, router: respx.Router) -> None:
     body = Endless()
     router.post(URL).mock(return_value=httpx.Response(status, stream=body))
     with nullcontext() if status == 200 else pytest.raises((DeliveryFailed, PermanentError)):
@@ -104,7 +104,7 @@ async def test_the_receivers_response_body_is_not_read(status: int, http: Outsid
 
 
 async def test_a_receiver_that_times_out_is_retried(
-    http: OutsideClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
+    http: ExternalClient, router: respx.Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def hang(_request: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
@@ -143,7 +143,7 @@ async def test_an_uncallable_url_is_named_without_its_query(url: str) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 400, 410, 429, 500])
-async def test_a_refusal_names_only_the_host(status: int, http: OutsideClient, router: respx.Router) -> None:
+async def test_a_refusal_names_only_the_host(status: int, http: ExternalClient, router: respx.Router) -> None:
     router.post().respond(status)
     with pytest.raises((PermanentError, DeliveryFailed)) as refused:
         await sender(http).send("https://receiver.example/hooks/s3cret?key=s3cret", "cb_1", BODY)
@@ -161,7 +161,7 @@ async def test_a_refusal_names_only_the_host(status: int, http: OutsideClient, r
     ],
 )
 async def test_retry_after_of_the_receiver_is_read(
-    headers: dict[str, str], asked: float | None, http: OutsideClient, router: respx.Router
+    headers: dict[str, str], asked: float | None, http: ExternalClient, router: respx.Router
 ) -> None:
     router.post().respond(503, headers=headers)
     with pytest.raises(DeliveryFailed) as failed:
@@ -207,7 +207,7 @@ def job(payload: dict[str, Any]) -> Job:
     return Job(task, 0.0, lambda *_: None)
 
 
-async def test_a_callback_sends_its_event_and_stores_the_status(http: OutsideClient, router: respx.Router) -> None:
+async def test_a_callback_sends_its_event_and_stores_the_status(http: ExternalClient, router: respx.Router) -> None:
     route = router.post(URL).respond(202)
     event = {"type": "task.completed", "data": {"title": "Gletscher \u00e4ndern sich", "items": [1, 2]}}
     assert await CallbackHandler(sender(http))(job({"url": URL, "event": event})) == {"status": 202}
@@ -229,7 +229,7 @@ async def test_a_callback_sends_its_event_and_stores_the_status(http: OutsideCli
     ],
 )
 async def test_an_unreadable_payload_is_reported_without_its_content(
-    payload: dict[str, Any], reason: str, http: OutsideClient
+    payload: dict[str, Any], reason: str, http: ExternalClient
 ) -> None:
     with pytest.raises(PermanentError) as refused:
         await CallbackHandler(sender(http))(job(payload))
@@ -241,7 +241,7 @@ async def test_without_a_secret_the_error_names_the_setting() -> None:
         await CallbackHandler(None)(job({"url": URL, "event": {}}))
 
 
-async def test_plain_http_needs_the_setting(http: OutsideClient, router: respx.Router) -> None:
+async def test_plain_http_needs_the_setting(http: ExternalClient, router: respx.Router) -> None:
     route = router.post("http://localhost:8080/hook").respond(200)
     with pytest.raises(PermanentError, match="not https"):
         await sender(http).send("http://localhost:8080/hook", "cb_1", BODY)

@@ -64,6 +64,6 @@ async def test_without_a_port_nothing_listens(monkeypatch: pytest.MonkeyPatch) -
     def listened(*_arguments: Any) -> None:
         raise AssertionError("nobody asked for it")
 
-    monkeypatch.setattr("worker.http.listen", listened)
+    monkeypatch.setattr("worker.http.open_listener", listened)
     async with worker_http(Metrics(), lambda: LoopHealth(0, 0.0, None), LEASE, {}, host="127.0.0.1", port=None):
         pass
