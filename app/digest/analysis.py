@@ -15,7 +15,7 @@ from app.digest.chat_model import (
     Breaker,
     ChatModel,
     Completion,
-    Memory,
+    AnswerCache,
     ModelFailed,
     ModelRefused,
     ModelRejected,
@@ -122,19 +122,19 @@ class ModelAnalyst:
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
-        memory: Memory,
+        cache: AnswerCache,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._settings = settings
         self._breaker = breaker
-        self._memory = memory
+        self._cache = cache
         self._clock = clock
 
     def begin(self, profile: Profile) -> Analysis:
         """Begin a digest's analysis, with the budget of one."""
-        return _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
+        return _Job(self._model, self._settings, self._breaker, self._cache, profile, self._clock)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +160,7 @@ class _Job:
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
-        memory: Memory,
+        cache: AnswerCache,
         profile: Profile,
         clock: Callable[[], float],
     ) -> None:
@@ -168,13 +168,13 @@ class _Job:
         self._model = model
         self._settings = settings
         self._breaker = breaker
-        self._memory = memory
+        self._cache = cache
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._clock = clock
         self._deadline = clock() + settings.total_seconds
-        self._useless = False
+        self._stopped = False
 
     async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
         asked = order_question(articles, self._profile)
@@ -200,24 +200,24 @@ class _Job:
     async def _answer(self, asked: _Question[_Response]) -> _Response | None:
         key = asked.key(self._model.name)
         try:
-            if (remembered := await self._memory.get(key)) is not None:
+            if (remembered := await self._cache.get(key)) is not None:
                 return asked.read(str(remembered))
-            text = await self._bought(asked)
+            text = await self._completion_within_budget(asked)
             if text is None:
                 return None
             answer = asked.read(text)
-            await self._memory.put(key, text)
+            await self._cache.put(key, text)
             return answer
         except (ModelFailed, ModelAnswerInvalid) as error:
             self.budget.failures += 1
-            self._useless |= isinstance(error, ModelRejected)
+            self._stopped |= isinstance(error, ModelRejected)
             log.warning("model_failed", reason=str(error))
             return None
 
-    async def _bought(self, asked: _Question[_Response]) -> str | None:
+    async def _completion_within_budget(self, asked: _Question[_Response]) -> str | None:
         """Ask within budget and deadline; None where they, or an open circuit, forbid it. Raises ModelFailed."""
         seconds = min(self._settings.call_seconds, self._deadline - self._clock())
-        if self._useless or seconds <= 0:
+        if self._stopped or seconds <= 0:
             return None
         reserved = self.budget.reserve(asked.instructions + asked.text, self._settings.max_output_tokens)
         if reserved is None:
@@ -225,8 +225,8 @@ class _Job:
         try:
             completion = await self._ask(asked, seconds)
         except CircuitOpen:
-            self.budget.give_back(reserved)
-            self._useless = True
+            self.budget.refund(reserved)
+            self._stopped = True
             return None
         self.budget.charge(reserved, completion)
         return completion.text
@@ -237,7 +237,7 @@ class _Job:
         try:
             async with self._breaker.guard("model"), asyncio.timeout(seconds):
                 try:
-                    return await self._model.ask(
+                    return await self._model.complete(
                         asked.instructions,
                         asked.text,
                         schema=asked.schema,

@@ -47,7 +47,7 @@ class Budget:
             self.input_tokens += completion.input_tokens
             self.output_tokens += completion.output_tokens
 
-    def give_back(self, reserved: int) -> None:
+    def refund(self, reserved: int) -> None:
         """Undo a reservation whose call never began."""
         self.calls -= 1
         self._reserved -= reserved

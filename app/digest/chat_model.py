@@ -38,7 +38,7 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """The model's name, for the digest to show."""
 
-    async def ask(
+    async def complete(
         self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
     ) -> Completion:
         """Ask once, for JSON of this schema. Raises ModelUnavailable, ModelRefused or ModelRejected."""
@@ -54,7 +54,7 @@ class Breaker(Protocol):
         """
 
 
-class Memory(Protocol):
+class AnswerCache(Protocol):
     """A cache of answers, as far as the analysis needs one. It never fails: without a store it remembers less."""
 
     async def get(self, key: str) -> Any | None:

@@ -57,7 +57,7 @@ class Extractor:
 
     def __init__(self, profile: Profile) -> None:
         # A title says what somebody is, and its words are in half of the sentences.
-        self._wanted = frozenset(InterestQuery.of(profile.model_copy(update={"title": ""})).stems)
+        self._interest_stems = frozenset(InterestQuery.of(profile.model_copy(update={"title": ""})).stems)
 
     def extract(self, article: Article) -> Extract:
         """Summarise an article; without an abstract there is nothing to say beyond its title."""
@@ -76,7 +76,7 @@ class Extractor:
         )
 
     def _weight(self, sentence: "_Sentence") -> float:
-        met = len(self._wanted & sentence.stems)
+        met = len(self._interest_stems & sentence.stems)
         return sentence.weight + _TERM_WEIGHT * min(met, _MOST_TERMS)
 
 

@@ -45,18 +45,18 @@ def _introduction(which: str, ranking: Ranking) -> str:
     if not chosen:
         return f"None of the {_count(ranking.considered, 'item')} {which} was close enough to your profile."
     parts = [_count(len(ranking.papers), "paper"), _count(len(ranking.news), "news item")]
-    open_sender = (
+    opening = (
         f"Of the {_count(ranking.considered, 'item')} {which}, "
         f"{' and '.join(part for part in parts if part)} {'was' if chosen == 1 else 'were'} chosen for you."
     )
     repeats = ranking.duplicates
     if repeats:
-        open_sender += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
+        opening += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
     themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.interests)
     if not themes:
-        return f"{open_sender} None of them names one of your interests in full; these come closest."
+        return f"{opening} None of them names one of your interests in full; these come closest."
     named = [f"{interest} ({count})" for interest, count in themes.most_common(_MOST_THEMES)]
-    return f"{open_sender} What they meet of your interests: {', '.join(named)}."
+    return f"{opening} What they meet of your interests: {', '.join(named)}."
 
 
 def _count(number: int, noun: str) -> str:

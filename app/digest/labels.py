@@ -13,7 +13,7 @@ _SHOWN_CATEGORIES: Final = 3
 _SHOWN_WORDS: Final = 4
 
 
-def _telling(item: DigestItem) -> list[str]:
+def _matched_words(item: DigestItem) -> list[str]:
     """The words that counted for an item, but for those that its reasons name anyway."""
     named = item.reason.casefold()
     words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
@@ -47,7 +47,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "origin": source_name,
     "missing": _missing,
     "sections": _sections,
-    "telling": _telling,
+    "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),
 }
 """For templates, by name."""

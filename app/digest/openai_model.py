@@ -67,7 +67,7 @@ class OpenAIModel:
         """The model's name."""
         return self._settings.model
 
-    async def ask(
+    async def complete(
         self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
     ) -> Completion:
         """Ask once, with the library's retries. Raises ModelUnavailable, ModelRefused or ModelRejected."""

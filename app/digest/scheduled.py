@@ -26,7 +26,7 @@ class FetchRunning(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
+class ScheduledDigest:
     """Whose digest it is, for which of the reader's days; its task, begun so long ago; and the newest day in it."""
 
     task_id: UUID
@@ -51,20 +51,20 @@ class ScheduledDigests:
         self._items = items
         self._tasks = tasks
         self._max_wait = max_wait
-        self._shelf = ItemIndexCache(items)
+        self._index_cache = ItemIndexCache(items)
         self._analyst = analyst
         self._renderer = renderer
 
     async def write(
-        self, occasion: Occasion, profile: Profile, settings: RankingSettings, report: Report
+        self, due: ScheduledDigest, profile: Profile, settings: RankingSettings, report: Report
     ) -> tuple[Digest, str]:
         """Write the digest of one of the reader's days; it may hold nothing.
 
         Returns it with its page. Raises `FetchRunning` for at most ten minutes, or for at most `max_wait` and the rest
         of the reader's day while no source could be read for the digest's day; and `SupabaseError`.
         """
-        news = await self._items.new_items_for(occasion.reader_id, occasion.source_date, occasion.local_day)
-        await self._wait_for_news(occasion, news)
+        news = await self._items.new_items_for(due.reader_id, due.source_date, due.local_day)
+        await self._wait_for_news(due, news)
         await report("ranking what is new", 0.2)
         analysis = self._analyst.begin(profile)
         ranking, keys = await self._rank(news, profile, settings, analysis.reorder)
@@ -73,7 +73,7 @@ class ScheduledDigests:
         analysed = await analysis.analyse(chosen)
         status = _status(news)
         digest = Digest(
-            source_date=occasion.local_day,
+            source_date=due.local_day,
             profile=profile,
             introduction=introduction_since(news.last_digest.date() if news.last_digest else None, ranking, status),
             papers=analysed.items[: len(ranking.papers)],
@@ -86,16 +86,16 @@ class ScheduledDigests:
         )
         return digest, await self._renderer.render(digest)
 
-    async def _wait_for_news(self, occasion: Occasion, news: NewItems) -> None:
+    async def _wait_for_news(self, due: ScheduledDigest, news: NewItems) -> None:
         """Raise `FetchRunning` if the digest is to wait for a fetch."""
-        left = news.wait_left(occasion.waited, self._max_wait)
+        left = news.wait_left(due.waited, self._max_wait)
         if left > timedelta(0):
-            fetch = await self._tasks.ensure_fetch(occasion.source_date, waiting=occasion.task_id)
+            fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
             if not fetch.status.is_final:
-                raise FetchRunning(_waiting_for(fetch, occasion.source_date), fetch.task_id, left)
-        running = news.is_worth_waiting_for(occasion.waited)
+                raise FetchRunning(_waiting_for(fetch, due.source_date), fetch.task_id, left)
+        running = news.is_worth_waiting_for(due.waited)
         if running is not None:
-            left = LONGEST_WAIT_FOR_FETCH - occasion.waited
+            left = LONGEST_WAIT_FOR_FETCH - due.waited
             raise FetchRunning("waiting for a fetch of these days", running, left)
 
     async def _rank(
@@ -104,7 +104,7 @@ class ScheduledDigests:
         """Choose among what the reader was not shown; returns the choice and all names of what was chosen."""
         if not news.days:
             return _NOTHING, ()
-        arrivals = await self._shelf.arrivals(news.days)
+        arrivals = await self._index_cache.arrivals(news.days)
         known = arrivals.known(news.shown)
         ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=known)
         return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))

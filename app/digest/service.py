@@ -35,7 +35,7 @@ class DigestService:
 
     def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer) -> None:
         self._daily = daily
-        self._shelf = EditionIndexCache(daily)
+        self._index_cache = EditionIndexCache(daily)
         self._tasks = tasks
         self._fresh: dict[date, tuple[datetime, float]] = {}
         self._analyst = analyst
@@ -60,7 +60,7 @@ class DigestService:
         """
         edition = await self._edition(task_id, source_date, waited)
         await report(f"reading the edition of {source_date}", 0.1)
-        index = await self._shelf.index([edition])
+        index = await self._index_cache.index([edition])
         await report(f"ranking {len(index.articles):,} articles", 0.2)
         analysis = self._analyst.begin(profile)
         ranking = await rank(index, profile, settings, papers, analysis.reorder)

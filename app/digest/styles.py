@@ -6,7 +6,7 @@ from typing import Final
 
 import css_inline
 
-# The templates' own open_sender tags; their expressions hold no angle brackets.
+# The templates' own opening tags; their expressions hold no angle brackets.
 _TAG = re.compile(r"<(?P<name>[a-z][a-z0-9]*)(?P<rest>(?:\s[^<>]*)?)>")
 _CLASS = re.compile(r'class="(?P<names>[a-z -]*)"')
 _STYLE = re.compile(r'style="(?P<style>[^"]*)"')
@@ -16,7 +16,7 @@ _HEAD: Final = frozenset({"html", "head", "meta", "title", "style"})
 
 
 def inlined(template: str, style: str) -> str:
-    """Give every open_sender tag the style that its element and its classes have in the style sheet.
+    """Give every opening tag the style that its element and its classes have in the style sheet.
 
     The sheet selects by element and by class alone, so that a tag's style does not depend on what is around it; a
     class that is put local_service by an expression gets none.

@@ -52,7 +52,7 @@ class BounceReader:
 
         Raises `InvalidWebhook`, also for a body of more than `MAX_BODY` bytes.
         """
-        if len(body) > MAX_BODY or not self._genuine(body, headers):
+        if len(body) > MAX_BODY or not self._is_signed(body, headers):
             raise InvalidWebhook("The request does not carry a valid, fresh signature.")
         try:
             event = json.loads(body)
@@ -60,7 +60,7 @@ class BounceReader:
             raise InvalidWebhook("The body is no JSON.") from error
         return _bounces(event)
 
-    def _genuine(self, body: bytes, headers: Mapping[str, str]) -> bool:
+    def _is_signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
         names = {name.lower(): value for name, value in headers.items()}
         signed = {f"webhook-{part}": names.get(f"svix-{part}", "") for part in ("id", "timestamp", "signature")}
         return any(_verifies(webhook, body, signed) for webhook in self._webhooks)
@@ -81,9 +81,9 @@ def _bounces(event: Any) -> Sequence[Bounce]:
     match event.get("type"):
         case "email.bounced":
             bounce = _dictionary(data, "bounce")
-            permanent, reason = bounce.get("type") == "Permanent", f"bounced: {_said(bounce)}"
+            permanent, reason = bounce.get("type") == "Permanent", f"bounced: {_reason_of(bounce)}"
         case "email.suppressed":
-            permanent, reason = True, f"suppressed by the provider: {_said(_dictionary(data, 'suppressed'))}"
+            permanent, reason = True, f"suppressed by the provider: {_reason_of(_dictionary(data, 'suppressed'))}"
         case "email.complained":
             permanent, reason = True, "the reader marked a mail as spam"
         case _:
@@ -96,7 +96,7 @@ def _dictionary(data: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _said(part: dict[str, Any]) -> str:
+def _reason_of(part: dict[str, Any]) -> str:
     words = [part.get(name) for name in ("type", "subType", "message")]
     return ", ".join(word for word in words if isinstance(word, str)) or "no reason given"
 

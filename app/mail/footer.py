@@ -17,9 +17,9 @@ _STYLE: Final = (
 )
 # What can be done by a link, each a purpose for which it is signed, in the order in which they stand.
 _LABELS: Final = {
-    "place": "Your page",
+    "home": "Your page",
     "page": "Read it in the browser",
-    "words": "Change your words",
+    "preferences": "Change your words",
     "schedule": "Change when it comes",
     "pause": "Pause",
     "unsubscribe": "Unsubscribe",
@@ -32,9 +32,9 @@ class MailLinks:
     """Addresses for one mail's reader and its items; those that are None are left out."""
 
     unsubscribe: str
-    place: str | None = None
+    home: str | None = None
     page: str | None = None
-    words: str | None = None
+    preferences: str | None = None
     schedule: str | None = None
     pause: str | None = None
     items: ItemLinks | None = None
@@ -49,7 +49,7 @@ class MailLinks:
         """What the reader can say of an item, each with its address."""
         return self.items.of(article) if self.items is not None else ()
 
-    def named(self) -> Iterator[tuple[str, str]]:
+    def labelled(self) -> Iterator[tuple[str, str]]:
         """Each link that is there, after what it does."""
         for purpose, label in _LABELS.items():
             address = getattr(self, purpose)
@@ -59,16 +59,16 @@ class MailLinks:
 
 def text_footer(links: MailLinks) -> str:
     """Return the links as lines of text."""
-    return "\n".join(f"{label}: {address}" for label, address in links.named())
+    return "\n".join(f"{label}: {address}" for label, address in links.labelled())
 
 
-def with_footer(page: str, links: MailLinks, left_out: int) -> str:
+def with_footer(page: str, links: MailLinks, omitted: int) -> str:
     """Return the page with the links at its end, and before them how many items it leaves out, if it does."""
     anchors = " &middot; ".join(
         f'<a href="{escape(address)}" style="color: #6a6358; white-space: nowrap;">{label}</a>'
-        for label, address in links.named()
+        for label, address in links.labelled()
     )
-    note = f"<p {_PARAGRAPH}>{_left_out(left_out, links)}</p>" if left_out else ""
+    note = f"<p {_PARAGRAPH}>{_omission_note(omitted, links)}</p>" if omitted else ""
     footer = (
         '<div class="mail-foot" style="max-width: 680px; margin: 0 auto; padding: 18px; text-align: center; '
         f"font-family: Georgia, 'Times New Roman', Times, serif; font-size: 13px; line-height: 1.7; color: #6a6358;\">"
@@ -77,7 +77,7 @@ def with_footer(page: str, links: MailLinks, left_out: int) -> str:
     return _before(_before(page, "</head>", _STYLE), "</body>", footer)
 
 
-def _left_out(count: int, links: MailLinks) -> str:
+def _omission_note(count: int, links: MailLinks) -> str:
     items = "1 item is" if count == 1 else f"{count} items are"
     where = (
         f' <a href="{escape(links.page)}" style="color: #6a6358;">The page</a> has all of them.' if links.page else ""

@@ -9,7 +9,7 @@ from app.links import Link, Links
 from app.models import Article
 from app.persistence.item_keys import strongest_key
 
-ACTS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
+ITEM_ACTIONS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
 """Each a purpose for which a link is signed, local_service with the item's name, and what its button says."""
 
 
@@ -33,6 +33,6 @@ class ItemLinks:
         """Return what can be said of it, each with the address of the page that has this one button."""
         if id(article) not in self._signed:
             name = item_name(article)
-            acts = [(label, self.links.url(f"{act}:{name}", self.link)) for act, label in ACTS.items()]
+            acts = [(label, self.links.url(f"{act}:{name}", self.link)) for act, label in ITEM_ACTIONS.items()]
             self._signed[id(article)] = (article, acts)
         return self._signed[id(article)][1]

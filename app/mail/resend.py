@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 import httpx
 
 from app.mail.message import MessageKey
-from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, held, sender_id_of
+from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, finish_despite_cancellation, sender_id_of
 from app.sources.text import plain
 
 API: Final = "https://api.resend.com"
@@ -38,7 +38,7 @@ class ResendSender:
         self._key = key
         self._limits = limits
         self._url = f"{api}/emails"
-        self._turns = SendLimiter(limits)
+        self._limiter = SendLimiter(limits)
 
     @property
     def sender_id(self) -> str:
@@ -48,8 +48,8 @@ class ResendSender:
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Send, as `MailSender` says. The provider keeps the key for 24 hours: in doubt, only so long send again."""
         body = json.dumps(_payload(message), separators=(",", ":")).encode()
-        async with self._turns.turn():
-            return await held(self._post(body, key), self._limits.release, repeatable=True)
+        async with self._limiter.slot():
+            return await finish_despite_cancellation(self._post(body, key), self._limits.cancel_grace, repeatable=True)
 
     async def _post(self, body: bytes, key: MessageKey) -> Sent:
         headers = {
@@ -58,10 +58,10 @@ class ResendSender:
             "Idempotency-Key": str(key),
             "User-Agent": "Broadsheet",
         }
-        timeout = httpx.Timeout(self._limits.step, read=self._limits.answer)
+        timeout = httpx.Timeout(self._limits.step_timeout, read=self._limits.response_timeout)
         request = self._http.build_request("POST", self._url, content=body, headers=headers, timeout=timeout)
         try:
-            async with asyncio.timeout(self._limits.answer):
+            async with asyncio.timeout(self._limits.response_timeout):
                 response = await self._http.send(request, stream=True, follow_redirects=False)
                 try:
                     answer = _read_json(await _capped(response))

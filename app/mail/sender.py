@@ -73,7 +73,7 @@ class MailSender(Protocol):
         """Send one mail to its one recipient.
 
         Raises `NotSent` and `InDoubt`. A cancellation (`CancelledError`) leaves this method only while surely nothing
-        was sent; later it is held back for the few seconds that the answer may take, and what became of the mail is
+        was sent; later it is finish_despite_cancellation back for the few seconds that the answer may take, and what became of the mail is
         returned or raised as if nobody had cancelled.
         """
         ...
@@ -83,15 +83,15 @@ class MailSender(Protocol):
 class MailLimits:
     """How many, how fast, and how long; all times in seconds."""
 
-    at_once: int = 2
+    concurrency: int = 2
     per_second: float = 10.0
-    step: float = 30.0
+    step_timeout: float = 30.0
     """For each step of the conversation before the mail's content."""
-    answer: float = 120.0
+    response_timeout: float = 120.0
     """For the answer that decides. RFC 5321 (4.5.3.2.6) advises patience: who gives up here leaves a doubt."""
-    release: float = 10.0
+    cancel_grace: float = 10.0
     """For that answer once the send was cancelled."""
-    idle: float = 20.0
+    idle_timeout: float = 20.0
     """An SMTP connection is closed after so long without a mail; servers do it after 30 or more."""
     mails_per_connection: int = 100
     """Many servers refuse more."""
@@ -103,15 +103,15 @@ def sender_id_of(kind: str, account: str) -> str:
 
 
 class SendLimiter:
-    """Lets at most `at_once` mails out local_service and at most `per_second` begin in a second, in their order."""
+    """Lets at most `concurrency` mails out local_service and at most `per_second` begin in a second, in their order."""
 
     def __init__(self, limits: MailLimits) -> None:
-        self._slots = asyncio.Semaphore(limits.at_once)
+        self._slots = asyncio.Semaphore(limits.concurrency)
         self._interval = 1 / limits.per_second
         self._next = float("-inf")
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
+    async def slot(self) -> AsyncIterator[None]:
         """Wait for a turn and hold it for the block."""
         async with self._slots:
             now = asyncio.get_running_loop().time()
@@ -121,7 +121,7 @@ class SendLimiter:
             yield
 
 
-async def held(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: bool) -> T:
+async def finish_despite_cancellation(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: bool) -> T:
     """Await what can no longer be undone: a cancellation waits up to `seconds` for it.
 
     `outcome` raises nothing but `NotSent` and `InDoubt`, and this raises `InDoubt` when the time is over or a

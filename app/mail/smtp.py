@@ -13,7 +13,7 @@ from app.mail_url import SmtpUrl
 
 
 class SmtpSender:
-    """Sends over up to `limits.at_once` connections, as `MailSender` says. `tls` verifies the server's certificate."""
+    """Sends over up to `limits.concurrency` connections, as `MailSender` says. `tls` verifies the server's certificate."""
 
     idempotent: ClassVar[bool] = False
 
@@ -21,7 +21,7 @@ class SmtpSender:
         self._url = url
         self._limits = limits
         self._tls = tls
-        self._turns = SendLimiter(limits)
+        self._limiter = SendLimiter(limits)
         self._kept: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
 
     @property
@@ -33,7 +33,7 @@ class SmtpSender:
         """Send over a kept connection or a new one."""
         sender, recipient = _only(message["From"]), _only(message["To"])
         content = message_bytes(message)
-        async with self._turns.turn():
+        async with self._limiter.slot():
             # A server wants to be greeted with a name: the sender's domain is one on every machine.
             connection = await self._connection(sender.rpartition("@")[2])
             try:
@@ -66,7 +66,7 @@ class SmtpSender:
         if not connection.usable:
             connection.close()
             return
-        retirement = asyncio.get_running_loop().call_later(self._limits.idle, self._retire, connection)
+        retirement = asyncio.get_running_loop().call_later(self._limits.idle_timeout, self._retire, connection)
         self._kept.append((connection, retirement))
 
     def _retire(self, connection: SmtpConnection) -> None:

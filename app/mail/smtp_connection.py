@@ -8,7 +8,7 @@ from typing import Final, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException, SMTPServerDisconnected
 
-from app.mail.sender import InDoubt, MailLimits, NotSent, held
+from app.mail.sender import InDoubt, MailLimits, NotSent, finish_despite_cancellation
 from app.mail.smtp_protocol import OneResponseProtocol
 from app.mail_url import SmtpUrl
 from app.sources.text import plain
@@ -37,7 +37,7 @@ class SmtpConnection:
         self._mails = 0
         self._protocol: OneResponseProtocol | None = None
         # Given, for the library would look the local name up in a thread.
-        self._smtp = SMTP(hostname=url.host, local_hostname=local_name, tls_context=tls, timeout=limits.step)
+        self._smtp = SMTP(hostname=url.host, local_hostname=local_name, tls_context=tls, timeout=limits.step_timeout)
 
     @property
     def usable(self) -> bool:
@@ -59,13 +59,13 @@ class SmtpConnection:
     async def _connect(self) -> None:
         tls = self._tls if self._url.implicit_tls else None
         try:
-            async with asyncio.timeout(self._limits.step):
+            async with asyncio.timeout(self._limits.step_timeout):
                 protocol = await OneResponseProtocol.connect(self._url.host, self._url.port, tls)
         except TimeoutError as error:
-            raise TimeoutError(f"no connection within {self._limits.step:g} s") from error
+            raise TimeoutError(f"no connection within {self._limits.step_timeout:g} s") from error
         self._protocol = self._smtp.protocol = protocol
         self._smtp.transport = protocol.transport
-        code, text = await protocol.read_response(self._limits.step)
+        code, text = await protocol.read_response(self._limits.step_timeout)
         if code != _READY:
             raise SMTPResponseException(code, text)
 
@@ -106,7 +106,7 @@ class SmtpConnection:
             raise self._refused(code, text, to_recipient=True)
         await self._upload(_dots_doubled(content))
         # With the dot nobody can take the mail back.
-        await held(self._finish(), self._limits.release, repeatable=False)
+        await finish_despite_cancellation(self._finish(), self._limits.cancel_grace, repeatable=False)
         self._busy = False
 
     def close(self) -> None:
@@ -129,7 +129,7 @@ class SmtpConnection:
     async def _upload(self, content: bytes) -> None:
         """Hand everything but the final dot to the network. Raises `NotSent` if the connection does not take it."""
         try:
-            async with asyncio.timeout(self._limits.answer):
+            async with asyncio.timeout(self._limits.response_timeout):
                 self._connected.write_content(content)
                 while self._unsent():  # noqa: ASYNC110  (what would wait for it is private in both libraries)
                     await asyncio.sleep(_DRAIN_POLL)
@@ -162,7 +162,7 @@ class SmtpConnection:
             raise self._broken(error) from error
         try:
             # At once after the dot: an answer that comes while nobody reads is thrown away.
-            code, text = await protocol.read_response(self._limits.answer)
+            code, text = await protocol.read_response(self._limits.response_timeout)
         except (SMTPException, OSError) as error:
             raise InDoubt(f"{self._host} did not answer to the end: {_text(error)}", repeatable=False) from error
         if code != _COMPLETED:

@@ -10,7 +10,7 @@ from app.mail.message import Mail, MessageKey, build_message
 from app.mail_address import Mailbox
 from app.sources.text import plain
 
-_SAID: Final = (
+_TEXT: Final = (
     "Your digests of new research will come to this address. "
     "By the links below you can change what you read about and when it comes, pause, or leave."
 )
@@ -23,7 +23,7 @@ def welcome_message(
     greeting = f"Welcome, {plain(recipient.name, 100)}."
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f"<p>{escape(greeting)}</p>\n<p>{_SAID}</p>\n</body>\n</html>\n"
+        f"<p>{escape(greeting)}</p>\n<p>{_TEXT}</p>\n</body>\n</html>\n"
     )
     return build_message(
         Mail(
@@ -32,7 +32,7 @@ def welcome_message(
             recipient=recipient,
             date=date,
             subject="Welcome to Broadsheet",
-            text=f"{greeting}\n\n{_SAID}\n\n-- \n{text_footer(links)}\n",
+            text=f"{greeting}\n\n{_TEXT}\n\n-- \n{text_footer(links)}\n",
             page=with_footer(page, links, 0),
             links=links,
         )

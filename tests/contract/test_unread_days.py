@@ -9,7 +9,7 @@ from supabase import AsyncClient
 
 from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
-from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
+from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.models import Digest, EditionStatus, Profile, TaskKind
 from app.persistence.editions import Editions, Reading
@@ -44,8 +44,8 @@ class Reader:
     async def write(self, waited: timedelta = timedelta(0)) -> Digest:
         items, tasks = Items(self._client), TaskStateManager(self._client)
         digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), DigestRenderer(), max_wait=LONGEST)
-        occasion = Occasion(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
-        return (await digests.write(occasion, ADA, RankingSettings(), quiet))[0]
+        due = ScheduledDigest(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
+        return (await digests.write(due, ADA, RankingSettings(), quiet))[0]
 
     async def left(self, waited: timedelta) -> timedelta:
         news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)

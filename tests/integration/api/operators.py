@@ -21,7 +21,7 @@ with made as (
     insert into public.tasks (task_id, owner, kind, source_date, request_hash, status, error, attempt, finished_at)
     select gen_random_uuid(), 'ada', $1, '2026-03-04', 'test', 'failed', $2, 5, now() - n * interval '1 s'
       from generate_series(1, $3) n returning task_id, finished_at)
-insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)
+insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead_letter, updated_at)
 select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
 _MINUTES = """
 insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running, oldest,
@@ -32,7 +32,7 @@ select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(
   from generate_series(0, 350) n cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) kind
  where kind <> 'fetch' or n % 20 = 0"""
 _DELIVERIES = """
-insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, reason, begun_at, ended_at)
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, reason, begun_at, ended_at)
 select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', $1, now(), now() from public.readers"""
 
 

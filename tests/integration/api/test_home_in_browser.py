@@ -152,8 +152,8 @@ async def votes(page: Page, links: dict[str, str], client: AsyncClient, reader: 
     # The mail's own small link: the first item's, of which the mail says "Not for me".
     await page.goto(links["Not for me"])
     await follow(page, "Not for me")
-    assert await page.locator("h1").text_content() == "Noted"
-    await follow(page, "Take it back")
+    assert await page.locator("h1").text_content() == "Feedback recorded"
+    await follow(page, "Undo")
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
 
 
@@ -166,23 +166,25 @@ async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> No
     await page.keyboard.type("whale")
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
-    assert await page.locator(".found .first").all_text_contents() == ["More whales by radar", "Whales by radar"]
+    assert await page.locator(".results .first").all_text_contents() == ["More whales by radar", "Whales by radar"]
     await follow(page, "Whales by radar")
     assert page.url.endswith("/2026-11-24#paper-1")
     assert await page.locator("[aria-pressed]").all_text_contents() == ["More like this"]
     await follow(page, "Earlier")
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
-    await follow(page, "When it comes")
+    await follow(page, "Schedule")
     await to(page, "timezone")
     await page.keyboard.press("Control+A")
     await page.keyboard.type("Pacific/Auckland")
-    await follow(page, "Keep")
+    await follow(page, "Save changes")
     assert (await Services.build(client).readers.get(reader.reader_id)).timezone == "Pacific/Auckland"
 
 
 async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
-    await follow(page, "Leave")
     await follow(page, "Unsubscribe")
+    await page.locator("button[value=unsubscribe]").focus()
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
     assert (await Services.build(client).readers.get(reader.reader_id)).status is ReaderStatus.UNSUBSCRIBED
     await follow(page, "Newest")
     assert "You are unsubscribed" in (await page.locator(".notice").text_content() or "")
@@ -203,15 +205,15 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
         for item in (*papers[:2], news[0]):
             for saying in ("more", "save"):
                 form = {"item": item_name(item.article), "do": saying}
-                await visitor.http.post(f"{visitor.path('place')}/{TODAY}", data=form)
+                await visitor.http.post(f"{visitor.path('home')}/{TODAY}", data=form)
         yield visitor
 
 
 @needs_chromium
 async def test_nothing_of_the_place_sticks_out_or_cannot_be_read(visitor: Visitor) -> None:
-    place, first = visitor.path("place"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
+    place, first = visitor.path("home"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
-    paths += [visitor.path(f"more:{first}"), visitor.path("words"), visitor.path("schedule")]
+    paths += [visitor.path(f"more:{first}"), visitor.path("preferences"), visitor.path("schedule")]
     found = dict[str, list[str]]()
     async with chromium() as browser, opened(browser) as page:
         for path in paths:

@@ -249,7 +249,7 @@ async def test_an_address_that_does_not_work_says_so_in_one_line(
         await visitor.readers.remove(visitor.reader.reader_id)
         refused += [await visitor.get(tool) for tool in TOOLS]
     assert {(answer.status_code, answer.headers["content-type"], answer.text) for answer in refused} == {
-        (404, "text/plain; charset=utf-8", "This address does not work (any more).\n")
+        (404, "text/plain; charset=utf-8", "This address is not valid.\n")
     }
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in failed} == {(503, "5")}
     assert all(len(answer.text) < 100 and answer.headers["cache-control"] == "no-store" for answer in failed)

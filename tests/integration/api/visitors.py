@@ -22,7 +22,7 @@ from tests.integration.api.conftest import KEY, RunningApi
 TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
 HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
-PURPOSES = ("unsubscribe", "pause", "schedule", "words")
+PURPOSES = ("unsubscribe", "pause", "schedule", "preferences")
 WORDS = {"goals": "", "interests": "", "exclude": "", "authors": "", "categories": ""}
 A_READER: dict[str, Any] = {
     "name": f"Ada {HOSTILE}",

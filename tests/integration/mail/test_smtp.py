@@ -57,7 +57,7 @@ async def test_a_connection_carries_only_so_many(postbox: Postbox) -> None:
 
 
 async def test_no_more_connections_than_allowed_and_each_mail_once(postbox: Postbox) -> None:
-    with sender_to(postbox.url(), replace(QUICK, at_once=3)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, concurrency=3)) as sender:
         await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in range(30)))
     assert postbox.connections <= 3
     assert len(set(postbox.taken)) == len(postbox.taken) == 30
@@ -323,7 +323,7 @@ async def test_a_storm_loses_and_doubles_nothing(postbox: Postbox) -> None:
         "DATA": sometimes(say("552 full"), 6),
         "TAKEN": sometimes(break_off, 4),
     }
-    limits = MailLimits(at_once=4, per_second=1_000, step=2, answer=2)
+    limits = MailLimits(concurrency=4, per_second=1_000, step_timeout=2, response_timeout=2)
     outcomes = []
     with sender_to(postbox.url(), limits) as sender:
         outcomes = await asyncio.gather(

@@ -13,7 +13,7 @@ from app.links import Links
 from app.mail import digest_mail, text
 from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
-from app.mail.item_links import ACTS, item_name
+from app.mail.item_links import ITEM_ACTIONS, item_name
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from app.time_slice import TimeSlice
 from tests.unit.mail.conftest import DAY, ENVELOPE, READER, MakeDigest
@@ -201,7 +201,7 @@ def test_each_item_has_three_links_for_its_reader_and_day_and_a_page_for_callers
     for content in (fitting_page(digest, RENDER, links), digest_text(digest, links)):
         found = re.findall(r"https://digest\.example\.org/r/(\w+):(\w+)/([\w.-]+)", unescape(content))
         assert [(act, name) for act, name, _ in found] == [
-            (act, item_name(item.article)) for item in (*digest.papers, *digest.news) for act in ACTS
+            (act, item_name(item.article)) for item in (*digest.papers, *digest.news) for act in ITEM_ACTIONS
         ]
         for act, name, token in found:
             link = signed.read(f"{act}:{name}", token)
