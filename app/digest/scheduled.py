@@ -1,4 +1,4 @@
-"""Writes the digest that a reader's schedule asks for: of what is new to that reader, whenever it is dated."""
+"""Writes scheduled digests: items that are new to the reader, whatever their date."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,17 +17,17 @@ _NOTHING = Ranking((), (), considered=0, duplicates=0)
 
 
 class FetchRunning(Exception):
-    """There may be more later: the fetch `fetch_id` has not ended, which is worth waiting for as long as `left`."""
+    """The fetch `fetch_id` is still running. The digest waits for it for at most `max_wait`."""
 
-    def __init__(self, reason: str, fetch_id: UUID, left: timedelta) -> None:
+    def __init__(self, reason: str, fetch_id: UUID, max_wait: timedelta) -> None:
         super().__init__(reason)
         self.fetch_id = fetch_id
-        self.left = left
+        self.max_wait = max_wait
 
 
 @dataclass(frozen=True, slots=True)
 class ScheduledDigest:
-    """Whose digest it is, for which of the reader's days; its task, begun so long ago; and the newest day in it."""
+    """A due digest: its task, reader, local day and newest source date, and the time since the task started."""
 
     task_id: UUID
     reader_id: UUID
@@ -37,7 +37,7 @@ class ScheduledDigest:
 
 
 class ScheduledDigests:
-    """Writes digests of what came since a reader's last one, from whatever sources could be read."""
+    """Writes digests of items since a reader's last digest, from the sources that could be read."""
 
     def __init__(
         self,
@@ -58,13 +58,13 @@ class ScheduledDigests:
     async def write(
         self, due: ScheduledDigest, profile: Profile, settings: RankingSettings, report: Report
     ) -> tuple[Digest, str]:
-        """Write the digest of one of the reader's days; it may hold nothing.
+        """Write the digest of one of the reader's days, which may be empty. Returns the digest and its page.
 
-        Returns it with its page. Raises `FetchRunning` for at most ten minutes, or for at most `max_wait` and the rest
-        of the reader's day while no source could be read for the digest's day; and `SupabaseError`.
+        Raises `SupabaseError`, and `FetchRunning` for at most ten minutes. While no source was read for the day, it
+        raises `FetchRunning` for at most `max_wait` and the rest of the reader's day.
         """
         news = await self._items.new_items_for(due.reader_id, due.source_date, due.local_day)
-        await self._wait_for_news(due, news)
+        await self._wait_for_fetch(due, news)
         await report("ranking what is new", 0.2)
         analysis = self._analyst.begin(profile)
         ranking, keys = await self._rank(news, profile, settings, analysis.reorder)
@@ -86,8 +86,8 @@ class ScheduledDigests:
         )
         return digest, await self._renderer.render(digest)
 
-    async def _wait_for_news(self, due: ScheduledDigest, news: NewItems) -> None:
-        """Raise `FetchRunning` if the digest is to wait for a fetch."""
+    async def _wait_for_fetch(self, due: ScheduledDigest, news: NewItems) -> None:
+        """Raise `FetchRunning` if the digest must wait for a fetch."""
         left = news.wait_left(due.waited, self._max_wait)
         if left > timedelta(0):
             fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
@@ -101,18 +101,18 @@ class ScheduledDigests:
     async def _rank(
         self, news: NewItems, profile: Profile, settings: RankingSettings, reorder: Reorder | None
     ) -> tuple[Ranking, tuple[str, ...]]:
-        """Choose among what the reader was not shown; returns the choice and all names of what was chosen."""
+        """Rank the items that the reader has not seen. Returns the ranking and all keys of the selected items."""
         if not news.days:
             return _NOTHING, ()
         arrivals = await self._index_cache.arrivals(news.days)
-        known = arrivals.known(news.shown)
-        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=known)
+        seen = arrivals.known(news.shown)
+        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=seen)
         return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
 
 
 def _waiting_for(fetch: Task, source_date: date) -> str:
-    known = f": {fetch.error}" if fetch.error else ""
-    return f"waiting for the first source to be read for {source_date}{known}"
+    error = f": {fetch.error}" if fetch.error else ""
+    return f"waiting for the first source of {source_date}{error}"
 
 
 def _status(news: NewItems) -> EditionStatus:
@@ -122,6 +122,6 @@ def _status(news: NewItems) -> EditionStatus:
 
 
 def _unread_days(missing: MissingSource) -> str:
-    """What readers are told: the cause is for operators, and stands in the edition."""
+    """Return the text for readers. The cause is for operators and is stored in the edition."""
     days = ", ".join(f"{day.day} {day:%B}" for day in missing.days)
     return f"could not be read for {days}"

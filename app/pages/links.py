@@ -83,11 +83,11 @@ def link_route(pages: PageRenderer) -> type[APIRoute]:
 
     def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, InvalidLink | NotFound | InvalidCursor):
-            return pages.page("link_refused.html.j2", status=HTTPStatus.NOT_FOUND)
+            return pages.page("link_refused.html.j2", status_code=HTTPStatus.NOT_FOUND)
         if isinstance(error, TooManyPapers):
-            return pages.page("papers_full.html.j2", status=error.status)
+            return pages.page("papers_full.html.j2", status_code=error.status)
         log.warning("request failed", route=route_of(request.scope), error=str(error))
-        return pages.page("link_failed.html.j2", status=error.status)
+        return pages.page("link_failed.html.j2", status_code=error.status)
 
     return error_rendering_route(render_error)
 

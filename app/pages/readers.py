@@ -161,4 +161,4 @@ def _form_page(
     **context: Any,
 ) -> HTMLResponse:
     status = HTTPStatus.UNPROCESSABLE_ENTITY if problems else HTTPStatus.OK
-    return pages.page(template, status=status, problems=problems or {}, saved=saved, **context)
+    return pages.page(template, status_code=status, problems=problems or {}, saved=saved, **context)

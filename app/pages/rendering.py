@@ -39,7 +39,7 @@ class PageRenderer:
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 
-    def page(self, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
+    def page(self, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
         """Render a template with `context`. Raises `jinja2.UndefinedError` for a missing variable."""
         content = self._environment.get_template(template).render(context)
-        return HTMLResponse(content, status_code=status, headers=SECURITY_HEADERS)
+        return HTMLResponse(content, status_code=status_code, headers=SECURITY_HEADERS)

@@ -76,7 +76,7 @@ async def test_a_digest_of_an_unread_day_has_it_fetched(reader: Reader, client: 
     with pytest.raises(FetchRunning, match=f"waiting for the first source to be read for {DAY}") as waiting:
         await reader.write()
     fetch = await TaskStateManager(client).ensure_fetch(DAY)
-    assert (waiting.value.fetch_id, fetch.priority, waiting.value.left) == (fetch.task_id, 0, LONGEST)
+    assert (waiting.value.fetch_id, fetch.priority, waiting.value.max_wait) == (fetch.task_id, 0, LONGEST)
 
 
 async def test_it_waits_while_the_fetch_sleeps_and_says_why(reader: Reader, client: AsyncClient) -> None:
@@ -85,7 +85,7 @@ async def test_it_waits_while_the_fetch_sleeps_and_says_why(reader: Reader, clie
     await worker.finish(await worker.claim_one(), Snoozed(HOUR, f"arxiv: {DOWN}, will be retried in 24 s"))
     with pytest.raises(FetchRunning, match=f": arxiv: {DOWN}, will be retried in 24 s$") as waiting:
         await reader.write(HOUR)
-    assert (waiting.value.fetch_id, waiting.value.left) == (fetch.task_id, 5 * HOUR)
+    assert (waiting.value.fetch_id, waiting.value.max_wait) == (fetch.task_id, 5 * HOUR)
 
 
 async def test_the_wait_ends_after_the_set_time(reader: Reader, client: AsyncClient) -> None:

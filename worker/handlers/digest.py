@@ -75,5 +75,5 @@ class DigestHandler:
         try:
             return await self._scheduled.write(due, profile, settings, job.report)
         except FetchRunning as waiting:
-            left = max(waiting.left, timedelta(0))
+            left = max(waiting.max_wait, timedelta(0))
             raise Snooze(min(EDITION_CHECK, left), str(waiting), waiting.fetch_id) from waiting

@@ -126,7 +126,7 @@ def ops_route(pages: PageRenderer) -> type[APIRoute]:
             return RedirectResponse(f"{SIGN_IN}?next={quote(request.url.path)}", HTTPStatus.SEE_OTHER)
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("request failed", route=route_of(request.scope), error=str(error))
-        return pages.page("ops/error.html.j2", status=error.status, error=error, advice=_advice(error))
+        return pages.page("ops/error.html.j2", status_code=error.status, error=error, advice=_advice(error))
 
     return error_rendering_route(render_error)
 

@@ -36,7 +36,7 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
     delayed = asyncio.Semaphore(MAX_DELAYED)
 
     def page(problem: str | None, next_path: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-        return pages.page("ops/sign_in.html.j2", status=status, problem=problem, next_path=next_path)
+        return pages.page("ops/sign_in.html.j2", status_code=status, problem=problem, next_path=next_path)
 
     async def reject(request: Request, next_path: str) -> Response:
         if delayed.locked():
@@ -74,7 +74,7 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
             httponly=True,
             samesite="strict",
         )
-        log.info("signed in", caller=sessions.read(cookie).who)
+        log.info("signed in", caller=sessions.read(cookie).operator)
         return response
 
     async def sign_out(form: FormOf, request: Request, sessions: SessionsOf, services: ServicesOf) -> Response:

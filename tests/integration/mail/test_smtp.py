@@ -28,7 +28,7 @@ from tests.integration.mail.conftest import (
     sender_to,
 )
 
-HASTY = replace(QUICK, step=0.3, answer=0.3)
+HASTY = replace(QUICK, step_timeout=0.3, response_timeout=0.3)
 
 
 async def test_what_arrives_is_the_mail_to_the_byte(postbox: Postbox) -> None:
@@ -65,7 +65,7 @@ async def test_no_more_connections_than_allowed_and_each_mail_once(postbox: Post
 
 async def test_mails_begin_no_faster_than_the_rate(postbox: Postbox) -> None:
     loop = asyncio.get_running_loop()
-    with sender_to(postbox.url(), replace(QUICK, at_once=5, per_second=20)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, concurrency=5, per_second=20)) as sender:
         begin = loop.time()
         await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in range(5)))
     assert loop.time() - begin >= 4 / 20
@@ -130,7 +130,7 @@ async def test_trouble_after_the_final_dot_is_a_doubt(postbox: Postbox, trouble:
 
 
 async def test_an_answer_that_comes_at_once_is_not_missed() -> None:
-    limits = replace(QUICK, at_once=8, per_second=1e9)
+    limits = replace(QUICK, concurrency=8, per_second=1e9)
     with quick_server() as port, sender_to(SmtpUrl("127.0.0.1", port, False), limits) as sender:
         for begin in range(0, 500, 50):
             mails = range(begin, begin + 50)
@@ -178,7 +178,7 @@ async def test_a_kept_connection_that_the_server_closed_is_replaced_unseen(postb
 
 async def test_an_idle_connection_is_closed_with_a_goodbye(postbox: Postbox) -> None:
     postbox.steps["QUIT"] = say("221 Bye")
-    with sender_to(postbox.url(), replace(QUICK, idle=0.05)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, idle_timeout=0.05)) as sender:
         await sender.send(mail_to(1), key_of(1))
         await postbox.reached.wait()
         await sender.send(mail_to(2), key_of(2))
@@ -239,7 +239,7 @@ async def test_a_callers_time_limit_after_the_final_dot_waits_for_the_answer_too
 @pytest.mark.parametrize("again", [True, False], ids=["told twice", "too long"])
 async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: Postbox, again: bool) -> None:
     postbox.steps["DATA"] = hang
-    with sender_to(postbox.url(), replace(QUICK, answer=30, release=30 if again else 0.1)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, response_timeout=30, cancel_grace=30 if again else 0.1)) as sender:
         sending = asyncio.create_task(sender.send(mail_to(), key_of()))
         await postbox.reached.wait()
         sending.cancel()

@@ -96,9 +96,9 @@ IN THE NEWS
 {said(digest.news[0])}
 
 {SIGN_OFF}
-Your page: {links.place}
+Your page: {links.home}
 Read it in the browser: {links.page}
-Change your words: {links.words}
+Change your words: {links.preferences}
 Change when it comes: {links.schedule}
 Pause: {links.pause}
 Unsubscribe: {links.unsubscribe}
