@@ -17,7 +17,7 @@ def introduction(source_date: date, ranking: Ranking, status: EditionStatus = Ed
     """
     day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
     if not ranking.considered:
-        which = "no source" if status is EditionStatus.COMPLETED else "no source that was read"
+        which = "no source" if status is EditionStatus.COMPLETED else "no source that could be read"
         return f"Nothing to report: {which} had an item for {day}."
     return _introduction(f"that appeared on {day}", ranking)
 
@@ -35,9 +35,9 @@ def _nothing_since(since: str, status: EditionStatus, *, first: bool) -> str:
     if status is EditionStatus.FAILED:
         return "No source could be read, so new items may be missing."
     if first:
-        which = "no source" if status is EditionStatus.COMPLETED else "no source that was read"
+        which = "no source" if status is EditionStatus.COMPLETED else "no source that could be read"
         return f"Nothing to report yet: {which} had an item in the last week."
-    return f"Nothing new {since}{'' if status is EditionStatus.COMPLETED else ' in the sources that were read'}."
+    return f"Nothing new {since}{'' if status is EditionStatus.COMPLETED else ' in the sources that could be read'}."
 
 
 def _introduction(which: str, ranking: Ranking) -> str:

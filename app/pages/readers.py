@@ -38,7 +38,7 @@ _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturda
 _FIELDS: Final = (
     ("interests", "Interests, one per line", 8),
     ("goals", "Goals", 4),
-    ("exclude", "Exclude, one per line", 4),
+    ("exclude", "Topics to exclude, one per line", 4),
     ("authors", "Authors whose new papers are always shown, one per line", 4),
     ("categories", "arXiv categories, one per line", 4),
 )
@@ -46,7 +46,7 @@ _FIELDS: Final = (
 UnsubscribeVisit = Annotated[Visit, Depends(visit_of("unsubscribe"))]
 PauseVisit = Annotated[Visit, Depends(visit_of("pause"))]
 ScheduleVisit = Annotated[Visit, Depends(visit_of("schedule", max_age=MAX_LINK_AGE))]
-PreferencesVisit = Annotated[Visit, Depends(visit_of("words", max_age=MAX_LINK_AGE))]
+PreferencesVisit = Annotated[Visit, Depends(visit_of("preferences", max_age=MAX_LINK_AGE))]
 
 
 def readers_router(pages: PageRenderer) -> APIRouter:

@@ -73,7 +73,7 @@ async def record(client: AsyncClient, *readings: Reading, status: EditionStatus)
 
 
 async def test_a_digest_of_an_unread_day_has_it_fetched(reader: Reader, client: AsyncClient) -> None:
-    with pytest.raises(FetchRunning, match=f"waiting for the first source to be read for {DAY}") as waiting:
+    with pytest.raises(FetchRunning, match=f"waiting for the first source of {DAY}") as waiting:
         await reader.write()
     fetch = await TaskStateManager(client).ensure_fetch(DAY)
     assert (waiting.value.fetch_id, fetch.priority, waiting.value.max_wait) == (fetch.task_id, 0, LONGEST)
@@ -93,7 +93,7 @@ async def test_the_wait_ends_after_the_set_time(reader: Reader, client: AsyncCli
     digest = await reader.write(LONGEST)
     assert digest.edition_status is EditionStatus.FAILED
     assert digest.source_errors == {"arxiv": f"could not be read for {DAY.day} {DAY:%B}"}
-    assert digest.introduction == "There may be something new, but it could not be read."
+    assert digest.introduction == "No source could be read, so new items may be missing."
 
 
 async def test_the_wait_ends_with_the_readers_own_day(reader: Reader, clock: Clock) -> None:

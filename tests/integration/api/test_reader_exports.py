@@ -123,7 +123,7 @@ async def test_a_feed_has_the_newest_hundred_items_each_under_an_id_that_stays(
     assert (first.link, second.get("links", [])) == ("https://example.org/0?a=1&b=2", [])
     assert (first.updated, first.published) == ("2026-11-24T08:00:00Z", "2026-11-01T00:00:00Z")
     assert [tag.term for tag in first.tags] == ["cs.LG", "Paper 0 0"]
-    assert "<p>Why: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
+    assert "<p>Reason: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
 
     await write(database, reader_id, NEWEST + timedelta(days=1), item("New", 0))
     later = parsed(await visitor.get("feed"))

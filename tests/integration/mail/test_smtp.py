@@ -246,7 +246,7 @@ async def test_cancelled_after_the_final_dot_and_no_answer_is_a_doubt(postbox: P
         if again:
             await asyncio.sleep(0.05)
             sending.cancel()
-        with pytest.raises(InDoubt, match="told to stop"):
+        with pytest.raises(InDoubt, match="process stopped"):
             await sending
 
 

@@ -35,7 +35,7 @@ def test_a_short_text_is_its_own_summary(reader: Profile, make_article: MakeArti
 
 
 def test_without_an_abstract_nothing_is_made_up(reader: Profile, make_article: MakeArticle) -> None:
-    assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract was given."
+    assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract available."
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ Tuesday, 24 November 2026
 
 INCOMPLETE: Nature could not be read: what is new there is missing here.
 
-Three papers and two news items were chosen for you.
+Three papers and two news items were selected for you.
 
 PAPERS
 ------
@@ -79,7 +79,7 @@ PAPERS
    What paper 0 says.
    * What paper 0 says.
    * What paper 0 says.
-   Why: matches: ice.
+   Reason: matches: ice.
    https://arxiv.example/abs/0
 {said(digest.papers[0])}
 
@@ -91,15 +91,15 @@ IN THE NEWS
    What news 0 says.
    * What news 0 says.
    * What news 0 says.
-   Why: matches: ice.
+   Reason: matches: ice.
    https://arxiv.example/abs/0
 {said(digest.news[0])}
 
 {SIGN_OFF}
 Your page: {links.home}
-Read it in the browser: {links.page}
-Change your words: {links.preferences}
-Change when it comes: {links.schedule}
+Read in the browser: {links.page}
+Change your preferences: {links.preferences}
+Change the schedule: {links.schedule}
 Pause: {links.pause}
 Unsubscribe: {links.unsubscribe}
 """
@@ -162,7 +162,7 @@ def test_a_long_page_loses_the_least_fitting_items_and_says_so(make_digest: Make
     assert ("paper", 0) in shown
     assert len(shown) > 10
     assert min(scores[item] for item in shown) >= max(scores[item] for item in gone)
-    assert f"{len(gone)} items are left out here, because mail programs cut longer mails." in page
+    assert f"{len(gone)} items are omitted, because mail programs truncate longer mails." in page
     assert f'<a href="{links.page}"' in page
     # The text has them all.
     assert "Title of news 19" in digest_text(digest, links)
@@ -184,7 +184,7 @@ def test_the_biggest_digest_is_a_page_that_mail_programs_show_whole(
 def test_even_one_endless_item_does_not_make_the_page_too_long(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(papers=1, news=0, text="endless " * 30_000), RENDER, links)
     assert len(page.encode()) < MAX_PAGE_BYTES
-    assert "1 item is left out here" in page
+    assert "1 item is omitted" in page
 
 
 def test_a_link_on_the_page_cannot_break_out_of_its_attribute(make_digest: MakeDigest) -> None:
