@@ -82,7 +82,7 @@ class SmtpConnection:
             await self._smtp.login(self._url.username.encode(), (self._url.password or "").encode())
 
     async def ready(self) -> bool:
-        """Reset a kept connection, and say whether the server still answers on it; if not, it is closed."""
+        """Reset an idle connection. Returns whether the server still responds; if not, the connection is closed."""
         self._busy = True
         try:
             await self._smtp.rset()

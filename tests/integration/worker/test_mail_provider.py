@@ -39,7 +39,7 @@ async def start_resend() -> AsyncIterator[StartResend]:
             await server.start()
             opened.push_async_callback(server.stop)
             http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
-            return ResendSender(http, key, replace(QUICK, release=0.1), server.url), server
+            return ResendSender(http, key, replace(QUICK, cancel_grace=0.1), server.url), server
 
         yield start
 

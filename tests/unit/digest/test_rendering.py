@@ -89,7 +89,7 @@ def test_the_page_shows_each_item_with_its_reason_links_and_origin(make_article:
     shown = page(item(make_article()), item(paper, key_points=["Twice."]), news=(item(news),))
     for text in (
         "Tuesday, 4 March 2025", "selected for Ada", "1,204 read", "Ice remembers", "By A, B, C, D and 2 others",
-        "arXiv · cs.LG, stat.ML", "It remembers.", "Twice.", "Matches: radar · Excerpt from the abstract", "words · PDF", "46",
+        "arXiv · cs.LG, stat.ML", "It remembers.", "Twice.", "Matches: radar · Excerpt from the abstract · PDF", "46",
         "In the news", "Quanta", "A thaw",
     ):  # fmt: skip
         assert text in shown.text
