@@ -50,7 +50,7 @@ SECOND_DAY = (
     ("More glaciers by radar", "Radar, radar again: how melting ice opens crevasses in spring."),
     ("More whales by radar", "Songs of whales that cross an ocean, heard by a radar at the coast."),
 )
-SENT = "select count(*) = $1 from public.deliveries where state = 'sent'"
+SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
 FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
 
@@ -182,7 +182,7 @@ async def keeps_and_finds(page: Page, client: AsyncClient, reader: Reader) -> No
 
 async def leaves(page: Page, client: AsyncClient, reader: Reader) -> None:
     await follow(page, "Unsubscribe")
-    await page.locator("button[value=unsubscribe]").focus()
+    await to(page, "Unsubscribe", back=True)
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
     assert (await Services.build(client).readers.get(reader.reader_id)).status is ReaderStatus.UNSUBSCRIBED
