@@ -50,7 +50,7 @@ def parts(papers: int, news: int) -> MailParts:
     digest = Digest(
         source_date=DAY,
         profile=Profile(name="Ada"),
-        introduction="Of the 500 papers, these were chosen for you.",
+        introduction="Of the 500 papers, these were selected for you.",
         papers=tuple(items[:papers]),
         news=tuple(items[papers:]),
         considered=500,

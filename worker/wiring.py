@@ -138,7 +138,7 @@ async def _deliveries(
         yield None
         return
     links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
-    limits = MailLimits(at_once=settings.mail_connections, per_second=settings.mail_rate)
+    limits = MailLimits(concurrency=settings.mail_connections, per_second=settings.mail_rate)
     url = parse_mail_url(settings.mail_url.get_secret_value())
     async with open_mail_sender(url, http, limits) as sender:
         yield DeliveryHandler(

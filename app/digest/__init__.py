@@ -1,1 +1,1 @@
-"""From a day's edition to a reader's digest: ranking, analysis, rendering."""
+"""Writing of digests from editions: ranking, analysis and rendering."""

@@ -1,4 +1,4 @@
-"""What each chosen article says: by a language model within a budget, or by the article's own sentences."""
+"""Summaries of selected articles: by a language model within a budget, or by extraction from the abstract."""
 
 import asyncio
 import hashlib
@@ -15,24 +15,24 @@ from app.digest.chat_model import (
     Breaker,
     ChatModel,
     Completion,
-    Memory,
     ModelFailed,
     ModelRefused,
     ModelRejected,
     ModelUnavailable,
+    ResponseCache,
 )
 from app.digest.extractive import Extract, Extractor
-from app.digest.model_answer import (
-    ANSWER_SCHEMA,
+from app.digest.model_response import (
     INSTRUCTIONS,
     ORDER_INSTRUCTIONS,
     ORDER_SCHEMA,
-    ModelAnswerInvalid,
+    SUMMARY_SCHEMA,
+    InvalidModelResponse,
     Schema,
-    order_question,
-    question,
-    read_answer,
-    read_order,
+    order_request,
+    parse_order,
+    parse_summary,
+    summary_request,
 )
 from app.errors import CircuitOpen
 from app.models import AnalysisMethod, Article, DigestItem, ModelUsage, Profile
@@ -45,50 +45,50 @@ _Response = TypeVar("_Response")
 
 @dataclass(frozen=True, slots=True)
 class AnalysisSettings:
-    """How much one digest may ask of the model: all bounds hold local_service, and what is beyond them is extracted."""
+    """Limits of the model usage per digest. All apply; items beyond any limit are extracted."""
 
     max_calls: int = 24
     max_tokens: int = 60_000
-    """Input and output local_service."""
+    """Sum of input and output tokens."""
     max_output_tokens: int = 600
-    """Of one answer; a longer one is cut, and then counts as invalid."""
+    """Per response. A longer one is cut and then invalid."""
     concurrency: int = 4
     call_seconds: float = 30.0
-    """For one item, the client's retries included."""
+    """For one item, including the client's retries."""
     total_seconds: float = 120.0
-    """For all items local_service."""
+    """For all items."""
 
 
 @dataclass(frozen=True, slots=True)
 class Analysed:
-    """The items in the order in which they came, and what the model cost."""
+    """The items in input order, and the model usage."""
 
     items: tuple[DigestItem, ...]
     usage: ModelUsage
 
 
 class Analysis(Protocol):
-    """One digest's analysis."""
+    """The analysis of one digest."""
 
     async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
-        """Return the positions of articles that come best first, in a better order if there is one."""
+        """Return the positions of `articles`, best first. The default is the given order."""
 
     async def analyse(self, items: Sequence[Ranked]) -> Analysed:
-        """Analyse every item, whatever fails on the way."""
+        """Analyse every item. Failures are replaced by extracts."""
 
 
 class Analyst(Protocol):
-    """Turns chosen articles into a digest's items."""
+    """Turns selected articles into items of a digest."""
 
     def begin(self, profile: Profile) -> Analysis:
-        """Begin a digest's analysis, with the budget of one."""
+        """Start the analysis of one digest, with its own budget."""
 
 
 class ExtractiveAnalyst:
-    """Works without any model."""
+    """Extracts summaries without a model."""
 
     def begin(self, profile: Profile) -> Analysis:
-        """Begin a digest's analysis."""
+        """Start the analysis of one digest."""
         return _Extraction(Extractor(profile))
 
 
@@ -100,7 +100,7 @@ class _Extraction:
         return range(len(articles))
 
     async def analyse(self, items: Sequence[Ranked]) -> Analysed:
-        """Take each item's summary from its abstract; the loop has its turn between two items."""
+        """Extract each item's summary from its abstract, and yield to the event loop between items."""
         done: list[DigestItem] = []
         for item in items:
             done.append(_item(item, self.extractor.extract(item.article), AnalysisMethod.EXTRACTIVE))
@@ -109,12 +109,11 @@ class _Extraction:
 
 
 class ModelAnalyst:
-    """Asks a language model for the order of the best, and then about one article at a time, so that none can speak
-    about another.
+    """Reorders the best articles with a language model, then summarises each article in a separate request.
 
-    Whatever goes wrong with an item (a bad answer, a refusal, a timeout, an open circuit, the budget) costs it the
-    model's words and nothing else: it gets an extract instead; what goes wrong with the order costs the order. Good
-    answers are remembered, so that a digest that is attempted again does not pay again.
+    Separate requests prevent one article's text from influencing another's summary. If a request fails (invalid
+    response, refusal, timeout, open circuit breaker, budget), the item gets an extract, or the order stays as it was.
+    Valid responses are cached, so that a retried digest does not pay again.
     """
 
     def __init__(
@@ -122,45 +121,45 @@ class ModelAnalyst:
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
-        memory: Memory,
+        cache: ResponseCache,
         *,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._settings = settings
         self._breaker = breaker
-        self._memory = memory
+        self._cache = cache
         self._clock = clock
 
     def begin(self, profile: Profile) -> Analysis:
-        """Begin a digest's analysis, with the budget of one."""
-        return _Job(self._model, self._settings, self._breaker, self._memory, profile, self._clock)
+        """Start the analysis of one digest, with its own budget."""
+        return _Job(self._model, self._settings, self._breaker, self._cache, profile, self._clock)
 
 
 @dataclass(frozen=True, slots=True)
-class _Question(Generic[_Response]):
-    """What is asked, and how the answer is read."""
+class _Request(Generic[_Response]):
+    """A request to the model, and the parser of its response."""
 
     instructions: str
     text: str
     schema: Schema
-    read: Callable[[str], _Response]
+    parse: Callable[[str], _Response]
 
     def key(self, model: str) -> str:
-        """The name under which a good answer is remembered."""
-        asked = json.dumps([model, self.instructions, self.text])
-        return f"analysis:{hashlib.sha256(asked.encode()).hexdigest()}"
+        """Return the cache key of the response."""
+        content = json.dumps([model, self.instructions, self.text])
+        return f"analysis:{hashlib.sha256(content.encode()).hexdigest()}"
 
 
 class _Job:
-    """One digest's analysis: its budget, its deadline, and whether asking is still of use."""
+    """The analysis of one digest: its budget, its deadline, and whether the model is still usable."""
 
     def __init__(
         self,
         model: ChatModel,
         settings: AnalysisSettings,
         breaker: Breaker,
-        memory: Memory,
+        cache: ResponseCache,
         profile: Profile,
         clock: Callable[[], float],
     ) -> None:
@@ -168,18 +167,18 @@ class _Job:
         self._model = model
         self._settings = settings
         self._breaker = breaker
-        self._memory = memory
+        self._cache = cache
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
         self._clock = clock
         self._deadline = clock() + settings.total_seconds
-        self._useless = False
+        self._stopped = False
 
     async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
-        asked = order_question(articles, self._profile)
-        order = await self._answer(
-            _Question(ORDER_INSTRUCTIONS, asked, ORDER_SCHEMA, lambda text: read_order(text, len(articles)))
+        text = order_request(articles, self._profile)
+        order = await self._response(
+            _Request(ORDER_INSTRUCTIONS, text, ORDER_SCHEMA, lambda content: parse_order(content, len(articles)))
         )
         return range(len(articles)) if order is None else order
 
@@ -190,63 +189,63 @@ class _Job:
         return Analysed(tuple(task.result() for task in tasks), self.budget.usage())
 
     async def _item(self, item: Ranked) -> DigestItem:
-        asked = _Question(INSTRUCTIONS, question(item.article, self._profile), ANSWER_SCHEMA, read_answer)
+        request = _Request(INSTRUCTIONS, summary_request(item.article, self._profile), SUMMARY_SCHEMA, parse_summary)
         async with self._slots:
-            answer = await self._answer(asked)
-        if answer:
-            return _item(item, answer, AnalysisMethod.MODEL)
+            extract = await self._response(request)
+        if extract:
+            return _item(item, extract, AnalysisMethod.MODEL)
         return _item(item, self._extractor.extract(item.article), AnalysisMethod.EXTRACTIVE)
 
-    async def _answer(self, asked: _Question[_Response]) -> _Response | None:
-        key = asked.key(self._model.name)
+    async def _response(self, request: _Request[_Response]) -> _Response | None:
+        key = request.key(self._model.name)
         try:
-            if (remembered := await self._memory.get(key)) is not None:
-                return asked.read(str(remembered))
-            text = await self._bought(asked)
+            if (cached := await self._cache.get(key)) is not None:
+                return request.parse(str(cached))
+            text = await self._completion_within_budget(request)
             if text is None:
                 return None
-            answer = asked.read(text)
-            await self._memory.put(key, text)
-            return answer
-        except (ModelFailed, ModelAnswerInvalid) as error:
+            response = request.parse(text)
+            await self._cache.put(key, text)
+            return response
+        except (ModelFailed, InvalidModelResponse) as error:
             self.budget.failures += 1
-            self._useless |= isinstance(error, ModelRejected)
-            log.warning("model_failed", reason=str(error))
+            self._stopped |= isinstance(error, ModelRejected)
+            log.warning("model request failed", reason=str(error))
             return None
 
-    async def _bought(self, asked: _Question[_Response]) -> str | None:
-        """Ask within budget and deadline; None where they, or an open circuit, forbid it. Raises ModelFailed."""
+    async def _completion_within_budget(self, request: _Request[_Response]) -> str | None:
+        """Send the request; None if budget, deadline or an open circuit breaker prevent it. Raises `ModelFailed`."""
         seconds = min(self._settings.call_seconds, self._deadline - self._clock())
-        if self._useless or seconds <= 0:
+        if self._stopped or seconds <= 0:
             return None
-        reserved = self.budget.reserve(asked.instructions + asked.text, self._settings.max_output_tokens)
+        reserved = self.budget.reserve(request.instructions + request.text, self._settings.max_output_tokens)
         if reserved is None:
             return None
         try:
-            completion = await self._ask(asked, seconds)
+            completion = await self._send(request, seconds)
         except CircuitOpen:
-            self.budget.give_back(reserved)
-            self._useless = True
+            self.budget.refund(reserved)
+            self._stopped = True
             return None
         self.budget.charge(reserved, completion)
         return completion.text
 
-    async def _ask(self, asked: _Question[_Response], seconds: float) -> Completion:
-        """Ask within the breaker, which only hears of failures that are its server's fault."""
+    async def _send(self, request: _Request[_Response], seconds: float) -> Completion:
+        """Send the request through the circuit breaker, which counts only failures of the server."""
         declined: ModelFailed | None = None
         try:
             async with self._breaker.guard("model"), asyncio.timeout(seconds):
                 try:
-                    return await self._model.ask(
-                        asked.instructions,
-                        asked.text,
-                        schema=asked.schema,
+                    return await self._model.complete(
+                        request.instructions,
+                        request.text,
+                        schema=request.schema,
                         max_output_tokens=self._settings.max_output_tokens,
                     )
                 except (ModelRejected, ModelRefused) as error:
                     declined = error
         except TimeoutError as error:
-            raise ModelUnavailable(f"no answer within {seconds:g} s") from error
+            raise ModelUnavailable(f"no response within {seconds:g} s") from error
         raise declined
 
 

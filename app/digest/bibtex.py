@@ -1,7 +1,7 @@
-"""Papers as BibTeX, for a reader's own tools: whatever a paper is called is one field, and prints as itself.
+"""Papers as BibTeX. Every value is escaped, so that it stays within its field and prints unchanged.
 
-Our own, for the writers of bibtexparser leave escaping to its middlewares, whose braces do not balance. UTF-8 stays as
-it is (LaTeX reads it since 2018, biber always has); keys are ASCII.
+We do not use bibtexparser, because its escaping produces unbalanced braces. Values are UTF-8 (supported by LaTeX since
+2018 and by biber); keys are ASCII.
 """
 
 import re
@@ -20,7 +20,7 @@ _MAX_AUTHORS: Final = 100
 _ARXIV_ID: Final = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(\.[A-Za-z-]{2,20})?/\d{7}")
 _DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#\x00-\x1f\x7f]{1,200}")
 
-# A brace counts in BibTeX also behind a backslash, so braces are named; two of some marks would become one (-- a dash).
+# BibTeX counts a brace even after a backslash, so braces are written by name. LaTeX joins some pairs (-- is a dash).
 _ESCAPED: Final = str.maketrans(
     {character: rf"\{character}" for character in "$&%#_"}
     | {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}"}
@@ -38,16 +38,16 @@ _IN_ADDRESS: Final = "-._~:/?#[]@!$&'()*+,;=%"
 
 
 def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
-    """Yield an entry for each paper, in their order, each under a key like noether1918invariant.
+    """Yield an entry for each paper in order, with a key such as noether1918invariant.
 
-    A key that is taken gets a letter: given the oldest first, what is there already keeps its key when others come.
+    A repeated key gets a suffix. With the oldest paper first, keys do not change when papers are added.
     """
     taken = Counter[str]()
     return (_entry(paper, taken) for paper in papers)
 
 
 def escaped(text: str) -> str:
-    """Return `text` as LaTeX that prints it: of one line, without unbalanced braces."""
+    """Return `text` escaped for LaTeX, without unbalanced braces."""
     return _LIGATURE.sub("{}", text.translate(_ESCAPED))
 
 
@@ -57,7 +57,7 @@ def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
-    # Styles change the case of a title, but of nothing in braces of its own.
+    # Double braces keep the case of the title.
     yield "title", f"{{{{{escaped(_title(paper))}}}}}"
     names = [name for name in (plain(each, MAX_NAME) for each in paper.authors) if name]
     if names:
@@ -77,17 +77,17 @@ def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
             yield "primaryClass", f"{{{archive}}}"
     url = safe_link(paper.url)
     if url and len(url) <= MAX_LINK:
-        # Addresses are not escaped: \url takes them as they are. What could end the field cannot stand in an address.
+        # \url takes URLs unescaped; quote() encodes the characters that could end the field.
         yield "url", f"{{{quote(url, safe=_IN_ADDRESS)}}}"
 
 
 def _title(paper: ReaderPaper) -> str:
-    unknown = f"arXiv:{paper.arxiv_id}" if paper.arxiv_id else paper.doi
-    return plain(paper.title or "", MAX_TITLE) or plain(unknown or "Without a title", MAX_TITLE)
+    identifier = f"arXiv:{paper.arxiv_id}" if paper.arxiv_id else paper.doi
+    return plain(paper.title or "", MAX_TITLE) or plain(identifier or "Without a title", MAX_TITLE)
 
 
 def _author(name: str) -> str:
-    """A name as BibTeX takes it apart; in braces of its own where that would go wrong, or it is no person's."""
+    """Return a name for BibTeX, in braces if BibTeX would split it wrongly or it is a group's name."""
     words = name.casefold().split()
     parts = name.split(",")
     whole = "and" in words or words == ["others"] or len(parts) > _FAMILY_AND_GIVEN or not all(map(str.strip, parts))
@@ -102,7 +102,7 @@ def _key(paper: ReaderPaper, taken: Counter[str]) -> str:
     word = next((each for each in words if each and not _NOT_FIRST.fullmatch(each)), "")
     base = f"{_ascii(family) or 'anonymous'}{year}{word}"[:60]
     taken[base] += 1
-    # A hyphen stands in no other key.
+    # Other keys contain no hyphen.
     return base if taken[base] == 1 else f"{base}-{_letters(taken[base] - 1)}"
 
 
@@ -116,5 +116,5 @@ def _letters(number: int) -> str:
 
 
 def _ascii(text: str) -> str:
-    """The letters and digits of a text, small and without accents."""
+    """Return the letters and digits of a text in lower case without accents."""
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", text).casefold())

@@ -1,4 +1,4 @@
-"""What the language model may cost one digest, and what it did cost."""
+"""The budget and the usage of the language model for one digest."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,15 +6,15 @@ from typing import Final
 from app.digest.chat_model import Completion
 from app.models import ModelUsage
 
-# Counts rather too many: tokens of English have some four bytes, and a Chinese character, of three, is about one.
+# An overestimate: an English token has about four bytes; a Chinese character has three and is about one token.
 _BYTES_PER_TOKEN: Final = 3
 
 
 @dataclass(slots=True)
 class Budget:
-    """Keeps calls and tokens within their bounds, with as many calls at once as there may be.
+    """Limits calls and tokens, also for concurrent calls.
 
-    A call reserves its worst case before it begins, so that calls under way local_service cannot exceed the bound.
+    Each call reserves its worst case before it starts, so that concurrent calls together cannot exceed the limit.
     """
 
     max_calls: int
@@ -27,7 +27,7 @@ class Budget:
     _reserved: int = 0
 
     def reserve(self, prompt: str, max_output_tokens: int) -> int | None:
-        """Set aside what a call can cost at most, in tokens; None if that, or one more call, is beyond the bound."""
+        """Reserve the maximum tokens of a call and return them; None if the call would exceed a limit."""
         worst = len(prompt.encode()) // _BYTES_PER_TOKEN + max_output_tokens
         spent = self.input_tokens + self.output_tokens
         if self.calls >= self.max_calls or spent + self._reserved + worst > self.max_tokens:
@@ -37,23 +37,22 @@ class Budget:
         return worst
 
     def charge(self, reserved: int, completion: Completion) -> None:
-        """Replace a reservation by what the call cost.
+        """Replace a reservation by the actual cost.
 
-        Where that is not known, since the server does not count, the worst case stays set aside; it does so too for a
-        call that failed, which nobody resolves.
+        If the server reports no usage, the reservation stays. It also stays for a failed call, whose cost is unknown.
         """
         if completion.input_tokens + completion.output_tokens:
             self._reserved -= reserved
             self.input_tokens += completion.input_tokens
             self.output_tokens += completion.output_tokens
 
-    def give_back(self, reserved: int) -> None:
-        """Undo a reservation whose call never began."""
+    def refund(self, reserved: int) -> None:
+        """Cancel the reservation of a call that was not sent."""
         self.calls -= 1
         self._reserved -= reserved
 
     def usage(self) -> ModelUsage:
-        """Return what was spent."""
+        """Return the usage."""
         return ModelUsage(
             model=self.model,
             calls=self.calls,

@@ -1,4 +1,4 @@
-"""What the analysis needs of a language model: one question, one answer, or one of three kinds of failure."""
+"""The interfaces that the analysis needs: a language model, a circuit breaker and a cache."""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -7,24 +7,24 @@ from typing import Any, Protocol
 
 
 class ModelFailed(Exception):
-    """The model gave no answer."""
+    """The model gave no response."""
 
 
 class ModelUnavailable(ModelFailed):
-    """Its server is at fault: it timed out, was overloaded, could not be reached, or does not speak the protocol."""
+    """The server failed: it timed out, was overloaded or unreachable, or violated the protocol."""
 
 
 class ModelRefused(ModelFailed):
-    """The model did not want to say anything about this question."""
+    """The model refused this request."""
 
 
 class ModelRejected(ModelFailed):
-    """The model's server will refuse every such call: a wrong key, an unknown model, a request it cannot read."""
+    """The server rejects all such requests: a wrong key, an unknown model or an unsupported request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """An answer and what it cost, in tokens; a server that does not count them leaves 0."""
+    """A response and its tokens; 0 if the server does not report them."""
 
     text: str
     input_tokens: int
@@ -36,29 +36,29 @@ class ChatModel(Protocol):
 
     @property
     def name(self) -> str:
-        """The model's name, for the digest to show."""
+        """The model's name, as shown in the digest."""
 
-    async def ask(
-        self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
+    async def complete(
+        self, instructions: str, text: str, *, schema: Mapping[str, Any], max_output_tokens: int
     ) -> Completion:
-        """Ask once, for JSON of this schema. Raises ModelUnavailable, ModelRefused or ModelRejected."""
+        """Request JSON of this schema. Raises `ModelUnavailable`, `ModelRefused` or `ModelRejected`."""
 
 
 class Breaker(Protocol):
-    """A circuit breaker, as far as the analysis needs one."""
+    """A circuit breaker."""
 
     def guard(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Enter before a call to the named service: raises CircuitOpen while it is suspended.
+        """Guard a call to the named service. Raises `CircuitOpen` while the circuit breaker is open.
 
-        An exception that leaves the block counts as a failure of that service, a normal end as a success.
+        An exception in the block counts as a failure of the service, a normal exit as a success.
         """
 
 
-class Memory(Protocol):
-    """A cache of answers, as far as the analysis needs one. It never fails: without a store it remembers less."""
+class ResponseCache(Protocol):
+    """A cache of responses. It raises nothing: without its store it caches less."""
 
     async def get(self, key: str) -> Any | None:
-        """What was kept under `key`, or None."""
+        """Return the cached value of `key`, or None."""
 
     async def put(self, key: str, value: Any) -> None:
-        """Keep a JSON value for a time."""
+        """Cache a JSON value for a limited time."""

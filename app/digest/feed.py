@@ -1,4 +1,4 @@
-"""A reader's newest items as an Atom feed (RFC 4287): an entry each, under an id that stays."""
+"""A reader's newest items as an Atom feed (RFC 4287), each with a stable id."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -20,21 +20,21 @@ _MAX_TEXT: Final = 4_000
 _MAX_AUTHORS: Final = 30
 _MAX_POINTS: Final = 10
 
-_SAMPLE: Final = Markup("<p>This item is invented: it stands in where no real source is read.</p>")
+_SAMPLE: Final = Markup("<p>This item is an invented example, used where no real source is configured.</p>")
 
 _E: Final = ElementMaker(namespace=_ATOM, nsmap={None: _ATOM})
 
 
 def atom_feed(reader_id: UUID, name: str, address: str, updated: datetime, items: Sequence[ArchivedItem]) -> bytes:
-    """Return the feed of the reader called `name`, which is to be found at `address`; the same bytes each time.
+    """Return the feed of reader `name`, served at `address`. The same inputs give the same bytes.
 
-    `updated`: when the newest of it was written. Whatever an item's text contains is shown as text, on one line and cut
-    to size; links are http(s) or left out.
+    `updated` is the time of the newest digest. Item texts are escaped, reduced to one line and shortened. Links that
+    are not http(s) are omitted.
     """
     feed = _E.feed(
         _E.id(uuid5(reader_id, "feed").urn),
         _E.title(f"Broadsheet for {plain(name, MAX_NAME)}"),
-        _E.subtitle("The papers and news of your digests, each with its reason."),
+        _E.subtitle("The papers and news of your digests, with the reason for each."),
         _E.updated(_moment(updated)),
         _E.author(_E.name("Broadsheet")),
         _E.generator("Broadsheet"),
@@ -46,7 +46,7 @@ def atom_feed(reader_id: UUID, name: str, address: str, updated: datetime, items
 
 def _entry(reader_id: UUID, archived: ArchivedItem) -> Element:
     item, article = archived.item, archived.item.article
-    # Where it stands in which of the reader's days: a digest that was written does not change.
+    # The day and the position in its digest, because a written digest does not change.
     name = f"{archived.local_day.isoformat()}/{archived.kind.value}/{archived.place}"
     entry = _E.entry(
         _E.id(uuid5(reader_id, name).urn),
@@ -56,9 +56,11 @@ def _entry(reader_id: UUID, archived: ArchivedItem) -> Element:
     if article.published_at is not None:
         entry.append(_E.published(_moment(article.published_at)))
     names = [plain(author, MAX_NAME) for author in article.authors[:_MAX_AUTHORS]]
-    # What names nobody is by its source.
-    by = [each for each in names if each] or [plain(article.source.removeprefix("feed:"), MAX_NAME) or "Broadsheet"]
-    entry.extend(_E.author(_E.name(each)) for each in by)
+    # An item without authors is attributed to its source.
+    authors = [each for each in names if each] or [
+        plain(article.source.removeprefix("feed:"), MAX_NAME) or "Broadsheet"
+    ]
+    entry.extend(_E.author(_E.name(each)) for each in authors)
     link = _link(article.url)
     if link:
         entry.append(_E.link(rel="alternate", href=link))
@@ -74,7 +76,7 @@ def _title(article: Article) -> str:
 
 
 def _content(item: DigestItem) -> str:
-    """Return what feed readers show, as HTML in which nothing of the item's is markup."""
+    """Return the entry's content as HTML with all item texts escaped."""
     points = [plain(point, _MAX_TEXT) for point in item.key_points[:_MAX_POINTS]]
     pdf = _link(item.article.pdf_url)
     by_model = " Summary by a language model." if item.analysis is AnalysisMethod.MODEL else ""
@@ -82,7 +84,7 @@ def _content(item: DigestItem) -> str:
         _SAMPLE if item.article.is_sample else "",
         Markup("<p>{}</p>").format(plain(item.summary, _MAX_TEXT)),
         *(Markup("<p>• {}</p>").format(point) for point in points if point),
-        Markup("<p>Why: {}.{}</p>").format(plain(item.reason, _MAX_TEXT), by_model),
+        Markup("<p>Reason: {}.{}</p>").format(plain(item.reason, _MAX_TEXT), by_model),
         Markup('<p><a href="{}">PDF</a></p>').format(pdf) if pdf else "",
     ]
     return str(Markup().join(parts))
@@ -94,5 +96,5 @@ def _link(url: str | None) -> str | None:
 
 
 def _moment(time: datetime) -> str:
-    """RFC 3339, in UTC, in whole seconds."""
+    """Format a time by RFC 3339, in UTC and whole seconds."""
     return time.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,4 +1,4 @@
-"""The paragraph that opens a digest: what there was that day, and what was chosen for whom."""
+"""The introduction of a digest: how many items the day had, and which were selected."""
 
 from collections import Counter
 from datetime import date
@@ -7,13 +7,13 @@ from typing import Final
 from app.models import EditionStatus
 from app.ranking.ranking import Ranking
 
-_MOST_THEMES: Final = 4
+_MAX_INTERESTS: Final = 4
 
 
 def introduction(source_date: date, ranking: Ranking, status: EditionStatus = EditionStatus.COMPLETED) -> str:
-    """Say how many items the day had, how many were chosen, and which of the reader's interests they meet.
+    """Return how many items the day had, how many were selected, and which of the reader's interests they cover.
 
-    `status` says whether all sources, some, or none could be read.
+    `status` tells whether all, some or none of the sources were read.
     """
     day = f"{source_date:%A}, {source_date.day} {source_date:%B %Y}"
     if not ranking.considered:
@@ -23,7 +23,7 @@ def introduction(source_date: date, ranking: Ranking, status: EditionStatus = Ed
 
 
 def introduction_since(last: date | None, ranking: Ranking, status: EditionStatus = EditionStatus.COMPLETED) -> str:
-    """Say the same of what is new to a reader whose last digest was made that day (None: there was none)."""
+    """Return the introduction for items that are new since the reader's last digest. None: there was none."""
     since = f"since {last:%A}, {last.day} {last:%B %Y}" if last else "of the last week"
     if not ranking.considered:
         return _nothing_since(since, status, first=last is None)
@@ -31,9 +31,9 @@ def introduction_since(last: date | None, ranking: Ranking, status: EditionStatu
 
 
 def _nothing_since(since: str, status: EditionStatus, *, first: bool) -> str:
-    """What was not read may have something new: nothing is said of it."""
+    """Return the introduction without new items. It makes no claim about sources that were not read."""
     if status is EditionStatus.FAILED:
-        return "There may be something new, but it could not be read."
+        return "No source could be read, so new items may be missing."
     if first:
         which = "no source" if status is EditionStatus.COMPLETED else "no source that could be read"
         return f"Nothing to report yet: {which} had an item in the last week."
@@ -43,22 +43,22 @@ def _nothing_since(since: str, status: EditionStatus, *, first: bool) -> str:
 def _introduction(which: str, ranking: Ranking) -> str:
     chosen = len(ranking.papers) + len(ranking.news)
     if not chosen:
-        return f"None of the {_count(ranking.considered, 'item')} {which} was close enough to your profile."
+        return f"None of the {_count(ranking.considered, 'item')} {which} matched your interests closely enough."
     parts = [_count(len(ranking.papers), "paper"), _count(len(ranking.news), "news item")]
-    open_sender = (
+    opening = (
         f"Of the {_count(ranking.considered, 'item')} {which}, "
-        f"{' and '.join(part for part in parts if part)} {'was' if chosen == 1 else 'were'} chosen for you."
+        f"{' and '.join(part for part in parts if part)} {'was' if chosen == 1 else 'were'} selected for you."
     )
     repeats = ranking.duplicates
     if repeats:
-        open_sender += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} left out."
-    themes = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.interests)
-    if not themes:
-        return f"{open_sender} None of them names one of your interests in full; these come closest."
-    named = [f"{interest} ({count})" for interest, count in themes.most_common(_MOST_THEMES)]
-    return f"{open_sender} What they meet of your interests: {', '.join(named)}."
+        opening += f" {_count(repeats, 'repeat')} {'was' if repeats == 1 else 'were'} omitted."
+    interests = Counter(interest for item in (*ranking.papers, *ranking.news) for interest in item.interests)
+    if not interests:
+        return f"{opening} None of them matches one of your interests fully; these are the closest."
+    named = [f"{interest} ({count})" for interest, count in interests.most_common(_MAX_INTERESTS)]
+    return f"{opening} Your interests covered: {', '.join(named)}."
 
 
 def _count(number: int, noun: str) -> str:
-    """`1 paper`, `1,204 papers`; empty for none."""
+    """Format a count, such as `1 paper` or `1,204 papers`; empty for 0."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}" if number else ""

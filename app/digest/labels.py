@@ -1,4 +1,4 @@
-"""How the parts of a digest are worded, on the page that a mail carries and in its reader's place."""
+"""Template filters for the parts of a digest, for mails and for the reader's home pages."""
 
 from collections.abc import Callable, Mapping
 from datetime import date
@@ -10,14 +10,14 @@ from app.sources.text import safe_link
 
 _SHOWN_AUTHORS: Final = 4
 _SHOWN_CATEGORIES: Final = 3
-_SHOWN_WORDS: Final = 4
+_SHOWN_TERMS: Final = 4
 
 
-def _telling(item: DigestItem) -> list[str]:
-    """The words that counted for an item, but for those that its reasons name anyway."""
+def _matched_words(item: DigestItem) -> list[str]:
+    """Return the matched terms of an item that its reason does not already contain."""
     named = item.reason.casefold()
     words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
-    return [word for word in words if word not in named][:_SHOWN_WORDS]
+    return [word for word in words if word not in named][:_SHOWN_TERMS]
 
 
 def _day(value: date) -> str:
@@ -36,7 +36,7 @@ def _sections(article: Article) -> str:
 
 
 def _missing(digest: Digest) -> str:
-    """The sentence about the sources that could not be read; empty if there are none."""
+    """Return the sentence about sources that could not be read; empty if there are none."""
     return missing_sources(digest.edition_status, digest.source_errors)
 
 
@@ -47,7 +47,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "origin": source_name,
     "missing": _missing,
     "sections": _sections,
-    "telling": _telling,
+    "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),
 }
-"""For templates, by name."""
+"""Template filters by name."""

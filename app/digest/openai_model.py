@@ -1,4 +1,4 @@
-"""A language model behind an OpenAI-compatible server, by the openai library, which takes seconds to import."""
+"""A language model behind an OpenAI-compatible server. The openai library takes seconds to import."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -11,27 +11,27 @@ from pydantic import BaseModel, Field, ValidationError
 from app.digest.chat_model import Completion, ModelFailed, ModelRefused, ModelRejected, ModelUnavailable
 from app.sources.text import plain
 
-AnswerFormat = Literal["json_schema", "json_object", "text"]
+ResponseFormat = Literal["json_schema", "json_object", "text"]
 
 _OPENAI: Final = "https://api.openai.com/v1"
 _OVERLOADED: Final = frozenset({408, 409, 425, 429})
 _SERVER_ERROR: Final = 500
 _MAX_REASON: Final = 200
 _TIMEOUT: Final = httpx.Timeout(60.0, connect=5.0)
-"""Seconds for the next byte of an answer: a model may think for a while."""
+"""Seconds until the next byte of a response: models can take long."""
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """Which model, where, and how it is asked for JSON. The key never shows up in a `repr`."""
+    """The model, its server and the way to request JSON. The key is not part of the `repr`."""
 
     api_key: str = field(repr=False)
     model: str = "gpt-4o-mini"
     base_url: str = _OPENAI
-    answer_format: AnswerFormat = "json_schema"
-    """What the server understands: not all that call themselves compatible know JSON schemas."""
+    response_format: ResponseFormat = "json_schema"
+    """What the server supports: not all compatible servers support JSON schemas."""
     retries: int = 2
-    """Of one call, after 429, 5xx and lost connections; the server's Retry-After is respected."""
+    """Retries of a call after 429, 5xx and lost connections. They respect Retry-After."""
 
 
 class _Message(BaseModel):
@@ -48,15 +48,15 @@ class _Usage(BaseModel):
     completion_tokens: int = Field(0, ge=0)
 
 
-class _Answer(BaseModel):
-    """What is read of an answer. The library hands on whatever a server sends; compatible ones send all sorts."""
+class _Response(BaseModel):
+    """The parts of a response that we read. The library does not validate responses of compatible servers."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
 
 
 class OpenAIModel:
-    """Implements ChatModel."""
+    """Implements `ChatModel`."""
 
     def __init__(self, client: AsyncOpenAI, settings: ModelSettings) -> None:
         self._client = client
@@ -67,32 +67,32 @@ class OpenAIModel:
         """The model's name."""
         return self._settings.model
 
-    async def ask(
-        self, instructions: str, question: str, *, schema: Mapping[str, Any], max_output_tokens: int
+    async def complete(
+        self, instructions: str, text: str, *, schema: Mapping[str, Any], max_output_tokens: int
     ) -> Completion:
-        """Ask once, with the library's retries. Raises ModelUnavailable, ModelRefused or ModelRejected."""
+        """Send one request with retries. Raises `ModelUnavailable`, `ModelRefused` or `ModelRejected`."""
         try:
             raw = await self._client.chat.completions.with_raw_response.create(
                 model=self._settings.model,
-                messages=[{"role": "system", "content": instructions}, {"role": "user", "content": question}],
+                messages=[{"role": "system", "content": instructions}, {"role": "user", "content": text}],
                 **self._options(schema, max_output_tokens),
             )
-            answer = _Answer.model_validate_json(raw.content)
+            response = _Response.model_validate_json(raw.content)
         except OpenAIError as error:
             raise _failure(error) from error
         except ValidationError as error:
-            raise ModelUnavailable("the server's answer is not of the form of OpenAI's") from error
-        message = answer.choices[0].message
+            raise ModelUnavailable("the response does not follow the OpenAI API") from error
+        message = response.choices[0].message
         if not message.content:
-            raise ModelRefused(f"it refused: {plain(message.refusal or 'without a word', _MAX_REASON)}")
-        usage = answer.usage or _Usage()
+            raise ModelRefused(f"the model refused: {plain(message.refusal or 'no reason given', _MAX_REASON)}")
+        usage = response.usage or _Usage()
         return Completion(message.content, usage.prompt_tokens, usage.completion_tokens)
 
     def _options(self, schema: Mapping[str, Any], max_output_tokens: int) -> dict[str, Any]:
-        # OpenAI's own models no longer take max_tokens, and many compatible servers take nothing else.
+        # OpenAI's models no longer accept max_tokens; many compatible servers accept only max_tokens.
         limit = "max_completion_tokens" if self._settings.base_url.startswith(_OPENAI) else "max_tokens"
         options: dict[str, Any] = {limit: max_output_tokens}
-        match self._settings.answer_format:
+        match self._settings.response_format:
             case "json_schema":
                 named = {"name": "answer", "strict": True, "schema": schema}
                 options["response_format"] = {"type": "json_schema", "json_schema": named}
@@ -104,7 +104,7 @@ class OpenAIModel:
 
 
 class _ThreadlessOpenAI(AsyncOpenAI):
-    """The client with its platform given: at its first request the library would determine it in a thread.
+    """The client with a fixed platform. The library would determine it in a thread at the first request.
 
     The platform serves only the statistics header `X-Stainless-OS`. The library has no option for it; a subclass may
     set the attribute that its base class declares.
@@ -116,7 +116,7 @@ class _ThreadlessOpenAI(AsyncOpenAI):
 
 
 def build_model(http: httpx.AsyncClient, settings: ModelSettings) -> OpenAIModel:
-    """A model that is asked through `http`, which stays its opener's to close."""
+    """Return a model that uses `http`. The caller closes `http`."""
     client = _ThreadlessOpenAI(
         api_key=settings.api_key,
         base_url=settings.base_url,

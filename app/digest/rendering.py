@@ -1,4 +1,4 @@
-"""A digest as one HTML page that mail clients and phones show well: no script, nothing loaded from elsewhere."""
+"""A digest as one HTML page for mail clients, without scripts and external resources."""
 
 from pathlib import Path
 from typing import Final
@@ -15,11 +15,11 @@ _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 
 class DigestRenderer:
-    """Renders digests; the templates are read, and their styles inlined, once, when it is built."""
+    """Renders digests. The constructor reads the templates and inlines their styles once."""
 
     def __init__(self) -> None:
         style = (_TEMPLATES / "digest.css").read_text(encoding="utf-8")
-        # The templates' own styles come before any text of an article: nothing of a page is parsed when it is rendered.
+        # Styles are inlined into the templates, so that rendered pages with article texts are never parsed.
         sources = {path.name: inlined(path.read_text(encoding="utf-8"), style) for path in _TEMPLATES.glob("*.j2")}
         environment = Environment(
             loader=DictLoader(sources),
@@ -30,14 +30,13 @@ class DigestRenderer:
         )
         environment.filters |= FILTERS
         self._template = environment.get_template("digest.html.j2")
-        # At-rules cannot be inlined: those for the dark and for the phone stay in the head, for clients that know them.
+        # At-rules cannot be inlined: dark mode and small screens stay in the head, for clients that support them.
         self._style = Markup(style[style.index("@media") :])  # noqa: S704  -- the project's own file
 
     async def render(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
-        """Return the page, each item with the links that `links_of` gives it, in a mail.
+        """Return the page. In a mail, `links_of` returns the feedback links of an item.
 
-        Whatever an article's text contains is shown as text; its links are http(s) or left out. The loop has its turn
-        between the items.
+        Article texts are escaped, and links that are not http(s) are omitted. Yields to the event loop between items.
         """
         items = (*digest.papers, *digest.news)
         by_model = sum(item.analysis is AnalysisMethod.MODEL for item in items)

@@ -1,4 +1,4 @@
-"""Writes the digest that a reader's schedule asks for: of what is new to that reader, whenever it is dated."""
+"""Writes scheduled digests: items that are new to the reader, whatever their date."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -17,17 +17,17 @@ _NOTHING = Ranking((), (), considered=0, duplicates=0)
 
 
 class FetchRunning(Exception):
-    """There may be more later: the fetch `fetch_id` has not ended, which is worth waiting for as long as `left`."""
+    """The fetch `fetch_id` is still running. The digest waits for it for at most `max_wait`."""
 
-    def __init__(self, reason: str, fetch_id: UUID, left: timedelta) -> None:
+    def __init__(self, reason: str, fetch_id: UUID, max_wait: timedelta) -> None:
         super().__init__(reason)
         self.fetch_id = fetch_id
-        self.left = left
+        self.max_wait = max_wait
 
 
 @dataclass(frozen=True, slots=True)
-class Occasion:
-    """Whose digest it is, for which of the reader's days; its task, begun so long ago; and the newest day in it."""
+class ScheduledDigest:
+    """A due digest: its task, reader, local day and newest source date, and the time since the task started."""
 
     task_id: UUID
     reader_id: UUID
@@ -37,7 +37,7 @@ class Occasion:
 
 
 class ScheduledDigests:
-    """Writes digests of what came since a reader's last one, from whatever sources could be read."""
+    """Writes digests of items since a reader's last digest, from the sources that could be read."""
 
     def __init__(
         self,
@@ -51,21 +51,20 @@ class ScheduledDigests:
         self._items = items
         self._tasks = tasks
         self._max_wait = max_wait
-        self._shelf = ItemIndexCache(items)
-        self._shelf = ItemIndexCache(items)
+        self._index_cache = ItemIndexCache(items)
         self._analyst = analyst
         self._renderer = renderer
 
     async def write(
-        self, occasion: Occasion, profile: Profile, settings: RankingSettings, report: ReportProgress
+        self, due: ScheduledDigest, profile: Profile, settings: RankingSettings, report: ReportProgress
     ) -> tuple[Digest, str]:
-        """Write the digest of one of the reader's days; it may hold nothing.
+        """Write the digest of one of the reader's days, which may be empty. Returns the digest and its page.
 
-        Returns it with its page. Raises `FetchRunning` for at most ten minutes, or for at most `max_wait` and the rest
-        of the reader's day while no source could be read for the digest's day; and `SupabaseError`.
+        Raises `SupabaseError`, and `FetchRunning` for at most ten minutes. While no source was read for the day, it
+        raises `FetchRunning` for at most `max_wait` and the rest of the reader's day.
         """
-        news = await self._items.new_items_for(occasion.reader_id, occasion.source_date, occasion.local_day)
-        await self._wait_for_news(occasion, news)
+        news = await self._items.new_items_for(due.reader_id, due.source_date, due.local_day)
+        await self._wait_for_fetch(due, news)
         await report("ranking what is new", 0.2)
         analysis = self._analyst.begin(profile)
         ranking, keys = await self._rank(news, profile, settings, analysis.reorder)
@@ -74,7 +73,7 @@ class ScheduledDigests:
         analysed = await analysis.analyse(chosen)
         status = _status(news)
         digest = Digest(
-            source_date=occasion.local_day,
+            source_date=due.local_day,
             profile=profile,
             introduction=introduction_since(news.last_digest.date() if news.last_digest else None, ranking, status),
             papers=analysed.items[: len(ranking.papers)],
@@ -87,33 +86,33 @@ class ScheduledDigests:
         )
         return digest, await self._renderer.render(digest)
 
-    async def _wait_for_news(self, occasion: Occasion, news: NewItems) -> None:
-        """Raise `FetchRunning` if the digest is to wait for a fetch."""
-        left = news.wait_left(occasion.waited, self._max_wait)
+    async def _wait_for_fetch(self, due: ScheduledDigest, news: NewItems) -> None:
+        """Raise `FetchRunning` if the digest must wait for a fetch."""
+        left = news.wait_left(due.waited, self._max_wait)
         if left > timedelta(0):
-            fetch = await self._tasks.ensure_fetch(occasion.source_date, waiting=occasion.task_id)
+            fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
             if not fetch.status.is_final:
-                raise FetchRunning(_waiting_for(fetch, occasion.source_date), fetch.task_id, left)
-        running = news.is_worth_waiting_for(occasion.waited)
+                raise FetchRunning(_waiting_for(fetch, due.source_date), fetch.task_id, left)
+        running = news.is_worth_waiting_for(due.waited)
         if running is not None:
-            left = LONGEST_WAIT_FOR_FETCH - occasion.waited
+            left = LONGEST_WAIT_FOR_FETCH - due.waited
             raise FetchRunning("waiting for a fetch of these days", running, left)
 
     async def _rank(
         self, news: NewItems, profile: Profile, settings: RankingSettings, reorder: Reorder | None
     ) -> tuple[Ranking, tuple[str, ...]]:
-        """Choose among what the reader was not shown; returns the choice and all names of what was chosen."""
+        """Rank the items that the reader has not seen. Returns the ranking and all keys of the selected items."""
         if not news.days:
             return _NOTHING, ()
-        arrivals = await self._shelf.arrivals(news.days)
-        known = arrivals.known(news.shown)
-        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=known)
+        arrivals = await self._index_cache.arrivals(news.days)
+        seen = arrivals.known(news.shown)
+        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=seen)
         return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
 
 
 def _waiting_for(fetch: Task, source_date: date) -> str:
-    known = f": {fetch.error}" if fetch.error else ""
-    return f"waiting for the first source to be read for {source_date}{known}"
+    error = f": {fetch.error}" if fetch.error else ""
+    return f"waiting for the first source of {source_date}{error}"
 
 
 def _status(news: NewItems) -> EditionStatus:
@@ -123,6 +122,6 @@ def _status(news: NewItems) -> EditionStatus:
 
 
 def _unread_days(missing: MissingSource) -> str:
-    """What readers are told: the cause is for operators, and stands in the edition."""
+    """Return the text for readers. The cause is for operators and is stored in the edition."""
     days = ", ".join(f"{day.day} {day:%B}" for day in missing.days)
     return f"could not be read for {days}"

@@ -1,4 +1,4 @@
-"""Writes a digest: waits for the edition, ranks it, analyses the best, renders the page."""
+"""Writes a digest from an edition: waits for the fetch, ranks, analyses and renders."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,13 +17,13 @@ from app.ranking.index_cache import EditionIndexCache
 from app.ranking.ranking import Ranking, RankingSettings, rank
 
 FRESH_FOR = 60.0
-"""Seconds for which a process believes that an incomplete edition needs no fetch now."""
+"""Seconds for which a process assumes that an incomplete edition needs no fetch."""
 
 READY = (EditionStatus.COMPLETED, EditionStatus.PARTIAL)
 
 
 class EditionPending(Exception):
-    """The day's edition is not there yet; the task `fetch_id` gets it."""
+    """The day's edition is not ready. The task `fetch_id` fetches it."""
 
     def __init__(self, message: str, fetch_id: UUID) -> None:
         super().__init__(message)
@@ -31,11 +31,11 @@ class EditionPending(Exception):
 
 
 class DigestService:
-    """Writes digests from stored editions; a day that nobody fetched is fetched first."""
+    """Writes digests from stored editions, and fetches missing editions first."""
 
     def __init__(self, daily: Editions, tasks: TaskStateManager, analyst: Analyst, renderer: DigestRenderer) -> None:
         self._daily = daily
-        self._shelf = EditionIndexCache(daily)
+        self._index_cache = EditionIndexCache(daily)
         self._tasks = tasks
         self._fresh: dict[date, tuple[datetime, float]] = {}
         self._analyst = analyst
@@ -52,15 +52,15 @@ class DigestService:
         *,
         waited: timedelta = timedelta(0),
     ) -> tuple[Digest, str]:
-        """Write the digest that a task asks for, by the profile and the `papers` that the reader rated.
+        """Write the digest of a task for the profile and the rated `papers`. Returns the digest and its page.
 
-        Returns it with its page. Raises `EditionPending` while the day is being fetched, for ten minutes at most since
-        the task was begun (`waited`) where there is an edition; `PermanentError` when the fetch failed after the task
-        was made and there is none; `FetchLimitReached`; and `SupabaseError`.
+        Raises `EditionPending` while the day is fetched; if an incomplete edition exists, for at most ten minutes since
+        the task started (`waited`). Raises `PermanentError` if the fetch failed and there is no edition, and
+        `FetchLimitReached` and `SupabaseError`.
         """
         edition = await self._edition(task_id, source_date, waited)
         await report(f"reading the edition of {source_date}", 0.1)
-        index = await self._shelf.index([edition])
+        index = await self._index_cache.index([edition])
         await report(f"ranking {len(index.articles):,} articles", 0.2)
         analysis = self._analyst.begin(profile)
         ranking = await rank(index, profile, settings, papers, analysis.reorder)
@@ -85,27 +85,27 @@ class DigestService:
         raise _pending(fetch, source_date)
 
     async def _refresh(self, edition: Edition, task_id: UUID, waited: timedelta) -> None:
-        """Have an incomplete day fetched again. Raises `EditionPending` while that is worth waiting for."""
+        """Fetch an incomplete day again. Raises `EditionPending` while the digest should wait for it."""
         if edition.complete or waited >= LONGEST_WAIT_FOR_FETCH or self._is_fresh(edition):
             return
         try:
             fetch = await self._tasks.refresh_fetch(edition.source_date, waiting=task_id)
         except FetchLimitReached:
-            return  # What there is will do.
+            return  # Use the incomplete edition.
         if fetch is None:
             self._fresh[edition.source_date] = (edition.updated_at, asyncio.get_running_loop().time() + FRESH_FOR)
         elif not fetch.status.is_final:
             raise _pending(fetch, edition.source_date)
 
     def _is_fresh(self, edition: Edition) -> bool:
-        """Whether a digest just heard that this edition needs no fetch now: the others of a batch need not ask."""
-        known = self._fresh.get(edition.source_date)
-        return known is not None and known[0] == edition.updated_at and asyncio.get_running_loop().time() < known[1]
+        """Whether another digest recently found that this edition needs no fetch."""
+        entry = self._fresh.get(edition.source_date)
+        return entry is not None and entry[0] == edition.updated_at and asyncio.get_running_loop().time() < entry[1]
 
 
 def _pending(fetch: Task, source_date: date) -> EditionPending:
-    known = f": {fetch.error}" if fetch.error else ""
-    return EditionPending(f"waiting for the edition of {source_date}{known}", fetch.task_id)
+    error = f": {fetch.error}" if fetch.error else ""
+    return EditionPending(f"waiting for the edition of {source_date}{error}", fetch.task_id)
 
 
 def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Analysed) -> Digest:

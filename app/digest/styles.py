@@ -1,4 +1,4 @@
-"""A template with its styles inlined: what css-inline would do to each page, done once to the template's tags."""
+"""Inlining of styles into a template's tags once, instead of into each rendered page with css-inline."""
 
 import re
 from functools import lru_cache
@@ -6,20 +6,20 @@ from typing import Final
 
 import css_inline
 
-# The templates' own open_sender tags; their expressions hold no angle brackets.
+# Opening tags of the templates, whose expressions contain no angle brackets.
 _TAG = re.compile(r"<(?P<name>[a-z][a-z0-9]*)(?P<rest>(?:\s[^<>]*)?)>")
 _CLASS = re.compile(r'class="(?P<names>[a-z -]*)"')
 _STYLE = re.compile(r'style="(?P<style>[^"]*)"')
-# Elements that a parser keeps only inside others.
+# Elements that a parser accepts only inside others.
 _AROUND: Final = {"td": "<table><tr>{}</tr></table>", "tr": "<table>{}</table>", "li": "<ul>{}</ul>"}
 _HEAD: Final = frozenset({"html", "head", "meta", "title", "style"})
 
 
 def inlined(template: str, style: str) -> str:
-    """Give every open_sender tag the style that its element and its classes have in the style sheet.
+    """Add to every opening tag the style of its element and classes.
 
-    The sheet selects by element and by class alone, so that a tag's style does not depend on what is around it; a
-    class that is put local_service by an expression gets none.
+    The style sheet selects only by element and class, so that a tag's style does not depend on its context. Classes
+    from template expressions get no style.
     """
 
     def styled(tag: re.Match[str]) -> str:

@@ -1,1 +1,1 @@
-"""A digest as a mail: how it is written, and the ways it is sent."""
+"""Digests as e-mails: composing and sending them."""

@@ -1,6 +1,6 @@
-"""The provider's webhook: whether it is genuine, and what it says of an address.
+"""Verification and parsing of the provider's webhook events about bounced addresses.
 
-Resend signs as Standard Webhooks asks, with Svix's names for the headers: https://resend.com/docs/webhooks/introduction
+Resend follows Standard Webhooks, with Svix's header names: https://resend.com/docs/webhooks/introduction
 """
 
 import json
@@ -21,15 +21,15 @@ _MAX_ADDRESS: Final = 254
 
 
 class InvalidWebhook(BroadsheetError):
-    """The request was not signed with our secret, is too old, or is no event: nothing of it may be believed."""
+    """The request is not signed with our secret, is too old, or is not an event. Its content is not trusted."""
 
     status: ClassVar[HTTPStatus] = HTTPStatus.UNAUTHORIZED
-    title: ClassVar[str] = "Webhook not accepted"
+    title: ClassVar[str] = "Webhook rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """What became known of an address; `permanent`: nothing should be sent there again."""
+    """A failed address. If `permanent`, no more mails should be sent to it."""
 
     address: str
     permanent: bool
@@ -37,30 +37,30 @@ class Bounce:
 
 
 class BounceReader:
-    """Reads the webhook's requests; each of `secrets` (whsec_ and base64) may have signed them."""
+    """Verifies and parses webhook requests. Any of `secrets` (whsec_ and base64) may have signed them."""
 
     def __init__(self, secrets: Sequence[str]) -> None:
         try:
             self._webhooks = [Webhook(secret) for secret in secrets]
         except Exception as error:
             raise ConfigurationError(
-                "RESEND_WEBHOOK_SECRET holds what is no secret of Standard Webhooks: whsec_ and base64."
+                "RESEND_WEBHOOK_SECRET contains an invalid secret: a Standard Webhooks secret is whsec_ and base64."
             ) from error
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Sequence[Bounce]:
-        """Return what a request says of its addresses; nothing for an event of another kind. May come twice.
+        """Return the bounces in a request; empty for other events. The provider may send an event twice.
 
         Raises `InvalidWebhook`, also for a body of more than `MAX_BODY` bytes.
         """
-        if len(body) > MAX_BODY or not self._genuine(body, headers):
-            raise InvalidWebhook("The request does not carry a valid, fresh signature.")
+        if len(body) > MAX_BODY or not self._is_signed(body, headers):
+            raise InvalidWebhook("The request has no valid, recent signature.")
         try:
             event = json.loads(body)
         except (ValueError, RecursionError) as error:
-            raise InvalidWebhook("The body is no JSON.") from error
+            raise InvalidWebhook("The body is not valid JSON.") from error
         return _bounces(event)
 
-    def _genuine(self, body: bytes, headers: Mapping[str, str]) -> bool:
+    def _is_signed(self, body: bytes, headers: Mapping[str, str]) -> bool:
         names = {name.lower(): value for name, value in headers.items()}
         signed = {f"webhook-{part}": names.get(f"svix-{part}", "") for part in ("id", "timestamp", "signature")}
         return any(_verifies(webhook, body, signed) for webhook in self._webhooks)
@@ -69,7 +69,7 @@ class BounceReader:
 def _verifies(webhook: Webhook, body: bytes, headers: dict[str, str]) -> bool:
     try:
         webhook.verify(body, headers, json_parse=False)
-    except Exception:  # noqa: BLE001  (hostile headers make the library raise all sorts of things)
+    except Exception:  # noqa: BLE001  (malformed headers make the library raise many exception types)
         return False
     return True
 
@@ -81,9 +81,9 @@ def _bounces(event: Any) -> Sequence[Bounce]:
     match event.get("type"):
         case "email.bounced":
             bounce = _dictionary(data, "bounce")
-            permanent, reason = bounce.get("type") == "Permanent", f"bounced: {_said(bounce)}"
+            permanent, reason = bounce.get("type") == "Permanent", f"bounced: {_reason_of(bounce)}"
         case "email.suppressed":
-            permanent, reason = True, f"suppressed by the provider: {_said(_dictionary(data, 'suppressed'))}"
+            permanent, reason = True, f"suppressed by the provider: {_reason_of(_dictionary(data, 'suppressed'))}"
         case "email.complained":
             permanent, reason = True, "the reader marked a mail as spam"
         case _:
@@ -96,11 +96,11 @@ def _dictionary(data: dict[str, Any], name: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _said(part: dict[str, Any]) -> str:
-    words = [part.get(name) for name in ("type", "subType", "message")]
-    return ", ".join(word for word in words if isinstance(word, str)) or "no reason given"
+def _reason_of(part: dict[str, Any]) -> str:
+    texts = [part.get(name) for name in ("type", "subType", "message")]
+    return ", ".join(text for text in texts if isinstance(text, str)) or "no reason given"
 
 
 def _addresses(value: Any) -> list[str]:
-    listed = value if isinstance(value, list) else [value]
-    return [plain(one, _MAX_ADDRESS) for one in listed[:_MAX_ADDRESSES] if isinstance(one, str) and "@" in one]
+    values = value if isinstance(value, list) else [value]
+    return [plain(each, _MAX_ADDRESS) for each in values[:_MAX_ADDRESSES] if isinstance(each, str) and "@" in each]

@@ -1,4 +1,4 @@
-"""A digest as a mail: its subject, its page cut to what mail programs show, and its text."""
+"""A digest as a mail: subject, plain text, and a page within the size that mail programs show."""
 
 from datetime import datetime
 from email.message import EmailMessage
@@ -14,7 +14,7 @@ from app.sources.text import plain
 from app.time_slice import TimeSlice
 
 MAX_PAGE_BYTES: Final = 100_000
-"""Gmail shows the first 102 kB of a page and hides the rest behind a link."""
+"""Gmail shows the first 102 kB of a page and hides the rest."""
 _MAX_TITLE: Final = 110
 _MAX_INTRODUCTION: Final = 1_500
 _MAX_ERRORS: Final = 10
@@ -22,7 +22,7 @@ _MAX_ERROR: Final = 200
 
 
 class Render(Protocol):
-    """Makes the page of a digest, each item with the links that `links_of` gives it: `app.digest.rendering`."""
+    """Renders the page of a digest; `links_of` returns the links of an item. Implemented by `app.digest.rendering`."""
 
     async def __call__(self, digest: Digest, links_of: ItemLinks | None = None) -> str:
         """Return the page."""
@@ -38,9 +38,9 @@ async def digest_message(
     date: datetime,
     links: MailLinks,
 ) -> EmailMessage:
-    """Return the digest as a mail; `render` makes its page, and `date` is what the mail says of its own time.
+    """Return the digest as a mail. `render` renders its page, and `date` is its Date header.
 
-    The loop has its turn between the steps of the work, each of which takes a few milliseconds at most.
+    Yields to the event loop between steps of a few milliseconds.
     """
     time_slice = TimeSlice()
     mail = Mail(
@@ -57,17 +57,17 @@ async def digest_message(
 
 
 def subject(digest: Digest) -> str:
-    """Return the best item's title, and how many more there are; without an item, what that means."""
+    """Return the best item's title and the number of other items; for an empty digest, the reason."""
     items = (*digest.papers, *digest.news)
     if not items:
-        return _subject_of_nothing(digest)
+        return _empty_subject(digest)
     title = plain(items[0].article.title, _MAX_TITLE) or "Your digest"
     mark = "[Sample] " if items[0].article.is_sample else ""
     return f"{mark}{title}" + (f" and {len(items) - 1} more" if len(items) > 1 else "")
 
 
-def _subject_of_nothing(digest: Digest) -> str:
-    """Say that there is nothing new, but only of what was read."""
+def _empty_subject(digest: Digest) -> str:
+    """State that nothing is new, limited to the sources that were read."""
     day = long_day(digest.source_date)
     if digest.edition_status is EditionStatus.FAILED:
         return f"Your digest for {day}: no source could be read"
@@ -76,22 +76,19 @@ def _subject_of_nothing(digest: Digest) -> str:
 
 
 async def fitting_page(digest: Digest, render: Render, links: MailLinks, time_slice: TimeSlice) -> str:
-    """Return the page in less than `MAX_PAGE_BYTES`: the least fitting items go first, and the page says how many.
-
-    Papers and news are measured each against the best of its kind, and the best item of all stays as long as it can.
-    """
+    """Return the page in less than `MAX_PAGE_BYTES`. It omits the lowest scores and states how many."""
     digest = _bounded(digest)
     count = len(digest.papers) + len(digest.news)
-    kept = count
+    shown = count
     while True:
-        page = with_footer(await render(_best(digest, kept), links.of_item), links, count - kept)
+        page = with_footer(await render(_best(digest, shown), links.of_item), links, count - shown)
         await time_slice.checkpoint()
-        # Each line end becomes two bytes in a mail.
+        # A line end takes two bytes in a mail.
         size = len(page.encode("utf-8", "replace")) + page.count("\n")
-        if size < MAX_PAGE_BYTES or not kept:
+        if size < MAX_PAGE_BYTES or not shown:
             return page
-        # Items are of about one size, so that one or two steps suffice.
-        kept = min(kept - 1, kept * MAX_PAGE_BYTES // size)
+        # Items have similar sizes, so one or two iterations suffice.
+        shown = min(shown - 1, shown * MAX_PAGE_BYTES // size)
 
 
 def _bounded(digest: Digest) -> Digest:
@@ -104,12 +101,12 @@ def _bounded(digest: Digest) -> Digest:
     )
 
 
-def _best(digest: Digest, kept: int) -> Digest:
+def _best(digest: Digest, count: int) -> Digest:
     items = (*digest.papers, *digest.news)
-    chosen = set(sorted(range(len(items)), key=lambda place: -items[place].score)[:kept])
+    best = set(sorted(range(len(items)), key=lambda index: -items[index].score)[:count])
     papers = len(digest.papers)
 
-    def those(places: range) -> tuple[DigestItem, ...]:
-        return tuple(items[place] for place in places if place in chosen)
+    def best_of(indexes: range) -> tuple[DigestItem, ...]:
+        return tuple(items[index] for index in indexes if index in best)
 
-    return digest.model_copy(update={"papers": those(range(papers)), "news": those(range(papers, len(items)))})
+    return digest.model_copy(update={"papers": best_of(range(papers)), "news": best_of(range(papers, len(items)))})

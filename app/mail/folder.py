@@ -1,4 +1,4 @@
-"""Mails as files in a folder, for development: any mail program opens an `.eml`."""
+"""Mails as `.eml` files in a folder, for development. Any mail program opens them."""
 
 import os
 import tempfile
@@ -11,7 +11,7 @@ from app.mail.sender import NotSent, Sent, sender_id_of
 
 
 class FolderSender:
-    """Writes `<key>.eml`, whole or not at all; the same key again replaces its file."""
+    """Writes `<key>.eml` atomically. A mail with the same key replaces the file."""
 
     idempotent: ClassVar[bool] = True
 
@@ -20,11 +20,11 @@ class FolderSender:
 
     @property
     def sender_id(self) -> str:
-        """Of the folder: in another one the mail would be a second file."""
+        """The id of the folder: in another folder the mail would be a second file."""
         return sender_id_of("folder", str(self._folder.absolute()))
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
-        """Write the file; its path is the `provider_id`. Raises `NotSent` if the folder cannot be written to."""
+        """Write the file; its path is the `provider_id`. Raises `NotSent` if the folder is not writable."""
         path = self._folder / f"{key}.eml"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""How the headers of a mail are written: folded and encoded so that every mail program reads what was meant.
+"""Folding and encoding of mail headers.
 
-The standard library's own folding is not used where it goes wrong: it turns a long link into encoded words, which no
-mail program takes for a link, and loses or adds spaces where scripts meet in a name.
+The standard library's folding is replaced where it is wrong: it turns a long link into encoded words, which mail
+programs do not recognise as a link, and loses or adds spaces where a name mixes scripts.
 """
 
 import re
@@ -13,27 +13,27 @@ from functools import cache
 from typing import Any, Final
 
 _LINE: Final = 76
-# Lines of RFC 5322 have at most 998 octets. These are never broken: programs look for them whole.
+# These headers are not folded, because programs expect them on one line (RFC 5322: at most 998 octets).
 _WHOLE: Final = frozenset(["list-unsubscribe", "list-unsubscribe-post", "list-id", "message-id"])
 _PHRASE: Final = re.compile(r"[A-Za-z0-9 !#$%&'*+/^_`{|}~-]*")
 
 
 class _Headers(HeaderRegistry):
-    """Makes the class of each header's values once: the standard library makes another one for each value."""
+    """Caches the class of each header. The standard library creates a new class for each value."""
 
-    @cache  # noqa: B019  (there is one registry, for as long as the process lasts)
+    @cache  # noqa: B019  (there is one registry per process)
     def __getitem__(self, name: str) -> type:
         return super().__getitem__(name)
 
 
 class MailPolicy(EmailPolicy):
-    """The standard library's policy for SMTP, with headers of our own folding; all of them become ASCII."""
+    """The standard library's SMTP policy with our own header folding. All headers become ASCII."""
 
     def __init__(self) -> None:
         super().__init__(linesep="\r\n", message_factory=EmailMessage, header_factory=_Headers())
 
     def fold(self, name: str, value: Any) -> str:
-        """Return the whole header with its line end."""
+        """Return the folded header with its line end."""
         match name.lower():
             case "subject":
                 return f"{name}: {_encoded(str(value), name)}\r\n"
@@ -52,7 +52,7 @@ class MailPolicy(EmailPolicy):
 def _mailbox(name: str, address: str, header: str) -> str:
     if not name:
         return address
-    # Encoded words keep commas, quotes and the like from meaning anything.
+    # In encoded words, commas and quotes have no special meaning.
     phrase = name if _PHRASE.fullmatch(name) else _utf8(name, header)
     one_line = "\n" not in phrase and len(header) + len(phrase) + len(address) < _LINE
     return f"{phrase} <{address}>" if one_line else f"{phrase}\r\n <{address}>"

@@ -1,4 +1,4 @@
-"""What a reader can say of each item of a digest, and the link in the mail for each."""
+"""The feedback actions on items of a digest, and their links in a mail."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,30 +9,30 @@ from app.links import Link, Links
 from app.models import Article
 from app.persistence.item_keys import strongest_key
 
-ACTS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
-"""Each a purpose for which a link is signed, local_service with the item's name, and what its button says."""
+ITEM_ACTIONS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
+"""Button label by action. A link's purpose is the action and the item's name."""
 
 
 def item_name(article: Article) -> str:
-    """Return 16 characters by which an item is known in the addresses of its reader's pages, the same each time."""
+    """Return the stable 16-character name of an item in URLs."""
     return blake2b(strongest_key(article).encode(), digest_size=8).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
 class ItemLinks:
-    """The links of one mail's items, all signed as `link` says; each is signed once, for the text and the page."""
+    """The links of one mail's items, signed for `link`. Each is signed once and used in the text and the page."""
 
     links: Links
     link: Link
-    # By identity, of which the kept article makes sure: to hash a whole article takes as long as to sign its links.
+    # Keyed by identity, which keeping the article makes safe: hashing an article takes as long as signing its links.
     _signed: dict[int, tuple[Article, Sequence[tuple[str, str]]]] = field(
         default_factory=dict, repr=False, compare=False
     )
 
     def of(self, article: Article) -> Sequence[tuple[str, str]]:
-        """Return what can be said of it, each with the address of the page that has this one button."""
+        """Return the label and the address of each action's page."""
         if id(article) not in self._signed:
             name = item_name(article)
-            acts = [(label, self.links.url(f"{act}:{name}", self.link)) for act, label in ACTS.items()]
-            self._signed[id(article)] = (article, acts)
+            signed = [(label, self.links.url(f"{action}:{name}", self.link)) for action, label in ITEM_ACTIONS.items()]
+            self._signed[id(article)] = (article, signed)
         return self._signed[id(article)][1]

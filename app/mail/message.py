@@ -1,4 +1,4 @@
-"""Builds a whole mail; the same inputs give the same bytes, whenever and wherever it is built."""
+"""Building of complete mails. The same inputs always give the same bytes."""
 
 import binascii
 import hashlib
@@ -24,20 +24,20 @@ _POLICY: Final = MailPolicy()
 
 @dataclass(frozen=True, slots=True)
 class MessageKey:
-    """What makes a mail the one that it is: its reader, the local day, and its kind. Providers take it as their key."""
+    """Identifies a mail by reader, local day and kind. It is the idempotency key at providers."""
 
     reader_id: UUID
     day: date
     kind: str = "digest"
 
     def __str__(self) -> str:
-        """Return the key as text; it can stand in a header and as a file's name."""
+        """Return the key as text that is valid in a header and as a file name."""
         return f"{self.kind}-{self.day.isoformat()}-{self.reader_id}"
 
 
 @dataclass(frozen=True, slots=True)
 class Mail:
-    """Everything that a mail is made of. `date` needs a time zone; names, subject, text and page may hold anything."""
+    """The content of a mail. `date` needs a time zone. Names, subject, text and page may contain any characters."""
 
     key: MessageKey
     sender: Mailbox
@@ -50,9 +50,9 @@ class Mail:
 
 
 def build_message(mail: Mail) -> EmailMessage:
-    """Return the mail: plain text and page as alternatives, and the headers by which mail programs end it in one click.
+    """Return the mail: plain text and page as alternatives, with the headers for one-click unsubscribe.
 
-    Raises `ValueError` for a `date` without a timezone or an unsafe link.
+    Raises `ValueError` for a `date` without a time zone or an unsafe link.
     """
     message = _head(mail)
     for subtype, text in _texts(mail):
@@ -61,7 +61,7 @@ def build_message(mail: Mail) -> EmailMessage:
 
 
 async def build_in_steps(mail: Mail, time_slice: TimeSlice) -> EmailMessage:
-    """Return the same; the loop has its turn whenever some lines are encoded."""
+    """Build the same mail, and yield to the event loop between groups of lines."""
     message = _head(mail)
     for subtype, text in _texts(mail):
         await time_slice.checkpoint()
@@ -74,7 +74,7 @@ async def build_in_steps(mail: Mail, time_slice: TimeSlice) -> EmailMessage:
 
 
 def message_bytes(message: MIMEPart) -> bytes:
-    """Return what `message.as_bytes()` does, in a tenth of the time; for mails built here, whose parts are encoded."""
+    """Return the same as `message.as_bytes()` in a tenth of the time, for mails of `build_message`."""
     head = b"".join(_POLICY.fold_binary(name, value) for name, value in message.raw_items()) + b"\r\n"
     if not message.is_multipart():
         return head + str(message.get_payload()).encode("ascii")
@@ -84,16 +84,16 @@ def message_bytes(message: MIMEPart) -> bytes:
 
 
 def _head(mail: Mail) -> EmailMessage:
-    """The mail without its parts.
+    """Return the mail without its parts.
 
-    List-Unsubscribe and List-Unsubscribe-Post are RFC 8058's, List-Id RFC 2919's, Auto-Submitted RFC 3834's. One click
-    needs https; without it the link is there alone. Raises `ValueError` for a `date` without a timezone or an unsafe link.
+    Headers follow RFC 8058 (List-Unsubscribe, List-Unsubscribe-Post), RFC 2919 (List-Id) and RFC 3834 (Auto-Submitted).
+    One-click unsubscribe needs https. Raises `ValueError` for a `date` without a time zone or an unsafe link.
     """
     if mail.date.tzinfo is None:
         raise ValueError(f"the mail's date {mail.date} has no time zone")
     unsubscribe = safe_link(mail.links.unsubscribe)
-    if unsubscribe is None or len(unsubscribe) > 900:  # noqa: PLR2004  (a header's line ends at 998)
-        raise ValueError("the link to unsubscribe is no http(s) address that fits into a header")
+    if unsubscribe is None or len(unsubscribe) > 900:  # noqa: PLR2004  (a header line has at most 998)
+        raise ValueError("the unsubscribe link is not an http(s) URL of at most 900 characters")
     message = EmailMessage(policy=_POLICY)
     message["From"] = _address(mail.sender)
     message["To"] = _address(mail.recipient)
@@ -115,12 +115,12 @@ def _address(mailbox: Mailbox) -> Address:
 
 
 def _line(text: str, limit: int) -> str:
-    # Text that looks like an encoded word would be decoded, by the standard library at once: line ends and all.
+    # The standard library would decode text that looks like an encoded word, including line ends.
     return plain(text, limit).replace("=?", "= ?")
 
 
 def _boundary(key: MessageKey) -> str:
-    # Quoted-printable text never holds an equals sign before an underscore, so no content can end a part.
+    # Quoted-printable text never contains `=_`, so no content can end a part.
     return f"=_{hashlib.sha256(str(key).encode()).hexdigest()[:32]}"
 
 
@@ -129,11 +129,11 @@ def _texts(mail: Mail) -> tuple[tuple[str, str], tuple[str, str]]:
 
 
 def _encoded(text: str) -> Iterator[str]:
-    """The text as quoted-printable, some lines after the other."""
+    """Yield the text as quoted-printable, in groups of lines."""
     lines = text.replace("\0", "").splitlines() or [""]
     for first in range(0, len(lines), _LINES_AT_ONCE):
         piece = "\r\n".join(lines[first : first + _LINES_AT_ONCE]) + "\r\n"
-        # The standard library's set_content encodes in Python: 30 times as slow, which the loop would feel.
+        # set_content of the standard library encodes in Python, 30 times slower, and would block the event loop.
         yield binascii.b2a_qp(piece.encode("utf-8", "replace"), istext=True).decode("ascii")
 
 

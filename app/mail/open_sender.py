@@ -1,4 +1,4 @@
-"""From MAIL_URL to the sender that it names, closed with the block."""
+"""Creates the mail sender that MAIL_URL selects."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -18,8 +18,10 @@ from app.mail_url import FolderUrl, MailUrl, ResendUrl, SmtpUrl
 async def open_mail_sender(
     url: MailUrl, http: httpx.AsyncClient, limits: MailLimits, *, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[MailSender]:
-    """Yield the sender for `url`. `http` is the process's client for the outside world; `tls` verifies mail servers,
-    against the system's authorities unless it says otherwise.
+    """Yield the sender for `url` and close it at the end.
+
+    `http` is the process's client for external services. `tls` verifies mail servers; the default trusts the system's
+    authorities.
     """
     match url:
         case FolderUrl(path):

@@ -1,4 +1,4 @@
-"""Mails by Resend's HTTP API, under an idempotency key: a lost answer is resolved by asking again.
+"""Sending through Resend's HTTP API with an idempotency key: a lost response is resolved by repeating the request.
 
 Documentation: https://resend.com/docs/api-reference/emails/send-email and /docs/dashboard/emails/idempotency-keys
 """
@@ -13,23 +13,23 @@ from typing import Any, ClassVar, Final, Literal
 import httpx
 
 from app.mail.message import MessageKey
-from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, held, sender_id_of
+from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, finish_despite_cancellation, sender_id_of
 from app.sources.text import plain
 
 API: Final = "https://api.resend.com"
-_MAX_ANSWER: Final = 64_000
+_MAX_RESPONSE: Final = 64_000
 _MAX_REASON: Final = 300
-_MOST_DIGITS: Final = 5  # a day of seconds has five
-# Resend writes the others itself: date, Message-ID and the parts.
-_PASSED_ON: Final = ("List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted")
-# Nothing of the request can have left.
-_NEVER_LEFT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-# The account or its key is at fault, not this mail.
-_ACCOUNT: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
+_MAX_DIGITS: Final = 5  # 86,400 seconds are a day
+# Resend sets the other headers: date, Message-ID and the parts.
+_FORWARDED_HEADERS: Final = ("List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted")
+# Errors before any part of the request was sent.
+_BEFORE_SENDING: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+# Errors of the account or its key, not of the mail.
+_ACCOUNT_ERRORS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN)
 
 
 class ResendSender:
-    """Sends through the process's client for the outside world."""
+    """Sends through the process's client for external services."""
 
     idempotent: ClassVar[bool] = True
 
@@ -38,18 +38,18 @@ class ResendSender:
         self._key = key
         self._limits = limits
         self._url = f"{api}/emails"
-        self._turns = SendLimiter(limits)
+        self._limiter = SendLimiter(limits)
 
     @property
     def sender_id(self) -> str:
-        """Of the account's key: another key may be another account's, which knows none of this one's mails."""
+        """The id of the account: another key may belong to another account, which does not know these mails."""
         return sender_id_of("resend", self._key)
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
-        """Send, as `MailSender` says. The provider keeps the key for 24 hours: in doubt, only so long send again."""
+        """Send one mail. The provider keeps the key for 24 hours; a mail in doubt can be repeated only until then."""
         body = json.dumps(_payload(message), separators=(",", ":")).encode()
-        async with self._turns.turn():
-            return await held(self._post(body, key), self._limits.release, repeatable=True)
+        async with self._limiter.slot():
+            return await finish_despite_cancellation(self._post(body, key), self._limits.cancel_grace, repeatable=True)
 
     async def _post(self, body: bytes, key: MessageKey) -> Sent:
         headers = {
@@ -58,23 +58,23 @@ class ResendSender:
             "Idempotency-Key": str(key),
             "User-Agent": "Broadsheet",
         }
-        timeout = httpx.Timeout(self._limits.step, read=self._limits.answer)
+        timeout = httpx.Timeout(self._limits.step_timeout, read=self._limits.response_timeout)
         request = self._http.build_request("POST", self._url, content=body, headers=headers, timeout=timeout)
         try:
-            async with asyncio.timeout(self._limits.answer):
+            async with asyncio.timeout(self._limits.response_timeout):
                 response = await self._http.send(request, stream=True, follow_redirects=False)
                 try:
-                    answer = _read_json(await _capped(response))
+                    content = _read_json(await _read_limited(response))
                 finally:
                     await response.aclose()
-        except _NEVER_LEFT as error:
+        except _BEFORE_SENDING as error:
             raise NotSent(f"Resend cannot be reached: {type(error).__name__}: {error}", transient=True) from error
         except (httpx.HTTPError, TimeoutError) as error:
-            raise InDoubt(f"Resend's answer was lost: {type(error).__name__}", repeatable=True) from error
+            raise InDoubt(f"the response of Resend was lost: {type(error).__name__}", repeatable=True) from error
         if response.is_success:
-            name = answer.get("id")
+            name = content.get("id")
             return Sent(plain(name, _MAX_REASON) if isinstance(name, str) else None)
-        raise _refusal(response, answer)
+        raise _error_of(response, content)
 
 
 def _payload(message: EmailMessage) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def _payload(message: EmailMessage) -> dict[str, Any]:
         "subject": str(message["Subject"]),
         "text": _content(message, "plain"),
         "html": _content(message, "html"),
-        "headers": {name: str(message[name]) for name in _PASSED_ON if name in message},
+        "headers": {name: str(message[name]) for name in _FORWARDED_HEADERS if name in message},
     }
 
 
@@ -97,35 +97,35 @@ def _mailboxes(header: AddressHeader) -> list[str]:
     return [str(address) for address in header.addresses]
 
 
-async def _capped(response: httpx.Response) -> bytes:
+async def _read_limited(response: httpx.Response) -> bytes:
     body = b""
     async for chunk in response.aiter_bytes():
         body += chunk
-        if len(body) > _MAX_ANSWER:
+        if len(body) > _MAX_RESPONSE:
             return b""
     return body
 
 
 def _read_json(body: bytes) -> dict[str, Any]:
     try:
-        answer = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return answer if isinstance(answer, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
-def _refusal(response: httpx.Response, answer: dict[str, Any]) -> NotSent | InDoubt:
-    status, name = response.status_code, str(answer.get("name", ""))
-    reason = plain(f"Resend answered {status} {name} {answer.get('message', '')}", _MAX_REASON)
+def _error_of(response: httpx.Response, content: dict[str, Any]) -> NotSent | InDoubt:
+    status, name = response.status_code, str(content.get("name", ""))
+    reason = plain(f"Resend responded {status} {name} {content.get('message', '')}", _MAX_REASON)
     if status == HTTPStatus.CONFLICT:
-        # Under this key a mail of other bytes was taken, or one is just being taken: then asking again tells.
+        # A mail with other content was accepted under this key, or one is in progress and a repeat resolves it.
         return InDoubt(reason, repeatable=name == "concurrent_idempotent_requests")
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return InDoubt(reason, repeatable=True)
-    transient = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT, *_ACCOUNT)
+    transient = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT, *_ACCOUNT_ERRORS)
     return NotSent(reason, transient=transient, retry_after=_retry_after(response))
 
 
 def _retry_after(response: httpx.Response) -> float | None:
     text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
+    return float(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None

@@ -1,4 +1,4 @@
-"""What every way of sending a mail promises: to say truly whether it was sent, surely was not, or may have been."""
+"""The interface of mail senders: a mail was sent, was not sent, or is in doubt."""
 
 import asyncio
 import hmac
@@ -17,23 +17,23 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The mail was taken over by the next server; `provider_id` is the provider's name for it, if it has one."""
+    """The next server accepted the mail. `provider_id` is the provider's id, if it has one."""
 
     provider_id: str | None = None
 
 
 class MailError(BroadsheetError):
-    """Base of what sending a mail can end with besides `Sent`."""
+    """Base of the errors of sending."""
 
     status = HTTPStatus.BAD_GATEWAY
     title = "Mail error"
 
 
 class NotSent(MailError):
-    """Surely nothing was sent.
+    """The mail was certainly not sent.
 
-    `transient`: it may go better later, at the earliest after `retry_after` seconds if that is known. `bounce`: the
-    recipient's address does not exist, so that nothing should go there again.
+    `transient`: a retry may succeed, after `retry_after` seconds if that is known. `bounce`: the recipient's address
+    does not exist, so no more mails should be sent to it.
     """
 
     title = "Mail not sent"
@@ -46,9 +46,9 @@ class NotSent(MailError):
 
 
 class InDoubt(MailError):
-    """Nobody here can know whether the mail was sent.
+    """It is unknown whether the mail was sent.
 
-    `repeatable`: sending the same mail under the same key again resolves it, and never makes two of it.
+    `repeatable`: sending the same mail again under the same key resolves the doubt and never sends it twice.
     """
 
     title = "Mail in doubt"
@@ -59,60 +59,59 @@ class InDoubt(MailError):
 
 
 class MailSender(Protocol):
-    """A way to send mails. It is safe to use from many tasks at once."""
+    """Sends mails. It is safe to use from many tasks at once."""
 
     idempotent: ClassVar[bool]
-    """Whether the same mail under the same key may be sent again when it is in doubt, also after a process died."""
+    """Whether a mail in doubt may be sent again under the same key, also after a crash."""
 
     @property
     def sender_id(self) -> str:
-        """Names the account that sends, without its key: only the account that began a mail can repeat it."""
+        """Identifies the sending account without revealing its key. Only the same account can repeat a mail."""
         ...
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:
         """Send one mail to its one recipient.
 
-        Raises `NotSent` and `InDoubt`. A cancellation (`CancelledError`) leaves this method only while surely nothing
-        was sent; later it is held back for the few seconds that the answer may take, and what became of the mail is
-        returned or raised as if nobody had cancelled.
+        Raises `NotSent` and `InDoubt`. `CancelledError` is raised only while the mail is certainly not sent. Later, a
+        cancellation is delayed for the few seconds until the response, and the mail's outcome is returned or raised.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class MailLimits:
-    """How many, how fast, and how long; all times in seconds."""
+    """Limits of sending. All times are in seconds."""
 
-    at_once: int = 2
+    concurrency: int = 2
     per_second: float = 10.0
-    step: float = 30.0
-    """For each step of the conversation before the mail's content."""
-    answer: float = 120.0
-    """For the answer that decides. RFC 5321 (4.5.3.2.6) advises patience: who gives up here leaves a doubt."""
-    release: float = 10.0
-    """For that answer once the send was cancelled."""
-    idle: float = 20.0
-    """An SMTP connection is closed after so long without a mail; servers do it after 30 or more."""
+    step_timeout: float = 30.0
+    """For each step of the protocol before the mail's content."""
+    response_timeout: float = 120.0
+    """For the final response. RFC 5321 (4.5.3.2.6) recommends patience: a timeout here leaves the mail in doubt."""
+    cancel_grace: float = 10.0
+    """For the final response after the send was cancelled."""
+    idle_timeout: float = 20.0
+    """An SMTP connection without mails is closed after this time; servers close it after 30 or more."""
     mails_per_connection: int = 100
-    """Many servers refuse more."""
+    """Many servers accept no more."""
 
 
 def sender_id_of(kind: str, account: str) -> str:
-    """Return an HMAC under the account's key (or name): the same for the same account, and of no use without it."""
+    """Return an HMAC with the account's key or name: stable for an account, and it does not reveal the key."""
     return f"{kind}:{hmac.digest(account.encode(), f'broadsheet sender {kind}'.encode(), 'sha256').hex()[:32]}"
 
 
 class SendLimiter:
-    """Lets at most `at_once` mails out local_service and at most `per_second` begin in a second, in their order."""
+    """Allows `concurrency` mails at a time and `per_second` starts per second, in order of arrival."""
 
     def __init__(self, limits: MailLimits) -> None:
-        self._slots = asyncio.Semaphore(limits.at_once)
+        self._slots = asyncio.Semaphore(limits.concurrency)
         self._interval = 1 / limits.per_second
         self._next = float("-inf")
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn and hold it for the block."""
+    async def slot(self) -> AsyncIterator[None]:
+        """Wait for a slot and hold it for the block."""
         async with self._slots:
             now = asyncio.get_running_loop().time()
             begin = max(now, self._next)
@@ -121,11 +120,10 @@ class SendLimiter:
             yield
 
 
-async def held(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: bool) -> T:
-    """Await what can no longer be undone: a cancellation waits up to `seconds` for it.
+async def finish_despite_cancellation(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: bool) -> T:
+    """Await a step that cannot be undone. A cancellation waits up to `seconds` for it.
 
-    `outcome` raises nothing but `NotSent` and `InDoubt`, and this raises `InDoubt` when the time is over or a
-    second cancellation comes.
+    `outcome` raises only `NotSent` and `InDoubt`. Raises `InDoubt` after the timeout or at a second cancellation.
     """
     task = asyncio.ensure_future(outcome)
     try:
@@ -137,4 +135,4 @@ async def held(outcome: Coroutine[Any, Any, T], seconds: float, *, repeatable: b
             return await asyncio.shield(task)
     except (asyncio.CancelledError, TimeoutError):
         task.cancel()
-        raise InDoubt("the process was told to stop before the answer came", repeatable=repeatable) from None
+        raise InDoubt("the process stopped before the response arrived", repeatable=repeatable) from None

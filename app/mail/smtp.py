@@ -1,4 +1,4 @@
-"""Mails by SMTP: a few connections, each kept for many mails, closed when nothing comes, replaced when they break."""
+"""Sending by SMTP over a small pool of connections, which are reused, closed when idle and replaced on errors."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ from app.mail_url import SmtpUrl
 
 
 class SmtpSender:
-    """Sends over up to `limits.at_once` connections, as `MailSender` says. `tls` verifies the server's certificate."""
+    """Sends over up to `limits.concurrency` connections. `tls` verifies the server's certificate."""
 
     idempotent: ClassVar[bool] = False
 
@@ -21,60 +21,60 @@ class SmtpSender:
         self._url = url
         self._limits = limits
         self._tls = tls
-        self._turns = SendLimiter(limits)
-        self._kept: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
+        self._limiter = SendLimiter(limits)
+        self._idle: list[tuple[SmtpConnection, asyncio.TimerHandle]] = []
 
     @property
     def sender_id(self) -> str:
-        """Of server and login: nobody repeats what SMTP began, also no provider to which `MAIL_URL` moves."""
+        """The id of server and login. SMTP mails are never repeated, also not by another provider."""
         return sender_id_of("smtp", f"{self._url.username or ''}@{self._url.host}:{self._url.port}")
 
     async def send(self, message: EmailMessage, key: MessageKey) -> Sent:  # noqa: ARG002  (SMTP has no keys)
-        """Send over a kept connection or a new one."""
-        sender, recipient = _only(message["From"]), _only(message["To"])
+        """Send over an idle connection or a new one."""
+        sender, recipient = _single_address(message["From"]), _single_address(message["To"])
         content = message_bytes(message)
-        async with self._turns.turn():
-            # A server wants to be greeted with a name: the sender's domain is one on every machine.
+        async with self._limiter.slot():
+            # EHLO needs a name; the sender's domain works on every machine.
             connection = await self._connection(sender.rpartition("@")[2])
             try:
                 await connection.send(sender, recipient, content)
             finally:
-                self._keep(connection)
+                self._release(connection)
         return Sent()
 
     def close(self) -> None:
-        """Close the connections that wait for mails; those in use go with their mail's end."""
-        while self._kept:
+        """Close the idle connections. Connections in use close after their mail."""
+        while self._idle:
             self._take().close()
 
     async def _connection(self, local_name: str) -> SmtpConnection:
-        while self._kept:
-            kept = self._take()
-            if await kept.ready():
-                return kept
+        while self._idle:
+            connection = self._take()
+            if await connection.ready():
+                return connection
         connection = SmtpConnection(self._url, self._limits, self._tls, local_name)
         await connection.open()
         return connection
 
     def _take(self) -> SmtpConnection:
-        # The one that was used last: those that are not needed grow old and close.
-        connection, retirement = self._kept.pop()
-        retirement.cancel()
+        # Last in, first out, so that surplus connections reach their idle timeout.
+        connection, timer = self._idle.pop()
+        timer.cancel()
         return connection
 
-    def _keep(self, connection: SmtpConnection) -> None:
+    def _release(self, connection: SmtpConnection) -> None:
         if not connection.usable:
             connection.close()
             return
-        retirement = asyncio.get_running_loop().call_later(self._limits.idle, self._retire, connection)
-        self._kept.append((connection, retirement))
+        timer = asyncio.get_running_loop().call_later(self._limits.idle_timeout, self._close_idle, connection)
+        self._idle.append((connection, timer))
 
-    def _retire(self, connection: SmtpConnection) -> None:
-        self._kept = [kept for kept in self._kept if kept[0] is not connection]
+    def _close_idle(self, connection: SmtpConnection) -> None:
+        self._idle = [idle for idle in self._idle if idle[0] is not connection]
         connection.close()
 
 
-def _only(header: AddressHeader) -> str:
-    """The address of a header that holds exactly one. Raises `ValueError`."""
+def _single_address(header: AddressHeader) -> str:
+    """Return the only address of a header. Raises `ValueError` if there is not exactly one."""
     (address,) = header.addresses
     return address.addr_spec

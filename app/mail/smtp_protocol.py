@@ -1,4 +1,4 @@
-"""An SMTP protocol that takes one response for each command, and ends the connection when a server sends more."""
+"""An SMTP protocol that accepts one response per command and drops the connection if the server sends more."""
 
 import asyncio
 import ssl
@@ -17,10 +17,10 @@ _CONTINUES: Final = b"-"
 
 
 class OneResponseProtocol(SMTPProtocol):
-    """Drops the connection at the first byte that answers no command; `unexpected` then holds what the server sent.
+    """Drops the connection at the first unexpected byte. `unexpected` then holds what the server sent.
 
-    aiosmtplib keeps such bytes and takes them for the response to the next command: a `250` that came local_service with
-    the `354` would say that a mail was accepted before its end was sent. Before TLS they may be another host's.
+    aiosmtplib would take such bytes for the response to the next command. A `250` sent with the `354` would then
+    mean that the mail was accepted before its end was sent. Before TLS, the bytes may come from another host.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,7 @@ class OneResponseProtocol(SMTPProtocol):
 
     @classmethod
     async def connect(cls, host: str, port: int, tls: ssl.SSLContext | None) -> Self:
-        """Open a connection, with TLS from the first byte if `tls` is given. Raises `OSError`."""
+        """Open a connection, with implicit TLS if `tls` is given. Raises `OSError`."""
         loop = asyncio.get_running_loop()
         _, protocol = await loop.create_connection(cls, host, port, ssl=tls)
         return protocol
@@ -42,12 +42,12 @@ class OneResponseProtocol(SMTPProtocol):
         self._awaiting = True
 
     def write(self, data: bytes) -> None:
-        """Send a command, or the end of a mail, to which the server is to send one response."""
+        """Send a command or the end of a mail; the server sends one response."""
         self._send(data)
         self._awaiting = True
 
     def write_content(self, data: bytes) -> None:
-        """Send a mail's content, to which the server has nothing to say before its end."""
+        """Send a mail's content; the server sends no response before its end."""
         self._send(data)
 
     def _send(self, data: bytes) -> None:
@@ -56,7 +56,7 @@ class OneResponseProtocol(SMTPProtocol):
         super().write(data)
 
     def data_received(self, data: bytes) -> None:
-        """Take what belongs to the awaited response."""
+        """Accept the bytes of the expected response, and drop the connection at any others."""
         end = self._end_of_response(data) if self._awaiting else 0
         if end:
             super().data_received(data[:end])
@@ -64,7 +64,7 @@ class OneResponseProtocol(SMTPProtocol):
             self._drop(data[end:])
 
     def _end_of_response(self, data: bytes) -> int:
-        """How many bytes belong to it: up to the end of the first line whose code no hyphen follows."""
+        """Return the length of the response: it ends with the first line whose code is not followed by a hyphen."""
         position = 0
         while (line_end := data.find(b"\n", position)) >= 0:
             line, self._line = self._line + data[position:line_end][:4], b""
@@ -72,14 +72,14 @@ class OneResponseProtocol(SMTPProtocol):
             if line[3:4] != _CONTINUES:
                 self._awaiting = False
                 return position
-        # Of a line that is not complete, no more than its code matters.
+        # Of an incomplete line, only the code matters.
         self._line = (self._line + data[position : position + 4])[:4]
         return len(data)
 
     def _drop(self, data: bytes) -> None:
         if self.unexpected is None:
             self.unexpected = plain(data.decode("utf-8", "replace"), _MAX_SHOWN)
-            log.info("a mail server sent what nobody asked for", text=self.unexpected)
+            log.info("mail server sent an unexpected response", text=self.unexpected)
         if self.transport is not None:
-            # Not `close`, which would still send what waits.
+            # Not close(), which would still send buffered data.
             cast(asyncio.Transport, self.transport).abort()

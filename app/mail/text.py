@@ -1,4 +1,4 @@
-"""A digest as plain text that reads well by itself, for mail programs and people that prefer it."""
+"""A digest as plain text, for mail programs and readers that prefer it."""
 
 from collections.abc import Callable, Iterator
 from datetime import date
@@ -19,18 +19,18 @@ _MAX_PARAGRAPH: Final = 2_000
 
 
 async def digest_text(digest: Digest, links: MailLinks, time_slice: TimeSlice) -> str:
-    """Return the whole digest in lines of at most 72 characters; only links are longer."""
+    """Return the digest in lines of at most 72 characters; only links are longer."""
     blocks = [_heading(digest), *_notices(digest), wrapped(digest.introduction)]
     write = partial(_item, model=digest.usage.model, links=links)
     blocks += await _section("PAPERS", digest.papers, 1, write, time_slice)
     blocks += await _section("IN THE NEWS", digest.news, 1 + len(digest.papers), write, time_slice)
-    # "-- " alone on a line is how mail programs know where a mail's own text ends.
+    # Mail programs recognise "-- " on its own line as the start of the signature.
     blocks.append(f"-- \n{text_footer(links)}")
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def long_day(day: date) -> str:
-    """Return a day as people write it: Tuesday, 4 March 2025."""
+    """Return a day in the form Tuesday, 4 March 2025."""
     return f"{day:%A}, {day.day} {day:%B %Y}"
 
 
@@ -40,7 +40,9 @@ def _heading(digest: Digest) -> str:
 
 def _notices(digest: Digest) -> Iterator[str]:
     if any(item.article.is_sample for item in (*digest.papers, *digest.news)):
-        yield wrapped("SAMPLE EDITION: items marked [Sample] are invented; they stand in where no real source is read.")
+        yield wrapped(
+            "SAMPLE EDITION: items marked [Sample] are invented examples, used where no real source is configured."
+        )
     missing = missing_sources(digest.edition_status, digest.source_errors)
     if missing:
         yield wrapped(f"INCOMPLETE: {missing}")
@@ -71,7 +73,7 @@ def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) ->
         wrapped(_provenance(article), "   "),
         wrapped(item.summary, "   "),
         *(wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
-        wrapped(f"Why: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
+        wrapped(f"Reason: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
         *(f"   {link}" for link in (safe_link(article.url), safe_link(article.pdf_url)) if link),
         *(f"   {label}: {address}" for label, address in links.of_item(article)),
     ]
@@ -88,9 +90,9 @@ def _provenance(article: Article) -> str:
 
 
 def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:
-    """Fold to the width; words that are longer, as links are, stay whole.
+    """Wrap to the width without breaking longer words, such as links.
 
-    As `textwrap.fill` does, in a tenth of the time: between the words of plain text stands one blank each.
+    Like `textwrap.fill`, in a tenth of the time, because words of plain text are separated by single spaces.
     """
     text = plain(text, _MAX_PARAGRAPH)
     lines: list[str] = []
@@ -103,7 +105,7 @@ def wrapped(text: str, indent: str = "", *, first: str | None = None) -> str:
 
 
 def _line_end(text: str, start: int, width: int) -> int:
-    """Where the line that begins at `start` ends: at its last blank within the width, or behind its one long word."""
+    """Return the end of the line from `start`: its last space within the width, or the end of one long word."""
     if len(text) - start <= width:
         return len(text)
     end = text.rfind(" ", start, start + width + 1)

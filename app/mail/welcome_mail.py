@@ -1,4 +1,4 @@
-"""The one mail that a reader gets when it is made, if that was asked for."""
+"""The optional welcome mail of a new reader."""
 
 from datetime import datetime
 from email.message import EmailMessage
@@ -10,20 +10,20 @@ from app.mail.message import Mail, MessageKey, build_message
 from app.mail_address import Mailbox
 from app.sources.text import plain
 
-_SAID: Final = (
-    "Your digests of new research will come to this address. "
-    "By the links below you can change what you read about and when it comes, pause, or leave."
+_TEXT: Final = (
+    "You will receive your digests of new research at this address. "
+    "Use the links below to change your preferences or schedule, to pause, or to unsubscribe."
 )
 
 
 def welcome_message(
     *, key: MessageKey, sender: Mailbox, recipient: Mailbox, date: datetime, links: MailLinks
 ) -> EmailMessage:
-    """Return the mail; its arguments are those of `digest_message`."""
+    """Return the mail. The arguments are those of `digest_message`."""
     greeting = f"Welcome, {plain(recipient.name, 100)}."
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f"<p>{escape(greeting)}</p>\n<p>{_SAID}</p>\n</body>\n</html>\n"
+        f"<p>{escape(greeting)}</p>\n<p>{_TEXT}</p>\n</body>\n</html>\n"
     )
     return build_message(
         Mail(
@@ -32,7 +32,7 @@ def welcome_message(
             recipient=recipient,
             date=date,
             subject="Welcome to Broadsheet",
-            text=f"{greeting}\n\n{_SAID}\n\n-- \n{text_footer(links)}\n",
+            text=f"{greeting}\n\n{_TEXT}\n\n-- \n{text_footer(links)}\n",
             page=with_footer(page, links, 0),
             links=links,
         )

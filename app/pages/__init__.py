@@ -1,1 +1,1 @@
-"""What people look at: the pages, their style sheet and their script."""
+"""The HTML pages with their style sheet and script."""

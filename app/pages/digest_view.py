@@ -1,4 +1,4 @@
-"""A digest as its reader's place shows it: each item with what was said of it, and the saying."""
+"""A stored digest joined with its reader's feedback on each item, and the recording of that feedback."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -24,14 +24,14 @@ FEEDBACK_ACTIONS: Final[Mapping[str, FeedbackChange]] = {
     "save": {"saved": True},
     "unsave": {"saved": False},
 }
-"""What a button says of an item; each counts once, however often it is pressed."""
+"""The feedback that each button sets. Pressing a button again changes nothing."""
 
 _DIGEST: Final = TypeAdapter(Digest)
 
 
 @dataclass(frozen=True, slots=True)
-class ShownItem:
-    """An item, what it is called in addresses, and what its reader said of it."""
+class ItemView:
+    """An item, its name in URLs, and its reader's feedback."""
 
     item: DigestItem
     name: str
@@ -39,37 +39,37 @@ class ShownItem:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownDigest:
+class DigestView:
     """The digest of one of a reader's days."""
 
     day: date
     digest: Digest
-    papers: tuple[ShownItem, ...]
-    news: tuple[ShownItem, ...]
+    papers: tuple[ItemView, ...]
+    news: tuple[ItemView, ...]
 
-    def named(self, name: str) -> ShownItem:
-        """Return the item of that name. Raises `InvalidLink`: it holds none."""
-        for shown in (*self.papers, *self.news):
-            if shown.name == name:
-                return shown
+    def item_named(self, name: str) -> ItemView:
+        """Return the item with this name. Raises `InvalidLink` if the digest has no such item."""
+        for view in (*self.papers, *self.news):
+            if view.name == name:
+                return view
         raise InvalidLink
 
 
-async def read_digest(services: Services, reader_id: UUID, day: date) -> ShownDigest:
+async def read_digest(services: Services, reader_id: UUID, day: date) -> DigestView:
     """Read the digest of a reader's day. Raises `DigestNotFound`, `SupabaseError`."""
     stored = await services.digests.of_day(reader_id, day)
     digest = parsed(_DIGEST, stored.digest)
     items = (*digest.papers, *digest.news)
-    said = await services.reader_papers.of(reader_id, [item_keys(item.article) for item in items])
-    shown = tuple(_shown(items, said))
-    return ShownDigest(day, digest, shown[: len(digest.papers)], shown[len(digest.papers) :])
+    feedback = await services.reader_papers.of(reader_id, [item_keys(item.article) for item in items])
+    views = tuple(_item_views(items, feedback))
+    return DigestView(day, digest, views[: len(digest.papers)], views[len(digest.papers) :])
 
 
-async def say(services: Services, reader_id: UUID, article: Article, saying: str) -> None:
-    """Note one of `FEEDBACK_ACTIONS` of an item. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`."""
-    await services.reader_papers.put(reader_id, [(paper_of(article), FEEDBACK_ACTIONS[saying])])
+async def record_feedback(services: Services, reader_id: UUID, article: Article, action: str) -> None:
+    """Record one of `FEEDBACK_ACTIONS` on an item. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`."""
+    await services.reader_papers.put(reader_id, [(paper_of(article), FEEDBACK_ACTIONS[action])])
 
 
-def _shown(items: tuple[DigestItem, ...], said: list[Feedback]) -> Iterator[ShownItem]:
-    for item, one in zip(items, said, strict=True):
-        yield ShownItem(item, item_name(item.article), one)
+def _item_views(items: tuple[DigestItem, ...], feedback: list[Feedback]) -> Iterator[ItemView]:
+    for item, item_feedback in zip(items, feedback, strict=True):
+        yield ItemView(item, item_name(item.article), item_feedback)

@@ -1,4 +1,4 @@
-"""Routes that answer an error in their own way: as a page, or in a line of text."""
+"""Routes that render errors as a page or a line of text instead of problem JSON."""
 
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -9,24 +9,24 @@ from fastapi.routing import APIRoute
 
 from app.errors import BroadsheetError, NotFound
 
-Refusal = Callable[[Request, BroadsheetError], Response]
+ErrorRenderer = Callable[[Request, BroadsheetError], Response]
 
 
-def answering(refusal: Refusal) -> type[APIRoute]:
-    """The class of routes whose errors are answered by `refusal`; an address that no page leads to is a `NotFound`."""
+def error_rendering_route(render_error: ErrorRenderer) -> type[APIRoute]:
+    """Return a route class that renders errors with `render_error`. Invalid path or query values become `NotFound`."""
 
-    class AnsweringRoute(APIRoute):
+    class ErrorRenderingRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
-            async def handled(request: Request) -> Response:
+            async def handle_with_error_page(request: Request) -> Response:
                 try:
                     return await handle(request)
                 except BroadsheetError as error:
-                    return refusal(request, error)
+                    return render_error(request, error)
                 except RequestValidationError:
-                    return refusal(request, NotFound("No page of ours leads to this address."))
+                    return render_error(request, NotFound("There is no page at this address."))
 
-            return handled
+            return handle_with_error_page
 
-    return AnsweringRoute
+    return ErrorRenderingRoute

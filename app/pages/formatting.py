@@ -1,4 +1,4 @@
-"""How figures, lengths of time and moments are written for people."""
+"""Formatting of numbers, durations and times for people."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -8,16 +8,16 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def figure(number: float) -> str:
-    """A number with its thousands apart."""
+    """Format a number with thousands separators."""
     return f"{number:,.0f}"
 
 
 def duration(seconds: float | None) -> str:
-    """A length of time in at most two units; a dash where there is none."""
+    """Format a duration in at most two units; None gives a dash."""
     if seconds is None:
         return "\N{EN DASH}"
     if seconds < _MINUTE:
-        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004  (below, a tenth counts)
+        return f"{seconds:.1f} s" if 0 < seconds < 10 else f"{seconds:.0f} s"  # noqa: PLR2004  (below, tenths matter)
     for unit, smaller, names in ((_DAY, _HOUR, ("d", "h")), (_HOUR, _MINUTE, ("h", "min")), (_MINUTE, 1, ("min", "s"))):
         whole, rest = divmod(int(seconds), unit)
         if whole:
@@ -26,9 +26,9 @@ def duration(seconds: float | None) -> str:
 
 
 def moment(at: datetime) -> str:
-    """A moment in UTC."""
+    """Format a time in UTC."""
     return f"{at.astimezone(UTC):%b %d, %H:%M:%S}"
 
 
 FILTERS: Final[dict[str, Callable[..., str]]] = {"figure": figure, "duration": duration, "moment": moment}
-"""What templates call them."""
+"""Template filters by name."""

@@ -1,4 +1,4 @@
-"""What readers' forms say: read without trust, and what is wrong with it in words for its field."""
+"""Parsing and validation of readers' forms, with an error message for each field."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -11,40 +11,40 @@ from app.api.reader_models import ReaderChange, ReaderProfileRequest
 from app.persistence.readers import Reader
 
 MAX_FIELDS: Final = 50
-_INCOMPLETE: Final = "The form came incomplete, so nothing was changed. Please send it again."
+_MISSING_FIELDS: Final = "The form was incomplete. Nothing was changed. Please send it again."
 _DAYS: Final = frozenset("1234567")
-_LINES: Final = ("interests", "exclude", "authors", "categories")
-_RULES: Final = {
-    "form": "This cannot be kept as it is.",
-    "timezone": "This is no time zone: it takes a name such as Europe/Berlin, America/New_York or UTC.",
-    "send_at": "This is no time of day: it takes one such as 07:00.",
-    "weekdays": "It takes one day at least.",
-    "goals": "It takes at most 2000 characters.",
-    "interests": "It takes at most 30 lines of at most 100 characters.",
-    "exclude": "It takes at most 30 lines of at most 100 characters.",
-    "authors": "It takes at most 50 lines of at most 100 characters.",
-    "categories": "It takes at most 20 lines, each a category as arXiv writes it: cs.LG, math.CO or hep-th.",
+_LIST_FIELDS: Final = ("interests", "exclude", "authors", "categories")
+_ERRORS: Final = {
+    "form": "These values cannot be saved.",
+    "timezone": "Enter a time zone name such as Europe/Berlin, America/New_York or UTC.",
+    "send_at": "Enter a time of day such as 07:00.",
+    "weekdays": "Choose at least one day.",
+    "goals": "Enter at most 2000 characters.",
+    "interests": "Enter at most 30 lines of at most 100 characters.",
+    "exclude": "Enter at most 30 lines of at most 100 characters.",
+    "authors": "Enter at most 50 lines of at most 100 characters.",
+    "categories": "Enter at most 20 lines, each an arXiv category such as cs.LG, math.CO or hep-th.",
 }
 
 
-class BadForm(Exception):
-    """What was sent cannot be kept: `problems` by field, `form` for the whole."""
+class InvalidForm(Exception):
+    """The submitted values are invalid. `problems` holds a message by field; the key `form` is for the whole form."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         super().__init__(", ".join(problems))
         self.problems = problems
 
 
-def broken(field: str) -> BadForm:
-    """The rule of `field` is broken."""
-    return BadForm({field: _RULES[field]})
+def field_error(field: str) -> InvalidForm:
+    """Return the error for an invalid `field`."""
+    return InvalidForm({field: _ERRORS[field]})
 
 
 Form = Mapping[str, Sequence[str]]
 
 
-async def form_of(request: Request) -> Form:
-    """Read what was sent as a browser's plain form; nothing at all where it is anything else."""
+async def parse_form(request: Request) -> Form:
+    """Parse a URL-encoded body. Any other body gives an empty form."""
     body = await request.body()
     try:
         return parse_qs(body.decode("ascii", "replace"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
@@ -52,65 +52,65 @@ async def form_of(request: Request) -> Form:
         return {}
 
 
-async def leads_back(request: Request) -> bool:
-    """Whether the button was pressed that undoes what its page does."""
-    return (await form_of(request)).get("do") == ["back"]
+async def is_undo(request: Request) -> bool:
+    """Whether the reader pressed the button that undoes the page's action."""
+    return (await parse_form(request)).get("do") == ["undo"]
 
 
-def schedule_shown(reader: Reader) -> dict[str, Any]:
-    """What the schedule's form shows of a reader."""
+def schedule_values(reader: Reader) -> dict[str, Any]:
+    """Return a reader's schedule as values of the form."""
     send_at = f"{reader.send_at:%H:%M}" if reader.send_at is not None else ""
     return {"timezone": reader.timezone or "", "send_at": send_at, "weekdays": reader.weekdays}
 
 
-def schedule_sent(form: Form) -> dict[str, Any]:
-    """What was sent, as the schedule's form shows it again. Raises `BadForm` if the form came incomplete."""
+def submitted_schedule(form: Form) -> dict[str, Any]:
+    """Return the submitted schedule as values of the form. Raises `InvalidForm` if a field is missing."""
     days = [int(day) for day in form.get("weekdays", ()) if day in _DAYS]
     return {
-        "timezone": _only(form, "timezone").strip(),
-        "send_at": _only(form, "send_at"),
+        "timezone": _single_value(form, "timezone").strip(),
+        "send_at": _single_value(form, "send_at"),
         "weekdays": sorted(set(days)),
     }
 
 
-def schedule_columns(sent: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns that a sent schedule sets. Raises `BadForm`."""
+def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns that a submitted schedule sets. Raises `InvalidForm`."""
     try:
-        return ReaderChange.model_validate(sent).columns
+        return ReaderChange.model_validate(values).columns
     except ValidationError as error:
-        raise _bad(error) from None
+        raise _field_errors(error) from None
 
 
-def words_shown(reader: Reader) -> dict[str, str]:
-    """What the words' form shows of a reader, a thing a line."""
+def preference_values(reader: Reader) -> dict[str, str]:
+    """Return a reader's preferences as values of the form, lists with one entry per line."""
     profile = reader.profile
-    return {"goals": profile.goals} | {name: "\n".join(getattr(profile, name)) for name in _LINES}
+    return {"goals": profile.goals} | {name: "\n".join(getattr(profile, name)) for name in _LIST_FIELDS}
 
 
-def words_sent(form: Form) -> dict[str, str]:
-    """What was sent, as the words' form shows it again. Raises `BadForm` if the form came incomplete."""
-    return {name: "\n".join(_only(form, name).splitlines()) for name in ("goals", *_LINES)}
+def submitted_preferences(form: Form) -> dict[str, str]:
+    """Return the submitted preferences as values of the form. Raises `InvalidForm` if a field is missing."""
+    return {name: "\n".join(_single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
 
 
-def words_columns(reader: Reader, sent: Mapping[str, str]) -> dict[str, Any]:
-    """The columns that sent words set; what the form does not show stays. Raises `BadForm`."""
-    lines = {name: list(filter(None, map(str.strip, sent[name].splitlines()))) for name in _LINES}
-    words = {"goals": sent["goals"]} | {name: list(dict.fromkeys(each)) for name, each in lines.items()}
+def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns that submitted preferences set; other profile fields are kept. Raises `InvalidForm`."""
+    lists = {name: list(filter(None, map(str.strip, values[name].splitlines()))) for name in _LIST_FIELDS}
+    changes = {"goals": values["goals"]} | {name: list(dict.fromkeys(each)) for name, each in lists.items()}
     try:
-        profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | words)
+        profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
     except ValidationError as error:
-        raise _bad(error) from None
+        raise _field_errors(error) from None
     return {"profile": profile.model_dump(mode="json")}
 
 
-def _only(form: Form, field: str) -> str:
-    """The one value of a field. A form that lacks it must not empty what it would have held."""
+def _single_value(form: Form, field: str) -> str:
+    """Return the one value of a field. Raises `InvalidForm`: an incomplete form must not clear stored values."""
     values = form.get(field, ())
     if len(values) != 1:
-        raise BadForm({"form": _INCOMPLETE})
+        raise InvalidForm({"form": _MISSING_FIELDS})
     return values[0]
 
 
-def _bad(error: ValidationError) -> BadForm:
+def _field_errors(error: ValidationError) -> InvalidForm:
     fields = [str(problem["loc"][0]) for problem in error.errors(include_url=False, include_input=False)]
-    return BadForm({field: _RULES[field] for field in fields})
+    return InvalidForm({field: _ERRORS[field] for field in fields})

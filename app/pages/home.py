@@ -1,6 +1,6 @@
-"""A reader's place, by a signed link: the digests, search in them, what was saved, and buttons that say what was good.
+"""A reader's home pages behind a signed link: digests, search, saved papers and feedback buttons.
 
-GET shows and changes nothing; POST does it, and leads back to where it was pressed.
+GET changes nothing. POST records the action and redirects to the page of the button.
 """
 
 from datetime import date
@@ -14,22 +14,22 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from app.api.tasks import ServicesOf
 from app.links import InvalidLink
-from app.pages.digest_view import FEEDBACK_ACTIONS, read_digest, say
-from app.pages.forms import form_of
-from app.pages.links import SHOWING_FOR, Visit, link_route, visit_of
+from app.pages.digest_view import FEEDBACK_ACTIONS, read_digest, record_feedback
+from app.pages.forms import parse_form
+from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer
 from app.persistence.digests import MAX_QUERY
 from app.services import Services
 
-DAYS_A_PAGE: Final = 62
-FOUND_AT_MOST: Final = 100
-SAVED_A_PAGE: Final = 50
+DAYS_PER_PAGE: Final = 62
+MAX_RESULTS: Final = 100
+SAVED_PER_PAGE: Final = 50
 
-Visiting = Annotated[Visit, Depends(visit_of("place", max_age=SHOWING_FOR))]
+HomeVisit = Annotated[Visit, Depends(visit_of("home", max_age=MAX_LINK_AGE))]
 
 
 def home_router(pages: PageRenderer) -> APIRouter:
-    """The routes below a reader's page."""
+    """Return the router of a reader's home pages."""
     router = APIRouter(prefix="/r/home/{token}", include_in_schema=False, route_class=link_route(pages))
     _archive_routes(router, pages)
     _saved_routes(router, pages)
@@ -39,78 +39,85 @@ def home_router(pages: PageRenderer) -> APIRouter:
 
 def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/days")
-    async def show_days(visit: Visiting, services: ServicesOf, before: str | None = None) -> HTMLResponse:
-        until = _day(before) if before is not None else None
-        days = await services.digests.days_of(visit.reader.reader_id, before=until, limit=DAYS_A_PAGE + 1)
-        months = [list(each) for _, each in groupby(days[:DAYS_A_PAGE], key=lambda one: f"{one.local_day:%Y-%m}")]
-        return pages.page("home_days.html.j2", visit=visit, months=months, until=until, more=len(days) > DAYS_A_PAGE)
+    async def show_days(visit: HomeVisit, services: ServicesOf, before: str | None = None) -> HTMLResponse:
+        before_day = _parse_day(before) if before is not None else None
+        days = await services.digests.days_of(visit.reader.reader_id, before=before_day, limit=DAYS_PER_PAGE + 1)
+        months = [list(each) for _, each in groupby(days[:DAYS_PER_PAGE], key=lambda day: f"{day.local_day:%Y-%m}")]
+        more = len(days) > DAYS_PER_PAGE
+        return pages.page("home_days.html.j2", visit=visit, months=months, before=before_day, more=more)
 
     @router.get("/search")
-    async def search(visit: Visiting, services: ServicesOf, q: str = "") -> HTMLResponse:
-        asked = q[:MAX_QUERY].strip()
-        found = await services.digests.search(visit.reader.reader_id, asked, limit=FOUND_AT_MOST) if asked else []
-        most = len(found) == FOUND_AT_MOST
-        return pages.page("home_search.html.j2", visit=visit, asked=asked, found=found, longest=MAX_QUERY, most=most)
+    async def search(visit: HomeVisit, services: ServicesOf, q: str = "") -> HTMLResponse:
+        query = q[:MAX_QUERY].strip()
+        results = await services.digests.search(visit.reader.reader_id, query, limit=MAX_RESULTS) if query else []
+        return pages.page(
+            "home_search.html.j2",
+            visit=visit,
+            query=query,
+            results=results,
+            max_length=MAX_QUERY,
+            truncated=len(results) == MAX_RESULTS,
+        )
 
 
 def _saved_routes(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/saved")
-    async def show_saved(visit: Visiting, services: ServicesOf, cursor: str | None = None) -> HTMLResponse:
-        page = await services.reader_papers.saved(visit.reader.reader_id, limit=SAVED_A_PAGE, cursor=cursor)
+    async def show_saved(visit: HomeVisit, services: ServicesOf, cursor: str | None = None) -> HTMLResponse:
+        page = await services.reader_papers.saved(visit.reader.reader_id, limit=SAVED_PER_PAGE, cursor=cursor)
         return pages.page("home_saved.html.j2", visit=visit, page=page, first=cursor is None)
 
     @router.post("/saved")
-    async def let_go(visit: Visiting, services: ServicesOf, request: Request) -> Response:
-        form = await form_of(request)
+    async def remove_saved(visit: HomeVisit, services: ServicesOf, request: Request) -> Response:
+        form = await parse_form(request)
         try:
-            paper_id = UUID(_only(form.get("paper", ())))
+            paper_id = UUID(_single_value(form.get("paper", ())))
         except ValueError:
             raise InvalidLink from None
         await services.reader_papers.save(visit.reader.reader_id, paper_id, saved=False)
-        return _back(visit, "/saved")
+        return _redirect(visit, "/saved")
 
 
 def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
     async def page(visit: Visit, services: Services, day: date | None, *, newest: bool) -> HTMLResponse:
         reader_id = visit.reader.reader_id
-        shown = await read_digest(services, reader_id, day) if day is not None else None
+        view = await read_digest(services, reader_id, day) if day is not None else None
         earlier = await services.digests.days_of(reader_id, before=day, limit=1) if day is not None else []
-        return pages.page("home.html.j2", visit=visit, shown=shown, earlier=earlier, newest=newest)
+        return pages.page("home.html.j2", visit=visit, view=view, earlier=earlier, newest=newest)
 
     @router.get("")
-    async def show_newest(visit: Visiting, services: ServicesOf) -> HTMLResponse:
+    async def show_newest(visit: HomeVisit, services: ServicesOf) -> HTMLResponse:
         newest = await services.digests.days_of(visit.reader.reader_id, limit=1)
         return await page(visit, services, newest[0].local_day if newest else None, newest=True)
 
     @router.get("/{day}")
-    async def show_day(visit: Visiting, services: ServicesOf, day: str) -> HTMLResponse:
-        return await page(visit, services, _day(day), newest=False)
+    async def show_day(visit: HomeVisit, services: ServicesOf, day: str) -> HTMLResponse:
+        return await page(visit, services, _parse_day(day), newest=False)
 
     @router.post("/{day}")
-    async def say_of_an_item(visit: Visiting, services: ServicesOf, request: Request, day: str) -> Response:
-        form = await form_of(request)
-        saying, name = _only(form.get("do", ())), _only(form.get("item", ()))
-        shown = await read_digest(services, visit.reader.reader_id, _day(day))
-        item = shown.named(name)
-        if saying not in FEEDBACK_ACTIONS:
+    async def record_item_feedback(visit: HomeVisit, services: ServicesOf, request: Request, day: str) -> Response:
+        form = await parse_form(request)
+        action, name = _single_value(form.get("do", ())), _single_value(form.get("item", ()))
+        view = await read_digest(services, visit.reader.reader_id, _parse_day(day))
+        item = view.item_named(name)
+        if action not in FEEDBACK_ACTIONS:
             raise InvalidLink
-        await say(services, visit.reader.reader_id, item.item.article, saying)
-        return _back(visit, f"/{shown.day.isoformat()}#{name}")
+        await record_feedback(services, visit.reader.reader_id, item.item.article, action)
+        return _redirect(visit, f"/{view.day.isoformat()}#{name}")
 
 
-def _day(text: str) -> date:
+def _parse_day(text: str) -> date:
     try:
         return date.fromisoformat(text)
     except ValueError:
         raise InvalidLink from None
 
 
-def _only(values: Any) -> str:
-    """The one value of a field; nothing where it is not one."""
+def _single_value(values: Any) -> str:
+    """Return the single value of a field, or an empty string."""
     return values[0] if len(values) == 1 else ""
 
 
-def _back(visit: Visit, where: str) -> Response:
-    """Lead back, so that a reload shows the page and presses nothing."""
+def _redirect(visit: Visit, location: str) -> Response:
+    """Redirect to a GET page, so that a reload does not repeat the action."""
     headers = {name: value for name, value in SECURITY_HEADERS.items() if name != "Content-Security-Policy"}
-    return RedirectResponse(f"{visit.path('place')}{where}", HTTPStatus.SEE_OTHER, headers=headers)
+    return RedirectResponse(f"{visit.path('home')}{location}", HTTPStatus.SEE_OTHER, headers=headers)

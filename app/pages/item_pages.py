@@ -1,6 +1,6 @@
-"""The pages behind the small links at each item of a mail: the item, and the one button that was chosen.
+"""The pages behind the feedback links of a mail: each shows one item and one button.
 
-GET shows and changes nothing, for mail scanners follow every link; POST does it, or takes it back.
+GET changes nothing, because mail scanners follow every link. POST records the feedback or undoes it.
 """
 
 from typing import Annotated, Final
@@ -10,54 +10,59 @@ from fastapi.responses import HTMLResponse
 
 from app.api.tasks import ServicesOf
 from app.links import InvalidLink
-from app.mail.item_links import ACTS
-from app.pages.digest_view import ShownItem, read_digest, say
-from app.pages.forms import leads_back
-from app.pages.links import SHOWING_FOR, Visit, link_route, visit_from_link
+from app.mail.item_links import ITEM_ACTIONS
+from app.pages.digest_view import ItemView, read_digest, record_feedback
+from app.pages.forms import is_undo
+from app.pages.links import MAX_LINK_AGE, Visit, item_visit_of, link_route
 from app.pages.rendering import PageRenderer
 from app.persistence.reader_papers import Feedback
 from app.services import Services
 
-_TAKEN_BACK_BY: Final = {"more": "unrate", "less": "unrate", "save": "unsave"}
+_UNDO_ACTION: Final = {"more": "unrate", "less": "unrate", "save": "unsave"}
 
 
 def item_router(pages: PageRenderer) -> APIRouter:
-    """The routes of these links, a page for each of `ACTS`."""
+    """Return the router with one page for each of `ITEM_ACTIONS`."""
     router = APIRouter(prefix="/r", include_in_schema=False, route_class=link_route(pages))
-    for act in ACTS:
-        _item_routes(router, pages, act)
+    for action in ITEM_ACTIONS:
+        _item_routes(router, pages, action)
     return router
 
 
-def _item_routes(router: APIRouter, pages: PageRenderer, act: str) -> None:
-    visiting = Depends(visit_from_link(act, max_age=SHOWING_FOR))
+def _item_routes(router: APIRouter, pages: PageRenderer, action: str) -> None:
+    item_visit = Depends(item_visit_of(action, max_age=MAX_LINK_AGE))
 
-    def page(visit: Visit, shown: ShownItem, *, changed: bool) -> HTMLResponse:
-        done = _is_said(act, shown.feedback)
+    def page(visit: Visit, view: ItemView, *, changed: bool) -> HTMLResponse:
         return pages.page(
-            "item.html.j2", visit=visit, shown=shown, act=act, label=ACTS[act], done=done, changed=changed
+            "item.html.j2",
+            visit=visit,
+            view=view,
+            action=action,
+            label=ITEM_ACTIONS[action],
+            done=_is_recorded(action, view.feedback),
+            changed=changed,
         )
 
-    @router.get(f"/{act}:{{item}}/{{token}}")
-    async def show_item(item: str, visit: Annotated[Visit, visiting], services: ServicesOf) -> HTMLResponse:
+    @router.get(f"/{action}:{{item}}/{{token}}")
+    async def show_item(item: str, visit: Annotated[Visit, item_visit], services: ServicesOf) -> HTMLResponse:
         return page(visit, await _item(services, visit, item), changed=False)
 
-    @router.post(f"/{act}:{{item}}/{{token}}")
-    async def say_of_item(
-        item: str, visit: Annotated[Visit, visiting], services: ServicesOf, request: Request
+    @router.post(f"/{action}:{{item}}/{{token}}")
+    async def record_item_feedback(
+        item: str, visit: Annotated[Visit, item_visit], services: ServicesOf, request: Request
     ) -> HTMLResponse:
-        shown = await _item(services, visit, item)
-        saying = _TAKEN_BACK_BY[act] if await leads_back(request) else act
-        await say(services, visit.reader.reader_id, shown.item.article, saying)
+        view = await _item(services, visit, item)
+        requested = _UNDO_ACTION[action] if await is_undo(request) else action
+        await record_feedback(services, visit.reader.reader_id, view.item.article, requested)
         return page(visit, await _item(services, visit, item), changed=True)
 
 
-async def _item(services: Services, visit: Visit, name: str) -> ShownItem:
-    """The item in the digest of the link's day. Raises `InvalidLink`, `DigestNotFound`, `SupabaseError`."""
+async def _item(services: Services, visit: Visit, name: str) -> ItemView:
+    """Return the item in the digest of the link's day. Raises `InvalidLink`, `DigestNotFound`, `SupabaseError`."""
     if visit.link.day is None:
         raise InvalidLink
-    return (await read_digest(services, visit.reader.reader_id, visit.link.day)).named(name)
+    return (await read_digest(services, visit.reader.reader_id, visit.link.day)).item_named(name)
 
 
-def _is_said(act: str, said: Feedback) -> bool:
-    return said.saved if act == "save" else said.liked is (act == "more")
+def _is_recorded(action: str, feedback: Feedback) -> bool:
+    return feedback.saved if action == "save" else feedback.liked is (action == "more")

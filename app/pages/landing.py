@@ -1,4 +1,4 @@
-"""`/`: what this is, and where everything else is."""
+"""`/`: the landing page."""
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
@@ -7,12 +7,12 @@ from app.pages.rendering import PageRenderer
 from app.versions import project_version
 
 
-def front_router(pages: PageRenderer) -> APIRouter:
-    """The route of the front page."""
+def landing_router(pages: PageRenderer) -> APIRouter:
+    """Return the router of the landing page."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/")
-    async def front() -> HTMLResponse:
+    async def landing() -> HTMLResponse:
         return pages.page("landing.html.j2", version=project_version())
 
     return router

@@ -1,4 +1,4 @@
-"""Opens readers' signed links: whose a link is, and the one page for every link that does not work."""
+"""Verification of readers' signed links, and the error pages of the routes behind them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,93 +15,93 @@ from app.api.tasks import get_services
 from app.days import utc_today
 from app.errors import BroadsheetError, InvalidCursor, NotFound, TooManyPapers
 from app.links import ExportUrls, InvalidLink, Link, Links
-from app.pages.error_pages import answering
+from app.pages.error_pages import error_rendering_route
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader
 
 log = structlog.get_logger(__name__)
 
-SHOWING_FOR: Final = timedelta(days=400)
-"""How old a link may be that shows what a reader wrote or was written. Those that stop mails never grow too old."""
+MAX_LINK_AGE: Final = timedelta(days=400)
+"""Maximum age of links that show a reader's data. Links that stop mails do not expire."""
 
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """A reader who came by a link, and the way to everything else that is this reader's."""
+    """A request through a verified link: the reader, and the links to this reader's other pages."""
 
     reader: Reader
     link: Link
     links: Links
 
     @property
-    def leads_on(self) -> bool:
-        """Whether the link is young enough for those that show something: what it leads to is as old as itself."""
-        return self.link.day is not None and utc_today() - self.link.day <= SHOWING_FOR
+    def can_navigate(self) -> bool:
+        """Whether the link is recent enough to show links to other pages, which carry the same day."""
+        return self.link.day is not None and utc_today() - self.link.day <= MAX_LINK_AGE
 
     @property
     def tools(self) -> ExportUrls:
-        """Where this reader's other programs find what is new and what was saved."""
+        """The feed and export addresses of this reader."""
         return self.links.export_urls(self.link.reader_id, self.link.generation)
 
     def path(self, purpose: str) -> str:
-        """Return where a purpose's page of this reader is, by a link of the same day and generation."""
+        """Return the path of this reader's page for `purpose`, signed with the same day and generation."""
         return self.links.path(purpose, self.link)
 
 
 def link_of(purpose: str, *, max_age: timedelta | None = None) -> Callable[[str, Request], Awaitable[Link]]:
-    """The dependency that gives a route the link that it was opened by, which counts.
+    """Return a dependency that verifies the request's link and returns it.
 
     It raises `InvalidLink`, `ReaderNotFound` (the reader was removed) and `SupabaseError`.
     """
 
-    async def opened(token: str, request: Request) -> Link:
-        return await _opened(purpose, token, request, max_age)
+    async def verified_link(token: str, request: Request) -> Link:
+        return await _verified_link(purpose, token, request, max_age)
 
-    return opened
+    return verified_link
 
 
 def visit_of(purpose: str, *, max_age: timedelta | None = None) -> Callable[[str, Request], Awaitable[Visit]]:
-    """The dependency that gives a route who came by its link; raises what `link_of` does."""
+    """Return a dependency that verifies the link and reads its reader. It raises the errors of `link_of`."""
 
-    async def opened(token: str, request: Request) -> Visit:
+    async def visit(token: str, request: Request) -> Visit:
         return await _visit(purpose, token, request, max_age)
 
-    return opened
+    return visit
 
 
-def visit_from_link(act: str, *, max_age: timedelta) -> Callable[[str, str, Request], Awaitable[Visit]]:
-    """As `visit_of`, for a link that is about one item: its purpose is `act:item`."""
+def item_visit_of(action: str, *, max_age: timedelta) -> Callable[[str, str, Request], Awaitable[Visit]]:
+    """Return the dependency for a link about one item. Its purpose is `action:item`."""
 
-    async def opened(item: str, token: str, request: Request) -> Visit:
-        return await _visit(f"{act}:{item}", token, request, max_age)
+    async def visit(item: str, token: str, request: Request) -> Visit:
+        return await _visit(f"{action}:{item}", token, request, max_age)
 
-    return opened
+    return visit
 
 
 def link_route(pages: PageRenderer) -> type[APIRoute]:
-    """The class of routes whose errors are pages, for people follow them: the same one whatever a link's fault is."""
+    """Return a route class that renders errors as pages. All invalid links give the same page."""
 
-    def refusal(request: Request, error: BroadsheetError) -> Response:
+    def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, InvalidLink | NotFound | InvalidCursor):
-            return pages.page("link_refused.html.j2", status=HTTPStatus.NOT_FOUND)
+            return pages.page("link_refused.html.j2", status_code=HTTPStatus.NOT_FOUND)
         if isinstance(error, TooManyPapers):
-            return pages.page("papers_full.html.j2", status=error.status)
+            return pages.page("papers_full.html.j2", status_code=error.status)
         log.warning("request failed", route=route_of(request.scope), error=str(error))
-        return pages.page("link_failed.html.j2", status=error.status)
+        return pages.page("link_failed.html.j2", status_code=error.status)
 
-    return answering(refusal)
+    return error_rendering_route(render_error)
 
 
 async def _visit(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Visit:
-    link = await _opened(purpose, token, request, max_age)
+    link = await _verified_link(purpose, token, request, max_age)
     services = await get_services(request)
     reader = await services.readers.get(link.reader_id)
     return Visit(reader, link, request.app.state.links)
 
 
-async def _opened(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Link:
+async def _verified_link(purpose: str, token: str, request: Request, max_age: timedelta | None) -> Link:
     links: Links | None = request.app.state.links
-    if links is None:  # without a secret nobody was given a link
+    if links is None:  # without LINK_SECRET no links exist
         raise InvalidLink
     link = links.read(purpose, token)
     services = await get_services(request)

@@ -1,6 +1,6 @@
-"""What readers take into other programs, by signed addresses without a day: an Atom feed, and BibTeX of what was saved.
+"""Exports for readers' other programs, at signed addresses without a day: an Atom feed, and saved papers as BibTeX.
 
-Programs ask again for years: an answer that they have is not made again, and errors are a line of text.
+Programs poll for years. Unchanged content gives 304, and errors are a line of text.
 """
 
 from collections.abc import Mapping
@@ -23,14 +23,14 @@ from app.digest.feed import MEDIA_TYPE as ATOM_TYPE
 from app.digest.feed import atom_feed
 from app.errors import BroadsheetError, ReaderNotFound
 from app.links import InvalidLink, Link, Links
-from app.pages.error_pages import answering
+from app.pages.error_pages import error_rendering_route
 from app.pages.links import link_of
 from app.versions import project_version
 
 log = structlog.get_logger(__name__)
 
 HEADERS: Final = {
-    # A browser that opens it gets nothing to run, and no address leaves by `Referer`.
+    # Browsers run no scripts of the content, and send no `Referer` with the secret address.
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -40,9 +40,9 @@ FeedLink = Annotated[Link, Depends(link_of("feed"))]
 SavedLink = Annotated[Link, Depends(link_of("saved"))]
 
 
-def tools_router() -> APIRouter:
-    """The routes of the addresses that a reader's other programs keep."""
-    router = APIRouter(prefix="/r", include_in_schema=False, route_class=answering(_refusal))
+def exports_router() -> APIRouter:
+    """Return the router of the exports."""
+    router = APIRouter(prefix="/r", include_in_schema=False, route_class=error_rendering_route(_render_error))
 
     @router.api_route("/feed/{token}", methods=["GET", "HEAD"])
     async def feed(link: FeedLink, services: ServicesOf, request: Request) -> Response:
@@ -53,7 +53,7 @@ def tools_router() -> APIRouter:
         updated = newest.created_at if newest else reader.created_at
         modified = {"Last-Modified": format_datetime(updated.astimezone(UTC), usegmt=True)}
         headers = HEADERS | modified | etag_of(address, reader.name, str(newest))
-        if is_known(request.headers, headers):
+        if is_not_modified(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         items = await services.digests.newest_items(link.reader_id)
         content = atom_feed(link.reader_id, reader.name, address, updated, items)
@@ -63,7 +63,7 @@ def tools_router() -> APIRouter:
     async def saved(link: SavedLink, services: ServicesOf, request: Request) -> Response:
         content = await saved_bibtex(services.reader_papers, link.reader_id)
         headers = HEADERS | ATTACHMENT | etag_of(content)
-        if is_known(request.headers, headers):
+        if is_not_modified(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
         return Response(content, media_type=BIBTEX_TYPE, headers=headers)
 
@@ -72,38 +72,38 @@ def tools_router() -> APIRouter:
 
 @cache
 def _version() -> str:
-    # Not at import: that a file cannot be read is for the boot check to say.
+    # Not at import: the boot check reports an unreadable file.
     return project_version()
 
 
 def etag_of(*parts: str) -> dict[str, str]:
-    """The headers by which an answer that is made of `parts` alone is known again (RFC 9110, 8.8.3).
+    """Return the caching headers of a response that depends only on `parts` (RFC 9110, 8.8.3).
 
-    The next version of this code may make another one of the same.
+    The version of this code is part of the tag, because another version may render the same parts differently.
     """
     digest = blake2b("\n".join((_version(), *parts)).encode(), digest_size=16).hexdigest()
     return {"ETag": f'"{digest}"', "Cache-Control": "private, max-age=300"}
 
 
-def is_known(asked: Mapping[str, str], answer: Mapping[str, str]) -> bool:
-    """Whether a request says that its sender has this answer; `If-None-Match` alone counts if there is one."""
-    tags = asked.get("if-none-match")
+def is_not_modified(request: Mapping[str, str], response: Mapping[str, str]) -> bool:
+    """Whether the client already has this response, by both headers. `If-None-Match` overrides `If-Modified-Since`."""
+    tags = request.get("if-none-match")
     if tags is not None:
-        return any(tag.strip().removeprefix("W/") in {answer["ETag"], "*"} for tag in tags.split(","))
+        return any(tag.strip().removeprefix("W/") in {response["ETag"], "*"} for tag in tags.split(","))
     try:
-        since = parsedate_to_datetime(asked.get("if-modified-since", ""))
-        return parsedate_to_datetime(answer.get("Last-Modified", "")) <= since
-    except (ValueError, TypeError, IndexError, OverflowError):  # no time, or one without a timezone
+        since = parsedate_to_datetime(request.get("if-modified-since", ""))
+        return parsedate_to_datetime(response.get("Last-Modified", "")) <= since
+    except (ValueError, TypeError, IndexError, OverflowError):  # invalid, or without a time zone
         return False
 
 
-def _refusal(request: Request, error: BroadsheetError) -> Response:
+def _render_error(request: Request, error: BroadsheetError) -> Response:
     if isinstance(error, InvalidLink | ReaderNotFound):
-        return _line(HTTPStatus.NOT_FOUND, "This address does not work (any more).")
+        return _line(HTTPStatus.NOT_FOUND, "This address is not valid.")
     log.warning("request failed", route=route_of(request.scope), error=str(error))
-    answer = _line(HTTPStatus(error.status), "This cannot be read just now. Please try again later.")
-    answer.headers["Retry-After"] = str(RETRY_AFTER)
-    return answer
+    response = _line(HTTPStatus(error.status), "Temporary error. Please try again later.")
+    response.headers["Retry-After"] = str(RETRY_AFTER)
+    return response
 
 
 def _line(status: HTTPStatus, text: str) -> Response:

@@ -1,7 +1,7 @@
-"""What readers do by a signed link, without an account: read a digest, leave, pause, set their schedule and words.
+"""Pages behind the signed links of mails: read a digest, unsubscribe, pause, edit schedule and preferences.
 
-GET shows and changes nothing, for mail scanners follow every link; POST does it, as often as it comes. The token in the
-address is the secret that a form needs: there is no cookie that another page's form could borrow.
+GET changes nothing, because mail scanners follow every link. POST is idempotent. The token in the URL authenticates
+the form; there are no cookies, so cross-site request forgery is not possible.
 """
 
 from collections.abc import Mapping
@@ -16,53 +16,53 @@ from app.api.tasks import ServicesOf
 from app.errors import InvalidReader
 from app.links import InvalidLink, Link
 from app.pages.forms import (
-    BadForm,
-    broken,
-    form_of,
-    leads_back,
+    InvalidForm,
+    field_error,
+    is_undo,
+    parse_form,
+    preference_columns,
+    preference_values,
     schedule_columns,
-    schedule_sent,
-    schedule_shown,
-    words_columns,
-    words_sent,
-    words_shown,
+    schedule_values,
+    submitted_preferences,
+    submitted_schedule,
 )
-from app.pages.links import SHOWING_FOR, Visit, link_of, link_route, visit_of
+from app.pages.links import MAX_LINK_AGE, Visit, link_of, link_route, visit_of
 from app.pages.rendering import PageRenderer
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 
 ACTIVE, PAUSED, UNSUBSCRIBED = ReaderStatus.ACTIVE, ReaderStatus.PAUSED, ReaderStatus.UNSUBSCRIBED
-_OWN_WISH: Final = "by the reader, through the link in a mail"
+_BY_READER_LINK: Final = "by the reader, through the link in a mail"
 _DAYS: Final = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 _FIELDS: Final = (
-    ("interests", "Interests, one a line", 8),
-    ("goals", "What you are after, in your own words", 4),
-    ("exclude", "Words to leave out, one a line", 4),
-    ("authors", "Authors whose new papers are always shown, one a line", 4),
-    ("categories", "arXiv categories, one a line", 4),
+    ("interests", "Interests, one per line", 8),
+    ("goals", "Goals", 4),
+    ("exclude", "Topics to exclude, one per line", 4),
+    ("authors", "Authors whose new papers are always shown, one per line", 4),
+    ("categories", "arXiv categories, one per line", 4),
 )
 
-Leaver = Annotated[Visit, Depends(visit_of("unsubscribe"))]
-Pauser = Annotated[Visit, Depends(visit_of("pause"))]
-Scheduler = Annotated[Visit, Depends(visit_of("schedule", max_age=SHOWING_FOR))]
-Writer = Annotated[Visit, Depends(visit_of("words", max_age=SHOWING_FOR))]
+UnsubscribeVisit = Annotated[Visit, Depends(visit_of("unsubscribe"))]
+PauseVisit = Annotated[Visit, Depends(visit_of("pause"))]
+ScheduleVisit = Annotated[Visit, Depends(visit_of("schedule", max_age=MAX_LINK_AGE))]
+PreferencesVisit = Annotated[Visit, Depends(visit_of("preferences", max_age=MAX_LINK_AGE))]
 
 
 def readers_router(pages: PageRenderer) -> APIRouter:
-    """The routes of the links in mails."""
+    """Return the router of the links in mails."""
     router = APIRouter(prefix="/r", include_in_schema=False, route_class=link_route(pages))
     _page_route(router)
     _status_routes(router, pages)
     _schedule_routes(router, pages)
-    _words_routes(router, pages)
+    _preferences_routes(router, pages)
     return router
 
 
 def _page_route(router: APIRouter) -> None:
     @router.get("/page/{token}")
     async def show_page(
-        link: Annotated[Link, Depends(link_of("page", max_age=SHOWING_FOR))], services: ServicesOf
+        link: Annotated[Link, Depends(link_of("page", max_age=MAX_LINK_AGE))], services: ServicesOf
     ) -> HTMLResponse:
         if link.day is None:
             raise InvalidLink
@@ -75,83 +75,90 @@ def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
         return pages.page(template, visit=visit, reader=reader, changed=changed)
 
     @router.get("/unsubscribe/{token}")
-    async def show_unsubscribe(visit: Leaver) -> HTMLResponse:
+    async def show_unsubscribe(visit: UnsubscribeVisit) -> HTMLResponse:
         return page("unsubscribe.html.j2", visit, visit.reader, changed=False)
 
     @router.post("/unsubscribe/{token}")
-    async def unsubscribe(visit: Leaver, services: ServicesOf, request: Request) -> HTMLResponse:
+    async def unsubscribe(visit: UnsubscribeVisit, services: ServicesOf, request: Request) -> HTMLResponse:
         reader_id = visit.reader.reader_id
-        # A mail program's one click (RFC 8058) sends a body of its own, in whatever form: only our button leads back.
-        if await leads_back(request):
+        # A one-click request (RFC 8058) may have any body. Only our undo button subscribes again.
+        if await is_undo(request):
             reader = await services.readers.move(reader_id, ACTIVE, None, among={UNSUBSCRIBED})
         else:
             others = set(ReaderStatus) - {UNSUBSCRIBED}
-            reader = await services.readers.move(reader_id, UNSUBSCRIBED, _OWN_WISH, among=others)
+            reader = await services.readers.move(reader_id, UNSUBSCRIBED, _BY_READER_LINK, among=others)
         return page("unsubscribe.html.j2", visit, reader, changed=True)
 
     @router.get("/pause/{token}")
-    async def show_pause(visit: Pauser) -> HTMLResponse:
+    async def show_pause(visit: PauseVisit) -> HTMLResponse:
         return page("pause.html.j2", visit, visit.reader, changed=False)
 
     @router.post("/pause/{token}")
-    async def pause(visit: Pauser, services: ServicesOf, request: Request) -> HTMLResponse:
+    async def pause(visit: PauseVisit, services: ServicesOf, request: Request) -> HTMLResponse:
         reader_id = visit.reader.reader_id
-        if await leads_back(request):
+        if await is_undo(request):
             reader = await services.readers.move(reader_id, ACTIVE, None, among={PAUSED})
         else:
-            reader = await services.readers.move(reader_id, PAUSED, _OWN_WISH, among={ACTIVE})
+            reader = await services.readers.move(reader_id, PAUSED, _BY_READER_LINK, among={ACTIVE})
         return page("pause.html.j2", visit, reader, changed=True)
 
 
 def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
-    def page(visit: Visit, reader: Reader, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, shown=shown, days=_DAYS, **outcome)
+    def page(visit: Visit, reader: Reader, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
+        return _form_page(pages, "schedule.html.j2", visit=visit, reader=reader, values=values, days=_DAYS, **outcome)
 
     @router.get("/schedule/{token}")
-    async def show_schedule(visit: Scheduler) -> HTMLResponse:
-        return page(visit, visit.reader, schedule_shown(visit.reader))
+    async def show_schedule(visit: ScheduleVisit) -> HTMLResponse:
+        return page(visit, visit.reader, schedule_values(visit.reader))
 
     @router.post("/schedule/{token}")
-    async def set_schedule(visit: Scheduler, services: ServicesOf, request: Request) -> HTMLResponse:
-        shown = schedule_shown(visit.reader)
+    async def set_schedule(visit: ScheduleVisit, services: ServicesOf, request: Request) -> HTMLResponse:
+        values = schedule_values(visit.reader)
         try:
-            shown = schedule_sent(await form_of(request))
-            # What is left for the database to judge is whether it knows the timezone.
-            reader = await _changed(services, visit.reader, schedule_columns(shown), judged="timezone")
-        except BadForm as error:
-            return page(visit, visit.reader, shown, problems=error.problems)
-        return page(visit, reader, schedule_shown(reader), kept=True)
+            values = submitted_schedule(await parse_form(request))
+            # The database checks only whether it knows the time zone.
+            reader = await _update_reader(services, visit.reader, schedule_columns(values), error_field="timezone")
+        except InvalidForm as error:
+            return page(visit, visit.reader, values, problems=error.problems)
+        return page(visit, reader, schedule_values(reader), saved=True)
 
 
-def _words_routes(router: APIRouter, pages: PageRenderer) -> None:
-    def page(visit: Visit, shown: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "preferences.html.j2", visit=visit, shown=shown, fields=_FIELDS, **outcome)
+def _preferences_routes(router: APIRouter, pages: PageRenderer) -> None:
+    def page(visit: Visit, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
+        return _form_page(pages, "preferences.html.j2", visit=visit, values=values, fields=_FIELDS, **outcome)
 
-    @router.get("/words/{token}")
-    async def show_words(visit: Writer) -> HTMLResponse:
-        return page(visit, words_shown(visit.reader))
+    @router.get("/preferences/{token}")
+    async def show_preferences(visit: PreferencesVisit) -> HTMLResponse:
+        return page(visit, preference_values(visit.reader))
 
-    @router.post("/words/{token}")
-    async def set_words(visit: Writer, services: ServicesOf, request: Request) -> HTMLResponse:
-        shown = words_shown(visit.reader)
+    @router.post("/preferences/{token}")
+    async def set_preferences(visit: PreferencesVisit, services: ServicesOf, request: Request) -> HTMLResponse:
+        values = preference_values(visit.reader)
         try:
-            shown = words_sent(await form_of(request))
-            reader = await _changed(services, visit.reader, words_columns(visit.reader, shown), judged="form")
-        except BadForm as error:
-            return page(visit, shown, problems=error.problems)
-        return page(visit, words_shown(reader), kept=True)
+            values = submitted_preferences(await parse_form(request))
+            reader = await _update_reader(
+                services, visit.reader, preference_columns(visit.reader, values), error_field="form"
+            )
+        except InvalidForm as error:
+            return page(visit, values, problems=error.problems)
+        return page(visit, preference_values(reader), saved=True)
 
 
-async def _changed(services: Services, reader: Reader, columns: Mapping[str, Any], *, judged: str) -> Reader:
-    """The changed reader. Raises `BadForm` at the field `judged` where the database refuses, and `SupabaseError`."""
+async def _update_reader(services: Services, reader: Reader, columns: Mapping[str, Any], *, error_field: str) -> Reader:
+    """Update the reader. Raises `InvalidForm` for `error_field` if the database rejects it, and `SupabaseError`."""
     try:
         return await services.readers.change(reader.reader_id, columns)
     except InvalidReader:
-        raise broken(judged) from None
+        raise field_error(error_field) from None
 
 
 def _form_page(
-    pages: PageRenderer, template: str, *, problems: Mapping[str, str] | None = None, kept: bool = False, **shown: Any
+    pages: PageRenderer,
+    template: str,
+    *,
+    problems: Mapping[str, str] | None = None,
+    saved: bool = False,
+    **context: Any,
 ) -> HTMLResponse:
     status = HTTPStatus.UNPROCESSABLE_ENTITY if problems else HTTPStatus.OK
-    return pages.page(template, status=status, problems=problems or {}, kept=kept, **shown)
+    return pages.page(template, status_code=status, problems=problems or {}, saved=saved, **context)

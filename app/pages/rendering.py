@@ -1,4 +1,4 @@
-"""Makes pages of templates: whatever is put into them is text, and nothing in them runs but the one script."""
+"""Rendering of page templates. All values are escaped, and only our own script may run."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -13,18 +13,18 @@ from app.pages.static_files import StaticFiles
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
 SECURITY_HEADERS: Final = {
-    # No script and no style but our own files, no frame, no form to elsewhere, nothing from another address.
+    # Only our own scripts, styles and images; no frames; no forms to other sites.
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
 }
-"""On every page; the links to a reader's place are secrets, so no address may leave by `Referer` and none is kept."""
+"""On every page. Links to readers' pages are secrets: pages send no `Referer` and are not cached."""
 
 
 class PageRenderer:
-    """Renders pages; the templates are read once, when it is built."""
+    """Renders pages. The constructor compiles all templates once."""
 
     def __init__(self, static: StaticFiles) -> None:
         self._environment = Environment(
@@ -39,7 +39,7 @@ class PageRenderer:
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 
-    def page(self, template: str, *, status: int = 200, **shown: Any) -> HTMLResponse:
-        """Answer with a template of the room, filled with `shown`; what it lacks raises `jinja2.UndefinedError`."""
-        content = self._environment.get_template(template).render(shown)
-        return HTMLResponse(content, status_code=status, headers=SECURITY_HEADERS)
+    def page(self, template: str, *, status_code: int = 200, **context: Any) -> HTMLResponse:
+        """Render a template with `context`. Raises `jinja2.UndefinedError` for a missing variable."""
+        content = self._environment.get_template(template).render(context)
+        return HTMLResponse(content, status_code=status_code, headers=SECURITY_HEADERS)

@@ -1,4 +1,4 @@
-"""All pages as one router, around the one renderer."""
+"""The router of all pages."""
 
 from functools import cache
 
@@ -6,30 +6,30 @@ from fastapi import APIRouter
 
 from app.pages.home import home_router
 from app.pages.item_pages import item_router
-from app.pages.landing import front_router
+from app.pages.landing import landing_router
 from app.pages.ops.routes import ops_router
-from app.pages.reader_exports import tools_router
+from app.pages.reader_exports import exports_router
 from app.pages.readers import readers_router
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 
 
 def pages_router() -> APIRouter:
-    """The pages, and the files that they load."""
-    static, pages = _shown()
+    """Return the router of all pages and their static files."""
+    static, pages = _loaded()
     router = APIRouter()
     router.include_router(static.router())
-    router.include_router(front_router(pages))
+    router.include_router(landing_router(pages))
     router.include_router(readers_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
-    router.include_router(tools_router())
+    router.include_router(exports_router())
     router.include_router(ops_router(pages))
     return router
 
 
 @cache
-def _shown() -> tuple[StaticFiles, PageRenderer]:
-    """Files and templates of this package, read once a process: three quarters of an application's making."""
+def _loaded() -> tuple[StaticFiles, PageRenderer]:
+    """Read files and templates once per process. This is three quarters of the time to build an application."""
     static = StaticFiles()
     return static, PageRenderer(static)

@@ -1,4 +1,4 @@
-"""The style sheet and the script, under names that change with their content, so that browsers may keep them."""
+"""Static files under names with a content hash, so that browsers may cache them without limit."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -12,7 +12,7 @@ _HEADERS: Final = {"Cache-Control": "public, max-age=31536000, immutable", "X-Co
 
 
 class StaticFiles:
-    """Every file of the folder, read once; they are few and small, so nothing is read while a request waits."""
+    """Serves the files of the folder from memory. They are few and small."""
 
     def __init__(self) -> None:
         self._paths: dict[str, str] = {}
@@ -24,11 +24,11 @@ class StaticFiles:
             self._served[served] = (content, _KINDS[file.suffix])
 
     def path(self, name: str) -> str:
-        """Where the file `name` is served, as long as its content is this. Raises `KeyError`: there is none."""
+        """Return the URL path of file `name`. Raises `KeyError` if there is none."""
         return self._paths[name]
 
     def router(self) -> APIRouter:
-        """The route that serves them."""
+        """Return the router that serves the files."""
         router = APIRouter(include_in_schema=False)
 
         @router.get("/static/{name}", name="static file")

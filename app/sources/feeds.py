@@ -1,4 +1,4 @@
-"""NewItems, or papers, from any RSS or Atom feed; arXiv's own feeds among them."""
+"""News, or papers, from any RSS or Atom feed; arXiv's own feeds among them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ DEFAULT_FEEDS = (
     FeedSettings("Nature", "https://www.nature.com/nature.rss"),
     FeedSettings("Science Daily", "https://www.sciencedaily.com/rss/top/science.xml"),
     FeedSettings("Quanta", "https://api.quantamagazine.org/feed/"),
-    FeedSettings("MIT NewItems", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
+    FeedSettings("MIT News", "https://news.mit.edu/rss/topic/artificial-intelligence2"),
     FeedSettings("Ars Technica", "https://feeds.arstechnica.com/arstechnica/science"),
 )
 

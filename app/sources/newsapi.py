@@ -63,7 +63,7 @@ class NewsApiSource:
 
     @property
     def essential(self) -> bool:
-        """NewItems hold up no edition."""
+        """News never delays an edition."""
         return False
 
     def complete_from(self, source_date: date) -> datetime:

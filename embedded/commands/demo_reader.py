@@ -90,4 +90,4 @@ async def _page(services: LocalService, database: asyncpg.Connection, reader_id:
     generation = await database.fetchval(
         "select link_generation from public.readers_private where reader_id = $1", reader_id
     )
-    return Links([services.link_secret], services.api).url("place", Link(reader_id, generation, utc_today()))
+    return Links([services.link_secret], services.api).url("home", Link(reader_id, generation, utc_today()))

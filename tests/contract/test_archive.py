@@ -124,7 +124,7 @@ async def test_days_are_listed_newest_first_with_what_they_hold(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id, digests = uuid4(), Digests(client)
-    await write(database, reader_id, DAY, [item("First"), item("Second")], [item("NewItems")])
+    await write(database, reader_id, DAY, [item("First"), item("Second")], [item("News")])
     await write(database, reader_id, DAY + timedelta(days=1), [], [item("Only news")])
     await write(database, reader_id, DAY + timedelta(days=2))
     await write(database, reader_id, DAY + timedelta(days=3), "no list", {"no": "list"})

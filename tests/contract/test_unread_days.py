@@ -9,7 +9,7 @@ from supabase import AsyncClient
 
 from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
-from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
+from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.models import Digest, EditionStatus, Profile, TaskKind
 from app.persistence.editions import Editions, Reading
@@ -44,8 +44,8 @@ class Reader:
     async def write(self, waited: timedelta = timedelta(0)) -> Digest:
         items, tasks = Items(self._client), TaskStateManager(self._client)
         digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), DigestRenderer(), max_wait=LONGEST)
-        occasion = Occasion(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
-        return (await digests.write(occasion, ADA, RankingSettings(), quiet))[0]
+        due = ScheduledDigest(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
+        return (await digests.write(due, ADA, RankingSettings(), quiet))[0]
 
     async def left(self, waited: timedelta) -> timedelta:
         news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)
@@ -73,10 +73,10 @@ async def record(client: AsyncClient, *readings: Reading, status: EditionStatus)
 
 
 async def test_a_digest_of_an_unread_day_has_it_fetched(reader: Reader, client: AsyncClient) -> None:
-    with pytest.raises(FetchRunning, match=f"waiting for the first source to be read for {DAY}") as waiting:
+    with pytest.raises(FetchRunning, match=f"waiting for the first source of {DAY}") as waiting:
         await reader.write()
     fetch = await TaskStateManager(client).ensure_fetch(DAY)
-    assert (waiting.value.fetch_id, fetch.priority, waiting.value.left) == (fetch.task_id, 0, LONGEST)
+    assert (waiting.value.fetch_id, fetch.priority, waiting.value.max_wait) == (fetch.task_id, 0, LONGEST)
 
 
 async def test_it_waits_while_the_fetch_sleeps_and_says_why(reader: Reader, client: AsyncClient) -> None:
@@ -85,7 +85,7 @@ async def test_it_waits_while_the_fetch_sleeps_and_says_why(reader: Reader, clie
     await worker.finish(await worker.claim_one(), Snoozed(HOUR, f"arxiv: {DOWN}, will be retried in 24 s"))
     with pytest.raises(FetchRunning, match=f": arxiv: {DOWN}, will be retried in 24 s$") as waiting:
         await reader.write(HOUR)
-    assert (waiting.value.fetch_id, waiting.value.left) == (fetch.task_id, 5 * HOUR)
+    assert (waiting.value.fetch_id, waiting.value.max_wait) == (fetch.task_id, 5 * HOUR)
 
 
 async def test_the_wait_ends_after_the_set_time(reader: Reader, client: AsyncClient) -> None:
@@ -93,7 +93,7 @@ async def test_the_wait_ends_after_the_set_time(reader: Reader, client: AsyncCli
     digest = await reader.write(LONGEST)
     assert digest.edition_status is EditionStatus.FAILED
     assert digest.source_errors == {"arxiv": f"could not be read for {DAY.day} {DAY:%B}"}
-    assert digest.introduction == "There may be something new, but it could not be read."
+    assert digest.introduction == "No source could be read, so new items may be missing."
 
 
 async def test_the_wait_ends_with_the_readers_own_day(reader: Reader, clock: Clock) -> None:

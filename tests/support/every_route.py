@@ -200,16 +200,16 @@ def _links(system: System) -> Iterator[Request]:
     for tool in ("feed", "saved"):
         yield from (Request(f"{method} /r/{tool}/{{token}}", places=at(tool)) for method in ("GET", "HEAD"))
     home = "/r/home/{token}"
-    yield from (Request(f"GET {home}{below}", places=at("place")) for below in ("", "/days", "/saved"))
-    yield Request(f"GET {home}/search", places=at("place"), sent={"params": {"q": "title"}})
-    yield Request(f"GET {home}/{{day}}", places=at("place", day=TODAY))
-    yield Request(f"POST {home}/{{day}}", 303, at("place", day=TODAY), {"data": {"item": name, "do": "more"}})
-    yield Request(f"POST {home}/saved", 303, at("place"), {"data": {"paper": system.ids["paper_id"]}})
+    yield from (Request(f"GET {home}{below}", places=at("home")) for below in ("", "/days", "/saved"))
+    yield Request(f"GET {home}/search", places=at("home"), sent={"params": {"q": "title"}})
+    yield Request(f"GET {home}/{{day}}", places=at("home", day=TODAY))
+    yield Request(f"POST {home}/{{day}}", 303, at("home", day=TODAY), {"data": {"item": name, "do": "more"}})
+    yield Request(f"POST {home}/saved", 303, at("home"), {"data": {"paper": system.ids["paper_id"]}})
 
 
 _FORMS: dict[str, dict[str, Any]] = {
     "schedule": {"timezone": "Europe/Berlin", "send_at": "07:00", "weekdays": ["1", "2"]},
-    "words": WORDS,
+    "preferences": WORDS,
     "pause": {},
     "unsubscribe": {},
 }

@@ -24,7 +24,7 @@ from app.mail_url import SmtpUrl
 READER = UUID("6d1c5f0e-0000-4000-8000-000000000001")
 
 
-QUICK = MailLimits(at_once=1, per_second=1_000, step=2, answer=2, release=2, idle=20)
+QUICK = MailLimits(concurrency=1, per_second=1_000, step_timeout=2, response_timeout=2, cancel_grace=2, idle_timeout=20)
 
 
 Hook = Callable[["Postbox", SMTP], Awaitable[str]]

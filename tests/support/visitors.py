@@ -23,7 +23,7 @@ from tests.support.tasks import insert_tasks
 TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
 HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
-PURPOSES = ("unsubscribe", "pause", "schedule", "words")
+PURPOSES = ("unsubscribe", "pause", "schedule", "preferences")
 WORDS = {"goals": "", "interests": "", "exclude": "", "authors": "", "categories": ""}
 A_READER: dict[str, Any] = {
     "name": f"Ada {HOSTILE}",

@@ -16,7 +16,7 @@ READER = UUID("6d1c5f0e-0000-4000-8000-000000000001")
 DAY = date(2026, 11, 24)
 LINK = Link(READER, 3, DAY)
 LINKS = Links([NEW, OLD], "https://digest.example.org/")
-PURPOSES = ["page", "unsubscribe", "pause", "schedule", "words", "feed", "vote:2513.00001", "vote:2513.00002"]
+PURPOSES = ["page", "unsubscribe", "pause", "schedule", "preferences", "feed", "vote:2513.00001", "vote:2513.00002"]
 
 
 @pytest.mark.parametrize("purpose", PURPOSES)

@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field, ValidationError
 
 from app.days import day_before
-from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
+from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import MAX_ITEMS, Digest, Profile
@@ -71,9 +71,9 @@ class DigestHandler:
     ) -> tuple[Digest, str]:
         task = job.task
         source_date = task.source_date or day_before(of.local_day)
-        occasion = Occasion(task.task_id, of.reader_id, of.local_day, source_date, task.waited)
+        due = ScheduledDigest(task.task_id, of.reader_id, of.local_day, source_date, task.waited)
         try:
-            return await self._scheduled.write(occasion, profile, settings, job.report)
+            return await self._scheduled.write(due, profile, settings, job.report)
         except FetchRunning as waiting:
-            left = max(waiting.left, timedelta(0))
+            left = max(waiting.max_wait, timedelta(0))
             raise Snooze(min(EDITION_CHECK, left), str(waiting), waiting.fetch_id) from waiting

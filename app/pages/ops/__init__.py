@@ -1,1 +1,1 @@
-"""`/ops`, the operator's page: what `/v1/admin` shows and does, for people who sign in with an admin's key."""
+"""`/ops`, the operator pages: the functions of `/v1/admin` for people who sign in with an admin's API key."""

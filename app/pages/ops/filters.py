@@ -1,4 +1,4 @@
-"""What a list was asked for: one of the words that there are, or all."""
+"""Filters in the URL of a list."""
 
 from collections.abc import Collection
 from urllib.parse import urlencode
@@ -6,12 +6,12 @@ from urllib.parse import urlencode
 from fastapi import Request
 
 
-def chosen(request: Request, name: str, words: Collection[str]) -> str | None:
-    """The word that the address names, if it is one; None: all."""
-    word = request.query_params.get(name, "")
-    return word if word in words else None
+def selected(request: Request, name: str, allowed: Collection[str]) -> str | None:
+    """Return the query parameter `name` if it is one of `allowed`; None means all."""
+    value = request.query_params.get(name, "")
+    return value if value in allowed else None
 
 
-def query(path: str, **values: str | None) -> str:
-    """The address of a list with these filters; those that are None are left out."""
+def list_url(path: str, **values: str | None) -> str:
+    """Return the URL of a list with these filters, without those that are None."""
     return f"{path}?{urlencode({name: value for name, value in values.items() if value is not None})}"

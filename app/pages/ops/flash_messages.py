@@ -1,4 +1,4 @@
-"""What a page says after an act: the address that it led to names one of these sentences, and nothing else gets in."""
+"""Messages after an action. The redirect URL names one of these sentences, so no other text can be shown."""
 
 from http import HTTPStatus
 from typing import Final
@@ -9,25 +9,25 @@ from fastapi.responses import RedirectResponse
 from app.pages.formatting import figure
 
 _SENTENCES: Final = {
-    "paused": "Paused: no worker claims it until it is resumed, and what is in hand goes on.",
+    "paused": "Paused. Workers claim no tasks of this kind until you resume it. Running tasks continue.",
     "resumed": "Resumed.",
-    "replayed": "Replayed: it has all its attempts anew.",
-    "cancelled": "Cancelled. A worker that has it in hand was asked to stop.",
-    "redelivered": "It is delivered again, under the same id.",
-    "sent": "Settled as sent.",
-    "again": "It is sent again.",
-    "mails": "Mails begin again.",
+    "replayed": "Replayed. The task has its full number of attempts again.",
+    "cancelled": "Cancelled. If a worker is running the task, it stops.",
+    "redelivered": "The callback is delivered again under the same id.",
+    "sent": "Marked as sent.",
+    "again": "The mail will be sent again.",
+    "mails": "Sending is resumed.",
 }
 
 
 def redirect_with(path: str, done: str) -> RedirectResponse:
-    """Lead to a page that says what was done: one of the sentences, or how many tasks were replayed."""
+    """Redirect to a page with a message: the key of a sentence, or the number of replayed tasks."""
     return RedirectResponse(f"{path}?done={done}", HTTPStatus.SEE_OTHER)
 
 
 def flash_message(request: Request) -> str | None:
-    """What the page is to say, if it was led to by an act."""
+    """Return the message for this request, if an action redirected here."""
     done = request.query_params.get("done", "")
-    if done.isascii() and done.isdigit() and len(done) < 10:  # noqa: PLR2004  (more is no number of tasks)
-        return f"{figure(int(done))} tasks were replayed: they have all their attempts anew."
+    if done.isascii() and done.isdigit() and len(done) < 10:  # noqa: PLR2004  (no queue holds more tasks)
+        return f"{figure(int(done))} tasks were replayed. They have their full number of attempts again."
     return _SENTENCES.get(done)

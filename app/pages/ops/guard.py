@@ -1,4 +1,4 @@
-"""Who may see and do: the session of a request, the forms that count, and the pages for what is refused."""
+"""Access control of the operator pages: sessions, form tokens and error pages."""
 
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
@@ -16,128 +16,128 @@ from app.api.problems import route_of
 from app.api.tasks import get_services
 from app.config import ApiSettings
 from app.errors import BroadsheetError, SupabaseError
-from app.pages.error_pages import answering
-from app.pages.forms import form_of
+from app.pages.error_pages import error_rendering_route
+from app.pages.forms import parse_form
 from app.pages.ops.sessions import Session, Sessions, SignedOut
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
 
-TOKEN: Final = "token"  # noqa: S105  (the field's name)
+TOKEN: Final = "token"  # noqa: S105  (a field name)
 SIGN_IN: Final = "/ops/sign-in"
 
 
-class FormRefused(BroadsheetError):
-    """What was sent does not come from a form that this session was shown; nothing was done."""
+class FormRejected(BroadsheetError):
+    """The form is not from a page of this session. Nothing was changed."""
 
     status = HTTPStatus.FORBIDDEN
-    title = "Form refused"
+    title = "Form rejected"
 
 
 @dataclass(frozen=True)
-class SentForm:
-    """A form that counts: whose it is, and what it says."""
+class SubmittedForm:
+    """A verified form: its session and its fields."""
 
     session: Session
     fields: dict[str, str]
 
-    def one_of(self, name: str, words: Collection[str]) -> str:
-        """What a field says. Raises `FormRefused` if that is none of the words, or the field did not arrive."""
-        word = self.fields.get(name)
-        if word is None or word not in words:
-            raise FormRefused(f"The form came incomplete: it does not say which {name} is meant.")
-        return word
+    def one_of(self, name: str, allowed: Collection[str]) -> str:
+        """Return the value of a field. Raises `FormRejected` if it is missing or not one of `allowed`."""
+        value = self.fields.get(name)
+        if value is None or value not in allowed:
+            raise FormRejected(f"The form is incomplete: {name} is missing or not a known value.")
+        return value
 
 
 async def sessions_of(request: Request) -> Sessions:
-    """What begins and reads sessions, by the settings of the running application."""
+    """Return the sessions of the running application."""
     return Sessions(request.app.state.settings)
 
 
 SessionsOf = Annotated[Sessions, Depends(sessions_of)]
 
 
-def over_https(request: Request) -> bool:
-    """Whether the browser speaks https, here or to what stands in front of here."""
+def is_https(request: Request) -> bool:
+    """Whether the browser uses https, to this process or to a proxy in front of it."""
     forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
     settings: ApiSettings = request.app.state.settings
     return "https" in {request.url.scheme, forwarded} or (settings.public_url or "").startswith("https:")
 
 
 def cookie_name(request: Request) -> str:
-    """The cookie's name: over https one that browsers take from nobody but https. (`__Host-` would not have a path.)"""
-    return "__Secure-broadsheet-ops" if over_https(request) else "broadsheet-ops"
+    """Return the cookie's name. Over https, browsers accept this one only from https. (`__Host-` forbids a path.)"""
+    return "__Secure-broadsheet-ops" if is_https(request) else "broadsheet-ops"
 
 
 async def session_of(request: Request, sessions: SessionsOf) -> Session:
-    """The request's session. Raises `SignedOut`, and `SupabaseError` where it cannot be asked whether it was ended."""
+    """Return the request's session. Raises `SignedOut`, and `SupabaseError` if the ended sessions cannot be read."""
     session = sessions.read(request.cookies.get(cookie_name(request), ""))
     services = await get_services(request)
     if await services.ended_sessions.holds(session.session_id):
         raise SignedOut
-    request.state.caller = Caller(session.who, admin=True)  # for the log and the metrics
+    request.state.caller = Caller(session.operator, admin=True)  # for the log and the metrics
     return session
 
 
 OperatorOf = Annotated[Session, Depends(session_of)]
 
 
-async def sent_form(request: Request, sessions: SessionsOf) -> SentForm:
-    """The form that was sent. Raises `FormRefused`, `SignedOut`, `SupabaseError`."""
+async def submitted_form(request: Request, sessions: SessionsOf) -> SubmittedForm:
+    """Return the verified form. Raises `FormRejected`, `SignedOut`, `SupabaseError`."""
     require_own_site(request)
     session = await session_of(request, sessions)
-    fields = {name: values[-1] for name, values in (await form_of(request)).items()}
-    if not sessions.is_form_of(session, fields.pop(TOKEN, "")):
-        raise FormRefused("The form is not one that you were shown since you signed in.")
-    return SentForm(session, fields)
+    fields = {name: values[-1] for name, values in (await parse_form(request)).items()}
+    if not sessions.is_valid_form_token(session, fields.pop(TOKEN, "")):
+        raise FormRejected("The form is not from your current session.")
+    return SubmittedForm(session, fields)
 
 
-FormOf = Annotated[SentForm, Depends(sent_form)]
+FormOf = Annotated[SubmittedForm, Depends(submitted_form)]
 
 
 def require_own_site(request: Request) -> None:
-    """Raise `FormRefused` if the browser says that a page of another site sent this.
+    """Raise `FormRejected` if the browser reports that another site sent this form.
 
-    `null` is no sign of it: the pages' own policy (no-referrer) has browsers say so (Fetch standard, "append a request
-    `Origin` header"). What a browser does not say, the token has to.
+    The origin `null` is accepted: browsers send it because of our no-referrer policy (Fetch standard, "append a request
+    `Origin` header"). Browsers that send neither header are covered by the form token.
     """
     site, origin = request.headers.get("sec-fetch-site", "same-origin"), request.headers.get("origin", "null")
     settings: ApiSettings = request.app.state.settings
     own = {"null", settings.public_url} | {f"{scheme}://{request.headers.get('host')}" for scheme in ("http", "https")}
     if site != "same-origin" or origin not in own:
-        raise FormRefused("The form was sent from a page of another site.")
+        raise FormRejected("The form was sent from another site.")
 
 
-def add_act(router: APIRouter, path: str, act: Callable[..., Awaitable[Response]]) -> None:
-    """Add what a form's press does; whoever comes by the address alone is told that this does nothing."""
+def add_action(router: APIRouter, path: str, action: Callable[..., Awaitable[Response]]) -> None:
+    """Add the POST route of a form. GET on the same path shows an error and changes nothing."""
 
-    async def by_get() -> Response:
-        raise FormRefused("Nothing is done by an address alone: it takes the press of a button.")
+    async def reject_get() -> Response:
+        raise FormRejected("This address performs an action only when you press its button.")
 
-    router.add_api_route(path, act, methods=["POST"])
-    router.add_api_route(path, by_get, methods=["GET"])
+    router.add_api_route(path, action, methods=["POST"])
+    router.add_api_route(path, reject_get, methods=["GET"])
 
 
 def ops_route(pages: PageRenderer) -> type[APIRoute]:
-    """The class of routes whose errors are pages; who is not signed in is led to where one does."""
+    """Return a route class that renders errors as pages and redirects signed-out users to the sign-in page."""
 
-    def refusal(request: Request, error: BroadsheetError) -> Response:
+    def render_error(request: Request, error: BroadsheetError) -> Response:
         if isinstance(error, SignedOut) and request.method == "GET":
             return RedirectResponse(f"{SIGN_IN}?next={quote(request.url.path)}", HTTPStatus.SEE_OTHER)
         if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("request failed", route=route_of(request.scope), error=str(error))
-        return pages.page("ops/refused.html.j2", status=error.status, error=error, advice=_advice(error))
+        return pages.page("ops/error.html.j2", status_code=error.status, error=error, advice=_advice(error))
 
-    return answering(refusal)
+    return error_rendering_route(render_error)
 
 
 def _advice(error: BroadsheetError) -> str:
     match error:
-        case FormRefused():
-            return "Nothing was done. Open the overview anew, and press the button there."
+        case FormRejected():
+            return "Nothing was changed. Open the overview again and press the button there."
         case SignedOut():
-            return "Nothing was done. Sign in, and do it again."
+            return "Nothing was changed. Sign in and try again."
         case SupabaseError():
-            return "Load this page again in a moment. What you pressed may not have been done: it may be pressed again."
+            return "Reload this page in a moment. Your action may not have been executed; repeating it is safe."
         case _:
-            return "Nothing was done. The overview shows how things are now."
+            return "Nothing was changed. The overview shows the current state."

@@ -1,6 +1,6 @@
-"""What the operator's pages follow: the overview's figures and a task's progress, for as long as the session lasts.
+"""Server-sent events of the operator pages: the overview's figures and a task's progress.
 
-A stream ends after a minute, and the browser comes back by itself: so it ends for who was signed out elsewhere.
+A stream ends after a minute and the browser reconnects. So a session that was ended elsewhere loses its stream.
 """
 
 import asyncio
@@ -16,31 +16,31 @@ from app.api.tasks import ServicesOf
 from app.api.waiting import RETRY_HINT, STREAM_HEADERS, HubOf, LastEventId, task_events
 from app.errors import SupabaseError
 from app.pages.ops.guard import SessionsOf, session_of
-from app.pages.ops.overview_cache import CachedOverview, OverviewCache
+from app.pages.ops.overview_cache import OverviewCache, OverviewVersion
 from app.pages.ops.sessions import Sessions, SignedOut
 
-LONGEST: Final = 60.0
-"""Seconds that a stream lasts."""
+MAX_STREAM_SECONDS: Final = 60.0
+"""Seconds until a stream ends."""
 
-SIGNED_OUT: Final = "Your session is over: what you see is no longer kept up to date. Load this page again to sign in."
-AWAY: Final = "The database does not answer: what you see is older."
+SIGNED_OUT: Final = "Your session has ended. This page is no longer updated. Reload it to sign in."
+DATABASE_UNAVAILABLE: Final = "The database does not respond. The figures are not current."
 
 
 def overview_cache_of(request: Request) -> OverviewCache:
-    """The overview_cache of the running application."""
+    """Return the overview cache of the running application."""
     overview_cache: OverviewCache = request.app.state.overview_cache
     return overview_cache
 
 
 def add_live(router: APIRouter) -> None:
-    """Add the streams."""
+    """Add the event streams."""
 
     @router.get("/events")
     async def overview_events(
-        request: Request, sessions: SessionsOf, shape: Annotated[str, Query(max_length=32)] = "", at: float = 0.0
+        request: Request, sessions: SessionsOf, fingerprint: Annotated[str, Query(max_length=32)] = "", at: float = 0.0
     ) -> Response:
         async def stream(seconds: float) -> Response:
-            return _stream(_figures(overview_cache_of(request), CachedOverview(shape, at), seconds))
+            return _stream(_figures(overview_cache_of(request), OverviewVersion(fingerprint, at), seconds))
 
         return await _while_signed_in(request, sessions, stream)
 
@@ -62,31 +62,31 @@ def add_live(router: APIRouter) -> None:
 async def _while_signed_in(
     request: Request, sessions: Sessions, stream: Callable[[float], Awaitable[Response]]
 ) -> Response:
-    """What `stream` gives for as many seconds as it may last; else what a page shows in place of it."""
+    """Return `stream`, limited to the session's time; without a session or database, an event with a notice."""
     try:
         session = await session_of(request, sessions)
-        return await stream(min(LONGEST, sessions.seconds_left(session)))
+        return await stream(min(MAX_STREAM_SECONDS, sessions.seconds_left(session)))
     except SignedOut:
-        return _stream(_told("end", SIGNED_OUT))
+        return _stream(_notice("end", SIGNED_OUT))
     except SupabaseError:
-        return _stream(_told("progress", AWAY))
+        return _stream(_notice("progress", DATABASE_UNAVAILABLE))
 
 
-async def _figures(overview_cache: OverviewCache, page: CachedOverview, seconds: float) -> AsyncIterator[bytes]:
+async def _figures(overview_cache: OverviewCache, version: OverviewVersion, seconds: float) -> AsyncIterator[bytes]:
     clock = asyncio.get_running_loop().time
-    until, told = clock() + seconds, None
+    end, sent = clock() + seconds, None
     yield RETRY_HINT
-    while clock() < until and not overview_cache.stopped:
-        news = await overview_cache.news(page)
-        if news != told:
-            yield _event("progress", news)
-            told = news
-        await overview_cache.rest()
+    while clock() < end and not overview_cache.stopped:
+        update = await overview_cache.updates_for(version)
+        if update != sent:
+            yield _event("progress", update)
+            sent = update
+        await overview_cache.wait()
 
 
-async def _told(name: str, state: str) -> AsyncIterator[bytes]:
+async def _notice(name: str, notice: str) -> AsyncIterator[bytes]:
     yield RETRY_HINT
-    yield _event(name, {"state": state})
+    yield _event(name, {"notice": notice})
 
 
 def _event(name: str, figures: Mapping[str, str]) -> bytes:

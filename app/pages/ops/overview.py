@@ -1,4 +1,4 @@
-"""The overview: everything at one moment, and the switches that keep workers from a kind of task."""
+"""The overview page, and the actions that pause and resume kinds of tasks."""
 
 import asyncio
 from http import HTTPStatus
@@ -13,8 +13,8 @@ from app.errors import NothingToDo
 from app.models import TaskKind
 from app.pages.ops.charts import charts_of
 from app.pages.ops.flash_messages import flash_message, redirect_with
-from app.pages.ops.guard import FormOf, OperatorOf, SentForm, add_act
-from app.pages.ops.overview_cache import CachedOverview, figures_of
+from app.pages.ops.guard import FormOf, OperatorOf, SubmittedForm, add_action
+from app.pages.ops.overview_cache import OverviewVersion, figures_of
 from app.pages.rendering import PageRenderer
 from app.persistence.operator import Actor
 from app.persistence.overview import KindStatus, Overview
@@ -23,92 +23,92 @@ from app.services import Services
 HOME: Final = "/ops"
 KINDS: Final = tuple(kind.value for kind in TaskKind)
 HOURS: Final = 6
-"""How far the charts go back."""
+"""Hours that the charts show."""
 
-LAST_ACTS: Final = 8
-MOST_WORDS: Final = 500
-NO_REASON: Final = "no reason was given"
+RECENT_ACTIONS: Final = 8
+MAX_REASON_LENGTH: Final = 500
+NO_REASON: Final = "no reason given"
 
 
 def add_overview(router: APIRouter, pages: PageRenderer) -> None:
-    """Add the overview and its switches."""
+    """Add the overview and its actions."""
 
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        overview, acts = await asyncio.gather(
-            services.operator.overview(hours=HOURS), services.operator.acts(limit=LAST_ACTS)
+        overview, audit_log = await asyncio.gather(
+            services.operator.overview(hours=HOURS), services.operator.acts(limit=RECENT_ACTIONS)
         )
         return pages.page(
             "ops/overview.html.j2",
             session=session,
             here=HOME,
-            said=flash_message(request),
+            message=flash_message(request),
             overview=overview,
-            acts=acts,
+            audit_log=audit_log,
             now=figures_of(overview),
-            seen=CachedOverview.of(overview),
+            version=OverviewVersion.of(overview),
             kinds=_in_order(overview),
             hours=HOURS,
             charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},
             readers=readers_by_status(overview),
-            known=KINDS,
-            no_sender=nobody_sends(overview),
+            known_kinds=KINDS,
+            no_mail_sender=no_mail_sender(overview),
         )
 
     async def pause(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:
-        await services.operator.pause(by(form), kind, _why(form))
+        await services.operator.pause(actor_of(form), kind, _reason_of(form))
         return redirect_with(HOME, "paused")
 
     async def resume(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:
-        await services.operator.resume(by(form), kind)
+        await services.operator.resume(actor_of(form), kind)
         return redirect_with(HOME, "resumed")
 
     async def pause_all(form: FormOf, services: ServicesOf) -> Response:
         for kind in TaskKind:
-            await services.operator.pause(by(form), kind, _why(form))
+            await services.operator.pause(actor_of(form), kind, _reason_of(form))
         return redirect_with(HOME, "paused")
 
     async def resume_all(form: FormOf, services: ServicesOf) -> Response:
         await _resume_all(form, services)
         return redirect_with(HOME, "resumed")
 
-    add_act(router, "/kinds/{kind}/pause", pause)
-    add_act(router, "/kinds/{kind}/resume", resume)
-    add_act(router, "/pause", pause_all)
-    add_act(router, "/resume", resume_all)
+    add_action(router, "/kinds/{kind}/pause", pause)
+    add_action(router, "/kinds/{kind}/resume", resume)
+    add_action(router, "/pause", pause_all)
+    add_action(router, "/resume", resume_all)
 
 
-def by(form: SentForm) -> Actor:
-    """The act that a press is, under the operator's name."""
-    return Actor(uuid4(), form.session.who)
+def actor_of(form: SubmittedForm) -> Actor:
+    """Return the actor of a form: a new action id and the operator's name."""
+    return Actor(uuid4(), form.session.operator)
 
 
 def readers_by_status(overview: Overview) -> dict[str, int]:
-    """How many readers have a status, whosever they are."""
+    """Return the number of readers by status, for all owners."""
     counts = sorted(overview.readers, key=lambda count: count.status)
     return {
         status: sum(count.readers for count in group) for status, group in groupby(counts, lambda count: count.status)
     }
 
 
-def nobody_sends(overview: Overview) -> bool:
-    """Whether there are workers, and none of them sends mails: what is to be sent waits."""
+def no_mail_sender(overview: Overview) -> bool:
+    """Whether workers are running, but none of them can send mails."""
     return bool(overview.workers) and all("MAIL_URL" in worker.not_configured for worker in overview.workers)
 
 
 def _in_order(overview: Overview) -> list[KindStatus]:
-    """The kinds as a day goes through them, and behind them those that this code does not know."""
+    """Return the kinds in the order of a day, and then kinds that this code does not know."""
     return sorted(overview.kinds, key=lambda each: (*KINDS, each.kind).index(each.kind))
 
 
-async def _resume_all(form: SentForm, services: Services) -> None:
+async def _resume_all(form: SubmittedForm, services: Services) -> None:
     for pause in await services.operator.pauses():
         if pause.kind in KINDS:
             try:
-                await services.operator.resume(by(form), TaskKind(pause.kind))
-            except NothingToDo:  # somebody else was quicker
+                await services.operator.resume(actor_of(form), TaskKind(pause.kind))
+            except NothingToDo:  # another operator resumed it first
                 continue
 
 
-def _why(form: SentForm) -> str:
-    return form.fields.get("why", "").strip()[:MOST_WORDS] or NO_REASON
+def _reason_of(form: SubmittedForm) -> str:
+    return form.fields.get("reason", "").strip()[:MAX_REASON_LENGTH] or NO_REASON

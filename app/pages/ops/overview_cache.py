@@ -1,4 +1,4 @@
-"""The overview's figures as they change, for all operators who look: one question to the database every two seconds."""
+"""A cached overview for all open pages: page streams share one database query every two seconds."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -13,29 +13,29 @@ from app.errors import SupabaseError
 from app.pages.formatting import duration, figure
 from app.persistence.overview import Overview
 
-PACE: Final = 2.0
-"""Seconds from one question to the next, however many look."""
+REFRESH_INTERVAL: Final = 2.0
+"""Minimum seconds between two queries, for any number of pages."""
 
-ANSWER_WITHIN: Final = 5.0
-"""Seconds for one of them."""
+QUERY_TIMEOUT: Final = 5.0
+"""Seconds until a query is given up."""
 
-CHANGED: Final = "Workers, pauses, breakers or mails in doubt have changed since: load this page again."
+CHANGED: Final = "Workers, pauses, circuit breakers or mails in doubt have changed. Reload this page."
 
 log = structlog.get_logger(__name__)
 
 
 def figures_of(overview: Overview) -> dict[str, str]:
-    """What changes all the time, as the page shows it, by the name of its place there."""
-    shown = {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
+    """Return the live figures, formatted, by the `data-show` name of their element."""
+    figures = {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
     for kind in overview.kinds:
         counts = {"ready": kind.ready, "later": kind.later, "running": kind.running, "failed": kind.failed}
-        shown |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}
-        shown[f"{kind.kind} oldest"] = duration(kind.oldest_seconds)
-    return shown
+        figures |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}
+        figures[f"{kind.kind} oldest"] = duration(kind.oldest_seconds)
+    return figures
 
 
-def shape_of(overview: Overview) -> str:
-    """What the page shows besides, in short: it is another one where the page would look different."""
+def fingerprint_of(overview: Overview) -> str:
+    """Return a hash of everything else that the page shows. It changes when the page must be reloaded."""
     parts = (
         sorted((str(worker.worker_id), sorted(worker.not_configured)) for worker in overview.workers),
         [(kind.kind, kind.pause) for kind in overview.kinds],
@@ -46,67 +46,67 @@ def shape_of(overview: Overview) -> str:
 
 
 @dataclass(frozen=True)
-class CachedOverview:
-    """An overview as a page shows it: what it looked like, and at which moment of the database's clock it was."""
+class OverviewVersion:
+    """The version of the overview that a page shows: its fingerprint, and its time by the database clock."""
 
-    shape: str
+    fingerprint: str
     at: float
 
     @classmethod
     def of(cls, overview: Overview) -> Self:
-        """What a page with this overview shows."""
-        return cls(shape_of(overview), overview.at.timestamp())
+        """Return the version of an overview."""
+        return cls(fingerprint_of(overview), overview.at.timestamp())
 
 
 class OverviewCache:
-    """Asks for the overview when somebody wants to know, unless it has just been asked."""
+    """Reads the overview on demand, at most once per `REFRESH_INTERVAL`."""
 
     def __init__(self, read: Callable[[], Awaitable[Overview]]) -> None:
         self._read = read
-        self._asking = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._fresh_until = 0.0
         self._figures: dict[str, str] = {}
-        self._newest = CachedOverview("", 0.0)
-        self._state = ""
+        self._newest = OverviewVersion("", 0.0)
+        self._notice = ""
         self._stopped = asyncio.Event()
 
     @property
     def stopped(self) -> bool:
-        """Whether this process stops: nobody is told anything more."""
+        """Whether this process is stopping. Streams end then."""
         return self._stopped.is_set()
 
     def release(self) -> None:
-        """The process stops."""
+        """End all streams, because the process stops."""
         self._stopped.set()
 
-    async def news(self, page: CachedOverview) -> Mapping[str, str]:
-        """The figures, from at most two seconds ago or, where the database does not answer, from when it last did.
+    async def updates_for(self, version: OverviewVersion) -> Mapping[str, str]:
+        """Return figures that are at most two seconds old, or the last known ones if the database does not respond.
 
-        `state` says so then; `changed` says whether what the page shows besides has become another. What is older than
-        the page is no news: the figures are missing.
+        `notice` reports a failed query. `changed` is set if the page must be reloaded. If the cached figures are older
+        than the page, they are omitted.
         """
         clock = asyncio.get_running_loop().time
-        async with self._asking:
+        async with self._lock:
             if clock() >= self._fresh_until:
-                self._fresh_until = clock() + PACE
-                await self._ask()
-        if self._newest.at < page.at:
-            return {"state": self._state}
-        changed = CHANGED if self._newest.shape != page.shape else ""
-        return self._figures | {"state": self._state, "changed": changed}
+                self._fresh_until = clock() + REFRESH_INTERVAL
+                await self._refresh()
+        if self._newest.at < version.at:
+            return {"notice": self._notice}
+        changed = CHANGED if self._newest.fingerprint != version.fingerprint else ""
+        return self._figures | {"notice": self._notice, "changed": changed}
 
-    async def rest(self) -> None:
-        """Wait until it is worth asking again, or this process stops."""
+    async def wait(self) -> None:
+        """Wait for `REFRESH_INTERVAL`, or until the process stops."""
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), PACE)
+            await asyncio.wait_for(self._stopped.wait(), REFRESH_INTERVAL)
 
-    async def _ask(self) -> None:
+    async def _refresh(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_WITHIN):
+            async with asyncio.timeout(QUERY_TIMEOUT):
                 overview = await self._read()
         except (SupabaseError, TimeoutError) as error:
-            log.warning("overview not read", error=str(error) or f"no answer within {ANSWER_WITHIN:g} s")
-            since = f"from {self._figures['as of']}" if self._figures else "older"
-            self._state = f"The database does not answer: what you see is {since}."
+            log.warning("overview query failed", error=str(error) or f"no response within {QUERY_TIMEOUT:g} s")
+            age = f"from {self._figures['as of']}" if self._figures else "not current"
+            self._notice = f"The database does not respond. The figures are {age}."
         else:
-            self._figures, self._newest, self._state = figures_of(overview), CachedOverview.of(overview), ""
+            self._figures, self._newest, self._notice = figures_of(overview), OverviewVersion.of(overview), ""

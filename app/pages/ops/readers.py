@@ -1,4 +1,4 @@
-"""Readers: how many there are of each status, and a list of them, by status or by what their caller calls them."""
+"""The page of readers: counts by status, and a list filtered by status or external id."""
 
 import asyncio
 from typing import Final
@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from app.api.tasks import ServicesOf
-from app.pages.ops.filters import chosen, query
+from app.pages.ops.filters import list_url, selected
 from app.pages.ops.guard import OperatorOf
 from app.pages.ops.overview import readers_by_status
 from app.pages.rendering import PageRenderer
@@ -15,9 +15,9 @@ from app.persistence.json_values import clean_text
 from app.persistence.readers import ReaderStatus
 
 READERS: Final = "/ops/readers"
-STATES: Final = tuple(status.value for status in ReaderStatus)
-AT_ONCE: Final = 50
-LONGEST_ID: Final = 200
+STATUSES: Final = tuple(status.value for status in ReaderStatus)
+PAGE_SIZE: Final = 50
+MAX_ID_LENGTH: Final = 200
 
 
 def add_readers(router: APIRouter, pages: PageRenderer) -> None:
@@ -27,14 +27,14 @@ def add_readers(router: APIRouter, pages: PageRenderer) -> None:
     async def show_readers(
         session: OperatorOf, services: ServicesOf, request: Request, after: UUID | None = None
     ) -> Response:
-        status = chosen(request, "status", STATES)
-        external_id = clean_text(request.query_params.get("external_id", "")).strip()[:LONGEST_ID] or None
+        status = selected(request, "status", STATUSES)
+        external_id = clean_text(request.query_params.get("external_id", "")).strip()[:MAX_ID_LENGTH] or None
         overview, page = await asyncio.gather(
             services.operator.overview(hours=1),
             services.readers.list_page(
                 None,
                 cursor=after,
-                limit=AT_ONCE,
+                limit=PAGE_SIZE,
                 status=ReaderStatus(status) if status else None,
                 external_id=external_id,
             ),
@@ -45,10 +45,10 @@ def add_readers(router: APIRouter, pages: PageRenderer) -> None:
             here=READERS,
             readers=page.readers,
             counts=readers_by_status(overview),
-            wanted=status,
-            states=STATES,
+            status=status,
+            statuses=STATUSES,
             external_id=external_id or "",
-            more=query(READERS, status=status, external_id=external_id, after=str(page.next_cursor))
+            more=list_url(READERS, status=status, external_id=external_id, after=str(page.next_cursor))
             if page.next_cursor
             else None,
         )

@@ -1,4 +1,4 @@
-"""The operator's pages as one router."""
+"""The router of the operator pages."""
 
 from fastapi import APIRouter
 
@@ -13,7 +13,7 @@ from app.pages.rendering import PageRenderer
 
 
 def ops_router(pages: PageRenderer) -> APIRouter:
-    """All of `/ops`."""
+    """Return the router of `/ops`."""
     router = APIRouter(prefix="/ops", include_in_schema=False, route_class=ops_route(pages))
     add_sign_in(router, pages)
     add_overview(router, pages)

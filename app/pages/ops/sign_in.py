@@ -1,4 +1,4 @@
-"""Signing in with an admin's API key, and out again."""
+"""Sign-in with an admin's API key, and sign-out."""
 
 import asyncio
 import re
@@ -11,83 +11,82 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from app.api.tasks import ServicesOf
-from app.pages.forms import form_of
-from app.pages.ops.guard import SIGN_IN, FormOf, SessionsOf, add_act, cookie_name, over_https, require_own_site
+from app.pages.forms import parse_form
+from app.pages.ops.guard import SIGN_IN, FormOf, SessionsOf, add_action, cookie_name, is_https, require_own_site
 from app.pages.ops.sessions import LIFETIME
 from app.pages.rendering import PageRenderer
 
 log = structlog.get_logger(__name__)
 
-PAUSE: Final = 1.0
-"""Seconds until a wrong key gets its response."""
+WRONG_KEY_DELAY: Final = 1.0
+"""Seconds before the response to a wrong key."""
 
 MAX_DELAYED: Final = 8
-"""Wrong sign-ins that wait for their response at the same time. Others get 429 at once, and no attempt costs memory."""
+"""Maximum number of delayed responses. Further wrong keys get 429 at once and use no memory."""
 
 RETRY_AFTER: Final = "2"
-"""Seconds; the delayed sign-ins have ended by then."""
+"""Seconds until the delayed responses have been sent."""
 
 OVERVIEW: Final = "/ops"
-_OWN_PAGE: Final = re.compile(r"/ops(/[a-z0-9-]+){0,3}")
+_OPS_PATH: Final = re.compile(r"/ops(/[a-z0-9-]+){0,3}")
 
 
 def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
-    """Add the routes of signing in and out."""
+    """Add the sign-in and sign-out routes."""
     delayed = asyncio.Semaphore(MAX_DELAYED)
 
-    def page(wrong: str | None, requested: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
-        return pages.page("ops/sign_in.html.j2", status=status, wrong=wrong, requested=requested)
+    def page(problem: str | None, next_path: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+        return pages.page("ops/sign_in.html.j2", status_code=status, problem=problem, next_path=next_path)
 
-    async def refuse(request: Request, requested: str) -> Response:
+    async def reject(request: Request, next_path: str) -> Response:
         if delayed.locked():
-            wrong = "Too many wrong keys are being tried. Check the key, and try again in a few seconds."
-            refused = page(wrong, requested, HTTPStatus.TOO_MANY_REQUESTS)
-            refused.headers["Retry-After"] = RETRY_AFTER
-            return refused
+            problem = "Too many sign-in attempts with wrong keys. Try again in a few seconds."
+            response = page(problem, next_path, HTTPStatus.TOO_MANY_REQUESTS)
+            response.headers["Retry-After"] = RETRY_AFTER
+            return response
         async with delayed:
-            await asyncio.sleep(PAUSE)
-        log.warning("sign-in refused", address=request.client.host if request.client else None)
-        return page(
-            "This is not the key of an admin. ADMINS names the callers who are.", requested, HTTPStatus.FORBIDDEN
-        )
+            await asyncio.sleep(WRONG_KEY_DELAY)
+        log.warning("sign-in rejected", address=request.client.host if request.client else None)
+        problem = "This is not an admin's API key. ADMINS lists the callers who are admins."
+        return page(problem, next_path, HTTPStatus.FORBIDDEN)
 
     @router.get("/sign-in")
     async def show_sign_in(request: Request) -> Response:
-        return page(None, _own_page(request.query_params.get("next", "")))
+        return page(None, _safe_next(request.query_params.get("next", "")))
 
     @router.post("/sign-in")
     async def sign_in(request: Request, sessions: SessionsOf) -> Response:
         require_own_site(request)
-        form = await form_of(request)
-        requested = _own_page(form.get("next", [""])[-1])
-        # The key comes first: a flood of wrong keys must not keep out an operator who has the right one.
+        form = await parse_form(request)
+        next_path = _safe_next(form.get("next", [""])[-1])
+        # Check the key first: a flood of wrong keys must not lock out an operator with the right one.
         cookie = sessions.begin(form.get("key", [""])[-1])
         if cookie is None:
-            return await refuse(request, requested)
-        answer = RedirectResponse(requested, HTTPStatus.SEE_OTHER)
+            return await reject(request, next_path)
+        response = RedirectResponse(next_path, HTTPStatus.SEE_OTHER)
         seconds = int(LIFETIME.total_seconds())
-        answer.set_cookie(
+        response.set_cookie(
             cookie_name(request),
             cookie,
             max_age=seconds,
             path=OVERVIEW,
-            secure=over_https(request),
+            secure=is_https(request),
             httponly=True,
             samesite="strict",
         )
-        log.info("signed in", caller=sessions.read(cookie).who)
-        return answer
+        log.info("signed in", caller=sessions.read(cookie).operator)
+        return response
 
     async def sign_out(form: FormOf, request: Request, sessions: SessionsOf, services: ServicesOf) -> Response:
-        left = timedelta(seconds=max(1.0, sessions.seconds_left(form.session)))
-        await services.ended_sessions.end(form.session.session_id, lasting=left)
-        answer = RedirectResponse(SIGN_IN, HTTPStatus.SEE_OTHER)
-        answer.delete_cookie(cookie_name(request), path=OVERVIEW, secure=over_https(request), httponly=True)
-        return answer
+        remaining = timedelta(seconds=max(1.0, sessions.seconds_left(form.session)))
+        await services.ended_sessions.end(form.session.session_id, lasting=remaining)
+        response = RedirectResponse(SIGN_IN, HTTPStatus.SEE_OTHER)
+        response.delete_cookie(cookie_name(request), path=OVERVIEW, secure=is_https(request), httponly=True)
+        return response
 
-    add_act(router, "/sign-out", sign_out)
+    add_action(router, "/sign-out", sign_out)
 
 
-def _own_page(path: str) -> str:
-    """`path`, if it is one of the operator's pages; else the overview."""
-    return path if _OWN_PAGE.fullmatch(path) else OVERVIEW
+def _safe_next(path: str) -> str:
+    """Return `path` if it is an operator page, otherwise the overview."""
+    return path if _OPS_PATH.fullmatch(path) else OVERVIEW

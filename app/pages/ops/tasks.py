@@ -1,4 +1,4 @@
-"""Tasks: all of them by kind and state, those that failed with their replay, and one by itself as it goes on."""
+"""The pages of tasks: lists by kind and status, failed tasks and their replay, and the live page of one task."""
 
 from http import HTTPStatus
 from typing import Final
@@ -11,28 +11,28 @@ from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
-from app.pages.ops.filters import chosen, query
+from app.pages.ops.filters import list_url, selected
 from app.pages.ops.flash_messages import flash_message, redirect_with
-from app.pages.ops.guard import FormOf, OperatorOf, add_act
-from app.pages.ops.overview import KINDS, by
+from app.pages.ops.guard import FormOf, OperatorOf, add_action
+from app.pages.ops.overview import KINDS, actor_of
 from app.pages.rendering import PageRenderer
 
 TASKS: Final = "/ops/tasks"
 FAILED: Final = f"{TASKS}?status=failed"
-STATES: Final = tuple(status.value for status in TaskStatus)
+STATUSES: Final = tuple(status.value for status in TaskStatus)
 
 
 def add_tasks(router: APIRouter, pages: PageRenderer) -> None:
-    """Add the pages of tasks, and what is done to them."""
+    """Add the pages of tasks and their actions."""
     _add_list(router, pages)
     _add_one(router, pages)
-    _add_acts(router)
+    _add_actions(router)
 
 
 def _add_list(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks")
     async def show_tasks(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        kind, status = chosen(request, "kind", KINDS), chosen(request, "status", STATES)
+        kind, status = selected(request, "kind", KINDS), selected(request, "status", STATUSES)
         page = await services.tasks.list_tasks(
             kind=TaskKind(kind) if kind else None,
             status=TaskStatus(status) if status else None,
@@ -42,13 +42,13 @@ def _add_list(router: APIRouter, pages: PageRenderer) -> None:
             "ops/tasks.html.j2",
             session=session,
             here=FAILED if status == TaskStatus.FAILED else TASKS,
-            said=flash_message(request),
+            message=flash_message(request),
             tasks=page.tasks,
             kind=kind,
-            wanted=status,
+            status=status,
             kinds=KINDS,
-            states=STATES,
-            more=query(TASKS, kind=kind, status=status, cursor=page.next_cursor) if page.next_cursor else None,
+            statuses=STATUSES,
+            more=list_url(TASKS, kind=kind, status=status, cursor=page.next_cursor) if page.next_cursor else None,
         )
 
     @router.get("/find")
@@ -60,8 +60,8 @@ def _add_one(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks/{task_id}")
     async def show_task(task_id: UUID, session: OperatorOf, services: ServicesOf, request: Request) -> Response:
         task = await services.tasks.get_task(task_id)
-        said = flash_message(request)
-        return pages.page("ops/task.html.j2", session=session, here=TASKS, said=said, task=task)
+        message = flash_message(request)
+        return pages.page("ops/task.html.j2", session=session, here=TASKS, message=message, task=task)
 
     @router.get("/tasks/{task_id}/page")
     async def show_digest(task_id: UUID, _session: OperatorOf, services: ServicesOf) -> Response:
@@ -69,26 +69,26 @@ def _add_one(router: APIRouter, pages: PageRenderer) -> None:
         return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
 
 
-def _add_acts(router: APIRouter) -> None:
+def _add_actions(router: APIRouter) -> None:
     async def replay(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
-        await services.operator.replay(by(form), task_id)
+        await services.operator.replay(actor_of(form), task_id)
         return redirect_with(f"{TASKS}/{task_id}", "replayed")
 
     async def cancel(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
-        await services.operator.cancel(by(form), task_id)
+        await services.operator.cancel(actor_of(form), task_id)
         return redirect_with(f"{TASKS}/{task_id}", "cancelled")
 
     async def redeliver(task_id: UUID, form: FormOf, services: ServicesOf) -> Response:
-        await services.operator.redeliver(by(form), task_id)
+        await services.operator.redeliver(actor_of(form), task_id)
         return redirect_with(f"{TASKS}/{task_id}", "redelivered")
 
     async def replay_all(form: FormOf, services: ServicesOf) -> Response:
         kind = form.one_of("kind", ("", *KINDS))
         kinds = [TaskKind(kind)] if kind else list(TaskKind)
-        steps = [await replay_failed_tasks(ReplayRequest(kind=kind), services, by(form)) for kind in kinds]
+        steps = [await replay_failed_tasks(ReplayRequest(kind=kind), services, actor_of(form)) for kind in kinds]
         return redirect_with(TASKS, str(sum(step.replayed for step in steps)))
 
-    add_act(router, "/tasks/{task_id}/replay", replay)
-    add_act(router, "/tasks/{task_id}/cancel", cancel)
-    add_act(router, "/tasks/{task_id}/redeliver", redeliver)
-    add_act(router, "/replays", replay_all)
+    add_action(router, "/tasks/{task_id}/replay", replay)
+    add_action(router, "/tasks/{task_id}/cancel", cancel)
+    add_action(router, "/tasks/{task_id}/redeliver", redeliver)
+    add_action(router, "/replays", replay_all)

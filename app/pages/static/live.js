@@ -1,28 +1,28 @@
-// Keeps what a page shows as it is, without a reload: an element with data-events="<address>" follows that stream while it is
-// looked at, and in it data-show="message" (status, error, ...) shows a field as text, a progress element how far a task is.
-// "state" says what is wrong with the stream, and is empty otherwise. At the end the page is loaded once more if the element asks
-// so (data-reload): what is done looks different, and has no stream to follow any more.
+// Live updates without a reload. An element with data-events="<URL>" follows that event stream while the page is visible.
+// Inside it, data-show="message" (status, error, ...) shows that field as text, and a progress element shows `progress`.
+// The field "notice" reports a problem of the stream and is otherwise empty. When the stream ends, data-reload reloads the
+// page, because a finished task has other content and no stream.
 "use strict";
-for (const place of document.querySelectorAll("[data-events]")) {
+for (const container of document.querySelectorAll("[data-events]")) {
   let events = null;
-  let over = false;
+  let ended = false;
   const show = (event) => {
-    const news = { state: "", ...JSON.parse(event.data) };
-    for (const part of place.querySelectorAll("[data-show]")) {
-      if (part.dataset.show in news) part.textContent = news[part.dataset.show] ?? "";
+    const update = { notice: "", ...JSON.parse(event.data) };
+    for (const element of container.querySelectorAll("[data-show]")) {
+      if (element.dataset.show in update) element.textContent = update[element.dataset.show] ?? "";
     }
-    for (const bar of place.querySelectorAll("progress")) bar.value = news.progress ?? bar.value;
+    for (const bar of container.querySelectorAll("progress")) bar.value = update.progress ?? bar.value;
   };
   const follow = () => {
     events?.close();
-    if (over || document.hidden) return;
-    events = new EventSource(place.dataset.events);
+    if (ended || document.hidden) return;
+    events = new EventSource(container.dataset.events);
     events.addEventListener("progress", show);
     events.addEventListener("end", (event) => {
-      over = true;
+      ended = true;
       events.close();
       show(event);
-      if ("reload" in place.dataset) location.reload();
+      if ("reload" in container.dataset) location.reload();
     });
   };
   document.addEventListener("visibilitychange", follow);

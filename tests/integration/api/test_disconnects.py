@@ -101,7 +101,7 @@ async def test_a_disconnect_in_a_body_is_499_and_no_error(
     visitor: Visitor,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    links = {purpose: visitor.path(purpose) for purpose in ("unsubscribe", "pause", "schedule", "words")}
+    links = {purpose: visitor.path(purpose) for purpose in ("unsubscribe", "pause", "schedule", "preferences")}
     path = path.format(reader=visitor.reader.reader_id, **links)
     key, before = KEY if path.startswith("/v1") else None, server_errors(api)
     logs = await log_of(api, incomplete_request(method, path, kind, key=key, chunked=chunked))

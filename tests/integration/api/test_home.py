@@ -14,7 +14,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.config import ApiSettings
-from app.mail.item_links import ACTS, item_name
+from app.mail.item_links import ITEM_ACTIONS, item_name
 from app.models import ArticleKind, DigestItem
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.reader_papers import ReaderPapers
@@ -70,25 +70,25 @@ async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, boo
 
 def pressed(page: httpx.Response, name: str) -> list[str]:
     """The pressed buttons of an item."""
-    form = re.search(rf'<form class="acts" id="{name}".*?</form>', page.text, re.DOTALL)
+    form = re.search(rf'<form class="actions" id="{name}".*?</form>', page.text, re.DOTALL)
     assert form is not None
     return re.findall(r'aria-pressed="true">([^<]+)<', form[0])
 
 
 async def press(visitor: Visitor, saying: str, name: str = FIRST, day: date = TODAY) -> httpx.Response:
-    return await visitor.http.post(f"{visitor.path('place')}/{day}", data={"item": name, "do": saying})
+    return await visitor.http.post(f"{visitor.path('home')}/{day}", data={"item": name, "do": saying})
 
 
 async def test_get_requests_change_nothing_and_links_work(visitor: Visitor, database: asyncpg.Connection) -> None:
-    place = visitor.path("place")
+    place = visitor.path("home")
     before = await database.fetch("select * from public.readers")
-    paths = [place + where for where in SHOWN] + [visitor.path(f"{act}:{FIRST}") for act in ACTS]
+    paths = [place + where for where in SHOWN] + [visitor.path(f"{act}:{FIRST}") for act in ITEM_ACTIONS]
     for path in paths * 2:
         page = await visitor.http.get(path)
         assert page.status_code == 200, path
         links = {html.unescape(link) for link in re.findall(r'href="(/r/[^"#]+)', page.text)}
         purposes = {link.split("/")[2] for link in links}
-        assert {"place", "words", "schedule", "pause", "unsubscribe", "feed"} <= purposes
+        assert {"home", "preferences", "schedule", "pause", "unsubscribe", "feed"} <= purposes
         assert {link: (await visitor.http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
     assert await said(database) == []
     assert await database.fetch("select * from public.readers") == before
@@ -113,12 +113,12 @@ async def test_feedback_counts_once_is_shown_and_can_be_undone(visitor: Visitor,
             answer = await press(visitor, saying)
             assert (answer.status_code, answer.headers["location"]) == (
                 303,
-                f"{visitor.path('place')}/{TODAY}#{FIRST}",
+                f"{visitor.path('home')}/{TODAY}#{FIRST}",
             )
             assert answer.headers["referrer-policy"] == "no-referrer"
             page = await visitor.http.get(answer.headers["location"])
             assert pressed(page, FIRST) == down
-            assert ("Press again to take it back" in page.text) is bool(down)
+            assert ("Press again to undo" in page.text) is bool(down)
             assert await said(database) == kept
 
 
@@ -128,14 +128,14 @@ async def test_a_mails_feedback_link_records_and_undoes_it(
 ) -> None:
     path = visitor.path(f"{act}:{FIRST}")
     looked = await visitor.http.get(path)
-    assert re.findall(r"<button[^>]*>([^<]+)<", looked.text) == [ACTS[act]]
+    assert re.findall(r"<button[^>]*>([^<]+)<", looked.text) == [ITEM_ACTIONS[act]]
     assert "Title of paper 0" in looked.text
     for _ in range(2):
         done = await visitor.http.post(path, data={"do": act})
-        assert re.findall(r"<button[^>]*>([^<]+)<", done.text) == ["Take it back"]
+        assert re.findall(r"<button[^>]*>([^<]+)<", done.text) == ["Undo"]
         assert await said(database) == [("Title of paper 0", *kept)]
     for _ in range(2):
-        assert "Taken back" in (await visitor.http.post(path, data={"do": "back"})).text
+        assert "Undone" in (await visitor.http.post(path, data={"do": "undo"})).text
         assert await said(database) == []
 
 
@@ -143,7 +143,7 @@ async def test_saved_papers_are_listed_and_can_be_removed(visitor: Visitor, data
     papers = ReaderPapers(visitor.readers._client)  # noqa: SLF001  (the same client)
     for number in range(60):
         await papers.save(visitor.reader.reader_id, paper_of(item(number).article), saved=True)
-    place = visitor.path("place")
+    place = visitor.path("home")
     first = (await visitor.http.get(f"{place}/saved")).text
     assert re.findall(r"Title of paper (\d+)</a>", first) == [str(n) for n in range(59, 9, -1)]
     (onward,) = re.findall(r'href="([^"]+cursor=[^"]+)"', first)
@@ -163,31 +163,31 @@ async def test_earlier_days_are_listed_by_month_and_in_pages(visitor: Visitor, d
     days = [date(2026, 3, 1) - timedelta(days=number) for number in range(70)]
     for day in days:
         await give_digest(database, visitor.reader.reader_id, digest_of(day))
-    place, path, listed = visitor.path("place"), "/days", list[str]()
+    place, path, listed = visitor.path("home"), "/days", list[str]()
     while path:
         page = (await visitor.http.get(place + path)).text
         assert re.findall(r'class="section">(\w+ \d+)<', page)
         listed += re.findall(r'href="[^"]+/(\d{4}-\d\d-\d\d)"', page)
         path = next(iter(re.findall(r'href="[^"]+(/days\?before=[^"]+)"', page)), "")
     assert listed == [str(day) for day in (TODAY, YESTERDAY, *days)]
-    assert "There are none before that day" in (await visitor.http.get(f"{place}/days?before={days[-1]}")).text
+    assert "There are no digests before this day" in (await visitor.http.get(f"{place}/days?before={days[-1]}")).text
 
 
 def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[str, str]]]:
     """Requests that a reader must not make: method, path and form."""
-    place, form = visitor.path("place"), {"item": FIRST, "do": "more"}
-    for token in ("x", visitor.path("words").rpartition("/")[2], place.rpartition("/")[2][:-1] + "_"):
+    place, form = visitor.path("home"), {"item": FIRST, "do": "more"}
+    for token in ("x", visitor.path("preferences").rpartition("/")[2], place.rpartition("/")[2][:-1] + "_"):
         for where in SHOWN:
             yield "GET", f"/r/home/{token}{where}", {}
         yield "POST", f"/r/home/{token}/{TODAY}", form
         yield "POST", f"/r/home/{token}/saved", {"paper": str(uuid4())}
-        for act in ACTS:
+        for act in ITEM_ACTIONS:
             yield "POST", f"/r/{act}:{FIRST}/{token}", {"do": act}
     # Another reader's token opens only that reader's pages, and this item is not there.
-    yield "POST", f"{other.path('place')}/{TODAY}", form
+    yield "POST", f"{other.path('home')}/{TODAY}", form
     yield "POST", other.path(f"more:{FIRST}"), form
     # A link for one item or one button is not valid for another.
-    for purpose, signed_for in (("more:" + FIRST, "more:" + "0" * 16), ("save:" + FIRST, "place")):
+    for purpose, signed_for in (("more:" + FIRST, "more:" + "0" * 16), ("save:" + FIRST, "home")):
         yield "POST", visitor.path(purpose, signed_for=signed_for), form
     yield "POST", visitor.path("more:" + "0" * 16), form
     for wrong in ({"do": "more"}, {"item": FIRST}, form | {"do": "everything"}, form | {"item": HOSTILE}, {}):
@@ -197,8 +197,8 @@ def refused(visitor: Visitor, other: Visitor) -> Iterator[tuple[str, str, dict[s
     yield "POST", f"{place}/saved", {"paper": "x"}
     for wrong_link in ({"day": TODAY - timedelta(days=401)}, {"day": None}, {"generation": 2}):
         stale = Visitor(visitor.http, visitor.readers, visitor.reader, **wrong_link)
-        yield "GET", stale.path("place"), {}
-        yield "POST", f"{stale.path('place')}/{TODAY}", form
+        yield "GET", stale.path("home"), {}
+        yield "POST", f"{stale.path('home')}/{TODAY}", form
         yield "POST", stale.path(f"more:{FIRST}"), form
 
 
@@ -219,23 +219,23 @@ async def test_links_and_items_of_others_are_refused(visitor: Visitor, database:
     (page,) = pages
     assert "This link does not work" in page
     # A paper of another reader cannot be removed.
-    await visitor.http.post(f"{visitor.path('place')}/saved", data={"paper": str(saved)})
+    await visitor.http.post(f"{visitor.path('home')}/saved", data={"paper": str(saved)})
     assert await said(database) == [("Title of paper 99", None, True)]
 
 
 async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -> None:
     visitor.day = TODAY - timedelta(days=400)
-    page = await visitor.http.get(visitor.path("place"))
+    page = await visitor.http.get(visitor.path("home"))
     for link in set(re.findall(r'href="(/r/[^"#]+)', page.text)):
         assert (await visitor.http.get(html.unescape(link))).status_code == 200, link
     of_theirs = f"/v1/readers/{visitor.reader.reader_id}/revoke-links"
     revoked = await visitor.http.post(of_theirs, headers={"X-API-Key": KEY})
     assert revoked.status_code == 204
-    assert (await visitor.http.get(visitor.path("place"))).status_code == 404
+    assert (await visitor.http.get(visitor.path("home"))).status_code == 404
     visitor.generation = 2
-    assert (await visitor.http.get(visitor.path("place"))).status_code == 200
+    assert (await visitor.http.get(visitor.path("home"))).status_code == 200
     await visitor.readers.remove(visitor.reader.reader_id)
-    assert (await visitor.http.get(visitor.path("place"))).status_code == 404
+    assert (await visitor.http.get(visitor.path("home"))).status_code == 404
     assert (await press(visitor, "more")).status_code == 404
 
 
@@ -244,7 +244,7 @@ async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -
     [
         ({"status": ReaderStatus.PAUSED}, "Mails are paused"),
         ({"status": ReaderStatus.UNSUBSCRIBED}, "You are unsubscribed"),
-        ({"status": ReaderStatus.BOUNCED}, "came back"),
+        ({"status": ReaderStatus.BOUNCED}, "returned earlier mails"),
         ({}, None),
     ],
     ids=["paused", "unsubscribed", "bounced", "active"],
@@ -253,17 +253,17 @@ async def test_the_home_page_explains_missing_digests(
     visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], told: str | None
 ) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": "Ada"} | changes)
-    page = (await visitor.http.get(visitor.path("place"))).text
+    page = (await visitor.http.get(visitor.path("home"))).text
     assert "Title of paper 0" in page
     assert re.findall(r'<p class="notice">', page) == ([] if told is None else ['<p class="notice">'])
     assert told is None or told in page
     assert (await press(visitor, "more")).status_code == 303
     await database.execute("delete from public.digests where true")
-    empty = (await visitor.http.get(visitor.path("place"))).text
-    assert "Your first digest is still to come" in empty
+    empty = (await visitor.http.get(visitor.path("home"))).text
+    assert "Your first digest is not written yet" in empty
     assert "07:00 (Europe/Berlin)" in empty or changes
-    for where, nothing in (("/days", "none yet"), ("/search?q=paper", "Nothing has all of these words")):
-        assert nothing in (await visitor.http.get(visitor.path("place") + where)).text
+    for where, nothing in (("/days", "no digests yet"), ("/search?q=paper", "No item contains all of these words")):
+        assert nothing in (await visitor.http.get(visitor.path("home") + where)).text
 
 
 async def test_article_text_is_escaped_on_every_home_page(visitor: Visitor, database: asyncpg.Connection) -> None:
@@ -278,9 +278,9 @@ async def test_article_text_is_escaped_on_every_home_page(visitor: Visitor, data
     visitor.day = day
     name = item_name(bad)
     assert (await press(visitor, "save", name, day)).status_code == 303
-    place = visitor.path("place")
+    place = visitor.path("home")
     paths = [place + where for where in ("", f"/{day}", "/days", "/saved", f"/search?{urlencode({'q': HOSTILE})}")]
-    paths += [f"{place}/search?q=alert", *(visitor.path(f"{act}:{name}") for act in ACTS)]
+    paths += [f"{place}/search?q=alert", *(visitor.path(f"{act}:{name}") for act in ITEM_ACTIONS)]
     for path in paths:
         page = await visitor.http.get(path)
         assert page.status_code == 200
@@ -293,7 +293,7 @@ async def test_the_limit_of_saved_papers_is_reported(visitor: Visitor, database:
     await fill(database, visitor.reader)
     for answer in (await press(visitor, "more"), await visitor.http.post(visitor.path(f"save:{FIRST}"))):
         assert answer.status_code == 409
-        assert "one too many" in answer.text
+        assert "Paper limit reached" in answer.text
 
 
 async def fill(database: asyncpg.Connection, reader: Reader) -> None:
@@ -301,6 +301,6 @@ async def fill(database: asyncpg.Connection, reader: Reader) -> None:
     await database.execute(
         "insert into public.reader_papers"
         " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"
-        " select $1, 'paper', 'T', '', '{}', 'given', '', true, now() from generate_series(1, 2000)",
+        " select $1, 'paper', 'T', '', '{}', 'manual', '', true, now() from generate_series(1, 2000)",
         reader.reader_id,
     )

@@ -43,7 +43,7 @@ SECOND_DAY = (
     ("More glaciers by radar", "Radar, radar again: how melting ice opens crevasses in spring."),
     ("More whales by radar", "Songs of whales that cross an ocean, heard by a radar at the coast."),
 )
-SENT = "select count(*) = $1 from public.deliveries where state = 'sent'"
+SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
 FOCUSED = "() => [document.activeElement.textContent, document.activeElement.name, document.activeElement.id]"
 
 
@@ -145,8 +145,8 @@ async def give_feedback(page: Page, links: dict[str, str], client: AsyncClient, 
     # The mail's feedback link of the first item, with the text "Not for me".
     await page.goto(links["Not for me"])
     await follow(page, "Not for me")
-    assert await page.locator("h1").text_content() == "Noted"
-    await follow(page, "Take it back")
+    assert await page.locator("h1").text_content() == "Feedback recorded"
+    await follow(page, "Undo")
     assert [paper.title for paper in await rated(client, reader.reader_id)] == ["Whales by radar"]
 
 
@@ -159,23 +159,25 @@ async def save_and_search(page: Page, client: AsyncClient, reader: Reader) -> No
     await page.keyboard.type("whale")
     async with page.expect_navigation():
         await page.keyboard.press("Enter")
-    assert await page.locator(".found .first").all_text_contents() == ["More whales by radar", "Whales by radar"]
+    assert await page.locator(".results .first").all_text_contents() == ["More whales by radar", "Whales by radar"]
     await follow(page, "Whales by radar")
     assert page.url.endswith("/2026-11-24#paper-1")
     assert await page.locator("[aria-pressed]").all_text_contents() == ["More like this"]
     await follow(page, "Earlier")
     assert await page.locator(".days .first").all_text_contents() == ["More whales by radar", "Glaciers by radar"]
-    await follow(page, "When it comes")
+    await follow(page, "Schedule")
     await focus(page, "timezone")
     await page.keyboard.press("Control+A")
     await page.keyboard.type("Pacific/Auckland")
-    await follow(page, "Keep")
+    await follow(page, "Save changes")
     assert (await Services.build(client).readers.get(reader.reader_id)).timezone == "Pacific/Auckland"
 
 
 async def unsubscribe(page: Page, client: AsyncClient, reader: Reader) -> None:
-    await follow(page, "Leave")
     await follow(page, "Unsubscribe")
+    await focus(page, "Unsubscribe", back=True)
+    async with page.expect_navigation():
+        await page.keyboard.press("Enter")
     assert (await Services.build(client).readers.get(reader.reader_id)).status is ReaderStatus.UNSUBSCRIBED
     await follow(page, "Newest")
     assert "You are unsubscribed" in (await page.locator(".notice").text_content() or "")
@@ -196,15 +198,15 @@ async def visitor(api: RunningApi, client: AsyncClient, database: asyncpg.Connec
         for item in (*papers[:2], news[0]):
             for saying in ("more", "save"):
                 form = {"item": item_name(item.article), "do": saying}
-                await visitor.http.post(f"{visitor.path('place')}/{TODAY}", data=form)
+                await visitor.http.post(f"{visitor.path('home')}/{TODAY}", data=form)
         yield visitor
 
 
 @needs_chromium
 async def test_the_home_pages_fit_the_screen_and_are_accessible(visitor: Visitor) -> None:
-    place, first = visitor.path("place"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
+    place, first = visitor.path("home"), item_name(item_of(ArticleKind.PAPER, 0, "W" * 300, 0.9).article)
     paths = [place + where for where in ("", "/days", "/saved", "/search?q=%22W%22+or+alert")]
-    paths += [visitor.path(f"more:{first}"), visitor.path("words"), visitor.path("schedule")]
+    paths += [visitor.path(f"more:{first}"), visitor.path("preferences"), visitor.path("schedule")]
     found = dict[str, list[str]]()
     async with chromium() as browser, opened(browser) as page:
         for path in paths:

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 
 from app.pages.ops.routes import ops_router
 from app.pages.ops.sessions import LIFETIME, Sessions, SignedOut
-from app.pages.ops.sign_in import MAX_DELAYED, PAUSE
+from app.pages.ops.sign_in import MAX_DELAYED, WRONG_KEY_DELAY
 from app.pages.rendering import PageRenderer
 from app.pages.static_files import StaticFiles
 from embedded.stack import Ready
@@ -131,7 +131,7 @@ async def test_wrong_keys_are_throttled_and_open_nothing(browse: Browse) -> None
     answers = await asyncio.gather(*(operator.sign_in(key.encode("utf-8", "ignore").decode()) for key in wrong))
     statuses = sorted(answer.status_code for answer in answers)
     assert statuses == [403] * MAX_DELAYED + [429] * (len(wrong) - MAX_DELAYED)
-    assert time.monotonic() - begun >= PAUSE
+    assert time.monotonic() - begun >= WRONG_KEY_DELAY
     assert not any("set-cookie" in answer.headers for answer in answers)
     assert (await operator.sign_in()).status_code == 303, "a right key still opens"
 
@@ -144,7 +144,7 @@ def test_a_session_ends_with_its_key_admin_or_hour(stack: Ready) -> None:
     cookie = sessions(f"{old},{new}").begin(ROOT_KEY)
     assert cookie is not None
     session = sessions(f"{old},{new}").read(cookie)
-    assert sessions(f"{old},{new}").is_form_of(session, session.form_token)
+    assert sessions(f"{old},{new}").is_valid_form_token(session, session.form_token)
     for taken in (
         sessions(new),
         sessions(f"{old},{new}", now=LIFETIME.total_seconds()),
@@ -175,7 +175,7 @@ async def test_a_sign_out_ends_the_session_in_every_process(browse: Browse) -> N
         replayed = await kept.http.post("/ops/kinds/fetch/pause", data={"token": token})
         assert replayed.status_code == 403
         assert "Sign in" in replayed.text
-        assert "Your session is over" in (await kept.http.get("/ops/events")).text
+        assert "Your session has ended" in (await kept.http.get("/ops/events")).text
     assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "nobody else is signed out"
 
 
@@ -189,7 +189,7 @@ async def test_a_form_needs_its_sessions_token(browse: Browse, database: asyncpg
         for form in ({}, {"token": ""}, {"token": foreign}, {"token": token[:-2]}):
             answer = await operator.http.post(path, data=form)
             assert (answer.status_code, path) == (403, path)
-            assert "Nothing was done" in answer.text
+            assert "Nothing was changed" in answer.text
         for headers in (
             {"sec-fetch-site": "cross-site"},
             {"sec-fetch-site": "same-site"},
@@ -199,7 +199,7 @@ async def test_a_form_needs_its_sessions_token(browse: Browse, database: asyncpg
             assert (answer.status_code, path) == (403, path)
         answer = await operator.http.get(path, params={"token": token})
         assert (answer.status_code, path) == (403, path)
-        assert "press of a button" in answer.text
+        assert "when you press its button" in answer.text
     assert (await operator.http.post("/ops/sign-in", headers={"origin": "http://evil.example"})).status_code == 403
     assert await everything(database) == before
     ours = {"origin": "null", "sec-fetch-site": "same-origin"}
@@ -218,7 +218,7 @@ async def test_without_a_session_nothing_is_shown_or_done(browse: Browse, databa
         assert (await stranger.http.post(path, data={"token": "x"})).status_code == 403, path
     for path in ("/ops/events", f"/ops/tasks/{NOBODY}/events"):
         assert json.loads((await stranger.http.get(path)).text.split("data: ")[1]) == {
-            "state": "Your session is over: what you see is no longer kept up to date. Load this page again to sign in."
+            "notice": "Your session has ended. This page is no longer updated. Reload it to sign in."
         }
     assert await everything(database) == before
 
@@ -226,7 +226,7 @@ async def test_without_a_session_nothing_is_shown_or_done(browse: Browse, databa
 async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     operator = await browse()
-    dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
+    dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
     sent, again = [row[0] for row in await database.fetch("select delivery_id from public.deliveries limit 2")]
     for action, fields in (
         ("/ops/kinds/fetch/pause", {"reason": HOSTILE}),
@@ -246,14 +246,14 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
     acts = await database.fetch("select who, act from public.audit where who <> 'eve' order by at")
     assert [row["who"] for row in acts] == ["root"] * len(acts)
     assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["act"] for row in acts}
-    states = await database.fetch("select state, resolved_by from public.deliveries where resolved_by is not null")
-    assert sorted((row["state"], row["resolved_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
+    states = await database.fetch("select status, resolved_by from public.deliveries where resolved_by is not null")
+    assert sorted((row["status"], row["resolved_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
         refused = await operator.press("/ops", action)
-        assert (refused.status_code, "Nothing was done" in refused.text) == (409, True)
+        assert (refused.status_code, "Nothing was changed" in refused.text) == (409, True)
     for action in ("/ops/replays", "/ops/deliveries/resume"):
         incomplete = await operator.press("/ops", action)
-        assert (incomplete.status_code, "came incomplete" in incomplete.text) == (403, True)
+        assert (incomplete.status_code, "The form is incomplete" in incomplete.text) == (403, True)
     for action in (f"/ops/tasks/{NOBODY}/replay", f"/ops/deliveries/{NOBODY}/sent", "/ops/kinds/mars/pause"):
         assert (await operator.press("/ops", action)).status_code == 404
 
@@ -270,7 +270,7 @@ async def test_ten_thousand_failed_tasks_are_replayed_by_one_action(
     assert (await operator.http.get(onward.replace("&amp;", "&"))).text.count('/replay"') == 50
     answer = await operator.press("/ops", "/ops/replays", kind="digest")
     assert "10,000 tasks were replayed" in (await operator.http.get(answer.headers["location"])).text
-    left = await database.fetch("select kind, count(*) from public.queue where dead group by kind")
+    left = await database.fetch("select kind, count(*) from public.queue where dead_letter group by kind")
     assert [tuple(row) for row in left] == [("fetch", 3)]
 
 
@@ -283,17 +283,17 @@ async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database
     await database.execute(lack, lacking, '{"MAIL_URL": "this worker sends no mails"}')
     alone = (await operator.http.get("/ops")).text
     assert "MAIL_URL is not set: this worker sends no mails" in alone
-    assert "No worker sends mails: set <code>MAIL_URL</code> on a worker." in alone
+    assert "No worker can send mails: set <code>MAIL_URL</code> on a worker." in alone
     await database.execute(add, whole)
     both = (await operator.http.get("/ops")).text
     assert "MAIL_URL is not set" in both
-    assert "No worker sends mails" not in both
+    assert "No worker can send mails" not in both
 
 
 async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, database: asyncpg.Connection) -> None:
     await furnish(database)
     operator = await browse()
-    dead = await database.fetchval("select task_id from public.queue where dead and kind = 'fetch'")
+    dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
     said = 0
     for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text

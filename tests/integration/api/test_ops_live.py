@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from app.config import ApiSettings
-from app.pages.ops.overview_cache import PACE
+from app.pages.ops.overview_cache import REFRESH_INTERVAL
 from embedded.stack import Ready
 from tests.support.event_streams import Events, following
 from tests.support.operators import EVE_KEY, Operator, settings_with_operators
@@ -68,8 +68,8 @@ async def test_many_viewers_cause_one_query_in_two_seconds(
         assert {each["digest ready"] for each in first} == {"0"}
         await insert_tasks(database, 1234, kind="digest")
         seen = await asyncio.gather(*(until(events, "digest ready", "1,234") for events in streams))
-        assert {each["state"] for each in seen} == {""}
-        assert 2 <= asked(proxy) <= 1 + (clock() - begun) / PACE
+        assert {each["notice"] for each in seen} == {""}
+        assert 2 <= asked(proxy) <= 1 + (clock() - begun) / REFRESH_INTERVAL
     before = asked(proxy)
     async with following(operator.http, "/ops") as events:
         await events.next()
@@ -86,19 +86,19 @@ async def test_a_page_reports_a_lost_database_and_recovers(
     async with following(operator.http, "/ops") as events:
         last = (await events.next())["data"]["as of"]
         proxy.before = away
-        shown = await until(events, "state", f"The database does not answer: what you see is from {last}.")
+        shown = await until(events, "notice", f"The database does not respond. The figures are from {last}.")
         assert shown["as of"] == last
         for path in ("/ops", "/ops/tasks", "/ops/deliveries", "/ops/readers"):
             page = await operator.http.get(path)
-            assert (page.status_code, "Load this page again in a moment" in page.text) == (503, True)
+            assert (page.status_code, "Reload this page in a moment" in page.text) == (503, True)
         pressed = await operator.http.post("/ops/sign-out", data={"token": token})
         assert (pressed.status_code, "set-cookie" in pressed.headers) == (503, False)
         async with following(operator.http, "/ops") as later:
-            assert "does not answer" in (await later.next())["data"]["state"]
+            assert "does not respond" in (await later.next())["data"]["notice"]
             assert await later.next() == {"over": True}
         await insert_tasks(database, 7, kind="fetch")
         proxy.before = nothing
-        assert (await until(events, "state", ""))["fetch ready"] == "7"
+        assert (await until(events, "notice", ""))["fetch ready"] == "7"
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 
 
@@ -115,7 +115,7 @@ async def test_an_operator_sees_newer_changes_of_another_operator(operator: Oper
         async with eve.http.stream("GET", await followed(eve)) as evens:
             own = Events(evens)
             while "changed" not in (shown := (await own.next())["data"]):
-                assert shown == {"state": ""}, "figures from before the page"
+                assert shown == {"notice": ""}, "figures from before the page"
             assert shown["changed"] == ""
         while not (await events.next())["data"]["changed"]:
             pass
@@ -132,6 +132,6 @@ async def test_a_shutdown_ends_the_streams(operator: Operator, api: RunningApi) 
     async with following(operator.http, "/ops") as events:
         await events.next()
         api.app.state.overview_cache.release()
-        async with asyncio.timeout(PACE * 5):
+        async with asyncio.timeout(REFRESH_INTERVAL * 5):
             while "over" not in await events.next():
                 pass

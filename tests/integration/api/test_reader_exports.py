@@ -123,7 +123,7 @@ async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
     assert (first.link, second.get("links", [])) == ("https://example.org/0?a=1&b=2", [])
     assert (first.updated, first.published) == ("2026-11-24T08:00:00Z", "2026-11-01T00:00:00Z")
     assert [tag.term for tag in first.tags] == ["cs.LG", "Paper 0 0"]
-    assert "<p>Why: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
+    assert "<p>Reason: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
 
     await write(database, reader_id, NEWEST + timedelta(days=1), item("New", 0))
     later = parsed(await visitor.get("feed"))
@@ -247,7 +247,7 @@ async def test_an_invalid_link_is_one_line_of_text(
         await visitor.readers.remove(visitor.reader.reader_id)
         refused += [await visitor.get(tool) for tool in TOOLS]
     assert {(answer.status_code, answer.headers["content-type"], answer.text) for answer in refused} == {
-        (404, "text/plain; charset=utf-8", "This address does not work (any more).\n")
+        (404, "text/plain; charset=utf-8", "This address is not valid.\n")
     }
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in failed} == {(503, "5")}
     assert all(len(answer.text) < 100 and answer.headers["cache-control"] == "no-store" for answer in failed)

@@ -62,7 +62,7 @@ async def test_following_links_changes_nothing(visitor: Visitor, database: async
     [
         {"data": ONE_CLICK},
         {"files": {"List-Unsubscribe": (None, "One-Click")}},
-        {"data": {"do": "leave"}},
+        {"data": {"do": "unsubscribe"}},
         {"content": b""},
         {"content": b"\xff&" * 200},
     ],
@@ -81,9 +81,9 @@ async def test_unsubscribing_twice_is_the_same_as_once(visitor: Visitor, sent: d
 
 async def test_an_unsubscribed_reader_can_subscribe_again(visitor: Visitor) -> None:
     await visitor.post("unsubscribe", **ONE_CLICK)
-    assert 'value="back"' in (await visitor.get("unsubscribe")).text
+    assert 'value="undo"' in (await visitor.get("unsubscribe")).text
     for _ in range(2):
-        assert "You are subscribed again" in (await visitor.post("unsubscribe", do="back")).text
+        assert "You are subscribed again" in (await visitor.post("unsubscribe", do="undo")).text
     back = await visitor.now
     assert (back.status, back.status_reason) == (ReaderStatus.ACTIVE, None)
     assert back.next_due_at is not None
@@ -94,20 +94,20 @@ async def test_mails_can_be_paused_and_resumed(visitor: Visitor) -> None:
     for _ in range(2):
         assert "Mails are paused" in (await visitor.post("pause", do="pause")).text
     assert (await visitor.now).status is ReaderStatus.PAUSED
-    assert "Go on" in (await visitor.get("pause")).text
+    assert "Resume" in (await visitor.get("pause")).text
     for _ in range(2):
-        assert "Mails are sent again" in (await visitor.post("pause", do="back")).text
+        assert "Mails are resumed" in (await visitor.post("pause", do="undo")).text
     assert (await visitor.now).status is ReaderStatus.ACTIVE
 
 
 @pytest.mark.parametrize("status", [ReaderStatus.UNSUBSCRIBED, ReaderStatus.BOUNCED])
 async def test_a_pause_does_not_resubscribe_a_reader(visitor: Visitor, status: ReaderStatus) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"status": status})
-    for do in ("pause", "back"):
-        assert "There is nothing to pause" in (await visitor.post("pause", do=do)).text
+    for do in ("pause", "undo"):
+        assert "Mails cannot be paused" in (await visitor.post("pause", do=do)).text
         assert (await visitor.now).status is status
     if status is ReaderStatus.BOUNCED:
-        assert "subscribed again" not in (await visitor.post("unsubscribe", do="back")).text
+        assert "subscribed again" not in (await visitor.post("unsubscribe", do="undo")).text
         assert (await visitor.now).status is status
 
 
@@ -117,7 +117,7 @@ async def test_the_schedule_is_set_and_shown(visitor: Visitor) -> None:
     assert 'value="07:00"' in shown
     assert re.findall(r'value="(\d)" checked', shown) == ["1", "2"]
     kept = await visitor.post("schedule", **SCHEDULE | {"timezone": " Pacific/Auckland ", "weekdays": ["5", "1", "5"]})
-    assert (kept.status_code, "Kept." in kept.text) == (200, True)
+    assert (kept.status_code, "Saved." in kept.text) == (200, True)
     now = await visitor.now
     assert (now.timezone, f"{now.send_at:%H:%M}", now.weekdays) == ("Pacific/Auckland", "06:30", (1, 5))
 
@@ -139,8 +139,8 @@ async def test_an_invalid_schedule_is_shown_again_with_errors(
 ) -> None:
     page = await visitor.post("schedule", **SCHEDULE | wrong)
     assert page.status_code == 422
-    assert re.findall(r'class="wrong" id="(\w+)-wrong"', page.text) == [field]
-    assert f'aria-describedby="{field}-wrong"' in page.text
+    assert re.findall(r'class="field-error" id="(\w+)-error"', page.text) == [field]
+    assert f'aria-describedby="{field}-error"' in page.text
     assert str(visitor.reader.reader_id) not in page.text
     assert_only_text(page)
     assert await visitor.now == visitor.reader
@@ -155,16 +155,16 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         "categories": "cs.LG\nhep-th",
     }
     for _ in range(2):
-        page = await visitor.post("words", **sent)
-        assert (page.status_code, "Kept." in page.text) == (200, True)
+        page = await visitor.post("preferences", **sent)
+        assert (page.status_code, "Saved." in page.text) == (200, True)
         profile = (await visitor.now).profile
         assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
         assert (profile.exclude, profile.authors) == ((HOSTILE,), ("E. Noether",))
         assert profile.categories == ("cs.LG", "hep-th")
         assert (profile.title, profile.max_papers) == ("T", 7)
-    shown = html.unescape((await visitor.get("words")).text)
+    shown = html.unescape((await visitor.get("preferences")).text)
     assert f">\n{HOSTILE}</textarea>" in shown
-    await visitor.post("words", **WORDS)
+    await visitor.post("preferences", **WORDS)
     assert (await visitor.now).profile.interests == ()
 
 
@@ -183,14 +183,14 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
 async def test_invalid_preferences_are_shown_again_with_errors(
     visitor: Visitor, wrong: dict[str, str], field: str
 ) -> None:
-    page = await visitor.post("words", **WORDS | wrong)
+    page = await visitor.post("preferences", **WORDS | wrong)
     assert page.status_code == 422
-    assert re.findall(r'class="wrong" id="(\w+)-wrong"', page.text) == [field]
+    assert re.findall(r'class="field-error" id="(\w+)-error"', page.text) == [field]
     assert_only_text(page)
     assert await visitor.now == visitor.reader
 
 
-@pytest.mark.parametrize("purpose", ["schedule", "words"])
+@pytest.mark.parametrize("purpose", ["schedule", "preferences"])
 @pytest.mark.parametrize(
     "body",
     [b"", b"a=1&" * 500, b"timezone=UTC&timezone=UTC&goals=a&goals=b", b"\xff\xfe", urlencode(ONE_CLICK).encode()],
@@ -217,9 +217,9 @@ def refused_paths(visitor: Visitor) -> Iterator[str]:
         yield visitor.path(purpose, secret="t" * 32)
         yield from (visitor.path(purpose, signed_for=other) for other in {*PURPOSES, "page"} - {purpose})
     old = Visitor(visitor.http, visitor.readers, visitor.reader, day=date(2020, 1, 1))
-    yield from (old.path("schedule"), old.path("words"))
+    yield from (old.path("schedule"), old.path("preferences"))
     old.day = None
-    yield from (old.path("schedule"), old.path("words"))
+    yield from (old.path("schedule"), old.path("preferences"))
     ahead = Visitor(visitor.http, visitor.readers, visitor.reader, generation=2)
     yield from map(ahead.path, PURPOSES)
     nobody = Visitor(visitor.http, visitor.readers, visitor.reader.model_copy(update={"reader_id": UUID(int=7)}))
@@ -251,7 +251,7 @@ async def test_links_end_with_their_generation_or_reader(visitor: Visitor) -> No
     assert all("This link does not work" in page for page in refused)
     assert (await visitor.now).status is ReaderStatus.ACTIVE
     visitor.generation = 2
-    assert (await visitor.get("words")).status_code == 200
+    assert (await visitor.get("preferences")).status_code == 200
     await visitor.readers.remove(visitor.reader.reader_id)
     removed = [await visitor.get(purpose) for purpose in PURPOSES]
     assert {(page.status_code, page.text) for page in removed} == {(404, refused[0])}
@@ -288,7 +288,7 @@ async def test_no_log_line_contains_a_link(
             await database.execute("alter table public.elsewhere rename to readers_private")
     said = capsys.readouterr().err
     assert [page.status_code for page in failed] == [503] * 4
-    assert all("just now" in page.text and "readers_private" not in page.text for page in failed)
+    assert all("Temporary error" in page.text and "readers_private" not in page.text for page in failed)
     assert said.count("request failed") == 4
     assert "/r/unsubscribe/{token}" in said
     assert [path for path in paths if path.rpartition("/")[2] in said] == []
@@ -301,7 +301,7 @@ async def test_no_log_line_of_a_bug_contains_a_link(
         raise LookupError("nobody foresaw this")
 
     monkeypatch.setattr(Readers, "link_generation", broken)
-    path = visitor.path("words")
+    path = visitor.path("preferences")
     with development_logs(settings):
         assert (await visitor.http.get(path)).status_code == 500
     said = capsys.readouterr().err
@@ -331,5 +331,5 @@ async def test_the_page_of_a_mails_day_opens_by_its_link(visitor: Visitor, datab
     assert (await visitor.post("page")).status_code == 405
     for visitor.day in (None, TODAY - timedelta(days=2), TODAY - timedelta(days=91)):
         assert (await visitor.get("page")).status_code == 404
-    other = visitor.path("page", signed_for="words")
+    other = visitor.path("page", signed_for="preferences")
     assert (await visitor.http.get(other)).status_code == 404

@@ -38,7 +38,7 @@ async def test_the_link_pages_fit_every_screen_and_are_accessible(visitor: Visit
             known = purpose in PURPOSES
             await page.goto(f"{visitor.http.base_url}{visitor.path(purpose) if known else '/r/preferences/x'}")
             assert await faults(page) == {}, purpose
-            if purpose in {"schedule", "words"}:
+            if purpose in {"schedule", "preferences"}:
                 await fill_in_invalid_values(page, purpose)
                 assert await faults(page) == {}, f"{purpose}, refused"
         assert await background(page, "dark") == "rgb(15, 14, 12)"
@@ -61,6 +61,6 @@ async def background(page: Page, scheme: Literal["light", "dark"]) -> str:
 async def test_the_button_works_under_the_content_policy(visitor: Visitor) -> None:
     async with chromium() as browser, opened(browser) as page:
         await page.goto(f"{visitor.http.base_url}{visitor.path('unsubscribe')}")
-        await page.click("button[value=leave]")
+        await page.click("button[value=unsubscribe]")
         await page.wait_for_load_state()
     assert (await visitor.now).status is ReaderStatus.UNSUBSCRIBED

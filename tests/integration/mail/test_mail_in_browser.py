@@ -81,7 +81,7 @@ async def received_page() -> str:
 @pytest.mark.parametrize(("scheme", "dark"), [(1, False), (0, True)], ids=["light", "dark"])
 async def test_the_mails_page_fits_and_its_footer_is_readable(tmp_path: Path, scheme: int, dark: bool) -> None:
     page = await received_page()
-    assert "items are left out here" in page
+    assert "items are omitted" in page
     frames = "".join(f'<iframe width="{w}" height="900" srcdoc="{html.escape(page)}"></iframe>' for w in (375, 700))
     (tmp_path / "measure.html").write_text(MEASURE.format(frames=frames), encoding="utf-8")
     for seen, width in zip(await look(tmp_path, scheme), (375, 700), strict=True):

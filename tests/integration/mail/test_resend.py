@@ -27,7 +27,7 @@ async def start() -> AsyncIterator[Start]:
             await server.start()
             opened.push_async_callback(server.stop)
             http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=True))
-            return ResendSender(http, "re_123", replace(QUICK, answer=2.0), server.url), server
+            return ResendSender(http, "re_123", replace(QUICK, response_timeout=2.0), server.url), server
 
         yield start
 

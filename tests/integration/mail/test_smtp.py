@@ -28,7 +28,7 @@ from tests.support.smtp_server import (
     sender_to,
 )
 
-HASTY = replace(QUICK, step=0.3, answer=0.3)
+HASTY = replace(QUICK, step_timeout=0.3, response_timeout=0.3)
 
 
 async def test_the_server_receives_the_exact_bytes(postbox: Postbox) -> None:
@@ -57,7 +57,7 @@ async def test_a_connection_has_a_largest_number_of_mails(postbox: Postbox) -> N
 
 
 async def test_connections_are_limited_and_each_mail_is_sent_once(postbox: Postbox) -> None:
-    with sender_to(postbox.url(), replace(QUICK, at_once=3)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, concurrency=3)) as sender:
         await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in range(30)))
     assert postbox.connections <= 3
     assert len(set(postbox.taken)) == len(postbox.taken) == 30
@@ -65,7 +65,7 @@ async def test_connections_are_limited_and_each_mail_is_sent_once(postbox: Postb
 
 async def test_mails_start_no_faster_than_the_rate(postbox: Postbox) -> None:
     loop = asyncio.get_running_loop()
-    with sender_to(postbox.url(), replace(QUICK, at_once=5, per_second=20)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, concurrency=5, per_second=20)) as sender:
         begin = loop.time()
         await asyncio.gather(*(sender.send(mail_to(number), key_of(number)) for number in range(5)))
     assert loop.time() - begin >= 4 / 20
@@ -130,7 +130,7 @@ async def test_a_failure_after_the_final_dot_means_in_doubt(postbox: Postbox, tr
 
 
 async def test_an_immediate_response_is_not_missed() -> None:
-    limits = replace(QUICK, at_once=8, per_second=1e9)
+    limits = replace(QUICK, concurrency=8, per_second=1e9)
     with quick_server() as port, sender_to(SmtpUrl("127.0.0.1", port, False), limits) as sender:
         for begin in range(0, 500, 50):
             mails = range(begin, begin + 50)
@@ -178,7 +178,7 @@ async def test_a_closed_idle_connection_is_replaced(postbox: Postbox) -> None:
 
 async def test_an_idle_connection_is_closed_with_quit(postbox: Postbox) -> None:
     postbox.steps["QUIT"] = say("221 Bye")
-    with sender_to(postbox.url(), replace(QUICK, idle=0.05)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, idle_timeout=0.05)) as sender:
         await sender.send(mail_to(1), key_of(1))
         await postbox.reached.wait()
         await sender.send(mail_to(2), key_of(2))
@@ -239,14 +239,14 @@ async def test_a_timeout_after_the_final_dot_awaits_the_response(postbox: Postbo
 @pytest.mark.parametrize("again", [True, False], ids=["told twice", "too long"])
 async def test_a_cancel_without_a_response_means_in_doubt(postbox: Postbox, again: bool) -> None:
     postbox.steps["DATA"] = hang
-    with sender_to(postbox.url(), replace(QUICK, answer=30, release=30 if again else 0.1)) as sender:
+    with sender_to(postbox.url(), replace(QUICK, response_timeout=30, cancel_grace=30 if again else 0.1)) as sender:
         sending = asyncio.create_task(sender.send(mail_to(), key_of()))
         await postbox.reached.wait()
         sending.cancel()
         if again:
             await asyncio.sleep(0.05)
             sending.cancel()
-        with pytest.raises(InDoubt, match="told to stop"):
+        with pytest.raises(InDoubt, match="process stopped"):
             await sending
 
 
@@ -323,7 +323,7 @@ async def test_many_failures_lose_and_repeat_no_mail(postbox: Postbox) -> None:
         "DATA": sometimes(say("552 full"), 6),
         "TAKEN": sometimes(break_off, 4),
     }
-    limits = MailLimits(at_once=4, per_second=1_000, step=2, answer=2)
+    limits = MailLimits(concurrency=4, per_second=1_000, step_timeout=2, response_timeout=2)
     outcomes = []
     with sender_to(postbox.url(), limits) as sender:
         outcomes = await asyncio.gather(

@@ -60,7 +60,7 @@ class ByteByByteServer:
 
 async def test_the_outcome_is_right_after_a_cut_at_any_byte() -> None:
     server, tls = ByteByByteServer(), ssl.create_default_context()
-    limits = replace(QUICK, per_second=1e6, step=20, answer=20)
+    limits = replace(QUICK, per_second=1e6, step_timeout=20, response_timeout=20)
     async with await asyncio.start_server(server.talk, "127.0.0.1", 0, limit=1_000_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)
         for left in range(SAFE + len(AT_END) + 1):

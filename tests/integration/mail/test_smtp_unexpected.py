@@ -105,7 +105,7 @@ async def test_an_early_response_ends_the_upload() -> None:
     mail = mail_to(text="x" * 76 * 250_000)
     async with await asyncio.start_server(talk, "127.0.0.1", 0, limit=100_000) as listening:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)
-        with sender_to(url, replace(QUICK, answer=60)) as sender, pytest.raises(NotSent, match="too big"):
+        with sender_to(url, replace(QUICK, response_timeout=60)) as sender, pytest.raises(NotSent, match="too big"):
             await sender.send(mail, key_of())
         await said.wait()
 

@@ -39,7 +39,7 @@ async def start_resend() -> AsyncIterator[StartResend]:
             await server.start()
             opened.push_async_callback(server.stop)
             http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False))
-            return ResendSender(http, key, replace(QUICK, release=0.1), server.url), server
+            return ResendSender(http, key, replace(QUICK, cancel_grace=0.1), server.url), server
 
         yield start
 
@@ -69,7 +69,7 @@ async def test_a_refusal_after_a_doubt_leaves_the_doubt(
     await until(database, ALL_DONE)
     found = await the_delivery(database)
     assert (found["state"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
-    assert "Resend answered 422" in found["reason"]
+    assert "Resend responded 422" in found["reason"]
 
 
 @pytest.mark.usefixtures("reader")
@@ -110,7 +110,7 @@ async def test_a_refusal_after_a_kill_ends_the_delivery_once(
     await until(database, ALL_DONE)
     found = await the_delivery(database)
     assert (found["state"], len(server.seen)) == ("in_doubt", 1)
-    assert "Resend answered 422" in found["reason"]
+    assert "Resend responded 422" in found["reason"]
 
 
 @pytest.mark.usefixtures("reader")
@@ -122,7 +122,7 @@ async def test_a_provider_that_fails_is_what_the_doubt_says(
     await until(database, ENDED, "in_doubt")
     found = await the_delivery(database)
     assert len(server.seen) == ATTEMPTS
-    assert "Resend answered 500" in found["reason"]
+    assert "Resend responded 500" in found["reason"]
     assert "lost" not in found["reason"]
 
 
@@ -159,5 +159,5 @@ async def test_who_left_after_a_500_is_not_mailed_again(
     await until(database, ALL_DONE)
     found = await the_delivery(database)
     assert (found["state"], len(server.seen)) == ("in_doubt", 1)
-    assert "Resend answered 500" in found["reason"]
+    assert "Resend responded 500" in found["reason"]
     assert "the reader is unsubscribed" in found["reason"]

@@ -124,7 +124,7 @@ async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
     chosen = settings_of(stack, mail_url="folder:/nowhere", mail_connections="3", mail_rate="4.5", **MAIL)
     async with open_parts(Services.build(client), chosen):
         ((url, _http, limits),) = asked
-    assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(at_once=3, per_second=4.5))
+    assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(concurrency=3, per_second=4.5))
 
 
 @pytest.mark.parametrize(

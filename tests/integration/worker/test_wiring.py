@@ -128,7 +128,7 @@ async def test_a_model_is_asked_through_the_one_client_and_leaves_it_open(serve:
         http.event_hooks = {"request": [note]}
         model = build_model(http, ModelSettings("k-1", "tiny", f"{server.url}/v1", retries=0))
         for _ in range(2):
-            assert await model.ask("Say yes.", "Well?", schema={}, max_output_tokens=5) == Completion("yes", 3, 1)
+            assert await model.complete("Say yes.", "Well?", schema={}, max_output_tokens=5) == Completion("yes", 3, 1)
         assert not http.is_closed
     assert [json.loads(request.content)["model"] for request in requests] == ["tiny", "tiny"]
     assert requests[0].extensions["timeout"] == {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}

@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 
 from app.digest.extractive import Extractor, sentences
-from app.digest.model_answer import ModelAnswerInvalid, read_answer
+from app.digest.model_response import InvalidModelResponse, parse_summary
 from app.models import Article, ArticleKind, Profile
 from app.ranking.counts import count
 from app.ranking.index import Index
@@ -30,8 +30,8 @@ def article(text: str, number: int = 0) -> Article:
 
 
 def answered(text: str) -> None:
-    with pytest.raises(ModelAnswerInvalid):
-        read_answer(text)
+    with pytest.raises(InvalidModelResponse):
+        parse_summary(text)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,8 @@ def test_the_page_shows_reason_links_and_source_of_each_item(make_article: MakeA
     news = make_article(kind=ArticleKind.NEWS, source="feed:Quanta", title="A thaw", url="https://q.example/1")
     shown = page(item(make_article()), item(paper, key_points=["Twice."]), news=(item(news),))
     for text in (
-        "Tuesday, 4 March 2025", "read for Ada", "1,204 read", "Ice remembers", "By A, B, C, D and 2 others",
-        "arXiv · cs.LG, stat.ML", "It remembers.", "Twice.", "Matches: radar · In the abstract", "words · PDF", "46",
+        "Tuesday, 4 March 2025", "selected for Ada", "1,204 read", "Ice remembers", "By A, B, C, D and 2 others",
+        "arXiv · cs.LG, stat.ML", "It remembers.", "Twice.", "Matches: radar · Excerpt from the abstract · PDF", "46",
         "In the news", "Quanta", "A thaw",
     ):  # fmt: skip
         assert text in shown.text
@@ -101,8 +101,8 @@ def test_the_page_names_the_method_and_cost_of_summaries(make_article: MakeArtic
     usage = ModelUsage(model="tiny-1", calls=2, input_tokens=900, output_tokens=300, failures=1)
     shown = page(item(make_article()), item(make_article(), analysis=AnalysisMethod.MODEL), usage=usage)
     assert shown.text.count("Summary by tiny-1") == 1
-    assert "1 of 2 summaries were written by tiny-1 (2 calls, 1,200 tokens); the others are sentences" in shown.text
-    assert "Summaries are sentences of the abstracts" in page(item(make_article())).text
+    assert "1 of 2 summaries were written by tiny-1 (2 calls, 1,200 tokens); the others are excerpts" in shown.text
+    assert "Summaries are excerpts from the abstracts" in page(item(make_article())).text
 
 
 def test_a_partial_edition_names_the_failed_source(make_article: MakeArticle) -> None:

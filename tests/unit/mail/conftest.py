@@ -23,7 +23,7 @@ def make_digest() -> MakeDigest:
         plain: dict[str, Any] = {
             "source_date": DAY,
             "profile": Profile(name=(text or "").strip()[:100].strip() or "Ada"),
-            "introduction": text or "Three papers and two news items were chosen for you.",
+            "introduction": text or "Three papers and two news items were selected for you.",
             "papers": tuple(item_of(ArticleKind.PAPER, n, text, 1 - n / 100) for n in range(papers)),
             "news": tuple(item_of(ArticleKind.NEWS, n, text, 1 - n / 50) for n in range(news)),
             "considered": 500,

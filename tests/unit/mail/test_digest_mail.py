@@ -13,7 +13,7 @@ from app.links import Links
 from app.mail import digest_mail, text
 from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
-from app.mail.item_links import ACTS, item_name
+from app.mail.item_links import ITEM_ACTIONS, item_name
 from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
@@ -69,7 +69,7 @@ Tuesday, 24 November 2026
 
 INCOMPLETE: Nature could not be read: what is new there is missing here.
 
-Three papers and two news items were chosen for you.
+Three papers and two news items were selected for you.
 
 PAPERS
 ------
@@ -79,7 +79,7 @@ PAPERS
    What paper 0 says.
    * What paper 0 says.
    * What paper 0 says.
-   Why: matches: ice.
+   Reason: matches: ice.
    https://arxiv.example/abs/0
 {said(digest.papers[0])}
 
@@ -91,15 +91,15 @@ IN THE NEWS
    What news 0 says.
    * What news 0 says.
    * What news 0 says.
-   Why: matches: ice.
+   Reason: matches: ice.
    https://arxiv.example/abs/0
 {said(digest.news[0])}
 
 {SIGN_OFF}
-Your page: {links.place}
-Read it in the browser: {links.page}
-Change your words: {links.words}
-Change when it comes: {links.schedule}
+Your page: {links.home}
+Read in the browser: {links.page}
+Change your preferences: {links.preferences}
+Change the schedule: {links.schedule}
 Pause: {links.pause}
 Unsubscribe: {links.unsubscribe}
 """
@@ -162,7 +162,7 @@ def test_a_long_page_omits_the_lowest_items_and_says_so(make_digest: MakeDigest,
     assert ("paper", 0) in shown
     assert len(shown) > 10
     assert min(scores[item] for item in shown) >= max(scores[item] for item in gone)
-    assert f"{len(gone)} items are left out here, because mail programs cut longer mails." in page
+    assert f"{len(gone)} items are omitted, because mail programs truncate longer mails." in page
     assert f'<a href="{links.page}"' in page
     # The text part has all items.
     assert "Title of news 19" in digest_text(digest, links)
@@ -182,7 +182,7 @@ def test_the_largest_page_is_below_the_clipping_limit(make_digest: MakeDigest, l
 def test_one_very_long_item_does_not_exceed_the_limit(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(papers=1, news=0, text="endless " * 30_000), RENDER, links)
     assert len(page.encode()) < MAX_PAGE_BYTES
-    assert "1 item is left out here" in page
+    assert "1 item is omitted" in page
 
 
 def test_a_link_on_the_page_cannot_leave_its_attribute(make_digest: MakeDigest) -> None:
@@ -197,7 +197,7 @@ def test_mails_have_three_links_per_item_and_callers_pages_none(make_digest: Mak
     for content in (fitting_page(digest, RENDER, links), digest_text(digest, links)):
         found = re.findall(r"https://digest\.example\.org/r/(\w+):(\w+)/([\w.-]+)", unescape(content))
         assert [(act, name) for act, name, _ in found] == [
-            (act, item_name(item.article)) for item in (*digest.papers, *digest.news) for act in ACTS
+            (act, item_name(item.article)) for item in (*digest.papers, *digest.news) for act in ITEM_ACTIONS
         ]
         for act, name, token in found:
             link = signed.read(f"{act}:{name}", token)

@@ -70,7 +70,7 @@ def test_each_link_is_signed_once_for_text_and_page(make_digest: MakeDigest) -> 
     links = CountingLinks()
     # So long that the page is rendered more than once.
     message = written(make_digest(papers=40, news=20, text=SENTENCE * 30), signed_by(links))
-    assert "left out here" in message.as_string()
+    assert "omitted, because" in message.as_string()
     assert set(links.signed.values()) == {1}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.pages.formatting import duration, figure, moment
-from app.pages.ops.charts import HEIGHT, NOTHING, WIDTH, charts_of
+from app.pages.ops.charts import HEIGHT, NO_DATA, WIDTH, charts_of
 from app.persistence.overview import StatSeries
 
 SINCE = datetime(2026, 11, 24, 10, tzinfo=UTC)
@@ -33,12 +33,12 @@ def bars(path: str) -> list[tuple[float, float]]:
 def test_each_step_has_a_bar_unless_it_has_no_workers() -> None:
     last = point(119, completed=45, failed=15, wait_mean_seconds=2, wait_max_seconds=8)
     drawn = charts_of(series(point(0, completed=30), point(60, retried=4), last), "digest")
-    (_, ended), (_, failed) = drawn.rate.sets
+    (_, ended), (_, failed) = drawn.rate.series
     assert bars(ended) == [(0, HEIGHT / 2), (WIDTH / 120 * 119, HEIGHT)]
     assert bars(failed) == [(WIDTH / 120 * 119, HEIGHT / 4)]
-    assert drawn.rate.highest == "20 a minute at most"
-    assert drawn.rate.description.startswith("In the last 6 hours 75 were done and 15 failed for good.")
-    (_, longest), (_, mean) = drawn.wait.sets
+    assert drawn.rate.highest == "20 per minute at most"
+    assert drawn.rate.description.startswith("In the last 6 hours, 75 tasks completed and 15 failed permanently.")
+    (_, longest), (_, mean) = drawn.wait.series
     assert (bars(longest)[0][1], bars(mean)[0][1]) == (HEIGHT, HEIGHT / 4)
     assert "8.0 s at most" in drawn.wait.description
 
@@ -55,8 +55,8 @@ def test_the_table_lists_half_hours_newest_first() -> None:
 @pytest.mark.parametrize("kind", ["digest", "fetch"])
 def test_without_data_there_is_no_chart(kind: str) -> None:
     drawn = charts_of(series(), kind)
-    assert [path for chart in (drawn.rate, drawn.wait) for _, path in chart.sets] == [""] * 4
-    assert (drawn.rate.highest, drawn.wait.highest, drawn.rows) == (NOTHING, NOTHING, ())
+    assert [path for chart in (drawn.rate, drawn.wait) for _, path in chart.series] == [""] * 4
+    assert (drawn.rate.highest, drawn.wait.highest, drawn.rows) == (NO_DATA, NO_DATA, ())
 
 
 def test_figures_are_formatted_for_people() -> None:

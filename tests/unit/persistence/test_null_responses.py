@@ -9,7 +9,7 @@ import respx
 from structlog.testing import capture_logs
 from supabase import AsyncClient
 
-from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable
+from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableResponse
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.ended_sessions import EndedSessions

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from app.digest.scheduled import FetchRunning, Occasion, ScheduledDigests
+from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.fetch_service import FetchPostponed, FetchService
@@ -124,8 +124,8 @@ async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(asked: dict[str, i
         assert ended.digest is not None
         assert (set(ended.digest), ended.digest["page"]) == ({"digest", "page"}, "<p>page</p>")
     assert service.asked == [(TASK, DAY, PROFILE, settings, day.report, {"waited": timedelta(0)})]
-    occasion = Occasion(TASK, READER, date(2026, 3, 5), DAY, MINUTE)
-    assert scheduled.asked == [(occasion, PROFILE, settings, new.report)]
+    due = ScheduledDigest(TASK, READER, date(2026, 3, 5), DAY, MINUTE)
+    assert scheduled.asked == [(due, PROFILE, settings, new.report)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What a language model is asked about articles, and the only shapes in which its answers are taken."""
+"""Requests to the language model about articles, and the validation of its responses."""
 
 import json
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ from app.sources.text import plain_from_html, shorten
 
 _MAX_ABSTRACT: Final = 4_000
 _MAX_POINTS: Final = 4
-_LONGEST_ANSWER: Final = 20_000
-_MAX_BEGINNING: Final = 300
+_MAX_RESPONSE: Final = 20_000
+_MAX_EXCERPT: Final = 300
 _Shape = TypeVar("_Shape", bound=BaseModel)
 
 INSTRUCTIONS: Final = """\
@@ -34,12 +34,12 @@ that is worth most to this reader first."""
 Schema = dict[str, Any]
 
 
-class ModelAnswerInvalid(Exception):
-    """The model's answer is not of the asked shape."""
+class InvalidModelResponse(Exception):
+    """The response does not match the requested schema."""
 
 
-class ModelAnswer(BaseModel):
-    """The shape of an answer about one article."""
+class SummaryResponse(BaseModel):
+    """The response about one article."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -47,8 +47,8 @@ class ModelAnswer(BaseModel):
     key_points: list[str] = Field(max_length=12)
 
 
-class ModelOrder(BaseModel):
-    """The shape of an answer about the order of several."""
+class OrderResponse(BaseModel):
+    """The response about the order of articles."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -56,7 +56,7 @@ class ModelOrder(BaseModel):
 
 
 def _schema(**properties: Schema) -> Schema:
-    """A JSON schema in the subset that structured outputs allow (no lengths, nothing extra)."""
+    """Return a JSON schema in the subset of structured outputs (no lengths, no additional properties)."""
     return {
         "type": "object",
         "properties": properties,
@@ -65,13 +65,13 @@ def _schema(**properties: Schema) -> Schema:
     }
 
 
-ANSWER_SCHEMA: Final = _schema(summary={"type": "string"}, key_points={"type": "array", "items": {"type": "string"}})
+SUMMARY_SCHEMA: Final = _schema(summary={"type": "string"}, key_points={"type": "array", "items": {"type": "string"}})
 ORDER_SCHEMA: Final = _schema(order={"type": "array", "items": {"type": "integer"}})
 
 
-def question(article: Article, profile: Profile) -> str:
-    """Return what is asked about an article. As JSON, no text of a paper can end where the article ends."""
-    asked = {
+def summary_request(article: Article, profile: Profile) -> str:
+    """Return the request about an article, as JSON, so that the article's text cannot end the article."""
+    content = {
         "reader": _reader(profile),
         "article": {
             "kind": article.kind,
@@ -80,52 +80,52 @@ def question(article: Article, profile: Profile) -> str:
             "abstract": shorten(article.abstract, _MAX_ABSTRACT),
         },
     }
-    return json.dumps(asked, ensure_ascii=False)
+    return json.dumps(content, ensure_ascii=False)
 
 
-def order_question(articles: Sequence[Article], profile: Profile) -> str:
-    """Return what is asked about the order of articles: each by its number from 1, its title and how it begins."""
-    asked = [
-        {"number": number, "title": article.title, "beginning": shorten(article.abstract, _MAX_BEGINNING)}
+def order_request(articles: Sequence[Article], profile: Profile) -> str:
+    """Return the request for an order of articles, each with a number from 1, its title and its first sentences."""
+    papers = [
+        {"number": number, "title": article.title, "beginning": shorten(article.abstract, _MAX_EXCERPT)}
         for number, article in enumerate(articles, start=1)
     ]
-    return json.dumps({"reader": _reader(profile), "papers": asked}, ensure_ascii=False)
+    return json.dumps({"reader": _reader(profile), "papers": papers}, ensure_ascii=False)
 
 
 def _reader(profile: Profile) -> dict[str, Any]:
     return {"title": profile.title, "goals": profile.goals, "interests": profile.interests}
 
 
-def read_order(text: str, count: int) -> list[int]:
-    """Return the positions, from 0, in the order that the model gave; those that it left out follow as they were.
+def parse_order(text: str, count: int) -> list[int]:
+    """Return positions from 0 in the model's order. Missing positions follow in their given order.
 
-    Raises ModelAnswerInvalid for anything that is no order of `count` articles.
+    Raises `InvalidModelResponse` if the response is not an order of `count` articles.
     """
-    order = _read(ModelOrder, text).order
+    order = _parse(OrderResponse, text).order
     if len(set(order)) != len(order) or not all(1 <= number <= count for number in order):
-        raise ModelAnswerInvalid(f"the order names a paper twice, or one that is not among the {count}")
-    places = [number - 1 for number in order]
-    return [*places, *(place for place in range(count) if place not in set(places))]
+        raise InvalidModelResponse(f"the order repeats a paper or contains a number outside 1 to {count}")
+    positions = [number - 1 for number in order]
+    return [*positions, *(position for position in range(count) if position not in set(positions))]
 
 
-def read_answer(text: str) -> Extract:
-    """Take a model's answer as plain, short text. Raises ModelAnswerInvalid for anything of another shape."""
-    answer = _read(ModelAnswer, text)
-    summary = plain_from_html(answer.summary, MAX_SUMMARY)
-    points = (plain_from_html(point, MAX_POINT) for point in answer.key_points)
+def parse_summary(text: str) -> Extract:
+    """Return the response as short plain text. Raises `InvalidModelResponse`."""
+    response = _parse(SummaryResponse, text)
+    summary = plain_from_html(response.summary, MAX_SUMMARY)
+    points = (plain_from_html(point, MAX_POINT) for point in response.key_points)
     if not summary:
-        raise ModelAnswerInvalid("the summary is empty once its markup is gone")
+        raise InvalidModelResponse("the summary contains only markup")
     return Extract(summary, tuple(point for point in points if point)[:_MAX_POINTS])
 
 
-def _read(shape: type[_Shape], text: str) -> _Shape:
-    """Models without structured outputs wrap their JSON in prose or a code fence: what is between the braces counts."""
-    text = text[:_LONGEST_ANSWER]
+def _parse(shape: type[_Shape], text: str) -> _Shape:
+    """Validate the text between the outer braces: models without structured outputs add prose or a code fence."""
+    text = text[:_MAX_RESPONSE]
     start, end = text.find("{"), text.rfind("}")
     if not 0 <= start < end:
-        raise ModelAnswerInvalid("the answer holds no JSON object")
+        raise InvalidModelResponse("the response contains no JSON object")
     try:
         return shape.model_validate_json(text[start : end + 1])
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise ModelAnswerInvalid(f"{'.'.join(map(str, first['loc'])) or 'answer'}: {first['msg']}") from None
+        raise InvalidModelResponse(f"{'.'.join(map(str, first['loc'])) or 'response'}: {first['msg']}") from None
