@@ -23,7 +23,7 @@ TOO_MANY: Final = "P0001"
 class PaperInput(Frozen):
     """A paper of which a reader says something: its names (`item_keys`, strongest first), and what is known of it.
 
-    `origin` is an article's source, or `given`. `vector` is its words (`app.ranking.vectors.vector_of`), empty where
+    `origin` is an article's source, or `manual`. `vector` is its words (`app.ranking.vectors.vector_of`), empty where
     there are none. `app.ranking.reader_paper.paper_of` makes one of an article.
     """
 
@@ -36,7 +36,7 @@ class PaperInput(Frozen):
     published_at: datetime | None = None
     arxiv_id: str | None = None
     doi: str | None = None
-    origin: str = "given"
+    origin: str = "manual"
     vector: str = ""
 
 

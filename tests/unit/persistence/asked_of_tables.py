@@ -14,7 +14,7 @@ READER = (
     "next_due_at,schedule_problem,created_at,updated_at"
 )
 DELIVERY = (
-    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,state,reason,provider_id,resolved_by,created_at,"
+    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,status,reason,provider_id,resolved_by,created_at,"
     "begun_at,ended_at"
 )
 PAPER = (

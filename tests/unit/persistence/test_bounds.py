@@ -73,7 +73,7 @@ def nested(levels: int) -> object:
 
 
 @pytest.mark.parametrize(
-    ("largest", "too_large", "response"),
+    ("largest", "too_large", "expected"),
     [
         (nested(100), nested(101), "a value has more than 100 levels or 50000 parts: more than are kept"),
         ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts: more than are kept"),
@@ -81,11 +81,11 @@ def nested(levels: int) -> object:
     ],
     ids=["levels", "parts", "bits"],
 )
-def test_a_value_is_no_larger_than_is_kept(largest: object, too_large: object, said: str) -> None:
+def test_a_value_is_no_larger_than_is_kept(largest: object, too_large: object, expected: str) -> None:
     assert clean(largest) == largest
     with pytest.raises(PermanentError) as refused:
         clean(too_large)
-    assert str(refused.value) == said
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize("letter", ["x", "\u00e4"])

@@ -99,17 +99,17 @@ async def test_what_was_made_before_is_answered_as_it_is_now(client: AsyncClient
 
 
 @pytest.mark.parametrize(
-    ("key", "response"),
+    ("key", "expected"),
     [(CallerKey("k", place=3), "The key 'k'"), (OwnKey("fetch:d"), "The key 'fetch:d'"), (None, f"The id {TWO}")],
 )
 async def test_what_asked_for_something_else_is_named(
-    key: CallerKey | OwnKey | None, said: str, client: AsyncClient, router: respx.Router
+    key: CallerKey | OwnKey | None, expected: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "conflict", "tasks": [RECORD]})
     with pytest.raises(IdempotencyConflict) as refused:
         await TaskStateManager(client).create_tasks([replace(PLAIN, key=key)])
     known = RECORD["task_id"]
-    assert str(refused.value) == f"{said} belongs to task {known}, which asked for something else: use a new key."
+    assert str(refused.value) == f"{expected} belongs to task {known}, which asked for something else: use a new key."
 
 
 @pytest.mark.parametrize(("answer", "retry_after"), [({"ordered": 4, "retry_after": 41.5}, 41.5), ({}, 0.0)])

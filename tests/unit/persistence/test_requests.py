@@ -126,7 +126,7 @@ async def test_a_cursor_is_in_utc_whatever_zone_the_database_answers_in(
 
 
 async def test_a_sync_call_is_sent_byte_for_byte_again(client: AsyncClient, router: respx.Router) -> None:
-    answer = {"number": 1, "token": str(TOKEN), "feedback": {}, "claimed": []}
+    answer = {"number": 1, "token": str(TOKEN), "response": {}, "claimed": []}
     route = router.post("/rpc/sync_worker").mock(side_effect=[httpx.Response(503), httpx.Response(200, json=answer)])
     queue = TaskQueue(client, worker_id=TOKEN, kinds=[TaskKind.FETCH], lease=timedelta(seconds=30))
     call = queue.prepare(outcomes={Lease(TASK, TOKEN): Completed({"x": 1})}, slots=3)

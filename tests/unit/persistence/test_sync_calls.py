@@ -28,7 +28,7 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "response"),
+    ("outcome", "expected"),
     [
         (Completed({"a": "b\0"}), {"result": {"a": "b"}}),
         (Completed({}, {"page": "\0"}), {"result": {}, "digest": {"page": ""}}),
@@ -45,22 +45,22 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
           "delay_seconds": None}),
     ],
 )  # fmt: skip
-def test_what_the_database_is_told_of_an_outcome(outcome: Outcome, said: dict[str, Any]) -> None:
-    assert to_row(LEASE, outcome) == NAMED | said
+def test_what_the_database_is_told_of_an_outcome(outcome: Outcome, expected: dict[str, Any]) -> None:
+    assert to_row(LEASE, outcome) == NAMED | expected
 
 
 def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
     with capture_logs() as logs:
-        said = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
+        expected = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
     reason = "the outcome cannot be described: AttributeError"
-    assert said == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
+    assert expected == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
     (record,) = logs
     assert (record["event"], record["log_level"]) == ("an outcome cannot be described", "error")
     assert (record["outcome"], record["exc_info"]) == ("Failed", True)
 
 
 async def test_every_part_of_a_call(client: AsyncClient, router: respx.Router) -> None:
-    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "feedback": {}, "claimed": []})
+    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "response": {}, "claimed": []})
     queue = queue_of(client, host="h", version="v")
     assert queue.prepare(outcomes={}, slots=0).number == 1
     call = queue.prepare(
@@ -91,19 +91,19 @@ async def test_a_call_that_says_little(client: AsyncClient) -> None:
     }  # fmt: skip
 
 
-async def answered(client: AsyncClient, router: respx.Router, said: dict[str, Any], claimed: list[Any]) -> SyncAnswer:
-    answer = {"number": 7, "token": str(TWO), "feedback": said, "claimed": claimed}
+async def answered(client: AsyncClient, router: respx.Router, expected: dict[str, Any], claimed: list[Any]) -> SyncAnswer:
+    answer = {"number": 7, "token": str(TWO), "response": expected, "claimed": claimed}
     router.post("/rpc/sync_worker").respond(200, json=answer)
     queue = queue_of(client)
     return await queue.sync(queue.prepare(outcomes={}, slots=1))
 
 
 async def test_every_part_of_an_answer(client: AsyncClient, router: respx.Router) -> None:
-    said = {
+    expected = {
         "outcomes": [{"task_id": str(ONE), "verdict": "lost", "status": "failed"}], "cancel": [[str(ONE), str(TWO)]],
         "leases": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
     }  # fmt: skip
-    assert await answered(client, router, said, [ROW]) == SyncAnswer(
+    assert await answered(client, router, expected, [ROW]) == SyncAnswer(
         7, (READ,), (Verdict(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True
     )
 

@@ -53,7 +53,7 @@ DELIVERY = {
 
 
 @pytest.mark.parametrize(
-    ("answer", "call", "error", "response"),
+    ("answer", "call", "error", "expected"),
     [
         ([], lambda c: TaskStateManager(c).get_task(ONE), TaskNotFound, NO_TASK),
         (None, lambda c: TaskStateManager(c).cancel_task(ONE), TaskNotFound, NO_TASK),
@@ -96,16 +96,16 @@ DELIVERY = {
     ],
 )  # fmt: skip
 async def test_what_is_not_there_is_named(
-    answer: Any, call: Call, error: type[BroadsheetError], said: str, client: AsyncClient, router: respx.Router
+    answer: Any, call: Call, error: type[BroadsheetError], expected: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(200, text=json.dumps(answer))
     with pytest.raises(BroadsheetError) as refused:
         await call(client)
-    assert (type(refused.value), str(refused.value)) == (error, said)
+    assert (type(refused.value), str(refused.value)) == (error, expected)
 
 
 @pytest.mark.parametrize(
-    ("code", "call", "error", "response"),
+    ("code", "call", "error", "expected"),
     [
         ("23505", lambda c: Readers(c).change(ONE, {}), ReaderExists,
          f"Another reader has that external_id or user_id already: Could not change reader {ONE}: no (code 23505)."),
@@ -120,12 +120,12 @@ async def test_what_is_not_there_is_named(
     ],
 )  # fmt: skip
 async def test_what_the_database_refuses_is_told_by_its_reason(
-    code: str, call: Call, error: type[BroadsheetError], said: str, client: AsyncClient, router: respx.Router
+    code: str, call: Call, error: type[BroadsheetError], expected: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(400, json={"message": "no", "code": code, "hint": None, "details": None})
     with pytest.raises(BroadsheetError) as refused:
         await call(client)
-    assert (type(refused.value), str(refused.value)) == (error, said)
+    assert (type(refused.value), str(refused.value)) == (error, expected)
 
 
 HTML = "HTTP {status} with a body that is not PostgREST's: '<p>'"
@@ -135,7 +135,7 @@ URL = "SUPABASE_URL must be the project's own address: redirects are not followe
 
 
 @pytest.mark.parametrize(
-    ("status", "response", "code"),
+    ("status", "expected", "code"),
     [(502, f"{HTML}. {SAFE}", None), (401, f"{HTML}. {KEY}. {SAFE}", None), (403, f"{HTML}. {KEY}. {SAFE}", None),
      (300, f"{HTML}. {URL}. {SAFE}", None),
      (301, f"{HTML}. {URL}. {SAFE}", None), (399, f"{HTML}. {URL}. {SAFE}", None),
@@ -143,17 +143,17 @@ URL = "SUPABASE_URL must be the project's own address: redirects are not followe
      (413, f"{HTML}.", "413"), (414, f"{HTML}.", "414")],
 )  # fmt: skip
 async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
-    status: int, said: str, code: str | None, client: AsyncClient, router: respx.Router
+    status: int, expected: str, code: str | None, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().respond(status, text="<p>")
     with pytest.raises(BroadsheetError) as refused:
         await Readers(client).get(ONE)
-    assert str(refused.value) == f"Could not read reader {ONE}: {said.format(status=status)}"
+    assert str(refused.value) == f"Could not read reader {ONE}: {expected.format(status=status)}"
     assert getattr(refused.value, "code", None) == code
 
 
 @pytest.mark.parametrize(
-    ("trouble", "response"),
+    ("trouble", "expected"),
     [
         (httpx.ConnectError("refused"), f"Could not read reader {ONE}: ConnectError: refused. {SAFE}"),
         (httpx.Response(200, text="[{"),
@@ -165,9 +165,9 @@ async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
     ],
 )  # fmt: skip
 async def test_what_cannot_be_read_is_told_by_its_reason(
-    trouble: Any, said: str, client: AsyncClient, router: respx.Router
+    trouble: Any, expected: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.route().mock(side_effect=[trouble])
     with pytest.raises(BroadsheetError) as refused:
         await Readers(client).get(ONE)
-    assert str(refused.value) == said
+    assert str(refused.value) == expected
