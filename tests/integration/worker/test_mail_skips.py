@@ -61,7 +61,7 @@ async def test_each_reason_to_skip_counts_at_the_retry(
     await meanwhile.happens(REASONS[reason](client, reader, clock))
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], found["reason"]) == ("skipped", reason)
+    assert (found["status"], found["reason"]) == ("skipped", reason)
     assert (box.taken, box.commands.count("MAIL")) == ([], 1)
 
 
@@ -87,5 +87,5 @@ async def test_deliveries_paused_before_the_retry_wait(
         database,
         "select exists (select from public.queue where kind = 'delivery' and message like '%a look first%')",
     )
-    assert (await the_delivery(database))["state"] == "pending"
+    assert (await the_delivery(database))["status"] == "pending"
     assert (box.taken, box.commands.count("MAIL")) == ([], 1)

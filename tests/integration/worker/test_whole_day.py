@@ -100,7 +100,7 @@ async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", digest_max_wait_hours="0", **MAIL)
     async with whole_worker(settings) as running:
-        await until(database, "select exists (select from public.deliveries where state = 'sent')")
+        await until(database, "select exists (select from public.deliveries where status = 'sent')")
         await running.stop()
     (file,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
     mail = email.message_from_bytes(file.read_bytes())

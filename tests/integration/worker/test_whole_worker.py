@@ -50,7 +50,7 @@ with tasks as (
 ), editions as (
   insert into public.editions (source_date, updated_at) select now() - age, now() - age from unnest($1::interval[]) age
 ), deliveries as (
-  insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at, ended_at)
+  insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, created_at, ended_at)
   select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - age, 'sent', now() - age, now() - age
     from unnest($1::interval[]) age
 )
