@@ -81,7 +81,7 @@ class RunningWorker:
     @property
     def turns(self) -> int:
         assert self.worker is not None
-        return self.worker.turns
+        return self.worker.calls
 
 
 class StartWorker(Protocol):
@@ -231,10 +231,10 @@ async def until(database: asyncpg.Connection, condition: str, *arguments: object
             await asyncio.sleep(0.02)
 
 
-async def until_turned(worker: RunningWorker, turns: int) -> None:
+async def until_calls(worker: RunningWorker, turns: int) -> None:
     """Wait until the worker's claim loop has turned so often."""
     async with asyncio.timeout(PATIENCE):
-        while worker.turns < turns:
+        while worker.calls < turns:
             await asyncio.sleep(0.01)
 
 

@@ -53,7 +53,8 @@ async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
     busy = answer(429, {"name": "rate_limit_exceeded"})
     sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
     await start_mailer(sender)
-    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and status = 'sent')")
+    sent = "select exists (select from public.deliveries where provider_id = 're-1' and status = 'sent')"
+    await until(database, sent)
     assert len(server.bodies) == 3
     assert len(set(server.bodies)) == 1
 

@@ -87,7 +87,7 @@ async def test_without_an_address_the_digest_is_shown_by_being_there(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await save(client, copy(**ARXIV, title="Radar reads ice"))
-    reader = await due(client, clock, address=None)
+    reader = await due(client, clock, email=None)
     await start_mailer()
     await until(database, "select exists (select from public.digests)")
     assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1

@@ -32,7 +32,7 @@ from tests.integration.worker.conftest import until, until_ended
 from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole_worker import settings_of, whole_worker
 from tests.processes import WEBHOOK_SECRET
-from worker.wiring import build_analyst, open_parts
+from worker.wiring import build_analyst, open_components
 
 NEXT_SECRET = "whsec_" + "QUJD" * 8
 SECRET = "0123456789abcdef"
@@ -122,7 +122,7 @@ async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
 
     monkeypatch.setattr(worker.wiring, "open_mail_sender", opened)
     chosen = settings_of(stack, mail_url="folder:/nowhere", mail_connections="3", mail_rate="4.5", **MAIL)
-    async with open_parts(Services.build(client), chosen):
+    async with open_components(Services.build(client), chosen):
         ((url, _http, limits),) = asked
     assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(at_once=3, per_second=4.5))
 

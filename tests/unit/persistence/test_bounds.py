@@ -75,9 +75,9 @@ def nested(levels: int) -> object:
 @pytest.mark.parametrize(
     ("largest", "too_large", "expected"),
     [
-        (nested(100), nested(101), "a value has more than 100 levels or 50000 parts: more than are kept"),
-        ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts: more than are kept"),
-        (2**256 - 1, 2**256, "a value cannot be written as JSON: it holds a int"),
+        (nested(100), nested(101), "a value has more than 100 levels or 50000 parts, which is the limit"),
+        ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts, which is the limit"),
+        (2**256 - 1, 2**256, "a value cannot be written as JSON: it contains a int"),
     ],
     ids=["levels", "parts", "bits"],
 )
@@ -96,13 +96,13 @@ def test_a_result_has_so_many_bytes_of_texts_its_keys_included(letter: str) -> N
     assert clean_result(largest) == largest
     with pytest.raises(PermanentError) as refused:
         clean_result(largest | {"k" + "x" * spare: letter * most + "x"})
-    assert str(refused.value) == "the result has more than the 2000000 bytes that are kept"
+    assert str(refused.value) == "the result exceeds the limit of 2000000 bytes"
 
 
 def test_a_result_is_an_object() -> None:
     with pytest.raises(PermanentError) as refused:
         clean_result([1])
-    assert str(refused.value) == "the result is no JSON object but of type list"
+    assert str(refused.value) == "the result must be a JSON object, not of type list"
 
 
 def test_objects_count_as_levels_too() -> None:

@@ -4,7 +4,7 @@ import pytest
 import respx
 from supabase import AsyncClient
 
-from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
+from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 from app.persistence.errors import supabase_errors
 
 SAFE = "It is safe to try again."
@@ -37,6 +37,6 @@ async def test_an_error_is_told_with_its_code_and_its_hint_if_it_has_one(
 @pytest.mark.parametrize("code", [{}, {"code": None}, {"code": 502}])
 async def test_an_error_without_a_code(code: dict[str, object], client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/f").respond(200, json={"message": "odd", **code})
-    with pytest.raises(UnreadableAnswer) as refused, supabase_errors("call"):
+    with pytest.raises(UnreadableResponse) as refused, supabase_errors("call"):
         await client.rpc("f").execute()
-    assert str(refused.value) == f"Could not call: the answer is an error without a code: odd. {SAFE}"
+    assert str(refused.value) == f"Could not call: the response is an error without a code: odd. {SAFE}"

@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
-from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue, Verdict
+from app.persistence.queue import ClaimedTask, Progress, RejectedOutcome, SyncResponse, TaskQueue
 from tests.unit.persistence.asked import ONE, TWO
 from tests.unit.persistence.test_requests import sent
 
@@ -41,7 +41,7 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
         (Released(), {"outcome": "released"}),
         (Cancelled(), {"outcome": "cancelled"}),
         (Completed({"a": object()}),
-         {"outcome": "failed", "error": "the result cannot be written as JSON: it holds a object", "permanent": True,
+         {"outcome": "failed", "error": "the result cannot be written as JSON: it contains a object", "permanent": True,
           "delay_seconds": None}),
     ],
 )  # fmt: skip
@@ -52,10 +52,10 @@ def test_what_the_database_is_told_of_an_outcome(outcome: Outcome, expected: dic
 def test_an_outcome_that_cannot_be_said_is_a_failure_and_logged() -> None:
     with capture_logs() as logs:
         expected = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
-    reason = "the outcome cannot be described: AttributeError"
+    reason = "the outcome cannot be stored: AttributeError"
     assert expected == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
     (record,) = logs
-    assert (record["event"], record["log_level"]) == ("an outcome cannot be described", "error")
+    assert (record["event"], record["log_level"]) == ("outcome cannot be stored", "error")
     assert (record["outcome"], record["exc_info"]) == ("Failed", True)
 
 
@@ -91,7 +91,9 @@ async def test_a_call_that_says_little(client: AsyncClient) -> None:
     }  # fmt: skip
 
 
-async def answered(client: AsyncClient, router: respx.Router, expected: dict[str, Any], claimed: list[Any]) -> SyncAnswer:
+async def answered(
+    client: AsyncClient, router: respx.Router, expected: dict[str, Any], claimed: list[Any]
+) -> SyncResponse:
     answer = {"number": 7, "token": str(TWO), "response": expected, "claimed": claimed}
     router.post("/rpc/sync_worker").respond(200, json=answer)
     queue = queue_of(client)
@@ -103,8 +105,8 @@ async def test_every_part_of_an_answer(client: AsyncClient, router: respx.Router
         "outcomes": [{"task_id": str(ONE), "verdict": "lost", "status": "failed"}], "cancel": [[str(ONE), str(TWO)]],
         "leases": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
     }  # fmt: skip
-    assert await answered(client, router, expected, [ROW]) == SyncAnswer(
-        7, (READ,), (Verdict(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True
+    assert await answered(client, router, expected, [ROW]) == SyncResponse(
+        7, (READ,), (RejectedOutcome(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True
     )
 
 
@@ -122,12 +124,12 @@ async def test_a_row_that_cannot_be_read_costs_the_others_nothing(
     odd: object, named: tuple[Lease, ...], client: AsyncClient, router: respx.Router
 ) -> None:
     answer = await answered(client, router, {}, [odd, ROW, ROW])
-    assert answer == SyncAnswer(7, claimed=(READ, READ), unreadable=named)
+    assert answer == SyncResponse(7, claimed=(READ, READ), unreadable=named)
 
 
 async def test_a_sync_that_fails_says_which_it_was(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/sync_worker").respond(200, text="null")
-    with pytest.raises(Exception, match="unreadable answer"):
+    with pytest.raises(Exception, match="unreadable response"):
         await queue_of(client).sync(queue_of(client).prepare(outcomes={}, slots=1))
     router.post("/rpc/sync_worker").respond(503, text="<p>")
     with pytest.raises(Exception, match=f"Could not sync worker {ONE}, call 1: "):

@@ -117,9 +117,9 @@ async def pauses(
 @pytest.mark.parametrize(
     ("make", "event", "slept"),
     [
-        (retention, "retention put off", [900, 3600, 3600]),
-        (schedule, "schedule put off", [15, 60, 60]),
-        (look_ups, "look-up of papers put off", [7.5, 30, 30]),
+        (retention, "retention postponed", [900, 3600, 3600]),
+        (schedule, "schedule postponed", [15, 60, 60]),
+        (look_ups, "look-up of papers postponed", [7.5, 30, 30]),
     ],
 )
 async def test_a_chore_says_why_it_is_put_off_and_comes_again(
@@ -132,7 +132,7 @@ async def test_a_chore_says_why_it_is_put_off_and_comes_again(
 async def test_a_minute_that_could_not_be_reported_is_tried_twice_a_minute_and_once_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = {"event": "minute not reported yet", "log_level": "warning", "number": 1, "error": "away"}
+    said = {"event": "task statistics not reported yet", "log_level": "warning", "number": 1, "error": "away"}
     assert await pauses(minutes(Away()), monkeypatch) == ([15, 30, 30], [said] * 3)
 
 
