@@ -33,7 +33,7 @@ async def reader(client: AsyncClient) -> UUID:
 
 async def said(client: AsyncClient, reader: UUID, *articles: Article) -> list[Any]:
     """What the reader says of each article: (liked, saved)."""
-    found = await ReaderPapers(client).of(reader, [item_keys(article) for article in articles])
+    found = await ReaderPapers(client).feedback_on(reader, [item_keys(article) for article in articles])
     return [(each.liked, each.saved) for each in found]
 
 

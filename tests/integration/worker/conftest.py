@@ -79,7 +79,7 @@ class RunningWorker:
         return self.worker.running_tasks
 
     @property
-    def turns(self) -> int:
+    def calls(self) -> int:
         assert self.worker is not None
         return self.worker.calls
 

@@ -121,7 +121,8 @@ async def test_a_quota_is_told_with_what_was_ordered_and_when_to_come_back(
         await TaskStateManager(client).create_tasks([PLAIN, WHOLE], owner="web", daily_digests=5)
     ordered = answer.get("ordered", 0)
     assert str(refused.value) == (
-        f"web may order 5 digests a day (UTC) and has ordered {ordered}: 2 more exceed the limit. Order them after midnight UTC."
+        f"web may order 5 digests a day (UTC) and has ordered {ordered}: 2 more exceed the limit. "
+        "Order them after midnight UTC."
     )
     assert refused.value.retry_after == retry_after
 

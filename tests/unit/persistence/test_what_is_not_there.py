@@ -158,8 +158,8 @@ async def test_what_is_no_answer_of_postgrest_is_told_by_its_status(
     [
         (httpx.ConnectError("refused"), f"Could not read reader {ONE}: ConnectError: refused. {SAFE}"),
         (httpx.Response(200, text="[{"),
-         f"Could not read reader {ONE}: the response cannot be read (Expecting property name enclosed in double quotes: "
-         f"line 1 column 3 (char 2)). {SAFE}"),
+         f"Could not read reader {ONE}: the response cannot be read (Expecting property name enclosed in double "
+         f"quotes: line 1 column 3 (char 2)). {SAFE}"),
         (httpx.Response(200, json=[{"reader_id": 1}]),
          "Supabase returned an unreadable response (list): UUID input should be a string, bytes or UUID object at "
          f"(0, 'reader_id'). {SAFE} If it happens again, compare the migrations with the code."),
