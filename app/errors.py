@@ -33,7 +33,7 @@ class SupabaseUnavailable(SupabaseError):
     title = "Supabase unavailable"
 
 
-class UnreadableAnswer(SupabaseUnavailable):
+class UnreadableResponse(SupabaseUnavailable):
     """An answer came and says nothing: it was cut off, or holds what this code cannot read."""
 
 

@@ -36,9 +36,9 @@ class Services:
     cache: HybridCache
     breakers: CircuitBreakers
     maintenance: Maintenance
-    minutes: TaskStats
+    task_stats: TaskStats
     operator: Operator
-    turns: DistributedRateLimiter
+    rate_limits: DistributedRateLimiter
     readers: Readers
     reader_papers: ReaderPapers
     schedule: Schedule
@@ -58,9 +58,9 @@ class Services:
             cache=HybridCache(client),
             breakers=CircuitBreakers(client),
             maintenance=Maintenance(client),
-            minutes=TaskStats(client),
+            task_stats=TaskStats(client),
             operator=Operator(client),
-            turns=DistributedRateLimiter(client),
+            rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),

@@ -153,4 +153,4 @@ async def list_audit(
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
 ) -> AuditList:
     """List what operators did, newest first."""
-    return AuditList(acts=await services.operator.acts(before=before, limit=limit))
+    return AuditList(acts=await services.operator.audit_entries(before=before, limit=limit))

@@ -119,7 +119,7 @@ async def _read_bibtex(body: bytes) -> list[Article]:
 async def known_or_read(articles: Sequence[Article], items: Items) -> list[PaperInput]:
     """The articles as papers; of those without an abstract what our own items say, if they know them."""
     keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
-    known = await items.named(sorted(keys)) if keys else {}
+    known = await items.find_by_keys(sorted(keys)) if keys else {}
     papers = []
     for article in articles:
         given = paper_of(article)

@@ -88,12 +88,12 @@ class ScheduledDigests:
 
     async def _wait_for_news(self, occasion: Occasion, news: NewItems) -> None:
         """Raise `FetchRunning` if the digest is to wait for a fetch."""
-        left = news.wait_left(occasion.waited, self._max_wait)
+        left = news.remaining_wait(occasion.waited, self._max_wait)
         if left > timedelta(0):
             fetch = await self._tasks.ensure_fetch(occasion.source_date, waiting=occasion.task_id)
             if not fetch.status.is_final:
                 raise FetchRunning(_waiting_for(fetch, occasion.source_date), fetch.task_id, left)
-        running = news.is_worth_waiting_for(occasion.waited)
+        running = news.fetch_to_wait_for(occasion.waited)
         if running is not None:
             left = LONGEST_WAIT_FOR_FETCH - occasion.waited
             raise FetchRunning("waiting for a fetch of these days", running, left)

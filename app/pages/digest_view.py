@@ -57,10 +57,10 @@ class ShownDigest:
 
 async def read_digest(services: Services, reader_id: UUID, day: date) -> ShownDigest:
     """Read the digest of a reader's day. Raises `DigestNotFound`, `SupabaseError`."""
-    stored = await services.digests.of_day(reader_id, day)
+    stored = await services.digests.for_day(reader_id, day)
     digest = parsed(_DIGEST, stored.digest)
     items = (*digest.papers, *digest.news)
-    said = await services.reader_papers.of(reader_id, [item_keys(item.article) for item in items])
+    said = await services.reader_papers.feedback_on(reader_id, [item_keys(item.article) for item in items])
     shown = tuple(_shown(items, said))
     return ShownDigest(day, digest, shown[: len(digest.papers)], shown[len(digest.papers) :])
 

@@ -73,7 +73,7 @@ async def session_of(request: Request, sessions: SessionsOf) -> Session:
     """The request's session. Raises `SignedOut`, and `SupabaseError` where it cannot be asked whether it was ended."""
     session = sessions.read(request.cookies.get(cookie_name(request), ""))
     services = await services_of(request)
-    if await services.ended_sessions.holds(session.session_id):
+    if await services.ended_sessions.has_ended(session.session_id):
         raise SignedOut
     request.state.caller = Caller(session.who, admin=True)  # for the log and the metrics
     return session

@@ -36,7 +36,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
         overview, acts = await asyncio.gather(
-            services.operator.overview(hours=HOURS), services.operator.acts(limit=LAST_ACTS)
+            services.operator.overview(hours=HOURS), services.operator.audit_entries(limit=LAST_ACTS)
         )
         return pages.page(
             "ops/overview.html.j2",

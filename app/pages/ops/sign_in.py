@@ -80,7 +80,7 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
 
     async def sign_out(form: FormOf, request: Request, sessions: SessionsOf, services: ServicesOf) -> Response:
         left = timedelta(seconds=max(1.0, sessions.seconds_left(form.session)))
-        await services.ended_sessions.end(form.session.session_id, lasting=left)
+        await services.ended_sessions.end(form.session.session_id, ttl=left)
         answer = RedirectResponse(SIGN_IN, HTTPStatus.SEE_OTHER)
         answer.delete_cookie(cookie_name(request), path=OVERVIEW, secure=over_https(request), httponly=True)
         return answer

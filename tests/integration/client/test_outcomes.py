@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
-from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableAnswer
+from app.errors import SchemaOutdated, SupabaseError, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 from app.persistence.errors import VOID, parsed, supabase_errors
 from tests.support.fixture_types import MakeSettings, StartServer
 from tests.support.scripted_server import Step, answer, compressed, hang_up, send, stall
@@ -65,8 +65,8 @@ FAILURES = [
     Failure(
         "redirects", (answer(301, "", headers="Location: /x\r\n"),), SupabaseUnavailable, 1, said="SUPABASE_URL must"
     ),
-    Failure("answers broken JSON", (answer(200, '[{"id": 1'),), UnreadableAnswer, 1),
-    Failure("answers an unexpected form", (answer(200, [{"id": "x"}]),), UnreadableAnswer, 1),
+    Failure("answers broken JSON", (answer(200, '[{"id": 1'),), UnreadableResponse, 1),
+    Failure("answers an unexpected form", (answer(200, [{"id": "x"}]),), UnreadableResponse, 1),
     Failure(
         "breaks off the body",
         (send(b"HTTP/1.1 200 X\r\nContent-Length: 99\r\n\r\n[", close=True),),
@@ -109,15 +109,15 @@ FAILURES = [
         for coding in ("gzip", "deflate")
     ),
     Failure("answers an unreadable gzip", (answer(400, "{}", headers=GZIP),), SupabaseUnavailable, 1),
-    Failure("answers 200 with nothing", (answer(200, ""),), UnreadableAnswer, 1),
-    Failure("answers 204 with nothing", (send(b"HTTP/1.1 204 X\r\n\r\n"),), UnreadableAnswer, 1),
-    *(Failure(f"answers {body}", (answer(200, body),), UnreadableAnswer, 1) for body in ("null", "7", '"no"', HTML)),
+    Failure("answers 200 with nothing", (answer(200, ""),), UnreadableResponse, 1),
+    Failure("answers 204 with nothing", (send(b"HTTP/1.1 204 X\r\n\r\n"),), UnreadableResponse, 1),
+    *(Failure(f"answers {body}", (answer(200, body),), UnreadableResponse, 1) for body in ("null", "7", '"no"', HTML)),
     Failure("has an older function", (api_error(400, "42883"),), SchemaOutdated, 1),
     Failure("gets too much", (answer(413, HTML),), SupabaseRejected, 1, None, "413"),
     Failure("gets what is no number", (api_error(400, "22P02"),), SupabaseRejected, 1, None, "22P02"),
     Failure("gets what is too deep", (api_error(500, "54001"),), SupabaseRejected, 1, None, "54001"),
     Failure("cannot parse the request", (api_error(400, "PGRST102"),), SupabaseRejected, 1, None, "PGRST102"),
-    Failure("answers a number without end", (answer(200, "1" * 5000),), UnreadableAnswer, 1),
+    Failure("answers a number without end", (answer(200, "1" * 5000),), UnreadableResponse, 1),
     Failure("has the row already", (api_error(409, "23505"),), SupabaseRejected, 1, None, "23505"),
     Failure("raises", (api_error(400, "P0001"),), SupabaseRejected, 1, None, "P0001"),
     Failure(
@@ -267,7 +267,7 @@ async def test_a_function_result_with_a_message_key_is_unreadable(
 ) -> None:
     server = await start_server(answer(200, {"message": "hello"}))
     async with open_supabase(make_settings(server.url)) as client:
-        with pytest.raises(UnreadableAnswer, match="hello"):
+        with pytest.raises(UnreadableResponse, match="hello"):
             await call(client)
 
 

@@ -70,7 +70,9 @@ async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(clie
         )
 
         def periodic_job() -> PaperLookUps:
-            return PaperLookUps(services.reader_papers, services.turns, services.breakers, source, random=Random(1))
+            return PaperLookUps(
+                services.reader_papers, services.rate_limits, services.breakers, source, random=Random(1)
+            )
 
         await asyncio.gather(periodic_job().run_once(), periodic_job().run_once())
         asked = arxiv.asked
@@ -107,7 +109,7 @@ async def test_while_arxiv_is_away_nothing_is_marked(client: AsyncClient) -> Non
             fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
             source = ArxivSource(fetcher, ArxivSettings(server.url), RateLimiter(interval=0))
             periodic_job = PaperLookUps(
-                services.reader_papers, services.turns, services.breakers, source, random=Random(1)
+                services.reader_papers, services.rate_limits, services.breakers, source, random=Random(1)
             )
             with pytest.raises((SourceError, SourceBusy)):
                 await periodic_job.run_once()

@@ -158,9 +158,9 @@ async def test_working_without_the_shared_state_is_logged(client: AsyncClient, r
         await fail(CircuitBreakers(client, SETTINGS))
     failure = f"Could not breaker_failure of arxiv: {SAYS}"
     assert logs == [
-        {"event": "breakers work locally", "log_level": "warning",
+        {"event": "circuit breakers work locally", "log_level": "warning",
          "error": f"Could not read the circuit breakers: {SAYS}"},
-        {"event": "breaker works locally", "log_level": "warning", "breaker": "arxiv", "error": failure},
+        {"event": "circuit breaker works locally", "log_level": "warning", "breaker": "arxiv", "error": failure},
     ]  # fmt: skip
 
 

@@ -9,7 +9,7 @@ import respx
 from structlog.testing import capture_logs
 from supabase import AsyncClient
 
-from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableAnswer
+from app.errors import BroadsheetError, CircuitOpen, SupabaseUnavailable, UnreadableResponse
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.ended_sessions import EndedSessions
@@ -49,20 +49,20 @@ async def test_no_call_accepts_a_damaged_response(
     asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableAnswer
+    assert await outcome(asked, client) is UnreadableResponse
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_only_declared_calls_accept_null(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
     valid = function_of(asked) in VOID | NULLABLE
-    assert (await outcome(asked, client) is not UnreadableAnswer) == valid
+    assert (await outcome(asked, client) is not UnreadableResponse) == valid
 
 
 @pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
 async def test_only_void_calls_accept_no_content(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NO_CONTENT)
-    assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableAnswer)
+    assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableResponse)
 
 
 @pytest.mark.parametrize("asked", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
@@ -71,11 +71,11 @@ async def test_a_void_call_accepts_no_result(
     asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableAnswer
+    assert await outcome(asked, client) is UnreadableResponse
 
 
 def test_every_called_function_is_tested() -> None:
-    call = r'(?:\.rpc|_call|_act_on|_report)\(\s*"(\w+)"'
+    call = r'(?:\.rpc|_call|_change_task|_report)\(\s*"(\w+)"'
     text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py"))
     assert set(re.findall(call, text)) - SWALLOWED == {function_of(asked) for asked in CALLS} - {None} - SWALLOWED
 
@@ -100,7 +100,7 @@ async def test_a_missing_cache_entry_is_none(client: AsyncClient, router: respx.
 async def test_a_session_is_not_ended_by_a_damaged_response(client: AsyncClient, router: respx.Router) -> None:
     replying(router, httpx.Response(200, text='"ended"'))
     with pytest.raises(SupabaseUnavailable):
-        await EndedSessions(client).holds("s")
+        await EndedSessions(client).has_ended("s")
 
 
 async def test_a_breaker_without_a_readable_state_works_locally(client: AsyncClient, router: respx.Router) -> None:
