@@ -57,7 +57,7 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
         (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
         (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),
-        (UnreadableError(), Failed(error="Unsayable: (its text cannot be read)", retry_in=LATER)),
+        (UnreadableError(), Failed(error="UnreadableError: (its text cannot be read)", retry_in=LATER)),
         (asyncio.CancelledError(), Failed(error="CancelledError: ", retry_in=2 * SOON)),
     ],
 )
