@@ -28,7 +28,7 @@ from app.services import Services
 from app.sources.arxiv import ArxivSource
 from app.versions import project_version, require_locked_versions
 from worker.configuration import log_not_configured, not_configured, report_configuration
-from worker.ending import run_to_its_end
+from worker.ending import run_and_stop_tasks
 from worker.http import worker_http
 from worker.periodic.daily_fetch import DailyFetch
 from worker.periodic.paper_look_ups import PaperLookUps
@@ -39,48 +39,48 @@ from worker.periodic.task_stats import Tally, TaskStatsReporter
 from worker.runner import Worker, WorkerLimits
 from worker.supervisor import PeriodicJobFailed, supervise
 from worker.watchdog import LoopStopped, watch_loop
-from worker.wiring import fetch_slots, open_parts
+from worker.wiring import fetch_slots, open_components
 
 log = structlog.get_logger(__name__)
 
-SCHEMA_PATIENCE = 5.0
-"""Seconds for the answer to the first question, and between one question and the next."""
+SCHEMA_CHECK_SECONDS = 5.0
+"""The timeout of the first schema check, and the pause before the next one."""
 
 
-async def work(settings: WorkerSettings) -> None:
-    """Work until SIGTERM or Ctrl-C, then for the grace period; a second signal ends it now.
+async def run_worker(settings: WorkerSettings) -> None:
+    """Work until SIGTERM or Ctrl-C, then for the grace period. A second signal ends it at once.
 
-    Raises `ConfigurationError` and `SchemaOutdated` where it may not start, `PeriodicJobFailed` when something beside the tasks
-    died: then it stops as on SIGTERM, or at once if the claim loop itself has stopped.
+    Raises `ConfigurationError` and `SchemaOutdated` if it cannot start, and `PeriodicJobFailed`, after a stop as on
+    SIGTERM, or at once if the claim loop itself has stopped.
     """
-    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), limits_of(settings)  # noqa: S311  (jitter)
+    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), worker_limits(settings)  # noqa: S311  (jitter)
     _stop_on_signals(stop)
     async with AsyncExitStack() as stack:
         client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
         services, worker_id = Services.build(client), uuid4()
-        parts = await stack.enter_async_context(open_parts(services, settings))
-        handlers, lacking = parts.handlers, not_configured(settings)
+        components = await stack.enter_async_context(open_components(services, settings))
+        handlers, missing = components.handlers, not_configured(settings)
         await stack.enter_async_context(metrics.measuring_loop_lag())
-        about = {"host": gethostname(), "version": project_version()}
-        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **about)
+        info = {"host": gethostname(), "version": project_version()}
+        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **info)
         tally = Tally(list(handlers), random)
         worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics, tally))
         await stack.enter_async_context(
             worker_http(
-                metrics, worker.health, limits.lease, lacking, host=settings.worker_host, port=settings.worker_port
+                metrics, worker.health, limits.lease, missing, host=settings.worker_host, port=settings.worker_port
             )
         )
-        # Only now: a port that is taken is said at once, whether Supabase answers or not.
+        # After the port is opened: a port in use is reported at once, even while Supabase is unavailable.
         checked = await _schema_checked(services.schema)
-        periodic_jobs = _periodic_jobs(services, parts.arxiv, settings, random) | {
-            "watch": watch_loop(lambda: worker.turns, limits.lease)
+        periodic_jobs = _periodic_jobs(services, components.arxiv, settings, random) | {
+            "watch": watch_loop(lambda: worker.calls, limits.lease)
         }
-        periodic_jobs["minutes"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
-        periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, lacking)
+        periodic_jobs["task stats"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
+        periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, missing)
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]
-        log_not_configured(lacking)
+        log_not_configured(missing)
         freeze_loaded_objects()
         log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
         await _run(worker, periodic_jobs, stop)
@@ -88,29 +88,29 @@ async def work(settings: WorkerSettings) -> None:
 
 
 async def _run(worker: Worker, periodic_jobs: Mapping[str, Coroutine[None, None, None]], stop: asyncio.Event) -> None:
-    """Run the worker until `stop`, and the periodic_jobs beside it; raises the first `PeriodicJobFailed` once it has ended."""
-    working, deaths = asyncio.current_task(), list[PeriodicJobFailed]()
+    """Run the worker and its periodic jobs until `stop`. Raises the first `PeriodicJobFailed` when it has stopped."""
+    main_task, failures = asyncio.current_task(), list[PeriodicJobFailed]()
 
-    def died(death: PeriodicJobFailed) -> None:
-        deaths.append(death)
+    def on_failure(failure: PeriodicJobFailed) -> None:
+        failures.append(failure)
         stop.set()
-        if isinstance(death.__cause__, LoopStopped) and working is not None:
-            working.cancel()
+        if isinstance(failure.__cause__, LoopStopped) and main_task is not None:
+            main_task.cancel()
 
     try:
-        async with supervise(periodic_jobs, on_death=died):
+        async with supervise(periodic_jobs, on_failure=on_failure):
             await worker.run(stop)
     except asyncio.CancelledError:
-        if not deaths:
+        if not failures:
             raise
-    if deaths:
-        raise deaths[0]
+    if failures:
+        raise failures[0]
 
 
 async def _schema_checked(schema: Schema) -> bool:
-    """Whether the schema is known to be right; False: Supabase cannot be asked yet. Raises `SchemaOutdated`."""
+    """Check the schema. Return False if Supabase is unavailable. Raises `SchemaOutdated`."""
     try:
-        async with asyncio.timeout(SCHEMA_PATIENCE):
+        async with asyncio.timeout(SCHEMA_CHECK_SECONDS):
             await schema.require()
     except (SupabaseUnavailable, TimeoutError) as error:
         log.warning("schema not checked yet", error=str(error))
@@ -119,18 +119,18 @@ async def _schema_checked(schema: Schema) -> bool:
 
 
 async def _wait_for_schema(schema: Schema) -> None:
-    """Ask until Supabase answers. Raises `SchemaOutdated`."""
+    """Check the schema until Supabase responds. Raises `SchemaOutdated`."""
     checked = False
     while not checked:
-        await asyncio.sleep(SCHEMA_PATIENCE)
+        await asyncio.sleep(SCHEMA_CHECK_SECONDS)
         checked = await _schema_checked(schema)
 
 
-def limits_of(settings: WorkerSettings) -> WorkerLimits:
-    """What the settings let a worker take on: each kind has slots of its own, so that none waits for another."""
+def worker_limits(settings: WorkerSettings) -> WorkerLimits:
+    """Return the limits that the settings define. Each kind has its own slots, so that no kind blocks another."""
     callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
     fetches = fetch_slots(settings)
-    # A mail in hand may be in doubt if the worker dies: no more of them than go out at once.
+    # If the worker dies, each mail that it holds may be in doubt: claim no more than are sent at once.
     mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
     digests = max(1, settings.concurrency - callbacks - fetches - mails)
     return WorkerLimits(
@@ -148,34 +148,34 @@ def limits_of(settings: WorkerSettings) -> WorkerLimits:
 
 
 def main() -> int:
-    """Work until SIGTERM; 1 if the process may not start or did not end by a signal, with the reason on stderr."""
+    """Run the worker until SIGTERM. Return 1, with the reason on stderr, if it cannot start or fails."""
     try:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
-        uvloop.run(run_to_its_end(partial(work, settings)))
+        uvloop.run(run_and_stop_tasks(partial(run_worker, settings)))
     except (ConfigurationError, SchemaOutdated, PeriodicJobFailed) as error:
         print(error, file=sys.stderr)
         return 1
     except (KeyboardInterrupt, asyncio.CancelledError):
-        log.warning("stopped at once; leases run out by themselves")
+        log.warning("stopped at once, leases will expire")
     except Exception:
-        log.exception("the worker died")
+        log.exception("worker failed")
         return 1
     return 0
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
-    """The first signal sets `stop`; the second cancels the process's main task."""
+    """Set `stop` at the first signal; cancel the main task at the second."""
     loop, main_task = asyncio.get_running_loop(), asyncio.current_task()
 
-    def stopping() -> None:
+    def on_signal() -> None:
         if stop.is_set() and main_task is not None:
             main_task.cancel()
         stop.set()
 
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(wanted, stopping)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
 
 
 def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome, float], None]:
@@ -190,7 +190,7 @@ def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome,
 def _periodic_jobs(
     services: Services, arxiv: ArxivSource, settings: WorkerSettings, random: Random
 ) -> dict[str, Coroutine[None, None, None]]:
-    """What runs beside the tasks, by the names that logs give it."""
+    """Return the periodic jobs by the names that logs use."""
     retention = Retention(
         services.maintenance,
         task_days=settings.task_retention_days,

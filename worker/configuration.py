@@ -1,4 +1,4 @@
-"""Says which settings a worker lacks and what does not work without them: at its start, to operators, in its health."""
+"""Lists a worker's missing settings and their consequences, for the log at start, for operators, and for `/healthz`."""
 
 import asyncio
 from uuid import UUID
@@ -12,30 +12,30 @@ from app.persistence.worker_configuration import WorkerConfiguration
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER = 60.0
-"""Seconds until a report is sent again that was not recorded."""
+"""Seconds until a failed report is sent again."""
 
 
 def not_configured(settings: WorkerSettings) -> dict[str, str]:
-    """The settings that this worker lacks, each with what does not work without it."""
-    lacking = {
+    """Return this worker's missing settings, each with its consequence."""
+    effects = {
         "MAIL_URL": (settings.mail_url is None, "this worker sends no mails"),
         "WEBHOOK_SECRET": (not settings.webhook_secret, "this worker sends no callbacks"),
-        "DAILY_FETCH_AT": (not settings.daily_fetch_at.times, "this worker fetches no day by itself"),
+        "DAILY_FETCH_AT": (not settings.daily_fetch_at.times, "this worker starts no daily fetch"),
     }
-    return {name: effect for name, (is_lacking, effect) in lacking.items() if is_lacking}
+    return {name: effect for name, (missing, effect) in effects.items() if missing}
 
 
-def log_not_configured(lacking: dict[str, str]) -> None:
-    """Say it at the start: a setting that was forgotten stops nothing, and would show only as work that waits."""
-    for name, effect in lacking.items():
+def log_not_configured(missing: dict[str, str]) -> None:
+    """Log the missing settings at start: a forgotten one causes no error, only tasks that wait."""
+    for name, effect in missing.items():
         log.warning("not configured", setting=name, effect=effect)
 
 
-async def report_configuration(configuration: WorkerConfiguration, worker_id: UUID, lacking: dict[str, str]) -> None:
-    """Tell the database, again until it is recorded."""
+async def report_configuration(configuration: WorkerConfiguration, worker_id: UUID, missing: dict[str, str]) -> None:
+    """Report the missing settings to the database; retry until it succeeds."""
     while True:
         try:
-            await configuration.report(worker_id, lacking)
+            await configuration.report(worker_id, missing)
         except SupabaseError as error:
             log.warning("configuration not reported yet", error=str(error))
             await asyncio.sleep(RETRY_AFTER)

@@ -1,4 +1,4 @@
-"""Ends the process on time, also if a task in it ignores its cancellation."""
+"""Ends the process on time, even if an asyncio task ignores its cancellation."""
 
 import asyncio
 import os
@@ -10,38 +10,38 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-PATIENCE = 1.0
-"""Seconds that tasks get to end after their cancellation, when nothing else is left to do."""
+CANCEL_TIMEOUT = 1.0
+"""Seconds that the remaining tasks have to end after their cancellation."""
 
 
-async def run_to_its_end(main: Callable[[], Coroutine[None, None, None]]) -> None:
-    """Run `main`, then cancel every task that is left.
+async def run_and_stop_tasks(main: Callable[[], Coroutine[None, None, None]]) -> None:
+    """Run `main`, then cancel all remaining tasks.
 
-    A task that still runs after `PATIENCE` is named in the log, and the process ends with exit status 1: asyncio itself
-    would wait for that task forever. Leases of such tasks expire by themselves.
+    If a task still runs after `CANCEL_TIMEOUT`, the log names it, and the process ends with exit status 1: asyncio
+    would wait for it forever. The leases of such tasks expire.
     """
     try:
         await main()
     finally:
         if stuck := await _cancel(asyncio.all_tasks() - {asyncio.current_task()}):
-            said = "tasks ignore their cancellation: the process ends without them"
-            log.error(said, tasks=stuck, exc_info=sys.exception())
+            event = "tasks ignore their cancellation: the process ends without them"
+            log.error(event, tasks=stuck, exc_info=sys.exception())
             _exit()
 
 
 async def _cancel(tasks: Iterable["asyncio.Task[object] | None"]) -> list[str]:
-    """Cancel `tasks`; returns the names of those that go on."""
+    """Cancel `tasks`; return the names of those that do not end."""
     left = {task for task in tasks if task is not None}
     for task in left:
         task.cancel()
     if left:
-        with suppress(asyncio.CancelledError):  # a second signal: wait no longer
-            await asyncio.wait(left, timeout=PATIENCE)
+        with suppress(asyncio.CancelledError):  # a second signal ends the wait
+            await asyncio.wait(left, timeout=CANCEL_TIMEOUT)
     return sorted(task.get_name() for task in left if not task.done())
 
 
 def _exit() -> None:
-    """End the process now: without the event loop's own end, which waits for every task."""
+    """End the process now. Closing the event loop would wait for every task."""
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(1)

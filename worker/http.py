@@ -1,4 +1,4 @@
-"""The worker's own `/healthz` and `/metrics`, for platforms that look at every process; off without WORKER_PORT."""
+"""The worker's own `/healthz` and `/metrics`, for platforms that check every process. Off without WORKER_PORT."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -22,11 +22,11 @@ async def worker_http(
     host: str,
     port: int | None,
 ) -> AsyncIterator[None]:
-    """Serve while the context is open; does nothing without a port.
+    """Serve while the context is open. Does nothing without a port.
 
-    `/healthz` says what is `not_configured`. It is 503 once the claim loop has not turned for a `lease`; an outage of
-    Supabase is no reason.
-    Raises `ConfigurationError` if the port is taken.
+    `/healthz` lists what is `not_configured`. Its status is 503 if the claim loop has made no call for a `lease`; an
+    outage of Supabase does not change it.
+    Raises `ConfigurationError` if the port is in use.
     """
     if port is None:
         yield
@@ -42,19 +42,20 @@ def _application(
 ) -> web.Application:
     async def healthz(_request: web.Request) -> web.Response:
         now = health()
-        turning = now.since_turn < lease.total_seconds()
+        running = now.since_last_call < lease.total_seconds()
+        since_last_response = None if now.since_last_response is None else round(now.since_last_response, 3)
         body = {
-            "status": "ok" if turning else "the claim loop has stopped",
+            "status": "ok" if running else "the claim loop has stopped",
             "running_tasks": now.running_tasks,
-            "seconds_since_turn": round(now.since_turn, 3),
-            "seconds_since_answer": None if now.since_answer is None else round(now.since_answer, 3),
+            "seconds_since_last_call": round(now.since_last_call, 3),
+            "seconds_since_last_response": since_last_response,
             "not_configured": dict(not_configured),
         }
-        return web.json_response(body, status=HTTPStatus.OK if turning else HTTPStatus.SERVICE_UNAVAILABLE)
+        return web.json_response(body, status=HTTPStatus.OK if running else HTTPStatus.SERVICE_UNAVAILABLE)
 
-    async def text(_request: web.Request) -> web.Response:
+    async def metrics_page(_request: web.Request) -> web.Response:
         return web.Response(body=metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 
     application = web.Application()
-    application.add_routes([web.get("/healthz", healthz), web.get("/metrics", text)])
+    application.add_routes([web.get("/healthz", healthz), web.get("/metrics", metrics_page)])
     return application

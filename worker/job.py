@@ -1,4 +1,4 @@
-"""One claimed task while it is being worked on: what its handler sees, and what its end means to the queue."""
+"""A running task: the interface of its handler, and the mapping of the handler's result or error to an outcome."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,9 +21,9 @@ log = structlog.get_logger(__name__)
 
 
 class Snooze(Exception):
-    """Raised by a handler whose task cannot be done yet: it comes back with no attempt burnt.
+    """Raised by a handler whose task cannot run yet. It uses no attempt.
 
-    After `delay`, or as soon as the task `waits_for` has ended.
+    The task runs again after `delay`, or when the task `waits_for` has ended.
     """
 
     def __init__(self, delay: timedelta, reason: str, waits_for: UUID | None = None) -> None:
@@ -44,33 +44,33 @@ class Abort(Enum):
 
 @dataclass(slots=True)
 class Job:
-    """A task in the worker's hands; `deadline` is in the event loop's time."""
+    """A task that the worker runs. `deadline` is in event loop time."""
 
     task: ClaimedTask
     deadline: float
-    show: Callable[[Lease, Progress], None]
+    on_progress: Callable[[Lease, Progress], None]
     abort: Abort | None = None
-    named: bool = False
-    """Whether the log has said that it ignores its cancellation."""
+    stuck_logged: bool = False
+    """Whether it was logged that the task ignores its cancellation."""
     begun: bool = False
     running: "asyncio.Task[None] | None" = field(default=None, repr=False)
 
     def __str__(self) -> str:
         return f"{self.task.kind} {self.task.task_id}"
 
-    def described(self) -> dict[str, Any]:
-        """What log lines say of it."""
+    def log_fields(self) -> dict[str, Any]:
+        """Return the fields of this task's log lines."""
         return {"task_id": str(self.task.task_id), "request_id": self.task.payload.get("request_id")}
 
     async def report(self, message: str, progress: float) -> None:
-        """Show `message` and `progress` (0 to 1) to who follows the task; the worker's next call takes it along."""
-        self.show(self.task.lease, Progress(message, progress))
+        """Report `message` and `progress` (0 to 1). The worker's next sync call sends it."""
+        self.on_progress(self.task.lease, Progress(message, progress))
 
-    def cancel(self, why: Abort) -> None:
-        """End the task's coroutine; the first reason counts."""
+    def cancel(self, reason: Abort) -> None:
+        """Cancel the task's coroutine. Only the first reason counts."""
         if self.abort is None:
-            self.abort = why
-            # Cancelled before its first step, a coroutine never runs at all, and could not give its slot back.
+            self.abort = reason
+            # A coroutine that is cancelled before its first step never runs, and could not free its slot.
             if self.begun and self.running is not None:
                 self.running.cancel()
 
@@ -80,7 +80,7 @@ Work = Callable[[Job], Awaitable[dict[str, Any] | Completed]]
 
 @dataclass(frozen=True)
 class Handler:
-    """How one kind of task is done: the work, which returns its result or end; its time limit; when to try again."""
+    """How tasks of one kind are done: the work, which returns a result or `Completed`, its time limit, its retries."""
 
     work: Work
     timeout: timedelta
@@ -91,24 +91,23 @@ Handlers = Mapping[TaskKind, Handler]
 
 
 async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
-    """Do the task and return what the queue is to be told; None where it no longer is this worker's to tell.
+    """Run the task and return its outcome; None if this worker has lost its lease.
 
-    Never raises: whatever the handler lets out, `SystemExit` and a cancellation of its own included, is its task's end.
+    Never raises: every exception of the handler becomes an outcome, including `SystemExit` and `CancelledError`.
     """
     job.begun = True
     if job.abort is not None:
-        return _aborted(job, job.abort, handler, random)
+        return _outcome_of_abort(job, job.abort, handler, random)
     try:
         result = await handler.work(job)
-    except BaseException as error:  # noqa: BLE001  (what is not expected is logged below)
-        return _ended(job, error, handler, random)
+    except BaseException as error:  # noqa: BLE001  (unexpected errors are logged below)
+        return _outcome_of_error(job, error, handler, random)
     return result if isinstance(result, Completed) else Completed(result)
 
 
-def _ended(job: Job, error: BaseException, handler: Handler, random: Random) -> Outcome | None:
-    """What it means to the task that its handler let `error` out."""
+def _outcome_of_error(job: Job, error: BaseException, handler: Handler, random: Random) -> Outcome | None:
     if isinstance(error, asyncio.CancelledError) and job.abort is not None:
-        return _aborted(job, job.abort, handler, random)
+        return _outcome_of_abort(job, job.abort, handler, random)
     retry_in = handler.retry_delay(job.task.attempt, error, random)
     match error:
         case LeaseLost():
@@ -132,19 +131,19 @@ def _text(error: BaseException) -> str:
     try:
         return str(error)
     except Exception:
-        log.exception("an error cannot be said", error=type(error).__name__)
-        return "(its text cannot be had)"
+        log.exception("error has no text", error=type(error).__name__)
+        return "(its text cannot be read)"
 
 
-def _aborted(job: Job, why: Abort, handler: Handler, random: Random) -> Outcome | None:
-    match why:
+def _outcome_of_abort(job: Job, reason: Abort, handler: Handler, random: Random) -> Outcome | None:
+    match reason:
         case Abort.CANCEL_REQUESTED:
             return Cancelled()
         case Abort.SHUTDOWN:
             return Released()
         case Abort.TIMEOUT:
-            late = f"not done within {handler.timeout.total_seconds():g} s"
-            return Failed(error=late, retry_in=handler.retry_delay(job.task.attempt, TimeoutError(late), random))
+            error = f"not done within {handler.timeout.total_seconds():g} s"
+            return Failed(error=error, retry_in=handler.retry_delay(job.task.attempt, TimeoutError(error), random))
         case Abort.LEASE_LOST:
             return None
         case _ as never:

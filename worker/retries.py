@@ -1,4 +1,4 @@
-"""How long a failed attempt waits for the next one."""
+"""The delay between a failed attempt and the next one."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -8,11 +8,11 @@ FIRST_RETRY = timedelta(seconds=2)
 LONGEST_RETRY = timedelta(minutes=10)
 
 RetryDelay = Callable[[int, BaseException, Random], timedelta]
-"""The number of the attempt that failed (1 for the first), and its error, to the time until the next one."""
+"""Maps the number of the failed attempt (1 for the first) and its error to the delay before the next one."""
 
 
 def retry_delay(attempt: int, _error: BaseException, random: Random) -> timedelta:
-    """Capped exponential backoff with full jitter: anywhere between nothing and min(cap, first * 2^(attempt-1)).
+    """Capped exponential backoff with full jitter: a random delay of 0 to min(cap, first * 2^(attempt-1)).
 
     Source: Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
     """

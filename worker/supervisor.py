@@ -1,4 +1,4 @@
-"""Runs what goes on beside the tasks (periodic_jobs, watches), and sees to it that none of it dies unnoticed."""
+"""Runs the worker's background jobs beside its tasks, and reports any that fails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -12,27 +12,27 @@ log = structlog.get_logger(__name__)
 
 
 STOP_WITHIN = 3.0
-"""Seconds that periodic_jobs get to end, the last report of the minute's figures included."""
+"""Seconds that periodic jobs have to end, including the last report of task statistics."""
 
 
 class PeriodicJobFailed(BroadsheetError):
-    """Something that runs beside the tasks raised what it should not: the process ends, to be started anew."""
+    """A periodic job raised an unexpected error. The process ends and must be restarted."""
 
-    title = "Chore died"
+    title = "Periodic job failed"
 
 
 @asynccontextmanager
 async def supervise(
-    periodic_jobs: Mapping[str, Coroutine[None, None, None]], *, on_death: Callable[[PeriodicJobFailed], None]
+    periodic_jobs: Mapping[str, Coroutine[None, None, None]], *, on_failure: Callable[[PeriodicJobFailed], None]
 ) -> AsyncIterator[None]:
-    """Run `periodic_jobs` while the context is open, then cancel them; one that raises is logged, and `on_death` is told."""
+    """Run `periodic_jobs` while the context is open, then cancel them. Log one that raises, and call `on_failure`."""
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("periodic_job died", periodic_job=task.get_name(), exc_info=error)
-            death = PeriodicJobFailed(f"The worker's {task.get_name()} died: {type(error).__name__}: {error}")
-            death.__cause__ = error
-            on_death(death)
+            log.error("periodic job failed", periodic_job=task.get_name(), exc_info=error)
+            failure = PeriodicJobFailed(f"The worker's {task.get_name()} failed: {type(error).__name__}: {error}")
+            failure.__cause__ = error
+            on_failure(failure)
 
     running = [asyncio.create_task(periodic_job, name=name) for name, periodic_job in periodic_jobs.items()]
     for task in running:
@@ -42,5 +42,6 @@ async def supervise(
     finally:
         for task in running:
             task.cancel()
-        if running and (deaf := (await asyncio.wait(running, timeout=STOP_WITHIN))[1]):
-            log.error("periodic_jobs ignore their cancellation", periodic_jobs=sorted(task.get_name() for task in deaf))
+        if running and (stuck := (await asyncio.wait(running, timeout=STOP_WITHIN))[1]):
+            names = sorted(task.get_name() for task in stuck)
+            log.error("periodic jobs ignore their cancellation", periodic_jobs=names)

@@ -1,4 +1,4 @@
-"""Gets one sync call answered, however long it takes: repeated while Supabase is away, taken apart when rejected."""
+"""Makes sync calls: repeats one while Supabase is unavailable, and splits one that Supabase rejects."""
 
 import asyncio
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ import structlog
 from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
-from app.persistence.queue import Progress, SyncAnswer, SyncCall, TaskQueue
+from app.persistence.queue import Progress, SyncCall, SyncResponse, TaskQueue
 from worker.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
@@ -19,92 +19,93 @@ log = structlog.get_logger(__name__)
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.1, 5.0
 
 UNREADABLE = 3
-"""How many unreadable answers to one call are taken for trouble on the way; then the recorded answer itself is."""
+"""After so many unreadable responses to one call, the stored response itself counts as unreadable."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """How many tasks may be claimed: `total`, and of a kind no more than `of_kind` says, if it does."""
+    """How many tasks may be claimed: `total`, and at most `per_kind` of each kind that it contains."""
 
     total: int
-    of_kind: Mapping[TaskKind, int] = field(default_factory=dict)
+    per_kind: Mapping[TaskKind, int] = field(default_factory=dict)
 
 
 class Syncer:
-    """The one call that a worker has in flight."""
+    """Makes a worker's sync calls, one at a time."""
 
-    def __init__(self, queue: TaskQueue, random: Random, pulse: Watchdog, lease: timedelta) -> None:
+    def __init__(self, queue: TaskQueue, random: Random, watchdog: Watchdog, lease: timedelta) -> None:
         self._queue = queue
         self._random = random
-        self._pulse = pulse
-        # With the longest call and the longest pause, a third of a lease each, less than the lease.
-        self._longest = min(LONGEST_BACKOFF, lease.total_seconds() / 6)
+        self._watchdog = watchdog
+        # The longest call and the longest wait take a third of a lease each: their sum stays below the lease.
+        self._max_backoff = min(LONGEST_BACKOFF, lease.total_seconds() / 6)
 
     async def sync(
         self, outcomes: Mapping[Lease, Outcome], progress: Mapping[Lease, Progress], slots: Slots
-    ) -> SyncAnswer:
-        """Make a call and return its answer; while Supabase is away the very same call is sent again and again.
+    ) -> SyncResponse:
+        """Make a call and return its response. While Supabase is unavailable, send the same call again.
 
-        A call that is rejected is repeated without its outcomes, after each of these went alone; one that is rejected
-        alone too ends its task as failed.
+        If a call is rejected, send each of its outcomes in a call of its own, and then the rest. A task whose outcome
+        is rejected again fails.
         """
         if outcomes:
             try:
-                return await self._until_answered(self._call(outcomes, progress, slots))
+                return await self._send(self._prepare(outcomes, progress, slots))
             except SupabaseRejected as error:
-                log.error("sync call rejected, its outcomes go one by one", error=str(error), outcomes=len(outcomes))
-            # Once this is accepted, it is the outcomes that are at fault.
-            await self._until_accepted(self._call({}, progress, Slots(0)))
+                log.error("sync call rejected, sending its outcomes singly", error=str(error), outcomes=len(outcomes))
+            # If this is accepted, the outcomes caused the rejection.
+            await self._send_until_accepted(self._prepare({}, progress, Slots(0)))
             for lease, outcome in outcomes.items():
-                await self._alone(lease, outcome)
-        return await self._until_accepted(self._call({}, progress, slots))
+                await self._send_single(lease, outcome)
+        return await self._send_until_accepted(self._prepare({}, progress, slots))
 
-    def _call(self, outcomes: Mapping[Lease, Outcome], progress: Mapping[Lease, Progress], slots: Slots) -> SyncCall:
-        return self._queue.prepare(outcomes=outcomes, progress=progress, slots=slots.total, kind_slots=slots.of_kind)
+    def _prepare(self, outcomes: Mapping[Lease, Outcome], progress: Mapping[Lease, Progress], slots: Slots) -> SyncCall:
+        return self._queue.prepare(outcomes=outcomes, progress=progress, slots=slots.total, kind_slots=slots.per_kind)
 
-    async def _alone(self, lease: Lease, outcome: Outcome) -> None:
+    async def _send_single(self, lease: Lease, outcome: Outcome) -> None:
         try:
-            await self._until_answered(self._call({lease: outcome}, {}, Slots(0)))
+            await self._send(self._prepare({lease: outcome}, {}, Slots(0)))
         except SupabaseRejected as error:
             log.error("outcome rejected, its task fails", task_id=str(lease.task_id), error=str(error))
-            await self._failed(lease, f"the database refused the outcome: {error}")
+            await self._send_failure(lease, f"the database rejected the outcome: {error}")
 
-    async def _failed(self, lease: Lease, why: str) -> None:
+    async def _send_failure(self, lease: Lease, reason: str) -> None:
         try:
-            await self._until_answered(self._call({lease: Failed(error=why, retry_in=None)}, {}, Slots(0)))
+            await self._send(self._prepare({lease: Failed(error=reason, retry_in=None)}, {}, Slots(0)))
         except SupabaseRejected as error:
-            # The others must go on; this one's lease runs out by itself.
-            log.error("the task cannot even fail", task_id=str(lease.task_id), error=str(error))
+            # The other outcomes must not wait for this one. Its lease expires.
+            log.error("failure of a task rejected", task_id=str(lease.task_id), error=str(error))
 
-    async def _until_accepted(self, call: SyncCall) -> SyncAnswer:
-        """Send a call in which nothing of a task's own can be at fault: whoever runs the project has to mend it."""
+    async def _send_until_accepted(self, call: SyncCall) -> SyncResponse:
+        """Send a call without outcomes. A rejection is not caused by a task: an operator must fix the project."""
         while True:
             try:
-                return await self._until_answered(call)
+                return await self._send(call)
             except SupabaseRejected as error:
-                log.error("Supabase refuses the worker, trying again", error=str(error))
-            await asyncio.sleep(self._longest)
+                log.error("Supabase rejects the worker's calls, retrying", error=str(error))
+            await asyncio.sleep(self._max_backoff)
 
-    async def _until_answered(self, call: SyncCall) -> SyncAnswer:
+    async def _send(self, call: SyncCall) -> SyncResponse:
+        """Send a call until it gets a readable response. Raises `SupabaseRejected`."""
         backoff, unreadable = FIRST_BACKOFF, 0
         while True:
             try:
-                return await self._once(call)
+                return await self._send_once(call)
             except (SupabaseUnavailable, SchemaOutdated) as error:
-                log.warning("sync call not answered, trying again", number=call.number, error=str(error))
+                log.warning("sync call not answered, retrying", number=call.number, error=str(error))
                 unreadable += isinstance(error, UnreadableResponse)
             if unreadable == UNREADABLE:
-                # The same number would bring the same answer for ever. What it claimed comes back with its lease.
-                log.error("answer given up, the call goes on under the next number", number=call.number)
+                # The same number would always return the same response. The leases of its claims expire.
+                log.error("response given up, the call continues under the next number", number=call.number)
                 call, unreadable = self._queue.without_claims(call), 0
             await asyncio.sleep(backoff * self._random.uniform(0.5, 1.0))
-            backoff = min(self._longest, backoff * 2)
+            backoff = min(self._max_backoff, backoff * 2)
 
-    async def _once(self, call: SyncCall) -> SyncAnswer:
+    async def _send_once(self, call: SyncCall) -> SyncResponse:
         answered = False
         try:
-            answer = await self._queue.sync(call)
+            response = await self._queue.sync(call)
             answered = True
         finally:
-            self._pulse.turned(answered=answered)
-        return answer
+            self._watchdog.record_call(answered=answered)
+        return response

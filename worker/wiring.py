@@ -1,4 +1,4 @@
-"""Puts the worker local_service from its settings: sources, analyst, services, handlers."""
+"""Builds the worker's components from its settings: sources, analyst, services, handlers."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -27,29 +27,29 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.rate_limiter import RateLimiter
 from app.sources.source import Source
-from worker.handlers.callback import CallbackHandler, CallbackSender, callback_delay
+from worker.handlers.callback import CallbackHandler, CallbackSender, callback_retry_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
-from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_delay
+from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
 
 
 @dataclass(frozen=True)
-class Parts:
-    """What a worker works with beside its services: what does each kind of task, and arXiv, for a periodic_job."""
+class Components:
+    """A worker's components besides its services: the handlers, and the arXiv source for a periodic job."""
 
     handlers: Handlers
     arxiv: ArxivSource
 
 
 @asynccontextmanager
-async def open_parts(services: Services, settings: WorkerSettings) -> AsyncIterator[Parts]:
-    """Open what the worker needs of the outside world, and close it with the block."""
+async def open_components(services: Services, settings: WorkerSettings) -> AsyncIterator[Components]:
+    """Open the worker's components, and close them at the end of the block."""
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
-        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(turns=services.rate_limits))
+        arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(permits=services.rate_limits))
         fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
@@ -67,33 +67,33 @@ async def open_parts(services: Services, settings: WorkerSettings) -> AsyncItera
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
-        yield Parts(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
-    """How many fetches a worker does at a time."""
+    """Return how many fetches a worker runs at once."""
     return settings.fetch_slots or max(1, settings.concurrency // 5)
 
 
 def build_handlers(
     fetches: FetchHandler, digests: DigestHandler, callbacks: CallbackHandler, deliveries: DeliveryHandler | None = None
 ) -> Handlers:
-    """Say for every kind of task what does it, how long that may take, and when it is tried again.
+    """Return each kind's handler with its time limit and retry delay.
 
-    What cannot be delivered here is left to a worker that can.
+    Without `deliveries`, other workers must run delivery tasks.
     """
     handlers = {
         TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digests, timedelta(minutes=5)),
-        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_delay),
+        TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_retry_delay),
     }
     if deliveries is not None:
-        handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_delay)
+        handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_retry_delay)
     return handlers
 
 
 def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Sequence[Source]:
-    """The adapters that the settings name, beside arXiv's."""
+    """Return the sources in the settings, besides arXiv."""
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
     sources: list[Source] = [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
@@ -107,10 +107,10 @@ def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:
 
 
 def build_analyst(http: ExternalClient, services: Services, settings: WorkerSettings) -> Analyst:
-    """Who writes of the items: the model that the settings name, or the abstracts themselves."""
+    """Return the analyst that writes the summaries: the language model in the settings, or excerpts from abstracts."""
     if settings.openai_api_key is None:
         return ExtractiveAnalyst()
-    # Imported only with a key: the library takes a second and 30 MB.
+    # The import takes a second and 30 MB.
     from app.digest.openai_model import ModelSettings, build_model  # noqa: PLC0415  (only with a key)
 
     model = ModelSettings(
@@ -133,7 +133,7 @@ def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> Callback
 async def _deliveries(
     http: ExternalClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
 ) -> AsyncIterator[DeliveryHandler | None]:
-    """What sends mails, for the block; None without MAIL_URL, with which the settings demand the others."""
+    """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require the other values."""
     if settings.mail_url is None or settings.mail_from is None or settings.public_url is None:
         yield None
         return

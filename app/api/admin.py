@@ -164,6 +164,6 @@ async def list_audit(
     cursor: Annotated[Moment | None, Query(description=CURSOR)] = None,
 ) -> AuditList:
     """List the actions of operators, newest first."""
-    found = await services.operator.acts(before=cursor, limit=limit + 1)
+    found = await services.operator.audit_entries(before=cursor, limit=limit + 1)
     page = found[:limit]
     return AuditList(entries=page, next_cursor=page[-1].at if len(found) > limit else None)

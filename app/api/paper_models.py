@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from app.api.paging import NextCursor
 from app.models import Article, ArticleKind
-from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, ReaderPaper
+from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
 from app.sources.doi import doi
 from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
@@ -118,7 +118,7 @@ class PapersRequest(BaseModel):
         },
     )
 
-    papers: Annotated[list[PaperRequest], Field(min_length=1, max_length=MOST_AT_ONCE)]
+    papers: Annotated[list[PaperRequest], Field(min_length=1, max_length=MAX_PAPERS_PER_CALL)]
 
 
 class PaperIds(BaseModel):

@@ -123,7 +123,7 @@ async def _read_bibtex(body: bytes) -> list[Article]:
 async def with_known_abstracts(articles: Sequence[Article], items: Items) -> list[PaperInput]:
     """Convert articles to papers; complete those without an abstract from the stored items, where one matches."""
     keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
-    known = await items.named(sorted(keys)) if keys else {}
+    known = await items.find_by_keys(sorted(keys)) if keys else {}
     papers = []
     for article in articles:
         paper = paper_of(article)

@@ -88,12 +88,12 @@ class ScheduledDigests:
 
     async def _wait_for_fetch(self, due: ScheduledDigest, news: NewItems) -> None:
         """Raise `FetchRunning` if the digest must wait for a fetch."""
-        left = news.wait_left(due.waited, self._max_wait)
+        left = news.remaining_wait(due.waited, self._max_wait)
         if left > timedelta(0):
             fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
             if not fetch.status.is_final:
                 raise FetchRunning(_waiting_for(fetch, due.source_date), fetch.task_id, left)
-        running = news.is_worth_waiting_for(due.waited)
+        running = news.fetch_to_wait_for(due.waited)
         if running is not None:
             left = LONGEST_WAIT_FOR_FETCH - due.waited
             raise FetchRunning("waiting for a fetch of these days", running, left)

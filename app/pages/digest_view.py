@@ -57,10 +57,10 @@ class DigestView:
 
 async def read_digest(services: Services, reader_id: UUID, day: date) -> DigestView:
     """Read the digest of a reader's day. Raises `DigestNotFound`, `SupabaseError`."""
-    stored = await services.digests.of_day(reader_id, day)
+    stored = await services.digests.for_day(reader_id, day)
     digest = parsed(_DIGEST, stored.digest)
     items = (*digest.papers, *digest.news)
-    feedback = await services.reader_papers.of(reader_id, [item_keys(item.article) for item in items])
+    feedback = await services.reader_papers.feedback_on(reader_id, [item_keys(item.article) for item in items])
     views = tuple(_item_views(items, feedback))
     return DigestView(day, digest, views[: len(digest.papers)], views[len(digest.papers) :])
 

@@ -41,7 +41,7 @@ def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/days")
     async def show_days(visit: HomeVisit, services: ServicesOf, before: str | None = None) -> HTMLResponse:
         before_day = _parse_day(before) if before is not None else None
-        days = await services.digests.days_of(visit.reader.reader_id, before=before_day, limit=DAYS_PER_PAGE + 1)
+        days = await services.digests.list_days(visit.reader.reader_id, before=before_day, limit=DAYS_PER_PAGE + 1)
         months = [list(each) for _, each in groupby(days[:DAYS_PER_PAGE], key=lambda day: f"{day.local_day:%Y-%m}")]
         more = len(days) > DAYS_PER_PAGE
         return pages.page("home_days.html.j2", visit=visit, months=months, before=before_day, more=more)
@@ -81,12 +81,12 @@ def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
     async def page(visit: Visit, services: Services, day: date | None, *, newest: bool) -> HTMLResponse:
         reader_id = visit.reader.reader_id
         view = await read_digest(services, reader_id, day) if day is not None else None
-        earlier = await services.digests.days_of(reader_id, before=day, limit=1) if day is not None else []
+        earlier = await services.digests.list_days(reader_id, before=day, limit=1) if day is not None else []
         return pages.page("home.html.j2", visit=visit, view=view, earlier=earlier, newest=newest)
 
     @router.get("")
     async def show_newest(visit: HomeVisit, services: ServicesOf) -> HTMLResponse:
-        newest = await services.digests.days_of(visit.reader.reader_id, limit=1)
+        newest = await services.digests.list_days(visit.reader.reader_id, limit=1)
         return await page(visit, services, newest[0].local_day if newest else None, newest=True)
 
     @router.get("/{day}")

@@ -47,7 +47,7 @@ def exports_router() -> APIRouter:
     @router.api_route("/feed/{token}", methods=["GET", "HEAD"])
     async def feed(link: FeedLink, services: ServicesOf, request: Request) -> Response:
         reader = await services.readers.get(link.reader_id)
-        newest = await services.digests.newest_of(link.reader_id)
+        newest = await services.digests.newest_digest(link.reader_id)
         links: Links = request.app.state.links
         address = links.export_urls(link.reader_id, link.generation).feed
         updated = newest.created_at if newest else reader.created_at

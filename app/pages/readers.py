@@ -66,7 +66,7 @@ def _page_route(router: APIRouter) -> None:
     ) -> HTMLResponse:
         if link.day is None:
             raise InvalidLink
-        digest = await services.digests.of_day(link.reader_id, link.day)
+        digest = await services.digests.for_day(link.reader_id, link.day)
         return HTMLResponse(digest.page, headers=PAGE_HEADERS | {"Cache-Control": "no-store"})
 
 
@@ -83,10 +83,12 @@ def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
         reader_id = visit.reader.reader_id
         # A one-click request (RFC 8058) may have any body. Only our undo button subscribes again.
         if await is_undo(request):
-            reader = await services.readers.move(reader_id, ACTIVE, None, among={UNSUBSCRIBED})
+            reader = await services.readers.change_status(reader_id, ACTIVE, None, from_statuses={UNSUBSCRIBED})
         else:
             others = set(ReaderStatus) - {UNSUBSCRIBED}
-            reader = await services.readers.move(reader_id, UNSUBSCRIBED, _BY_READER_LINK, among=others)
+            reader = await services.readers.change_status(
+                reader_id, UNSUBSCRIBED, _BY_READER_LINK, from_statuses=others
+            )
         return page("unsubscribe.html.j2", visit, reader, changed=True)
 
     @router.get("/pause/{token}")
@@ -97,9 +99,9 @@ def _status_routes(router: APIRouter, pages: PageRenderer) -> None:
     async def pause(visit: PauseVisit, services: ServicesOf, request: Request) -> HTMLResponse:
         reader_id = visit.reader.reader_id
         if await is_undo(request):
-            reader = await services.readers.move(reader_id, ACTIVE, None, among={PAUSED})
+            reader = await services.readers.change_status(reader_id, ACTIVE, None, from_statuses={PAUSED})
         else:
-            reader = await services.readers.move(reader_id, PAUSED, _BY_READER_LINK, among={ACTIVE})
+            reader = await services.readers.change_status(reader_id, PAUSED, _BY_READER_LINK, from_statuses={ACTIVE})
         return page("pause.html.j2", visit, reader, changed=True)
 
 

@@ -1,1 +1,1 @@
-"""The only room that touches the Supabase client: every query of the service is built and awaited here."""
+"""The only package that uses the Supabase client: it builds and awaits every query of the service."""

@@ -1,4 +1,4 @@
-"""A cache in two layers: this process's memory before a table that all processes share."""
+"""A cache with two layers: this process's memory, then a table that all processes share."""
 
 import asyncio
 from collections import OrderedDict
@@ -18,72 +18,72 @@ log = structlog.get_logger(__name__)
 
 
 class Entry(BaseModel):
-    """A value of the shared cache, and for how many seconds it is valid."""
+    """A value of the shared cache, and the seconds until it expires."""
 
     value: Any
     seconds_left: float
 
 
 ENTRY: Final = TypeAdapter(Entry | None)
-"""The result of cache_get(); null: the key has no entry, or an expired one."""
+"""The result of cache_get(). Null: the key has no entry, or its entry has expired."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Remembered:
+class _MemoryEntry:
     value: Any
-    until: float
+    expires_at: float
 
 
 class HybridCache:
-    """Holds JSON values by key for a time; memory keeps the `max_entries` that were used last.
+    """Keeps JSON values by key for `ttl`. Memory holds the `max_entries` most recently used ones.
 
-    A failing Supabase never fails the caller: what is put is kept in memory.
+    A failure of Supabase never reaches the caller: `put` then stores the value in memory only.
     """
 
     def __init__(self, client: AsyncClient, *, ttl: timedelta = timedelta(hours=6), max_entries: int = 1000) -> None:
         self._client = client
         self._ttl = ttl.total_seconds()
         self._max_entries = max_entries
-        self._memory: OrderedDict[str, _Remembered] = OrderedDict()
+        self._memory: OrderedDict[str, _MemoryEntry] = OrderedDict()
 
     async def get(self, key: str) -> Any | None:
-        """The value of `key`, or None; None, too, if Supabase cannot be asked."""
-        if (remembered := self._remembered(key)) is not None:
-            return remembered.value
+        """Return the value of `key`. Returns None if there is none, or if Supabase does not respond."""
+        if (in_memory := self._from_memory(key)) is not None:
+            return in_memory.value
         try:
             with supabase_errors(f"read cache entry {key}"):
-                answer = await self._client.rpc("cache_get", {"p_key": key}).execute()
-            entry = parsed(ENTRY, answer.data)
+                response = await self._client.rpc("cache_get", {"p_key": key}).execute()
+            entry = parsed(ENTRY, response.data)
         except SupabaseError as error:
             log.warning("cache not read", key=key, error=str(error))
             return None
         if entry is None:
             return None
-        self._remember(key, entry.value, entry.seconds_left)
+        self._store_in_memory(key, entry.value, entry.seconds_left)
         return entry.value
 
     async def put(self, key: str, value: Any) -> None:
-        """Keep `value`, in memory even if Supabase fails."""
+        """Store `value`: in memory even if Supabase fails."""
         value = clean(value)
-        self._remember(key, value, self._ttl)
+        self._store_in_memory(key, value, self._ttl)
         try:
             with supabase_errors(f"write cache entry {key}"):
                 parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
-                answer = await self._client.rpc("cache_put", parameters).execute()
-            parsed(VOID, answer.data)
+                response = await self._client.rpc("cache_put", parameters).execute()
+            parsed(VOID, response.data)
         except SupabaseError as error:
             log.warning("cache not written", key=key, error=str(error))
 
-    def _remembered(self, key: str) -> _Remembered | None:
+    def _from_memory(self, key: str) -> _MemoryEntry | None:
         found = self._memory.get(key)
-        if found is None or found.until <= asyncio.get_running_loop().time():
+        if found is None or found.expires_at <= asyncio.get_running_loop().time():
             self._memory.pop(key, None)
             return None
         self._memory.move_to_end(key)
         return found
 
-    def _remember(self, key: str, value: Any, seconds: float) -> None:
-        self._memory[key] = _Remembered(value, asyncio.get_running_loop().time() + seconds)
+    def _store_in_memory(self, key: str, value: Any, seconds: float) -> None:
+        self._memory[key] = _MemoryEntry(value, asyncio.get_running_loop().time() + seconds)
         self._memory.move_to_end(key)
         while len(self._memory) > self._max_entries:
             self._memory.popitem(last=False)

@@ -1,4 +1,4 @@
-"""Deliveries: what became of the mail for a reader's day, at most one of which is ever sent."""
+"""Deliveries: the status of each mail to a reader. A reader's day has at most one, and it is sent at most once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.persistence.digests import StoredDigest
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
-from app.persistence.paging import cursor_of, read_cursor
+from app.persistence.paging import decode_cursor, encode_cursor
 
 MAX_PAGE = 100
 
@@ -24,7 +24,7 @@ DeliveryKind = Literal["digest", "welcome"]
 
 
 class DeliveryStatus(StrEnum):
-    """Where a delivery stands; `in_doubt`: nobody can know whether it was sent."""
+    """The status of a delivery. `in_doubt`: nobody can know whether the mail was sent."""
 
     PENDING = "pending"
     SENDING = "sending"
@@ -41,7 +41,7 @@ ResolvedStatus = Literal[DeliveryStatus.SENT, DeliveryStatus.FAILED, DeliverySta
 
 
 class Delivery(Frozen):
-    """A row of `deliveries`. `begun_at`: when it was first attempted, and may have been sent."""
+    """A row of `deliveries`. `begun_at`: when the first attempt to send it began."""
 
     delivery_id: UUID
     owner: str
@@ -60,7 +60,7 @@ class Delivery(Frozen):
 
 
 class MailParts(Frozen):
-    """What a delivery's mail is made of: the same each time until it is known that nothing was sent."""
+    """The content of a delivery's mail. It stays the same until it is certain that nothing was sent."""
 
     delivery_id: UUID
     reader_id: UUID
@@ -71,11 +71,11 @@ class MailParts(Frozen):
     email: str
     link_generation: int
     digest: StoredDigest | None = None
-    """None for a welcome, or where the digest was removed."""
+    """None for a welcome mail, or if the digest was removed."""
 
 
 class Send(Frozen):
-    """The mail is this lease's to send, and nobody else's; it is to say what became of it."""
+    """Only this lease may send the mail, and it must report the outcome."""
 
     verdict: Literal["send"]
     mail: MailParts
@@ -84,7 +84,7 @@ class Send(Frozen):
 
 
 class SkipDelivery(Frozen):
-    """The delivery has ended: there is nothing to send."""
+    """The delivery has ended. There is nothing to send."""
 
     verdict: Literal["stop"]
     status: DeliveryStatus
@@ -92,19 +92,19 @@ class SkipDelivery(Frozen):
 
 
 class Paused(Frozen):
-    """Nothing is sent for now."""
+    """Deliveries are paused."""
 
     verdict: Literal["paused"]
     reason: str
 
 
-class Lost(Frozen):
-    """The lease is not, or no longer, what it takes to send this."""
+class DeliveryLost(Frozen):
+    """The lease is not, or no longer, the one that may send this delivery."""
 
     verdict: Literal["lost"]
 
 
-Verdict = Send | SkipDelivery | Paused | Lost
+SendDecision = Send | SkipDelivery | Paused | DeliveryLost
 
 
 class _Resolved(Frozen):
@@ -114,33 +114,33 @@ class _Resolved(Frozen):
 
 @dataclass(frozen=True)
 class DeliveryPage:
-    """Deliveries, newest first, and the cursor of the next page (None: this was the last)."""
+    """Deliveries, newest first, and the cursor of the next page (None on the last page)."""
 
     deliveries: tuple[Delivery, ...]
     next_cursor: str | None
 
 
 _DELIVERIES = TypeAdapter(list[Delivery])
-_VERDICT = TypeAdapter[Verdict](Annotated[Verdict, Field(discriminator="verdict")])
-_SETTLED = TypeAdapter(_Resolved | None)
+_DECISION = TypeAdapter[SendDecision](Annotated[SendDecision, Field(discriminator="verdict")])
+_RESOLVED = TypeAdapter(_Resolved | None)
 _FLAG = TypeAdapter(bool)
 _COUNT = TypeAdapter(int)
 _REASON = TypeAdapter(str | None)
 
 
 class Deliveries:
-    """The status of deliveries. They are made by the end of their digest, in the same transaction."""
+    """Reads and changes deliveries. The transaction that completes a digest creates its delivery."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     async def begin(
         self, delivery_id: UUID, lease: Lease, *, repeatable_within: timedelta | None, sender_id: str
-    ) -> Verdict:
-        """Ask to send a delivery under the lease of its task; asked again, the same lease gets the same answer.
+    ) -> SendDecision:
+        """Request to send a delivery under the lease of its task. A repeated call returns the same decision.
 
-        A delivery whose sender was lost while sending is `in_doubt` from now on; with `repeatable_within` (how long a
-        provider takes the same key for the same mail) it is given to this lease instead, if `sender_id` is the account
+        A delivery whose sender was lost while sending becomes `in_doubt`. With `repeatable_within` (for how long the
+        provider treats the same key as the same mail), this lease sends it again instead, if `sender_id` is the account
         that began it. Raises `SupabaseError`.
         """
         parameters = {
@@ -150,8 +150,8 @@ class Deliveries:
             "p_sender_id": sender_id,
         }
         with supabase_errors(f"begin to send delivery {delivery_id}"):
-            answer = await self._client.rpc("begin_sending", parameters).execute()
-        return parsed(_VERDICT, answer.data)
+            response = await self._client.rpc("begin_sending", parameters).execute()
+        return parsed(_DECISION, response.data)
 
     async def end(
         self,
@@ -163,38 +163,38 @@ class Deliveries:
         provider_id: str | None = None,
         bounce: bool = False,
     ) -> bool:
-        """Say what became of a sending that `begin` gave to this lease; `pending`: surely nothing was sent.
+        """Record the outcome of an attempt that `begin` allowed. `pending`: it is certain that nothing was sent.
 
-        `sending`: this attempt did not decide it (`reason` says why), and another one under the same key will.
-        `bounce`: the address does not exist, so the reader's mail stops. False: it is not this lease's to say (any
-        more). Raises `SupabaseError`.
+        `sending`: this attempt could not tell (`reason` says why); the next one repeats it under the same key.
+        `bounce`: the address does not exist, so the reader gets no more mail. Returns False if this lease does not
+        hold the delivery (any more). Raises `SupabaseError`.
         """
         parameters = {
             "p_delivery_id": str(delivery_id),
             "p_token": str(lease.lease_token),
             "p_status": status.value,
-            "p_reason": _cut(reason),
-            "p_provider_id": _cut(provider_id),
+            "p_reason": _truncated(reason),
+            "p_provider_id": _truncated(provider_id),
             "p_bounce": bounce,
         }
         with supabase_errors(f"end delivery {delivery_id}"):
-            answer = await self._client.rpc("end_sending", parameters).execute()
-        return parsed(_FLAG, answer.data)
+            response = await self._client.rpc("end_sending", parameters).execute()
+        return parsed(_FLAG, response.data)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
-        """SkipDelivery the mail of all readers at an address, given in its spellings.
+        """Stop the mail of all readers at an e-mail address, given in all its spellings.
 
-        They are `bounced`, or after a complaint `unsubscribed`. Answers how many it stopped: none when it
-        comes again. Raises `SupabaseError`.
+        Their status becomes `bounced`, or after a complaint `unsubscribed`. Returns how many readers it stopped; a
+        repetition stops none. Raises `SupabaseError`.
         """
         parameters = {
             "p_addresses": [clean_text(each) for each in addresses],
             "p_complaint": complaint,
-            "p_reason": _cut(reason),
+            "p_reason": _truncated(reason),
         }
         with supabase_errors("record a bounce"):
-            answer = await self._client.rpc("record_bounce", parameters).execute()
-        return parsed(_COUNT, answer.data)
+            response = await self._client.rpc("record_bounce", parameters).execute()
+        return parsed(_COUNT, response.data)
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
@@ -203,8 +203,8 @@ class Deliveries:
         if owner is not None:
             query = query.eq("owner", owner)
         with supabase_errors(f"read delivery {delivery_id}"):
-            answer = await query.limit(1).execute()
-        found = parsed(_DELIVERIES, answer.data)
+            response = await query.limit(1).execute()
+        found = parsed(_DELIVERIES, response.data)
         if not found:
             raise _no_delivery(delivery_id)
         return found[0]
@@ -220,10 +220,10 @@ class Deliveries:
     ) -> DeliveryPage:
         """List deliveries, newest first, up to `limit` (1 to 100) a page.
 
-        Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
+        Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
+        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
         parameters: dict[str, Any] = {
             "p_owner": owner,
             "p_status": status,
@@ -233,55 +233,55 @@ class Deliveries:
             "p_limit": size + 1,
         }
         with supabase_errors("list deliveries"):
-            answer = await self._client.rpc("list_deliveries", parameters).execute()
-        found = parsed(_DELIVERIES, answer.data)
+            response = await self._client.rpc("list_deliveries", parameters).execute()
+        found = parsed(_DELIVERIES, response.data)
         last = found[size - 1] if len(found) > size else None
-        return DeliveryPage(tuple(found[:size]), cursor_of(last.created_at, last.delivery_id) if last else None)
+        return DeliveryPage(tuple(found[:size]), encode_cursor(last.created_at, last.delivery_id) if last else None)
 
     async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:
-        """Say of a delivery in doubt what became of it, or have one sent that was not (`pending`).
+        """Resolve a delivery in doubt. `pending` sends it again.
 
-        Raises `DeliveryNotFound`, `NotInDoubt` (it is in another status), `SupabaseError`.
+        Raises `DeliveryNotFound`, `NotInDoubt` (it has another status), `SupabaseError`.
         """
-        parameters = {"p_delivery_id": str(delivery_id), "p_status": status.value, **_act(by)}
+        parameters = {"p_delivery_id": str(delivery_id), "p_status": status.value, **_audit_parameters(by)}
         with supabase_errors(f"resolve delivery {delivery_id}"):
-            answer = await self._client.rpc("resolve_for_operator", parameters).execute()
-        found = parsed(_SETTLED, answer.data)
+            response = await self._client.rpc("resolve_for_operator", parameters).execute()
+        found = parsed(_RESOLVED, response.data)
         if found is None:
             raise _no_delivery(delivery_id)
         if not found.resolved:
-            raise NotInDoubt(f"The delivery {delivery_id} is {found.delivery.status}: it cannot become {status}.")
+            raise NotInDoubt(f"The delivery {delivery_id} is {found.delivery.status} and cannot become {status}.")
         return found.delivery
 
     async def paused(self) -> str | None:
-        """Why no delivery begins now, such as a restored backup; None: they do. Raises `SupabaseError`."""
-        with supabase_errors("ask whether deliveries are paused"):
-            answer = await self._client.rpc("deliveries_paused").execute()
-        return parsed(_REASON, answer.data)
+        """Return the reason why deliveries are paused; None: they are not. Raises `SupabaseError`."""
+        with supabase_errors("check whether deliveries are paused"):
+            response = await self._client.rpc("deliveries_paused").execute()
+        return parsed(_REASON, response.data)
 
     async def pause(self, reason: str, *, by: str) -> None:
-        """Begin no delivery any more. Raises `SupabaseError`."""
+        """Pause deliveries: no delivery begins until `resume`. Raises `SupabaseError`."""
         await self._set_pause(f"{by}: {reason}", by=by, skip=False)
 
     async def resume(self, *, by: str, skip_pending: bool) -> None:
-        """Let deliveries begin again; `skip_pending`: without those that wait now. Raises `SupabaseError`."""
+        """Resume deliveries. `skip_pending`: skip those that are pending now. Raises `SupabaseError`."""
         await self._set_pause(None, by=by, skip=skip_pending)
 
     async def _set_pause(self, reason: str | None, *, by: str, skip: bool) -> None:
-        parameters = {"p_reason": _cut(reason), "p_skip": skip, **_act(by)}
+        parameters = {"p_reason": _truncated(reason), "p_skip": skip, **_audit_parameters(by)}
         with supabase_errors("pause or resume deliveries"):
-            answer = await self._client.rpc("set_pause_for_operator", parameters).execute()
-        parsed(VOID, answer.data)
+            response = await self._client.rpc("set_pause_for_operator", parameters).execute()
+        parsed(VOID, response.data)
 
 
-def _cut(text: str | None) -> str | None:
+def _truncated(text: str | None) -> str | None:
     return None if text is None else clean_text(text)[:MAX_TEXT]
 
 
-def _act(by: str) -> dict[str, Any]:
-    """A new act of an operator's, which the audit keeps if it changes something; sent again, it is the same one."""
-    return {"p_act": str(uuid4()), "p_who": _cut(by)}
+def _audit_parameters(by: str) -> dict[str, Any]:
+    """Identify an operator's action for the audit. A retried request repeats the id, so the action counts once."""
+    return {"p_act": str(uuid4()), "p_who": _truncated(by)}
 
 
 def _no_delivery(delivery_id: UUID) -> DeliveryNotFound:
-    return DeliveryNotFound(f"There is no delivery {delivery_id}: it was never made, or was removed.")
+    return DeliveryNotFound(f"There is no delivery {delivery_id}: it was never created, or was removed.")

@@ -1,4 +1,4 @@
-"""Operators' sessions that were ended before their time, for all processes to know."""
+"""Operators' sessions that ended early (sign-out), shared by all processes."""
 
 from datetime import timedelta
 
@@ -9,29 +9,29 @@ from app.persistence.errors import VOID, parsed, supabase_errors
 
 
 class EndedSessions:
-    """Keeps the ids of ended sessions among the cache's entries, which go by themselves when they have expired.
+    """Stores the ids of ended sessions as cache entries, which expire automatically.
 
-    A session that nobody ended is in no row: beginning one writes nothing, so no late repetition can begin one anew.
+    A running session has no row: signing in writes nothing, so a late repetition cannot revive an ended session.
     """
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def end(self, session_id: str, *, lasting: timedelta) -> None:
-        """From now on the session has ended; remembered for `lasting`, until it would have anyway.
+    async def end(self, session_id: str, *, ttl: timedelta) -> None:
+        """End the session. `ttl`: the time until it would expire anyway.
 
-        Raises `SupabaseError`: then it has not ended, as far as is known.
+        Raises `SupabaseError`: the session then counts as not ended.
         """
-        parameters = {"p_key": _key(session_id), "p_value": True, "p_ttl_seconds": lasting.total_seconds()}
+        parameters = {"p_key": _key(session_id), "p_value": True, "p_ttl_seconds": ttl.total_seconds()}
         with supabase_errors("end a session"):
-            answer = await self._client.rpc("cache_put", parameters).execute()
-        parsed(VOID, answer.data)
+            response = await self._client.rpc("cache_put", parameters).execute()
+        parsed(VOID, response.data)
 
-    async def holds(self, session_id: str) -> bool:
-        """Whether the session was ended. Raises `SupabaseError`: then nobody knows, and it does not count."""
-        with supabase_errors("ask whether a session was ended"):
-            answer = await self._client.rpc("cache_get", {"p_key": _key(session_id)}).execute()
-        return parsed(ENTRY, answer.data) is not None
+    async def has_ended(self, session_id: str) -> bool:
+        """Whether the session was ended. Raises `SupabaseError`: the caller then rejects the session."""
+        with supabase_errors("check whether a session was ended"):
+            response = await self._client.rpc("cache_get", {"p_key": _key(session_id)}).execute()
+        return parsed(ENTRY, response.data) is not None
 
 
 def _key(session_id: str) -> str:

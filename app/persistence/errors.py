@@ -1,4 +1,4 @@
-"""Turns every way in which a call to Supabase can fail into one of the domain's errors, in this one place."""
+"""Maps every failure of a call to Supabase to one of the domain's errors."""
 
 import re
 from collections.abc import Iterator
@@ -18,17 +18,17 @@ DATA_CODES = re.compile(
     r"|40002"  # a constraint that is checked at the end of the transaction
     r"|PGRST1(?!06)\d\d"  # the request itself could not be read (106: a schema that is not exposed)
 )
-"""SQLSTATE and PostgREST codes that find fault with what was sent, so that sending it again is in vain.
+"""SQLSTATE and PostgREST codes that reject the data itself, so that a retry cannot succeed.
 
-Every other refusal passes, or ends when somebody mends the project: it says nothing about the data.
+Every other error passes, or an operator can fix it in the project; it is not caused by the data.
 Sources: PostgreSQL manual, appendix A; PostgREST reference, "Errors".
 """
 
 SCHEMA_CODES = re.compile(r"42(?!501)...|3F000|PGRST2\d\d|PGRST106")
-"""Unknown or different table, column, function or relation, by PostgreSQL or by PostgREST's schema cache."""
+"""A table, column, function or relation is missing or different, in PostgreSQL or in PostgREST's schema cache."""
 
 KEY_CODES = re.compile(r"42501|28...|PGRST3\d\d|401|403")
-"""The key, or the role that it stands for, is refused: often for a moment, while a gateway or its keys change."""
+"""The key or its role is refused. This is often temporary, while a gateway or its keys change."""
 
 DATA_STATUSES = frozenset({HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_URI_TOO_LONG})
 
@@ -39,22 +39,22 @@ T = TypeVar("T")
 
 def _is_void(result: object) -> object:
     if result is not None and result != RETURNED_VOID:
-        raise ValueError("a function that returns void gave a result")
+        raise ValueError("a function that returns void returned a result")
     return result
 
 
 VOID: Final = TypeAdapter[object](Annotated[object, AfterValidator(_is_void)])
 """The result of a function that returns void.
 
-Every call declares its result by an adapter. Null is valid for void and for `X | None`; otherwise it is unreadable.
+Every call declares its result by an adapter. Null is valid only for void and for `X | None`.
 """
 
 
 @contextmanager
 def supabase_errors(action: str) -> Iterator[None]:
-    """Run one awaited query; `action` says in the message what it was for, such as `read task 7f...`.
+    """Run one awaited query. `action` names it in error messages, such as `read task 7f...`.
 
-    Raises `SupabaseUnavailable`, `SupabaseRejected` or `SchemaOutdated`; nothing of httpx or postgrest-py gets through.
+    Raises `SupabaseUnavailable`, `SupabaseRejected` or `SchemaOutdated`, never an error of httpx or postgrest-py.
     """
     try:
         yield
@@ -66,32 +66,34 @@ def supabase_errors(action: str) -> Iterator[None]:
     except APIError as error:
         raise _from_api_error(action, error) from error
     except (ValueError, RecursionError) as error:
-        # postgrest-py lets through what Python's JSON reader makes of a success: a body that is no JSON, a number of
-        # more than 4,300 digits, a depth beyond the stack.
-        raise UnreadableResponse(f"Could not {action}: the answer cannot be read ({error}). {SAFE}") from error
+        # postgrest-py does not catch the errors of Python's JSON parser: a body that is no JSON, a number of more than
+        # 4,300 digits, a depth beyond the stack.
+        raise UnreadableResponse(f"Could not {action}: the response cannot be read ({error}). {SAFE}") from error
 
 
 def parsed(adapter: TypeAdapter[T], data: object) -> T:
-    """Validate the data of an answer.
+    """Validate the data of a response.
 
-    Raises `UnreadableResponse` when it has not the form it should have: a truncated rpc answer, for one, comes out of
-    postgrest-py as a `str`. Asking again is harmless and usually helps.
+    Raises `UnreadableResponse` if it has another form. Example: postgrest-py returns a truncated rpc response as a
+    `str`. A retry is harmless and usually succeeds.
     """
     try:
         return adapter.validate_python(data)
     except ValidationError as error:
         problem = error.errors(include_input=False, include_url=False)[0]
         raise UnreadableResponse(
-            f"Supabase gave an unreadable answer ({type(data).__name__}): {problem['msg']} at {problem['loc']}. "
-            f"{SAFE} If it stays so, compare the migrations with the code."
+            f"Supabase returned an unreadable response ({type(data).__name__}): {problem['msg']} at {problem['loc']}. "
+            f"{SAFE} If it happens again, compare the migrations with the code."
         ) from error
 
 
 def _from_api_error(action: str, error: APIError) -> SupabaseError:
     raw: object = error.code
     if not isinstance(raw, str):
-        # A success, which postgrest-py takes for an error because it has a `message`; others the session refuses.
-        return UnreadableResponse(f"Could not {action}: the answer is an error without a code: {error.message}. {SAFE}")
+        # postgrest-py treats a success with a `message` as an error. The session rejects all other such responses.
+        return UnreadableResponse(
+            f"Could not {action}: the response is an error without a code: {error.message}. {SAFE}"
+        )
     reason = f"{error.message} (code {raw})" + (f"; hint: {error.hint}" if error.hint else "")
     if SCHEMA_CODES.fullmatch(raw):
         return SchemaOutdated(
@@ -106,7 +108,7 @@ def _from_status(action: str, status: int, reason: str) -> SupabaseError:
     if status in DATA_STATUSES:
         return SupabaseRejected(f"Could not {action}: {reason}.", code=str(status))
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
-        reason += ". SUPABASE_URL must be the project's own address: redirects are not followed"
+        reason += ". SUPABASE_URL must be the project's own URL: redirects are not followed"
     return _unavailable(action, reason, str(status))
 
 

@@ -1,4 +1,4 @@
-"""The names by which copies of a paper or of a piece of news are known as one."""
+"""Item keys: copies of one paper, or of one news item, share at least one of them."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ from typing import Final
 from app.models import Article
 
 _ARXIV_DOI: Final = "10.48550/arxiv."
-# What is looked at of a title; NFKC makes up to 18 characters of one.
+# Characters of a title that are used. NFKD expands one character to up to 18.
 _MAX_TITLE: Final = 400
 _FEWEST_WORDS, _FEWEST_LETTERS = 4, 20
 _GENERIC = re.compile(
@@ -18,19 +18,19 @@ _GENERIC = re.compile(
     r"|(in|front|back) (this issue|matter)\b|(issue|journal) information\b|table of contents\b|letters? to the editor\b"
     r"|news (and|in|of)\b|call for papers\b|book reviews?\b|(introduction|preface) to the\b|proceedings of\b"
 )
-"""How titles begin that many items bear."""
+"""Beginnings of titles that many different items share."""
 
 
 def item_keys(article: Article) -> list[str]:
-    """Return what the article is known by, strongest first: arXiv id, DOI, its source's own id, title. Never none.
+    """Return the article's keys, strongest first: arXiv id, DOI, the source's own id, title. Never empty.
 
-    A DOI that arXiv gave is the arXiv id. A source's own id (an RSS guid) is the same on other days.
+    A DOI issued by arXiv counts as the arXiv id. A source's own id (an RSS guid) stays the same on other days.
     """
     return list(_keys(article))
 
 
 def strongest_key(article: Article) -> str:
-    """Return the first of its keys, without making the others."""
+    """Return the strongest key without computing the others."""
     return next(_keys(article))
 
 
@@ -43,7 +43,7 @@ def _keys(article: Article) -> Iterator[str]:
     if article.doi and not article.doi.startswith(_ARXIV_DOI):
         yield f"doi:{article.doi}"
     if article.external_id != paper:
-        # A source's name holds no line break.
+        # A source's name contains no line break.
         yield "from:" + _hash(f"{article.source}\n{article.external_id}")
     title = title_key(article.title)
     if title:
@@ -51,9 +51,9 @@ def _keys(article: Article) -> Iterator[str]:
 
 
 def title_key(title: str) -> str | None:
-    """Return a title's letters and digits alone, without case and accents; None if it is too short or too general.
+    """Return a title's letters and digits without case and accents; None if it is too short or too generic.
 
-    So "Pré-training: A  Survey of $k$-NN" and "Pretraining — a survey of k-NN" are one.
+    So "Pré-training: A  Survey of $k$-NN" and "Pretraining — a survey of k-NN" have the same key.
     """
     decomposed = unicodedata.normalize("NFKD", title[:_MAX_TITLE]).casefold()
     bare = "".join(character for character in decomposed if not unicodedata.combining(character))

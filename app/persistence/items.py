@@ -1,4 +1,4 @@
-"""Items: papers and news, each once, by the day on which it was first seen; and what of them is new to a reader."""
+"""Items: papers and news, each once, by the day on which it was first seen; and which of them are new to a reader."""
 
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
@@ -10,17 +10,17 @@ from supabase import AsyncClient
 
 from app.models import Article, Frozen, Item, RatedPaper
 from app.persistence.errors import VOID, parsed, supabase_errors
-from app.persistence.paging import read_on
+from app.persistence.paging import read_all
 
 READ_PAGE: Final = 500
-NAMED_AT_ONCE: Final = 100
+KEYS_PER_CALL: Final = 100
 
 LONGEST_WAIT_FOR_FETCH: Final = timedelta(minutes=10)
-"""How long after its beginning a scheduled digest no longer waits for a fetch that runs, and takes what there is."""
+"""How long after its first attempt a scheduled digest waits for a running fetch. Then it uses the stored items."""
 
 
 class ArrivalDay(Frozen):
-    """What was first seen on a day (UTC): how many items, and when one of them last changed."""
+    """A day (UTC): how many items were first seen on it, and when one of them last changed."""
 
     day: date
     items: int
@@ -28,7 +28,7 @@ class ArrivalDay(Frozen):
 
 
 class MissingSource(Frozen):
-    """A source that could not be read, for which days, and why it was the last time."""
+    """A source that could not be read, for which days, and the last reason."""
 
     source: str
     days: tuple[date, ...]
@@ -36,11 +36,11 @@ class MissingSource(Frozen):
 
 
 class NewItems(Frozen):
-    """What a scheduled digest is made of: all that was first seen on `days`, less the items in `shown`.
+    """The input of a scheduled digest: all items first seen on `days`, without those in `shown`.
 
-    `fetching` is a fetch of these days that runs or is about to. `papers` are those that the reader rated, the youngest
-    first. Of the last digest's time those count whose mail was sent; None: there was none. `unread`: no source has been
-    read for the day that the digest is about. `day_left`: how long the reader's day still lasts.
+    `fetching` is a pending or running fetch of these days. `papers` are those that the reader rated, newest first.
+    `last_digest` is the time of the last digest whose mail was sent; None: there was none. `unread`: no source has been
+    read yet for the digest's day. `day_left`: the time until the reader's day ends.
     """
 
     last_digest: datetime | None
@@ -53,27 +53,27 @@ class NewItems(Frozen):
     unread: bool
     day_left: timedelta
 
-    def is_worth_waiting_for(self, waited: timedelta) -> UUID | None:
-        """The fetch that a digest begun so long ago should wait for; None if it should go on."""
+    def fetch_to_wait_for(self, waited: timedelta) -> UUID | None:
+        """Return the fetch that a digest should wait for, `waited` after its first attempt; None: do not wait."""
         return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
 
-    def wait_left(self, waited: timedelta, longest: timedelta) -> timedelta:
-        """How much longer a digest begun so long ago waits for a day that is unread; zero if it should go on."""
+    def remaining_wait(self, waited: timedelta, longest: timedelta) -> timedelta:
+        """Return how much longer a digest waits for an unread day, `waited` after its first attempt."""
         return max(timedelta(0), min(longest - waited, self.day_left)) if self.unread else timedelta(0)
 
 
-class _Named(Frozen):
+class _KeyedArticle(Frozen):
     key: str
     article: Article
 
 
-_NEWS = TypeAdapter(NewItems)
-_NAMED = TypeAdapter(list[_Named])
+_NEW_ITEMS = TypeAdapter(NewItems)
+_KEYED_ARTICLES = TypeAdapter(list[_KeyedArticle])
 _ITEMS = TypeAdapter(list[Item])
 
 
 class Items:
-    """Reads items by the day on which they were first seen, and notes which a reader was shown."""
+    """Reads items by the day on which they were first seen, and records which of them a reader was shown."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -81,19 +81,19 @@ class Items:
     async def new_items_for(
         self, reader_id: UUID, source_date: date | None = None, local_day: date | None = None
     ) -> NewItems:
-        """Say what is new to a reader since the last digest, what the reader rated, and, of a day, whether it was read.
+        """Return what is new to a reader since the last digest, the reader's rated papers, and the missing sources.
 
-        It reaches two days further back, as writes may commit late, and 16 days at most; a first digest gets a week.
-        Raises `SupabaseError`.
+        The period starts two days before the last digest, because writes may commit late, and has at most 16 days; a
+        first digest covers a week. Raises `SupabaseError`.
         """
-        with supabase_errors(f"read what is new to reader {reader_id}"):
+        with supabase_errors(f"read the new items for reader {reader_id}"):
             parameters = {
                 "p_reader": str(reader_id),
                 "p_source_date": source_date.isoformat() if source_date else None,
                 "p_local_day": local_day.isoformat() if local_day else None,
             }
-            answer = await self._client.rpc("scheduled_news", parameters).execute()
-        return parsed(_NEWS, answer.data)
+            response = await self._client.rpc("scheduled_news", parameters).execute()
+        return parsed(_NEW_ITEMS, response.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:
         """Read all items first seen on a day (UTC), oldest first, page by page. Raises `SupabaseError`."""
@@ -106,24 +106,24 @@ class Items:
                 "p_limit": READ_PAGE,
             }
             with supabase_errors(f"read the items first seen on {day}"):
-                answer = await self._client.rpc("items_of_day", parameters).execute()
-            return parsed(_ITEMS, answer.data)
+                response = await self._client.rpc("items_of_day", parameters).execute()
+            return parsed(_ITEMS, response.data)
 
-        return await read_on(read)
+        return await read_all(read)
 
-    async def named(self, keys: Sequence[str]) -> dict[str, Article]:
-        """What is known by these keys: each one's item, as its best copy. Raises `SupabaseError`."""
+    async def find_by_keys(self, keys: Sequence[str]) -> dict[str, Article]:
+        """Return the items with these keys, by key, each as its most complete copy. Raises `SupabaseError`."""
         found: dict[str, Article] = {}
-        for start in range(0, len(keys), NAMED_AT_ONCE):
-            some = list(keys[start : start + NAMED_AT_ONCE])
-            with supabase_errors(f"read what {len(some)} keys name"):
-                answer = await self._client.rpc("items_named", {"p_keys": some}).execute()
-            found |= {named.key: named.article for named in parsed(_NAMED, answer.data)}
+        for start in range(0, len(keys), KEYS_PER_CALL):
+            batch = list(keys[start : start + KEYS_PER_CALL])
+            with supabase_errors(f"find the items of {len(batch)} keys"):
+                response = await self._client.rpc("items_named", {"p_keys": batch}).execute()
+            found |= {each.key: each.article for each in parsed(_KEYED_ARTICLES, response.data)}
         return found
 
     async def record_shown_keys(self, reader_id: UUID, keys: Sequence[str]) -> None:
-        """Note that a reader was shown the items with these keys; again changes nothing. Raises `SupabaseError`."""
+        """Record that a reader was shown the items with these keys. Idempotent. Raises `SupabaseError`."""
         parameters = {"p_reader": str(reader_id), "p_keys": list(keys)}
-        with supabase_errors(f"note what reader {reader_id} was shown"):
-            answer = await self._client.rpc("record_shown_keys", parameters).execute()
-        parsed(VOID, answer.data)
+        with supabase_errors(f"record the items shown to reader {reader_id}"):
+            response = await self._client.rpc("record_shown_keys", parameters).execute()
+        parsed(VOID, response.data)

@@ -1,4 +1,4 @@
-"""What keeps the database small and its queue visible: retention and figures."""
+"""Retention, and the statistics of the queue."""
 
 from dataclasses import dataclass
 
@@ -28,7 +28,7 @@ class QueueStats:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many rows a batch of retention removed."""
+    """How many rows one batch of retention removed."""
 
     tasks: int
     articles: int
@@ -39,22 +39,22 @@ class Removed:
     shown: int
 
     @property
-    def most(self) -> int:
-        """The most of one kind: less than a whole batch means that nothing is left to remove."""
+    def largest(self) -> int:
+        """The largest count. Less than a full batch means that nothing is left to remove."""
         return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls, self.items, self.shown)
 
 
 @dataclass(frozen=True, slots=True)
 class PrunedRecords:
-    """How many rows a batch removed of the records of what was sent and done."""
+    """How many rows one batch removed of deliveries, audit and pauses."""
 
     deliveries: int
     acts: int
     pauses: int
 
     @property
-    def most(self) -> int:
-        """The most of one kind: less than a whole batch means that nothing is left to remove."""
+    def largest(self) -> int:
+        """The largest count. Less than a full batch means that nothing is left to remove."""
         return max(self.deliveries, self.acts, self.pauses)
 
 
@@ -65,40 +65,42 @@ _COUNT = TypeAdapter(int)
 
 
 class Maintenance:
-    """Retention and the queue's figures."""
+    """Removes old rows in batches, and reads the statistics of the queue."""
 
     def __init__(self, client: AsyncClient, *, batch: int = 500) -> None:
         self._client = client
         self.batch = batch
 
     async def queue_stats(self) -> QueueStats:
-        """Read how many unfinished tasks there are. Raises `SupabaseError`."""
-        with supabase_errors("read the queue's figures"):
-            answer = await self._client.rpc("queue_stats").execute()
-        return parsed(_STATS, answer.data)
+        """Count the unfinished tasks. Raises `SupabaseError`."""
+        with supabase_errors("read the statistics of the queue"):
+            response = await self._client.rpc("queue_stats").execute()
+        return parsed(_STATS, response.data)
 
     async def retain(self, *, task_days: int, edition_days: int) -> Removed:
-        """Remove a batch of tasks that ended, and editions that were last fetched, so many days ago, and what expired.
+        """Remove a batch of tasks ended `task_days` ago, editions last fetched `edition_days` ago, and expired rows.
 
         Raises `SupabaseError`.
         """
         parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
-        with supabase_errors("remove what is old"):
-            answer = await self._client.rpc("retain", parameters).execute()
-        return parsed(_REMOVED, answer.data)
+        with supabase_errors("remove old tasks and editions"):
+            response = await self._client.rpc("retain", parameters).execute()
+        return parsed(_REMOVED, response.data)
 
     async def retain_digests(self, *, digest_days: int) -> int:
-        """Remove a batch of readers' digests written so many days ago; returns how many. Raises `SupabaseError`."""
+        """Remove a batch of readers' digests older than `digest_days`; return how many. Raises `SupabaseError`."""
         with supabase_errors("remove old digests"):
-            answer = await self._client.rpc("retain_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
-        return parsed(_COUNT, answer.data)
+            response = await self._client.rpc(
+                "retain_digests", {"p_days": digest_days, "p_batch": self.batch}
+            ).execute()
+        return parsed(_COUNT, response.data)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:
-        """Remove a batch of deliveries that ended so many days ago, of the audit, and of pauses that ended.
+        """Remove a batch of deliveries ended `delivery_days` ago, and of audit entries and ended pauses.
 
-        A delivery stays while a task is there that could make it again. Raises `SupabaseError`.
+        A delivery stays while a task exists that could create it again. Raises `SupabaseError`.
         """
         parameters = {"p_delivery_days": delivery_days, "p_audit_days": audit_days, "p_batch": self.batch}
-        with supabase_errors("remove old deliveries and acts"):
-            answer = await self._client.rpc("prune_records", parameters).execute()
-        return parsed(_PRUNED, answer.data)
+        with supabase_errors("remove old deliveries and audit entries"):
+            response = await self._client.rpc("prune_records", parameters).execute()
+        return parsed(_PRUNED, response.data)

@@ -17,7 +17,7 @@ DEFAULT_ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class NewTask:
-    """A task to be created: ready after `delay`, at once known under `key` if it has one."""
+    """A task to be created, ready after `delay`. `key` is its idempotency key, if any."""
 
     task_id: UUID
     kind: TaskKind
@@ -30,13 +30,13 @@ class NewTask:
     key: CallerKey | OwnKey | None = None
 
     def as_row(self) -> dict[str, Any]:
-        """What create_tasks() takes."""
+        """Return the row that create_tasks() expects."""
         payload = clean(dict(self.payload))
         day = self.source_date.isoformat() if self.source_date else None
         sent = self.key.sent if isinstance(self.key, CallerKey) else None
-        # Whose request it was is no part of what was asked for.
+        # The request id differs between repetitions of one request.
         own_values = [{**payload, "request_id": None}, day, self.priority, self.callback_url]
-        asked = own_values if sent is None else clean(sent)
+        request = own_values if sent is None else clean(sent)
         return {
             "task_id": str(self.task_id),
             "kind": self.kind.value,
@@ -47,11 +47,11 @@ class NewTask:
             "max_attempts": self.max_attempts,
             "callback_url": self.callback_url,
             "idempotency_key": self.key.stored if self.key else None,
-            "request_hash": _hashed([self.kind.value, asked]),
+            "request_hash": _hash([self.kind.value, request]),
         }
 
     def as_created(self, owner: str, created_at: datetime) -> Task:
-        """The task as it was created."""
+        """Return the task as created."""
         return Task(
             task_id=self.task_id,
             owner=owner,
@@ -67,5 +67,5 @@ class NewTask:
         )
 
 
-def _hashed(asked: Any) -> str:
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def _hash(request: Any) -> str:
+    return hashlib.sha256(json.dumps(request, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

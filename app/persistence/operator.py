@@ -1,4 +1,4 @@
-"""The operator's hand: replay, redeliver, cancel, pause, and who works and who did what. Every act is recorded."""
+"""Operators' actions (replay, redeliver, cancel, pause) and lists of workers and audit entries. Actions are audited."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,13 +15,13 @@ from app.persistence.json_values import clean_text
 from app.persistence.overview import Overview, Pause, WorkerInfo
 
 STEP = 1000
-"""How many dead tasks one call looks at: a fraction of a second, of the 8 that Supabase gives a statement."""
+"""Dead tasks per replay call: a fraction of a second, well under Supabase's statement timeout of 8 s."""
 
 T = TypeVar("T")
 
 
 class AuditEntry(BaseModel):
-    """What an operator did."""
+    """One action of an operator."""
 
     act_id: UUID
     at: AwareDatetime
@@ -31,7 +31,7 @@ class AuditEntry(BaseModel):
 
 
 class ReplayStep(BaseModel):
-    """What a step of a replay did, and where the next one goes on: behind the id `next`, if there is one."""
+    """The result of one step of a replay. The next step starts after the id `next`; None: this was the last step."""
 
     replayed: int
     until: AwareDatetime | None
@@ -40,7 +40,7 @@ class ReplayStep(BaseModel):
 
 @dataclass(frozen=True)
 class Actor:
-    """An act's id, under which it is done once however often it is sent, and who does it."""
+    """Who acts, and the id of the action: it happens once however often it is sent."""
 
     act_id: UUID
     who: str
@@ -59,23 +59,23 @@ _DONE = TypeAdapter(_Done | None)
 _PAUSED = TypeAdapter(_Paused)
 _PAUSES = TypeAdapter(list[Pause])
 _STEP = TypeAdapter(ReplayStep)
-_FLEET = TypeAdapter(list[WorkerInfo])
+_WORKERS = TypeAdapter(list[WorkerInfo])
 _IDS = TypeAdapter(list[UUID])
-_ACTS = TypeAdapter(list[AuditEntry])
+_AUDIT = TypeAdapter(list[AuditEntry])
 _OVERVIEW = TypeAdapter(Overview)
 
 
 class Operator:
-    """Acts on the whole list_worker_rows. Every act may be sent again under its id; all raise `SupabaseError`."""
+    """Actions on all workers and tasks. Each may be repeated under its id. All methods raise `SupabaseError`."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     async def replay(self, by: Actor, task_id: UUID) -> Task:
-        """Give a task that failed for good all its attempts anew. Raises `TaskNotFound`, `NothingToDo`."""
-        task = await self._act_on("replay_task", by, task_id)
+        """Retry a permanently failed task with all its attempts. Raises `TaskNotFound`, `NothingToDo`."""
+        task = await self._change_task("replay_task", by, task_id)
         if not task.done:
-            raise NothingToDo(f"Task {task_id} is {task.task.status}: only what failed for good is replayed.")
+            raise NothingToDo(f"Task {task_id} is {task.task.status}: only permanently failed tasks can be replayed.")
         return task.task
 
     async def replay_dead(
@@ -88,9 +88,10 @@ class Operator:
         after: UUID | None = None,
         step: int = STEP,
     ) -> ReplayStep:
-        """Replay what failed for good of a kind, from `since` to before `until` (None: now): the next `step` of them.
+        """Replay up to `step` tasks of a kind that failed permanently from `since` to before `until` (None: now).
 
-        Go on with the answer's `next` as `after` and its `until`: what fails again meanwhile is not replayed twice.
+        To continue, pass the result's `next` as `after`, and its `until`: a task that fails again meanwhile is then not
+        replayed twice.
         """
         parameters = {
             "p_kind": kind.value,
@@ -100,65 +101,66 @@ class Operator:
             "p_step": step,
         }
         step_by = Actor(uuid5(by.act_id, str(after)), by.who)
-        return await self._call("replay_dead", f"replay {kind.value} tasks", _STEP, parameters | _named(step_by))
+        parameters |= _actor_parameters(step_by)
+        return await self._call("replay_dead", f"replay {kind.value} tasks", _STEP, parameters)
 
     async def redeliver(self, by: Actor, task_id: UUID) -> Task:
-        """Have a callback delivered again, under its id. Raises `TaskNotFound`, `NothingToDo` while it is delivered."""
-        task = await self._act_on("redeliver", by, task_id)
+        """Deliver a callback again under the same id. Raises `TaskNotFound`, `NothingToDo` during a delivery."""
+        task = await self._change_task("redeliver", by, task_id)
         if not task.done:
-            raise NothingToDo(f"The callback {task_id} is being delivered this moment.")
+            raise NothingToDo(f"The callback {task_id} is being delivered now. Try again when that attempt has ended.")
         return task.task
 
     async def cancel(self, by: Actor, task_id: UUID) -> Task:
-        """Cancel anybody's task. Raises `TaskNotFound`."""
-        return (await self._act_on("cancel_for_operator", by, task_id)).task
+        """Cancel a task of any owner. Raises `TaskNotFound`."""
+        return (await self._change_task("cancel_for_operator", by, task_id)).task
 
     async def pause(self, by: Actor, kind: TaskKind, reason: str) -> Pause:
-        """Have no worker claim tasks of a kind until it is resumed; returns the pause that holds."""
-        parameters = _named(by) | {"p_kind": kind.value, "p_reason": clean_text(reason)}
+        """Pause a kind: no worker claims its tasks until `resume`. Returns the active pause."""
+        parameters = _actor_parameters(by) | {"p_kind": kind.value, "p_reason": clean_text(reason)}
         found = (await self._call("pause_kind", f"pause {kind.value} tasks", _PAUSED, parameters)).pause
         if found is None:
-            raise NothingToDo(f"{kind.value} tasks were resumed in the same moment: pause them again.")
+            raise NothingToDo(f"{kind.value} tasks were resumed at the same time: pause them again.")
         return found
 
     async def resume(self, by: Actor, kind: TaskKind) -> Pause:
         """End a kind's pause, and return it. Raises `NothingToDo` if there is none."""
-        parameters = _named(by) | {"p_kind": kind.value}
+        parameters = _actor_parameters(by) | {"p_kind": kind.value}
         found = (await self._call("resume_kind", f"resume {kind.value} tasks", _PAUSED, parameters)).pause
         if found is None:
             raise NothingToDo(f"{kind.value} tasks are not paused.")
         return found
 
     async def pauses(self) -> list[Pause]:
-        """List the pauses that hold."""
+        """List the active pauses."""
         query = self._client.table("pauses").select("*").is_("ended", "null").order("since")
         with supabase_errors("list pauses"):
-            answer = await query.execute()
-        return parsed(_PAUSES, answer.data)
+            response = await query.execute()
+        return parsed(_PAUSES, response.data)
 
     async def workers(self) -> list[WorkerInfo]:
-        """List the workers, the last seen first."""
-        return await self._call("list_worker_rows", "list workers", _FLEET, {})
+        """List the workers, most recently seen first."""
+        return await self._call("list_worker_rows", "list workers", _WORKERS, {})
 
     async def overview(self, *, hours: int = 6) -> Overview:
-        """Read the whole picture, with what was done in the last `hours` (1 to 168: minutes are kept for a week)."""
+        """Read the overview, with the statistics of the last `hours` (1 to 168: they are kept for a week)."""
         return await self._call("operator_overview", "read the overview", _OVERVIEW, {"p_hours": hours})
 
     async def orphaned_tasks(self, limit: int = 100) -> list[UUID]:
-        """List tasks that have neither an end nor a place in the queue: there can be none."""
-        return await self._call("orphaned_tasks", "look for orphaned_tasks", _IDS, {"p_limit": limit})
+        """List unfinished tasks without a row in the queue. There should never be any."""
+        return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, {"p_limit": limit})
 
-    async def acts(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
-        """List what operators did, newest first: before a moment, if one is given."""
+    async def audit_entries(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
+        """List operators' actions, newest first, optionally only those `before` a time."""
         query = self._client.table("audit").select("act_id,at,who,act,details").order("at", desc=True).limit(limit)
         if before is not None:
             query = query.lt("at", before.isoformat())
         with supabase_errors("read the audit"):
-            answer = await query.execute()
-        return parsed(_ACTS, answer.data)
+            response = await query.execute()
+        return parsed(_AUDIT, response.data)
 
-    async def _act_on(self, function: str, by: Actor, task_id: UUID) -> _Done:
-        parameters = _named(by) | {"p_task_id": str(task_id)}
+    async def _change_task(self, function: str, by: Actor, task_id: UUID) -> _Done:
+        parameters = _actor_parameters(by) | {"p_task_id": str(task_id)}
         found = await self._call(function, f"{function} {task_id}", _DONE, parameters)
         if found is None:
             raise TaskNotFound(f"There is no such task {task_id}: it was never created, or was removed.")
@@ -166,9 +168,9 @@ class Operator:
 
     async def _call(self, function: str, action: str, adapter: TypeAdapter[T], parameters: dict[str, Any]) -> T:
         with supabase_errors(action):
-            answer = await self._client.rpc(function, parameters).execute()
-        return parsed(adapter, answer.data)
+            response = await self._client.rpc(function, parameters).execute()
+        return parsed(adapter, response.data)
 
 
-def _named(by: Actor) -> dict[str, Any]:
+def _actor_parameters(by: Actor) -> dict[str, Any]:
     return {"p_act": str(by.act_id), "p_who": by.who}

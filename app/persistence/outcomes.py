@@ -1,4 +1,4 @@
-"""What may become of a claimed task, and how the database is to_row."""
+"""The possible outcomes of a claimed task, and their form in the database."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from app.persistence.json_values import clean_result, clean_text
 log = structlog.get_logger(__name__)
 
 MAX_TEXT = 2000
-"""Characters of an error or a message that are kept."""
+"""Characters of an error or a message that are stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Completed:
-    """The task is done. A result that is no JSON object, or too large, fails its task when it is recorded.
+    """The task is done. If the result is not a JSON object, or is too large, the task fails instead.
 
-    `digest` is what a digest task wrote: `{"digest": ..., "page": ...}`, kept apart from the result.
+    `digest` is the output of a digest task: `{"digest": ..., "page": ...}`, stored separately from the result.
     """
 
     result: Mapping[str, Any]
@@ -30,7 +30,7 @@ class Completed:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The attempt failed; another comes after `retry_in` while attempts are left, none at all if it is None."""
+    """The attempt failed. The next one follows after `retry_in` while attempts are left; None: never."""
 
     error: str
     retry_in: timedelta | None
@@ -38,7 +38,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Snoozed:
-    """The task cannot be done yet; it comes back, no attempt burnt: after `delay`, or once `waits_for` has ended."""
+    """The task cannot run yet. It runs again after `delay`, or when the task `waits_for` has ended. Uses no attempt."""
 
     delay: timedelta
     reason: str
@@ -47,47 +47,47 @@ class Snoozed:
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """This worker shuts down; the task goes back with its attempt."""
+    """This worker shuts down. The task returns to the queue and keeps its attempt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """The task was stopped because somebody asked for it."""
+    """The task was stopped on request."""
 
 
 Outcome = Completed | Failed | Snoozed | Released | Cancelled
 
 
 class Lease(NamedTuple):
-    """A task in this worker's hands; the token proves it."""
+    """A task that this worker has claimed. The token proves it."""
 
     task_id: UUID
     lease_token: UUID
 
 
 def to_row(lease: Lease, outcome: Outcome) -> dict[str, Any]:
-    """What the database is to_row of a task's end; never raises: an outcome that cannot be stored is one of failure."""
-    return {"task_id": str(lease.task_id), "lease_token": str(lease.lease_token), **_described(outcome)}
+    """Return the row that sync_worker() expects. Never raises: an outcome that cannot be stored becomes a failure."""
+    return {"task_id": str(lease.task_id), "lease_token": str(lease.lease_token), **_storable(outcome)}
 
 
-def _described(outcome: Outcome) -> dict[str, Any]:
-    """What the database is to_row of `outcome`: a failure, if that cannot be said."""
+def _storable(outcome: Outcome) -> dict[str, Any]:
+    """Return the fields of `outcome`, or of a failure if it cannot be stored."""
     try:
         return _parts(outcome)
     except PermanentError as error:
-        # One bad result must not keep the others of the call from being recorded.
+        # One bad result must not prevent the other outcomes of the call from being recorded.
         return _parts(Failed(error=str(error), retry_in=None))
     except Exception as error:
-        log.exception("an outcome cannot be described", outcome=type(outcome).__name__)
-        return _parts(Failed(error=f"the outcome cannot be described: {type(error).__name__}", retry_in=None))
+        log.exception("outcome cannot be stored", outcome=type(outcome).__name__)
+        return _parts(Failed(error=f"the outcome cannot be stored: {type(error).__name__}", retry_in=None))
 
 
 def _parts(outcome: Outcome) -> dict[str, Any]:
     match outcome:
         case Completed(result, digest):
-            # Without an "outcome": completions go by themselves, the shortest way.
-            said = {"result": clean_result(result)}
-            return said if digest is None else said | {"digest": clean_result(digest)}
+            # Without "outcome": completions have a parameter of their own, for speed.
+            row = {"result": clean_result(result)}
+            return row if digest is None else row | {"digest": clean_result(digest)}
         case Failed(error, retry_in):
             delay = None if retry_in is None else retry_in.total_seconds()
             return {

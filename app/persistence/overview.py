@@ -1,6 +1,6 @@
-"""What an operator sees at a glance: `operator_overview()` of the database as frozen values.
+"""The operator's overview: the result of `operator_overview()` as frozen values.
 
-A kind of task is a text here: rows of a kind that this code no longer knows, or not yet, are shown like others.
+A kind of task is a text here, so that kinds of an older or newer version of the code are shown too.
 """
 
 from datetime import date
@@ -13,7 +13,7 @@ from app.persistence.deliveries import Delivery
 
 
 class Pause(Frozen):
-    """A time in which a kind was, or is, not claimed."""
+    """A period in which no worker claims tasks of a kind. `ended` is None while it is active."""
 
     kind: str
     since: AwareDatetime
@@ -23,50 +23,50 @@ class Pause(Frozen):
 
 
 class KindStatus(Frozen):
-    """A kind's tasks in the queue at this moment."""
+    """A kind's tasks in the queue now."""
 
     kind: str
     ready: int = Field(description="Tasks that wait for a worker.")
-    later: int = Field(description="Tasks whose time has not come: delayed, or waiting for another one's end.")
-    running: int = Field(description="Tasks that workers have in hand.")
-    failed: int = Field(description="Tasks that failed for good, and are kept to be replayed.")
+    later: int = Field(description="Tasks that are not ready: delayed, or waiting for another task to end.")
+    running: int = Field(description="Tasks that workers run.")
+    failed: int = Field(description="Permanently failed tasks, which can be replayed.")
     oldest_seconds: float | None = Field(description="How long the oldest ready task has waited; null: none is ready.")
-    pause: Pause | None = Field(description="The pause that holds, if one does.")
+    pause: Pause | None = Field(description="The active pause, if any.")
 
 
 class StatPoint(Frozen):
-    """What became of a kind's tasks in one step of time, a minute or more; null: of none the wait is known."""
+    """Statistics of a kind's tasks in one step of a minute or more. Null waits: no task of the sample ended."""
 
-    at: AwareDatetime = Field(description="Where the step begins.")
-    completed: int = Field(description="Tasks that were done in the step.")
-    failed: int = Field(description="Tasks that failed for good in the step.")
-    retried: int = Field(description="Attempts that failed, with another one to come.")
+    at: AwareDatetime = Field(description="When the step begins.")
+    completed: int = Field(description="Tasks completed in the step.")
+    failed: int = Field(description="Tasks that failed permanently in the step.")
+    retried: int = Field(description="Failed attempts that will be retried.")
     wait_mean_seconds: float | None = Field(
-        description="Mean, of a sample of what ended, from when a task was ordered, or replayed, until it was begun."
+        description="Mean time from a task's creation or replay to its start, over a sample of the tasks that ended."
     )
     wait_max_seconds: float | None = Field(description="The longest of these waits.")
-    ready: int = Field(description="Tasks that waited for a worker, at the step's worst minute.")
-    running: int = Field(description="Tasks in hand, at the step's busiest minute.")
-    oldest_seconds: float = Field(description="How long the oldest ready task had waited, at the step's worst minute.")
+    ready: int = Field(description="Tasks that waited for a worker, in the step's worst minute.")
+    running: int = Field(description="Running tasks, in the step's busiest minute.")
+    oldest_seconds: float = Field(description="How long the oldest ready task had waited, in the step's worst minute.")
 
 
 class KindStats(Frozen):
-    """A kind's steps, the oldest first. A step that is missing: no worker was there."""
+    """A kind's steps, oldest first. A step is missing if no worker ran."""
 
     kind: str
     points: tuple[StatPoint, ...]
 
 
 class StatSeries(Frozen):
-    """The last hours, in at most 120 steps of whole minutes that begin at `since`."""
+    """Statistics of the last hours, in at most 120 steps of whole minutes, starting at `since`."""
 
     since: AwareDatetime
-    step_seconds: int = Field(description="How long each step is; points are for the whole step, not for a minute.")
+    step_seconds: int = Field(description="Length of a step; points count for the whole step, not per minute.")
     kinds: tuple[KindStats, ...]
 
 
 class WorkerInfo(Frozen):
-    """A worker as the database last saw it; `running_tasks` are tasks."""
+    """A worker at its last heartbeat. `running_tasks` is a count."""
 
     worker_id: UUID
     host: str | None
@@ -76,45 +76,45 @@ class WorkerInfo(Frozen):
     running_tasks: int
     not_configured: dict[str, str] = Field(
         default_factory=dict,
-        description="Settings that the worker lacks, each with what does not work without it.",
+        description="Settings that are missing on the worker, each with its consequence.",
         examples=[{"MAIL_URL": "this worker sends no mails"}],
     )
 
 
 class BreakerStatus(Frozen):
-    """A circuit breaker as all processes share it: a source's, or the model's."""
+    """A circuit breaker of a source or of the language model, shared by all processes."""
 
     name: str
     state: str = Field(description="closed, open or half_open", examples=["closed"])
-    failures: int = Field(description="Failures since the last success that count against it.")
-    retry_after: float | None = Field(description="Seconds until the next try; null while it is closed.")
+    failures: int = Field(description="Counted failures since the last success.")
+    retry_after: float | None = Field(description="Seconds until the next trial; null while it is closed.")
     reason: str | None = Field(None, description="The last failure.", examples=["HTTP 503 from export.arxiv.org"])
-    failed_at: AwareDatetime | None = Field(None, description="When that was.")
+    failed_at: AwareDatetime | None = Field(None, description="Time of the last failure.")
 
 
 class SourceDay(Frozen):
-    """How many items a source gave for a day's edition."""
+    """How many items a source had for a day's edition."""
 
     day: date
     items: int
 
 
 class SourceStatus(Frozen):
-    """How it last went with a source, and what it gave for the last seven days, those without anything left out."""
+    """The last reading of a source, and its items of the last seven days; days without items are left out."""
 
     name: str
-    succeeded_at: AwareDatetime | None = Field(description="When it was last read; null: not that anybody knows.")
+    succeeded_at: AwareDatetime | None = Field(description="When it was last read; null: never, as far as is recorded.")
     source_date: date | None = Field(description="The day for which it was last read.")
-    items: int | None = Field(description="How many items it gave then.")
+    items: int | None = Field(description="How many items it had then.")
     failed_at: AwareDatetime | None = Field(
-        description="When it last failed: later than `succeeded_at`, it still does."
+        description="When it last failed. If later than `succeeded_at`, the source still fails."
     )
-    error: str | None = Field(description="Why it last failed.")
-    days: tuple[SourceDay, ...] | None = Field(description="Items by the edition's day (UTC), the oldest first.")
+    error: str | None = Field(description="The error of the last failure.")
+    days: tuple[SourceDay, ...] | None = Field(description="Items by the edition's day (UTC), oldest first.")
 
 
 class FailedTask(Frozen):
-    """A task that failed for good; it can be replayed."""
+    """A permanently failed task. It can be replayed."""
 
     task_id: UUID
     kind: str
@@ -128,17 +128,17 @@ class FailedTask(Frozen):
 
 
 class DeliveriesNow(Frozen):
-    """The mails at this moment."""
+    """The deliveries now."""
 
-    paused: str | None = Field(description="Why none begins; null: they do.")
+    paused: str | None = Field(description="The reason why deliveries are paused; null: they are not.")
     pending: int = Field(description="Mails that wait to be sent.")
     sending: int = Field(description="Mails that are being sent.")
-    in_doubt: int = Field(description="Mails of which nobody knows whether they were sent.")
-    latest_in_doubt: tuple[Delivery, ...] = Field(description="The last 20 of these, newest first.")
+    in_doubt: int = Field(description="Mails that may or may not have been sent.")
+    latest_in_doubt: tuple[Delivery, ...] = Field(description="The latest 20 deliveries in doubt, newest first.")
 
 
 class ReaderCount(Frozen):
-    """How many readers of an owner have a status."""
+    """The number of an owner's readers with a status."""
 
     owner: str
     status: str
@@ -146,7 +146,7 @@ class ReaderCount(Frozen):
 
 
 class ModelUsageToday(Frozen):
-    """What digests asked of the language model since midnight (UTC), as reported up to a minute ago."""
+    """Calls of the language model since midnight (UTC), as reported up to a minute ago."""
 
     calls: int
     failures: int
@@ -155,7 +155,7 @@ class ModelUsageToday(Frozen):
 
 
 class Overview(Frozen):
-    """The whole picture at one moment of the database's clock, `at`."""
+    """The state of the service at `at`, by the database's clock."""
 
     at: AwareDatetime
     kinds: tuple[KindStatus, ...]
@@ -163,7 +163,7 @@ class Overview(Frozen):
     workers: tuple[WorkerInfo, ...]
     breakers: tuple[BreakerStatus, ...]
     sources: tuple[SourceStatus, ...]
-    failed: tuple[FailedTask, ...] = Field(description="The last 20 that failed for good, the last one first.")
+    failed: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
     deliveries: DeliveriesNow
     readers: tuple[ReaderCount, ...]
     model_today: ModelUsageToday

@@ -1,4 +1,4 @@
-"""Pages: read on until there is no more, for a project's row limit may cut any of them; and cursors between them."""
+"""Paging: reads all pages of a query, since a project's row limit may cut any of them; and encodes cursors."""
 
 import base64
 import json
@@ -15,14 +15,14 @@ from app.errors import InvalidCursor
 T = TypeVar("T")
 
 
-async def read_on(read: Callable[[Sequence[T]], Awaitable[list[T]]], wanted: float = inf) -> list[T]:
-    """Collect `wanted` rows, or all: `read` is given what was found so far, and answers with some of what follows.
+async def read_all(read: Callable[[Sequence[T]], Awaitable[list[T]]], limit: float = inf) -> list[T]:
+    """Collect all rows, or `limit` of them. `read` gets the rows found so far and returns some of the next ones.
 
-    Only an empty answer is the end. A short one may be what the project's row limit (PostgREST's `db-max-rows`, 1,000
-    on Supabase unless it was changed) left of a longer one, without a word.
+    Only an empty page is the end. A short page may have been cut silently by the project's row limit (PostgREST's
+    `db-max-rows`, 1,000 on Supabase unless changed).
     """
     found: list[T] = []
-    while len(found) < wanted:
+    while len(found) < limit:
         page = await read(found)
         if not page:
             break
@@ -31,7 +31,7 @@ async def read_on(read: Callable[[Sequence[T]], Awaitable[list[T]]], wanted: flo
 
 
 def _in_utc(moment: datetime) -> datetime:
-    # Python knows zones that PostgreSQL does not (of 16 hours and more); those of our cursors are all UTC.
+    # Python accepts offsets that PostgreSQL does not (16 hours and more). Our cursors are always in UTC.
     if moment.utcoffset() != timedelta(0):
         raise ValueError("not UTC")
     return moment
@@ -40,15 +40,15 @@ def _in_utc(moment: datetime) -> datetime:
 _CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(_in_utc)], UUID])
 
 
-def cursor_of(created_at: datetime, own_id: UUID) -> str:
-    """Write the cursor that leads on behind a row."""
+def encode_cursor(created_at: datetime, own_id: UUID) -> str:
+    """Return the cursor of the page that follows a row."""
     moment = created_at.astimezone(UTC).isoformat()
     return base64.urlsafe_b64encode(json.dumps([moment, str(own_id)]).encode()).decode()
 
 
-def read_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """Read a cursor. Raises `InvalidCursor`."""
+def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
+    """Return the time and id in a cursor. Raises `InvalidCursor`."""
     try:
         return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
     except (ValueError, ValidationError):
-        raise InvalidCursor(f"The cursor {cursor[:100]!r} is none that a page gave: begin without one.") from None
+        raise InvalidCursor(f"The cursor {cursor[:100]!r} is invalid: omit it to get the first page.") from None

@@ -1,4 +1,4 @@
-"""The worker's side of the queue: numbered sync calls, each a single rpc, safe to repeat until they are answered."""
+"""The worker's access to the queue: numbered sync calls, each a single rpc that is safe to repeat."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,21 +16,21 @@ from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, to_row
 
 
 class Progress(NamedTuple):
-    """How far a running task is, for people: `progress` from 0 to 1."""
+    """The progress of a running task, from 0 to 1, with a message for people."""
 
     message: str
     progress: float
 
 
 class ClaimedTask(NamedTuple):
-    """A task as its worker gets it."""
+    """A task as its worker receives it."""
 
     lease: Lease
     kind: TaskKind
     attempt: int
     max_attempts: int
     waited: timedelta
-    """Since it was begun for the first time."""
+    """The time since its first attempt began."""
     source_date: date | None
     payload: dict[str, Any]
 
@@ -41,8 +41,8 @@ class ClaimedTask(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Why an outcome was not applied, and the status that its task has now (None: there is no such task)."""
+class RejectedOutcome:
+    """Why an outcome was not applied, and the current status of its task (None: the task does not exist)."""
 
     task_id: UUID
     verdict: Literal["applied_already", "lost"]
@@ -50,58 +50,58 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
-class SyncAnswer:
-    """What a sync call brought."""
+class SyncResponse:
+    """The result of a sync call."""
 
     number: int
     claimed: tuple[ClaimedTask, ...] = ()
-    not_applied: tuple[Verdict, ...] = ()
-    """Of the outcomes those that did not count; all others did."""
+    rejected_outcomes: tuple[RejectedOutcome, ...] = ()
+    """The outcomes that were not applied. All others were."""
     cancel: tuple[Lease, ...] = ()
-    """What somebody wants to be stopped."""
+    """Running tasks whose cancellation was requested."""
     leases: tuple[Lease, ...] | None = None
-    """All that this worker still has in hand, if it was away so long that some may have been taken from it."""
+    """All leases that this worker still holds; only set if some may have expired since its last call."""
     next_task_seconds: float | None = None
-    """How long until the next delayed task is ready; None if there is none, or if the slots ran out before it."""
+    """Seconds until the next delayed task is ready; None if there is none, or if the slots were used up."""
     outdated: bool = False
-    """The call's number is older than one that was answered: nothing was done."""
+    """A call with a higher number was already processed: nothing was done."""
     unreadable: tuple[Lease, ...] = ()
-    """Tasks that were claimed and are not in `claimed`, because their rows hold what this code cannot read."""
+    """Claimed tasks that are missing in `claimed`, because this code cannot read their rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncCall:
-    """A numbered call. Sending it again, byte for byte, gives the answer of the first time."""
+    """A numbered call. Sending the same bytes again returns the first response."""
 
     number: int
     parameters: Mapping[str, Any]
 
 
 class _Response(BaseModel):
-    outcomes: tuple[Verdict, ...] = ()
+    outcomes: tuple[RejectedOutcome, ...] = ()
     cancel: tuple[Lease, ...] = ()
     leases: tuple[Lease, ...] | None = None
     next_task_seconds: float | None = None
     outdated: bool = False
 
 
-class _Answer(BaseModel):
+class _RawResponse(BaseModel):
     number: int
     token: UUID
     response: _Response
     claimed: list[Any]
 
 
-_ANSWER = TypeAdapter(_Answer)
+_RAW_RESPONSE = TypeAdapter(_RawResponse)
 _ROW = tuple[UUID, TaskKind, int, int, timedelta, date | None, dict[str, Any]]
 _ROWS = TypeAdapter(list[_ROW])
 _UUID = TypeAdapter(UUID)
 
 
 class TaskQueue:
-    """One worker's access to the queue. A worker has one call in flight, and sends it until it is answered.
+    """One worker's access to the queue. A worker has one call in flight and repeats it until it gets a response.
 
-    `host` and `version` are for the operators' list of workers.
+    `host` and `version` appear in the operators' list of workers.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class TaskQueue:
         self._worker_id = worker_id
         self._kinds = tuple(kinds)
         self._lease = lease
-        self._about = {"p_host": host, "p_version": version}
+        self._worker_info = {"p_host": host, "p_version": version}
         self._number = 0
 
     def prepare(
@@ -129,14 +129,14 @@ class TaskQueue:
         kind_slots: Mapping[TaskKind, int] | None = None,
         progress: Mapping[Lease, Progress] | None = None,
     ) -> SyncCall:
-        """Make the next call: `outcomes` and `progress` of tasks, and up to `slots` tasks to claim.
+        """Build the next call: it reports `outcomes` and `progress`, and claims up to `slots` tasks.
 
-        Of a kind in `kind_slots` no more than so many are claimed. Never raises: an outcome that cannot be stored is
-        one of failure.
+        `kind_slots` limits the claims of single kinds. Never raises: an outcome that cannot be stored becomes a
+        failure.
         """
         self._number += 1
         limits = kind_slots or {}
-        response = [to_row(lease, outcome) for lease, outcome in outcomes.items()]
+        rows = [to_row(lease, outcome) for lease, outcome in outcomes.items()]
         parameters = {
             "p_worker": str(self._worker_id),
             "p_number": self._number,
@@ -144,33 +144,33 @@ class TaskQueue:
             "p_kinds": [kind.value for kind in self._kinds],
             "p_limits": [min(slots, limits.get(kind, slots)) for kind in self._kinds],
             "p_slots": slots,
-            "p_completed": [each for each in response if "outcome" not in each],
-            "p_outcomes": [each for each in response if "outcome" in each],
-            "p_progress": [_shown(lease, shown) for lease, shown in (progress or {}).items()],
-            **self._about,
+            "p_completed": [row for row in rows if "outcome" not in row],
+            "p_outcomes": [row for row in rows if "outcome" in row],
+            "p_progress": [_progress_row(lease, reported) for lease, reported in (progress or {}).items()],
+            **self._worker_info,
         }
         return SyncCall(self._number, parameters)
 
     def without_claims(self, call: SyncCall) -> SyncCall:
-        """Make the next call, which does what `call` did but claims nothing."""
+        """Build the next call from `call`, but without claims."""
         self._number += 1
         return SyncCall(self._number, {**call.parameters, "p_slots": 0, "p_number": self._number})
 
-    async def sync(self, call: SyncCall) -> SyncAnswer:
-        """Send `call`; after `SupabaseUnavailable` send the same one again, for it may have been applied.
+    async def sync(self, call: SyncCall) -> SyncResponse:
+        """Send `call`. After `SupabaseUnavailable`, send the same call again: it may have been applied.
 
-        Raises `SupabaseError`; `UnreadableResponse` if an answer came that says nothing.
+        Raises `SupabaseError`, also `UnreadableResponse`.
         """
         with supabase_errors(f"sync worker {self._worker_id}, call {call.number}"):
-            answer = await self._client.rpc("sync_worker", dict(call.parameters)).execute()
-        return _understood(parsed(_ANSWER, answer.data))
+            response = await self._client.rpc("sync_worker", dict(call.parameters)).execute()
+        return _to_sync_response(parsed(_RAW_RESPONSE, response.data))
 
 
-def _understood(answer: _Answer) -> SyncAnswer:
-    rows, unreadable = _rows(answer.claimed)
-    response, token = answer.response, answer.token
-    return SyncAnswer(
-        answer.number,
+def _to_sync_response(raw: _RawResponse) -> SyncResponse:
+    rows, unreadable = _readable_rows(raw.claimed)
+    response, token = raw.response, raw.token
+    return SyncResponse(
+        raw.number,
         tuple(ClaimedTask(Lease(row[0], token), *row[1:]) for row in rows),
         response.outcomes,
         response.cancel,
@@ -181,8 +181,8 @@ def _understood(answer: _Answer) -> SyncAnswer:
     )
 
 
-def _rows(claimed: list[Any]) -> tuple[list[_ROW], list[UUID]]:
-    """The claimed rows, and the ids of those that cannot be read: the others are not their fault."""
+def _readable_rows(claimed: list[Any]) -> tuple[list[_ROW], list[UUID]]:
+    """Return the readable rows, and the ids of the others: one bad row must not block the rest."""
     try:
         return _ROWS.validate_python(claimed), []
     except ValidationError:
@@ -192,11 +192,11 @@ def _rows(claimed: list[Any]) -> tuple[list[_ROW], list[UUID]]:
         try:
             rows += _ROWS.validate_python([row])
         except ValidationError:
-            unreadable += [_UUID.validate_python(row[0])] if _names_a_task(row) else []
+            unreadable += [_UUID.validate_python(row[0])] if _has_task_id(row) else []
     return rows, unreadable
 
 
-def _names_a_task(row: object) -> bool:
+def _has_task_id(row: object) -> bool:
     try:
         _UUID.validate_python(row[0] if isinstance(row, list) and row else None)
     except ValidationError:
@@ -204,9 +204,9 @@ def _names_a_task(row: object) -> bool:
     return True
 
 
-def _shown(lease: Lease, shown: Progress) -> dict[str, Any]:
-    message = clean_text(shown.message)[:MAX_TEXT]
-    progress = min(1.0, max(0.0, shown.progress))
+def _progress_row(lease: Lease, reported: Progress) -> dict[str, Any]:
+    message = clean_text(reported.message)[:MAX_TEXT]
+    progress = min(1.0, max(0.0, reported.progress))
     return {
         "task_id": str(lease.task_id),
         "lease_token": str(lease.lease_token),

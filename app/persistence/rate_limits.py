@@ -1,4 +1,4 @@
-"""Turns at an outside service that wants to be asked slowly, for all processes local_service."""
+"""A rate limit for requests to an external service, shared by all processes."""
 
 from uuid import UUID
 
@@ -11,16 +11,16 @@ _SECONDS = TypeAdapter(float)
 
 
 class DistributedRateLimiter:
-    """One turn at a time by name; the database's clock decides when the next one comes."""
+    """Grants one permit at a time for each name. The database's clock decides when the next one is available."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def take(self, name: str, token: UUID, *, interval: float, hold: float) -> float:
-        """Take the turn and return 0, or return the seconds until it is worth asking again, with the same `token`.
+    async def acquire(self, name: str, token: UUID, *, interval: float, hold: float) -> float:
+        """Acquire the permit and return 0, or return the seconds after which to try again with the same `token`.
 
-        The next turn comes `interval` seconds after this one began, and not before it was ended, or lasted for `hold`
-        seconds because its holder is gone. Raises `SupabaseError`.
+        The next permit is available `interval` seconds after this one was acquired, and not before it was released or
+        has expired after `hold` seconds. Raises `SupabaseError`.
         """
         parameters = {
             "p_name": name,
@@ -28,13 +28,13 @@ class DistributedRateLimiter:
             "p_interval_seconds": interval,
             "p_hold_seconds": hold,
         }
-        with supabase_errors(f"take a turn at {name}"):
-            answer = await self._client.rpc("acquire_permit", parameters).execute()
-        return parsed(_SECONDS, answer.data)
+        with supabase_errors(f"acquire a permit for {name}"):
+            response = await self._client.rpc("acquire_permit", parameters).execute()
+        return parsed(_SECONDS, response.data)
 
-    async def end(self, name: str, token: UUID, *, pause: float) -> None:
-        """End the turn that `token` took; nobody gets the next one within `pause` seconds. Raises `SupabaseError`."""
+    async def release(self, name: str, token: UUID, *, pause: float) -> None:
+        """Release the permit of `token`; the next one is available after `pause` seconds. Raises `SupabaseError`."""
         parameters = {"p_name": name, "p_token": str(token), "p_pause_seconds": pause}
-        with supabase_errors(f"end a turn at {name}"):
-            answer = await self._client.rpc("release_permit", parameters).execute()
-        parsed(VOID, answer.data)
+        with supabase_errors(f"release the permit for {name}"):
+            response = await self._client.rpc("release_permit", parameters).execute()
+        parsed(VOID, response.data)

@@ -1,4 +1,4 @@
-"""Readers' papers: what each reader liked or not, and saved; each paper once, whatever names it goes by."""
+"""Readers' papers: which papers each reader liked, disliked and saved. Each paper is stored once for all its keys."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -12,19 +12,19 @@ from app.errors import PaperNotFound, ReaderNotFound, SupabaseRejected, TooManyP
 from app.models import ArticleKind, Frozen
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
-from app.persistence.paging import cursor_of, read_cursor
+from app.persistence.paging import decode_cursor, encode_cursor
 
-MOST_AT_ONCE: Final = 500
+MAX_PAPERS_PER_CALL: Final = 500
 MAX_PAGE: Final = 100
-MOST_KEYS: Final = 20
+MAX_KEYS: Final = 20
 TOO_MANY: Final = "P0001"
 
 
 class PaperInput(Frozen):
-    """A paper of which a reader says something: its names (`item_keys`, strongest first), and what is known of it.
+    """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
 
-    `origin` is an article's source, or `given`. `vector` is its words (`app.ranking.vectors.vector_of`), empty where
-    there are none. `app.ranking.reader_paper.paper_of` makes one of an article.
+    `origin` is an article's source, or `manual`. `vector` is its term vector (`app.ranking.vectors.vector_of`), empty
+    if it has no terms. `app.ranking.reader_paper.paper_of` converts an article.
     """
 
     keys: tuple[str, ...]
@@ -36,14 +36,14 @@ class PaperInput(Frozen):
     published_at: datetime | None = None
     arxiv_id: str | None = None
     doi: str | None = None
-    origin: str = "given"
+    origin: str = "manual"
     vector: str = ""
 
 
 class ReaderPaper(Frozen):
-    """A paper that a reader rated or saved. Without a title, nothing but its arXiv id or DOI is known (yet).
+    """A paper that a reader rated or saved. Without a title, only its arXiv id or DOI is known (yet).
 
-    `asked_at`: when arXiv answered what it knows of it. Times are the database's.
+    `asked_at`: when it was looked up at arXiv. Times are the database's.
     """
 
     paper_id: UUID
@@ -72,14 +72,14 @@ class OutdatedPaper(Frozen):
 
 
 class PaperPage(Frozen):
-    """A page of a reader's papers; `next_cursor` leads to the next one, None on the last."""
+    """A reader's papers, and the cursor of the next page (None on the last page)."""
 
     papers: tuple[ReaderPaper, ...]
     next_cursor: str | None
 
 
 class Feedback(Frozen):
-    """What a reader said of an item; all is None or False where that is nothing."""
+    """A reader's feedback on an item; all fields are None or False if there is none."""
 
     paper_id: UUID | None = None
     liked: bool | None = None
@@ -87,72 +87,72 @@ class Feedback(Frozen):
 
 
 class FeedbackChange(TypedDict, total=False):
-    """What a reader says of a paper: what is left out stays as it was, and `liked` None takes a vote back."""
+    """A change of a reader's feedback on a paper. Missing keys stay unchanged; `liked` None removes the rating."""
 
     liked: bool | None
     saved: bool
 
 
 Paper = PaperInput | UUID
-"""A paper by its names, or by the `paper_id` that one of the reader's papers has."""
+"""A paper by its keys, or by the `paper_id` of one of the reader's papers."""
 
 _IDS = TypeAdapter(list[UUID | None] | None)
-_SAID = TypeAdapter(list[Feedback])
+_FEEDBACK = TypeAdapter(list[Feedback])
 _PAPERS = TypeAdapter(list[ReaderPaper])
-_NAMES = TypeAdapter(list[str])
+_ARXIV_IDS = TypeAdapter(list[str])
 _OUTDATED = TypeAdapter(list[OutdatedPaper])
 _COUNT = TypeAdapter(int)
 
 
 class ReaderPapers:
-    """Keeps what readers say of papers. A paper of which nothing is said any more is gone."""
+    """Stores readers' feedback on papers. A paper without any feedback is removed."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def put(self, reader_id: UUID, said: Sequence[tuple[Paper, FeedbackChange]]) -> list[UUID | None]:
-        """Note what a reader says of papers (`MOST_AT_ONCE`), all or nothing; again changes nothing, times included.
+    async def put(self, reader_id: UUID, feedback: Sequence[tuple[Paper, FeedbackChange]]) -> list[UUID | None]:
+        """Record a reader's feedback on up to `MAX_PAPERS_PER_CALL` papers, all or none. Idempotent, times included.
 
-        Answers their ids, in order; None where nothing is said of it now, or a `paper_id` is none of the reader's.
-        Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
+        Returns their ids in order; None if the paper has no feedback now, or the reader has no paper of that
+        `paper_id`. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, says) for paper, says in said]}
+        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, change) for paper, change in feedback]}
         try:
-            with supabase_errors(f"keep {len(said)} paper(s) of reader {reader_id}"):
-                answer = await self._client.rpc("upsert_reader_papers", parameters).execute()
+            with supabase_errors(f"store {len(feedback)} paper(s) of reader {reader_id}"):
+                response = await self._client.rpc("upsert_reader_papers", parameters).execute()
         except SupabaseRejected as error:
             if error.code == TOO_MANY:
                 raise TooManyPapers(str(error)) from error
             raise
-        ids = parsed(_IDS, answer.data)
+        ids = parsed(_IDS, response.data)
         if ids is None:
-            raise ReaderNotFound(f"There is no reader {reader_id}: it was never made, or was removed.")
+            raise ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
         return ids
 
     async def save(self, reader_id: UUID, paper: Paper, saved: bool) -> UUID | None:
-        """Save a paper for a reader, or let it go. See `put`."""
+        """Save a paper for a reader, or remove it from the saved ones. See `put`."""
         (paper_id,) = await self.put(reader_id, [(paper, {"saved": saved})])
         return paper_id
 
-    async def of(self, reader_id: UUID, items: Sequence[Sequence[str]]) -> list[Feedback]:
-        """What a reader said of items, each given by its keys (`item_keys`); in their order. Raises `SupabaseError`."""
-        parameters = {"p_reader": str(reader_id), "p_items": [list(keys)[:MOST_KEYS] for keys in items]}
-        with supabase_errors(f"read what reader {reader_id} said of {len(items)} item(s)"):
-            answer = await self._client.rpc("paper_feedback", parameters).execute()
-        return parsed(_SAID, answer.data)
+    async def feedback_on(self, reader_id: UUID, items: Sequence[Sequence[str]]) -> list[Feedback]:
+        """Return a reader's feedback on items, given by their keys (`item_keys`), in order. Raises `SupabaseError`."""
+        parameters = {"p_reader": str(reader_id), "p_items": [list(keys)[:MAX_KEYS] for keys in items]}
+        with supabase_errors(f"read the feedback of reader {reader_id} on {len(items)} item(s)"):
+            response = await self._client.rpc("paper_feedback", parameters).execute()
+        return parsed(_FEEDBACK, response.data)
 
     async def get(self, reader_id: UUID, paper_id: UUID) -> ReaderPaper:
         """Read one of a reader's papers. Raises `PaperNotFound`, also for another reader's, and `SupabaseError`."""
         query = self._client.table("reader_papers").select(",".join(ReaderPaper.model_fields))
         with supabase_errors(f"read paper {paper_id}"):
-            answer = await query.eq("reader_id", str(reader_id)).eq("paper_id", str(paper_id)).limit(1).execute()
-        found = parsed(_PAPERS, answer.data)
+            response = await query.eq("reader_id", str(reader_id)).eq("paper_id", str(paper_id)).limit(1).execute()
+        found = parsed(_PAPERS, response.data)
         if not found:
-            raise PaperNotFound(f"The reader has no paper {paper_id}: it was never kept, or was removed.")
+            raise PaperNotFound(f"The reader has no paper {paper_id}: it was never stored, or was removed.")
         return found[0]
 
     async def remove(self, reader_id: UUID, paper_id: UUID) -> None:
-        """Forget one of a reader's papers, and all that was said of it. Raises `SupabaseError`."""
+        """Remove one of a reader's papers with its feedback. Raises `SupabaseError`."""
         query = self._client.table("reader_papers").delete()
         with supabase_errors(f"remove paper {paper_id}"):
             await query.eq("reader_id", str(reader_id)).eq("paper_id", str(paper_id)).execute()
@@ -160,26 +160,26 @@ class ReaderPapers:
     async def page(self, reader_id: UUID, *, limit: int = 50, cursor: str | None = None) -> PaperPage:
         """List a reader's papers, newest first, up to `limit` (1 to 100) a page.
 
-        Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
+        Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         return await self._page(reader_id, limit, cursor, saved=False)
 
     async def saved(self, reader_id: UUID, *, limit: int = 50, cursor: str | None = None) -> PaperPage:
-        """List what a reader saved, last saved first. As `page`."""
+        """List a reader's saved papers, last saved first. See `page`."""
         return await self._page(reader_id, limit, cursor, saved=True)
 
     async def to_look_up(self, limit: int) -> list[str]:
-        """The arXiv ids of papers of which arXiv is to be asked, the oldest first. Raises `SupabaseError`."""
-        with supabase_errors("read which papers are to be looked up"):
-            answer = await self._client.rpc("papers_to_look_up", {"p_limit": limit}).execute()
-        return parsed(_NAMES, answer.data)
+        """Return the arXiv ids of papers that must be looked up, oldest first. Raises `SupabaseError`."""
+        with supabase_errors("list the papers to look up"):
+            response = await self._client.rpc("papers_to_look_up", {"p_limit": limit}).execute()
+        return parsed(_ARXIV_IDS, response.data)
 
-    async def record_looked_up(self, asked: Sequence[str], found: Sequence[PaperInput]) -> None:
-        """Note what arXiv answered when it was asked for these ids; none is asked for again. Raises `SupabaseError`."""
-        parameters = {"p_asked": list(asked), "p_found": [_row(paper, {}) for paper in found]}
-        with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
-            answer = await self._client.rpc("record_looked_up", parameters).execute()
-        parsed(VOID, answer.data)
+    async def record_looked_up(self, ids: Sequence[str], found: Sequence[PaperInput]) -> None:
+        """Record what arXiv found for these ids. None of them is looked up again. Raises `SupabaseError`."""
+        parameters = {"p_asked": list(ids), "p_found": [_row(paper, {}) for paper in found]}
+        with supabase_errors(f"record the look-up of {len(ids)} papers"):
+            response = await self._client.rpc("record_looked_up", parameters).execute()
+        parsed(VOID, response.data)
 
     async def outdated_vectors(self, mark: str, limit: int) -> list[OutdatedPaper]:
         """Papers of any reader whose vectors do not begin with `mark`. Raises `SupabaseError`."""
@@ -199,7 +199,7 @@ class ReaderPapers:
 
     async def _page(self, reader_id: UUID, limit: int, cursor: str | None, *, saved: bool) -> PaperPage:
         size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
+        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
         parameters: dict[str, Any] = {
             "p_reader": str(reader_id),
             "p_saved": saved,
@@ -208,18 +208,18 @@ class ReaderPapers:
             "p_limit": size + 1,
         }
         with supabase_errors(f"list the papers of reader {reader_id}"):
-            answer = await self._client.rpc("list_reader_papers", parameters).execute()
-        found = parsed(_PAPERS, answer.data)
+            response = await self._client.rpc("list_reader_papers", parameters).execute()
+        found = parsed(_PAPERS, response.data)
         if len(found) <= size:
             return PaperPage(papers=tuple(found), next_cursor=None)
         last = found[size - 1]
         moment = last.saved_at if saved and last.saved_at else last.created_at
-        return PaperPage(papers=tuple(found[:size]), next_cursor=cursor_of(moment, last.paper_id))
+        return PaperPage(papers=tuple(found[:size]), next_cursor=encode_cursor(moment, last.paper_id))
 
 
-def _row(paper: Paper, says: FeedbackChange) -> dict[str, Any]:
-    """What upsert_reader_paper() takes."""
+def _row(paper: Paper, change: FeedbackChange) -> dict[str, Any]:
+    """Return the row that upsert_reader_papers() expects."""
     if isinstance(paper, UUID):
-        return {"paper_id": str(paper), "keys": [], **says}
+        return {"paper_id": str(paper), "keys": [], **change}
     row: dict[str, Any] = clean(paper.model_dump(mode="json"))
-    return row | {"keys": row["keys"][:MOST_KEYS], **says}
+    return row | {"keys": row["keys"][:MAX_KEYS], **change}

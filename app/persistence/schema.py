@@ -1,4 +1,4 @@
-"""Whether the database has the schema that this code needs."""
+"""Checks that the database has the schema that this code needs."""
 
 from pydantic import TypeAdapter
 from supabase import AsyncClient
@@ -7,25 +7,25 @@ from app.errors import SchemaOutdated
 from app.persistence.errors import parsed, supabase_errors
 
 NEEDED_VERSION = 7
-"""What `schema_version()` must answer at least; raised local_service with the migration that the code relies on."""
+"""The lowest accepted `schema_version()`. Raise it together with the migration that the code relies on."""
 
 _VERSION = TypeAdapter(int)
 
 
 class Schema:
-    """Asks the database which version its migrations have brought it to."""
+    """Reads the version of the database's schema."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     async def version(self) -> int:
-        """Return the schema's version. Raises `SupabaseError`."""
+        """Return the version of the schema. Raises `SupabaseError`."""
         with supabase_errors("read the schema's version"):
-            answer = await self._client.rpc("schema_version").execute()
-        return parsed(_VERSION, answer.data)
+            response = await self._client.rpc("schema_version").execute()
+        return parsed(_VERSION, response.data)
 
     async def require(self) -> None:
-        """Raise `SchemaOutdated` if the database is behind this code, another `SupabaseError` if it cannot be asked."""
+        """Raise `SchemaOutdated` if the schema is too old, another `SupabaseError` if its version cannot be read."""
         found = await self.version()
         if found < NEEDED_VERSION:
             raise SchemaOutdated(

@@ -1,4 +1,4 @@
-"""What each minute brought, as workers report it: what they ended, how long that had waited, what the model cost."""
+"""Statistics per minute, reported by workers: tasks that ended, their waits, and the use of the language model."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -14,12 +14,12 @@ _SECONDS = TypeAdapter(float)
 
 
 @dataclass(slots=True)
-class Ended:
-    """What a worker ended of a kind: attempts, and what their digests cost; `sample` are tasks whose waits are told."""
+class TaskCounts:
+    """A worker's ended attempts of a kind, and their use of the model. `sample` has the tasks whose waits count."""
 
     completed: int = 0
     failed: int = 0
-    """For good."""
+    """Permanently."""
     retried: int = 0
     """Failed, with another attempt to come."""
     model_calls: int = 0
@@ -30,23 +30,23 @@ class Ended:
 
 
 class TaskStats:
-    """Takes workers' reports, and adds them to the minute (of the database's clock) in which they come."""
+    """Adds workers' reports to the minute (by the database's clock) in which they arrive."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, Ended]) -> float:
-        """Report what a worker ended since its last report; answers how many seconds of the minute have passed.
+    async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, TaskCounts]) -> float:
+        """Report a worker's ended tasks since its last report. Returns the seconds that have passed in this minute.
 
-        `number` is one more with each report. The same one again counts once, an older one does not. Raises
+        `number` increases by one with each report. A repeated number counts once, a lower one is ignored. Raises
         `SupabaseError`.
         """
         counts = [{"kind": kind.value, **_row(ended[kind])} for kind in sorted(ended)]
         parameters = {"p_worker": str(worker_id), "p_number": number, "p_counts": counts}
-        with supabase_errors(f"report minute {number} of worker {worker_id}"):
-            answer = await self._client.rpc("report_task_stats", parameters).execute()
-        return parsed(_SECONDS, answer.data)
+        with supabase_errors(f"send task statistics {number} of worker {worker_id}"):
+            response = await self._client.rpc("report_task_stats", parameters).execute()
+        return parsed(_SECONDS, response.data)
 
 
-def _row(ended: Ended) -> dict[str, object]:
+def _row(ended: TaskCounts) -> dict[str, object]:
     return {**asdict(ended), "sample": [str(task_id) for task_id in ended.sample]}

@@ -1,4 +1,4 @@
-"""Tasks as the API and the handlers see them: created, read, listed, cancelled, and shown to make progress."""
+"""Tasks for the API and the handlers: create, read, list and cancel them, and report their progress."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
-from app.persistence.paging import cursor_of, read_cursor
+from app.persistence.paging import decode_cursor, encode_cursor
 
 RECORDS = "task_records"
-"""The view of a task whole, from the record and the queue, without payload and result, which can be large."""
+"""The view that joins a task's record and its queue row, without payload and result, which can be large."""
 
 CALLER_FETCH_LIMIT = 10
-"""How many days are being fetched for one caller at a time, at most; what more it asks for waits."""
+"""The most days that are fetched for one caller at a time. Further ones wait."""
 CALLER_FETCH_RETRY = 30.0
-"""Seconds until a task beyond that limit asks again."""
+"""Seconds until a task beyond that limit tries again."""
 
 MAX_PAGE = 100
 MAX_BATCH = 500
@@ -50,19 +50,19 @@ _FLAG = TypeAdapter(bool)
 
 @dataclass(frozen=True)
 class TaskPage:
-    """Tasks, newest first, and the cursor of the next page (None: this was the last)."""
+    """Tasks, newest first, and the cursor of the next page (None on the last page)."""
 
     tasks: tuple[Task, ...]
     next_cursor: str | None
 
 
 class TaskStateManager:
-    """Keeps the state of tasks. Every method may be repeated: what was applied once is not applied again."""
+    """Stores the state of tasks. Every method is idempotent."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def create_task_with_source_date(  # noqa: PLR0913  (a task's values, each by its name)
+    async def create_task_with_source_date(  # noqa: PLR0913  (the values of a task)
         self,
         *,
         task_id: UUID,
@@ -77,10 +77,10 @@ class TaskStateManager:
         owner: str = DEFAULT_CALLER,
         daily_digests: int | None = None,
     ) -> Task:
-        """Create a task, ready after `delay`; with a key that is in use, return the task that was made with it.
+        """Create a task, ready after `delay`. If its key is in use, return the task that was created with it.
 
-        Raises `IdempotencyConflict` if the key was used with something else, `QuotaExceeded` if its owner has had
-        `daily_digests` of this UTC day, and `SupabaseError`.
+        Raises `IdempotencyConflict` if the key was used with a different request, `QuotaExceeded` if its owner has
+        ordered `daily_digests` on this UTC day, and `SupabaseError`.
         """
         task = NewTask(
             task_id, kind, payload, source_date, priority, delay, max_attempts, callback_url, idempotency_key
@@ -91,31 +91,32 @@ class TaskStateManager:
     async def create_tasks(
         self, tasks: Sequence[NewTask], *, owner: str = DEFAULT_CALLER, daily_digests: int | None = None
     ) -> list[Task]:
-        """Create up to `MAX_BATCH` tasks, all or none; if an earlier call made them, return them as they are now.
+        """Create up to `MAX_BATCH` tasks, all or none. If an earlier call created them, return their current state.
 
-        Their keys are all callers' or all our own; what has a key of our own belongs to the service, not to `owner`.
-        A repetition is not counted against `daily_digests`.
+        Either all keys are callers' or all are the service's own. Tasks with a key of the service's own belong to the
+        service, not to `owner`. A repetition does not count against `daily_digests`.
 
-        Raises `IdempotencyConflict` if a key or id was used with something else, `QuotaExceeded`, and `SupabaseError`.
+        Raises `IdempotencyConflict` if a key or id was used with a different request, `QuotaExceeded`, and
+        `SupabaseError`.
         """
         own = isinstance(tasks[0].key, OwnKey)
         parameters = {
             "p_owner": (owner := SYSTEM if own else owner),
             "p_tasks": [task.as_row() for task in tasks],
             "p_take_over": own,
-            # Only ensure_fetch() asks on behalf of one that waits.
+            # Only ensure_fetch() has a waiting task.
             "p_waiting": None,
             "p_daily_digests": daily_digests,
         }
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
-            answer = await self._client.rpc("create_tasks", parameters).execute()
-        created = parsed(_CREATED, answer.data)
+            response = await self._client.rpc("create_tasks", parameters).execute()
+        created = parsed(_CREATED, response.data)
         if created.outcome == "conflict":
             raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
             raise QuotaExceeded(
-                f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}; "
-                f"{len(tasks)} more are too many.",
+                f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}: "
+                f"{len(tasks)} more exceed the limit. Order them after midnight UTC.",
                 retry_after=created.retry_after,
             )
         if created.created_at is not None:
@@ -123,62 +124,63 @@ class TaskStateManager:
         return created.tasks
 
     async def ensure_fetch(
-        self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None, afresh: bool = False
+        self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None, refetch: bool = False
     ) -> Task:
-        """Return the service's own fetch of a day; made if there is none, or if the last one failed or was cancelled.
+        """Return the service's fetch of a day. Create one if there is none, or the last one failed or was cancelled.
 
-        With `afresh` also if it completed. With `due`, one of `DAILY_FETCH_AT`'s times, the day is looked at again,
-        once for that time. Whichever fetch of the day has not ended is as good as another. One that ended after the
-        task `waiting` was made, or replayed, is returned as it is: that task waited for it.
+        With `refetch`, also create one if the last one completed. With `due`, one of `DAILY_FETCH_AT`'s times, create
+        one for that time. Any unfinished fetch of the day is returned instead. So is a fetch that ended after the task
+        `waiting` was created or replayed: that task waited for it.
 
-        What a caller's task waits for comes after the service's own fetches. Raises `FetchLimitReached` while
-        `CALLER_FETCH_LIMIT` days are being fetched for that caller, and `SupabaseError`.
+        Fetches for callers run after the service's own ones. Raises `FetchLimitReached` while `CALLER_FETCH_LIMIT` days
+        are being fetched for that caller, and `SupabaseError`.
         """
         fetch = _new_fetch(source_date, due)
-        return _as_task(fetch, await self._ask_for_fetch(fetch, waiting, afresh=afresh, refresh=False))
+        return _as_task(fetch, await self._ensure_fetch(fetch, waiting, refetch=refetch, refresh=False))
 
     async def refresh_fetch(self, source_date: date, *, waiting: UUID) -> Task | None:
-        """Return the fetch that brings a day's incomplete edition up to date, as `ensure_fetch` does.
+        """Return the fetch that updates a day's incomplete edition, as `ensure_fetch` does.
 
-        None: the edition is complete, or was fetched within the hour and cannot be complete yet. Raises as that.
+        None: the edition is complete, or was fetched within the last hour and cannot be complete yet. Raises the same
+        errors as `ensure_fetch`.
         """
         fetch = _new_fetch(source_date, None)
-        answer = await self._ask_for_fetch(fetch, waiting, afresh=True, refresh=True)
-        return None if answer.outcome == "fresh" else _as_task(fetch, answer)
+        created = await self._ensure_fetch(fetch, waiting, refetch=True, refresh=True)
+        return None if created.outcome == "fresh" else _as_task(fetch, created)
 
-    async def _ask_for_fetch(self, fetch: NewTask, waiting: UUID | None, *, afresh: bool, refresh: bool) -> _Created:
+    async def _ensure_fetch(self, fetch: NewTask, waiting: UUID | None, *, refetch: bool, refresh: bool) -> _Created:
         parameters = {
             "p_source_date": str(fetch.source_date),
             "p_task": fetch.as_row(),
             "p_waiting": str(waiting) if waiting else None,
-            "p_afresh": afresh,
+            "p_afresh": refetch,
             "p_refresh": refresh,
             "p_caller_limit": CALLER_FETCH_LIMIT,
         }
-        with supabase_errors(f"ask for the fetch of {fetch.source_date}"):
-            answer = await self._client.rpc("ensure_fetch", parameters).execute()
-        created = parsed(_CREATED, answer.data)
+        with supabase_errors(f"ensure the fetch of {fetch.source_date}"):
+            response = await self._client.rpc("ensure_fetch", parameters).execute()
+        created = parsed(_CREATED, response.data)
         if created.outcome == "busy":
             raise FetchLimitReached(
-                f"{CALLER_FETCH_LIMIT} days are being fetched for this caller, {fetch.source_date} comes after them",
+                f"{CALLER_FETCH_LIMIT} days are being fetched for this caller; {fetch.source_date} waits for them",
                 retry_after=CALLER_FETCH_RETRY,
             )
         return created
 
     async def get_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
-        """Read a task of `owner` (None: anybody's). Raises `TaskNotFound`, also for another's, and `SupabaseError`."""
+        """Read a task of `owner` (None: any). Raises `TaskNotFound`, also for another owner's, and `SupabaseError`."""
         query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id))
         if owner is not None:
             query = query.eq("owner", owner)
         with supabase_errors(f"read task {task_id}"):
-            answer = await query.limit(1).execute()
-        found = parsed(_TASKS, answer.data)
+            response = await query.limit(1).execute()
+        found = parsed(_TASKS, response.data)
         if not found:
-            raise _no_task(task_id)
+            raise _task_not_found(task_id)
         return found[0]
 
     async def update_task(self, task_id: UUID, *, lease_token: UUID, message: str, progress: float) -> None:
-        """Show how far a running task is: `progress` from 0 to 1.
+        """Report the progress of a running task, from 0 to 1.
 
         Raises `LeaseLost` if the task is not running under this token, and `SupabaseError`.
         """
@@ -189,9 +191,9 @@ class TaskStateManager:
             "p_progress": min(1.0, max(0.0, progress)),
         }
         with supabase_errors(f"report progress of task {task_id}"):
-            answer = await self._client.rpc("report_progress", parameters).execute()
-        if not parsed(_FLAG, answer.data):
-            raise LeaseLost(f"Task {task_id} is no longer this worker's, or has ended: its progress was not recorded.")
+            response = await self._client.rpc("report_progress", parameters).execute()
+        if not parsed(_FLAG, response.data):
+            raise LeaseLost(f"Task {task_id} has ended, or its lease has expired: its progress was not recorded.")
 
     async def list_tasks(
         self,
@@ -203,12 +205,12 @@ class TaskStateManager:
         limit: int = 50,
         cursor: str | None = None,
     ) -> TaskPage:
-        """List tasks of `owner` (None: everybody's), newest first, up to `limit` (1 to 100) a page.
+        """List tasks of `owner` (None: of all), newest first, up to `limit` (1 to 100) a page.
 
-        Raises `InvalidCursor` for a cursor that no page gave, and `SupabaseError`.
+        Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = read_cursor(cursor) if cursor is not None else (None, None)
+        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
         parameters = {
             "p_owner": owner,
             "p_kind": kind,
@@ -219,21 +221,21 @@ class TaskStateManager:
             "p_limit": size + 1,
         }
         with supabase_errors("list tasks"):
-            answer = await self._client.rpc("list_tasks", parameters).execute()
-        found = parsed(_TASKS, answer.data)
+            response = await self._client.rpc("list_tasks", parameters).execute()
+        found = parsed(_TASKS, response.data)
         last = found[size - 1] if len(found) > size else None
-        return TaskPage(tuple(found[:size]), cursor_of(last.created_at, last.task_id) if last else None)
+        return TaskPage(tuple(found[:size]), encode_cursor(last.created_at, last.task_id) if last else None)
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
-        """End a pending task, ask a running one's worker to stop, leave a finished one alone; returns the task.
+        """Cancel a pending task, request a running one's cancellation, leave a finished one unchanged; return the task.
 
-        Raises `TaskNotFound`, also where it is not `owner`'s (None: anybody's), and `SupabaseError`.
+        Raises `TaskNotFound`, also if another owner than `owner` (None: any) has it, and `SupabaseError`.
         """
         with supabase_errors(f"cancel task {task_id}"):
-            answer = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": owner}).execute()
-        found = parsed(_CANCELLED, answer.data)
+            response = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": owner}).execute()
+        found = parsed(_CANCELLED, response.data)
         if found is None:
-            raise _no_task(task_id)
+            raise _task_not_found(task_id)
         return found.task
 
 
@@ -243,22 +245,22 @@ def _new_fetch(source_date: date, due: datetime | None) -> NewTask:
         kind=TaskKind.FETCH,
         payload={},
         source_date=source_date,
-        # Before all else, unless a caller waits for it: the database knows.
+        # First of all tasks, except when a caller waits for it: the database changes the priority then.
         priority=0,
         key=fetch_key(source_date) if due is None else daily_key(due, source_date),
     )
 
 
-def _as_task(fetch: NewTask, answer: _Created) -> Task:
-    return fetch.as_created(SYSTEM, answer.created_at) if answer.created_at is not None else answer.tasks[0]
+def _as_task(fetch: NewTask, created: _Created) -> Task:
+    return fetch.as_created(SYSTEM, created.created_at) if created.created_at is not None else created.tasks[0]
 
 
-def _conflict(first: NewTask, known: Sequence[Task]) -> IdempotencyConflict:
+def _conflict(first: NewTask, existing: Sequence[Task]) -> IdempotencyConflict:
     name = f"The key {first.key.key!r}" if first.key else f"The id {first.task_id}"
     return IdempotencyConflict(
-        f"{name} belongs to task {known[0].task_id}, which asked for something else: use a new key."
+        f"{name} belongs to task {existing[0].task_id}, which has a different request: use a new key."
     )
 
 
-def _no_task(task_id: UUID) -> TaskNotFound:
+def _task_not_found(task_id: UUID) -> TaskNotFound:
     return TaskNotFound(f"There is no task {task_id}: it was never created, or was removed after its retention time.")

@@ -1,1 +1,1 @@
-"""Where an edition comes from: one adapter for each kind of source, over one capped HTTP fetcher."""
+"""The sources of an edition: one adapter for each kind of source, over one HTTP fetcher with size and time limits."""

@@ -1,4 +1,4 @@
-"""arXiv's identifiers, in both forms, with and without the version: 2201.13452v1, nucl-ex/0408020v1."""
+"""arXiv identifiers in both forms, with or without the version: 2201.13452v1, nucl-ex/0408020v1."""
 
 import re
 from typing import Final
@@ -14,6 +14,6 @@ _ID = re.compile(
 
 
 def arxiv_id(text: str) -> str | None:
-    """Return the identifier without its version, from an id, an `oai:` name or a page's URL; None if it is none."""
+    """Return the identifier without its version, from an id, an `oai:` name or a page's URL; None if there is none."""
     found = _ID.search(text.strip()) if len(text) <= _MAX_LENGTH else None
     return found["id"] if found else None

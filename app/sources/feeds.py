@@ -1,4 +1,4 @@
-"""News, or papers, from any RSS or Atom feed; arXiv's own feeds among them."""
+"""News or papers from any RSS or Atom feed, including arXiv's own feeds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from app.sources.xml import read_feed
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """One feed; `name` is short and unique, and is what readers see as the origin of an item."""
+    """One feed. `name` is short and unique; readers see it as the source of an item."""
 
     name: str
     url: str
     kind: ArticleKind = ArticleKind.NEWS
     max_items: int = 200
     days_before: int = 1
-    """How many days before the edition's an item may have appeared: at six in the morning, the day has little news."""
+    """How many days before the edition's day an item may have appeared: at 06:00, the day itself has little news."""
 
 
 DEFAULT_FEEDS = (
@@ -36,9 +36,9 @@ DEFAULT_FEEDS = (
 class FeedSource:
     """The items of one feed that belong to a day's edition.
 
-    A feed carries recent items only, so an edition far in the past gets none, which is no error. An item belongs to
-    the edition if it appeared on its day (UTC) or up to `days_before` days earlier. An item without a time belongs
-    to an edition of today or of those days before it, for all one knows of it is that the feed carries it now.
+    A feed has recent items only, so an edition far in the past gets none, which is not an error. An item belongs to the
+    edition if it appeared on its day (UTC) or up to `days_before` days earlier. An item without a time belongs to an
+    edition of today or of those days before it, because the feed contains it now.
     """
 
     def __init__(self, fetcher: HttpFetcher, settings: FeedSettings, *, today: Callable[[], date] = utc_today) -> None:
@@ -48,25 +48,25 @@ class FeedSource:
 
     @property
     def name(self) -> str:
-        """What these items carry as `source`."""
+        """The `source` of these items."""
         return f"feed:{self._settings.name}"
 
     @property
     def essential(self) -> bool:
-        """One feed of several holds up no edition."""
+        """No edition waits for a single feed."""
         return False
 
     def complete_from(self, source_date: date) -> datetime:
-        """A feed has the items of a day when the day is over."""
+        """A feed has all items of a day when the day is over."""
         return end_of(source_date)
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the items of that day, as the feed orders them. Raises SourceError if the feed cannot be read."""
-        answer = await self._fetcher.get(self._settings.url)
+        """Return the items of that day, in the feed's order. Raises SourceError if the feed cannot be read."""
+        response = await self._fetcher.get(self._settings.url)
         items = await read_feed(
-            answer,
+            response,
             ("{*}item", "{*}entry"),
-            lambda element: read_item(element, answer.url),
+            lambda element: read_item(element, response.url),
             limit=self._settings.max_items,
             lenient=True,
         )

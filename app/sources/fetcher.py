@@ -1,4 +1,4 @@
-"""A GET that ends in a document or a SourceError whatever the server does: size, time and redirects are capped."""
+"""Downloads a document, or raises SourceError whatever the server does. Size, time and redirects are limited."""
 
 import asyncio
 import re
@@ -20,7 +20,7 @@ from app.sources.redirects import Target
 BUSY_STATUSES: Final = frozenset({429, 503})
 TRANSIENT_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MAX_HEADER: Final = 200
-"""Characters of a header that are looked at: the standard library reads longer ones in quadratic time."""
+"""Characters of a header that are parsed: the standard library parses longer ones in quadratic time."""
 _CHARSET: Final = re.compile(r";\s*charset\s*=\s*\"?([A-Za-z0-9][\w.:-]{0,39})", re.IGNORECASE | re.ASCII)
 _BINARY_TYPES: Final = ("image/", "audio/", "video/", "font/", "application/pdf", "application/zip")
 _ERROR_EXCERPT = 4_096
@@ -28,22 +28,22 @@ _ERROR_EXCERPT = 4_096
 
 @dataclass(frozen=True, slots=True)
 class FetchSettings:
-    """How much of one answer is read, for how long, and who the request says it comes from."""
+    """Limits of size and time for one response, and the User-Agent of requests."""
 
     user_agent: str
     max_bytes: int = 5_000_000
-    """Of the body, after decompression."""
+    """Of the decompressed body."""
     total_seconds: float = 30.0
-    """For the whole exchange, redirects included."""
+    """For the whole exchange, including redirects."""
     max_redirects: int = 3
     private_redirects: bool = False
     """Whether a redirect may lead to another host in a private network."""
 
 
 class FetchFailed(SourceError):
-    """One GET did not end with an answer; `transient` ones may do so later, after `retry_after` seconds if known.
+    """A GET failed. A `transient` one may succeed later, after `retry_after` seconds if known.
 
-    `busy`: the server says that it has too much to do. `body` is the beginning of what came with an HTTP error.
+    `busy`: the server is overloaded (429 or 503). `body` is the beginning of the body of an HTTP error.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class FetchFailed(SourceError):
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A complete answer: `url` after redirects, `charset` as its Content-Type names it."""
+    """A complete response: `url` after redirects, `charset` from its Content-Type."""
 
     url: str
     content_type: str
@@ -73,7 +73,7 @@ class Fetched:
 
 
 class HttpFetcher:
-    """Gets one document at a time through the process's client for the outside world."""
+    """Downloads documents through the process's client for external servers."""
 
     def __init__(self, client: ExternalClient, settings: FetchSettings) -> None:
         self._client = client
@@ -87,30 +87,29 @@ class HttpFetcher:
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
     ) -> Fetched:
-        """Get a document; `headers` go to the named host alone, never to one it redirects to.
+        """Download a document. `headers` go only to the host of `url`, never to one that it redirects to.
 
-        `max_bytes` takes the place of the settings' where less will do.
-        Raises SourceError for every way in which this can end without a whole answer of status 200; FetchFailed
-        where the server is at fault.
+        `max_bytes` replaces the limit in the settings.
+        Raises SourceError unless it gets a complete response of status 200; FetchFailed if the server is the cause.
         """
         try:
             target = Target(httpx.URL(url, params=params) if params else httpx.URL(url))
             async with asyncio.timeout(self._settings.total_seconds):
                 return await self._follow(target, headers or {}, max_bytes or self._settings.max_bytes)
         except TimeoutError as error:
-            message = f"{_host(url)} did not finish answering within {self._settings.total_seconds:g} s"
+            message = f"{_host(url)} did not complete its response within {self._settings.total_seconds:g} s"
             raise FetchFailed(message, transient=True) from error
         except httpx.TimeoutException as error:
             raise FetchFailed(
-                f"{_host(url)} did not answer in time ({type(error).__name__})", transient=True
+                f"{_host(url)} did not respond in time ({type(error).__name__})", transient=True
             ) from error
         except (httpx.InvalidURL, ValueError) as error:
-            # ValueError: a name that some codec on the way cannot write.
-            raise FetchFailed(f"{_host(url)} is not, or redirects to, a URL that can be read: {error}") from error
+            # ValueError: a host name that a codec cannot encode.
+            raise FetchFailed(f"{_host(url)} is not a valid URL, or redirects to an invalid one: {error}") from error
         except AddressNotPublic as error:
             raise FetchFailed(
                 f"{_host(url)} redirected to {error.host}, which is not a public address; "
-                "name that URL in the settings if it is the feed you mean"
+                "if this is correct, set that URL in the settings"
             ) from error
         except httpx.HTTPError as error:
             raise FetchFailed(
@@ -124,11 +123,11 @@ class HttpFetcher:
                     return await _read(response, target.url, max_bytes)
                 location = response.headers["location"]
                 target, headers = target.redirected(location, private=self._settings.private_redirects), {}
-        raise FetchFailed(f"redirected more than {self._settings.max_redirects} times, last to {target.url.host}")
+        raise FetchFailed(f"more than {self._settings.max_redirects} redirects, the last one to {target.url.host}")
 
     @asynccontextmanager
     async def _sent(self, target: Target, headers: Mapping[str, str]) -> AsyncIterator[httpx.Response]:
-        # Only gzip is offered: its decoder here is bounded, where httpx would inflate one chunk without end.
+        # Only gzip is accepted: our decoder is bounded, while httpx would inflate one chunk without a limit.
         ours = {"User-Agent": self._settings.user_agent, "Accept-Encoding": "gzip"}
         request = self._client.build_request(
             "GET", target.url, headers={**headers, **ours}, extensions=dict(target.extensions)
@@ -142,23 +141,23 @@ class HttpFetcher:
 
 async def _read(response: httpx.Response, url: httpx.URL, max_bytes: int) -> Fetched:
     if response.status_code != HTTPStatus.OK:
-        raise await _refusal(response, url, max_bytes)
+        raise await _http_error(response, url, max_bytes)
     header = response.headers.get("content-type", "")[:_MAX_HEADER]
     content_type = header.partition(";")[0].strip().lower()
     if content_type.startswith(_BINARY_TYPES):
-        raise FetchFailed(f"{url.host} answered with {content_type}, which is no feed")
+        raise FetchFailed(f"{url.host} responded with {content_type}, which is not a feed")
     body = bytearray()
-    async for piece in _decoded(response, max_bytes):
-        body += piece
+    async for chunk in _decoded(response, max_bytes):
+        body += chunk
     charset = _CHARSET.search(header)
     return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body))
 
 
-async def _refusal(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:
+async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:
     status, body = response.status_code, b""
-    async with aclosing(_decoded(response, max_bytes)) as pieces:
-        async for piece in pieces:
-            body += piece
+    async with aclosing(_decoded(response, max_bytes)) as chunks:
+        async for chunk in chunks:
+            body += chunk
             if len(body) >= _ERROR_EXCERPT:
                 break
     return FetchFailed(
@@ -171,28 +170,28 @@ async def _refusal(response: httpx.Response, url: httpx.URL, max_bytes: int) -> 
 
 
 async def _decoded(response: httpx.Response, max_bytes: int) -> AsyncGenerator[bytes, None]:
-    """Yield the body decompressed, raising FetchFailed as soon as it has more than `max_bytes`."""
+    """Yield the decompressed body. Raises FetchFailed as soon as it exceeds `max_bytes`."""
     encoding = response.headers.get("content-encoding", "identity")[:_MAX_HEADER].strip().lower()
     if encoding not in {"identity", "gzip", "x-gzip"}:
-        raise FetchFailed(f"{response.url.host} answered in the encoding {encoding!r}, which was not asked for")
+        raise FetchFailed(f"{response.url.host} used the encoding {encoding!r}, which was not requested")
     inflate = None if encoding == "identity" else zlib.decompressobj(16 + zlib.MAX_WBITS)
-    room = room_packed = max_bytes
+    bytes_left = compressed_left = max_bytes
     async for raw in response.aiter_raw():
-        # Chunks of a byte each come out of one read by the thousand, without a turn for anybody else.
+        # One read may yield thousands of one-byte chunks without returning to the event loop.
         await asyncio.sleep(0)
-        room_packed -= len(raw)
+        compressed_left -= len(raw)
         try:
-            piece = inflate.decompress(raw, room + 1) if inflate else raw
+            chunk = inflate.decompress(raw, bytes_left + 1) if inflate else raw
         except zlib.error as error:
             raise FetchFailed(f"{response.url.host} sent broken gzip: {error}") from error
-        room -= len(piece)
-        if room < 0 or room_packed < 0:
+        bytes_left -= len(chunk)
+        if bytes_left < 0 or compressed_left < 0:
             raise FetchFailed(f"{response.url.host} sent more than {max_bytes} bytes")
-        yield piece
+        yield chunk
         if inflate and inflate.eof:
-            return  # What follows would only be kept, without end.
+            return  # zlib would buffer trailing data without a limit.
     if inflate and not inflate.eof:
-        raise FetchFailed(f"{response.url.host} cut its answer short", transient=True)
+        raise FetchFailed(f"{response.url.host} sent an incomplete response", transient=True)
 
 
 def _host(url: str) -> str:

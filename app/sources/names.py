@@ -1,4 +1,4 @@
-"""Sources as readers know them, and the sentence about those that could not be read."""
+"""Source names for readers, and the sentence about sources that could not be read."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,17 +10,17 @@ _MOST_NAMED: Final = 4
 
 
 def source_name(source: str) -> str:
-    """Return a source's name as people say it: `feed:nature` is nature."""
+    """Return the name that readers see: `nature` for `feed:nature`."""
     return _NAMES.get(source, source.removeprefix("feed:"))
 
 
 def missing_sources(status: EditionStatus, failed: Iterable[str]) -> str:
-    """Say in one sentence which sources are missing; empty if none is. The cause is the operators' business."""
+    """Return a sentence that names the missing sources; empty if none is. Only operators see the causes."""
     names = [source_name(source) for source in failed]
     if status is EditionStatus.FAILED:
-        return "No source could be read in time: what is new comes with a later digest."
+        return "No source could be read in time. A later digest will have the new items."
     if names:
-        return f"{_listed(names)} could not be read: what is new there is missing here."
+        return f"{_listed(names)} could not be read: new items from there are missing here."
     return "Some sources could not be read." if status is EditionStatus.PARTIAL else ""
 
 

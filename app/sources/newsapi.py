@@ -1,4 +1,4 @@
-"""A day's news on a subject from NewsAPI, for those who have a key."""
+"""A day's news on a subject from NewsAPI, which requires an API key."""
 
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -12,20 +12,20 @@ from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.source import end_of
 from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, parse_time, plain, plain_from_html, safe_link
 
-# A page of 100 articles has some 150 kB, and is read in one step.
+# A page of 100 articles has about 150 kB, and is parsed in one step.
 _MAX_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class NewsApiSettings:
-    """What is searched for; `query` in NewsAPI's syntax. The key never shows up in a `repr`."""
+    """The search, with `query` in NewsAPI's syntax. The key never appears in a `repr`."""
 
     api_key: str = field(repr=False)
     query: str = '"artificial intelligence" OR "machine learning" OR "scientists"'
     language: str = "en"
     base_url: str = "https://newsapi.org"
     max_items: int = 100
-    """NewsAPI's largest page, and all that its free plan gives."""
+    """NewsAPI's largest page, and the maximum of its free plan."""
 
 
 class _Publisher(BaseModel):
@@ -41,12 +41,12 @@ class _Item(BaseModel):
     publishedAt: str | None = None  # noqa: N815  -- NewsAPI's spelling
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     status: str
     code: str | None = None
     message: str | None = None
     articles: list[Any] = []
-    """Read one by one: a list of half a million broken ones must not become half a million complaints."""
+    """Validated one by one: half a million invalid ones must not cause half a million errors."""
 
 
 class NewsApiSource:
@@ -58,7 +58,7 @@ class NewsApiSource:
 
     @property
     def name(self) -> str:
-        """What these articles carry as `source`."""
+        """The `source` of these articles."""
         return "newsapi"
 
     @property
@@ -67,18 +67,18 @@ class NewsApiSource:
         return False
 
     def complete_from(self, source_date: date) -> datetime:
-        """The free plan has articles a day late: https://newsapi.org/pricing."""
+        """The free plan has articles with a delay of one day: https://newsapi.org/pricing."""
         return end_of(source_date) + timedelta(days=1)
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the day's articles. Raises SourceError, with NewsAPI's own message where there is one."""
-        answer = _read(await self._answer(source_date))
-        if answer.status != "ok":
-            raise SourceError(_complaint(answer))
-        articles = (_article(item) for item in answer.articles[: self._settings.max_items])
+        """Return the day's articles. Raises SourceError, with NewsAPI's own message if there is one."""
+        response = _parse(await self._download(source_date))
+        if response.status != "ok":
+            raise SourceError(_error_message(response))
+        articles = (_article(item) for item in response.articles[: self._settings.max_items])
         return list({article.external_id: article for article in articles if article}.values())
 
-    async def _answer(self, source_date: date) -> bytes:
+    async def _download(self, source_date: date) -> bytes:
         params = {
             "q": self._settings.query,
             "language": self._settings.language,
@@ -90,37 +90,37 @@ class NewsApiSource:
         url = f"{self._settings.base_url}/v2/everything"
         try:
             headers = {"X-Api-Key": self._settings.api_key}
-            answer = await self._fetcher.get(url, params=params, headers=headers, max_bytes=_MAX_BYTES)
+            response = await self._fetcher.get(url, params=params, headers=headers, max_bytes=_MAX_BYTES)
         except FetchFailed as error:
             try:
-                complaint = _complaint(_read(error.body))
+                message = _error_message(_parse(error.body))
             except SourceError:
                 raise error from None
-            reason = f"{error}: {complaint}"
+            reason = f"{error}: {message}"
             if error.transient:
                 raise SourceUnavailable(reason, retry_after=error.retry_after) from error
             raise SourceError(reason) from error
-        return answer.body
+        return response.body
 
 
-def _read(body: bytes) -> _Answer:
+def _parse(body: bytes) -> _Response:
     try:
-        return _Answer.model_validate_json(body)
+        return _Response.model_validate_json(body)
     except ValidationError as error:
         raise _malformed(error) from None
 
 
 def _malformed(error: ValidationError) -> SourceError:
     first = error.errors(include_input=False, include_url=False)[0]
-    return SourceError(f"NewsAPI's answer is not of the documented form: {first['loc']}: {first['msg']}")
+    return SourceError(f"NewsAPI's response does not have the documented form: {first['loc']}: {first['msg']}")
 
 
-def _complaint(answer: _Answer) -> str:
-    return plain(f"NewsAPI says {answer.code}: {answer.message}", MAX_TITLE)
+def _error_message(response: _Response) -> str:
+    return plain(f"NewsAPI error {response.code}: {response.message}", MAX_TITLE)
 
 
 def _article(raw: object) -> Article | None:
-    """None for what has no link or title, or was taken back since. Raises SourceError for what is no article."""
+    """Return None if it has no link or title, or was removed. Raises SourceError if it is not an article."""
     try:
         item = _Item.model_validate(raw)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Permits at a source that wants to be asked slowly: one request at a time, an interval apart, by the whole list_worker_rows."""
+"""Limits the rate of requests to a source: one at a time, an interval apart, across all processes."""
 
 import asyncio
 import time
@@ -16,49 +16,49 @@ log = structlog.get_logger(__name__)
 
 Sleep = Callable[[float], Awaitable[None]]
 
-LONGEST_WAIT: Final = 60.0
-"""Seconds that a request waits for its turn at most; beyond them, its task had better come back later."""
+MAX_WAIT: Final = 60.0
+"""The most seconds that a request waits for its permit. If it takes longer, its task should retry later."""
 
 HOLD: Final = 45.0
-"""Seconds after which a turn counts as over, though nobody ended it: longer than a request may take."""
+"""Seconds after which a permit expires if nobody releases it: longer than a request may take."""
 
 
 class Permits(Protocol):
-    """Who may ask next, for all processes; app/persistence keeps it."""
+    """Grants permits to all processes. Implemented in app/persistence."""
 
-    async def take(self, name: str, token: UUID, *, interval: float, hold: float) -> float:
-        """Take the turn, or return the seconds until it is worth asking again. Raises SupabaseError."""
+    async def acquire(self, name: str, token: UUID, *, interval: float, hold: float) -> float:
+        """Acquire the permit and return 0, or return the seconds after which to try again. Raises SupabaseError."""
 
-    async def end(self, name: str, token: UUID, *, pause: float) -> None:
-        """End the turn; nobody gets the next one within `pause` seconds. Raises SupabaseError."""
+    async def release(self, name: str, token: UUID, *, pause: float) -> None:
+        """Release the permit; the next one is available after `pause` seconds. Raises SupabaseError."""
 
 
 @dataclass(slots=True)
-class Turn:
-    """One request's turn; `pause` are the seconds for which the source then wants to be left alone."""
+class Permit:
+    """The permit of one request. `pause`: seconds that the source requires before the next request."""
 
     pause: float = 0.0
 
 
 class RateLimiter:
-    """Lets one request at a time through, each `interval` seconds after the one before began.
+    """Allows one request at a time, each at least `interval` seconds after the start of the previous one.
 
-    arXiv asks for at most one in three seconds, over a single connection, from all machines of a user local_service:
-    https://info.arxiv.org/help/api/tou.html. Without `turns`, or while the database cannot be reached, a process keeps
-    to that by itself.
+    arXiv allows at most one request in three seconds, over a single connection, from all machines of a user together:
+    https://info.arxiv.org/help/api/tou.html. Without `permits`, or while the database is unavailable, each process
+    keeps this limit on its own.
     """
 
     def __init__(
         self,
         interval: float = 3.0,
         *,
-        turns: Permits | None = None,
+        permits: Permits | None = None,
         name: str = "arxiv",
         clock: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
     ) -> None:
         self._interval = interval
-        self._turns = turns
+        self._permits = permits
         self._name = name
         self._clock = clock
         self._sleep = sleep
@@ -66,46 +66,46 @@ class RateLimiter:
         self._next = float("-inf")
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[Turn]:
-        """Wait for this request's turn, and hold it while the request is under way.
+    async def permit(self) -> AsyncIterator[Permit]:
+        """Wait for a permit, and hold it during the request.
 
-        Raises SourceBusy when the next turn is further off than `LONGEST_WAIT`.
+        Raises SourceBusy if the next permit is more than `MAX_WAIT` seconds away.
         """
         async with self._lock:
             await self._wait(self._next - self._clock())
-            turn, token = Turn(), uuid4()
+            permit, token = Permit(), uuid4()
             try:
-                await self._take(token)
+                await self._acquire(token)
                 self._next = self._clock() + self._interval
-                yield turn
+                yield permit
             finally:
-                self._next = max(self._next, self._clock() + turn.pause)
-                await self._end(token)
+                self._next = max(self._next, self._clock() + permit.pause)
+                await self._release(token)
 
     async def _wait(self, seconds: float) -> None:
-        if seconds > LONGEST_WAIT:
-            raise SourceBusy(f"{self._name} asked all clients for a pause", retry_after=seconds)
+        if seconds > MAX_WAIT:
+            raise SourceBusy(f"{self._name} requires a pause of all clients", retry_after=seconds)
         if seconds > 0:
             await self._sleep(seconds)
 
-    async def _take(self, token: UUID) -> None:
-        """Wait for the list_worker_rows's turn; without the database, this process's own is all that there is."""
-        while self._turns is not None:
+    async def _acquire(self, token: UUID) -> None:
+        """Wait for the permit shared by all processes. Without the database, only this process's limit applies."""
+        while self._permits is not None:
             try:
-                wait = await self._turns.take(self._name, token, interval=self._interval, hold=HOLD)
+                wait = await self._permits.acquire(self._name, token, interval=self._interval, hold=HOLD)
             except SupabaseError as error:
-                log.warning("turns are taken locally", name=self._name, error=str(error))
+                log.warning("rate limit works locally", name=self._name, error=str(error))
                 return
             if wait <= 0:
                 return
             await self._wait(wait)
 
-    async def _end(self, token: UUID) -> None:
-        if self._turns is None:
+    async def _release(self, token: UUID) -> None:
+        if self._permits is None:
             return
-        # Counted from when the request was sent here: the answer that gave the turn may have been late.
+        # Counted from when this process sent the request: the response that granted the permit may have been late.
         pause = max(0.0, self._next - self._clock())
         try:
-            await self._turns.end(self._name, token, pause=pause)
+            await self._permits.release(self._name, token, pause=pause)
         except SupabaseError as error:
-            log.warning("turn not ended, it runs out by itself", name=self._name, error=str(error))
+            log.warning("permit not released, it will expire", name=self._name, error=str(error))

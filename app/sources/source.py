@@ -1,4 +1,4 @@
-"""What a source of papers or news is, to whoever gathers an edition."""
+"""The interface of a source of papers or news."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
@@ -7,7 +7,7 @@ from app.models import Article
 
 
 class Source(Protocol):
-    """One place that papers or news come from; `name` is what its articles carry as `source`."""
+    """One origin of papers or news. Its `name` is the `source` of its articles."""
 
     @property
     def name(self) -> str:
@@ -18,15 +18,15 @@ class Source(Protocol):
         """Whether an edition waits for this source while it is unavailable and others were read."""
 
     def complete_from(self, source_date: date) -> datetime:
-        """The moment from which on a reading has all that the source will have for that day (UTC)."""
+        """The time from which a reading has everything that the source will have for that day (UTC)."""
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the items of that day (UTC), each `external_id` once; an empty list is a valid answer.
+        """Return the items of that day (UTC), each `external_id` once. The list may be empty.
 
-        Raises SourceError, with the reason, whatever the other side sends; SourceBusy where it asks to be left alone.
+        Raises SourceError with the reason, whatever the server sends; SourceBusy if it asks to retry later.
         """
 
 
 def end_of(day: date) -> datetime:
-    """The end of a day in UTC."""
+    """Return the end of a day in UTC."""
     return datetime.combine(day + timedelta(days=1), time(0), UTC)

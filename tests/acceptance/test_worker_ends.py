@@ -24,10 +24,10 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
 @pytest.mark.parametrize(
     ("fault", "said"),
     [
-        ("the claim loop stops", "LoopStopped: The claim loop has not turned for 1.5 s."),
-        ("the claim loop dies", "the worker died"),
-        ("a periodic_job dies", "The worker's retention died: LookupError: injected_faults"),
-        ("the stopper dies", "the worker died"),
+        ("the claim loop stops", "LoopStopped: The claim loop has made no call for 1.5 s."),
+        ("the claim loop dies", "worker failed"),
+        ("a periodic_job dies", "The worker's retention failed: LookupError: injected_faults"),
+        ("the stopper dies", "worker failed"),
     ],
 )
 async def test_a_dead_part_ends_the_worker_with_1(

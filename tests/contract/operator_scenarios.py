@@ -8,7 +8,7 @@ from app.models import TaskKind, TaskStatus
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
 from tests.support.tasks import create
@@ -16,15 +16,15 @@ from tests.support.tasks import create
 ACT = Actor(OTHER, "root")
 
 
-@scenario("EndedSessions.end", "EndedSessions.holds")
+@scenario("EndedSessions.end", "EndedSessions.has_ended")
 async def ending_a_session(client: AsyncClient, times: int) -> None:
     sessions = EndedSessions(client)
-    assert not await sessions.holds("one")
+    assert not await sessions.has_ended("one")
     for _ in range(times):
-        await sessions.end("one", lasting=timedelta(hours=1))
-        assert (await sessions.holds("one"), await sessions.holds("other")) == (True, False)
-    await sessions.end("over", lasting=timedelta(0))
-    assert not await sessions.holds("over")
+        await sessions.end("one", ttl=timedelta(hours=1))
+        assert (await sessions.has_ended("one"), await sessions.has_ended("other")) == (True, False)
+    await sessions.end("over", ttl=timedelta(0))
+    assert not await sessions.has_ended("over")
 
 
 async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
@@ -33,14 +33,14 @@ async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
     await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
 
 
-@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "acts", "overview")))
+@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "audit_entries", "overview")))
 async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
     for _ in range(times):
         assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
-        assert [act.act for act in await operator.acts()] == ["replay"]
+        assert [act.act for act in await operator.audit_entries()] == ["replay"]
         assert len((await operator.overview()).workers) == 1
 
 
@@ -49,7 +49,7 @@ async def reporting_minutes(client: AsyncClient, times: int) -> None:
     task, minutes = await create(client, task_id=TASK), TaskStats(client)
     queue, lease = await claimed(client)
     await send(queue, queue.prepare(outcomes={lease: Completed({})}, slots=0), 1)
-    ended = {TaskKind.FETCH: Ended(completed=1, input_tokens=7, sample=(task.task_id,))}
+    ended = {TaskKind.FETCH: TaskCounts(completed=1, input_tokens=7, sample=(task.task_id,))}
     for number in (1, 2):
         for _ in range(times):
             assert 0 <= await minutes.report(WORKER, number, ended) < 60

@@ -23,7 +23,7 @@ async def voting(client: AsyncClient, times: int) -> None:
         assert await papers.save(TASK, first, True) == both[0]
     for _ in range(times):
         assert await papers.save(TASK, second, False) == both[1]
-    assert [said.liked for said in await papers.of(TASK, [first.keys, second.keys])] == [True, False]
+    assert [said.liked for said in await papers.feedback_on(TASK, [first.keys, second.keys])] == [True, False]
     assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
     assert len(await rated(client, TASK)) == len((await papers.page(TASK)).papers) == 2
     assert (await papers.get(TASK, both[1] or OTHER)).liked is False

@@ -10,7 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import ArticleKind, TaskKind
-from app.persistence.digests import Digests, FoundItem
+from app.persistence.digests import Digests, SearchHit
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Readers
@@ -106,16 +106,16 @@ async def test_a_readers_digests_stay_when_their_tasks_are_removed_and_go_with_t
     left = await database.fetch("select task_id, reader_id from public.digests")
     assert len(left) == 6, "three of each reader"
     assert ordered.task_id not in {row["task_id"] for row in left}, "what a caller ordered goes with its task"
-    assert [day.local_day.day for day in await digests.days_of(ada.reader_id)] == [27, 26, 25]
-    assert (await digests.of_day(ada.reader_id, date(2026, 11, 25))).page == "<p>page</p>"
+    assert [day.local_day.day for day in await digests.list_days(ada.reader_id)] == [27, 26, 25]
+    assert (await digests.for_day(ada.reader_id, date(2026, 11, 25))).page == "<p>page</p>"
 
     await database.execute(OLDER)
     assert await maintenance.retain_digests(digest_days=701) == 0
     assert await maintenance.retain_digests(digest_days=699) == 2
-    assert [day.local_day.day for day in await digests.days_of(ada.reader_id)] == [27, 26]
+    assert [day.local_day.day for day in await digests.list_days(ada.reader_id)] == [27, 26]
 
     await Readers(client).remove(ada.reader_id)
-    assert await digests.days_of(ada.reader_id) == []
+    assert await digests.list_days(ada.reader_id) == []
     for table in ("digests", "archived_items"):
         assert {row[0] for row in await database.fetch(f"select reader_id from public.{table}")} == {bob.reader_id}
 
@@ -129,14 +129,14 @@ async def test_days_are_listed_newest_first_with_what_they_hold(
     await write(database, reader_id, DAY + timedelta(days=2))
     await write(database, reader_id, DAY + timedelta(days=3), "no list", {"no": "list"})
     await write(database, uuid4(), DAY + timedelta(days=4), [item("Another's")])
-    days = await digests.days_of(reader_id)
+    days = await digests.list_days(reader_id)
     assert [(day.local_day - DAY).days for day in days] == [3, 2, 1, 0]
     assert [(day.papers, day.news, day.first_title) for day in days] == [
         *((0, 0, None), (0, 0, None), (0, 1, "Only news"), (2, 1, "First"))
     ]
-    assert await digests.days_of(reader_id, limit=1) == days[:1]
-    assert await digests.days_of(reader_id, before=days[0].local_day, limit=2) == days[1:3]
-    assert await digests.days_of(reader_id, before=DAY) == []
+    assert await digests.list_days(reader_id, limit=1) == days[:1]
+    assert await digests.list_days(reader_id, before=days[0].local_day, limit=2) == days[1:3]
+    assert await digests.list_days(reader_id, before=DAY) == []
 
 
 async def test_a_search_finds_words_as_people_type_them_in_the_own_digests_alone(
@@ -161,7 +161,7 @@ async def test_a_search_finds_words_as_people_type_them_in_the_own_digests_alone
     assert await found('"neural graph"') == await found("dogs cats") == await found("narwhal") == []
     assert await found("dogs or show") == [(0, "paper", 0), (0, "news", 0)]
     assert await found("cat -network") == [(0, "news", 0)]
-    assert (await digests.search(reader_id, "schrodinger"))[0] == FoundItem(
+    assert (await digests.search(reader_id, "schrodinger"))[0] == SearchHit(
         local_day=DAY + timedelta(days=1),
         kind=ArticleKind.PAPER,
         place=0,
@@ -190,7 +190,7 @@ async def test_nothing_that_is_typed_or_written_is_an_error(client: AsyncClient,
         found = await digests.search(reader_id, text)
         assert len(found) <= 7, text[:50]
     assert await digests.search(reader_id, "the") == await digests.search(uuid4(), "-x") == []
-    (day,) = await digests.days_of(reader_id)
+    (day,) = await digests.list_days(reader_id)
     assert (day.papers, day.news, len(day.first_title or "")) == (6, 1, 500)
 
 

@@ -17,7 +17,7 @@ from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from tests.support.scripted_server import ScriptedServer, Step, answer
 from tests.support.tasks import create, record
-from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, callback_delay
+from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, callback_retry_delay
 from worker.job import Handler
 from worker.runner import Worker, WorkerLimits
 
@@ -30,7 +30,7 @@ async def worker(client: AsyncClient) -> AsyncIterator[Worker]:
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.CALLBACK], lease=LEASE)
     async with open_external() as http:
         sender = CallbackSender(http, [Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], private=True)
-        handler = Handler(CallbackHandler(sender), timedelta(seconds=30), callback_delay)
+        handler = Handler(CallbackHandler(sender), timedelta(seconds=30), callback_retry_delay)
         yield Worker(
             queue,
             {TaskKind.CALLBACK: handler},

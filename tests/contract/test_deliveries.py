@@ -10,7 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus, Lost, Send, SkipDelivery
+from app.persistence.deliveries import Deliveries, Delivery, DeliveryLost, DeliveryStatus, Send, SkipDelivery
 from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.readers import Reader, Readers
 from app.persistence.tasks import TaskStateManager
@@ -77,7 +77,7 @@ async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncCl
     first = await mailer.begin(lease)
     assert (await mailer.begin(lease)).mail == first.mail
     stranger = Lease(lease.task_id, uuid4())
-    assert isinstance(await mailer.begin(stranger), Lost)
+    assert isinstance(await mailer.begin(stranger), DeliveryLost)
     assert not await mailer.end(stranger, SENT)
     assert await mailer.end(lease, SENT)
     assert await mailer.end(lease, SENT), "said again, it counts as said"
@@ -89,7 +89,7 @@ async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncCl
 async def test_who_gave_the_task_back_begins_nothing(mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.claimer.sync({lease: Released()})
-    assert isinstance(await mailer.begin(lease), Lost)
+    assert isinstance(await mailer.begin(lease), DeliveryLost)
 
 
 async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
@@ -107,7 +107,7 @@ async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begin
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)
     assert await mailer.end(lease, PENDING, reason="451 greylisted")
-    assert isinstance(await mailer.begin(lease), Lost), "a repetition that comes late must not begin anything"
+    assert isinstance(await mailer.begin(lease), DeliveryLost), "a repetition that comes late must not begin anything"
     assert await mailer.state is PENDING
     again = await mailer.retry(lease)
     assert isinstance(await mailer.begin(again), Send)

@@ -7,7 +7,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.models import Item, TaskKind
-from app.persistence.deliveries import DeliveryStatus, Lost, Send, SkipDelivery
+from app.persistence.deliveries import DeliveryLost, DeliveryStatus, Send, SkipDelivery
 from app.persistence.items import Items
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
@@ -204,7 +204,7 @@ async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: Asyn
     for _ in range(2):
         assert (await mailer.begin(again, repeatable_within=within)).begun_before is True
     assert await mailer.end(again, DeliveryStatus.PENDING, reason="429")
-    assert isinstance(await mailer.begin(again, repeatable_within=within), Lost)
+    assert isinstance(await mailer.begin(again, repeatable_within=within), DeliveryLost)
     assert (await mailer.begin(await mailer.retry(again), repeatable_within=within)).begun_before is False
 
 

@@ -30,7 +30,7 @@ async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
     taken = await quick.claim_one()
     before = await row(database, task.task_id)
     answer = await slow.sync({held.lease: outcome})
-    assert [verdict.verdict for verdict in answer.not_applied] == ["lost"]
+    assert [verdict.verdict for verdict in answer.rejected_outcomes] == ["lost"]
     assert answer.leases == ()
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(

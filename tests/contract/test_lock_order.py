@@ -139,7 +139,7 @@ async def test_a_sync_locks_all_of_its_tasks_by_id(client: AsyncClient, database
         syncing = asyncio.create_task(worker.sync(outcomes, progress=progress))
         await somebody_waits(database)
         await database.execute(QUEUE, others)
-    assert (await syncing).not_applied == ()
+    assert (await syncing).rejected_outcomes == ()
     assert await database.fetchval("select count(*) from public.queue where message = 'half'") == 10
 
 
@@ -160,7 +160,7 @@ async def test_digests_record_what_was_shown_by_reader(
         ending = asyncio.create_task(worker.sync(ends))
         await somebody_waits(database)
         await database.execute(show, others)
-    assert (await ending).not_applied == ()
+    assert (await ending).rejected_outcomes == ()
 
 
 @pytest.fixture

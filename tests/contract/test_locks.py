@@ -50,7 +50,7 @@ async def test_outcomes_lock_their_tasks_in_the_order_of_ids(client: AsyncClient
         reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in held}))
         await somebody_waits(database)
         await database.execute(lock, others)
-    assert (await reporting).not_applied == ()
+    assert (await reporting).rejected_outcomes == ()
 
 
 async def test_what_another_call_has_in_hand_is_taken_back_later(
@@ -124,7 +124,7 @@ async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, dat
     await database.execute("insert into public.rate_limits (name) values ('arxiv')")
     async with database.transaction():
         await database.execute("select from public.rate_limits for update")
-        asking = asyncio.create_task(DistributedRateLimiter(client).take("arxiv", uuid4(), interval=3, hold=60))
+        asking = asyncio.create_task(DistributedRateLimiter(client).acquire("arxiv", uuid4(), interval=3, hold=60))
         await somebody_waits(database)
         assert await database.fetchval("select public.acquire_permit('arxiv', gen_random_uuid(), 3, 60)") == 0
     assert await asking > 0

@@ -28,7 +28,7 @@ from app.models import TaskKind
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
-from app.persistence.queue import ClaimedTask, Progress, SyncAnswer
+from app.persistence.queue import ClaimedTask, Progress, SyncResponse
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.support.database_reset import database_reset
@@ -192,7 +192,7 @@ class TaskLife(RuleBasedStateMachine):
     @rule(task=held, outcome=OUTCOMES, repeat=st.booleans())
     def finish(self, task: ClaimedTask, outcome: Outcome, repeat: bool) -> None:
         call = self.worker.queue.prepare(outcomes={task.lease: outcome}, slots=0)
-        answer: SyncAnswer = self.do(self.worker.queue.sync(call))
+        answer: SyncResponse = self.do(self.worker.queue.sync(call))
         if repeat:
             assert self.do(self.worker.queue.sync(call)) == answer
         assert verdict(answer) == self.world.models[task.task_id].apply(task.lease.lease_token, outcome)
@@ -200,7 +200,7 @@ class TaskLife(RuleBasedStateMachine):
     @rule(task=held)
     def show(self, task: ClaimedTask) -> None:
         model = self.world.models[task.task_id]
-        answer: SyncAnswer = self.do(self.worker.sync(progress={task.lease: Progress("half", 0.5)}))
+        answer: SyncResponse = self.do(self.worker.sync(progress={task.lease: Progress("half", 0.5)}))
         holds = model.status == "running" and model.holder == task.lease.lease_token
         assert (task.lease in answer.cancel) is (holds and model.cancel)
         shown = self.do(TaskStateManager(self.world.client).get_task(task.task_id)).progress

@@ -26,7 +26,7 @@ from app.persistence.operator import Actor, Operator
 from app.persistence.queue import TaskQueue
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.schema import Schema
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from tests.support.scripted_server import ScriptedServer, stall
 from tests.support.tasks import DAY, LEASE
@@ -80,7 +80,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "status": {"status": EditionStatus.COMPLETED},
     "errors": {"errors": {}},
     "session_id": {"session_id": "one"},
-    "lasting": {"lasting": timedelta(hours=1)},
+    "ttl": {"ttl": timedelta(hours=1)},
     "key": {"key": "k"},
     "value": {"value": 1},
     "name": {"name": "arxiv"},
@@ -89,7 +89,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "paper": {"paper": PaperInput(keys=("doi:x",))},
     "feedback": {"feedback": [(PaperInput(keys=("doi:x",)), {"liked": True})]},
     "limit": {"limit": 1},
-    "asked": {"asked": ["2611.00001"]},
+    "ids": {"ids": ["2611.00001"]},
     "found": {"found": []},
     "liked": {"liked": True},
     "saved": {"saved": True},
@@ -111,7 +111,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "begun_at": {"begun_at": datetime(2026, 11, 22, tzinfo=UTC)},
     "readings": {"readings": [Reading("arxiv", datetime(2026, 11, 23, tzinfo=UTC), items=1)]},
     "number": {"number": 1},
-    "ended": {"ended": {TaskKind.FETCH: Ended()}},
+    "ended": {"ended": {TaskKind.FETCH: TaskCounts()}},
 }
 
 

@@ -127,8 +127,8 @@ async def test_it_names_a_fetch_that_runs_and_no_other(client: AsyncClient) -> N
 async def test_a_digest_waits_ten_minutes_for_it_at_most(client: AsyncClient) -> None:
     fetch = await TaskStateManager(client).ensure_fetch(TODAY)
     found = await news(client)
-    assert found.is_worth_waiting_for(timedelta(minutes=9, seconds=59)) == fetch.task_id
-    assert found.is_worth_waiting_for(timedelta(minutes=10)) is None
+    assert found.fetch_to_wait_for(timedelta(minutes=9, seconds=59)) == fetch.task_id
+    assert found.fetch_to_wait_for(timedelta(minutes=10)) is None
 
 
 async def test_what_was_shown_goes_a_month_after_the_articles(database: asyncpg.Connection) -> None:

@@ -76,7 +76,7 @@ async def test_only_what_is_dead_is_replayed(
         await operator.replay(by(), task.task_id)
     with pytest.raises(TaskNotFound):
         await operator.replay(by(), uuid4())
-    assert (await row(database, task.task_id), await operator.acts()) == (before, [])
+    assert (await row(database, task.task_id), await operator.audit_entries()) == (before, [])
 
 
 async def test_a_replayed_digest_does_not_hear_of_the_fetch_that_failed_before(

@@ -39,7 +39,7 @@ async def test_no_task_pays_for_an_outage_however_many_there_are(
     for other in others:
         assert (await other.sync(slots=MANY)).claimed == ()
     outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in held), Completed({}))
-    assert (await holder.sync(outcomes)).not_applied == ()
+    assert (await holder.sync(outcomes)).rejected_outcomes == ()
 
 
 async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -13,7 +13,7 @@ from app.persistence.editions import Editions, Reading
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.overview import KindStatus, Overview, StatPoint
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 from embedded.stack import Ready
 from tests.contract.callers import callers_of
 from tests.support.tasks import DAY, Claimer, create, insert_tasks
@@ -76,9 +76,9 @@ async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
     for held in await worker.claim():
         await worker.finish(held, Completed({}))
     await insert_tasks(database, 5, delay="-30 seconds")
-    ended = {TaskKind.FETCH: Ended(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
+    ended = {TaskKind.FETCH: TaskCounts(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
     minutes = TaskStats(client)
-    await asyncio.gather(*(minutes.report(uuid4(), 1, ended | {TaskKind.DIGEST: Ended()}) for _ in range(8)))
+    await asyncio.gather(*(minutes.report(uuid4(), 1, ended | {TaskKind.DIGEST: TaskCounts()}) for _ in range(8)))
     overview = await operator.overview(hours=1)
     points = points_of(overview, "fetch")
     assert [sum(getattr(each, name) for each in points) for name in ("completed", "failed", "retried")] == [16, 8, 24]
@@ -98,7 +98,7 @@ async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, data
         "update public.tasks set status = 'completed', finished_at = now(), created_at = now() - interval '9 days',"
         " replayed_at = now() - interval '20 seconds', started_at = now() - interval '15 seconds'"
     )
-    await TaskStats(client).report(uuid4(), 1, {TaskKind.FETCH: Ended(completed=1, sample=(task.task_id,))})
+    await TaskStats(client).report(uuid4(), 1, {TaskKind.FETCH: TaskCounts(completed=1, sample=(task.task_id,))})
     (point,) = points_of(await operator.overview(), "fetch")
     assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
 

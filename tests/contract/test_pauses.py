@@ -48,7 +48,7 @@ async def test_a_paused_kind_is_claimed_by_nobody_until_it_is_resumed(client: As
     assert len(await workers[0].claim()) == 1
     with pytest.raises(NothingToDo, match="not paused"):
         await operator.resume(by(), TaskKind.FETCH)
-    assert [act.act for act in await operator.acts()] == ["resume", "pause"]
+    assert [act.act for act in await operator.audit_entries()] == ["resume", "pause"]
 
 
 @pytest.mark.parametrize("paused", [TaskKind.DIGEST, TaskKind.FETCH, TaskKind.CALLBACK])

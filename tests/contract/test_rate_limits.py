@@ -20,23 +20,23 @@ INTERVAL, HOLD = 0.2, 30.0
 
 
 async def take(client: AsyncClient, *, interval: float = INTERVAL, hold: float = HOLD) -> float:
-    return await DistributedRateLimiter(client).take("arxiv", uuid4(), interval=interval, hold=hold)
+    return await DistributedRateLimiter(client).acquire("arxiv", uuid4(), interval=interval, hold=hold)
 
 
 async def test_a_turn_is_taken_once_and_the_same_token_keeps_it(client: AsyncClient) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
-    assert await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
-    assert await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
+    assert await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
+    assert await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
     assert 0 < await take(client) <= INTERVAL
-    assert await DistributedRateLimiter(client).take("elsewhere", uuid4(), interval=INTERVAL, hold=HOLD) == 0
+    assert await DistributedRateLimiter(client).acquire("elsewhere", uuid4(), interval=INTERVAL, hold=HOLD) == 0
 
 
 async def test_the_next_turn_waits_for_the_end_of_this_one_however_long(client: AsyncClient) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
-    await turns.take("arxiv", mine, interval=0.01, hold=HOLD)
+    await turns.acquire("arxiv", mine, interval=0.01, hold=HOLD)
     await asyncio.sleep(0.05)
     assert await take(client) > 0, "two requests at once"
-    await turns.end("arxiv", mine, pause=0)
+    await turns.release("arxiv", mine, pause=0)
     assert await take(client) == 0
 
 
@@ -53,22 +53,22 @@ async def test_a_holder_that_is_gone_costs_one_turn(client: AsyncClient, databas
 
 async def test_a_pause_counts_for_everybody(client: AsyncClient, database: asyncpg.Connection) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
-    await turns.take("arxiv", mine, interval=INTERVAL, hold=HOLD)
+    await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD)
     for _ in range(2):
-        await turns.end("arxiv", mine, pause=600)
+        await turns.release("arxiv", mine, pause=600)
     assert 590 < await take(client) <= 600
     await database.execute("update public.rate_limits set next_at = now() where name = 'arxiv'")
-    await turns.end("arxiv", mine, pause=600)
+    await turns.release("arxiv", mine, pause=600)
     assert await take(client) == 0, "what arrived a third time paused once more"
 
 
 async def test_what_comes_late_takes_no_turn_and_ends_none(client: AsyncClient) -> None:
     turns, first, second = DistributedRateLimiter(client), uuid4(), uuid4()
-    await turns.take("arxiv", first, interval=0, hold=HOLD)
-    await turns.end("arxiv", first, pause=0)
-    assert await turns.take("arxiv", first, interval=0, hold=HOLD) == 0
-    assert await turns.take("arxiv", second, interval=0, hold=HOLD) == 0, "a turn that was over was taken again"
-    await turns.end("arxiv", uuid4(), pause=0)
+    await turns.acquire("arxiv", first, interval=0, hold=HOLD)
+    await turns.release("arxiv", first, pause=0)
+    assert await turns.acquire("arxiv", first, interval=0, hold=HOLD) == 0
+    assert await turns.acquire("arxiv", second, interval=0, hold=HOLD) == 0, "a turn that was over was taken again"
+    await turns.release("arxiv", uuid4(), pause=0)
     assert await take(client) > 0, "a stranger ended the turn"
 
 
@@ -79,31 +79,31 @@ async def test_many_pacers_take_turns_an_interval_apart(client: AsyncClient) -> 
     async def ask(pacer: RateLimiter) -> None:
         nonlocal under_way
         for _ in range(2):
-            async with pacer.turn():
+            async with pacer.permit():
                 assert under_way == 0
                 under_way += 1
                 began.append(time.monotonic())
                 await asyncio.sleep(0.05)
                 under_way -= 1
 
-    await asyncio.gather(*(ask(RateLimiter(INTERVAL, turns=DistributedRateLimiter(client))) for _ in range(5)))
+    await asyncio.gather(*(ask(RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))) for _ in range(5)))
     began.sort()
     assert len(began) == 10
     assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL
 
 
 async def test_a_long_pause_sends_the_others_away_instead_of_holding_them(client: AsyncClient) -> None:
-    async with RateLimiter(INTERVAL, turns=DistributedRateLimiter(client)).turn() as turn:
+    async with RateLimiter(INTERVAL, permits=DistributedRateLimiter(client)).permit() as turn:
         turn.pause = 900.0
     with pytest.raises(SourceBusy) as busy:
-        async with RateLimiter(INTERVAL, turns=DistributedRateLimiter(client)).turn():
+        async with RateLimiter(INTERVAL, permits=DistributedRateLimiter(client)).permit():
             raise AssertionError("asked all the same")
     assert 890 < busy.value.retry_after <= 900
 
 
 async def test_a_cancelled_request_gives_its_turn_back(client: AsyncClient) -> None:
     async def ask() -> None:
-        async with RateLimiter(0.01, turns=DistributedRateLimiter(client)).turn():
+        async with RateLimiter(0.01, permits=DistributedRateLimiter(client)).permit():
             entered.set()
             await asyncio.Event().wait()
 
@@ -127,8 +127,8 @@ async def test_without_the_database_a_process_keeps_the_pace_by_itself() -> None
     async with open_supabase(settings, transport=httpx.MockTransport(refuse)) as client:
         with pytest.raises(SupabaseUnavailable):
             await take(client)
-        pacer = RateLimiter(INTERVAL, turns=DistributedRateLimiter(client))
+        pacer = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))
         for _ in range(3):
-            async with pacer.turn():
+            async with pacer.permit():
                 began.append(time.monotonic())
     assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL

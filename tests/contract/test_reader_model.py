@@ -17,7 +17,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.models import TaskKind
-from app.persistence.deliveries import Deliveries, DeliveryStatus, Lost, Send
+from app.persistence.deliveries import Deliveries, DeliveryLost, DeliveryStatus, Send
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
@@ -214,7 +214,7 @@ class ReadersLife(RuleBasedStateMachine):
         lease, delivery_id = claimed[0].lease, UUID(claimed[0].payload["delivery_id"])
         answer: Any = self.do(deliveries.begin(delivery_id, lease, repeatable_within=None, sender_id="smtp:1"))
         if not isinstance(answer, Send):
-            assert not isinstance(answer, Lost)
+            assert not isinstance(answer, DeliveryLost)
             self.do(worker.sync({lease: Completed({})}))
             return
         key = (answer.mail.reader_id, answer.mail.local_day)

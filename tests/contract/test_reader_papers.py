@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
 from app.models import Article
 from app.persistence.item_keys import item_keys
-from app.persistence.reader_papers import MOST_AT_ONCE, FeedbackChange, PaperInput, ReaderPapers
+from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
 from tests.contract.test_no_deadlocks import deadlocks
@@ -33,7 +33,7 @@ async def reader(client: AsyncClient) -> UUID:
 
 async def said(client: AsyncClient, reader: UUID, *articles: Article) -> list[Any]:
     """What the reader says of each article: (liked, saved)."""
-    found = await ReaderPapers(client).of(reader, [item_keys(article) for article in articles])
+    found = await ReaderPapers(client).feedback_on(reader, [item_keys(article) for article in articles])
     return [(each.liked, each.saved) for each in found]
 
 
@@ -111,12 +111,12 @@ async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> 
 async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     given = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
-    for start in range(0, MAX_PAPERS, MOST_AT_ONCE):
-        some = given[start : start + MOST_AT_ONCE]
+    for start in range(0, MAX_PAPERS, MAX_PAPERS_PER_CALL):
+        some = given[start : start + MAX_PAPERS_PER_CALL]
         await papers.put(reader, [(paper, FeedbackChange(liked=True)) for paper in some])
     with pytest.raises(TooManyPapers, match="2000 papers at most"):
         await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
-    assert [each.liked for each in await papers.of(reader, [given[0].keys, given[-1].keys])] == [True, None]
+    assert [each.liked for each in await papers.feedback_on(reader, [given[0].keys, given[-1].keys])] == [True, None]
     await rate(papers, reader, given[0], None)
     assert await rate(papers, reader, given[-1], True) is not None
 

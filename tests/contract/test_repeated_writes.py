@@ -175,7 +175,7 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("Items.new_items_for", "Items.first_seen_on", "Items.record_shown_keys", "Items.named")
+@scenario("Items.new_items_for", "Items.first_seen_on", "Items.record_shown_keys", "Items.find_by_keys")
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
@@ -183,7 +183,7 @@ async def showing(client: AsyncClient, times: int) -> None:
     assert day.items == len(ARTICLES)
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
-        assert await items.named(["doi:10.1000/x"]) == {}
+        assert await items.find_by_keys(["doi:10.1000/x"]) == {}
         await items.record_shown_keys(OTHER, ["doi:10.1000/x"])
 
 
@@ -217,7 +217,7 @@ async def retaining(client: AsyncClient, times: int) -> None:
 
 
 @scenario(
-    *(f"Digests.{name}" for name in ("get", "of_day", "days_of", "search", "newest_of", "newest_items")),
+    *(f"Digests.{name}" for name in ("get", "for_day", "list_days", "search", "newest_digest", "newest_items")),
     "Maintenance.retain_digests",
 )
 async def archiving(client: AsyncClient, times: int) -> None:
@@ -226,25 +226,25 @@ async def archiving(client: AsyncClient, times: int) -> None:
     await write_digests(client, "T")
     digests = Digests(client)
     for _ in range(times):
-        (day,) = await digests.days_of(TASK)
+        (day,) = await digests.list_days(TASK)
         assert (day.papers, day.news) == (1, 0)
         assert await digests.search(TASK, "graphs") == []
-        assert (await digests.of_day(TASK, day.local_day)).page == "<p>page</p>"
-        assert await digests.newest_of(TASK) is not None
+        assert (await digests.for_day(TASK, day.local_day)).page == "<p>page</p>"
+        assert await digests.newest_digest(TASK) is not None
         assert await digests.newest_items(TASK) == [], "a title alone is no item"
         with pytest.raises(DigestNotFound):
             await digests.get(TASK)
         assert await Maintenance(client).retain_digests(digest_days=1) == 0
 
 
-@scenario("DistributedRateLimiter.take", "DistributedRateLimiter.end")
+@scenario("DistributedRateLimiter.acquire", "DistributedRateLimiter.release")
 async def taking_turns(client: AsyncClient, times: int) -> None:
     turns = DistributedRateLimiter(client)
     for _ in range(times):
-        assert await turns.take("arxiv", TASK, interval=60, hold=60) == 0
+        assert await turns.acquire("arxiv", TASK, interval=60, hold=60) == 0
     for _ in range(times):
-        await turns.end("arxiv", TASK, pause=30)
-    assert await turns.take("arxiv", OTHER, interval=60, hold=60) > 0
+        await turns.release("arxiv", TASK, pause=30)
+    assert await turns.acquire("arxiv", OTHER, interval=60, hold=60) > 0
 
 
 @scenario("WatchedTasks.changes")
@@ -279,7 +279,7 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         await readers.change(TASK, {"send_at": "09:00", "profile": {"interests": ["x"]}})
     for _ in range(times):
-        moved = await readers.move(TASK, ReaderStatus.PAUSED, "a while", among={ReaderStatus.ACTIVE})
+        moved = await readers.change_status(TASK, ReaderStatus.PAUSED, "a while", from_statuses={ReaderStatus.ACTIVE})
         assert moved.status is ReaderStatus.PAUSED
     for _ in range(times):
         await readers.revoke_links(TASK, 1)

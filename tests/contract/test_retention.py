@@ -44,7 +44,7 @@ async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
     """Batch after batch, as the periodic_job does, until one is not full."""
     maintenance = Maintenance(client, batch=batch)
     removed: list[Removed] = []
-    while not removed or removed[-1].most >= batch:
+    while not removed or removed[-1].largest >= batch:
         removed.append(await maintenance.retain(task_days=30, edition_days=30))
     return removed
 

@@ -49,7 +49,7 @@ class Reader:
 
     async def left(self, waited: timedelta) -> timedelta:
         news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)
-        return news.wait_left(waited, LONGEST)
+        return news.remaining_wait(waited, LONGEST)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ async def main(base_url: str, interval: float) -> None:
         {"supabase_url": os.environ["SUPABASE_URL"], "supabase_key": os.environ["SUPABASE_KEY"]}
     )
     async with open_supabase(settings) as client, open_external() as http:
-        pacer = RateLimiter(interval, turns=DistributedRateLimiter(client))
+        pacer = RateLimiter(interval, permits=DistributedRateLimiter(client))
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
         try:

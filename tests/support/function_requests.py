@@ -14,19 +14,19 @@ from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Lease
-from app.persistence.paging import cursor_of
+from app.persistence.paging import encode_cursor
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
-CURSOR = cursor_of(MOMENT, TWO)
+CURSOR = encode_cursor(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"
 KEPT = "x" * 1999 + "y"
 BY = Actor(ONE, "ada")
@@ -99,7 +99,7 @@ DELIVERIES = [
         "list_deliveries", p_owner="web", p_status="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
     rpc(f"resolve delivery {ONE}", lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
         "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_act=ANY, p_who="ada"),
-    rpc("ask whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
+    rpc("check whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
         "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
@@ -124,12 +124,12 @@ ITEMS = [
         "finish_edition", p_source_date="2026-01-02", p_status="partial", p_errors={"b": "away"}, p_sources=None),
     rpc("finish edition 2026-01-02", lambda c: Editions(c).finish_edition(DAY, EditionStatus.COMPLETED, {}, ["a"]),
         "finish_edition", p_source_date="2026-01-02", p_status="completed", p_errors={}, p_sources=["a"]),
-    rpc(f"read what is new to reader {ONE}", lambda c: Items(c).new_items_for(ONE, DAY, DAY),
+    rpc(f"read the new items for reader {ONE}", lambda c: Items(c).new_items_for(ONE, DAY, DAY),
         "scheduled_news", p_reader=str(ONE), p_source_date="2026-01-02", p_local_day="2026-01-02"),
     rpc("read the items first seen on 2026-01-02", lambda c: Items(c).first_seen_on(DAY),
         "items_of_day", p_day="2026-01-02", p_after=None, p_after_id=None, p_limit=500),
-    rpc("read what 2 keys name", lambda c: Items(c).named(["a", "b"]), "items_named", p_keys=["a", "b"]),
-    rpc(f"note what reader {ONE} was shown", lambda c: Items(c).record_shown_keys(ONE, ["a"]),
+    rpc("find the items of 2 keys", lambda c: Items(c).find_by_keys(["a", "b"]), "items_named", p_keys=["a", "b"]),
+    rpc(f"record the items shown to reader {ONE}", lambda c: Items(c).record_shown_keys(ONE, ["a"]),
         "record_shown_keys", p_reader=str(ONE), p_keys=["a"]),
     rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "x" * 199 + "\0y"),
         "search_digests", p_reader=str(ONE), p_text="x" * 199, p_limit=50),
@@ -142,21 +142,21 @@ ITEMS = [
 ]  # fmt: skip
 
 READERS = [
-    rpc("put 1 reader(s)", lambda c: Readers(c).create("web", {"name": "A\0da"}),
+    rpc("create or change 1 reader(s)", lambda c: Readers(c).create("web", {"name": "A\0da"}),
         "upsert_readers", p_owner="web", p_readers=[{"name": "Ada"}], p_change=False),
-    rpc("put 2 reader(s)", lambda c: Readers(c).import_readers("web", [{"name": "A"}, {"name": "B"}]),
+    rpc("create or change 2 reader(s)", lambda c: Readers(c).import_readers("web", [{"name": "A"}, {"name": "B"}]),
         "upsert_readers", p_owner="web", p_readers=[{"name": "A"}, {"name": "B"}], p_change=True),
     rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE),
         "remove_reader", p_reader_id=str(ONE), p_owner=None),
     rpc(f"remove reader {ONE}", lambda c: Readers(c).remove(ONE, "web"),
         "remove_reader", p_reader_id=str(ONE), p_owner="web"),
-    rpc(f"keep 2 paper(s) of reader {ONE}",
+    rpc(f"store 2 paper(s) of reader {ONE}",
         lambda c: ReaderPapers(c).put(ONE, [(PAPER, {"liked": None}), (TWO, {"saved": True})]),
         "upsert_reader_papers", p_reader=str(ONE),
         p_papers=[PAPER_ROW | {"liked": None}, {"paper_id": str(TWO), "keys": [], "saved": True}]),
-    rpc(f"keep 1 paper(s) of reader {ONE}", lambda c: ReaderPapers(c).save(ONE, TWO, saved=False),
+    rpc(f"store 1 paper(s) of reader {ONE}", lambda c: ReaderPapers(c).save(ONE, TWO, saved=False),
         "upsert_reader_papers", p_reader=str(ONE), p_papers=[{"paper_id": str(TWO), "keys": [], "saved": False}]),
-    rpc(f"read what reader {ONE} said of 1 item(s)", lambda c: ReaderPapers(c).of(ONE, [PAPER.keys]),
+    rpc(f"read the feedback of reader {ONE} on 1 item(s)", lambda c: ReaderPapers(c).feedback_on(ONE, [PAPER.keys]),
         "paper_feedback", p_reader=str(ONE), p_items=[PAPER_ROW["keys"]]),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).page(ONE),
         "list_reader_papers", p_reader=str(ONE), p_saved=False, **BEGINNING, p_limit=51),
@@ -166,9 +166,9 @@ READERS = [
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEGINNING, p_limit=51),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).saved(ONE, limit=0, cursor=CURSOR),
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEHIND, p_limit=2),
-    rpc("read which papers are to be looked up", lambda c: ReaderPapers(c).to_look_up(7),
+    rpc("list the papers to look up", lambda c: ReaderPapers(c).to_look_up(7),
         "papers_to_look_up", p_limit=7),
-    rpc("note what arXiv said of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
+    rpc("record the look-up of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
         "record_looked_up", p_asked=["a", "b"], p_found=[PAPER_ROW]),
     rpc("read which vectors are outdated", lambda c: ReaderPapers(c).outdated_vectors("2:", 7),
         "outdated_vectors", p_mark="2:", p_limit=7),
@@ -194,27 +194,27 @@ OPERATORS = [
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
-    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
-    rpc("look for orphaned_tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
 ]  # fmt: skip
 
 FLEETS = [
     rpc("read the circuit breakers", lambda c: CircuitBreakers(c).states(), "breaker_states"),
-    rpc("end a session", lambda c: EndedSessions(c).end("s", lasting=timedelta(hours=1)),
+    rpc("end a session", lambda c: EndedSessions(c).end("s", ttl=timedelta(hours=1)),
         "cache_put", p_key="ops-session-ended:s", p_value=True, p_ttl_seconds=3600.0),
-    rpc("ask whether a session was ended", lambda c: EndedSessions(c).holds("s"),
+    rpc("check whether a session was ended", lambda c: EndedSessions(c).has_ended("s"),
         "cache_get", p_key="ops-session-ended:s"),
-    rpc("read the queue's figures", lambda c: Maintenance(c).queue_stats(), "queue_stats"),
-    rpc("remove what is old", lambda c: Maintenance(c).retain(task_days=1, edition_days=2),
+    rpc("read the statistics of the queue", lambda c: Maintenance(c).queue_stats(), "queue_stats"),
+    rpc("remove old tasks and editions", lambda c: Maintenance(c).retain(task_days=1, edition_days=2),
         "retain", p_task_days=1, p_edition_days=2, p_batch=500),
-    rpc("remove old deliveries and acts",
+    rpc("remove old deliveries and audit entries",
         lambda c: Maintenance(c, batch=9).prune_records(delivery_days=30, audit_days=365),
         "prune_records", p_delivery_days=30, p_audit_days=365, p_batch=9),
     rpc("remove old digests", lambda c: Maintenance(c, batch=9).retain_digests(digest_days=3),
         "retain_digests", p_days=3, p_batch=9),
-    rpc(f"report minute 8 of worker {ONE}",
+    rpc(f"send task statistics 8 of worker {ONE}",
         lambda c: TaskStats(c).report(
-            ONE, 8, {TaskKind.FETCH: Ended(), TaskKind.DIGEST: Ended(**COUNTS, sample=(TWO,))}),
+            ONE, 8, {TaskKind.FETCH: TaskCounts(), TaskKind.DIGEST: TaskCounts(**COUNTS, sample=(TWO,))}),
         "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
@@ -224,9 +224,10 @@ FLEETS = [
     rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
     rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),
-    rpc("take a turn at arxiv", lambda c: DistributedRateLimiter(c).take("arxiv", ONE, interval=3.0, hold=60.0),
+    rpc("acquire a permit for arxiv",
+        lambda c: DistributedRateLimiter(c).acquire("arxiv", ONE, interval=3.0, hold=60.0),
         "acquire_permit", p_name="arxiv", p_token=str(ONE), p_interval_seconds=3.0, p_hold_seconds=60.0),
-    rpc("end a turn at arxiv", lambda c: DistributedRateLimiter(c).end("arxiv", ONE, pause=5.0),
+    rpc("release the permit for arxiv", lambda c: DistributedRateLimiter(c).release("arxiv", ONE, pause=5.0),
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 

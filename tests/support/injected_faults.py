@@ -53,13 +53,13 @@ async def die_later(*_arguments: Any) -> Any:
 
 
 FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
-    "retention without a wait": [(worker.periodic.retention, "RETENTION_EVERY", timedelta(seconds=0.05))],
+    "retention without a wait": [(worker.periodic.retention, "RETENTION_INTERVAL", timedelta(seconds=0.05))],
     "the claim loop stops": [(Worker, "_pause", forever)],
     "the claim loop dies": [(Worker, "_pause", die)],
     "a handler holds the event loop": [(CallbackHandler, "__call__", hold_the_loop)],
     "a handler ignores its cancellation": [
         (CallbackHandler, "__call__", ignore_cancellation),
-        (worker.runner, "LAST_CALL", 0.2),
+        (worker.runner, "RELEASE_TIMEOUT", 0.2),
     ],
     "a periodic job ignores its cancellation": [
         (Retention, "run", ignore_cancellation),

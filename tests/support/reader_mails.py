@@ -22,8 +22,8 @@ from tests.support.smtp_server import Hook, Postbox
 LINKS = Links(["0123456789abcdef"], "https://digest.example")
 SENDER = Mailbox("digest@broadsheet.example", "Broadsheet")
 AT_ONCE = timedelta(0)
-ENDED = "select exists (select from public.deliveries where state = $1)"
-ALL_DONE = "select not exists (select from public.queue where not dead)"
+ENDED = "select exists (select from public.deliveries where status = $1)"
+ALL_DONE = "select not exists (select from public.queue where not dead_letter)"
 
 
 async def due(client: AsyncClient, clock: Clock, **columns: Any) -> Reader:
@@ -63,7 +63,7 @@ def body(mail: EmailMessage, kind: str) -> str:
 
 
 async def the_delivery(database: asyncpg.Connection) -> asyncpg.Record:
-    (row,) = await database.fetch("select state, reason from public.deliveries")
+    (row,) = await database.fetch("select status, reason from public.deliveries")
     return row
 
 

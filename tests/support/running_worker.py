@@ -61,9 +61,9 @@ class RunningWorker:
         return self.worker.running_tasks
 
     @property
-    def turns(self) -> int:
+    def calls(self) -> int:
         assert self.worker is not None
-        return self.worker.turns
+        return self.worker.calls
 
 
 class StartWorker(Protocol):
@@ -121,10 +121,10 @@ async def until(database: asyncpg.Connection, condition: str, *arguments: object
             await asyncio.sleep(0.02)
 
 
-async def until_turned(worker: RunningWorker, turns: int) -> None:
-    """Wait until the worker's claim loop has run this many iterations."""
+async def until_calls(worker: RunningWorker, calls: int) -> None:
+    """Wait until the worker's claim loop has made this many calls."""
     async with asyncio.timeout(PATIENCE):
-        while worker.turns < turns:
+        while worker.calls < calls:
             await asyncio.sleep(0.01)
 
 

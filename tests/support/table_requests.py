@@ -14,7 +14,7 @@ READER = (
     "next_due_at,schedule_problem,created_at,updated_at"
 )
 DELIVERY = (
-    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,state,reason,provider_id,resolved_by,created_at,"
+    "delivery_id,owner,reader_id,kind,local_day,digest_id,task_id,status,reason,provider_id,resolved_by,created_at,"
     "begun_at,ended_at"
 )
 PAPER = (
@@ -44,19 +44,19 @@ TABLE_READS = [
            "deliveries", {"select": DELIVERY, "delivery_id": f"eq.{ONE}", "owner": "eq.web", "limit": "1"}),
     select(f"read the digest of task {ONE}", lambda c: Digests(c).get(ONE),
            "digests", {"select": "digest,page", "task_id": f"eq.{ONE}", "limit": "1"}),
-    select(f"read the digest of reader {ONE}", lambda c: Digests(c).of_day(ONE, DAY),
+    select(f"read the digest of reader {ONE}", lambda c: Digests(c).for_day(ONE, DAY),
            "digests", {"select": "digest,page", "reader_id": f"eq.{ONE}", "local_day": "eq.2026-01-02", "limit": "1"}),
-    select(f"list the digests of reader {ONE}", lambda c: Digests(c).days_of(ONE),
+    select(f"list the digests of reader {ONE}", lambda c: Digests(c).list_days(ONE),
            "digests", DAYS | {"order": "local_day.desc", "limit": "60"}),
-    select(f"list the digests of reader {ONE}", lambda c: Digests(c).days_of(ONE, before=DAY, limit=501),
+    select(f"list the digests of reader {ONE}", lambda c: Digests(c).list_days(ONE, before=DAY, limit=501),
            "digests", DAYS | {"local_day": "lt.2026-01-02", "order": "local_day.desc", "limit": "500"}),
-    select(f"read which digest of reader {ONE} is the newest", lambda c: Digests(c).newest_of(ONE),
+    select(f"find the newest digest of reader {ONE}", lambda c: Digests(c).newest_digest(ONE),
            "digests", {"select": "task_id,created_at", "reader_id": f"eq.{ONE}", "papers": "not.is.null",
                        "order": "local_day.desc", "limit": "1"}),
     select("list pauses", lambda c: Operator(c).pauses(),
            "pauses", {"select": "*", "ended": "is.null", "order": "since"}),
-    select("read the audit", lambda c: Operator(c).acts(), "audit", ACTS | {"limit": "50"}),
-    select("read the audit", lambda c: Operator(c).acts(before=MOMENT, limit=3),
+    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", ACTS | {"limit": "50"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(before=MOMENT, limit=3),
            "audit", ACTS | {"at": f"lt.{AT}", "limit": "3"}),
     select(f"read paper {TWO}", lambda c: ReaderPapers(c).get(ONE, TWO),
            "reader_papers", {"select": PAPER, "reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}", "limit": "1"}),
@@ -72,7 +72,7 @@ TABLE_READS = [
                        "reader_id": f"gt.{ONE}", "order": "reader_id", "limit": "500"}),
     select("list readers", lambda c: anext(Readers(c).pages("web")),
            "readers", {"select": READER, "owner": "eq.web", "order": "reader_id", "limit": "500"}),
-    select(f"read the links' generation of reader {ONE}", lambda c: Readers(c).link_generation(ONE),
+    select(f"read the link generation of reader {ONE}", lambda c: Readers(c).link_generation(ONE),
            "readers_private", {"select": "link_generation", "reader_id": f"eq.{ONE}", "limit": "1"}),
 ]  # fmt: skip
 
@@ -85,7 +85,7 @@ TABLE_WRITES = [
     RequestCase(f"change reader {ONE}", lambda c: Readers(c).change(ONE, {"timezone": None}, "web"),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "owner": "eq.web"}, {"timezone": None}, "PATCH"),
     RequestCase(f"change the status of reader {ONE}",
-          lambda c: Readers(c).move(ONE, ReaderStatus.BOUNCED, "no such box", among=AMONG),
+          lambda c: Readers(c).change_status(ONE, ReaderStatus.BOUNCED, "no such box", from_statuses=AMONG),
           "/rest/v1/readers", {"reader_id": f"eq.{ONE}", "status": "in.(active,paused)"},
           {"status": "bounced", "status_reason": "no such box"}, "PATCH"),
     RequestCase(f"revoke the links of reader {ONE}", lambda c: Readers(c).revoke_links(ONE, 4),

@@ -13,7 +13,7 @@ from supabase import AsyncClient
 from app.client.transport import ErrorMappingTransport
 from app.models import Task, TaskKind
 from app.persistence.outcomes import Lease, Outcome
-from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue
+from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
 from app.persistence.tasks import TaskStateManager
 
 LEASE = timedelta(seconds=30)
@@ -56,7 +56,7 @@ class Claimer:
         outcomes: Mapping[Lease, Outcome] | None = None,
         slots: int = 0,
         progress: Mapping[Lease, Progress] | None = None,
-    ) -> SyncAnswer:
+    ) -> SyncResponse:
         return await self.queue.sync(self.queue.prepare(outcomes=outcomes or {}, slots=slots, progress=progress))
 
     async def claim(self, slots: int = 100) -> tuple[ClaimedTask, ...]:
@@ -71,9 +71,9 @@ class Claimer:
         return verdict(await self.sync({task.lease: outcome}))
 
 
-def verdict(answer: SyncAnswer) -> str:
+def verdict(answer: SyncResponse) -> str:
     """The verdict on the only outcome of a call."""
-    return answer.not_applied[0].verdict if answer.not_applied else "applied"
+    return answer.rejected_outcomes[0].verdict if answer.rejected_outcomes else "applied"
 
 
 async def create(client: AsyncClient, **changes: Any) -> Task:

@@ -1,4 +1,4 @@
-"""A callback task: delivered signed as Standard Webhooks asks, to public addresses only, under one stable id.
+"""Callback tasks: POST a signed event as Standard Webhooks specifies, to public addresses only, under a stable id.
 
 Specification: https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 """
@@ -22,14 +22,14 @@ from app.external.retry_after import retry_after
 from worker.job import Job
 
 DELIVERY_TIMEOUT = 15.0
-"""Seconds for a whole delivery; the specification suggests 15 to 30."""
+"""Seconds for one request; the specification suggests 15 to 30."""
 
 
 class DeliveryFailed(BroadsheetError):
-    """The receiver could not be reached or did not answer 2xx: the queue tries again.
+    """The receiver could not be reached or did not respond with 2xx. The queue retries.
 
-    `retry_after` are the seconds that it asked for, if it did. Like every error here this one names the receiver's
-    host alone: the rest of an address may hold secrets.
+    `retry_after`: the seconds in the receiver's Retry-After header, if any. All errors of callbacks contain only the
+    receiver's host, because the rest of the URL may contain secrets.
     """
 
     title = "Callback not delivered"
@@ -40,10 +40,10 @@ class DeliveryFailed(BroadsheetError):
 
 
 class CallbackSender:
-    """Sends callbacks through the process's client for the outside world.
+    """Sends callbacks through the process's client for external servers.
 
-    Every delivery carries a signature by each of `webhooks`, so that receivers can move from one secret to the next.
-    With `private`, plain http and private addresses are allowed: for development and tests.
+    Every request has a signature of each of `webhooks`, so that receivers can switch from one secret to the next.
+    `private` allows plain http and private addresses, for development and tests.
     """
 
     def __init__(self, http: ExternalClient, webhooks: Sequence[Webhook], *, private: bool = False) -> None:
@@ -52,35 +52,35 @@ class CallbackSender:
         self._private = private
 
     async def send(self, url: str, webhook_id: str, body: dict[str, Any]) -> int:
-        """Deliver `body` and return the receiver's status.
+        """Send `body` and return the receiver's HTTP status.
 
-        Raises `PermanentError` for an address that will never do, or when the receiver answers 410 Gone;
-        `DeliveryFailed` for everything that may go better the next time.
+        Raises `PermanentError` if the URL can never work, or if the receiver responds with 410 Gone; `DeliveryFailed`
+        if a retry may succeed.
         """
-        target = self._readable(url)
+        target = self._checked_url(url)
         text = json.dumps(body, separators=(",", ":"))
         try:
             async with asyncio.timeout(DELIVERY_TIMEOUT):
-                answer = await self._post(target, self._signed(webhook_id, text), text)
+                response = await self._post(target, self._signed(webhook_id, text), text)
         except AddressNotPublic as error:
             raise PermanentError(
-                f"the callback's host {target.host} is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows that"
+                f"the callback's host {target.host} is not public; CALLBACKS_TO_PRIVATE_ADDRESSES allows it"
             ) from error
         except (httpx.HTTPError, TimeoutError) as error:
             raise DeliveryFailed(f"{target.host}: {type(error).__name__}: {error}") from error
         except ValueError as error:
-            raise PermanentError(f"the callback's host {target.host} is none that can be called: {error}") from error
-        if answer.status_code == HTTPStatus.GONE:
-            raise PermanentError(f"{target.host} answered 410 Gone: it wants no callbacks")
-        if not answer.is_success:
+            raise PermanentError(f"the callback's host {target.host} cannot be called: {error}") from error
+        if response.status_code == HTTPStatus.GONE:
+            raise PermanentError(f"{target.host} responded with 410 Gone: it accepts no callbacks any more")
+        if not response.is_success:
             raise DeliveryFailed(
-                f"{target.host} answered {answer.status_code}; only 2xx is a delivery",
-                retry_after=retry_after(answer.headers, datetime.now(UTC)),
+                f"{target.host} responded with {response.status_code}; only 2xx counts as delivered",
+                retry_after=retry_after(response.headers, datetime.now(UTC)),
             )
-        return answer.status_code
+        return response.status_code
 
     def _signed(self, webhook_id: str, text: str) -> dict[str, str]:
-        # The time only tells the receiver how fresh the message is; nothing here is decided by it.
+        # Only the receiver uses this time, to check the age of the message.
         now = datetime.now(UTC)
         return {
             "content-type": "application/json",
@@ -96,12 +96,12 @@ class CallbackSender:
         await response.aclose()
         return response
 
-    def _readable(self, url: str) -> httpx.URL:
-        """`url` as an address that may be called as far as its text says. Raises `PermanentError`."""
+    def _checked_url(self, url: str) -> httpx.URL:
+        """Parse `url` and check that it may be called, before its host is resolved. Raises `PermanentError`."""
         try:
             return checked_callback_url(url, private=self._private)
         except ValueError as error:
-            raise PermanentError(f"the callback's address cannot be called: {error}") from error
+            raise PermanentError(f"the callback's URL cannot be called: {error}") from error
 
 
 SCHEDULE: Final = (
@@ -115,19 +115,19 @@ SCHEDULE: Final = (
     timedelta(hours=20),
     timedelta(hours=24),
 )
-"""Between one attempt and the next, three days in all, as the specification of Standard Webhooks suggests.
+"""Delays between attempts, three days in total, as the specification of Standard Webhooks suggests.
 
-`enqueue_callback()` gives a callback one attempt more than there are delays here.
+`enqueue_callback()` gives a callback one attempt more than there are delays.
 """
 
 JITTER: Final = 0.2
 
 
-def callback_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
-    """The time until the next attempt by `SCHEDULE`, a fifth more or less, but no less than the receiver asked for."""
+def callback_retry_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
+    """Return the delay of `SCHEDULE` with a jitter of a fifth, but at least the receiver's Retry-After."""
     planned = SCHEDULE[min(attempt, len(SCHEDULE)) - 1] * random.uniform(1 - JITTER, 1 + JITTER)
-    asked = error.retry_after if isinstance(error, DeliveryFailed) else None
-    return max(planned, timedelta(seconds=asked or 0.0))
+    requested = error.retry_after if isinstance(error, DeliveryFailed) else None
+    return max(planned, timedelta(seconds=requested or 0.0))
 
 
 class CallbackPayload(BaseModel):
@@ -140,19 +140,19 @@ class CallbackPayload(BaseModel):
 
 
 class CallbackHandler:
-    """Delivers one callback under one `webhook-id`, the id of its task, however often it is tried."""
+    """Delivers a callback. All attempts have the same `webhook-id`, the id of the task."""
 
     def __init__(self, sender: CallbackSender | None) -> None:
         self._sender = sender
 
     async def __call__(self, job: Job) -> dict[str, Any]:
-        """Deliver. Raises `PermanentError`, `DeliveryFailed`."""
+        """Deliver the callback. Raises `PermanentError`, `DeliveryFailed`."""
         if self._sender is None:
             raise PermanentError("callbacks cannot be signed: set WEBHOOK_SECRET for the worker")
         try:
             payload = CallbackPayload.model_validate(job.task.payload)
         except ValidationError as error:
-            # Not its values: the address may hold its receiver's secrets.
+            # Without its values: the URL may contain secrets of the receiver.
             first = error.errors()[0]
             raise PermanentError(f"the callback's payload cannot be read: {first['loc']}: {first['msg']}") from None
         status = await self._sender.send(payload.url, f"msg_{job.task.task_id}", payload.event)

@@ -1,4 +1,4 @@
-"""A delivery task: sends a reader's mail, at most once, and says truly what became of it."""
+"""Delivery tasks: send a reader's mail at most once, and record the outcome."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,14 +23,14 @@ from app.mail_address import Mailbox
 from app.models import Digest
 from app.persistence.deliveries import (
     Deliveries,
+    DeliveryLost,
     DeliveryStatus,
     EndStatus,
-    Lost,
     MailParts,
     Paused,
     Send,
+    SendDecision,
     SkipDelivery,
-    Verdict,
 )
 from app.persistence.outcomes import Lease
 from worker.job import Job, Snooze
@@ -39,32 +39,32 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 TIMEOUT: Final = timedelta(minutes=10)
-"""Longer than the slowest sending: eight steps of 30 s, and 120 s for the answer that decides (`MailLimits`)."""
+"""Longer than the slowest SMTP dialogue: eight steps of 30 s, and 120 s for the final response (`MailLimits`)."""
 REPEATABLE_WITHIN: Final = timedelta(hours=23)
-"""For how long a provider surely knows a key that it took: Resend says 24 hours."""
+"""How long a provider reliably remembers an idempotency key: Resend documents 24 hours."""
 PAUSE_CHECK: Final = timedelta(minutes=1)
-"""How soon a delivery looks again whether deliveries are still paused."""
-ASK_AGAIN: Final = 1.0
-"""Seconds until Supabase, which did not answer, is told the same again."""
+"""How often a delivery checks whether deliveries are still paused."""
+RETRY_CALL: Final = 1.0
+"""Seconds until a call to Supabase is repeated that got no response."""
 
 FIRST_RETRY: Final = timedelta(seconds=30)
 LONGEST_RETRY: Final = timedelta(hours=1)
 JITTER: Final = 0.2
 
 
-def delivery_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
-    """The time until the next attempt: 30 s, doubled up to an hour, a fifth more or less; no less than the server asks.
+def delivery_retry_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
+    """Return the delay: 30 s, doubled up to an hour, with a jitter of a fifth, but at least the server's Retry-After.
 
-    Greylisting servers want some minutes; twenty attempts go on for half a day, or until the next mail is due.
+    Greylisting servers require some minutes. Twenty attempts last half a day, or until the next mail is due.
     """
     ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
     planned = ceiling * random.uniform(1 - JITTER, 1 + JITTER)
-    asked = error.retry_after if isinstance(error, NotSent) else None
-    return max(planned, timedelta(seconds=asked or 0.0))
+    requested = error.retry_after if isinstance(error, NotSent) else None
+    return max(planned, timedelta(seconds=requested or 0.0))
 
 
 class MailWriter:
-    """Writes the mail of a delivery: from the same parts the same bytes."""
+    """Writes the mail of a delivery. Equal parts give equal bytes."""
 
     def __init__(self, sender: Mailbox, links: Links, renderer: DigestRenderer) -> None:
         self._sender = sender
@@ -72,7 +72,7 @@ class MailWriter:
         self._renderer = renderer
 
     async def write(self, parts: MailParts) -> tuple[EmailMessage, MessageKey]:
-        """Return the mail and its key. Raises `ValueError` where what is stored makes none."""
+        """Return the mail and its key. Raises `ValueError` if the stored data cannot be made into a mail."""
         key = MessageKey(parts.reader_id, parts.local_day, parts.kind)
         common: dict[str, Any] = {
             "key": key,
@@ -104,133 +104,133 @@ class DeliveryHandler:
         self._sender = sender
 
     async def __call__(self, job: Job) -> dict[str, Any]:
-        """Send, or find that there is nothing to send.
+        """Send the mail, unless the delivery has ended.
 
-        Raises `NotSent` where it may go better later, `InDoubt` where another attempt resolves it, `PermanentError`,
+        Raises `NotSent` if a later attempt may succeed, `InDoubt` if the next attempt resolves it, `PermanentError`,
         `LeaseLost`, `SupabaseError`, and `Snooze` while deliveries are paused.
         """
         try:
             delivery_id = DeliveryPayload.model_validate(job.task.payload).delivery_id
         except ValidationError as error:
             raise PermanentError(f"the delivery's payload cannot be read: {error}") from error
-        sending = _Sending(self._deliveries, delivery_id, job.task.lease)
-        match await sending.begin(REPEATABLE_WITHIN if self._sender.idempotent else None, self._sender.sender_id):
-            case Send() as given:
-                return await self._send(sending, given)
+        attempt = _Attempt(self._deliveries, delivery_id, job.task.lease)
+        match await attempt.begin(REPEATABLE_WITHIN if self._sender.idempotent else None, self._sender.sender_id):
+            case Send() as send:
+                return await self._send(attempt, send)
             case SkipDelivery(status=DeliveryStatus.FAILED, reason=reason):
-                raise PermanentError(reason or "it was refused for good")
+                raise PermanentError(reason or "it was refused permanently")
             case SkipDelivery(status=status, reason=reason):
                 return _result(status, reason)
             case Paused(reason=reason):
                 raise Snooze(PAUSE_CHECK, f"deliveries are paused: {reason}")
-            case Lost():
-                raise LeaseLost(f"the delivery {delivery_id} is another's to send")
+            case DeliveryLost():
+                raise LeaseLost(f"another lease holds the delivery {delivery_id}")
             case _ as never:
                 assert_never(never)
 
-    async def _send(self, sending: "_Sending", given: Send) -> dict[str, Any]:
+    async def _send(self, attempt: "_Attempt", send: Send) -> dict[str, Any]:
         try:
-            message, key = await self._written(sending, given)
+            message, key = await self._write(attempt, send)
             sent = await self._sender.send(message, key)
         except asyncio.CancelledError:
             if not self._sender.idempotent:
-                await sending.give_back()
+                await attempt.release()
             raise
         except NotSent as error:
-            if not given.begun_before:
-                await _not_sent(sending, error)
+            if not send.begun_before:
+                await _record_not_sent(attempt, error)
                 raise
-            # This attempt sent nothing, but one before it may have.
-            return await _in_doubt(sending, error, again=error.transient)
+            # This attempt sent nothing, but an earlier one may have.
+            return await _record_in_doubt(attempt, error, retry=error.transient)
         except InDoubt as error:
-            # With a provider's key the next attempt, which sends the same under the same key, tells.
-            return await _in_doubt(sending, error, again=error.repeatable)
-        await sending.end(DeliveryStatus.SENT, provider_id=sent.provider_id)
+            # With an idempotency key, the next attempt sends the same mail under the same key and gets the outcome.
+            return await _record_in_doubt(attempt, error, retry=error.repeatable)
+        await attempt.end(DeliveryStatus.SENT, provider_id=sent.provider_id)
         return _result(DeliveryStatus.SENT)
 
-    async def _written(self, sending: "_Sending", given: Send) -> tuple[EmailMessage, MessageKey]:
-        """Write the mail. Raises `PermanentError` where what is stored makes none, once that is said."""
+    async def _write(self, attempt: "_Attempt", send: Send) -> tuple[EmailMessage, MessageKey]:
+        """Write the mail. If this is impossible, record it and raise `PermanentError`."""
         try:
-            return await self._writer.write(given.mail)
+            return await self._writer.write(send.mail)
         except Exception as error:
             reason = f"the mail cannot be written: {error}"
-            # Where it could before, that attempt may have sent it.
-            await sending.end(DeliveryStatus.IN_DOUBT if given.begun_before else DeliveryStatus.FAILED, reason)
+            # An earlier attempt could write the mail, and may have sent it.
+            await attempt.end(DeliveryStatus.IN_DOUBT if send.begun_before else DeliveryStatus.FAILED, reason)
             raise PermanentError(reason) from error
 
 
-async def _not_sent(sending: "_Sending", error: NotSent) -> None:
-    """Say so. Raises `PermanentError` where it will not go better later."""
+async def _record_not_sent(attempt: "_Attempt", error: NotSent) -> None:
+    """Record that nothing was sent. Raises `PermanentError` if a retry cannot succeed."""
     if error.transient:
-        await sending.end(DeliveryStatus.PENDING, str(error))
+        await attempt.end(DeliveryStatus.PENDING, str(error))
         return
-    await sending.end(DeliveryStatus.FAILED, str(error), bounce=error.bounce)
+    await attempt.end(DeliveryStatus.FAILED, str(error), bounce=error.bounce)
     raise PermanentError(str(error)) from error
 
 
-async def _in_doubt(sending: "_Sending", error: NotSent | InDoubt, *, again: bool) -> dict[str, Any]:
-    """Say that it may have been sent. Raises `error` where another attempt can tell (`again`)."""
-    if again:
-        await sending.end(DeliveryStatus.SENDING, str(error))
+async def _record_in_doubt(attempt: "_Attempt", error: NotSent | InDoubt, *, retry: bool) -> dict[str, Any]:
+    """Record that the mail may have been sent. Raises `error` if another attempt can find out (`retry`)."""
+    if retry:
+        await attempt.end(DeliveryStatus.SENDING, str(error))
         raise error
-    await sending.end(DeliveryStatus.IN_DOUBT, str(error))
+    await attempt.end(DeliveryStatus.IN_DOUBT, str(error))
     return _result(DeliveryStatus.IN_DOUBT, str(error))
 
 
-class _Sending:
-    """A delivery that is this lease's to send, and to say what became of it."""
+class _Attempt:
+    """An attempt to send a delivery under a lease. Its calls are repeated until Supabase responds."""
 
     def __init__(self, deliveries: Deliveries, delivery_id: UUID, lease: Lease) -> None:
         self._deliveries = deliveries
         self._delivery_id = delivery_id
         self._lease = lease
 
-    async def begin(self, repeatable_within: timedelta | None, sender_id: str) -> Verdict:
-        """Ask for it, until there is an answer."""
+    async def begin(self, repeatable_within: timedelta | None, sender_id: str) -> SendDecision:
+        """Request to send the delivery."""
         try:
-            return await _answered(
+            return await _retry_until_answered(
                 lambda: self._deliveries.begin(
                     self._delivery_id, self._lease, repeatable_within=repeatable_within, sender_id=sender_id
                 )
             )
         except asyncio.CancelledError:
-            # With a provider that knows its keys it stays as it is: sent again it is the same mail.
+            # With idempotency keys nothing is recorded: the next attempt sends the same mail.
             if repeatable_within is None:
-                await self.give_back()
+                await self.release()
             raise
 
-    async def give_back(self) -> None:
-        """Say that nothing was sent, if it was this lease's to send at all."""
-        reason = "its sender was stopped before it sent"
-        await _answered(
+    async def release(self) -> None:
+        """Record that nothing was sent, if this lease holds the delivery at all."""
+        reason = "the worker stopped before it sent the mail"
+        await _retry_until_answered(
             lambda: self._deliveries.end(self._delivery_id, self._lease, DeliveryStatus.PENDING, reason=reason)
         )
 
     async def end(
         self, status: EndStatus, reason: str | None = None, *, provider_id: str | None = None, bounce: bool = False
     ) -> None:
-        """Say it, until it is heard. Raises `LeaseLost` where it is no longer this lease's to say."""
-        counted = await _answered(
+        """Record the outcome. Raises `LeaseLost` if this lease no longer holds the delivery."""
+        recorded = await _retry_until_answered(
             lambda: self._deliveries.end(
                 self._delivery_id, self._lease, status, reason=reason, provider_id=provider_id, bounce=bounce
             )
         )
-        if not counted:
-            log.warning("what became of a mail came too late", delivery_id=str(self._delivery_id), status=status.value)
-            raise LeaseLost(f"the delivery {self._delivery_id} was taken over")
+        if not recorded:
+            log.warning("outcome of a mail came too late", delivery_id=str(self._delivery_id), status=status.value)
+            raise LeaseLost(f"another lease has taken over the delivery {self._delivery_id}")
 
 
-async def _answered(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until Supabase answers: a delivery whose sender does not know where it stands would end in doubt.
+async def _retry_until_answered(call: Callable[[], Awaitable[T]]) -> T:
+    """Repeat a call until Supabase responds: without a response, the delivery would end in doubt.
 
-    The task's time limit ends it.
+    The task's time limit ends the repetition.
     """
     while True:
         try:
-            return await ask()
+            return await call()
         except SupabaseUnavailable as error:
-            log.warning("asked again", error=str(error))
-        await asyncio.sleep(ASK_AGAIN)
+            log.warning("call to Supabase repeated", error=str(error))
+        await asyncio.sleep(RETRY_CALL)
 
 
 def _result(status: DeliveryStatus, reason: str | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A digest task: writes the digest of a day once its edition is there, or of what is new, as a schedule asks."""
+"""Digest tasks: write the digest of a day's edition, or a reader's scheduled digest of new items."""
 
 from datetime import date, timedelta
 from uuid import UUID
@@ -15,11 +15,11 @@ from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze
 
 EDITION_CHECK = timedelta(minutes=1)
-"""How soon a digest looks again for the edition that it waits for, if the end of its fetch has not woken it."""
+"""How often a digest checks the edition that it waits for, if the end of the fetch does not wake it."""
 
 
 class ScheduledFor(BaseModel):
-    """Whose schedule asked, and for which of the reader's days."""
+    """The reader whose schedule created the task, and the reader's day."""
 
     reader_id: UUID
     local_day: date
@@ -35,27 +35,27 @@ class DigestPayload(BaseModel):
 
 
 class DigestHandler:
-    """Writes the digest that the task asks for."""
+    """Writes the digest of a task."""
 
     def __init__(self, digests: DigestService, scheduled: ScheduledDigests) -> None:
         self._digests = digests
         self._scheduled = scheduled
 
     async def __call__(self, job: Job) -> Completed:
-        """Write. Raises `PermanentError`, `SupabaseError`, and `Snooze` while something is being fetched."""
+        """Write the digest. Raises `PermanentError`, `SupabaseError`, and `Snooze` while it waits for a fetch."""
         try:
             payload = DigestPayload.model_validate(job.task.payload)
         except ValidationError as error:
             raise PermanentError(f"the digest's payload cannot be read: {error}") from error
         settings = RankingSettings(papers=payload.max_papers, news=payload.max_news)
         if payload.scheduled is not None:
-            written, page = await self._of_what_is_new(job, payload.scheduled, payload.profile, settings)
+            digest, page = await self._write_scheduled(job, payload.scheduled, payload.profile, settings)
         else:
-            written, page = await self._of_a_day(job, payload.profile, settings)
-        items = len(written.papers) + len(written.news)
-        return Completed({"items": items}, {"digest": written.model_dump(mode="json"), "page": page})
+            digest, page = await self._write_for_edition(job, payload.profile, settings)
+        items = len(digest.papers) + len(digest.news)
+        return Completed({"items": items}, {"digest": digest.model_dump(mode="json"), "page": page})
 
-    async def _of_a_day(self, job: Job, profile: Profile, settings: RankingSettings) -> tuple[Digest, str]:
+    async def _write_for_edition(self, job: Job, profile: Profile, settings: RankingSettings) -> tuple[Digest, str]:
         task = job.task
         if task.source_date is None:
             raise PermanentError(f"the task {task.task_id} has no source_date")
@@ -66,12 +66,12 @@ class DigestHandler:
         except EditionPending as waiting:
             raise Snooze(EDITION_CHECK, str(waiting), waiting.fetch_id) from waiting
 
-    async def _of_what_is_new(
-        self, job: Job, of: ScheduledFor, profile: Profile, settings: RankingSettings
+    async def _write_scheduled(
+        self, job: Job, scheduled: ScheduledFor, profile: Profile, settings: RankingSettings
     ) -> tuple[Digest, str]:
         task = job.task
-        source_date = task.source_date or day_before(of.local_day)
-        due = ScheduledDigest(task.task_id, of.reader_id, of.local_day, source_date, task.waited)
+        source_date = task.source_date or day_before(scheduled.local_day)
+        due = ScheduledDigest(task.task_id, scheduled.reader_id, scheduled.local_day, source_date, task.waited)
         try:
             return await self._scheduled.write(due, profile, settings, job.report)
         except FetchRunning as waiting:

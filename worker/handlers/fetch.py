@@ -1,4 +1,4 @@
-"""A fetch task: the service's own gathers a day's edition; a caller's waits for that one, which all share."""
+"""Fetch tasks: the service's own fetch reads a day's edition; a caller's task waits for this shared fetch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,73 +11,73 @@ from app.models import TaskStatus
 from app.persistence.tasks import TaskStateManager
 from worker.job import Job, Snooze
 
-FETCH_PATIENCE: Final = timedelta(hours=1)
-"""For how long a fetch that has read some sources waits for essential ones; then the edition goes without them."""
+MAX_ESSENTIAL_WAIT: Final = timedelta(hours=1)
+"""How long a fetch that has read some sources waits for essential ones. Then the edition is partial."""
 
 FETCH_CHECK: Final = timedelta(minutes=1)
-"""How soon a request looks again for the fetch that it waits for, if its end has not woken it."""
+"""How often a caller's task checks the fetch that it waits for, if the end of the fetch does not wake it."""
 
 LONGEST_PAUSE: Final = timedelta(minutes=10)
-"""How long a fetch sleeps between two tries at most, unless its sources ask for more."""
+"""The most time between two attempts of a fetch, unless its sources require more."""
 
-CALLERS_TURN: Final = timedelta(seconds=5)
-"""How soon a caller's fetch looks again whether it may have a slot."""
+SLOT_CHECK: Final = timedelta(seconds=5)
+"""How often a caller's fetch checks for a free slot."""
 
 
 class FetchHandler:
-    """Fetches the day that the task names, or waits for the fetch that all share.
+    """Fetches the task's day, or waits for the shared fetch of that day.
 
-    Days that callers asked for occupy `caller_slots` at most, so that one is left for the service's own fetches.
+    Fetches for callers use at most `caller_slots`, so that a slot is left for the service's own fetches.
     """
 
     def __init__(self, fetches: FetchService, tasks: TaskStateManager, *, caller_slots: int = 1) -> None:
         self._fetches = fetches
         self._tasks = tasks
         self._caller_slots = caller_slots
-        self._of_callers = 0
+        self._caller_fetches = 0
 
     async def __call__(self, job: Job) -> dict[str, Any]:
-        """Fetch. Raises `PermanentError`, `SourceError`, `SupabaseError`; `Snooze` while sources are unavailable."""
+        """Fetch the day. Raises `PermanentError`, `SourceError`, `SupabaseError`; `Snooze` while it must wait."""
         if job.task.source_date is None:
             raise PermanentError(f"the task {job.task.task_id} has no source_date")
         if job.task.payload.get("shared"):
-            return await self._join(job, job.task.source_date)
+            return await self._wait_for_shared_fetch(job, job.task.source_date)
         with self._slot(job):
             return await self._fetch(job, job.task.source_date)
 
     @contextmanager
     def _slot(self, job: Job) -> Iterator[None]:
-        """Hold one of the slots that callers' days may occupy, if it is one. Raises `Snooze` while they are taken."""
-        of_caller = job.task.payload.get("requested_by") is not None
-        if of_caller and self._of_callers >= self._caller_slots:
-            raise Snooze(CALLERS_TURN, "other days that callers asked for are being fetched")
-        self._of_callers += of_caller
+        """Hold a caller slot if the fetch is for a caller. Raises `Snooze` while all of them are in use."""
+        for_caller = job.task.payload.get("requested_by") is not None
+        if for_caller and self._caller_fetches >= self._caller_slots:
+            raise Snooze(SLOT_CHECK, "other days are being fetched for callers")
+        self._caller_fetches += for_caller
         try:
             yield
         finally:
-            self._of_callers -= of_caller
+            self._caller_fetches -= for_caller
 
     async def _fetch(self, job: Job, source_date: date) -> dict[str, Any]:
         task = job.task
-        patience = max(timedelta(0), FETCH_PATIENCE - task.waited)
-        # The longer it lasts, the less often it is tried.
+        max_wait = max(timedelta(0), MAX_ESSENTIAL_WAIT - task.waited)
+        # The longer an outage lasts, the rarer the attempts.
         pause = min(task.waited / 4, LONGEST_PAUSE)
         try:
-            edition = await self._fetches.fetch(source_date, task.task_id, job.report, patience, pause=pause)
-        except FetchPostponed as waiting:
-            raise Snooze(waiting.delay, str(waiting)) from waiting
+            edition = await self._fetches.fetch(source_date, task.task_id, job.report, max_wait, pause=pause)
+        except FetchPostponed as postponed:
+            raise Snooze(postponed.delay, str(postponed)) from postponed
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
 
-    async def _join(self, job: Job, source_date: date) -> dict[str, Any]:
-        """End as the service's fetch of the day ends, if that ends after the request was made."""
-        fetch = await self._tasks.ensure_fetch(source_date, waiting=job.task.task_id, afresh=True)
+    async def _wait_for_shared_fetch(self, job: Job, source_date: date) -> dict[str, Any]:
+        """End with the outcome of the service's fetch of the day, if that ends after this task was created."""
+        fetch = await self._tasks.ensure_fetch(source_date, waiting=job.task.task_id, refetch=True)
         match fetch.status:
             case TaskStatus.COMPLETED:
                 return {"fetch": str(fetch.task_id)}
             case TaskStatus.FAILED | TaskStatus.CANCELLED:
                 raise PermanentError(f"{source_date} could not be fetched: {fetch.error or fetch.status}")
             case TaskStatus.PENDING | TaskStatus.RUNNING:
-                known = f": {fetch.error}" if fetch.error else ""
-                raise Snooze(FETCH_CHECK, f"waiting for the fetch of {source_date}{known}", fetch.task_id)
+                reason = f": {fetch.error}" if fetch.error else ""
+                raise Snooze(FETCH_CHECK, f"waiting for the fetch of {source_date}{reason}", fetch.task_id)
             case _ as never:
                 assert_never(never)

@@ -1,1 +1,1 @@
-"""What a worker does besides tasks, by the clock."""
+"""The worker's periodic jobs."""

@@ -1,4 +1,4 @@
-"""Removes old tasks, editions, readers' digests, deliveries and acts, and what expired, once an hour."""
+"""Removes old tasks, editions, digests, deliveries and audit entries, and expired rows, once an hour."""
 
 import asyncio
 from datetime import timedelta
@@ -12,13 +12,13 @@ from app.persistence.maintenance import Maintenance
 
 log = structlog.get_logger(__name__)
 
-RETENTION_EVERY = timedelta(hours=1)
+RETENTION_INTERVAL = timedelta(hours=1)
 AUDIT_RETENTION_DAYS: Final = 365
-"""Days that the audit and ended pauses are kept."""
+"""Days for which audit entries and ended pauses are kept."""
 
 
 class Retention:
-    """Removes what is older than it is to be kept, a batch at a time, once an hour."""
+    """Removes rows older than their retention time, in batches, once an hour."""
 
     def __init__(
         self,
@@ -34,31 +34,31 @@ class Retention:
         self._task_days = task_days
         self._edition_days = edition_days
         self._digest_days = digest_days
-        # Not before their tasks: while one is there, its delivery cannot be removed and would be looked at in vain.
+        # Not before their tasks: the delivery of an existing task cannot be removed and would be checked in vain.
         self._delivery_days = max(delivery_days, task_days)
         self._random = random
 
     async def run(self) -> None:
-        """Go on until cancelled; the first time after a random part of an hour, so that workers take turns."""
-        await asyncio.sleep(RETENTION_EVERY.total_seconds() * self._random.random())
+        """Run until cancelled. The first wait is a random part of an hour, so that workers alternate."""
+        await asyncio.sleep(RETENTION_INTERVAL.total_seconds() * self._random.random())
         while True:
             try:
                 await self.run_once()
             except SupabaseError as error:
-                log.warning("retention put off", error=str(error))
-            await asyncio.sleep(RETENTION_EVERY.total_seconds())
+                log.warning("retention postponed", error=str(error))
+            await asyncio.sleep(RETENTION_INTERVAL.total_seconds())
 
     async def run_once(self) -> None:
         """Remove batch after batch until one is not full. Raises `SupabaseError`."""
-        await self._remove_what_is_old()
+        await self._remove_tasks_and_editions()
         await self._remove_digests()
         await self._remove_records()
 
-    async def _remove_what_is_old(self) -> None:
+    async def _remove_tasks_and_editions(self) -> None:
         while True:
             removed = await self._maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
             log.info("retention", removed=removed)
-            if removed.most < self._maintenance.batch:
+            if removed.largest < self._maintenance.batch:
                 return
 
     async def _remove_digests(self) -> None:
@@ -74,5 +74,5 @@ class Retention:
                 delivery_days=self._delivery_days, audit_days=AUDIT_RETENTION_DAYS
             )
             log.info("retention", records=records)
-            if records.most < self._maintenance.batch:
+            if records.largest < self._maintenance.batch:
                 return

@@ -1,4 +1,4 @@
-"""Looks once a minute who is due for a digest."""
+"""Enqueues, once a minute, the digests of readers who are due."""
 
 import asyncio
 from random import Random
@@ -10,27 +10,27 @@ from app.persistence.schedule import Schedule
 
 log = structlog.get_logger(__name__)
 
-EVERY = 60.0
+INTERVAL = 60.0
 """Seconds."""
 
 
 class DueReaderEnqueuer:
-    """Has the digests made that are due; every worker does it, and the database sees to it that each is made once."""
+    """Enqueues digests that are due. Every worker does it; the database ensures that each is enqueued once."""
 
-    def __init__(self, schedule: Schedule, *, random: Random, every: float = EVERY) -> None:
+    def __init__(self, schedule: Schedule, *, random: Random, interval: float = INTERVAL) -> None:
         self._schedule = schedule
         self._random = random
-        self._every = every
+        self._interval = interval
 
     async def run(self) -> None:
-        """Go on until cancelled; the first time after a random part of a minute, so that workers take turns."""
-        await asyncio.sleep(self._every * self._random.random())
+        """Run until cancelled. The first wait is a random part of a minute, so that workers alternate."""
+        await asyncio.sleep(self._interval * self._random.random())
         while True:
             try:
                 due = await self._schedule.enqueue_due()
             except SupabaseError as error:
-                log.warning("schedule put off", error=str(error))
+                log.warning("schedule postponed", error=str(error))
             else:
                 if due:
                     log.info("schedule", due=due)
-            await asyncio.sleep(self._every)
+            await asyncio.sleep(self._interval)

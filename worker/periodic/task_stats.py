@@ -1,4 +1,4 @@
-"""Counts what this worker ends, and reports it once a minute, for the operator's page."""
+"""Counts the tasks that this worker ends, and reports the counts once a minute, for the operators' page."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,30 +13,30 @@ from app.errors import SupabaseError, SupabaseRejected
 from app.models import Frozen, ModelUsage, TaskKind
 from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import ClaimedTask
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 
 log = structlog.get_logger(__name__)
 
 MINUTE = 60.0
 EARLIEST, LATEST = 10.0, 50.0
-"""Between which seconds of the minute a worker reports: far from its ends, so that no minute goes without a report."""
+"""The seconds of a minute between which a worker reports. They are far from its ends, so that no minute is skipped."""
 
 LAST_REPORT = 1.0
-"""Seconds for what was counted since, when the worker stops."""
+"""Seconds for the last report when the worker stops."""
 
 SAMPLE = 100
-"""Of how many tasks of a kind a report has the waits looked up."""
+"""The most tasks of a kind in a report whose waits the database looks up."""
 
-MOST_TOKENS = 10**9
-"""Of one digest that are believed: what a server says of itself is not checked by anybody."""
+MAX_TOKENS = 10**9
+"""The most tokens counted for one digest: the model server's numbers are not verified."""
 
 
-class _Written(Frozen):
+class _DigestUsage(Frozen):
     usage: ModelUsage = ModelUsage()
 
 
 class Tally:
-    """What this worker has ended since it was last asked, by kind."""
+    """Counts this worker's ended tasks by kind since the last `take`."""
 
     def __init__(self, kinds: Sequence[TaskKind], random: Random) -> None:
         self._kinds = tuple(kinds)
@@ -44,56 +44,56 @@ class Tally:
         self._clear()
 
     def count(self, task: ClaimedTask, outcome: Outcome) -> None:
-        """Count the end of an attempt; what was only put off, given back or cancelled is none."""
-        ended = self._ended[task.kind]
+        """Count an ended attempt. Snoozed, released and cancelled ones do not count."""
+        counts = self._counts[task.kind]
         if isinstance(outcome, Completed):
-            ended.completed += 1
+            counts.completed += 1
             if outcome.digest is not None:
-                _add_usage(ended, outcome.digest)
+                _add_usage(counts, outcome.digest)
         elif not isinstance(outcome, Failed):
             return
         elif outcome.retry_in is not None and task.attempt < task.max_attempts:
-            ended.retried += 1
+            counts.retried += 1
             return
         else:
-            ended.failed += 1
-        self._draw(task, ended.completed + ended.failed)
+            counts.failed += 1
+        self._add_to_sample(task, counts.completed + counts.failed)
 
-    def take(self) -> Mapping[TaskKind, Ended]:
-        """Return what was counted, each kind with it, and begin anew."""
-        taken = self._ended
-        for kind, ended in taken.items():
-            ended.sample = tuple(self._drawn[kind])
+    def take(self) -> Mapping[TaskKind, TaskCounts]:
+        """Return the counts of all kinds, and reset them."""
+        taken = self._counts
+        for kind, counts in taken.items():
+            counts.sample = tuple(self._samples[kind])
         self._clear()
         return taken
 
     def _clear(self) -> None:
-        self._ended = {kind: Ended() for kind in self._kinds}
-        self._drawn: dict[TaskKind, list[UUID]] = {kind: [] for kind in self._kinds}
+        self._counts = {kind: TaskCounts() for kind in self._kinds}
+        self._samples: dict[TaskKind, list[UUID]] = {kind: [] for kind in self._kinds}
 
-    def _draw(self, task: ClaimedTask, number: int) -> None:
-        """Keep each task with the same probability, however many come (Vitter's algorithm R)."""
-        drawn = self._drawn[task.kind]
+    def _add_to_sample(self, task: ClaimedTask, number: int) -> None:
+        """Keep each task with the same probability (reservoir sampling, Vitter's algorithm R)."""
+        sample = self._samples[task.kind]
         if number <= SAMPLE:
-            drawn.append(task.task_id)
-        elif (place := int(self._random.random() * number)) < SAMPLE:
-            drawn[place] = task.task_id
+            sample.append(task.task_id)
+        elif (index := int(self._random.random() * number)) < SAMPLE:
+            sample[index] = task.task_id
 
 
 class TaskStatsReporter:
-    """Reports the tally once a minute. A report that may not have come is sent again, the same, before the next one."""
+    """Reports the tally once a minute. A report that may have been lost is repeated before the next one."""
 
-    def __init__(self, minutes: TaskStats, worker_id: UUID, tally: Tally, *, random: Random) -> None:
-        self._minutes = minutes
+    def __init__(self, task_stats: TaskStats, worker_id: UUID, tally: Tally, *, random: Random) -> None:
+        self._task_stats = task_stats
         self._worker_id = worker_id
         self._tally = tally
         self._random = random
         self._second = random.uniform(EARLIEST, LATEST)
         self._number = 0
-        self._open: Mapping[TaskKind, Ended] | None = None
+        self._unsent: Mapping[TaskKind, TaskCounts] | None = None
 
     async def run(self) -> None:
-        """Go on until cancelled, and then report once more; the first time after a random part of a minute."""
+        """Run until cancelled, then report once more. The first wait is a random part of a minute."""
         wait = MINUTE * self._random.random()
         try:
             while True:
@@ -102,37 +102,37 @@ class TaskStatsReporter:
         finally:
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_REPORT):
-                    await self._report_the_rest()
+                    await self._report_rest()
 
-    async def _report_the_rest(self) -> None:
-        """The report that was interrupted, if one was, and then what was counted since."""
-        interrupted = self._open is not None
+    async def _report_rest(self) -> None:
+        """Send the interrupted report, if any, and then the counts since."""
+        interrupted = self._unsent is not None
         await self.run_once()
-        if interrupted and self._open is None:
+        if interrupted and self._unsent is None:
             await self.run_once()
 
     async def run_once(self) -> float:
-        """Report; returns in how many seconds the next report is due: at this worker's second of the next minute."""
-        if self._open is None:
-            self._number, self._open = self._number + 1, self._tally.take()
+        """Report once. Return the seconds until the next report: at this worker's second of the next minute."""
+        if self._unsent is None:
+            self._number, self._unsent = self._number + 1, self._tally.take()
         try:
-            passed = await self._minutes.report(self._worker_id, self._number, self._open)
+            passed = await self._task_stats.report(self._worker_id, self._number, self._unsent)
         except SupabaseRejected as error:
-            log.error("minute refused, its figures are lost", number=self._number, error=str(error))
+            log.error("task statistics rejected and lost", number=self._number, error=str(error))
             passed = self._second
         except SupabaseError as error:
-            log.warning("minute not reported yet", number=self._number, error=str(error))
+            log.warning("task statistics not reported yet", number=self._number, error=str(error))
             return MINUTE / 2
-        self._open = None
+        self._unsent = None
         return MINUTE - passed + self._second
 
 
-def _add_usage(ended: Ended, digest: Mapping[str, object]) -> None:
+def _add_usage(counts: TaskCounts, digest: Mapping[str, object]) -> None:
     try:
-        usage = _Written.model_validate(digest.get("digest")).usage
+        usage = _DigestUsage.model_validate(digest.get("digest")).usage
     except ValidationError:
         return
-    ended.model_calls += usage.calls
-    ended.model_failures += usage.failures
-    ended.input_tokens += min(usage.input_tokens, MOST_TOKENS)
-    ended.output_tokens += min(usage.output_tokens, MOST_TOKENS)
+    counts.model_calls += usage.calls
+    counts.model_failures += usage.failures
+    counts.input_tokens += min(usage.input_tokens, MAX_TOKENS)
+    counts.output_tokens += min(usage.output_tokens, MAX_TOKENS)

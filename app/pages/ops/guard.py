@@ -73,7 +73,7 @@ async def session_of(request: Request, sessions: SessionsOf) -> Session:
     """Return the request's session. Raises `SignedOut`, and `SupabaseError` if the ended sessions cannot be read."""
     session = sessions.read(request.cookies.get(cookie_name(request), ""))
     services = await get_services(request)
-    if await services.ended_sessions.holds(session.session_id):
+    if await services.ended_sessions.has_ended(session.session_id):
         raise SignedOut
     request.state.caller = Caller(session.operator, admin=True)  # for the log and the metrics
     return session

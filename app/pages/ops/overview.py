@@ -36,7 +36,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
         overview, audit_log = await asyncio.gather(
-            services.operator.overview(hours=HOURS), services.operator.acts(limit=RECENT_ACTIONS)
+            services.operator.overview(hours=HOURS), services.operator.audit_entries(limit=RECENT_ACTIONS)
         )
         return pages.page(
             "ops/overview.html.j2",

@@ -79,7 +79,7 @@ def add_sign_in(router: APIRouter, pages: PageRenderer) -> None:
 
     async def sign_out(form: FormOf, request: Request, sessions: SessionsOf, services: ServicesOf) -> Response:
         remaining = timedelta(seconds=max(1.0, sessions.seconds_left(form.session)))
-        await services.ended_sessions.end(form.session.session_id, lasting=remaining)
+        await services.ended_sessions.end(form.session.session_id, ttl=remaining)
         response = RedirectResponse(SIGN_IN, HTTPStatus.SEE_OTHER)
         response.delete_cookie(cookie_name(request), path=OVERVIEW, secure=is_https(request), httponly=True)
         return response

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from app.persistence.paging import cursor_of
+from app.persistence.paging import encode_cursor
 from tests.integration.api.recorded_requests import Request, check
 from tests.support.rows import DAY, EDITION, ID, LINE, OTHER, PAPER, READER, TASK, shown
 
@@ -19,7 +19,7 @@ TASKS: dict[str, Any] = {
     "p_limit": 51,
 }
 PAPERS: dict[str, Any] = {"p_reader": ID, "p_saved": False, "p_before": None, "p_before_id": None, "p_limit": 51}
-PLACE = f"cursor={cursor_of(DAY, UUID(OTHER))}"
+PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"
 PLACED = {"p_before": DAY.isoformat(), "p_before_id": OTHER}
 ALL = {"order": "reader_id", "limit": "51"}
 MINE, ANYBODYS = (
@@ -50,7 +50,7 @@ LISTS = [
         "GET /v1/tasks?limit=1",
         [[TASK, TASK]],
         [("list_tasks", TASKS | {"p_limit": 2})],
-        {"tasks": [shown(TASK)], "next_cursor": cursor_of(DAY, UUID(ID))},
+        {"tasks": [shown(TASK)], "next_cursor": encode_cursor(DAY, UUID(ID))},
     ),
     Request("ada", "GET /v1/editions", [[]], [("GET editions", {"order": "source_date.desc", "limit": "31"})]),
     Request(
@@ -157,7 +157,7 @@ OF_READERS = [
         f"GET /v1/readers/{ID}/papers?limit=1",
         [[READER], [PAPER | {"asked_at": None}, PAPER]],
         [MINE, ("list_reader_papers", PAPERS | {"p_limit": 2})],
-        {"papers": [PAPER | {"lookup": None}], "next_cursor": cursor_of(DAY, UUID(OTHER))},
+        {"papers": [PAPER | {"lookup": None}], "next_cursor": encode_cursor(DAY, UUID(OTHER))},
     ),
     *(
         Request(

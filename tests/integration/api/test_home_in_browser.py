@@ -116,7 +116,7 @@ async def test_from_the_mail_to_the_next_digest_by_keyboard_alone(
         await page.goto(links["Your page"])
         assert await headlines(page) == ["More whales by radar", "More glaciers by radar"]
         assert "you liked" in await page.content()
-        unasked = await Services.build(client).digests.days_of(other.reader_id, limit=1)
+        unasked = await Services.build(client).digests.list_days(other.reader_id, limit=1)
         assert unasked[0].first_title == "More glaciers by radar"
         await save_and_search(page, client, reader)
         await unsubscribe(page, client, reader)

@@ -7,7 +7,7 @@ import pytest
 
 from app.api import admin
 from app.persistence.operator import STEP
-from app.persistence.paging import cursor_of
+from app.persistence.paging import encode_cursor
 from tests.integration.api.recorded_requests import AN_ID, Request, api_before, asked_of, check, headers_of
 from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE, TASK, shown
 
@@ -22,7 +22,7 @@ WORKER = {
     "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
-PLACE = f"cursor={cursor_of(DAY, UUID(OTHER))}"
+PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"
 
 ADMINS = [
     Request("root", "GET /v1/admin/overview", [OVERVIEW], [("operator_overview", {"p_hours": 6})], OVERVIEW),
@@ -110,7 +110,7 @@ DELIVERIES = [
         "GET /v1/deliveries?limit=1",
         [[DELIVERY, DELIVERY | {"delivery_id": OTHER}]],
         [("list_deliveries", LISTED | {"p_limit": 2})],
-        {"deliveries": [DELIVERY], "next_cursor": cursor_of(DAY, UUID(ID))},
+        {"deliveries": [DELIVERY], "next_cursor": encode_cursor(DAY, UUID(ID))},
     ),
     Request(
         "ada",

@@ -79,9 +79,7 @@ async def browse(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Br
         yield browse
 
 
-async def test_an_admins_session_lasts_an_hour_and_stores_no_key(
-    browse: Browse, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_an_admins_session_lasts_an_hour(browse: Browse) -> None:
     operator = await browse(None)
     signed_out = await operator.http.get("/ops/tasks")
     assert (signed_out.status_code, signed_out.headers["location"]) == (303, "/ops/sign-in?next=/ops/tasks")
@@ -95,14 +93,27 @@ async def test_an_admins_session_lasts_an_hour_and_stores_no_key(
         "Path=/ops",
         "SameSite=strict",
     ]
-    page = await operator.http.get("/ops")
+
+
+async def test_pages_are_not_stored_and_not_framed(browse: Browse) -> None:
+    page = await (await browse()).http.get("/ops")
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
     assert "frame-ancestors 'none'" in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
     assert page.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_a_sign_in_redirects_only_to_these_pages(browse: Browse) -> None:
+    operator = await browse(None)
     for outside in ("https://evil.example/", "//evil.example", "/ops/../r", "/ops\n"):
         assert (await operator.sign_in(next=outside)).headers["location"] == "/ops"
+
+
+async def test_the_key_is_in_no_log_page_or_header(browse: Browse, capsys: pytest.CaptureFixture[str]) -> None:
+    operator = await browse(None)
+    answer = await operator.sign_in(next="/ops/tasks")
+    page = await operator.http.get("/ops")
     log = capsys.readouterr().out
     assert "caller=root" in log
     assert ROOT_KEY not in f"{log} {page.text} {answer.headers}"
@@ -251,6 +262,11 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
         refused = await operator.press("/ops", action)
         assert (refused.status_code, "Nothing was changed" in refused.text) == (409, True)
+
+
+async def test_incomplete_forms_and_unknown_objects_are_refused(browse: Browse, database: asyncpg.Connection) -> None:
+    await furnish(database)
+    operator = await browse()
     for action in ("/ops/replays", "/ops/deliveries/resume"):
         incomplete = await operator.press("/ops", action)
         assert (incomplete.status_code, "The form is incomplete" in incomplete.text) == (403, True)

@@ -20,7 +20,7 @@ from app.models import Article, ArticleKind
 from app.pages.reader_exports import HEADERS
 from app.persistence.json_values import clean
 from app.persistence.maintenance import Maintenance
-from app.persistence.reader_papers import ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.ranking.reader_paper import paper_of
 from app.sources.text import MAX_TITLE, plain
 from embedded.stack import Ready
@@ -49,6 +49,7 @@ NEWEST = date(2026, 11, 24)
 TOOLS = ("feed", "saved")
 ASIDE = {"date": "", "x-request-id": ""}
 HTTP_DATE = "Wed, 01 Jan 2031 08:00:00 GMT"
+LAST_MODIFIED = "Tue, 24 Nov 2026 08:00:00 GMT"
 WRITE = """
 insert into public.digests (task_id, owner, source_date, reader_id, local_day, digest, page, created_at)
 values (gen_random_uuid(), 'ada', $2, $1, $2, $3, '', $2::date + interval '8 hours')
@@ -102,15 +103,20 @@ def parsed(answer: httpx.Response) -> Any:
     return found
 
 
-async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
-    visitor: Visitor, database: asyncpg.Connection
-) -> None:
-    reader_id = visitor.reader.reader_id
-    empty = parsed(await visitor.get("feed"))
-    assert (empty.entries, empty.feed.title) == ([], f"Broadsheet for {plain(visitor.reader.name, 120)}")
+async def write_forty_days(database: asyncpg.Connection, reader_id: UUID) -> None:
     for back in range(40):
         day = NEWEST - timedelta(days=back)
         await write(database, reader_id, day, *(item(f"Paper {back} {n}", n) for n in range(3)))
+
+
+async def test_a_feed_without_items_has_a_title(visitor: Visitor) -> None:
+    empty = parsed(await visitor.get("feed"))
+    assert (empty.entries, empty.feed.title) == ([], f"Broadsheet for {plain(visitor.reader.name, 120)}")
+
+
+async def test_a_feed_has_the_newest_hundred_items(visitor: Visitor, database: asyncpg.Connection) -> None:
+    reader_id = visitor.reader.reader_id
+    await write_forty_days(database, reader_id)
     await write(database, reader_id, NEWEST - timedelta(days=41), {"article": "of another form"}, 7)
     feed = parsed(await visitor.get("feed"))
     assert [entry.title for entry in feed.entries] == [f"Paper {n // 3} {n % 3}" for n in range(100)]
@@ -125,7 +131,11 @@ async def test_a_feed_has_the_newest_hundred_items_with_stable_ids(
     assert [tag.term for tag in first.tags] == ["cs.LG", "Paper 0 0"]
     assert "<p>Reason: Paper 0 0. Summary by a language model.</p>" in first.content[0].value
 
-    await write(database, reader_id, NEWEST + timedelta(days=1), item("New", 0))
+
+async def test_items_keep_their_ids_when_a_newer_one_arrives(visitor: Visitor, database: asyncpg.Connection) -> None:
+    await write_forty_days(database, visitor.reader.reader_id)
+    feed = parsed(await visitor.get("feed"))
+    await write(database, visitor.reader.reader_id, NEWEST + timedelta(days=1), item("New", 0))
     later = parsed(await visitor.get("feed"))
     assert [entry.id for entry in later.entries[1:]] == [entry.id for entry in feed.entries[:99]]
     assert len({entry.id for entry in later.entries}) == 100
@@ -142,42 +152,68 @@ async def test_item_text_is_escaped_in_the_feed(visitor: Visitor, database: asyn
         assert "<script" not in entry.content[0].value
 
 
-async def test_a_current_feed_gets_304_also_for_head(visitor: Visitor, database: asyncpg.Connection) -> None:
-    path, reader_id = visitor.path("feed"), visitor.reader.reader_id
-    await write(database, reader_id, NEWEST, item("One", 0))
-    whole = await visitor.http.get(path)
-    assert whole.headers["cache-control"] == "private, max-age=300"
-    etag, modified = whole.headers["etag"], whole.headers["last-modified"]
-    assert modified == "Tue, 24 Nov 2026 08:00:00 GMT"
-    head = await visitor.http.head(path)
+@pytest.fixture
+async def feed(visitor: Visitor, database: asyncpg.Connection) -> httpx.Response:
+    """A feed of one item."""
+    await write(database, visitor.reader.reader_id, NEWEST, item("One", 0))
+    return await visitor.http.get(visitor.path("feed"))
+
+
+async def test_head_has_the_headers_of_the_feed(visitor: Visitor, feed: httpx.Response) -> None:
+    assert feed.headers["cache-control"] == "private, max-age=300"
+    assert feed.headers["last-modified"] == LAST_MODIFIED
+    head = await visitor.http.head(visitor.path("feed"))
     assert (head.status_code, head.content) == (200, b"")
-    assert {**head.headers, **ASIDE} == {**whole.headers, **ASIDE}
-    knowing = [{"If-None-Match": tags} for tags in (etag, f"W/{etag}", f'"x", {etag}', "*")]
-    knowing += [{"If-Modified-Since": modified}, {"If-Modified-Since": "Wed, 25 Nov 2026 08:00:00 GMT"}]
-    for headers in knowing:
+    assert {**head.headers, **ASIDE} == {**feed.headers, **ASIDE}
+    assert (await visitor.http.post(visitor.path("feed"))).status_code == 405
+
+
+async def test_a_current_feed_gets_304_also_for_head(visitor: Visitor, feed: httpx.Response) -> None:
+    etag = feed.headers["etag"]
+    current = [{"If-None-Match": tags} for tags in (etag, f"W/{etag}", f'"x", {etag}', "*")]
+    current += [{"If-Modified-Since": LAST_MODIFIED}, {"If-Modified-Since": "Wed, 25 Nov 2026 08:00:00 GMT"}]
+    for headers in current:
         for method in ("GET", "HEAD"):
-            known = await visitor.http.request(method, path, headers=headers)
-            assert (known.status_code, known.content, known.headers["etag"]) == (304, b"", etag), headers
-    for headers in (
+            response = await visitor.http.request(method, visitor.path("feed"), headers=headers)
+            assert (response.status_code, response.content, response.headers["etag"]) == (304, b"", etag), headers
+    burst = [visitor.http.get(visitor.path("feed"), headers={"If-None-Match": etag}) for _ in range(50)]
+    assert {response.status_code for response in await asyncio.gather(*burst)} == {304}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
         *({"If-None-Match": tags} for tags in ('"x"', "", "\\", "," * 5_000)),
         *({"If-Modified-Since": since} for since in ("Mon, 23 Nov 2026 08:00:00 GMT", "soon", "", "1" * 5_000)),
-        {"If-None-Match": '"x"', "If-Modified-Since": modified},
-    ):
-        assert (await visitor.http.get(path, headers=headers)).content == whole.content, headers
-    storm = [visitor.http.get(path, headers={"If-None-Match": etag}) for _ in range(50)]
-    assert {answer.status_code for answer in await asyncio.gather(*storm)} == {304}
+        {"If-None-Match": '"x"', "If-Modified-Since": LAST_MODIFIED},
+    ],
+    ids=str,
+)
+async def test_an_old_or_invalid_validator_gets_the_feed(
+    visitor: Visitor, feed: httpx.Response, headers: dict[str, str]
+) -> None:
+    assert (await visitor.http.get(visitor.path("feed"), headers=headers)).content == feed.content
+
+
+async def test_a_changed_feed_is_sent_again(
+    visitor: Visitor, feed: httpx.Response, database: asyncpg.Connection
+) -> None:
+    path, reader_id = visitor.path("feed"), visitor.reader.reader_id
     await write(database, reader_id, NEWEST + timedelta(days=1), item("Two", 0))
-    assert (await visitor.http.get(path, headers={"If-None-Match": etag})).status_code == 200
+    assert (await visitor.http.get(path, headers={"If-None-Match": feed.headers["etag"]})).status_code == 200
     etag = (await visitor.http.head(path)).headers["etag"]
     await visitor.readers.change(reader_id, {"name": "Grace"})
     assert (await visitor.http.get(path, headers={"If-None-Match": etag})).status_code == 200
-    assert (await visitor.http.post(path)).status_code == 405
 
 
-async def test_saved_papers_are_a_bibtex_file(visitor: Visitor, client: AsyncClient) -> None:
-    reader_id, papers = visitor.reader.reader_id, ReaderPapers(client)
+async def test_without_saved_papers_the_bibtex_file_is_empty(visitor: Visitor) -> None:
     empty = await visitor.get("saved")
     assert (empty.status_code, empty.text) == (200, "")
+
+
+@pytest.fixture
+async def saved(visitor: Visitor, client: AsyncClient) -> list[PaperInput]:
+    """Papers with hostile titles that the reader has saved."""
     titles = [clean(title)[:300] or "?" for title in ("The first", *HOSTILE, "The last")]
     saved = [
         paper_of(
@@ -193,27 +229,32 @@ async def test_saved_papers_are_a_bibtex_file(visitor: Visitor, client: AsyncCli
         for number, title in enumerate(titles)
     ]
     for paper in saved:
-        await papers.save(reader_id, paper, True)
-    path = visitor.path("saved")
-    answer = await visitor.http.get(path)
+        await ReaderPapers(client).save(visitor.reader.reader_id, paper, True)
+    return saved
+
+
+async def test_saved_papers_are_a_bibtex_file(visitor: Visitor, saved: list[PaperInput]) -> None:
+    answer = await visitor.get("saved")
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-bibtex; charset=utf-8")
     assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     found = parse_string(answer.content.decode(), "bibtex").entries
     assert [entry.fields["eprint"] for entry in found.values()] == [paper.arxiv_id for paper in saved]
     assert (next(iter(found)), list(found)[-1]) == ("noetherfirst", "noetherlast")
-    known = {"If-None-Match": answer.headers["etag"]}
-    assert (await visitor.http.get(path, headers=known)).status_code == 304
-    assert (await visitor.http.head(path, headers=known)).status_code == 304
-    assert (await visitor.http.head(path)).headers["content-length"] == answer.headers["content-length"]
-    assert (await visitor.http.get(path, headers={"If-Modified-Since": HTTP_DATE})).content == answer.content
-
-    api_path = f"/v1/readers/{reader_id}/saved.bib"
-    by_key = await visitor.http.get(api_path, headers={"X-API-Key": KEY})
+    by_key = await visitor.http.get(f"/v1/readers/{visitor.reader.reader_id}/saved.bib", headers={"X-API-Key": KEY})
     assert (by_key.status_code, by_key.content) == (200, answer.content)
 
-    await papers.save(reader_id, saved[0], False)
-    assert (await visitor.http.get(path, headers=known)).status_code == 200
+
+async def test_a_current_bibtex_file_gets_304(visitor: Visitor, client: AsyncClient, saved: list[PaperInput]) -> None:
+    path = visitor.path("saved")
+    answer = await visitor.http.get(path)
+    current = {"If-None-Match": answer.headers["etag"]}
+    assert (await visitor.http.get(path, headers=current)).status_code == 304
+    assert (await visitor.http.head(path, headers=current)).status_code == 304
+    assert (await visitor.http.head(path)).headers["content-length"] == answer.headers["content-length"]
+    assert (await visitor.http.get(path, headers={"If-Modified-Since": HTTP_DATE})).content == answer.content
+    await ReaderPapers(client).save(visitor.reader.reader_id, saved[0], False)
+    assert (await visitor.http.get(path, headers=current)).status_code == 200
 
 
 async def test_an_invalid_link_is_one_line_of_text(

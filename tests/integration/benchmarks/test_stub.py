@@ -8,7 +8,7 @@ import httpx
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
-from app.persistence.queue import SyncAnswer, TaskQueue
+from app.persistence.queue import SyncResponse, TaskQueue
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager
 from benchmarks.stub import TASK_ID, running
@@ -28,7 +28,7 @@ async def test_the_service_reads_every_response_of_the_stub() -> None:
             assert task.task_id == created.task_id == UUID(TASK_ID)
             lease = timedelta(seconds=60)
             queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.DIGEST], lease=lease)
-            assert await queue.sync(queue.prepare(outcomes={}, slots=1)) == SyncAnswer(1)
+            assert await queue.sync(queue.prepare(outcomes={}, slots=1)) == SyncResponse(1)
 
 
 async def test_a_compared_route_responds_like_the_services() -> None:

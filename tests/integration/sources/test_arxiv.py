@@ -173,7 +173,7 @@ async def test_retry_after_of_arxiv_is_respected(
     assert busy.value.retry_after == retry_after
     assert len(server.seen) == requests
     if retry_after > 60:
-        with pytest.raises(SourceBusy, match="asked all clients for a pause"):
+        with pytest.raises(SourceBusy, match="requires a pause of all clients"):
             await source.fetch(DAY)
         assert (len(server.seen), waits) == (requests, []), "the next one asks, or waits in its task"
 

@@ -60,14 +60,14 @@ async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher)
     [
         (
             answer({"status": "error", "code": "apiKeyInvalid", "message": "Your API key is invalid."}, 401),
-            "^HTTP 401 Unauthorized from 127.0.0.1: NewsAPI says apiKeyInvalid: Your API key is invalid",
+            "^HTTP 401 Unauthorized from 127.0.0.1: NewsAPI error apiKeyInvalid: Your API key is invalid",
         ),
-        (answer({"status": "error", "code": "rateLimited", "message": "Too many."}), "NewsAPI says rateLimited: Too"),
+        (answer({"status": "error", "code": "rateLimited", "message": "Too many."}), "NewsAPI error rateLimited: Too"),
         (reply(b"<html>busy</html>", status=429), "^HTTP 429 Too Many Requests from 127.0.0.1$"),
         (reply(b"<html>busy</html>", kind="text/html"), "not of the documented form"),
         (answer([]), "not of the documented form"),
         (answer({"status": "ok", "articles": [{"title": 7}]}), "not of the documented form.*title"),
-        (redirect("/elsewhere"), "redirected more than 3 times"),
+        (redirect("/elsewhere"), "more than 3 redirects"),
     ],
 )
 async def test_a_failure_is_a_source_error_with_the_reason(

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.errors import PermanentError
 from app.models import TaskKind
-from tests.support.running_worker import BlockedHandler, StartWorker, until, until_ended, until_turned
+from tests.support.running_worker import BlockedHandler, StartWorker, until, until_calls, until_ended
 from tests.support.tasks import create
 from worker.job import Job, Snooze
 
@@ -130,9 +130,9 @@ async def test_a_stop_lets_tasks_finish_and_claims_no_more(
     task = await create(client)
     await held.begun.wait()
     stopping = worker.begin_to_stop()
-    turns = worker.turns
+    turns = worker.calls
     late = await create(client)
-    await until_turned(worker, turns + 2)
+    await until_calls(worker, turns + 2)
     held.may_end.set()
     await stopping
     assert (await until_ended(database, task.task_id))["status"] == "completed"

@@ -19,7 +19,7 @@ TITLE = "Glacier <script>alert(1)</script> \u202eseismology {{ 7*7 }}"
 LIKED = paper_of(
     copy(external_id="liked", title=TITLE, abstract="Seismometers on glaciers hear icequakes and calving.")
 )
-SENT = "select count(*) = $1 from public.deliveries where state = 'sent'"
+SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
 
 
 async def day(

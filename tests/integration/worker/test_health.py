@@ -52,7 +52,7 @@ async def test_healthz_says_whether_the_claim_loop_turns(
         await until_status(database, "running", 1)
         status, body = await health()
         assert (status, body["status"], body["running_tasks"]) == (200, "ok", 1)
-        assert 0 <= body["seconds_since_turn"] == body["seconds_since_answer"] < LEASE
+        assert 0 <= body["seconds_since_last_call"] == body["seconds_since_last_response"] < LEASE
         gate.close()
         await gate.held.wait()  # a call that is neither answered nor given up
         async with asyncio.timeout(PATIENCE):
@@ -60,7 +60,7 @@ async def test_healthz_says_whether_the_claim_loop_turns(
                 await asyncio.sleep(0.02)
         status, body = await health()
         assert (status, body["status"]) == (503, "the claim loop has stopped")
-        assert body["seconds_since_turn"] >= LEASE
+        assert body["seconds_since_last_call"] >= LEASE
         gate.open()
         may_end.set()
         await until_ended(database, task.task_id)

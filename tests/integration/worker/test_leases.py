@@ -10,7 +10,7 @@ from supabase import AsyncClient
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
 from tests.support.proxy import Gate, Proxy
-from tests.support.running_worker import BlockedHandler, StartWorker, until, until_ended, until_turned
+from tests.support.running_worker import BlockedHandler, StartWorker, until, until_calls, until_ended
 from tests.support.tasks import Claimer, create, expire_lease
 
 OWN = "(select worker_id from public.queue where task_id = $1)"
@@ -61,7 +61,7 @@ async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothi
     while worker.running_tasks:
         await asyncio.sleep(0)
     if deaf:
-        await until_turned(worker, worker.turns + 2)  # its outcome was sent, and answered
+        await until_calls(worker, worker.calls + 2)  # its outcome was sent, and answered
     assert await peer.finish(taken, Completed({"by": "the peer"})) == "applied"
     row = await until_ended(database, task.task_id)
     assert (row["status"], row["attempt"], json.loads(row["result"])) == ("completed", 2, {"by": "the peer"})

@@ -99,10 +99,10 @@ async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(
 
     box.steps["CONTENT"] = cut
     await start_mailer()
-    await until(database, "select exists (select from public.deliveries where state in ('sent', 'in_doubt'))")
+    await until(database, "select exists (select from public.deliveries where status in ('sent', 'in_doubt'))")
     # Whether the server had the dot, a client cannot know once it has written it.
-    state = (await the_delivery(database))["state"]
-    assert (state, len(box.taken)) in [("sent", 1), ("in_doubt", 0)]
+    status = (await the_delivery(database))["status"]
+    assert (status, len(box.taken)) in [("sent", 1), ("in_doubt", 0)]
 
 
 @pytest.mark.usefixtures("reader")
@@ -113,7 +113,7 @@ async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_
     worker = await start_mailer()
     await box.reached.wait()
     await worker.stop()
-    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
+    assert (await the_delivery(database))["status"] == DeliveryStatus.PENDING
     await start_mailer()
     await until(database, ENDED, "sent")
     assert len(box.taken) == 1
@@ -140,7 +140,7 @@ async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
     worker = await start_mailer(mail_renderer=hanging)
     await hanging.reached.wait()
     await worker.stop()
-    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
+    assert (await the_delivery(database))["status"] == DeliveryStatus.PENDING
     await start_mailer()
     await until(database, ENDED, "sent")
     assert len(box.taken) == 1
@@ -159,7 +159,7 @@ async def test_what_comes_later_than_the_next_is_due_is_left_out(
     await look(client, clock, 25)
     await start_mailer()
     await until(database, ENDED, "sent")
-    rows = await database.fetch("select local_day::text, state from public.deliveries order by 1")
+    rows = await database.fetch("select local_day::text, status from public.deliveries order by 1")
     assert [tuple(row) for row in rows] == [("2026-11-24", "skipped"), ("2026-11-25", "sent")]
     assert len(box.taken) == 1
 
@@ -187,7 +187,7 @@ async def test_deliveries_that_are_paused_wait_and_then_go(
         database,
         "select exists (select from public.queue where kind = 'delivery' and worker_id is null and run_at > now())",
     )
-    assert (await the_delivery(database))["state"] == DeliveryStatus.PENDING
+    assert (await the_delivery(database))["status"] == DeliveryStatus.PENDING
     await deliveries.resume(by="ops", skip_pending=False)
     await database.execute("update public.queue set run_at = now() where kind = 'delivery'")
     await until(database, ENDED, "sent")

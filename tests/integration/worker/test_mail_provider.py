@@ -53,7 +53,8 @@ async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
     busy = answer(429, {"name": "rate_limit_exceeded"})
     sender, server = await start_resend(hang_up, busy, answer(200, {"id": "re-1"}))
     await start_mailer(sender)
-    await until(database, "select exists (select from public.deliveries where provider_id = 're-1' and state = 'sent')")
+    sent = "select exists (select from public.deliveries where provider_id = 're-1' and status = 'sent')"
+    await until(database, sent)
     assert len(server.bodies) == 3
     assert len(set(server.bodies)) == 1
 
@@ -68,7 +69,7 @@ async def test_a_refusal_after_a_doubt_leaves_the_doubt(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
+    assert (found["status"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
     assert "Resend responded 422" in found["reason"]
 
 
@@ -89,7 +90,7 @@ async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doub
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.bodies)) == ("in_doubt", 1)
+    assert (found["status"], len(server.bodies)) == ("in_doubt", 1)
     assert "cannot be written" in found["reason"]
 
 
@@ -109,7 +110,7 @@ async def test_a_refusal_after_a_kill_ends_the_delivery_once(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("in_doubt", 1)
+    assert (found["status"], len(server.seen)) == ("in_doubt", 1)
     assert "Resend responded 422" in found["reason"]
 
 
@@ -139,7 +140,7 @@ async def test_another_account_does_not_repeat_a_mail(
     await start_mailer(second)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], not_asked.seen) == ("in_doubt", [])
+    assert (found["status"], not_asked.seen) == ("in_doubt", [])
     assert "another sender began it" in found["reason"]
 
 
@@ -158,6 +159,6 @@ async def test_who_left_after_a_500_is_not_mailed_again(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], len(server.seen)) == ("in_doubt", 1)
+    assert (found["status"], len(server.seen)) == ("in_doubt", 1)
     assert "Resend responded 500" in found["reason"]
     assert "the reader is unsubscribed" in found["reason"]

@@ -21,7 +21,7 @@ REASONS: dict[str, Change] = {
     "the reader is unsubscribed": lambda c, r, _: Readers(c).change(r.reader_id, {"status": "unsubscribed"}),
     "the reader is paused": lambda c, r, _: Readers(c).change(r.reader_id, {"status": "paused"}),
     "the reader is bounced": lambda c, r, _: Deliveries(c).record_bounce([str(r.email)], "gone", complaint=False),
-    "the reader has no address": lambda c, r, _: Readers(c).change(r.reader_id, {"email": None}),
+    "the reader has no e-mail address": lambda c, r, _: Readers(c).change(r.reader_id, {"email": None}),
     "it came too late: the next one is due": lambda _c, _r, clock: clock.set("2026-11-25T07:30:00Z"),
 }
 
@@ -61,7 +61,7 @@ async def test_each_reason_to_skip_counts_at_the_retry(
     await meanwhile.happens(REASONS[reason](client, reader, clock))
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["state"], found["reason"]) == ("skipped", reason)
+    assert (found["status"], found["reason"]) == ("skipped", reason)
     assert (box.taken, box.commands.count("MAIL")) == ([], 1)
 
 
@@ -87,5 +87,5 @@ async def test_deliveries_paused_before_the_retry_wait(
         database,
         "select exists (select from public.queue where kind = 'delivery' and message like '%a look first%')",
     )
-    assert (await the_delivery(database))["state"] == "pending"
+    assert (await the_delivery(database))["status"] == "pending"
     assert (box.taken, box.commands.count("MAIL")) == ([], 1)

@@ -38,7 +38,7 @@ async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
     assert LINKS.read("unsubscribe", token).reader_id == reader.reader_id
     await save(client, copy(external_id="new", title="Radar sees further", abstract="New."))
     await look(client, clock, 25)
-    await until(database, "select count(*) = 2 from public.deliveries where state = 'sent'")
+    await until(database, "select count(*) = 2 from public.deliveries where status = 'sent'")
     text = body(mails(box)[1], "plain")
     assert "Radar sees further" in text
     assert "Ice remembers" not in text
@@ -64,11 +64,11 @@ async def test_the_digest_is_ranked_by_all_that_the_reader_said(
 
 
 @pytest.mark.parametrize(
-    ("choice", "state", "subjects"), [("nothing", "skipped", []), ("line", "sent", ["Nothing new"])]
+    ("choice", "status", "subjects"), [("skip", "skipped", []), ("notify", "sent", ["Nothing new"])]
 )
 async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
     choice: str,
-    state: str,
+    status: str,
     subjects: list[str],
     client: AsyncClient,
     database: asyncpg.Connection,
@@ -78,7 +78,7 @@ async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
 ) -> None:
     await due(client, clock, when_empty=choice)
     await start_mailer()
-    await until(database, ENDED, state)
+    await until(database, ENDED, status)
     assert [str(mail["Subject"])[:11] for mail in mails(box)] == subjects
     assert await database.fetchval("select count(*) from public.digests") == 1
 
@@ -87,7 +87,7 @@ async def test_without_an_address_the_digest_is_shown_by_being_there(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await save(client, copy(**ARXIV, title="Radar reads ice"))
-    reader = await due(client, clock, address=None)
+    reader = await due(client, clock, email=None)
     await start_mailer()
     await until(database, "select exists (select from public.digests)")
     assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1

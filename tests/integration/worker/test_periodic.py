@@ -57,7 +57,7 @@ async def test_retention_goes_on_until_a_batch_is_not_full(client: AsyncClient, 
 async def test_retention_that_cannot_reach_supabase_comes_again(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.periodic.retention, "RETENTION_EVERY", timedelta(seconds=0.01))
+    monkeypatch.setattr(worker.periodic.retention, "RETENTION_INTERVAL", timedelta(seconds=0.01))
     await insert_tasks(database, 3, status="completed")
     await database.execute(OLD)
     proxy.before = away = Times(AWAY, 2, lambda call: call.name == "retain")

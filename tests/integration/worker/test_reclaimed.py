@@ -83,7 +83,7 @@ async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(
         raise AssertionError("it was not to be done any more")
 
     task = ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
-    job = Job(task, deadline=0.0, show=lambda _lease, _progress: None)
+    job = Job(task, deadline=0.0, on_progress=lambda _lease, _progress: None)
     ended: list[Outcome | None] = []
 
     async def work() -> None:

@@ -1,4 +1,4 @@
-"""Refusals and unreadable answers on the way of finished work: what is not about the data costs nothing."""
+"""Refusals and unreadable responses on the way of finished work: what is not about the data costs nothing."""
 
 import asyncio
 import json

@@ -37,7 +37,7 @@ async def test_ten_thousand_dead_tasks_are_replayed_once_while_two_workers_work(
 ) -> None:
     await insert_tasks(database, DEAD, status="failed")
     await database.execute(
-        "insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead, updated_at)"
+        "insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead_letter, updated_at)"
         " select task_id, kind, priority, now(), max_attempts, 5, true, finished_at from public.tasks"
     )
     await insert_tasks(database, FRESH)

@@ -15,7 +15,7 @@ from worker.periodic.schedule import DueReaderEnqueuer
 async def test_the_chores_of_many_workers_make_one_task_and_go_on(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    periodic_jobs = [DueReaderEnqueuer(Schedule(client), random=Random(n), every=0.05) for n in range(4)]
+    periodic_jobs = [DueReaderEnqueuer(Schedule(client), random=Random(n), interval=0.05) for n in range(4)]
     running = [asyncio.create_task(periodic_job.run()) for periodic_job in periodic_jobs]
     try:
         for number in range(1, 4):

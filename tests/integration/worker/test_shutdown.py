@@ -21,7 +21,7 @@ async def test_a_deaf_handler_does_not_hold_the_end(
     start_worker: StartWorker,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker.runner, "LAST_CALL", 0.2)
+    monkeypatch.setattr(worker.runner, "RELEASE_TIMEOUT", 0.2)
     begun, may_end = asyncio.Event(), asyncio.Event()
 
     async def deaf(_job: Job) -> dict[str, Any]:
@@ -49,7 +49,7 @@ async def test_a_deaf_handler_does_not_hold_the_end(
 async def test_a_deaf_handler_past_its_time_is_named_once(
     client: AsyncClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.runner, "LAST_CALL", 0.2)
+    monkeypatch.setattr(worker.runner, "RELEASE_TIMEOUT", 0.2)
     may_end = asyncio.Event()
 
     async def deaf(_job: Job) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended
 from tests.support.tasks import Claimer, create, insert_tasks
-from worker.__main__ import limits_of
+from worker.__main__ import worker_limits
 from worker.handlers.callback import CallbackHandler, CallbackSender
 from worker.job import Job, Work
 
@@ -73,7 +73,7 @@ async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
     async def at_once(_job: Job) -> dict[str, Any]:
         return {}
 
-    limits = limits_of(settings())
+    limits = worker_limits(settings())
     async with open_external() as http:
         deliver = CallbackHandler(CallbackSender(http, [Webhook(WEBHOOK_SECRET)], private=True))
         works: dict[TaskKind, Work] = {TaskKind.CALLBACK: deliver, TaskKind.FETCH: at_once, TaskKind.DIGEST: at_once}
@@ -102,7 +102,7 @@ async def test_fetches_that_hang_leave_digests_and_callbacks_their_slots(
         done.put_nowait(job.task.kind)
         return {}
 
-    limits = limits_of(settings())
+    limits = worker_limits(settings())
     await insert_tasks(database, 50, kind="fetch", priority=0)
     await insert_tasks(database, 5, kind="digest")
     await insert_tasks(database, 5, kind="callback")
@@ -154,5 +154,5 @@ async def test_a_kind_without_a_free_slot_calls_for_no_hurry(client: AsyncClient
 def test_callbacks_have_a_third_and_fetches_a_fifth_unless_it_is_said_otherwise(
     changes: dict[str, str], slots: tuple[int, int, int]
 ) -> None:
-    of_kind = limits_of(settings(**changes)).kind_slots
+    of_kind = worker_limits(settings(**changes)).kind_slots
     assert (of_kind[TaskKind.CALLBACK], of_kind[TaskKind.FETCH], of_kind[TaskKind.DIGEST]) == slots

@@ -27,11 +27,11 @@ from tests.support.schedule import add_reader
 from tests.support.tasks import create
 
 NOW_AGAIN = (
-    "update public.queue set run_at = now() where worker_id is null and not dead and kind in ('fetch', 'digest')"
+    "update public.queue set run_at = now() where worker_id is null and not dead_letter and kind in ('fetch', 'digest')"
 )
 TRIED = "select exists (select from public.queue where kind = 'fetch' and error ~ $1)"
 CAUSE = r"arxiv: 127\.0\.0\.1 could not be read: .* at \d\d:\d\d UTC, will be retried in "
-SENT = "select exists (select from public.deliveries where state = 'sent')"
+SENT = "select exists (select from public.deliveries where status = 'sent')"
 
 
 class Sources:
@@ -91,7 +91,7 @@ async def tried_again(database: asyncpg.Connection, error: str) -> None:
 
 async def all_ended(database: asyncpg.Connection) -> None:
     async with asyncio.timeout(2 * PATIENCE):
-        while await database.fetchval("select exists (select from public.queue where not dead)"):
+        while await database.fetchval("select exists (select from public.queue where not dead_letter)"):
             await database.execute("update public.circuit_breakers set retry_at = now() where state = 'open'")
             await database.execute(NOW_AGAIN)
             await asyncio.sleep(0.1)
@@ -178,5 +178,5 @@ async def test_a_skipped_digest_says_what_was_not_read(
         task,
         status,
     )
-    delivery = await database.fetchrow("select state, reason from public.deliveries")
+    delivery = await database.fetchrow("select status, reason from public.deliveries")
     assert tuple(delivery) == ("skipped", reason)

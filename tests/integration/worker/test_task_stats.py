@@ -15,7 +15,7 @@ from app.errors import PermanentError
 from app.models import TaskKind
 from app.persistence.outcomes import Completed, Lease, Released, Snoozed
 from app.persistence.queue import ClaimedTask
-from app.persistence.task_stats import Ended, TaskStats
+from app.persistence.task_stats import TaskCounts, TaskStats
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import Earliest
 from tests.support.proxy import Answer, Proxy, Times
@@ -82,7 +82,7 @@ class InterruptedMinutes(TaskStats):
         self.asked = asyncio.Event()
         self.reports: list[tuple[int, int]] = []
 
-    async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, Ended]) -> float:  # noqa: ARG002  (its names)
+    async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, TaskCounts]) -> float:  # noqa: ARG002  (its names)
         self.reports.append((number, ended[TaskKind.DIGEST].completed))
         if not self.asked.is_set():
             self.asked.set()

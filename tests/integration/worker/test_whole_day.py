@@ -32,7 +32,7 @@ from tests.support.schedule import add_reader
 from tests.support.scripted_server import ScriptedServer, answer
 from tests.support.source_responses import reply
 from tests.support.tasks import create, record
-from worker.wiring import build_analyst, open_parts
+from worker.wiring import build_analyst, open_components
 
 NEXT_SECRET = "whsec_" + "QUJD" * 8
 SECRET = "0123456789abcdef"
@@ -100,7 +100,7 @@ async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", digest_max_wait_hours="0", **MAIL)
     async with whole_worker(settings) as running:
-        await until(database, "select exists (select from public.deliveries where state = 'sent')")
+        await until(database, "select exists (select from public.deliveries where status = 'sent')")
         await running.stop()
     (file,) = await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
     mail = email.message_from_bytes(file.read_bytes())
@@ -122,7 +122,7 @@ async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
 
     monkeypatch.setattr(worker.wiring, "open_mail_sender", opened)
     chosen = settings_of(stack, mail_url="folder:/nowhere", mail_connections="3", mail_rate="4.5", **MAIL)
-    async with open_parts(Services.build(client), chosen):
+    async with open_components(Services.build(client), chosen):
         ((url, _http, limits),) = asked
     assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(concurrency=3, per_second=4.5))
 

@@ -50,7 +50,7 @@ with tasks as (
 ), editions as (
   insert into public.editions (source_date, updated_at) select now() - age, now() - age from unnest($1::interval[]) age
 ), deliveries as (
-  insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at, ended_at)
+  insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, created_at, ended_at)
   select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - age, 'sent', now() - age, now() - age
     from unnest($1::interval[]) age
 )
@@ -195,9 +195,9 @@ async def test_a_chore_that_dies_is_logged_and_ends_the_worker(
 ) -> None:
     monkeypatch.setattr(Retention, "run", die)
     async with whole_worker(settings_of(stack)) as running:
-        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention died: LookupError: injected_faults$"):
+        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention failed: LookupError: injected_faults$"):
             await running.ended()
-    (said,) = [record for record in running.log if record["event"] == "periodic_job died"]
+    (said,) = [record for record in running.log if record["event"] == "periodic job failed"]
     assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected_faults")
 
 
@@ -210,7 +210,7 @@ async def test_a_claim_loop_that_stopped_is_not_waited_for(
     quick = {"lease_seconds": "0.4", "supabase_call_timeout": "0.1", "grace_period": "3600"}
     async with whole_worker(settings_of(stack, **quick)) as running:
         with pytest.raises(
-            PeriodicJobFailed, match=r"^The worker's watch died: LoopStopped: .* has not turned for 0\.4 s\.$"
+            PeriodicJobFailed, match=r"^The worker's watch failed: LoopStopped: .* has made no call for 0\.4 s\.$"
         ):
             await running.ended()
 
@@ -221,7 +221,7 @@ async def test_the_schema_is_asked_for_until_there_is_an_answer_and_then_no_more
     proxy: Proxy,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(worker.__main__, "SCHEMA_PATIENCE", 0.05)
+    monkeypatch.setattr(worker.__main__, "SCHEMA_CHECK_SECONDS", 0.05)
     proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == ASKED)
     async with whole_worker(settings_of(stack, supabase_url=proxy.url)) as running:
         async with asyncio.timeout(PATIENCE):

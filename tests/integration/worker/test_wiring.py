@@ -20,13 +20,13 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from tests.support.fixture_types import Serve
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.scripted_server import answer
-from worker.__main__ import limits_of
+from worker.__main__ import worker_limits
 from worker.configuration import not_configured
-from worker.handlers.callback import callback_delay
-from worker.handlers.delivery import delivery_delay
+from worker.handlers.callback import callback_retry_delay
+from worker.handlers.delivery import delivery_retry_delay
 from worker.retries import retry_delay
 from worker.runner import WorkerLimits
-from worker.wiring import build_analyst, build_other_sources, open_parts
+from worker.wiring import build_analyst, build_other_sources, open_components
 
 
 def settings(**changes: str) -> WorkerSettings:
@@ -34,22 +34,25 @@ def settings(**changes: str) -> WorkerSettings:
 
 
 async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncClient) -> None:
-    async with open_parts(Services.build(client), settings()) as parts:
+    async with open_components(Services.build(client), settings()) as parts:
         limits = {kind: (handler.timeout, handler.retry_delay) for kind, handler in parts.handlers.items()}
     assert limits == {
         TaskKind.FETCH: (timedelta(minutes=10), retry_delay),
         TaskKind.DIGEST: (timedelta(minutes=5), retry_delay),
-        TaskKind.CALLBACK: (timedelta(seconds=30), callback_delay),
+        TaskKind.CALLBACK: (timedelta(seconds=30), callback_retry_delay),
     }
 
 
 async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if_not(client: AsyncClient) -> None:
     mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
     chosen = settings(**mail, link_secret="0123456789abcdef")
-    async with open_parts(Services.build(client), chosen) as parts:
+    async with open_components(Services.build(client), chosen) as parts:
         assert parts.handlers[TaskKind.DELIVERY].timeout == timedelta(minutes=10)
-        assert parts.handlers[TaskKind.DELIVERY].retry_delay is delivery_delay
-    assert (limits_of(chosen).kind_slots[TaskKind.DELIVERY], limits_of(settings()).kind_slots[TaskKind.DELIVERY]) == (
+        assert parts.handlers[TaskKind.DELIVERY].retry_delay is delivery_retry_delay
+    assert (
+        worker_limits(chosen).kind_slots[TaskKind.DELIVERY],
+        worker_limits(settings()).kind_slots[TaskKind.DELIVERY],
+    ) == (
         2,
         0,
     )
@@ -69,7 +72,7 @@ def test_what_the_settings_lack_is_named_with_its_effect() -> None:
 def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
     times = {"lease_seconds": "61", "grace_period": "7", "poll_interval": "0.9"}
     slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 10, TaskKind.DELIVERY: 0}
-    assert limits_of(settings(concurrency="20", **times)) == WorkerLimits(
+    assert worker_limits(settings(concurrency="20", **times)) == WorkerLimits(
         20, timedelta(seconds=61), timedelta(seconds=7), timedelta(seconds=0.9), slots
     )
 

@@ -30,7 +30,7 @@ CHANGES = [
     ("America/Los_Angeles", "23:59", date(2026, 3, 8), "2026-03-09T06:59:00Z"),
 ]
 A_DAY = timedelta(days=1)
-SENT = "select exists (select from public.deliveries where reader_id = $1 and local_day = $2 and state = 'sent')"
+SENT = "select exists (select from public.deliveries where reader_id = $1 and local_day = $2 and status = 'sent')"
 
 
 def moment_of(day: date, send_at: str, timezone: str) -> datetime:

@@ -1,4 +1,4 @@
-"""A whole worker in the tests' own process: put local_service from its settings by `work`, ended by a signal."""
+"""A whole worker in the tests' own process: built from its settings by `run_worker`, ended by a signal."""
 
 import asyncio
 import faulthandler
@@ -19,7 +19,7 @@ from app.config import WorkerSettings
 from embedded.stack import Ready
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import PATIENCE
-from worker.__main__ import work
+from worker.__main__ import run_worker
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 NOWHERE: Final = "http://127.0.0.1:9"
@@ -94,7 +94,7 @@ async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started
         patched.setattr(worker.periodic.task_stats, "LAST_REPORT", PATIENCE)
         patched.setattr(worker.supervisor, "STOP_WITHIN", 2 * PATIENCE)
         patched.setattr(faulthandler, "dump_traceback_later", lambda *_, **__: None)
-        started = WholeWorker(asyncio.create_task(work(settings)), log)
+        started = WholeWorker(asyncio.create_task(run_worker(settings)), log)
         try:
             await started.logged(ready)
             yield started

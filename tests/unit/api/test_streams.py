@@ -13,7 +13,7 @@ from app.api import waiting
 from app.api.models import TaskView
 from app.api.waiting import TaskEvent, TooManyWatchers, task_events
 from app.models import Task
-from app.persistence.watched_tasks import Changed, Changes
+from app.persistence.watched_tasks import ChangedTask, Changes
 from app.task_hub import TaskHub
 from tests.support.rows import TASK
 
@@ -29,7 +29,7 @@ class Database:
         self.task = RUNNING
 
     async def changes(self, _known: Any) -> Changes:
-        return Changes(changed=[Changed(version=self.task.message or "", task=self.task)], gone=[])
+        return Changes(changed=[ChangedTask(version=self.task.message or "", task=self.task)], gone=[])
 
 
 @pytest.fixture

@@ -111,7 +111,7 @@ def test_a_partial_edition_names_the_failed_source(make_article: MakeArticle) ->
         edition_status=EditionStatus.PARTIAL,
         source_errors={"feed:Nature": "www.nature.example answered <503>", "arxiv": "no answer"},
     )
-    assert "Incomplete. Nature and arXiv could not be read: what is new there is missing here." in shown.text
+    assert "Incomplete. Nature and arXiv could not be read: new items from there are missing here." in shown.text
     assert "503" not in shown.text, "the cause is for operators"
     assert "no answer" not in shown.text
     assert "Incomplete" not in page(item(make_article())).text

@@ -37,5 +37,5 @@ async def test_the_newest_digest_of_a_reader_or_none(
     rows: list[Any], written: tuple[UUID, datetime] | None, client: AsyncClient, router: respx.Router
 ) -> None:
     router.get("/digests").respond(200, json=rows)
-    found = await Digests(client).newest_of(ONE)
+    found = await Digests(client).newest_digest(ONE)
     assert (found and (found.task_id, found.created_at)) == written

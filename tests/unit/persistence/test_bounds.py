@@ -73,19 +73,19 @@ def nested(levels: int) -> object:
 
 
 @pytest.mark.parametrize(
-    ("largest", "too_large", "response"),
+    ("largest", "too_large", "expected"),
     [
-        (nested(100), nested(101), "a value has more than 100 levels or 50000 parts: more than are kept"),
-        ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts: more than are kept"),
-        (2**256 - 1, 2**256, "a value cannot be written as JSON: it holds a int"),
+        (nested(100), nested(101), "a value has more than 100 levels or 50000 parts, which is the limit"),
+        ([1] * 49_999, [1] * 50_000, "a value has more than 100 levels or 50000 parts, which is the limit"),
+        (2**256 - 1, 2**256, "a value cannot be written as JSON: it contains a int"),
     ],
     ids=["levels", "parts", "bits"],
 )
-def test_a_json_value_has_a_largest_size(largest: object, too_large: object, said: str) -> None:
+def test_a_json_value_has_a_largest_size(largest: object, too_large: object, expected: str) -> None:
     assert clean(largest) == largest
     with pytest.raises(PermanentError) as refused:
         clean(too_large)
-    assert str(refused.value) == said
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize("letter", ["x", "\u00e4"])
@@ -96,13 +96,13 @@ def test_the_size_of_a_result_includes_its_keys(letter: str) -> None:
     assert clean_result(largest) == largest
     with pytest.raises(PermanentError) as refused:
         clean_result(largest | {"k" + "x" * spare: letter * most + "x"})
-    assert str(refused.value) == "the result has more than the 2000000 bytes that are kept"
+    assert str(refused.value) == "the result exceeds the limit of 2000000 bytes"
 
 
 def test_a_result_is_an_object() -> None:
     with pytest.raises(PermanentError) as refused:
         clean_result([1])
-    assert str(refused.value) == "the result is no JSON object but of type list"
+    assert str(refused.value) == "the result must be a JSON object, not of type list"
 
 
 def test_objects_count_as_nesting_levels() -> None:

@@ -1,4 +1,4 @@
-"""The exact message and type of each error response."""
+"""The message and the type of the error that each refused call becomes."""
 
 import pytest
 import respx
@@ -13,7 +13,7 @@ KEY = "SUPABASE_KEY must be the project's secret (or service_role) key"
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "hint", "error", "response"),
+    ("status", "code", "hint", "error", "expected"),
     [
         (400, "23514", None, SupabaseRejected, "Could not read: no (code 23514)."),
         (400, "23514", "", SupabaseRejected, "Could not read: no (code 23514)."),
@@ -24,14 +24,14 @@ KEY = "SUPABASE_KEY must be the project's secret (or service_role) key"
     ],
 )
 async def test_an_error_message_has_the_code_and_the_hint(
-    status: int, code: str, hint: str | None, error: type[SupabaseError], said: str, client: AsyncClient,
+    status: int, code: str, hint: str | None, error: type[SupabaseError], expected: str, client: AsyncClient,
     router: respx.Router,
 ) -> None:  # fmt: skip
     router.get("/t").respond(status, json={"message": "no", "code": code, "hint": hint, "details": None})
     with pytest.raises(error) as refused, supabase_errors("read"):
         await client.table("t").select("*").execute()
     assert type(refused.value) is error
-    assert str(refused.value) == said
+    assert str(refused.value) == expected
 
 
 @pytest.mark.parametrize("code", [{}, {"code": None}, {"code": 502}])
@@ -41,4 +41,4 @@ async def test_an_error_message_without_a_code(
     router.post("/rpc/f").respond(200, json={"message": "odd", **code})
     with pytest.raises(UnreadableResponse) as refused, supabase_errors("call"):
         await client.rpc("f").execute()
-    assert str(refused.value) == f"Could not call: the answer is an error without a code: odd. {SAFE}"
+    assert str(refused.value) == f"Could not call: the response is an error without a code: odd. {SAFE}"

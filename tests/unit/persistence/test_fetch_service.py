@@ -53,7 +53,7 @@ def database_calls(router: respx.Router) -> list[tuple[str, Any]]:
         function = request.url.path.rpartition("/")[2]
         calls.append((function, json.loads(request.content)))
         results: dict[str, Any] = {
-            "plan_fetch": {"at": AT, "bodies_of": {}},
+            "plan_fetch": {"at": AT, "kept": {}},
             "begin_edition": EDITION,
             "finish_edition": EDITION,
             "breaker_states": [],

@@ -103,7 +103,7 @@ async def test_the_shared_state_receives_each_outcome(client: AsyncClient, route
     breakers = CircuitBreakers(client, SETTINGS)
     await fail(breakers)
     about: dict[str, Any] = {"p_name": "arxiv", "p_event": ANY}
-    assert sent(router)[2] == about | {"p_threshold": 3, "p_open_seconds": 50.0, "p_reason": "Down"}
+    assert sent(router)[2] == about | {"p_threshold": 3, "p_open_seconds": 50.0, "p_reason": "SupabaseDown"}
     assert await passes(breakers)
     tried, succeeded = (call.request for call in list(router.calls)[-2:])
     assert functions(router) == ["breaker_states", "breaker_failure", "breaker_try", "breaker_success"]
@@ -158,9 +158,9 @@ async def test_working_without_the_shared_state_is_logged(client: AsyncClient, r
         await fail(CircuitBreakers(client, SETTINGS))
     failure = f"Could not breaker_failure of arxiv: {SAYS}"
     assert logs == [
-        {"event": "breakers work locally", "log_level": "warning",
+        {"event": "circuit breakers work locally", "log_level": "warning",
          "error": f"Could not read the circuit breakers: {SAYS}"},
-        {"event": "breaker works locally", "log_level": "warning", "breaker": "arxiv", "error": failure},
+        {"event": "circuit breaker works locally", "log_level": "warning", "breaker": "arxiv", "error": failure},
     ]  # fmt: skip
 
 

@@ -99,17 +99,17 @@ async def test_an_existing_task_is_returned_with_its_current_status(client: Asyn
 
 
 @pytest.mark.parametrize(
-    ("key", "response"),
+    ("key", "expected"),
     [(CallerKey("k", place=3), "The key 'k'"), (OwnKey("fetch:d"), "The key 'fetch:d'"), (None, f"The id {TWO}")],
 )
 async def test_a_conflicting_request_names_the_existing_task(
-    key: CallerKey | OwnKey | None, said: str, client: AsyncClient, router: respx.Router
+    key: CallerKey | OwnKey | None, expected: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/create_tasks").respond(200, json={"outcome": "conflict", "tasks": [RECORD]})
     with pytest.raises(IdempotencyConflict) as refused:
         await TaskStateManager(client).create_tasks([replace(PLAIN, key=key)])
     known = RECORD["task_id"]
-    assert str(refused.value) == f"{said} belongs to task {known}, which asked for something else: use a new key."
+    assert str(refused.value) == f"{expected} belongs to task {known}, which has a different request: use a new key."
 
 
 @pytest.mark.parametrize(("answer", "retry_after"), [({"ordered": 4, "retry_after": 41.5}, 41.5), ({}, 0.0)])
@@ -121,28 +121,29 @@ async def test_a_quota_error_has_the_usage_and_the_retry_time(
         await TaskStateManager(client).create_tasks([PLAIN, WHOLE], owner="web", daily_digests=5)
     ordered = answer.get("ordered", 0)
     assert str(refused.value) == (
-        f"web may order 5 digests a day (UTC) and has ordered {ordered}; 2 more are too many."
+        f"web may order 5 digests a day (UTC) and has ordered {ordered}: 2 more exceed the limit. "
+        "Order them after midnight UTC."
     )
     assert refused.value.retry_after == retry_after
 
 
 @pytest.mark.parametrize(
-    ("options", "waiting", "afresh", "key"),
+    ("options", "waiting", "refetch", "key"),
     [
         ({}, None, False, "own:fetch:2026-01-02"),
-        ({"waiting": TWO, "afresh": True}, str(TWO), True, "own:fetch:2026-01-02"),
+        ({"waiting": TWO, "refetch": True}, str(TWO), True, "own:fetch:2026-01-02"),
         ({"due": datetime(2026, 1, 3, 6, 30, tzinfo=UTC)}, None, False, "own:daily:2026-01-03:06:30:00:2026-01-02"),
     ],
 )
 async def test_the_shared_fetch_of_a_day(
-    options: dict[str, Any], waiting: str | None, afresh: bool, key: str, client: AsyncClient, router: respx.Router
+    options: dict[str, Any], waiting: str | None, refetch: bool, key: str, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/ensure_fetch").respond(200, json=MADE)
     made = await TaskStateManager(client).ensure_fetch(date(2026, 1, 2), **options)
     body = sent(router)[2]
     row = body.pop("p_task")
     limits = {"p_refresh": False, "p_caller_limit": 10}
-    assert body == {"p_source_date": "2026-01-02", "p_waiting": waiting, "p_afresh": afresh, **limits}
+    assert body == {"p_source_date": "2026-01-02", "p_waiting": waiting, "p_afresh": refetch, **limits}
     hashed = row["request_hash"]
     expected = PLAIN_ROW | {"source_date": "2026-01-02", "priority": 0, "idempotency_key": key, "request_hash": hashed}
     assert row == expected | {"task_id": str(made.task_id)}

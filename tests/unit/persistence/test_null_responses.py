@@ -75,7 +75,7 @@ async def test_a_void_call_accepts_no_result(
 
 
 def test_every_called_function_is_tested() -> None:
-    call = r'(?:\.rpc|_call|_act_on|_report)\(\s*"(\w+)"'
+    call = r'(?:\.rpc|_call|_change_task|_report)\(\s*"(\w+)"'
     text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py"))
     assert set(re.findall(call, text)) - SWALLOWED == {function_of(asked) for asked in CALLS} - {None} - SWALLOWED
 
@@ -100,7 +100,7 @@ async def test_a_missing_cache_entry_is_none(client: AsyncClient, router: respx.
 async def test_a_session_is_not_ended_by_a_damaged_response(client: AsyncClient, router: respx.Router) -> None:
     replying(router, httpx.Response(200, text='"ended"'))
     with pytest.raises(SupabaseUnavailable):
-        await EndedSessions(client).holds("s")
+        await EndedSessions(client).has_ended("s")
 
 
 async def test_a_breaker_without_a_readable_state_works_locally(client: AsyncClient, router: respx.Router) -> None:

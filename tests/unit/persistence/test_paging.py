@@ -17,7 +17,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.items import Items
-from app.persistence.paging import read_cursor
+from app.persistence.paging import decode_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
@@ -80,7 +80,7 @@ async def test_default_and_largest_page_size_of_each_list(client: AsyncClient, r
     asked: dict[str, tuple[int, int]] = {}
     for name, unless_told, much in (
         ("readers", readers.page(None), readers.page(None, limit=1000)),
-        ("days", digests.days_of(READER), digests.days_of(READER, limit=1000)),
+        ("days", digests.list_days(READER), digests.list_days(READER, limit=1000)),
         ("found", digests.search(READER, "x"), digests.search(READER, "x", limit=1000)),
         ("newest", digests.newest_items(READER), digests.newest_items(READER, limit=1000)),
         ("papers", papers.page(READER), papers.page(READER, limit=1000)),
@@ -105,7 +105,7 @@ async def test_batch_sizes_of_other_calls(client: AsyncClient, router: respx.Rou
     router.post("/rpc/enqueue_due").respond(200, json=2499)
     await Items(client).first_seen_on(DAY)
     assert sent(router)[2]["p_limit"] == 500
-    await Items(client).named([str(number) for number in range(101)])
+    await Items(client).find_by_keys([str(number) for number in range(101)])
     assert [len(httpx.Response(200, content=call.request.content).json()["p_keys"]) for call in router.calls[-2:]] == [
         100,
         1,
@@ -127,7 +127,7 @@ async def test_items_of_many_keys_are_read_in_hundreds(client: AsyncClient, rout
 
     router.post("/rpc/items_named").mock(side_effect=answer)
     keys = [str(number) for number in range(201)]
-    assert await Items(client).named(keys) == {key: article(key) for key in keys}
+    assert await Items(client).find_by_keys(keys) == {key: article(key) for key in keys}
     assert len(router.calls) == 3
 
 
@@ -192,7 +192,7 @@ async def test_a_cursor_continues_after_the_last_row(
     (rows,) = [value for value in vars(found).values() if isinstance(value, tuple)]
     assert [getattr(each, name) for each in rows] == ids[:2]
     cursor = found.next_cursor
-    assert (read_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
+    assert (decode_cursor(cursor) if cursor else None) == ((behind, ids[1]) if there == 3 else None)
 
 
 async def test_editions_are_paged_until_there_are_enough(client: AsyncClient, router: respx.Router) -> None:

@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
-from app.persistence.queue import ClaimedTask, Progress, SyncAnswer, TaskQueue, Verdict
+from app.persistence.queue import ClaimedTask, Progress, RejectedOutcome, SyncResponse, TaskQueue
 from tests.support.persistence_requests import sent
 from tests.support.requests import ONE, TWO
 
@@ -28,7 +28,7 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "response"),
+    ("outcome", "expected"),
     [
         (Completed({"a": "b\0"}), {"result": {"a": "b"}}),
         (Completed({}, {"page": "\0"}), {"result": {}, "digest": {"page": ""}}),
@@ -41,26 +41,26 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
         (Released(), {"outcome": "released"}),
         (Cancelled(), {"outcome": "cancelled"}),
         (Completed({"a": object()}),
-         {"outcome": "failed", "error": "the result cannot be written as JSON: it holds a object", "permanent": True,
+         {"outcome": "failed", "error": "the result cannot be written as JSON: it contains a object", "permanent": True,
           "delay_seconds": None}),
     ],
 )  # fmt: skip
-def test_the_row_of_each_outcome(outcome: Outcome, said: dict[str, Any]) -> None:
-    assert to_row(LEASE, outcome) == NAMED | said
+def test_the_row_of_each_outcome(outcome: Outcome, expected: dict[str, Any]) -> None:
+    assert to_row(LEASE, outcome) == NAMED | expected
 
 
 def test_an_outcome_that_cannot_be_encoded_is_a_failure() -> None:
     with capture_logs() as logs:
-        said = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
-    reason = "the outcome cannot be described: AttributeError"
-    assert said == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
+        expected = to_row(LEASE, Failed(3, None))  # type: ignore[arg-type]  # (a handler's mistake)
+    reason = "the outcome cannot be stored: AttributeError"
+    assert expected == NAMED | {"outcome": "failed", "error": reason, "permanent": True, "delay_seconds": None}
     (record,) = logs
-    assert (record["event"], record["log_level"]) == ("an outcome cannot be described", "error")
+    assert (record["event"], record["log_level"]) == ("outcome cannot be stored", "error")
     assert (record["outcome"], record["exc_info"]) == ("Failed", True)
 
 
 async def test_every_part_of_a_call_is_sent(client: AsyncClient, router: respx.Router) -> None:
-    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "feedback": {}, "claimed": []})
+    router.post("/rpc/sync_worker").respond(200, json={"number": 2, "token": str(TWO), "response": {}, "claimed": []})
     queue = queue_of(client, host="h", version="v")
     assert queue.prepare(outcomes={}, slots=0).number == 1
     call = queue.prepare(
@@ -91,20 +91,22 @@ async def test_a_call_with_defaults(client: AsyncClient) -> None:
     }  # fmt: skip
 
 
-async def answered(client: AsyncClient, router: respx.Router, said: dict[str, Any], claimed: list[Any]) -> SyncAnswer:
-    answer = {"number": 7, "token": str(TWO), "feedback": said, "claimed": claimed}
+async def answered(
+    client: AsyncClient, router: respx.Router, expected: dict[str, Any], claimed: list[Any]
+) -> SyncResponse:
+    answer = {"number": 7, "token": str(TWO), "response": expected, "claimed": claimed}
     router.post("/rpc/sync_worker").respond(200, json=answer)
     queue = queue_of(client)
     return await queue.sync(queue.prepare(outcomes={}, slots=1))
 
 
 async def test_every_part_of_a_response_is_read(client: AsyncClient, router: respx.Router) -> None:
-    said = {
+    expected = {
         "outcomes": [{"task_id": str(ONE), "verdict": "lost", "status": "failed"}], "cancel": [[str(ONE), str(TWO)]],
         "leases": [[str(TWO), str(ONE)]], "next_task_seconds": 2.5, "outdated": True,
     }  # fmt: skip
-    assert await answered(client, router, said, [ROW]) == SyncAnswer(
-        7, (READ,), (Verdict(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True
+    assert await answered(client, router, expected, [ROW]) == SyncResponse(
+        7, (READ,), (RejectedOutcome(ONE, "lost", TaskStatus.FAILED),), (LEASE,), (Lease(TWO, ONE),), 2.5, outdated=True
     )
 
 
@@ -122,12 +124,12 @@ async def test_an_unreadable_row_does_not_affect_the_others(
     odd: object, named: tuple[Lease, ...], client: AsyncClient, router: respx.Router
 ) -> None:
     answer = await answered(client, router, {}, [odd, ROW, ROW])
-    assert answer == SyncAnswer(7, claimed=(READ, READ), unreadable=named)
+    assert answer == SyncResponse(7, claimed=(READ, READ), unreadable=named)
 
 
 async def test_a_failed_sync_names_the_worker(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/sync_worker").respond(200, text="null")
-    with pytest.raises(Exception, match="unreadable answer"):
+    with pytest.raises(Exception, match="unreadable response"):
         await queue_of(client).sync(queue_of(client).prepare(outcomes={}, slots=1))
     router.post("/rpc/sync_worker").respond(503, text="<p>")
     with pytest.raises(Exception, match=f"Could not sync worker {ONE}, call 1: "):

@@ -44,6 +44,6 @@ async def test_requests_start_three_seconds_apart() -> None:
 
     pacer = RateLimiter(clock=lambda: now, sleep=sleep)
     for duration in (1.0, 5.0, 0.0, 0.0):
-        async with pacer.turn():
+        async with pacer.permit():
             now += duration
     assert waited == [2.0, 3.0]

@@ -19,7 +19,7 @@ from app.external.client import ExternalClient, open_external
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask
-from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_delay
+from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_retry_delay
 from worker.job import Job
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -171,7 +171,7 @@ async def test_retry_after_of_the_receiver_is_read(
 
 def test_retries_span_more_than_a_day_with_jitter() -> None:
     random, failed = Random(5), DeliveryFailed("down")
-    runs = [[callback_delay(attempt, failed, random) for attempt in range(1, 10)] for _ in range(50)]
+    runs = [[callback_retry_delay(attempt, failed, random) for attempt in range(1, 10)] for _ in range(50)]
     assert all(sum(delays, timedelta()) >= timedelta(hours=24) for delays in runs)
     for number, planned in enumerate(SCHEDULE):
         seen = {run[number] for run in runs}
@@ -184,7 +184,7 @@ def test_retries_span_more_than_a_day_with_jitter() -> None:
     [(1, 1 / 12), (2, 5), (3, 30), (4, 120), (5, 300), (6, 600), (7, 840), (8, 1200), (9, 1440), (10, 1440)],
 )
 def test_each_attempt_has_its_delay(attempt: int, minutes: float) -> None:
-    delay = callback_delay(attempt, DeliveryFailed("down"), Middle())
+    delay = callback_retry_delay(attempt, DeliveryFailed("down"), Middle())
     assert delay / timedelta(minutes=1) == pytest.approx(minutes)
 
 
@@ -197,9 +197,9 @@ class Middle(Random):
 
 def test_the_next_attempt_respects_retry_after() -> None:
     asked = DeliveryFailed("busy", retry_after=7_200.0)
-    assert callback_delay(1, asked, Random(5)) == timedelta(hours=2)
-    assert callback_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less than planned would use up the attempts"
-    assert callback_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
+    assert callback_retry_delay(1, asked, Random(5)) == timedelta(hours=2)
+    assert callback_retry_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less would use up the attempts"
+    assert callback_retry_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
 
 
 def job(payload: dict[str, Any]) -> Job:

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 import worker.ending
-from worker.ending import run_to_its_end
+from worker.ending import run_and_stop_tasks
 
 
 class Exited(Exception):
@@ -47,7 +47,7 @@ def test_a_cancellable_task_ends_without_a_log_line() -> None:
         left.append(asyncio.create_task(asyncio.sleep(3600)))
 
     with capture_logs() as log:
-        asyncio.run(run_to_its_end(main))
+        asyncio.run(run_and_stop_tasks(main))
     assert (left[0].cancelled(), log) == (True, [])
 
 
@@ -55,7 +55,7 @@ def test_a_cancellable_task_ends_without_a_log_line() -> None:
 def test_a_task_that_ignores_cancellation_is_named(
     error: Exception | None, deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.ending, "PATIENCE", 0.05)
+    monkeypatch.setattr(worker.ending, "CANCEL_TIMEOUT", 0.05)
 
     async def main() -> None:
         asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
@@ -64,13 +64,13 @@ def test_a_task_that_ignores_cancellation_is_named(
             raise error
 
     with capture_logs() as log, pytest.raises(Exited):
-        asyncio.run(run_to_its_end(main))
+        asyncio.run(run_and_stop_tasks(main))
     (record,) = log
     assert (record["tasks"], record["exc_info"]) == (["fetch 1"], error)
 
 
 def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.ending, "PATIENCE", 3600)
+    monkeypatch.setattr(worker.ending, "CANCEL_TIMEOUT", 3600)
 
     async def main() -> None:
         ending = asyncio.current_task()
@@ -80,5 +80,5 @@ def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pyt
         await asyncio.sleep(0)
 
     with capture_logs() as log, pytest.raises(Exited):
-        asyncio.run(run_to_its_end(main))
+        asyncio.run(run_and_stop_tasks(main))
     assert log[0]["tasks"] == ["fetch 1"]

@@ -85,7 +85,7 @@ async def shared(status: TaskStatus, error: str | None = None) -> Any:
     try:
         return await fetches(tasks=tasks)(job({"shared": True}))
     finally:
-        assert tasks.asked == [(DAY, {"waiting": TASK, "afresh": True})]
+        assert tasks.asked == [(DAY, {"waiting": TASK, "refetch": True})]
 
 
 async def test_a_callers_fetch_ends_like_the_shared_one() -> None:

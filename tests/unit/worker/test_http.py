@@ -31,20 +31,20 @@ async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, s
         (
             LoopHealth(2, 0.12345, None),
             200,
-            '{"status": "ok", "running_tasks": 2, "seconds_since_turn": 0.123, "seconds_since_answer": null,'
-            ' "not_configured": {"MAIL_URL": "no mails"}}',
+            '{"status": "ok", "running_tasks": 2, "seconds_since_last_call": 0.123,'
+            ' "seconds_since_last_response": null, "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(0, 59.9994, 60.0006),
             200,
-            '{"status": "ok", "running_tasks": 0, "seconds_since_turn": 59.999, "seconds_since_answer": 60.001,'
-            ' "not_configured": {"MAIL_URL": "no mails"}}',
+            '{"status": "ok", "running_tasks": 0, "seconds_since_last_call": 59.999,'
+            ' "seconds_since_last_response": 60.001, "not_configured": {"MAIL_URL": "no mails"}}',
         ),
         (
             LoopHealth(1, 60.0, 61.5),
             503,
-            '{"status": "the claim loop has stopped", "running_tasks": 1, "seconds_since_turn": 60.0,'
-            ' "seconds_since_answer": 61.5, "not_configured": {"MAIL_URL": "no mails"}}',
+            '{"status": "the claim loop has stopped", "running_tasks": 1, "seconds_since_last_call": 60.0,'
+            ' "seconds_since_last_response": 61.5, "not_configured": {"MAIL_URL": "no mails"}}',
         ),
     ],
 )

@@ -57,7 +57,7 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
         (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
         (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),
-        (UnreadableError(), Failed(error="Unsayable: (its text cannot be had)", retry_in=LATER)),
+        (UnreadableError(), Failed(error="UnreadableError: (its text cannot be read)", retry_in=LATER)),
         (asyncio.CancelledError(), Failed(error="CancelledError: ", retry_in=2 * SOON)),
     ],
 )
@@ -108,7 +108,7 @@ async def test_only_unexpected_errors_are_logged() -> None:
 
 @pytest.mark.parametrize(("payload", "request_id"), [({"request_id": "r-1"}, "r-1"), ({}, None)])
 def test_log_lines_name_the_task_and_the_request_that_made_it(payload: dict[str, Any], request_id: str | None) -> None:
-    assert job(**payload).described() == {"task_id": str(TASK), "request_id": request_id}
+    assert job(**payload).log_fields() == {"task_id": str(TASK), "request_id": request_id}
 
 
 async def test_progress_is_reported_under_the_tasks_lease() -> None:

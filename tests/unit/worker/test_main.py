@@ -27,7 +27,7 @@ def worked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     monkeypatch.setenv("SUPABASE_URL", "http://x.test")
     monkeypatch.setenv("SUPABASE_KEY", "sb_secret_x")
     monkeypatch.setattr(worker.__main__, "configure_logs", seen.append)
-    monkeypatch.setattr(worker.__main__, "work", work)
+    monkeypatch.setattr(worker.__main__, "run_worker", work)
     return seen
 
 
@@ -67,15 +67,15 @@ def test_libraries_of_other_versions_are_named(
             asyncio.CancelledError(),
             0,
             "",
-            [{"event": "stopped at once; leases run out by themselves", "log_level": "warning"}],
+            [{"event": "stopped at once, leases will expire", "log_level": "warning"}],
         ),
         (
             KeyboardInterrupt(),
             0,
             "",
-            [{"event": "stopped at once; leases run out by themselves", "log_level": "warning"}],
+            [{"event": "stopped at once, leases will expire", "log_level": "warning"}],
         ),
-        (BROKEN, 1, "", [{"event": "the worker died", "log_level": "error", "exc_info": True}]),
+        (BROKEN, 1, "", [{"event": "worker failed", "log_level": "error", "exc_info": True}]),
     ],
 )
 def test_each_end_has_its_exit_status_and_message(

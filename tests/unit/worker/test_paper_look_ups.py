@@ -35,8 +35,8 @@ async def test_a_reason_is_limited_to_three_hundred_characters(length: int, kept
         cast(CircuitBreakers, None),
         cast(ArxivSource, None),
         random=Random(1),
-        every=0,
+        interval=0,
     )
     with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
         await periodic_job.run()
-    assert [each["error"] for each in logs if each["event"] == "look-up of papers put off"] == [kept]
+    assert [each["error"] for each in logs if each["event"] == "look-up of papers postponed"] == [kept]

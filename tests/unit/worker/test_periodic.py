@@ -117,9 +117,9 @@ async def pauses(
 @pytest.mark.parametrize(
     ("make", "event", "slept"),
     [
-        (retention, "retention put off", [900, 3600, 3600]),
-        (schedule, "schedule put off", [15, 60, 60]),
-        (look_ups, "look-up of papers put off", [7.5, 30, 30]),
+        (retention, "retention postponed", [900, 3600, 3600]),
+        (schedule, "schedule postponed", [15, 60, 60]),
+        (look_ups, "look-up of papers postponed", [7.5, 30, 30]),
     ],
 )
 async def test_a_failed_periodic_job_logs_the_reason_and_runs_again(
@@ -132,7 +132,7 @@ async def test_a_failed_periodic_job_logs_the_reason_and_runs_again(
 async def test_an_unreported_minute_is_retried_and_sent_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = {"event": "minute not reported yet", "log_level": "warning", "number": 1, "error": "away"}
+    said = {"event": "task statistics not reported yet", "log_level": "warning", "number": 1, "error": "away"}
     assert await pauses(minutes(UnreachableSupabase()), monkeypatch) == ([15, 30, 30], [said] * 3)
 
 

@@ -12,7 +12,7 @@ import pytest
 from app.errors import SupabaseUnavailable
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
-from app.persistence.queue import ClaimedTask, SyncAnswer, SyncCall, TaskQueue
+from app.persistence.queue import ClaimedTask, SyncCall, SyncResponse, TaskQueue
 from worker.job import Handler, Job
 from worker.runner import BUSY_WAIT, SHORT_WAIT, Worker, WorkerLimits
 from worker.sync import FIRST_BACKOFF, LONGEST_BACKOFF
@@ -27,9 +27,9 @@ class ScriptedQueue:
     def prepare(self, **_call: Any) -> SyncCall:
         return SyncCall(1, {})
 
-    async def sync(self, _call: SyncCall) -> SyncAnswer:
+    async def sync(self, _call: SyncCall) -> SyncResponse:
         claimed = self._claims.popleft() if self._claims else ()
-        return SyncAnswer(1, claimed=claimed)
+        return SyncResponse(1, claimed=claimed)
 
 
 def task() -> ClaimedTask:
@@ -104,7 +104,7 @@ async def test_a_failed_call_is_repeated_with_growing_delays(
     calls, pauses, sleep = 0, [], asyncio.sleep
 
     class UnreachableQueue(ScriptedQueue):
-        async def sync(self, call: SyncCall) -> SyncAnswer:
+        async def sync(self, call: SyncCall) -> SyncResponse:
             nonlocal calls
             calls += 1
             if calls <= 8:

@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from app.mail.sender import InDoubt, NotSent
-from worker.handlers.delivery import delivery_delay
+from worker.handlers.delivery import delivery_retry_delay
 from worker.retries import retry_delay
 
 
@@ -33,12 +33,12 @@ def test_the_delay_limit_doubles_up_to_ten_minutes(attempt: int, ceiling: int) -
 @pytest.mark.parametrize(("attempt", "planned"), [(1, 30), (2, 60), (7, 1920), (8, 3600), (20, 3600), (5000, 3600)])
 def test_a_mails_delay_grows_from_half_a_minute_to_an_hour(attempt: int, planned: int) -> None:
     down = NotSent("down", transient=True)
-    assert delivery_delay(attempt, down, Lowest()) == timedelta(seconds=0.8 * planned)
-    assert delivery_delay(attempt, down, Highest()) == timedelta(seconds=1.2 * planned)
+    assert delivery_retry_delay(attempt, down, Lowest()) == timedelta(seconds=0.8 * planned)
+    assert delivery_retry_delay(attempt, down, Highest()) == timedelta(seconds=1.2 * planned)
 
 
 def test_a_mails_delay_is_at_least_the_servers_and_the_planned() -> None:
     asked = NotSent("greylisted", transient=True, retry_after=300)
-    assert delivery_delay(1, asked, Lowest()) == timedelta(seconds=300)
-    assert delivery_delay(8, asked, Lowest()) == timedelta(seconds=2880)
-    assert delivery_delay(1, InDoubt("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)
+    assert delivery_retry_delay(1, asked, Lowest()) == timedelta(seconds=300)
+    assert delivery_retry_delay(8, asked, Lowest()) == timedelta(seconds=2880)
+    assert delivery_retry_delay(1, InDoubt("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)

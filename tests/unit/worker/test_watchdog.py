@@ -23,7 +23,7 @@ async def test_ten_checks_without_an_iteration_report_a_stopped_loop(
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
     monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda after, *, exit: armed.append((after, exit)))  # noqa: A006  (its name there)
-    with pytest.raises(LoopStopped, match=r"^The claim loop has not turned for 60 s\.$"):
+    with pytest.raises(LoopStopped, match=r"^The claim loop has made no call for 60 s\.$"):
         await watch_loop(lambda: turns[min(len(slept), len(turns) - 1)], LEASE)
     assert slept == [6.0] * looks
     assert armed == [(60.0, True)] * looks
@@ -36,7 +36,7 @@ async def test_health_counts_only_answered_iterations(monkeypatch: pytest.Monkey
     seen = [pulse.health(3)]
     for after, answered in ((2.0, False), (3.0, True), (4.0, False)):
         now += after
-        pulse.turned(answered=answered)
+        pulse.record_call(answered=answered)
         now += 1.0
         seen.append(pulse.health(3))
     assert seen == [
@@ -45,4 +45,4 @@ async def test_health_counts_only_answered_iterations(monkeypatch: pytest.Monkey
         LoopHealth(3, 1.0, 1.0),
         LoopHealth(3, 1.0, 6.0),
     ]
-    assert pulse.turns == 3
+    assert pulse.calls == 3
