@@ -1,4 +1,4 @@
-"""`python -m tests.injected_faults FAULT`: the worker, with a fault injected_faults into it that only a process can show."""
+"""`python -m tests.injected_faults FAULT`: the worker with an injected fault that only a real process can show."""
 
 import asyncio
 import sys
