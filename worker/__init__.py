@@ -1,1 +1,1 @@
-"""The queue worker: claims tasks, does them, reports what came of them."""
+"""The queue worker: claims tasks, runs their handlers and reports the outcomes."""

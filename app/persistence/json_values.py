@@ -39,8 +39,8 @@ def clean_result(result: object) -> dict[str, Any]:
 class _Cleaner:
     """Cleans one value, and counts its parts and the bytes of its texts."""
 
-    def __init__(self, what: str, max_bytes: float) -> None:
-        self._what = what
+    def __init__(self, name: str, max_bytes: float) -> None:
+        self._name = name
         self._parts_left = MAX_VALUES
         self._max_bytes = self._bytes_left = max_bytes
 
@@ -48,7 +48,7 @@ class _Cleaner:
         self._parts_left -= 1
         if depth < 0 or self._parts_left < 0:
             raise PermanentError(
-                f"{self._what} has more than {MAX_DEPTH} levels or {MAX_VALUES} parts, which is the limit"
+                f"{self._name} has more than {MAX_DEPTH} levels or {MAX_VALUES} parts, which is the limit"
             )
         match value:
             case str():
@@ -64,10 +64,10 @@ class _Cleaner:
             case float():
                 return value if math.isfinite(value) else None
             case _:
-                raise PermanentError(f"{self._what} cannot be written as JSON: it contains a {type(value).__name__}")
+                raise PermanentError(f"{self._name} cannot be written as JSON: it contains a {type(value).__name__}")
 
     def _text(self, text: str) -> str:
         self._bytes_left -= len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
         if self._bytes_left < 0:
-            raise PermanentError(f"{self._what} exceeds the limit of {self._max_bytes} bytes")
+            raise PermanentError(f"{self._name} exceeds the limit of {self._max_bytes} bytes")
         return clean_text(text)

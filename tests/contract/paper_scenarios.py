@@ -7,7 +7,7 @@ from tests.contract.scenarios import OTHER, TASK, scenario
 from tests.support.feedback import rate, rated
 from tests.support.schedule import add_reader
 
-VOTING = ("put", "save", "of", "get", "remove", "page", "saved")
+VOTING = ("put", "save", "feedback_on", "get", "remove", "page", "saved")
 
 
 @scenario(*(f"ReaderPapers.{name}" for name in VOTING))

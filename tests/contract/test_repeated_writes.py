@@ -265,7 +265,17 @@ async def due_reader(client: AsyncClient) -> Reader:
     return made
 
 
-READERS = ("create", "import_readers", "get", "change", "page", "list_page", "link_generation", "revoke_links", "move")
+READERS = (
+    "create",
+    "import_readers",
+    "get",
+    "change",
+    "page",
+    "list_page",
+    "link_generation",
+    "revoke_links",
+    "change_status",
+)
 
 
 @scenario(*(f"Readers.{name}" for name in READERS))

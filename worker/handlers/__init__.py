@@ -1,1 +1,1 @@
-"""What each kind of task does, a file a kind."""
+"""The task handlers: one module for each kind of task."""

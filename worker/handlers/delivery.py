@@ -216,7 +216,7 @@ class _Attempt:
             )
         )
         if not recorded:
-            log.warning("outcome of a mail came too late", delivery_id=str(self._delivery_id), status=status.value)
+            log.warning("outcome of a mail arrived too late", delivery_id=str(self._delivery_id), status=status.value)
             raise LeaseLost(f"another lease has taken over the delivery {self._delivery_id}")
 
 

@@ -70,7 +70,7 @@ class PaperLookUps:
                 async with self._breakers.guard(self._arxiv.name, SourceError):
                     found = await self._arxiv.look_up(ids)
                 await self._papers.record_looked_up(ids, await _papers_of(found))
-                log.info("papers looked up", asked=len(ids), found=len(found))
+                log.info("papers looked up", requested=len(ids), found=len(found))
         finally:
             await self._permits.release(_PERMIT, token, pause=0)
 

@@ -181,7 +181,7 @@ async def test_retry_after_of_arxiv_is_respected(
 @pytest.mark.parametrize(
     ("answer", "said", "requests"),
     [
-        (page(0, 0, 7), "announced 7 papers, but its page from 0 on is empty", 3),
+        (page(0, 0, 7), "reported 7 papers, but its page from 0 on is empty", 3),
         (reply(status=500), "500 Internal Server Error", 3),
         (reply(status=400), "400 Bad Request", 1),
         (reply(b"<html><title> Down for maintenance </title></html>"), "HTML page .'Down for maintenance'., not", 1),

@@ -70,9 +70,9 @@ async def test_a_response_is_decompressed_and_described(serve: Serve, make_fetch
         (reply(gzip.compress(b"A" * 50_000_000), headers=GZIP), "more than 100000 bytes", False),
         (reply(gzip.compress(gzip.compress(b"A")), headers="Content-Encoding: gzip, gzip\r\n"), "encoding", False),
         (reply(b"not gzip", headers=GZIP), "broken gzip", False),
-        (reply(gzip.compress(b"A" * 1_000)[:-9], headers=GZIP), "cut its answer short", True),
+        (reply(gzip.compress(b"A" * 1_000)[:-9], headers=GZIP), "sent an incomplete response", True),
         (reply(b"half", headers="Content-Length: 10\r\n"), "could not be read", True),
-        (reply(b"\x89PNG", kind="image/png"), "image/png, which is no feed", False),
+        (reply(b"\x89PNG", kind="image/png"), "image/png, which is not a feed", False),
         (reply(b"no", status=404), "^HTTP 404 Not Found from 127.0.0.1$", False),
         (reply(b"no", status=503), "^HTTP 503 Service Unavailable from 127.0.0.1$", True),
         (reply(b"no", status=599), "^HTTP 599 from 127.0.0.1$", False),
@@ -115,7 +115,7 @@ async def test_a_long_header_does_not_hold_the_loop(serve: Serve, make_fetcher: 
 @pytest.mark.parametrize("step", [stall, slow_body])
 async def test_the_whole_exchange_has_one_deadline(serve: Serve, make_fetcher: MakeFetcher, step: Step) -> None:
     server = await serve(step)
-    with pytest.raises(FetchFailed, match=r"did not finish answering within 0\.05 s"):
+    with pytest.raises(FetchFailed, match=r"did not complete its response within 0\.05 s"):
         await make_fetcher(total_seconds=0.05).get(server.url)
 
 

@@ -64,9 +64,9 @@ async def test_a_days_articles_are_read(serve: Serve, make_fetcher: MakeFetcher)
         ),
         (answer({"status": "error", "code": "rateLimited", "message": "Too many."}), "NewsAPI error rateLimited: Too"),
         (reply(b"<html>busy</html>", status=429), "^HTTP 429 Too Many Requests from 127.0.0.1$"),
-        (reply(b"<html>busy</html>", kind="text/html"), "not of the documented form"),
-        (answer([]), "not of the documented form"),
-        (answer({"status": "ok", "articles": [{"title": 7}]}), "not of the documented form.*title"),
+        (reply(b"<html>busy</html>", kind="text/html"), "does not have the documented form"),
+        (answer([]), "does not have the documented form"),
+        (answer({"status": "ok", "articles": [{"title": 7}]}), "does not have the documented form.*title"),
         (redirect("/elsewhere"), "more than 3 redirects"),
     ],
 )

@@ -110,7 +110,7 @@ async def test_an_outcome_that_the_database_refuses_fails_its_own_task_alone(
         good = [await create(client, payload={"is": "good"}) for _ in range(2)]
         row = await until_ended(database, bad.task_id)
         assert (row["status"], row["attempt"]) == ("failed", 1)
-        assert "refused the outcome" in row["error"]
+        assert "rejected the outcome" in row["error"]
         assert "injected_faults" in row["error"]
         assert [(await until_ended(database, task.task_id))["status"] for task in good] == ["completed"] * 2
     finally:
@@ -139,7 +139,7 @@ async def test_a_row_that_cannot_be_read_fails_and_the_others_are_done(
         "select status, error, attempt from public.tasks where task_id = $1", tasks[2].task_id
     )
     assert (failed["status"], failed["attempt"]) == ("failed", 1)
-    assert "cannot be read" in failed["error"]
+    assert "cannot read the task" in failed["error"]
 
 
 @pytest.mark.parametrize("answer", ['{"number": 1, "outc', "[]", '{"message": "odd"}', '{"n": ' + "1" * 5000 + "}"])

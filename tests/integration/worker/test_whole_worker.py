@@ -135,7 +135,7 @@ async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
     async with whole_worker(settings_of(stack, arxiv_base_url=arxiv.url, user_agent="Ada's own")) as running:
         looked_up = await running.logged("papers looked up")
         await running.stop()
-    assert (looked_up["asked"], looked_up["found"]) == (1, 1)
+    assert (looked_up["requested"], looked_up["found"]) == (1, 1)
     assert await database.fetchval("select title from public.reader_papers") == "Ice remembers"
     assert "user-agent: ada's own" in arxiv.heads[0].lower()
 

@@ -62,7 +62,7 @@ def test_what_the_settings_lack_is_named_with_its_effect() -> None:
     assert not_configured(settings(daily_fetch_at="off")) == {
         "MAIL_URL": "this worker sends no mails",
         "WEBHOOK_SECRET": "this worker sends no callbacks",
-        "DAILY_FETCH_AT": "this worker fetches no day by itself",
+        "DAILY_FETCH_AT": "this worker starts no daily fetch",
     }
     mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
     whole = settings(**mail, link_secret="0123456789abcdef", webhook_secret=WEBHOOK_SECRET)

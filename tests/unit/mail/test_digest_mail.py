@@ -67,7 +67,8 @@ def test_the_text_part_is_complete(make_digest: MakeDigest, links: MailLinks) ->
 BROADSHEET for Ada
 Tuesday, 24 November 2026
 
-INCOMPLETE: Nature could not be read: new items from there are missing here.
+INCOMPLETE: Nature could not be read: new items from there are missing
+here.
 
 Three papers and two news items were selected for you.
 
