@@ -57,7 +57,7 @@ WAITS = Waits()
 async def migrating(connection: Any, waits: Waits) -> AsyncIterator[None]:
     """Run the body in a transaction that holds the lock of migrations.
 
-    Raises `MigrationError` if it must wait for too long, or if the connection does not keep a transaction local_service.
+    Raises `MigrationError` if the wait is too long, or if the connection does not support transactions.
     """
     locked = False
     try:

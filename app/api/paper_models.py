@@ -148,7 +148,7 @@ class PaperView(BaseModel):
     @classmethod
     def of(cls, paper: ReaderPaper) -> Self:
         """Show `paper`."""
-        return cls.model_validate(paper.model_dump(exclude={"asked_at"}) | {"lookup": _lookup(paper)})
+        return cls.model_validate(paper.model_dump(exclude={"looked_up_at"}) | {"lookup": _lookup(paper)})
 
 
 class PaperList(BaseModel):
@@ -159,6 +159,6 @@ class PaperList(BaseModel):
 
 
 def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:
-    if paper.arxiv_id and not paper.abstract and paper.asked_at is None:
+    if paper.arxiv_id and not paper.abstract and paper.looked_up_at is None:
         return "pending"
     return "unknown" if paper.title is None else None

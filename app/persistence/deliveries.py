@@ -178,7 +178,7 @@ class Deliveries:
             "p_bounce": bounce,
         }
         with supabase_errors(f"end delivery {delivery_id}"):
-            answer = await self._client.rpc("end_sending", parameters).execute()
+            answer = await self._client.rpc("finish_sending", parameters).execute()
         return parsed(_FLAG, answer.data)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:

@@ -92,7 +92,7 @@ class Items:
                 "p_source_date": source_date.isoformat() if source_date else None,
                 "p_local_day": local_day.isoformat() if local_day else None,
             }
-            answer = await self._client.rpc("scheduled_news", parameters).execute()
+            answer = await self._client.rpc("items_for_schedule", parameters).execute()
         return parsed(_NEWS, answer.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:
@@ -117,7 +117,7 @@ class Items:
         for start in range(0, len(keys), NAMED_AT_ONCE):
             some = list(keys[start : start + NAMED_AT_ONCE])
             with supabase_errors(f"read what {len(some)} keys name"):
-                answer = await self._client.rpc("items_named", {"p_keys": some}).execute()
+                answer = await self._client.rpc("items_with_keys", {"p_keys": some}).execute()
             found |= {named.key: named.article for named in parsed(_NAMED, answer.data)}
         return found
 

@@ -84,13 +84,13 @@ class Maintenance:
         """
         parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
         with supabase_errors("remove what is old"):
-            answer = await self._client.rpc("retain", parameters).execute()
+            answer = await self._client.rpc("apply_retention", parameters).execute()
         return parsed(_REMOVED, answer.data)
 
     async def retain_digests(self, *, digest_days: int) -> int:
         """Remove a batch of readers' digests written so many days ago; returns how many. Raises `SupabaseError`."""
         with supabase_errors("remove old digests"):
-            answer = await self._client.rpc("retain_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
+            answer = await self._client.rpc("prune_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
         return parsed(_COUNT, answer.data)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:

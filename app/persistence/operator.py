@@ -100,7 +100,9 @@ class Operator:
             "p_step": step,
         }
         step_by = Actor(uuid5(by.act_id, str(after)), by.who)
-        return await self._call("replay_dead", f"replay {kind.value} tasks", _STEP, parameters | _named(step_by))
+        return await self._call(
+            "replay_dead_letters", f"replay {kind.value} tasks", _STEP, parameters | _named(step_by)
+        )
 
     async def redeliver(self, by: Actor, task_id: UUID) -> Task:
         """Have a callback delivered again, under its id. Raises `TaskNotFound`, `NothingToDo` while it is delivered."""

@@ -43,7 +43,7 @@ class PaperInput(Frozen):
 class ReaderPaper(Frozen):
     """A paper that a reader rated or saved. Without a title, nothing but its arXiv id or DOI is known (yet).
 
-    `asked_at`: when arXiv answered what it knows of it. Times are the database's.
+    `looked_up_at`: when arXiv answered what it knows of it. Times are the database's.
     """
 
     paper_id: UUID
@@ -59,7 +59,7 @@ class ReaderPaper(Frozen):
     liked: bool | None = None
     rated_at: datetime | None = None
     saved_at: datetime | None = None
-    asked_at: datetime | None = None
+    looked_up_at: datetime | None = None
     created_at: datetime
 
 
@@ -166,7 +166,7 @@ class ReaderPapers:
 
     async def record_looked_up(self, asked: Sequence[str], found: Sequence[PaperInput]) -> None:
         """Note what arXiv answered when it was asked for these ids; none is asked for again. Raises `SupabaseError`."""
-        parameters = {"p_asked": list(asked), "p_found": [_row(paper, {}) for paper in found]}
+        parameters = {"p_arxiv_ids": list(asked), "p_papers": [_row(paper, {}) for paper in found]}
         with supabase_errors(f"note what arXiv said of {len(asked)} papers"):
             answer = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, answer.data)

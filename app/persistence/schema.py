@@ -6,7 +6,7 @@ from supabase import AsyncClient
 from app.errors import SchemaOutdated
 from app.persistence.errors import parsed, supabase_errors
 
-NEEDED_VERSION = 7
+NEEDED_VERSION = 8
 """What `schema_version()` must answer at least; raised local_service with the migration that the code relies on."""
 
 _VERSION = TypeAdapter(int)

@@ -114,7 +114,7 @@ async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: As
     for start in range(0, MAX_PAPERS, MOST_AT_ONCE):
         some = given[start : start + MOST_AT_ONCE]
         await papers.put(reader, [(paper, FeedbackChange(liked=True)) for paper in some])
-    with pytest.raises(TooManyPapers, match="2000 papers at most"):
+    with pytest.raises(TooManyPapers, match="at most 2000 papers"):
         await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
     assert [each.liked for each in await papers.of(reader, [given[0].keys, given[-1].keys])] == [True, None]
     await rate(papers, reader, given[0], None)

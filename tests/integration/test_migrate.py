@@ -40,10 +40,10 @@ async def test_applies_everything_once(empty: str) -> None:
 @pytest.mark.parametrize(
     ("database_url", "status", "said"),
     [
-        (None, 2, "Say which database"),
-        ("", 2, "Say which database"),
-        ("https://project.supabase.co", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
-        ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
+        (None, 2, "DATABASE_URL is not set"),
+        ("", 2, "DATABASE_URL is not set"),
+        ("https://project.supabase.co", 1, "migrate: cannot change the database at DATABASE_URL: "),
+        ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: cannot change the database at DATABASE_URL: "),
     ],
 )
 def test_says_in_one_line_what_is_wrong(database_url: str | None, status: int, said: str) -> None:

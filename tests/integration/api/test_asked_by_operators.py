@@ -188,15 +188,15 @@ async def test_a_replay_goes_on_where_each_step_ended_until_the_last() -> None:
     assert said == step(1005, MOMENT, None)
     since = STEP_OF | {"p_since": "2026-02-28T23:00:00+00:00"}
     assert asked == [
-        ("replay_dead", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
-        ("replay_dead", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
+        ("replay_dead_letters", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
+        ("replay_dead_letters", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
     ]
 
 
 async def test_a_replay_without_bounds_is_of_all_until_now() -> None:
     said, asked = await replay({}, step(3, MOMENT, None))
     assert said == step(3, MOMENT, None)
-    assert asked == [("replay_dead", STEP_OF)]
+    assert asked == [("replay_dead_letters", STEP_OF)]
 
 
 async def test_a_long_replay_ends_in_time_and_says_how_to_go_on() -> None:

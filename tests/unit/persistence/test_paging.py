@@ -127,7 +127,7 @@ async def test_what_keys_name_is_put_together_from_every_hundred(client: AsyncCl
         keys = json.loads(request.content)["p_keys"]
         return httpx.Response(200, json=[{"key": key, "article": article(key).model_dump(mode="json")} for key in keys])
 
-    router.post("/rpc/items_named").mock(side_effect=answer)
+    router.post("/rpc/items_with_keys").mock(side_effect=answer)
     keys = [str(number) for number in range(201)]
     assert await Items(client).named(keys) == {key: article(key) for key in keys}
     assert len(router.calls) == 3
