@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -40,10 +40,8 @@ NO_COMMENT_NEEDED = frozenset(
 def statements(path: Path) -> tuple[tuple[Any, str], ...]:
     """Each statement of a file, with its text."""
     text = path.read_bytes()
-    return tuple(
-        (raw.stmt, text[raw.stmt_location : raw.stmt_location + raw.stmt_len].decode())
-        for raw in pglast.parse_sql(text.decode())
-    )
+    found: Any = pglast.parse_sql(text.decode())
+    return tuple((raw.stmt, text[raw.stmt_location : raw.stmt_location + raw.stmt_len].decode()) for raw in found)
 
 
 def created(kind: type[Any]) -> Iterator[tuple[Any, str]]:
@@ -51,30 +49,23 @@ def created(kind: type[Any]) -> Iterator[tuple[Any, str]]:
         yield from ((statement, text) for statement, text in statements(path) if isinstance(statement, kind))
 
 
-def names_of(statement: Any) -> Iterator[str]:
-    match statement:
-        case ast.CreateStmt():
-            yield f"table {statement.relation.relname}"
-        case ast.ViewStmt():
-            yield f"view {statement.view.relname}"
-        case ast.IndexStmt():
-            yield f"index {statement.idxname}"
-        case ast.CreateFunctionStmt():
-            yield f"function {function_name(statement)}"
-        case ast.CreateTrigStmt():
-            yield f"trigger {statement.trigname}"
-        case ast.CreatePolicyStmt():
-            yield f"policy {statement.policy_name}"
-        case ast.AlterTableStmt():
-            yield f"row security {statement.relation.relname}"
+NAMES: dict[type[Any], tuple[str, Callable[[Any], str]]] = {
+    ast.CreateStmt: ("table", lambda statement: statement.relation.relname),
+    ast.ViewStmt: ("view", lambda statement: statement.view.relname),
+    ast.IndexStmt: ("index", lambda statement: statement.idxname),
+    ast.CreateFunctionStmt: ("function", lambda statement: statement.funcname[-1].sval),
+    ast.CreateTrigStmt: ("trigger", lambda statement: statement.trigname),
+    ast.CreatePolicyStmt: ("policy", lambda statement: statement.policy_name),
+    ast.AlterTableStmt: ("row security", lambda statement: statement.relation.relname),
+}
 
 
-def function_name(statement: ast.CreateFunctionStmt) -> str:
-    return str(statement.funcname[-1].sval)
+def name_of(statement: Any) -> str:
+    return NAMES[type(statement)][1](statement)
 
 
 def is_row_security(statement: Any) -> bool:
-    return isinstance(statement, ast.AlterTableStmt) and [command.subtype for command in statement.cmds] == [
+    return isinstance(statement, ast.AlterTableStmt) and [command.subtype for command in statement.cmds or ()] == [
         enums.AlterTableType.AT_EnableRowSecurity
     ]
 
@@ -107,19 +98,19 @@ def test_a_file_can_be_read(path: Path) -> None:
 
 
 def test_each_object_is_created_once() -> None:
-    counts = Counter(name for path in FILES for statement, _ in statements(path) for name in names_of(statement))
+    counts = Counter((NAMES[kind][0], name_of(statement)) for kind in NAMES for statement, _ in created(kind))
     assert [name for name, count in counts.items() if count > 1] == []
     assert not [text for statement, text in created(ast.CreateFunctionStmt) if statement.replace]
 
 
 def test_every_table_has_row_security() -> None:
-    tables = {statement.relation.relname for statement, _ in created(ast.CreateStmt)}
-    assert tables == {s.relation.relname for s, _ in created(ast.AlterTableStmt) if is_row_security(s)}
+    tables = {name_of(statement) for statement, _ in created(ast.CreateStmt)}
+    assert tables == {name_of(s) for s, _ in created(ast.AlterTableStmt) if is_row_security(s)}
 
 
 def test_a_function_has_at_most_sixty_lines() -> None:
     lengths = {
-        function_name(statement): text[text.index("create function") :].count("\n") + 1
+        name_of(statement): text[text.index("create function") :].count("\n") + 1
         for statement, text in created(ast.CreateFunctionStmt)
     }
     assert {name: lines for name, lines in lengths.items() if lines > MOST_LINES_OF_FUNCTION} == {}
@@ -128,7 +119,7 @@ def test_a_function_has_at_most_sixty_lines() -> None:
 def test_a_function_has_a_comment_above_it() -> None:
     sql = "".join(path.read_text(encoding="utf-8") for path in FILES)
     explained = set(re.findall(r"(?m)^-- .*\ncreate function public\.(\w+)", sql))
-    functions = {function_name(statement) for statement, _ in created(ast.CreateFunctionStmt)}
+    functions = {name_of(statement) for statement, _ in created(ast.CreateFunctionStmt)}
     assert functions - explained == NO_COMMENT_NEEDED
 
 
@@ -140,10 +131,10 @@ def test_every_column_is_used() -> None:
     for statement, text in created(ast.CreateStmt):
         used = set(re.findall(r"\w+", sql.replace(text, "") + code))
         columns = [element.colname for element in statement.tableElts if isinstance(element, ast.ColumnDef)]
-        unused += [f"{statement.relation.relname}.{column}" for column in columns if column not in used]
+        unused += [f"{name_of(statement)}.{column}" for column in columns if column not in used]
     assert unused == []
 
 
 def test_the_code_needs_the_version_of_the_files() -> None:
-    (text,) = (text for s, text in created(ast.CreateFunctionStmt) if function_name(s) == "schema_version")
+    (text,) = (text for s, text in created(ast.CreateFunctionStmt) if name_of(s) == "schema_version")
     assert f"select {NEEDED_VERSION} " in text
