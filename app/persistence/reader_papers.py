@@ -100,15 +100,15 @@ class ReaderPapers:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def put(self, reader_id: UUID, said: Sequence[tuple[Paper, FeedbackChange]]) -> list[UUID | None]:
+    async def put(self, reader_id: UUID, feedback: Sequence[tuple[Paper, FeedbackChange]]) -> list[UUID | None]:
         """Note what a reader says of papers (`MOST_AT_ONCE`), all or nothing; again changes nothing, times included.
 
-        Answers their ids, in order; None where nothing is said of it now, or a `paper_id` is none of the reader's.
+        Answers their ids, in order; None where no feedback remains, or a `paper_id` is none of the reader's.
         Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, says) for paper, says in said]}
+        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, says) for paper, says in feedback]}
         try:
-            with supabase_errors(f"keep {len(said)} paper(s) of reader {reader_id}"):
+            with supabase_errors(f"keep {len(feedback)} paper(s) of reader {reader_id}"):
                 answer = await self._client.rpc("upsert_reader_papers", parameters).execute()
         except SupabaseRejected as error:
             if error.code == TOO_MANY:
