@@ -5,7 +5,7 @@ from uuid import UUID
 
 from supabase import AsyncClient
 
-from app.persistence.errors import supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 
 
 class WorkerConfiguration:
@@ -21,4 +21,5 @@ class WorkerConfiguration:
         """
         parameters = {"p_worker": str(worker_id), "p_not_configured": dict(not_configured)}
         with supabase_errors(f"report the configuration of worker {worker_id}"):
-            await self._client.rpc("report_configuration", parameters).execute()
+            answer = await self._client.rpc("report_configuration", parameters).execute()
+        parsed(VOID, answer.data)

@@ -201,7 +201,7 @@ async def test_a_cancelled_task_skips_its_delivery(client: AsyncClient, mailer: 
     [
         ({"status": "unsubscribed"}, "the reader is unsubscribed"),
         ({"status": "paused"}, "the reader is paused"),
-        ({"email": None}, "the reader has no address"),
+        ({"email": None}, "the reader has no e-mail address"),
         ({}, "too late: the next one is due"),
     ],
 )

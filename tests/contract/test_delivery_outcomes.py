@@ -31,7 +31,7 @@ async def test_a_bounce_stops_the_readers_mail_and_says_why(
 
 async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncClient, reader: Reader) -> None:
     readers, deliveries = Readers(client), Deliveries(client)
-    other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "address": reader.email})
+    other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "email": reader.email})
     away = await readers.create("ada", {"reader_id": str(uuid4()), "name": "A", "email": "away@example.org"})
     assert reader.email is not None
     assert await deliveries.record_bounce(["nobody@example.org"], "gone", complaint=False) == 0

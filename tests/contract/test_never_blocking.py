@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -73,6 +73,9 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "payload": {"payload": {}},
     "tasks": {"tasks": [NewTask(TASK, TaskKind.FETCH, {}, DAY)]},
     "source_date": {"source_date": DAY},
+    "waiting": {"waiting": TASK},
+    "begun_at": {"begun_at": datetime(2026, 11, 24, tzinfo=UTC)},
+    "readings": {"readings": []},
     "lease_token": {"lease_token": TASK},
     "message": {"message": "m"},
     "progress": {"progress": 0.5},

@@ -23,7 +23,8 @@ from tests.unit.persistence.asked_of_functions import CALLED
 from tests.unit.persistence.asked_of_tables import READ, WRITTEN
 
 VOID = {
-    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_sources", "save_articles", "set_pause_for_operator",
+    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_readings", "save_articles", "set_pause_for_operator",
+    "report_configuration",
 }  # fmt: skip
 NULLABLE = {
     "breaker_success", "cache_get", "cancel_for_operator", "cancel_task", "deliveries_paused", "finish_edition",
