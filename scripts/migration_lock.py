@@ -1,4 +1,4 @@
-"""The transaction of a migration: one at a time, with limited waits, and a report of who holds what it waited for.
+"""The transaction of a migration: one at a time, with limited waits, and a report of the sessions that block it.
 
 Everything that is set or locked ends with its transaction. A pooler in transaction mode gives each transaction another
 session, so what belongs to a session would be left behind in one of the pooler's connections.

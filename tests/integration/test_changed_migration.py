@@ -1,4 +1,4 @@
-"""A emulator whose data are of another version of the schema says in one message what to do, and keeps them."""
+"""An emulator whose database has a changed migration reports what to do, and keeps the data."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from embedded.stack import Stack, StackOptions
 from scripts.migrate import MigrationError
 
 
-async def test_a_database_of_another_version_is_named_with_the_way_out(stack_folder: Path, tmp_path: Path) -> None:
+async def test_a_changed_migration_is_named_with_the_way_out(stack_folder: Path, tmp_path: Path) -> None:
     migration = tmp_path / "20260101000000_a.sql"
     migration.write_text("create table public.a (id integer);", encoding="utf-8")
     data = stack_folder / "another-version"
