@@ -13,7 +13,7 @@ from embedded.postgres.server import PostgresServer, ServerOptions
 from embedded.postgrest.auth import Keys
 from embedded.postgrest.limits import GatewayLimits
 from embedded.postgrest.server import GatewayServer
-from scripts.migrate import MigrationError, migrate
+from scripts.migrate import MigrationError, UnreleasedDatabase, migrate
 
 POOL_SIZE = 20
 
@@ -101,6 +101,8 @@ class Stack:
             await prepare(connection, self.server.password, safe_update=self._options.limits.safe_update)
             if self._options.migrations is not None:
                 await migrate(connection, self._options.migrations)
+        except UnreleasedDatabase:
+            raise MigrationError(f"database of an unreleased version: remove {self._options.data}") from None
         except MigrationError as error:
             raise MigrationError(f"{error}; or begin with an empty database: remove {self._options.data}") from None
         finally:

@@ -35,7 +35,7 @@ class Mutant:
     line: int
     sound: str
     text: str
-    why: str = ""
+    reason: str = ""
 
     def diff(self) -> str:
         """The change as a unified diff with one line around it."""
@@ -103,7 +103,7 @@ def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
 
 
 def python_mutants(package: str, files: Sequence[str]) -> Iterator[Callable[[], Mutant]]:
-    """Every fault that can be injected_faults in these files, made when called. Raises `WrongData` for files that are not."""
+    """Return each possible fault of these files as a function that builds it. Raises `WrongData` for a missing file."""
     for pattern in files:
         paths = sorted(ROOT.glob(pattern))
         if not paths:
@@ -134,7 +134,7 @@ def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
         if (later := _replaced_by(path, text, place)) is not None:
             raise WrongData(f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: plant it there")
         changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:place].count("\n") + 1, text, changed, entry["why"])
+        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:place].count("\n") + 1, text, changed, entry["reason"])
 
 
 def _replaced_by(path: Path, text: str, place: int) -> str | None:

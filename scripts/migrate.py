@@ -1,7 +1,7 @@
-"""Applies SQL files in order, each once and in a transaction of its own; remembers them where the Supabase CLI does.
+"""Applies SQL files in order, each once and in its own transaction, and records them where the Supabase CLI does.
 
-`make migrate DATABASE_URL=postgresql://...` runs it for any database, also through a pooler in transaction mode; the
-emulator uses it at every start.
+`make migrate DATABASE_URL=postgresql://...` runs it on any database, also through a pooler in transaction mode. The
+emulator runs it at every start.
 """
 
 import asyncio
@@ -18,7 +18,16 @@ import asyncpg
 
 from scripts.migration_lock import WAITS, MigrationError, Waits, migrating
 
-__all__ = ["MIGRATIONS", "ROOT", "Migration", "MigrationError", "apply", "migrate", "read_migrations"]
+__all__ = [
+    "MIGRATIONS",
+    "ROOT",
+    "Migration",
+    "MigrationError",
+    "UnreleasedDatabase",
+    "apply",
+    "migrate",
+    "read_migrations",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 MIGRATIONS = ROOT / "supabase" / "migrations"
@@ -30,12 +39,23 @@ create table if not exists supabase_migrations.schema_migrations (
     version text primary key, statements text[], name text
 );
 """
-"""The layout of the Supabase CLI, so that `supabase db push` and this agree on what has been applied."""
+"""The layout of the Supabase CLI, so that `supabase db push` and this module agree on what has been applied."""
+
+
+class UnreleasedDatabase(MigrationError):
+    """The schema was created by files that were replaced before the first release; the text names one of them."""
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"database of an unreleased version: it has the migration {found}, which no longer exists, and its data "
+            "cannot be migrated. Use a new Supabase project, or delete all data of this one with "
+            "`supabase db reset --linked`"
+        )
 
 
 @dataclass(frozen=True)
 class Migration:
-    """One file: its version (a time), its name, and its SQL."""
+    """One file: its version (a time), its name and its SQL."""
 
     version: str
     name: str
@@ -43,7 +63,7 @@ class Migration:
 
 
 def read_migrations(folder: Path) -> list[Migration]:
-    """Read the files of a folder in order. Raises `MigrationError` for a name that is none, or used twice."""
+    """Read the files of a folder in order. Raises `MigrationError` for an invalid name or a repeated version."""
     found = []
     for file in sorted(folder.glob("*.sql")):
         match = FILE_NAME.fullmatch(file.name)
@@ -56,22 +76,23 @@ def read_migrations(folder: Path) -> list[Migration]:
 
 
 async def migrate(connection: Any, folder: Path, waits: Waits = WAITS) -> list[Migration]:
-    """Apply what is new and return it; see `migrations_applied`."""
+    """Apply the new migrations and return them; see `migrations_applied`."""
     return [migration async for migration in migrations_applied(connection, folder, waits)]
 
 
 async def migrations_applied(connection: Any, folder: Path, waits: Waits = WAITS) -> AsyncIterator[Migration]:
-    """Apply what is new, and yield each migration when it is applied.
+    """Apply the new migrations, and yield each one after it was applied.
 
-    `connection` is an asyncpg connection that may create schemas. Several runs may be made at once: each file is
-    applied by one of them. Raises `MigrationError` if a file has changed since it was applied, does not run, or has to
-    wait for too long.
+    `connection` is an asyncpg connection that may create schemas. Runs may overlap: one of them applies each file.
+    Raises `UnreleasedDatabase`, and `MigrationError` if a file has changed since it was applied, fails, or waits for
+    too long.
     """
     migrations = read_migrations(folder)
     async with migrating(connection, waits):
         await _require_writable(connection)
         await connection.execute(HISTORY)
-        rows = await connection.fetch("select version, statements from supabase_migrations.schema_migrations")
+        rows = await connection.fetch("select version, name, statements from supabase_migrations.schema_migrations")
+    _require_released(migrations, {row["version"]: row["name"] for row in rows})
     applied = {row["version"]: row["statements"] for row in rows}
     for migration in migrations:
         _require_unchanged(migration, applied)
@@ -82,16 +103,27 @@ async def migrations_applied(connection: Any, folder: Path, waits: Waits = WAITS
 
 async def _require_writable(connection: Any) -> None:
     if await connection.fetchval("show transaction_read_only") == "on":
-        raise MigrationError("DATABASE_URL leads to a read-only server, such as a replica: use the primary's address.")
+        raise MigrationError("DATABASE_URL is the address of a read-only server, such as a replica: use the primary's")
+
+
+def _require_released(migrations: list[Migration], applied: dict[str, str | None]) -> None:
+    """Raise `UnreleasedDatabase` for an applied migration that is older than all files.
+
+    A newer one is not an error: after a rollback, older code meets the schema of newer code.
+    """
+    first = min((migration.version for migration in migrations), default="")
+    replaced = sorted(version for version in applied if version < first)
+    if replaced:
+        raise UnreleasedDatabase(f"{replaced[0]}_{applied[replaced[0]]}")
 
 
 def _require_unchanged(migration: Migration, applied: dict[str, list[str] | None]) -> None:
     statements = applied.get(migration.version)
-    # The CLI keeps a file as single statements; what they say is compared, not where they were cut.
+    # The CLI stores a file as separate statements, so the text is compared without white space and semicolons.
     if statements and _essence(migration.sql) != _essence(";".join(statements)):
         raise MigrationError(
             f"migration {migration.version}_{migration.name} has changed since it was applied: "
-            "put it back as it was, and write what is new into a new file"
+            "restore the file, and write the change into a new file"
         )
 
 
@@ -100,7 +132,7 @@ def _essence(sql: str) -> str:
 
 
 async def _apply(connection: Any, migration: Migration, waits: Waits) -> bool:
-    """Apply a migration; False if another process has applied it since the list was read."""
+    """Apply a migration. Return False if another process has applied it since the list was read."""
     try:
         async with migrating(connection, waits):
             applied = await connection.fetch(
@@ -126,13 +158,13 @@ async def _apply(connection: Any, migration: Migration, waits: Waits) -> bool:
 
 def _hint(error: Exception) -> str:
     if isinstance(error, asyncpg.ActiveSQLTransactionError):
-        return ". Each file runs in one transaction: docs/OPERATIONS.md says how to build an index concurrently"
+        return ". Each file runs in one transaction: docs/OPERATIONS.md shows how to build an index concurrently"
     return ""
 
 
 async def apply(database_url: str, folder: Path) -> None:
-    """Apply what is new to the database at this address, and print each migration that was applied."""
-    # No named statements: a pooler in transaction mode would leave them in a session that other clients get.
+    """Apply the new migrations to the database at this address, and print each one."""
+    # No named statements: a pooler in transaction mode would leave them in a session that another client gets.
     connection = await asyncpg.connect(database_url, statement_cache_size=0)
     applied = 0
     try:
@@ -145,11 +177,12 @@ async def apply(database_url: str, folder: Path) -> None:
 
 
 def main() -> int:
-    """Bring the database of `DATABASE_URL` up to date; 1 with the reason on standard error if that cannot be."""
+    """Bring the database of `DATABASE_URL` up to date; return 1, with the reason on standard error, if that fails."""
     database_url = os.environ.get("DATABASE_URL", "")
     if not database_url:
         print(
-            "Say which database: make migrate DATABASE_URL=postgresql://user:password@host:port/name", file=sys.stderr
+            "DATABASE_URL is not set: make migrate DATABASE_URL=postgresql://user:password@host:port/name",
+            file=sys.stderr,
         )
         return 2
     try:
@@ -158,8 +191,8 @@ def main() -> int:
         print(f"migrate: {error}", file=sys.stderr)
         return 1
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        said = str(error) or "it does not answer"
-        print(f"migrate: DATABASE_URL leads to no database that can be changed: {said}", file=sys.stderr)
+        reason = str(error) or "it does not respond"
+        print(f"migrate: cannot change the database at DATABASE_URL: {reason}", file=sys.stderr)
         return 1
     return 0
 

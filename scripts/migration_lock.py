@@ -1,4 +1,4 @@
-"""The transaction of a migration: one at a time, with limited waits, and a report of who holds what it waited for.
+"""The transaction of a migration: one at a time, with limited waits, and a report of the sessions that block it.
 
 Everything that is set or locked ends with its transaction. A pooler in transaction mode gives each transaction another
 session, so what belongs to a session would be left behind in one of the pooler's connections.
@@ -57,7 +57,7 @@ WAITS = Waits()
 async def migrating(connection: Any, waits: Waits) -> AsyncIterator[None]:
     """Run the body in a transaction that holds the lock of migrations.
 
-    Raises `MigrationError` if it must wait for too long, or if the connection does not keep a transaction local_service.
+    Raises `MigrationError` if the wait is too long, or if the connection does not support transactions.
     """
     locked = False
     try:

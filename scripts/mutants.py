@@ -2,9 +2,9 @@
 
 A fault that no test notices is shown to the type checker, which stands before the tests in CI, and listed apart.
 
-Those of Python are drawn at random, those of the SQL all injected_faults (`faults.py`). They are written into the file, so that
-the processes which a test starts have them too (mutmut's own runner switches them on in its process alone). Each
-package's files and tests are in `mutants.toml`.
+The faults of Python are a random sample; all faults of the SQL are used (`faults.py`). They are written into the file,
+so that processes which a test starts have them too (mutmut's own runner enables them only in its own process). The
+files and tests of each package are in `mutants.toml`.
 """
 
 import argparse
@@ -145,7 +145,7 @@ def judged(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs: int)
                 if copy.passes(packages[mutant.package], patience[mutant.package]):
                     verdict = Verdict.NOBODY if mutant.package == SQL or copy.has_sound_types() else Verdict.TYPES
             free.put(copy)
-            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.why}", flush=True)
+            print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason}", flush=True)
             return mutant, verdict
 
         try:
@@ -196,7 +196,7 @@ def main() -> int:
     found = {verdict: [mutant for mutant, its in rejected_outcomes if its is verdict] for verdict in Verdict}
     for verdict in (Verdict.TYPES, Verdict.NOBODY):
         for mutant in found[verdict]:
-            print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.why}\n{mutant.diff()}")
+            print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.reason}\n{mutant.diff()}")
     nobody, types = len(found[Verdict.NOBODY]), len(found[Verdict.TYPES])
     print(
         f"\n{nobody} of {len(drawn)} faults were not noticed, {types} by the type checker alone (SEED={options.seed})"

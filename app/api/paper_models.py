@@ -149,7 +149,7 @@ class PaperView(BaseModel):
     @classmethod
     def of(cls, paper: ReaderPaper) -> Self:
         """Build the view of `paper`."""
-        return cls.model_validate(paper.model_dump(exclude={"asked_at"}) | {"lookup": _lookup(paper)})
+        return cls.model_validate(paper.model_dump(exclude={"looked_up_at"}) | {"lookup": _lookup(paper)})
 
 
 class PaperList(BaseModel):
@@ -160,6 +160,6 @@ class PaperList(BaseModel):
 
 
 def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:
-    if paper.arxiv_id and not paper.abstract and paper.asked_at is None:
+    if paper.arxiv_id and not paper.abstract and paper.looked_up_at is None:
         return "pending"
     return "unknown" if paper.title is None else None

@@ -178,7 +178,7 @@ class Deliveries:
             "p_bounce": bounce,
         }
         with supabase_errors(f"end delivery {delivery_id}"):
-            response = await self._client.rpc("end_sending", parameters).execute()
+            response = await self._client.rpc("finish_sending", parameters).execute()
         return parsed(_FLAG, response.data)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:

@@ -92,7 +92,7 @@ class Items:
                 "p_source_date": source_date.isoformat() if source_date else None,
                 "p_local_day": local_day.isoformat() if local_day else None,
             }
-            response = await self._client.rpc("scheduled_news", parameters).execute()
+            response = await self._client.rpc("items_for_schedule", parameters).execute()
         return parsed(_NEW_ITEMS, response.data)
 
     async def first_seen_on(self, day: date) -> list[Item]:
@@ -117,7 +117,7 @@ class Items:
         for start in range(0, len(keys), KEYS_PER_CALL):
             batch = list(keys[start : start + KEYS_PER_CALL])
             with supabase_errors(f"find the items of {len(batch)} keys"):
-                response = await self._client.rpc("items_named", {"p_keys": batch}).execute()
+                response = await self._client.rpc("items_with_keys", {"p_keys": batch}).execute()
             found |= {each.key: each.article for each in parsed(_KEYED_ARTICLES, response.data)}
         return found
 

@@ -84,15 +84,13 @@ class Maintenance:
         """
         parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
         with supabase_errors("remove old tasks and editions"):
-            response = await self._client.rpc("retain", parameters).execute()
+            response = await self._client.rpc("apply_retention", parameters).execute()
         return parsed(_REMOVED, response.data)
 
     async def retain_digests(self, *, digest_days: int) -> int:
         """Remove a batch of readers' digests older than `digest_days`; return how many. Raises `SupabaseError`."""
         with supabase_errors("remove old digests"):
-            response = await self._client.rpc(
-                "retain_digests", {"p_days": digest_days, "p_batch": self.batch}
-            ).execute()
+            response = await self._client.rpc("prune_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
         return parsed(_COUNT, response.data)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:

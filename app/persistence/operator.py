@@ -102,7 +102,7 @@ class Operator:
         }
         step_by = Actor(uuid5(by.act_id, str(after)), by.who)
         parameters |= _actor_parameters(step_by)
-        return await self._call("replay_dead", f"replay {kind.value} tasks", _STEP, parameters)
+        return await self._call("replay_dead_letters", f"replay {kind.value} tasks", _STEP, parameters)
 
     async def redeliver(self, by: Actor, task_id: UUID) -> Task:
         """Deliver a callback again under the same id. Raises `TaskNotFound`, `NothingToDo` during a delivery."""

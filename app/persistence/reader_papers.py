@@ -43,7 +43,7 @@ class PaperInput(Frozen):
 class ReaderPaper(Frozen):
     """A paper that a reader rated or saved. Without a title, only its arXiv id or DOI is known (yet).
 
-    `asked_at`: when it was looked up at arXiv. Times are the database's.
+    `looked_up_at`: when it was looked up at arXiv. Times are the database's.
     """
 
     paper_id: UUID
@@ -59,7 +59,7 @@ class ReaderPaper(Frozen):
     liked: bool | None = None
     rated_at: datetime | None = None
     saved_at: datetime | None = None
-    asked_at: datetime | None = None
+    looked_up_at: datetime | None = None
     created_at: datetime
 
 
@@ -176,7 +176,7 @@ class ReaderPapers:
 
     async def record_looked_up(self, ids: Sequence[str], found: Sequence[PaperInput]) -> None:
         """Record what arXiv found for these ids. None of them is looked up again. Raises `SupabaseError`."""
-        parameters = {"p_asked": list(ids), "p_found": [_row(paper, {}) for paper in found]}
+        parameters = {"p_arxiv_ids": list(ids), "p_papers": [_row(paper, {}) for paper in found]}
         with supabase_errors(f"record the look-up of {len(ids)} papers"):
             response = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, response.data)

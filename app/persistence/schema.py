@@ -6,7 +6,7 @@ from supabase import AsyncClient
 from app.errors import SchemaOutdated
 from app.persistence.errors import parsed, supabase_errors
 
-NEEDED_VERSION = 7
+NEEDED_VERSION = 8
 """The lowest accepted `schema_version()`. Raise it together with the migration that the code relies on."""
 
 _VERSION = TypeAdapter(int)

@@ -103,9 +103,9 @@ class TaskStateManager:
         parameters = {
             "p_owner": (owner := SYSTEM if own else owner),
             "p_tasks": [task.as_row() for task in tasks],
-            "p_take_over": own,
+            "p_replace_ended": own,
             # Only ensure_fetch() has a waiting task.
-            "p_waiting": None,
+            "p_waiting_task": None,
             "p_daily_digests": daily_digests,
         }
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
@@ -152,8 +152,8 @@ class TaskStateManager:
         parameters = {
             "p_source_date": str(fetch.source_date),
             "p_task": fetch.as_row(),
-            "p_waiting": str(waiting) if waiting else None,
-            "p_afresh": refetch,
+            "p_waiting_task": str(waiting) if waiting else None,
+            "p_replace_completed": refetch,
             "p_refresh": refresh,
             "p_caller_limit": CALLER_FETCH_LIMIT,
         }

@@ -26,7 +26,7 @@ from tests.support.schedule import Clock
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
 """Each worker sends from an address of its own, by which the server knows it."""
 THINKS = 0.05
-LOST = "its sender was lost while it sent"
+LOST = "its sender was lost while sending"
 READERS = """
 insert into public.readers (name, email, timezone, send_at)
 select 'Reader ' || n, 'r' || n || '@example.org', 'Europe/Berlin', '08:00' from generate_series(1, $1) n

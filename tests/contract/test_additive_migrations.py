@@ -1,4 +1,4 @@
-"""A migration that adds to the schema breaks no code that runs: rows and answers may hold more than the code knows."""
+"""A migration that adds to the schema breaks no running code: responses may have fields that the code does not know."""
 
 import json
 from collections.abc import AsyncIterator
@@ -19,11 +19,11 @@ from tests.support.database_reset import database_reset
 from tests.support.stack_process import settings_for
 
 FREE = frozenset({"payload", "result", "value", "counts", "errors", "not_configured", "kept"})
-"""What holds whatever was put into it, and no row."""
+"""Fields with arbitrary content."""
 
 
 class AddingTransport(httpx.AsyncBaseTransport):
-    """Adds a field that nobody knows to every row of every answer, as a later schema would."""
+    """Adds an unknown field to every row of every response, as a later schema would."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(20)

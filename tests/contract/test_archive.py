@@ -30,7 +30,7 @@ select d.task_id, 'paper', place, d.reader_id, d.local_day, 'On graphs', null,
        to_tsvector('english', 'graphs ' || case when d.rank = 1 and place = 0 then 'narwhals ' else '' end || (
            select string_agg('w' || (abs(hashint8(d.rank * 1009 + place * 31 + k)) % 1000), ' ')
              from generate_series(1, 80) k))
-       || array_to_tsvector(array[public.reader_feedback(d.reader_id)])
+       || array_to_tsvector(array[public.reader_search_term(d.reader_id)])
   from (select task_id, reader_id, local_day, row_number() over (order by local_day, reader_id) as rank
           from public.digests) d
  cross join generate_series(0, 17) place
@@ -221,5 +221,5 @@ async def test_two_years_are_searched_and_listed_by_their_indexes(
     assert indexes(plan) == {"digests_of_reader"}
     assert buffers(plan) < 70
     for _ in range(2):  # the second call, with plans made
-        plan = await explained(database, "select public.retain_digests(700, 500)")
+        plan = await explained(database, "select public.prune_digests(700, 500)")
     assert buffers(plan) < 10, "nothing is old: nothing is read"

@@ -94,7 +94,7 @@ async def test_a_claim_begins_where_the_last_one_found_work_and_now_and_then_at_
     await insert_tasks(database, 1, delay="-1 hour")  # as if it was committed late
     ready = await create(client)
     # Looks from the start are dear, and the last one was a moment ago: rows that are gone are still in the index.
-    await database.execute("update public.worker_calls set looked_at = clock_timestamp(), look_took = '1 hour'")
+    await database.execute("update public.worker_calls set scanned_at = clock_timestamp(), scan_duration = '1 hour'")
     assert [task.task_id for task in await worker.claim()] == [ready.task_id]
-    await database.execute("update public.worker_calls set looked_at = looked_at - interval '1 minute'")
+    await database.execute("update public.worker_calls set scanned_at = scanned_at - interval '1 minute'")
     assert len(await worker.claim()) == 1

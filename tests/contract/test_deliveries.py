@@ -97,7 +97,7 @@ async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
 ) -> None:
     lease = await mailer.claim()
     async with database.transaction():
-        await database.execute("update public.deliveries set state = 'skipped', reason = 'too late'")
+        await database.execute("update public.deliveries set status = 'skipped', reason = 'too late'")
         asking = asyncio.create_task(mailer.begin(lease))
         await somebody_waits(database)
     assert await asking == SkipDelivery(verdict="stop", status=DeliveryStatus.SKIPPED, reason="too late")
@@ -108,7 +108,7 @@ async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begin
     assert isinstance(await mailer.begin(lease), Send)
     assert await mailer.end(lease, PENDING, reason="451 greylisted")
     assert isinstance(await mailer.begin(lease), DeliveryLost), "a repetition that comes late must not begin anything"
-    assert await mailer.state is PENDING
+    assert await mailer.status is PENDING
     again = await mailer.retry(lease)
     assert isinstance(await mailer.begin(again), Send)
     assert not await mailer.end(lease, SENT), "the lease before has no say any more"
@@ -124,11 +124,11 @@ async def test_a_sender_that_died_leaves_a_doubt_that_nobody_sends_again(
     other = Mailer(client)
     await other.claimer.sync()
     answer = await other.begin(await other.claim())
-    assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason="its sender was lost while it sent")
+    assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason="its sender was lost while sending")
     # The one that was thought dead may yet say what it knows, but cannot make it pending.
     assert not await mailer.end(lease, PENDING)
     assert await mailer.end(lease, SENT)
-    assert await mailer.state is SENT
+    assert await mailer.status is SENT
 
 
 async def test_what_may_have_been_sent_was_shown_and_so_was_what_nobody_sends(
@@ -152,11 +152,11 @@ async def test_a_word_waits_for_whoever_takes_its_sender_for_lost_at_this_moment
     lease = await mailer.claim()
     await mailer.begin(lease)
     async with database.transaction():
-        await database.execute("update public.deliveries set state = 'in_doubt'")
+        await database.execute("update public.deliveries set status = 'in_doubt'")
         saying = asyncio.create_task(mailer.end(lease, PENDING))
         await somebody_waits(database)
     assert not await saying
-    assert await mailer.state is IN_DOUBT
+    assert await mailer.status is IN_DOUBT
 
 
 async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
@@ -201,8 +201,8 @@ async def test_a_cancelled_task_skips_its_delivery(client: AsyncClient, mailer: 
     [
         ({"status": "unsubscribed"}, "the reader is unsubscribed"),
         ({"status": "paused"}, "the reader is paused"),
-        ({"email": None}, "the reader has no address"),
-        ({}, "it came too late: the next one is due"),
+        ({"email": None}, "the reader has no e-mail address"),
+        ({}, "too late: the next one is due"),
     ],
 )
 async def test_what_must_not_be_sent_any_more_is_skipped(
@@ -240,7 +240,7 @@ async def test_a_welcome_is_made_once_beside_the_day(client: AsyncClient, clock:
 
 async def test_lists_are_newest_first_with_pages_and_filters(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute(
-        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at)"
+        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, created_at)"
         " select gen_random_uuid(), case when n % 2 = 0 then 'ada' else 'bob' end, gen_random_uuid(), 'digest',"
         " '2026-11-24', case when n % 5 = 0 then 'in_doubt' else 'sent' end, now() - n * interval '1 minute'"
         " from generate_series(1, 250) n"

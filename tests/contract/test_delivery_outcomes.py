@@ -31,7 +31,7 @@ async def test_a_bounce_stops_the_readers_mail_and_says_why(
 
 async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncClient, reader: Reader) -> None:
     readers, deliveries = Readers(client), Deliveries(client)
-    other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "address": reader.email})
+    other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "email": reader.email})
     away = await readers.create("ada", {"reader_id": str(uuid4()), "name": "A", "email": "away@example.org"})
     assert reader.email is not None
     assert await deliveries.record_bounce(["nobody@example.org"], "gone", complaint=False) == 0
@@ -106,7 +106,8 @@ async def test_another_cluster_or_timeline_sends_nothing_and_what_waited_can_be_
     for other in (f"1{cluster}.{timeline}.{own_id}", f"{cluster}.00000009.{own_id}", f"{cluster}.{timeline}.1"):
         async with database.transaction():
             await database.execute(
-                "update public.delivery_pause set identity = $1, written_by = pg_current_xact_id()::xid::text where one",
+                "update public.delivery_pause set identity = $1, written_by = pg_current_xact_id()::xid::text"
+                " where one",
                 other,
             )
         assert "restored" in str(await deliveries.paused())
@@ -143,7 +144,7 @@ async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_wo
     tables = await database.fetch(
         "select table_name from information_schema.columns where column_name = 'reader_id' and table_schema = 'public'"
     )
-    assert {"tasks", "digests", "deliveries", "readers", "readers_private", "shown", "reader_papers"} <= {
+    assert {"tasks", "digests", "deliveries", "readers", "readers_private", "shown_items", "reader_papers"} <= {
         row[0] for row in tables
     }
     for (table,) in tables:

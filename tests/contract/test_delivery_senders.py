@@ -26,7 +26,7 @@ async def test_only_the_sender_that_began_can_repeat(mailer: Mailer, first: str,
     assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id=first), Send)
     again = await mailer.retry(lease)
     answer = await mailer.begin(again, repeatable_within=A_DAY, sender_id=second)
-    reason = "its sender was lost while it sent; not repeated: another sender began it"
+    reason = "its sender was lost while sending; not repeated: another sender began it"
     assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason=reason)
     assert isinstance(await mailer.begin(again, repeatable_within=A_DAY, sender_id=first), SkipDelivery), (
         "it stays in doubt"
@@ -167,4 +167,4 @@ async def test_no_state_without_a_doubt_can_hold_an_address(database: asyncpg.Co
     lease = await mailer.claim()
     await mailer.begin(lease)
     with pytest.raises(asyncpg.CheckViolationError, match="deliveries_envelope_while_needed"):
-        await database.execute("update public.deliveries set state = 'sent'")
+        await database.execute("update public.deliveries set status = 'sent'")

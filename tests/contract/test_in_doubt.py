@@ -65,7 +65,7 @@ class Mornings:
             "digests": ["created_at"],
             "tasks": ["created_at"],
             "deliveries": ["created_at", "begun_at", "ended_at"],
-            "shown": ["shown_at"],
+            "shown_items": ["shown_at"],
             "shown_digests": ["began_at", "written_at"],
             "readers_private": ["new_items_since"],
             "items": ["first_seen"],
@@ -153,9 +153,9 @@ async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_item
 ) -> None:
     await mornings.digest(23)
     assert await mornings.digest(24) == {TITLES[0]}
-    rows = await database.fetch("select local_day, state, reason from public.deliveries order by local_day")
-    assert [(row["local_day"].day, row["state"]) for row in rows] == [(23, "skipped"), (24, "pending")]
-    assert rows[0]["reason"] == "it came too late: the next one is due"
+    rows = await database.fetch("select local_day, status, reason from public.deliveries order by local_day")
+    assert [(row["local_day"].day, row["status"]) for row in rows] == [(23, "skipped"), (24, "pending")]
+    assert rows[0]["reason"] == "too late: the next one is due"
     worker = Mailer(client)
     states = {}
     for _ in range(2):
@@ -171,7 +171,7 @@ async def test_while_deliveries_are_paused_nothing_is_decided(
     await mornings.digest(23)
     await Mailer(client).deliveries.pause("a restored backup", by="ada")
     assert await mornings.digest(24) == set()
-    assert await database.fetchval("select state from public.deliveries where local_day = '2026-11-23'") == "pending"
+    assert await database.fetchval("select status from public.deliveries where local_day = '2026-11-23'") == "pending"
 
 
 async def test_a_mail_that_begins_at_this_moment_is_under_way(
@@ -191,7 +191,7 @@ async def test_a_mail_that_begins_at_this_moment_is_under_way(
     finally:
         await beginning.close()
     assert await mornings.news() == set()
-    assert await mailer.state is DeliveryStatus.SENDING
+    assert await mailer.status is DeliveryStatus.SENDING
 
 
 async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:

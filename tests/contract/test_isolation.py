@@ -70,7 +70,7 @@ BODIES: dict[str, Any] = {
     "/v1/readers/{reader_id}/papers": {"papers": [{"doi": "10.1038/x", "liked": True}]},
     "/v1/deliveries/pause": {"reason": "because"},
     "/v1/deliveries/resume": {"pending": "skip"},
-    "/v1/deliveries/{delivery_id}/resolve": {"state": "sent"},
+    "/v1/deliveries/{delivery_id}/resolve": {"status": "sent"},
     "/v1/admin/replays": {"kind": "digest"},
     "/v1/admin/kinds/{kind}/pause": {"reason": "because"},
 }

@@ -143,10 +143,10 @@ async def fill(database: asyncpg.Connection) -> None:
     await insert_tasks(database, 2_000, status="completed")
     await insert_tasks(database, 200)
     await database.execute(
-        "update public.queue set dead = true where task_id in (select task_id from public.queue limit 60)"
+        "update public.queue set dead_letter = true where task_id in (select task_id from public.queue limit 60)"
     )
     await database.execute(
         "update public.tasks set status = 'failed', finished_at = now()"
-        " where task_id in (select task_id from public.queue where dead)"
+        " where task_id in (select task_id from public.queue where dead_letter)"
     )
     await database.execute("vacuum analyze public.tasks, public.queue")

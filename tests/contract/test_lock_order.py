@@ -188,7 +188,7 @@ async def test_what_is_skipped_is_locked_by_id(
         # As public.begin_sending() does where no gate is there yet.
         await database.execute("select public.set_delivery_pause(null, false, null)")
     await resuming
-    assert await database.fetchval("select count(*) from public.deliveries where state = 'skipped'") == len(mails)
+    assert await database.fetchval("select count(*) from public.deliveries where status = 'skipped'") == len(mails)
 
 
 async def test_what_is_skipped_is_locked_after_its_task(

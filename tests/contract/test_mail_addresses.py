@@ -100,5 +100,5 @@ async def test_a_domain_of_another_script_is_stored_in_ascii(database: asyncpg.C
 
 @pytest.mark.parametrize("address", ["a@example..org", "a@example.org.", "x" * 65 + "@example.org"])
 async def test_no_writer_stores_what_no_mail_can_be_sent_to(address: str, database: asyncpg.Connection) -> None:
-    with pytest.raises(asyncpg.CheckViolationError, match="readers_address_check"):
+    with pytest.raises(asyncpg.CheckViolationError, match="readers_email_check"):
         await database.execute("insert into public.readers (external_id, name, email) values ('a', 'Ada', $1)", address)

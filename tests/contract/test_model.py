@@ -102,7 +102,7 @@ class World:
 WORLD: list[World] = []
 RECORDS = """
 select r.task_id, r.owner, r.status, r.attempt, t.replays, t.status is not null as ended,
-       q.task_id is not null and not q.dead as queued
+       q.task_id is not null and not q.dead_letter as queued
   from public.task_records r join public.tasks t using (task_id) left join public.queue q using (task_id)
 """
 OUTCOMES = st.sampled_from(

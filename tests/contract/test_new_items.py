@@ -133,8 +133,9 @@ async def test_a_digest_waits_ten_minutes_for_it_at_most(client: AsyncClient) ->
 
 async def test_what_was_shown_goes_a_month_after_the_articles(database: asyncpg.Connection) -> None:
     await database.execute(
-        "insert into public.shown_items select $1, 'k' || n, now() - n * interval '1 day' from generate_series(58, 62) n",
+        "insert into public.shown_items"
+        " select $1, 'k' || n, now() - n * interval '1 day' from generate_series(58, 62) n",
         uuid4(),
     )
-    await database.fetchval("select public.retain(30, 30, 500)")
+    await database.fetchval("select public.apply_retention(30, 30, 500)")
     assert [row["key"] for row in await database.fetch("select key from public.shown_items")] == ["k58", "k59"]

@@ -83,7 +83,7 @@ def copies(day: int, chance: random.Random) -> Iterator[Copy]:
 async def pass_a_day(database: asyncpg.Connection, readers: list[Reader]) -> None:
     async with database.transaction():
         await database.execute("set local session_replication_role = replica")
-        for table, column in (("items", "first_seen"), ("items", "changed_at"), ("shown", "shown_at")):
+        for table, column in (("items", "first_seen"), ("items", "changed_at"), ("shown_items", "shown_at")):
             await database.execute(f"update public.{table} set {column} = {column} - interval '1 day'")
         # One after the other, the oldest first: no two may be of one day on the way.
         for day in await database.fetch("select source_date from public.editions order by 1"):

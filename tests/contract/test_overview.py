@@ -134,7 +134,7 @@ AT = datetime(2026, 3, 6, tzinfo=UTC)
 
 async def test_a_kind_that_is_no_more_is_shown(operator: Operator, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 2)
-    await database.execute("update public.queue set kind = 'teletype', dead = true, error = 'no paper'")
+    await database.execute("update public.queue set kind = 'teletype', dead_letter = true, error = 'no paper'")
     overview = await operator.overview()
     assert (kind_of(overview, "teletype").failed, len(overview.failed)) == (2, 2)
 
@@ -175,9 +175,9 @@ async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded
     stack: Ready, operator: Operator, database: asyncpg.Connection
 ) -> None:
     await database.execute(
-        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state)"
-        " select gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, state"
-        " from unnest(array['sent', 'pending', 'in_doubt', 'in_doubt']) state;"
+        "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status)"
+        " select gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, status"
+        " from unnest(array['sent', 'pending', 'in_doubt', 'in_doubt']) status;"
         "insert into public.readers (owner, external_id, name, status)"
         " values ('ada', '1', 'A', 'active'), ('ada', '2', 'B', 'active'), ('bot', '1', 'C', 'paused')"
     )
@@ -191,7 +191,7 @@ async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded
         ]
         doubt = shown["deliveries"]["latest_in_doubt"][0]["delivery_id"]
         for _ in range(2):
-            assert (await root.post(f"/v1/deliveries/{doubt}/resolve", json={"state": "sent"})).status_code == 200
+            assert (await root.post(f"/v1/deliveries/{doubt}/resolve", json={"status": "sent"})).status_code == 200
             await root.post("/v1/deliveries/pause", json={"reason": "a look first"})
         await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is dear"})
         paused = await operator.overview()

@@ -43,13 +43,13 @@ ARRIVALS = {
 }
 IN_HAND = """
 update public.queue set worker_id = task_id, lease_token = task_id
- where task_id in (select task_id from public.deliveries where state = 'pending' order by delivery_id limit {count})"""
+ where task_id in (select task_id from public.deliveries where status = 'pending' order by delivery_id limit {count})"""
 SENT = """
 with begun as materialized (
     select d.delivery_id, d.task_id, public.begin_sending(d.delivery_id, d.task_id, 1)
       from public.deliveries d join public.queue q using (task_id)
-     where q.worker_id is not null and d.state = 'pending')
-select public.end_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
+     where q.worker_id is not null and d.status = 'pending')
+select public.finish_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
 A_THING = 125
 """Buffers of what comes, or is asked for by name. Where each looks through all others it grows with their number."""
 
@@ -82,7 +82,7 @@ async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], co
         lists = (ends, "[]") if name == "completed" else ("[]", ends)
         costs[name] = await cost_of_sync(database, next(numbers), *lists)
         costs[f"{name}, twice"] = await cost_of_sync(database, next(numbers), *lists)
-    dead = "array(select task_id from public.queue where dead)"
+    dead = "array(select task_id from public.queue where dead_letter)"
     costs["replayed"] = buffers(await explained(database, CALL.format(function=f"reopen_tasks({dead})")))
     return costs
 

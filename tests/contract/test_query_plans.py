@@ -15,14 +15,14 @@ MANY, READY, GONE = 60_000, 1_000, 20_000
 WORKER = "'00000000-0000-4000-8000-000000000001'"
 OTHER = "'00000000-0000-4000-8000-000000000002'"
 CALLS = f"""
-insert into public.worker_calls (worker_id, number, answer, claimed, token, marks, looked_at, look_took)
+insert into public.worker_calls (worker_id, number, answer, claimed, token, marks, scanned_at, scan_duration)
 select w::uuid, case w when {WORKER} then -n else n end, '{{}}', array_fill({WORKER}::uuid, array[100]), {WORKER},
        '{{}}', now(), '0'
   from generate_series(1, {GONE}) as n cross join (values ({WORKER}), ({OTHER})) as workers (w)
 """
 CLAIM = """
 select q.ctid, q.run_at, q.task_id from public.queue q
- where q.kind = 'delivery' and q.priority = 1 and not q.dead and q.worker_id is null and q.run_at <= now()
+ where q.kind = 'delivery' and q.priority = 1 and not q.dead_letter and q.worker_id is null and q.run_at <= now()
  order by q.run_at, q.task_id limit 10 for update skip locked
 """
 POLL = "select status, message from public.task_records where task_id = (select task_id from public.tasks limit 1)"
@@ -76,7 +76,7 @@ async def cost_of_claiming(database: asyncpg.Connection, *, from_start: bool = T
 async def cost_of_a_call(database: asyncpg.Connection, number: int) -> int:
     """Buffers of a worker's call that claims one task and does not look from the start, for it did a moment ago."""
     await database.execute(
-        "update public.worker_calls set looked_at = clock_timestamp(), look_took = '1 hour' where number > 0"
+        "update public.worker_calls set scanned_at = clock_timestamp(), scan_duration = '1 hour' where number > 0"
     )
     call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[1], 1, '[]', '[]', '[]')"
     plan = await explained(database, CALL.format(function=call))
@@ -115,7 +115,7 @@ async def test_what_is_gone_costs_calls_nothing_while_an_old_snapshot_is_open(st
     async with old.transaction(isolation="repeatable_read"):
         assert await old.fetchval("select count(*) from public.queue") == 0
         await insert_tasks(database, GONE, delay="-1 hour")
-        await database.execute(f"{CALLS}; delete from public.queue where not dead")
+        await database.execute(f"{CALLS}; delete from public.queue where not dead_letter")
         await database.execute(f"delete from public.worker_calls where number <> {GONE}")
         await insert_tasks(database, 100)
         await cost_of_a_call(database, 1)

@@ -239,10 +239,10 @@ class ReadersLife(RuleBasedStateMachine):
         assert planned == {reader_id: model.next_due for reader_id, model in self.readers.items()}
         tasks = self.do(database.fetch("select reader_id, local_day from public.tasks where kind = 'digest'"))
         assert Counter((row["reader_id"], row["local_day"]) for row in tasks) == Counter(self.days)
-        made = self.do(database.fetch("select reader_id, local_day, state from public.deliveries"))
+        made = self.do(database.fetch("select reader_id, local_day, status from public.deliveries"))
         assert Counter((row["reader_id"], row["local_day"]) for row in made) <= Counter(self.days)
         assert all(count == 1 for count in self.mails.values()), "two mails for one day"
-        told = {(row["reader_id"], row["local_day"]): row["state"] for row in made}
+        told = {(row["reader_id"], row["local_day"]): row["status"] for row in made}
         for key in self.mails:
             assert told.get(key, "sent") in {"sent", "in_doubt", "sending"}
 

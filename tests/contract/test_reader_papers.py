@@ -114,7 +114,7 @@ async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: As
     for start in range(0, MAX_PAPERS, MAX_PAPERS_PER_CALL):
         some = given[start : start + MAX_PAPERS_PER_CALL]
         await papers.put(reader, [(paper, FeedbackChange(liked=True)) for paper in some])
-    with pytest.raises(TooManyPapers, match="2000 papers at most"):
+    with pytest.raises(TooManyPapers, match="at most 2000 papers"):
         await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
     assert [each.liked for each in await papers.feedback_on(reader, [given[0].keys, given[-1].keys])] == [True, None]
     await rate(papers, reader, given[0], None)

@@ -19,10 +19,10 @@ from tests.support.tasks import Claimer, create
 
 TASKS_GO = "delete from public.tasks where kind in ('digest', 'delivery')"
 OLD_DELIVERIES = """
-insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, state, created_at, ended_at)
-select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interval '100 days', state,
-       now() - interval '100 days', case when state <> 'pending' then now() - interval '100 days' end
-  from unnest($1::text[]) state cross join generate_series(1, $2)
+insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status, created_at, ended_at)
+select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interval '100 days', status,
+       now() - interval '100 days', case when status <> 'pending' then now() - interval '100 days' end
+  from unnest($1::text[]) status cross join generate_series(1, $2)
 """
 OLD_ACTS = """
 insert into public.audit (act_id, at, who, act, details, answer)
@@ -94,7 +94,7 @@ async def test_a_delivery_that_is_to_be_sent_stays(
     await database.execute("delete from public.queue where true")
     await database.execute(TASKS_GO)
     assert (await prune(client)).deliveries == 0
-    assert await mailer.state is PENDING
+    assert await mailer.status is PENDING
 
 
 async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -102,12 +102,12 @@ async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient,
     await database.execute(OLD_ACTS, [364, 366, 367, 368])
     assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
     async with database.transaction():
-        await database.execute("select from public.deliveries where state = 'in_doubt' for update")
+        await database.execute("select from public.deliveries where status = 'in_doubt' for update")
         await database.execute("select from public.audit for update")
         assert await prune(client) == PrunedRecords(deliveries=7, acts=0, pauses=0)
     assert await prune(client) == PrunedRecords(deliveries=3, acts=1, pauses=0)
     assert await prune(client) == PrunedRecords(deliveries=0, acts=0, pauses=0)
-    assert await database.fetchval("select count(*) from public.deliveries where state = 'pending'") == 3
+    assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 3
 
 
 async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asyncpg.Connection) -> None:

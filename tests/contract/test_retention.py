@@ -104,7 +104,7 @@ async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
         await database.execute("select from public.editions for update")
         fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
         await somebody_waits(database)
-        await database.execute("select public.retain(30, 30, 500)")
+        await database.execute("select public.apply_retention(30, 30, 500)")
     await fetching
     assert [article.title for article in await Editions(client).get_articles(DAY)] == ["T0", "T1", "T2"]
 
@@ -135,7 +135,7 @@ async def test_a_call_is_kept_for_as_long_as_its_worker_may_repeat_it(
     await database.execute(
         "delete from public.workers"
         if gone
-        else "update public.worker_calls set answered_at = answered_at - interval '9 days'"
+        else "update public.worker_calls set responded_at = responded_at - interval '9 days'"
     )
     await retain(client)
     assert await worker.queue.sync(call) == answer

@@ -101,7 +101,7 @@ async def injected_faults(database: asyncpg.Connection, language: str, body: str
     change = database.transaction()
     await change.start()
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $injected_faults${body}$injected_faults$"
+        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$"
     )
     (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("injected_faults()")]
     await change.rollback()
@@ -133,7 +133,7 @@ async def test_the_module_itself_refuses_such_a_function_where_it_is_installed(
     if not await database.fetchval(LOADED):
         pytest.skip("this PostgreSQL has no pg-safeupdate (its package, or safeupdate.so in its library folder)")
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $injected_faults${body}$injected_faults$;"
+        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$;"
         "grant execute on function public.injected_faults() to service_role"
     )
     try:

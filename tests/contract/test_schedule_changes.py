@@ -160,4 +160,4 @@ async def test_a_pause_skips_the_mail_but_not_the_digest(world: World) -> None:
     assert await write_digests(world.client, "T") == 1
     mailer = Mailer(world.client)
     stop = await mailer.begin(await mailer.claim())
-    assert (stop.state, stop.reason) == (DeliveryStatus.SKIPPED, "the reader is paused")
+    assert (stop.status, stop.reason) == (DeliveryStatus.SKIPPED, "the reader is paused")

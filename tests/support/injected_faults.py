@@ -1,8 +1,4 @@
-<<<<<<< HEAD:tests/support/injected_faults.py
 """`python -m tests.support.injected_faults FAULT`: the worker with an injected fault that only a process can show."""
-=======
-"""`python -m tests.injected_faults FAULT`: the worker with an injected fault that only a real process can show."""
->>>>>>> abf3811688eebacf0d4ee7ef1f7420f032b6d663:tests/injected_faults.py
 
 import asyncio
 import sys

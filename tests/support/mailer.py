@@ -46,7 +46,7 @@ class Mailer:
         return await self.claim()
 
     @property
-    async def state(self) -> DeliveryStatus:
+    async def status(self) -> DeliveryStatus:
         return (await self.deliveries.get(self.delivery_id)).status
 
 

@@ -173,12 +173,12 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "articles",
         "items",
         "item_keys",
-        "shown",
+        "shown_items",
         "shown_digests",
         "cache_entries",
         "circuit_breakers",
-        "turns",
-        "orders",
+        "rate_limits",
+        "daily_usage",
         "audit",
         "pauses",
         "readers",
@@ -187,7 +187,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "deliveries",
         "sources",
         "task_stat_reports",
-        "minutes",
+        "task_stats",
     ):
         query = f"select * from public.{table} order by 1, 2"
         if table == "queue":
@@ -198,7 +198,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
             query = "select * from public.reader_papers order by reader_id, arxiv_id"
         elif table == "audit":
             query = "select * from public.audit order by at"
-        elif table == "minutes":
+        elif table == "task_stats":
             # A run can cross the end of a minute.
             query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"
         rows = [dict(r) for r in await database.fetch(query)]
@@ -218,7 +218,7 @@ VOLATILE = frozenset(
     {"created_at", "updated_at", "run_at", "started_at", "finished_at", "expires_at", "retry_at"}
     | {"read_at", "covered_until", "fetched_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
-    | {"paper_id", "rated_at", "saved_at", "asked_at"}
+    | {"paper_id", "rated_at", "saved_at", "looked_up_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after"}
     | {"succeeded_at", "failed_at", "reported_at"}

@@ -155,7 +155,7 @@ OF_READERS = [
     Request(
         "ada",
         f"GET /v1/readers/{ID}/papers?limit=1",
-        [[READER], [PAPER | {"asked_at": None}, PAPER]],
+        [[READER], [PAPER | {"looked_up_at": None}, PAPER]],
         [MINE, ("list_reader_papers", PAPERS | {"p_limit": 2})],
         {"papers": [PAPER | {"lookup": None}], "next_cursor": encode_cursor(DAY, UUID(OTHER))},
     ),

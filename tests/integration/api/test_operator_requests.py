@@ -207,15 +207,15 @@ async def test_a_replay_continues_until_the_last_step() -> None:
     assert said == replayed(1005, MOMENT, None)
     since = STEP_OF | {"p_since": "2026-02-28T23:00:00+00:00"}
     assert asked == [
-        ("replay_dead", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
-        ("replay_dead", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
+        ("replay_dead_letters", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
+        ("replay_dead_letters", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
     ]
 
 
 async def test_a_replay_without_bounds_covers_all_until_now() -> None:
     said, asked = await replay({}, step(3, MOMENT, None))
     assert said == replayed(3, MOMENT, None)
-    assert asked == [("replay_dead", STEP_OF)]
+    assert asked == [("replay_dead_letters", STEP_OF)]
 
 
 async def test_a_long_replay_ends_in_time_with_a_cursor() -> None:

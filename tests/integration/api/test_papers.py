@@ -123,7 +123,7 @@ async def test_at_the_limit_the_stored_papers_stay(
         some = [{"doi": f"10.1038/{n}", "liked": True} for n in range(start, start + 500)]
         assert (await called.post(papers_of_ada, json={"papers": some})).status_code == 200
     full = await called.post(papers_of_ada, json={"papers": PAPERS})
-    assert (full.status_code, "2000 papers at most" in full.json()["detail"]) == (409, True)
+    assert (full.status_code, "at most 2000 papers" in full.json()["detail"]) == (409, True)
     said = await ReaderPapers(client).feedback_on(
         UUID(papers_of_ada.split("/")[-2]), [["doi:10.1038/1999"], ["doi:10.1038/x"]]
     )

@@ -49,7 +49,7 @@ def rows_of(asked: list[Any]) -> list[dict[str, Any]]:
     tasks: list[dict[str, Any]] = parameters.pop("p_tasks")
     assert (function, parameters) == (
         "create_tasks",
-        {"p_owner": "ada", "p_take_over": False, "p_waiting": None, "p_daily_digests": 7},
+        {"p_owner": "ada", "p_replace_ended": False, "p_waiting_task": None, "p_daily_digests": 7},
     )
     return tasks
 

@@ -1,21 +1,12 @@
 """`make migrate` as deployers run it: on an empty database, a second time, and with errors."""
 
-import os
-import subprocess
-import sys
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from scripts.migrate import MIGRATIONS, ROOT
-
-
-def migrate(database_url: str | None) -> "subprocess.CompletedProcess[str]":
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
-    environment |= {"DATABASE_URL": database_url} if database_url is not None else {}
-    command = [sys.executable, "-m", "scripts.migrate"]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+from scripts.migrate import MIGRATIONS
+from tests.support.migrate import migrate
 
 
 async def test_each_migration_is_applied_once(empty: str) -> None:
@@ -40,10 +31,10 @@ async def test_each_migration_is_applied_once(empty: str) -> None:
 @pytest.mark.parametrize(
     ("database_url", "status", "said"),
     [
-        (None, 2, "Say which database"),
-        ("", 2, "Say which database"),
-        ("https://project.supabase.co", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
-        ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: DATABASE_URL leads to no database that can be changed: "),
+        (None, 2, "DATABASE_URL is not set"),
+        ("", 2, "DATABASE_URL is not set"),
+        ("https://project.supabase.co", 1, "migrate: cannot change the database at DATABASE_URL: "),
+        ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: cannot change the database at DATABASE_URL: "),
     ],
 )
 def test_an_error_is_one_line(database_url: str | None, status: int, said: str) -> None:

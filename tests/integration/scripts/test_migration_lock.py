@@ -79,7 +79,7 @@ async def test_a_file_that_another_run_applied_is_skipped(
 
 async def test_an_index_cannot_be_built_concurrently(connection: asyncpg.Connection, folder: Path) -> None:
     (folder / "20260102000000_b.sql").write_text("create index concurrently on public.a (id);", encoding="utf-8")
-    with pytest.raises(MigrationError, match=r"OPERATIONS\.md says how to build an index concurrently"):
+    with pytest.raises(MigrationError, match=r"OPERATIONS\.md shows how to build an index concurrently"):
         await migrate(connection, folder)
     assert [each.name for each in await migrate(connection, folder_without(folder, "b"))] == []
 

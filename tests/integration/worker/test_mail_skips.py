@@ -22,7 +22,7 @@ REASONS: dict[str, Change] = {
     "the reader is paused": lambda c, r, _: Readers(c).change(r.reader_id, {"status": "paused"}),
     "the reader is bounced": lambda c, r, _: Deliveries(c).record_bounce([str(r.email)], "gone", complaint=False),
     "the reader has no e-mail address": lambda c, r, _: Readers(c).change(r.reader_id, {"email": None}),
-    "it came too late: the next one is due": lambda _c, _r, clock: clock.set("2026-11-25T07:30:00Z"),
+    "too late: the next one is due": lambda _c, _r, clock: clock.set("2026-11-25T07:30:00Z"),
 }
 
 

@@ -86,7 +86,7 @@ async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(clie
         learnt = await rated(client, reader)
         assert len(learnt) == count
         assert all(re.fullmatch(r"Title of 2611\.\d{5}", paper.title) and paper.vector for paper in learnt)
-    left = {paper.arxiv_id for paper in await all_of(services, ada) if paper.title is None and paper.asked_at}
+    left = {paper.arxiv_id for paper in await all_of(services, ada) if paper.title is None and paper.looked_up_at}
     assert left == {MALFORMED, UNKNOWN}
 
 

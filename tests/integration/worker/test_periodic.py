@@ -60,7 +60,7 @@ async def test_retention_that_cannot_reach_supabase_comes_again(
     monkeypatch.setattr(worker.periodic.retention, "RETENTION_INTERVAL", timedelta(seconds=0.01))
     await insert_tasks(database, 3, status="completed")
     await database.execute(OLD)
-    proxy.before = away = Times(AWAY, 2, lambda call: call.name == "retain")
+    proxy.before = away = Times(AWAY, 2, lambda call: call.name == "apply_retention")
     async with open_supabase(settings(stack, proxy.url)) as client:
         periodic_job = Retention(
             Maintenance(client), task_days=30, edition_days=30, digest_days=730, delivery_days=90, random=Random(1)

@@ -108,8 +108,8 @@ KEPT = ReaderPaper(
     [
         ({}, "pending"),
         ({"title": None}, "pending"),
-        ({"asked_at": MOMENT}, None),
-        ({"asked_at": MOMENT, "title": None}, "unknown"),
+        ({"looked_up_at": MOMENT}, None),
+        ({"looked_up_at": MOMENT, "title": None}, "unknown"),
         ({"abstract": "They blow."}, None),
         ({"arxiv_id": None}, None),
         ({"arxiv_id": None, "title": None}, "unknown"),
@@ -119,4 +119,4 @@ KEPT = ReaderPaper(
 def test_a_paper_tells_whether_it_will_be_looked_up(changed: Any, lookup: str | None) -> None:
     paper = KEPT.model_copy(update=changed)
     shown = PaperView.of(paper).model_dump()
-    assert shown == paper.model_dump(exclude={"asked_at"}) | {"lookup": lookup, "authors": ["A. B."]}
+    assert shown == paper.model_dump(exclude={"looked_up_at"}) | {"lookup": lookup, "authors": ["A. B."]}

@@ -67,7 +67,7 @@ async def test_every_value_of_a_task_is_sent_and_returned(client: AsyncClient, r
         daily_digests=9,
     )  # fmt: skip
     assert sent(router)[2] == {
-        "p_owner": "web", "p_tasks": [WHOLE_ROW], "p_take_over": False, "p_waiting": None, "p_daily_digests": 9,
+        "p_owner": "web", "p_tasks": [WHOLE_ROW], "p_replace_ended": False, "p_waiting_task": None, "p_daily_digests": 9,
     }  # fmt: skip
     assert made == Task(
         task_id=ONE, owner="web", kind=TaskKind.DIGEST, status=TaskStatus.PENDING, priority=3,
@@ -88,7 +88,7 @@ async def test_tasks_under_internal_keys_belong_to_the_service(
     router.post("/rpc/create_tasks").respond(200, json=MADE)
     made = await TaskStateManager(client).create_tasks([replace(PLAIN, key=key), PLAIN], **owner)
     body = sent(router)[2]
-    assert (body["p_owner"], body["p_take_over"], body["p_daily_digests"]) == (stored, own, None)
+    assert (body["p_owner"], body["p_replace_ended"], body["p_daily_digests"]) == (stored, own, None)
     assert [(task.task_id, task.owner) for task in made] == [(TWO, stored), (TWO, stored)]
 
 
@@ -143,7 +143,7 @@ async def test_the_shared_fetch_of_a_day(
     body = sent(router)[2]
     row = body.pop("p_task")
     limits = {"p_refresh": False, "p_caller_limit": 10}
-    assert body == {"p_source_date": "2026-01-02", "p_waiting": waiting, "p_afresh": refetch, **limits}
+    assert body == {"p_source_date": "2026-01-02", "p_waiting_task": waiting, "p_replace_completed": refetch, **limits}
     hashed = row["request_hash"]
     expected = PLAIN_ROW | {"source_date": "2026-01-02", "priority": 0, "idempotency_key": key, "request_hash": hashed}
     assert row == expected | {"task_id": str(made.task_id)}
@@ -159,7 +159,7 @@ async def test_a_current_day_needs_no_fetch(client: AsyncClient, router: respx.R
     router.post("/rpc/ensure_fetch").respond(200, json={"outcome": "fresh"})
     assert await TaskStateManager(client).refresh_fetch(DAY, waiting=TWO) is None
     body = sent(router)[2]
-    assert (body["p_afresh"], body["p_refresh"], body["p_waiting"]) == (True, True, str(TWO))
+    assert (body["p_replace_completed"], body["p_refresh"], body["p_waiting_task"]) == (True, True, str(TWO))
 
 
 async def test_a_caller_with_too_many_fetches_gets_a_retry_time(client: AsyncClient, router: respx.Router) -> None:

@@ -125,7 +125,7 @@ async def test_items_of_many_keys_are_read_in_hundreds(client: AsyncClient, rout
         keys = json.loads(request.content)["p_keys"]
         return httpx.Response(200, json=[{"key": key, "article": article(key).model_dump(mode="json")} for key in keys])
 
-    router.post("/rpc/items_named").mock(side_effect=answer)
+    router.post("/rpc/items_with_keys").mock(side_effect=answer)
     keys = [str(number) for number in range(201)]
     assert await Items(client).find_by_keys(keys) == {key: article(key) for key in keys}
     assert len(router.calls) == 3

@@ -53,7 +53,7 @@ async def test_creating_is_one_call_with_delays_and_no_timestamps(
     path, _, body = sent(router)
     assert path == "/rest/v1/rpc/create_tasks"
     (row,) = body["p_tasks"]
-    assert (row["idempotency_key"], body["p_take_over"]) == (stored, take_over)
+    assert (row["idempotency_key"], body["p_replace_ended"]) == (stored, take_over)
     assert (row["delay_seconds"], row["payload"]) == (60.0, {"t": "ab"})
     assert (made.status, made.created_at, made.run_at) == (TaskStatus.PENDING, MOMENT, MOMENT + timedelta(minutes=1))
     assert len(router.calls) == 1

@@ -9,7 +9,7 @@ import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper
 
-from scripts import mutants
+from scripts import faults, mutants
 from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
 from scripts.mutants import Copy, Verdict, check_tests, judged
 
@@ -71,12 +71,21 @@ def test_an_entry_that_does_not_fit_is_named() -> None:
         list(python_mutants("worker", ["gone/*.py"]))
     with pytest.raises(WrongData, match="package worker: no test is called tests/gone"):
         check_tests("worker", ["tests/gone"])
-    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "reason": "nothing"}
+    entry = {"file": "20261201100000_tasks.sql", "old": "no such text", "new": "", "reason": "nothing"}
     with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
         list(sql_mutants([entry]))
-    replaced = entry | {"file": "20261124000200_workers.sql", "old": "attempt = q.attempt + 1"}
-    with pytest.raises(WrongData, match=r"attempt.* is replaced by 20261124001300_queue.sql: plant it there"):
-        list(sql_mutants([replaced]))
+
+
+def test_a_fault_in_a_replaced_function_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    function = "function public.a() returns integer language sql as $$ select 1 $$;\n"
+    (folder / "20270101000000_a.sql").write_text(f"create {function}")
+    (folder / "20270102000000_b.sql").write_text(f"create or replace {function}")
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    entry = {"file": "20270101000000_a.sql", "old": "select 1", "new": "select 2", "reason": "nothing"}
+    with pytest.raises(WrongData, match=r"select 1.* is replaced by 20270102000000_b.sql: plant it there"):
+        list(sql_mutants([entry]))
 
 
 def test_detected_faults_are_listed_and_the_tree_is_unchanged(

@@ -1,45 +1,21 @@
--- The shared half of the cache, and the circuit breakers' state, which all processes share.
-create table public.cache_entries (
-    key        text primary key,
-    value      jsonb not null,
-    expires_at timestamptz not null
-);
-
-create index cache_entries_expiry on public.cache_entries (expires_at);
+-- Circuit breakers. All processes share their state.
 
 create table public.circuit_breakers (
-    name          text primary key,
-    state         text not null default 'closed' check (state in ('closed', 'open', 'half_open')),
-    failures      integer not null default 0 check (failures >= 0),
-    -- The last reports, so that one which arrives twice counts once.
-    recent_events uuid[] not null default '{}',
-    retry_at      timestamptz,
-    trial_token   uuid,
+    name          text        primary key,
+    state         text        not null default 'closed' check (state in ('closed', 'open', 'half_open')),
+    failures      integer     not null default 0 check (failures >= 0),
+    recent_events uuid[]      not null default '{}',    -- the last reports: a repeated one counts once
+    retry_at      timestamptz,                          -- when the next trial may begin
+    trial_token   uuid,                                 -- the trial of a half-open breaker
     updated_at    timestamptz not null default now(),
-    reason text,
-    failed_at timestamptz,
+    reason        text,                                 -- the last failure
+    failed_at     timestamptz,
     check ((state = 'closed') = (retry_at is null))
 );
 
-alter table public.cache_entries enable row level security;
-
 alter table public.circuit_breakers enable row level security;
 
--- {"value": ..., "seconds_left": ...}, or null where there is none or it has expired.
-create function public.cache_get(p_key text) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-    select jsonb_build_object('value', value, 'seconds_left', extract(epoch from expires_at - now()))
-      from public.cache_entries where key = p_key and expires_at > now()
-$$;
-
-create function public.cache_put(p_key text, p_value jsonb, p_ttl_seconds double precision) returns void
-language sql security invoker set search_path = '' as $$
-    insert into public.cache_entries (key, value, expires_at)
-    values (p_key, p_value, now() + make_interval(secs => p_ttl_seconds))
-    on conflict (key) do update set value = excluded.value, expires_at = excluded.expires_at
-$$;
-
--- What a process needs to know of a breaker.
+-- Returns the part of a breaker that processes need.
 create function public.breaker_view(breaker public.circuit_breakers) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
@@ -53,7 +29,7 @@ language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(public.breaker_view(b) order by b.name), '[]') from public.circuit_breakers b
 $$;
 
--- One more failure, and its reason; at the threshold, or when it was the trial's, the breaker opens for p_open_seconds.
+-- Counts a failure. The breaker opens for p_open_seconds at the threshold, or if the trial failed.
 create function public.breaker_failure(
     p_name text, p_event uuid, p_threshold integer, p_open_seconds double precision, p_reason text default null
 ) returns jsonb
@@ -66,9 +42,9 @@ begin
     insert into public.circuit_breakers (name) values (p_name) on conflict do nothing;
     select * into found from public.circuit_breakers where name = p_name for update;
     if p_event = any (found.recent_events) or (found.state = 'half_open' and found.trial_token <> p_event) then
-        return public.breaker_view(found);  -- counted already, or not the trial that decides
+        return public.breaker_view(found);  -- already counted, or not the trial
     end if;
-    -- Failures that lie further apart than the breaker stays open do not add up.
+    -- Failures further apart than p_open_seconds do not add up.
     counted := case when found.updated_at < now() - make_interval(secs => p_open_seconds) then 1 else found.failures + 1 end;
     opens := counted >= p_threshold or found.state <> 'closed';
     update public.circuit_breakers b
@@ -87,7 +63,7 @@ begin
 end
 $$;
 
--- A success: closes a half-open breaker if it was the trial's, and clears the count of a closed one.
+-- Records a success: closes a half-open breaker if it was the trial's, and resets the count of a closed one.
 create function public.breaker_success(p_name text, p_event uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -104,8 +80,8 @@ begin
 end
 $$;
 
--- Asks for the one trial of an open breaker whose time has come. The trial ends by its outcome, or after
--- p_trial_seconds, when another may be tried.
+-- Requests the trial of an open breaker whose retry_at has passed. The trial ends with its outcome, or after p_trial_seconds,
+-- when another may begin.
 create function public.breaker_try(p_name text, p_event uuid, p_trial_seconds double precision) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -121,16 +97,12 @@ begin
 end
 $$;
 
-revoke all on public.cache_entries, public.circuit_breakers from public, anon, authenticated;
-
+-- Permissions.
+revoke all on public.circuit_breakers from public, anon, authenticated;
+grant select, insert, update, delete on public.circuit_breakers to service_role;
 revoke execute on function
-    public.cache_get, public.cache_put, public.breaker_view, public.breaker_states, public.breaker_failure,
-    public.breaker_success, public.breaker_try
+    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try
     from public, anon, authenticated;
-
-grant select, insert, update, delete on public.cache_entries, public.circuit_breakers to service_role;
-
 grant execute on function
-    public.cache_get, public.cache_put, public.breaker_view, public.breaker_states, public.breaker_failure,
-    public.breaker_success, public.breaker_try
+    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try
     to service_role;

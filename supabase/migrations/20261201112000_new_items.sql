@@ -1,23 +1,36 @@
--- What is new to a reader: the items first seen since the last digest, less what that reader was shown.
+-- New items of a reader: the items first seen since the last digest, without those that the reader was shown.
 
--- Under every key of the item, so that it is known again in whatever copy it comes. Kept longer than the articles, and items
--- longer still (see retain()): so what was shown before an item was first seen was not that item, and only the last days of
--- a reader's rows need be looked at.
+-- The keys of each item that a reader was shown, so that any copy of the item is recognized. Rows are kept longer than articles,
+-- and items longer still (public.apply_retention): an item that was first seen after a row was written is another item, so only
+-- a reader's newest rows are read.
 create table public.shown_items (
-    reader_id uuid not null,
-    key       text not null,
+    reader_id uuid        not null,
+    key       text        not null,
     shown_at  timestamptz not null default now(),
     primary key (reader_id, key) include (shown_at)
 );
 
--- Rows come in the order of their times and go in it: for retention.
+-- For retention. Rows are inserted and removed in the order of shown_at.
 create index shown_items_old on public.shown_items using brin (shown_at);
 
-alter table public.shown_items enable row level security;
+-- One row for each digest that its reader was shown, or that had nothing to show. It is inserted in the transaction in which the
+-- delivery becomes `sent` or `in_doubt`, or in which a digest without a mail ends. Only one transaction does that for a day,
+-- so none waits for another.
+create table public.shown_digests (
+    reader_id  uuid        not null,
+    local_day  date        not null,
+    began_at   timestamptz not null,                    -- a minute before the task was created: deliveries that ended before it
+                                                        -- did not affect the digest
+    written_at timestamptz not null,
+    primary key (reader_id, local_day)
+);
 
--- Notes that a reader was shown the items with these keys (those that the digest says it holds): call it in the transaction in
--- which a delivery becomes `sent` or `in_doubt`, or in which the digest of a reader without an address ends. Again changes
--- nothing. The keys that the items have now are noted besides: they may be others than when the digest was written.
+alter table public.shown_items enable row level security;
+alter table public.shown_digests enable row level security;
+
+-- Records that a reader was shown the items with these keys, and the other keys that these items have now. Repetitions change
+-- nothing. The caller's transaction is the one that makes a delivery `sent` or `in_doubt`, or that ends the digest of a reader
+-- without an e-mail address.
 create function public.record_shown_keys(p_reader uuid, p_keys text[]) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
@@ -33,7 +46,8 @@ begin
 end
 $$;
 
--- As before, but for `shown`: what this reader was shown since, or may yet be by a mail under way.
+-- Returns what a digest needs: the days (UTC) of new items with their counts and last changes, the items that the reader was
+-- shown or may be shown by a delivery under way, the sources with errors, and an unfinished fetch.
 create function public.new_items_for(p_reader uuid, p_last timestamptz) returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -42,9 +56,9 @@ declare
     since timestamptz := first_day::timestamp at time zone 'UTC';
     shown_keys text[];
 begin
-    perform public.skip_late(p_reader);
-    -- Apart: joined, the planner takes a reader's last rows for all of them. In one statement: a mail that is sent at this moment
-    -- is in one of the two.
+    perform public.skip_late_deliveries(p_reader);
+    -- Read separately, because in a join the planner would read all rows of the reader. One statement, so that a mail that is
+    -- being sent is in one of the two parts.
     shown_keys := array(
         select s.key from public.shown_items s where s.reader_id = p_reader and s.shown_at >= since
         union all
@@ -71,9 +85,9 @@ begin
 end
 $$;
 
--- The items first seen on a day (UTC), each as its best copy: with an abstract; arXiv's own; a paper; with a DOI; the longest;
--- the latest. In the order of first_seen and item_id, behind the last of the page before. What comes by an edition of
--- more than a week before is no news, but somebody's look into the past.
+-- Returns the items first seen on a day (UTC), in the order of first_seen and item_id, after the last one of the previous page.
+-- Each comes as its most complete copy: with an abstract; from arXiv; a paper; with a DOI; the longest; the newest. Items of
+-- editions more than a week older were fetched for another purpose and are left out.
 create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
 language plpgsql stable security invoker set search_path = ''
     set plan_cache_mode = force_custom_plan as $$
@@ -103,10 +117,26 @@ begin
 end
 $$;
 
-revoke all on public.shown_items from public, anon, authenticated;
+-- Finds items by their keys: [{key, article}], each as its most complete copy (public.items_of_day).
+create function public.items_with_keys(p_keys text[]) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object('key', k.key, 'article', best.article)), '[]')
+      from public.item_keys k
+     cross join lateral (
+        select to_jsonb(a) - 'source_date' - 'item_id' as article
+          from public.articles a where a.item_id = k.item_id
+         order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
+                  length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+         limit 1) best
+     where k.key = any (p_keys)
+$$;
 
-revoke execute on function public.record_shown_keys, public.new_items_for, public.items_of_day from public, anon, authenticated;
-
-grant select, insert, update, delete on public.shown_items to service_role;
-
-grant execute on function public.record_shown_keys, public.new_items_for, public.items_of_day to service_role;
+-- Permissions.
+revoke all on public.shown_items, public.shown_digests from public, anon, authenticated;
+grant select, insert, update, delete on public.shown_items, public.shown_digests to service_role;
+revoke execute on function
+    public.record_shown_keys, public.new_items_for, public.items_of_day, public.items_with_keys
+    from public, anon, authenticated;
+grant execute on function
+    public.record_shown_keys, public.new_items_for, public.items_of_day, public.items_with_keys
+    to service_role;

@@ -1,0 +1,224 @@
+-- Creating, changing and removing readers, and ordering their scheduled digests.
+
+-- Creates a reader, or finds the one with the same id or external_id; with p_change it takes the new values.
+create function public.upsert_reader(p_owner text, p_reader jsonb, p_change boolean) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    existing_row public.readers;
+    target public.readers;
+begin
+    select * into existing_row from public.readers
+     where reader_id = (p_reader ->> 'reader_id')::uuid and owner = p_owner for update;
+    if existing_row.reader_id is null then
+        select * into existing_row from public.readers
+         where owner = p_owner and external_id = p_reader ->> 'external_id' for update;
+    end if;
+    if existing_row.reader_id is null then
+        target := jsonb_populate_record(null::public.readers, p_reader);
+        insert into public.readers (
+            reader_id, owner, external_id, user_id, name, email, profile, timezone, send_at, weekdays, when_empty, status,
+            status_reason)
+        values (
+            target.reader_id, p_owner, target.external_id, target.user_id, target.name, target.email,
+            coalesce(target.profile, '{}'), target.timezone, target.send_at, coalesce(target.weekdays, '{1,2,3,4,5,6,7}'),
+            coalesce(target.when_empty, 'skip'), coalesce(target.status, 'active'), target.status_reason);
+        if coalesce((p_reader -> 'welcome')::boolean, false) then
+            perform public.create_welcome(target.reader_id);
+        end if;
+        return jsonb_build_object('reader_id', target.reader_id, 'outcome', 'created');
+    elsif not p_change then
+        return jsonb_build_object(
+            'reader_id', existing_row.reader_id,
+            'outcome', case when existing_row.reader_id = (p_reader ->> 'reader_id')::uuid then 'created' else 'existing' end);
+    end if;
+    target := jsonb_populate_record(existing_row, p_reader - array['reader_id', 'owner', 'status', 'status_reason']);
+    if target is not distinct from existing_row then
+        return jsonb_build_object('reader_id', existing_row.reader_id, 'outcome', 'unchanged');
+    end if;
+    update public.readers
+       set user_id = target.user_id, name = target.name, email = target.email, profile = target.profile,
+           timezone = target.timezone, send_at = target.send_at, weekdays = target.weekdays, when_empty = target.when_empty
+     where reader_id = existing_row.reader_id;
+    return jsonb_build_object('reader_id', existing_row.reader_id, 'outcome', 'changed');
+end
+$$;
+
+-- Applies public.upsert_reader() to each reader, in the order of their external_id. Returns the results in the order of p_readers.
+-- An invalid reader is `refused` with the reason; the others are written.
+create function public.upsert_readers(p_owner text, p_readers jsonb, p_change boolean) returns jsonb
+language plpgsql security invoker set search_path = '' set enable_seqscan = off set plan_cache_mode = auto as $$
+declare
+    entry record;
+    results jsonb[] := array_fill(null::jsonb, array[jsonb_array_length(p_readers)]);
+    retries integer;
+begin
+    -- A user has one reader, of any owner, and two calls may name the same users in different orders. One lock for each user could
+    -- exceed the number of locks, so calls that name users run one after the other.
+    if exists (select from jsonb_array_elements(p_readers) e where e ->> 'user_id' is not null) then
+        perform pg_advisory_xact_lock(hashtextextended('readers of users', 0));
+    end if;
+    -- Without statistics the planner cannot tell the index on (owner, external_id) from others that begin with the owner. Until
+    -- there are statistics, each statement is planned with its values, which takes twice as long.
+    if (select reltuples < 0 from pg_catalog.pg_class where oid = 'public.readers'::regclass) then
+        perform set_config('plan_cache_mode', 'force_custom_plan', true);
+    end if;
+    for entry in
+        select l.reader, l.place::integer as place
+          from jsonb_array_elements(p_readers) with ordinality as l(reader, place)
+         -- The external_id of the existing row, because public.upsert_reader() finds it by id first. It refuses an invalid id.
+         order by coalesce(
+                      (select r.external_id from public.readers r
+                        where r.owner = p_owner and r.reader_id = case
+                            when l.reader ->> 'reader_id' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                            then (l.reader ->> 'reader_id')::uuid end),
+                      l.reader ->> 'external_id', l.reader ->> 'reader_id'),
+                  l.place
+    loop
+        retries := 0;
+        loop
+            begin
+                results[entry.place] := public.upsert_reader(p_owner, entry.reader, p_change);
+                exit;
+            exception
+                -- Only errors in this reader's data; any other error ends the call. After a unique violation, another call may
+                -- have created the reader: try once more.
+                when data_exception or integrity_constraint_violation then
+                    if sqlstate <> '23505' or retries > 0 then
+                        results[entry.place] := jsonb_build_object('reader_id', null, 'outcome', 'refused', 'reason', sqlerrm);
+                        exit;
+                    end if;
+                    retries := 1;
+            end;
+        end loop;
+    end loop;
+    return to_jsonb(results);
+end
+$$;
+
+-- Removes a reader with everything that belongs to it. Returns false if there is none, or it is another owner's (p_owner null: any
+-- owner).
+create function public.remove_reader(p_reader_id uuid, p_owner text) returns boolean
+language plpgsql security invoker set search_path = '' as $$
+begin
+    perform 1 from public.readers where reader_id = p_reader_id and (p_owner is null or owner = p_owner) for update;
+    if not found then
+        return false;
+    end if;
+    -- No new digest can be ordered now. A digest that is just ending may still create a delivery: repeat until none is left.
+    loop
+        with open as materialized (
+            select q.task_id from public.queue q
+             where q.task_id in (select t.task_id from public.tasks t where t.reader_id = p_reader_id)
+             order by q.task_id for update)
+        delete from public.queue q using open where q.task_id = open.task_id;
+        exit when not found;
+    end loop;
+    -- Triggers delete the digests with their tasks.
+    with gone as materialized (
+        select task_id from public.tasks where reader_id = p_reader_id order by task_id for update)
+    delete from public.tasks t using gone where t.task_id = gone.task_id;
+    with gone as materialized (
+        select delivery_id from public.deliveries where reader_id = p_reader_id order by delivery_id for update)
+    delete from public.deliveries d using gone where d.delivery_id = gone.delivery_id;
+    delete from public.shown_items where reader_id = p_reader_id;
+    delete from public.shown_digests where reader_id = p_reader_id;
+    delete from public.readers where reader_id = p_reader_id;
+    return true;
+end
+$$;
+
+-- Locks up to p_limit due readers and plans for each the day to order (null: none) and the next due time. Of missed days only the
+-- latest counts, up to a day back.
+create function public.plan_due(p_limit integer, p_now timestamptz)
+returns table (
+    reader_id uuid, owner text, name text, profile jsonb, timezone text, by_schedule boolean, day date, due_at timestamptz,
+    next_at timestamptz, next_after_overdue timestamptz)
+language plpgsql rows 100 security invoker set search_path = '' set jit = off as $$
+begin
+    return query
+    with due as materialized (
+        select r.reader_id, r.owner, r.name, r.profile, r.timezone, r.send_at, r.weekdays, r.next_due_at, r.overdue_day,
+               r.overdue_at, coalesce(r.next_due_at <= p_now, false) as by_schedule
+          from public.readers r
+         where least(r.next_due_at, r.overdue_at) <= p_now
+         order by least(r.next_due_at, r.overdue_at), r.reader_id
+         limit p_limit
+           for update skip locked
+    ),
+    zones as materialized (
+        select z.timezone, case when public.timezone_is_known(z.timezone) then z.timezone end as known
+          from (select distinct due.timezone from due) z
+    )
+    select d.reader_id, d.owner, d.name, d.profile, d.timezone, d.by_schedule, chosen.day, chosen.due_at,
+           case when d.by_schedule then public.next_occurrence(z.known, d.send_at, d.weekdays, p_now)
+                else d.next_due_at end,
+           -- If the new schedule is due again on the same local day, that day has this digest only: its mail may be sent until
+           -- the day after.
+           case when d.by_schedule then null
+                when (d.next_due_at at time zone z.known)::date = chosen.day
+                then public.next_occurrence(z.known, d.send_at, d.weekdays, d.next_due_at)
+                else d.next_due_at end
+      from due d
+      left join zones z using (timezone)
+     cross join lateral public.latest_occurrence(
+        case when d.by_schedule then z.known end, d.send_at, d.weekdays, d.next_due_at, p_now) o
+     cross join lateral (
+        select case when o.day is not null then o.day
+                    when d.overdue_at > p_now - interval '1 day' then d.overdue_day end as day,
+               case when o.day is not null then o.moment else d.overdue_at end as due_at) chosen;
+end
+$$;
+
+-- Creates a digest task for up to p_limit due readers, each for one local day (the task's id comes from reader and day), and
+-- plans their next one. A day that was due before a change of the schedule is ordered whatever the reader's status is now, as it
+-- would have been before the change. Returns the number of readers; fewer than p_limit means that no other is due, or another
+-- call has locked the rest. Calls may run at the same time.
+create function public.enqueue_due(p_limit integer) returns integer
+language plpgsql security invoker set search_path = '' set jit = off as $$
+declare
+    clock timestamptz := public.schedule_now();
+    done integer;
+begin
+    with planned as materialized (
+        select * from public.plan_due(p_limit, clock)
+    ),
+    made as (
+        insert into public.tasks (
+            task_id, owner, kind, payload, source_date, reader_id, local_day, request_hash, priority, max_attempts)
+        select md5('digest:' || p.reader_id || ':' || p.day)::uuid, p.owner, 'digest',
+               jsonb_build_object(
+                   'profile', p.profile - array['max_papers', 'max_news'] || jsonb_build_object('name', p.name),
+                   'max_papers', coalesce(p.profile -> 'max_papers', '12'),
+                   'max_news', coalesce(p.profile -> 'max_news', '6'),
+                   'scheduled', jsonb_build_object(
+                       'reader_id', p.reader_id, 'local_day', p.day, 'due_at', p.due_at,
+                       'next_due_at', case when p.by_schedule then p.next_at else p.next_after_overdue end)),
+               -- The last complete day. Priority 2: after callers' tasks, whose callers wait.
+               (p.due_at at time zone 'UTC')::date - 1, p.reader_id, p.day, '', 2, 5
+          from planned p
+         where p.day is not null
+        on conflict do nothing
+        returning task_id, kind, priority, max_attempts
+    ),
+    queued as (
+        insert into public.queue (task_id, kind, priority, run_at, max_attempts)
+        select task_id, kind, priority, now(), max_attempts from made
+    )
+    update public.readers r
+       set next_due_at = p.next_at, overdue_day = null, overdue_at = null,
+           schedule_problem = case when p.by_schedule and p.next_at is null then public.timezone_problem(p.timezone)
+                                   else r.schedule_problem end
+      from planned p
+     where r.reader_id = p.reader_id;
+    get diagnostics done = row_count;
+    return done;
+end
+$$;
+
+-- Permissions.
+revoke execute on function
+    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due, public.enqueue_due
+    from public, anon, authenticated;
+grant execute on function
+    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due, public.enqueue_due
+    to service_role;

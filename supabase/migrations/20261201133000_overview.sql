@@ -1,0 +1,91 @@
+-- The overview of operators.
+
+-- Returns the sources that were read in the last 90 days or have items in the editions of the last seven days, with the number of
+-- items of each of these days.
+create function public.source_states() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    with days as materialized (
+        select e.source_date, c.key as name, c.value::integer as items
+          from public.editions e cross join lateral jsonb_each_text(e.counts) c
+         where e.source_date > (now() at time zone 'UTC')::date - 7)
+    select coalesce(jsonb_agg(jsonb_build_object(
+               'name', name, 'succeeded_at', s.succeeded_at, 'source_date', s.source_date, 'items', s.items,
+               'failed_at', s.failed_at, 'error', s.error, 'days', d.days) order by name), '[]')
+      from public.sources s
+      full join (select name, jsonb_agg(jsonb_build_object('day', source_date, 'items', items) order by source_date) as days
+                   from days group by name) d using (name)
+$$;
+
+-- Returns the p_limit tasks that failed permanently last.
+create function public.last_failed(p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(jsonb_build_object(
+               'task_id', task_id, 'kind', t.kind, 'owner', t.owner, 'error', coalesce(t.error, q.error),
+               'attempt', q.attempt, 'source_date', t.source_date, 'reader_id', t.reader_id, 'created_at', t.created_at,
+               'failed_at', d.updated_at) order by d.updated_at desc, task_id), '[]')
+      from (select task_id, updated_at from public.queue
+             where dead_letter order by updated_at desc, task_id limit p_limit) d
+      join public.queue q using (task_id)
+      join public.tasks t using (task_id)
+$$;
+
+-- Returns the deliveries: `paused` (the reason), the numbers of pending, sending and in-doubt ones, and the last p_limit in doubt.
+create function public.delivery_overview(p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select jsonb_build_object(
+               'paused', public.deliveries_paused(),
+               'pending', (select count(*) from public.deliveries where status = 'pending'),
+               'sending', (select count(*) from public.deliveries where status = 'sending'),
+               'in_doubt', (select count(*) from public.deliveries where status = 'in_doubt'),
+               'latest_in_doubt', public.list_deliveries(null, 'in_doubt', null, null, null, p_limit))
+$$;
+
+-- Returns the whole overview in one statement, so that all of it describes the same moment.
+create function public.operator_overview(p_hours integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    with open as materialized (select * from public.queue_by_kind_and_worker()),
+    kinds as (
+        select kind, coalesce(sum(ready), 0) as ready, coalesce(sum(later), 0) as later,
+               coalesce(sum(running), 0) as running, coalesce(sum(dead_letter), 0) as failed, max(oldest) as oldest_seconds
+          from unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind) full join open using (kind)
+         group by kind)
+    select jsonb_build_object(
+        'at', now(),
+        'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
+                    from kinds k left join public.pauses p on p.kind = k.kind and p.ended is null),
+        'minutes', public.task_stat_series(p_hours),
+        'workers', (
+            select coalesce(jsonb_agg(jsonb_build_object(
+                       'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
+                       'last_seen_seconds', extract(epoch from now() - w.seen_at), 'running_tasks', coalesce(h.tasks, 0),
+                       'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
+              from public.workers w
+              left join public.worker_configuration c using (worker_id)
+              left join (select worker_id, sum(running) as tasks from open group by 1) h using (worker_id)),
+        'breakers', public.breaker_states(),
+        'sources', public.source_states(),
+        'failed', public.last_failed(20),
+        'deliveries', public.delivery_overview(20),
+        'readers', (select coalesce(jsonb_agg(to_jsonb(r) order by r.owner, r.status), '[]')
+                      from (select owner, status, count(*) as readers from public.readers group by 1, 2) r),
+        'model_today', public.model_today())
+$$;
+
+-- Returns tasks that have neither ended nor a row in the queue. There are none: both rows are written together.
+create function public.orphaned_tasks(p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(jsonb_agg(o.task_id), '[]')
+      from (select t.task_id from public.tasks t
+             where t.status is null and not exists (select from public.queue q where q.task_id = t.task_id)
+             limit p_limit) o
+$$;
+
+-- Permissions.
+revoke execute on function
+    public.source_states, public.last_failed, public.delivery_overview, public.operator_overview,
+    public.orphaned_tasks
+    from public, anon, authenticated;
+grant execute on function
+    public.source_states, public.last_failed, public.delivery_overview, public.operator_overview,
+    public.orphaned_tasks
+    to service_role;
