@@ -1,4 +1,4 @@
-"""The planting of faults: what is changed, that the list fits the tree, and that a fault which no test sees is told."""
+"""`make mutants`: which code is changed, that the list matches the tree, and that undetected faults are listed."""
 
 import subprocess
 import sys
@@ -9,9 +9,9 @@ import libcst as cst
 import pytest
 from libcst.metadata import MetadataWrapper
 
-from scripts import mutants
+from scripts import faults, mutants
 from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
-from scripts.mutants import Copy, Verdict, check_tests, judged
+from scripts.mutants import Copy, Verdict, check_tests, run_mutants
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 SOURCE = '''
@@ -62,8 +62,7 @@ def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     for name, package in LISTED["packages"].items():
         check_tests(name, package["tests"])
         assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
-    injected_faults = list(sql_mutants(LISTED["sql"]))
-    assert all(mutant.text != mutant.sound for mutant in injected_faults)
+    assert all(mutant.text != mutant.original for mutant in sql_mutants(LISTED["sql"]))
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:
@@ -71,12 +70,21 @@ def test_an_entry_that_does_not_fit_is_named() -> None:
         list(python_mutants("worker", ["gone/*.py"]))
     with pytest.raises(WrongData, match="package worker: no test is called tests/gone"):
         check_tests("worker", ["tests/gone"])
-    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "reason": "nothing"}
+    entry = {"file": "20261124000100_tasks.sql", "old": "no such text", "new": "", "why": "nothing"}
     with pytest.raises(WrongData, match=r"'no such text' occurs 0 times in .*tasks"):
         list(sql_mutants([entry]))
-    replaced = entry | {"file": "20261124000200_workers.sql", "old": "attempt = q.attempt + 1"}
-    with pytest.raises(WrongData, match=r"attempt.* is replaced by 20261124001300_queue.sql: plant it there"):
-        list(sql_mutants([replaced]))
+
+
+def test_a_fault_in_a_replaced_function_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faults, "ROOT", tmp_path)
+    folder = tmp_path / "supabase" / "migrations"
+    folder.mkdir(parents=True)
+    function = "create or replace function public.one() returns int language sql as $$\n select {};\n$$;\n"
+    (folder / "1_first.sql").write_text(function.format(1))
+    (folder / "2_second.sql").write_text(function.format(2))
+    entry = {"file": "1_first.sql", "old": "select 1", "new": "select 3", "why": "another number"}
+    with pytest.raises(WrongData, match=r"select 1.* is replaced by 2_second.sql: put it into that file's entry"):
+        list(sql_mutants([entry]))
 
 
 def test_detected_faults_are_listed_and_the_tree_is_unchanged(
@@ -84,23 +92,23 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
 ) -> None:
     root = tmp_path / "root"
     (root / "tests").mkdir(parents=True)
-    sound = "def double(n: int) -> int:\n    return 2 * n\n"
-    (root / "code.py").write_text(sound)
-    # In a process of its own, which knows nothing of what this one runs.
+    original = "def double(n: int) -> int:\n    return 2 * n\n"
+    (root / "code.py").write_text(original)
+    # In a separate process, which shares no imported modules with this one.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
     call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
     (root / "tests" / "test_code.py").write_text(seen + call)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     for name, value in (("ROOT", root), ("CHECKED", ("--strict", "code.py"))):
         monkeypatch.setattr(mutants, name, value)
-    # What pytest brings with it is not under test, and each of four runs would import it.
+    # pytest's plug-ins are not under test, and each of four runs would import them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
-    rejected_outcomes = judged(
-        [Mutant("package", "code.py", 2, sound, text) for text in texts], {"package": ["tests"]}, 1
+    texts = (original.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
+    verdicts = run_mutants(
+        [Mutant("package", "code.py", 2, original, text) for text in texts], {"package": ["tests"]}, 1
     )
-    assert [verdict for _, verdict in rejected_outcomes] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
-    said = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert said == [["seen", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
-    assert (root / "code.py").read_text() == sound
-    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "what takes too long has failed"
+    assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NONE]
+    output = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert output == [["detected", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
+    assert (root / "code.py").read_text() == original
+    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "tests that exceed their time must fail"
