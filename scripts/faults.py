@@ -23,7 +23,7 @@ FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$
 
 
 class WrongData(Exception):
-    """`mutants.toml` does not match the tree, or a package's tests fail without any fault; the message names the place."""
+    """`mutants.toml` does not match the tree, or a package's tests fail without a fault; the message names the place."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _changed(
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
-    """Yield the listed faults. Raises `WrongData` if a text does not occur exactly once, or a later file replaces it."""
+    """Yield the listed faults. Raises `WrongData` if a text does not occur exactly once or a later file replaces it."""
     for entry in listed:
         path = ROOT / "supabase" / "migrations" / entry["file"]
         text = path.read_text(encoding="utf-8") if path.exists() else ""
@@ -133,7 +133,7 @@ def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
         position = text.index(entry["old"])
         if (later := _replaced_by(path, text, position)) is not None:
             raise WrongData(
-                f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: put it into that file's entry"
+                f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: name that file in the entry"
             )
         changed = text.replace(entry["old"], entry["new"])
         yield Mutant(SQL, str(path.relative_to(ROOT)), text[:position].count("\n") + 1, text, changed, entry["why"])

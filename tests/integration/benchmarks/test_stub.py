@@ -1,4 +1,4 @@
-"""The benchmarks' PostgREST: what it answers is what the service reads, or its figures would be of something else."""
+"""The benchmarks' PostgREST: the service can read its responses, so that the figures describe the real client."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4

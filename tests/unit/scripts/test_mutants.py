@@ -83,7 +83,7 @@ def test_a_fault_in_a_replaced_function_is_refused(tmp_path: Path, monkeypatch: 
     (folder / "1_first.sql").write_text(function.format(1))
     (folder / "2_second.sql").write_text(function.format(2))
     entry = {"file": "1_first.sql", "old": "select 1", "new": "select 3", "why": "another number"}
-    with pytest.raises(WrongData, match=r"select 1.* is replaced by 2_second.sql: put it into that file's entry"):
+    with pytest.raises(WrongData, match=r"select 1.* is replaced by 2_second.sql: name that file in the entry"):
         list(sql_mutants([entry]))
 
 
