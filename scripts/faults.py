@@ -23,7 +23,7 @@ FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$
 
 
 class WrongData(Exception):
-    """`mutants.toml` does not match the tree, or a package's tests fail without a fault; the message names the place."""
+    """`mutants.toml` does not match the tree, or a package's tests fail without a fault; the message says where."""
 
 
 @dataclass(frozen=True)
