@@ -1,6 +1,6 @@
-"""The ranking: what it is worth to readers who said what they wanted, beside bm25s, and what it costs a worker.
+"""The ranking: its quality for labelled readers compared with bm25s, and its CPU time and memory in a worker.
 
-DATA=folder holds sets of labelled readers; without it, a small invented one shows only whether the parts work.
+DATA=folder contains sets of labelled readers; without it, a small invented set shows only that everything runs.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ PAPERS, READERS, MANY = 1_500, 200, 5_000
 
 
 def rival(labelled: Labelled) -> Ranker:
-    """bm25s with its stop words and Snowball's stems, over title and abstract; it takes no notice of liked papers."""
+    """bm25s with its stop words and Snowball's stems, on title and abstract; it ignores liked papers."""
     stemmer = Stemmer.Stemmer("english")
     texts = [f"{document.title} {document.abstract or ''}" for document in labelled.documents]
     index = bm25s.BM25()
@@ -48,14 +48,14 @@ def rival(labelled: Labelled) -> Ranker:
 
 
 def ours(labelled: Labelled) -> Ranker:
-    """The project's: the edition's own index and scores; a repeat that it leaves out comes last."""
+    """Our ranking: the edition's index and scores; an excluded duplicate is last."""
     articles = [_article(document.id, document) for document in labelled.documents]
     index = asyncio.run(_indexed(articles))
     place = {article.external_id: number for number, article in enumerate(index.articles)}
     numbers = np.array([place.get(document.id, len(place)) for document in labelled.documents])
 
     def scores(reader: Reader, liked: Sequence[Paper]) -> Scores:
-        # Made without validation: a title may be longer than an interest of the service.
+        # Without validation, because a title may be longer than the service's limit for an interest.
         profile = Profile.model_construct(name="Reader", goals=reader.goals, interests=tuple(reader.interests))
         taste = FeedbackModel.of([_rated(paper) for paper in liked], DAY)
         strengths: Scores = np.append(Scoring(index, profile, InterestQuery.of(profile), taste).strength, -1)
@@ -149,7 +149,7 @@ async def _watch(steps: list[float]) -> None:
 
 
 async def many_readers() -> dict[str, float]:
-    """Readers one after the other over one edition: whether memory stays, and how much of the edition anybody saw."""
+    """Rank one edition for many readers in turn: the growth of memory, and the share of the edition that is shown."""
     invented = Inventor().edition(PAPERS, MANY, likes=20)
     index = await _indexed(invented.articles)
     shown: set[str] = set()
@@ -163,11 +163,11 @@ async def many_readers() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     folder = os.environ.get("DATA")
     sets = read_sets(Path(folder)) if folder else {"invented": invented_set()}
     if not folder:
-        print("DATA names no folder of labelled readers: this set is invented, and its figures are no measure.\n")
+        print("DATA is not set: this set is invented, so its figures do not measure quality.\n")
     measured: dict[str, Any] = {name: quality(labelled) for name, labelled in sets.items()}
     for name, found in measured.items():
         show(
@@ -177,7 +177,7 @@ def main() -> None:
         )
     costs = asyncio.run(cost()) | asyncio.run(many_readers())
     show(
-        f"ranking, what it costs: {PAPERS:,} invented papers",
+        f"ranking, CPU time and memory: {PAPERS:,} invented papers",
         ["figure", "value"],
         [[name.replace("_", " "), f"{value:,.1f}"] for name, value in costs.items()],
     )

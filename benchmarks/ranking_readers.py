@@ -1,4 +1,4 @@
-"""Readers who said what they wanted: sets of them read from a folder, or a small one of the project's own making."""
+"""Labelled readers: sets read from a folder, or a small invented set."""
 
 import json
 import math
@@ -36,7 +36,7 @@ class Document(Paper):
 
 
 class Reader(BaseModel):
-    """What somebody asked for and likes, and how they graded documents: from 1 to 5, or 1 where relevant."""
+    """A reader's interests and liked papers, and their grades of documents: 1 to 5, or 1 for relevant."""
 
     reader: str
     interests: list[str]
@@ -45,7 +45,7 @@ class Reader(BaseModel):
     grades: dict[str, float]
 
     def few(self, count: int, draw: int) -> list[Paper]:
-        """Draw so many of the liked papers, of those that the interests do not name; 20 or more are all."""
+        """Draw `count` liked papers that the interests do not name; 20 or more mean all."""
         if count >= 20:
             return self.liked
         others = [paper for paper in self.liked if paper.title not in self.interests] or self.liked
@@ -60,18 +60,18 @@ class Labelled(BaseModel):
 
     @property
     def graded(self) -> bool:
-        """Whether its grades are more than relevant or not."""
+        """Whether it has grades, not only relevant or not."""
         return any(grade > 1 for reader in self.readers for grade in reader.grades.values())
 
     def ndcg(self, reader: Reader, scores: Scores) -> float:
-        """nDCG@10 for one reader; what nobody judged is worth nothing."""
+        """nDCG@10 for one reader; ungraded documents have no value."""
         gains = [_gain(reader.grades.get(document.id, 0.0), graded=self.graded) for document in self.documents]
         order = np.argsort(-scores, kind="stable")[:FOREGROUND]
         best = _dcg(sorted(gains, reverse=True)[:FOREGROUND])
         return _dcg([gains[place] for place in order]) / best if best else math.nan
 
     def inversions(self, reader: Reader, scores: Scores) -> tuple[float, float]:
-        """The weight of a reader's pairs that are ordered wrongly, and of all pairs, by the difference of grades."""
+        """The weight of a reader's wrongly ordered pairs, and of all pairs; the weight is the difference of grades."""
         place = {document.id: number for number, document in enumerate(self.documents)}
         judged = [(grade, float(scores[place[name]])) for name, grade in reader.grades.items()]
         wrong = total = 0.0
@@ -85,15 +85,15 @@ class Labelled(BaseModel):
 
 
 def read_sets(folder: Path) -> dict[str, Labelled]:
-    """Read every set of a folder, by its file's name. Raises `FileNotFoundError` if there is none."""
+    """Read all sets of a folder, by file name. Raises `FileNotFoundError` if there is none."""
     files = sorted(folder.glob("*.json"))
     if not files:
-        raise FileNotFoundError(f"{folder} holds no set: put files of documents and readers there, as NAME.json.")
+        raise FileNotFoundError(f"{folder} contains no set: add files of documents and readers, as NAME.json.")
     return {file.stem: Labelled.model_validate(json.loads(file.read_text(encoding="utf-8"))) for file in files}
 
 
 def invented_set() -> Labelled:
-    """A small set of the project's own: invented words, so that its figures say only whether the parts work."""
+    """A small set of invented words: its figures show only that everything runs."""
     return Labelled.model_validate(Inventor(seed=7).labelled(documents=400, readers=24, likes=20))
 
 
