@@ -1,5 +1,5 @@
 # One image for both processes: `python -m app` and `python -m worker`.
-# The base image by its digest (Python 3.11.15): the tag alone would be another image tomorrow. Dependabot raises it.
+# The base image is pinned by its digest (Python 3.11.15), because a tag can change. Dependabot proposes newer digests.
 FROM python:3.11-slim@sha256:90744cff8f32887f075c47d747a173ff333e9e98801667af93c357fa9f5e28ff AS build
 WORKDIR /srv
 COPY requirements.lock ./
@@ -16,7 +16,7 @@ COPY app ./app
 COPY worker ./worker
 RUN python -m compileall -q app worker
 USER broadsheet
-# A bad image never leaves the builder.
+# A wrong image fails the build.
 RUN python -m app.boot --files
 EXPOSE 8000
 CMD ["python", "-m", "app"]

@@ -9,7 +9,7 @@ import aiohttp
 import uvloop
 
 from benchmarks.cpu import seconds_of
-from benchmarks.processes import Child, child, hear, resident_mb
+from benchmarks.processes import Child, child, read_line, resident_mb
 from benchmarks.report import median_of, percentile, save, show, verdict
 from benchmarks.stub import TASK_ID, running
 from benchmarks.watched_api import API_KEY
@@ -18,7 +18,7 @@ DELAY = 0.02
 CONNECTIONS = 64
 ROUNDS = 3
 POLLS = {"ours": 768, "stock": 320, "threads": 256, "blocking": 64}
-"""How many polls a round; fewer for those that take longer."""
+"""Polls per round; fewer for slower routes."""
 NAMES = {
     "ours": "Broadsheet's API",
     "stock": "bare route, stock AsyncClient",
@@ -29,18 +29,18 @@ MANY, POSTS = 500, 100
 FEW_TASKS, MANY_TASKS = 500, 5_000
 AIM_LAG_MS, AIM_GROWTH_MB = 50, 10
 AIM_TIMES = {"stock": 2.2, "threads": 2.5}
-"""How many times the polls of a bare route."""
+"""Minimum ratio of our polls per second to those of a bare route."""
 BODY = {"profile": {"name": "Ada", "interests": ["retrieval"]}, "source_date": "2026-11-22"}
 
 
 def open_http(connections: int) -> aiohttp.ClientSession:
-    """A caller with so many connections."""
+    """An HTTP session of one caller with `connections` connections."""
     connector = aiohttp.TCPConnector(limit=connections)
     return aiohttp.ClientSession(connector=connector, headers={"X-API-Key": API_KEY})
 
 
 async def poll(http: aiohttp.ClientSession, address: str, count: int, in_flight: int) -> list[float]:
-    """Make `count` polls, `in_flight` at a time; the seconds that each took."""
+    """Make `count` polls, `in_flight` at a time; returns the seconds of each poll."""
     took: list[float] = []
     turns = iter(range(count))
 
@@ -70,7 +70,7 @@ async def post(http: aiohttp.ClientSession, address: str, count: int, in_flight:
 
 
 async def lag(http: aiohttp.ClientSession, address: str) -> dict[str, float]:
-    """The event loop's lag in that API since this was last asked."""
+    """The event loop's lag in that API since the last call."""
     async with http.get(f"{address}/lag") as answer:
         found: dict[str, float] = await answer.json()
         return found
@@ -118,11 +118,11 @@ async def memory(address: str, process: Child) -> dict[str, float]:
 
 
 async def measure() -> dict[str, Any]:
-    """Every API in turns, then ours alone."""
+    """Measure every API in turns, then ours alone."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in POLLS}
     with running(DELAY) as stub, ExitStack() as stack:
         apis = {name: stack.enter_context(child("benchmarks.watched_api", name, stub, quiet=True)) for name in POLLS}
-        addresses = {name: hear(process) for name, process in apis.items()}
+        addresses = {name: read_line(process) for name, process in apis.items()}
         warming_up = (polls(address, apis[name], CONNECTIONS) for name, address in addresses.items())
         await asyncio.gather(*warming_up)
         for _ in range(ROUNDS):
@@ -138,7 +138,7 @@ async def measure() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = uvloop.run(measure())
     own = measured["polls"]["ours"]["polls_per_second"]
     rows = [

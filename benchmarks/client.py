@@ -1,7 +1,7 @@
-"""The client: one task read many times over a project 20 ms away, by five kinds of client in turns.
+"""The client: five kinds of client in turns read one task many times from a project 20 ms away.
 
-Each makes 2,000 calls at each level (the blocking one 100), in rounds; a round that has taken its `PATIENCE` ends with
-the calls it has made, which only the slow ones' do.
+Each makes 2,000 calls at each level (the blocking client 100), in rounds. A round ends early after its `TIME_LIMIT`,
+which happens only to the slow clients.
 """
 
 import json
@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from benchmarks.processes import Child, child, hear, tell
+from benchmarks.processes import Child, child, read_line, write_line
 from benchmarks.report import median_of, save, show, verdict
 from benchmarks.rivals import RIVALS
 from benchmarks.stub import running
@@ -19,8 +19,8 @@ LEVELS = (10, 100, 200)
 ROUNDS = 2
 CALLS = 2_000
 CALLS_BLOCKING = 100
-PATIENCE = {10: 2.3, 100: 1.2, 200: 1.2}
-"""Seconds by level: enough for 1,000 calls by whoever does not hold them up."""
+TIME_LIMIT = {10: 2.3, 100: 1.2, 200: 1.2}
+"""Seconds by level, enough for 1,000 calls of a client that does not block."""
 NAMES = {
     "blocking": "sync in async def",
     "threads": "sync in to_thread",
@@ -29,22 +29,22 @@ NAMES = {
     "bare": "bare aiohttp",
 }
 AIMS = {"stock": 3, "threads": 6, "blocking": 35}
-"""How many times as many calls a second ours is to make, at `AIM_LEVEL` in flight."""
+"""Minimum ratio of our calls per second to the other client's, at `AIM_LEVEL` in flight."""
 AIM_LEVEL, AIM_LAG_MS = 100, 15
 
 Figures = dict[str, dict[int, dict[str, float]]]
 
 
 def one_round(process: Child, name: str, in_flight: int) -> dict[str, float]:
-    """Have a rival's process make its calls of one round."""
+    """Let a rival's process make the calls of one round."""
     calls = (CALLS_BLOCKING if name == "blocking" else CALLS) // ROUNDS
-    tell(process, json.dumps({"in_flight": in_flight, "calls": calls, "patience": PATIENCE[in_flight]}))
-    figures: dict[str, float] = json.loads(hear(process))
+    write_line(process, json.dumps({"in_flight": in_flight, "calls": calls, "time_limit": TIME_LIMIT[in_flight]}))
+    figures: dict[str, float] = json.loads(read_line(process))
     return figures
 
 
 def measure() -> Figures:
-    """All rivals in turns, `ROUNDS` times, at each level; the median of each figure."""
+    """Measure all rivals in turns, `ROUNDS` times, at each level; returns the median of each figure."""
     found: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
     with running(DELAY) as address, ExitStack() as stack:
         rivals = {name: stack.enter_context(child("benchmarks.rivals", name, address)) for name in RIVALS}
@@ -70,7 +70,7 @@ def _row(name: str, level: int, figures: Figures) -> list[str]:
 
 
 def aims(figures: Figures) -> dict[str, Mapping[str, float | bool]]:
-    """What was aimed at, at 100 in flight, and what came of it."""
+    """The aims at 100 in flight, and the measured values."""
     own = figures["ours"][AIM_LEVEL]
     reached: dict[str, Mapping[str, float | bool]] = {}
     for name, aim in AIMS.items():
@@ -82,7 +82,7 @@ def aims(figures: Figures) -> dict[str, Mapping[str, float | bool]]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     figures = measure()
     columns = ["client", "at once", "calls/s", "ours x", "CPU us", "lag p50", "p99", "max ms", "threads", "MB"]
     show(
@@ -90,13 +90,13 @@ def main() -> None:
         columns,
         [_row(name, level, figures) for level in LEVELS for name in RIVALS],
     )
-    judged = aims(figures)
+    results = aims(figures)
     show(
         f"client: aims at {AIM_LEVEL} in flight",
-        ["aim", "wanted", "measured", ""],
-        [[name, f"{a['aim']}", f"{a['got']:.1f}", verdict(bool(a["reached"]))] for name, a in judged.items()],
+        ["aim", "target", "measured", ""],
+        [[name, f"{a['aim']}", f"{a['got']:.1f}", verdict(bool(a["reached"]))] for name, a in results.items()],
     )
-    save("client", {"figures": figures, "aims": judged})
+    save("client", {"figures": figures, "aims": results})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""CPU seconds as the kernel counts them: of a process, and of the emulator's (all of PostgreSQL, and the gateway)."""
+"""CPU seconds from the kernel: of one process, and of the emulator (all of PostgreSQL, and the gateway)."""
 
 import os
 from dataclasses import dataclass
@@ -10,29 +10,29 @@ TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)
-class StandInCpu:
+class EmulatorCpu:
     """CPU seconds so far."""
 
     postgres: float
     gateway: float
 
-    def since(self, before: "StandInCpu") -> "StandInCpu":
-        """What was used between two readings."""
-        return StandInCpu(self.postgres - before.postgres, self.gateway - before.gateway)
+    def since(self, before: "EmulatorCpu") -> "EmulatorCpu":
+        """The difference to an earlier reading."""
+        return EmulatorCpu(self.postgres - before.postgres, self.gateway - before.gateway)
 
 
-class StandInProcesses:
-    """Where to read: the server that `database` is connected to, and the process that started it."""
+class EmulatorProcesses:
+    """The processes to measure: the PostgreSQL server of `database`, and the gateway process that started it."""
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._server = _parent(int(database.get_server_pid()))
         self._gateway = _parent(self._server)
 
-    def cpu(self) -> StandInCpu:
-        """CPU seconds so far, those of backends that have ended included."""
+    def cpu(self) -> EmulatorCpu:
+        """CPU seconds so far, including those of ended backends."""
         backends = [pid for pid in _processes() if _parent(pid) == self._server]
         server = seconds_of(self._server, children=True) + sum(seconds_of(pid) for pid in backends)
-        return StandInCpu(server, seconds_of(self._gateway))
+        return EmulatorCpu(server, seconds_of(self._gateway))
 
 
 def _processes() -> list[int]:
@@ -40,7 +40,7 @@ def _processes() -> list[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat behind the name, from the state on (proc(5)); none if it has ended."""
+    """The fields of /proc/PID/stat after the name (proc(5)); empty if the process has ended."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     except OSError:
@@ -53,7 +53,7 @@ def _parent(pid: int) -> int:
 
 
 def seconds_of(pid: int, *, children: bool = False) -> float:
-    """CPU seconds of one process so far; of its ended children too, if asked for."""
+    """CPU seconds of one process so far; with `children`, also those of its ended children."""
     fields = _fields(pid)
     ticks = fields[11:15] if children else fields[11:13]
     return sum(map(int, ticks)) * TICK

@@ -1,6 +1,6 @@
-"""Digests: what one costs the worker, the gateway and the database, with an edition of 500 papers. No model is asked.
+"""Digests: CPU time, memory and calls per digest of an edition of 500 papers, without a model.
 
-The figures that docs/PERFORMANCE.md reckons machines with.
+docs/PERFORMANCE.md sizes machines with these figures.
 """
 
 import random
@@ -19,7 +19,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.editions import Editions
 from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager
-from benchmarks.cpu import StandInProcesses, seconds_of
+from benchmarks.cpu import EmulatorProcesses, seconds_of
 from benchmarks.processes import child, emulator, resident_mb
 from benchmarks.queue import until
 from benchmarks.report import save, show
@@ -30,7 +30,7 @@ from embedded.sample.edition import SampleEdition
 DAY = date(2026, 11, 22)
 PAPERS, DIGESTS, AT_ONCE = 500, 200, 10
 SLOTS = {"CONCURRENCY": str(AT_ONCE + 2), "CALLBACK_SLOTS": "1", "FETCH_SLOTS": "1"}
-"""Each kind has slots of its own: these leave digests `AT_ONCE`."""
+"""Each kind of task has separate slots: these settings leave `AT_ONCE` slots for digests."""
 
 INTERESTS = ("graph neural networks", "robustness", "protein structure", "reasoning", "diffusion models", "privacy")
 DONE = """
@@ -42,7 +42,7 @@ CALLS = re.compile(r'broadsheet_supabase_calls_total\{outcome="[^"]*"\} (\S+)')
 
 
 def edition() -> list[Article]:
-    """Papers made of the sample's titles and sentences, shuffled, none a repeat of another."""
+    """Different papers made of the sample's shuffled titles and sentences."""
     dice, papers = random.Random(1), SampleEdition().papers
     words = [word for paper in papers for word in paper.title.split()]
     sentences = [sentence for paper in papers for sentence in paper.abstract.split(". ")]
@@ -70,8 +70,8 @@ async def store(client: AsyncClient) -> None:
     await daily.finish_edition(DAY, EditionStatus.COMPLETED, {})
 
 
-def orders() -> list[NewTask]:
-    """Digests for as many readers, none with the same interests as the next."""
+def new_digests() -> list[NewTask]:
+    """One digest task per reader; neighbouring readers have different interests."""
     profiles = [
         {"name": f"Reader {number}", "interests": [INTERESTS[number % 6], INTERESTS[number // 6 % 6]]}
         for number in range(DIGESTS)
@@ -80,13 +80,13 @@ def orders() -> list[NewTask]:
 
 
 def calls_made(port: int) -> float:
-    """Calls to Supabase that a worker has made, by its own count."""
+    """A worker's calls to Supabase, from its metrics."""
     text = httpx.get(f"http://127.0.0.1:{port}/metrics", trust_env=False).text
     return sum(float(count) for count in CALLS.findall(text))
 
 
 async def measure() -> dict[str, float]:
-    """All digests by one worker process that was idle before; figures for one digest, the edition's index included."""
+    """Let one idle worker process write all digests; returns figures per digest, including the edition's index."""
     with emulator() as ready:
         settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
         database = await asyncpg.connect(ready.database_url)
@@ -96,9 +96,9 @@ async def measure() -> dict[str, float]:
             keys = {"SUPABASE_KEY": ready.secret_key, "WORKER_PORT": str(port)} | SLOTS
             with child("worker", env=environment(ready.url) | keys, quiet=True) as worker:
                 until_answered(f"http://127.0.0.1:{port}/healthz")
-                processes = StandInProcesses(database)
+                processes = EmulatorProcesses(database)
                 cpu, calls, others = seconds_of(worker.pid), calls_made(port), processes.cpu()
-                await TaskStateManager(client).create_tasks(orders())
+                await TaskStateManager(client).create_tasks(new_digests())
                 await until(database, "select not exists (select from public.queue)")
                 cpu, calls = seconds_of(worker.pid) - cpu, calls_made(port) - calls
                 others, memory = processes.cpu().since(others), resident_mb(worker.pid)
@@ -117,7 +117,7 @@ async def measure() -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     found = uvloop.run(measure())
     show(
         f"digest: {DIGESTS} digests of {PAPERS} papers by one worker, {AT_ONCE} at once",

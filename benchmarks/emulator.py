@@ -1,4 +1,4 @@
-"""How fast the emulator is: start to ready, a bulk insert, single-row reads through the project's own client."""
+"""The emulator: start time, a bulk insert, and single-row reads through our client."""
 
 import asyncio
 import statistics
@@ -14,7 +14,7 @@ from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
-from benchmarks.processes import scratch_folder, stand_in_over
+from benchmarks.processes import emulator_over, scratch_folder
 from benchmarks.report import save, show
 from embedded.stack import Ready
 
@@ -24,18 +24,18 @@ READS, IN_FLIGHT = 1_000, 50
 
 
 def start_times(folder: Path) -> dict[str, list[float]]:
-    """Start on an empty folder and on an existing one, in turns."""
+    """Start on an empty folder and on an existing one in turns."""
     found: dict[str, list[float]] = {"start, empty folder (s)": [], "start, existing folder (s)": []}
     for repeat in range(REPEATS):
         for values in found.values():
             begin = time.perf_counter()
-            with stand_in_over(folder / str(repeat)):
+            with emulator_over(folder / str(repeat)):
                 values.append(time.perf_counter() - begin)
     return found
 
 
 async def seconds_of(work: Callable[[], Awaitable[object]]) -> float:
-    """How long `work` takes."""
+    """The seconds that `work` takes."""
     begin = time.perf_counter()
     await work()
     return time.perf_counter() - begin
@@ -64,10 +64,10 @@ async def requests(ready: Ready) -> dict[str, list[float]]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     with scratch_folder() as folder:
         measured = start_times(folder)
-        with stand_in_over(folder / "requests") as ready:
+        with emulator_over(folder / "requests") as ready:
             measured |= uvloop.run(requests(ready))
     rows = [
         [name, f"{statistics.median(values):,.2f}", ", ".join(f"{value:,.2f}" for value in values)]

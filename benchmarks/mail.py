@@ -1,6 +1,6 @@
-"""Mails: what writing one costs a worker, and how long a step of it holds the event loop. Nothing is sent.
+"""Mails: CPU time to write one, and its longest step that blocks the event loop. Nothing is sent.
 
-Each mail is written as a delivery's is: from the stored document, with links that are signed for its reader, to bytes.
+Each mail is written as for a delivery: from the stored document, with links signed for its reader, to bytes.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ DAY = date(2026, 11, 24)
 
 
 def item_of(article: Article) -> DigestItem:
-    """An item as the extractive analysis writes it: three sentences, and three more as its points."""
+    """An item as the extractive analysis writes it: three sentences, and three more as key points."""
     sentences = article.abstract.split(". ")
     return DigestItem(
         article=article,
@@ -45,7 +45,7 @@ def item_of(article: Article) -> DigestItem:
 
 
 def parts(papers: int, news: int) -> MailParts:
-    """What `begin_sending()` gives of a delivery with so many items."""
+    """The result of `begin_sending()` for a delivery with `papers` and `news` items."""
     items = [item_of(article) for article in edition()[: papers + news]]
     digest = Digest(
         source_date=DAY,
@@ -70,7 +70,7 @@ def parts(papers: int, news: int) -> MailParts:
 
 
 async def longest_step(work: Callable[[], Awaitable[Any]]) -> float:
-    """CPU seconds of the longest turn of the loop while `work` is done beside a task that wants every turn."""
+    """CPU seconds of the longest iteration of the event loop while `work` runs beside a task that is always ready."""
     steps = [0.0]
 
     async def watch() -> None:
@@ -94,10 +94,10 @@ async def measure(papers: int, news: int) -> dict[str, float]:
     writer = MailWriter(
         Mailbox("digest@example.org"), Links(["0123456789abcdef"], "https://example.org"), DigestRenderer()
     )
-    given, cpu, steps, size = parts(papers, news), [], [], 0
+    content, cpu, steps, size = parts(papers, news), [], [], 0
 
     async def write() -> bytes:
-        message, _ = await writer.write(given)
+        message, _ = await writer.write(content)
         return message_bytes(message)
 
     for _ in range(MAILS):
@@ -113,7 +113,7 @@ async def measure(papers: int, news: int) -> dict[str, float]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     gc.freeze()
     found = {name: uvloop.run(measure(*size)) for name, size in SIZES.items()}
     show(

@@ -1,4 +1,4 @@
-"""The processes that benchmarks start: the emulator over a folder of its own, and children that speak in lines."""
+"""The processes that benchmarks start: the emulator on a temporary folder, and children that exchange lines of text."""
 
 import json
 import resource
@@ -18,7 +18,7 @@ Child = subprocess.Popen[str]
 
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder that an unprivileged PostgreSQL may enter; gone afterwards."""
+    """A temporary folder that an unprivileged PostgreSQL can enter."""
     folder = Path(tempfile.mkdtemp(prefix="broadsheet-bench-"))
     folder.chmod(0o755)
     try:
@@ -29,24 +29,24 @@ def scratch_folder() -> Iterator[Path]:
 
 @contextmanager
 def emulator(*, durable: bool = True) -> Iterator[Ready]:
-    """The emulator with the project's schema, durable as `make supabase` runs it unless said otherwise."""
-    with scratch_folder() as folder, stand_in_over(folder / "stack", durable=durable) as ready:
+    """Run the emulator with our schema, by default durable as `make supabase` runs it."""
+    with scratch_folder() as folder, emulator_over(folder / "stack", durable=durable) as ready:
         yield ready
 
 
 @contextmanager
-def stand_in_over(data: Path, *, durable: bool = True) -> Iterator[Ready]:
-    """The emulator over a folder, which keeps what it holds."""
+def emulator_over(data: Path, *, durable: bool = True) -> Iterator[Ready]:
+    """Run the emulator on a folder that is kept."""
     options = ["--data", str(data), "--migrations", str(ROOT / "supabase" / "migrations"), "--port", "0"]
     with child("embedded", "serve", *options, *([] if durable else ["--no-durable"])) as process:
-        yield Ready(**json.loads(hear(process)))
+        yield Ready(**json.loads(read_line(process)))
 
 
 @contextmanager
 def child(module: str, *arguments: str, env: Mapping[str, str] | None = None, quiet: bool = False) -> Iterator[Child]:
-    """Run `python -m module`, with pipes for its standard input and output; ended with the block if it still runs.
+    """Run `python -m module` while the block runs, with pipes for its standard input and output.
 
-    Its standard error is this process's, or nobody's if `quiet`.
+    It shares this process's standard error, which is discarded if `quiet`.
     """
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
@@ -64,16 +64,16 @@ def child(module: str, *arguments: str, env: Mapping[str, str] | None = None, qu
         process.communicate()
 
 
-def hear(process: Child) -> str:
-    """The child's next line. Raises `RuntimeError` if it ended instead."""
+def read_line(process: Child) -> str:
+    """Read the child's next line. Raises `RuntimeError` if the child has ended."""
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise RuntimeError(f"{process.args!r} ended with {process.wait()} before it answered: run it by hand")
+        raise RuntimeError(f"{process.args!r} exited with {process.wait()} before it responded: run it manually")
     return line.strip()
 
 
-def tell(process: Child, line: str) -> None:
+def write_line(process: Child, line: str) -> None:
     """Send the child a line."""
     assert process.stdin is not None
     process.stdin.write(line + "\n")
@@ -81,6 +81,6 @@ def tell(process: Child, line: str) -> None:
 
 
 def resident_mb(pid: int | str = "self") -> float:
-    """Resident memory of a process in MB (10^6 bytes), as Linux tells it."""
+    """Resident memory of a process in MB (10^6 bytes), from Linux."""
     pages = int(Path(f"/proc/{pid}/statm").read_text(encoding="ascii").split()[1])
     return pages * resource.getpagesize() / 1e6

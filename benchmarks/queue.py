@@ -1,9 +1,8 @@
-"""The queue: no-op tasks through two worker processes, Broadsheet's over HTTP beside two queues on direct connections.
+"""The queue: no-op tasks through two worker processes: Broadsheet over HTTP, two other queues on direct connections.
 
-Workers are started and idle; the tasks then appear, created in batches by each queue's own function. The rate is tasks
-by the seconds from the last batch's commit to the last task's end, both by the database's clock; everything is durable.
-The pick-up latency is the time from a task's creation to its claim by one of two idle workers. With an old snapshot: as
-before, while a transaction that began before the tasks stays open, so that no dead row can be removed.
+The workers are idle when each queue's function creates the tasks in batches. The rate is the number of tasks divided by
+the seconds from the last batch's commit to the last task's end, by the database's clock; everything is durable.
+The pick-up latency is the time from a task's creation to its claim by one of two idle workers.
 """
 
 import asyncio
@@ -24,8 +23,8 @@ from pgqueuer.queries import Queries
 
 from app.models import TaskKind
 from app.persistence.new_task import NewTask
-from benchmarks.cpu import StandInProcesses
-from benchmarks.processes import Child, child, emulator, hear
+from benchmarks.cpu import EmulatorProcesses
+from benchmarks.processes import Child, child, emulator, read_line
 from benchmarks.queue_workers import ENTRYPOINT, procrastinate_app
 from benchmarks.report import percentile, save, show, verdict
 from embedded.stack import Ready
@@ -43,7 +42,7 @@ EMPTY = (
 
 
 async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind = TaskKind.FETCH) -> UUID:
-    """Create tasks as the API does, but over a direct connection; returns the one of them that is claimed last."""
+    """Create tasks as the API does, but over a direct connection; returns the task that is claimed last."""
     ids = [uuid4() for _ in range(count)]
     rows = [NewTask(task_id, kind, {}, None).as_row() for task_id in ids]
     await database.execute("select public.create_tasks('default', $1, false, null)", json.dumps(rows))
@@ -51,7 +50,7 @@ async def create_batch(database: asyncpg.Connection, count: int, kind: TaskKind 
 
 
 async def enqueue_broadsheet(database: asyncpg.Connection, _ready: Ready, count: int) -> None:
-    """Tasks of ours."""
+    """Enqueue our tasks."""
     await database.execute(EMPTY)
     async with database.transaction():
         for begin in range(0, count, CHUNK):
@@ -59,7 +58,7 @@ async def enqueue_broadsheet(database: asyncpg.Connection, _ready: Ready, count:
 
 
 async def enqueue_procrastinate(database: asyncpg.Connection, ready: Ready, count: int) -> None:
-    """Jobs of procrastinate's."""
+    """Enqueue procrastinate's jobs."""
     await database.execute("truncate procrastinate_jobs, procrastinate_events restart identity cascade")
     async with procrastinate_app(ready).open_async() as app:
         for begin in range(0, count, CHUNK):
@@ -67,14 +66,14 @@ async def enqueue_procrastinate(database: asyncpg.Connection, ready: Ready, coun
 
 
 async def enqueue_pgqueuer(database: asyncpg.Connection, _ready: Ready, count: int) -> None:
-    """Jobs of pgqueuer's."""
+    """Enqueue pgqueuer's jobs."""
     await database.execute("truncate pgqueuer, pgqueuer_log")
     await Queries(AsyncpgDriver(database)).enqueue([ENTRYPOINT] * count, [None] * count, [0] * count)
 
 
 @dataclass(frozen=True)
 class Queue:
-    """A queue: how its work is put in, and how the database tells that it is done."""
+    """A queue: how to enqueue work, and how to find out from the database that it is done."""
 
     title: str
     enqueue: Callable[[asyncpg.Connection, Ready, int], Awaitable[None]]
@@ -102,31 +101,31 @@ QUEUES = {
         "select max(at) from procrastinate_events where type = 'succeeded'",
     ),
     "pgqueuer": PGQUEUER,
-    "pgqueuer held": replace(PGQUEUER, title="pgqueuer, held to them"),
+    "pgqueuer limited": replace(PGQUEUER, title="pgqueuer, limited"),
 }
 RUNS = (
     ("broadsheet", 10, 10_000),
-    ("pgqueuer held", 10, 10_000),
+    ("pgqueuer limited", 10, 10_000),
     ("pgqueuer", 10, 10_000),
     ("broadsheet", 100, 40_000),
     ("pgqueuer", 100, 40_000),
     ("procrastinate", 100, 500),
 )
-"""Queue, concurrency of each worker, tasks: as many as take two seconds, so that an idle worker's wait until it looks
-again, which is measured apart, is little beside them. pgqueuer limits what is in hand only if it is told to."""
+"""Queue, concurrency of each worker, tasks. The tasks take about two seconds, so that the poll interval of an idle
+worker, which is measured separately, has little influence. pgqueuer limits its running jobs only with an option."""
 
 
 async def install(database: asyncpg.Connection, ready: Ready) -> None:
-    """The rivals' tables, in the same database."""
+    """Create the rivals' tables in the same database."""
     await Queries(AsyncpgDriver(database)).install()
     async with procrastinate_app(ready).open_async() as app:
         await app.schema_manager.apply_schema_async()
 
 
 async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrency: int, count: int) -> dict[str, float]:
-    """Put `count` tasks before two idle workers, `REPEATS` times; medians, and CPU a task of everybody."""
-    queue, rates, processes = QUEUES[name], [], StandInProcesses(database)
-    await queue.enqueue(database, ready, 100)  # a few before, so that imports and plans are not measured
+    """Give two idle workers `count` tasks, `REPEATS` times; returns medians, and CPU time per task of all processes."""
+    queue, rates, processes = QUEUES[name], [], EmulatorProcesses(database)
+    await queue.enqueue(database, ready, 100)  # warm up imports and query plans
     creating, working = [], []
     with ExitStack() as stack:
         workers = start(stack, name, concurrency, ready)
@@ -152,35 +151,35 @@ async def runs(database: asyncpg.Connection, ready: Ready, name: str, concurrenc
 
 
 def start(stack: ExitStack, name: str, concurrency: int, ready: Ready) -> list[Child]:
-    """Workers that have said that they are ready."""
+    """Start the workers and wait until they are ready."""
     arguments = (name, str(concurrency), json.dumps(asdict(ready)))
     workers = [stack.enter_context(child("benchmarks.queue_workers", *arguments)) for _ in range(WORKERS)]
     for worker in workers:
-        assert hear(worker) == "started"
+        assert read_line(worker) == "started"
     return workers
 
 
 def stop(worker: Child) -> dict[str, float]:
-    """Ask a worker to end; what it says it cost."""
+    """Stop a worker; returns the costs that it prints."""
     worker.send_signal(signal.SIGTERM)
-    cost: dict[str, float] = json.loads(hear(worker))
+    cost: dict[str, float] = json.loads(read_line(worker))
     return cost
 
 
 async def until(database: asyncpg.Connection, condition: str) -> None:
-    """Wait until a query says true."""
+    """Wait until a query returns true."""
     while not await database.fetchval(condition):
         await asyncio.sleep(0.05)
 
 
 async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
-    """Milliseconds from creation to claim, for single tasks before two idle workers."""
+    """Milliseconds from creation to claim, for single tasks and two idle workers."""
     await database.execute(EMPTY)
     random = Random(7)
     with ExitStack() as stack:
         start(stack, "broadsheet", 10, ready)
         for _ in range(PICK_UPS):
-            # Long enough for the workers to be at their longest wait again, and never in step with it.
+            # Long enough for the workers' longest poll interval, and random, so that it never matches that interval.
             await asyncio.sleep(random.uniform(0.6, 0.9))
             await create_batch(database, 1)
         await until(database, QUEUES["broadsheet"].finished)
@@ -189,7 +188,7 @@ async def pick_ups(database: asyncpg.Connection, ready: Ready) -> list[float]:
 
 
 async def measure() -> dict[str, Any]:
-    """Every queue in turn, in the same database."""
+    """Measure every queue in turn, in the same database."""
     with emulator() as ready:
         database = await asyncpg.connect(ready.database_url)
         await install(database, ready)
@@ -204,12 +203,12 @@ async def measure() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = uvloop.run(measure())
     by_name = {(run["queue"], run["concurrency"]): run for run in measured["runs"]}
     columns = [
         "queue, two worker processes",
-        "in hand each",
+        "concurrency",
         "tasks/s",
         "calls/task",
         "CPU us/task: workers",
@@ -223,12 +222,12 @@ def main() -> None:
     )
     ours, few = by_name["broadsheet", 100], by_name["broadsheet", 10]
     share = ours["tasks_per_second"] / by_name["pgqueuer", 100]["tasks_per_second"]
-    share_of_few = few["tasks_per_second"] / by_name["pgqueuer held", 10]["tasks_per_second"]
+    share_of_few = few["tasks_per_second"] / by_name["pgqueuer limited", 10]["tasks_per_second"]
     postgres, worker = ours["postgres_us"] + ours["create_us"], ours["worker_us"]
     p50, p95 = measured["pick_up_ms"].values()
     aims = [
-        ["100 in hand: share of pgqueuer's rate", f"{AIM_SHARE}", f"{share:.2f}", verdict(share >= AIM_SHARE)],
-        ["10 in hand: share of pgqueuer's rate, held to 10", "1", f"{share_of_few:.2f}", verdict(share_of_few > 1)],
+        ["concurrency 100: share of pgqueuer's rate", f"{AIM_SHARE}", f"{share:.2f}", verdict(share >= AIM_SHARE)],
+        ["concurrency 10: share of pgqueuer's rate, limited", "1", f"{share_of_few:.2f}", verdict(share_of_few > 1)],
         ["PostgreSQL, us/task", f"{AIM_POSTGRES_US}", f"{postgres:.0f}", verdict(postgres <= AIM_POSTGRES_US)],
         ["workers, us/task", f"{AIM_WORKER_US}", f"{worker:.0f}", verdict(worker <= AIM_WORKER_US)],
         ["pick-up p50, ms", f"{AIM_PICK_UP_MS}", f"{p50:.0f} (p95 {p95:.0f})", verdict(p50 < AIM_PICK_UP_MS)],
@@ -238,7 +237,7 @@ def main() -> None:
 
 
 def figures(run: dict[str, float]) -> list[str]:
-    """A run's numbers as a row shows them."""
+    """A run's figures as a table row."""
     costs = [run[name] for name in ("worker_us", "gateway_us", "postgres_us", "create_us")]
     calls = f"{run['calls_per_task']:.3f}" if run["calls_per_task"] else "-"
     return [f"{run['tasks_per_second']:,.0f}", calls, *(f"{cost:,.0f}" for cost in costs)]

@@ -1,7 +1,7 @@
-"""`python -m benchmarks.queue_workers NAME CONCURRENCY READY`: a worker of no-op tasks, of one queue or another.
+"""`python -m benchmarks.queue_workers NAME CONCURRENCY READY`: a worker of no-op tasks for the queue NAME.
 
-READY is the line that the emulator prints. The worker says `started`, works until SIGTERM, and then says in a line of
-JSON what it cost: calls to Supabase (of Broadsheet's) and CPU seconds.
+READY is the line that the emulator prints. The worker prints `started`, works until SIGTERM, and then prints its costs
+as one line of JSON: calls to Supabase (Broadsheet only) and CPU seconds.
 """
 
 import asyncio
@@ -82,12 +82,12 @@ async def procrastination(ready: Ready, concurrency: int, stop: asyncio.Event) -
 
 
 async def pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
-    """pgqueuer's worker on a direct connection, in batches as large as the concurrency, without a limit in hand."""
+    """pgqueuer's worker on a direct connection, in batches as large as the concurrency, with unlimited running jobs."""
     await pgqueuer_run(ready, stop, batch_size=concurrency)
 
 
-async def held_pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
-    """pgqueuer's worker with no more than `concurrency` jobs in hand; by its rule a batch then is half of that."""
+async def limited_pgqueuer(ready: Ready, concurrency: int, stop: asyncio.Event) -> None:
+    """pgqueuer's worker with at most `concurrency` running jobs; pgqueuer then requires batches of half that size."""
     await pgqueuer_run(ready, stop, batch_size=concurrency // 2, running_tasks=concurrency)
 
 
@@ -117,12 +117,12 @@ WORKERS: dict[str, Callable[[Ready, int, asyncio.Event], Awaitable[None]]] = {
     "broadsheet": broadsheet,
     "procrastinate": procrastination,
     "pgqueuer": pgqueuer,
-    "pgqueuer held": held_pgqueuer,
+    "pgqueuer limited": limited_pgqueuer,
 }
 
 
 async def main(name: str, concurrency: int, ready: Ready) -> None:
-    """Work until SIGTERM, then say what it cost."""
+    """Work until SIGTERM, then print the costs."""
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     began = time.process_time()

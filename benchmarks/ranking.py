@@ -1,6 +1,6 @@
 """The ranking: what it is worth to readers who said what they wanted, beside simple ones, and what it costs a worker.
 
-DATA=folder holds sets of labelled readers; without it, a small invented one shows only whether the parts work.
+DATA=folder contains sets of labelled readers; without it, a small invented set shows only that everything runs.
 """
 
 import asyncio
@@ -44,14 +44,14 @@ PAPERS, READERS, MANY = 1_500, 200, 5_000
 
 
 def ours(labelled: Labelled) -> Ranker:
-    """The project's: the edition's own index and scores; a repeat that it leaves out comes last."""
+    """Our ranking: the edition's index and scores; an excluded duplicate is last."""
     articles = [_article(document.id, document) for document in labelled.documents]
     index = asyncio.run(_indexed(articles))
     place = {article.external_id: number for number, article in enumerate(index.articles)}
     numbers = np.array([place.get(document.id, len(place)) for document in labelled.documents])
 
     def scores(reader: Reader, liked: Sequence[Paper]) -> Scores:
-        # Made without validation: a title may be longer than an interest of the service.
+        # Without validation, because a title may be longer than the service's limit for an interest.
         profile = Profile.model_construct(name="Reader", goals=reader.goals, interests=tuple(reader.interests))
         feedback = FeedbackModel.of([_rated(paper) for paper in liked], DAY)
         strengths: Scores = np.append(Scoring(index, profile, InterestQuery.of(profile), feedback).chance, -1)
@@ -174,7 +174,7 @@ async def _watch(steps: list[float]) -> None:
 
 
 async def many_readers() -> dict[str, float]:
-    """Readers one after the other over one edition: whether memory stays, and how much of the edition anybody saw."""
+    """Rank one edition for many readers in turn: the growth of memory, and the share of the edition that is shown."""
     invented = Inventor().edition(PAPERS, MANY, likes=20)
     index = await _indexed(invented.articles)
     shown: set[str] = set()
@@ -199,11 +199,11 @@ def _show_loss(group: str, draws: Sequence[dict[str, dict[str, float]]]) -> None
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     folder = os.environ.get("DATA")
     sets = read_sets(Path(folder)) if folder else {"invented": [invented_set()]}
     if not folder:
-        print("DATA names no folder of labelled readers: this set is invented, and its figures are no measure.\n")
+        print("DATA is not set: this set is invented, so its figures do not measure quality.\n")
     measured: dict[str, Any] = {name: quality(labelled) for name, labelled in sets.items()}
     for name, found in measured.items():
         show(
@@ -216,7 +216,7 @@ def main() -> None:
         _show_loss(group, [measured[name] for name in names])
     costs = asyncio.run(cost()) | asyncio.run(many_readers())
     show(
-        f"ranking, what it costs: {PAPERS:,} invented papers",
+        f"ranking, CPU time and memory: {PAPERS:,} invented papers",
         ["figure", "value"],
         [[name.replace("_", " "), f"{value:,.1f}"] for name, value in costs.items()],
     )

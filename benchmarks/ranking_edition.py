@@ -13,15 +13,15 @@ DAY = date(2026, 11, 22)
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 SUBJECTS, SUBJECT_WORDS = 120, 60
 COMMON_WORDS, OWN_SHARE = 30_000, 0.3
-# An abstract of 180 words has about as many that do not only join others.
+# An abstract of 180 words has about this many words with a meaning.
 TITLE, ABSTRACT = 9, 110
 POOL = 30
-"""Papers on a subject of which readers like some."""
+"""Papers per subject, of which readers like some."""
 
 
 @dataclass(frozen=True)
 class Invented:
-    """Papers, and readers who each care for two subjects."""
+    """Papers, and readers who are each interested in two subjects."""
 
     articles: Sequence[Article]
     readers: Sequence[Profile]
@@ -29,7 +29,7 @@ class Invented:
 
 
 class Inventor:
-    """Writes papers of invented words; the same seed writes the same ones."""
+    """Generates papers of invented words; the same seed generates the same papers."""
 
     def __init__(self, seed: int = 1) -> None:
         self._dice = random.Random(seed)
@@ -39,7 +39,7 @@ class Inventor:
         self._subjects = [[self._word() for _ in range(SUBJECT_WORDS)] for _ in range(SUBJECTS)]
 
     def edition(self, papers: int, readers: int, likes: int) -> Invented:
-        """Write an edition, and readers with so many liked papers each."""
+        """Generate an edition, and readers with `likes` liked papers each."""
         subjects = [self._dice.sample(range(SUBJECTS), 2) for _ in range(readers)]
         return Invented(
             [self._article(number) for number in range(papers)],
@@ -48,7 +48,7 @@ class Inventor:
         )
 
     def labelled(self, documents: int, readers: int, likes: int) -> dict[str, Any]:
-        """Write a set of graded readers; each asks for half of what is wanted in words, and likes papers of all."""
+        """Generate labelled readers; each names half of the wanted subjects as interests, and likes papers of all."""
         written = [(self._dice.randrange(SUBJECTS), number) for number in range(documents)]
         papers = [
             {"id": str(number), "title": self._text(subject, TITLE), "abstract": self._text(subject, ABSTRACT)}

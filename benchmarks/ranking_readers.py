@@ -1,4 +1,4 @@
-"""Readers who said what they wanted: sets of them read from a folder, or a small one of the project's own making."""
+"""Labelled readers: sets read from a folder, or a small invented set."""
 
 import json
 import math
@@ -38,7 +38,7 @@ class Document(Paper):
 
 
 class Reader(BaseModel):
-    """What somebody asked for and likes, and how they graded documents: from 1 to 5, or 1 where relevant."""
+    """A reader's interests and liked papers, and their grades of documents: 1 to 5, or 1 for relevant."""
 
     reader: str
     interests: list[str]
@@ -62,11 +62,11 @@ class Labelled(BaseModel):
 
     @property
     def graded(self) -> bool:
-        """Whether its grades are more than relevant or not."""
+        """Whether it has grades, not only relevant or not."""
         return any(grade > 1 for reader in self.readers for grade in reader.grades.values())
 
     def ndcg(self, reader: Reader, scores: Scores) -> float:
-        """nDCG@10 for one reader; what nobody judged is worth nothing."""
+        """nDCG@10 for one reader; ungraded documents have no value."""
         gains = [_gain(reader.grades.get(document.id, 0.0), graded=self.graded) for document in self.documents]
         order = np.argsort(-scores, kind="stable")[:FOREGROUND]
         best = _dcg(sorted(gains, reverse=True)[:FOREGROUND])
@@ -78,7 +78,7 @@ class Labelled(BaseModel):
         return np.array(gains) > 0
 
     def inversions(self, reader: Reader, scores: Scores) -> tuple[float, float]:
-        """The weight of a reader's pairs that are ordered wrongly, and of all pairs, by the difference of grades."""
+        """The weight of a reader's wrongly ordered pairs, and of all pairs; the weight is the difference of grades."""
         place = {document.id: number for number, document in enumerate(self.documents)}
         judged = [(grade, float(scores[place[name]])) for name, grade in reader.grades.items()]
         wrong = total = 0.0
@@ -125,7 +125,7 @@ def numbered(names: Iterable[str]) -> dict[str, list[str]]:
 
 
 def invented_set() -> Labelled:
-    """A small set of the project's own: invented words, so that its figures say only whether the parts work."""
+    """A small set of invented words: its figures show only that everything runs."""
     return Labelled.model_validate(Inventor(seed=7).labelled(documents=400, readers=24, likes=20))
 
 

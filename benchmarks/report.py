@@ -1,4 +1,4 @@
-"""What every benchmark does with its figures: medians, a table on the terminal, JSON under out/bench/."""
+"""Reports of all benchmarks: medians, a table on the terminal, JSON under out/bench/."""
 
 import json
 import platform
@@ -15,12 +15,12 @@ from rich.table import Table
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "out" / "bench"
-NARROWEST = 100
-"""Columns of the terminal below which tables would wrap; a pipe has none, and gets this many."""
+MIN_WIDTH = 100
+"""Columns that tables need without wrapping; also the width of a pipe."""
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which `share` (0 to 1) of `values` lie, by nearest rank; 0 if there are none."""
+    """The percentile `share` (0 to 1) of `values`, by nearest rank; 0 if there are no values."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))] if ordered else 0.0
 
@@ -31,7 +31,7 @@ def median_of(measurements: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table: names to the left, figures to the right."""
+    """Print a table: names on the left, figures on the right."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column(columns[0], no_wrap=True)
     for column in columns[1:]:
@@ -39,13 +39,13 @@ def show(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     for row in rows:
         table.add_row(*row)
     console = Console()
-    console.width = max(console.width, NARROWEST)
+    console.width = max(console.width, MIN_WIDTH)
     console.print(title, highlight=False)
     console.print(table)
 
 
 def save(name: str, measured: Mapping[str, Any]) -> None:
-    """Write the figures, with when and on what they were measured, to out/bench/NAME.json."""
+    """Write the figures, the time and the machine to out/bench/NAME.json."""
     OUT.mkdir(parents=True, exist_ok=True)
     machine = {"cores": len(sched_getaffinity(0)), "python": platform.python_version(), "system": platform.machine()}
     record = {"measured_at": datetime.now(UTC).isoformat(timespec="seconds"), "machine": machine, **measured}
@@ -53,5 +53,5 @@ def save(name: str, measured: Mapping[str, Any]) -> None:
 
 
 def verdict(reached: bool) -> str:
-    """How an aim turned out, for the last column of a table."""
+    """Whether an aim was reached, for the last column of a table."""
     return "reached" if reached else "MISSED"

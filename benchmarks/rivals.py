@@ -1,8 +1,8 @@
-"""`python -m benchmarks.rivals NAME ADDRESS`: one way of reading a task, measured in a process of its own.
+"""`python -m benchmarks.rivals NAME ADDRESS`: measures one kind of client that reads a task, in a separate process.
 
-Reads orders from standard input, a line of JSON each (`{"in_flight": 100, "calls": 500, "patience": 1.2}`), and answers
-each with a line of figures. Every rival reads the same row with the same query and makes the same `Task` of it, on
-uvloop, as the service.
+Reads requests from standard input, one line of JSON each (`{"in_flight": 100, "calls": 500, "time_limit": 1.2}`), and
+prints one line of figures for each. Every rival reads the same row with the same query into the same `Task`, on uvloop
+like the service.
 """
 
 import asyncio
@@ -28,8 +28,8 @@ from benchmarks.report import percentile
 from benchmarks.stub import TASK_ID
 
 KEY = "legacy.jwt.key"
-WATCH = 0.002
-"""Seconds that the watch on the event loop sleeps; how much later it wakes is the lag."""
+INTERVAL = 0.002
+"""Seconds between two measurements of the event loop; the delay of the wake-up is the lag."""
 
 Read = Callable[[], Awaitable[object]]
 _TASKS = TypeAdapter(list[Task])
@@ -42,7 +42,7 @@ def _read_blocking(client: Client) -> Task:
 
 @asynccontextmanager
 async def blocking(address: str) -> AsyncIterator[Read]:
-    """The synchronous client called inside `async def`: what the service did that this one replaces."""
+    """The synchronous client called inside `async def`, as in the service that this one replaces."""
     client = create_client(address, KEY)
 
     async def read() -> Task:
@@ -53,14 +53,14 @@ async def blocking(address: str) -> AsyncIterator[Read]:
 
 @asynccontextmanager
 async def threads(address: str) -> AsyncIterator[Read]:
-    """The synchronous client behind `asyncio.to_thread`: the usual way out."""
+    """The synchronous client with `asyncio.to_thread`, the usual workaround."""
     client = create_client(address, KEY)
     yield lambda: asyncio.to_thread(_read_blocking, client)
 
 
 @asynccontextmanager
 async def stock(address: str) -> AsyncIterator[Read]:
-    """The asynchronous client as it comes."""
+    """The asynchronous client without changes."""
     options = AsyncClientOptions(auto_refresh_token=False, persist_session=False)
     client = await create_async_client(address, KEY, options)
     tasks = TaskStateManager(client)
@@ -81,7 +81,7 @@ async def ours(address: str) -> AsyncIterator[Read]:
 
 @asynccontextmanager
 async def bare(address: str) -> AsyncIterator[Read]:
-    """aiohttp alone, without a Supabase client: the limit."""
+    """Only aiohttp, without a Supabase client: the upper limit."""
     url = f"{address}/rest/v1/{RECORDS}?select=*&task_id=eq.{TASK_ID}&limit=1"
     headers = {"apiKey": KEY, "Authorization": f"Bearer {KEY}"}
     async with aiohttp.ClientSession(headers=headers, connector=aiohttp.TCPConnector(limit=200)) as session:
@@ -104,17 +104,17 @@ RIVALS: dict[str, Callable[[str], AbstractAsyncContextManager[Read]]] = {
 
 @contextmanager
 def watching(lags: list[float]) -> Iterator[None]:
-    """Gather the event loop's lag, in seconds, while the block runs."""
+    """Collect the event loop's lag, in seconds, while the block runs."""
 
     async def watch() -> None:
         loop = asyncio.get_running_loop()
         while True:
             begin = loop.time()
             try:
-                await asyncio.sleep(WATCH)
+                await asyncio.sleep(INTERVAL)
             finally:
-                # Also the sample that is under way when the block ends: under a blocked loop it is the only one.
-                lags.append(max(0.0, loop.time() - begin - WATCH))
+                # Include the unfinished sample at the end of the block: with a blocked loop it is the only one.
+                lags.append(max(0.0, loop.time() - begin - INTERVAL))
 
     task = asyncio.create_task(watch())
     try:
@@ -123,22 +123,22 @@ def watching(lags: list[float]) -> Iterator[None]:
         task.cancel()
 
 
-async def measured(read: Read, *, calls: int, in_flight: int, patience: float) -> dict[str, float]:
-    """Make `calls` reads, `in_flight` at a time, or as many as begin within `patience` seconds; say what they cost."""
-    turns = iter(range(calls))
+async def measured(read: Read, *, calls: int, in_flight: int, time_limit: float) -> dict[str, float]:
+    """Make `calls` reads, `in_flight` at a time, until `time_limit` seconds have passed; returns the figures."""
+    remaining = iter(range(calls))
     made = 0
 
     async def reader() -> None:
         nonlocal made
-        for _ in turns:
-            if time.perf_counter() - begin > patience:
+        for _ in remaining:
+            if time.perf_counter() - begin > time_limit:
                 return
             await read()
             made += 1
 
     lags: list[float] = []
     with watching(lags):
-        await asyncio.sleep(5 * WATCH)
+        await asyncio.sleep(5 * INTERVAL)
         begin, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(reader() for _ in range(in_flight)))
         seconds, cpu = time.perf_counter() - begin, time.process_time() - cpu
@@ -155,13 +155,13 @@ async def measured(read: Read, *, calls: int, in_flight: int, patience: float) -
     }
 
 
-async def obey(name: str, address: str) -> None:
-    """Warm up, then measure what standard input asks for until it ends."""
+async def serve_requests(name: str, address: str) -> None:
+    """Warm up, then serve requests from standard input until it ends."""
     async with RIVALS[name](address) as read:
-        await measured(read, calls=10, in_flight=10, patience=10)
+        await measured(read, calls=10, in_flight=10, time_limit=10)
         while line := await asyncio.to_thread(sys.stdin.readline):
             print(json.dumps(await measured(read, **json.loads(line))), flush=True)
 
 
 if __name__ == "__main__":
-    uvloop.run(obey(*sys.argv[1:]))
+    uvloop.run(serve_requests(*sys.argv[1:]))

@@ -1,8 +1,8 @@
 """Scale: how long a claim takes with a thousand, a hundred thousand and a million other tasks.
 
 The other rows are mostly finished, then mostly delayed, then mostly of another kind; a few hundred are ready. Each
-claim takes one of them, over HTTP, from call to answer. After each comes a call that does nothing: how fast the machine
-is changes in the minute that this takes, so claims are compared as multiples of that call.
+claim takes one of them, over HTTP, from call to response. A no-op call follows each claim: the machine's speed changes
+during the minute of this benchmark, so claims are compared as multiples of the no-op call.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ SIZES = (1_000, 100_000, 1_000_000)
 CLAIMS, WARM_UP = 100, 40
 AIM = 1.2
 
-# Ids in sequence: only so that a million rows are there within seconds.
+# Sequential ids, so that a million rows are inserted within seconds.
 ID = "('00000000-0000-4000-8000-' || lpad(to_hex(n), 12, '0'))::uuid"
 RECORD = "insert into public.tasks (task_id, kind, request_hash, status, finished_at)"
 QUEUED = "insert into public.queue (task_id, kind, priority, run_at, max_attempts)"
@@ -50,7 +50,7 @@ INDEXES = (
 
 
 async def fill(database: asyncpg.Pool, inserts: Sequence[str], present: int, size: int) -> None:
-    """Put rows in, each table by two connections while the indexes are away: five times as fast."""
+    """Insert rows with two connections per table while the indexes are dropped: five times as fast."""
     indexes = await database.fetch(INDEXES)
     for index in indexes:
         await database.execute(f"drop index public.{index['indexname']}")
@@ -64,14 +64,14 @@ async def fill(database: asyncpg.Pool, inserts: Sequence[str], present: int, siz
 
 
 async def timed(call: Awaitable[Any]) -> tuple[float, Any]:
-    """Milliseconds that a call takes, and its answer."""
+    """The milliseconds of a call, and its result."""
     begin = time.perf_counter()
     answer = await call
     return (time.perf_counter() - begin) * 1e3, answer
 
 
 async def claims(ready: Ready) -> tuple[list[float], list[float]]:
-    """Milliseconds that each of `CLAIMS` claims takes, and each of as many calls that do nothing, in turns."""
+    """The milliseconds of each of `CLAIMS` claims, and of as many no-op calls, in turns."""
     settings = SupabaseSettings.model_validate({"supabase_url": ready.url, "supabase_key": ready.secret_key})
     took, idle = [], []
     async with open_supabase(settings) as client:
@@ -86,18 +86,18 @@ async def claims(ready: Ready) -> tuple[list[float], list[float]]:
 
 
 def figures(took: list[float], idle: list[float]) -> dict[str, float]:
-    """Of claims and of calls that do nothing, in milliseconds; `multiple` is the one in terms of the other."""
+    """Milliseconds of claims and of no-op calls; `multiple` is their ratio."""
     p50, empty = percentile(took, 0.5), percentile(idle, 0.5)
     return {"p50_ms": p50, "p95_ms": percentile(took, 0.95), "empty_call_p50_ms": empty, "multiple": p50 / empty}
 
 
 async def measure() -> list[dict[str, Any]]:
-    """Every shape at every size, each from an empty table on."""
+    """Measure every shape at every size, each starting with an empty table."""
     found: list[dict[str, Any]] = []
-    # Not durable: a million rows are put in three times, and the claims are compared with each other only.
+    # Not durable: a million rows are inserted three times, and claims are only compared with each other.
     with emulator(durable=False) as ready:
         database = await asyncpg.create_pool(ready.database_url, min_size=1, max_size=2)
-        # Vacuumed below, when nothing is measured, and at no other time.
+        # Vacuum only below, while nothing is measured.
         for table in ("tasks", "queue"):
             await database.execute(f"alter table public.{table} set (autovacuum_enabled = off)")
         for shape, inserts in SHAPES.items():
@@ -116,7 +116,7 @@ async def measure() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = uvloop.run(measure())
     rows, worst = [], 0.0
     for one in measured:
@@ -128,7 +128,7 @@ def main() -> None:
     columns = ["rows mostly", "rows", "claim p50 ms", "p95", "empty call p50", "claim / empty", "x of fewest"]
     show(f"scale: one claim over HTTP, {CLAIMS} each", columns, rows)
     aim = [["worst, as times of the fewest rows", f"{AIM}", f"{worst:.2f}", verdict(worst <= AIM)]]
-    show("scale: aim", ["aim", "wanted at most", "measured", ""], aim)
+    show("scale: aim", ["aim", "at most", "measured", ""], aim)
     save("scale", {"claims": measured, "worst_ratio": worst})
 
 

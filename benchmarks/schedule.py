@@ -1,6 +1,6 @@
-"""The schedule: ten thousand readers due in one minute, in four zones; what it takes until each has their digest task.
+"""The schedule: creates the digest tasks of ten thousand readers who are due in one minute, in four time zones.
 
-Over HTTP, as a worker's periodic_job does it: calls, seconds, and the CPU time of PostgreSQL alone.
+It works over HTTP, as a worker's periodic job does. Figures: calls, seconds, and the CPU time of PostgreSQL.
 """
 
 import time
@@ -34,13 +34,13 @@ DUE = "update public.readers set next_due_at = next_due_at - interval '1 day'"
 
 
 async def backends(database: asyncpg.Connection) -> set[int]:
-    """The processes of PostgreSQL that serve somebody."""
+    """The PostgreSQL processes that serve clients."""
     rows = await database.fetch("select pid from pg_stat_activity where backend_type = 'client backend'")
     return {int(row["pid"]) for row in rows}
 
 
 async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
-    """Let everybody be due, and have one worker look."""
+    """Make all readers due, and enqueue their tasks as one worker does."""
     await database.execute("truncate public.readers, public.tasks, public.queue, public.digests cascade")
     await database.execute(ARRIVE, READERS, PROFILE, ZONES)
     await database.execute(DUE)
@@ -61,7 +61,7 @@ async def once(ready: Ready, database: asyncpg.Connection) -> dict[str, Any]:
 
 
 async def measure() -> list[dict[str, Any]]:
-    """Three times, on one durable emulator."""
+    """Measure three times, on one durable emulator."""
     with emulator() as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
@@ -71,7 +71,7 @@ async def measure() -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     found = uvloop.run(measure())
     rows = [
         [
@@ -93,7 +93,7 @@ def main() -> None:
         ["calls", str(AIM_CALLS), str(best["calls"]), verdict(best["calls"] <= AIM_CALLS)],
         ["PostgreSQL's CPU a reader, us", str(AIM_CPU_US), f"{cpu_us:.0f}", verdict(cpu_us <= AIM_CPU_US)],
     ]
-    show("schedule: aims", ["aim", "wanted at most", "measured", ""], aims)
+    show("schedule: aims", ["aim", "at most", "measured", ""], aims)
     save("schedule", {"readers": READERS, "rounds": found})
 
 

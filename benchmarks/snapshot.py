@@ -1,7 +1,7 @@
-"""An old snapshot: the queue's rate while a transaction stays open, so that no dead row can be removed.
+"""An old snapshot: the queue's rate while an open transaction prevents the removal of dead rows.
 
-Two worker processes take no-op tasks out of a queue that is kept full. After some seconds a snapshot is taken and held;
-the rate of the last seconds is compared with the rate before it. Done with 10 and with 100 in hand for each worker.
+Two worker processes claim no-op tasks from a queue that is kept full. After some seconds a transaction opens a
+snapshot; the rate of the last seconds is compared with the rate before it. Concurrency is 10, then 100.
 """
 
 import asyncio
@@ -13,14 +13,14 @@ from uuid import UUID
 import asyncpg
 import uvloop
 
-from benchmarks.cpu import StandInProcesses
+from benchmarks.cpu import EmulatorProcesses
 from benchmarks.processes import emulator
 from benchmarks.queue import CHUNK, EMPTY, create_batch, start
 from benchmarks.report import save, show, verdict
 from embedded.stack import Ready
 
 BEFORE, HELD, LAST = 10, 60, 10
-"""Seconds without the snapshot, with it, and of these the last ones that count."""
+"""Seconds without the snapshot, with it, and the last seconds of these that are measured."""
 
 FULL = 5_000
 AIM = 2 / 3
@@ -28,11 +28,11 @@ WAITS = "select exists (select from public.queue where task_id = $1 and worker_i
 ENDS = "select n_tup_upd as n, clock_timestamp() as at from pg_stat_user_tables where relname = 'tasks'"
 
 
-async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
-    """Create tasks as long as fewer than `FULL` wait.
+async def keep_filled(ready: Ready, stop: asyncio.Event) -> None:
+    """Create tasks while fewer than `FULL` wait.
 
-    They are claimed in the order of their batches: the one to be looked at, by its key, is `FULL` tasks old. Counting
-    what waits would walk through every dead row, and cost more than the queue does.
+    Batches are claimed in order, so it checks by key whether the task created `FULL` tasks ago is claimed. Counting the
+    waiting tasks would read every dead row, which costs more than the queue.
     """
     database = await asyncpg.connect(ready.database_url)
     batches: deque[UUID] = deque(maxlen=FULL // CHUNK)
@@ -45,8 +45,8 @@ async def kept_full(ready: Ready, stop: asyncio.Event) -> None:
 
 
 async def rate(database: asyncpg.Connection, seconds: float) -> tuple[float, float]:
-    """Tasks ended a second, over some seconds, and PostgreSQL's CPU for each in microseconds."""
-    processes = StandInProcesses(database)
+    """Ended tasks per second, and PostgreSQL's CPU microseconds per task."""
+    processes = EmulatorProcesses(database)
     begun, cpu = await database.fetchrow(ENDS), processes.cpu()
     await asyncio.sleep(seconds)
     ended, used = await database.fetchrow(ENDS), processes.cpu().since(cpu)
@@ -54,12 +54,12 @@ async def rate(database: asyncpg.Connection, seconds: float) -> tuple[float, flo
     return tasks / (ended["at"] - begun["at"]).total_seconds(), used.postgres / tasks * 1e6
 
 
-async def held(ready: Ready, concurrency: int) -> dict[str, float]:
-    """The rate before a snapshot, and at the end of a minute with it."""
+async def with_snapshot(ready: Ready, concurrency: int) -> dict[str, float]:
+    """The rate before the snapshot, and at the end of a minute with it."""
     database, old = await asyncpg.connect(ready.database_url), await asyncpg.connect(ready.database_url)
     await database.execute(EMPTY)
     stop = asyncio.Event()
-    filling = asyncio.create_task(kept_full(ready, stop))
+    filling = asyncio.create_task(keep_filled(ready, stop))
     with ExitStack() as stack:
         start(stack, "broadsheet", concurrency, ready)
         await asyncio.sleep(3)
@@ -77,16 +77,16 @@ async def held(ready: Ready, concurrency: int) -> dict[str, float]:
 
 
 async def measure() -> dict[str, Any]:
-    """Both concurrencies, each over a emulator of its own."""
+    """Measure both concurrencies, each on a separate emulator."""
     found = {}
     for concurrency in (10, 100):
         with emulator() as ready:
-            found[str(concurrency)] = await held(ready, concurrency)
+            found[str(concurrency)] = await with_snapshot(ready, concurrency)
     return found
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = uvloop.run(measure())
     rows = [
         [
@@ -101,7 +101,7 @@ def main() -> None:
         for running_tasks, one in measured.items()
     ]
     columns = [
-        "in hand each",
+        "concurrency",
         "tasks/s before",
         f"after {HELD} s",
         "share (aim 0.67)",

@@ -1,4 +1,4 @@
-"""Start: from exec to ready, and what each process holds in memory, so that it fits the smallest machines."""
+"""Start: seconds from exec to ready, and memory of each process, which must fit the smallest machines."""
 
 import os
 import statistics
@@ -22,7 +22,7 @@ PROCESSES = (("API", "app", "PORT", "/readyz"), ("worker", "worker", "WORKER_POR
 
 
 def environment(address: str) -> dict[str, str]:
-    """What both processes need, and nothing of this machine's."""
+    """The settings that both processes need, without this machine's environment."""
     return {
         "PATH": os.environ["PATH"],
         "SUPABASE_URL": address,
@@ -34,7 +34,7 @@ def environment(address: str) -> dict[str, str]:
 
 
 def until_answered(url: str) -> None:
-    """Ask until somebody answers with success."""
+    """Poll `url` until it responds with success."""
     with httpx.Client(trust_env=False) as http:
         while True:
             try:
@@ -46,7 +46,7 @@ def until_answered(url: str) -> None:
 
 
 def started(module: str, variable: str, path: str, address: str) -> tuple[float, float]:
-    """Start a process; seconds until `path` answers with success, and its resident memory in MB then."""
+    """Start a process; returns the seconds until `path` responds with success, and the resident memory then in MB."""
     port = free_port()
     begin = time.perf_counter()
     with child(module, env=environment(address) | {variable: str(port)}, quiet=True) as process:
@@ -55,18 +55,18 @@ def started(module: str, variable: str, path: str, address: str) -> tuple[float,
 
 
 def boot_check() -> float:
-    """Seconds that the boot check takes."""
+    """The seconds of the boot check."""
     begin = time.perf_counter()
     subprocess.run([sys.executable, "-m", "app.boot"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     return time.perf_counter() - begin
 
 
 def measure() -> dict[str, Any]:
-    """Each start `REPEATS` times, in turns; medians."""
+    """Measure each start `REPEATS` times, in turns; returns medians."""
     ready: dict[str, list[float]] = {"API": [], "worker": []}
     memory: dict[str, list[float]] = {"API": [], "worker": []}
     checks = []
-    # As the image does: whether this machine's Python writes bytecode by itself is not what is measured.
+    # Compile first, as the image does, so that writing bytecode is not measured.
     subprocess.run([sys.executable, "-m", "compileall", "-q", "app", "worker"], cwd=ROOT, check=True)
     with running(0.0) as address:
         for _ in range(REPEATS):
@@ -84,7 +84,7 @@ def measure() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = measure()
     ready, memory = measured["ready_seconds"], measured["memory_mb"]
     show(

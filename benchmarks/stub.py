@@ -1,7 +1,7 @@
-"""`python -m benchmarks.stub SECONDS`: a loopback PostgREST with one task, which answers each request that late.
+"""`python -m benchmarks.stub SECONDS`: a loopback PostgREST with one task, which delays each response.
 
-It stands for a Supabase project at a distance. It does next to no work of its own, so that the client is what is
-measured; httptools reads the requests, nothing queues, and every connection is answered in parallel.
+It simulates a distant Supabase project. It does almost no work, so that the benchmark measures the client: httptools
+parses the requests, nothing queues, and all connections are served in parallel.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ ANSWERS = {
     b"/rest/v1/task_records": [TASK],
     b"/rest/v1/rpc/create_tasks": {"outcome": "created", "created_at": MOMENT},
     b"/rest/v1/rpc/schema_version": NEEDED_VERSION,
-    b"/rest/v1/rpc/sync_worker": {"number": 1, "token": TASK_ID, "feedback": {}, "claimed": []},
+    b"/rest/v1/rpc/sync_worker": {"number": 1, "token": TASK_ID, "response": {}, "claimed": []},
 }
 
 
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
 
 
 async def serve(delay: float) -> None:
-    """Listen on a free port, print its address, answer until the process is ended."""
+    """Listen on a free port, print its URL, and serve until the process is stopped."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(delay), "127.0.0.1", 0, backlog=1024)
     print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
@@ -92,7 +92,7 @@ async def serve(delay: float) -> None:
 
 @contextmanager
 def running(delay: float) -> Iterator[str]:
-    """Run the stub as a process of its own; its address."""
+    """Run the stub as a separate process; yields its URL."""
     command = [sys.executable, "-m", "benchmarks.stub", str(delay)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         try:

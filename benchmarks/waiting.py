@@ -1,4 +1,4 @@
-"""Waiting callers of one API process: how soon they see the end, and what they cost."""
+"""Waiting callers of one API process: how soon they learn of a task's end, and their CPU time and memory."""
 
 import asyncio
 import re
@@ -11,14 +11,14 @@ import aiohttp
 import asyncpg
 import uvloop
 
-from benchmarks.processes import Child, child, emulator, hear, resident_mb
+from benchmarks.processes import Child, child, emulator, read_line, resident_mb
 from benchmarks.report import percentile, save, show, verdict
 from benchmarks.watched_api import API_KEY
 
 CALLERS = 1_500
 ENDS_A_SECOND = 150
 SILENT, NEWS = 200, 40
-"""Callers that never read, and how many changes they miss."""
+"""Callers that never read, and the number of changes that they miss."""
 AIM_P99_MS, AIM_CALLS, AIM_KEPT_MB, AIM_SILENT_MB = 400, 5, 10, 40
 CALLS = re.compile(r'^broadsheet_supabase_calls_total\{outcome="200"\} (\S+)', re.MULTILINE)
 INSERT = """
@@ -45,20 +45,20 @@ class Measured:
 
     @property
     def memory_mb(self) -> float:
-        """What the process holds."""
+        """The process's resident memory."""
         return resident_mb(self._process.pid)
 
     async def insert(self, count: int) -> list[str]:
-        """Make tasks that nobody works on."""
+        """Create tasks that no worker runs."""
         return [row["task_id"] for row in await self._database.fetch(INSERT, count)]
 
     async def watched_by(self, count: int) -> None:
-        """Wait until so many watch."""
+        """Wait until `count` callers watch."""
         while int(await self._text("/watchers")) != count:
             await asyncio.sleep(0.05)
 
     async def round(self) -> dict[str, float]:
-        """Let `CALLERS` wait, each for a task of its own, and end the tasks one after the other."""
+        """Let `CALLERS` wait, each for a different task, and end the tasks in turn."""
         ids = await self.insert(CALLERS)
         waiters = [asyncio.create_task(self._seen(task_id)) for task_id in ids]
         await self.watched_by(CALLERS)
@@ -77,7 +77,7 @@ class Measured:
         }
 
     async def silent(self) -> dict[str, float]:
-        """Let `SILENT` callers follow one task and read nothing of it."""
+        """Let `SILENT` callers follow one task without reading."""
         (task_id,) = await self.insert(1)
         before = self.memory_mb
         host, _, port = self._address.removeprefix("http://").partition(":")
@@ -86,7 +86,7 @@ class Measured:
             for _ in range(SILENT):
                 _reader, writer = await asyncio.open_connection(host, int(port), limit=1)
                 connections.callback(_abort, writer)
-                writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a socket's
+                writer.transport.pause_reading()  # type: ignore[attr-defined]  # a socket transport has it
                 writer.write(head.encode())
             await self.watched_by(SILENT)
             for number in range(NEWS):
@@ -104,7 +104,7 @@ class Measured:
         return time.perf_counter()
 
     async def _end(self, ids: Sequence[str]) -> list[float]:
-        """End the tasks at an even pace; returns when each had ended."""
+        """End the tasks at regular intervals; returns the time of each end."""
         ended, begin = [], time.perf_counter()
         for number, task_id in enumerate(ids):
             await asyncio.sleep(begin + number / ENDS_A_SECOND - time.perf_counter())
@@ -126,12 +126,12 @@ def _abort(writer: asyncio.StreamWriter) -> None:
 
 
 async def measure() -> dict[str, Any]:
-    """Two rounds, the second one after the first has left, and the callers that never read."""
+    """Measure two rounds, the second after the first has disconnected, and the callers that never read."""
     with (
         emulator(durable=False) as ready,
         child("benchmarks.watched_api", "ours", ready.url, ready.secret_key, quiet=True) as api,
     ):
-        address = hear(api)
+        address = read_line(api)
         database = await asyncpg.connect(ready.database_url)
         connector = aiohttp.TCPConnector(limit=0, force_close=True)
         async with aiohttp.ClientSession(connector=connector, headers={"X-API-Key": API_KEY}) as http:
@@ -143,7 +143,7 @@ async def measure() -> dict[str, Any]:
 
 
 def main() -> None:
-    """Measure, print, write."""
+    """Measure, print and save."""
     measured = uvloop.run(measure())
     first, second = measured["rounds"]
     kept, silent = second["afterwards_mb"] - first["afterwards_mb"], measured["silent"]["more_mb"]
@@ -155,7 +155,7 @@ def main() -> None:
     ]
     show(
         f"waiting: {CALLERS:,} callers of one process, {ENDS_A_SECOND} ends a second",
-        ["aim", "wanted at most", "measured", ""],
+        ["aim", "at most", "measured", ""],
         [[name, f"{most}", f"{found:.1f}", verdict(found <= most)] for name, most, found in aims],
     )
     print(f"p50 {second['p50_ms']:.0f} ms; {second['waiting_mb']:.0f} MB while they wait")

@@ -1,8 +1,7 @@
-"""`python -m benchmarks.watched_api NAME ADDRESS [KEY]`: an API, ours or a rival's, with a watch on its event loop.
+"""`python -m benchmarks.watched_api NAME ADDRESS [KEY]`: our API or a rival's, which measures its event loop's lag.
 
-`GET /lag` answers with the lag since it was last asked, `GET /watchers` of ours with how many watch tasks. The
-rivals' API has the one route that is measured, FastAPI and uvicorn as ours, and none of what ours does besides (keys,
-ids, logs, metrics).
+`GET /lag` returns the lag since the last request, `GET /watchers` (ours only) the number of open streams. A rival's API
+has only the measured route, on FastAPI and uvicorn like ours, without keys, ids, logs and metrics.
 """
 
 import socket
@@ -28,7 +27,7 @@ API_KEY = "benchmark-key-0123456789"
 
 
 def ours(address: str, key: str = KEY) -> FastAPI:
-    """Broadsheet's API, as it is in production."""
+    """Broadsheet's API with production settings."""
     settings = ApiSettings.model_validate(
         {"supabase_url": address, "supabase_key": key, "api_keys": API_KEY, "environment": "production"}
     )
@@ -44,7 +43,7 @@ def ours(address: str, key: str = KEY) -> FastAPI:
 
 
 def rival(name: str, address: str) -> FastAPI:
-    """The route that is polled, on a rival's client."""
+    """An API with only the polled route, on a rival's client."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -55,7 +54,7 @@ def rival(name: str, address: str) -> FastAPI:
     app = FastAPI(lifespan=lifespan)
 
     @app.get("/v1/digests/{task_id}")
-    async def get_digest(task_id: str, request: Request) -> DigestView:  # noqa: ARG001  (the path's)
+    async def get_digest(task_id: str, request: Request) -> DigestView:  # noqa: ARG001  (part of the path)
         task: Task = await request.app.state.read()
         return DigestView.with_digest(task, None)
 
@@ -63,7 +62,7 @@ def rival(name: str, address: str) -> FastAPI:
 
 
 def watched(app: FastAPI) -> FastAPI:
-    """`app` with a watch on its loop."""
+    """Add the lag measurement to `app`."""
     lags: list[float] = []
     inner = app.router.lifespan_context
 

@@ -1,1 +1,1 @@
-"""A emulator for a Supabase project: a real PostgreSQL behind a gateway that speaks PostgREST."""
+"""An emulator of a Supabase project: a real PostgreSQL behind a gateway with PostgREST's protocol."""

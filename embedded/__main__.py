@@ -1,4 +1,4 @@
-"""`python -m embedded serve` runs the emulator for a Supabase project."""
+"""`python -m embedded serve` runs the emulator of a Supabase project."""
 
 import sys
 

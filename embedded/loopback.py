@@ -1,4 +1,4 @@
-"""The one network that the emulator uses: its address, and ports on it."""
+"""The loopback network, the only one that the emulator uses: its address and ports."""
 
 import socket
 
@@ -6,14 +6,14 @@ LOOPBACK = "127.0.0.1"
 
 
 class PortTaken(OSError):
-    """A port that was asked for cannot be had; the text says which and why."""
+    """A requested port cannot be used; the message says which and why."""
 
 
 def free_port() -> int:
-    """A port that nobody uses now, and that the system gives to nobody else for the next minute.
+    """Return an unused port that the system assigns to no other program for the next minute.
 
-    What closes a connection first keeps its port in TIME_WAIT: whoever asks for any port gets another one, whoever
-    names this one (with SO_REUSEADDR, as servers do) gets it.
+    The side that closes a connection first keeps its port in TIME_WAIT: a program that requests any free port gets
+    another one, a program that names this port (with SO_REUSEADDR, as servers do) gets it.
     """
     with socket.create_server((LOOPBACK, 0)) as server:
         port = int(server.getsockname()[1])
@@ -23,7 +23,7 @@ def free_port() -> int:
 
 
 def listen(port: int) -> socket.socket:
-    """A socket on `port`, or on a free one for 0. Raises `PortTaken`."""
+    """Return a socket bound to `port`, or to a free one for 0. Raises `PortTaken`."""
     listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -31,16 +31,16 @@ def listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise PortTaken(
-            f"port {port} cannot be had ({error.strerror}): give another, or 0 for a free one "
+            f"port {port} cannot be used ({error.strerror}): choose another port, or 0 for a free one "
             "(make supabase: ARGS='--port 0')"
         ) from None
     return listening
 
 
-def free_or_other(wanted: int) -> int:
-    """`wanted` if it is free, else a free port."""
+def free_or_other(preferred: int) -> int:
+    """Return `preferred` if it is free, else a free port."""
     try:
-        listen(wanted).close()
+        listen(preferred).close()
     except PortTaken:
         return free_port()
-    return wanted
+    return preferred

@@ -1,4 +1,4 @@
-"""Ends a process with its parent, however the parent ends: also by SIGKILL, which lets it say nothing."""
+"""Ends a process when its parent ends, also when the parent is killed by SIGKILL."""
 
 import ctypes
 import os
@@ -6,32 +6,31 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
-EVERY = 0.5
-"""Seconds between two looks at the parent where the kernel does not tell."""
+CHECK_INTERVAL = 0.5
+"""Seconds between two checks of the parent on systems whose kernel does not report its end."""
 
 
-def signal_at_parent_death(wanted: signal.Signals) -> None:
-    """Have the kernel send `wanted` to this process when its parent ends; does nothing elsewhere than on Linux."""
+def signal_at_parent_death(number: signal.Signals) -> None:
+    """Make the kernel send signal `number` to this process when its parent ends. On Linux only; else does nothing."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, wanted)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
 def end_with(parent: int, *, kernel: bool = sys.platform == "linux") -> None:
-    """Have this process get SIGTERM when the process `parent`, which started it, ends.
+    """Send SIGTERM to this process when the process `parent`, which started it, ends.
 
-    Without the `kernel`'s help, a timer looks at the parent: a signal handler, for a thread would be the service's
-    first.
+    Without `kernel` support, a timer checks the parent in a signal handler, because the service uses no threads.
     """
     if kernel:
         signal_at_parent_death(signal.SIGTERM)
     else:
-        signal.signal(signal.SIGALRM, lambda *_: _look(parent))
-        signal.setitimer(signal.ITIMER_REAL, EVERY, EVERY)
-    # It may have ended before the kernel was asked.
-    _look(parent)
+        signal.signal(signal.SIGALRM, lambda *_: _check(parent))
+        signal.setitimer(signal.ITIMER_REAL, CHECK_INTERVAL, CHECK_INTERVAL)
+    # The parent may have ended before the call above.
+    _check(parent)
 
 
-def _look(parent: int) -> None:
+def _check(parent: int) -> None:
     if os.getppid() != parent:
         signal.setitimer(signal.ITIMER_REAL, 0)
         os.kill(os.getpid(), signal.SIGTERM)

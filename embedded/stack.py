@@ -1,4 +1,4 @@
-"""The whole emulator: PostgreSQL, the project's parts, its migrations, and the gateway on a port."""
+"""The complete emulator: PostgreSQL, Supabase's roles and schemas, the migrations, and the gateway on a port."""
 
 import secrets
 from dataclasses import asdict, dataclass, field
@@ -20,7 +20,7 @@ POOL_SIZE = 20
 
 @dataclass(frozen=True)
 class StackOptions:
-    """Where the emulator lives and listens; port 0 takes a free one."""
+    """The emulator's folder, port (0: a free one) and options."""
 
     data: Path
     port: int = 54321
@@ -34,7 +34,7 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class Ready:
-    """What a client needs to know."""
+    """The addresses and keys that a client needs."""
 
     url: str
     service_role_key: str
@@ -48,7 +48,7 @@ class Ready:
 
 
 class Stack:
-    """A emulator; `server` and the gateway can be stopped and started one by one, as faults would."""
+    """An emulator; tests can stop and start `server` and the gateway separately, to simulate faults."""
 
     def __init__(self, options: StackOptions) -> None:
         self._options = options
@@ -61,7 +61,7 @@ class Stack:
         self._gateway: GatewayServer | None = None
 
     async def start(self) -> Ready:
-        """Start everything; returns what a client needs. Raises `PostgresError`, `MigrationError`, `OSError`."""
+        """Start everything; returns addresses and keys. Raises `PostgresError`, `MigrationError`, `OSError`."""
         await self.server.start()
         try:
             await self._prepare_database()
@@ -76,12 +76,12 @@ class Stack:
         return self.ready
 
     async def stop(self) -> None:
-        """SkipDelivery the gateway, then the database."""
+        """Stop the gateway, then the database."""
         await self.stop_gateway()
         await self.server.stop()
 
     async def start_gateway(self) -> None:
-        """Start the gateway, on the port it had before if it had one."""
+        """Start the gateway, after a stop on the same port."""
         assert self._keys is not None  # noqa: S101  (start() comes first)
         api_dsn = self.server.dsn_as("authenticator")
         self._gateway = GatewayServer(
@@ -90,7 +90,7 @@ class Stack:
         self._port = await self._gateway.start(self._port)
 
     async def stop_gateway(self) -> None:
-        """SkipDelivery the gateway alone; the database goes on."""
+        """Stop only the gateway; the database keeps running."""
         if self._gateway is not None:
             await self._gateway.stop()
             self._gateway = None
@@ -104,13 +104,13 @@ class Stack:
         except UnreleasedDatabase:
             raise MigrationError(f"database of an unreleased version: remove {self._options.data}") from None
         except MigrationError as error:
-            raise MigrationError(f"{error}; or begin with an empty database: remove {self._options.data}") from None
+            raise MigrationError(f"{error}; or start with an empty database: remove {self._options.data}") from None
         finally:
             await connection.close()
 
 
 def _kept_secret(data: Path) -> str:
-    """The JWT secret of this folder, made once, so that keys stay valid over restarts."""
+    """The JWT secret of this folder, created once, so that keys stay valid after a restart."""
     file = data / "jwt-secret"
     if not file.exists():
         file.touch(mode=0o600)

@@ -1,6 +1,6 @@
-"""The small faults that `make mutants` plants: what is changed, and in which file.
+"""The small faults that `make mutants` injects: the changed text and its file.
 
-Those of Python are mutmut's operators, and the removal of a call; the SQL's are chosen by hand, in `mutants.toml`.
+Python faults are mutmut's operators and the removal of a call. SQL faults are chosen by hand, in `mutants.toml`.
 """
 
 import difflib
@@ -17,34 +17,34 @@ from mutmut.mutation.mutators import mutation_operators
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT / "scripts" / "mutants.toml"
 SQL = "sql"
-"""The package of the faults that are chosen by hand."""
+"""The package name of the faults that are chosen by hand."""
 FUNCTIONS = re.compile(r"^create (?:or replace )?function public\.(\w+)\(.*?\$\$;", re.MULTILINE | re.DOTALL)
-"""Each function of a migration, with its body."""
+"""Matches each function of a migration, with its body."""
 
 
 class WrongData(Exception):
-    """`mutants.toml` does not fit the tree, or a package's tests fail without any fault; the text says where."""
+    """`mutants.toml` does not match the tree, or a package's tests fail without a fault; the message says where."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """One fault: where it lies, and the text of the file without and with it."""
+    """One fault: its place, and the file's text without it (`original`) and with it (`text`)."""
 
     package: str
     file: str
     line: int
-    sound: str
+    original: str
     text: str
     reason: str = ""
 
     def diff(self) -> str:
-        """The change as a unified diff with one line around it."""
-        before, after = self.sound.splitlines(), self.text.splitlines()
+        """The change as a unified diff with one line of context."""
+        before, after = self.original.splitlines(), self.text.splitlines()
         return "\n".join(difflib.unified_diff(before, after, self.file, self.file, lineterm="", n=1))
 
 
 class Finder(cst.CSTVisitor):
-    """Collects what can be changed in a module, but for types, decorators, and texts that only people read."""
+    """Collects possible changes of a module, except in types, decorators and texts for people."""
 
     METADATA_DEPENDENCIES = (PositionProvider,)
 
@@ -53,15 +53,15 @@ class Finder(cst.CSTVisitor):
         self.found: list[tuple[int, cst.CSTNode, cst.CSTNode]] = []
 
     def on_visit(self, node: cst.CSTNode) -> bool:
-        """Note each change of this node; False where nothing below is to be changed."""
-        if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom) or _only_for_people(node):
+        """Collect the changes of this node; return False if nothing below it may change."""
+        if isinstance(node, cst.Annotation | cst.Decorator | cst.Import | cst.ImportFrom) or _is_text(node):
             return False
         line = self.get_metadata(PositionProvider, node).start.line
         if isinstance(node, cst.SimpleStatementLine) and _is_call(node):
             self.found.append((line, node, node.with_changes(body=[cst.Pass()])))
         for kind, operator in mutation_operators:
             if isinstance(node, kind):
-                changes = [changed for changed in operator(node) if not _tells_nothing(node, changed)]
+                changes = [changed for changed in operator(node) if not _changes_only_text(node, changed)]
                 self.found += [(line, node, changed) for changed in changes]
         return True
 
@@ -71,11 +71,11 @@ def _is_call(statement: cst.SimpleStatementLine) -> bool:
     if more or not isinstance(only, cst.Expr):
         return False
     value = only.value.expression if isinstance(only.value, cst.Await) else only.value
-    return isinstance(value, cst.Call) and not _only_for_people(value)
+    return isinstance(value, cst.Call) and not _is_text(value)
 
 
-def _only_for_people(node: cst.CSTNode) -> bool:
-    """Prose, docstrings included, a line of the log, or the end of a `match` that the type checker reads."""
+def _is_text(node: cst.CSTNode) -> bool:
+    """Whether this is prose, a docstring, a log call, or the `assert_never` case of a `match`."""
     match node:
         case cst.SimpleString():
             return any(letter.isspace() for letter in node.value)
@@ -89,14 +89,14 @@ def _only_for_people(node: cst.CSTNode) -> bool:
             return False
 
 
-def _tells_nothing(before: cst.CSTNode, after: cst.CSTNode) -> bool:
-    """Whether only words are changed, or the end of a `match` that is never reached."""
+def _changes_only_text(before: cst.CSTNode, after: cst.CSTNode) -> bool:
+    """Whether the change concerns only text, or the unreachable case of a `match`."""
     old: list[cst.CSTNode]
     new: Sequence[cst.CSTNode]
     if isinstance(before, cst.Call) and isinstance(after, cst.Call):
-        old, new = [argument for argument in before.args if _only_for_people(argument.value)], after.args
+        old, new = [argument for argument in before.args if _is_text(argument.value)], after.args
     elif isinstance(before, cst.Match) and isinstance(after, cst.Match):
-        old, new = [case for case in before.cases if _only_for_people(case)], after.cases
+        old, new = [case for case in before.cases if _is_text(case)], after.cases
     else:
         return False
     return any(not any(one.deep_equals(other) for other in new) for one in old)
@@ -119,29 +119,31 @@ def _changed(
     package: str, path: Path, line: int, module: cst.Module, before: cst.CSTNode, after: cst.CSTNode
 ) -> Mutant:
     changed = module.deep_replace(before, after)
-    assert isinstance(changed, cst.Module)  # noqa: S101  (what is replaced lies below it)
+    assert isinstance(changed, cst.Module)  # noqa: S101  (the replaced node is below the module)
     return Mutant(package, str(path.relative_to(ROOT)), line, module.code, changed.code)
 
 
 def sql_mutants(listed: Sequence[dict[str, str]]) -> Iterator[Mutant]:
-    """The faults of the list. Raises `WrongData` where its text does not occur exactly once, or is replaced."""
+    """Yield the listed faults. Raises `WrongData` if a text does not occur exactly once or a later file replaces it."""
     for entry in listed:
         path = ROOT / "supabase" / "migrations" / entry["file"]
         text = path.read_text(encoding="utf-8") if path.exists() else ""
         if (count := text.count(entry["old"])) != 1:
             raise WrongData(f"{DATA.name}: {entry['old']!r} occurs {count} times in {entry['file']}, not once")
-        place = text.index(entry["old"])
-        if (later := _replaced_by(path, text, place)) is not None:
-            raise WrongData(f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: plant it there")
+        position = text.index(entry["old"])
+        if (later := _replaced_by(path, text, position)) is not None:
+            raise WrongData(
+                f"{DATA.name}: {entry['old']!r} of {entry['file']} is replaced by {later}: name that file in the entry"
+            )
         changed = text.replace(entry["old"], entry["new"])
-        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:place].count("\n") + 1, text, changed, entry["reason"])
+        yield Mutant(SQL, str(path.relative_to(ROOT)), text[:position].count("\n") + 1, text, changed, entry["reason"])
 
 
-def _replaced_by(path: Path, text: str, place: int) -> str | None:
-    """The later migration that makes the function anew that has this place, if any does."""
-    around = [found[1] for found in FUNCTIONS.finditer(text) if found.start() <= place < found.end()]
+def _replaced_by(path: Path, text: str, position: int) -> str | None:
+    """Return the later migration that replaces the function at this position, if there is one."""
+    around = [found[1] for found in FUNCTIONS.finditer(text) if found.start() <= position < found.end()]
     for later in sorted(path.parent.glob("*.sql")):
-        made = {found[1] for found in FUNCTIONS.finditer(later.read_text(encoding="utf-8"))}
-        if later.name > path.name and made & set(around):
+        defined = {found[1] for found in FUNCTIONS.finditer(later.read_text(encoding="utf-8"))}
+        if later.name > path.name and defined & set(around):
             return later.name
     return None

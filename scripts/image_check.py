@@ -1,11 +1,11 @@
-"""Does in an empty directory what the Dockerfile does, then boots the result: `make image-check`.
+"""Follows the Dockerfile in an empty directory, then starts the result: `make image-check`.
 
-No container engine is needed: each stage becomes a folder, COPY copies (only what .dockerignore lets through), RUN
-runs, with the image's absolute paths moved into the stage's folder. So a file or a package that the Dockerfile forgets
-is missing here too. What only a container can do (users, system packages) is passed over and said so.
+It needs no container engine: each stage becomes a folder, COPY copies files (except those of .dockerignore), RUN runs
+commands with the image's absolute paths moved into the stage's folder. A file or package that the Dockerfile omits is
+therefore missing here too. Steps that need a container (users, system packages) are skipped and reported.
 
-It reads the Dockerfile instead of repeating its steps, which is why it has 200 lines: a list of steps beside it would
-go on passing after a COPY was forgotten, which is what it is for. It knows the instructions of ours, and no others.
+It reads the Dockerfile instead of a separate list of steps, because such a list would not detect a missing COPY. It
+supports only the instructions of our Dockerfile.
 """
 
 import argparse
@@ -29,12 +29,12 @@ KEPT_ENVIRONMENT = ("LANG", "TMPDIR", "SSL_CERT_FILE", "HOME")
 
 
 class RecipeError(Exception):
-    """The Dockerfile cannot be followed; the text says which line and why."""
+    """A step of the Dockerfile failed; the message names the line and the reason."""
 
 
 @dataclass
 class Stage:
-    """A stage of the Dockerfile as a folder: `root` stands for `/`."""
+    """A stage of the Dockerfile as a folder; `root` represents `/`."""
 
     name: str
     root: Path
@@ -43,18 +43,18 @@ class Stage:
     command: list[str] = field(default_factory=list)
 
     def inside(self, path: str) -> Path:
-        """The place of an absolute path of the image, or of one relative to its working directory."""
+        """The path in the stage's folder of an absolute path, or of one relative to the working directory."""
         return self.root / os.path.normpath(Path(self.workdir) / path).lstrip("/")
 
     def run(self, arguments: list[str], **variables: str) -> "subprocess.Popen[str]":
-        """Start a program in the stage's working directory, with the image's environment and no other."""
+        """Start a program in the stage's working directory, with the image's environment only."""
         kept = {k: v for k, v in os.environ.items() if k in KEPT_ENVIRONMENT or k.startswith("PIP_")}
         path = self.moved(self.environment.get("PATH", "")).replace("$PATH", os.environ["PATH"])
         environment = kept | self.environment | {"PATH": path or os.environ["PATH"]} | variables
         return subprocess.Popen(arguments, cwd=self.inside("."), env=environment, text=True)
 
     def moved(self, text: str) -> str:
-        """`text` with the image's absolute paths moved into the stage."""
+        """`text` with the image's absolute paths changed to paths in the stage's folder."""
         for top in ("/opt/", "/srv/"):
             text = text.replace(top, f"{self.root}{top}")
         return text
@@ -82,7 +82,7 @@ def ignored(context: Path, path: Path) -> bool:
 
 
 class Recipe:
-    """Follows one Dockerfile below `where`; `installed` stands in for the virtual environment that pip would fill."""
+    """Follows one Dockerfile below `where`; `installed` is a virtual environment to use instead of running pip."""
 
     def __init__(self, dockerfile: Path, context: Path, where: Path, installed: Path | None = None) -> None:
         self._dockerfile = dockerfile
@@ -95,7 +95,7 @@ class Recipe:
         """Follow every instruction; returns the last stage. Raises `RecipeError`."""
         for word, rest in instructions(self._dockerfile):
             print(f"  {word} {rest}", flush=True)
-            getattr(self, f"_{word.lower()}", self._pass)(rest)
+            getattr(self, f"_{word.lower()}", self._skip)(rest)
         return self._stages[-1]
 
     @property
@@ -143,20 +143,20 @@ class Recipe:
 
     def _run(self, rest: str) -> None:
         if rest.startswith(CONTAINER_ONLY):
-            print("    passed over: needs a container")
+            print("    skipped: needs a container")
         elif self._installed is not None and "-m venv" in rest:
             self._stage.inside("/opt").mkdir()
             self._stage.inside("/opt/venv").symlink_to(self._installed.resolve())
         elif self._installed is not None and "pip install" in rest:
-            print("    passed over: --installed")
+            print("    skipped: --installed")
         elif status := self._stage.run(["sh", "-ec", self._stage.moved(rest)]).wait():
             raise RecipeError(f"RUN {rest}: exit status {status}")
 
-    def _pass(self, rest: str) -> None:
-        """USER, EXPOSE and the like change nothing here."""
+    def _skip(self, rest: str) -> None:
+        """USER, EXPOSE and similar instructions have no effect here."""
 
 
-def see_healthz(stage: Stage) -> None:
+def require_healthz(stage: Stage) -> None:
     """Start the image's command with an unreachable Supabase and wait for /healthz. Raises `RecipeError`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -169,24 +169,24 @@ def see_healthz(stage: Stage) -> None:
         process.terminate()
         status = process.wait(timeout=READY_WITHIN)
     if status != 0:
-        raise RecipeError(f"{' '.join(stage.command)} ended with exit status {status} after SIGTERM")
+        raise RecipeError(f"{' '.join(stage.command)} exited with status {status} after SIGTERM")
 
 
 def _wait_for(address: str, process: "subprocess.Popen[str]") -> None:
     deadline = time.monotonic() + READY_WITHIN
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            with urllib.request.urlopen(address, timeout=1) as answer:  # noqa: S310  (loopback)
-                print(f"  GET /healthz: {answer.status} {answer.read().decode()}")
+            with urllib.request.urlopen(address, timeout=1) as response:  # noqa: S310  (loopback)
+                print(f"  GET /healthz: {response.status} {response.read().decode()}")
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise RecipeError(f"the API did not answer {address} (its exit status: {process.poll()})")
+    raise RecipeError(f"no response from {address} (exit status of the API: {process.poll()})")
 
 
 def main() -> int:
-    """Follow the Dockerfile, boot what it makes; 0 if all of it worked."""
-    parser = argparse.ArgumentParser(description="Prove the Dockerfile without a container engine.")
+    """Follow the Dockerfile and start the result; return 0 if every step worked."""
+    parser = argparse.ArgumentParser(description="Check the Dockerfile without a container engine.")
     parser.add_argument("--dockerfile", type=Path, default=Path("Dockerfile"))
     parser.add_argument("--context", type=Path, default=Path())
     parser.add_argument("--installed", type=Path, help="use this virtual environment instead of running pip")
@@ -194,7 +194,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="broadsheet-image-") as where:
         try:
             recipe = Recipe(options.dockerfile, options.context.resolve(), Path(where).resolve(), options.installed)
-            see_healthz(recipe.follow())
+            require_healthz(recipe.follow())
         except RecipeError as error:
             print(f"image check FAILED: {error}")
             return 1

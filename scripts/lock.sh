@@ -1,6 +1,6 @@
 #!/bin/sh
-# Resolves pyproject.toml into the two locks: complete closures with hashes, for Python 3.11 and newer, any platform.
-# UPGRADE=1 takes the newest of everything; UPGRADE_ONLY="one two" of these packages, and leaves the rest if it can.
+# Resolves pyproject.toml into the two locks: all packages with hashes, for Python 3.11 and newer on any platform.
+# UPGRADE=1 upgrades every package; UPGRADE_ONLY="one two" upgrades these, and keeps the others if possible.
 set -eu
 compile() {
     out=$1

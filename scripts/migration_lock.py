@@ -1,7 +1,7 @@
 """The transaction of a migration: one at a time, with limited waits, and a report of the sessions that block it.
 
-Everything that is set or locked ends with its transaction. A pooler in transaction mode gives each transaction another
-session, so what belongs to a session would be left behind in one of the pooler's connections.
+All settings and locks end with the transaction. A pooler in transaction mode gives each transaction another session,
+so a session's setting or lock would remain in one of the pooler's connections.
 """
 
 from collections.abc import AsyncIterator
@@ -32,7 +32,7 @@ select a.pid, a.usename, a.application_name, a.state, coalesce(a.xact_start, a.s
                      and (l.classid::bigint << 32 | l.objid::bigint) = hashtext('supabase_migrations') end)
  order by since limit 5
 """
-"""Sessions that hold the lock of migrations, or with $1 those that have had a lock on a table for $2 seconds."""
+"""Sessions that hold the migration lock, or with $1 those that have held a lock on a table for $2 seconds."""
 
 
 class MigrationError(Exception):
@@ -41,9 +41,9 @@ class MigrationError(Exception):
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds to wait for another migration, and for each lock that the statements of a migration need.
+    """Seconds to wait for another migration, and for each lock that a migration's statements need.
 
-    While a statement waits for a table, all later queries of that table wait behind it: so the second is short.
+    `table` is short, because all later queries of a table wait while a statement waits for that table.
     """
 
     migration: float = 30.0
@@ -55,7 +55,7 @@ WAITS = Waits()
 
 @asynccontextmanager
 async def migrating(connection: Any, waits: Waits) -> AsyncIterator[None]:
-    """Run the body in a transaction that holds the lock of migrations.
+    """Run the body in a transaction that holds the migration lock.
 
     Raises `MigrationError` if the wait is too long, or if the connection does not support transactions.
     """
@@ -107,10 +107,10 @@ async def _blocked(connection: Any, waits: Waits, *, by_tables: bool) -> str:
     seconds = waits.table if by_tables else waits.migration
     async with connection.transaction():
         rows = await connection.fetch(HOLDERS, by_tables, seconds)
-    what = "a table that it changes is in use" if by_tables else "another migration holds the lock"
+    cause = "a table that it changes is in use" if by_tables else "another migration holds the lock"
     sessions = "".join(map(_session, rows)) or "  (no session any more)\n"
     return (
-        f"{what}, also after {seconds:g} s:\n{sessions}"
+        f"{cause}, also after {seconds:g} s:\n{sessions}"
         "Wait until it has ended, or end it with `select pg_terminate_backend(pid)`, and run this again."
     )
 

@@ -1,6 +1,6 @@
-"""Plants small faults, one at a time, in a copy of the tree, and lists those that the package's tests do not notice.
+"""Injects small faults, one at a time, into a copy of the tree, and lists those that the package's tests do not detect.
 
-A fault that no test notices is shown to the type checker, which stands before the tests in CI, and listed apart.
+If no test detects a fault, the type checker runs on it: CI runs it before the tests. Such faults are listed separately.
 
 The faults of Python are a random sample; all faults of the SQL are used (`faults.py`). They are written into the file,
 so that processes which a test starts have them too (mutmut's own runner enables them only in its own process). The
@@ -30,24 +30,24 @@ from scripts.faults import DATA, SQL, Mutant, WrongData, python_mutants, sql_mut
 
 ROOT = Path(__file__).resolve().parent.parent
 ONE_DATABASE = {"POSTGRESQL": "bundled"}
-"""The contract tests can run on two; one does."""
+"""The contract tests can run on two PostgreSQL versions; here they run on one."""
 
 CHECKED = ("app", "worker")
-"""What the type checker reads."""
+"""The packages that the type checker checks."""
 
-LONGEST = 900.0
+TIME_LIMIT = 900.0
 """Seconds that a package's tests may take without any fault."""
 
 
 def check_tests(package: str, tests: Sequence[str]) -> None:
-    """Raise `WrongData` for a pattern that no file or folder has."""
+    """Raise `WrongData` for a pattern that matches no file or folder."""
     for pattern in tests:
         if not any(ROOT.glob(pattern)):
             raise WrongData(f"{DATA.name}, package {package}: no test is called {pattern}")
 
 
 class Copy:
-    """A copy of the tree in which one fault at a time is injected_faults and tests run."""
+    """A copy of the tree, for one fault at a time and the tests that should detect it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -61,20 +61,20 @@ class Copy:
         (folder / "tmp").mkdir(parents=True)
 
     @contextmanager
-    def injected_faults(self, mutant: Mutant) -> Iterator[None]:
-        """Have the fault in the file while the block runs."""
+    def injected(self, mutant: Mutant) -> Iterator[None]:
+        """Keep the fault in the file while the block runs."""
         self._write(mutant.file, mutant.text)
         yield
-        self._write(mutant.file, mutant.sound)
+        self._write(mutant.file, mutant.original)
 
     def passes(self, tests: Sequence[str], seconds: float) -> bool:
-        """Run these tests until one fails; tests that take longer than `seconds` have failed."""
+        """Run these tests until one fails; tests that take longer than `seconds` count as failed."""
         files = [str(path) for pattern in tests for path in sorted(self._folder.glob(pattern))]
         return self._succeeds(["pytest", "-x", "-p", "no:cacheprovider", *files], seconds)
 
-    def has_sound_types(self) -> bool:
-        """Whether the type checker finds nothing wrong in what the service is made of."""
-        return self._succeeds(["mypy", *CHECKED], LONGEST)
+    def passes_type_check(self) -> bool:
+        """Whether the type checker reports no error in the service's packages."""
+        return self._succeeds(["mypy", *CHECKED], TIME_LIMIT)
 
     def _succeeds(self, module: Sequence[str], seconds: float) -> bool:
         command = [sys.executable, "-m", *module]
@@ -95,21 +95,21 @@ class Copy:
             process.wait()
 
     def stop(self) -> None:
-        """End the tests that run, or what they left behind."""
+        """Kill the running tests and the processes that they started."""
         if self._process is not None:
             with suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _write(self, name: str, text: str) -> None:
-        """A time of its own for each text: Python tells by time and size whether its compiled file is still good."""
+        """Write the file with a unique modification time: Python compares time and size to validate compiled files."""
         (self._folder / name).write_text(text, encoding="utf-8")
-        moment = next(self._times)
-        os.utime(self._folder / name, (moment, moment))
+        modified = next(self._times)
+        os.utime(self._folder / name, (modified, modified))
 
 
 @contextmanager
 def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
-    """So many copies of the tree, where PostgreSQL's user may enter; gone afterwards, with what runs there."""
+    """Make `count` copies of the tree that PostgreSQL's user can read; remove them and their processes afterwards."""
     with tempfile.TemporaryDirectory(prefix="broadsheet-mutants-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         every = [Copy(Path(folder) / str(number)) for number in range(count)]
@@ -124,41 +124,41 @@ def copies(count: int) -> Iterator["SimpleQueue[Copy]"]:
 
 
 class Verdict(Enum):
-    """Who noticed a fault, as it is printed."""
+    """What detected a fault, as it is printed."""
 
-    TESTS = "seen"
+    TESTS = "detected"
     TYPES = "types"
-    NOBODY = "SURVIVED"
+    NONE = "SURVIVED"
 
 
-def judged(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
-    """Plant each of them; return who noticed it. Raises `WrongData`."""
+def run_mutants(mutants: Sequence[Mutant], packages: dict[str, list[str]], jobs: int) -> list[tuple[Mutant, Verdict]]:
+    """Inject each fault and return what detected it. Raises `WrongData`."""
     with ThreadPoolExecutor(jobs) as pool, copies(jobs) as free:
-        patience = {
-            package: _patience(package, packages[package], free)
+        time_limits = {
+            package: _time_limit(package, packages[package], free)
             for package in dict.fromkeys(m.package for m in mutants)
         }
 
-        def judge(mutant: Mutant) -> tuple[Mutant, Verdict]:
+        def run(mutant: Mutant) -> tuple[Mutant, Verdict]:
             copy, verdict = free.get(), Verdict.TESTS
-            with copy.injected_faults(mutant):
-                if copy.passes(packages[mutant.package], patience[mutant.package]):
-                    verdict = Verdict.NOBODY if mutant.package == SQL or copy.has_sound_types() else Verdict.TYPES
+            with copy.injected(mutant):
+                if copy.passes(packages[mutant.package], time_limits[mutant.package]):
+                    verdict = Verdict.NONE if mutant.package == SQL or copy.passes_type_check() else Verdict.TYPES
             free.put(copy)
             print(f"{verdict.value:10}{mutant.file}:{mutant.line} {mutant.reason}", flush=True)
             return mutant, verdict
 
         try:
-            return list(pool.map(judge, mutants))
+            return list(pool.map(run, mutants))
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _patience(package: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
-    """How long the package's tests may take with a fault: a few times as long as without one."""
+def _time_limit(package: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> float:
+    """Seconds that the package's tests may take with a fault: 30 plus three times their time without one."""
     copy, begin = free.get(), time.monotonic()
-    if not copy.passes(tests, LONGEST):
+    if not copy.passes(tests, TIME_LIMIT):
         raise WrongData(f"package {package}: {' '.join(tests)} fail without any fault")
     free.put(copy)
     took = time.monotonic() - begin
@@ -167,16 +167,14 @@ def _patience(package: str, tests: Sequence[str], free: "SimpleQueue[Copy]") -> 
 
 
 def main() -> int:
-    """Draw, plant, report; 1 if the data is wrong."""
+    """Draw, inject and report; return 1 if the data is wrong."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument(
-        "--count", type=int, default=50, help="Python faults to draw; all of the SQL's are injected_faults"
-    )
-    parser.add_argument("--package", help="one of mutants.toml's, or sql")
+    parser.add_argument("--count", type=int, default=50, help="Python faults to draw; all SQL faults are injected")
+    parser.add_argument("--package", help="a package of mutants.toml, or sql")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the copies go, whoever ends it
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # remove the copies on SIGTERM too
     data = tomllib.loads(DATA.read_text(encoding="utf-8"))
     packages = {name: package for name, package in data["packages"].items() if options.package in (None, name)}
     print(f"SEED={options.seed} N={options.count}", flush=True)
@@ -184,22 +182,22 @@ def main() -> int:
         for name, package in packages.items():
             check_tests(name, package["tests"])
         every = [make for name, package in packages.items() for make in python_mutants(name, package.get("files", ()))]
-        draw = random.Random(options.seed)  # noqa: S311  (a draw that can be repeated, no secret)
+        draw = random.Random(options.seed)  # noqa: S311  (a repeatable draw, not a secret)
         drawn = [make() for make in draw.sample(every, min(options.count, len(every)))]
         if SQL in packages:
             drawn += sql_mutants(data["sql"])
         print(f"{len(drawn)} faults, {len(every)} to draw from", flush=True)
-        rejected_outcomes = judged(drawn, {name: package["tests"] for name, package in packages.items()}, options.jobs)
+        verdicts = run_mutants(drawn, {name: package["tests"] for name, package in packages.items()}, options.jobs)
     except WrongData as error:
         print(error, file=sys.stderr)
         return 1
-    found = {verdict: [mutant for mutant, its in rejected_outcomes if its is verdict] for verdict in Verdict}
-    for verdict in (Verdict.TYPES, Verdict.NOBODY):
+    found = {verdict: [mutant for mutant, its in verdicts if its is verdict] for verdict in Verdict}
+    for verdict in (Verdict.TYPES, Verdict.NONE):
         for mutant in found[verdict]:
             print(f"\n{verdict.value} {mutant.file}:{mutant.line} {mutant.reason}\n{mutant.diff()}")
-    nobody, types = len(found[Verdict.NOBODY]), len(found[Verdict.TYPES])
+    survived, types = len(found[Verdict.NONE]), len(found[Verdict.TYPES])
     print(
-        f"\n{nobody} of {len(drawn)} faults were not noticed, {types} by the type checker alone (SEED={options.seed})"
+        f"\n{survived} of {len(drawn)} faults were not detected, {types} only by the type checker (SEED={options.seed})"
     )
     return 0
 

@@ -1,4 +1,4 @@
-"""`make openapi`: writes the API's description to docs/openapi.json, from which clients are made without running it."""
+"""`make openapi`: writes the API's description to docs/openapi.json, for client generators."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "openapi.json"
 
 
 def written(document: dict[str, Any]) -> str:
-    """The document as the file has it: a line a value, so that a change shows as what it is."""
+    """The file's text: one value per line, so that a diff shows each change."""
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
 

@@ -1,9 +1,8 @@
-"""Tries the newest `supabase` and `realtime` without touching this checkout: `make try-upgrade`.
+"""Tests the newest `supabase` and `realtime` without changing this checkout: `make try-upgrade`.
 
-A copy of the tracked files gets pins that are the newest versions on the package index, new locks (what they bring
-along is the newest too, everything else stays where it is if it can) and a virtual environment of its own; there the
-boot check and the whole test-suite run.
-The verdict says whether the pins could be raised, and what broke.
+A copy of the tracked files gets the newest pins of the package index, new locks (dependencies of the pins are upgraded,
+other packages keep their version if possible) and a separate virtual environment. The boot check and all tests run
+there. The report says whether the pins can be raised, and what failed.
 """
 
 import argparse
@@ -19,16 +18,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PINNED = ("supabase", "realtime")
-# Tests that state the pins themselves; they are edited when the pins are.
+# Without the tests that check the pinned versions: those are edited together with the pins.
 PYTEST = ("-m", "pytest", "-q", "-m", "not pins", "--tb=line", "--timeout=60", "-p", "no:cacheprovider")
-# The quickest first: whole processes that wait for what never comes take longest to fail.
+# The fastest first: acceptance tests start processes and take longest to fail.
 FOLDERS = ("tests/unit", "tests/integration", "tests/contract", "tests/acceptance")
 NO_TESTS = "the tests did not run"
 
 
 @dataclass
-class Answer:
-    """What the trial showed: `changed` maps packages to (old, new) versions; `problems` is empty if all passed."""
+class Report:
+    """The result: `changed` maps packages to (old, new) versions; `problems` is empty if everything passed."""
 
     changed: dict[str, tuple[str, str]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -37,7 +36,7 @@ class Answer:
 
 
 class StepFailed(Exception):
-    """A step without which nothing further can be tried; the text is the end of what it printed."""
+    """A step failed that all further steps need; the message is the end of its output."""
 
 
 def versions(lock: Path) -> dict[str, str]:
@@ -46,12 +45,12 @@ def versions(lock: Path) -> dict[str, str]:
 
 
 def with_pins(pyproject: str, pins: dict[str, str]) -> str:
-    """`pyproject` with the pinned packages at `pins`; one that is missing there may have any version."""
+    """Return `pyproject` with the pinned packages at `pins`; a package without a pin may have any version."""
     for package in PINNED:
-        wanted = f"{package}=={pins[package]}" if package in pins else f"{package}>=0"
-        pyproject, found = re.subn(rf'"{package}[=>]=[^"]*"', f'"{wanted}"', pyproject)
+        requirement = f"{package}=={pins[package]}" if package in pins else f"{package}>=0"
+        pyproject, found = re.subn(rf'"{package}[=>]=[^"]*"', f'"{requirement}"', pyproject)
         if found != 1:
-            raise StepFailed(f"pyproject.toml should pin {package} once, it does {found} times")
+            raise StepFailed(f"pyproject.toml must pin {package} once, but pins it {found} times")
     return pyproject
 
 
@@ -64,7 +63,7 @@ def run(where: Path, *command: str, **variables: str) -> str:
 
 
 def copy_tracked(source: Path, target: Path) -> None:
-    """Copy what git tracks, as it lies here."""
+    """Copy the tracked files with their current content."""
     for name in run(source, "git", "ls-files", "-z").split("\0"):
         if name and (source / name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +71,7 @@ def copy_tracked(source: Path, target: Path) -> None:
 
 
 def lock_newest(where: Path) -> dict[str, tuple[str, str]]:
-    """Give the copy the newest pins and new locks; returns what changed. Raises `StepFailed`."""
+    """Write the newest pins and new locks into the copy; returns the changed versions. Raises `StepFailed`."""
     lock, pyproject = where / "requirements.lock", where / "pyproject.toml"
     before = versions(lock)
     run(where, sys.executable, "-m", "venv", "lock-venv")
@@ -80,8 +79,8 @@ def lock_newest(where: Path) -> dict[str, tuple[str, str]]:
     pyproject.write_text(with_pins(pyproject.read_text(encoding="utf-8"), {}), encoding="utf-8")
     (where / "newest.in").write_text("\n".join(PINNED), encoding="utf-8")
     run(where, "lock-venv/bin/uv", "pip", "compile", "--quiet", "--universal", "newest.in", "-o", "newest.lock")
-    brought_along = versions(where / "newest.lock")
-    run(where, "sh", "scripts/lock.sh", UV="lock-venv/bin/uv", UPGRADE_ONLY=" ".join(brought_along))
+    dependencies = versions(where / "newest.lock")
+    run(where, "sh", "scripts/lock.sh", UV="lock-venv/bin/uv", UPGRADE_ONLY=" ".join(dependencies))
     after = versions(lock)
     pyproject.write_text(with_pins(pyproject.read_text(encoding="utf-8"), after), encoding="utf-8")
     names = sorted(before.keys() | after.keys())
@@ -90,7 +89,7 @@ def lock_newest(where: Path) -> dict[str, tuple[str, str]]:
 
 
 def boot_problems(where: Path) -> Iterator[str]:
-    """Run the boot check in the copy; yields the lines that failed."""
+    """Run the boot check in the copy; yields the failed lines."""
     done = subprocess.run(
         [".venv/bin/python", "-m", "app.boot"], cwd=where, capture_output=True, text=True, check=False
     )
@@ -99,70 +98,70 @@ def boot_problems(where: Path) -> Iterator[str]:
         yield from (f"boot check: {line}" for line in done.stdout.splitlines() if re.match(r"\s*(FAIL|boot)", line))
 
 
-def run_tests(where: Path, arguments: list[str], answer: Answer) -> None:
-    """Run the test-suite in the copy, shown as it goes; adds to `answer` what failed, why, and pytest's last line."""
+def run_tests(where: Path, arguments: list[str], report: Report) -> None:
+    """Run the tests in the copy and print their output; adds failures, causes and pytest's summary to `report`."""
     command = [".venv/bin/python", *PYTEST, *arguments]
     with subprocess.Popen(command, cwd=where, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
-        lines = [_shown(line) for line in process.stdout or ()]
+        lines = [_printed(line) for line in process.stdout or ()]
     problems = [line for line in lines if line.startswith(("FAILED tests", "ERROR tests"))]
-    answer.causes.update(
+    report.causes.update(
         match[1] for line in lines if (match := re.match(r"(?:E  |/\S+:\d+:) +([\w.]*(?:Error|Warning).*)", line))
     )
-    answer.tests = next(
+    report.tests = next(
         (line.strip("= ") for line in lines[::-1] if re.search(r"\d+ (passed|failed|error)", line)), NO_TESTS
     )
     if process.returncode and not problems:
-        problems = [f"pytest ended with exit status {process.returncode}"]
-    answer.problems += problems
+        problems = [f"pytest exited with status {process.returncode}"]
+    report.problems += problems
 
 
-def _shown(line: str) -> str:
+def _printed(line: str) -> str:
     print(line, end="", flush=True)
     return line.rstrip()
 
 
-def attempt(source: Path, where: Path, arguments: list[str]) -> Answer:
-    """Try the newest versions in `where`."""
-    answer = Answer()
+def try_upgrade(source: Path, where: Path, arguments: list[str]) -> Report:
+    """Test the newest versions in the folder `where`."""
+    report = Report()
     try:
         copy_tracked(source, where)
-        answer.changed = lock_newest(where)
-        if not any(package in answer.changed for package in PINNED):
-            return answer
-        print("Newest:", *(f"{name} {old} -> {new}" for name, (old, new) in answer.changed.items()), sep="\n  ")
+        report.changed = lock_newest(where)
+        if not any(package in report.changed for package in PINNED):
+            return report
+        print("Newest:", *(f"{name} {old} -> {new}" for name, (old, new) in report.changed.items()), sep="\n  ")
         run(where, sys.executable, "-m", "venv", ".venv")
         run(where, ".venv/bin/pip", "install", "-q", "--no-deps", "--require-hashes", "-r", "requirements-dev.lock")
-        answer.problems += boot_problems(where)
-        run_tests(where, arguments, answer)
+        report.problems += boot_problems(where)
+        run_tests(where, arguments, report)
     except StepFailed as error:
-        answer.problems.append(str(error))
-    return answer
+        report.problems.append(str(error))
+    return report
 
 
-def print_verdict(answer: Answer) -> None:
-    """Print what changed, what broke and whether the pins could be raised."""
-    pins = ", ".join(f"{p} {'{} -> {}'.format(*answer.changed[p])}" for p in PINNED if p in answer.changed)
-    print(f"\nTried: {pins or 'nothing, the pins are the newest versions'}; {answer.tests}.")
-    for cause, count in answer.causes.most_common(8):
+def print_report(report: Report) -> None:
+    """Print the changed versions, the failures, and whether the pins can be raised."""
+    pins = ", ".join(f"{p} {'{} -> {}'.format(*report.changed[p])}" for p in PINNED if p in report.changed)
+    print(f"\nTested: {pins or 'nothing, the pins are the newest versions'}; {report.tests}.")
+    for cause, count in report.causes.most_common(8):
         print(f"  {count:4} times: {cause[:180]}")
-    files = Counter(match[1] for p in answer.problems if (match := re.match(r"(?:FAILED|ERROR) ([^: ]+)", p)))
+    files = Counter(match[1] for p in report.problems if (match := re.match(r"(?:FAILED|ERROR) ([^: ]+)", p)))
     for name, count in files.most_common():
         print(f"  {count:4} in {name}")
-    print(*(f"  {problem}" for problem in answer.problems if not problem.startswith(("FAILED", "ERROR"))), sep="\n")
-    print("The pins CANNOT be raised yet." if answer.problems else "The pins could be raised." if pins else "")
+    print(*(f"  {problem}" for problem in report.problems if not problem.startswith(("FAILED", "ERROR"))), sep="\n")
+    print("The pins CANNOT be raised yet." if report.problems else "The pins can be raised." if pins else "")
 
 
 def main() -> int:
-    """Try, print the verdict; 0 if the pins could be raised or are the newest."""
-    parser = argparse.ArgumentParser(description="Try the newest supabase and realtime in a scratch environment.")
-    parser.add_argument("arguments", nargs="*", default=FOLDERS, help="passed to pytest, to run less than all of it")
+    """Test the newest versions and print the report; return 0 if the pins can be raised or are the newest."""
+    parser = argparse.ArgumentParser(description="Test the newest supabase and realtime in a separate environment.")
+    parser.add_argument("arguments", nargs="*", default=FOLDERS, help="arguments for pytest, to run fewer tests")
     arguments = parser.parse_args().arguments
     with tempfile.TemporaryDirectory(prefix="broadsheet-upgrade-") as folder:
         where = Path(folder)
-        where.chmod(0o755)  # the tests' PostgreSQL runs as a user of its own, from here
-        answer = attempt(Path(__file__).resolve().parent.parent, where, arguments)
-    print_verdict(answer)
-    return 1 if answer.problems else 0
+        where.chmod(0o755)  # the tests' PostgreSQL runs as another user, from here
+        report = try_upgrade(Path(__file__).resolve().parent.parent, where, arguments)
+    print_report(report)
+    return 1 if report.problems else 0
 
 
 if __name__ == "__main__":

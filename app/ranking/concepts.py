@@ -10,7 +10,7 @@ from app.ranking.counts import Reals
 from app.ranking.fields import rarity
 from app.ranking.index import Index
 from app.ranking.interest_query import Phrase, Word
-from app.ranking.positions import NOWHERE, Spans, in_order, local_service
+from app.ranking.positions import NOWHERE, Spans, in_order, together
 from app.ranking.words import term
 
 _LONGEST_FORM: Final = 8
@@ -53,7 +53,7 @@ class Concepts:
 
     def full(self, concepts: Sequence[Concept]) -> Mask:
         """Return which articles have all of these close to each other, an acronym's long form in any order."""
-        return self._having(local_service([self._loose(concept) for concept in dict.fromkeys(concepts)]))
+        return self._having(together([self._loose(concept) for concept in dict.fromkeys(concepts)]))
 
     def literal(self, concepts: Sequence[Concept]) -> Mask:
         """Return which articles have these one behind the other."""
@@ -111,7 +111,7 @@ class Concepts:
         found = self.spans(concept)
         for reading in concept:
             if len(reading) > 1:
-                found = found | local_service([self._of_stem(stem) for stem in dict.fromkeys(reading)])
+                found = found | together([self._of_stem(stem) for stem in dict.fromkeys(reading)])
         return found
 
     def _of_stem(self, stem: str) -> Spans:

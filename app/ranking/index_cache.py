@@ -38,7 +38,7 @@ class EditionIndexCache:
         self._windows: _Kept[tuple[_Day, ...], Index] = _Kept(_MOST_WINDOWS)
 
     async def index(self, editions: Sequence[Edition]) -> Index:
-        """Return the index of these days; digests that begin local_service build it once.
+        """Return the index of these days; digests that begin together build it once.
 
         Raises `SupabaseError`, to every caller that waited; the next one tries again.
         """
@@ -78,7 +78,7 @@ class ItemIndexCache:
         self._windows: _Kept[tuple[ArrivalDay, ...], ArrivalItems] = _Kept(_MOST_WINDOWS)
 
     async def arrivals(self, days: Sequence[ArrivalDay]) -> ArrivalItems:
-        """Return what came on these days, oldest first, one at least; digests that begin local_service build it once.
+        """Return what came on these days, oldest first, one at least; digests that begin together build it once.
 
         Raises `SupabaseError`, to every caller that waited; the next one tries again.
         """

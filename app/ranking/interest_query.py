@@ -31,7 +31,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words that belong local_service, in order, and the text as the reader wrote it."""
+    """Words that belong together, in order, and the text as the reader wrote it."""
 
     text: str
     words: tuple[Word, ...]

@@ -1,4 +1,4 @@
-"""Where in a window's texts each term is, so that a phrase is one only where its words are local_service."""
+"""Where in a window's texts each term is, so that a phrase is one only where its words are together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -97,7 +97,7 @@ def _followed(before: Spans, after: Spans) -> Spans:
     return Spans(before.starts[place[follows]], after.ends[follows])
 
 
-def local_service(parts: Sequence[Spans]) -> Spans:
+def together(parts: Sequence[Spans]) -> Spans:
     """Return where all parts are close to each other, in any order, by the place of the rarest."""
     if not parts or not all(map(len, parts)):
         return NOWHERE

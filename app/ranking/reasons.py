@@ -111,7 +111,7 @@ class Reasons:
         if share < _PART:
             return None
         words = [self._written(number, concept) for (concept, _), one in zip(pairs, has, strict=True) if one]
-        where = ", not local_service" if all(has) else ""
+        where = ", not together" if all(has) else ""
         return f"{self._query.interests[place].text} (has {' and '.join(words)}{where})"
 
     def _of_interests(self, number: int, matched: Sequence[str]) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class Reasons:
         feedback = self._scores.feedback
         words = self._telling(number, feedback.direction) if feedback else ()
         if words:
-            text = f"like the papers that you liked, taken local_service: {', '.join(words)}"
+            text = f"like the papers that you liked, taken together: {', '.join(words)}"
             return [Reason(kind=ReasonKind.LIKED, text=text, words=words, change="edit the papers that you like")]
         if self._asks:
             text = "one of the newest: nothing in it matches what your profile names"

@@ -91,11 +91,11 @@ def _papers(phrases: Sequence[Phrase]) -> Papers:
     """The reader's own texts as papers that are liked less."""
     terms = [phrase.terms() for phrase in phrases]
     sizes = np.array([len(each) for each in terms], dtype=np.intp)
-    local_service: Terms = np.concatenate([np.empty(0, np.uint32), *terms])
+    together: Terms = np.concatenate([np.empty(0, np.uint32), *terms])
     return Papers(
         titles=tuple(phrase.text for phrase in phrases),
         weights=np.full(len(terms), _INTEREST, dtype=np.float32),
         owner=np.repeat(np.arange(len(terms), dtype=np.int32), sizes),
-        terms=local_service,
-        counts=np.ones(len(local_service), dtype=np.uint8),
+        terms=together,
+        counts=np.ones(len(together), dtype=np.uint8),
     )

@@ -14,7 +14,7 @@ from app.ranking.interest_query import GOALS_WEIGHT, TITLE_WEIGHT, InterestQuery
 
 _TITLE: Final = 0.3
 # What has an acronym and a long form counts for the words of that, and a little for being said as a whole: who asks
-# for LLMs also cares for language models. Measured: a bonus for phrases that are local_service costs more than it gives.
+# for LLMs also cares for language models. A bonus for phrases that are together was measured: it costs quality.
 _WHOLE: Final = 0.3
 _PART: Final = 0.8
 

@@ -1,1 +1,1 @@
-"""What `make up`, `make digest` and `make supabase` run."""
+"""The commands behind `make up`, `make digest` and `make supabase`."""

@@ -1,4 +1,4 @@
-"""The service's processes as children of a command: started on free ports, waited for, logged, ended by pid."""
+"""Child processes of a command: starts them, waits until they are ready, collects their logs and stops them."""
 
 import asyncio
 import os
@@ -15,16 +15,16 @@ ROOT = Path(__file__).resolve().parents[2]
 READY_WITHIN = 30.0
 STOP_WITHIN = 35.0
 
-OnLine = Callable[[str, str], None]
-"""Called with a child's name and a line of its log."""
+OnLogLine = Callable[[str, str], None]
+"""Called with a child's name and one line of its log."""
 
 
 class ChildFailed(Exception):
-    """A child process ended, or did not become ready; the text says what it logged last."""
+    """A child process exited or did not become ready; the message contains the end of its log."""
 
 
 class Child:
-    """`python -m module` with an environment of its own."""
+    """One `python -m module` with its own environment variables."""
 
     def __init__(self, name: str, process: asyncio.subprocess.Process, reader: "asyncio.Task[None]", log: list[str]):
         self.name = name
@@ -33,21 +33,21 @@ class Child:
         self._log = log
 
     def require_alive(self) -> None:
-        """Raise `ChildFailed` if it has ended."""
+        """Raise `ChildFailed` if the process has exited."""
         if self._process.returncode is not None:
             raise self.failure()
 
     def failure(self) -> ChildFailed:
-        """What to raise when it has ended by itself."""
-        said = "\n".join(self._log[-15:])
-        return ChildFailed(f"the {self.name} ended with exit status {self._process.returncode}:\n{said}")
+        """The error for a process that exited unexpectedly."""
+        log = "\n".join(self._log[-15:])
+        return ChildFailed(f"the {self.name} exited with status {self._process.returncode}:\n{log}")
 
     async def ended(self) -> None:
-        """Wait until it ends by itself."""
+        """Wait until the process exits."""
         await self._process.wait()
 
     async def stop(self) -> None:
-        """End it: SIGTERM, and SIGKILL if that is not enough."""
+        """Send SIGTERM, and after `STOP_WITHIN` seconds SIGKILL."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
         try:
@@ -60,8 +60,8 @@ class Child:
 
 
 @asynccontextmanager
-async def child(name: str, module: str, settings: Mapping[str, str], on_line: OnLine) -> AsyncIterator[Child]:
-    """Run `python -m module` with `settings` while the block runs; whatever it logs goes to `on_line`."""
+async def child(name: str, module: str, settings: Mapping[str, str], on_line: OnLogLine) -> AsyncIterator[Child]:
+    """Run `python -m module` with `settings` while the block runs; each line of its log goes to `on_line`."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "embedded.commands.service", str(os.getpid()), module),
@@ -70,7 +70,7 @@ async def child(name: str, module: str, settings: Mapping[str, str], on_line: On
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,  # Ctrl-C is for the command, which stops its children in order
+        start_new_session=True,  # Ctrl-C reaches only the command, which stops its children in order
     )
     log: list[str] = []
     started = Child(name, process, asyncio.create_task(_read(name, process, log, on_line)), log)
@@ -81,7 +81,7 @@ async def child(name: str, module: str, settings: Mapping[str, str], on_line: On
 
 
 async def until_one_ends(children: Iterable[Child]) -> NoReturn:
-    """Wait until one of `children` ends by itself. Raises `ChildFailed`."""
+    """Wait until one of `children` exits. Raises `ChildFailed`."""
     watched = {asyncio.create_task(each.ended()): each for each in children}
     try:
         ended, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
@@ -92,7 +92,7 @@ async def until_one_ends(children: Iterable[Child]) -> NoReturn:
 
 
 async def until_ready(process: Child, address: str) -> None:
-    """Wait until an API answers that it is ready. Raises `ChildFailed`."""
+    """Wait until the API at `address` is ready. Raises `ChildFailed`."""
     deadline = asyncio.get_running_loop().time() + READY_WITHIN
     async with httpx.AsyncClient(trust_env=False) as http:
         while asyncio.get_running_loop().time() < deadline:
@@ -101,11 +101,11 @@ async def until_ready(process: Child, address: str) -> None:
                 if (await http.get(f"{address}/readyz")).is_success:
                     return
             await asyncio.sleep(0.05)
-    raise ChildFailed(f"the {process.name} was not ready within {READY_WITHIN:g} s: see {address}/readyz")
+    raise ChildFailed(f"the {process.name} was not ready after {READY_WITHIN:g} s: see {address}/readyz")
 
 
-async def _read(name: str, process: asyncio.subprocess.Process, log: list[str], on_line: OnLine) -> None:
-    assert process.stdout is not None  # noqa: S101  (a pipe was asked for)
+async def _read(name: str, process: asyncio.subprocess.Process, log: list[str], on_line: OnLogLine) -> None:
+    assert process.stdout is not None  # noqa: S101  (stdout is a pipe)
     async for raw in process.stdout:
         line = raw.decode(errors="replace").rstrip()
         log.append(line)
@@ -114,8 +114,8 @@ async def _read(name: str, process: asyncio.subprocess.Process, log: list[str], 
 
 
 def _inherited() -> dict[str, str]:
-    """What children keep of this environment: the machine's own variables, and keys for models and news."""
-    kept = (
+    """The variables of this environment that children get: the machine's, and keys of models and news sources."""
+    prefixes = (
         "PATH",
         "HOME",
         "LANG",
@@ -129,4 +129,4 @@ def _inherited() -> dict[str, str]:
         "USER_AGENT",
         "ARXIV_CATEGORIES",
     )
-    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
+    return {name: value for name, value in os.environ.items() if name.startswith(prefixes)}

@@ -1,4 +1,4 @@
-"""`python -m embedded.commands.digest` (`make digest`): the whole service at work once, from a profile to a page."""
+"""`python -m embedded.commands.digest` (`make digest`): runs the whole service once, from a profile to a page."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from rich.table import Table
 from app.days import yesterday
 from app.models import Profile
 from embedded.commands.child_processes import ROOT, ChildFailed
-from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_answer
+from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_reachable
 from embedded.commands.profiles import BadProfile, read_profile
 from embedded.commands.stopping import INTERRUPTED, run_until_signal
 from embedded.commands.terminal import MakeParser, Terminal
@@ -26,71 +26,74 @@ from embedded.postgres.programs import PostgresError
 from scripts.migrate import MigrationError
 
 POLL_SECONDS = 0.1
-SHOWN = 5
-
+ROWS = 5
+"""Papers and news items in the printed table, each."""
 
 FAILURES = (BadProfile, ChildFailed, PostgresError, MigrationError, OSError, httpx.HTTPError, asyncpg.PostgresError)
-"""What may keep a command from its end, each with a text for people."""
+"""Errors that can end a command; each has a message for people."""
 
 
 class DigestFailed(Exception):
-    """The digest was not written; the text says why."""
+    """The digest was not written; the message says why."""
 
 
 @dataclass(frozen=True)
-class InterestQuery:
-    """What to write, for whom, and where to put it."""
+class DigestOptions:
+    """The options of `make digest`."""
 
     profile: Profile
     day: date
     out: Path
     offline: bool
     folder: Path = LOCAL
-    """Where databases and logs are kept."""
+    """The folder of databases and logs."""
 
     @property
     def log(self) -> Path:
-        """What the processes say."""
+        """The file with the logs of all processes."""
         return self.folder / "logs" / "digest.log"
 
 
-async def write_digest(wish: InterestQuery, console: Terminal) -> Path:
-    """Start everything, ask for the digest over HTTP, store and show it, stop everything; returns the page's file.
+async def write_digest(options: DigestOptions, console: Terminal) -> Path:
+    """Start everything, request the digest over HTTP, store and print it, stop everything; returns the page's file.
 
     Raises `DigestFailed`, `ChildFailed`, `PostgresError`.
     """
-    live = not wish.offline and await sources_answer()
+    live = not options.offline and await sources_reachable()
     if not live:
-        console.print("arXiv cannot be reached from here: using the bundled sample edition, whose items are invented.")
-    wish.log.parent.mkdir(parents=True, exist_ok=True)
-    with wish.log.open("w", encoding="utf-8") as log:
+        console.print("arXiv cannot be reached from here: using the bundled sample edition (invented papers and news).")
+    options.log.parent.mkdir(parents=True, exist_ok=True)
+    with options.log.open("w", encoding="utf-8") as log:
         console.print("starting the database, the API and a worker")
         running = local_service(
-            wish.day, lambda name, line: print(f"{name}: {line}", file=log, flush=True), live=live, folder=wish.folder
+            options.day,
+            lambda name, line: print(f"{name}: {line}", file=log, flush=True),
+            live=live,
+            folder=options.folder,
         )
         async with running as services:
-            result = await _ask(services, wish, console)
-    return _store(result, wish, console)
+            result = await _request(services, options, console)
+    return _store(result, options, console)
 
 
-async def _ask(services: LocalService, wish: InterestQuery, console: Terminal) -> tuple[dict[str, Any], str]:
+async def _request(services: LocalService, options: DigestOptions, console: Terminal) -> tuple[dict[str, Any], str]:
     headers = {"X-API-Key": services.api_key}
     async with httpx.AsyncClient(base_url=services.api, headers=headers, trust_env=False, timeout=30) as http:
-        body = {"profile": wish.profile.model_dump(mode="json"), "source_date": wish.day.isoformat()}
+        body = {"profile": options.profile.model_dump(mode="json"), "source_date": options.day.isoformat()}
         posted = await http.post("/v1/digests", json=body)
         if posted.is_error:
             raise DigestFailed(f"the API refused the digest: {posted.text}")
         location = posted.headers["location"]
         task = await _follow(http, location, services, console)
         if task["status"] != "completed":
-            raise DigestFailed(f"the digest {task['status']}: {task['error']} (log: {wish.log})")
+            raise DigestFailed(f"the digest {task['status']}: {task['error']} (log: {options.log})")
         finished = await http.get(location, params={"include": "result"})
         page = await http.get(f"{location}/html")
     return finished.json(), page.text
 
 
 async def _follow(http: httpx.AsyncClient, location: str, services: LocalService, console: Terminal) -> dict[str, Any]:
-    """Poll until the task has ended, showing what it says."""
+    """Poll until the task has ended, and print each change of its message."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -98,27 +101,27 @@ async def _follow(http: httpx.AsyncClient, location: str, services: LocalService
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=console, transient=True) as progress:
-        bar, said = progress.add_task("posted", total=1.0), ""
+        bar, printed = progress.add_task("posted", total=1.0), ""
         while True:
-            answer = await http.get(location)
-            task: dict[str, Any] = answer.json()
+            response = await http.get(location)
+            task: dict[str, Any] = response.json()
             message = task["message"] or task["status"]
             progress.update(bar, completed=task["progress"], description=message)
-            if message != said:
+            if message != printed:
                 progress.console.print(f"  {message}")
-                said = message
-            if "retry-after" not in answer.headers:
+                printed = message
+            if "retry-after" not in response.headers:
                 return task
             for process in services.children:
                 process.require_alive()
             await asyncio.sleep(POLL_SECONDS)
 
 
-def _store(result: tuple[dict[str, Any], str], wish: InterestQuery, console: Terminal) -> Path:
+def _store(result: tuple[dict[str, Any], str], options: DigestOptions, console: Terminal) -> Path:
     task, page = result
     digest = task["digest"]
-    wish.out.mkdir(parents=True, exist_ok=True)
-    file = wish.out / f"digest-{wish.day}.html"
+    options.out.mkdir(parents=True, exist_ok=True)
+    file = options.out / f"digest-{options.day}.html"
     file.write_text(page, encoding="utf-8")
     text = json.dumps(digest, ensure_ascii=False, indent=2)
     file.with_suffix(".json").write_text(text + "\n", encoding="utf-8")
@@ -132,37 +135,37 @@ def _table(digest: dict[str, Any]) -> Table:
     table = Table(title=f"The best of {digest['source_date']} for {digest['profile']['name']}", title_justify="left")
     table.add_column("score", justify="right")
     table.add_column("title")
-    table.add_column("why", style="dim")
-    for item in [*digest["papers"][:SHOWN], *digest["news"][:SHOWN]]:
+    table.add_column("reason", style="dim")
+    for item in [*digest["papers"][:ROWS], *digest["news"][:ROWS]]:
         table.add_row(f"{item['score']:.2f}", item["article"]["title"], item["reason"])
     return table
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write one digest; 1 with the reason if that fails."""
-    parser = MakeParser(prog="make digest", description="Write one digest with everything that it takes.")
+    """Write one digest; on failure print the reason and return 1."""
+    parser = MakeParser(prog="make digest", description="Start everything, write one digest and stop.")
     parser.add_argument("--profile", type=Path, default=ROOT / "profiles" / "example.toml")
     parser.add_argument("--date", type=a_day, default=yesterday(), help="the edition's day, YYYY-MM-DD")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
-    parser.add_argument("--open", action="store_true", help="show the page in a browser")
-    parser.add_argument("--offline", action="store_true", help="use the sample edition without asking arXiv")
-    parser.add_argument("--folder", type=Path, default=LOCAL, help="where databases and logs are kept")
-    options = parser.parse_args(arguments)
+    parser.add_argument("--open", action="store_true", help="open the page in a browser")
+    parser.add_argument("--offline", action="store_true", help="use the sample edition without trying arXiv")
+    parser.add_argument("--folder", type=Path, default=LOCAL, help="the folder of databases and logs")
+    chosen = parser.parse_args(arguments)
     console = Terminal()
     try:
-        wish = InterestQuery(read_profile(options.profile), options.date, options.out, options.offline, options.folder)
+        options = DigestOptions(read_profile(chosen.profile), chosen.date, chosen.out, chosen.offline, chosen.folder)
         stopped = asyncio.run(
-            run_until_signal(_write(wish, console, show=options.open), lambda: console.print("stopping"))
+            run_until_signal(_write(options, console, open_page=chosen.open), lambda: console.print("stopping"))
         )
     except (DigestFailed, *FAILURES) as error:
-        console.failed("no digest", error)
+        console.print_failure("no digest", error)
         return 1
     return INTERRUPTED if stopped else 0
 
 
-async def _write(wish: InterestQuery, console: Terminal, *, show: bool) -> None:
-    page = await write_digest(wish, console)
-    if show:
+async def _write(options: DigestOptions, console: Terminal, *, open_page: bool) -> None:
+    page = await write_digest(options, console)
+    if open_page:
         webbrowser.open(page.resolve().as_uri())
 
 

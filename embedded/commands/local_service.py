@@ -1,4 +1,4 @@
-"""Stack, API and worker local_service, for the commands that show the service at work."""
+"""Runs the emulator, the API and a worker together, for `make up` and `make digest`."""
 
 import secrets
 from collections.abc import AsyncIterator, Mapping
@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 
 from app.sources.feeds import DEFAULT_FEEDS
-from embedded.commands.child_processes import ROOT, Child, OnLine, child, until_ready
+from embedded.commands.child_processes import ROOT, Child, OnLogLine, child, until_ready
 from embedded.loopback import LOOPBACK, free_port
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready, Stack, StackOptions
@@ -24,7 +24,7 @@ GRACE = "3"
 
 @dataclass(frozen=True)
 class LocalService:
-    """What is running, and where."""
+    """The running processes and their addresses."""
 
     stack: Ready
     api: str
@@ -32,13 +32,13 @@ class LocalService:
     children: tuple[Child, ...]
     sample: bool
     mailbox: Path
-    """The folder that gets readers' mails."""
+    """The folder to which readers' mails are written."""
     link_secret: str
-    """What signs readers' links."""
+    """The secret that signs readers' links."""
 
 
-async def sources_answer() -> bool:
-    """Whether arXiv can be reached from here, asked once and briefly."""
+async def sources_reachable() -> bool:
+    """Whether arXiv responds within `PROBE_SECONDS`."""
     try:
         async with httpx.AsyncClient(timeout=PROBE_SECONDS) as http:
             return (await http.get(ARXIV)).is_success
@@ -49,18 +49,18 @@ async def sources_answer() -> bool:
 @asynccontextmanager
 async def local_service(
     day: date,
-    on_line: OnLine,
+    on_line: OnLogLine,
     *,
     live: bool,
     ports: Mapping[str, int] | None = None,
     folder: Path = LOCAL,
     daily: bool = True,
 ) -> AsyncIterator[LocalService]:
-    """Run everything while the block runs; without `live` sources the bundled sample edition takes their place.
+    """Run everything while the block runs; unless `live`, the bundled sample edition replaces the sources.
 
-    Unless it is `daily`, the worker fetches no day but those that a digest needs.
+    Unless `daily`, the worker fetches only the days that digests need.
 
-    A sample never shares a database with real editions: each has its own below `folder`.
+    Sample and real editions have separate databases below `folder`.
 
     Raises `ChildFailed`, `PostgresError`.
     """
@@ -105,7 +105,7 @@ async def local_service(
 
 
 def _link_secret(folder: Path) -> str:
-    """What signs readers' links: kept, so that those in older mails go on working."""
+    """The secret that signs readers' links, kept in a file so that links in older mails stay valid."""
     file = folder / "link-secret"
     if not file.exists():
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Reads a profile from a TOML file, and says in plain words what is wrong with one."""
+"""Reads a profile from a TOML file, and explains its errors in plain language."""
 
 import tomllib
 from pathlib import Path
@@ -11,7 +11,7 @@ from app.models import Profile, ProfileRequest
 
 
 class BadProfile(Exception):
-    """A profile cannot be used; the text names the file, every wrong entry, and what is expected."""
+    """A profile cannot be used; the message names the file, every wrong entry and the expected value."""
 
 
 def read_profile(file: Path) -> Profile:
@@ -38,23 +38,23 @@ def _text(file: Path) -> str:
     except OSError as error:
         raise BadProfile(f"the profile {file} cannot be read: {error.strerror}") from None
     try:
-        # Some editors begin a file with a byte order mark.
+        # Some editors write a byte order mark at the start of a file.
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content[: error.start].count(b"\n") + 1
-        said = f"line {line} has the byte 0x{content[error.start]:02x}"
-        raise BadProfile(f"the profile {file} is not UTF-8: {said}. Save the file as UTF-8.") from None
+        found = f"line {line} has the byte 0x{content[error.start]:02x}"
+        raise BadProfile(f"the profile {file} is not UTF-8: {found}. Save the file as UTF-8.") from None
 
 
 def _explain(problem: ErrorDetails) -> str:
-    return f"{_place(problem['loc'])} {_expected(problem)}"
+    return f"{_entry(problem['loc'])} {_expected(problem)}"
 
 
-def _place(location: tuple[int | str, ...]) -> str:
-    """The entry's name, and for one of a list its place: people count from 1."""
+def _entry(location: tuple[int | str, ...]) -> str:
+    """The entry's name, and its position in a list, counted from 1."""
     name, *rest = location
-    places = [str(part + 1 if isinstance(part, int) else part) for part in rest]
-    return f"{name}, entry {'.'.join(places)}," if places else str(name)
+    positions = [str(part + 1 if isinstance(part, int) else part) for part in rest]
+    return f"{name}, entry {'.'.join(positions)}," if positions else str(name)
 
 
 def _expected(problem: ErrorDetails) -> str:
@@ -63,11 +63,11 @@ def _expected(problem: ErrorDetails) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return f"is not an entry of a profile (those are {', '.join(ProfileRequest.model_fields)})"
+            return f"is not a field of a profile (the fields are {', '.join(ProfileRequest.model_fields)})"
         case "tuple_type":
-            return f'is {_shown(problem["input"])}: it must be a list, such as ["graphs", "robustness"]'
+            return f'is {_shortened(problem["input"])}: it must be a list, such as ["graphs", "robustness"]'
         case "string_type":
-            return f"is {_shown(problem['input'])}: it must be a text in quotes"
+            return f"is {_shortened(problem['input'])}: it must be a text in quotes"
         case "string_too_short":
             return "is empty"
         case "string_too_long":
@@ -75,9 +75,9 @@ def _expected(problem: ErrorDetails) -> str:
         case "too_long":
             return f"has {limits['actual_length']} entries: at most {limits['max_length']} are allowed"
         case _:
-            return f"is {_shown(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
+            return f"is {_shortened(problem['input'])}: {problem['msg'].removeprefix('Value error, ')}"
 
 
-def _shown(value: object) -> str:
+def _shortened(value: object) -> str:
     text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  (what fits into a line)
+    return text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004  (fits into a line)

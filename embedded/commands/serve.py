@@ -1,4 +1,4 @@
-"""`python -m embedded serve`: the emulator until Ctrl-C or SIGTERM. Run by `make supabase`."""
+"""`python -m embedded serve` (`make supabase`): runs the emulator until Ctrl-C or SIGTERM."""
 
 import argparse
 import asyncio
@@ -19,27 +19,31 @@ from embedded.stack import Stack, StackOptions
 from scripts.migrate import MIGRATIONS, MigrationError
 
 PORT = 54321
-"""Also that of `supabase start`, which may be running."""
+"""The default port; `supabase start` uses it too."""
 
 
 def parse(arguments: list[str] | None) -> StackOptions:
     """Read the command line."""
-    parser = argparse.ArgumentParser(prog="python -m embedded", description="A emulator for a Supabase project.")
+    parser = argparse.ArgumentParser(prog="python -m embedded", description="An emulator of a Supabase project.")
     serving = parser.add_subparsers(required=True).add_parser(
         "serve", help="run PostgreSQL and the gateway until Ctrl-C or SIGTERM"
     )
-    serving.add_argument("--data", type=Path, default=ROOT / ".local" / "supabase", help="where the data lives")
+    serving.add_argument("--data", type=Path, default=ROOT / ".local" / "supabase", help="the folder of the database")
     serving.add_argument(
-        "--port", type=port, help=f"the gateway's port, 0 for a free one; {PORT}, or a free one, if it is left out"
+        "--port",
+        type=port,
+        help=f"the gateway's port, 0 for a free one (default: {PORT}, or a free one if that is taken)",
     )
     serving.add_argument("--migrations", type=Path, default=MIGRATIONS, help="a folder of SQL files")
-    serving.add_argument("--binaries", type=Path, help="PostgreSQL's programs, instead of the bundled ones")
-    serving.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's own")
     serving.add_argument(
-        "--max-rows", type=_rows, default=GatewayLimits.max_rows, help="the most rows that a read answers with"
+        "--binaries", type=Path, help="the folder of PostgreSQL's programs, instead of the bundled ones"
+    )
+    serving.add_argument("--jwt-secret", help="sign keys with this secret instead of the folder's secret")
+    serving.add_argument(
+        "--max-rows", type=_rows, default=GatewayLimits.max_rows, help="the most rows that a read returns"
     )
     serving.add_argument(
-        "--no-durable", action="store_true", help="faster, but a crash of the machine may lose data (for tests)"
+        "--no-durable", action="store_true", help="faster, but a crash of the machine can lose data (for tests)"
     )
     chosen = parser.parse_args(arguments)
     return StackOptions(
@@ -56,8 +60,8 @@ def parse(arguments: list[str] | None) -> StackOptions:
 async def serve(options: StackOptions) -> None:
     """Run until SIGTERM or Ctrl-C; prints one JSON line when ready. Raises `PostgresError` if the database ends."""
     stop = asyncio.Event()
-    for wanted in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(wanted, stop.set)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     stack = Stack(options)
     ready = await stack.start()
     print(json.dumps(ready.as_dict()), flush=True)
@@ -67,11 +71,11 @@ async def serve(options: StackOptions) -> None:
         task.cancel()
     await stack.stop()
     if not stop.is_set():
-        raise PostgresError(f"PostgreSQL ended by itself: see {options.data / 'postgres.log'}, then start again")
+        raise PostgresError(f"PostgreSQL stopped unexpectedly: see {options.data / 'postgres.log'}, then start again")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Serve; 1 with the reason on standard error if that cannot be."""
+    """Serve; on failure print the reason to standard error and return 1."""
     try:
         uvloop.run(serve(parse(arguments)))
     except (PostgresError, MigrationError, OSError, asyncpg.PostgresError) as error:
@@ -83,5 +87,5 @@ def main(arguments: list[str] | None = None) -> int:
 def _rows(text: str) -> int:
     rows = int(text)
     if rows < 1:
-        raise argparse.ArgumentTypeError(f"{rows} is too few: say 1 or more")
+        raise argparse.ArgumentTypeError(f"{rows} is too few: use 1 or more")
     return rows

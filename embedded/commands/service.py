@@ -1,4 +1,4 @@
-"""`python -m embedded.commands.service PARENT MODULE`: the API or the worker as a child that ends with its parent."""
+"""`python -m embedded.commands.service PARENT MODULE`: runs the API or the worker until its parent ends."""
 
 import runpy
 import sys

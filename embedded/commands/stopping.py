@@ -1,4 +1,4 @@
-"""Ends a command by a signal at any moment: its work is cancelled, and what it has opened is closed in order."""
+"""Stops a command on a signal at any moment: cancels its work and closes its resources in order."""
 
 import asyncio
 import os
@@ -8,13 +8,13 @@ from typing import Any
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 INTERRUPTED = 130
-"""The exit status of a command that a second signal has ended at once."""
+"""The exit status of an interrupted command."""
 
 
 async def run_until_signal(work: Coroutine[Any, Any, None], on_stop: Callable[[], None]) -> bool:
-    """Run `work` to its end, or cancel it at the first signal; returns whether a signal came.
+    """Run `work` to its end, or cancel it at the first signal; returns whether a signal arrived.
 
-    A second signal ends the process at once; its children then end with it (`embedded.parent_death`).
+    A second signal ends the process immediately; its children then end with it (`embedded.parent_death`).
     """
     running, stopped = asyncio.ensure_future(work), asyncio.Event()
 
@@ -25,8 +25,8 @@ async def run_until_signal(work: Coroutine[Any, Any, None], on_stop: Callable[[]
         on_stop()
         running.cancel()
 
-    for wanted in SIGNALS:
-        asyncio.get_running_loop().add_signal_handler(wanted, stop)
+    for number in SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     try:
         await running
     except asyncio.CancelledError:

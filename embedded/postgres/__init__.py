@@ -1,1 +1,1 @@
-"""A PostgreSQL server of the emulator's own: its programs, its folder, its life, and what a project brings."""
+"""The emulator's PostgreSQL server: its programs, its folder, start and stop, and the objects of a Supabase project."""

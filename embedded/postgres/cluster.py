@@ -1,4 +1,4 @@
-"""The folder of a PostgreSQL server: who holds it, how it is made, and what a killed predecessor left on it."""
+"""The folder of a PostgreSQL server: locks it, creates the cluster, and stops a server that a killed emulator left."""
 
 import asyncio
 import fcntl
@@ -16,7 +16,7 @@ STOP_WITHIN = 20.0
 
 
 class Cluster:
-    """One folder, held by one emulator at a time."""
+    """One folder, locked by one emulator at a time."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -27,13 +27,13 @@ class Cluster:
 
     @property
     def password(self) -> str:
-        """The password of this folder's roles, made with it."""
+        """The password of this folder's roles, created with the cluster."""
         return self._password_file.read_text(encoding="ascii")
 
-    def take(self, programs: Programs) -> None:
-        """Hold the folder against others until `leave`. Raises `PostgresError`."""
+    def lock(self, programs: Programs) -> None:
+        """Lock the folder until `unlock()`. Raises `PostgresError` if another emulator uses it."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        programs.give(self._folder)
+        programs.give_to_server_user(self._folder)
         lock = os.open(self._folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -45,25 +45,25 @@ class Cluster:
             ) from None
         self._lock = lock
 
-    def leave(self) -> None:
-        """Let others have the folder."""
+    def unlock(self) -> None:
+        """Let other emulators use the folder."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     async def make_ready(self, programs: Programs) -> None:
-        """Make the cluster if there is none, and end a server that was left on it. Raises `PostgresError`."""
+        """Create the cluster if there is none, and stop a leftover server. Raises `PostgresError`."""
         if not self.data.exists():
             self._initialise(programs)
         await self._end_orphan()
 
     def _initialise(self, programs: Programs) -> None:
-        """Make the cluster beside its place and move it there: one that was not finished is never taken for one."""
+        """Create the cluster under another name and rename it, so that an incomplete cluster is never used."""
         unfinished = self.data.with_name("cluster.new")
         shutil.rmtree(unfinished, ignore_errors=True)
         self._password_file.touch(mode=0o600)
         self._password_file.write_text(secrets.token_hex(16), encoding="ascii")
-        programs.give(self._password_file)
+        programs.give_to_server_user(self._password_file)
         made = programs.run(
             "initdb",
             *("--pgdata", str(unfinished), "--username", "postgres", "--pwfile", str(self._password_file)),
@@ -74,7 +74,7 @@ class Cluster:
         unfinished.rename(self.data)
 
     async def _end_orphan(self) -> None:
-        """SkipDelivery a server that a killed predecessor left on this folder."""
+        """Stop a server that a killed emulator left running on this folder."""
         pid_file = self.data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text(encoding="utf-8").splitlines()[0])
@@ -83,13 +83,13 @@ class Cluster:
         if _serves(pid, self.data):
             os.kill(pid, signal.SIGINT)
             if not await wait_for(lambda: not _serves(pid, self.data), STOP_WITHIN):
-                raise PostgresError(f"the server {pid} that was left on {self.data} does not stop: end it by hand")
-        # PostgreSQL would take any process of this number for its server, be it a zombie that nobody collects.
+                raise PostgresError(f"PostgreSQL server {pid} on {self.data} does not stop: stop it manually")
+        # PostgreSQL would mistake any process with this number for its server, even a zombie.
         pid_file.unlink(missing_ok=True)
 
 
 async def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
-    """Whether `condition` came true within so many seconds."""
+    """Return whether `condition` became true within `seconds`."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not condition():
         if asyncio.get_running_loop().time() > deadline:
@@ -99,7 +99,7 @@ async def wait_for(condition: Callable[[], bool], seconds: float) -> bool:
 
 
 def _serves(pid: int, cluster: Path) -> bool:
-    """Whether this process is a PostgreSQL server over `cluster`: a pid alone may be another program's by now."""
+    """Whether this process is a PostgreSQL server on `cluster`: the pid alone may belong to another program now."""
     if Path("/proc/self/cmdline").exists():
         try:
             arguments = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace").split("\0")
@@ -107,5 +107,5 @@ def _serves(pid: int, cluster: Path) -> bool:
             return False
         return str(cluster) in arguments
     command = ["ps", "-o", "args=", "-p", str(pid)]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (a number alone varies)
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  (only a number varies)
     return f" {cluster} " in listed.stdout

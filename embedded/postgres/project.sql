@@ -1,4 +1,4 @@
--- What a Supabase project brings before any migration. Repeatable: it runs at every start.
+-- The objects that a Supabase project has before any migration. Repeatable: it runs at every start.
 
 do $$ begin
     if not exists (select from pg_roles where rolname = 'anon') then
@@ -13,12 +13,12 @@ end $$;
 -- Supabase's limit for statements of the API.
 alter role authenticator set statement_timeout = '8s';
 
--- Whoever signed in, for row level security.
+-- The signed-in user, for row level security.
 create schema if not exists auth;
 create table if not exists auth.users (
     id uuid primary key, email varchar(255) unique, created_at timestamptz not null default now()
 );
--- What a project's triggers read of Auth's other columns; a folder of an older version has none of them yet.
+-- Auth columns that a project's triggers read; a database created by an older version does not have them yet.
 alter table auth.users
     add column if not exists email_confirmed_at timestamptz,
     add column if not exists last_sign_in_at timestamptz,
@@ -39,7 +39,7 @@ grant usage on schema auth to anon, authenticated, service_role, supabase_auth_a
 grant execute on function auth.uid() to anon, authenticated, service_role;
 grant all on auth.users to service_role, supabase_auth_admin;
 
--- A change of the schema tells PostgREST by itself.
+-- Each change of the schema notifies PostgREST.
 create schema if not exists extensions;
 create or replace function extensions.pgrst_watch() returns event_trigger language plpgsql set search_path = '' as $$
 begin
@@ -54,7 +54,7 @@ create event trigger pgrst_ddl_watch on ddl_command_end when tag in (
 drop event trigger if exists pgrst_drop_watch;
 create event trigger pgrst_drop_watch on sql_drop execute function extensions.pgrst_watch();
 
--- One round trip for a request of the gateway: its role and claims, which end with the transaction, and its statement.
+-- Runs a request of the gateway in one round trip: sets role and claims for the transaction, then executes the statement.
 create schema if not exists embedded;
 create or replace function embedded.run_as(caller text, claims text, reading boolean, statement text, given text[])
 returns table (body text, page bigint, total bigint, fresh bigint) language plpgsql as $$

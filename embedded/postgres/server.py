@@ -1,4 +1,4 @@
-"""A PostgreSQL server of our own: started and stopped as a child process, as an unprivileged user under root."""
+"""Starts and stops a PostgreSQL server as a child process; root starts it as an unprivileged user."""
 
 import asyncio
 import signal
@@ -18,7 +18,7 @@ START_WITHIN = 30.0
 
 @dataclass(frozen=True)
 class ServerOptions:
-    """Which binaries serve which folder; `durable=False` trades safety for speed (tests)."""
+    """The server's folder, binaries and settings; `durable=False` is faster, but a crash can lose data (for tests)."""
 
     data: Path
     binaries: Path
@@ -26,7 +26,7 @@ class ServerOptions:
     settings: dict[str, str] = field(default_factory=dict)
 
     def flags(self, port: int) -> list[str]:
-        """The server's settings, as its command line takes them."""
+        """The settings as arguments of the server's command line."""
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(port),
@@ -34,7 +34,7 @@ class ServerOptions:
             "max_connections": "100",
             "shared_buffers": "128MB",
             "timezone": "UTC",
-            "jit": "off",  # compiling costs more than these queries
+            "jit": "off",  # compilation takes longer than these queries
         }
         if not self.durable:
             settings |= {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -42,7 +42,7 @@ class ServerOptions:
 
 
 class PostgresServer:
-    """One server over one folder. It listens on loopback only; TCP alone, so no path is ever too long for a socket."""
+    """One server on one folder. It listens on loopback TCP only: a socket path could be too long."""
 
     def __init__(self, options: ServerOptions) -> None:
         self._options = options
@@ -54,24 +54,24 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """The superuser's address, for psql and asyncpg."""
+        """The superuser's connection URL, for psql and asyncpg."""
         return self.dsn_as("postgres")
 
     def dsn_as(self, user: str) -> str:
-        """The address of a role with the same password."""
+        """The connection URL of a role with the same password."""
         return f"postgresql://{user}:{self.password}@{LOOPBACK}:{self.port}/postgres"
 
     @property
     def password(self) -> str:
-        """The password of this folder's roles, made with it."""
+        """The password of this folder's roles, created with the cluster."""
         return self._cluster.password
 
     async def start(self) -> None:
-        """Make the cluster if the folder is empty, take it over if a server was left behind, and wait until it answers.
+        """Create the cluster if the folder is empty, stop a leftover server, start, and wait for connections.
 
         Raises `PostgresError`.
         """
-        self._cluster.take(self._programs)
+        self._cluster.lock(self._programs)
         try:
             self._programs = self._programs.usable_from(self._options.data)
             await self._cluster.make_ready(self._programs)
@@ -82,31 +82,31 @@ class PostgresServer:
             raise
 
     async def stop(self) -> None:
-        """End all sessions, write everything, and stop; does nothing if it is not running."""
+        """End all sessions, write all data and stop; does nothing if it is not running."""
         await self._end()
-        self._cluster.leave()
+        self._cluster.unlock()
 
     async def restart(self) -> None:
-        """SkipDelivery and start on the same port, as a database that is restarted under its users."""
+        """Stop and start on the same port, as a database that restarts while clients use it."""
         await self._end()
         await self._run()
 
     async def ended(self) -> None:
-        """Wait until the server has ended by itself."""
-        while self._process is None or self._process.poll() is None:  # noqa: ASYNC110  (a child tells nobody)
+        """Wait until the server process has exited."""
+        while self._process is None or self._process.poll() is None:  # noqa: ASYNC110  (Popen has no event)
             await asyncio.sleep(0.5)
 
     async def _run(self) -> None:
-        """Start the server and wait until it answers. Raises `PostgresError`."""
+        """Start the server and wait until it accepts connections. Raises `PostgresError`."""
         deadline = asyncio.get_running_loop().time() + START_WITHIN
         self._process = self._launch()
-        while not await self._answers():
+        while not await self._accepts_connections():
             if asyncio.get_running_loop().time() > deadline:
-                raise PostgresError(f"PostgreSQL does not answer after {START_WITHIN:g} s:\n{self._last_words()}")
+                raise PostgresError(f"PostgreSQL accepts no connection after {START_WITHIN:g} s:\n{self._log_tail()}")
             if self._process.poll() is not None:
-                if "still in use" not in self._last_words():
-                    raise PostgresError(f"PostgreSQL did not start:\n{self._last_words()}")
-                # Children of a server that was killed are about to notice it.
+                if "still in use" not in self._log_tail():
+                    raise PostgresError(f"PostgreSQL did not start:\n{self._log_tail()}")
+                # The children of a killed server have not exited yet.
                 self._process = self._launch()
             await asyncio.sleep(0.02)
 
@@ -119,12 +119,12 @@ class PostgresServer:
                 stdout=log,
                 stderr=log,
                 cwd="/",
-                start_new_session=True,  # Ctrl-C is for us; the server is stopped in order
+                start_new_session=True,  # Ctrl-C reaches only this process, which stops the server in order
                 preexec_fn=_die_with_parent,  # noqa: PLW1509  (a single system call, and no thread runs yet)
                 **self._programs.identity,
             )
 
-    async def _answers(self) -> bool:
+    async def _accepts_connections(self) -> bool:
         try:
             connection = await asyncpg.connect(self.dsn, timeout=5)
         except (OSError, asyncpg.PostgresError, TimeoutError):
@@ -141,12 +141,12 @@ class PostgresServer:
             process.send_signal(signal.SIGQUIT)
             process.wait()
 
-    def _last_words(self) -> str:
+    def _log_tail(self) -> str:
         with self._cluster.log.open("rb") as log:
             log.seek(self._log_start)
             return "\n".join(log.read().decode(errors="replace").splitlines()[-10:])
 
 
 def _die_with_parent() -> None:
-    """Have the kernel stop the server when this process is killed; elsewhere than on Linux the next start does it."""
+    """Make the kernel stop the server when this process is killed; without Linux, the next start stops it."""
     signal_at_parent_death(signal.SIGINT)

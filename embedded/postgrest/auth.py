@@ -1,4 +1,4 @@
-"""Who is asking: a verified JWT, or the `sb_secret_` key in the apikey header, becomes a role and its claims."""
+"""Authentication: turns a verified JWT, or the `sb_secret_` key in the apikey header, into a role and its claims."""
 
 import hashlib
 import hmac
@@ -14,7 +14,7 @@ from embedded.postgrest.errors import Refused
 
 ROLES = ("anon", "authenticated", "service_role")
 FAR_FUTURE = 4_102_444_800
-"""2100-01-01 in Unix seconds: the keys of a emulator do not expire."""
+"""2100-01-01 in Unix seconds: the keys of an emulator do not expire."""
 
 _CACHED_TOKENS = 256
 
@@ -29,12 +29,12 @@ class Caller:
 
     @property
     def anonymous(self) -> bool:
-        """Whether nobody signed in."""
+        """Whether the request has no signed-in user."""
         return self.role == "anon"
 
 
 class Keys:
-    """The keys of one emulator, all derived from its JWT secret, so that they stay the same over restarts."""
+    """The keys of one emulator, all derived from its JWT secret, so that a restart does not change them."""
 
     def __init__(self, jwt_secret: str) -> None:
         self._jwt_secret = jwt_secret
@@ -47,21 +47,21 @@ class Keys:
         self._verified: dict[str, Caller] = {}
 
     def caller(self, headers: Mapping[str, str]) -> Caller:
-        """Find out who asks. Raises `Refused` (401, PGRST301) for a token that is not valid."""
+        """Identify the caller of a request. Raises `Refused` (401, PGRST301) for an invalid token."""
         authorization = headers.get("authorization", "")
         if not authorization:
-            given = headers.get("apikey", "")
-            return self._service if hmac.compare_digest(given.encode(), self.secret.encode()) else self._anon
+            key = headers.get("apikey", "")
+            return self._service if hmac.compare_digest(key.encode(), self.secret.encode()) else self._anon
         token = authorization.partition(" ")[2] if authorization.lower().startswith("bearer ") else authorization
-        known = self._verified.get(token)
-        if known is None:
-            known = self._verify(token)
+        caller = self._verified.get(token)
+        if caller is None:
+            caller = self._verify(token)
             if len(self._verified) >= _CACHED_TOKENS:
                 self._verified.clear()
-            self._verified[token] = known
-        if known.expires <= time.time():
+            self._verified[token] = caller
+        if caller.expires <= time.time():
             raise _invalid("JWT expired")
-        return known
+        return caller
 
     def _token(self, role: str) -> str:
         return jwt.encode({"role": role, "iss": "embedded", "exp": FAR_FUTURE}, self._jwt_secret, algorithm="HS256")
@@ -77,7 +77,7 @@ class Keys:
             raise _invalid(f"JWSError: {error}") from None
         role = claims.get("role", "anon")
         if role not in ROLES:
-            raise Refused(HTTPStatus.UNAUTHORIZED, "PGRST301", f"the role {role!r} of the token is none of {ROLES}")
+            raise Refused(HTTPStatus.UNAUTHORIZED, "PGRST301", f"the role {role!r} of the token is not one of {ROLES}")
         return Caller(role, json.dumps(claims), float(claims.get("exp", FAR_FUTURE)))
 
 

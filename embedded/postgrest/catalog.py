@@ -1,4 +1,4 @@
-"""What the database holds: tables, columns, keys and functions of schema `public`, read from its catalogue."""
+"""The schema cache: tables, columns, keys and functions of schema `public`, read from PostgreSQL's catalog."""
 
 import json
 from collections.abc import Mapping
@@ -40,7 +40,7 @@ select p.proname as name, p.proretset as many, p.provolatile <> 'v' as reads_onl
 
 @dataclass(frozen=True)
 class Column:
-    """A column's type as PostgreSQL writes it, and the expression of its default."""
+    """A column's type in PostgreSQL's notation, and the expression of its default."""
 
     type: str
     default: str | None
@@ -57,7 +57,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Function:
-    """A function: its input arguments with their types, and what it gives back."""
+    """A function: its input arguments with their types, and its result."""
 
     name: str
     arguments: Mapping[str, str]
@@ -67,44 +67,44 @@ class Function:
     nothing: bool
     reads_only: bool
     columns: Mapping[str, str]
-    """Names (and types, where known) of the columns of a composite answer."""
+    """Names (and types, if known) of the columns of a composite result."""
 
-    def takes(self, given: frozenset[str]) -> bool:
+    def accepts(self, names: frozenset[str]) -> bool:
         """Whether it can be called with exactly these arguments."""
-        return self.required <= given <= self.arguments.keys()
+        return self.required <= names <= self.arguments.keys()
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """One reading of the catalogue."""
+    """The catalog at one moment."""
 
     relations: Mapping[str, Relation]
     functions: tuple[Function, ...]
 
 
 class Catalog:
-    """The schema cache. Like PostgREST's it knows what was last read, and nothing newer."""
+    """The schema cache. Like PostgREST's, it contains the last snapshot and nothing newer."""
 
     def __init__(self) -> None:
-        self._known = False
+        self._is_loaded = False
         self._relations: Mapping[str, Relation] = {}
         self._functions: dict[str, list[Function]] = {}
 
     def replace(self, snapshot: Snapshot) -> None:
-        """Go by this reading from now on."""
-        self._known = True
+        """Use this snapshot from now on."""
+        self._is_loaded = True
         self._relations = snapshot.relations
         self._functions = {}
         for function in snapshot.functions:
             self._functions.setdefault(function.name, []).append(function)
 
-    def forget(self) -> None:
-        """The database could not be read: nothing is known until it can."""
-        self._known = False
+    def clear(self) -> None:
+        """Empty the cache until the next snapshot, because the database could not be read."""
+        self._is_loaded = False
 
     def require(self) -> None:
-        """Raise `Refused` (PGRST002) while nothing is known, as PostgREST does after a crash of the database."""
-        if not self._known:
+        """Raise `Refused` (PGRST002) while the cache is empty, as PostgREST does after a crash of the database."""
+        if not self._is_loaded:
             message = "Could not query the database for the schema cache. Retrying."
             raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST002", message, headers=(("retry-after", "1"),))
 
@@ -115,15 +115,15 @@ class Catalog:
             raise Refused(HTTPStatus.NOT_FOUND, "42P01", f'relation "public.{name}" does not exist')
         return found
 
-    def function(self, name: str, given: frozenset[str]) -> Function:
-        """Find the function of this name that takes these arguments. Raises `Refused` (PGRST202, PGRST203)."""
-        found = [function for function in self.named(name) if function.takes(given)]
+    def function(self, name: str, arguments: frozenset[str]) -> Function:
+        """Find the function of this name with these arguments. Raises `Refused` (PGRST202, PGRST203)."""
+        found = [function for function in self.named(name) if function.accepts(arguments)]
         if len(found) > 1:
             raise Refused(
                 HTTPStatus.MULTIPLE_CHOICES, "PGRST203", f"More than one function {name} takes these arguments"
             )
         if not found:
-            raise _no_function(name, given)
+            raise _no_function(name, arguments)
         return found[0]
 
     def named(self, name: str) -> list[Function]:
@@ -132,7 +132,7 @@ class Catalog:
 
 
 async def read_catalog(connection: asyncpg.Connection) -> Snapshot:
-    """Read tables and functions as they are at one moment: no function without the tables that were made before it."""
+    """Read tables and functions in one snapshot, so that no function lacks tables created before it."""
     async with connection.transaction(isolation="repeatable_read", readonly=True):
         relations = {row["name"]: _relation(row) for row in await connection.fetch(RELATIONS)}
         functions = tuple(_function(row, relations) for row in await connection.fetch(FUNCTIONS))
@@ -149,8 +149,8 @@ def _function(row: Mapping[str, Any], relations: Mapping[str, Relation]) -> Func
     modes = row["modes"] or ["i"] * len(types)
     inputs = [name for name, mode in zip(row["names"], modes, strict=False) if mode in "ib"]
     table = {name: "" for name, mode in zip(row["names"], modes, strict=False) if mode in "tob"}
-    of = relations.get(row["row_of"])
-    columns = {name: column.type for name, column in of.columns.items()} if of else table
+    relation = relations.get(row["row_of"])
+    columns = {name: column.type for name, column in relation.columns.items()} if relation else table
     return Function(
         name=row["name"],
         arguments=dict(zip(inputs, types, strict=False)),
@@ -163,13 +163,13 @@ def _function(row: Mapping[str, Any], relations: Mapping[str, Relation]) -> Func
     )
 
 
-def _no_function(name: str, given: frozenset[str]) -> Refused:
-    listed = ", ".join(sorted(given))
-    called = f"public.{name}({listed})" if given else f"public.{name} without parameters"
-    looked = f"with parameter{'s' if len(given) > 1 else ''} {listed}" if given else "without parameters"
+def _no_function(name: str, arguments: frozenset[str]) -> Refused:
+    listed = ", ".join(sorted(arguments))
+    called = f"public.{name}({listed})" if arguments else f"public.{name} without parameters"
+    searched = f"with parameter{'s' if len(arguments) > 1 else ''} {listed}" if arguments else "without parameters"
     return Refused(
         HTTPStatus.NOT_FOUND,
         "PGRST202",
         f"Could not find the function {called} in the schema cache",
-        details=f"Searched for the function public.{name} {looked}, but no matches were found in the schema cache.",
+        details=f"Searched for the function public.{name} {searched}, but no matches were found in the schema cache.",
     )

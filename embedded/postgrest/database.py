@@ -1,4 +1,4 @@
-"""The gateway's way to the database: each statement in a transaction of its own, as the caller's role."""
+"""The gateway's access to the database: each statement runs in a separate transaction, as the caller's role."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -16,12 +16,12 @@ from embedded.postgrest.statements import Statement
 RUN = "select * from embedded.run_as($1, $2, $3, $4, $5)"
 
 Pool: TypeAlias = "asyncpg.Pool"
-Worded = TypeVar("Worded")
+ResponseT = TypeVar("ResponseT")
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a statement brought: the body as JSON text, its rows, all rows, and the rows that are new."""
+    """The result of a statement: the body as JSON text, its row count, the count of all rows, and of new rows."""
 
     body: str | None
     rows: int
@@ -35,38 +35,38 @@ class Database:
     def __init__(self, dsn: str, size: int, pool_within: float) -> None:
         self._pool: Pool = asyncpg.create_pool(
             dsn,
-            min_size=0,  # keeping one would fill the log while the database is away
+            min_size=0,  # a minimum would fill the log with errors while the database is unavailable
             max_size=size,
-            # The pool ends none by itself: whichever is lost while idle was ended by the database.
+            # The pool closes no idle connection, so every connection lost while idle was closed by the database.
             max_inactive_connection_lifetime=0,
             max_queries=sys.maxsize,
-            init=self._watch,
-            reset=_keep,
+            init=self._count_if_lost,
+            reset=_no_reset,
         )
         self._pool_within = pool_within
         self._in_use: set[int] = set()
         self._lost = 0
 
     async def open(self) -> None:
-        """Make the pool usable; connections are made as requests need them."""
+        """Open the pool; requests create connections when they need them."""
         await self._pool
 
     def close(self) -> None:
-        """End every connection at once."""
+        """Close every connection immediately."""
         self._pool.terminate()
 
     async def run(
         self,
         statement: Statement,
         caller: Caller,
-        word: Callable[[Result], Worded],
+        build_response: Callable[[Result], ResponseT],
         *,
         read_only: bool = False,
         tentative: bool = False,
-    ) -> Worded:
-        """Run the statement in a transaction of its own, as the caller's role, and word its result.
+    ) -> ResponseT:
+        """Run the statement in a separate transaction, as the caller's role, and build the response from its result.
 
-        Raises `Refused`; if `word` does and the statement was `tentative`, nothing has been changed.
+        Raises `Refused`. If `build_response` raises it and the statement is `tentative`, nothing is changed.
         """
         if self._lost:
             self._lost -= 1
@@ -76,18 +76,18 @@ class Database:
                 number = connection.get_server_pid()
                 self._in_use.add(number)
                 try:
-                    # A statement alone is one round trip, and a transaction of its own.
+                    # A single statement is one round trip and one transaction.
                     async with connection.transaction() if tentative else nullcontext():
-                        return word(await _result(connection, statement, caller, read_only=read_only))
+                        return build_response(await _result(connection, statement, caller, read_only=read_only))
                 except (OSError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                    connection.terminate()  # whatever state it is in, the next request gets another
+                    connection.terminate()  # its state is unknown: the next request must get another
                     raise
                 finally:
                     if not connection.is_closed():
                         self._in_use.discard(number)
 
-    async def _watch(self, connection: Any) -> None:
-        """Count this connection when it is lost while idle."""
+    async def _count_if_lost(self, connection: Any) -> None:
+        """Count this connection if it is lost while idle."""
         number = connection.get_server_pid()
 
         def lost(_connection: object) -> None:
@@ -101,7 +101,7 @@ class Database:
 
 @contextmanager
 def database_errors(*, anonymous: bool) -> Iterator[None]:
-    """Raise `Refused` for whatever the database or the way to it has against a request."""
+    """Turn errors of the database and of its connections into `Refused`."""
     try:
         yield
     except TimeoutError:
@@ -109,26 +109,26 @@ def database_errors(*, anonymous: bool) -> Iterator[None]:
         raise Refused(HTTPStatus.GATEWAY_TIMEOUT, "PGRST003", message) from None
     except asyncpg.PostgresError as error:
         raise from_postgres(error, anonymous=anonymous) from None
-    # PostgREST's words: for a connection that could not be made, and for one that was lost.
+    # PostgREST's messages: for a connection that could not be opened, and for one that was lost.
     except OSError as error:
         message = "Database connection error. Retrying the connection."
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST000", message, details=str(error)) from None
-    # asyncpg's "internal" error is what a connection raises that the server ended while nobody used it.
+    # asyncpg raises an "internal" error for an idle connection that the server has closed.
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         message = "Database client error. Retrying the connection."
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "PGRST001", message, details=str(error)) from None
 
 
 def _lost_connection() -> Refused:
-    """PostgREST hands a pooled connection that a crash has ended to one more request, and answers with this (14.12).
+    """The response of PostgREST (14.12) to the first request on each pooled connection that a crash has closed.
 
-    asyncpg does not tell a crash from an ordered end, so after either. See PostgREST's issue 4681.
+    asyncpg does not distinguish a crash from a normal close, so both cause it here. See PostgREST's issue 4681.
     """
     return Refused(HTTPStatus.BAD_REQUEST, "", "")
 
 
-async def _keep(_connection: object) -> None:
-    """Instead of asyncpg's reset, a round trip: whatever a request sets ends with its transaction."""
+async def _no_reset(_connection: object) -> None:
+    """Replaces asyncpg's reset, which costs a round trip: a request's settings end with its transaction."""
 
 
 async def _result(connection: Any, statement: Statement, caller: Caller, *, read_only: bool) -> Result:

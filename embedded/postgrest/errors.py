@@ -1,4 +1,4 @@
-"""Refusals of the gateway: an HTTP status, and the code, message, details and hint of a PostgREST error body."""
+"""Error responses of the gateway: an HTTP status, and the code, message, details and hint of PostgREST's error body."""
 
 import json
 from http import HTTPStatus
@@ -6,7 +6,7 @@ from http import HTTPStatus
 import asyncpg
 
 OWN_STATUS = "PT"
-"""A SQLSTATE of this class carries the HTTP status that the function wants, as in PT409 (PostgREST, "Raise errors")."""
+"""A SQLSTATE of this class contains the HTTP status to return, as in PT409 (PostgREST, "Raise errors")."""
 
 _STATUS_BY_CODE = {
     "23503": HTTPStatus.CONFLICT,
@@ -32,7 +32,7 @@ _STATUS_BY_CLASS = {
 
 
 class Refused(Exception):
-    """The request is answered with an error body."""
+    """The request gets an error response."""
 
     def __init__(
         self,
@@ -54,24 +54,24 @@ class Refused(Exception):
 
     @property
     def body(self) -> bytes:
-        """The error as PostgREST words it."""
+        """The error body in PostgREST's format."""
         fields = {"code": self.code, "details": self.details, "hint": self.hint, "message": self.message}
-        # A name in the request may hold half a character, which has no UTF-8.
+        # A name in the request may contain half a surrogate pair, which has no UTF-8 encoding.
         return json.dumps(fields, ensure_ascii=False).encode(errors="replace")
 
 
 def syntax(message: str, details: str) -> Refused:
-    """A part of the request that cannot be read, or that this emulator does not know."""
+    """The error for a part of the request that is invalid or that this emulator does not support."""
     return Refused(HTTPStatus.BAD_REQUEST, "PGRST100", message, details=details)
 
 
 def unknown_column(relation: str, column: str) -> Refused:
-    """A column that the table has not."""
+    """The error for a column that does not exist."""
     return Refused(HTTPStatus.BAD_REQUEST, "42703", f"column {relation}.{column} does not exist")
 
 
 def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> Refused:
-    """What PostgREST makes of a database error; `anonymous` callers get 401 where others get 403."""
+    """Map a database error as PostgREST does; `anonymous` callers get 401 where others get 403."""
     code = error.sqlstate or "XX000"
     details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
     if code.startswith(OWN_STATUS) and code[2:].isdigit():

@@ -1,4 +1,4 @@
-"""The gateway: an ASGI application that answers `/rest/v1` as PostgREST does, one transaction a request."""
+"""The gateway: an ASGI application that serves `/rest/v1` as PostgREST does, with one transaction per request."""
 
 import asyncio
 import json
@@ -8,21 +8,21 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
-from embedded.postgrest.answers import (
-    JSON,
-    Answer,
-    delete_answer,
-    function_answer,
-    insert_answer,
-    read_answer,
-    update_answer,
-)
 from embedded.postgrest.auth import Caller, Keys
 from embedded.postgrest.catalog import Catalog, Function
 from embedded.postgrest.database import Database
 from embedded.postgrest.errors import Refused
 from embedded.postgrest.limits import GatewayLimits
 from embedded.postgrest.request import Query, parse_body, parse_query
+from embedded.postgrest.responses import (
+    JSON,
+    Response,
+    delete_response,
+    function_response,
+    insert_response,
+    read_response,
+    update_response,
+)
 from embedded.postgrest.statements import call_function, delete_rows, insert_rows, read_rows, update_rows
 
 PREFIX = "/rest/v1/"
@@ -34,7 +34,7 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 
 class Gateway:
-    """Turns each request into one statement, runs it as the caller's role, and words the answer."""
+    """Turns each request into one statement, runs it as the caller's role, and builds the response."""
 
     def __init__(self, database: Database, catalog: Catalog, keys: Keys, limits: GatewayLimits) -> None:
         self._database = database
@@ -47,23 +47,23 @@ class Gateway:
         if scope["type"] != "http":
             return
         try:
-            answer = await self._answer(scope, receive)
-        except Refused as refusal:
-            answer = Answer(refusal.status, refusal.body, (("content-type", JSON), *refusal.headers))
-        headers = [(name.encode(), value.encode()) for name, value in answer.headers]
-        if answer.status != HTTPStatus.NO_CONTENT:
-            headers.append((b"content-length", str(len(answer.body)).encode()))
-        await send({"type": "http.response.start", "status": int(answer.status), "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else answer.body})
+            response = await self._respond(scope, receive)
+        except Refused as error:
+            response = Response(error.status, error.body, (("content-type", JSON), *error.headers))
+        headers = [(name.encode(), value.encode()) for name, value in response.headers]
+        if response.status != HTTPStatus.NO_CONTENT:
+            headers.append((b"content-length", str(len(response.body)).encode()))
+        await send({"type": "http.response.start", "status": int(response.status), "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else response.body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer:
+    async def _respond(self, scope: Scope, receive: Receive) -> Response:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         caller = self._keys.caller(headers)
         path = unquote(scope["raw_path"].decode("latin-1")) if "raw_path" in scope else scope["path"]
         if not path.startswith(PREFIX):
             raise Refused(HTTPStatus.NOT_FOUND, "PGRST125", f"Invalid path: {path}; the emulator serves {PREFIX}")
         if len(scope["query_string"]) > self._limits.query:
-            message = f"The URL's parameters are longer than {self._limits.query} bytes: ask in parts, or by a function"
+            message = f"The URL's parameters exceed {self._limits.query} bytes: split the request, or use a function"
             raise Refused(HTTPStatus.REQUEST_URI_TOO_LONG, "PGRST100", message)
         parameters = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         body = await _read_body(headers, receive, self._limits)
@@ -74,25 +74,25 @@ class Gateway:
             return await self._call(scope["method"], name.removeprefix("rpc/"), parameters, headers, body, caller)
         return await self._table(scope["method"], name, parse_query(parameters, headers), body, caller)
 
-    async def _table(self, method: str, name: str, query: Query, body: bytes, caller: Caller) -> Answer:
+    async def _table(self, method: str, name: str, query: Query, body: bytes, caller: Caller) -> Response:
         relation = self._catalog.relation(name)
         run = self._database.run
         match method:
             case "GET" | "HEAD":
                 query = query.within(self._limits.max_rows)
-                return await run(read_rows(relation, query), caller, partial(read_answer, query), read_only=True)
+                return await run(read_rows(relation, query), caller, partial(read_response, query), read_only=True)
             case "POST":
-                worded = partial(insert_answer, query, name)
+                build_response = partial(insert_response, query, name)
                 statement = insert_rows(relation, query, *parse_body(body))
-                return await run(statement, caller, worded, tentative=query.tentative)
+                return await run(statement, caller, build_response, tentative=query.tentative)
             case "PATCH":
                 self._require_condition("UPDATE", query)
                 statement = update_rows(relation, query, *parse_body(body))
-                return await run(statement, caller, partial(update_answer, query), tentative=query.tentative)
+                return await run(statement, caller, partial(update_response, query), tentative=query.tentative)
             case "DELETE":
                 self._require_condition("DELETE", query)
                 statement = delete_rows(relation, query)
-                return await run(statement, caller, partial(delete_answer, query), tentative=query.tentative)
+                return await run(statement, caller, partial(delete_response, query), tentative=query.tentative)
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
 
@@ -104,32 +104,32 @@ class Gateway:
         headers: Mapping[str, str],
         body: bytes,
         caller: Caller,
-    ) -> Answer:
+    ) -> Response:
         if method not in {"GET", "HEAD", "POST"}:
             raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST101", f"Cannot use the {method} method on RPC")
         if method != "POST":
             body = _arguments_of_url(self._catalog.named(name), parameters)
         value, raw = parse_body(body.strip() or b"{}")
         if not isinstance(value, dict):
-            raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The arguments of a function are one JSON object")
-        given = frozenset(value)
-        function = self._catalog.function(name, given)
-        query = parse_query(parameters, headers, arguments=given if method != "POST" else frozenset())
+            raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The arguments of a function must be one JSON object")
+        names = frozenset(value)
+        function = self._catalog.function(name, names)
+        query = parse_query(parameters, headers, arguments=names if method != "POST" else frozenset())
         query = query.within(self._limits.max_rows)
-        statement = call_function(function, query, raw, given)
-        worded = partial(function_answer, function, query)
+        statement = call_function(function, query, raw, names)
+        build_response = partial(function_response, function, query)
         reading = method != "POST"
         tentative = query.tentative and not reading
-        return await self._database.run(statement, caller, worded, read_only=reading, tentative=tentative)
+        return await self._database.run(statement, caller, build_response, read_only=reading, tentative=tentative)
 
-    def _require_condition(self, word: str, query: Query) -> None:
-        """The rule of pg-safeupdate, also where PostgreSQL has not the module."""
+    def _require_condition(self, command: str, query: Query) -> None:
+        """Apply the rule of pg-safeupdate, also if PostgreSQL does not have the module."""
         if self._limits.safe_update and not query.conditions:
-            raise Refused(HTTPStatus.BAD_REQUEST, "21000", f"{word} requires a WHERE clause")
+            raise Refused(HTTPStatus.BAD_REQUEST, "21000", f"{command} requires a WHERE clause")
 
 
 async def _read_body(headers: Mapping[str, str], receive: Receive, limits: GatewayLimits) -> bytes:
-    """Read the whole body before any connection is taken: a slow client holds nothing."""
+    """Read the whole body before a database connection is used, so that a slow client does not block one."""
     if int(headers.get("content-length", "0")) > limits.body:
         raise _too_large(limits)
     parts, size = [], 0
@@ -138,7 +138,9 @@ async def _read_body(headers: Mapping[str, str], receive: Receive, limits: Gatew
             while True:
                 message = await receive()
                 if message["type"] == "http.disconnect":
-                    raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The client went away before its body was read")
+                    raise Refused(
+                        HTTPStatus.BAD_REQUEST, "PGRST102", "The client disconnected before its body was read"
+                    )
                 parts.append(message.get("body", b""))
                 size += len(parts[-1])
                 if size > limits.body:
@@ -163,9 +165,9 @@ def _require_public(headers: Mapping[str, str]) -> None:
 
 
 def _arguments_of_url(functions: list[Function], parameters: list[tuple[str, str]]) -> bytes:
-    """The arguments among a URL's parameters as a JSON object: of texts, which the database reads as their types.
+    """Return the arguments in the URL's parameters as a JSON object of texts, which the database casts to their types.
 
-    PostgREST casts each text to its argument's type, so the text of a JSON argument is the JSON itself.
+    PostgREST casts each text to its argument's type, so the text of a JSON argument is JSON.
     """
     types = {name: kind for function in functions for name, kind in function.arguments.items()}
     members = [
@@ -177,7 +179,7 @@ def _arguments_of_url(functions: list[Function], parameters: list[tuple[str, str
 
 
 def _json_text(value: str) -> str:
-    """`value`, if it is JSON. Raises `Refused` (22P02), as PostgreSQL does where it is cast."""
+    """Return `value` if it is JSON. Raises `Refused` (22P02), as PostgreSQL's cast does."""
     try:
         json.loads(value, parse_constant=_no_constant)
     except (ValueError, RecursionError):

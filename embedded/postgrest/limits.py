@@ -1,4 +1,4 @@
-"""Where a real project's PostgREST stops: how much it takes and gives, and how long it waits."""
+"""The limits of a real project's PostgREST: sizes of requests and responses, and timeouts."""
 
 from dataclasses import dataclass
 
@@ -12,8 +12,8 @@ class GatewayLimits:
     body_within: float = 60.0
     pool_within: float = 10.0
     reload_after: float = 0.2
-    """From a change of the schema to the requests that see it."""
+    """Delay between a change of the schema and the reload of the schema cache."""
     max_rows: int = 1000
-    """PostgREST's db-max-rows: what a read or a function answers with at most. Writes answer with all they changed."""
+    """PostgREST's db-max-rows: the most rows that a read or a function returns. Writes return all changed rows."""
     safe_update: bool = True
-    """Whether an update or delete without a condition is refused, as pg-safeupdate does."""
+    """Whether to reject an update or delete without a condition, as pg-safeupdate does."""

@@ -1,4 +1,4 @@
-"""A request as the gateway understands it: preferences and parameters that it knows, and a refusal of all others."""
+"""Parses a request: supported preferences and parameters; rejects all others."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,14 @@ _PREFERENCES = {
     "count": ("exact", "planned", "estimated"),
     "missing": ("default", "null"),
 }
-"""What `Prefer` may hold; the order is that of PostgREST's Preference-Applied header."""
+"""The supported values of `Prefer`."""
 
 _APPLIED_ORDER = ("resolution", "missing", "return", "count")
 
 
 @dataclass(frozen=True)
 class Query:
-    """What the URL and the headers ask for."""
+    """The parsed URL parameters and headers."""
 
     select: tuple[SelectItem, ...] = (SelectItem(None),)
     conditions: tuple[Filter | Group, ...] = ()
@@ -50,45 +50,45 @@ class Query:
     prefer: Mapping[str, str] = field(default_factory=dict)
     single: bool = False
     limited: bool = False
-    """Whether the URL asks for a part of the rows; a Range header does so of reads alone."""
+    """Whether the URL limits the rows; a Range header limits only reads."""
 
     @property
     def counted(self) -> bool:
-        """Whether the number of all rows is wanted; an estimate is answered exactly."""
+        """Whether the response needs the count of all rows; an estimate is replaced by the exact count."""
         return "count" in self.prefer
 
     @property
     def representation(self) -> bool:
-        """Whether a write answers with the rows."""
+        """Whether a write returns the rows."""
         return self.prefer.get("return") == "representation"
 
     @property
     def preference_applied(self) -> str:
-        """The preferences that were followed, as PostgREST lists them."""
+        """The applied preferences, in PostgREST's order."""
         return ", ".join(f"{name}={self.prefer[name]}" for name in _APPLIED_ORDER if name in self.prefer)
 
     @property
     def tentative(self) -> bool:
-        """Whether the rows can turn out to be no answer, so that what was done for them must not stay."""
+        """Whether the result may cause an error response, so that the change must be rolled back."""
         return self.single or self.offset > 0
 
     def within(self, max_rows: int) -> "Query":
-        """The same, for no more than so many rows."""
+        """Return this query with a limit of at most `max_rows`."""
         return self if self.limit is not None and self.limit <= max_rows else replace(self, limit=max_rows)
 
 
 def parse_query(
     parameters: Sequence[tuple[str, str]], headers: Mapping[str, str], *, arguments: frozenset[str] = frozenset()
 ) -> Query:
-    """Read URL parameters and headers; `arguments` are those of a function, which are no conditions.
+    """Parse URL parameters and headers; `arguments` are a function's arguments, which are not conditions.
 
-    Raises `Refused` for everything that is not known.
+    Raises `Refused` for everything that is not supported.
     """
     values: dict[str, str] = {}
     for name, value in parameters:
         if name in RESERVED:
             if name in values:
-                raise syntax(f"the parameter {name!r} comes twice", "give it once: only one of them could be followed")
+                raise syntax(f"the parameter {name!r} occurs twice", "use it once: only one value can apply")
             values[name] = value
     conditions = tuple(
         parse_group(name, value) if name in GROUPS else parse_filter(name, value)
@@ -111,7 +111,7 @@ def parse_query(
 
 
 def parse_body(body: bytes) -> tuple[Any, str]:
-    """Read a JSON body: its value, and its text for the database to read. Raises `Refused` (PGRST102)."""
+    """Parse a JSON body into its value and its text, which the database parses. Raises `Refused` (PGRST102)."""
     try:
         text = body.decode()
         return json.loads(text), text
@@ -120,7 +120,7 @@ def parse_body(body: bytes) -> tuple[Any, str]:
 
 
 def _window(values: Mapping[str, str], headers: Mapping[str, str]) -> tuple[int | None, int]:
-    # PostgREST passes over a limit or an offset that is no number, and so does this.
+    # Like PostgREST, ignore a limit or an offset that is not a number.
     limit, offset = _number(values.get("limit")), _number(values.get("offset")) or 0
     if "range" in headers and headers.get("range-unit", "items") == "items":
         first, _, last = headers["range"].partition("-")
@@ -141,8 +141,8 @@ def _preferences(header: str) -> dict[str, str]:
     for preference in filter(None, (part.strip() for part in header.split(","))):
         name, _, value = preference.partition("=")
         if value not in _PREFERENCES.get(name, ()):
-            known = "; ".join(f"{key}={'|'.join(options)}" for key, options in _PREFERENCES.items())
-            raise syntax(f"unknown preference {preference!r}", f"the emulator knows {known}")
+            supported = "; ".join(f"{key}={'|'.join(options)}" for key, options in _PREFERENCES.items())
+            raise syntax(f"unknown preference {preference!r}", f"the emulator supports {supported}")
         found[name] = value
     return found
 

@@ -16,7 +16,7 @@ from embedded.postgrest.watch import SchemaWatch
 
 
 class GatewayServer:
-    """One gateway over the database at `dsn`; requests come as its role `authenticator`, whose address is `api_dsn`."""
+    """One gateway for the database at `dsn`; requests use its role `authenticator`, through `api_dsn`."""
 
     def __init__(self, dsn: str, api_dsn: str, keys: Keys, limits: GatewayLimits, pool_size: int) -> None:
         catalog = Catalog()
@@ -31,13 +31,13 @@ class GatewayServer:
                 lifespan="off",
                 log_config=None,
                 access_log=False,
-                # Longer than the client keeps an idle connection, so that never both use it and close it at once.
+                # Longer than the client keeps an idle connection, so that the server never closes one in use.
                 timeout_keep_alive=75,
             )
         )
 
     async def start(self, port: int) -> int:
-        """Listen on `port`, or on a free one for 0; returns it. Raises `PortTaken`, `asyncpg.PostgresError`."""
+        """Listen on `port`, or on a free port for 0; returns the port. Raises `PortTaken`, `asyncpg.PostgresError`."""
         await self._database.open()
         listening = listen(port)
         try:
@@ -47,7 +47,7 @@ class GatewayServer:
             raise
         serving = asyncio.create_task(self._http.serve(sockets=[listening]))
         self._tasks = [serving, asyncio.create_task(self._watch.run())]
-        while not self._http.started:  # noqa: ASYNC110  (uvicorn tells by an attribute)
+        while not self._http.started:  # noqa: ASYNC110  (uvicorn has only an attribute)
             await asyncio.sleep(0.005)
         return int(listening.getsockname()[1])
 
@@ -64,7 +64,7 @@ class GatewayServer:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: whoever runs the stack decides when it stops."""
+    """uvicorn without its signal handlers: the process that runs the stack decides when it stops."""
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

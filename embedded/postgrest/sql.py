@@ -1,4 +1,4 @@
-"""Builds SQL: identifiers are quoted after they were found in the catalogue, values are bound, never written in."""
+"""Builds SQL: identifiers are found in the catalog and quoted; values are always bound, never part of the text."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,42 +13,42 @@ CASTS = frozenset(
         *("double precision", "boolean", "bool", "date", "timestamptz", "timestamp", "uuid", "json", "jsonb"),
     }
 )
-"""Types that `select=column::type` may name."""
+"""Types that `select=column::type` may use."""
 
 INDEX = re.compile(r"-?[0-9]{1,9}")
-"""A step of a JSON path that counts in an array."""
+"""A step of a JSON path that is an array index."""
 
 
 def quoted(identifier: str) -> str:
-    """Quote an identifier; a zero byte has no place in one."""
+    """Quote an identifier. Raises `Refused` for a zero byte."""
     if "\0" in identifier:
-        raise syntax("invalid identifier", "an identifier holds no zero byte")
+        raise syntax("invalid identifier", "an identifier must not contain a zero byte")
     return '"' + identifier.replace('"', '""') + '"'
 
 
 @dataclass
 class Arguments:
-    """The bound values of one statement, in order: texts, which the database reads as what they are to be."""
+    """The bound values of one statement, in order: texts, which the database casts to their types."""
 
     values: list[str] = field(default_factory=list)
 
     def bind(self, value: str) -> str:
-        """Add a value and return what stands for it: an element of the statement's one parameter."""
+        """Add a value and return its placeholder: an element of the statement's only parameter."""
         if "\0" in value:
-            raise syntax("invalid value", "a text holds no zero byte")
+            raise syntax("invalid value", "a text must not contain a zero byte")
         self.values.append(value)
         return f"($1::text[])[{len(self.values)}]"
 
     def bind_all(self, values: Sequence[str]) -> str:
-        """Add values that belong local_service, as the text of an array."""
+        """Add several values as the text of one array."""
         return self.bind("{" + ",".join('"' + re.sub(r'(["\\])', r"\\\1", value) + '"' for value in values) + "}")
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a query reads: a table's alias in the statement, its name in messages, its columns' types.
+    """The table of a query: its alias in the statement, its name in messages, its columns' types.
 
-    `extended` if the statement adds a column of its own, which is no part of the answer.
+    `extended` if the statement adds a column that is not part of the response.
     """
 
     alias: str
@@ -58,7 +58,7 @@ class Source:
 
     @property
     def star(self) -> str:
-        """Every column, also those that the schema cache does not know yet."""
+        """All columns, including those that the schema cache does not contain yet."""
         return ", ".join(f"{self.alias}.{quoted(name)}" for name in self.types) if self.extended else f"{self.alias}.*"
 
     def column(self, found: Field) -> str:
@@ -78,7 +78,7 @@ def expression(source: Source, found: Field, arguments: Arguments) -> str:
 
 
 def select_list(source: Source, items: Sequence[SelectItem], arguments: Arguments) -> str:
-    """The columns of the answer, each under the name it has there."""
+    """The columns of the response with their names."""
     parts = []
     for item in items:
         if item.field is None:
@@ -87,26 +87,26 @@ def select_list(source: Source, items: Sequence[SelectItem], arguments: Argument
         text = expression(source, item.field, arguments)
         if item.cast is not None:
             if item.cast not in CASTS:
-                raise syntax(f"cannot cast to {item.cast!r}", f"the emulator casts to {', '.join(sorted(CASTS))}")
+                raise syntax(f"cannot cast to {item.cast!r}", f"the emulator supports {', '.join(sorted(CASTS))}")
             text = f"({text})::{item.cast}"
         parts.append(f"{text} as {quoted(item.alias or item.field.name)}")
     return ", ".join(parts)
 
 
 def where(source: Source, conditions: Sequence[Filter | Group], arguments: Arguments) -> str:
-    """The `where` clause with its word, or nothing."""
+    """The complete `where` clause, or an empty text."""
     parts = [_condition(source, condition, arguments) for condition in conditions]
     return f" where {' and '.join(parts)}" if parts else ""
 
 
 def order_by(source: Source, items: Sequence[OrderItem], arguments: Arguments) -> str:
-    """The `order by` clause with its words, or nothing."""
+    """The complete `order by` clause, or an empty text."""
     parts = [" ".join((expression(source, item.field, arguments), *item.words)) for item in items]
     return f" order by {', '.join(parts)}" if parts else ""
 
 
 def limit_offset(limit: int | None, offset: int) -> str:
-    """The `limit` and `offset` clauses; both are numbers already."""
+    """The `limit` and `offset` clauses; both are numbers, so they need no binding."""
     return (f" limit {limit}" if limit is not None else "") + (f" offset {offset}" if offset else "")
 
 
@@ -121,7 +121,7 @@ def _condition(source: Source, condition: Filter | Group, arguments: Arguments) 
 
 def _comparison(source: Source, condition: Filter, arguments: Arguments) -> str:
     left = expression(source, condition.field, arguments)
-    # PostgreSQL itself reads the value as the column's type, so it also words the error when it cannot.
+    # PostgreSQL casts the value to the column's type, so the error message for an invalid value is PostgreSQL's.
     kind = _type_of(source, condition.field)
     match condition.operator:
         case "is":
@@ -142,5 +142,5 @@ def _type_of(source: Source, found: Field) -> str:
         return "text" if found.path[-1][0] == "->>" else "jsonb"
     kind = source.types[found.column]
     if not kind:
-        raise syntax(f"cannot filter by {found.column}", "the type of this column of a function's answer is not known")
+        raise syntax(f"cannot filter by {found.column}", "the type of this column of a function's result is not known")
     return kind

@@ -1,4 +1,4 @@
-"""One SQL statement a request: what each method on a table, or a call of a function, becomes."""
+"""Builds the one SQL statement of each request: a method on a table, or a function call."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _BODY = "coalesce(json_agg(r), '[]')::text, count(*)"
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL whose one row is: the JSON body, how many rows it has, how many there are in all, how many are new."""
+    """SQL that returns one row: the JSON body, its row count, the count of all rows, the count of new rows."""
 
     text: str
     arguments: Sequence[str]
@@ -62,7 +62,7 @@ def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
     """PATCH of a table."""
     _require_whole(query)
     if not isinstance(body, dict):
-        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an update is one JSON object")
+        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an update must be one JSON object")
     arguments = Arguments()
     columns = query.columns or tuple(body)
     _require_columns(relation, columns)
@@ -70,8 +70,8 @@ def update_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statem
         return NOTHING
     assigned = ", ".join(f"{quoted(name)} = b.{quoted(name)}" for name in columns)
     table = f"public.{quoted(relation.name)}"
-    given = f"json_populate_record(null::{table}, {arguments.bind(raw)}::text::json) as b"
-    updated = f"update {table} as t set {assigned} from {given}{where(_source(relation), query.conditions, arguments)}"
+    row = f"json_populate_record(null::{table}, {arguments.bind(raw)}::text::json) as b"
+    updated = f"update {table} as t set {assigned} from {row}{where(_source(relation), query.conditions, arguments)}"
     return _returning(relation, query, updated, arguments)
 
 
@@ -83,25 +83,23 @@ def delete_rows(relation: Relation, query: Query) -> Statement:
     return _returning(relation, query, f"delete from public.{quoted(relation.name)} as t{conditions}", arguments)
 
 
-def call_function(function: Function, query: Query, raw: str, given: frozenset[str]) -> Statement:
-    """A call of a function; `raw` is a JSON object of its arguments."""
+def call_function(function: Function, query: Query, raw: str, names: frozenset[str]) -> Statement:
+    """A function call; `raw` is a JSON object of its arguments, `names` are their names."""
     arguments = Arguments()
-    called = f"public.{quoted(function.name)}({', '.join(_argument(name) for name in sorted(given))})"
-    typed = ", ".join(f"{quoted(name)} {function.arguments[name]}" for name in sorted(given))
-    given_row = f"json_to_record({arguments.bind(raw)}::text::json) as a({typed})" if given else "(select) as a"
+    called = f"public.{quoted(function.name)}({', '.join(_argument(name) for name in sorted(names))})"
+    typed = ", ".join(f"{quoted(name)} {function.arguments[name]}" for name in sorted(names))
+    row = f"json_to_record({arguments.bind(raw)}::text::json) as a({typed})" if names else "(select) as a"
     if function.nothing:
-        return Statement(
-            f"select null, 1::bigint, 1::bigint, 0::bigint from {given_row}, {called} as t", arguments.values
-        )
+        return Statement(f"select null, 1::bigint, 1::bigint, 0::bigint from {row}, {called} as t", arguments.values)
     if not function.composite:
-        return _scalar(function, query, f"{given_row}, {called} as t", arguments)
-    return _composite(function, query, f"{given_row}, {called} as t", arguments)
+        return _scalar(function, query, f"{row}, {called} as t", arguments)
+    return _composite(function, query, f"{row}, {called} as t", arguments)
 
 
 def _require_whole(query: Query) -> None:
-    """A write that is to stop at some row must not go on to all of them."""
+    """Reject a write with a limit, which would otherwise change all rows."""
     if query.limited:
-        raise syntax("limit and offset in a write", "the emulator limits reads only: address the rows by filters")
+        raise syntax("limit and offset in a write", "the emulator limits only reads: select the rows with filters")
 
 
 def _source(relation: Relation, alias: str = "t", *, extended: bool = False) -> Source:
@@ -118,7 +116,7 @@ def _composite(function: Function, query: Query, called: str, arguments: Argumen
     chosen = select_list(source, query.select, arguments)
     conditions = where(source, query.conditions, arguments)
     before, total = "", "null::bigint"
-    if query.counted:  # called once, for what it may change
+    if query.counted:  # materialized: the function may have side effects and must run once
         before, called = f"with t as materialized (select t.* from {called}) ", "t"
         total = f"(select count(*) from t{conditions})"
     rows = f"select {chosen} from {called}{conditions}{order_by(source, query.order, arguments)}"
@@ -134,7 +132,7 @@ def _scalar(function: Function, query: Query, called: str, arguments: Arguments)
         )
     if query.conditions or query.order or query.counted:
         raise syntax(
-            f"{function.name} answers with plain values", "the emulator neither filters, orders nor counts such"
+            f"{function.name} returns scalar values", "the emulator does not filter, order or count scalar values"
         )
     rows = f"select t from {called}{limit_offset(query.limit, query.offset)}"
     text = f"select coalesce(json_agg(r.t), '[]')::text, count(*), null::bigint, 0::bigint from ({rows}) r"
@@ -144,7 +142,9 @@ def _scalar(function: Function, query: Query, called: str, arguments: Arguments)
 def _columns_of_body(body: Any) -> tuple[str, ...]:
     rows = body if isinstance(body, list) else [body]
     if not all(isinstance(row, dict) for row in rows):
-        raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an insert is a JSON object or an array of them")
+        raise Refused(
+            HTTPStatus.BAD_REQUEST, "PGRST102", "The body of an insert must be a JSON object or an array of objects"
+        )
     if any(row.keys() != rows[0].keys() for row in rows):
         raise Refused(HTTPStatus.BAD_REQUEST, "PGRST102", "All object keys must match")
     return tuple(rows[0]) if rows else ()
@@ -162,7 +162,7 @@ def _rows_of_body(relation: Relation, query: Query, columns: Sequence[str], plac
     defaults = {n: d for n in columns if (d := relation.columns[n].default) is not None}
     if query.prefer.get("missing") != "default" or not defaults:
         return f"json_populate_recordset(null::{table}, {placeholder}::text::json) as b"
-    # The expressions are the database's own, from its catalogue.
+    # The default expressions are the database's, from its catalog.
     filled = ", ".join(f"{_literal(name)}, {expression}" for name, expression in defaults.items())
     element = f"jsonb_array_elements({placeholder}::text::jsonb) as e"
     return f"{element}, jsonb_populate_record(null::{table}, jsonb_build_object({filled}) || e) as b"
@@ -189,16 +189,16 @@ def _on_conflict(relation: Relation, query: Query, columns: Sequence[str]) -> st
 def _returning(relation: Relation, query: Query, change: str, arguments: Arguments) -> Statement:
     changed = _source(relation, alias="c", extended=True)
     if query.representation:
-        kept, chosen = "t.*, ", select_list(changed, query.select, arguments)
+        returned, chosen = "t.*, ", select_list(changed, query.select, arguments)
         rows = f"select {chosen} from c{order_by(changed, query.order, arguments)}"
         body = f"(select coalesce(json_agg(r), '[]')::text from ({rows}) r)"
     elif query.prefer.get("return") == "headers-only" and relation.key:
-        kept = ", ".join(f"t.{quoted(name)}" for name in relation.key) + ", "
+        returned = ", ".join(f"t.{quoted(name)}" for name in relation.key) + ", "
         chosen = ", ".join(f"c.{quoted(name)}" for name in relation.key)
         body = f"(select json_agg(r)::text from (select {chosen} from c) r)"
     else:
-        kept, body = "", "null"
-    # xmax is 0 only on a row that the statement made: so an upsert knows its inserts from its updates.
-    with_new = f'with c as ({change} returning {kept}(t.xmax = 0) as "is new")'
+        returned, body = "", "null"
+    # xmax is 0 only in a row that the statement inserted: so an upsert distinguishes inserts from updates.
+    with_new = f'with c as ({change} returning {returned}(t.xmax = 0) as "is new")'
     text = f'{with_new} select {body}, count(*), count(*), count(*) filter (where "is new") from c'
     return Statement(text, arguments.values)

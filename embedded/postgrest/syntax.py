@@ -1,4 +1,4 @@
-"""Reads PostgREST's URL syntax (select, filters, order) into plain values; knows nothing of tables or SQL."""
+"""Parses PostgREST's URL syntax (select, filters, order) into plain values, independent of tables and SQL."""
 
 import re
 from collections.abc import Iterator
@@ -29,10 +29,10 @@ IS_VALUES = frozenset({"null", "true", "false", "unknown"})
 ORDER_WORDS = {"asc": "asc", "desc": "desc", "nullsfirst": "nulls first", "nullslast": "nulls last"}
 
 MAX_DEPTH = 50
-"""How many groups may lie in one another, and how many steps a JSON path may have."""
+"""The most levels of nested groups, and the most steps of a JSON path."""
 
 MAX_COLUMNS = 1600
-"""What PostgreSQL can answer with, about."""
+"""About the most columns that PostgreSQL can return."""
 
 _ARROW = re.compile(r"(->>|->)")
 _SELECT_ITEM = re.compile(r"(?:(?P<alias>[^:()]+):(?!:))?(?P<field>[^:()]+)(?:::(?P<cast>[\w ]+))?")
@@ -47,7 +47,7 @@ class Field:
 
     @property
     def name(self) -> str:
-        """What the answer calls it: the last step of the path, or the column."""
+        """Its name in the response: the last step of the path, or the column."""
         return self.path[-1][1] if self.path else self.column
 
 
@@ -81,7 +81,7 @@ class Group:
 
 @dataclass(frozen=True)
 class OrderItem:
-    """One item of `order`, with the words that follow it in SQL."""
+    """One item of `order`, with its SQL keywords."""
 
     field: Field
     words: tuple[str, ...]
@@ -91,7 +91,7 @@ def parse_select(text: str) -> tuple[SelectItem, ...]:
     """Read `select`: columns, aliases, casts and JSON paths. Raises `Refused` for embedded resources."""
     items = split_top_level(text) or ["*"]
     if len(items) > MAX_COLUMNS:
-        raise syntax(f"select has {len(items)} items", f"there may be {MAX_COLUMNS}")
+        raise syntax(f"select has {len(items)} items", f"at most {MAX_COLUMNS} are allowed")
     return tuple(_select_item(item, text) for item in items)
 
 
@@ -115,7 +115,7 @@ def parse_filter(column: str, text: str) -> Filter:
 def parse_group(word: str, text: str, depth: int = 1) -> Group:
     """Read `or=(a.eq.1,and(b.gt.2,c.is.null))`; `word` is `or`, `and`, `not.or` or `not.and`."""
     if depth > MAX_DEPTH:
-        raise syntax("a logic tree is too deep", f"groups may lie in one another {MAX_DEPTH} times")
+        raise syntax("a logic tree is too deep", f"at most {MAX_DEPTH} levels are allowed")
     if not (text.startswith("(") and text.endswith(")")):
         raise syntax(f'"failed to parse logic tree ({text})" (line 1, column 1)', 'expecting "("')
     members = tuple(_member(item, text, depth + 1) for item in split_top_level(text[1:-1]))
@@ -136,7 +136,7 @@ def parse_field(text: str) -> Field:
     """Read a column or a JSON path into one."""
     column, *steps = _ARROW.split(text)
     if len(steps) > 2 * MAX_DEPTH:
-        raise syntax("a JSON path is too long", f"it may have {MAX_DEPTH} steps")
+        raise syntax("a JSON path is too long", f"at most {MAX_DEPTH} steps are allowed")
     return Field(unquote(column), tuple((steps[i], unquote(steps[i + 1])) for i in range(0, len(steps), 2)))
 
 
@@ -156,7 +156,7 @@ def split_top_level(text: str) -> list[str]:
 
 
 def unquote(text: str) -> str:
-    """Take the double quotes off; inside them a backslash makes the next character plain."""
+    """Remove the double quotes; inside them a backslash escapes the next character."""
     if len(text) > 1 and text[0] == text[-1] == '"':
         return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
     return text
@@ -199,8 +199,8 @@ def _member(item: str, text: str, depth: int) -> Filter | Group:
 
 
 def _unquoted(condition: Filter) -> Filter:
-    """Inside a logic tree a value with reserved characters is quoted; alone it is not."""
-    assert isinstance(condition.value, str)  # noqa: S101  (the caller looked)
+    """Unquote the value: inside a logic tree, a value with reserved characters is quoted."""
+    assert isinstance(condition.value, str)  # noqa: S101  (the caller checks)
     return Filter(condition.field, condition.operator, unquote(condition.value), condition.negated)
 
 
@@ -209,7 +209,7 @@ def _select_item(item: str, text: str) -> SelectItem:
         return SelectItem(None)
     match = _SELECT_ITEM.fullmatch(item.strip())
     if match is None:
-        reason = f"{item!r} is no column, alias:column, column::type or JSON path; the emulator embeds no other tables"
+        reason = f"{item!r} is not a column, alias:column, column::type or JSON path; the emulator embeds no tables"
         raise syntax(f'"failed to parse select parameter ({text})" (line 1, column 1)', reason)
     alias = match["alias"]
     return SelectItem(parse_field(match["field"]), unquote(alias) if alias else None, match["cast"])

@@ -1,4 +1,4 @@
-"""Keeps the schema cache fresh as PostgREST does: it listens for `NOTIFY pgrst` and reads the catalogue anew."""
+"""Keeps the schema cache current as PostgREST does: listens for `NOTIFY pgrst` and reads the catalog again."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ RETRY_SECONDS = 0.5
 
 
 class SchemaWatch:
-    """Reads the catalogue into `catalog`, and again `delay` seconds after each word of a change."""
+    """Reads the database's catalog into `catalog`, and again `delay` seconds after each notification."""
 
     def __init__(self, dsn: str, catalog: Catalog, delay: float) -> None:
         self._dsn = dsn
@@ -18,7 +18,7 @@ class SchemaWatch:
         self._delay = delay
 
     async def read(self) -> None:
-        """Read the catalogue once. Raises `OSError`, `asyncpg.PostgresError`."""
+        """Read the catalog once. Raises `OSError`, `asyncpg.PostgresError`."""
         connection = await asyncpg.connect(self._dsn)
         try:
             self._catalog.replace(await read_catalog(connection))
@@ -26,26 +26,26 @@ class SchemaWatch:
             await connection.close()
 
     async def run(self) -> None:
-        """Listen until cancelled; begins again, with a fresh reading, when the database was away."""
+        """Listen until cancelled; reconnect and read again after the database was unavailable."""
         while True:
             try:
                 await self._listen()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError):
-                self._catalog.forget()
+                self._catalog.clear()
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _listen(self) -> None:
-        """Read anew at every word, until the connection is lost."""
-        news = asyncio.Event()
+        """Read again at each notification, until the connection is lost."""
+        notified = asyncio.Event()
         connection = await asyncpg.connect(self._dsn)
-        connection.add_termination_listener(lambda _connection: news.set())
+        connection.add_termination_listener(lambda _connection: notified.set())
         try:
-            await connection.add_listener("pgrst", lambda *_event: news.set())
+            await connection.add_listener("pgrst", lambda *_event: notified.set())
             while not connection.is_closed():
-                # What changed while nobody listened was never told.
+                # Changes before the listener started caused no notification here.
                 self._catalog.replace(await read_catalog(connection))
-                await news.wait()
+                await notified.wait()
                 await asyncio.sleep(self._delay)
-                news.clear()
+                notified.clear()
         finally:
             await connection.close(timeout=1)

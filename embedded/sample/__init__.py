@@ -1,1 +1,1 @@
-"""The sample edition: invented papers and news, served on loopback at the paths of the real hosts."""
+"""The sample edition: invented papers and news, served on loopback with the paths of the real hosts."""

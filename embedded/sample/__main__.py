@@ -11,7 +11,7 @@ from embedded.sample.server import serve_sample
 
 
 async def main() -> None:
-    """Print where everything is served, as one line of JSON, and serve."""
+    """Print the addresses as one line of JSON, and serve."""
     parser = argparse.ArgumentParser(description="Serve the sample edition on loopback.")
     parser.add_argument("--date", type=date.fromisoformat, default=datetime.now(UTC).date(), help="the day of the news")
     parser.add_argument("--port", type=int, default=0, help="the port to listen on, or 0 for any free one")

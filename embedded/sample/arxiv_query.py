@@ -1,4 +1,4 @@
-"""Reads the parameters of arXiv's query API: https://info.arxiv.org/help/api/user-manual.html."""
+"""Parses the parameters of arXiv's query API: https://info.arxiv.org/help/api/user-manual.html."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Final, NoReturn
 
 from app.sources.arxiv_id import ABSTRACT_PAGE, arxiv_id
 
-MOST_RESULTS: Final = 2_000
+MAX_RESULTS: Final = 2_000
 _RANGE: Final = re.compile(r"submittedDate:\[(\d{12}) TO (\d{12})\]")
 _SORTS: Final = ("relevance", "lastUpdatedDate", "submittedDate")
 _ORDERS: Final = ("ascending", "descending")
@@ -16,7 +16,7 @@ _ID: Final = re.compile(r"[\w./-]{1,40}")
 
 
 class BadQuery(Exception):
-    """A parameter that arXiv refuses; `name` is what arXiv calls the error."""
+    """A parameter that arXiv rejects; `name` is arXiv's name of the error."""
 
     def __init__(self, name: str, text: str) -> None:
         super().__init__(text)
@@ -25,7 +25,7 @@ class BadQuery(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ArxivQuery:
-    """What a query asks for: papers by id, or those submitted from `since` to `until`; both narrow each other."""
+    """A query: papers by identifier, or those submitted from `since` to `until`, or both conditions."""
 
     day: date
     """The day of the papers."""
@@ -33,31 +33,31 @@ class ArxivQuery:
     until: datetime | None
     ids: tuple[str, ...] | None
     start: int
-    most: int
+    limit: int
     descending: bool
 
     @classmethod
-    def parse(cls, given: Mapping[str, str], today: date) -> "ArxivQuery":
-        """Read a request's parameters; a query that names no day is about `today`. Raises `BadQuery`."""
-        search, ids = given.get("search_query", ""), _ids(given.get("id_list", ""))
+    def parse(cls, parameters: Mapping[str, str], today: date) -> "ArxivQuery":
+        """Parse a request's parameters; a query without a day means `today`. Raises `BadQuery`."""
+        search, ids = parameters.get("search_query", ""), _ids(parameters.get("id_list", ""))
         if not search and ids is None:
             raise BadQuery("incorrect_query", "search_query and id_list are both empty")
         since, until = _range(search)
-        _check(given, "sortBy", _SORTS, "relevance")
-        descending = _check(given, "sortOrder", _ORDERS, "descending") == "descending"
+        _check(parameters, "sortBy", _SORTS, "relevance")
+        descending = _check(parameters, "sortOrder", _ORDERS, "descending") == "descending"
         return cls(
             day=since.date() if since else today,
             since=since,
             until=until,
             ids=ids,
-            start=_number(given, "start", "0", 10**9),
-            most=_number(given, "max_results", "10", MOST_RESULTS),
-            descending=descending and "sortBy" in given,
+            start=_number(parameters, "start", "0", 10**9),
+            limit=_number(parameters, "max_results", "10", MAX_RESULTS),
+            descending=descending and "sortBy" in parameters,
         )
 
 
 def _ids(listed: str) -> tuple[str, ...] | None:
-    """The identifiers without their versions; None if there is no list."""
+    """The identifiers without versions; None if there is no list."""
     if not listed:
         return None
     found = []
@@ -70,7 +70,7 @@ def _ids(listed: str) -> tuple[str, ...] | None:
 
 
 def _range(search: str) -> tuple[datetime | None, datetime | None]:
-    """The first and the last minute of `submittedDate`; None where the query names none."""
+    """The first and the last minute of `submittedDate`; None if the query has none."""
     if "submittedDate:" not in search:
         return None, None
     found = _RANGE.search(search)
@@ -88,17 +88,17 @@ def _unreadable(search: str) -> NoReturn:
     raise BadQuery("incorrect_date", f"submittedDate cannot be read: {search}")
 
 
-def _number(given: Mapping[str, str], name: str, default: str, most: int) -> int:
-    text = given.get(name, default)
+def _number(parameters: Mapping[str, str], name: str, default: str, limit: int) -> int:
+    text = parameters.get(name, default)
     if not text.isdecimal():
         raise BadQuery(f"{name}_must_be_an_integer", f"{name} must be an integer from 0, not {text}")
-    if len(text) > 9 or int(text) > most:  # noqa: PLR2004  (more digits than any limit has)
-        raise BadQuery(f"{name}_too_large", f"{name} is {text}: the most is {most}")
+    if len(text) > 9 or int(text) > limit:  # noqa: PLR2004  (more digits than any limit has)
+        raise BadQuery(f"{name}_too_large", f"{name} is {text}: the maximum is {limit}")
     return int(text)
 
 
-def _check(given: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
-    value = given.get(name, default)
+def _check(parameters: Mapping[str, str], name: str, allowed: tuple[str, ...], default: str) -> str:
+    value = parameters.get(name, default)
     if value not in allowed:
         raise BadQuery(f"incorrect_{name}", f"{name} is {value}: it must be one of {', '.join(allowed)}")
     return value

@@ -1,4 +1,4 @@
-"""The sample edition's content, and the documents that the real hosts would send for it on a given day."""
+"""The sample edition's content, as the documents that the real hosts would send on a given day."""
 
 import tomllib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _ATOM: Final = "http://www.w3.org/2005/Atom"
 _OPENSEARCH: Final = "http://a9.com/-/spec/opensearch/1.1/"
 _ARXIV: Final = "http://arxiv.org/schemas/atom"
 _DC: Final = "http://purl.org/dc/elements/1.1/"
-# RFC 2606 keeps this domain free of anything real.
+# RFC 2606 reserves this domain for examples.
 _SITE: Final = "https://example.org/broadsheet-sample"
 
 for _prefix, _uri in (("", _ATOM), ("opensearch", _OPENSEARCH), ("arxiv", _ARXIV), ("dc", _DC)):
@@ -25,7 +25,7 @@ for _prefix, _uri in (("", _ATOM), ("opensearch", _OPENSEARCH), ("arxiv", _ARXIV
 
 @dataclass(frozen=True, slots=True)
 class SamplePaper:
-    """An invented paper. There is no month 13, so arXiv can never give its number to a real one."""
+    """An invented paper. Its number has month 13, so arXiv can never assign it to a real paper."""
 
     number: int
     title: str
@@ -44,12 +44,12 @@ class SamplePaper:
         return f"2513.{self.number:05d}"
 
     def submitted(self, day: date) -> datetime:
-        """When it was submitted on `day`."""
+        """The time of its submission on `day`."""
         return _midnight(day) + timedelta(minutes=30 * self.number)
 
 
 class SampleEdition:
-    """Reads the bundled files once, and writes them as arXiv's Atom, arXiv's RSS and publishers' RSS."""
+    """Reads the bundled files once, and renders them as arXiv's Atom, arXiv's RSS and publishers' RSS."""
 
     def __init__(self) -> None:
         papers = tomllib.loads((_FOLDER / "papers.toml").read_text(encoding="utf-8"))["paper"]
@@ -61,14 +61,13 @@ class SampleEdition:
         self.feeds: dict[str, dict[str, Any]] = {feed["path"]: feed for feed in feeds}
 
     def query(self, query: ArxivQuery) -> bytes:
-        """Return a page of the answer to a query of arXiv's API.
+        """Return one page of the response to a query of arXiv's API.
 
-        Every day has every paper. Categories are not looked at: whatever a profile is after, the whole sample is its
-        edition.
+        Every day has all papers. Categories are ignored, so that every profile gets the whole sample.
         """
         found = [paper for paper in self.papers if _matches(paper, query)]
         found = found[::-1] if query.descending else found
-        page = found[query.start : query.start + query.most]
+        page = found[query.start : query.start + query.limit]
         feed = ET.Element(f"{{{_ATOM}}}feed")
         _atom(feed, "title", "Broadsheet sample edition: every paper is invented")
         _atom(feed, "id", f"{_SITE}/api/query")
@@ -78,8 +77,8 @@ class SampleEdition:
             _entry(feed, paper, paper.submitted(query.day))
         return _document(feed)
 
-    def refusal(self, error: BadQuery) -> bytes:
-        """Return the feed in which arXiv says what is wrong with a query."""
+    def error_feed(self, error: BadQuery) -> bytes:
+        """Return arXiv's error feed for a wrong query."""
         feed = ET.Element(f"{{{_ATOM}}}feed")
         ET.SubElement(feed, f"{{{_OPENSEARCH}}}totalResults").text = "1"
         entry = ET.SubElement(feed, f"{{{_ATOM}}}entry")
@@ -92,7 +91,7 @@ class SampleEdition:
         return _document(feed)
 
     def arxiv_rss(self, category: str, day: date) -> bytes:
-        """Return arXiv's RSS feed of a category, which announces every third paper as a replacement."""
+        """Return arXiv's RSS feed of a category; every third paper is announced as a replacement."""
         rss, channel = _rss(f"{category} updates on arXiv.org (sample)")
         for paper in (paper for paper in self.papers if category in paper.categories):
             announced = "replace" if paper.number % 3 == 0 else "new"
@@ -106,7 +105,7 @@ class SampleEdition:
         return _document(rss)
 
     def news(self, path: str, day: date) -> bytes:
-        """Return the publisher's feed that has this path. Raises KeyError if none has."""
+        """Return the publisher's feed at this path. Raises KeyError if there is none."""
         feed = self.feeds[path]
         rss, channel = _rss(feed["title"])
         for number, news in enumerate(feed["item"], start=1):
@@ -118,8 +117,8 @@ class SampleEdition:
                 ET.SubElement(item, "category").text = name
         return _document(rss)
 
-    def newsapi(self, day: date, *, most: int, page: int) -> dict[str, Any]:
-        """Return a page of NewsAPI's answer for a day: all of the sample's news, the newest first."""
+    def newsapi(self, day: date, *, limit: int, page: int) -> dict[str, Any]:
+        """Return one page of NewsAPI's response for a day: all of the sample's news, newest first."""
         news = [(path, n, item) for path, feed in self.feeds.items() for n, item in enumerate(feed["item"], start=1)]
         articles = [
             {
@@ -133,12 +132,12 @@ class SampleEdition:
             for path, number, item in news
         ]
         articles.sort(key=lambda article: str(article["publishedAt"]), reverse=True)
-        return {"status": "ok", "totalResults": len(articles), "articles": articles[most * (page - 1) : most * page]}
+        return {"status": "ok", "totalResults": len(articles), "articles": articles[limit * (page - 1) : limit * page]}
 
 
 def _matches(paper: SamplePaper, query: ArxivQuery) -> bool:
     submitted = paper.submitted(query.day)
-    # `until` is a whole minute.
+    # `until` includes its whole minute.
     within = (
         query.since is None or query.until is None or query.since <= submitted <= query.until + timedelta(seconds=59)
     )
@@ -151,16 +150,16 @@ def _midnight(day: date) -> datetime:
 
 def _entry(feed: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
     entry = ET.SubElement(feed, f"{{{_ATOM}}}entry")
-    moment = f"{submitted:%Y-%m-%dT%H:%M:%SZ}"
+    timestamp = f"{submitted:%Y-%m-%dT%H:%M:%SZ}"
     _atom(entry, "id", f"http://arxiv.org/abs/{paper.name}")
     _atom(entry, "title", paper.title)
-    _atom(entry, "updated", moment)
+    _atom(entry, "updated", timestamp)
     for kind in ("abs", "pdf"):
         ET.SubElement(entry, f"{{{_ATOM}}}link", href=f"{_SITE}/{kind}/{paper.name}")
     _atom(entry, "summary", f"  {paper.abstract}")
     for name in (*paper.categories, SAMPLE_CATEGORY):
         ET.SubElement(entry, f"{{{_ATOM}}}category", term=name, scheme=_ARXIV)
-    _atom(entry, "published", moment)
+    _atom(entry, "published", timestamp)
     ET.SubElement(entry, f"{{{_ARXIV}}}comment").text = "Invented for Broadsheet's sample edition"
     ET.SubElement(entry, f"{{{_ARXIV}}}primary_category", term=paper.categories[0])
     for author in paper.authors:

@@ -1,4 +1,4 @@
-"""Serves the sample edition on loopback, at the paths that arXiv, NewsAPI and the default feeds have."""
+"""Serves the sample edition on loopback, with the paths of arXiv, NewsAPI and the default feeds."""
 
 import asyncio
 import socket
@@ -19,12 +19,12 @@ from app.sources.feeds import DEFAULT_FEEDS, FeedSettings
 from embedded.sample.arxiv_query import ArxivQuery, BadQuery
 from embedded.sample.edition import SampleEdition
 
-_MOST_NEWS: Final = 100
+_MAX_PAGE_SIZE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SampleHosts:
-    """Where the sample edition is served: what takes the place of arXiv, NewsAPI and the default feeds."""
+    """The sample server's URLs, which replace those of arXiv, NewsAPI and the default feeds."""
 
     arxiv_base_url: str
     newsapi_base_url: str
@@ -32,20 +32,20 @@ class SampleHosts:
 
     @classmethod
     def at(cls, url: str) -> "SampleHosts":
-        """Return the hosts of a sample server that listens at `url`."""
+        """Return the URLs of a sample server at `url`."""
         feeds = (replace(feed, url=url + urlsplit(feed.url).path) for feed in DEFAULT_FEEDS)
         return cls(url, url, tuple(feeds))
 
 
 def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
-    """Build the server. A query names the day of its papers; a feed cannot, so the news are all of `news_day`."""
+    """Build the server. A query names the day of its papers; a feed has no day, so all news are of `news_day`."""
 
     async def query(request: Request) -> Response:
         try:
-            asked = ArxivQuery.parse(request.query_params, news_day)
+            parsed = ArxivQuery.parse(request.query_params, news_day)
         except BadQuery as error:
-            return _xml(edition.refusal(error), "application/atom+xml", 400)
-        return _xml(edition.query(asked), "application/atom+xml")
+            return _xml(edition.error_feed(error), "application/atom+xml", 400)
+        return _xml(edition.query(parsed), "application/atom+xml")
 
     async def everything(request: Request) -> Response:
         return _newsapi(request, edition, news_day)
@@ -61,31 +61,31 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
 
 
 def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:
-    """Answer as NewsAPI does: https://newsapi.org/docs/endpoints/everything."""
-    asked = request.query_params
+    """Respond as NewsAPI does: https://newsapi.org/docs/endpoints/everything."""
+    query = request.query_params
     try:
-        first = datetime.fromisoformat(asked.get("from", news_day.isoformat()))
-        most, page = int(asked.get("pageSize", "100")), int(asked.get("page", "1"))
-        if not (asked.get("q") and 1 <= most <= _MOST_NEWS and page >= 1):
-            raise ValueError(f"q={asked.get('q')!r}, pageSize={most} or page={page} is not accepted")
+        first = datetime.fromisoformat(query.get("from", news_day.isoformat()))
+        limit, page = int(query.get("pageSize", "100")), int(query.get("page", "1"))
+        if not (query.get("q") and 1 <= limit <= _MAX_PAGE_SIZE and page >= 1):
+            raise ValueError(f"q={query.get('q')!r}, pageSize={limit} or page={page} is not accepted")
     except ValueError as error:
-        return _complaint("parametersInvalid", str(error), 400)
-    if not (request.headers.get("x-api-key") or asked.get("apiKey")):
-        return _complaint("apiKeyMissing", "Your API key is missing.", 401)
-    return JSONResponse(edition.newsapi(first.date(), most=most, page=page))
+        return _error("parametersInvalid", str(error), 400)
+    if not (request.headers.get("x-api-key") or query.get("apiKey")):
+        return _error("apiKeyMissing", "Your API key is missing.", 401)
+    return JSONResponse(edition.newsapi(first.date(), limit=limit, page=page))
 
 
 def _xml(document: bytes, kind: str, status: int = 200) -> Response:
     return Response(document, status, media_type=f"{kind}; charset=utf-8")
 
 
-def _complaint(code: str, message: str, status: int) -> Response:
-    """What NewsAPI says of a request that it refuses."""
+def _error(code: str, message: str, status: int) -> Response:
+    """NewsAPI's error response."""
     return JSONResponse({"status": "error", "code": code, "message": message}, status)
 
 
 class _Server(uvicorn.Server):
-    """Leaves the signals to the process that it is part of."""
+    """uvicorn without its signal handlers: the process that runs it handles signals."""
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -94,13 +94,13 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serve_sample(news_day: date, *, port: int = 0) -> AsyncIterator[SampleHosts]:
-    """Serve the sample edition while the block runs, on a free port of loopback unless one is given."""
+    """Serve the sample edition on loopback while the block runs; port 0 is a free port."""
     with socket.create_server(("127.0.0.1", port)) as listening:
         config = uvicorn.Config(sample_app(SampleEdition(), news_day), log_level="warning", lifespan="off")
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         try:
-            # The socket already listens: whoever connects now waits in its queue until the server accepts.
+            # The socket already listens: new connections wait in its queue until the server accepts them.
             yield SampleHosts.at(f"http://127.0.0.1:{listening.getsockname()[1]}")
         finally:
             server.should_exit = True

@@ -91,7 +91,7 @@ async def until_ready(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
 
 
 async def until_all_leases_ran_out(ready: Ready) -> None:
-    """Wait until nobody in the list_worker_rows can have renewed for a whole lease; the gateway is away, the database is not."""
+    """Wait until no worker can have renewed for a whole lease: the gateway is away, the database is not."""
     database = await asyncpg.connect(ready.database_url)
     young = "select count(*) from public.workers where seen_at > now() - lease - interval '1.5 s'"
     while await database.fetchval(young):

@@ -1,4 +1,4 @@
-"""`make digest` and `make up` as processes, offline on the bundled sample: what they write, and what they say."""
+"""`make digest` and `make up` as processes, offline with the bundled sample: the files they write and their output."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def folder(stack_folder: Path) -> Iterator[Path]:
-    """Where a command keeps its database: an unprivileged PostgreSQL may enter it."""
+    """The folder of a command's database, which an unprivileged PostgreSQL can enter."""
     folder = stack_folder / uuid4().hex
     folder.mkdir()
     yield folder
@@ -33,7 +33,7 @@ def digest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path, folder: Path) -> None:
-    # What a terminal's library would read as markup or as an emoji.
+    # Text that the terminal library would interpret as markup or as an emoji.
     profile = tmp_path / "odd.toml"
     profile.write_text('name = "Ada [/x] [red] :cat:"\ninterests = ["graph neural networks"]\n', encoding="utf-8-sig")
     result = digest("--date", "2026-03-04", "--out", tmp_path, "--folder", folder, "--profile", profile)
@@ -44,21 +44,21 @@ def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path, 
     assert "<script" not in page
     assert "arXiv cannot be reached from here" in result.stdout
     assert "The best of 2026-03-04 for Ada [/x] [red] :cat:" in " ".join(result.stdout.split())
-    # How far it was, as often as it was looked at: on a slow machine each look finds something else.
+    # The output depends on the moments of the polls: on a slow machine each poll finds another status.
     assert re.search(r"^  (pending|running|waiting for the edition)", result.stdout, re.MULTILINE)
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
-        (["--date", "x;cmd"], "make digest: DATE: 'x;cmd' is not a day: give it as YYYY-MM-DD"),
+        (["--date", "x;cmd"], "make digest: DATE: 'x;cmd' is not a date: use YYYY-MM-DD"),
         (["--profile", "no[/x]file.toml"], "no digest: the profile no[/x]file.toml cannot be read: No such file"),
     ],
 )
-def test_a_wrong_variable_is_named_as_make_calls_it(arguments: list[str], said: str) -> None:
+def test_a_wrong_variable_is_named_as_make_calls_it(arguments: list[str], message: str) -> None:
     result = digest(*arguments)
     assert result.returncode in {1, 2}
-    assert said in result.stdout + result.stderr
+    assert message in result.stdout + result.stderr
 
 
 async def test_up_shows_a_mail_a_page_and_a_curl_line_that_work(
@@ -67,34 +67,34 @@ async def test_up_shows_a_mail_a_page_and_a_curl_line_that_work(
     command = [sys.executable, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=subprocess.PIPE)
     assert process.stdout is not None
-    said = ""
-    while "-d '" not in said:
+    output = ""
+    while "-d '" not in output:
         line = await process.stdout.readline()
-        assert line, said
-        said += line.decode()
-    curl = re.search(r"curl -s -X POST (\S+) -H 'X-API-Key: (\S+)' .*?-d '(.*)'", said, re.DOTALL)
+        assert line, output
+        output += line.decode()
+    curl = re.search(r"curl -s -X POST (\S+) -H 'X-API-Key: (\S+)' .*?-d '(.*)'", output, re.DOTALL)
     assert curl is not None
     async with httpx.AsyncClient(trust_env=False) as http:
         headers = {"X-API-Key": curl[2], "Content-Type": "application/json"}
         answer = await http.post(curl[1], content=curl[3], headers=headers)
     assert answer.status_code == 202, answer.text
-    while "a reader's page: " not in said:
+    while "a reader's page: " not in output:
         line = await process.stdout.readline()
-        assert line, said
-        said += line.decode()
-    assert any((folder / "mailbox").glob("digest-*.eml")), said
-    await vote_for_the_first_item(said.partition("a reader's page: ")[2].split()[0])
+        assert line, output
+        output += line.decode()
+    assert any((folder / "mailbox").glob("digest-*.eml")), output
+    await give_feedback_on_the_first_item(output.partition("a reader's page: ")[2].split()[0])
     process.send_signal(signal.SIGINT)
     _, _ = await process.communicate()
     assert process.returncode == 0
 
 
-async def vote_for_the_first_item(page: str) -> None:
-    """Press "More like this" at the first item of a reader's page, and take it back."""
+async def give_feedback_on_the_first_item(page: str) -> None:
+    """Press "More like this" at the first item of a reader's page, and then withdraw it."""
     async with httpx.AsyncClient(trust_env=False, follow_redirects=True) as http:
         shown = (await http.get(page)).text
         form = re.search(r'action="(/r/home/[^"]+)".*?name="item" value="(\w+)"', shown, re.DOTALL)
         assert form is not None, shown
-        for saying, pressed in (("more", 1), ("unrate", 0)):
-            answer = await http.post(urljoin(page, form[1]), data={"item": form[2], "do": saying})
+        for action, pressed in (("more", 1), ("unrate", 0)):
+            answer = await http.post(urljoin(page, form[1]), data={"item": form[2], "do": action})
             assert answer.text.count("aria-pressed") == pressed

@@ -1,4 +1,4 @@
-"""`make up` ends at any moment and in any way, without a traceback, and leaves no process and no port behind."""
+"""`make up` can be stopped at any moment and in any way, without a traceback, a leftover process or an open port."""
 
 import asyncio
 import os
@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
@@ -19,7 +19,7 @@ from embedded.loopback import free_port, listen
 ROOT = Path(__file__).parents[2]
 KILLED = -signal.SIGKILL
 ENDED = {0, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP}
-"""Either it has ended in order, or the signal has ended it while nothing ran yet."""
+"""A normal exit, or death by the signal before anything ran."""
 
 
 @pytest.fixture
@@ -32,14 +32,14 @@ def folder(stack_folder: Path) -> Iterator[Path]:
 
 
 class Up:
-    """`make up`'s process: what it said, and which processes it has started."""
+    """`make up`'s process: its output and its descendants."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self.process = process
         self.text = ""
 
     async def until(self, pattern: str) -> None:
-        """Wait until it has said this."""
+        """Wait until its output matches `pattern`."""
         assert self.process.stdout is not None
         while not re.search(pattern, self.text):
             line = await self.process.stdout.readline()
@@ -129,7 +129,7 @@ async def test_ctrl_c_is_clean_while_it_starts(moment: str, folder: Path) -> Non
 @pytest.mark.parametrize("moment", ["cluster", "jwt-secret", "link-secret"])
 async def test_ctrl_c_is_clean_while_the_database_starts(moment: str, folder: Path) -> None:
     async with started(folder) as up:
-        # Each of these files is made at another step.
+        # Each of these files is created at a different step of the start.
         while not is_made(folder, moment):
             await asyncio.sleep(0.01)
         family = up.family()
@@ -153,14 +153,13 @@ async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:
 
 
 async def test_a_taken_usual_port_is_replaced_by_a_free_one(folder: Path) -> None:
-    with suppress(OSError):  # another program has it: as well
-        taken = listen(8000)
-        taken.listen()
-    async with started(folder) as up:
-        await up.until("API +http://127.0.0.1:(?!8000 )")
-        up.process.send_signal(signal.SIGTERM)
-        assert await up.ended() == 0
-    taken.close()
+    with ExitStack() as taken:
+        with suppress(OSError):  # another program may already use it
+            taken.enter_context(listen(8000)).listen()
+        async with started(folder) as up:
+            await up.until("API +http://127.0.0.1:(?!8000 )")
+            up.process.send_signal(signal.SIGTERM)
+            assert await up.ended() == 0
 
 
 @pytest.mark.parametrize("variable", ["PORT", "STACK_PORT"])
@@ -170,12 +169,12 @@ async def test_a_given_port_that_is_taken_is_named(variable: str, folder: Path) 
         port = str(taken.getsockname()[1])
         async with started(folder, **{variable.lower(): port}) as up:
             assert await up.ended() == 1
-    assert f"stopped: {variable} is {port}, and another program uses that port: give another" in up.text
+    assert f"stopped: {variable} is {port}, but another program uses that port: choose another port" in up.text
 
 
 async def test_make_up_ends_with_make(folder: Path) -> None:
-    """`make` itself is killed: what its recipe runs has another parent from then on."""
-    # The shell takes the place of make.
+    """When `make` is killed, the processes of its recipe get another parent."""
+    # The shell simulates make.
     command = [
         sys.executable,
         "-m",

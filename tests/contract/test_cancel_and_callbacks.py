@@ -1,4 +1,4 @@
-"""Cancelling, and the callback that comes with every end: local_service with it, or not at all."""
+"""Cancelling, and the callback that comes with every end: together with it, or not at all."""
 
 import asyncio
 import json

@@ -17,7 +17,7 @@ from app.models import Article, ArticleKind, EditionStatus, TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests
-from app.persistence.editions import Editions, Reading
+from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -110,9 +110,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "text": {"text": "graphs"},
     "brought": {"brought": {"arxiv": 1}},
     "worker_id": {"worker_id": TASK},
-    "waiting": {"waiting": TASK},
-    "begun_at": {"begun_at": datetime(2026, 11, 22, tzinfo=UTC)},
-    "readings": {"readings": [Reading("arxiv", datetime(2026, 11, 23, tzinfo=UTC), items=1)]},
     "number": {"number": 1},
     "ended": {"ended": {TaskKind.FETCH: TaskCounts()}},
 }

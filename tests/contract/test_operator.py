@@ -1,4 +1,4 @@
-"""The operator's hand on the database: replay and redelivery, the list_worker_rows; each act once, and recorded."""
+"""The operator's hand on the database: replay and redelivery, the worker list; each act once, and recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

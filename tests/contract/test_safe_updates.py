@@ -31,7 +31,7 @@ PLANTED_PLPGSQL = {
     "one in a loop's query": "for r in delete from public.tasks returning * loop null; end loop;",
     "one in a with": "for r in with d as (delete from public.tasks returning *) select * from d loop null; end loop;",
     "one after an error": "begin null; exception when others then delete from public.tasks; end;",
-    "one that is put local_service": "execute 'delete from ' || 'public.tasks';",
+    "one that is put together": "execute 'delete from ' || 'public.tasks';",
 }
 PLANTED_SQL = {
     "the second of two": "select 1; delete from public.tasks returning 1",
@@ -65,7 +65,7 @@ class _Writes(Visitor):
 
 
 def unsafe_writes(function: asyncpg.Record) -> list[str]:
-    """What pg-safeupdate would refuse in this function, and statements that are only put local_service when it runs."""
+    """What pg-safeupdate would refuse in this function, and statements that are only put together when it runs."""
     if function["language"] == "sql":
         return _unsafe(function["body"])
     parsed = parse_plpgsql(function["definition"])

@@ -30,7 +30,7 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
     return [line for line in result.stdout.splitlines() if line]
 
 
-@pytest.mark.parametrize("given", ["environment", "command line"])
+@pytest.mark.parametrize("origin", ["environment", "command line"])
 @pytest.mark.parametrize(
     ("target", "variable", "expected"),
     [
@@ -48,10 +48,10 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
     ],
 )
 def test_a_variable_reaches_the_program_unchanged(
-    target: str, variable: str, expected: list[str], given: str, tmp_path: Path
+    target: str, variable: str, expected: list[str], origin: str, tmp_path: Path
 ) -> None:
-    environment = {variable: ODD} if given == "environment" else {}
-    arguments = [] if given == "environment" else [f"{variable}={ODD}"]
+    environment = {variable: ODD} if origin == "environment" else {}
+    arguments = [] if origin == "environment" else [f"{variable}={ODD}"]
     assert run_make(target, tmp_path, environment, *arguments) == expected
 
 
@@ -65,8 +65,8 @@ def test_options_are_split_only_at_spaces(target: str, expected: list[str], tmp_
 def test_a_python_path_with_a_space_works(tmp_path: Path) -> None:
     folder = tmp_path / "my programs"
     folder.mkdir()
-    said = run_make("try-upgrade", folder, {}, f"PYTHON={folder / 'python'}", "ARGS=--a *")
-    assert said == ["scripts/try_upgrade.py", "--a", "*"]
+    output = run_make("try-upgrade", folder, {}, f"PYTHON={folder / 'python'}", "ARGS=--a *")
+    assert output == ["scripts/try_upgrade.py", "--a", "*"]
 
 
 def test_an_installation_prints_its_progress(tmp_path: Path) -> None:
@@ -79,11 +79,11 @@ def test_an_installation_prints_its_progress(tmp_path: Path) -> None:
     variables = {"PATH": os.environ["PATH"], "PIP": str(pip)}
     command = ["make", "install", f"VENV={tmp_path / 'venv'}", f"PYTHON={installer}"]
     result = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
-    first, then = result.stdout.splitlines()
+    first, second = result.stdout.splitlines()
     assert first.startswith("Setting up"), result.stderr
     assert "about a minute" in first
-    assert then.startswith("pip install ")
-    assert "--quiet" not in then, "pip says what it downloads"
+    assert second.startswith("pip install ")
+    assert "--quiet" not in second, "pip must print what it downloads"
 
 
 def test_migrate_without_a_database_names_the_variable() -> None:

@@ -149,7 +149,7 @@ def test_it_ends_with_a_message_when_the_database_ends(folder: Path, migrations:
     assert running.process is not None
     _, message = running.process.communicate()
     assert running.process.returncode == 1
-    assert message.startswith("embedded: PostgreSQL ended by itself")
+    assert message.startswith("embedded: PostgreSQL stopped unexpectedly")
 
 
 def test_two_can_run_but_not_on_one_folder(folder: Path, migrations: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_port_in_use_is_named_and_no_server_remains(folder: Path, migrations: 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         message = refusal(StackProcess(folder / "data", migrations, port=port))
-    assert f"port {port} cannot be had" in message
+    assert f"port {port} cannot be used" in message
     assert postgres_over(folder / "data") == []
 
 

@@ -95,10 +95,10 @@ async def test_a_data_error_that_every_call_gets_for_a_while_makes_no_culprit(
 async def test_an_outcome_that_the_database_refuses_fails_its_own_task_alone(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    local_service = asyncio.Barrier(3)
+    together = asyncio.Barrier(3)
 
     async def work(job: Job) -> dict[str, Any]:
-        await local_service.wait()
+        await together.wait()
         return dict(job.task.payload)
 
     await database.execute(

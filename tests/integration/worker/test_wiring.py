@@ -1,4 +1,4 @@
-"""The worker put local_service from its settings: what does each kind of task, from where, and through which client."""
+"""The worker put together from its settings: what does each kind of task, from where, and through which client."""
 
 import json
 from datetime import date, timedelta

@@ -21,7 +21,7 @@ def refusal(content: bytes, tmp_path: Path) -> str:
     ("content", "said"),
     [
         (b'interests = ["a"]', "name is missing"),
-        (b'name = "Ada"\nfavourite = 1', "favourite is not an entry of a profile (those are name, title, goals,"),
+        (b'name = "Ada"\nfavourite = 1', "favourite is not a field of a profile (the fields are name, title, goals,"),
         (b'name = "Ada"\ninterests = "graphs"', """interests is 'graphs': it must be a list, such as ["graphs","""),
         (b'name = "Ada"\ninterests = ["a", 5]', "interests, entry 2, is 5: it must be a text in quotes"),
         (b"name = 5", "name is 5: it must be a text in quotes"),

@@ -67,7 +67,8 @@ async def test_every_value_of_a_task_is_sent_and_returned(client: AsyncClient, r
         daily_digests=9,
     )  # fmt: skip
     assert sent(router)[2] == {
-        "p_owner": "web", "p_tasks": [WHOLE_ROW], "p_replace_ended": False, "p_waiting_task": None, "p_daily_digests": 9,
+        "p_owner": "web", "p_tasks": [WHOLE_ROW], "p_replace_ended": False, "p_waiting_task": None,
+        "p_daily_digests": 9,
     }  # fmt: skip
     assert made == Task(
         task_id=ONE, owner="web", kind=TaskKind.DIGEST, status=TaskStatus.PENDING, priority=3,

@@ -1,4 +1,4 @@
-"""An interest of several words is one where the words are local_service; what a reason says is in the paper."""
+"""An interest of several words is one where the words are together; what a reason says is in the paper."""
 
 import pytest
 
@@ -29,7 +29,7 @@ async def test_words_that_are_far_apart_are_no_match(make_article: MakeArticle) 
     assert [text for _, text in found if text.startswith("matches")] == []
     assert found[0] == (
         ReasonKind.WORDS,
-        "partly matches: mechanism design (has mechanism and design, not local_service)",
+        "partly matches: mechanism design (has mechanism and design, not together)",
     )
 
 

@@ -11,7 +11,7 @@ from libcst.metadata import MetadataWrapper
 
 from scripts import faults, mutants
 from scripts.faults import DATA, Finder, Mutant, WrongData, python_mutants, sql_mutants
-from scripts.mutants import Copy, Verdict, check_tests, judged
+from scripts.mutants import Copy, Verdict, check_tests, run_mutants
 
 LISTED = tomllib.loads(DATA.read_text(encoding="utf-8"))
 SOURCE = '''
@@ -62,8 +62,7 @@ def test_every_package_and_fault_of_the_list_fits_the_tree() -> None:
     for name, package in LISTED["packages"].items():
         check_tests(name, package["tests"])
         assert all(any(mutants.ROOT.glob(pattern)) for pattern in package.get("files", ())), name
-    injected_faults = list(sql_mutants(LISTED["sql"]))
-    assert all(mutant.text != mutant.sound for mutant in injected_faults)
+    assert all(mutant.text != mutant.original for mutant in sql_mutants(LISTED["sql"]))
 
 
 def test_an_entry_that_does_not_fit_is_named() -> None:
@@ -93,8 +92,8 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
 ) -> None:
     root = tmp_path / "root"
     (root / "tests").mkdir(parents=True)
-    sound = "def double(n: int) -> int:\n    return 2 * n\n"
-    (root / "code.py").write_text(sound)
+    original = "def double(n: int) -> int:\n    return 2 * n\n"
+    (root / "code.py").write_text(original)
     # In its own process, without the modules that this process has imported.
     seen = f"import subprocess, sys\n\ndef test(): assert subprocess.check_output([{sys.executable!r}, '-c', "
     call = "'import code; print(code.double(2) or 4)']) == b'4\\n'\n"
@@ -104,12 +103,12 @@ def test_detected_faults_are_listed_and_the_tree_is_unchanged(
         monkeypatch.setattr(mutants, name, value)
     # pytest's plugins are not under test, and each of four runs would import them.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    texts = (sound.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
-    rejected_outcomes = judged(
-        [Mutant("package", "code.py", 2, sound, text) for text in texts], {"package": ["tests"]}, 1
+    texts = (original.replace("2 * n", text) for text in ("3 * n", "None", "n + 2"))
+    verdicts = run_mutants(
+        [Mutant("package", "code.py", 2, original, text) for text in texts], {"package": ["tests"]}, 1
     )
-    assert [verdict for _, verdict in rejected_outcomes] == [Verdict.TESTS, Verdict.TYPES, Verdict.NOBODY]
-    said = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
-    assert said == [["seen", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
-    assert (root / "code.py").read_text() == sound
-    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "what takes too long has failed"
+    assert [verdict for _, verdict in verdicts] == [Verdict.TESTS, Verdict.TYPES, Verdict.NONE]
+    output = [line.split() for line in capsys.readouterr().out.splitlines()[1:]]
+    assert output == [["detected", "code.py:2"], ["types", "code.py:2"], ["SURVIVED", "code.py:2"]]
+    assert (root / "code.py").read_text() == original
+    assert not Copy(tmp_path / "copy").passes(["tests"], 0), "tests that exceed their time must fail"

@@ -1,4 +1,4 @@
-"""Words the answers: status, content-range, applied preferences and body, as PostgREST gives them."""
+"""Builds responses as PostgREST does: status, Content-Range, applied preferences and body."""
 
 import json
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ JSON = "application/json; charset=utf-8"
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What goes back."""
+class Response:
+    """An HTTP response of the gateway."""
 
     status: int
     body: bytes = b""
     headers: tuple[tuple[str, str], ...] = ()
 
 
-def read_answer(query: Query, result: Result, *, whole: bool = False) -> Answer:
-    """Rows that were read, or what a function returned; `whole` if that is one value. Raises `Refused`."""
+def read_response(query: Query, result: Result, *, whole: bool = False) -> Response:
+    """The response to a read or a function call; `whole` if the function returns one value. Raises `Refused`."""
     total = result.total if query.counted else None
     if total is not None and total and query.offset >= total:
         details = f"An offset of {query.offset} was requested, but there are only {total} rows."
@@ -39,31 +39,31 @@ def read_answer(query: Query, result: Result, *, whole: bool = False) -> Answer:
     status = HTTPStatus.PARTIAL_CONTENT if partial else HTTPStatus.OK
     if query.single and not whole:
         return _single(query, result, status, content_range)
-    return Answer(status, (result.body or "null").encode(), _headers(query, content_range))
+    return Response(status, (result.body or "null").encode(), _headers(query, content_range))
 
 
-def function_answer(function: Function, query: Query, result: Result) -> Answer:
-    """What a function returned. Raises `Refused`."""
+def function_response(function: Function, query: Query, result: Result) -> Response:
+    """The response to a function call. Raises `Refused`."""
     if function.nothing:
-        return Answer(HTTPStatus.NO_CONTENT, headers=(("content-range", "0-0/*"),))
-    return read_answer(query, result, whole=not function.many)
+        return Response(HTTPStatus.NO_CONTENT, headers=(("content-range", "0-0/*"),))
+    return read_response(query, result, whole=not function.many)
 
 
-def insert_answer(query: Query, name: str, result: Result) -> Answer:
-    """Rows that were inserted; 200 if an upsert only updated."""
+def insert_response(query: Query, name: str, result: Result) -> Response:
+    """The response to an insert; 200 if an upsert only updated."""
     updated_only = query.prefer.get("resolution") == "merge-duplicates" and result.rows > 0 and result.new == 0
     status = HTTPStatus.OK if updated_only else HTTPStatus.CREATED
     return _written(query, result, status, f"*/{result.rows if query.counted else '*'}", _location(name, result))
 
 
-def update_answer(query: Query, result: Result) -> Answer:
-    """Rows that were updated."""
-    return _change_answer(query, result, _range(result.rows, 0, result.rows if query.counted else None))
+def update_response(query: Query, result: Result) -> Response:
+    """The response to an update."""
+    return _change_response(query, result, _range(result.rows, 0, result.rows if query.counted else None))
 
 
-def delete_answer(query: Query, result: Result) -> Answer:
-    """Rows that were deleted."""
-    return _change_answer(query, result, f"*/{result.rows if query.counted else '*'}")
+def delete_response(query: Query, result: Result) -> Response:
+    """The response to a delete."""
+    return _change_response(query, result, f"*/{result.rows if query.counted else '*'}")
 
 
 def _range(rows: int, offset: int, total: int | None) -> str:
@@ -76,32 +76,32 @@ def _headers(query: Query, content_range: str, kind: str | None = JSON) -> tuple
     return (("content-range", content_range), *applied, *((("content-type", kind),) if kind else ()))
 
 
-def _single(query: Query, result: Result, status: int, content_range: str) -> Answer:
+def _single(query: Query, result: Result, status: int, content_range: str) -> Response:
     if result.rows != 1:
         message = "JSON object requested, multiple (or no) rows returned"
         details = f"The result contains {result.rows} rows"
         raise Refused(HTTPStatus.NOT_ACCEPTABLE, "PGRST116", message, details=details)
     body = (result.body or "").strip()[1:-1].encode()
-    return Answer(status, body, _headers(query, content_range, f"{SINGLE_OBJECT}; charset=utf-8"))
+    return Response(status, body, _headers(query, content_range, f"{SINGLE_OBJECT}; charset=utf-8"))
 
 
 def _location(name: str, result: Result) -> str:
-    """Where the one new row is to be found, if its key was asked for with `return=headers-only`."""
+    """The Location of a single new row, if the request has `return=headers-only`."""
     if result.rows != 1 or result.body is None:
         return ""
     ((key,),) = (json.loads(result.body),)
     return f"/{name}?" + urlencode({column: f"eq.{value}" for column, value in key.items()})
 
 
-def _change_answer(query: Query, result: Result, content_range: str) -> Answer:
+def _change_response(query: Query, result: Result, content_range: str) -> Response:
     status = HTTPStatus.OK if query.representation else HTTPStatus.NO_CONTENT
     return _written(query, result, status, content_range)
 
 
-def _written(query: Query, result: Result, status: int, content_range: str, location: str = "") -> Answer:
+def _written(query: Query, result: Result, status: int, content_range: str, location: str = "") -> Response:
     if not query.representation:
         where = (("location", location),) if location else ()
-        return Answer(status, headers=(*where, *_headers(query, content_range, None)))
+        return Response(status, headers=(*where, *_headers(query, content_range, None)))
     if query.single:
         return _single(query, result, status, content_range)
-    return Answer(status, (result.body or "[]").encode(), _headers(query, content_range))
+    return Response(status, (result.body or "[]").encode(), _headers(query, content_range))
