@@ -43,11 +43,16 @@ def with_change(file: Path, old: str, new: str, folder: Path) -> Path:
 @pytest.mark.parametrize("package", PACKAGES)
 def test_another_installed_version_of_any_package_fails(package: str, install: Install) -> None:
     install(package, CHANGED)
-    with pytest.raises(CheckFailed, match=rf"(^|; ){package}: {CHANGED} is installed"):
-        check_versions(LOCK)
     require_locked_versions.cache_clear()
     with pytest.raises(ConfigurationError, match=rf"\n  {package}: {CHANGED} is installed"):
         require_locked_versions()
+
+
+@pytest.mark.parametrize("pin", PINS)
+def test_the_check_names_a_pin_that_is_installed_in_another_version(pin: str, install: Install) -> None:
+    install(pin, CHANGED)
+    with pytest.raises(CheckFailed, match=rf"(^|; ){pin}: {CHANGED} is installed"):
+        check_versions(LOCK)
 
 
 @pytest.mark.parametrize("pin", PINS)
