@@ -1,4 +1,4 @@
-"""A bounce that arrives after the reader's own decision does not replace it: only an active reader becomes `bounced`."""
+"""A bounce that arrives after the reader's own decision does not replace it."""
 
 import pytest
 from supabase import AsyncClient

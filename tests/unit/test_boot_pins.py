@@ -49,7 +49,7 @@ def test_another_installed_version_of_any_package_fails(package: str, install: I
 
 
 @pytest.mark.parametrize("pin", PINS)
-def test_the_check_names_a_pin_that_is_installed_in_another_version(pin: str, install: Install) -> None:
+def test_the_check_names_a_pin_installed_in_another_version(pin: str, install: Install) -> None:
     install(pin, CHANGED)
     with pytest.raises(CheckFailed, match=rf"(^|; ){pin}: {CHANGED} is installed"):
         check_versions(LOCK)

@@ -12,7 +12,7 @@ from app.logs import configure_logs
 from app.sources.bibtex import BibtexReader
 
 SECRET = "xyzzy"
-BROKEN = f"@article{{a, title={{{SECRET}}} author={{{SECRET}}}\n@article{{b, title={{\\{SECRET}{{}} \\begin{{{SECRET}}}}}}}\n"
+BROKEN = "@article{a, title={xyzzy} author={xyzzy}\n@article{b, title={\\xyzzy{} \\begin{xyzzy}}}\n"
 
 
 @contextmanager

@@ -65,7 +65,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("error", REASONS, ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("lease", LEASES, ids=str)
-async def test_a_pause_before_a_repeated_call_is_a_sixth_of_a_lease_at_most(
+async def test_a_pause_before_a_repeated_call_is_a_sixth_of_a_lease(
     lease: timedelta, error: Exception, pauses: list[float]
 ) -> None:
     queue = cast(TaskQueue, FailingQueue(error))

@@ -1,4 +1,4 @@
-"""A worker that stops while it sends: by SMTP nothing was sent, and it says so; a provider may have the mail already."""
+"""A worker stops while it sends: by SMTP nothing was sent, and it says so; a provider may have the mail."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
