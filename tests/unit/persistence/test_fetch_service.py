@@ -10,11 +10,12 @@ import respx
 from structlog.testing import capture_logs
 from supabase import AsyncClient
 
-from app.errors import SourceBusy, SourceError
-from app.fetch_service import FetchPostponed, FetchService
+from app.errors import SourceBusy, SourceError, SourceUnavailable
+from app.fetch_service import RETRY_UNREACHABLE, FetchPostponed, FetchService
 from app.models import Article, ArticleKind, Edition
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
+from app.sources.fetcher import FetchFailed
 from tests.support.requests import DAY, ONE
 
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
@@ -165,3 +166,25 @@ async def test_busy_sources_are_named_with_the_longest_wait(
     assert bodies_of(database_calls, "save_articles") != []
     (ended,) = bodies_of(database_calls, "finish_edition")
     assert (ended["p_status"], ended["p_errors"]) == ("fetching", errors)
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (SourceBusy("429", retry_after=70.0), 70.0),
+        (SourceUnavailable("503", retry_after=70.0), 70.0),
+        (FetchFailed("HTTP 503", transient=True, retry_after=70.0), 70.0),
+        (SourceUnavailable("503", retry_after=0.0), 0.0),
+        (SourceUnavailable("refused"), RETRY_UNREACHABLE),
+        (FetchFailed("refused", transient=True), RETRY_UNREACHABLE),
+    ],
+    ids=repr,
+)
+async def test_a_fetch_waits_for_as_long_as_its_source_asks(
+    fetch: Fetch, database_calls: list[tuple[str, Any]], error: Exception, seconds: float
+) -> None:
+    with pytest.raises(FetchPostponed) as postponed:
+        await fetch.of(Scripted("away", error), Scripted("good", [GOOD]), patience=timedelta(minutes=5))
+    assert postponed.value.delay == timedelta(seconds=seconds)
+    assert str(postponed.value).endswith(f"will be retried in {seconds:.0f} s")
+    assert database_calls

@@ -1,0 +1,120 @@
+"""Every query parameter of every route, set to what finds another caller's things: none of them is given away."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+from uuid import UUID
+
+import httpx
+import pytest
+
+from app.api.auth import Caller
+from app.persistence.paging import encode_cursor
+from tests.contract.test_isolation import World
+from tests.contract.test_isolation import world as world  # noqa: PLC0414  (a fixture
+from tests.support.mail_hook import SECRET
+
+FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
+BEGIN = encode_cursor(datetime(2100, 1, 1, tzinfo=UTC), LAST_ID)
+"""A cursor before everything in a list that has the newest first."""
+
+FOR_ALL = ("/v1/editions", "/v1/admin")
+"""Editions are common to all callers, and below /v1/admin nobody but admins gets anything (`test_isolation`)."""
+
+Values = dict[str, dict[str, list[str]]]
+"""For each route that reads, and each of its query parameters, the values that are tried."""
+
+
+def values(world: World) -> Values:
+    """Values with which an admin finds what is ada's."""
+    return {
+        "/v1/digests/{task_id}": {"include": ["result"]},
+        "/v1/tasks": {
+            "owner": ["ada", "bot"],
+            "kind": ["digest", "fetch", "callback"],
+            "status": ["pending", "completed"],
+            "source_date": ["2026-03-04"],
+            "limit": ["100"],
+            "cursor": [BEGIN],
+        },
+        "/v1/readers": {
+            "status": ["active"],
+            "external_id": ["ada"],
+            "limit": ["100"],
+            "cursor": [str(FIRST_ID)],
+        },
+        "/v1/readers/{reader_id}/papers": {"saved": ["false", "true"], "limit": ["100"], "cursor": [BEGIN]},
+        "/v1/deliveries": {
+            "status": ["pending"],
+            "reader_id": [world.ids["/v1/readers"]],
+            "limit": ["100"],
+            "cursor": [BEGIN],
+        },
+    }
+
+
+def documented(world: World) -> dict[str, set[str]]:
+    """The query parameters of the routes that read, from the OpenAPI document."""
+    found = {
+        path: {each["name"] for each in item["get"].get("parameters", []) if each["in"] == "query"}
+        for path, item in world.callers.routes.items()
+        if "get" in item and not path.startswith(FOR_ALL)
+    }
+    return {path: names for path, names in found.items() if names}
+
+
+def combinations(tried: dict[str, list[str]]) -> Iterator[dict[str, str]]:
+    """Each parameter alone, and then all of them together."""
+    for name, each in tried.items():
+        yield from ({name: value} for value in each)
+    for together in product(*tried.values()):
+        yield dict(zip(tried, together, strict=True))
+
+
+async def adas(world: World) -> list[str]:
+    """What occurs in no response to another caller: ada's ids, and her reader's name."""
+    return [SECRET, *await world.adas_ids(), world.ids["/v1/readers"], world.ids["/v1/deliveries"]]
+
+
+async def read(client: httpx.AsyncClient, world: World, path: str, parameters: dict[str, str]) -> httpx.Response:
+    ids = {"task_id": world.ids["/v1/digests"], "reader_id": world.ids["/v1/readers"]}
+    return await client.get(path.format(**ids), params=parameters)
+
+
+async def check(world: World) -> None:
+    """Call every route as bot. Raises `AssertionError` if it gives away something of ada's."""
+    secrets = await adas(world)
+    for path, tried in values(world).items():
+        for parameters in combinations(tried):
+            response = await read(world.callers.bot, world, path, parameters)
+            if response.status_code != httpx.codes.OK:
+                refused = 403 if parameters.get("owner") == "ada" else 404
+                assert response.status_code == refused, (path, parameters)
+                continue
+            assert not [each for each in secrets if each in response.text], (path, parameters)
+
+
+async def test_no_parameter_gives_away_what_is_anothers(world: World) -> None:
+    assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each has its values"
+    await check(world)
+
+
+async def test_an_admin_finds_it_by_each_of_these_values(world: World) -> None:
+    """So the check above would find a leak behind each of them."""
+    secrets = await adas(world)
+    lists = {path: tried for path, tried in values(world).items() if not path.endswith("{task_id}")}
+    for path, tried in lists.items():
+        found: set[tuple[str, str]] = set()
+        for parameters in combinations(tried):
+            response = await read(world.callers.root, world, path, parameters)
+            assert response.status_code == httpx.codes.OK, (path, parameters, response.text)
+            if any(each in response.text for each in secrets):
+                found |= set(parameters.items())
+        missed = {(name, value) for name, each in tried.items() for value in each} - found
+        assert missed <= {("owner", "bot"), ("saved", "true")}, path
+
+
+async def test_the_check_finds_a_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Caller, "sees", None)
+    with pytest.raises(AssertionError):
+        await check(world)
