@@ -22,7 +22,7 @@ def open_listener(host: str, port: int, setting: str) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         raise ConfigurationError(
-            f"{setting} is {port}: cannot open_listener on {host}: {error.strerror}. "
+            f"{setting} is {port}: cannot listen on {host}: {error.strerror}. "
             "Stop the process that uses the port, or set another port."
         ) from None
 

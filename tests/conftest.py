@@ -109,7 +109,7 @@ def database_reset(database_cleaner: DatabaseCleaner, stack: Ready) -> None:
 
 @pytest.fixture
 async def database(stack: Ready, database_reset: None) -> AsyncIterator[asyncpg.Connection]:  # noqa: ARG001  (run first)
-    """A superuser's connection to the emulator's database, which is emptied before the test."""
+    """A superuser's connection to the emulator's database, which is reset before the test."""
     connection = await asyncpg.connect(stack.database_url)
     yield connection
     await connection.close()

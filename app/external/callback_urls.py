@@ -41,7 +41,7 @@ def _parsed(url: str) -> tuple[httpx.URL, str]:
     except (httpx.InvalidURL, ValidationError, UnicodeError):
         raise ValueError("it is not a valid URL such as https://host/path") from None
     if _address(host) != _address((other or "").strip("[]")):
-        raise ValueError("its host is ambiguous")
+        raise ValueError("its host can be read in two ways")
     if not isinstance(_address(host), IPAddress) and not _is_name(host):
         raise ValueError("its host is not a valid host name")
     return parsed, host

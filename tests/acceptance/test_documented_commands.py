@@ -26,7 +26,7 @@ def curl_lines(document: str) -> list[str]:
 
 
 @pytest.fixture
-async def variables(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[dict[str, str]]:  # noqa: ARG001  (emptied)
+async def variables(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[dict[str, str]]:  # noqa: ARG001  (resets the database)
     """The variables of the documents, for a running API and a worker that reads the sample sources."""
     api = api_process(stack, ADMINS="default")
     url = await start_api(api)

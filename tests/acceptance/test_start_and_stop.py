@@ -67,7 +67,7 @@ def test_bad_settings_end_with_one_message() -> None:
     with api_process(SUPABASE_URL="nonsense", PORT="eighty") as process:
         _, message = process.communicate()
         assert process.returncode == 1
-    assert message.startswith("Broadsheet cannot start: 4 settings are wrong.")
+    assert message.startswith("Broadsheet cannot start: 4 settings are invalid.")
     assert all(name in message for name in ("SUPABASE_URL", "SUPABASE_KEY", "API_KEYS", "PORT"))
     assert "Traceback" not in message
 

@@ -110,7 +110,7 @@ async def test_callers_days_leave_a_slot_to_the_service() -> None:
     handler = FetchHandler(cast(FetchService, slow), cast(TaskStateManager, None), caller_slots=1)
     first = asyncio.create_task(handler(job({"requested_by": "ada"})))
     await asyncio.sleep(0)
-    with pytest.raises(Snooze, match="other days that callers asked for"):
+    with pytest.raises(Snooze, match="other days are being fetched for callers"):
         await handler(job({"requested_by": "bot"}))
     own = asyncio.create_task(handler(job({})))
     await asyncio.sleep(0)

@@ -111,6 +111,8 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "brought": {"brought": {"arxiv": 1}},
     "worker_id": {"worker_id": TASK},
     "number": {"number": 1},
+    "mark": {"mark": "2:"},
+    "vectors": {"vectors": {TASK: "2:AAAA"}},
     "ended": {"ended": {TaskKind.FETCH: TaskCounts()}},
 }
 

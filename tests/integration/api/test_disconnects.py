@@ -86,7 +86,7 @@ OPEN = [
     ("POST", "{unsubscribe}", FORM),
     ("POST", "{pause}", FORM),
     ("POST", "{schedule}", FORM),
-    ("POST", "{words}", FORM),
+    ("POST", "{preferences}", FORM),
 ]
 
 

@@ -73,7 +73,7 @@ def is_row_security(statement: Any) -> bool:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_a_version_is_a_valid_time(path: Path) -> None:
     version, _, subject = path.stem.partition("_")
-    assert datetime.strptime(version, "%Y%m%d%H%M%S").strftime("%Y%m%d%H%M%S") == version  # noqa: DTZ007
+    assert datetime.strptime(version, "%Y%m%d%H%M%S").strftime("%Y%m%d%H%M%S") == version  # noqa: DTZ007  (a version number, not a moment)
     assert re.fullmatch(r"[a-z]+(_[a-z]+)*", subject)
 
 

@@ -83,7 +83,7 @@ def test_a_fault_in_a_replaced_function_is_named(tmp_path: Path, monkeypatch: py
     (folder / "20270102000000_b.sql").write_text(f"create or replace {function}")
     monkeypatch.setattr(faults, "ROOT", tmp_path)
     entry = {"file": "20270101000000_a.sql", "old": "select 1", "new": "select 2", "reason": "nothing"}
-    with pytest.raises(WrongData, match=r"select 1.* is replaced by 20270102000000_b.sql: plant it there"):
+    with pytest.raises(WrongData, match=r"select 1.* is replaced by 20270102000000_b.sql: name that file in the entry"):
         list(sql_mutants([entry]))
 
 
