@@ -169,7 +169,7 @@ async def _until_all_is_done(stack: Ready) -> None:
     """Wait for the end of all tasks; what would be tried again in a while is tried again at once."""
     database = await asyncpg.connect(stack.database_url)
     try:
-        while await database.fetchval("select exists (select from public.queue where not dead)"):
+        while await database.fetchval("select exists (select from public.queue where not dead_letter)"):
             await database.execute("update public.queue set run_at = now() where worker_id is null and run_at > now()")
             await asyncio.sleep(0.1)
     finally:

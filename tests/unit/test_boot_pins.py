@@ -58,7 +58,7 @@ def test_the_check_names_a_pin_installed_in_another_version(pin: str, install: I
 @pytest.mark.parametrize("pin", PINS)
 def test_a_lock_with_another_version_of_a_pin_fails(pin: str, tmp_path: Path) -> None:
     lock = with_change(LOCK, f"\n{pin}=={pinned_versions()[pin]}", f"\n{pin}=={CHANGED}", tmp_path)
-    with pytest.raises(CheckFailed, match=rf"lacks what pyproject\.toml names: .*{pin}=="):
+    with pytest.raises(CheckFailed, match=rf"lacks dependencies of pyproject\.toml: .*{pin}=="):
         check_versions(lock)
 
 

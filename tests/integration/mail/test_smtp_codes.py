@@ -26,7 +26,7 @@ async def refusals(postbox: Postbox, stage: str, codes: list[int], text: str) ->
     with sender_to(postbox.url(), LIMITS) as sender:
         for code in codes:
             postbox.steps[stage] = say(f"{code} {text}")
-            with pytest.raises(NotSent, match=f"answered {code} ") as caught:
+            with pytest.raises(NotSent, match=f"responded {code} ") as caught:
                 await sender.send(mail_to(), key_of())
             found.append((caught.value.transient, caught.value.bounce))
     assert (postbox.taken, postbox.connections) == ([], 1)
