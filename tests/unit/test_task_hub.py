@@ -37,7 +37,7 @@ def database() -> SlowDatabase:
 
 @pytest.fixture
 async def hub(database: SlowDatabase, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TaskHub]:
-    monkeypatch.setattr(task_hub, "PACE", 0.0)
+    monkeypatch.setattr(task_hub, "POLL_INTERVAL", 0.0)
     hub = TaskHub(database)  # type: ignore[arg-type]  # (it is asked for changes alone)
     async with hub.running():
         yield hub
