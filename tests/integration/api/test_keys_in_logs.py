@@ -39,7 +39,7 @@ async def test_a_refused_key_is_in_no_log_response_or_metric(
 async def test_a_key_is_not_logged_where_operators_sign_in(
     api: RunningApi, detailed: ApiSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("app.pages.ops.sign_in.PAUSE", 0.0)
+    monkeypatch.setattr("app.pages.ops.sign_in.WRONG_KEY_DELAY", 0.0)
     keys = (WRONG, KEY)  # the second one is a caller's, who is no admin
     with development_logs(detailed):
         async with caller(api) as http:
