@@ -34,7 +34,7 @@ async def until_final(http: httpx.AsyncClient, location: str) -> dict[str, Any]:
         await asyncio.sleep(0.1)
 
 
-async def test_posted_digest_is_done_by_a_worker_and_called_back_after_a_500(
+async def test_posted_digest_completes_and_its_callback_is_retried(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     receiver.failures = 1
@@ -99,7 +99,7 @@ async def until_all_leases_ran_out(ready: Ready) -> None:
     await database.close()
 
 
-async def test_gateway_gone_and_database_restarted_under_load(stack_folder: Path, receiver: Receiver) -> None:
+async def test_the_api_survives_gateway_and_database_restarts(stack_folder: Path, receiver: Receiver) -> None:
     receiver.delay = 0.05
     async with own_stack(stack_folder) as (stack, ready):
         database = await asyncpg.connect(ready.database_url)
@@ -142,7 +142,7 @@ async def test_cancelling_over_http(stack: Ready, database: asyncpg.Connection) 
     assert await api.stop() == 0
 
 
-async def test_metrics_show_the_queue_and_the_calls(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_metrics_show_the_queue_and_the_requests(stack: Ready, database: asyncpg.Connection) -> None:
     await enqueue_deliveries(database, "http://127.0.0.1:9/", 3)
     api = api_process(stack)
     async with caller(await start_api(api)) as http:
@@ -156,7 +156,7 @@ async def test_metrics_show_the_queue_and_the_calls(stack: Ready, database: asyn
     assert not any(API_KEY in line or stack.secret_key in line for line in api.text)
 
 
-async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder: Path) -> None:
+async def test_waiting_requests_complete_after_a_gateway_outage(stack_folder: Path) -> None:
     async with own_stack(stack_folder) as (stack, ready):
         api = api_process(ready)
         async with caller(await start_api(api)) as http:
@@ -180,7 +180,7 @@ async def test_who_waits_is_answered_although_the_gateway_was_gone(stack_folder:
         assert await api.stop() == 0
 
 
-async def test_sigterm_answers_who_waits_at_once(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001  (database_reset)
+async def test_sigterm_ends_waiting_requests_immediately(stack: Ready, database: asyncpg.Connection) -> None:  # noqa: ARG001  (database_reset)
     api = api_process(stack)
     async with caller(await start_api(api)) as http:
         location = (await http.post("/v1/fetches", json={"source_date": "2026-01-02"})).headers["location"]

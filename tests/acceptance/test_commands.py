@@ -32,7 +32,7 @@ def digest(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path, folder: Path) -> None:
+def test_digest_writes_page_and_data_and_prints_the_top_papers(tmp_path: Path, folder: Path) -> None:
     # Text that the terminal library would interpret as markup or as an emoji.
     profile = tmp_path / "odd.toml"
     profile.write_text('name = "Ada [/x] [red] :cat:"\ninterests = ["graph neural networks"]\n', encoding="utf-8-sig")
@@ -55,13 +55,13 @@ def test_digest_writes_the_page_and_its_data_and_shows_the_best(tmp_path: Path, 
         (["--profile", "no[/x]file.toml"], "no digest: the profile no[/x]file.toml cannot be read: No such file"),
     ],
 )
-def test_a_wrong_variable_is_named_as_make_calls_it(arguments: list[str], message: str) -> None:
+def test_an_invalid_variable_is_reported_by_its_make_name(arguments: list[str], message: str) -> None:
     result = digest(*arguments)
     assert result.returncode in {1, 2}
     assert message in result.stdout + result.stderr
 
 
-async def test_up_shows_a_mail_a_page_and_a_curl_line_that_work(
+async def test_up_prints_a_working_mail_page_and_curl_command(
     folder: Path,
 ) -> None:
     command = [sys.executable, "-m", "embedded.commands", "up", "--offline", "--folder", str(folder)]

@@ -57,7 +57,7 @@ async def until(tasks: TaskStateManager, posted: list[Task], reached: Callable[[
         await asyncio.sleep(0.05)
 
 
-async def test_digests_posted_while_the_daily_fetch_runs_burn_no_attempt(stack: Ready, client: AsyncClient) -> None:
+async def test_digests_that_wait_for_the_daily_fetch_use_no_attempt(stack: Ready, client: AsyncClient) -> None:
     tasks, day = TaskStateManager(client), yesterday()
     async with serve_sample(day) as hosts, SlowSource(hosts.arxiv_base_url).serving() as arxiv:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)

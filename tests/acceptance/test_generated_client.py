@@ -67,7 +67,7 @@ async def client(stack: Ready, database: asyncpg.Connection, generated: Path) ->
         assert (await worker.stop(), await api.stop()) == (0, 0)
 
 
-async def test_a_generated_client_orders_and_reads_a_digest(client: Any) -> None:
+async def test_a_generated_client_posts_and_reads_a_digest(client: Any) -> None:
     profile = model("ProfileRequest")(name="Ada", interests=["graph neural networks"])
     body = model("DigestRequest")(profile=profile, max_papers=3)
     posted = await operation("digests", "create_digest").asyncio(client=client, body=body, idempotency_key="once")
@@ -86,7 +86,7 @@ async def test_a_generated_client_orders_and_reads_a_digest(client: Any) -> None
     assert ([each.task_id for each in listed.tasks], listed.next_cursor) == ([posted.task_id], None)
 
 
-async def test_a_generated_client_orders_a_fetch_and_reads_the_day(client: Any) -> None:
+async def test_a_generated_client_posts_a_fetch_and_reads_the_day(client: Any) -> None:
     posted = await operation("fetches", "create_fetch").asyncio(client=client, body=model("FetchRequest")())
     done = await operation("fetches", "get_fetch").asyncio(posted.task_id, client=client, prefer="wait=60")
     assert done.status.value == "completed"

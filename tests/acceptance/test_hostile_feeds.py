@@ -66,7 +66,7 @@ async def slowest_answer(url: str, until: asyncio.Event) -> tuple[float, int]:
     return slowest, answers
 
 
-async def test_a_worker_answers_while_it_reads_feeds_of_at_signs(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_a_worker_responds_while_it_reads_feeds_of_at_signs(stack: Ready, database: asyncpg.Connection) -> None:
     runner, url = await serve(FEEDS)
     arxiv = ScriptedServer(arxiv_page(0, 1, 1))
     await arxiv.start()

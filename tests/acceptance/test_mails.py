@@ -8,7 +8,7 @@ from tests.acceptance.flaky_server import QUICK
 from tests.acceptance.mail_storm import Storm, weather
 
 
-async def test_nobody_gets_two_mails_and_whoever_gets_none_has_a_delivery_in_doubt(
+async def test_every_reader_has_one_mail_or_one_delivery_in_doubt(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     """The same with 2,000 readers, ten kills and a server that hangs: `make soak-mails`."""

@@ -59,7 +59,7 @@ def _address_in(log: TextIO, process: subprocess.Popen[bytes]) -> str:
 
 @SCHEMA.parametrize()
 @hypothesis.settings(max_examples=15, derandomize=True, deadline=None, database=None)
-def test_answers_are_as_documented(case: schemathesis.Case[Any], address: str) -> None:
+def test_responses_match_the_documentation(case: schemathesis.Case[Any], address: str) -> None:
     case.call_and_validate(base_url=address, headers={"X-API-Key": API_KEY}, checks=CHECKS)
 
 
@@ -70,7 +70,7 @@ def operations() -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("key", [None, "", "wrong-key-0123456789", API_KEY + "x", API_KEY[:-1]])
 @pytest.mark.parametrize(("method", "path"), operations())
-def test_nothing_is_done_without_a_key(method: str, path: str, key: str | None, address: str) -> None:
+def test_requests_without_a_key_get_401(method: str, path: str, key: str | None, address: str) -> None:
     target = path.replace("{task_id}", "00000000-0000-4000-8000-000000000000").replace("{source_date}", "2026-01-01")
     headers = {} if key is None else {"X-API-Key": key}
     with httpx.Client(base_url=address, trust_env=False) as http:
@@ -81,7 +81,7 @@ def test_nothing_is_done_without_a_key(method: str, path: str, key: str | None, 
     assert answer.json()["title"] == "Unauthorized"
 
 
-def test_every_operation_but_health_asks_for_the_key() -> None:
+def test_every_operation_except_health_requires_the_key() -> None:
     for path, item in DOCUMENT["paths"].items():
         for operation in item.values():
             assert ("security" in operation) is (path not in OPEN), path

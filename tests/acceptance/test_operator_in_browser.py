@@ -65,7 +65,7 @@ async def said(page: Page, text: str) -> None:
 
 
 @needs_chromium
-async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
+async def test_an_operator_can_do_everything_with_the_keyboard(
     address: str, stack: Ready, database: asyncpg.Connection
 ) -> None:
     await furnish(database)
@@ -96,7 +96,7 @@ async def test_an_operator_does_everything_by_the_keyboard_and_sees_it_happen(
 
 
 @needs_chromium
-async def test_every_page_shows_as_it_should_on_every_screen(address: str, database: asyncpg.Connection) -> None:
+async def test_every_page_renders_correctly_on_every_screen_size(address: str, database: asyncpg.Connection) -> None:
     async with chromium() as browser, opened(browser) as page:
         await page.route("**/ops/**", hide_error_status)
         await page.goto(f"{address}/ops/sign-in")

@@ -13,9 +13,7 @@ STARTED = "worker started"
 NOWHERE = {"GRACE_PERIOD": "0.1", "ARXIV_BASE_URL": "http://127.0.0.1:9", "FEEDS": "none=http://127.0.0.1:9/rss"}
 
 
-async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
-    stack: Ready, database: asyncpg.Connection
-) -> None:
+async def test_retention_removes_only_expired_rows(stack: Ready, database: asyncpg.Connection) -> None:
     for days in (11, 9):
         await insert_tasks(database, 3, status="completed")
         await database.execute(
@@ -45,7 +43,7 @@ async def test_what_is_older_than_it_is_kept_goes_and_the_rest_stays(
     assert await database.fetchval("select current_date - source_date from public.editions") == 19
 
 
-async def test_the_last_days_are_asked_for_once_by_all_workers(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_all_workers_together_request_each_day_once(stack: Ready, database: asyncpg.Connection) -> None:
     workers = [worker_process(stack, DAILY_FETCH_AT="00:00", **NOWHERE, **LONG_LEASE) for _ in range(2)]
     for worker in workers:
         await worker.start(STARTED)
@@ -59,9 +57,7 @@ async def test_the_last_days_are_asked_for_once_by_all_workers(stack: Ready, dat
     assert await database.fetchval("select count(*) from public.tasks") == DAYS
 
 
-async def test_a_worker_that_stops_reports_what_it_ended_since_the_last_minute(
-    stack: Ready, database: asyncpg.Connection
-) -> None:
+async def test_a_worker_that_stops_sends_its_last_task_stats(stack: Ready, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 1, kind="callback", max_attempts=1)
     worker = worker_process(stack, **NOWHERE, **LONG_LEASE)
     await worker.start(STARTED)

@@ -43,7 +43,9 @@ async def shell(line: str, names: dict[str, str]) -> tuple[int | None, str]:
     return process.returncode, out.decode()
 
 
-async def test_every_line_of_the_runbook_runs(stack: Ready, client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_every_command_of_the_runbook_runs(
+    stack: Ready, client: AsyncClient, database: asyncpg.Connection
+) -> None:
     names = await furnished(client, database)
     api = api_process(stack, ADMINS="default")
     names |= {"API": await start_api(api), "KEY": API_KEY}
@@ -59,7 +61,7 @@ async def test_every_line_of_the_runbook_runs(stack: Ready, client: AsyncClient,
     assert [act[0] for act in acts] == ["replay", "replay all", "redeliver", "pause", "resume"]
 
 
-async def test_without_being_an_admin_no_line_of_the_operators_does_anything(stack: Ready, client: AsyncClient) -> None:
+async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, client: AsyncClient) -> None:
     api = api_process(stack)
     names = {"API": await start_api(api), "KEY": API_KEY, "TASK": "x", "DEAD": str(TaskKind.FETCH), "CALLBACK": "x"}
     for line in LINES:
@@ -71,5 +73,5 @@ async def test_without_being_an_admin_no_line_of_the_operators_does_anything(sta
 
 
 @pytest.mark.parametrize("act", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
-def test_the_runbook_has_each_of_the_operators_acts(act: str) -> None:
+def test_the_runbook_has_every_operator_action(act: str) -> None:
     assert any(act in line for line in LINES)

@@ -86,7 +86,7 @@ def resident(process: subprocess.Popen[str]) -> int:
     return int(pages) * os.sysconf("SC_PAGESIZE")
 
 
-def test_two_hundred_megabytes_of_headers_cost_nothing() -> None:
+def test_two_hundred_megabytes_of_headers_use_no_memory() -> None:
     with api_process(**SETTINGS) as process:
         address = address_from_log(process, [])
         before = resident(process)
@@ -101,7 +101,7 @@ def test_two_hundred_megabytes_of_headers_cost_nothing() -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /hea", POST], ids=["nothing", "half a head", "half a body"])
-async def test_sigterm_does_not_wait_for_half_a_request(sent: bytes) -> None:
+async def test_sigterm_does_not_wait_for_an_incomplete_request(sent: bytes) -> None:
     async with forked_api() as (process, address):
         with connect(address) as connection:
             connection.sendall(sent)
@@ -113,7 +113,7 @@ async def test_sigterm_does_not_wait_for_half_a_request(sent: bytes) -> None:
     assert said.startswith(b"HTTP/1.1 503") == (sent != b"")
 
 
-async def test_the_metrics_port_needs_no_key_and_the_callers_port_does() -> None:
+async def test_metrics_need_a_key_except_on_the_metrics_port() -> None:
     async with forked_api(METRICS_PORT="0") as (process, address):
         record = await process.logged("health and metrics on")
         private = "http://" + str(record["event"]).partition("metrics on http://")[2]
@@ -155,7 +155,7 @@ async def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> 
 
 
 @pytest.mark.parametrize("module", ["app", "worker"])
-async def test_a_secret_that_signs_nothing_ends_with_one_message(module: str) -> None:
+async def test_an_invalid_webhook_secret_ends_with_one_message(module: str) -> None:
     said = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
     assert ("Traceback" in said, "not-base64" in said) == (False, False)
     assert "WEBHOOK_SECRET is set to a secret value" in said
@@ -165,7 +165,7 @@ async def test_a_secret_that_signs_nothing_ends_with_one_message(module: str) ->
 @pytest.mark.parametrize(
     ("module", "damaged", "content"), [("app", "pyproject.toml", b"\xff"), ("worker", "requirements.lock", None)]
 )
-def test_what_cannot_be_read_ends_with_one_message(
+def test_an_unreadable_project_file_ends_with_one_message(
     module: str, damaged: str, content: bytes | None, tmp_path: Path
 ) -> None:
     for room in ("app", "worker"):

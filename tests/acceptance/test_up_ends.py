@@ -102,7 +102,7 @@ async def all_ended(descriptors: list[int]) -> None:
 
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGHUP, signal.SIGTERM])
-async def test_its_processes_end_with_it(how: signal.Signals, folder: Path) -> None:
+async def test_child_processes_end_with_up(how: signal.Signals, folder: Path) -> None:
     port = free_port()
     async with started(folder, port=str(port)) as up:
         await up.until("a reader's page: ")
@@ -140,7 +140,7 @@ async def test_ctrl_c_is_clean_while_the_database_starts(moment: str, folder: Pa
     assert "stopping" in up.text
 
 
-async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:
+async def test_a_second_ctrl_c_ends_up_immediately(folder: Path) -> None:
     async with started(folder) as up:
         await up.until("a reader's page: ")
         family = up.family()
@@ -152,7 +152,7 @@ async def test_a_second_ctrl_c_ends_it_at_once(folder: Path) -> None:
     assert "Traceback" not in up.text
 
 
-async def test_a_taken_usual_port_is_replaced_by_a_free_one(folder: Path) -> None:
+async def test_a_taken_default_port_is_replaced_by_a_free_one(folder: Path) -> None:
     with ExitStack() as taken:
         with suppress(OSError):  # another program may already use it
             taken.enter_context(listen(8000)).listen()
@@ -163,7 +163,7 @@ async def test_a_taken_usual_port_is_replaced_by_a_free_one(folder: Path) -> Non
 
 
 @pytest.mark.parametrize("variable", ["PORT", "STACK_PORT"])
-async def test_a_given_port_that_is_taken_is_named(variable: str, folder: Path) -> None:
+async def test_a_taken_configured_port_is_reported(variable: str, folder: Path) -> None:
     with listen(0) as taken:
         taken.listen()
         port = str(taken.getsockname()[1])

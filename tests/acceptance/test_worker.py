@@ -13,7 +13,7 @@ from tests.support.processes import LONG_LEASE, ServiceProcess, worker_process
 STARTED = "worker started"
 
 
-async def test_killed_ten_times_in_the_middle_of_fifty_tasks(
+async def test_fifty_tasks_complete_although_workers_are_killed(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     receiver.gate = gate = asyncio.Semaphore(0)
@@ -38,7 +38,7 @@ async def test_killed_ten_times_in_the_middle_of_fifty_tasks(
         assert 1 <= receiver.arrived[f"msg_{row['task_id']}"] <= row["attempt"]
 
 
-async def test_sigterm_gives_unfinished_tasks_back_with_their_attempt(
+async def test_sigterm_releases_unfinished_tasks_and_their_attempt(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     receiver.delay = 20.0
@@ -65,7 +65,9 @@ async def test_sigterm_lets_tasks_finish_within_the_grace_period(
     assert await count_of(database, "completed") == 4
 
 
-async def test_second_signal_ends_it_now(stack: Ready, database: asyncpg.Connection, receiver: Receiver) -> None:
+async def test_a_second_signal_ends_the_worker_immediately(
+    stack: Ready, database: asyncpg.Connection, receiver: Receiver
+) -> None:
     receiver.delay = 30.0
     await enqueue_deliveries(database, receiver.url, 1)
     worker = worker_process(stack, GRACE_PERIOD="600")
@@ -78,7 +80,7 @@ async def test_second_signal_ends_it_now(stack: Ready, database: asyncpg.Connect
     await worker.logged("stopped at once")
 
 
-async def test_answers_dropped_at_random_change_nothing(
+async def test_randomly_dropped_responses_change_nothing(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     tasks = 2000

@@ -30,7 +30,7 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
         ("the stopper dies", "worker failed"),
     ],
 )
-async def test_a_dead_part_ends_the_worker_with_1(
+async def test_a_failed_component_ends_the_worker_with_1(
     fault: str,
     said: str,
     stack: Ready,
@@ -42,7 +42,7 @@ async def test_a_dead_part_ends_the_worker_with_1(
     assert said in "".join(worker.text)
 
 
-async def test_a_chore_that_dies_lets_tasks_finish(
+async def test_a_failed_periodic_job_lets_tasks_finish(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     receiver.delay = 1.0
@@ -54,7 +54,7 @@ async def test_a_chore_that_dies_lets_tasks_finish(
     assert await count_of(database, "running") == 0
 
 
-async def test_an_event_loop_that_is_held_is_ended_from_outside(
+async def test_the_watchdog_ends_a_blocked_event_loop(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     await enqueue_deliveries(database, receiver.url, 1)
@@ -71,7 +71,7 @@ async def test_an_event_loop_that_is_held_is_ended_from_outside(
     assert await healthy.stop() == 0
 
 
-async def test_a_deaf_handler_is_named_and_the_worker_ends(
+async def test_the_worker_ends_and_names_an_uncancellable_handler(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
     await enqueue_deliveries(database, receiver.url, 1)
@@ -83,7 +83,7 @@ async def test_a_deaf_handler_is_named_and_the_worker_ends(
     assert await count_of(database, "running") == 1, "its lease expires by itself"
 
 
-async def test_a_deaf_periodic_job_is_named_too(
+async def test_the_worker_names_an_uncancellable_periodic_job(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
@@ -94,7 +94,7 @@ async def test_a_deaf_periodic_job_is_named_too(
     assert (await worker.logged("the process ends without them"))["tasks"] == ["retention"]
 
 
-async def test_an_outage_of_many_leases_is_no_reason_to_end(
+async def test_an_outage_longer_than_the_lease_ends_no_worker(
     stack: Ready, database: asyncpg.Connection, receiver: Receiver, proxy: Proxy
 ) -> None:
     down = asyncio.Event()
@@ -120,7 +120,7 @@ async def test_an_outage_of_many_leases_is_no_reason_to_end(
     assert await worker.stop() == 0
 
 
-async def test_an_outdated_schema_is_said_at_the_start(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_an_outdated_schema_is_reported_at_the_start(stack: Ready, database: asyncpg.Connection) -> None:
     async with OutdatedSchema(database):
         worker = worker_process(stack)
         with pytest.raises(AssertionError, match="Apply the migrations"):
@@ -128,7 +128,7 @@ async def test_an_outdated_schema_is_said_at_the_start(stack: Ready, database: a
         assert await worker.ended() == 1
 
 
-async def test_an_outdated_schema_is_said_as_soon_as_supabase_answers(
+async def test_an_outdated_schema_is_reported_when_supabase_returns(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy
 ) -> None:
     up = asyncio.Event()
@@ -146,7 +146,7 @@ async def test_an_outdated_schema_is_said_as_soon_as_supabase_answers(
     assert "Apply the migrations" in "".join(worker.text)
 
 
-async def test_a_taken_port_is_said_in_one_message(stack: Ready) -> None:
+async def test_a_taken_port_is_reported_in_one_message(stack: Ready) -> None:
     server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     worker = worker_process(stack, WORKER_PORT=str(port))

@@ -5,6 +5,12 @@ from typing import Protocol
 from app.sources.fetcher import HttpFetcher
 from tests.support.scripted_server import Step, send
 
+ATOM_HEAD = (
+    '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
+    "<opensearch:totalResults>1</opensearch:totalResults>"
+)
+"""The beginning of arXiv's response."""
+
 
 class MakeFetcher(Protocol):
     def __call__(self, **changes: float) -> HttpFetcher: ...

@@ -31,7 +31,7 @@ async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
-async def test_a_handler_that_takes_too_long_is_cancelled_and_its_attempt_has_failed(
+async def test_a_handler_over_its_time_limit_fails_its_attempt(
     attempts: int, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     held = BlockedHandler()
@@ -42,7 +42,7 @@ async def test_a_handler_that_takes_too_long_is_cancelled_and_its_attempt_has_fa
     assert held.cancelled.is_set()
 
 
-async def test_a_failed_attempt_comes_again_after_its_delay(
+async def test_a_failed_attempt_is_retried_after_its_delay(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     asked: list[tuple[int, str]] = []
@@ -67,7 +67,7 @@ async def test_a_failed_attempt_comes_again_after_its_delay(
     assert asked == [(1, "attempt 1"), (2, "attempt 2")]
 
 
-async def test_what_cannot_go_better_is_not_tried_again(
+async def test_a_permanent_error_is_not_retried(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     async def work(_job: Job) -> dict[str, Any]:
@@ -79,7 +79,7 @@ async def test_what_cannot_go_better_is_not_tried_again(
     assert (ended["status"], ended["attempt"], ended["error"]) == ("failed", 1, "never")
 
 
-async def test_a_snooze_comes_back_after_its_delay_and_burns_no_attempt(
+async def test_a_snoozed_task_returns_and_uses_no_attempt(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     attempts: list[int] = []
@@ -101,7 +101,7 @@ async def test_a_snooze_comes_back_after_its_delay_and_burns_no_attempt(
     assert (ended["status"], ended["attempt"], attempts) == ("completed", 1, [1, 1, 1])
 
 
-async def test_a_snooze_ends_with_what_it_waits_for(
+async def test_a_snooze_ends_when_its_awaited_task_ends(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     fetching = BlockedHandler()
@@ -122,7 +122,7 @@ async def test_a_snooze_ends_with_what_it_waits_for(
     assert (ended["status"], ended["attempt"]) == ("completed", 1)
 
 
-async def test_a_stop_lets_tasks_finish_and_claims_no_more(
+async def test_a_worker_that_stops_finishes_tasks_and_claims_none(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     held = BlockedHandler()
@@ -139,7 +139,7 @@ async def test_a_stop_lets_tasks_finish_and_claims_no_more(
     assert await database.fetchval("select attempt from public.queue where task_id = $1", late.task_id) == 0
 
 
-async def test_what_is_not_done_within_the_grace_goes_back_with_its_attempt(
+async def test_tasks_unfinished_after_the_grace_period_are_released(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     held = BlockedHandler()

@@ -42,7 +42,7 @@ async def day(
     return titles, [reason["text"] for reason in ice["reasons"]], row["page"]
 
 
-async def test_a_vote_changes_the_next_digest_and_says_so_until_it_is_taken_back(
+async def test_feedback_changes_the_next_digest_until_withdrawn(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     papers = ReaderPapers(client)

@@ -19,7 +19,7 @@ from worker.job import Job
 LEASE = 0.6
 
 
-async def test_healthz_says_whether_the_claim_loop_turns(
+async def test_healthz_shows_whether_the_claim_loop_runs(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     may_end = asyncio.Event()

@@ -69,7 +69,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_a_fault_ends_its_own_task_alone_and_gives_the_slot_back(
+async def test_a_fault_ends_only_its_own_task_and_frees_its_slot(
     fault: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     act, said = FAULTS[fault]
@@ -92,7 +92,7 @@ async def test_a_fault_ends_its_own_task_alone_and_gives_the_slot_back(
     assert {(await until_ended(database, task.task_id))["status"] for task in after} == {"completed"}
 
 
-async def test_a_handler_that_ends_with_an_interrupt_is_tried_again(
+async def test_a_handler_that_ends_with_an_interrupt_is_retried(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     async def work(job: Job) -> dict[str, Any]:

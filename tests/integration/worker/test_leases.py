@@ -16,7 +16,7 @@ from tests.support.tasks import Claimer, create, expire_lease
 OWN = "(select worker_id from public.queue where task_id = $1)"
 
 
-async def test_a_worker_keeps_what_it_works_on_for_longer_than_a_lease(
+async def test_a_worker_renews_the_leases_of_its_running_tasks(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     held = BlockedHandler()
@@ -42,7 +42,7 @@ async def test_a_worker_keeps_what_it_works_on_for_longer_than_a_lease(
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["a handler that ends", "a handler that is deaf and finishes"])
-async def test_a_lost_lease_cancels_the_handler_and_its_outcome_counts_for_nothing(
+async def test_a_lost_lease_cancels_the_job_and_drops_its_outcome(
     deaf: bool, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     proxy.before = gate = Gate()

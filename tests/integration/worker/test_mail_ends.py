@@ -28,7 +28,7 @@ from tests.support.tasks import Claimer
     ("step", "first"),
     [("MAIL", say("451 4.3.0 later")), ("DATA", say("452 4.2.2 full")), ("MAIL", break_off), ("RCPT", break_off)],
 )
-async def test_what_was_surely_not_sent_is_sent_later(
+async def test_a_mail_that_was_certainly_not_sent_is_retried(
     step: str,
     first: Hook,
     database: asyncpg.Connection,
@@ -41,7 +41,7 @@ async def test_what_was_surely_not_sent_is_sent_later(
     assert (len(box.taken), box.commands.count("MAIL")) == (1, 2)
 
 
-async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
+async def test_a_permanent_refusal_fails_the_mail_but_not_the_reader(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader, box: Postbox, start_mailer: StartMailer
 ) -> None:
     box.steps["DATA"] = say("554 5.7.1 this is spam")
@@ -57,7 +57,7 @@ async def test_a_refusal_for_good_fails_it_and_the_reader_stays(
     )
 
 
-async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_why(
+async def test_an_unknown_address_stops_the_readers_mail_with_a_reason(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader, box: Postbox, start_mailer: StartMailer
 ) -> None:
     box.steps["RCPT"] = say("550 5.1.1 no such user")
@@ -70,7 +70,7 @@ async def test_an_address_that_does_not_exist_stops_the_readers_mail_and_says_wh
 
 
 @pytest.mark.parametrize(("step", "taken"), [("DATA", 0), ("TAKEN", 1)])
-async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_no_second_mail(
+async def test_a_break_after_the_final_dot_leaves_one_mail_in_doubt(
     step: str,
     taken: int,
     client: AsyncClient,
@@ -89,7 +89,7 @@ async def test_a_connection_that_breaks_after_the_final_dot_leaves_a_doubt_and_n
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(
+async def test_a_break_before_the_final_dot_never_counts_as_sent(
     database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
 
@@ -106,7 +106,7 @@ async def test_a_connection_that_breaks_before_the_final_dot_leaves_none(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_shutdown_before_the_first_byte_gives_it_back_and_another_sends_it(
+async def test_a_shutdown_before_the_first_byte_releases_the_mail(
     database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     box.steps["EHLO"] = once(hang)
@@ -133,7 +133,7 @@ class HangingRenderer(DigestRenderer):
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
+async def test_a_shutdown_while_a_mail_is_rendered_leaves_no_doubt(
     database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     hanging = HangingRenderer()
@@ -147,7 +147,7 @@ async def test_a_shutdown_while_a_mail_is_written_leaves_no_doubt(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_what_comes_later_than_the_next_is_due_is_left_out(
+async def test_a_mail_is_skipped_once_the_next_one_is_due(
     client: AsyncClient,
     database: asyncpg.Connection,
     clock: Clock,
@@ -165,7 +165,7 @@ async def test_what_comes_later_than_the_next_is_due_is_left_out(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_digest_that_cannot_be_read_fails_its_delivery_and_leaves_no_doubt(
+async def test_an_unreadable_digest_fails_its_delivery_without_doubt(
     client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
@@ -177,7 +177,7 @@ async def test_a_digest_that_cannot_be_read_fails_its_delivery_and_leaves_no_dou
 
 
 @pytest.mark.usefixtures("reader")
-async def test_deliveries_that_are_paused_wait_and_then_go(
+async def test_paused_deliveries_are_sent_after_the_pause(
     client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     deliveries = Services.build(client).deliveries
@@ -194,7 +194,7 @@ async def test_deliveries_that_are_paused_wait_and_then_go(
     assert len(box.taken) == 1
 
 
-async def test_a_welcome_comes_once_by_whatever_way(
+async def test_the_welcome_mail_is_sent_once(
     client: AsyncClient, database: asyncpg.Connection, tmp_path: Any, start_mailer: StartMailer
 ) -> None:
     reader = await add_reader(client, email="ada@example.org", timezone=None, send_at=None, welcome=True)

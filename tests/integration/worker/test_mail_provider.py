@@ -45,7 +45,7 @@ async def start_resend() -> AsyncIterator[StartResend]:
 
 
 @pytest.mark.usefixtures("reader")
-async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
+async def test_a_doubt_is_resolved_by_repeating_the_same_request(
     database: asyncpg.Connection,
     start_mailer: StartMailer,
     start_resend: StartResend,
@@ -60,7 +60,7 @@ async def test_with_a_providers_key_a_doubt_is_settled_by_the_same_mail(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_refusal_after_a_doubt_leaves_the_doubt(
+async def test_a_refusal_after_a_doubt_does_not_resolve_it(
     database: asyncpg.Connection,
     start_mailer: StartMailer,
     start_resend: StartResend,
@@ -74,7 +74,7 @@ async def test_a_refusal_after_a_doubt_leaves_the_doubt(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_mail_that_cannot_be_written_again_after_a_doubt_leaves_the_doubt(
+async def test_a_doubt_stays_if_the_digest_is_no_longer_readable(
     database: asyncpg.Connection,
     stack: Ready,
     start_mailer: StartMailer,
@@ -115,7 +115,7 @@ async def test_a_refusal_after_a_kill_ends_the_delivery_once(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_a_provider_that_fails_is_what_the_doubt_says(
+async def test_a_provider_failure_is_the_reason_of_the_doubt(
     database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
 ) -> None:
     sender, server = await start_resend(FAILING)
@@ -128,7 +128,7 @@ async def test_a_provider_that_fails_is_what_the_doubt_says(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_another_account_does_not_repeat_a_mail(
+async def test_a_mail_is_not_repeated_with_another_account(
     database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
 ) -> None:
     first, asked = await start_resend(hang_up, stall)
@@ -144,7 +144,7 @@ async def test_another_account_does_not_repeat_a_mail(
     assert "another sender began it" in found["reason"]
 
 
-async def test_who_left_after_a_500_is_not_mailed_again(
+async def test_after_a_500_an_unsubscribed_reader_is_not_mailed_again(
     client: AsyncClient,
     database: asyncpg.Connection,
     reader: Reader,

@@ -46,7 +46,7 @@ class Meanwhile:
 
 @pytest.mark.parametrize("step", ["MAIL", "DATA"])
 @pytest.mark.parametrize("reason", REASONS)
-async def test_each_reason_to_skip_counts_at_the_retry(
+async def test_each_reason_to_skip_is_checked_again_at_the_retry(
     step: str,
     reason: str,
     client: AsyncClient,
@@ -77,7 +77,7 @@ async def test_a_removed_reader_is_not_mailed_at_the_retry(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_deliveries_paused_before_the_retry_wait(
+async def test_a_retry_waits_while_deliveries_are_paused(
     client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     meanwhile = Meanwhile(box, "MAIL")

@@ -17,7 +17,7 @@ from tests.support.smtp_server import Postbox
 from tests.support.tasks import Claimer
 
 
-async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
+async def test_a_due_reader_gets_one_mail_a_day_without_repeats(
     client: AsyncClient,
     database: asyncpg.Connection,
     clock: Clock,
@@ -44,7 +44,7 @@ async def test_who_is_due_gets_one_mail_a_day_and_nothing_twice(
     assert "Ice remembers" not in text
 
 
-async def test_the_digest_is_ranked_by_all_that_the_reader_said(
+async def test_the_digest_is_ranked_by_the_whole_profile(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await save(
@@ -66,7 +66,7 @@ async def test_the_digest_is_ranked_by_all_that_the_reader_said(
 @pytest.mark.parametrize(
     ("choice", "status", "subjects"), [("skip", "skipped", []), ("notify", "sent", ["Nothing new"])]
 )
-async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
+async def test_an_empty_digest_is_recorded_and_follows_when_empty(
     choice: str,
     status: str,
     subjects: list[str],
@@ -83,7 +83,7 @@ async def test_nothing_new_sends_nothing_or_a_line_and_is_recorded(
     assert await database.fetchval("select count(*) from public.digests") == 1
 
 
-async def test_without_an_address_the_digest_is_shown_by_being_there(
+async def test_without_an_email_the_stored_digest_counts_as_shown(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await save(client, copy(**ARXIV, title="Radar reads ice"))
@@ -100,7 +100,7 @@ async def test_without_an_address_the_digest_is_shown_by_being_there(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_missing_sources_are_named_and_keep_nobody_waiting(
+async def test_missing_sources_are_named_and_delay_no_mail(
     client: AsyncClient,
     database: asyncpg.Connection,
     box: Postbox,
@@ -115,7 +115,7 @@ async def test_missing_sources_are_named_and_keep_nobody_waiting(
 
 
 @pytest.mark.usefixtures("reader")
-async def test_it_waits_for_a_fetch_that_runs_and_takes_what_there_is_if_that_fails(
+async def test_a_mail_waits_for_a_running_fetch_even_if_it_fails(
     client: AsyncClient, database: asyncpg.Connection, box: Postbox, start_mailer: StartMailer
 ) -> None:
     fetch = await Services.build(client).tasks.ensure_fetch(TODAY)

@@ -19,13 +19,9 @@ from app.sources.rate_limiter import RateLimiter
 from tests.support.feedback import rate, rated
 from tests.support.schedule import add_reader
 from tests.support.scripted_server import ScriptedServer
-from tests.support.source_responses import reply
+from tests.support.source_responses import ATOM_HEAD, reply
 from worker.periodic.paper_look_ups import PaperLookUps
 
-HEAD = (
-    '<feed xmlns="http://www.w3.org/2005/Atom" xmlns:opensearch="http://a9.com/-/spec/opensearch/1.1/">'
-    "<opensearch:totalResults>1</opensearch:totalResults>"
-)
 MALFORMED, UNKNOWN = "2634.00001", "2611.99999"
 
 
@@ -43,7 +39,7 @@ class Arxiv:
         ids = self.asked[-1]
         if MALFORMED in ids:
             wrong = f"<entry><id>https://arxiv.org/api/errors#incorrect_id_format_for_{MALFORMED}</id></entry>"
-            await reply(f"{HEAD}{wrong}</feed>".encode(), status=400)(writer)
+            await reply(f"{ATOM_HEAD}{wrong}</feed>".encode(), status=400)(writer)
             return
         entries = "".join(
             f"<entry><id>http://arxiv.org/abs/{each}v2</id><title>Title of {each}</title>"
@@ -51,10 +47,10 @@ class Arxiv:
             for each in ids
             if each != UNKNOWN
         )
-        await reply(f"{HEAD}{entries}</feed>".encode())(writer)
+        await reply(f"{ATOM_HEAD}{entries}</feed>".encode())(writer)
 
 
-async def test_every_id_is_asked_for_once_for_all_readers_and_by_one_worker(client: AsyncClient) -> None:
+async def test_each_paper_id_is_looked_up_once_for_all_readers(client: AsyncClient) -> None:
     services, arxiv = Services.build(client), Arxiv()
     await arxiv.server.start()
     ids = [f"2611.{n:05}" for n in range(1, 130)] + [MALFORMED, UNKNOWN]
@@ -98,7 +94,7 @@ async def all_of(services: Services, reader_id: UUID) -> list[ReaderPaper]:
     return found
 
 
-async def test_while_arxiv_is_away_nothing_is_marked(client: AsyncClient) -> None:
+async def test_no_paper_is_marked_while_arxiv_is_unavailable(client: AsyncClient) -> None:
     services = Services.build(client)
     reader = (await add_reader(client)).reader_id
     await rate(services.reader_papers, reader, PaperInput(keys=("arxiv:2611.00001",), arxiv_id="2611.00001"), True)

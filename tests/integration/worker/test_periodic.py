@@ -38,7 +38,7 @@ def settings(stack: Ready, url: str) -> SupabaseSettings:
     )
 
 
-async def test_retention_goes_on_until_a_batch_is_not_full(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_retention_continues_until_a_batch_is_not_full(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 25, status="completed")
     await database.execute(OLD)
     await database.execute(OLD_DIGESTS)
@@ -54,7 +54,7 @@ async def test_retention_goes_on_until_a_batch_is_not_full(client: AsyncClient, 
     assert await database.fetchval("select count(*) from public.digests") == 5, "those of the last two years"
 
 
-async def test_retention_that_cannot_reach_supabase_comes_again(
+async def test_retention_is_retried_when_supabase_is_unreachable(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.periodic.retention, "RETENTION_INTERVAL", timedelta(seconds=0.01))
@@ -94,7 +94,7 @@ async def run(client: AsyncClient, clock: Clock, at: time) -> None:
         await periodic_job.run()
 
 
-async def test_the_daily_fetch_waits_for_its_time_and_asks_for_the_days_before(
+async def test_the_daily_fetch_requests_recent_days_at_its_time(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     clock = Clock(datetime(2026, 3, 5, 4, 30, tzinfo=UTC), sleeps=4)
@@ -105,7 +105,7 @@ async def test_the_daily_fetch_waits_for_its_time_and_asks_for_the_days_before(
     assert [tuple(row) for row in asked] == [(day, f"own:daily:2026-03-05:06:15:00:{day}", "system") for day in days]
 
 
-async def test_the_daily_fetch_asks_again_soon_when_supabase_is_away(
+async def test_the_daily_fetch_is_retried_soon_during_an_outage(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy
 ) -> None:
     proxy.before = Times(AWAY, 1, lambda call: call.name == "ensure_fetch")

@@ -43,7 +43,7 @@ class Attempts:
         return {"attempt": attempt}
 
 
-async def test_a_task_that_was_lost_and_reclaimed_is_recorded_once(
+async def test_a_lost_and_reclaimed_task_is_recorded_once(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     proxy.before = gate = Gate()
@@ -76,9 +76,7 @@ async def test_a_task_that_was_lost_and_reclaimed_is_recorded_once(
     ("why", "outcome"),
     [(Abort.SHUTDOWN, Released()), (Abort.CANCEL_REQUESTED, Cancelled()), (Abort.LEASE_LOST, None)],
 )
-async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(
-    why: Abort, outcome: Outcome | None
-) -> None:
+async def test_a_job_cancelled_before_it_starts_has_an_outcome(why: Abort, outcome: Outcome | None) -> None:
     async def never(_job: Job) -> dict[str, Any]:
         raise AssertionError("it was not to be done any more")
 
@@ -95,7 +93,7 @@ async def test_a_job_that_is_cancelled_before_its_first_step_has_its_outcome(
     assert ended == [outcome]
 
 
-async def test_a_completion_is_worth_more_than_a_cancellation_that_comes_too_late(
+async def test_a_completed_task_stays_completed_after_a_late_cancel(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     begun = asyncio.Event()

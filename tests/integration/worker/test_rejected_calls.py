@@ -38,7 +38,7 @@ async def at_once(_job: Job) -> dict[str, Any]:
 
 @pytest.mark.parametrize("applied", [False, True], ids=["not applied", "applied"])
 @pytest.mark.parametrize("refusal", [name for name in REFUSALS if "every call" not in name])
-async def test_a_refusal_that_passes_leaves_finished_work_completed_at_attempt_one(
+async def test_a_temporary_refusal_costs_no_finished_work(
     refusal: str,
     applied: bool,
     client: AsyncClient,
@@ -62,7 +62,7 @@ async def test_a_refusal_that_passes_leaves_finished_work_completed_at_attempt_o
     assert (after["status"], after["attempt"]) == ("completed", 1)
 
 
-async def test_three_empty_400s_to_a_claim_that_was_applied_orphan_nothing(
+async def test_three_empty_400s_after_an_applied_claim_lose_no_task(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     tasks = [await create(client) for _ in range(5)]
@@ -74,7 +74,7 @@ async def test_three_empty_400s_to_a_claim_that_was_applied_orphan_nothing(
     assert trouble.given
 
 
-async def test_a_data_error_that_every_call_gets_for_a_while_makes_no_culprit(
+async def test_a_temporary_data_error_of_all_calls_fails_no_task(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     refusal = REFUSALS["a constraint that refuses every call"]
@@ -92,7 +92,7 @@ async def test_a_data_error_that_every_call_gets_for_a_while_makes_no_culprit(
     assert (row["status"], row["attempt"], trouble.given) == ("completed", 1, True)
 
 
-async def test_an_outcome_that_the_database_refuses_fails_its_own_task_alone(
+async def test_a_refused_outcome_fails_only_its_own_task(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     together = asyncio.Barrier(3)
@@ -117,7 +117,7 @@ async def test_an_outcome_that_the_database_refuses_fails_its_own_task_alone(
         await database.execute("alter table public.tasks drop constraint injected_faults")
 
 
-async def test_a_payload_that_is_no_object_cannot_be_stored(database: asyncpg.Connection) -> None:
+async def test_a_payload_that_is_not_an_object_is_refused(database: asyncpg.Connection) -> None:
     for payload in ("[]", "null", '"text"', "7"):
         with pytest.raises(asyncpg.CheckViolationError):
             await database.execute(
@@ -127,7 +127,7 @@ async def test_a_payload_that_is_no_object_cannot_be_stored(database: asyncpg.Co
             )
 
 
-async def test_a_row_that_cannot_be_read_fails_and_the_others_are_done(
+async def test_an_unreadable_row_fails_and_the_others_complete(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     tasks = [await create(client) for _ in range(5)]
@@ -143,7 +143,7 @@ async def test_a_row_that_cannot_be_read_fails_and_the_others_are_done(
 
 
 @pytest.mark.parametrize("answer", ['{"number": 1, "outc', "[]", '{"message": "odd"}', '{"n": ' + "1" * 5000 + "}"])
-async def test_an_answer_that_can_never_be_read_stops_no_worker(
+async def test_an_unreadable_response_stops_no_worker(
     answer: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     unreadable: set[int] = set()

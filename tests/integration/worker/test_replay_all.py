@@ -32,7 +32,7 @@ async def replay_all(client: AsyncClient) -> float:
             return longest
 
 
-async def test_ten_thousand_dead_tasks_are_replayed_once_while_two_workers_work(
+async def test_ten_thousand_dead_letters_are_replayed_once(
     start_worker: StartWorker, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, DEAD, status="failed")

@@ -12,7 +12,7 @@ from tests.support.schedule import add_reader
 from worker.periodic.schedule import DueReaderEnqueuer
 
 
-async def test_the_chores_of_many_workers_make_one_task_and_go_on(
+async def test_many_schedulers_create_one_task_per_due_reader(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     periodic_jobs = [DueReaderEnqueuer(Schedule(client), random=Random(n), interval=0.05) for n in range(4)]

@@ -15,7 +15,7 @@ from tests.support.tasks import create
 from worker.job import Job
 
 
-async def test_a_deaf_handler_does_not_hold_the_end(
+async def test_an_uncancellable_handler_does_not_delay_the_shutdown(
     client: AsyncClient,
     database: asyncpg.Connection,
     start_worker: StartWorker,
@@ -46,7 +46,7 @@ async def test_a_deaf_handler_does_not_hold_the_end(
         await asyncio.sleep(0)
 
 
-async def test_a_deaf_handler_past_its_time_is_named_once(
+async def test_an_uncancellable_handler_past_its_limit_is_named_once(
     client: AsyncClient, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker.runner, "RELEASE_TIMEOUT", 0.2)

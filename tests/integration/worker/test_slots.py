@@ -67,7 +67,7 @@ def settings(**changes: str) -> WorkerSettings:
     return WorkerSettings.model_validate({"supabase_url": "http://x.test", "supabase_key": "sb_secret_x", **changes})
 
 
-async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
+async def test_hanging_callbacks_delay_no_other_kind_of_task(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, hanging: HangingReceiver
 ) -> None:
     async def at_once(_job: Job) -> dict[str, Any]:
@@ -88,7 +88,7 @@ async def test_a_hundred_callbacks_to_a_receiver_that_hangs_keep_nobody_waiting(
         await worker.stop()
 
 
-async def test_fetches_that_hang_leave_digests_and_callbacks_their_slots(
+async def test_hanging_fetches_delay_no_digests_or_callbacks(
     database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     never = asyncio.Event()
@@ -115,7 +115,7 @@ async def test_fetches_that_hang_leave_digests_and_callbacks_their_slots(
     assert await database.fetchval("select count(*) from public.task_records where kind = 'fetch' and attempt > 0") == 2
 
 
-async def test_a_claim_keeps_to_each_kinds_slots_and_to_the_total(
+async def test_a_claim_respects_the_slots_of_each_kind_and_in_total(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     for kind in TaskKind:
@@ -131,7 +131,9 @@ async def test_a_claim_keeps_to_each_kinds_slots_and_to_the_total(
     assert (len(kinds), kinds.count(TaskKind.FETCH) <= 3) == (4, True)
 
 
-async def test_a_kind_without_a_free_slot_calls_for_no_hurry(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_waiting_tasks_without_a_free_slot_cause_no_early_poll(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await insert_tasks(database, 5, kind="callback")
     await insert_tasks(database, 1, kind="digest", delay="1 hour")
     queue = Claimer(client).queue
@@ -151,7 +153,7 @@ async def test_a_kind_without_a_free_slot_calls_for_no_hurry(client: AsyncClient
         ({"concurrency": "4", "callback_slots": "4", "fetch_slots": "2"}, (4, 2, 1)),
     ],
 )
-def test_callbacks_have_a_third_and_fetches_a_fifth_unless_it_is_said_otherwise(
+def test_default_slots_are_a_third_callbacks_a_fifth_fetches(
     changes: dict[str, str], slots: tuple[int, int, int]
 ) -> None:
     of_kind = worker_limits(settings(**changes)).kind_slots

@@ -20,8 +20,7 @@ import worker.wiring
 from app.days import yesterday
 from app.models import TaskKind
 from embedded.stack import Ready
-from tests.integration.worker.test_whole_day import MAIL, NEWS, PAPERS, PROFILE
-from tests.integration.worker.whole_worker import settings_of, whole_worker
+from tests.integration.worker.whole_worker import MAIL, NEWS, PAPERS, PROFILE, settings_of, whole_worker
 from tests.support.running_worker import PATIENCE, until
 from tests.support.schedule import add_reader
 from tests.support.tasks import create
@@ -164,7 +163,7 @@ async def test_a_digest_without_sources_waits_no_longer_than_set(
     [("failed", "no source could be read"), ("partial", "there was nothing new in the sources that could be read"),
      ("completed", "there was nothing new")],
 )  # fmt: skip
-async def test_a_skipped_digest_says_what_was_not_read(
+async def test_a_skipped_digest_names_the_sources_not_read(
     status: str, reason: str, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await reader_due_now(client, database, when_empty="skip")

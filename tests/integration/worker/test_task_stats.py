@@ -42,7 +42,7 @@ def ended(digest: Any = None) -> tuple[ClaimedTask, Completed]:
     return task, Completed({}, None if digest is None else {"digest": digest})
 
 
-async def test_each_end_is_counted_once_though_the_first_reports_get_lost(
+async def test_lost_reports_are_repeated_and_each_task_counts_once(
     start_worker: StartWorker, stack: Ready, database: asyncpg.Connection, proxy: Proxy
 ) -> None:
     await insert_tasks(database, 3)
@@ -90,7 +90,7 @@ class InterruptedMinutes(TaskStats):
         return 0.0
 
 
-async def test_a_worker_that_ends_in_the_middle_of_a_report_reports_what_it_ended_since() -> None:
+async def test_a_worker_stopped_during_a_report_sends_a_last_one() -> None:
     minutes, tally = InterruptedMinutes(), Tally([TaskKind.DIGEST], Random(1))
     running = asyncio.create_task(TaskStatsReporter(minutes, uuid4(), tally, random=Earliest()).run())
     tally.count(*ended())
@@ -102,7 +102,7 @@ async def test_a_worker_that_ends_in_the_middle_of_a_report_reports_what_it_ende
     assert minutes.reports == [(1, 1), (1, 1), (2, 2)]
 
 
-async def test_a_report_that_is_refused_stops_no_others(
+async def test_a_refused_report_does_not_stop_later_ones(
     stack: Ready, database: asyncpg.Connection, proxy: Proxy
 ) -> None:
     tally = Tally([TaskKind.DIGEST], Random(1))
@@ -116,7 +116,7 @@ async def test_a_report_that_is_refused_stops_no_others(
     assert await database.fetchval("select sum(completed) from public.task_stats") == 1
 
 
-def test_what_a_digest_cost_is_believed_within_reason() -> None:
+def test_implausible_model_usage_is_ignored_or_capped() -> None:
     tally = Tally([TaskKind.DIGEST], Random(1))
     usage = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
     digests: list[Any] = [{"usage": usage}, {"usage": "none"}, {}, [], None]
@@ -128,7 +128,7 @@ def test_what_a_digest_cost_is_believed_within_reason() -> None:
     assert tally.take()[TaskKind.DIGEST].completed == 0, "taken once"
 
 
-def test_a_sample_is_drawn_from_all_that_came() -> None:
+def test_the_sample_is_drawn_from_all_tasks() -> None:
     tally, tasks = Tally([TaskKind.DIGEST], Random(1)), [ended() for _ in range(20 * SAMPLE)]
     for task, outcome in tasks:
         tally.count(task, outcome)
@@ -138,7 +138,7 @@ def test_a_sample_is_drawn_from_all_that_came() -> None:
     assert len(sample & late) == pytest.approx(SAMPLE / 2, abs=SAMPLE / 5)
 
 
-def test_what_was_only_put_off_is_no_end() -> None:
+def test_snoozed_and_released_tasks_are_not_counted() -> None:
     tally, (task, _completed) = Tally([TaskKind.DIGEST], Random(1)), ended()
     for outcome in (Snoozed(LEASE, "later"), Released()):
         tally.count(task, outcome)

@@ -22,8 +22,7 @@ from app.models import Article, ArticleKind, Profile, Reason, ReasonKind, TaskKi
 from app.ranking.ranking import Ranked
 from app.services import Services
 from embedded.stack import Ready
-from tests.integration.worker.test_paper_look_ups import HEAD
-from tests.integration.worker.whole_worker import settings_of, whole_worker
+from tests.integration.worker.whole_worker import LINK_SECRET, MAIL, NEWS, PAPERS, PROFILE, settings_of, whole_worker
 from tests.support.analysis import completion
 from tests.support.fixture_types import Serve
 from tests.support.processes import WEBHOOK_SECRET
@@ -35,14 +34,8 @@ from tests.support.tasks import create, record
 from worker.wiring import build_analyst, open_components
 
 NEXT_SECRET = "whsec_" + "QUJD" * 8
-SECRET = "0123456789abcdef"
 GOOD = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
 OWN = {"user_agent": "Ada's own", "webhook_secret": f"{WEBHOOK_SECRET},{NEXT_SECRET}"}
-PROFILE = {"name": "Ada", "interests": ["radar"]}
-PAPER = "<id>http://arxiv.org/abs/2611.00001v1</id><title>Ice</title><summary>Radar reads it.</summary>"
-PAPERS = f"{HEAD}<entry>{PAPER}</entry></feed>"
-NEWS = "<rss><channel><item><title>Radar news</title><link>http://n.test/1</link></item></channel></rss>"
-MAIL = {"mail_from": "Broadsheet <digest@example.org>", "public_url": "https://digest.example", "link_secret": SECRET}
 
 
 class Outside:
@@ -62,7 +55,7 @@ class Outside:
         return {"arxiv_base_url": self.arxiv.url, "arxiv_categories": "cs.AI", "feeds": f"one={self.feed.url}", **model}
 
 
-async def test_a_day_is_fetched_written_and_called_back(
+async def test_a_day_is_fetched_and_its_digest_called_back(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, serve: Serve
 ) -> None:
     outside, day = await Outside.start(serve), yesterday()
@@ -93,7 +86,7 @@ async def test_a_day_is_fetched_written_and_called_back(
     assert json.loads(outside.receiver.bodies[0])["data"]["task_id"] == str(digest.task_id)
 
 
-async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
+async def test_a_due_reader_gets_a_mail_as_configured(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, tmp_path: Path
 ) -> None:
     reader = await add_reader(client, email="ada@example.org", when_empty="notify")
@@ -108,10 +101,10 @@ async def test_a_reader_who_is_due_gets_a_mail_as_the_settings_say(
     assert mail["Subject"].endswith(": no source could be read")
     address, _, token = mail["List-Unsubscribe"].strip("<>").rpartition("/")
     assert address.startswith("https://digest.example/")
-    assert Links([SECRET], "https://digest.example").read("unsubscribe", token).reader_id == reader.reader_id
+    assert Links([LINK_SECRET], "https://digest.example").read("unsubscribe", token).reader_id == reader.reader_id
 
 
-async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
+async def test_mail_concurrency_and_rate_come_from_the_settings(
     stack: Ready, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[Any]()
@@ -131,7 +124,7 @@ async def test_mails_go_as_many_at_once_and_as_fast_as_the_settings_say(
     ("changes", "asked"),
     [({}, 2), ({"model_max_calls": "1"}, 1), ({"model_max_calls": "0"}, 0), ({"model_max_tokens": "0"}, 0)],
 )
-async def test_the_model_is_asked_no_more_than_the_settings_allow(
+async def test_model_calls_stay_within_the_configured_limit(
     changes: dict[str, str], asked: int, stack: Ready, client: AsyncClient, serve: Serve
 ) -> None:
     outside = await Outside.start(serve)

@@ -18,7 +18,6 @@ from app.persistence.reader_papers import PaperInput
 from app.services import Services
 from app.versions import project_version
 from embedded.stack import Ready
-from tests.integration.worker.test_paper_look_ups import HEAD
 from tests.integration.worker.whole_worker import SIGNALS, settings_of, whole_worker
 from tests.support.feedback import rate
 from tests.support.fixture_types import Serve
@@ -26,7 +25,7 @@ from tests.support.proxy import Answer, Proxy, Times
 from tests.support.running_worker import PATIENCE, until
 from tests.support.schedule import add_reader
 from tests.support.scripted_server import stall
-from tests.support.source_responses import reply
+from tests.support.source_responses import ATOM_HEAD, reply
 from tests.support.tasks import insert_tasks
 from worker.periodic.daily_fetch import DAYS
 from worker.periodic.retention import Retention
@@ -39,7 +38,7 @@ KINDS = ["fetch", "digest", "callback"]
 ASKED = "schema_version"
 PAPER = "2611.00001"
 FEED = (
-    f"{HEAD}<entry><id>http://arxiv.org/abs/{PAPER}v1</id>"
+    f"{ATOM_HEAD}<entry><id>http://arxiv.org/abs/{PAPER}v1</id>"
     "<title>Ice remembers</title><summary>Radar reads it.</summary></entry></feed>"
 )
 AGED = """
@@ -65,7 +64,7 @@ select (select count(*) from public.tasks where owner = 'default' and kind = 'fe
 """
 
 
-async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_a_worker_registers_itself_and_counts_its_tasks(stack: Ready, database: asyncpg.Connection) -> None:
     for kind in KINDS:
         await insert_tasks(database, 1, kind=kind, payload='{"url": 7}', max_attempts=1)
     async with whole_worker(settings_of(stack, concurrency="7", lease_seconds="61")) as running:
@@ -90,7 +89,7 @@ async def test_a_worker_says_who_it_is_and_counts_what_it_ends(stack: Ready, dat
     assert running.log[-1]["event"] == "worker stopped"
 
 
-async def test_each_of_what_is_stored_is_kept_for_its_own_time(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_each_kind_of_record_has_its_own_retention(stack: Ready, database: asyncpg.Connection) -> None:
     await database.execute(AGED, [timedelta(days=days) for days in (9, 19, 29, 31, 41)])
     kept = {
         "task_retention_days": "10",
@@ -103,7 +102,7 @@ async def test_each_of_what_is_stored_is_kept_for_its_own_time(stack: Ready, dat
         await running.stop()
 
 
-async def test_who_is_due_gets_a_digest_and_the_last_days_are_asked_for(
+async def test_due_readers_and_recent_days_get_their_tasks(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader = await add_reader(client)
@@ -116,16 +115,14 @@ async def test_who_is_due_gets_a_digest_and_the_last_days_are_asked_for(
     assert newest == yesterday()
 
 
-async def test_no_day_is_asked_for_by_itself_unless_the_settings_say_when(
-    stack: Ready, database: asyncpg.Connection
-) -> None:
+async def test_without_a_configured_time_there_is_no_daily_fetch(stack: Ready, database: asyncpg.Connection) -> None:
     async with whole_worker(settings_of(stack)) as running:
         await running.logged("retention")
         await running.stop()
     assert await database.fetchval("select count(*) from public.tasks") == 0
 
 
-async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
+async def test_a_readers_paper_is_looked_up_at_the_configured_url(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, serve: Serve
 ) -> None:
     arxiv = await serve(reply(FEED.encode()))
@@ -140,7 +137,7 @@ async def test_a_paper_that_a_reader_named_is_looked_up_where_the_settings_say(
     assert "user-agent: ada's own" in arxiv.heads[0].lower()
 
 
-async def test_a_worker_without_mail_says_so_everywhere(
+async def test_a_worker_without_mail_reports_it_everywhere(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     async with whole_worker(settings_of(stack, daily_fetch_at="06:00")) as running:
@@ -156,7 +153,7 @@ async def test_a_worker_without_mail_says_so_everywhere(
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-async def test_a_signal_lets_tasks_finish_and_the_second_one_ends_it_now(
+async def test_one_signal_lets_tasks_finish_and_a_second_ends_them(
     number: signal.Signals, stack: Ready, database: asyncpg.Connection, serve: Serve
 ) -> None:
     called = asyncio.Event()
@@ -188,7 +185,7 @@ async def forever(*_arguments: Any) -> None:
     await asyncio.Event().wait()
 
 
-async def test_a_chore_that_dies_is_logged_and_ends_the_worker(
+async def test_a_failed_periodic_job_is_logged_and_ends_the_worker(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
@@ -201,7 +198,7 @@ async def test_a_chore_that_dies_is_logged_and_ends_the_worker(
     assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected_faults")
 
 
-async def test_a_claim_loop_that_stopped_is_not_waited_for(
+async def test_a_stopped_claim_loop_ends_the_worker_without_grace(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
@@ -215,7 +212,7 @@ async def test_a_claim_loop_that_stopped_is_not_waited_for(
             await running.ended()
 
 
-async def test_the_schema_is_asked_for_until_there_is_an_answer_and_then_no_more(
+async def test_the_schema_check_repeats_until_it_gets_a_response(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     proxy: Proxy,

@@ -33,7 +33,7 @@ def settings(**changes: str) -> WorkerSettings:
     return WorkerSettings.model_validate({"supabase_url": "http://x.test", "supabase_key": "sb_secret_x", **changes})
 
 
-async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncClient) -> None:
+async def test_each_kind_has_its_handler_timeout_and_retry_delays(client: AsyncClient) -> None:
     async with open_components(Services.build(client), settings()) as parts:
         limits = {kind: (handler.timeout, handler.retry_delay) for kind, handler in parts.handlers.items()}
     assert limits == {
@@ -43,7 +43,7 @@ async def test_each_kind_has_its_handler_its_time_and_its_delays(client: AsyncCl
     }
 
 
-async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if_not(client: AsyncClient) -> None:
+async def test_only_a_worker_with_mail_settings_sends_mails(client: AsyncClient) -> None:
     mail = {"mail_url": "folder:/nowhere", "mail_from": "digest@example.org", "public_url": "https://digest.example"}
     chosen = settings(**mail, link_secret="0123456789abcdef")
     async with open_components(Services.build(client), chosen) as parts:
@@ -58,7 +58,7 @@ async def test_a_worker_sends_mails_if_it_knows_how_and_leaves_them_to_others_if
     )
 
 
-def test_what_the_settings_lack_is_named_with_its_effect() -> None:
+def test_missing_settings_are_reported_with_their_effect() -> None:
     assert not_configured(settings(daily_fetch_at="off")) == {
         "MAIL_URL": "this worker sends no mails",
         "WEBHOOK_SECRET": "this worker sends no callbacks",
@@ -69,7 +69,7 @@ def test_what_the_settings_lack_is_named_with_its_effect() -> None:
     assert not_configured(whole) == {}
 
 
-def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
+def test_a_workers_limits_come_from_the_settings() -> None:
     times = {"lease_seconds": "61", "grace_period": "7", "poll_interval": "0.9"}
     slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 10, TaskKind.DELIVERY: 0}
     assert worker_limits(settings(concurrency="20", **times)) == WorkerLimits(
@@ -77,7 +77,7 @@ def test_the_settings_say_how_much_a_worker_takes_on_and_for_how_long() -> None:
     )
 
 
-async def test_the_settings_name_the_sources() -> None:
+async def test_the_sources_come_from_the_settings() -> None:
     async with open_external() as http:
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
         usual = build_other_sources(fetcher, settings())
@@ -86,7 +86,7 @@ async def test_the_settings_name_the_sources() -> None:
     assert [source.name for source in chosen] == ["feed:one", "feed:two", "newsapi"]
 
 
-async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> None:
+async def test_newsapi_is_called_with_the_configured_key_and_query() -> None:
     asked: list[httpx.Request] = []
 
     async def refuse(request: httpx.Request) -> None:
@@ -103,7 +103,7 @@ async def test_newsapi_is_asked_with_the_key_and_for_what_the_settings_say() -> 
     assert asked[0].url.params["q"] == "glaciers"
 
 
-async def test_newsapi_is_asked_where_the_settings_say(serve: Serve) -> None:
+async def test_newsapi_is_called_at_the_configured_url(serve: Serve) -> None:
     server = await serve(answer(200, {"status": "ok", "articles": []}))
     async with open_external() as http:
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
@@ -112,14 +112,14 @@ async def test_newsapi_is_asked_where_the_settings_say(serve: Serve) -> None:
     assert "/v2/everything" in server.heads[0]
 
 
-async def test_a_key_makes_it_a_model_that_analyses(client: AsyncClient) -> None:
+async def test_with_a_model_key_the_analysis_uses_the_model(client: AsyncClient) -> None:
     services = Services.build(client)
     async with open_external() as http:
         assert isinstance(build_analyst(http, services, settings()), ExtractiveAnalyst)
         assert isinstance(build_analyst(http, services, settings(openai_api_key="k")), ModelAnalyst)
 
 
-async def test_a_model_is_asked_through_the_one_client_and_leaves_it_open(serve: Serve) -> None:
+async def test_a_model_uses_the_shared_http_client_and_keeps_it_open(serve: Serve) -> None:
     said = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
     server = await serve(answer(200, said))
     requests: list[httpx.Request] = []

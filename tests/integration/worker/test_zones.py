@@ -48,7 +48,7 @@ def assert_is_of(mail: EmailMessage, day: date) -> None:
     assert LINKS.read("unsubscribe", token).day == day
 
 
-async def test_each_local_day_brings_one_mail_of_that_day_at_its_moment(
+async def test_each_local_day_has_one_mail_at_its_due_time(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await start_mailer()
@@ -72,7 +72,7 @@ async def test_each_local_day_brings_one_mail_of_that_day_at_its_moment(
         await Readers(client).remove(reader.reader_id)
 
 
-async def test_a_zone_that_vanishes_stops_its_own_readers_alone_until_they_have_another(
+async def test_an_invalid_timezone_stops_only_its_own_readers(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, box: Postbox, start_mailer: StartMailer
 ) -> None:
     await start_mailer()

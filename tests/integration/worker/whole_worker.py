@@ -1,4 +1,7 @@
-"""A whole worker in the tests' own process: built from its settings by `run_worker`, ended by a signal."""
+"""A whole worker in the tests' own process: built from its settings by `run_worker`, ended by a signal.
+
+Also one response of each source, a profile that matches both, and the settings for mails.
+"""
 
 import asyncio
 import faulthandler
@@ -19,10 +22,21 @@ from app.config import WorkerSettings
 from embedded.stack import Ready
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import PATIENCE
+from tests.support.source_responses import ATOM_HEAD
 from worker.__main__ import run_worker
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 NOWHERE: Final = "http://127.0.0.1:9"
+LINK_SECRET: Final = "0123456789abcdef"
+MAIL: Final = {
+    "mail_from": "Broadsheet <digest@example.org>",
+    "public_url": "https://digest.example",
+    "link_secret": LINK_SECRET,
+}
+PROFILE: Final = {"name": "Ada", "interests": ["radar"]}
+PAPER: Final = "<id>http://arxiv.org/abs/2611.00001v1</id><title>Ice</title><summary>Radar reads it.</summary>"
+PAPERS: Final = f"{ATOM_HEAD}<entry>{PAPER}</entry></feed>"
+NEWS: Final = "<rss><channel><item><title>Radar news</title><link>http://n.test/1</link></item></channel></rss>"
 
 
 class Earliest(Random):
