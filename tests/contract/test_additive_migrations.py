@@ -14,7 +14,7 @@ from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models import Task
 from embedded.stack import Ready
-from tests.contract.test_repeated_writes import SCENARIOS
+from tests.contract.write_scenarios import SCENARIOS
 from tests.support.database_reset import database_reset
 from tests.support.stack_process import settings_for
 

@@ -14,7 +14,7 @@ from app.persistence.digests import Digests, SearchHit
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Readers
-from tests.contract.test_query_plans import buffers, explained, indexes
+from tests.contract.query_plans import buffers, explained, indexes
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests, written
 from tests.support.tasks import DAY, Claimer, create
 

@@ -15,8 +15,8 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.test_fetching import GOOD, quiet
-from tests.contract.test_fetching import Scripted as AnySource
+from tests.contract.scripted_sources import GOOD, quiet
+from tests.contract.scripted_sources import Scripted as AnySource
 from tests.support.schedule import Clock
 from tests.support.tasks import Claimer, create
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from app.client.transport import ErrorMappingTransport
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models import EditionStatus, TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator
@@ -27,6 +27,7 @@ from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.source import Source
 from embedded.stack import Ready
+from tests.contract.scripted_sources import GOOD, Scripted, quiet
 from tests.support.scripted_server import ScriptedServer, Step
 from tests.support.source_responses import redirect, reply
 from tests.support.stack_process import settings_for
@@ -42,31 +43,7 @@ TASK = UUID(int=1)
 BUSY = {"arxiv": "429 at 07:12 UTC"}
 FEED = b"<rss><channel><item><title>An item</title></item></channel></rss>"
 LABEL = "x" * 64
-GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
 SourceAt = Callable[[Step], Awaitable[Source]]
-
-
-class Scripted:
-    """A source that does as it is told."""
-
-    def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
-        self.name = name
-        self.essential = essential
-        self.asked = 0
-        self.outcome = outcome
-
-    def complete_from(self, source_date: date) -> datetime:
-        return datetime.combine(source_date + timedelta(days=1), time(5), UTC)
-
-    async def fetch(self, _source_date: date) -> list[Article]:
-        self.asked += 1
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
-
-
-async def quiet(_message: str, _progress: float) -> None:
-    return None
 
 
 def service(client: AsyncClient, *sources: Source) -> FetchService:

@@ -1,26 +1,19 @@
 """Every route of the OpenAPI document, called with another caller's key: it gives nothing away and changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
-from supabase import AsyncClient
 
 from app.api.auth import Caller
-from app.persistence.outcomes import Completed
-from app.persistence.reader_papers import PaperInput, ReaderPapers
-from app.persistence.schedule import Schedule
-from embedded.stack import Ready
-from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
-from tests.support.feedback import rate
-from tests.support.schedule import add_reader, write_digests
-from tests.support.tasks import Claimer, everything
+from tests.contract.callers import NAMES, key_of
+from tests.contract.world import BODIES, SECRET, World
+from tests.support.tasks import everything
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
 
+IDS = ("task_id", "reader_id", "delivery_id")
 RULES = {
     "POST /v1/digests": OWN,
     "POST /v1/digests/batch": OWN,
@@ -59,71 +52,6 @@ RULES = {
     "GET /metrics": SHARED,
 }
 """What each route owes to other callers; everything under /v1/admin is the operators'."""
-
-BODIES: dict[str, Any] = {
-    "/v1/digests": DIGEST,
-    "/v1/digests/batch": {"digests": [DIGEST, DIGEST]},
-    "/v1/fetches": {"source_date": "2026-03-04"},
-    "/v1/readers": {"external_id": "one", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
-    "/v1/readers/import": {"external_id": "two", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
-    "/v1/readers/{reader_id}": {"name": "Mallory"},
-    "/v1/readers/{reader_id}/papers": {"papers": [{"doi": "10.1038/x", "liked": True}]},
-    "/v1/deliveries/pause": {"reason": "because"},
-    "/v1/deliveries/resume": {"pending": "skip"},
-    "/v1/deliveries/{delivery_id}/resolve": {"status": "sent"},
-    "/v1/admin/replays": {"kind": "digest"},
-    "/v1/admin/kinds/{kind}/pause": {"reason": "because"},
-}
-SECRET, IDS = "xyzzy", ("task_id", "reader_id", "delivery_id")
-
-
-class World:
-    """The callers, and what ada has: a digest that was written, its callback, a fetch, and keys that are in use."""
-
-    def __init__(self, callers: Callers, database: asyncpg.Connection) -> None:
-        self.callers = callers
-        self.database = database
-        self.ids: dict[str, str] = {}
-        self.paper: UUID | None = None
-
-    async def furnish(self, client: AsyncClient) -> None:
-        await self._furnish_reader(client)
-        ada = self.callers.ada
-        body = DIGEST | {"callback_url": "https://example.com/hook"}
-        digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
-        worker = Claimer(client)
-        held = await worker.claim_one()
-        written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
-        await worker.finish(held, Completed({"items": 1}, written))
-        for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
-            made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
-            self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]
-        callback = await self.database.fetchval("select task_id::text from public.tasks where kind = 'callback'")
-        self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
-
-    async def _furnish_reader(self, client: AsyncClient) -> None:
-        """A reader, whose digest was written, and whose mail waits."""
-        reader = await add_reader(client, owner="ada", name=SECRET, external_id="ada", email="ada@example.org")
-        await self.database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
-        await Schedule(client).enqueue_due()
-        assert await write_digests(client, SECRET) == 1
-        paper = PaperInput(keys=("doi:10.1038/x",), doi="10.1038/x", title=SECRET)
-        self.paper = await rate(ReaderPapers(client), reader.reader_id, paper, True)
-        delivery = await self.database.fetchval("select delivery_id::text from public.deliveries")
-        self.ids |= {"/v1/readers": str(reader.reader_id), "/v1/deliveries": delivery}
-
-    async def adas_ids(self) -> list[str]:
-        return [
-            row[0] for row in await self.database.fetch("select task_id::text from public.tasks where owner = 'ada'")
-        ]
-
-
-@pytest.fixture
-async def world(stack: Ready, database: asyncpg.Connection, client: AsyncClient) -> AsyncIterator[World]:
-    async with callers_of(stack) as callers:
-        world = World(callers, database)
-        await world.furnish(client)
-        yield world
 
 
 async def check(world: World, operation: str) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from app.api.auth import Caller
 from app.persistence.paging import encode_cursor
-from tests.contract.test_isolation import World
-from tests.contract.test_isolation import world as world  # noqa: PLC0414  (a fixture
+from tests.contract.world import World
 from tests.support.mail_hook import SECRET
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.items import ARXIV, TITLE, TODAY, copy, save, seen
 
 COPIES = {

@@ -10,20 +10,17 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.operator import Actor, Operator
+from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from app.persistence.worker_configuration import WorkerConfiguration
 from embedded.stack import Ready
+from tests.contract.actors import by
 from tests.contract.callers import callers_of
 from tests.support.tasks import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
 
 HOOK = "https://example.com/hook"
-
-
-def by() -> Actor:
-    return Actor(uuid4(), "root")
 
 
 @pytest.fixture

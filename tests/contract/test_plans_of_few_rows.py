@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from embedded.stack import Ready
-from tests.contract.test_query_plans import CALL, WORKER, buffers, explained
+from tests.contract.query_plans import CALL, WORKER, buffers, explained
 from tests.support.database_reset import database_reset
 from tests.support.tasks import insert_tasks
 

@@ -14,7 +14,7 @@ from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.feedback import rate, rated
 from tests.support.items import ARXIV, TITLE, copy, save
 from tests.support.schedule import add_reader

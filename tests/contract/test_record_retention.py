@@ -12,7 +12,7 @@ from app.persistence.maintenance import Maintenance, PrunedRecords
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader
-from tests.contract.test_query_plans import buffers, explained
+from tests.contract.query_plans import buffers, explained
 from tests.support.mailer import IN_DOUBT, PENDING, SENT, Mailer, the_one
 from tests.support.schedule import written
 from tests.support.tasks import Claimer, create

@@ -12,7 +12,7 @@ from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.cache import HybridCache
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.tasks import DAY, Claimer, insert_tasks, somebody_waits
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(40)]

@@ -18,7 +18,7 @@ from app.persistence.readers import Reader, Readers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.contract.callers import Callers, callers_of
-from tests.contract.test_user_rights import as_user
+from tests.contract.users import as_user
 from tests.support.mailer import Mailer
 from tests.support.schedule import Clock, add_reader, break_zone, enqueued, payload, write_digests
 

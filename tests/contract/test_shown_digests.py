@@ -10,21 +10,11 @@ from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
-from tests.contract.test_in_doubt import TITLES, Mornings
+from tests.contract.mornings import TITLES, Mornings
 from tests.support.items import age, copy, save
 from tests.support.mailer import Mailer
-from tests.support.schedule import Clock
 
 ENDS = {"sent": DeliveryStatus.SENT, "in doubt": DeliveryStatus.IN_DOUBT}
-
-
-@pytest.fixture
-async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
-    """A reader with one thing that is new."""
-    mornings = Mornings(client, database, clock)
-    await mornings.begin()
-    await save(client, copy(external_id="1", title=TITLES[0]))
-    return mornings
 
 
 async def mail(client: AsyncClient, state: DeliveryStatus) -> None:

@@ -17,7 +17,7 @@ from app.persistence.items import Items
 from app.persistence.outcomes import Completed, Failed, Snoozed
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import RankingSettings
-from tests.contract.test_fetching import quiet
+from tests.contract.scripted_sources import quiet
 from tests.support.items import TODAY
 from tests.support.schedule import Clock, add_reader
 from tests.support.tasks import Claimer, create

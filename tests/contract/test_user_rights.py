@@ -3,20 +3,19 @@
 import json
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
-import httpx
-import jwt
 import pytest
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
+from tests.contract.users import as_user
 from tests.support.feedback import rate
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
-from tests.support.tasks import JWT_SECRET, insert_tasks
+from tests.support.tasks import insert_tasks
 
 OWN = {
     "profile": {"interests": ["graphs"], "exclude": ["hype"]},
@@ -54,15 +53,6 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     for reader in (ada, bob):
         await rate(ReaderPapers(client), reader.reader_id, PaperInput(keys=("doi:10.1/x",), doi="10.1/x"), True)
     return ada, bob
-
-
-def as_user(stack: Ready, user_id: UUID | None) -> httpx.AsyncClient:
-    """What supabase-js is in a browser: the project's open key, and the user's token if somebody signed in."""
-    headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
-    if user_id is not None:
-        claims = {"role": "authenticated", "sub": str(user_id), "exp": 4_102_444_800}
-        headers["authorization"] = f"Bearer {jwt.encode(claims, JWT_SECRET, algorithm='HS256')}"
-    return httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False, timeout=30)
 
 
 async def test_a_user_reads_the_own_reader_digests_and_papers_and_nothing_else(

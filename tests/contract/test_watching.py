@@ -13,7 +13,7 @@ from app.persistence.outcomes import Completed, Lease, Snoozed
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
-from tests.contract.test_query_plans import buffers, explained
+from tests.contract.query_plans import buffers, explained
 from tests.support.tasks import Claimer, create, expire_lease, insert_tasks
 
 HOUR = timedelta(hours=1)
