@@ -87,7 +87,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
         (reply(b"<?xml version='1.0' encoding='UTF-7'?>+ADw-rss/+AD4-"), "the encoding 'UTF-7', which is not read"),
     ],
 )
-async def test_an_odd_source_costs_itself_alone(
+async def test_a_faulty_source_affects_only_itself(
     client: AsyncClient, odd_source: SourceAt, step: Step, said: str
 ) -> None:
     edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
@@ -104,7 +104,7 @@ async def test_an_odd_source_costs_itself_alone(
 @pytest.mark.parametrize(
     "charset", ["idna", "undefined", "punycode", "rot13", "hex", "utf-7", "x" * 300, "\u00e4", '"']
 )
-async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
+async def test_an_unknown_charset_is_ignored(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
     source = await odd_source(reply(FEED, kind=f"text/xml; charset={charset}"))
     edition = await service(client, source).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.errors) == (EditionStatus.COMPLETED, {})
@@ -118,7 +118,7 @@ async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: So
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncClient, error: BaseException) -> None:
+async def test_any_exception_of_a_source_is_recorded_as_its_error(client: AsyncClient, error: BaseException) -> None:
     sources = Scripted("good", [GOOD]), Scripted("odd", error)
     edition = await service(client, *sources).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
@@ -126,7 +126,7 @@ async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncC
     assert len(edition.errors["odd"]) <= 500 + len(" at 07:12 UTC")
 
 
-async def test_all_failing_is_one_source_error(client: AsyncClient) -> None:
+async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncClient) -> None:
     sources = Scripted("one", SourceError("down")), Scripted("two", UnicodeError("label too long"))
     with pytest.raises(
         SourceError,
@@ -150,7 +150,7 @@ class Breaking(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def test_a_failing_supabase_comes_out_as_what_it_is(
+async def test_a_supabase_failure_is_raised_as_such(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
@@ -161,7 +161,7 @@ async def test_a_failing_supabase_comes_out_as_what_it_is(
             )
 
 
-async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None:
+async def test_a_lost_lease_is_raised_as_such(client: AsyncClient) -> None:
     async def report(_message: str, progress: float) -> None:
         if progress > 0.1:
             raise LeaseLost("another's")
@@ -170,7 +170,7 @@ async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None
         await service(client, Scripted("one", [GOOD])).fetch(DAY, TASK, report, timedelta(0))
 
 
-async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: AsyncClient) -> None:
+async def test_a_fetch_waits_for_a_busy_source_up_to_its_time_limit(client: AsyncClient) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
     with pytest.raises(FetchPostponed) as postponed:
         await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=10))
@@ -181,7 +181,7 @@ async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: Asy
     assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
 
 
-async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
+async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))

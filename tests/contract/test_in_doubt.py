@@ -18,7 +18,7 @@ from tests.support.schedule import Clock
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "failed, and its task goes on"])
-async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_again_if_it_is_not_sent(
+async def test_items_of_a_mail_being_sent_are_new_again_only_if_unsent(
     state: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     assert await mornings.digest(23) == {TITLES[0]}
@@ -53,7 +53,7 @@ async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_ag
     assert await mornings.digest(25) == {TITLES[0], "New"}
 
 
-async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: AsyncClient, mornings: Mornings) -> None:
+async def test_a_digest_counts_as_the_last_one_only_once_sent(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()
@@ -68,7 +68,7 @@ async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: A
     assert await mornings.last() is not None
 
 
-async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: AsyncClient, mornings: Mornings) -> None:
+async def test_items_sent_meanwhile_are_shown_and_block_nothing(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()
@@ -82,7 +82,7 @@ async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: Asy
     assert first is None or last > first
 
 
-async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_items_go_with_the_next(
+async def test_a_late_mail_is_skipped_and_its_items_go_with_the_next(
     client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
 ) -> None:
     await mornings.digest(23)
@@ -99,7 +99,7 @@ async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_item
     assert states == {23: "SkipDelivery", 24: "Send"}
 
 
-async def test_while_deliveries_are_paused_nothing_is_decided(
+async def test_late_mails_are_not_skipped_while_deliveries_are_paused(
     client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
 ) -> None:
     await mornings.digest(23)
@@ -108,7 +108,7 @@ async def test_while_deliveries_are_paused_nothing_is_decided(
     assert await database.fetchval("select status from public.deliveries where local_day = '2026-11-23'") == "pending"
 
 
-async def test_a_mail_that_begins_at_this_moment_is_under_way(
+async def test_a_mail_that_starts_concurrently_counts_as_being_sent(
     client: AsyncClient, stack: Ready, clock: Clock, mornings: Mornings
 ) -> None:
     """Its sender asked in time and holds its row, while the next digest, which is due, looks for what is new."""
@@ -128,7 +128,7 @@ async def test_a_mail_that_begins_at_this_moment_is_under_way(
     assert await mailer.status is DeliveryStatus.SENDING
 
 
-async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:
+async def test_a_repeated_request_is_not_an_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer, within = Mailer(client), timedelta(hours=23)
     lease = await mailer.claim()
@@ -142,9 +142,7 @@ async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: Asyn
     assert (await mailer.begin(await mailer.retry(again), repeatable_within=within)).begun_before is False
 
 
-async def test_what_was_refused_for_good_has_ended_though_its_worker_died_until_an_admin_replays_it(
-    client: AsyncClient, mornings: Mornings
-) -> None:
+async def test_a_permanent_refusal_ends_although_its_worker_died(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()

@@ -103,7 +103,7 @@ def operations(routes: dict[str, Any]) -> list[str]:
     return [f"{method.upper()} {path}" for path, item in routes.items() for method in item]
 
 
-async def test_no_route_gives_away_or_touches_what_is_anothers(world: World) -> None:
+async def test_no_route_returns_or_changes_another_callers_data(world: World) -> None:
     found = operations(world.callers.routes)
     assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has its rule"
     for operation in found:
@@ -121,7 +121,7 @@ async def test_the_check_finds_a_planted_leak(world: World, monkeypatch: pytest.
                     await check(world, operation)
 
 
-async def test_its_owner_and_an_admin_see_all_of_it(world: World) -> None:
+async def test_the_owner_and_an_admin_can_read_everything(world: World) -> None:
     for client in (world.callers.ada, world.callers.root):
         for path in ("/v1/digests", "/v1/fetches", "/v1/callbacks"):
             found = await client.get(f"{path}/{world.ids[path]}")
@@ -133,20 +133,20 @@ async def test_its_owner_and_an_admin_see_all_of_it(world: World) -> None:
     assert (await world.callers.bot.get("/v1/tasks", params={"owner": "ada"})).status_code == 403
 
 
-async def test_a_callback_names_its_parent_and_where_it_is_itself(world: World) -> None:
+async def test_a_callback_contains_its_parent_and_its_own_address(world: World) -> None:
     path = f"/v1/callbacks/{world.ids['/v1/callbacks']}"
     found = (await world.callers.ada.get(path)).json()
     assert (found["url"], found["parent"]) == (path, world.ids["/v1/digests"])
 
 
-async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> None:
+async def test_an_admins_cancel_of_a_callers_task_is_recorded(world: World) -> None:
     path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
     (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
     assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
 
 
-async def test_metrics_and_log_name_callers_and_never_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_metrics_and_log_contain_names_but_no_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     await world.callers.bot.get("/v1/tasks")
     text = (await world.callers.root.get("/metrics")).text
     assert 'broadsheet_caller_requests_total{caller="ada",status="202"}' in text

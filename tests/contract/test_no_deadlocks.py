@@ -44,7 +44,7 @@ async def gather(client: AsyncClient, seed: int) -> None:
         await Editions(client).save_articles(DAY, articles)
 
 
-async def test_nobody_waits_in_a_circle(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_concurrent_calls_do_not_deadlock(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 600)
     await database.execute("update public.tasks set callback_url = 'https://example.com/' where random() < 0.5")
     await Editions(client).begin_edition(DAY)

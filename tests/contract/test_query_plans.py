@@ -84,13 +84,13 @@ async def test_queries_use_their_indexes(query: str, index: str, crowded: asyncp
     assert buffers(plan) < 100
 
 
-async def test_a_backlog_costs_a_claim_nothing(crowded: asyncpg.Connection) -> None:
+async def test_a_backlog_adds_no_cost_to_a_claim(crowded: asyncpg.Connection) -> None:
     """Neither finished tasks, nor delayed ones of the highest priority, nor those of a kind it cannot do."""
     # Four priorities of two kinds: eight probes, each a few pages deep into an index of 60,000 rows.
     assert await cost_of_claiming(crowded) <= 8 * 8
 
 
-async def test_what_is_gone_costs_calls_nothing_while_an_old_snapshot_is_open(stack: Ready) -> None:
+async def test_deleted_rows_cost_nothing_under_an_old_snapshot(stack: Ready) -> None:
     """It stays in tables and indexes until the snapshot ends: neither a claim from its mark nor a call may walk it."""
     database, old = await asyncpg.connect(stack.database_url), await asyncpg.connect(stack.database_url)
     await database_reset(database)

@@ -35,7 +35,7 @@ CLASSES = (
 )
 
 
-def test_no_method_was_forgotten() -> None:
+def test_every_persistence_method_has_a_scenario() -> None:
     methods = {
         f"{owner.__name__}.{name}"
         for owner in CLASSES
@@ -46,7 +46,9 @@ def test_no_method_was_forgotten() -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_repeated_write_has_the_effect_of_one(
+    name: str, client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await SCENARIOS[name](client, 1)
     once = await everything(database)
     await database_reset(database)
@@ -55,7 +57,7 @@ async def test_twice_is_once(name: str, client: AsyncClient, database: asyncpg.C
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_a_lost_answer_changes_nothing(
+async def test_a_write_with_a_lost_response_has_the_effect_of_one(
     name: str,
     client: AsyncClient,
     losing_client: AsyncClient,
