@@ -63,5 +63,7 @@ async def _refresh(metrics: Metrics, services: Services) -> None:
         metrics.queue_depth.labels(depth.kind.value, depth.status.value).set(depth.tasks)
         if depth.status.value == "pending":
             metrics.queue_oldest_task_age.labels(depth.kind.value).set(depth.oldest_seconds)
-    for breaker in await services.breakers.states():
+    breakers = await services.breakers.states()
+    metrics.circuit_breaker_open.clear()  # a breaker that no longer exists has no figure
+    for breaker in breakers:
         metrics.circuit_breaker_open.labels(breaker.name).set(breaker.state != "closed")

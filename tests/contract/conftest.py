@@ -15,6 +15,10 @@ from supabase import AsyncClient
 from app.client.factory import open_supabase
 from app.persistence.readers import Reader
 from embedded.stack import Ready
+from tests.contract.callers import callers_of
+from tests.contract.mornings import TITLES, Mornings
+from tests.contract.world import World
+from tests.support.items import copy, save
 from tests.support.mailer import Mailer
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
 from tests.support.stack_process import StackProcess, settings_for
@@ -125,3 +129,20 @@ async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock
 async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
     assert reader.email is not None
     return Mailer(client)
+
+
+@pytest.fixture
+async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
+    """A reader with one thing that is new."""
+    mornings = Mornings(client, database, clock)
+    await mornings.begin()
+    await save(client, copy(external_id="1", title=TITLES[0]))
+    return mornings
+
+
+@pytest.fixture
+async def world(stack: Ready, database: asyncpg.Connection, client: AsyncClient) -> AsyncIterator[World]:
+    async with callers_of(stack) as callers:
+        world = World(callers, database)
+        await world.furnish(client)
+        yield world

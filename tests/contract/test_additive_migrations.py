@@ -14,7 +14,7 @@ from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
 from app.models import Task
 from embedded.stack import Ready
-from tests.contract.test_repeated_writes import SCENARIOS
+from tests.contract.write_scenarios import SCENARIOS
 from tests.support.database_reset import database_reset
 from tests.support.stack_process import settings_for
 
@@ -63,7 +63,7 @@ async def tables_with_more(database: asyncpg.Connection) -> AsyncIterator[None]:
         await database.execute(f"alter table public.{table} drop column a_column_of_tomorrow")
 
 
-async def test_a_column_that_the_code_does_not_know_breaks_nothing(
+async def test_an_unknown_column_breaks_nothing(
     client: AsyncClient,
     database: asyncpg.Connection,
     tables_with_more: None,  # noqa: ARG001  (widened)
@@ -74,7 +74,7 @@ async def test_a_column_that_the_code_does_not_know_breaks_nothing(
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-async def test_a_field_that_the_code_does_not_know_breaks_nothing(
+async def test_an_unknown_field_breaks_nothing(
     name: str,
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
@@ -85,7 +85,7 @@ async def test_a_field_that_the_code_does_not_know_breaks_nothing(
     assert transport.added > 0 or name.startswith(("HybridCache", "DistributedRateLimiter", "WorkerConfiguration"))
 
 
-def test_a_digest_that_a_newer_worker_wrote_can_be_read() -> None:
+def test_a_digest_written_by_a_newer_worker_can_be_read() -> None:
     profile = {"name": "Ada", "languages": ["en"]}
     digest = {
         "source_date": "2026-03-04",

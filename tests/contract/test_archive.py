@@ -14,7 +14,7 @@ from app.persistence.digests import Digests, SearchHit
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Readers
-from tests.contract.test_query_plans import buffers, explained, indexes
+from tests.contract.query_plans import buffers, explained, indexes
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests, written
 from tests.support.tasks import DAY, Claimer, create
 
@@ -86,7 +86,7 @@ async def write(
     await database.execute(WRITE, reader_id, day, json.dumps({"papers": papers, "news": news}))
 
 
-async def test_a_readers_digests_stay_when_their_tasks_are_removed_and_go_with_the_reader(
+async def test_digests_outlive_their_tasks_but_not_their_reader(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     digests, maintenance = Digests(client), Maintenance(client)
@@ -120,7 +120,7 @@ async def test_a_readers_digests_stay_when_their_tasks_are_removed_and_go_with_t
         assert {row[0] for row in await database.fetch(f"select reader_id from public.{table}")} == {bob.reader_id}
 
 
-async def test_days_are_listed_newest_first_with_what_they_hold(
+async def test_days_are_listed_newest_first_with_their_counts(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id, digests = uuid4(), Digests(client)
@@ -139,7 +139,7 @@ async def test_days_are_listed_newest_first_with_what_they_hold(
     assert await digests.list_days(reader_id, before=DAY) == []
 
 
-async def test_a_search_finds_words_as_people_type_them_in_the_own_digests_alone(
+async def test_a_search_finds_typed_words_in_own_digests_only(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader_id, digests = uuid4(), Digests(client)
@@ -170,7 +170,7 @@ async def test_a_search_finds_words_as_people_type_them_in_the_own_digests_alone
     )
 
 
-async def test_nothing_that_is_typed_or_written_is_an_error(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_no_search_text_or_title_causes_an_error(client: AsyncClient, database: asyncpg.Connection) -> None:
     reader_id, digests = uuid4(), Digests(client)
     await write(
         *(database, reader_id, DAY),
@@ -205,9 +205,7 @@ async def two_years(database: asyncpg.Connection) -> UUID:
     return reader_id
 
 
-async def test_two_years_are_searched_and_listed_by_their_indexes(
-    database: asyncpg.Connection, two_years: UUID
-) -> None:
+async def test_searches_and_lists_of_two_years_use_indexes(database: asyncpg.Connection, two_years: UUID) -> None:
     match = f"words @@ ('''reader:{two_years}'''::tsquery && websearch_to_tsquery('english', '%s'))"
     plan = await explained(database, f"select place from public.archived_items where {match % 'narwhals'}")
     assert "archived_items_words" in indexes(plan)

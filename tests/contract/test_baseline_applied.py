@@ -32,6 +32,6 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES)
-async def test_the_applied_schema_keeps_the_rule(rule: str, database: asyncpg.Connection) -> None:
+async def test_the_applied_schema_protects_functions_and_tables(rule: str, database: asyncpg.Connection) -> None:
     rows = await database.fetch(RULES[rule])
     assert [row[0] for row in rows] == []

@@ -10,7 +10,7 @@ from tests.support.mailer import FAILED, Mailer
 @pytest.mark.parametrize(
     ("chosen", "then"), [("active", "bounced"), ("unsubscribed", "unsubscribed"), ("paused", "paused")]
 )
-async def test_a_refused_recipient_does_not_undo_what_the_reader_chose(
+async def test_a_refused_recipient_keeps_the_readers_choice(
     client: AsyncClient, reader: Reader, mailer: Mailer, chosen: str, then: str
 ) -> None:
     lease = await mailer.claim()

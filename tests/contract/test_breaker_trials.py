@@ -69,7 +69,7 @@ async def refused_for(client: AsyncClient) -> float:
     return caught.value.retry_after
 
 
-async def test_a_trial_whose_process_was_killed_is_made_again(
+async def test_a_trial_whose_process_was_killed_is_repeated(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await open_breaker(client, database)
@@ -83,7 +83,7 @@ async def test_a_trial_whose_process_was_killed_is_made_again(
     assert (state.state, state.failures) == ("closed", 0)
 
 
-async def test_the_next_trial_that_fails_opens_it_again(
+async def test_the_next_failed_trial_opens_the_breaker_again(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await open_breaker(client, database)
@@ -95,7 +95,7 @@ async def test_the_next_trial_that_fails_opens_it_again(
     assert 290 < await refused_for(client) <= 300
 
 
-async def test_a_late_success_of_the_lost_trial_closes_nothing(
+async def test_a_late_success_of_a_lost_trial_closes_no_breaker(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     """Its process was only slow: another trial decides now."""

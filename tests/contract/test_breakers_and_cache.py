@@ -44,7 +44,7 @@ async def open_for_all(clients: list[AsyncClient]) -> None:
         await fail(CircuitBreakers(clients[0], SETTINGS))
 
 
-async def test_one_trial_for_twenty_callers_in_different_clients(
+async def test_a_half_open_breaker_allows_one_trial_for_twenty_callers(
     clients: list[AsyncClient], database: asyncpg.Connection
 ) -> None:
     await open_for_all(clients)
@@ -71,7 +71,7 @@ async def test_one_trial_for_twenty_callers_in_different_clients(
     assert (state.state, state.failures) == ("closed", 0)
 
 
-async def test_failed_trial_opens_again(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+async def test_a_failed_trial_opens_the_breaker_again(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
     await open_for_all(clients)
     await database.execute("update public.circuit_breakers set retry_at = now() - interval '1 second'")
     await fail(CircuitBreakers(clients[1], SETTINGS))
@@ -81,7 +81,7 @@ async def test_failed_trial_opens_again(clients: list[AsyncClient], database: as
     assert 290 < caught.value.retry_after <= 300
 
 
-async def test_a_failure_counts_once_and_the_trial_alone_decides(
+async def test_a_failure_counts_once_and_only_the_trial_closes(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     async def tell(function: str, event: UUID, **more: float) -> Any:
@@ -101,7 +101,7 @@ async def test_a_failure_counts_once_and_the_trial_alone_decides(
     assert (await tell("breaker_success", trial))["state"] == "closed"
 
 
-async def test_opened_by_one_process_stops_the_others_within_the_refresh_time(clients: list[AsyncClient]) -> None:
+async def test_an_opened_breaker_stops_all_processes_after_a_refresh(clients: list[AsyncClient]) -> None:
     refreshing, eager = CircuitBreakers(clients[1], SETTINGS), CircuitBreakers(clients[2], EAGER)
     async with refreshing.guard("arxiv"), eager.guard("arxiv"):
         pass
@@ -113,7 +113,7 @@ async def test_opened_by_one_process_stops_the_others_within_the_refresh_time(cl
         pass  # its refresh time is not over
 
 
-async def test_failures_far_apart_do_not_add_up(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+async def test_failures_far_apart_are_not_added_up(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
     await fail(CircuitBreakers(clients[0], SETTINGS))
     await database.execute("update public.circuit_breakers set updated_at = now() - interval '1 day'")
     await fail(CircuitBreakers(clients[0], SETTINGS))
@@ -129,7 +129,7 @@ async def cut_off(stack: Ready) -> AsyncIterator[AsyncClient]:
         yield client
 
 
-async def test_without_supabase_a_breaker_guards_its_process(
+async def test_without_supabase_a_breaker_protects_its_own_process(
     cut_off: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breakers = CircuitBreakers(cut_off, SETTINGS)
@@ -147,14 +147,14 @@ async def test_without_supabase_a_breaker_guards_its_process(
         pass  # closed again
 
 
-async def test_without_supabase_the_cache_remembers_by_itself(cut_off: AsyncClient) -> None:
+async def test_without_supabase_the_cache_works_in_memory(cut_off: AsyncClient) -> None:
     cache = HybridCache(cut_off)
     assert await cache.get("k") is None
     await cache.put("k", {"v": 1})
     assert await cache.get("k") == {"v": 1}
 
 
-async def test_cache_is_shared_and_expires_by_the_databases_clock(
+async def test_the_cache_is_shared_and_expires_by_the_database_clock(
     clients: list[AsyncClient], database: asyncpg.Connection
 ) -> None:
     await HybridCache(clients[0]).put("k", [1, 2])
@@ -163,7 +163,7 @@ async def test_cache_is_shared_and_expires_by_the_databases_clock(
     assert await HybridCache(clients[2]).get("k") is None
 
 
-async def test_memory_is_bounded(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
+async def test_the_memory_cache_is_bounded(clients: list[AsyncClient], database: asyncpg.Connection) -> None:
     cache = HybridCache(clients[0], max_entries=2)
     for key in "abc":
         await cache.put(key, key)

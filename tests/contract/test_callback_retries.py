@@ -58,7 +58,7 @@ async def worked(worker: Worker, database: asyncpg.Connection, callback: UUID, a
         found = await record(database, callback)
 
 
-async def test_a_receiver_that_is_down_is_tried_for_days(
+async def test_a_receiver_that_is_down_is_retried_for_days(
     client: AsyncClient, database: asyncpg.Connection, worker: Worker
 ) -> None:
     callback, server = await called_back(client, database, answer(500, "no"))
@@ -79,7 +79,7 @@ async def test_a_receiver_that_is_down_is_tried_for_days(
     assert "s3cret" not in ended["error"]
 
 
-async def test_retry_after_is_honoured_and_the_callback_keeps_its_id(
+async def test_retry_after_is_respected_and_the_callback_keeps_its_id(
     client: AsyncClient, database: asyncpg.Connection, worker: Worker
 ) -> None:
     busy = answer(503, "busy", headers="Retry-After: 3600\r\n")

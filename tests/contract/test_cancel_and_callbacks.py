@@ -18,7 +18,9 @@ from tests.support.tasks import SOON, Claimer, create, expire_lease, row, somebo
 URL = "https://example.com/hook"
 
 
-async def test_pending_ends_running_is_told_finished_stays(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_cancel_ends_pending_signals_running_and_keeps_finished(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client)
     pending = await create(client, priority=3)
     running = await create(client)
@@ -35,7 +37,7 @@ async def test_pending_ends_running_is_told_finished_stays(client: AsyncClient, 
 
 
 @pytest.mark.parametrize("outcome", [Released(), Snoozed(SOON, "later"), Failed("no", SOON), Cancelled()], ids=repr)
-async def test_every_way_back_to_the_queue_ends_a_cancelled_task(outcome: object, client: AsyncClient) -> None:
+async def test_a_cancelled_task_ends_instead_of_returning_to_the_queue(outcome: object, client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
     held = await worker.claim_one()
     await TaskStateManager(client).cancel_task(task.task_id)
@@ -67,7 +69,7 @@ async def callbacks_of(database: asyncpg.Connection, task_id: UUID) -> list[dict
 
 
 @pytest.mark.parametrize("way", ["completed", "failed", "worker lost", "cancelled pending", "cancelled running"])
-async def test_every_end_brings_one_callback(way: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_every_end_creates_one_callback(way: str, client: AsyncClient, database: asyncpg.Connection) -> None:
     task = await create(client, callback_url=URL, max_attempts=1)
     tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
     await worker.sync()
@@ -87,7 +89,7 @@ async def test_every_end_brings_one_callback(way: str, client: AsyncClient, data
     assert event["type"] == f"task.{way.split(maxsplit=1)[0].replace('worker', 'failed')}"
 
 
-async def test_an_end_whose_callback_cannot_be_made_does_not_happen(
+async def test_an_end_is_rolled_back_if_its_callback_cannot_be_created(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client, callback_url=URL)
@@ -104,7 +106,7 @@ async def test_an_end_whose_callback_cannot_be_made_does_not_happen(
     assert len(await callbacks_of(database, task.task_id)) == 1
 
 
-async def test_a_callback_brings_none_of_its_own(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_callback_task_creates_no_callback(client: AsyncClient, database: asyncpg.Connection) -> None:
     task = await create(client, callback_url=URL)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Completed({}))
@@ -115,7 +117,9 @@ async def test_a_callback_brings_none_of_its_own(client: AsyncClient, database: 
     assert await database.fetchval("select count(*) from public.tasks") == 2
 
 
-async def test_a_cancel_waits_for_the_claim_that_came_first(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_cancel_request_waits_for_an_uncommitted_claim(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     task = await create(client)
     async with database.transaction():
         claimed = "update public.queue set worker_id = gen_random_uuid(), attempt = 1 where task_id = $1"
@@ -126,7 +130,7 @@ async def test_a_cancel_waits_for_the_claim_that_came_first(client: AsyncClient,
     assert await database.fetchval("select cancel_requested from public.queue where task_id = $1", task.task_id)
 
 
-async def test_what_is_anothers_is_neither_cancelled_nor_listed_nor_found_by_its_key(
+async def test_another_owner_cannot_cancel_list_or_find_a_task(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client, idempotency_key=CallerKey("k", {}))

@@ -23,7 +23,7 @@ async def test_two_hundred_workers_share_a_thousand_tasks(client: AsyncClient, d
     assert await database.fetchval(RUNNING_ONCE) == 1000
 
 
-async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
+async def test_a_repeated_call_claims_once_even_in_parallel_or_late(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 20)
@@ -42,7 +42,7 @@ async def test_a_repeated_call_claims_once_also_in_parallel_and_after_the_end(
     assert await database.fetchval("select sum(attempt) from public.tasks") == 10
 
 
-async def test_a_repeated_call_does_not_give_what_another_has_claimed_since(
+async def test_a_repeated_call_omits_tasks_claimed_by_another_since(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 1)
@@ -67,7 +67,7 @@ async def test_order_is_priority_then_kind_then_time_then_id(client: AsyncClient
     assert claimed == [found["task_id"] for found in expected]
 
 
-async def test_delayed_tasks_wait_and_block_nobody(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_delayed_tasks_wait_and_block_no_other_task(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 5, priority=0, delay="1 hour")
     soon = await create(client, delay=timedelta(minutes=5), priority=0)
     ready = await create(client, priority=3)
@@ -86,7 +86,7 @@ async def test_only_its_kinds_are_claimed(client: AsyncClient, database: asyncpg
     assert len(await Claimer(client, kinds=[TaskKind.DIGEST]).claim()) == 3
 
 
-async def test_a_claim_begins_where_the_last_one_found_work_and_now_and_then_at_the_start(
+async def test_claims_resume_at_a_mark_and_rarely_scan_from_the_start(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     worker = Claimer(client, kinds=[TaskKind.FETCH])

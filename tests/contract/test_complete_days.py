@@ -15,8 +15,8 @@ from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed
 from app.persistence.tasks import TaskStateManager
-from tests.contract.test_fetching import GOOD, quiet
-from tests.contract.test_fetching import Scripted as AnySource
+from tests.contract.scripted_sources import GOOD, quiet
+from tests.contract.scripted_sources import Scripted as AnySource
 from tests.support.schedule import Clock
 from tests.support.tasks import Claimer, create
 
@@ -73,7 +73,7 @@ async def test_a_day_fetched_too_early_is_not_complete(days: Days) -> None:
     assert (arxiv.asked, feed.asked) == (3, 3)
 
 
-async def test_a_day_is_complete_when_every_source_is(days: Days) -> None:
+async def test_a_day_is_complete_when_every_source_is_complete(days: Days) -> None:
     arxiv, feed = Scripted("arxiv", SourceError("broken")), Scripted("feed:x", [GOOD])
     assert await days.fetch(MORNING, [arxiv, feed]) is EditionStatus.PARTIAL
     assert not await days.complete()
@@ -82,7 +82,7 @@ async def test_a_day_is_complete_when_every_source_is(days: Days) -> None:
     assert await days.complete()
 
 
-async def test_what_is_complete_stays_so_when_a_source_fails(days: Days, client: AsyncClient) -> None:
+async def test_a_complete_day_stays_complete_when_a_source_fails(days: Days, client: AsyncClient) -> None:
     arxiv = Scripted("arxiv", [GOOD])
     await days.fetch(MORNING, [arxiv])
     arxiv.outcome = SourceError("broken")
@@ -92,7 +92,7 @@ async def test_what_is_complete_stays_so_when_a_source_fails(days: Days, client:
     assert (edition.status, edition.complete, edition.errors) == (EditionStatus.COMPLETED, True, {})
 
 
-async def test_an_early_edition_remains_one_when_all_fail(days: Days, client: AsyncClient) -> None:
+async def test_an_early_edition_stays_early_when_all_sources_fail(days: Days, client: AsyncClient) -> None:
     arxiv = Scripted("arxiv", [GOOD])
     await days.fetch(NOON, [arxiv])
     arxiv.outcome = SourceError("broken")
@@ -123,7 +123,7 @@ async def test_a_later_fetch_reads_all_sources_again(days: Days) -> None:
     assert arxiv.asked == 2
 
 
-async def test_no_day_is_an_edition_while_nothing_was_read(days: Days, client: AsyncClient) -> None:
+async def test_a_day_without_any_read_is_not_an_edition(days: Days, client: AsyncClient) -> None:
     away = SourceUnavailable("export.arxiv.org could not be read: refused")
     with pytest.raises(
         FetchPostponed,
@@ -136,7 +136,7 @@ async def test_no_day_is_an_edition_while_nothing_was_read(days: Days, client: A
     assert edition.errors == {"arxiv": told, "feed:x": told}
 
 
-async def test_the_retry_time_that_is_told_is_the_fetchs_own(client: AsyncClient) -> None:
+async def test_the_reported_retry_time_is_that_of_the_fetch(client: AsyncClient) -> None:
     away = Scripted("arxiv", SourceUnavailable("refused"))
     service = FetchService(Editions(client), CircuitBreakers(client), [away], now=lambda: MORNING)
     with pytest.raises(FetchPostponed, match="refused at 06:00 UTC, will be retried in 600 s") as postponed:
@@ -144,12 +144,12 @@ async def test_the_retry_time_that_is_told_is_the_fetchs_own(client: AsyncClient
     assert postponed.value.delay == timedelta(minutes=10)
 
 
-async def test_a_feed_that_is_away_holds_up_no_edition(days: Days) -> None:
+async def test_an_unreachable_feed_does_not_delay_an_edition(days: Days) -> None:
     away = Scripted("feed:x", SourceUnavailable("refused"), essential=False)
     assert await days.fetch(MORNING, [Scripted("arxiv", [GOOD]), away], patience=HOUR) is EditionStatus.PARTIAL
 
 
-async def test_sources_that_come_back_get_one_more_try(days: Days) -> None:
+async def test_sources_that_recover_get_one_more_try(days: Days) -> None:
     away = SourceUnavailable("refused")
     arxiv, one, two = (Scripted(name, away, essential=name == "arxiv") for name in ("arxiv", "feed:one", "feed:two"))
     with pytest.raises(FetchPostponed):

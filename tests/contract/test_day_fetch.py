@@ -76,18 +76,18 @@ ASKERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_chore, ask_by_dige
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["the periodic_job first", "the digest first"])
-async def test_the_chore_and_the_digests_ask_for_one_fetch(order: int, client: AsyncClient) -> None:
+async def test_the_daily_fetch_and_the_digests_share_one_fetch(order: int, client: AsyncClient) -> None:
     for ask in ASKERS[::order] * 2:
         await ask(client)
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
 
 
-async def test_all_at_once_ask_for_one_fetch(client: AsyncClient) -> None:
+async def test_concurrent_requests_for_a_day_share_one_fetch(client: AsyncClient) -> None:
     await asyncio.gather(*(ask(client) for ask in ASKERS * 10))
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
 
 
-async def test_each_time_looks_again_at_a_day_that_is_there(client: AsyncClient) -> None:
+async def test_each_scheduled_time_fetches_an_existing_day_again(client: AsyncClient) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
     at = [datetime.combine(DAY + timedelta(days=1), time(hour), UTC) for hour in (6, 18)]
 
@@ -121,14 +121,14 @@ async def test_a_digest_fails_with_the_fetch_that_it_waited_for(client: AsyncCli
     assert list((await fetches(client)).values()) == [TaskStatus.FAILED]
 
 
-async def test_a_digest_that_came_later_has_the_day_fetched_anew(client: AsyncClient) -> None:
+async def test_a_later_digest_has_the_day_fetched_again(client: AsyncClient) -> None:
     await ask_by_digest(client)
     await fail_fetch(client)
     await ask_by_digest(client)
     assert sorted((await fetches(client)).values()) == [TaskStatus.FAILED, TaskStatus.PENDING]
 
 
-async def test_a_fetch_that_a_caller_posted_and_cancelled_fails_nobodys_digest(client: AsyncClient) -> None:
+async def test_a_fetch_that_a_caller_cancels_fails_no_others_digest(client: AsyncClient) -> None:
     digest = await post_digest(client)
     theirs = await create(client, idempotency_key=CallerKey("k", {}))
     await TaskStateManager(client).cancel_task(theirs.task_id)
@@ -142,7 +142,7 @@ async def test_a_fetch_that_a_caller_posted_and_cancelled_fails_nobodys_digest(c
     assert sorted((await fetches(client)).values()) == [TaskStatus.CANCELLED, TaskStatus.CANCELLED, TaskStatus.PENDING]
 
 
-async def test_a_fetch_that_a_caller_posted_does_not_hide_that_the_own_one_failed(client: AsyncClient) -> None:
+async def test_a_callers_fetch_does_not_hide_a_failed_service_fetch(client: AsyncClient) -> None:
     digest = await post_digest(client)
     with pytest.raises(EditionPending):
         await write(client, digest)
@@ -169,7 +169,7 @@ async def test_a_day_whose_edition_was_removed_is_fetched_again(
     assert (again.task_id != first.task_id, again.status) == (True, TaskStatus.PENDING)
 
 
-async def test_a_day_that_was_complete_stays_so_whatever_fails_the_second_time(client: AsyncClient) -> None:
+async def test_a_complete_day_stays_complete_if_a_second_fetch_fails(client: AsyncClient) -> None:
     editions = Editions(client)
     for status, errors in ((EditionStatus.COMPLETED, {}), (EditionStatus.PARTIAL, {"arxiv": "it answered 503"})):
         await editions.begin_edition(DAY)

@@ -25,7 +25,7 @@ async def shown(database: asyncpg.Connection) -> list[str]:
     return [row["key"] for row in await database.fetch("select key from public.shown_items order by key")]
 
 
-async def test_a_digest_ends_with_its_delivery_and_the_mail_has_all_it_needs(
+async def test_a_finished_digest_has_a_delivery_with_all_mail_data(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader, mailer: Mailer
 ) -> None:
     waiting = await the_one(client)
@@ -43,7 +43,7 @@ async def test_a_digest_ends_with_its_delivery_and_the_mail_has_all_it_needs(
     assert await database.fetchval("select reader_id from public.digests") == reader.reader_id
 
 
-async def test_a_digest_that_was_ordered_or_has_no_address_makes_none(
+async def test_a_posted_digest_or_one_without_address_has_no_delivery(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
@@ -59,7 +59,7 @@ async def test_a_digest_that_was_ordered_or_has_no_address_makes_none(
 
 
 @pytest.mark.parametrize(("when_empty", "state"), [("skip", DeliveryStatus.SKIPPED), ("notify", PENDING)])
-async def test_nothing_new_is_sent_or_not_by_the_readers_choice_and_recorded(
+async def test_an_empty_digest_is_sent_or_skipped_as_the_reader_chose(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock, when_empty: str, state: DeliveryStatus
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
@@ -72,7 +72,7 @@ async def test_nothing_new_is_sent_or_not_by_the_readers_choice_and_recorded(
     assert tasks == (1 if state is PENDING else 0)
 
 
-async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncClient, mailer: Mailer) -> None:
+async def test_only_the_same_lease_is_the_same_sender(client: AsyncClient, mailer: Mailer) -> None:
     lease = await mailer.claim()
     first = await mailer.begin(lease)
     assert (await mailer.begin(lease)).mail == first.mail
@@ -86,15 +86,13 @@ async def test_the_same_lease_is_the_same_sender_and_no_other_is(client: AsyncCl
     assert (await the_one(client)).status is SENT
 
 
-async def test_who_gave_the_task_back_begins_nothing(mailer: Mailer) -> None:
+async def test_a_sender_that_returned_its_task_cannot_begin(mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.claimer.sync({lease: Released()})
     assert isinstance(await mailer.begin(lease), DeliveryLost)
 
 
-async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
-    database: asyncpg.Connection, mailer: Mailer
-) -> None:
+async def test_a_sender_waits_for_an_uncommitted_decision(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     async with database.transaction():
         await database.execute("update public.deliveries set status = 'skipped', reason = 'too late'")
@@ -103,7 +101,7 @@ async def test_who_would_send_waits_for_what_is_decided_at_this_moment(
     assert await asking == SkipDelivery(verdict="stop", status=DeliveryStatus.SKIPPED, reason="too late")
 
 
-async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begins_nothing(mailer: Mailer) -> None:
+async def test_an_unsent_mail_is_retried_and_a_late_begin_is_refused(mailer: Mailer) -> None:
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)
     assert await mailer.end(lease, PENDING, reason="451 greylisted")
@@ -115,7 +113,7 @@ async def test_what_surely_was_not_sent_is_tried_again_and_a_late_question_begin
     assert await mailer.end(again, SENT)
 
 
-async def test_a_sender_that_died_leaves_a_doubt_that_nobody_sends_again(
+async def test_a_lost_senders_delivery_is_in_doubt_and_not_resent(
     client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
@@ -131,7 +129,7 @@ async def test_a_sender_that_died_leaves_a_doubt_that_nobody_sends_again(
     assert await mailer.status is SENT
 
 
-async def test_what_may_have_been_sent_was_shown_and_so_was_what_nobody_sends(
+async def test_items_are_shown_if_in_doubt_or_never_to_be_mailed(
     client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
@@ -146,9 +144,7 @@ async def test_what_may_have_been_sent_was_shown_and_so_was_what_nobody_sends(
     assert await shown(database) == ["title:alone", "title:t"]
 
 
-async def test_a_word_waits_for_whoever_takes_its_sender_for_lost_at_this_moment(
-    database: asyncpg.Connection, mailer: Mailer
-) -> None:
+async def test_an_outcome_waits_while_its_sender_is_declared_lost(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     async with database.transaction():
@@ -159,7 +155,7 @@ async def test_a_word_waits_for_whoever_takes_its_sender_for_lost_at_this_moment
     assert await mailer.status is IN_DOUBT
 
 
-async def test_a_provider_that_knows_its_key_gets_the_same_mail_again(
+async def test_a_mail_is_repeated_to_a_provider_that_knows_its_key(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
@@ -205,7 +201,7 @@ async def test_a_cancelled_task_skips_its_delivery(client: AsyncClient, mailer: 
         ({}, "too late: the next one is due"),
     ],
 )
-async def test_what_must_not_be_sent_any_more_is_skipped(
+async def test_a_delivery_that_must_not_be_sent_any_more_is_skipped(
     client: AsyncClient, clock: Clock, reader: Reader, mailer: Mailer, changes: dict[str, Any], reason: str
 ) -> None:
     lease = await mailer.claim()
@@ -216,7 +212,7 @@ async def test_what_must_not_be_sent_any_more_is_skipped(
     assert await mailer.begin(lease) == SkipDelivery(verdict="stop", status=DeliveryStatus.SKIPPED, reason=reason)
 
 
-async def test_a_delivery_that_waits_does_not_run_out_of_patience(database: asyncpg.Connection, mailer: Mailer) -> None:
+async def test_a_waiting_delivery_has_no_time_limit(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     for _ in range(2):
         await mailer.claimer.sync({lease: Snoozed(SOON, "paused")})
@@ -225,7 +221,7 @@ async def test_a_delivery_that_waits_does_not_run_out_of_patience(database: asyn
     assert isinstance(await mailer.begin(lease), Send)
 
 
-async def test_a_welcome_is_made_once_beside_the_day(client: AsyncClient, clock: Clock) -> None:
+async def test_a_welcome_mail_is_created_once_beside_the_daily_one(client: AsyncClient, clock: Clock) -> None:
     await clock.set("2026-11-24T06:00:00Z")
     reader = await add_reader(client, external_id="ada", email="ada@example.org", welcome=True)
     again = {"reader_id": str(uuid4()), "external_id": "ada", "name": "Ada", "welcome": True}

@@ -18,7 +18,7 @@ from tests.support.schedule import Clock, add_reader, enqueued
 from tests.support.tasks import Claimer
 
 
-async def test_a_bounce_stops_the_readers_mail_and_says_why(
+async def test_a_bounce_stops_the_readers_mail_with_a_reason(
     client: AsyncClient, reader: Reader, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
@@ -29,7 +29,7 @@ async def test_a_bounce_stops_the_readers_mail_and_says_why(
     assert stopped.next_due_at is None
 
 
-async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncClient, reader: Reader) -> None:
+async def test_a_providers_report_stops_all_readers_at_the_address(client: AsyncClient, reader: Reader) -> None:
     readers, deliveries = Readers(client), Deliveries(client)
     other = await readers.create("eve", {"reader_id": str(uuid4()), "name": "Eve", "email": reader.email})
     away = await readers.create("ada", {"reader_id": str(uuid4()), "name": "A", "email": "away@example.org"})
@@ -46,7 +46,7 @@ async def test_a_providers_word_stops_all_who_are_at_the_address(client: AsyncCl
     assert (await readers.get(away.reader_id)).status is ReaderStatus.ACTIVE
 
 
-async def test_admins_settle_what_is_in_doubt_and_nothing_else(mailer: Mailer) -> None:
+async def test_admins_can_resolve_only_deliveries_in_doubt(mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     with pytest.raises(NotInDoubt):
@@ -65,7 +65,7 @@ async def test_admins_settle_what_is_in_doubt_and_nothing_else(mailer: Mailer) -
         await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="ada")
 
 
-async def test_after_an_admins_word_no_other_counts(mailer: Mailer) -> None:
+async def test_an_outcome_after_an_admins_decision_is_ignored(mailer: Mailer) -> None:
     again = await mailer.claim()
     await mailer.begin(again)
     await mailer.end(again, IN_DOUBT)
@@ -75,7 +75,7 @@ async def test_after_an_admins_word_no_other_counts(mailer: Mailer) -> None:
         await mailer.deliveries.resolve(uuid4(), SENT, by="ada")
 
 
-async def test_a_restored_dump_sends_nothing_until_an_admin_says_so(
+async def test_a_restored_dump_sends_nothing_until_an_admin_resumes(
     database: asyncpg.Connection, mailer: Mailer
 ) -> None:
     deliveries = mailer.deliveries
@@ -96,9 +96,7 @@ async def test_a_restored_dump_sends_nothing_until_an_admin_says_so(
     assert isinstance(await mailer.begin(lease), Send)
 
 
-async def test_another_cluster_or_timeline_sends_nothing_and_what_waited_can_be_left_out(
-    database: asyncpg.Connection, mailer: Mailer
-) -> None:
+async def test_a_restore_sends_nothing_and_mails_can_be_skipped(database: asyncpg.Connection, mailer: Mailer) -> None:
     deliveries = mailer.deliveries
     await deliveries.resume(by="ada", skip_pending=False)
     identity = await database.fetchval("select identity from public.delivery_pause")
@@ -120,7 +118,7 @@ async def test_another_cluster_or_timeline_sends_nothing_and_what_waited_can_be_
     assert await deliveries.paused() == "ada: looking into it"
 
 
-async def test_removing_a_reader_removes_everything_about_it_also_while_it_is_worked_for(
+async def test_removing_a_reader_removes_all_its_data_even_during_work(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")

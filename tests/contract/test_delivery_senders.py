@@ -21,7 +21,7 @@ ENVELOPE = "select envelope from public.deliveries"
 @pytest.mark.parametrize(
     ("first", "second"), [("resend:1", "resend:2"), ("smtp:1", "resend:1")], ids=["another key", "another way"]
 )
-async def test_only_the_sender_that_began_can_repeat(mailer: Mailer, first: str, second: str) -> None:
+async def test_only_the_sender_that_began_can_send_again(mailer: Mailer, first: str, second: str) -> None:
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id=first), Send)
     again = await mailer.retry(lease)
@@ -33,7 +33,7 @@ async def test_only_the_sender_that_began_can_repeat(mailer: Mailer, first: str,
     )
 
 
-async def test_an_unrecorded_sender_is_another_one(client: AsyncClient, mailer: Mailer) -> None:
+async def test_an_unrecorded_sender_counts_as_another_sender(client: AsyncClient, mailer: Mailer) -> None:
     """As a worker of the release before begins it, while its successor is deployed."""
     lease = await mailer.claim()
     parameters = {
@@ -47,7 +47,7 @@ async def test_an_unrecorded_sender_is_another_one(client: AsyncClient, mailer: 
     assert answer.status is IN_DOUBT
 
 
-async def test_a_repeated_mail_stays_its_first_senders(database: asyncpg.Connection, mailer: Mailer) -> None:
+async def test_a_repeated_mail_still_belongs_to_its_first_sender(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     for _ in range(2):
         assert isinstance(await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:1"), Send)
@@ -56,7 +56,7 @@ async def test_a_repeated_mail_stays_its_first_senders(database: asyncpg.Connect
     assert await database.fetchval("select sender_id from public.deliveries") == "resend:1"
 
 
-async def test_what_was_surely_not_sent_is_anybodys(database: asyncpg.Connection, mailer: Mailer) -> None:
+async def test_any_sender_can_send_a_mail_that_was_not_sent(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY, sender_id="resend:1")
     assert await mailer.end(lease, PENDING, reason="429")
@@ -66,7 +66,7 @@ async def test_what_was_surely_not_sent_is_anybodys(database: asyncpg.Connection
     assert await database.fetchval("select sender_id from public.deliveries") == "resend:2"
 
 
-async def test_an_undecided_attempt_says_why_and_decides_nothing(client: AsyncClient, mailer: Mailer) -> None:
+async def test_an_undecided_attempt_records_only_its_reason(client: AsyncClient, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
     for _ in range(2):
@@ -86,7 +86,7 @@ async def test_an_undecided_attempt_says_why_and_decides_nothing(client: AsyncCl
     [("500 no", "the last attempt failed", "500 no"), (None, "timeout: too slow", "timeout: too slow")],
     ids=["what the attempt met", "what the task met"],
 )
-async def test_a_doubt_says_what_the_last_attempt_met(
+async def test_a_delivery_in_doubt_shows_the_last_attempts_error(
     client: AsyncClient, mailer: Mailer, said: str | None, error: str, reason: str
 ) -> None:
     lease = await mailer.claim()
@@ -98,7 +98,7 @@ async def test_a_doubt_says_what_the_last_attempt_met(
     assert (found.status, found.reason) == (IN_DOUBT, reason)
 
 
-async def test_what_speaks_against_it_keeps_a_doubt_a_doubt(
+async def test_a_delivery_stays_in_doubt_despite_a_later_refusal(
     client: AsyncClient, reader: Reader, mailer: Mailer
 ) -> None:
     lease = await mailer.claim()
@@ -133,7 +133,7 @@ async def _settled(mailer: Mailer, lease: Lease) -> Any:
 
 
 @pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _settled])
-async def test_names_and_addresses_go_with_the_doubt(
+async def test_names_and_addresses_are_deleted_when_resolved(
     database: asyncpg.Connection, mailer: Mailer, end: Callable[[Mailer, Lease], Awaitable[Any]]
 ) -> None:
     lease = await mailer.claim()
@@ -143,7 +143,7 @@ async def test_names_and_addresses_go_with_the_doubt(
     assert await database.fetchval(ENVELOPE) is None
 
 
-async def test_a_mail_in_doubt_keeps_whom_it_went_to(database: asyncpg.Connection, mailer: Mailer) -> None:
+async def test_a_mail_in_doubt_keeps_its_recipient(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     await mailer.end(lease, IN_DOUBT)
@@ -163,7 +163,7 @@ async def test_a_cancelled_task_keeps_no_address(
     assert await database.fetchval(ENVELOPE) is None
 
 
-async def test_no_state_without_a_doubt_can_hold_an_address(database: asyncpg.Connection, mailer: Mailer) -> None:
+async def test_only_sending_or_in_doubt_can_hold_an_address(database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     with pytest.raises(asyncpg.CheckViolationError, match="deliveries_envelope_while_needed"):

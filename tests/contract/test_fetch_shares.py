@@ -37,14 +37,16 @@ async def ask_for(client: AsyncClient, day: date, owner: str = "ada") -> Task:
     return await TaskStateManager(client).ensure_fetch(day, waiting=digest.task_id)
 
 
-async def test_the_services_own_fetch_comes_before_callers(client: AsyncClient) -> None:
+async def test_the_services_own_fetch_has_priority_over_callers(client: AsyncClient) -> None:
     for number in range(5):
         await ask_for(client, old(number))
     own = await TaskStateManager(client).ensure_fetch(TODAY)
     assert (await Claimer(client, kinds=[TaskKind.FETCH]).claim_one()).task_id == own.task_id
 
 
-async def test_a_readers_digest_asks_as_the_service_itself(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_readers_digest_requests_fetches_as_the_service(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     digest = await digest_of(client, TODAY)
     await database.execute("update public.tasks set reader_id = gen_random_uuid() where task_id = $1", digest.task_id)
     fetch = await TaskStateManager(client).ensure_fetch(TODAY, waiting=digest.task_id)
@@ -52,7 +54,7 @@ async def test_a_readers_digest_asks_as_the_service_itself(client: AsyncClient, 
     assert tuple(found) == (0, "{}")
 
 
-async def test_a_callers_day_comes_first_once_the_service_wants_it(client: AsyncClient) -> None:
+async def test_a_callers_day_gets_priority_once_the_service_needs_it(client: AsyncClient) -> None:
     for number in range(3):
         await ask_for(client, old(number))
     theirs = await ask_for(client, TODAY)
@@ -62,7 +64,7 @@ async def test_a_callers_day_comes_first_once_the_service_wants_it(client: Async
     assert (claimed.task_id, claimed.payload) == (theirs.task_id, {})
 
 
-async def test_a_caller_has_a_limited_number_of_days_fetched(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_callers_days_fetched_at_a_time_are_limited(client: AsyncClient, database: asyncpg.Connection) -> None:
     digests = [await digest_of(client, old(number)) for number in range(CALLER_FETCH_LIMIT + 5)]
     tasks = TaskStateManager(client)
     asked = [tasks.ensure_fetch(old(n), waiting=digest.task_id) for n, digest in enumerate(digests)]
@@ -78,7 +80,7 @@ async def test_a_caller_has_a_limited_number_of_days_fetched(client: AsyncClient
     assert (await ask_for(client, old(901))).source_date == old(901), "one has ended"
 
 
-async def test_a_day_that_is_being_fetched_counts_for_nobody(client: AsyncClient) -> None:
+async def test_a_request_for_a_day_being_fetched_does_not_count(client: AsyncClient) -> None:
     for number in range(CALLER_FETCH_LIMIT):
         await ask_for(client, old(number))
     joined = await ask_for(client, old(3))
@@ -105,7 +107,7 @@ def job(payload: dict[str, Any]) -> Job:
     return Job(task, 0.0, lambda *_: None)
 
 
-async def test_callers_days_leave_a_slot_to_the_service() -> None:
+async def test_callers_days_leave_a_slot_for_the_service() -> None:
     slow = Slow()
     handler = FetchHandler(cast(FetchService, slow), cast(TaskStateManager, None), caller_slots=1)
     first = asyncio.create_task(handler(job({"requested_by": "ada"})))

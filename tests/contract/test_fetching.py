@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, cast
 from uuid import UUID, uuid4
@@ -17,7 +17,7 @@ from app.client.transport import ErrorMappingTransport
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models import EditionStatus, TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator
@@ -27,6 +27,7 @@ from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.source import Source
 from embedded.stack import Ready
+from tests.contract.scripted_sources import GOOD, Scripted, quiet
 from tests.support.scripted_server import ScriptedServer, Step
 from tests.support.source_responses import redirect, reply
 from tests.support.stack_process import settings_for
@@ -42,31 +43,7 @@ TASK = UUID(int=1)
 BUSY = {"arxiv": "429 at 07:12 UTC"}
 FEED = b"<rss><channel><item><title>An item</title></item></channel></rss>"
 LABEL = "x" * 64
-GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
 SourceAt = Callable[[Step], Awaitable[Source]]
-
-
-class Scripted:
-    """A source that does as it is told."""
-
-    def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
-        self.name = name
-        self.essential = essential
-        self.asked = 0
-        self.outcome = outcome
-
-    def complete_from(self, source_date: date) -> datetime:
-        return datetime.combine(source_date + timedelta(days=1), time(5), UTC)
-
-    async def fetch(self, _source_date: date) -> list[Article]:
-        self.asked += 1
-        if isinstance(self.outcome, BaseException):
-            raise self.outcome
-        return self.outcome
-
-
-async def quiet(_message: str, _progress: float) -> None:
-    return None
 
 
 def service(client: AsyncClient, *sources: Source) -> FetchService:
@@ -110,7 +87,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
         (reply(b"<?xml version='1.0' encoding='UTF-7'?>+ADw-rss/+AD4-"), "the encoding 'UTF-7', which is not read"),
     ],
 )
-async def test_an_odd_source_costs_itself_alone(
+async def test_a_faulty_source_affects_only_itself(
     client: AsyncClient, odd_source: SourceAt, step: Step, said: str
 ) -> None:
     edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
@@ -127,7 +104,7 @@ async def test_an_odd_source_costs_itself_alone(
 @pytest.mark.parametrize(
     "charset", ["idna", "undefined", "punycode", "rot13", "hex", "utf-7", "x" * 300, "\u00e4", '"']
 )
-async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
+async def test_an_unknown_charset_is_ignored(client: AsyncClient, odd_source: SourceAt, charset: str) -> None:
     source = await odd_source(reply(FEED, kind=f"text/xml; charset={charset}"))
     edition = await service(client, source).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.errors) == (EditionStatus.COMPLETED, {})
@@ -141,7 +118,7 @@ async def test_an_odd_charset_is_passed_over(client: AsyncClient, odd_source: So
     ],
     ids=lambda error: type(error).__name__,
 )  # fmt: skip
-async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncClient, error: BaseException) -> None:
+async def test_any_exception_of_a_source_is_recorded_as_its_error(client: AsyncClient, error: BaseException) -> None:
     sources = Scripted("good", [GOOD]), Scripted("odd", error)
     edition = await service(client, *sources).fetch(DAY, TASK, quiet, timedelta(0))
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
@@ -149,7 +126,7 @@ async def test_whatever_a_source_raises_is_its_own_error_in_words(client: AsyncC
     assert len(edition.errors["odd"]) <= 500 + len(" at 07:12 UTC")
 
 
-async def test_all_failing_is_one_source_error(client: AsyncClient) -> None:
+async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncClient) -> None:
     sources = Scripted("one", SourceError("down")), Scripted("two", UnicodeError("label too long"))
     with pytest.raises(
         SourceError,
@@ -173,7 +150,7 @@ class Breaking(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-async def test_a_failing_supabase_comes_out_as_what_it_is(
+async def test_a_supabase_failure_is_raised_as_such(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
@@ -184,7 +161,7 @@ async def test_a_failing_supabase_comes_out_as_what_it_is(
             )
 
 
-async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None:
+async def test_a_lost_lease_is_raised_as_such(client: AsyncClient) -> None:
     async def report(_message: str, progress: float) -> None:
         if progress > 0.1:
             raise LeaseLost("another's")
@@ -193,7 +170,7 @@ async def test_a_lost_lease_comes_out_as_what_it_is(client: AsyncClient) -> None
         await service(client, Scripted("one", [GOOD])).fetch(DAY, TASK, report, timedelta(0))
 
 
-async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: AsyncClient) -> None:
+async def test_a_fetch_waits_for_a_busy_source_up_to_its_time_limit(client: AsyncClient) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
     with pytest.raises(FetchPostponed) as postponed:
         await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=10))
@@ -204,7 +181,7 @@ async def test_a_busy_source_is_waited_for_as_long_as_patience_lasts(client: Asy
     assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
 
 
-async def test_a_fetch_snoozes_for_a_busy_source_and_goes_without_it_in_the_end(
+async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))

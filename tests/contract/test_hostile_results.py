@@ -34,7 +34,7 @@ async def test_hostile_values_are_cleaned(
 
 
 @pytest.mark.parametrize("result", [{"text": "x" * 5_000_000}, {"object": object()}], ids=["5 MB", "no JSON"])
-async def test_the_culprit_fails_and_the_others_are_recorded(
+async def test_a_result_that_cannot_be_stored_fails_only_its_task(
     result: dict[str, object], client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 10)

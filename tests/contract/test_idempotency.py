@@ -34,13 +34,13 @@ async def test_another_body_under_the_same_key_is_refused(change: dict[str, obje
         await create(client, idempotency_key=CallerKey("k"), **change)
 
 
-async def test_whose_request_it_was_is_no_part_of_the_body(client: AsyncClient) -> None:
+async def test_the_caller_is_not_part_of_the_compared_body(client: AsyncClient) -> None:
     first = await create(client, idempotency_key=CallerKey("k"), payload={"a": 1, "request_id": "one"})
     again = await create(client, idempotency_key=CallerKey("k"), payload={"a": 1, "request_id": "two"})
     assert again == first
 
 
-async def test_a_callers_key_still_answers_with_the_task_that_failed(client: AsyncClient) -> None:
+async def test_a_callers_key_still_returns_its_failed_task(client: AsyncClient) -> None:
     first = await create(client, idempotency_key=CallerKey("k"))
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Failed("no", None))
@@ -48,7 +48,7 @@ async def test_a_callers_key_still_answers_with_the_task_that_failed(client: Asy
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled"])
-async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: AsyncClient) -> None:
+async def test_an_internal_key_is_free_after_its_task_failed(end: str, client: AsyncClient) -> None:
     first = await create(client, idempotency_key=DAY_KEY)
     if end == "failed":
         worker = Claimer(client)
@@ -60,13 +60,13 @@ async def test_an_own_key_passes_from_a_task_that_failed(end: str, client: Async
     assert len({task.task_id for task in made}) == 1
 
 
-async def test_an_own_key_compares_nothing(client: AsyncClient) -> None:
+async def test_an_internal_key_does_not_compare_bodies(client: AsyncClient) -> None:
     first = await create(client, idempotency_key=DAY_KEY)
     again = await create(client, idempotency_key=DAY_KEY, priority=3, payload={"a": 1}, callback_url="https://x.test/")
     assert again == first
 
 
-async def test_what_was_sent_is_compared_and_not_what_was_made_of_it(client: AsyncClient) -> None:
+async def test_the_received_body_is_compared_not_the_payload(client: AsyncClient) -> None:
     first = await create(client, idempotency_key=CallerKey("k", {}))
     tomorrow = await create(client, idempotency_key=CallerKey("k", {}), source_date=DAY + timedelta(days=1))
     assert tomorrow == first
@@ -80,20 +80,20 @@ async def test_what_was_sent_is_compared_and_not_what_was_made_of_it(client: Asy
             await create(client, **change)
 
 
-async def test_an_own_key_stays_with_a_task_that_completed(client: AsyncClient) -> None:
+async def test_an_internal_key_stays_with_a_completed_task(client: AsyncClient) -> None:
     first = await create(client, idempotency_key=DAY_KEY)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Completed({}))
     assert (await create(client, idempotency_key=DAY_KEY)).task_id == first.task_id
 
 
-async def test_no_caller_reaches_an_own_key(client: AsyncClient) -> None:
+async def test_no_caller_can_use_an_internal_key(client: AsyncClient) -> None:
     own = await create(client, idempotency_key=DAY_KEY)
     theirs = await create(client, idempotency_key=CallerKey(DAY_KEY.stored), task_id=uuid4())
     assert theirs.task_id != own.task_id
 
 
-async def test_pages_hold_every_task_once(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_pages_contain_every_task_once(client: AsyncClient, database: asyncpg.Connection) -> None:
     made = [(await create(client)).task_id for _ in range(7)]
     # Equal times are what a cursor gets wrong first.
     await database.execute("update public.tasks set created_at = '2026-01-01T00:00:00.123456Z'")

@@ -1,90 +1,24 @@
 """What stands in a mail under way stands in no other mail, and is news again if that mail is not sent."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import Item, TaskKind
 from app.persistence.deliveries import DeliveryLost, DeliveryStatus, Send, SkipDelivery
-from app.persistence.items import Items
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
-from app.persistence.readers import Reader
 from embedded.stack import Ready
-from tests.contract.test_operator import by
-from tests.support.items import copy, save, seen
+from tests.contract.actors import by
+from tests.contract.mornings import TITLES, Mornings
+from tests.support.items import copy, save
 from tests.support.mailer import Mailer
-from tests.support.schedule import Clock, add_reader, enqueued
-from tests.support.tasks import Claimer
-
-TITLES = ("Ice remembers", "Radar sees further")
-
-
-class Mornings:
-    """A reader's days: what each digest finds new, and holds."""
-
-    def __init__(self, client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> None:
-        self._client = client
-        self._database = database
-        self._clock = clock
-        self.reader: Reader
-
-    async def begin(self) -> None:
-        await self._clock.set("2026-11-23T06:00:00Z")
-        self.reader = await add_reader(self._client, email="ada@example.org")
-
-    async def last(self) -> datetime | None:
-        return (await Items(self._client).new_items_for(self.reader.reader_id)).last_digest
-
-    async def items(self) -> list[Item]:
-        """What a digest written now would choose from."""
-        found = await Items(self._client).new_items_for(self.reader.reader_id)
-        items = [item for day in found.days for item in await seen(self._client, day.day)]
-        return [item for item in items if item.item_id not in found.shown]
-
-    async def news(self) -> set[str]:
-        """The titles of these."""
-        return {item.article.title for item in await self.items()}
-
-    async def digest(self, day: int) -> set[str]:
-        """Write the digest of a day of November with all that is new; returns the titles."""
-        await self._clock.set(f"2026-11-{day}T07:00:30Z")
-        await enqueued(self._client, self._database)
-        items = await self.items()
-        titles, keys = {item.article.title for item in items}, [key for item in items for key in item.keys]
-        writer = Claimer(self._client, kinds=[TaskKind.DIGEST])
-        content = {"papers": [{"title": title} for title in titles], "news": [], "keys": keys}
-        await writer.sync({(await writer.claim_one()).lease: Completed({}, {"digest": content, "page": ""})})
-        return titles
-
-    async def a_day_passes(self) -> None:
-        """By the database's clock, which nobody can move: everything is a day older."""
-        for table, columns in {
-            "digests": ["created_at"],
-            "tasks": ["created_at"],
-            "deliveries": ["created_at", "begun_at", "ended_at"],
-            "shown_items": ["shown_at"],
-            "shown_digests": ["began_at", "written_at"],
-            "readers_private": ["new_items_since"],
-            "items": ["first_seen"],
-        }.items():
-            changes = ", ".join(f"{column} = {column} - interval '1 day'" for column in columns)
-            await self._database.execute(f"update public.{table} set {changes}")
-
-
-@pytest.fixture
-async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
-    """A reader with one thing that is new."""
-    mornings = Mornings(client, database, clock)
-    await mornings.begin()
-    await save(client, copy(external_id="1", title=TITLES[0]))
-    return mornings
+from tests.support.schedule import Clock
 
 
 @pytest.mark.parametrize("state", ["pending", "sending", "failed, and its task goes on"])
-async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_again_if_it_is_not_sent(
+async def test_items_of_a_mail_being_sent_are_new_again_only_if_unsent(
     state: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     assert await mornings.digest(23) == {TITLES[0]}
@@ -119,7 +53,7 @@ async def test_what_stands_in_a_mail_under_way_stands_in_no_other_and_is_news_ag
     assert await mornings.digest(25) == {TITLES[0], "New"}
 
 
-async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: AsyncClient, mornings: Mornings) -> None:
+async def test_a_digest_counts_as_the_last_one_only_once_sent(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()
@@ -134,7 +68,7 @@ async def test_a_digest_that_nobody_was_sent_was_none_until_it_is_sent(client: A
     assert await mornings.last() is not None
 
 
-async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: AsyncClient, mornings: Mornings) -> None:
+async def test_items_sent_meanwhile_are_shown_and_block_nothing(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()
@@ -148,7 +82,7 @@ async def test_what_was_sent_meanwhile_is_shown_and_holds_up_nothing(client: Asy
     assert first is None or last > first
 
 
-async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_items_go_with_the_next(
+async def test_a_late_mail_is_skipped_and_its_items_go_with_the_next(
     client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
 ) -> None:
     await mornings.digest(23)
@@ -165,7 +99,7 @@ async def test_a_mail_that_waits_and_is_too_late_is_decided_at_once_and_its_item
     assert states == {23: "SkipDelivery", 24: "Send"}
 
 
-async def test_while_deliveries_are_paused_nothing_is_decided(
+async def test_late_mails_are_not_skipped_while_deliveries_are_paused(
     client: AsyncClient, mornings: Mornings, database: asyncpg.Connection
 ) -> None:
     await mornings.digest(23)
@@ -174,7 +108,7 @@ async def test_while_deliveries_are_paused_nothing_is_decided(
     assert await database.fetchval("select status from public.deliveries where local_day = '2026-11-23'") == "pending"
 
 
-async def test_a_mail_that_begins_at_this_moment_is_under_way(
+async def test_a_mail_that_starts_concurrently_counts_as_being_sent(
     client: AsyncClient, stack: Ready, clock: Clock, mornings: Mornings
 ) -> None:
     """Its sender asked in time and holds its row, while the next digest, which is due, looks for what is new."""
@@ -194,7 +128,7 @@ async def test_a_mail_that_begins_at_this_moment_is_under_way(
     assert await mailer.status is DeliveryStatus.SENDING
 
 
-async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:
+async def test_a_repeated_request_is_not_an_earlier_attempt(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer, within = Mailer(client), timedelta(hours=23)
     lease = await mailer.claim()
@@ -208,9 +142,7 @@ async def test_a_question_that_is_asked_again_is_no_earlier_attempt(client: Asyn
     assert (await mailer.begin(await mailer.retry(again), repeatable_within=within)).begun_before is False
 
 
-async def test_what_was_refused_for_good_has_ended_though_its_worker_died_until_an_admin_replays_it(
-    client: AsyncClient, mornings: Mornings
-) -> None:
+async def test_a_permanent_refusal_ends_although_its_worker_died(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()

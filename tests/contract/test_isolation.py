@@ -1,26 +1,19 @@
 """Every route of the OpenAPI document, called with another caller's key: it gives nothing away and changes nothing."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
-from supabase import AsyncClient
 
 from app.api.auth import Caller
-from app.persistence.outcomes import Completed
-from app.persistence.reader_papers import PaperInput, ReaderPapers
-from app.persistence.schedule import Schedule
-from embedded.stack import Ready
-from tests.contract.callers import DIGEST, NAMES, Callers, callers_of, key_of
-from tests.support.feedback import rate
-from tests.support.schedule import add_reader, write_digests
-from tests.support.tasks import Claimer, everything
+from tests.contract.callers import NAMES, key_of
+from tests.contract.world import BODIES, SECRET, World
+from tests.support.tasks import everything
 
 FOREIGN, OPERATORS, OWN, SHARED = "the same 404 as an unknown id", "403", "one's own alone", "for all"
 
+IDS = ("task_id", "reader_id", "delivery_id")
 RULES = {
     "POST /v1/digests": OWN,
     "POST /v1/digests/batch": OWN,
@@ -59,71 +52,6 @@ RULES = {
     "GET /metrics": SHARED,
 }
 """What each route owes to other callers; everything under /v1/admin is the operators'."""
-
-BODIES: dict[str, Any] = {
-    "/v1/digests": DIGEST,
-    "/v1/digests/batch": {"digests": [DIGEST, DIGEST]},
-    "/v1/fetches": {"source_date": "2026-03-04"},
-    "/v1/readers": {"external_id": "one", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
-    "/v1/readers/import": {"external_id": "two", "name": "Bot", "timezone": "UTC", "send_at": "07:00"},
-    "/v1/readers/{reader_id}": {"name": "Mallory"},
-    "/v1/readers/{reader_id}/papers": {"papers": [{"doi": "10.1038/x", "liked": True}]},
-    "/v1/deliveries/pause": {"reason": "because"},
-    "/v1/deliveries/resume": {"pending": "skip"},
-    "/v1/deliveries/{delivery_id}/resolve": {"status": "sent"},
-    "/v1/admin/replays": {"kind": "digest"},
-    "/v1/admin/kinds/{kind}/pause": {"reason": "because"},
-}
-SECRET, IDS = "xyzzy", ("task_id", "reader_id", "delivery_id")
-
-
-class World:
-    """The callers, and what ada has: a digest that was written, its callback, a fetch, and keys that are in use."""
-
-    def __init__(self, callers: Callers, database: asyncpg.Connection) -> None:
-        self.callers = callers
-        self.database = database
-        self.ids: dict[str, str] = {}
-        self.paper: UUID | None = None
-
-    async def furnish(self, client: AsyncClient) -> None:
-        await self._furnish_reader(client)
-        ada = self.callers.ada
-        body = DIGEST | {"callback_url": "https://example.com/hook"}
-        digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
-        worker = Claimer(client)
-        held = await worker.claim_one()
-        written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
-        await worker.finish(held, Completed({"items": 1}, written))
-        for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
-            made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
-            self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]
-        callback = await self.database.fetchval("select task_id::text from public.tasks where kind = 'callback'")
-        self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
-
-    async def _furnish_reader(self, client: AsyncClient) -> None:
-        """A reader, whose digest was written, and whose mail waits."""
-        reader = await add_reader(client, owner="ada", name=SECRET, external_id="ada", email="ada@example.org")
-        await self.database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
-        await Schedule(client).enqueue_due()
-        assert await write_digests(client, SECRET) == 1
-        paper = PaperInput(keys=("doi:10.1038/x",), doi="10.1038/x", title=SECRET)
-        self.paper = await rate(ReaderPapers(client), reader.reader_id, paper, True)
-        delivery = await self.database.fetchval("select delivery_id::text from public.deliveries")
-        self.ids |= {"/v1/readers": str(reader.reader_id), "/v1/deliveries": delivery}
-
-    async def adas_ids(self) -> list[str]:
-        return [
-            row[0] for row in await self.database.fetch("select task_id::text from public.tasks where owner = 'ada'")
-        ]
-
-
-@pytest.fixture
-async def world(stack: Ready, database: asyncpg.Connection, client: AsyncClient) -> AsyncIterator[World]:
-    async with callers_of(stack) as callers:
-        world = World(callers, database)
-        await world.furnish(client)
-        yield world
 
 
 async def check(world: World, operation: str) -> None:
@@ -175,7 +103,7 @@ def operations(routes: dict[str, Any]) -> list[str]:
     return [f"{method.upper()} {path}" for path, item in routes.items() for method in item]
 
 
-async def test_no_route_gives_away_or_touches_what_is_anothers(world: World) -> None:
+async def test_no_route_returns_or_changes_another_callers_data(world: World) -> None:
     found = operations(world.callers.routes)
     assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has its rule"
     for operation in found:
@@ -193,7 +121,7 @@ async def test_the_check_finds_a_planted_leak(world: World, monkeypatch: pytest.
                     await check(world, operation)
 
 
-async def test_its_owner_and_an_admin_see_all_of_it(world: World) -> None:
+async def test_the_owner_and_an_admin_can_read_everything(world: World) -> None:
     for client in (world.callers.ada, world.callers.root):
         for path in ("/v1/digests", "/v1/fetches", "/v1/callbacks"):
             found = await client.get(f"{path}/{world.ids[path]}")
@@ -205,20 +133,20 @@ async def test_its_owner_and_an_admin_see_all_of_it(world: World) -> None:
     assert (await world.callers.bot.get("/v1/tasks", params={"owner": "ada"})).status_code == 403
 
 
-async def test_a_callback_names_its_parent_and_where_it_is_itself(world: World) -> None:
+async def test_a_callback_contains_its_parent_and_its_own_address(world: World) -> None:
     path = f"/v1/callbacks/{world.ids['/v1/callbacks']}"
     found = (await world.callers.ada.get(path)).json()
     assert (found["url"], found["parent"]) == (path, world.ids["/v1/digests"])
 
 
-async def test_an_admin_who_cancels_anothers_task_is_recorded(world: World) -> None:
+async def test_an_admins_cancel_of_a_callers_task_is_recorded(world: World) -> None:
     path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
     (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
     assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
 
 
-async def test_metrics_and_log_name_callers_and_never_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_metrics_and_log_contain_names_but_no_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     await world.callers.bot.get("/v1/tasks")
     text = (await world.callers.root.get("/metrics")).text
     assert 'broadsheet_caller_requests_total{caller="ada",status="202"}' in text

@@ -10,8 +10,7 @@ import pytest
 
 from app.api.auth import Caller
 from app.persistence.paging import encode_cursor
-from tests.contract.test_isolation import World
-from tests.contract.test_isolation import world as world  # noqa: PLC0414  (a fixture
+from tests.contract.world import World
 from tests.support.mail_hook import SECRET
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
@@ -94,12 +93,12 @@ async def check(world: World) -> None:
             assert not [each for each in secrets if each in response.text], (path, parameters)
 
 
-async def test_no_parameter_gives_away_what_is_anothers(world: World) -> None:
+async def test_no_parameter_returns_another_callers_data(world: World) -> None:
     assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each has its values"
     await check(world)
 
 
-async def test_an_admin_finds_it_by_each_of_these_values(world: World) -> None:
+async def test_an_admin_finds_the_data_by_each_of_these_values(world: World) -> None:
     """So the check above would find a leak behind each of them."""
     secrets = await adas(world)
     lists = {path: tried for path, tried in values(world).items() if not path.endswith("{task_id}")}

@@ -11,7 +11,7 @@ from supabase import AsyncClient
 from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.items import ARXIV, TITLE, TODAY, copy, save, seen
 
 COPIES = {
@@ -31,13 +31,13 @@ async def test_copies_that_share_a_key_are_one(other: str, order: int, client: A
     assert len(await seen(client)) == 1
 
 
-async def test_in_one_batch_too(client: AsyncClient) -> None:
+async def test_copies_in_one_batch_that_share_a_key_are_one(client: AsyncClient) -> None:
     await save(client, *(c.model_copy(update={"external_id": str(n)}) for n, c in enumerate(COPIES.values())))
     (item,) = await seen(client)
     assert {key.partition(":")[0] for key in item.keys} == {"arxiv", "from", "title"}
 
 
-async def test_a_third_copy_shows_two_items_to_be_one_and_the_earlier_time_stays(
+async def test_a_copy_merges_two_items_and_keeps_the_earlier_time(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await save(client, copy(**ARXIV))
@@ -55,7 +55,7 @@ async def test_a_third_copy_shows_two_items_to_be_one_and_the_earlier_time_stays
     assert await database.fetchval("select count(distinct item_id) from public.articles") == 1
 
 
-async def test_no_second_edition_and_no_upsert_changes_when_it_was_first_seen(
+async def test_later_editions_and_upserts_keep_the_first_seen_time(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await save(client, copy(**ARXIV, title=TITLE))
@@ -68,7 +68,7 @@ async def test_no_second_edition_and_no_upsert_changes_when_it_was_first_seen(
     assert after["changed_at"] > before["changed_at"]
 
 
-async def test_two_arxiv_ids_are_two_papers_whatever_a_feed_claims(client: AsyncClient) -> None:
+async def test_two_arxiv_ids_are_two_papers_despite_a_feeds_claims(client: AsyncClient) -> None:
     other = {"source": "arxiv", "external_id": "2611.00002", "arxiv_id": "2611.00002"}
     await save(
         client, copy(**ARXIV, title=TITLE), copy(**other, doi="10.1038/x", title="Quite another thing about ice")
@@ -77,7 +77,7 @@ async def test_two_arxiv_ids_are_two_papers_whatever_a_feed_claims(client: Async
     assert sorted(item.article.arxiv_id or "" for item in await seen(client)) == ["2611.00001", "2611.00002"]
 
 
-async def test_the_best_copy_is_shown(client: AsyncClient) -> None:
+async def test_the_most_complete_copy_is_shown(client: AsyncClient) -> None:
     copies = [
         copy(kind=ArticleKind.NEWS, title=TITLE),
         copy(external_id="2", title=TITLE, doi="10.1038/x"),
@@ -96,7 +96,7 @@ async def test_the_best_copy_is_shown(client: AsyncClient) -> None:
     assert (await seen(client))[0].article.source == "arxiv"
 
 
-async def test_a_look_into_the_past_is_no_news(client: AsyncClient) -> None:
+async def test_a_fetch_of_a_past_day_adds_no_new_items(client: AsyncClient) -> None:
     await save(client, copy(**ARXIV), day=TODAY - timedelta(days=9))
     assert await seen(client) == []
     await save(client, copy(**ARXIV), day=TODAY - timedelta(days=1))
@@ -109,7 +109,7 @@ async def test_a_day_is_read_page_by_page(client: AsyncClient) -> None:
     assert len({item.item_id for item in items}) == len(items) == 1203
 
 
-async def test_writers_at_once_make_one_item_of_each_paper(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_concurrent_writers_create_one_item_per_paper(client: AsyncClient, database: asyncpg.Connection) -> None:
     before = await deadlocks(database)
     await Editions(client).begin_edition(TODAY)
 
@@ -144,7 +144,7 @@ def partial_copy(n: int, chance: random.Random, seed: int) -> Article:
     return copy(**known | {"source": f"feed:{seed}", "external_id": f"{'-'.join(names)}-{n}"})
 
 
-async def test_items_go_when_nobody_could_be_shown_them_again(
+async def test_items_are_removed_when_nobody_can_be_shown_them_again(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     maintenance = Maintenance(client)

@@ -18,7 +18,7 @@ OUTCOMES: list[Outcome] = [Completed({"x": 1}), Failed("no", SOON), Snoozed(SOON
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
-async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
+async def test_a_lost_lease_cannot_finish_renew_or_report(
     outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client)
@@ -41,7 +41,7 @@ async def test_lost_lease_can_neither_finish_nor_renew_nor_report(
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
-async def test_outcome_after_the_lease_went_back_to_the_queue_is_lost(
+async def test_an_outcome_after_the_task_returned_to_the_queue_is_lost(
     outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client)
@@ -55,7 +55,7 @@ async def test_outcome_after_the_lease_went_back_to_the_queue_is_lost(
     assert (await row(database, task.task_id))["status"] == "pending"
 
 
-async def test_a_crash_burns_an_attempt_and_the_last_one_fails_the_task(
+async def test_a_crash_uses_an_attempt_and_the_last_one_fails_the_task(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client, max_attempts=2)
@@ -71,7 +71,7 @@ async def test_a_crash_burns_an_attempt_and_the_last_one_fails_the_task(
 
 
 @pytest.mark.parametrize("outcome", [Released(), Snoozed(SOON, "waiting")], ids=["released", "snoozed"])
-async def test_release_and_snooze_give_the_attempt_back(outcome: Outcome, client: AsyncClient) -> None:
+async def test_a_release_or_snooze_uses_no_attempt(outcome: Outcome, client: AsyncClient) -> None:
     await create(client, max_attempts=1)
     worker = Claimer(client)
     for _ in range(3):
@@ -84,7 +84,7 @@ async def test_release_and_snooze_give_the_attempt_back(outcome: Outcome, client
             )
 
 
-async def test_failures_end_at_max_attempts_and_say_why(client: AsyncClient) -> None:
+async def test_retries_end_at_max_attempts_with_the_error(client: AsyncClient) -> None:
     task = await create(client, max_attempts=3)
     worker = Claimer(client)
     for _ in range(3):
@@ -93,7 +93,7 @@ async def test_failures_end_at_max_attempts_and_say_why(client: AsyncClient) -> 
     assert (ended.status, ended.attempt, ended.error) == (TaskStatus.FAILED, 3, "the source is down")
 
 
-async def test_permanent_failure_ends_at_once(client: AsyncClient) -> None:
+async def test_a_permanent_failure_ends_the_task_at_once(client: AsyncClient) -> None:
     task = await create(client)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Failed("never", None))
@@ -101,7 +101,7 @@ async def test_permanent_failure_ends_at_once(client: AsyncClient) -> None:
     assert (ended.status, ended.attempt, ended.error) == (TaskStatus.FAILED, 1, "never")
 
 
-async def test_retry_comes_after_its_delay(client: AsyncClient) -> None:
+async def test_a_retry_waits_for_its_delay(client: AsyncClient) -> None:
     await create(client)
     worker = Claimer(client)
     await worker.finish(await worker.claim_one(), Failed("busy", timedelta(minutes=10)))
@@ -125,11 +125,11 @@ async def test_snoozing_has_a_deadline(client: AsyncClient, database: asyncpg.Co
 
 
 @pytest.mark.parametrize(("kind", "hours"), [("fetch", 24), ("digest", 26), ("callback", 2)])
-async def test_each_kind_has_its_own_limit_of_waiting(kind: str, hours: int, database: asyncpg.Connection) -> None:
+async def test_each_kind_has_its_own_limit_for_waiting(kind: str, hours: int, database: asyncpg.Connection) -> None:
     assert await database.fetchval("select public.snooze_limit($1)", kind) == timedelta(hours=hours)
 
 
-async def test_a_worker_that_is_seen_keeps_what_it_has(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_worker_with_heartbeats_keeps_its_tasks(client: AsyncClient, database: asyncpg.Connection) -> None:
     task = await create(client)
     worker, other = Claimer(client), Claimer(client)
     held = await worker.claim_one()
@@ -155,7 +155,7 @@ async def test_of_two_leases_of_one_task_the_old_one_is_lost(client: AsyncClient
     assert (await worker.sync()).cancel == (new.lease,)
 
 
-async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
+async def test_a_worker_gets_the_list_of_its_tasks_once_per_lease(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await create(client)
@@ -167,7 +167,7 @@ async def test_once_a_lease_a_worker_is_told_what_it_has_in_hand(
     assert (await worker.sync()).leases is None
 
 
-async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
+async def test_tasks_of_a_worker_that_dies_early_return_to_the_queue(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), uuid4()
@@ -186,7 +186,7 @@ async def test_a_worker_that_dies_after_its_first_call_loses_what_it_claimed(
 
 @pytest.mark.parametrize("second", OUTCOMES, ids=lambda outcome: type(outcome).__name__)
 @pytest.mark.parametrize("first", OUTCOMES[1:4], ids=lambda outcome: type(outcome).__name__)
-async def test_an_outcome_after_the_one_that_sent_the_task_back_changes_nothing(
+async def test_an_outcome_after_the_task_was_returned_changes_nothing(
     first: Outcome, second: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
@@ -199,7 +199,7 @@ async def test_an_outcome_after_the_one_that_sent_the_task_back_changes_nothing(
 
 
 @pytest.mark.parametrize("outcome", [Completed({}), Failed("no", None), Cancelled()], ids=lambda o: type(o).__name__)
-async def test_an_end_that_is_reported_again_is_known_as_applied(outcome: Outcome, client: AsyncClient) -> None:
+async def test_a_repeated_outcome_is_reported_as_applied_already(outcome: Outcome, client: AsyncClient) -> None:
     await create(client)
     worker = Claimer(client)
     held = await worker.claim_one()
@@ -207,9 +207,7 @@ async def test_an_end_that_is_reported_again_is_known_as_applied(outcome: Outcom
     assert await worker.finish(held, outcome) == "applied_already"
 
 
-async def test_who_snoozes_again_has_been_waiting_since_the_first_time(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_repeated_snoozes_count_from_the_first_one(client: AsyncClient, database: asyncpg.Connection) -> None:
     await create(client)
     worker, since = Claimer(client), []
     for _ in range(2):

@@ -22,7 +22,7 @@ MANY = 100_000
 
 
 @pytest.mark.parametrize("limit", [PAGE, PAGE + 1, 100])
-async def test_pages_of_tasks_are_as_long_as_asked_for_and_lead_on(
+async def test_pages_of_tasks_have_the_requested_length_and_a_cursor(
     limit: int, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 130, kind="digest")
@@ -53,7 +53,7 @@ async def test_the_last_page_of_readers_has_no_cursor(there: int, sizes: list[in
     assert found == sizes
 
 
-async def test_each_filter_finds_what_it_names(client: AsyncClient) -> None:
+async def test_each_filter_returns_only_matching_tasks(client: AsyncClient) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client)
     made = {name: (await create(client, kind=kind)).task_id for name, kind in KINDS.items()}
     for held in await worker.claim(3):
@@ -98,7 +98,7 @@ FILTERS = {
 
 
 @pytest.mark.parametrize("name", FILTERS)
-async def test_a_list_reads_little_of_many_rows(name: str, many: asyncpg.Connection) -> None:
+async def test_a_list_reads_few_of_many_rows(name: str, many: asyncpg.Connection) -> None:
     arguments = ", ".join(f"{key} => '{value}'" for key, value in (UNFILTERED | FILTERS[name]).items() if value)
     missing = ", ".join(f"{key} => null" for key, value in (UNFILTERED | FILTERS[name]).items() if value is None)
     query = f"select public.list_tasks({arguments}{', ' if missing else ''}{missing})"
@@ -107,7 +107,7 @@ async def test_a_list_reads_little_of_many_rows(name: str, many: asyncpg.Connect
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_000, "of some 3,000 that the table has"
 
 
-async def test_the_operators_overview_reads_little_of_many_rows(many: asyncpg.Connection) -> None:
+async def test_the_operators_overview_reads_few_of_many_rows(many: asyncpg.Connection) -> None:
     """With a week of minutes of five kinds: 50,000 rows, of which it needs the last hours."""
     await many.execute(
         "insert into public.task_stats (minute, kind, completed) select now() - make_interval(mins => m), kind, 1"

@@ -67,7 +67,7 @@ async def test_an_import_by_id_locks_readers_by_name(client: AsyncClient, databa
     assert {put.outcome for put in await importing} == {"changed"}
 
 
-async def test_an_import_makes_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_an_import_creates_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
     async with database.transaction():
         await database.execute(NEW, NAMES[:1], OWNER)
         importing = asyncio.create_task(Readers(client).import_readers(OWNER, rows()))
@@ -76,7 +76,7 @@ async def test_an_import_makes_readers_by_name(client: AsyncClient, database: as
     assert {put.outcome for put in await importing} == {"changed"}
 
 
-async def test_an_import_is_answered_in_the_order_given(client: AsyncClient) -> None:
+async def test_an_import_responds_in_the_given_order(client: AsyncClient) -> None:
     known = await add_reader(client, external_id="m")
     given = [{"reader_id": str(uuid4()), "external_id": name, "name": "A"} for name in ("z", "m", "a b", "a", "z")]
     answers = await Readers(client).import_readers(OWNER, given)
@@ -176,7 +176,7 @@ async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock)
     return [row[0] for row in await database.fetch("select delivery_id from public.deliveries order by delivery_id")]
 
 
-async def test_what_is_skipped_is_locked_by_id(
+async def test_skipped_deliveries_are_locked_by_id(
     client: AsyncClient, database: asyncpg.Connection, mails: list[UUID]
 ) -> None:
     await database.execute("delete from public.queue where true")
@@ -191,7 +191,7 @@ async def test_what_is_skipped_is_locked_by_id(
     assert await database.fetchval("select count(*) from public.deliveries where status = 'skipped'") == len(mails)
 
 
-async def test_what_is_skipped_is_locked_after_its_task(
+async def test_skipped_deliveries_are_locked_after_their_tasks(
     client: AsyncClient, database: asyncpg.Connection, mails: list[UUID]
 ) -> None:
     tasks = [row[0] for row in await database.fetch("select task_id from public.queue order by task_id")]

@@ -25,7 +25,7 @@ BACK = [Failed("busy", SOON), Released(), Snoozed(SOON, "waiting")]
 
 
 @pytest.mark.parametrize("outcome", BACK, ids=lambda outcome: type(outcome).__name__)
-async def test_a_cancel_request_that_is_not_committed_is_waited_for_and_obeyed(
+async def test_an_outcome_waits_for_an_uncommitted_cancel_request(
     outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
@@ -38,7 +38,9 @@ async def test_a_cancel_request_that_is_not_committed_is_waited_for_and_obeyed(
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
 
 
-async def test_outcomes_lock_their_tasks_in_the_order_of_ids(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_outcomes_lock_their_tasks_in_order_of_their_ids(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)
     held = list(await worker.claim())
@@ -53,7 +55,7 @@ async def test_outcomes_lock_their_tasks_in_the_order_of_ids(client: AsyncClient
     assert (await reporting).rejected_outcomes == ()
 
 
-async def test_what_another_call_has_in_hand_is_taken_back_later(
+async def test_a_task_locked_by_another_call_is_reclaimed_later(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 5)
@@ -68,7 +70,7 @@ async def test_what_another_call_has_in_hand_is_taken_back_later(
         assert await database.fetchval(held, gone.worker_id) == 1
 
 
-async def test_a_claim_passes_by_what_another_call_has_locked(
+async def test_a_claim_skips_tasks_that_another_call_has_locked(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 3)
@@ -80,7 +82,7 @@ async def test_a_claim_passes_by_what_another_call_has_locked(
     assert first not in {task.task_id for task in claimed}
 
 
-async def test_a_call_that_comes_again_waits_for_the_first_and_gives_its_answer(
+async def test_a_repeated_call_waits_and_returns_the_first_response(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 2)
@@ -96,9 +98,7 @@ async def test_a_call_that_comes_again_waits_for_the_first_and_gives_its_answer(
     assert await database.fetchval("select sum(attempt) from public.queue") == 1
 
 
-async def test_one_fetch_of_a_day_is_made_by_whoever_asks_for_it_at_once(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_concurrent_requests_create_one_fetch_of_a_day(client: AsyncClient, database: asyncpg.Connection) -> None:
     task = NewTask(task_id=uuid4(), kind=TaskKind.FETCH, payload={}, source_date=DAY, key=fetch_key(DAY))
     ask = "select public.ensure_fetch($1, $2, null, false)"
     async with database.transaction():
@@ -109,7 +109,7 @@ async def test_one_fetch_of_a_day_is_made_by_whoever_asks_for_it_at_once(
     assert (await asking).task_id == task.task_id
 
 
-async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
+async def test_a_due_reader_locked_by_another_call_is_skipped(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     first = await add_reader(client, external_id="first")
@@ -120,7 +120,9 @@ async def test_who_is_due_and_in_the_hands_of_another_call_is_passed_by(
         assert await Schedule(client).enqueue_due() == 1
 
 
-async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_call_waits_for_a_permit_that_is_being_granted(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await database.execute("insert into public.rate_limits (name) values ('arxiv')")
     async with database.transaction():
         await database.execute("select from public.rate_limits for update")
@@ -130,7 +132,7 @@ async def test_a_turn_that_is_being_given_is_waited_for(client: AsyncClient, dat
     assert await asking > 0
 
 
-async def test_retention_leaves_items_to_who_saves_them_and_tasks_to_who_holds_them(
+async def test_retention_skips_items_and_tasks_that_others_lock(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 2, status="completed")

@@ -90,7 +90,7 @@ async def test_both_rules_agree_on_thousands_of_addresses(database: asyncpg.Conn
     assert await rejected_outcomes(database, addresses) == expected
 
 
-async def test_a_domain_of_another_script_is_stored_in_ascii(database: asyncpg.Connection) -> None:
+async def test_an_internationalised_domain_is_stored_as_ascii(database: asyncpg.Connection) -> None:
     assert await rejected_outcomes(database, OTHER_SCRIPTS) == [False] * len(OTHER_SCRIPTS)
     stored = [checked_address(each) for each in OTHER_SCRIPTS]
     assert all(each.isascii() for each in stored)
@@ -99,6 +99,6 @@ async def test_a_domain_of_another_script_is_stored_in_ascii(database: asyncpg.C
 
 
 @pytest.mark.parametrize("address", ["a@example..org", "a@example.org.", "x" * 65 + "@example.org"])
-async def test_no_writer_stores_what_no_mail_can_be_sent_to(address: str, database: asyncpg.Connection) -> None:
+async def test_no_writer_stores_an_address_that_mail_cannot_reach(address: str, database: asyncpg.Connection) -> None:
     with pytest.raises(asyncpg.CheckViolationError, match="readers_email_check"):
         await database.execute("insert into public.readers (external_id, name, email) values ('a', 'Ada', $1)", address)

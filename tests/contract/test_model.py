@@ -252,7 +252,7 @@ class TaskLife(RuleBasedStateMachine):
             assert listed == {task_id for task_id, model in self.world.models.items() if model.owner == owner}
 
 
-def test_the_database_and_the_model_never_disagree(stack: Ready) -> None:
+def test_the_database_and_the_model_always_agree(stack: Ready) -> None:
     with asyncio.Runner() as runner:
         loop = runner.get_loop()
 

@@ -156,7 +156,9 @@ async def silent_client() -> AsyncIterator[AsyncClient]:
 
 
 @pytest.mark.parametrize(("owner", "name"), public_methods(), ids=lambda value: getattr(value, "__name__", value))
-async def test_the_loop_goes_on_while_a_call_waits(owner: type[Owner], name: str, silent_client: AsyncClient) -> None:
+async def test_a_waiting_call_does_not_block_the_event_loop(
+    owner: type[Owner], name: str, silent_client: AsyncClient
+) -> None:
     threads = threading.active_count()
     waiting = asyncio.create_task(call(OWNERS[owner](silent_client), name))
     for _ in range(TICKS):

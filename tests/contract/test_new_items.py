@@ -30,7 +30,7 @@ async def now(database: asyncpg.Connection) -> datetime:
 
 
 @pytest.mark.parametrize(("last_days_ago", "reach"), [(0, 2), (1, 3), (7, 9), (14, 16), (400, 16), (None, 7)])
-async def test_it_reaches_two_days_further_back_than_the_last_digest(
+async def test_new_items_start_two_days_before_the_last_digest(
     last_days_ago: int | None, reach: int, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await save(client, copy(**ARXIV))
@@ -45,9 +45,7 @@ async def test_it_reaches_two_days_further_back_than_the_last_digest(
     assert (await news(client)).days == ()
 
 
-async def test_a_day_says_how_much_there_is_and_when_it_changed(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_a_day_has_its_item_count_and_last_change(client: AsyncClient, database: asyncpg.Connection) -> None:
     await save(client, copy(**ARXIV), copy(external_id="2"))
     (before,) = (await news(client)).days
     assert before == ArrivalDay(
@@ -58,7 +56,7 @@ async def test_a_day_says_how_much_there_is_and_when_it_changed(
     assert (after.items, after.changed_at > before.changed_at) == (2, True)
 
 
-async def test_what_was_shown_is_known_under_every_key_and_to_its_reader_alone(
+async def test_shown_items_are_known_by_every_key_to_their_reader_only(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await save(client, copy(**ARXIV, title=TITLE))
@@ -72,7 +70,9 @@ async def test_what_was_shown_is_known_under_every_key_and_to_its_reader_alone(
     assert (await news(client, reader=OTHER)).shown == frozenset()
 
 
-async def test_what_was_shown_as_one_of_two_is_shown_as_both(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_an_item_shown_before_a_merge_is_shown_after_it(
+    client: AsyncClient, database: asyncpg.Connection
+) -> None:
     await save(client, copy(**ARXIV), copy(doi="10.1038/x", title=TITLE))
     by_doi = next(item for item in await seen(client) if item.article.doi)
     await Items(client).record_shown_keys(READER, by_doi.keys)
@@ -85,16 +85,14 @@ async def test_what_was_shown_as_one_of_two_is_shown_as_both(client: AsyncClient
     assert (await news(client)).shown == {item.item_id}
 
 
-async def test_keys_of_an_item_that_is_gone_are_noted_all_the_same(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_keys_of_a_removed_item_are_still_recorded(client: AsyncClient, database: asyncpg.Connection) -> None:
     await Items(client).record_shown_keys(READER, ["doi:10.1038/x"])
     await save(client, copy(doi="10.1038/x"))
     assert len((await news(client)).shown) == 1
     assert await database.fetchval("select count(*) from public.shown_items") == 1
 
 
-async def test_it_says_which_sources_are_missing_for_which_days(client: AsyncClient) -> None:
+async def test_missing_sources_are_reported_by_day(client: AsyncClient) -> None:
     yesterday, before = TODAY - timedelta(days=1), TODAY - timedelta(days=2)
     for day, errors in ((before, {"arxiv": "429", "feed:x": "gone"}), (yesterday, {"arxiv": "timed out"})):
         await Editions(client).begin_edition(day)
@@ -105,7 +103,7 @@ async def test_it_says_which_sources_are_missing_for_which_days(client: AsyncCli
     assert [missing.days for missing in (await news(client)).missing] == [(yesterday,)]
 
 
-async def test_it_names_a_fetch_that_runs_and_no_other(client: AsyncClient) -> None:
+async def test_only_a_running_fetch_is_reported(client: AsyncClient) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
     await create(client, source_date=TODAY)
     assert (await news(client)).fetching is None, "a caller's"
@@ -124,14 +122,14 @@ async def test_it_names_a_fetch_that_runs_and_no_other(client: AsyncClient) -> N
     assert (await news(client)).fetching is None
 
 
-async def test_a_digest_waits_ten_minutes_for_it_at_most(client: AsyncClient) -> None:
+async def test_a_digest_waits_at_most_ten_minutes_for_a_fetch(client: AsyncClient) -> None:
     fetch = await TaskStateManager(client).ensure_fetch(TODAY)
     found = await news(client)
     assert found.fetch_to_wait_for(timedelta(minutes=9, seconds=59)) == fetch.task_id
     assert found.fetch_to_wait_for(timedelta(minutes=10)) is None
 
 
-async def test_what_was_shown_goes_a_month_after_the_articles(database: asyncpg.Connection) -> None:
+async def test_shown_items_are_removed_a_month_after_the_articles(database: asyncpg.Connection) -> None:
     await database.execute(
         "insert into public.shown_items"
         " select $1, 'k' || n, now() - n * interval '1 day' from generate_series(58, 62) n",

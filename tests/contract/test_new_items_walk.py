@@ -172,7 +172,7 @@ async def walk(
 
 
 @pytest.mark.parametrize("seed", range(3))
-async def test_nothing_is_shown_twice_and_nothing_new_is_missed(
+async def test_no_item_is_shown_twice_and_no_new_item_is_missed(
     seed: int, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     readers = [Reader(None), Reader(None), Reader(0), Reader(3)]

@@ -11,15 +11,11 @@ from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed, Failed, Released
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
+from tests.contract.deadlocks import deadlocks
 from tests.support.tasks import DAY, Claimer, insert_tasks
 
 ROUNDS = 8
 CALLERS = 20
-
-
-async def deadlocks(database: asyncpg.Connection) -> int:
-    await database.execute("select pg_stat_clear_snapshot()")
-    return int(await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()"))
 
 
 async def work(client: AsyncClient, seed: int) -> None:
@@ -48,7 +44,7 @@ async def gather(client: AsyncClient, seed: int) -> None:
         await Editions(client).save_articles(DAY, articles)
 
 
-async def test_nobody_waits_in_a_circle(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_concurrent_calls_do_not_deadlock(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 600)
     await database.execute("update public.tasks set callback_url = 'https://example.com/' where random() < 0.5")
     await Editions(client).begin_edition(DAY)

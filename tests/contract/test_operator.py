@@ -10,20 +10,17 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.operator import Actor, Operator
+from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from app.persistence.worker_configuration import WorkerConfiguration
 from embedded.stack import Ready
+from tests.contract.actors import by
 from tests.contract.callers import callers_of
 from tests.support.tasks import DAY, LEASE, Claimer, create, insert_tasks, let_look, row, verdict
 
 HOOK = "https://example.com/hook"
-
-
-def by() -> Actor:
-    return Actor(uuid4(), "root")
 
 
 @pytest.fixture
@@ -38,7 +35,7 @@ async def killed(client: AsyncClient, worker: Claimer, **changes: Any) -> Task:
     return task
 
 
-async def test_a_replayed_task_has_all_attempts_anew_and_a_callback_for_each_end(
+async def test_a_replay_resets_attempts_and_each_end_has_a_callback(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     worker = Claimer(client, kinds=[TaskKind.FETCH])
@@ -61,7 +58,7 @@ async def test_an_outcome_from_before_the_replay_is_lost(client: AsyncClient, op
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "completed", "cancelled"])
-async def test_only_what_is_dead_is_replayed(
+async def test_only_dead_letters_are_replayed(
     state: str, client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
@@ -79,9 +76,7 @@ async def test_only_what_is_dead_is_replayed(
     assert (await row(database, task.task_id), await operator.audit_entries()) == (before, [])
 
 
-async def test_a_replayed_digest_does_not_hear_of_the_fetch_that_failed_before(
-    client: AsyncClient, operator: Operator
-) -> None:
+async def test_a_replayed_digest_ignores_the_fetch_that_failed_before(client: AsyncClient, operator: Operator) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client, kinds=[TaskKind.FETCH])
     digest = await create(client, kind=TaskKind.DIGEST, max_attempts=1)
     first = await tasks.ensure_fetch(DAY, waiting=digest.task_id)
@@ -93,7 +88,7 @@ async def test_a_replayed_digest_does_not_hear_of_the_fetch_that_failed_before(
     assert (await tasks.ensure_fetch(DAY, waiting=digest.task_id)).task_id != first.task_id
 
 
-async def test_all_of_a_kind_and_time_are_replayed_step_by_step(
+async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     worker = Claimer(client)
@@ -141,7 +136,7 @@ async def test_a_callback_is_redelivered_however_it_ended(
         await operator.redeliver(by(), task.task_id)
 
 
-async def test_what_a_worker_lacks_is_shown_with_the_worker(
+async def test_missing_settings_are_shown_with_the_worker(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     lacking, whole, gone = [uuid4() for _ in range(3)]
@@ -162,7 +157,7 @@ async def test_what_a_worker_lacks_is_shown_with_the_worker(
     assert [worker.not_configured for worker in await operator.workers() if worker.worker_id == lacking] != [{}]
 
 
-async def test_the_fleet_is_known_by_host_and_version(
+async def test_workers_are_listed_with_host_and_version(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 5)
@@ -179,7 +174,7 @@ async def test_the_fleet_is_known_by_host_and_version(
     assert [worker.version for worker in await operator.workers()] == ["0.3.0"]
 
 
-async def test_moments_and_owners_that_cannot_be_are_refused_with_a_reason(stack: Ready) -> None:
+async def test_invalid_times_and_owners_are_refused_with_a_reason(stack: Ready) -> None:
     async with callers_of(stack) as callers:
         for moment in ("0001-01-01T00:00:00+20:00", "9999-12-31T23:00:00-20:00", "2026-01-01T00:00:00"):
             assert (await callers.root.get("/v1/admin/audit", params={"cursor": moment})).status_code == 422
@@ -189,7 +184,7 @@ async def test_moments_and_owners_that_cannot_be_are_refused_with_a_reason(stack
             assert (await callers.root.get("/v1/tasks", params={"owner": owner})).status_code == 422
 
 
-async def test_orphans_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
+async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
     task = await create(client)
     assert await operator.orphaned_tasks() == []
     await database.execute("delete from public.queue where task_id = $1", task.task_id)

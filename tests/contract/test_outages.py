@@ -15,7 +15,7 @@ MANY = 1_300
 CALLS = 4
 
 
-async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
+async def test_the_first_worker_after_an_outage_takes_no_others_tasks(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client, max_attempts=1)
@@ -28,7 +28,7 @@ async def test_first_worker_after_an_outage_takes_nothing_from_the_others(
     assert await holder.finish(held, Completed({})) == "applied"
 
 
-async def test_no_task_pays_for_an_outage_however_many_there_are(
+async def test_an_outage_uses_no_attempt_of_any_number_of_tasks(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, MANY)
@@ -42,7 +42,7 @@ async def test_no_task_pays_for_an_outage_however_many_there_are(
     assert (await holder.sync(outcomes)).rejected_outcomes == ()
 
 
-async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_after_an_outage_leases_expire_as_usual(client: AsyncClient, database: asyncpg.Connection) -> None:
     await create(client)
     await Claimer(client).claim_one()
     await outage(database)
@@ -55,7 +55,7 @@ async def test_after_the_outage_a_lease_runs_out_as_ever(client: AsyncClient, da
     assert again.attempt == 2
 
 
-async def test_a_lease_that_ran_out_after_the_outage_is_not_forgiven(
+async def test_a_lease_that_expires_after_the_outage_is_not_extended(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     other = Claimer(client)
@@ -69,7 +69,7 @@ async def test_a_lease_that_ran_out_after_the_outage_is_not_forgiven(
     assert again.attempt == 2
 
 
-async def test_an_orphan_is_not_extended_for_ever(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_an_orphans_lease_is_not_extended_forever(client: AsyncClient, database: asyncpg.Connection) -> None:
     await create(client, max_attempts=3)
     await Claimer(client).claim_one()
     seen = []
@@ -80,7 +80,7 @@ async def test_an_orphan_is_not_extended_for_ever(client: AsyncClient, database:
     assert seen == [2, 3], "extended once a claim, then taken"
 
 
-async def test_a_holder_that_came_back_is_forgiven_the_next_outage_too(
+async def test_a_worker_that_returned_is_extended_in_the_next_outage(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await create(client, max_attempts=1)
@@ -94,7 +94,7 @@ async def test_a_holder_that_came_back_is_forgiven_the_next_outage_too(
 
 
 @pytest.mark.parametrize("cancel", [False, True])
-async def test_the_next_claim_of_an_extended_task_is_extended_anew(
+async def test_the_next_claim_of_an_extended_task_is_extended_again(
     cancel: bool, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task = await create(client)

@@ -67,7 +67,7 @@ async def test_the_queue_is_shown_by_kind(
     assert (seen.worker_id, seen.running_tasks) == (worker.worker_id, 1)
 
 
-async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
+async def test_workers_reports_add_up_to_one_row_per_minute_and_kind(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     worker = Claimer(client, kinds=[TaskKind.FETCH])
@@ -92,7 +92,9 @@ async def test_two_workers_reports_add_up_in_one_row_a_minute_and_kind(
     assert await database.fetchval("select count(*) from public.task_stats where kind = 'fetch'") == len(points)
 
 
-async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
+async def test_waiting_time_restarts_with_a_replay(
+    client: AsyncClient, operator: Operator, database: asyncpg.Connection
+) -> None:
     task = await create(client)
     await database.execute(
         "update public.tasks set status = 'completed', finished_at = now(), created_at = now() - interval '9 days',"
@@ -103,7 +105,7 @@ async def test_a_replay_waits_anew(client: AsyncClient, operator: Operator, data
     assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
 
 
-async def test_a_week_is_kept_and_shown_in_few_steps(
+async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     """Also of a kind that is no more, and of minutes that a clock which was wrong has left in the future."""
@@ -132,16 +134,14 @@ async def test_a_week_is_kept_and_shown_in_few_steps(
 AT = datetime(2026, 3, 6, tzinfo=UTC)
 
 
-async def test_a_kind_that_is_no_more_is_shown(operator: Operator, database: asyncpg.Connection) -> None:
+async def test_a_kind_that_no_longer_exists_is_shown(operator: Operator, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 2)
     await database.execute("update public.queue set kind = 'teletype', dead_letter = true, error = 'no paper'")
     overview = await operator.overview()
     assert (kind_of(overview, "teletype").failed, len(overview.failed)) == (2, 2)
 
 
-async def test_a_source_that_fails_for_a_day_that_was_complete_is_seen_to_fail(
-    client: AsyncClient, operator: Operator
-) -> None:
+async def test_a_source_failing_for_a_complete_day_is_shown_as_failing(client: AsyncClient, operator: Operator) -> None:
     editions = Editions(client)
     fetches: list[dict[str, int | str]] = [{"arxiv": 7, "feed:x": 0}, {"arxiv": "503", "feed:x": 2}]
     for brought in fetches:
@@ -162,7 +162,7 @@ async def test_a_source_that_fails_for_a_day_that_was_complete_is_seen_to_fail(
     assert (feed.items, feed.failed_at, feed.error, feed.days) == (2, None, None, None)
 
 
-async def test_what_the_sources_brought_is_shown_by_day(operator: Operator, database: asyncpg.Connection) -> None:
+async def test_articles_by_source_are_shown_by_day(operator: Operator, database: asyncpg.Connection) -> None:
     await database.execute(
         "insert into public.editions (source_date, status, counts) select (now() at time zone 'UTC')::date - n,"
         " 'completed', jsonb_build_object('arxiv', 10 + n) from generate_series(0, 8) n"
@@ -171,7 +171,7 @@ async def test_what_the_sources_brought_is_shown_by_day(operator: Operator, data
     assert (arxiv.succeeded_at, [day.items for day in arxiv.days or ()]) == (None, [16, 15, 14, 13, 12, 11, 10])
 
 
-async def test_mails_readers_and_pauses_are_shown_as_what_admins_did_is_recorded(
+async def test_mails_readers_pauses_and_admins_actions_are_shown(
     stack: Ready, operator: Operator, database: asyncpg.Connection
 ) -> None:
     await database.execute(

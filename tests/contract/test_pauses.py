@@ -35,7 +35,7 @@ async def paused_since(database: asyncpg.Connection, ago: str) -> None:
     await database.execute("update public.pauses set since = now() - $1::text::interval", ago)
 
 
-async def test_a_paused_kind_is_claimed_by_nobody_until_it_is_resumed(client: AsyncClient, operator: Operator) -> None:
+async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncClient, operator: Operator) -> None:
     await create(client)
     digest = await create(client, kind=TaskKind.DIGEST)
     first = await operator.pause(by(), TaskKind.FETCH, "arXiv is moving")
@@ -52,7 +52,7 @@ async def test_a_paused_kind_is_claimed_by_nobody_until_it_is_resumed(client: As
 
 
 @pytest.mark.parametrize("paused", [TaskKind.DIGEST, TaskKind.FETCH, TaskKind.CALLBACK])
-async def test_patience_stands_still_while_a_task_or_what_it_waits_for_is_paused(
+async def test_time_limits_exclude_pauses_of_a_task_and_what_it_awaits(
     paused: TaskKind, client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     digest, fetch = await create(client, kind=TaskKind.DIGEST), await create(client, delay=timedelta(days=1))
@@ -74,7 +74,7 @@ async def test_patience_stands_still_while_a_task_or_what_it_waits_for_is_paused
         assert (await tasks.get_task(digest.task_id)).status is TaskStatus.FAILED
 
 
-async def test_pauses_of_two_kinds_at_once_count_once(database: asyncpg.Connection) -> None:
+async def test_overlapping_pauses_of_two_kinds_count_once(database: asyncpg.Connection) -> None:
     await database.execute(
         "insert into public.pauses select gen_random_uuid(), k, now() - a, now() - b, 'root', '' from (values"
         " ('fetch', interval '5 hours', interval '3 hours'), ('digest', interval '4 hours', interval '2 hours'),"
@@ -89,7 +89,7 @@ async def test_pauses_of_two_kinds_at_once_count_once(database: asyncpg.Connecti
         assert float(found) == pytest.approx(hours)
 
 
-async def test_time_in_a_pause_is_not_counted_as_waiting(
+async def test_time_during_a_pause_is_not_counted_as_waiting(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
     worker = Claimer(client)

@@ -26,7 +26,7 @@ FUNCTIONS = "select oid::regprocedure::text from pg_proc where pronamespace = 'p
 
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
-async def test_no_table_can_be_touched_and_no_function_called(role: str, database: asyncpg.Connection) -> None:
+async def test_roles_can_use_only_granted_tables_and_functions(role: str, database: asyncpg.Connection) -> None:
     user = role == "authenticated"
     tables = [found[0] for found in await database.fetch(TABLES)]
     functions = [found[0] for found in await database.fetch(FUNCTIONS)]
@@ -45,7 +45,7 @@ async def test_no_table_can_be_touched_and_no_function_called(role: str, databas
         assert allowed is (user and function.partition("(")[0].removeprefix("public.") in CHECKS), function
 
 
-async def test_every_function_runs_as_its_caller_with_an_empty_search_path(database: asyncpg.Connection) -> None:
+async def test_functions_are_security_invoker_with_empty_search_path(database: asyncpg.Connection) -> None:
     loose = await database.fetch(
         "select proname from pg_proc where pronamespace = 'public'::regnamespace"
         " and (prosecdef or not coalesce('search_path=\"\"' = any(proconfig), false))"
@@ -58,7 +58,7 @@ async def test_the_servers_role_needs_no_more_than_it_is_granted(database: async
         assert await database.fetchval("select has_function_privilege('service_role', $1, 'execute')", function)
 
 
-async def test_over_http_the_anon_key_reads_and_calls_nothing(stack: Ready, database: asyncpg.Connection) -> None:
+async def test_over_http_the_anon_key_can_read_and_call_nothing(stack: Ready, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 3)
     headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
     async with httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False) as http:

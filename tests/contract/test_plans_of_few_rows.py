@@ -8,7 +8,7 @@ from typing import Any
 import asyncpg
 
 from embedded.stack import Ready
-from tests.contract.test_query_plans import CALL, WORKER, buffers, explained
+from tests.contract.query_plans import CALL, WORKER, buffers, explained
 from tests.support.database_reset import database_reset
 from tests.support.tasks import insert_tasks
 
@@ -54,7 +54,7 @@ A_THING = 125
 """Buffers of what comes, or is asked for by name. Where each looks through all others it grows with their number."""
 
 
-async def test_plans_made_for_a_few_rows_do_for_many(stack: Ready) -> None:
+async def test_plans_made_for_a_few_rows_are_good_for_many(stack: Ready) -> None:
     database, numbers = await asyncpg.connect(stack.database_url), itertools.count(1)
     try:
         await database_reset(database)
@@ -94,7 +94,7 @@ async def cost_of_sync(database: asyncpg.Connection, number: int, *lists: str, s
     return buffers(await explained(database, CALL.format(function=call)))
 
 
-async def test_the_first_thousands_come_as_quickly_as_the_first(stack: Ready) -> None:
+async def test_the_first_thousands_are_stored_as_fast_as_the_first(stack: Ready) -> None:
     database = await asyncpg.connect(stack.database_url)
     try:
         await database_reset(database)
@@ -110,7 +110,7 @@ async def test_the_first_thousands_come_as_quickly_as_the_first(stack: Ready) ->
     assert {what: cost for what, cost in costs.items() if cost > TOGETHER * A_THING} == {}
 
 
-async def test_readers_come_as_quickly_where_nothing_is_known_of_them_yet(stack: Ready) -> None:
+async def test_readers_are_stored_as_fast_without_statistics(stack: Ready) -> None:
     database = await asyncpg.connect(stack.database_url)
     call, what = ARRIVALS["readers"]
     try:

@@ -74,7 +74,7 @@ async def test_another_body_is_refused(path: str, change: dict[str, str], api: h
     assert (refused.status_code, refused.json()["title"]) == (422, "Idempotency key reused")
 
 
-async def test_what_is_the_same_but_for_its_form_is_the_same(api: httpx.AsyncClient) -> None:
+async def test_bodies_that_differ_only_in_form_are_the_same(api: httpx.AsyncClient) -> None:
     first = await api.post("/v1/digests", json={"profile": PROFILE, "source_date": "2026-03-01"})
     headers = {"Content-Type": "application/json"}
     text = '{"source_date":"2026-03-01", "profile": {"interests": [" ice "], "name": "Ada\\u0020"}}'
@@ -82,7 +82,7 @@ async def test_what_is_the_same_but_for_its_form_is_the_same(api: httpx.AsyncCli
     assert again.json()["task_id"] == first.json()["task_id"]
 
 
-async def test_names_of_nothing_but_nul_are_refused_and_the_answer_says_why(api: httpx.AsyncClient) -> None:
+async def test_a_name_of_only_nul_is_refused_with_a_reason(api: httpx.AsyncClient) -> None:
     for name in ("\0", "\0 \0", " \0\0"):
         for profile in ({"name": name}, {"name": "Ada", "interests": ["ice", name]}):
             refused = await api.post("/v1/digests", json={"profile": profile})

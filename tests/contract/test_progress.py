@@ -28,7 +28,7 @@ async def shown(client: AsyncClient, task_id: UUID) -> tuple[float, str | None]:
 
 
 @pytest.mark.parametrize("end", [*ENDS, "worker lost"])
-async def test_another_attempt_shows_the_greatest_progress(
+async def test_a_later_attempt_keeps_the_highest_progress(
     end: str, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker, other = await create(client), Claimer(client, kinds=[TaskKind.FETCH]), Claimer(client, kinds=[])
@@ -48,7 +48,7 @@ async def test_another_attempt_shows_the_greatest_progress(
     assert await shown(client, task.task_id) == (0.875, "further")
 
 
-async def test_a_handler_that_reports_less_changes_the_message_alone(client: AsyncClient) -> None:
+async def test_a_lower_progress_report_changes_only_the_message(client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
     held = await worker.claim_one()
     for message, step in (("half", 0.5), ("less", 0.25)):
@@ -58,7 +58,7 @@ async def test_a_handler_that_reports_less_changes_the_message_alone(client: Asy
     assert await shown(client, task.task_id) == (0.5, "less")
 
 
-async def test_a_failed_task_keeps_its_progress_and_a_replay_begins_at_0(client: AsyncClient) -> None:
+async def test_a_failed_task_keeps_its_progress_and_a_replay_resets_it(client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
     held = await worker.claim_one()
     await worker.sync(progress={held.lease: Progress("half", 0.5)})
@@ -83,7 +83,7 @@ class SlowTasks(WatchedTasks):
         return found
 
 
-async def test_a_watcher_is_not_told_what_is_older_than_it_has_read(client: AsyncClient) -> None:
+async def test_a_watcher_gets_no_event_older_than_what_it_has_read(client: AsyncClient) -> None:
     """The hub's call is under way for another caller when this one reads the task and begins to watch it."""
     tasks, worker, slow = TaskStateManager(client), Claimer(client), SlowTasks(client)
     task = await create(client)

@@ -1,18 +1,16 @@
 """What claiming and polling cost: by the plan, with 60,000 rows in the way. Buffers are counted, not seconds."""
 
-import json
 from collections.abc import AsyncIterator
-from typing import Any
 
 import asyncpg
 import pytest
 
 from embedded.stack import Ready
+from tests.contract.query_plans import CALL, WORKER, buffers, explained, indexes
 from tests.support.database_reset import database_reset
 from tests.support.tasks import insert_tasks
 
 MANY, READY, GONE = 60_000, 1_000, 20_000
-WORKER = "'00000000-0000-4000-8000-000000000001'"
 OTHER = "'00000000-0000-4000-8000-000000000002'"
 CALLS = f"""
 insert into public.worker_calls (worker_id, number, answer, claimed, token, marks, scanned_at, scan_duration)
@@ -31,22 +29,6 @@ NEWEST = """
 select task_id from public.tasks where owner = 'default' and kind = 'fetch'
  order by created_at desc, task_id desc limit 51
 """
-CALL = "select public.{function}"
-
-
-async def explained(database: asyncpg.Connection, query: str) -> dict[str, Any]:
-    answer = await database.fetchval(f"explain (analyze, buffers, format json) {query}")
-    plan: dict[str, Any] = json.loads(answer)[0]["Plan"]
-    return plan
-
-
-def indexes(plan: dict[str, Any]) -> set[str]:
-    own = {plan["Index Name"]} if "Index Name" in plan else set()
-    return own.union(*(indexes(inner) for inner in plan.get("Plans", [])))
-
-
-def buffers(plan: dict[str, Any]) -> int:
-    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
 @pytest.fixture
@@ -102,13 +84,13 @@ async def test_queries_use_their_indexes(query: str, index: str, crowded: asyncp
     assert buffers(plan) < 100
 
 
-async def test_a_backlog_costs_a_claim_nothing(crowded: asyncpg.Connection) -> None:
+async def test_a_backlog_adds_no_cost_to_a_claim(crowded: asyncpg.Connection) -> None:
     """Neither finished tasks, nor delayed ones of the highest priority, nor those of a kind it cannot do."""
     # Four priorities of two kinds: eight probes, each a few pages deep into an index of 60,000 rows.
     assert await cost_of_claiming(crowded) <= 8 * 8
 
 
-async def test_what_is_gone_costs_calls_nothing_while_an_old_snapshot_is_open(stack: Ready) -> None:
+async def test_deleted_rows_cost_nothing_under_an_old_snapshot(stack: Ready) -> None:
     """It stays in tables and indexes until the snapshot ends: neither a claim from its mark nor a call may walk it."""
     database, old = await asyncpg.connect(stack.database_url), await asyncpg.connect(stack.database_url)
     await database_reset(database)

@@ -68,7 +68,7 @@ async def test_a_batch_of_500_sent_twice_is_one(callers: Callers, database: asyn
 @pytest.mark.parametrize(
     "bad", [{"max_papers": 51}, {"callback_url": "http://127.0.0.1/"}, {"source_date": "2999-01-01"}]
 )
-async def test_one_bad_item_and_nothing_is_ordered(
+async def test_one_invalid_item_refuses_the_whole_batch(
     bad: dict[str, Any], callers: Callers, database: asyncpg.Connection
 ) -> None:
     refused = await post(callers.ada, batch(500, **bad), "b")
@@ -86,26 +86,26 @@ async def test_another_batch_under_the_same_key_is_refused(
     assert await count_of(database) == 3
 
 
-async def test_the_same_batch_twenty_times_at_once_is_one(callers: Callers, database: asyncpg.Connection) -> None:
+async def test_twenty_concurrent_repetitions_of_a_batch_are_one(callers: Callers, database: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(post(callers.ada, batch(50), "b") for _ in range(20)))
     assert len({answer.text.replace(" ", "") for answer in answers if answer.status_code == 202}) >= 1
     assert {answer.status_code for answer in answers} == {202}
     assert await count_of(database) == 50
 
 
-async def test_none_and_501_are_no_batch(callers: Callers) -> None:
+async def test_a_batch_of_0_or_501_items_is_refused(callers: Callers) -> None:
     assert (await post(callers.ada, {"digests": []})).status_code == 422
     assert (await post(callers.ada, batch(501))).status_code == 422
 
 
-async def test_a_large_batch_fits_and_a_larger_body_does_not(callers: Callers) -> None:
+async def test_a_large_batch_is_accepted_and_a_larger_body_is_refused(callers: Callers) -> None:
     large = [DIGEST | {"profile": {"name": "Ada", "goals": "g" * 1900}}] * 500
     assert (await post(callers.ada, {"digests": large})).status_code == 202
     large = [DIGEST | {"profile": {"name": "A" * 5000}}] * 500
     assert (await post(callers.ada, {"digests": large})).status_code == 413
 
 
-async def test_two_callers_keys_are_their_own(callers: Callers, database: asyncpg.Connection) -> None:
+async def test_idempotency_keys_of_two_callers_are_independent(callers: Callers, database: asyncpg.Connection) -> None:
     for body in (DIGEST, batch(2)):
         mine, theirs = await post(callers.ada, body, "k"), await post(callers.bot, body, "k")
         assert (mine.status_code, theirs.status_code) == (202, 202)
@@ -113,7 +113,7 @@ async def test_two_callers_keys_are_their_own(callers: Callers, database: asyncp
     assert await count_of(database) == 6
 
 
-async def test_a_day_holds_so_many_digests_and_repetitions_count_for_nothing(
+async def test_the_daily_quota_holds_and_repetitions_do_not_count(
     frugal: Callers, database: asyncpg.Connection
 ) -> None:
     assert (await post(frugal.ada, batch(3), "b")).status_code == 202
@@ -135,15 +135,13 @@ async def test_a_day_holds_so_many_digests_and_repetitions_count_for_nothing(
     assert await database.fetchval("select count(*) from public.tasks where kind = 'digest'") == 15
 
 
-async def test_no_race_makes_more_than_a_day_holds(frugal: Callers, database: asyncpg.Connection) -> None:
+async def test_concurrent_requests_do_not_exceed_the_daily_quota(frugal: Callers, database: asyncpg.Connection) -> None:
     answers = await asyncio.gather(*(post(frugal.ada, DIGEST) for _ in range(40)))
     assert sorted(answer.status_code for answer in answers) == [202] * 5 + [429] * 35
     assert (await count_of(database), await count_of(database, "queue")) == (5, 5)
 
 
-async def test_who_orders_while_another_order_is_not_committed_waits_for_it(
-    stack: Ready, database: asyncpg.Connection
-) -> None:
+async def test_a_request_waits_for_an_uncommitted_one_of_its_caller(stack: Ready, database: asyncpg.Connection) -> None:
     order = "select public.count_usage('ada', 5, 5)"
     await database.execute(order.replace("5, 5", "0, 5"))
     other = await asyncpg.connect(stack.database_url)
@@ -187,7 +185,7 @@ class Fetches:
         await self.worker.finish(self.own.pop(), outcome)
 
 
-async def test_two_callers_share_a_fetch_and_one_who_leaves_ends_it_for_nobody(
+async def test_cancelling_a_shared_fetch_does_not_end_it_for_others(
     callers: Callers, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetches, mine, theirs = Fetches(client), await ask(callers.ada), await ask(callers.bot)
@@ -205,7 +203,7 @@ async def test_two_callers_share_a_fetch_and_one_who_leaves_ends_it_for_nobody(
     assert await database.fetchval("select count(*) from public.tasks where owner = 'system'") == 1
 
 
-async def test_who_asks_after_a_fetch_has_ended_gets_another(
+async def test_a_request_after_a_fetch_has_ended_starts_another(
     callers: Callers, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetches = Fetches(client)
@@ -223,7 +221,7 @@ async def test_who_asks_after_a_fetch_has_ended_gets_another(
     assert await database.fetchval("select count(*) from public.tasks where owner = 'system'") == 2
 
 
-async def test_an_admin_ends_the_fetch_for_all(callers: Callers, client: AsyncClient) -> None:
+async def test_an_admin_can_cancel_the_shared_fetch_for_all(callers: Callers, client: AsyncClient) -> None:
     fetches, asked = Fetches(client), await ask(callers.ada)
     await fetches.turn()
     listed = await callers.root.get("/v1/tasks", params={"owner": "system"})

@@ -23,7 +23,7 @@ async def take(client: AsyncClient, *, interval: float = INTERVAL, hold: float =
     return await DistributedRateLimiter(client).acquire("arxiv", uuid4(), interval=interval, hold=hold)
 
 
-async def test_a_turn_is_taken_once_and_the_same_token_keeps_it(client: AsyncClient) -> None:
+async def test_a_permit_is_granted_once_and_kept_by_the_same_token(client: AsyncClient) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
     assert await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
     assert await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0
@@ -31,7 +31,7 @@ async def test_a_turn_is_taken_once_and_the_same_token_keeps_it(client: AsyncCli
     assert await DistributedRateLimiter(client).acquire("elsewhere", uuid4(), interval=INTERVAL, hold=HOLD) == 0
 
 
-async def test_the_next_turn_waits_for_the_end_of_this_one_however_long(client: AsyncClient) -> None:
+async def test_the_next_permit_waits_until_this_one_is_released(client: AsyncClient) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
     await turns.acquire("arxiv", mine, interval=0.01, hold=HOLD)
     await asyncio.sleep(0.05)
@@ -40,7 +40,7 @@ async def test_the_next_turn_waits_for_the_end_of_this_one_however_long(client: 
     assert await take(client) == 0
 
 
-async def test_a_holder_that_is_gone_costs_one_turn(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_lost_holder_costs_one_permit(client: AsyncClient, database: asyncpg.Connection) -> None:
     await take(client, interval=0.01)
     await asyncio.sleep(0.02)
     assert await take(client) > 0
@@ -51,7 +51,7 @@ async def test_a_holder_that_is_gone_costs_one_turn(client: AsyncClient, databas
     assert await take(client) > 0, "the turn of the one after it counts again"
 
 
-async def test_a_pause_counts_for_everybody(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_pause_applies_to_all_processes(client: AsyncClient, database: asyncpg.Connection) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
     await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD)
     for _ in range(2):
@@ -62,7 +62,7 @@ async def test_a_pause_counts_for_everybody(client: AsyncClient, database: async
     assert await take(client) == 0, "what arrived a third time paused once more"
 
 
-async def test_what_comes_late_takes_no_turn_and_ends_none(client: AsyncClient) -> None:
+async def test_a_late_call_neither_takes_nor_releases_a_permit(client: AsyncClient) -> None:
     turns, first, second = DistributedRateLimiter(client), uuid4(), uuid4()
     await turns.acquire("arxiv", first, interval=0, hold=HOLD)
     await turns.release("arxiv", first, pause=0)
@@ -72,7 +72,7 @@ async def test_what_comes_late_takes_no_turn_and_ends_none(client: AsyncClient) 
     assert await take(client) > 0, "a stranger ended the turn"
 
 
-async def test_many_pacers_take_turns_an_interval_apart(client: AsyncClient) -> None:
+async def test_permits_of_many_processes_are_an_interval_apart(client: AsyncClient) -> None:
     began: list[float] = []
     under_way = 0
 
@@ -92,7 +92,7 @@ async def test_many_pacers_take_turns_an_interval_apart(client: AsyncClient) -> 
     assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL
 
 
-async def test_a_long_pause_sends_the_others_away_instead_of_holding_them(client: AsyncClient) -> None:
+async def test_a_long_pause_rejects_other_callers_without_waiting(client: AsyncClient) -> None:
     async with RateLimiter(INTERVAL, permits=DistributedRateLimiter(client)).permit() as turn:
         turn.pause = 900.0
     with pytest.raises(SourceBusy) as busy:
@@ -101,7 +101,7 @@ async def test_a_long_pause_sends_the_others_away_instead_of_holding_them(client
     assert 890 < busy.value.retry_after <= 900
 
 
-async def test_a_cancelled_request_gives_its_turn_back(client: AsyncClient) -> None:
+async def test_a_cancelled_request_releases_its_permit(client: AsyncClient) -> None:
     async def ask() -> None:
         async with RateLimiter(0.01, permits=DistributedRateLimiter(client)).permit():
             entered.set()
@@ -116,7 +116,7 @@ async def test_a_cancelled_request_gives_its_turn_back(client: AsyncClient) -> N
     assert await take(client) == 0
 
 
-async def test_without_the_database_a_process_keeps_the_pace_by_itself() -> None:
+async def test_without_the_database_a_process_limits_its_own_rate() -> None:
     def refuse(request: httpx.Request) -> httpx.Response:
         raise httpx.ConnectError("nobody there", request=request)
 

@@ -10,7 +10,7 @@ from tests.support.schedule import add_reader
 TIMES = ("07:00", "99:99", "08:00")
 
 
-async def test_another_owner_neither_changes_nor_removes_a_reader_by_its_id(client: AsyncClient) -> None:
+async def test_another_owner_cannot_change_or_remove_a_reader_by_id(client: AsyncClient) -> None:
     readers, reader = Readers(client), await add_reader(client)
     given = {"reader_id": str(reader.reader_id), "external_id": "another", "name": "Eve"}
     (put,) = await readers.import_readers("eve", [given])
@@ -19,7 +19,7 @@ async def test_another_owner_neither_changes_nor_removes_a_reader_by_its_id(clie
     assert await readers.get(reader.reader_id) == reader
 
 
-async def test_what_the_database_cannot_read_of_one_keeps_no_other_out(client: AsyncClient) -> None:
+async def test_an_invalid_reader_does_not_block_the_import_of_others(client: AsyncClient) -> None:
     given = [
         {"reader_id": str(uuid4()), "external_id": at, "name": "Ada", "timezone": "UTC", "send_at": at} for at in TIMES
     ]

@@ -247,7 +247,7 @@ class ReadersLife(RuleBasedStateMachine):
             assert told.get(key, "sent") in {"sent", "in_doubt", "sending"}
 
 
-def test_nobody_gets_two_mails_a_day_whatever_happens(stack: Ready) -> None:
+def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:
     with asyncio.Runner() as runner:
 
         async def opened() -> tuple[Any, AsyncClient, asyncpg.Connection]:

@@ -14,7 +14,7 @@ from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.feedback import rate, rated
 from tests.support.items import ARXIV, TITLE, copy, save
 from tests.support.schedule import add_reader
@@ -37,7 +37,7 @@ async def said(client: AsyncClient, reader: UUID, *articles: Article) -> list[An
     return [(each.liked, each.saved) for each in found]
 
 
-async def test_a_vote_is_about_the_paper_whatever_copy_it_was_given_on(client: AsyncClient, reader: UUID) -> None:
+async def test_feedback_applies_to_the_paper_for_every_copy_of_it(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     await rate(papers, reader, paper_of(PAPER), True)
     copies = (copy(title=TITLE), copy(external_id="z", doi="10.48550/arxiv.2611.00001"), OF_A_DOI, NAMESAKE)
@@ -50,7 +50,7 @@ async def test_a_vote_is_about_the_paper_whatever_copy_it_was_given_on(client: A
     assert await said(client, (await add_reader(client)).reader_id, PAPER) == [(None, False)]
 
 
-async def test_two_that_prove_to_be_one_become_one_with_all_that_was_said(client: AsyncClient, reader: UUID) -> None:
+async def test_merged_papers_keep_the_feedback_of_both(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     await rate(papers, reader, paper_of(OF_A_DOI), False)
     await papers.save(reader, paper_of(OF_A_DOI), True)
@@ -65,7 +65,7 @@ async def test_two_that_prove_to_be_one_become_one_with_all_that_was_said(client
     assert await said(client, reader, PAPER, OF_A_DOI, both, NAMESAKE) == [(True, True)] * 3 + [(False, False)]
 
 
-async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, reader: UUID) -> None:
+async def test_feedback_is_repeated_and_removed_by_the_papers_id(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     bare = PaperInput(keys=("arxiv:2611.00001",), arxiv_id="2611.00001")
     (paper_id,) = await papers.put(reader, [(bare, {"liked": True, "saved": True})])
@@ -84,7 +84,7 @@ async def test_what_comes_again_or_is_taken_back_by_its_id(client: AsyncClient, 
         await papers.get(reader, paper_id)
 
 
-async def test_nobody_says_anything_of_anothers_paper(client: AsyncClient, reader: UUID) -> None:
+async def test_feedback_on_another_readers_paper_is_refused(client: AsyncClient, reader: UUID) -> None:
     papers, other = ReaderPapers(client), (await add_reader(client)).reader_id
     theirs = await rate(papers, other, paper_of(PAPER), True)
     assert theirs is not None
@@ -92,7 +92,7 @@ async def test_nobody_says_anything_of_anothers_paper(client: AsyncClient, reade
     assert (await papers.get(other, theirs)).liked
 
 
-async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> None:
+async def test_papers_are_paged_newest_first(client: AsyncClient, reader: UUID) -> None:
     papers, names = ReaderPapers(client), [f"Paper number {n} of all that there are" for n in range(7)]
     given = [paper_of(copy(external_id=name, title=name)) for name in names]
     await papers.put(reader, [(paper, {"liked": True}) for paper in given])
@@ -108,7 +108,7 @@ async def test_pages_lead_on_newest_first(client: AsyncClient, reader: UUID) -> 
         await papers.saved(reader, cursor="x")
 
 
-async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: AsyncClient, reader: UUID) -> None:
+async def test_a_call_over_the_limit_of_papers_stores_nothing(client: AsyncClient, reader: UUID) -> None:
     papers = ReaderPapers(client)
     given = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
     for start in range(0, MAX_PAPERS, MAX_PAPERS_PER_CALL):
@@ -121,7 +121,7 @@ async def test_no_more_than_two_thousand_and_all_of_a_call_or_nothing(client: As
     assert await rate(papers, reader, given[-1], True) is not None
 
 
-async def test_votes_at_once_under_several_names_are_about_one_paper(
+async def test_concurrent_feedback_under_several_names_is_one_paper(
     client: AsyncClient, database: asyncpg.Connection, reader: UUID
 ) -> None:
     papers, before = ReaderPapers(client), await deadlocks(database)
@@ -140,7 +140,7 @@ async def test_votes_at_once_under_several_names_are_about_one_paper(
     assert await deadlocks(database) == before
 
 
-async def test_a_vote_waits_for_one_that_is_not_committed_and_is_about_the_same_paper(
+async def test_feedback_waits_for_uncommitted_feedback_on_its_paper(
     client: AsyncClient, database: asyncpg.Connection, reader: UUID
 ) -> None:
     papers, row = ReaderPapers(client), paper_of(PAPER).model_dump_json()
@@ -162,7 +162,7 @@ def _both_ways() -> list[tuple[Article, ...]]:
     return [pair, pair[::-1]]
 
 
-async def test_a_vote_that_meets_the_readers_removal_leaves_nothing(
+async def test_feedback_during_a_readers_removal_leaves_nothing(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     papers, before = ReaderPapers(client), await deadlocks(database)

@@ -49,7 +49,7 @@ def read(profile: Any) -> ReaderProfileRequest | None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(profiles=st.lists(PROFILES, min_size=1, max_size=8))
-async def test_what_the_database_takes_the_code_can_read(
+async def test_the_code_can_read_every_profile_the_database_accepts(
     database: asyncpg.Connection, profiles: list[dict[str, Any]]
 ) -> None:
     for profile in profiles:
@@ -66,5 +66,5 @@ async def test_what_the_database_takes_the_code_can_read(
 
 
 @pytest.mark.parametrize("value", ["[]", "null", '"x"', "1", '{"interests": null}', '{"interests": {"0": "x"}}'])
-async def test_what_is_no_profile_is_none(database: asyncpg.Connection, value: str) -> None:
+async def test_an_invalid_profile_is_refused(database: asyncpg.Connection, value: str) -> None:
     assert await database.fetchval("select public.profile_is_valid($1::text::jsonb)", value) is False

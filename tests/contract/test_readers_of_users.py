@@ -85,7 +85,7 @@ async def test_a_confirmed_user_gets_a_reader(users: Users) -> None:
     assert reader.next_due_at is not None
 
 
-async def test_an_unconfirmed_stranger_gets_none_until_confirmed(users: Users) -> None:
+async def test_an_unconfirmed_user_gets_no_reader_until_confirmed(users: Users) -> None:
     user = await users.sign_up("stranger@example.org", confirmed=False)
     assert await users.reader(user) is None
     await users.sign_in(user)
@@ -95,7 +95,7 @@ async def test_an_unconfirmed_stranger_gets_none_until_confirmed(users: Users) -
 
 
 @pytest.mark.parametrize("email", REFUSED.values(), ids=REFUSED)
-async def test_a_refused_address_fails_no_sign_up(email: str, users: Users) -> None:
+async def test_a_refused_address_does_not_fail_a_sign_up(email: str, users: Users) -> None:
     assert await users.address(await users.sign_up(email)) is None
     later = await users.sign_up(email.replace("a", "c"), confirmed=False)
     await users.confirm(later)
@@ -103,7 +103,7 @@ async def test_a_refused_address_fails_no_sign_up(email: str, users: Users) -> N
 
 
 @pytest.mark.parametrize("email", [None, ""])
-async def test_who_has_no_address_gets_a_reader_with_it(email: str | None, users: Users) -> None:
+async def test_a_user_without_an_address_gets_a_reader_once_it_has_one(email: str | None, users: Users) -> None:
     user = await users.sign_up(email, confirmed=False)
     assert await users.reader(user) is None
     await users.confirm(user)
@@ -112,7 +112,7 @@ async def test_who_has_no_address_gets_a_reader_with_it(email: str | None, users
     assert await users.address(user) == "later@example.org"
 
 
-async def test_a_changed_address_is_followed_once_confirmed(users: Users) -> None:
+async def test_a_changed_address_is_used_once_confirmed(users: Users) -> None:
     user = await users.sign_up("old@example.org")
     await users.change(user, "new@example.org", confirmed=False)
     assert await users.address(user) == "old@example.org"
@@ -137,9 +137,7 @@ async def test_a_sign_in_changes_nothing(users: Users, client: AsyncClient) -> N
 
 
 @pytest.mark.parametrize(("status", "then"), [("bounced", "active"), ("unsubscribed", "unsubscribed")])
-async def test_another_address_ends_a_bounce_and_nothing_else(
-    status: str, then: str, users: Users, client: AsyncClient
-) -> None:
+async def test_a_new_address_ends_only_a_bounce(status: str, then: str, users: Users, client: AsyncClient) -> None:
     user = await users.sign_up("ada@example.org")
     reader = await users.reader(user)
     assert reader is not None
@@ -149,14 +147,14 @@ async def test_another_address_ends_a_bounce_and_nothing_else(
 
 
 @pytest.mark.parametrize("soft", [True, False], ids=["marked as deleted", "deleted"])
-async def test_a_reader_goes_with_its_user(soft: bool, users: Users) -> None:
+async def test_a_reader_is_removed_with_its_user(soft: bool, users: Users) -> None:
     user, other = await users.sign_up("ada@example.org"), await users.sign_up("bob@example.org")
     await users.delete(user, soft=soft)
     assert await users.reader(user) is None
     assert await users.address(other) == "bob@example.org"
 
 
-async def test_no_fault_of_readers_fails_a_sign_up(users: Users, database: asyncpg.Connection) -> None:
+async def test_a_failure_to_write_readers_does_not_fail_a_sign_up(users: Users, database: asyncpg.Connection) -> None:
     user = await users.sign_up("ada@example.org")
     await database.execute("alter table public.readers rename to elsewhere")
     try:

@@ -12,7 +12,7 @@ from app.persistence.maintenance import Maintenance, PrunedRecords
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader
-from tests.contract.test_query_plans import buffers, explained
+from tests.contract.query_plans import buffers, explained
 from tests.support.mailer import IN_DOUBT, PENDING, SENT, Mailer, the_one
 from tests.support.schedule import written
 from tests.support.tasks import Claimer, create
@@ -57,7 +57,7 @@ async def test_an_old_delivery_is_removed_with_its_address(
     assert (await Deliveries(client).page(None)).deliveries == ()
 
 
-async def test_a_delivery_outlives_the_task_that_could_make_it_again(
+async def test_a_delivery_outlives_the_task_that_could_recreate_it(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader
 ) -> None:
     """An old digest whose task failed afterwards is replayed: its day has had its mail."""
@@ -83,9 +83,7 @@ async def test_a_delivery_outlives_the_task_that_could_make_it_again(
     assert reader.status == "active"
 
 
-async def test_a_delivery_that_is_to_be_sent_stays(
-    client: AsyncClient, database: asyncpg.Connection, mailer: Mailer
-) -> None:
+async def test_an_unsent_delivery_is_kept(client: AsyncClient, database: asyncpg.Connection, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease)
     await mailer.end(lease, IN_DOUBT)
@@ -97,7 +95,7 @@ async def test_a_delivery_that_is_to_be_sent_stays(
     assert await mailer.status is PENDING
 
 
-async def test_a_batch_is_bounded_and_leaves_what_is_locked(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_batch_is_bounded_and_skips_locked_rows(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "in_doubt", "pending"], 3)
     await database.execute(OLD_ACTS, [364, 366, 367, 368])
     assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
@@ -121,7 +119,7 @@ async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asy
     assert (await prune(client)).largest == 0
 
 
-async def test_a_pause_stays_while_it_holds_or_counts(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_pause_is_kept_while_it_is_open_or_counts(client: AsyncClient, database: asyncpg.Connection) -> None:
     operator = Operator(client)
     for kind in (TaskKind.FETCH, TaskKind.DIGEST):
         await operator.pause(Actor(uuid4(), "ada"), kind, "why")

@@ -12,7 +12,7 @@ from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.cache import HybridCache
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.support.tasks import DAY, Claimer, insert_tasks, somebody_waits
 
 ARTICLES = [Article(source="arxiv", external_id=str(n), kind=ArticleKind.PAPER, title=f"T{n}") for n in range(40)]
@@ -53,13 +53,13 @@ async def days_left(client: AsyncClient) -> list[date]:
     return [edition.source_date for edition in await Editions(client).list_editions(limit=100)]
 
 
-async def test_an_edition_of_long_ago_that_was_fetched_now_stays(client: AsyncClient) -> None:
+async def test_a_recently_fetched_edition_of_an_old_day_is_kept(client: AsyncClient) -> None:
     await fetch(client, LONG_AGO)
     assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0)]
     assert len(await Editions(client).get_articles(LONG_AGO)) == len(ARTICLES)
 
 
-async def test_what_was_stored_long_ago_goes_whole_also_if_it_is_of_today(
+async def test_editions_stored_long_ago_are_removed_completely(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     for day in DAYS:
@@ -74,7 +74,7 @@ async def test_what_was_stored_long_ago_goes_whole_also_if_it_is_of_today(
     assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch is bounded"
 
 
-async def test_retentions_and_fetches_at_once_neither_fail_nor_wait_in_a_circle(
+async def test_concurrent_retentions_and_fetches_do_not_deadlock(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     before = await deadlocks(database)
@@ -94,7 +94,7 @@ async def test_retentions_and_fetches_at_once_neither_fail_nor_wait_in_a_circle(
     assert await deadlocks(database) == before
 
 
-async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
+async def test_a_fetch_waits_for_retention_and_recreates_its_day(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await fetch(client, DAY)
@@ -109,9 +109,7 @@ async def test_a_fetch_waits_for_the_retention_of_its_day_and_makes_it_anew(
     assert [article.title for article in await Editions(client).get_articles(DAY)] == ["T0", "T1", "T2"]
 
 
-async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_retention_skips_days_that_a_fetch_has_locked(client: AsyncClient, database: asyncpg.Connection) -> None:
     await fetch(client, DAY)
     await grow_old(database)
     async with database.transaction():
@@ -125,7 +123,7 @@ async def test_what_a_fetch_has_in_hand_is_left_to_the_next_retention(
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["a worker that is gone", "a call of long ago"])
-async def test_a_call_is_kept_for_as_long_as_its_worker_may_repeat_it(
+async def test_a_call_is_kept_while_its_worker_may_repeat_it(
     gone: bool, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 1)
@@ -141,7 +139,7 @@ async def test_a_call_is_kept_for_as_long_as_its_worker_may_repeat_it(
     assert await worker.queue.sync(call) == answer
 
 
-async def test_what_has_not_expired_stays_in_the_cache(client: AsyncClient) -> None:
+async def test_unexpired_entries_stay_in_the_cache(client: AsyncClient) -> None:
     await HybridCache(client).put("k", [1])
     await retain(client)
     assert await HybridCache(client).get("k") == [1]

@@ -69,7 +69,7 @@ async def test_no_article_is_lost(count: int, client: AsyncClient) -> None:
     assert found == sorted(articles, key=lambda article: (article.source, article.external_id))
 
 
-async def test_a_page_of_readers_is_as_long_as_asked_for(client: AsyncClient) -> None:
+async def test_a_page_of_readers_has_the_requested_length(client: AsyncClient) -> None:
     for number in range(3 * MAX_ROWS):
         await Readers(client).create(
             "web", {"reader_id": str(UUID(int=number)), "external_id": f"r{number}", "name": "A"}
@@ -80,7 +80,7 @@ async def test_a_page_of_readers_is_as_long_as_asked_for(client: AsyncClient) ->
     assert (len(first.readers), last.next_cursor) == (2 * MAX_ROWS, None)
 
 
-async def test_a_list_of_editions_is_as_long_as_asked_for(client: AsyncClient) -> None:
+async def test_a_list_of_editions_has_the_requested_length(client: AsyncClient) -> None:
     days = [DAY - timedelta(days=n) for n in range(3 * MAX_ROWS)]
     for day in days:
         await Editions(client).begin_edition(day)

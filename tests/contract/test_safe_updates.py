@@ -109,17 +109,17 @@ async def injected_faults(database: asyncpg.Connection, language: str, body: str
 
 
 @pytest.mark.parametrize("body", PLANTED_PLPGSQL.values(), ids=PLANTED_PLPGSQL)
-async def test_finds_what_is_planted_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
+async def test_the_check_finds_a_planted_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
     text = f"declare r record; begin {body} return 1; end"
     assert len(unsafe_writes(await injected_faults(database, "plpgsql", text))) == 1
 
 
 @pytest.mark.parametrize("body", PLANTED_SQL.values(), ids=PLANTED_SQL)
-async def test_finds_what_is_planted_in_sql(database: asyncpg.Connection, body: str) -> None:
+async def test_the_check_finds_a_planted_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
     assert len(unsafe_writes(await injected_faults(database, "sql", body))) == 1
 
 
-async def test_lets_sound_statements_pass(database: asyncpg.Connection) -> None:
+async def test_the_check_accepts_safe_statements(database: asyncpg.Connection) -> None:
     assert unsafe_writes(await injected_faults(database, "plpgsql", SOUND)) == []
 
 
@@ -127,7 +127,7 @@ async def test_lets_sound_statements_pass(database: asyncpg.Connection) -> None:
     ("language", "body"),
     [("sql", "delete from public.workers returning 1"), ("plpgsql", "begin delete from public.workers; return 1; end")],
 )
-async def test_the_module_itself_refuses_such_a_function_where_it_is_installed(
+async def test_the_real_safeupdate_module_refuses_such_a_function(
     stack: Ready, database: asyncpg.Connection, language: str, body: str
 ) -> None:
     if not await database.fetchval(LOADED):

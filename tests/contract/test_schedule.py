@@ -14,7 +14,7 @@ from app.persistence.schedule import Schedule
 from tests.support.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone, enqueued, payload
 
 
-async def test_whoever_is_due_gets_one_task_for_the_day_and_the_next_is_planned(
+async def test_a_due_reader_gets_one_task_and_the_next_time_is_set(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:59:59Z")
@@ -37,7 +37,7 @@ async def test_whoever_is_due_gets_one_task_for_the_day_and_the_next_is_planned(
     assert len(await enqueued(client, database)) == 1
 
 
-async def test_many_calls_at_once_make_one_task_for_each(
+async def test_concurrent_calls_create_one_task_per_reader(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
@@ -68,7 +68,7 @@ async def test_many_calls_at_once_make_one_task_for_each(
         ("America/Nuuk", "23:30", "2026-03-27T12:00Z", 3, ["28 01:30", "29 01:30", "30 00:30"]),
     ],
 )
-async def test_a_day_comes_once_when_clocks_change(
+async def test_a_clock_change_gives_one_digest_of_a_day(
     client: AsyncClient,
     database: asyncpg.Connection,
     clock: Clock,
@@ -93,7 +93,7 @@ async def test_a_day_comes_once_when_clocks_change(
     assert len({row["local_day"] for row in rows}) == len(rows) == days
 
 
-async def test_of_what_was_missed_the_latest_counts_and_a_day_back_at_most(
+async def test_only_the_latest_digest_missed_in_a_day_is_made_up(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-20T00:00:00Z")  # a Friday
@@ -129,7 +129,7 @@ async def test_a_new_or_changed_schedule_begins_at_its_next_occurrence(
     assert await enqueued(client, database) == []
 
 
-async def test_what_came_round_before_the_schedule_began_is_not_written(
+async def test_a_time_before_the_schedule_began_is_not_due(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T15:00:00Z")
@@ -156,7 +156,7 @@ async def test_a_moved_schedule_gives_no_second_digest_of_a_day(
     assert (await Readers(client).get(reader.reader_id)).next_due_at == datetime(2026, 11, 25, 22, tzinfo=UTC)
 
 
-async def test_a_zone_that_vanished_is_put_aside_and_stops_nobody(
+async def test_a_reader_with_a_removed_time_zone_stops_no_other(
     client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> None:
     await clock.set("2026-11-24T06:00:00Z")
@@ -181,12 +181,12 @@ NO_ZONES += ["../../etc/passwd", "Europe/Berlin ", "europe/berlin", "Europe/Berl
 
 
 @pytest.mark.parametrize("timezone", NO_ZONES)
-async def test_only_zones_that_exist_are_taken(client: AsyncClient, timezone: str) -> None:
+async def test_only_existing_time_zones_are_accepted(client: AsyncClient, timezone: str) -> None:
     with pytest.raises(InvalidReader):
         await add_reader(client, timezone=timezone)
 
 
-async def test_every_zone_that_has_a_place_is_taken(database: asyncpg.Connection) -> None:
+async def test_every_time_zone_with_a_place_is_accepted(database: asyncpg.Connection) -> None:
     refused = await database.fetch(
         "select name from pg_timezone_names where name like '%/%' and name !~ '^(posix|right|SystemV|Etc)/'"
         " and not public.timezone_is_known(name)"

@@ -18,7 +18,7 @@ from app.persistence.readers import Reader, Readers
 from app.persistence.schedule import Schedule
 from embedded.stack import Ready
 from tests.contract.callers import Callers, callers_of
-from tests.contract.test_user_rights import as_user
+from tests.contract.users import as_user
 from tests.support.mailer import Mailer
 from tests.support.schedule import Clock, add_reader, break_zone, enqueued, payload, write_digests
 
@@ -102,7 +102,9 @@ CHANGES: dict[str, Callable[[World], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-async def test_what_is_due_is_enqueued_after_a_change(world: World, change: Callable[[World], Awaitable[None]]) -> None:
+async def test_a_due_digest_is_enqueued_after_a_schedule_change(
+    world: World, change: Callable[[World], Awaitable[None]]
+) -> None:
     await change(world)
     planned = (await Readers(world.client).get(world.reader.reader_id)).next_due_at
     assert planned is None or planned > DUE
@@ -114,14 +116,14 @@ async def test_what_is_due_is_enqueued_after_a_change(world: World, change: Call
     assert (kept.next_due_at, kept.schedule_problem) == (planned, None)
 
 
-async def test_a_user_cannot_write_what_is_due(world: World) -> None:
+async def test_a_user_cannot_change_when_a_digest_is_due(world: World) -> None:
     async with as_user(world.stack, world.reader.user_id) as http:
         for column, value in {"overdue_day": "2026-11-20", "overdue_at": "2026-11-20T07:00Z"}.items():
             answer = await http.patch("/readers?reader_id=not.is.null", json={column: value})
             assert answer.status_code == 403
 
 
-async def test_of_what_was_missed_only_the_latest_counts(world: World, clock: Clock) -> None:
+async def test_only_the_latest_missed_digest_is_written(world: World, clock: Clock) -> None:
     await world.change(send_at="09:00")
     await clock.set("2026-11-25T06:59:00Z")
     assert await enqueued(world.client, world.database) == [(world.reader.reader_id, DAY)]
@@ -131,14 +133,14 @@ async def test_of_what_was_missed_only_the_latest_counts(world: World, clock: Cl
     assert [day for _, day in await enqueued(world.client, world.database)] == [DAY, date(2026, 11, 26)]
 
 
-async def test_what_was_due_a_day_ago_is_left_out(world: World, clock: Clock) -> None:
+async def test_a_digest_due_a_day_ago_is_omitted(world: World, clock: Clock) -> None:
     await world.status("paused")
     await clock.set("2026-11-25T07:00:30Z")
     assert await enqueued(world.client, world.database) == []
     assert await world.database.fetchval("select count(*) from public.readers where overdue_at is not null") == 0
 
 
-async def test_a_day_that_comes_again_keeps_its_mail_until_the_next(world: World, clock: Clock) -> None:
+async def test_a_repeated_local_day_keeps_its_mail(world: World, clock: Clock) -> None:
     await world.change(send_at="09:00")
     await enqueued(world.client, world.database)
     await clock.set("2026-11-24T08:00:00Z")
@@ -148,7 +150,7 @@ async def test_a_day_that_comes_again_keeps_its_mail_until_the_next(world: World
     assert late == datetime(2026, 11, 25, 8, tzinfo=UTC)
 
 
-async def test_a_zone_that_vanished_owes_nothing(world: World) -> None:
+async def test_a_removed_time_zone_makes_no_digest_due(world: World) -> None:
     await break_zone(world.database, world.reader.reader_id)
     await world.change(timezone="Europe/Paris")
     assert await enqueued(world.client, world.database) == []

@@ -10,21 +10,11 @@ from app.persistence.deliveries import DeliveryStatus, Send, SkipDelivery
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
-from tests.contract.test_in_doubt import TITLES, Mornings
+from tests.contract.mornings import TITLES, Mornings
 from tests.support.items import age, copy, save
 from tests.support.mailer import Mailer
-from tests.support.schedule import Clock
 
 ENDS = {"sent": DeliveryStatus.SENT, "in doubt": DeliveryStatus.IN_DOUBT}
-
-
-@pytest.fixture
-async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
-    """A reader with one thing that is new."""
-    mornings = Mornings(client, database, clock)
-    await mornings.begin()
-    await save(client, copy(external_id="1", title=TITLES[0]))
-    return mornings
 
 
 async def mail(client: AsyncClient, state: DeliveryStatus) -> None:
@@ -63,7 +53,7 @@ async def months_pass(client: AsyncClient, database: asyncpg.Connection, morning
 
 
 @pytest.mark.parametrize("end", ["fails", "is skipped"])
-async def test_a_first_mail_that_is_not_sent_loses_nothing(
+async def test_an_unsent_first_mail_loses_no_items(
     end: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await age(database, 6)
@@ -77,7 +67,7 @@ async def test_a_first_mail_that_is_not_sent_loses_nothing(
 
 
 @pytest.mark.parametrize("state", ENDS.values(), ids=ENDS)
-async def test_who_returns_after_a_month_is_known(
+async def test_a_reader_who_returns_after_a_month_is_not_new(
     state: DeliveryStatus, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)
@@ -93,7 +83,7 @@ async def test_who_returns_after_a_month_is_known(
 
 
 @pytest.mark.parametrize("why", ["no address", "nothing new"])
-async def test_who_needs_no_mail_is_known_after_a_month(
+async def test_a_reader_without_mails_is_not_new_after_a_month(
     why: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     if why == "no address":
@@ -106,14 +96,14 @@ async def test_who_needs_no_mail_is_known_after_a_month(
     assert await mornings.last() == shown
 
 
-async def test_a_digest_whose_mail_waits_was_not_shown(client: AsyncClient, mornings: Mornings) -> None:
+async def test_a_digest_with_a_pending_mail_was_not_shown(client: AsyncClient, mornings: Mornings) -> None:
     await mornings.digest(23)
     assert await mornings.last() is None
     await mail(client, DeliveryStatus.SENT)
     assert await mornings.last() is not None
 
 
-async def test_what_was_shown_goes_with_its_reader(
+async def test_shown_digests_are_removed_with_their_reader(
     client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)
@@ -122,7 +112,7 @@ async def test_what_was_shown_goes_with_its_reader(
     assert await database.fetchval("select count(*) from public.shown_digests") == 0
 
 
-async def test_of_what_was_shown_long_ago_the_last_is_kept(
+async def test_the_last_of_the_old_shown_digests_is_kept(
     client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     await mornings.digest(23)

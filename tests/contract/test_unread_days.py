@@ -17,7 +17,7 @@ from app.persistence.items import Items
 from app.persistence.outcomes import Completed, Failed, Snoozed
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import RankingSettings
-from tests.contract.test_fetching import quiet
+from tests.contract.scripted_sources import quiet
 from tests.support.items import TODAY
 from tests.support.schedule import Clock, add_reader
 from tests.support.tasks import Claimer, create
@@ -72,14 +72,14 @@ async def record(client: AsyncClient, *readings: Reading, status: EditionStatus)
     await editions.finish_edition(DAY, status, errors, [reading.source for reading in readings])
 
 
-async def test_a_digest_of_an_unread_day_has_it_fetched(reader: Reader, client: AsyncClient) -> None:
+async def test_a_digest_of_an_unread_day_requests_its_fetch(reader: Reader, client: AsyncClient) -> None:
     with pytest.raises(FetchRunning, match=f"waiting for the first source of {DAY}") as waiting:
         await reader.write()
     fetch = await TaskStateManager(client).ensure_fetch(DAY)
     assert (waiting.value.fetch_id, fetch.priority, waiting.value.max_wait) == (fetch.task_id, 0, LONGEST)
 
 
-async def test_it_waits_while_the_fetch_sleeps_and_says_why(reader: Reader, client: AsyncClient) -> None:
+async def test_a_digest_waits_for_a_snoozed_fetch_with_a_reason(reader: Reader, client: AsyncClient) -> None:
     fetch, worker = await TaskStateManager(client).ensure_fetch(DAY), Claimer(client, kinds=[TaskKind.FETCH])
     await record(client, Reading("arxiv", COMPLETE_FROM, error=DOWN), status=EditionStatus.FETCHING)
     await worker.finish(await worker.claim_one(), Snoozed(HOUR, f"arxiv: {DOWN}, will be retried in 24 s"))
@@ -96,7 +96,7 @@ async def test_the_wait_ends_after_the_set_time(reader: Reader, client: AsyncCli
     assert digest.introduction == "No source could be read, so new items may be missing."
 
 
-async def test_the_wait_ends_with_the_readers_own_day(reader: Reader, clock: Clock) -> None:
+async def test_the_wait_ends_with_the_readers_local_day(reader: Reader, clock: Clock) -> None:
     await clock.set(at(LOCAL_DAY, 22, 30))
     assert await reader.left(timedelta(0)) == timedelta(minutes=30), "the reader has 23:30"
     await clock.set(at(LOCAL_DAY, 23))
@@ -127,7 +127,7 @@ async def test_one_source_that_was_read_ends_the_wait(
     assert digest.introduction.startswith("Nothing to report yet: no source that could be read had an item")
 
 
-async def test_a_quiet_day_that_was_read_is_told_as_one(reader: Reader, client: AsyncClient) -> None:
+async def test_a_read_day_without_items_is_reported_as_completed(reader: Reader, client: AsyncClient) -> None:
     await record(client, Reading("arxiv", COMPLETE_FROM, items=0), status=EditionStatus.COMPLETED)
     digest = await reader.write()
     assert (digest.edition_status, digest.source_errors) == (EditionStatus.COMPLETED, {})

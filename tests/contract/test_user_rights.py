@@ -3,20 +3,19 @@
 import json
 from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
-import httpx
-import jwt
 import pytest
 from supabase import AsyncClient
 
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
+from tests.contract.users import as_user
 from tests.support.feedback import rate
 from tests.support.schedule import Clock, add_reader, enqueued, write_digests
-from tests.support.tasks import JWT_SECRET, insert_tasks
+from tests.support.tasks import insert_tasks
 
 OWN = {
     "profile": {"interests": ["graphs"], "exclude": ["hype"]},
@@ -56,16 +55,7 @@ async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Cl
     return ada, bob
 
 
-def as_user(stack: Ready, user_id: UUID | None) -> httpx.AsyncClient:
-    """What supabase-js is in a browser: the project's open key, and the user's token if somebody signed in."""
-    headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
-    if user_id is not None:
-        claims = {"role": "authenticated", "sub": str(user_id), "exp": 4_102_444_800}
-        headers["authorization"] = f"Bearer {jwt.encode(claims, JWT_SECRET, algorithm='HS256')}"
-    return httpx.AsyncClient(base_url=f"{stack.url}/rest/v1", headers=headers, trust_env=False, timeout=30)
-
-
-async def test_a_user_reads_the_own_reader_digests_and_papers_and_nothing_else(
+async def test_a_user_reads_only_their_own_reader_digests_and_papers(
     stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader]
 ) -> None:
     ada, _ = two_users
@@ -81,7 +71,7 @@ async def test_a_user_reads_the_own_reader_digests_and_papers_and_nothing_else(
 
 
 @pytest.mark.parametrize("signed_in", [True, False])
-async def test_nothing_of_the_servers_or_anothers_can_be_written(
+async def test_a_user_cannot_write_rows_of_the_server_or_of_others(
     stack: Ready, database: asyncpg.Connection, two_users: tuple[Reader, Reader], signed_in: bool
 ) -> None:
     ada, bob = two_users
@@ -113,7 +103,7 @@ async def test_an_anonymous_caller_reads_nothing(
             assert (await http.get(f"/{table}")).status_code == 401
 
 
-async def test_a_user_changes_the_own_words_and_schedule(
+async def test_a_user_can_change_their_own_profile_and_schedule(
     stack: Ready, client: AsyncClient, two_users: tuple[Reader, Reader]
 ) -> None:
     ada, bob = two_users
@@ -133,7 +123,7 @@ async def test_a_user_changes_the_own_words_and_schedule(
 
 
 @pytest.mark.parametrize("bad", BAD, ids=lambda bad: json.dumps(bad)[:40])
-async def test_what_a_user_may_not_write_there_is_refused_by_the_database(
+async def test_the_database_refuses_invalid_values_from_a_user(
     stack: Ready, client: AsyncClient, bad: dict[str, Any]
 ) -> None:
     ada = await add_reader(client, user_id=str(uuid4()))

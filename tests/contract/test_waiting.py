@@ -33,7 +33,7 @@ ENDS: dict[str, Outcome] = {"completed": Completed({}), "failed": Failed("no", N
 
 
 @pytest.mark.parametrize("end", [*ENDS, "cancelled", "worker lost"])
-async def test_every_end_wakes_who_waits(end: str, client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_every_end_wakes_the_waiting_tasks(end: str, client: AsyncClient, database: asyncpg.Connection) -> None:
     fetch = await create(client, max_attempts=1)
     fetcher, watcher = Claimer(client, kinds=[TaskKind.FETCH]), Claimer(client, kinds=[])
     await watcher.sync()
@@ -52,7 +52,7 @@ async def test_every_end_wakes_who_waits(end: str, client: AsyncClient, database
     assert (len(woken), {task.attempt for task in woken}) == (MANY, {1})
 
 
-async def test_a_retry_of_what_is_waited_for_wakes_nobody(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_a_retry_of_a_dependency_wakes_no_waiting_task(client: AsyncClient, database: asyncpg.Connection) -> None:
     fetch, fetcher = await create(client), Claimer(client, kinds=[TaskKind.FETCH])
     held = await fetcher.claim_one()
     digests = await waiting(client, database, fetch.task_id, 3)
@@ -60,7 +60,7 @@ async def test_a_retry_of_what_is_waited_for_wakes_nobody(client: AsyncClient, d
     assert await digests.claim(3) == ()
 
 
-async def test_more_than_one_call_wakes_are_woken_by_the_next(
+async def test_tasks_beyond_one_batch_are_woken_by_the_next_call(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetch, fetcher = await create(client), Claimer(client, kinds=[TaskKind.FETCH])
@@ -73,7 +73,7 @@ async def test_more_than_one_call_wakes_are_woken_by_the_next(
     assert woken == MORE_THAN_ONE_WAKING
 
 
-async def test_who_comes_to_wait_after_the_end_does_not_sleep(client: AsyncClient) -> None:
+async def test_a_task_that_waits_after_the_end_does_not_sleep(client: AsyncClient) -> None:
     fetch = await create(client)
     await TaskStateManager(client).cancel_task(fetch.task_id)
     await create(client, kind=TaskKind.DIGEST)
@@ -83,9 +83,7 @@ async def test_who_comes_to_wait_after_the_end_does_not_sleep(client: AsyncClien
     assert (again.task_id, again.attempt) == (held.task_id, 1)
 
 
-async def test_nobody_is_left_sleeping_by_an_end_in_the_same_moment(
-    client: AsyncClient, database: asyncpg.Connection
-) -> None:
+async def test_a_concurrent_end_leaves_no_task_sleeping(client: AsyncClient, database: asyncpg.Connection) -> None:
     """Five workers put digests to sleep while a sixth ends what they wait for; fifty times."""
     fetcher = Claimer(client, kinds=[TaskKind.FETCH])
     workers = [Claimer(client, kinds=[TaskKind.DIGEST]) for _ in range(5)]

@@ -13,7 +13,7 @@ from app.persistence.outcomes import Completed, Lease, Snoozed
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
-from tests.contract.test_query_plans import buffers, explained
+from tests.contract.query_plans import buffers, explained
 from tests.support.tasks import Claimer, create, expire_lease, insert_tasks
 
 HOUR = timedelta(hours=1)
@@ -44,7 +44,7 @@ class Watch:
         return news
 
 
-async def test_every_change_that_callers_see_is_seen_once(client: AsyncClient, database: asyncpg.Connection) -> None:
+async def test_every_visible_change_is_reported_once(client: AsyncClient, database: asyncpg.Connection) -> None:
     fetch, digest = await create(client), await create(client, kind=TaskKind.DIGEST)
     watch, tasks = Watch(client, digest.task_id), TaskStateManager(client)
     worker, bystander = Claimer(client, kinds=[TaskKind.DIGEST]), Claimer(client)
@@ -76,7 +76,7 @@ async def test_every_change_that_callers_see_is_seen_once(client: AsyncClient, d
     assert (ended.status, ended) == ("completed", await tasks.get_task(digest.task_id))
 
 
-async def test_neither_a_row_limit_nor_an_address_cuts_what_is_asked(
+async def test_row_limits_and_url_length_do_not_limit_watched_tasks(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     await insert_tasks(database, 1_900)
@@ -91,7 +91,7 @@ async def test_neither_a_row_limit_nor_an_address_cuts_what_is_asked(
     assert [change.task.task_id for change in again.changed] == [there[7]]
 
 
-async def test_other_tasks_cost_a_look_nothing(database: asyncpg.Connection) -> None:
+async def test_other_tasks_add_no_cost_to_watching(database: asyncpg.Connection) -> None:
     await insert_tasks(database, 500)
     ids = [str(row["task_id"]) for row in await database.fetch("select task_id from public.tasks")]
     await insert_tasks(database, 100_000, status="completed")

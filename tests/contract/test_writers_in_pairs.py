@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from tests.contract.test_no_deadlocks import deadlocks
+from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import WRITERS, Writing, furnish
 
 EACH = 3

@@ -1,0 +1,10 @@
+"""The actors of operators' calls."""
+
+from uuid import uuid4
+
+from app.persistence.operator import Actor
+
+
+def by() -> Actor:
+    """An action of the admin `root`, under an id of its own."""
+    return Actor(uuid4(), "root")

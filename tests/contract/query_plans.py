@@ -1,0 +1,24 @@
+"""The plans of queries, and what they cost: buffers are counted, not seconds."""
+
+import json
+from typing import Any
+
+import asyncpg
+
+WORKER = "'00000000-0000-4000-8000-000000000001'"
+CALL = "select public.{function}"
+
+
+async def explained(database: asyncpg.Connection, query: str) -> dict[str, Any]:
+    answer = await database.fetchval(f"explain (analyze, buffers, format json) {query}")
+    plan: dict[str, Any] = json.loads(answer)[0]["Plan"]
+    return plan
+
+
+def indexes(plan: dict[str, Any]) -> set[str]:
+    own = {plan["Index Name"]} if "Index Name" in plan else set()
+    return own.union(*(indexes(inner) for inner in plan.get("Plans", [])))
+
+
+def buffers(plan: dict[str, Any]) -> int:
+    return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
