@@ -23,7 +23,7 @@ from datetime import timedelta
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.persistence.circuit_breaker import CircuitBreakers
-from tests.support.every_route import SETTINGS
+from tests.contract.test_breaker_trials import SETTINGS
 
 async def main():
     settings = SupabaseSettings.model_validate({"supabase_url": sys.argv[1], "supabase_key": sys.argv[2]})
