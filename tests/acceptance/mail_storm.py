@@ -32,7 +32,7 @@ insert into public.readers (name, email, timezone, send_at)
 select 'Reader ' || n, 'r' || n || '@example.org', 'Europe/Berlin', '08:00' from generate_series(1, $1) n
 """
 DELIVERIES = """
-select d.reader_id, r.address, r.status, d.state, d.reason
+select d.reader_id, r.email, r.status as reader_status, d.status, d.reason
   from public.readers r left join public.deliveries d using (reader_id)
 """
 IN_HAND = """
@@ -77,9 +77,9 @@ class Account:
         return found
 
     def _of(self, row: asyncpg.Record) -> Iterator[str]:
-        fates = self.happened.get(row["address"], [])
+        fates = self.happened.get(row["email"], [])
         last = fates[-1] if fates else None
-        taken, state, reason = self.taken[str(row["reader_id"])], row["state"], row["reason"]
+        taken, state, reason = self.taken[str(row["reader_id"])], row["status"], row["reason"]
         lost = state == "in_doubt" and reason == LOST
         failed_unknown = state == "failed" and last is Fate.UNKNOWN
         holds = {
@@ -100,7 +100,7 @@ class Account:
 
     def table(self) -> list[list[str]]:
         """How often the last that the server did led to which state."""
-        ends = Counter((self.happened.get(row["address"], [None])[-1], row["state"]) for row in self.rows)
+        ends = Counter((self.happened.get(row["email"], [None])[-1], row["status"]) for row in self.rows)
         lasts = sorted({last for last, _ in ends}, key=lambda last: list(Fate).index(last) if last else -1)
         states = ("sent", "failed", "in_doubt")
         return [[last or "heard nothing of it", *(str(ends[last, state]) for state in states)] for last in lasts]

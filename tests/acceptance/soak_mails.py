@@ -49,8 +49,8 @@ def main() -> None:
         ["the server", "sent", "failed", "in_doubt"],
         account.table(),
     )
-    states, taken = Counter(row["state"] for row in account.rows), account.taken
-    doubts = [row for row in account.rows if row["state"] == "in_doubt"]
+    states, taken = Counter(row["status"] for row in account.rows), account.taken
+    doubts = [row for row in account.rows if row["status"] == "in_doubt"]
     show(
         "mails: in all",
         ["", "mails"],

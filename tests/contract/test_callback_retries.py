@@ -75,7 +75,7 @@ async def test_a_receiver_that_is_down_is_retried_for_days(
     await server.stop()
     assert planned > timedelta(hours=24)
     assert ended["status"] == "failed"
-    assert "127.0.0.1 answered 500" in ended["error"]
+    assert "127.0.0.1 responded with 500" in ended["error"]
     assert "s3cret" not in ended["error"]
 
 

@@ -46,6 +46,6 @@ async def test_a_key_is_not_logged_where_operators_sign_in(
             responses = [await http.post("/ops/sign-in", data={"key": key}) for key in keys]
     printed = "".join(capsys.readouterr())
     assert [each.status_code for each in responses] == [403, 403]
-    assert printed.count("sign-in refused") == 2
+    assert printed.count("sign-in rejected") == 2
     shown = printed + "".join(each.text for each in responses)
     assert not [key for key in keys if key in shown]

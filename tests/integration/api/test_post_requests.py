@@ -128,7 +128,7 @@ async def test_a_quota_error_has_usage_and_retry_after(path: str) -> None:
     body = {"digests": [DIGEST]} if path.endswith("batch") else DIGEST
     answer, _asked = await post(path, body, {"outcome": "quota", "ordered": 7, "retry_after": 60.2})
     assert (answer.status_code, answer.headers["retry-after"]) == (429, "61")
-    assert answer.json()["detail"].startswith("ada may order 7 digests a day (UTC) and has ordered 7;")
+    assert answer.json()["detail"].startswith("ada may order 7 digests a day (UTC) and has ordered 7:")
 
 
 NEW = {

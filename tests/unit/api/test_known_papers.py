@@ -23,7 +23,7 @@ class KnownItems:
     def __init__(self, article: Article) -> None:
         self._article = article
 
-    async def named(self, _keys: Sequence[str]) -> dict[str, Article]:
+    async def find_by_keys(self, _keys: Sequence[str]) -> dict[str, Article]:
         return {f"doi:{DOI}": self._article}
 
 

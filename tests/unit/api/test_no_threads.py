@@ -97,4 +97,4 @@ def test_a_synchronous_middleware_is_found() -> None:
     app = FastAPI()
     app.add_middleware(cast("Any", SynchronousMiddleware))
     (found,) = synchronous_callables(app)
-    assert found.endswith("Planted.__call__")
+    assert found.endswith("SynchronousMiddleware.__call__")

@@ -33,7 +33,7 @@ def test_a_short_text_is_its_own_summary(reader: Profile, make_article: MakeArti
 
 
 def test_without_an_abstract_there_is_no_summary(reader: Profile, make_article: MakeArticle) -> None:
-    assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract was given."
+    assert Extractor(reader).extract(make_article(abstract=" ")).summary == "No abstract available."
 
 
 @pytest.mark.parametrize(
