@@ -10,8 +10,7 @@ import pytest
 
 from app.api.auth import Caller
 from app.persistence.paging import encode_cursor
-from tests.contract.world import World
-from tests.support.mail_hook import SECRET
+from tests.contract.world import SECRET, World
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 BEGIN = encode_cursor(datetime(2100, 1, 1, tzinfo=UTC), LAST_ID)
@@ -114,6 +113,6 @@ async def test_an_admin_finds_the_data_by_each_of_these_values(world: World) -> 
 
 
 async def test_the_check_finds_a_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Caller, "sees", None)
+    monkeypatch.setattr(Caller, "visible_owner", None)
     with pytest.raises(AssertionError):
         await check(world)
