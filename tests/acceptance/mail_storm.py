@@ -68,7 +68,7 @@ class Account:
 
     def faults(self) -> list[str]:
         """All that does not hold."""
-        found = [f"{row['address']}: {fault}" for row in self.rows for fault in self._of(row)]
+        found = [f"{row['email']}: {fault}" for row in self.rows for fault in self._of(row)]
         lost = sum(row["reason"] == LOST for row in self.rows)
         if lost > self.storm.kills * self.storm.connections:
             found.append(f"{lost} doubts by {self.storm.kills} kills of {self.storm.connections} mails at once")
@@ -88,7 +88,7 @@ class Account:
             "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
             "failed is what was refused for good": lost or (state == "failed") == (last in REFUSALS),
             "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
-            "whom nobody knows is written to no more": (row["status"] == "bounced") == failed_unknown,
+            "whom nobody knows is written to no more": (row["reader_status"] == "bounced") == failed_unknown,
             "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
             "a doubt is said": last not in DOUBTS or state == "in_doubt",
             "there is one": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},

@@ -128,7 +128,9 @@ parameter = st.one_of(
     st.tuples(hostile, hostile),
 )
 parameters = st.lists(parameter, max_size=3)
-printable = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20)
+printable = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20).map(
+    str.strip
+)
 applied = ("return=representation", "resolution=merge-duplicates", "resolution=ignore-duplicates", "count=exact")
 preference = st.lists(st.sampled_from([*applied, "return=headers-only", "missing=default"]), max_size=3).map(", ".join)
 headers = st.fixed_dictionaries(
