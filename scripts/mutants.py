@@ -81,7 +81,8 @@ class Copy:
         self._process = process = subprocess.Popen(
             command,
             cwd=self._folder,
-            env=os.environ | ONE_DATABASE | {"TMPDIR": str(self._folder / "tmp")},
+            # The options of an outer pytest, such as those of `make test`, are not meant for this one.
+            env=os.environ | ONE_DATABASE | {"TMPDIR": str(self._folder / "tmp"), "PYTEST_ADDOPTS": ""},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
