@@ -87,7 +87,10 @@ async def started(folder: Path, *options: str, **settings: str) -> AsyncIterator
 
 
 def is_made(folder: Path, name: str) -> bool:
-    return any(folder.rglob(name))
+    try:
+        return any(folder.rglob(name))
+    except FileNotFoundError:  # a folder was renamed while it was searched
+        return False
 
 
 async def all_ended(descriptors: list[int]) -> None:
