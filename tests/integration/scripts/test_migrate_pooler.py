@@ -59,6 +59,7 @@ async def test_two_migrations_at_once_under_traffic(empty: str, stack_folder: Pa
     direct = await asyncpg.connect(empty)
     await direct.execute("create table public.traffic (n integer)")
     with pgbouncer(empty, stack_folder, "transaction") as pooler:
+        await (await connected(pooler)).close()  # it listens
         async with traffic(pooler) as found:
             runs = await asyncio.gather(migrate(pooler), migrate(pooler))
             again = await migrate(pooler)
@@ -94,6 +95,7 @@ async def test_a_table_under_traffic_is_changed_once(
     direct = await asyncpg.connect(empty)
     await direct.execute("create table public.traffic (n integer)")
     with pgbouncer(empty, stack_folder, "transaction") as pooler:
+        await (await connected(pooler)).close()  # it listens
         async with traffic(pooler) as found:
             await asyncio.gather(apply(pooler, tmp_path), apply(pooler, tmp_path))
     lines = capsys.readouterr().out.splitlines()
