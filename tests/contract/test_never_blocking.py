@@ -108,7 +108,6 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "audit_days": {"audit_days": 365},
     "local_day": {"local_day": DAY},
     "text": {"text": "graphs"},
-    "brought": {"brought": {"arxiv": 1}},
     "worker_id": {"worker_id": TASK},
     "number": {"number": 1},
     "mark": {"mark": "2:"},
