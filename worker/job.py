@@ -11,11 +11,19 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import BroadsheetError, LeaseLost, PermanentError, TemporarilyUnavailable
+from app.errors import (
+    BroadsheetError,
+    LeaseLost,
+    PermanentError,
+    SchemaOutdated,
+    SupabaseUnavailable,
+    TemporarilyUnavailable,
+    UnreadableResponse,
+)
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
-from worker.retries import RetryDelay, retry_delay
+from worker.retries import RetryDelay, outage_delay, retry_delay
 
 log = structlog.get_logger(__name__)
 
@@ -118,6 +126,10 @@ def _outcome_of_error(job: Job, error: BaseException, handler: Handler, random: 
             return Snoozed(timedelta(seconds=error.retry_after), _text(error))
         case PermanentError():
             return Failed(error=_text(error), retry_in=None)
+        case UnreadableResponse():  # repeats for as long as the data cause it: it must end
+            return Failed(error=_text(error), retry_in=retry_in)
+        case SupabaseUnavailable() | SchemaOutdated():
+            return Snoozed(outage_delay(job.task.waited, random), _text(error))
         case TimeoutError():
             return Failed(error=f"timeout: {_text(error)}", retry_in=retry_in)
         case BroadsheetError():
