@@ -14,7 +14,7 @@ from app.errors import ConfigurationError
 from app.gc_freeze import freeze_loaded_objects
 from app.logs import configure_logs
 from app.main import create_app
-from app.private_http import open_listener, url_of
+from app.private_port import open_listener, url_of
 from app.versions import require_locked_versions
 
 SHUTDOWN_TIMEOUT = 25

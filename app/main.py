@@ -22,7 +22,7 @@ from app.metrics import Metrics
 from app.pages.ops.overview_cache import OverviewCache
 from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
-from app.private_http import private_http
+from app.private_port import serve_private_port
 from app.services import Services
 from app.task_hub import TaskHub
 from app.versions import project_version, require_locked_versions
@@ -59,7 +59,7 @@ def create_app(
             await stack.enter_async_context(metrics.measuring_loop_lag())
             if metrics_listener is not None:
                 scrape_app = metrics_route.scrape_app(metrics, services)
-                await stack.enter_async_context(private_http(scrape_app, metrics_listener))
+                await stack.enter_async_context(serve_private_port(scrape_app, metrics_listener))
 
             def stop() -> None:
                 hub.release()

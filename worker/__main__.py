@@ -28,7 +28,7 @@ from app.services import Services
 from app.sources.arxiv import ArxivSource
 from app.versions import project_version, require_locked_versions
 from worker.configuration import log_not_configured, not_configured, report_configuration
-from worker.ending import run_and_stop_tasks
+from worker.forced_exit import run_and_stop_tasks
 from worker.http import worker_http
 from worker.periodic.daily_fetch import DailyFetch
 from worker.periodic.paper_look_ups import PaperLookUps

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from aiohttp import web
 
 from app.metrics import CONTENT_TYPE, Metrics
-from app.private_http import open_listener, private_http
+from app.private_port import open_listener, serve_private_port
 from worker.watchdog import LoopHealth
 
 
@@ -31,7 +31,7 @@ async def worker_http(
     if port is None:
         yield
         return
-    async with private_http(
+    async with serve_private_port(
         _application(metrics, health, lease, not_configured), open_listener(host, port, "WORKER_PORT")
     ):
         yield

@@ -11,11 +11,19 @@ from uuid import UUID
 
 import structlog
 
-from app.errors import BroadsheetError, LeaseLost, PermanentError, TemporarilyUnavailable
+from app.errors import (
+    BroadsheetError,
+    LeaseLost,
+    PermanentError,
+    SchemaOutdated,
+    SupabaseUnavailable,
+    TemporarilyUnavailable,
+    UnreadableResponse,
+)
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
-from worker.retries import RetryDelay, retry_delay
+from worker.retries import RetryDelay, outage_delay, retry_delay
 
 log = structlog.get_logger(__name__)
 
@@ -108,23 +116,39 @@ async def perform(job: Job, handler: Handler, random: Random) -> Outcome | None:
 def _outcome_of_error(job: Job, error: BaseException, handler: Handler, random: Random) -> Outcome | None:
     if isinstance(error, asyncio.CancelledError) and job.abort is not None:
         return _outcome_of_abort(job, job.abort, handler, random)
-    retry_in = handler.retry_delay(job.task.attempt, error, random)
+    if isinstance(error, LeaseLost):
+        return None
+    if (snoozed := _snoozed(job, error, random)) is not None:
+        return snoozed
+    if isinstance(error, PermanentError):
+        return Failed(error=_text(error), retry_in=None)
+    return Failed(error=_failure(job, error), retry_in=handler.retry_delay(job.task.attempt, error, random))
+
+
+def _snoozed(job: Job, error: BaseException, random: Random) -> Snoozed | None:
+    """Return the snooze for a condition that passes; None: the attempt has failed."""
     match error:
-        case LeaseLost():
-            return None
         case Snooze():
             return Snoozed(error.delay, error.reason, error.waits_for)
         case TemporarilyUnavailable():
             return Snoozed(timedelta(seconds=error.retry_after), _text(error))
-        case PermanentError():
-            return Failed(error=_text(error), retry_in=None)
+        case UnreadableResponse():  # Stored data may cause it, so it may never pass.
+            return None
+        case SupabaseUnavailable() | SchemaOutdated():
+            return Snoozed(outage_delay(job.task.waited, random), _text(error))
+        case _:
+            return None
+
+
+def _failure(job: Job, error: BaseException) -> str:
+    match error:
         case TimeoutError():
-            return Failed(error=f"timeout: {_text(error)}", retry_in=retry_in)
+            return f"timeout: {_text(error)}"
         case BroadsheetError():
-            return Failed(error=_text(error), retry_in=retry_in)
+            return _text(error)
         case _:
             log.error("task failed unexpectedly", task_id=str(job.task.task_id), kind=job.task.kind, exc_info=error)
-            return Failed(error=f"{type(error).__name__}: {_text(error)}", retry_in=retry_in)
+            return f"{type(error).__name__}: {_text(error)}"
 
 
 def _text(error: BaseException) -> str:

@@ -18,3 +18,15 @@ def retry_delay(attempt: int, _error: BaseException, random: Random) -> timedelt
     """
     ceiling = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
     return timedelta(seconds=ceiling.total_seconds() * random.random())
+
+
+FIRST_OUTAGE_DELAY = timedelta(seconds=5)
+
+
+def outage_delay(waited: timedelta, random: Random) -> timedelta:
+    """Return the delay while Supabase is unavailable: a quarter of the time waited so far, 5 seconds to 10 minutes.
+
+    Half of it is random, so that the tasks of an outage do not all return at once.
+    """
+    delay = min(max(FIRST_OUTAGE_DELAY, waited / 4), LONGEST_RETRY)
+    return delay * (1 + random.random()) / 2

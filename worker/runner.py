@@ -15,7 +15,7 @@ from app.models import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
 from worker.job import Abort, Handlers, Job, perform
-from worker.sync import Slots, Syncer
+from worker.sync_calls import Slots, Syncer
 from worker.watchdog import LoopHealth, Watchdog
 
 log = structlog.get_logger(__name__)

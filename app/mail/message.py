@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 from app.mail.footer import MailLinks
-from app.mail.headers import MailPolicy
+from app.mail.header_encoding import MailPolicy
 from app.mail_address import Mailbox
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice

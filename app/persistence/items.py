@@ -38,9 +38,9 @@ class MissingSource(Frozen):
 class NewItems(Frozen):
     """The input of a scheduled digest: all items first seen on `days`, without those in `shown`.
 
-    `fetching` is a pending or running fetch of these days. `papers` are those that the reader rated, newest first.
-    `last_digest` is the time of the last digest whose mail was sent; None: there was none. `unread`: no source has been
-    read yet for the digest's day. `day_left`: the time until the reader's day ends.
+    `fetching` is a fetch of these days that runs, or will within two minutes. `papers` are those that the reader rated,
+    newest first. `last_digest` is the time of the last digest whose mail was sent; None: there was none. `unread`: no
+    source has been read yet for the digest's day. `day_left`: the time until the reader's day ends.
     """
 
     last_digest: datetime | None

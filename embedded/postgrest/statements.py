@@ -7,8 +7,8 @@ from typing import Any
 
 from embedded.postgrest.catalog import Function, Relation
 from embedded.postgrest.errors import Refused, syntax, unknown_column
+from embedded.postgrest.expressions import Arguments, Source, limit_offset, order_by, quoted, select_list, where
 from embedded.postgrest.request import Query
-from embedded.postgrest.sql import Arguments, Source, limit_offset, order_by, quoted, select_list, where
 
 _BODY = "coalesce(json_agg(r), '[]')::text, count(*)"
 

@@ -47,7 +47,8 @@ end
 $$;
 
 -- Returns what a digest needs: the days (UTC) of new items with their counts and last changes, the items that the reader was
--- shown or may be shown by a delivery under way, the sources with errors, and an unfinished fetch.
+-- shown or may be shown by a delivery under way, the sources with errors, and an unfinished fetch that runs within two minutes (a
+-- source that recovers is retried within that time).
 create function public.new_items_for(p_reader uuid, p_last timestamptz) returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -79,7 +80,8 @@ begin
                      where e.source_date >= first_day - 1 group by f.source) m),
         'fetching', (
             select t.task_id from public.queue q join public.tasks t using (task_id)
-             where q.kind = 'fetch' and not q.dead_letter and (q.worker_id is not null or q.run_at <= now())
+             where q.kind = 'fetch' and not q.dead_letter
+               and (q.worker_id is not null or q.run_at <= now() + interval '2 minutes')
                and t.owner = 'system' and t.source_date >= first_day - 4
              order by t.source_date desc, t.task_id limit 1));
 end

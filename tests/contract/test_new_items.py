@@ -122,6 +122,14 @@ async def test_only_a_running_fetch_is_reported(client: AsyncClient) -> None:
     assert (await news(client)).fetching is None
 
 
+async def test_a_fetch_that_is_retried_soon_is_reported(client: AsyncClient) -> None:
+    worker = Claimer(client, kinds=[TaskKind.FETCH])
+    fetch = await TaskStateManager(client).ensure_fetch(TODAY - timedelta(days=1))
+    (task,) = await worker.claim()
+    await worker.finish(task, Snoozed(timedelta(minutes=1), "arXiv recovers"))
+    assert (await news(client)).fetching == fetch.task_id
+
+
 async def test_a_digest_waits_at_most_ten_minutes_for_a_fetch(client: AsyncClient) -> None:
     fetch = await TaskStateManager(client).ensure_fetch(TODAY)
     found = await news(client)

@@ -1,5 +1,6 @@
 """How attempts end and come again: too late, failed, snoozed; and what becomes of those that a stop finds at work."""
 
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -9,9 +10,14 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+from app.client.factory import open_supabase
 from app.errors import PermanentError
 from app.models import TaskKind
+from app.persistence.tasks import TaskStateManager
+from embedded.stack import Ready
+from tests.support.proxy import Answer, Call, Proxy, nothing
 from tests.support.running_worker import BlockedHandler, StartWorker, until, until_calls, until_ended
+from tests.support.stack_process import settings_for
 from tests.support.tasks import create
 from worker.job import Job, Snooze
 
@@ -99,6 +105,35 @@ async def test_a_snoozed_task_returns_and_uses_no_attempt(
         await let_it_come(database, task.task_id)
     ended = await until_ended(database, task.task_id)
     assert (ended["status"], ended["attempt"], attempts) == ("completed", 1, [1, 1, 1])
+
+
+async def test_a_supabase_outage_in_a_handler_uses_no_attempt(
+    client: AsyncClient,
+    database: asyncpg.Connection,
+    start_worker: StartWorker,
+    proxy: Proxy,
+    stack: Ready,
+) -> None:
+    async def down(_call: Call) -> Answer:
+        return Answer(503, "<html>upstream unavailable</html>")
+
+    proxy.before = down
+    async with open_supabase(settings_for(replace(stack, url=proxy.url))) as through_proxy:
+
+        async def work(_job: Job) -> dict[str, Any]:
+            await TaskStateManager(through_proxy).get_task(task.task_id)
+            return {}
+
+        task = await create(client, max_attempts=1)
+        await start_worker(work)
+        for _ in range(2):
+            snoozed = "select message ~ '503' and snoozed_since is not null from public.queue where task_id = $1"
+            await until(database, snoozed, task.task_id)
+            await database.execute("update public.queue set message = '' where task_id = $1", task.task_id)
+            await let_it_come(database, task.task_id)
+        proxy.before = nothing
+        ended = await until_ended(database, task.task_id)
+    assert (ended["status"], ended["attempt"]) == ("completed", 1)
 
 
 async def test_a_snooze_ends_when_its_awaited_task_ends(

@@ -9,7 +9,17 @@ from uuid import UUID, uuid4
 import pytest
 from structlog.testing import capture_logs
 
-from app.errors import CircuitOpen, FetchLimitReached, LeaseLost, PermanentError, SourceBusy, SourceError
+from app.errors import (
+    CircuitOpen,
+    FetchLimitReached,
+    LeaseLost,
+    PermanentError,
+    SchemaOutdated,
+    SourceBusy,
+    SourceError,
+    SupabaseUnavailable,
+    UnreadableResponse,
+)
 from app.models import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
@@ -55,6 +65,7 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
         (SourceBusy("busy", retry_after=90.0), Snoozed(timedelta(seconds=90), "busy")),
         (FetchLimitReached("many", retry_after=30.0), Snoozed(timedelta(seconds=30), "many")),
         (TimeoutError("slow"), Failed(error="timeout: slow", retry_in=2 * SOON)),
+        (UnreadableResponse("cut"), Failed(error="cut", retry_in=2 * SOON)),
         (SourceError("down"), Failed(error="down", retry_in=2 * SOON)),
         (LookupError("odd"), Failed(error="LookupError: odd", retry_in=2 * SOON)),
         (UnreadableError(), Failed(error="UnreadableError: (its text cannot be read)", retry_in=LATER)),
@@ -63,6 +74,14 @@ async def outcome_of(error: BaseException, *, abort: Abort | None = None) -> Out
 )
 async def test_each_error_has_its_outcome(error: BaseException, outcome: Outcome | None) -> None:
     assert await outcome_of(error) == outcome
+
+
+@pytest.mark.parametrize("error", [SupabaseUnavailable("no response"), SchemaOutdated("no table")])
+async def test_an_outage_of_supabase_uses_no_attempt(error: BaseException) -> None:
+    outcome = await outcome_of(error)
+    assert isinstance(outcome, Snoozed)
+    assert outcome.reason == str(error)
+    assert timedelta(seconds=2) < outcome.delay <= timedelta(seconds=5)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from app.errors import SupabaseRejected, SupabaseUnavailable, UnreadableResponse
 from app.persistence.queue import SyncCall, SyncResponse, TaskQueue
 from worker.runner import Worker, WorkerLimits
-from worker.sync import Slots, Syncer
+from worker.sync_calls import Slots, Syncer
 from worker.watchdog import Watchdog
 
 LEASES = [timedelta(seconds=seconds) for seconds in (1, 3, 12, 29)]

@@ -15,7 +15,7 @@ from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask, SyncCall, SyncResponse, TaskQueue
 from worker.job import Handler, Job
 from worker.runner import BUSY_WAIT, SHORT_WAIT, Worker, WorkerLimits
-from worker.sync import FIRST_BACKOFF, LONGEST_BACKOFF
+from worker.sync_calls import FIRST_BACKOFF, LONGEST_BACKOFF
 
 
 class ScriptedQueue:

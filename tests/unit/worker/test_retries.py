@@ -7,7 +7,7 @@ import pytest
 
 from app.mail.sender import InDoubt, NotSent
 from worker.handlers.delivery import delivery_retry_delay
-from worker.retries import retry_delay
+from worker.retries import outage_delay, retry_delay
 
 
 class Highest(Random):
@@ -28,6 +28,12 @@ class Lowest(Random):
 def test_the_delay_limit_doubles_up_to_ten_minutes(attempt: int, ceiling: int) -> None:
     assert retry_delay(attempt, ValueError(), Highest()) == timedelta(seconds=ceiling)
     assert retry_delay(attempt, ValueError(), Lowest()) == timedelta(0)
+
+
+@pytest.mark.parametrize(("waited", "delay"), [(0, 5), (20, 5), (60, 15), (2400, 600), (86400, 600)])
+def test_the_longer_an_outage_the_rarer_the_attempts(waited: int, delay: int) -> None:
+    assert outage_delay(timedelta(seconds=waited), Lowest()) == timedelta(seconds=delay / 2)
+    assert outage_delay(timedelta(seconds=waited), Highest()) == timedelta(seconds=delay)
 
 
 @pytest.mark.parametrize(("attempt", "planned"), [(1, 30), (2, 60), (7, 1920), (8, 3600), (20, 3600), (5000, 3600)])

@@ -34,7 +34,7 @@ def url_of(listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def private_http(application: web.Application, listener: socket.socket) -> AsyncIterator[None]:
+async def serve_private_port(application: web.Application, listener: socket.socket) -> AsyncIterator[None]:
     """Serve `application` while the context is open. It needs no key, so do not route the port to callers."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=CLOSE_WITHIN)
     await runner.setup()

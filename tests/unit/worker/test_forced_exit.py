@@ -7,8 +7,8 @@ from contextlib import suppress
 import pytest
 from structlog.testing import capture_logs
 
-import worker.ending
-from worker.ending import run_and_stop_tasks
+import worker.forced_exit
+from worker.forced_exit import run_and_stop_tasks
 
 
 class Exited(Exception):
@@ -36,7 +36,7 @@ class UncancellableWork:
 @pytest.fixture
 def deaf(monkeypatch: pytest.MonkeyPatch) -> UncancellableWork:
     work = UncancellableWork()
-    monkeypatch.setattr(worker.ending, "_exit", work.exit)
+    monkeypatch.setattr(worker.forced_exit, "_exit", work.exit)
     return work
 
 
@@ -55,7 +55,7 @@ def test_a_cancellable_task_ends_without_a_log_line() -> None:
 def test_a_task_that_ignores_cancellation_is_named(
     error: Exception | None, deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker.ending, "CANCEL_TIMEOUT", 0.05)
+    monkeypatch.setattr(worker.forced_exit, "CANCEL_TIMEOUT", 0.05)
 
     async def main() -> None:
         asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
@@ -70,7 +70,7 @@ def test_a_task_that_ignores_cancellation_is_named(
 
 
 def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker.ending, "CANCEL_TIMEOUT", 3600)
+    monkeypatch.setattr(worker.forced_exit, "CANCEL_TIMEOUT", 3600)
 
     async def main() -> None:
         ending = asyncio.current_task()
