@@ -14,11 +14,11 @@ from app.api.auth import CallerOf
 from app.api.paging import BAD_CURSOR, Cursor, Limit
 from app.api.paper_models import BulkFeedback, PaperIds, PaperList, PapersRequest, PaperView
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, ServicesOf
-from app.errors import BroadsheetError
+from app.imports.entries import RejectedEntry
 from app.models import Article
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
-from app.persistence.reader_papers import FeedbackChange, PaperInput
+from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput
 from app.ranking.reader_paper import paper_of
 
 BIBTEX = "application/x-bibtex"
@@ -35,13 +35,6 @@ REQUEST_BODY: dict[str, Any] = {
 }
 
 router = APIRouter(prefix="/v1/readers/{reader_id}/papers", tags=["readers"], responses=COMMON_ERRORS | NOT_FOUND)
-
-
-class NotUtf8(BroadsheetError):
-    """A BibTeX file is not encoded in UTF-8."""
-
-    status = HTTPStatus.BAD_REQUEST
-    title = "Not UTF-8"
 
 
 @router.post("", responses=BODY_ERRORS | CONFLICT, openapi_extra=REQUEST_BODY)
@@ -104,20 +97,20 @@ async def _sent(request: Request, feedback: BulkFeedback) -> list[tuple[Article,
 
 async def _read_bibtex(body: bytes) -> list[Article]:
     # Imported on first use: loading the libraries takes a tenth of a second.
-    from app.sources.bibtex import BibtexReader  # noqa: PLC0415  (the comment above says why)
+    from app.imports.library import read_library  # noqa: PLC0415  (the comment above says why)
 
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NotUtf8(f"Byte {error.start} is not valid UTF-8: save the file as UTF-8.") from error
-    reader = BibtexReader()
-    await reader.read(text)
-    bad = [{"loc": ("body", f"line {each.line}", each.key), "msg": str(each)} for each in reader.bad]
-    if bad or not reader.entries:
-        raise RequestValidationError(
-            bad or [{"loc": ("body",), "msg": "the file has no entry such as @article{key, ...}"}]
-        )
-    return [entry.article for entry in reader.entries]
+    articles: list[Article] = []
+    async for entry in read_library([body], BIBTEX):
+        location = ("body", f"line {entry.line}", entry.key)
+        if isinstance(entry, RejectedEntry):
+            raise RequestValidationError([{"loc": location, "msg": entry.reason}])
+        articles.append(entry.article)
+        if len(articles) > MAX_PAPERS_PER_CALL:
+            message = f"more than {MAX_PAPERS_PER_CALL} entries: send the rest in another request"
+            raise RequestValidationError([{"loc": location, "msg": message}])
+    if not articles:
+        raise RequestValidationError([{"loc": ("body",), "msg": "the file has no entry such as @article{key, ...}"}])
+    return articles
 
 
 async def with_known_abstracts(articles: Sequence[Article], items: Items) -> list[PaperInput]:

@@ -16,6 +16,8 @@ create table public.reader_papers (
     liked        boolean,
     rated_at     timestamptz,
     saved_at     timestamptz,
+    -- app/models.py defines it (Publication).
+    publication  jsonb       check (jsonb_typeof(publication) = 'object' and length(publication::text) <= 4000),
     looked_up_at     timestamptz,                           -- when arXiv answered the look-up, which happens once
     created_at   timestamptz not null default clock_timestamp(),
     constraint reader_papers_rating check ((liked is null) = (rated_at is null)),
@@ -102,6 +104,7 @@ begin
                 order by b.abstract <> '' desc, b.title is not null desc, b.place limit 1),
            arxiv_id = coalesce(p.arxiv_id, other.arxiv_id),
            doi = coalesce(p.doi, other.doi),
+           publication = coalesce(p.publication, other.publication),
            liked = case when other.rated_at >= p.rated_at or p.rated_at is null then other.liked else p.liked end,
            rated_at = greatest(p.rated_at, other.rated_at),
            saved_at = least(p.saved_at, other.saved_at),
@@ -123,6 +126,7 @@ declare
     stored public.reader_papers;
     other uuid;
 begin
+    feedback.publication := nullif(feedback.publication, 'null');
     if feedback.paper_id is not null then
         papers := array(select paper_id from public.reader_papers where paper_id = feedback.paper_id and reader_id = p_reader);
     end if;
@@ -142,7 +146,8 @@ begin
     elsif stored.paper_id is not null then
         update public.reader_papers
            set liked = feedback.liked, rated_at = feedback.rated_at, saved_at = feedback.saved_at,
-               arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi)
+               arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi),
+               publication = coalesce(publication, feedback.publication)
          where paper_id = stored.paper_id;
         if stored.abstract = '' and (feedback.abstract <> '' or stored.title is null) and feedback.title is not null then
             update public.reader_papers
@@ -153,12 +158,12 @@ begin
         end if;
     elsif feedback.paper_id is null then
         insert into public.reader_papers (
-            reader_id, kind, title, abstract, authors, url, published_at, arxiv_id, doi, origin, vector, liked, rated_at,
-            saved_at)
+            reader_id, kind, title, abstract, authors, url, published_at, arxiv_id, doi, origin, vector, publication,
+            liked, rated_at, saved_at)
         values (
             p_reader, feedback.kind, feedback.title, feedback.abstract, feedback.authors, feedback.url,
             feedback.published_at, feedback.arxiv_id, feedback.doi, feedback.origin,
-            feedback.vector, feedback.liked, feedback.rated_at, feedback.saved_at)
+            feedback.vector, feedback.publication, feedback.liked, feedback.rated_at, feedback.saved_at)
         returning paper_id into stored.paper_id;
     end if;
     insert into public.reader_paper_keys (reader_id, key, paper_id)

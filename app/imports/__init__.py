@@ -1,0 +1,1 @@
+"""Libraries of papers as people export them: BibTeX, RIS, CSL JSON, and plain lists of identifiers."""
