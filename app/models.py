@@ -171,6 +171,22 @@ class Article(Frozen):
         return SAMPLE_CATEGORY in self.categories
 
 
+class Publication(Frozen):
+    """How a paper was published, in the terms of BibTeX, as far as its source states it.
+
+    `entry_type` is BibTeX's (`article`, `book`), `container` the journal or book that contains the paper, `date` an ISO
+    8601 date as precise as the source: 2026-11-28, 2026-11 or 2026.
+    """
+
+    entry_type: str = ""
+    container: str = ""
+    volume: str = ""
+    issue: str = ""
+    pages: str = ""
+    publisher: str = ""
+    date: str = ""
+
+
 ItemLinks = Callable[[Article], Sequence[tuple[str, str]]]
 """Returns the action links of an article, each as a label and a URL."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 
-from app.models import Article
+from app.models import Article, Publication
 from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import PaperInput
 from app.ranking.vectors import vector_of
@@ -10,7 +10,7 @@ from app.ranking.vectors import vector_of
 _ARXIV, _AT_SOURCE = "arxiv:", "from:"
 
 
-def paper_of(article: Article) -> PaperInput:
+def paper_of(article: Article, publication: Publication | None = None) -> PaperInput:
     """Return the article as a reader's paper. Takes a millisecond or two: it is read for its words.
 
     One without an id at its source (`external_id`), such as what BibTeX describes, goes by its other names alone; if
@@ -31,4 +31,5 @@ def paper_of(article: Article) -> PaperInput:
         doi=article.doi,
         origin=article.source,
         vector=vector_of(article.title, article.abstract),
+        publication=publication,
     )

@@ -14,6 +14,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
+from app.days import utc_today
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
@@ -82,7 +83,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
         (redirect("https://" + "x." * 300 + "/"), "resolved"),
         (redirect("//[::ffff:127.0.0.1]/"), "not a public address"),
         (redirect("https://user:pa%00ss@10.0.0.1/"), "not a public address"),
-        (reply(b"\xff\xfe<\x00r", kind="text/xml"), "broken XML"),
+        (reply(b"\xff\xfe<\x00r", kind="text/xml"), "not a feed"),
         (reply(b"<?xml version='1.0' encoding='idna'?>" + FEED), "the encoding 'idna', which is not read"),
         (reply(b"<?xml version='1.0' encoding='UTF-7'?>+ADw-rss/+AD4-"), "the encoding 'UTF-7', which is not read"),
     ],
@@ -208,3 +209,14 @@ async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
     assert (found["status"], found["attempt"]) == ("completed", 1)
     edition = await Editions(client).get_edition(DAY)
     assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, BUSY)
+
+
+async def test_a_feed_that_was_cut_off_makes_the_edition_partial(client: AsyncClient, odd_source: SourceAt) -> None:
+    body = b"<rss><channel><item><title>What came before the cut</title></item><item><title>Half"
+    edition = await service(client, await odd_source(reply(body)), Scripted("good", [GOOD])).fetch(
+        utc_today(), TASK, quiet, timedelta(0)
+    )
+    assert edition.status is EditionStatus.PARTIAL
+    assert "cut short" in edition.errors["feed:odd"]
+    articles = await Editions(client).get_articles(utc_today())
+    assert "What came before the cut" in [article.title for article in articles]

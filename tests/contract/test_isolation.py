@@ -36,6 +36,7 @@ RULES = {
     "DELETE /v1/readers/{reader_id}": FOREIGN,
     "POST /v1/readers/{reader_id}/revoke-links": FOREIGN,
     "GET /v1/readers/{reader_id}/saved.bib": FOREIGN,
+    "GET /v1/readers/{reader_id}/saved.ris": FOREIGN,
     "POST /v1/readers/{reader_id}/papers": FOREIGN,
     "GET /v1/readers/{reader_id}/papers": FOREIGN,
     "DELETE /v1/readers/{reader_id}/papers/{paper_id}": FOREIGN,

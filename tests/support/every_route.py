@@ -133,7 +133,10 @@ def _tasks(system: System) -> Iterator[Request]:
 def _readers(_: System) -> Iterator[Request]:
     one = "/v1/readers/{reader_id}"
     yield Request("POST /v1/readers", 201, sent={"json": {"name": "Bo", "email": "bo@example.net"}})
-    yield from map(Request, ("GET /v1/readers", "GET /v1/readers/export", f"GET {one}", f"GET {one}/saved.bib"))
+    yield from map(
+        Request,
+        ("GET /v1/readers", "GET /v1/readers/export", f"GET {one}", f"GET {one}/saved.bib", f"GET {one}/saved.ris"),
+    )
     lines = "".join(json.dumps({"external_id": f"r{n}", "name": "R" * 90}) + " " * 6_000 + "\n" for n in range(200))
     assert len(lines) > MEGABYTE
     yield Request("POST /v1/readers/import", sent={"content": lines})
