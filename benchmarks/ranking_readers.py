@@ -92,7 +92,7 @@ class Labelled(BaseModel):
 
 
 class Windows(BaseModel):
-    """A set of windows, each with readers of its own, whose candidates are those of the window alone."""
+    """A set of windows, each with different readers, whose candidates come from that window only."""
 
     windows: list[Labelled]
 

@@ -100,7 +100,7 @@ class SourceDay(Frozen):
 
 
 class SourceStatus(Frozen):
-    """The last reading of a source, and its items of the last seven days; days without items are left out."""
+    """The last reading of a source, and its items of the last seven days; days without items are omitted."""
 
     name: str
     succeeded_at: AwareDatetime | None = Field(description="When it was last read; null: never, as far as is recorded.")

@@ -48,7 +48,7 @@ class Phrase:
 
 @dataclass(frozen=True, slots=True)
 class InterestQuery:
-    """A profile taken apart; phrases of stop words alone are left out."""
+    """A profile as words and phrases; phrases that contain only stop words are omitted."""
 
     interests: tuple[Phrase, ...]
     goals: tuple[Phrase, ...]
@@ -83,7 +83,7 @@ class InterestQuery:
 
 
 def phrase_of(text: str, stems: Stems) -> Phrase:
-    """Take a phrase apart. One letter by itself is a name, however it is written: R, r."""
+    """Split a phrase into words. A single letter is a name, in upper or lower case: R, r."""
     text = text.strip()
     # "GNNs (graph neural networks)" is one interest, said twice.
     asked = text.upper() if len(text) == 1 else text

@@ -128,7 +128,7 @@ class Reasons:
             yield Reason(kind=ReasonKind.CATEGORY, text=f"category {category}", change="edit your categories")
 
     def _otherwise(self, number: int) -> list[Reason]:
-        """What is said of an article that no paper, interest or category speaks for by itself."""
+        """Give the reason for an article that no single paper, interest or category explains."""
         feedback = self._scores.feedback
         words = self._telling(number, feedback.direction) if feedback else ()
         if words:

@@ -46,7 +46,7 @@ _STOP_TEXT: Final = """
     also an and any are as at be been but by can could do for from had has have how if in into is it its me my no not
     of off on or our out such than that the their them then there these they this to up us was we were what when where
     which who will with would you your"""
-# The words that only join others. What also has a meaning of its own stays: its rarity says what it is worth.
+# Only function words. A word that also carries a meaning is not listed: its rarity determines its weight.
 STOP_WORDS: Final = frozenset(_STOP_TEXT.split())
 _ENGLISH: Final = frozenset(["the", "of", "and", "to", "is", "with", "that", "we", "this", "are", "by", "from"])
 _FOREIGN_TEXT: Final = """
@@ -134,7 +134,7 @@ class Stems:
         return known
 
     def of_text(self, text: str) -> list[str]:
-        """Return the stems of a text's words in order, stop words left out, each place read in one way."""
+        """Return the stems of a text's words in order, without stop words; each position gives one term."""
         return [piece.stem for word in words(text) for piece in self.pieces(word) if piece.step]
 
     def read(self, word: str) -> list[Piece]:

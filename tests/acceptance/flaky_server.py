@@ -33,7 +33,7 @@ class Fate(StrEnum):
 
 ANSWERS: Final = {
     Fate.LATER: "451 4.7.1 come back later",
-    Fate.LATER_AT_END: "452 4.3.1 no room just now",
+    Fate.LATER_AT_END: "452 4.3.1 no space now",
     Fate.REFUSED: "550 5.7.1 not from you",
     Fate.REFUSED_AT_END: "554 5.6.0 not this",
     Fate.UNKNOWN: "550 5.1.1 no such user here",

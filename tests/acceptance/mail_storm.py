@@ -24,7 +24,7 @@ from tests.support.reader_mails import read_day
 from tests.support.schedule import Clock
 
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
-"""Each worker sends from an address of its own, by which the server knows it."""
+"""Each worker sends from its own address, by which the server identifies it."""
 THINKS = 0.05
 LOST = "its sender was lost while sending"
 READERS = """
@@ -35,7 +35,7 @@ DELIVERIES = """
 select d.reader_id, r.email, r.status as reader_status, d.status, d.reason
   from public.readers r left join public.deliveries d using (reader_id)
 """
-IN_HAND = """
+CLAIMED = """
 select d.reader_id from public.deliveries d join public.queue q using (task_id) where q.worker_id = $1
 """
 
@@ -63,7 +63,7 @@ class Account:
     """By reader, told by their Message-IDs."""
     rows: list[asyncpg.Record] = field(default_factory=list)
     running_tasks: set[UUID] = field(default_factory=set)
-    """Whose mails a worker had in hand when it was killed."""
+    """The readers whose mails a worker was sending when it was killed."""
     seconds: float = 0.0
 
     def faults(self) -> list[str]:
@@ -86,7 +86,7 @@ class Account:
             "one mail at most": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
             "an end": state in {"sent", "failed", "in_doubt"},
             "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
-            "failed is what was refused for good": lost or (state == "failed") == (last in REFUSALS),
+            "failed means refused permanently": lost or (state == "failed") == (last in REFUSALS),
             "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
             "whom nobody knows is written to no more": (row["reader_status"] == "bounced") == failed_unknown,
             "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
@@ -131,7 +131,7 @@ async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asy
 async def _with_kills(
     storm: Storm, stack: Ready, database: asyncpg.Connection, server: FlakyServer, chance: random.Random
 ) -> set[UUID]:
-    """Kill who is just sending, at random moments, each second time after the final dot; says what they had in hand."""
+    """Kill sending workers at random moments, every second time after the final dot; return what they were sending."""
     running_tasks = set[UUID]()
     workers = {sender: _worker(storm, stack, server, sender) for sender in SENDERS}
     names = dict(zip(SENDERS, await asyncio.gather(*map(_start, workers.values())), strict=True))
@@ -145,7 +145,7 @@ async def _with_kills(
         sender = await sending
         await workers[sender].stop(signal.SIGKILL)
         # Before anybody takes over what it had: that takes a lease.
-        running_tasks |= {row["reader_id"] for row in await database.fetch(IN_HAND, names[sender])}
+        running_tasks |= {row["reader_id"] for row in await database.fetch(CLAIMED, names[sender])}
         workers[sender] = _worker(storm, stack, server, sender)
         names[sender] = await _start(workers[sender])
     await ending

@@ -21,7 +21,7 @@ MOST_SHOWN = 20
 
 
 async def soak(storm: Storm) -> Account:
-    """Run it on a emulator of its own."""
+    """Run it on a separate emulator."""
     with emulator(durable=False) as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
@@ -66,7 +66,7 @@ def main() -> None:
             ["in doubt, and it had not", str(sum(not taken[str(row["reader_id"])] for row in doubts))],
             [
                 "of them by a kill",
-                f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.running_tasks)} in hand",
+                f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.running_tasks)} running",
             ],
             ["seconds", f"{account.seconds:.0f}"],
         ],

@@ -75,7 +75,7 @@ async def test_posted_digest_completes_and_its_callback_is_retried(
 
 @asynccontextmanager
 async def own_stack(folder: Path) -> AsyncIterator[tuple[Stack, Ready]]:
-    """A emulator whose parts this test stops."""
+    """An emulator whose parts this test stops."""
     stack = Stack(StackOptions(folder / "faults", port=0, migrations=MIGRATIONS, durable=False))
     try:
         yield stack, await stack.start()

@@ -39,7 +39,7 @@ FEEDS: Mapping[str, str] = {
 }
 
 HELD = 5.0
-"""Seconds without an answer: whoever reads these feeds as they ask for is held for minutes."""
+"""Seconds without a response: a naive reader of these feeds would block for minutes."""
 
 
 async def serve(feeds: Mapping[str, str]) -> tuple[web.AppRunner, str]:

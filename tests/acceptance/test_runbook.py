@@ -25,7 +25,7 @@ LINES = [line for block in BLOCKS for line in block.splitlines()]
 
 
 async def furnished(client: AsyncClient, database: asyncpg.Connection) -> dict[str, str]:
-    """What the runbook's names stand for: a digest that waits, a fetch that failed for good, a callback."""
+    """The tasks that the runbook's variables name: a waiting digest, a permanently failed fetch, a callback."""
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     dead = [await create(client, callback_url="https://example.com/hook") for _ in range(2)]
     for held in await worker.claim():

@@ -1,4 +1,4 @@
-"""The API as a process: silent under -X dev -W error, honest about bad settings, exit 0 on SIGTERM."""
+"""The API as a process: silent under -X dev -W error, clear errors for invalid settings, exit 0 on SIGTERM."""
 
 import os
 import shutil
@@ -168,8 +168,8 @@ async def test_an_invalid_webhook_secret_ends_with_one_message(module: str) -> N
 def test_an_unreadable_project_file_ends_with_one_message(
     module: str, damaged: str, content: bytes | None, tmp_path: Path
 ) -> None:
-    for room in ("app", "worker"):
-        shutil.copytree(ROOT / room, tmp_path / room)
+    for package in ("app", "worker"):
+        shutil.copytree(ROOT / package, tmp_path / package)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / damaged).unlink()

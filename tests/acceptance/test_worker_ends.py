@@ -1,4 +1,4 @@
-"""Workers that can do nothing any more end with exit status 1 and say why, so that the platform starts them anew."""
+"""Workers that cannot continue log the reason and exit with status 1, so that the platform restarts them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -80,7 +80,7 @@ async def test_the_worker_ends_and_names_an_uncancellable_handler(
     assert await worker.stop() == 1
     task_id = await database.fetchval("select task_id from public.tasks")
     assert (await worker.logged("the process ends without them"))["tasks"] == [f"callback {task_id}"]
-    assert await count_of(database, "running") == 1, "its lease expires by itself"
+    assert await count_of(database, "running") == 1, "only its lease's expiry ends it"
 
 
 async def test_the_worker_names_an_uncancellable_periodic_job(

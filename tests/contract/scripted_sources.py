@@ -8,7 +8,7 @@ GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Goo
 
 
 class Scripted:
-    """A source that does as it is told."""
+    """A source that follows its script."""
 
     def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
         self.name = name

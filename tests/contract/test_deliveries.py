@@ -173,7 +173,7 @@ async def test_a_mail_is_repeated_to_a_provider_that_knows_its_key(
 
 
 @pytest.mark.parametrize("sending", [True, False])
-async def test_a_task_that_ends_for_good_leaves_no_delivery_open(
+async def test_a_permanent_failure_leaves_no_delivery_open(
     client: AsyncClient, mailer: Mailer, sending: bool
 ) -> None:
     lease = await mailer.claim()

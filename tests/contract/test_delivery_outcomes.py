@@ -1,4 +1,4 @@
-"""Whose word counts on deliveries: providers, admins, whoever restores the database or removes a reader."""
+"""Who decides the status of a delivery: providers, admins, a restore of the database, the removal of a reader."""
 
 import asyncio
 from uuid import uuid4

@@ -66,13 +66,13 @@ async def test_any_sender_can_send_a_mail_that_was_not_sent(database: asyncpg.Co
     assert await database.fetchval("select sender_id from public.deliveries") == "resend:2"
 
 
-async def test_an_undecided_attempt_records_only_its_reason(client: AsyncClient, mailer: Mailer) -> None:
+async def test_an_unresolved_attempt_records_only_its_reason(client: AsyncClient, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
     for _ in range(2):
         assert await mailer.end(lease, DeliveryStatus.SENDING, reason="500 no")
-    undecided = await the_one(client)
-    assert (undecided.status, undecided.reason, undecided.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
+    unresolved = await the_one(client)
+    assert (unresolved.status, unresolved.reason, unresolved.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
     again = await mailer.retry(lease)
     assert (await mailer.begin(again, repeatable_within=A_DAY)).begun_before
     assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="said by the lease before")
@@ -127,12 +127,12 @@ async def _known_late(mailer: Mailer, lease: Lease) -> Any:
     await mailer.end(lease, SENT)
 
 
-async def _settled(mailer: Mailer, lease: Lease) -> Any:
+async def _already_resolved(mailer: Mailer, lease: Lease) -> Any:
     await mailer.end(lease, IN_DOUBT)
     await mailer.deliveries.resolve(mailer.delivery_id, SENT, by="ada")
 
 
-@pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _settled])
+@pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _already_resolved])
 async def test_names_and_addresses_are_deleted_when_resolved(
     database: asyncpg.Connection, mailer: Mailer, end: Callable[[Mailer, Lease], Awaitable[Any]]
 ) -> None:

@@ -1,4 +1,4 @@
-"""The same key gives the same task, whoever asks how often; keys of the service's own pass on."""
+"""The same key gives the same task for any number of requests; a completed task releases keys of the service."""
 
 import asyncio
 from datetime import timedelta

@@ -110,7 +110,7 @@ async def test_no_route_returns_or_changes_another_callers_data(world: World) ->
         await check(world, operation)
 
 
-async def test_the_check_finds_a_planted_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_check_finds_an_injected_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Caller, "visible_owner", None)
     # What is removed has nothing more to give away: that comes last, parts before the whole.
     for operation, rule in sorted(RULES.items(), key=lambda each: (each[0].startswith("DELETE"), -len(each[0]))):

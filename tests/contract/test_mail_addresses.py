@@ -1,4 +1,4 @@
-"""The rule of mail addresses in Python and in SQL: the same verdict, whoever asks."""
+"""The validation of mail addresses in Python and in SQL gives the same result."""
 
 import random
 

@@ -208,7 +208,7 @@ class TaskLife(RuleBasedStateMachine):
 
     @rule(target=held)
     def lose(self) -> Any:
-        """The worker is not seen for a lease, and another one looks: all that it has in hand is lost."""
+        """The worker sends no heartbeat for a lease, and another one syncs: all its running tasks are lost."""
         self.do(self.world.database.execute("update public.workers set seen_at = now() - lease * 0.5"))
         self.do(
             self.world.database.execute(f"update public.workers set seen_at = now() - lease * 1.1 where {self.mine}")

@@ -29,7 +29,7 @@ def operator(client: AsyncClient) -> Operator:
 
 
 async def killed(client: AsyncClient, worker: Claimer, **changes: Any) -> Task:
-    """A task that failed for good."""
+    """A permanently failed task."""
     task = await create(client, max_attempts=1, **changes)
     await worker.finish(await worker.claim_one(), Failed("broken", timedelta(0)))
     return task

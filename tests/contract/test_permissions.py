@@ -9,7 +9,7 @@ from tests.support.tasks import insert_tasks
 
 TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
 WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers", "select")}
-"""Whoever signed in, by row security: `tests/contract/test_user_rights.py` shows which rows and columns."""
+"""Rights of signed-in users, limited by row security: see `tests/contract/test_user_rights.py` for rows and columns."""
 CHECKS = {
     *(
         "text_is_valid",

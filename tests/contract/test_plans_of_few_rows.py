@@ -1,4 +1,4 @@
-"""What calls cost whose plans were made for a few rows: thousands come after a quiet hour, `analyze` a minute later."""
+"""The cost of calls that use plans for few rows: after a quiet hour, thousands of rows arrive before `analyze` runs."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from tests.support.tasks import insert_tasks
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "failed for now": {"outcome": "failed", "error": "e", "delay_seconds": 0},
-    "failed for good": {"outcome": "failed", "error": "e", "permanent": True},
+    "failed permanently": {"outcome": "failed", "error": "e", "permanent": True},
     "snoozed": {"outcome": "snoozed", "error": "e", "delay_seconds": 0},
     "cancelled": {"outcome": "cancelled"},
     "completed": {"result": {}},
@@ -22,7 +22,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 PROGRESS = {"message": "half of it", "progress": 0.5}
 TOGETHER = 50
 A_TASK = 100
-"""Buffers: some ten pages of tables and indexes, found anew by each step of a call; a whole index is hundreds."""
+"""Buffers: each step of a call reads some ten pages of tables and indexes; a whole index has hundreds of pages."""
 
 NAMES = "jsonb_build_array('arxiv:' || n, 'title:' || n)"
 PAPER = f"""
@@ -41,7 +41,7 @@ ARRIVALS = {
     "a reader's papers": (f"upsert_reader_papers({ADA}, {{every}})", PAPER),
     "what was said": (f"paper_feedback({ADA}, {{every}})", NAMES),
 }
-IN_HAND = """
+CLAIMED = """
 update public.queue set worker_id = task_id, lease_token = task_id
  where task_id in (select task_id from public.deliveries where status = 'pending' order by delivery_id limit {count})"""
 SENT = """
@@ -137,6 +137,6 @@ async def costs_of_arrivals(database: asyncpg.Connection, first: int, last: int)
         costs[name] = await cost_of_arrival(database, call, what, first, last)
     count = last - first + 1
     items = f"items_of_day((now() at time zone 'UTC')::date, null, null, {count})"
-    await database.execute(IN_HAND.format(count=count))
+    await database.execute(CLAIMED.format(count=count))
     mails = {"mails": buffers(await explained(database, SENT))}
     return costs | mails | {"a day's items": buffers(await explained(database, CALL.format(function=items)))}

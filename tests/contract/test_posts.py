@@ -1,4 +1,4 @@
-"""What a post may hold and what it is compared by: also when the day that it left out has become another one."""
+"""Which posts are valid and how repeated posts are compared, also when the default day has changed meanwhile."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo

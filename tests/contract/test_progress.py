@@ -1,4 +1,4 @@
-"""A task's progress never goes backwards, whatever becomes of its attempts, and whoever looks."""
+"""A task's progress never decreases, whatever its attempts end with and whichever process reads it."""
 
 import asyncio
 from collections.abc import Mapping

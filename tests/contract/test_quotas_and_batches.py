@@ -22,7 +22,7 @@ from tests.support.tasks import DAY, Claimer, somebody_waits
 from worker.handlers.fetch import FetchHandler
 from worker.job import Job, Snooze
 
-NEVER = FetchService(None, None, ())  # type: ignore[arg-type]  # (a request never fetches by itself)
+NEVER = FetchService(None, None, ())  # type: ignore[arg-type]  # (a request never fetches)
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ class Fetches:
         self.own: list[ClaimedTask] = []
 
     async def turn(self) -> None:
-        """Claim and do all that is ready; the service's own fetches stay in hand."""
+        """Claim and complete all ready tasks, except the service's own fetches, which stay running."""
         for task in await self.worker.claim():
             if not task.payload.get("shared"):
                 self.own.append(task)

@@ -1,4 +1,4 @@
-"""Turns at a source: one at a time, an interval apart, whoever takes them; a holder that is gone costs one."""
+"""Permits of a source: one at a time, an interval apart, across processes; a lost holder costs one permit."""
 
 import asyncio
 import time
@@ -76,10 +76,10 @@ async def test_permits_of_many_processes_are_an_interval_apart(client: AsyncClie
     began: list[float] = []
     under_way = 0
 
-    async def ask(pacer: RateLimiter) -> None:
+    async def ask(limiter: RateLimiter) -> None:
         nonlocal under_way
         for _ in range(2):
-            async with pacer.permit():
+            async with limiter.permit():
                 assert under_way == 0
                 under_way += 1
                 began.append(time.monotonic())
@@ -127,8 +127,8 @@ async def test_without_the_database_a_process_limits_its_own_rate() -> None:
     async with open_supabase(settings, transport=httpx.MockTransport(refuse)) as client:
         with pytest.raises(SupabaseUnavailable):
             await take(client)
-        pacer = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))
+        limiter = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))
         for _ in range(3):
-            async with pacer.permit():
+            async with limiter.permit():
                 began.append(time.monotonic())
     assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL

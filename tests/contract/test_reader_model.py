@@ -110,7 +110,7 @@ SEEN = Counts()
 
 
 class ReadersLife(RuleBasedStateMachine):
-    """Readers come, change, go; the clock moves; mails are sent, refused, lost, sent by whoever died."""
+    """Readers come, change, go; the clock moves; mails are sent, refused, lost, or sent by a worker that then died."""
 
     @initialize(season=st.sampled_from(sorted(BEGIN)))
     def begin(self, season: str) -> None:

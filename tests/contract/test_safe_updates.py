@@ -24,7 +24,7 @@ select exists (select from pg_db_role_setting s join pg_roles r on r.oid = s.set
 STATEMENT = 0
 """pglast's parse mode of a plpgsql text that is a whole statement; expressions and assignments hold no writes."""
 
-PLANTED_PLPGSQL = {
+INJECTED_PLPGSQL = {
     "an update": "update public.tasks set message = 'x';",
     "a delete with a join": "delete from public.tasks t using public.workers w;",
     "one in a branch": "if 1 > 2 then update public.tasks set message = 'x'; end if;",
@@ -33,7 +33,7 @@ PLANTED_PLPGSQL = {
     "one after an error": "begin null; exception when others then delete from public.tasks; end;",
     "one that is put together": "execute 'delete from ' || 'public.tasks';",
 }
-PLANTED_SQL = {
+INJECTED_SQL = {
     "the second of two": "select 1; delete from public.tasks returning 1",
     "one in a with": "with d as (update public.tasks set message = 'x' returning 1 as one) select one from d",
 }
@@ -108,14 +108,14 @@ async def injected_faults(database: asyncpg.Connection, language: str, body: str
     return function
 
 
-@pytest.mark.parametrize("body", PLANTED_PLPGSQL.values(), ids=PLANTED_PLPGSQL)
-async def test_the_check_finds_a_planted_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
+@pytest.mark.parametrize("body", INJECTED_PLPGSQL.values(), ids=INJECTED_PLPGSQL)
+async def test_the_check_finds_an_injected_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
     text = f"declare r record; begin {body} return 1; end"
     assert len(unsafe_writes(await injected_faults(database, "plpgsql", text))) == 1
 
 
-@pytest.mark.parametrize("body", PLANTED_SQL.values(), ids=PLANTED_SQL)
-async def test_the_check_finds_a_planted_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
+@pytest.mark.parametrize("body", INJECTED_SQL.values(), ids=INJECTED_SQL)
+async def test_the_check_finds_an_injected_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
     assert len(unsafe_writes(await injected_faults(database, "sql", body))) == 1
 
 

@@ -1,4 +1,4 @@
-"""A digest that is due is enqueued although its reader's schedule changes first, whoever changes it."""
+"""A due digest is enqueued even if its reader's schedule changes first, by any kind of change."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -152,9 +152,9 @@ WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
 
 
 async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[ClaimedTask, ...]:
-    """Empty the database, and let everybody have something to write; answers tasks that are in hand.
+    """Reset the database and create work for every writer; return the running tasks.
 
-    Readers are due or have a mail that waits, papers are to be looked up, tasks are ready, in hand, failed and old.
+    Readers are due or have a pending mail, papers await their look-up, tasks are ready, running, failed and old.
     """
     await database_reset(database)
     writing = Writing(client, random.Random(0))

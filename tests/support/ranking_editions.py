@@ -40,7 +40,7 @@ def filling(make_article: MakeArticle, count: int, seed: int = 1) -> list[Articl
 
 
 def text_to_sql(make_article: MakeArticle, number: int) -> Article:
-    """One of many papers on the same subject, each with words of its own."""
+    """One of many papers on the same subject, each with distinct words."""
     dice = Random(number)
     own = " ".join(f"own{dice.randrange(500)}" for _ in range(12))
     common = " ".join(dice.choices(COMMON, k=40))

@@ -320,7 +320,7 @@ def test_rule_holds(rule: Rule, files: Files) -> None:
     [(rule, *plant) for rule, plants in RULES.items() for plant in plants],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_planted_violation(rule: Rule, name: str, old: str, new: str, files: Files) -> None:
+def test_rule_finds_an_injected_violation(rule: Rule, name: str, old: str, new: str, files: Files) -> None:
     assert old in files[name]
     with pytest.raises((AssertionError, ImportError, KeyError, ValueError)):
         rule(files | {name: files[name].replace(old, new)})

@@ -84,7 +84,7 @@ async def test_a_bounce_does_not_change_an_unsubscribed_reader(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader
 ) -> None:
     readers = Readers(client)
-    left = await readers.change(reader.reader_id, {"status": "unsubscribed", "status_reason": "own wish"})
+    left = await readers.change(reader.reader_id, {"status": "unsubscribed", "status_reason": "own request"})
     for kind in ("email.bounced", "email.complained"):
         assert await send(http, event(kind)) == 204
         assert await readers.get(reader.reader_id) == left

@@ -187,14 +187,14 @@ async def test_a_second_attempt_pays_only_for_missing_items(
     assert (after.items[0], len(server.seen), after.usage.calls) == (before.items[0], 1, 1)
     other, server = await start_analyst(completion(GOOD), memory=memory)
     await analyse(other, chosen(1), reader.model_copy(update={"interests": ("glaciers",)}))
-    assert len(server.seen) == 1, "another reader is told what it means for them"
+    assert len(server.seen) == 1, "another reader gets a different explanation"
 
 
 async def test_one_call_orders_the_best_items(start_analyst: StartAnalyst, chosen: Choose, reader: Profile) -> None:
     analyst, server = await start_analyst(completion({"order": [3, 1]}), completion(GOOD))
     articles = [item.article for item in chosen(4)]
     analysis = analyst.begin(reader)
-    assert list(await analysis.reorder(articles)) == [2, 0, 1, 3], "what the model left out follows as it was"
+    assert list(await analysis.reorder(articles)) == [2, 0, 1, 3], "items that the model omitted follow in their order"
     asked = json.loads(json.loads(server.bodies[0])["messages"][1]["content"])
     assert [paper["title"] for paper in asked["papers"]] == [article.title for article in articles]
     assert all(len(paper["beginning"]) <= 300 for paper in asked["papers"])

@@ -15,7 +15,7 @@ from tests.support.schedule import Clock
 
 @pytest.fixture
 async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
-    """A proxy before the emulator, which lets everything pass until it is told otherwise."""
+    """A proxy in front of the emulator, which passes everything on until a test configures a fault."""
     proxy = Proxy(stack.url)
     await proxy.start()
     yield proxy

@@ -1,4 +1,4 @@
-"""A vote teaches: the real worker ranks the next digest by it and says so, and no more when it was taken back."""
+"""The real worker ranks the next digest by a vote and gives it as a reason; a withdrawn vote no longer counts."""
 
 import json
 from typing import Any

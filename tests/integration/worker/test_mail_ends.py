@@ -1,4 +1,4 @@
-"""What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
+"""A mail with an error is sent later, fails, is in doubt or is skipped; it is never sent twice."""
 
 import asyncio
 from typing import Any

@@ -26,7 +26,7 @@ MALFORMED, UNKNOWN = "2634.00001", "2611.99999"
 
 
 class Arxiv:
-    """Answers as arXiv does: it leaves out what it does not know, and refuses a list with what it finds malformed."""
+    """Answers as arXiv does: it omits unknown ids, and refuses a list that contains a malformed id."""
 
     def __init__(self) -> None:
         self.server = ScriptedServer(self.answer)

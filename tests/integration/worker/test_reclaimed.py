@@ -56,9 +56,9 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
     peer = Claimer(client)
     await peer.sync()  # seen alive: this is no outage
     await expire_lease(database, task.task_id)
-    await peer.sync()  # full, it takes the lost task back for the queue
+    await peer.sync()  # its slots are full: it only returns the lost task to the queue
     gate.open()
-    # One answer brings both: the old lease is lost, the task is claimed anew.
+    # One response brings both: the old lease is lost, and the task is claimed again.
     await attempts.begun[2].wait()
     await attempts.ended[1].wait()
     assert attempts.cancelled == {1}

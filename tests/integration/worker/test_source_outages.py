@@ -1,4 +1,4 @@
-"""An outage of all sources: nothing fails, no attempt is used, and no reader is told anything that is not so."""
+"""An outage of all sources: nothing fails, no attempt is used, and no reader gets a wrong statement."""
 
 import asyncio
 import email

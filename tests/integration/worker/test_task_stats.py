@@ -29,7 +29,7 @@ COUNTS = "select sum(completed)::int, sum(failed)::int, sum(retried)::int, sum(w
 
 
 async def by_attempt(job: Job) -> dict[str, Any]:
-    """Fails the first time, and then for good if the payload says so."""
+    """Fails the first time, and permanently if the payload says so."""
     if job.task.attempt == 1:
         raise ConnectionError
     if job.task.payload:

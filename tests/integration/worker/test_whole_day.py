@@ -39,7 +39,7 @@ OWN = {"user_agent": "Ada's own", "webhook_secret": f"{WEBHOOK_SECRET},{NEXT_SEC
 
 
 class Outside:
-    """What a worker reaches of the outside world, each a server of its own."""
+    """The external services of a worker, each a separate server."""
 
     def __init__(self, *servers: ScriptedServer) -> None:
         self.arxiv, self.feed, self.model, self.receiver = servers

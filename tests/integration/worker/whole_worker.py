@@ -55,7 +55,7 @@ def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
 
 
 class WholeWorker:
-    """A worker that runs in this event loop as it does in a process of its own; `log` is what it said."""
+    """A worker that runs in this event loop as it does in a separate process; `log` has its log records."""
 
     def __init__(self, running: "asyncio.Task[None]", log: list[MutableMapping[str, Any]]) -> None:
         self.running = running
@@ -73,7 +73,7 @@ class WholeWorker:
                 await asyncio.sleep(0.01)
 
     def signalled(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send this process the signal, which the worker must have taken upon itself."""
+        """Send this process the signal, for which the worker must have installed a handler."""
         assert signal.getsignal(number) not in {signal.SIG_DFL, signal.default_int_handler}
         signal.raise_signal(number)
 
@@ -84,13 +84,13 @@ class WholeWorker:
 
     async def ended(self) -> None:
         """Wait until it ends; raises what the worker raised."""
-        # A wait that ended by cancelling it would look like an end of its own.
+        # `wait_for` would cancel it after the timeout, which would look like an ordinary end.
         await asyncio.wait({self.running}, timeout=PATIENCE)
         assert self.running.done()
         await self.running
 
     async def page(self, path: str) -> str:
-        """What its own port answers."""
+        """Return the response of the port that it serves."""
         address = (await self.logged("health and metrics on"))["event"].split()[-1]
         async with aiohttp.ClientSession(address) as http, http.get(path) as answer:
             return await answer.text()

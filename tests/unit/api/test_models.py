@@ -36,8 +36,8 @@ def test_a_day_out_of_range_is_refused(day: date) -> None:
 
 
 def test_an_omitted_day_is_yesterday_and_not_a_sent_field() -> None:
-    left_out = FetchRequest.model_validate({})
-    assert (left_out.source_date, left_out.sent) == (yesterday(), {})
+    omitted = FetchRequest.model_validate({})
+    assert (omitted.source_date, omitted.sent) == (yesterday(), {})
 
 
 def test_a_time_is_accepted_in_any_zone_and_returned_in_utc() -> None:

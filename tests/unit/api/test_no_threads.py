@@ -56,10 +56,10 @@ async def nested(_: Annotated[None, Depends(dependency)]) -> None:
     """A coroutine function with a dependency."""
 
 
-PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
+INJECTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
 
 
-@pytest.mark.parametrize("injected_faults", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
+@pytest.mark.parametrize("injected_faults", INJECTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
 def test_a_synchronous_dependency_is_found(injected_faults: Callable[..., Any]) -> None:
     inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(injected_faults)]), FastAPI()
 

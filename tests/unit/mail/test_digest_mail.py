@@ -137,7 +137,7 @@ def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: M
 
 def test_a_page_that_fits_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(), RENDER, links)
-    assert "left out" not in page
+    assert "omitted" not in page
     assert all(f"Title of {name}" in page for name in ("paper 0", "paper 2", "news 1"))
     assert page.index("Unsubscribe") < page.index("</body>")
 

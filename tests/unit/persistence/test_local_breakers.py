@@ -78,7 +78,7 @@ async def test_a_local_breaker_opens_and_allows_one_trial(
     await fail(breakers, 2)
     assert await passes(breakers)
     await fail(breakers, 2)
-    assert await passes(breakers), "a success lets the counting begin anew"
+    assert await passes(breakers), "a success resets the count"
     await fail(breakers, 3)
     assert (await passes(breakers), await passes(breakers, "another")) == (False, True)
     clock.move(49)

@@ -85,8 +85,8 @@ def test_any_text_gives_a_short_readable_vector(title: str, abstract: str) -> No
     vector = vector_of(title, abstract)
     assert len(vector) <= len(MARK) + (MOST_TERMS * 5 + 2) // 3 * 4
     paper = RatedPaper(title=title, liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
-    taste = FeedbackModel.of([paper], DAY)
-    assert len(taste.liked) == (1 if vector else 0)
+    model = FeedbackModel.of([paper], DAY)
+    assert len(model.liked) == (1 if vector else 0)
 
 
 @pytest.mark.parametrize("vector", ["", "?", "AAAA", "é", "A" * 5_000_000, base64.b64encode(b"\0" * 6).decode()])

@@ -1,4 +1,4 @@
-"""What a worker is told that it holds, compared with what it knows: a task that has just ended keeps its outcome."""
+"""A worker compares the leases in a response with its own: a task that has just ended keeps its outcome."""
 
 import asyncio
 from collections.abc import Mapping
