@@ -18,7 +18,7 @@ class Pause(Frozen):
     kind: str
     since: AwareDatetime
     ended: AwareDatetime | None
-    who: str
+    actor: str = Field(description="The admin who paused it.")
     reason: str
 
 
@@ -27,7 +27,7 @@ class KindStatus(Frozen):
 
     kind: str
     ready: int = Field(description="Tasks that wait for a worker.")
-    later: int = Field(description="Tasks that are not ready: delayed, or waiting for another task to end.")
+    not_ready: int = Field(description="Tasks that are not ready: delayed, or waiting for another task to end.")
     running: int = Field(description="Tasks that workers run.")
     failed: int = Field(description="Permanently failed tasks, which can be replayed.")
     oldest_seconds: float | None = Field(description="How long the oldest ready task has waited; null: none is ready.")
@@ -159,11 +159,11 @@ class Overview(Frozen):
 
     at: AwareDatetime
     kinds: tuple[KindStatus, ...]
-    minutes: StatSeries
+    task_stats: StatSeries
     workers: tuple[WorkerInfo, ...]
-    breakers: tuple[BreakerStatus, ...]
+    circuit_breakers: tuple[BreakerStatus, ...]
     sources: tuple[SourceStatus, ...]
-    failed: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
+    failed_tasks: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
     deliveries: DeliveriesNow
     readers: tuple[ReaderCount, ...]
-    model_today: ModelUsageToday
+    model_usage_today: ModelUsageToday

@@ -1,4 +1,4 @@
-"""Ranks an edition's articles for a reader: the index, the feedback model, the scores, the selection and the reasons."""
+"""Ranks articles for a reader: the index, the feedback model, the scores, the selection and the reasons."""
 
 import os
 

@@ -57,8 +57,8 @@ async def test_every_command_of_the_runbook_runs(
     tasks = TaskStateManager(client)
     found: Any = [(task.kind.value, task.status.value) for task in (await tasks.list_tasks()).tasks]
     assert sorted(found) == [("callback", "pending")] * 2 + [("digest", "cancelled")] + [("fetch", "pending")] * 2
-    acts = await database.fetch("select act from public.audit order by at")
-    assert [act[0] for act in acts] == ["replay", "replay all", "redeliver", "pause", "resume"]
+    entries = await database.fetch("select action from public.audit order by at")
+    assert [entry[0] for entry in entries] == ["replay", "replay all", "redeliver", "pause", "resume"]
 
 
 async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, client: AsyncClient) -> None:
@@ -72,6 +72,6 @@ async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, 
     assert (await TaskStateManager(client).list_tasks()).tasks == ()
 
 
-@pytest.mark.parametrize("act", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
-def test_the_runbook_has_every_operator_action(act: str) -> None:
-    assert any(act in line for line in LINES)
+@pytest.mark.parametrize("action", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
+def test_the_runbook_has_every_operator_action(action: str) -> None:
+    assert any(action in line for line in LINES)

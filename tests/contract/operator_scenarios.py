@@ -40,7 +40,7 @@ async def replaying(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
-        assert [act.act for act in await operator.audit_entries()] == ["replay"]
+        assert [entry.action for entry in await operator.audit_entries()] == ["replay"]
         assert len((await operator.overview()).workers) == 1
 
 
@@ -84,7 +84,7 @@ async def pausing(client: AsyncClient, times: int) -> None:
     operator = Operator(client)
     made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
     pause = made[0]
-    assert (pause.who, pause.reason) == ("root", "because")
+    assert (pause.actor, pause.reason) == ("root", "because")
     assert await operator.pauses() == [pause]
     for _ in range(times):
         assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).since == pause.since

@@ -173,9 +173,7 @@ async def test_a_mail_is_repeated_to_a_provider_that_knows_its_key(
 
 
 @pytest.mark.parametrize("sending", [True, False])
-async def test_a_permanent_failure_leaves_no_delivery_open(
-    client: AsyncClient, mailer: Mailer, sending: bool
-) -> None:
+async def test_a_permanent_failure_leaves_no_delivery_open(client: AsyncClient, mailer: Mailer, sending: bool) -> None:
     lease = await mailer.claim()
     if sending:
         await mailer.begin(lease)

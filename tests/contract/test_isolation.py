@@ -142,8 +142,12 @@ async def test_a_callback_contains_its_parent_and_its_own_address(world: World) 
 async def test_an_admins_cancel_of_a_callers_task_is_recorded(world: World) -> None:
     path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
-    (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
-    assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
+    (entry,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
+    assert (entry["actor"], entry["action"], entry["details"]) == (
+        "root",
+        "cancel",
+        {"task_id": world.ids["/v1/fetches"]},
+    )
 
 
 async def test_metrics_and_log_contain_names_but_no_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,12 +149,12 @@ class TaskLife(RuleBasedStateMachine):
 
     @rule(pause=st.booleans(), repeat=st.booleans())
     def switch(self, pause: bool, repeat: bool) -> None:
-        operator, act = Operator(self.world.client), Actor(uuid4(), "root")
+        operator, actor = Operator(self.world.client), Actor(uuid4(), "root")
         for _ in range(1 + repeat):
             if pause:
-                self.do(operator.pause(act, TaskKind.DIGEST, "because"))
+                self.do(operator.pause(actor, TaskKind.DIGEST, "because"))
             elif self.paused:
-                self.do(operator.resume(act, TaskKind.DIGEST))
+                self.do(operator.resume(actor, TaskKind.DIGEST))
         self.paused = pause
 
     @rule(number=st.integers(0, 20), repeat=st.booleans())
@@ -162,10 +162,10 @@ class TaskLife(RuleBasedStateMachine):
         if not self.world.models:
             return
         task_id = list(self.world.models)[number % len(self.world.models)]
-        act, done = Actor(uuid4(), "root"), self.world.models[task_id].replay()
+        actor, done = Actor(uuid4(), "root"), self.world.models[task_id].replay()
         for _ in range(1 + repeat):
             try:
-                self.do(Operator(self.world.client).replay(act, task_id))
+                self.do(Operator(self.world.client).replay(actor, task_id))
             except NothingToDo:
                 assert not done
             else:
@@ -174,8 +174,8 @@ class TaskLife(RuleBasedStateMachine):
     @rule()
     def replay_all(self) -> None:
         dead = sum(model.replay() for model in self.world.models.values())
-        act = Actor(uuid4(), "root")
-        assert self.do(Operator(self.world.client).replay_dead(act, TaskKind.DIGEST)).replayed == dead
+        actor = Actor(uuid4(), "root")
+        assert self.do(Operator(self.world.client).replay_dead(actor, TaskKind.DIGEST)).replayed == dead
 
     @rule(target=held, slots=st.integers(1, 3))
     def claim(self, slots: int) -> Any:

@@ -1,4 +1,4 @@
-"""The operator's hand on the database: replay and redelivery, the worker list; each act once, and recorded."""
+"""Operators' actions: replay, redelivery, the list of workers. Each action is applied once and recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -96,11 +96,11 @@ async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
     await database.execute(
         "update public.queue set updated_at = now() - interval '2 hours' where task_id = $1", died[0].task_id
     )
-    act, after, until = by(), None, None
+    actor, after, until = by(), None, None
     since, counted = datetime.now(UTC) - timedelta(hours=1), list[int]()
     while True:
-        step = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
-        again = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        step = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        again = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
         assert step == again, "the same step again does nothing"
         counted.append(step.replayed)
         after, until = step.next, step.until
@@ -189,3 +189,36 @@ async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator,
     assert await operator.orphaned_tasks() == []
     await database.execute("delete from public.queue where task_id = $1", task.task_id)
     assert await operator.orphaned_tasks() == [task.task_id]
+
+
+async def test_pages_of_orphaned_tasks_list_each_task_once(stack: Ready, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 5)
+    await database.execute("delete from public.queue where true")
+    await insert_tasks(database, 1)
+    pages = await pages_of_orphaned_tasks(stack)
+    assert [len(page) for page in pages] == [2, 2, 1]
+    orphaned = (
+        "select t.task_id::text from public.tasks t left join public.queue q using (task_id) where q.kind is null"
+    )
+    assert [task_id for page in pages for task_id in page] == sorted(
+        row["task_id"] for row in await database.fetch(orphaned)
+    )
+
+
+async def test_a_full_last_page_of_orphaned_tasks_has_no_cursor(stack: Ready, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 2)
+    await database.execute("delete from public.queue where true")
+    assert [len(page) for page in await pages_of_orphaned_tasks(stack)] == [2]
+
+
+async def pages_of_orphaned_tasks(stack: Ready) -> list[list[str]]:
+    """The ids of each page, two tasks a page."""
+    pages: list[list[str]] = []
+    query: dict[str, Any] = {"limit": 2}
+    async with callers_of(stack) as callers:
+        while True:
+            page = (await callers.root.get("/v1/admin/orphaned_tasks", params=query)).json()
+            pages.append(page["task_ids"])
+            if page["next_cursor"] is None:
+                return pages
+            query["cursor"] = page["next_cursor"]

@@ -30,7 +30,7 @@ def kind_of(overview: Overview, kind: str) -> KindStatus:
 
 
 def points_of(overview: Overview, kind: str) -> tuple[StatPoint, ...]:
-    (found,) = [each.points for each in overview.minutes.kinds if each.kind == kind]
+    (found,) = [each.points for each in overview.task_stats.kinds if each.kind == kind]
     return found
 
 
@@ -40,8 +40,8 @@ async def test_an_empty_database_has_an_overview(operator: Operator) -> None:
     assert {(kind.ready, kind.running, kind.failed, kind.oldest_seconds) for kind in overview.kinds} == {
         (0, 0, 0, None)
     }
-    assert (overview.workers, overview.failed, overview.sources, overview.minutes.kinds) == ((), (), (), ())
-    assert (overview.deliveries.paused, overview.model_today.input_tokens) == (None, 0)
+    assert (overview.workers, overview.failed_tasks, overview.sources, overview.task_stats.kinds) == ((), (), (), ())
+    assert (overview.deliveries.paused, overview.model_usage_today.input_tokens) == (None, 0)
 
 
 async def test_the_queue_is_shown_by_kind(
@@ -56,12 +56,12 @@ async def test_the_queue_is_shown_by_kind(
     await worker.claim(1)
     overview = await operator.overview()
     fetch, digest = kind_of(overview, "fetch"), kind_of(overview, "digest")
-    assert (fetch.ready, fetch.later, fetch.running, fetch.failed) == (2, 2, 1, 1)
+    assert (fetch.ready, fetch.not_ready, fetch.running, fetch.failed) == (2, 2, 1, 1)
     await worker.claim(2)
     database_reset = kind_of(await operator.overview(), "fetch")
     assert (database_reset.ready, database_reset.running, database_reset.oldest_seconds) == (0, 3, None)
     assert (digest.ready, digest.oldest_seconds is not None and digest.oldest_seconds >= 90) == (4, True)
-    (failed,) = overview.failed
+    (failed,) = overview.failed_tasks
     assert (failed.task_id, failed.owner, failed.error) == (dead.task_id, "ada", "arXiv is down")
     (seen,) = overview.workers
     assert (seen.worker_id, seen.running_tasks) == (worker.worker_id, 1)
@@ -115,15 +115,15 @@ async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(
         " from generate_series(-90, 11000) m, unnest(array['fetch', 'digest', 'delivery', 'callback', 'teletype']) kind"
     )
     week = await operator.overview(hours=168)
-    assert [each.kind for each in week.minutes.kinds] == ["callback", "delivery", "digest", "fetch", "teletype"]
+    assert [each.kind for each in week.task_stats.kinds] == ["callback", "delivery", "digest", "fetch", "teletype"]
     points = points_of(week, "teletype")
-    assert (len(points), points[0].at, week.minutes.step_seconds) == (120, week.minutes.since, 84 * 60)
+    assert (len(points), points[0].at, week.task_stats.step_seconds) == (120, week.task_stats.since, 84 * 60)
     assert {each.completed for each in points[:-1]} == {84}
     assert points[-1].completed <= 84
     assert {each.ready for each in points[:-1]} == {6}
     assert [len(points_of(await operator.overview(hours=1), "fetch"))] == [120]
     since_midnight = "select ceil(extract(epoch from now() - date_trunc('day', now(), 'UTC')) / 60) * 5 * 2"
-    assert abs(week.model_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
+    assert abs(week.model_usage_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
     for number in range(1, 8):
         await TaskStats(client).report(uuid4(), number, {})
     old = "select count(*) from public.task_stats where minute < now() - interval '7 days'"
@@ -138,7 +138,7 @@ async def test_a_kind_that_no_longer_exists_is_shown(operator: Operator, databas
     await insert_tasks(database, 2)
     await database.execute("update public.queue set kind = 'teletype', dead_letter = true, error = 'no paper'")
     overview = await operator.overview()
-    assert (kind_of(overview, "teletype").failed, len(overview.failed)) == (2, 2)
+    assert (kind_of(overview, "teletype").failed, len(overview.failed_tasks)) == (2, 2)
 
 
 async def test_a_source_failing_for_a_complete_day_is_shown_as_failing(client: AsyncClient, operator: Operator) -> None:
@@ -200,8 +200,8 @@ async def test_mails_readers_pauses_and_admins_actions_are_shown(
             ("digest", "the model is dear")
         ]
         await root.post("/v1/deliveries/resume", json={"pending": "skip"})
-        acts = (await root.get("/v1/admin/audit")).json()["entries"]
-        assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
-        assert acts[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
+        entries = (await root.get("/v1/admin/audit")).json()["entries"]
+        assert [entry["action"] for entry in entries] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
+        assert entries[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
         for hours in ("0", "169", "x"):
             assert (await root.get("/v1/admin/overview", params={"hours": hours})).status_code == 422

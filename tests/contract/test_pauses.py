@@ -15,8 +15,8 @@ from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import Claimer, create
 
 
-def by(who: str = "root") -> Actor:
-    return Actor(uuid4(), who)
+def by(name: str = "root") -> Actor:
+    return Actor(uuid4(), name)
 
 
 @pytest.fixture
@@ -43,12 +43,12 @@ async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncCli
     workers = [Claimer(client), Claimer(client)]
     assert [task.task_id for worker in workers for task in await worker.claim()] == [digest.task_id]
     (pause,) = await operator.pauses()
-    assert (pause.kind, pause.who, pause.reason) == (TaskKind.FETCH, "root", "arXiv is moving")
+    assert (pause.kind, pause.actor, pause.reason) == (TaskKind.FETCH, "root", "arXiv is moving")
     await operator.resume(by(), TaskKind.FETCH)
     assert len(await workers[0].claim()) == 1
     with pytest.raises(NothingToDo, match="not paused"):
         await operator.resume(by(), TaskKind.FETCH)
-    assert [act.act for act in await operator.audit_entries()] == ["resume", "pause"]
+    assert [entry.action for entry in await operator.audit_entries()] == ["resume", "pause"]
 
 
 @pytest.mark.parametrize("paused", [TaskKind.DIGEST, TaskKind.FETCH, TaskKind.CALLBACK])

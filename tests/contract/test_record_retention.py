@@ -25,7 +25,7 @@ select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interv
   from unnest($1::text[]) status cross join generate_series(1, $2)
 """
 OLD_ACTS = """
-insert into public.audit (act_id, at, who, act, details, answer)
+insert into public.audit (audit_id, at, actor, action, details, response)
 select gen_random_uuid(), now() - age * interval '1 day', 'ada', 'cancel', '{}', '{}' from unnest($1::integer[]) age
 """
 
@@ -98,13 +98,13 @@ async def test_an_unsent_delivery_is_kept(client: AsyncClient, database: asyncpg
 async def test_a_batch_is_bounded_and_skips_locked_rows(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "in_doubt", "pending"], 3)
     await database.execute(OLD_ACTS, [364, 366, 367, 368])
-    assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
+    assert await prune(client, batch=2) == PrunedRecords(deliveries=2, audit_entries=2, pauses=0)
     async with database.transaction():
         await database.execute("select from public.deliveries where status = 'in_doubt' for update")
         await database.execute("select from public.audit for update")
-        assert await prune(client) == PrunedRecords(deliveries=7, acts=0, pauses=0)
-    assert await prune(client) == PrunedRecords(deliveries=3, acts=1, pauses=0)
-    assert await prune(client) == PrunedRecords(deliveries=0, acts=0, pauses=0)
+        assert await prune(client) == PrunedRecords(deliveries=7, audit_entries=0, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=3, audit_entries=1, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=0, audit_entries=0, pauses=0)
     assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 3
 
 

@@ -30,7 +30,7 @@ CURSOR = encode_cursor(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"
 KEPT = "x" * 1999 + "y"
 BY = Actor(ONE, "ada")
-ACT = {"p_act": str(ONE), "p_who": "ada"}
+ACT = {"p_audit_id": str(ONE), "p_actor": "ada"}
 NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A\0b")
 NEWS_ROW = {
     "source": "feed:x", "external_id": "1", "kind": "news", "title": "Ab", "abstract": "", "authors": [], "url": None,
@@ -98,12 +98,12 @@ DELIVERIES = [
         lambda c: Deliveries(c).page("web", status=DeliveryStatus.SENT, reader_id=ONE, limit=101, cursor=CURSOR),
         "list_deliveries", p_owner="web", p_status="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
     rpc(f"resolve delivery {ONE}", lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
-        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_act=ANY, p_who="ada"),
+        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_audit_id=ANY, p_actor="ada"),
     rpc("check whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
-        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_audit_id=ANY, p_actor="ada"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
-        "set_pause_for_operator", p_reason=None, p_skip=True, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason=None, p_skip=True, p_audit_id=ANY, p_actor="ada"),
 ]  # fmt: skip
 
 ITEMS = [
@@ -180,11 +180,11 @@ OPERATORS = [
     rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACT, p_task_id=str(TWO)),
     rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
         "replay_dead_letters", p_kind="fetch", p_since=None, p_until=None, p_after=None, p_step=1000,
-        p_act=str(uuid5(ONE, "None")), p_who="ada"),
+        p_audit_id=str(uuid5(ONE, "None")), p_actor="ada"),
     rpc("replay digest tasks",
         lambda c: Operator(c).replay_dead(BY, TaskKind.DIGEST, since=MOMENT, until=MOMENT, after=TWO, step=5),
         "replay_dead_letters", p_kind="digest", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
-        p_act=str(uuid5(ONE, str(TWO))), p_who="ada"),
+        p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
     rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACT, p_task_id=str(TWO)),
     rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
         "cancel_for_operator", **ACT, p_task_id=str(TWO)),
@@ -194,8 +194,9 @@ OPERATORS = [
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
-    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
-    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",
+        p_after=str(TWO), p_limit=3),
 ]  # fmt: skip
 
 FLEETS = [

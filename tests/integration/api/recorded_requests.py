@@ -57,7 +57,7 @@ def _asked(line: str, body: bytes) -> Asked:
 
 
 def _known(name: str, value: Any) -> Any:
-    return AN_ID if name == "p_act" and UUID(value).version in {4, 5} else value
+    return AN_ID if name == "p_audit_id" and UUID(value).version in {4, 5} else value
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,12 @@ from tests.integration.api.recorded_requests import AN_ID, Request, api_before, 
 from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE, TASK, shown
 
 DONE = {"task": TASK, "done": True}
-ROOT = {"p_act": AN_ID, "p_who": "root"}
+ROOT = {"p_audit_id": AN_ID, "p_actor": "root"}
 STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
 LISTED = {
     "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
-ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
+ENTRY = {"audit_id": ID, "at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
 WORKER = {
     "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
@@ -67,22 +67,32 @@ ADMINS = [
     ),
     Request("root", "GET /v1/admin/workers", [[WORKER]], [("list_worker_rows", {})], {"workers": [WORKER]}),
     Request(
-        "root", "GET /v1/admin/orphaned_tasks?limit=7", [[ID]], [("orphaned_tasks", {"p_limit": 7})], {"task_ids": [ID]}
+        "root",
+        f"GET /v1/admin/orphaned_tasks?limit=1&cursor={OTHER}",
+        [[ID, OTHER]],
+        [("orphaned_tasks", {"p_after": OTHER, "p_limit": 2})],
+        {"task_ids": [ID], "next_cursor": ID},
     ),
-    Request("root", "GET /v1/admin/orphaned_tasks", [[]], [("orphaned_tasks", {"p_limit": 100})], {"task_ids": []}),
+    Request(
+        "root",
+        "GET /v1/admin/orphaned_tasks",
+        [[]],
+        [("orphaned_tasks", {"p_after": None, "p_limit": 51})],
+        {"task_ids": [], "next_cursor": None},
+    ),
     Request(
         "root",
         "GET /v1/admin/audit?limit=7&cursor=2026-03-04T00:00:00%2B02:00",
-        [[ACT]],
+        [[ENTRY]],
         [("GET audit", {"order": "at.desc", "limit": "8", "at": "lt.2026-03-03T22:00:00+00:00"})],
-        {"entries": [ACT], "next_cursor": None},
+        {"entries": [ENTRY], "next_cursor": None},
     ),
     Request(
         "root",
         "GET /v1/admin/audit?limit=1",
-        [[ACT, ACT | {"act_id": OTHER}]],
+        [[ENTRY, ENTRY | {"audit_id": OTHER}]],
         [("GET audit", {"order": "at.desc", "limit": "2"})],
-        {"entries": [ACT], "next_cursor": ACT["at"]},
+        {"entries": [ENTRY], "next_cursor": ENTRY["at"]},
     ),
     Request(
         "root",

@@ -254,9 +254,9 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
         assert answer.status_code == 303, (action, answer.text)
         redirect_with = await operator.http.get(answer.headers["location"])
         assert (redirect_with.status_code, 'role="status">' in redirect_with.text) == (200, True)
-    acts = await database.fetch("select who, act from public.audit where who <> 'eve' order by at")
-    assert [row["who"] for row in acts] == ["root"] * len(acts)
-    assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["act"] for row in acts}
+    entries = await database.fetch("select actor, action from public.audit where actor <> 'eve' order by at")
+    assert [row["actor"] for row in entries] == ["root"] * len(entries)
+    assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["action"] for row in entries}
     states = await database.fetch("select status, resolved_by from public.deliveries where resolved_by is not null")
     assert sorted((row["status"], row["resolved_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):

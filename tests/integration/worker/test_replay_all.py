@@ -22,10 +22,10 @@ LONGEST_STEP = 4.0
 
 async def replay_all(client: AsyncClient) -> float:
     """Replay step by step; returns how many seconds the longest took."""
-    act, after, until, longest = Actor(uuid4(), "root"), None, None, 0.0
+    actor, after, until, longest = Actor(uuid4(), "root"), None, None, 0.0
     while True:
         started = time.monotonic()
-        step = await Operator(client).replay_dead(act, TaskKind.FETCH, until=until, after=after)
+        step = await Operator(client).replay_dead(actor, TaskKind.FETCH, until=until, after=after)
         longest = max(longest, time.monotonic() - started)
         after, until = step.next, step.until
         if after is None:

@@ -153,7 +153,7 @@ async def test_each_action_on_deliveries_has_its_own_id(client: AsyncClient, rou
     acts = set()
     for _ in range(2):
         await Deliveries(client).pause("restored", by="ada")
-        acts.add(UUID(sent(router)[2]["p_act"]))
+        acts.add(UUID(sent(router)[2]["p_audit_id"]))
     assert len(acts) == 2
 
 

@@ -46,8 +46,8 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
         part = index.rows.of(number)
         dense[number, index.rows.terms[part]] = index.weights[part]
     some = list(range(0, 400, 9))
-    assert np.allclose(index.alike_each(some), dense[some] @ dense[some].T, atol=1e-5)
-    assert np.allclose(np.diag(index.alike_each(some)), 1, atol=1e-5)
+    assert np.allclose(index.pairwise_cosines(some), dense[some] @ dense[some].T, atol=1e-5)
+    assert np.allclose(np.diag(index.pairwise_cosines(some)), 1, atol=1e-5)
     liked = Vectors.of(index, FeedbackModel.of([rated(article) for article in invented[::40]], DAY).liked)
     texts = np.zeros((len(liked.weights), len(index.terms)))
     texts[liked.owner, liked.numbers] = liked.values
