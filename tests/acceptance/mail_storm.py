@@ -1,4 +1,4 @@
-"""Readers who are all due at once, two workers killed while they send, and what it came to, counted in the server."""
+"""Many readers are due at once, and workers are killed while they send. The server counts the resulting mails."""
 
 import asyncio
 import email
@@ -42,7 +42,7 @@ select d.reader_id from public.deliveries d join public.queue q using (task_id) 
 
 @dataclass(frozen=True)
 class Storm:
-    """How hard it is. `lease` is in seconds; `patience` too, for all of it."""
+    """The size of the test. `lease` and `patience` (the limit for the whole test) are in seconds."""
 
     readers: int
     kills: int
@@ -55,19 +55,19 @@ class Storm:
 
 @dataclass
 class Account:
-    """What the service says of each reader's mail beside what the server did."""
+    """The status of each reader's mail in the service, compared with what the server did."""
 
     storm: Storm
     happened: Mapping[str, list[Fate]]
     taken: Counter[str]
-    """By reader, told by their Message-IDs."""
+    """By reader, from the Message-IDs."""
     rows: list[asyncpg.Record] = field(default_factory=list)
     running_tasks: set[UUID] = field(default_factory=set)
     """The readers whose mails a worker was sending when it was killed."""
     seconds: float = 0.0
 
     def faults(self) -> list[str]:
-        """All that does not hold."""
+        """Return all violations."""
         found = [f"{row['email']}: {fault}" for row in self.rows for fault in self._of(row)]
         lost = sum(row["reason"] == LOST for row in self.rows)
         if lost > self.storm.kills * self.storm.connections:
@@ -99,7 +99,7 @@ class Account:
                 yield f"{what}: the service says {state} ({reason}), the server {', '.join(fates) or 'nothing'}"
 
     def table(self) -> list[list[str]]:
-        """How often the last that the server did led to which state."""
+        """Count the final statuses by the last action of the server."""
         ends = Counter((self.happened.get(row["email"], [None])[-1], row["status"]) for row in self.rows)
         lasts = sorted({last for last, _ in ends}, key=lambda last: list(Fate).index(last) if last else -1)
         states = ("sent", "failed", "in_doubt")
@@ -107,7 +107,7 @@ class Account:
 
 
 async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asyncpg.Connection) -> Account:
-    """Let it come over an empty database, to the end of every task."""
+    """Run it on an empty database until every task has ended."""
     chance, began = random.Random(storm.seed), time.monotonic()
     server = FlakyServer(chance, storm.weights, thinks=THINKS)
     clock = Clock(database)
@@ -144,7 +144,7 @@ async def _with_kills(
             break
         sender = await sending
         await workers[sender].stop(signal.SIGKILL)
-        # Before anybody takes over what it had: that takes a lease.
+        # Before another worker reclaims its tasks, which takes a lease.
         running_tasks |= {row["reader_id"] for row in await database.fetch(CLAIMED, names[sender])}
         workers[sender] = _worker(storm, stack, server, sender)
         names[sender] = await _start(workers[sender])
@@ -166,7 +166,7 @@ async def _start(worker: ServiceProcess) -> UUID:
 
 
 async def _until_all_is_done(stack: Ready) -> None:
-    """Wait for the end of all tasks; what would be tried again in a while is tried again at once."""
+    """Wait for the end of all tasks; delayed tasks become ready at once."""
     database = await asyncpg.connect(stack.database_url)
     try:
         while await database.fetchval("select exists (select from public.queue where not dead_letter)"):

@@ -1,4 +1,4 @@
-"""The long run of tests/acceptance/test_mails.py (`make soak-mails`): a table, and exit 1 if anything does not hold."""
+"""The long version of tests/acceptance/test_mails.py (`make soak-mails`): a table, and exit 1 on a violation."""
 
 import argparse
 import random
@@ -34,7 +34,7 @@ async def soak(storm: Storm) -> Account:
 
 
 def main() -> None:
-    """Read what is wanted, run, tell."""
+    """Parse the options, run, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readers", type=int, default=2_000)
     parser.add_argument("--kills", type=int, default=10)

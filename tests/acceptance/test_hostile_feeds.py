@@ -1,4 +1,4 @@
-"""Feeds built to hold a worker: its own /healthz answers within a second throughout, and the day is fetched."""
+"""Feeds built to block a worker: its /healthz always responds within a second, and the day is fetched."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def serve(feeds: Mapping[str, str]) -> tuple[web.AppRunner, str]:
 
 
 async def slowest_answer(url: str, until: asyncio.Event) -> tuple[float, int]:
-    """Ask again and again; returns the longest that an answer took, and how many there were."""
+    """Poll until the event; returns the longest response time and the number of responses."""
     slowest, answers = 0.0, 0
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         while not until.is_set():

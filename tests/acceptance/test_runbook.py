@@ -67,7 +67,7 @@ async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, 
     for line in LINES:
         if "/v1/admin" in line:
             status, _ = await shell(line, names)
-            assert status == 22, line  # curl's word for an answer of 400 or above
+            assert status == 22, line  # curl's exit status for 400 and above
     assert await api.stop() == 0
     assert (await TaskStateManager(client).list_tasks()).tasks == ()
 

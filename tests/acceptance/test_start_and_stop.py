@@ -56,7 +56,7 @@ def test_starts_serves_and_stops_silently() -> None:
         assert process.stderr is not None
         log += process.stderr.readlines()
         assert process.wait() == 0
-    # Slow callbacks, which asyncio's debug mode reports, only say how busy this machine is.
+    # asyncio's debug mode reports slow callbacks, which depend only on the load of this machine.
     unexpected = [line for line in log if not line.startswith("{") and not line.startswith("Executing <")]
     assert unexpected == []
     trouble = [line for line in log if '"level": "warning"' in line or '"level": "error"' in line]
@@ -105,7 +105,7 @@ async def test_sigterm_does_not_wait_for_an_incomplete_request(sent: bytes) -> N
     async with forked_api() as (process, address):
         with connect(address) as connection:
             connection.sendall(sent)
-            await get(f"{address}/healthz")  # what came before was read
+            await get(f"{address}/healthz")  # everything sent before was read
             begin = time.monotonic()
             assert await process.stop() == 0
             assert time.monotonic() - begin < 8
@@ -135,7 +135,7 @@ async def get(url: str) -> httpx.Response:
 
 
 async def refused(module: str, **settings: str) -> str:
-    """What a process says on standard error that cannot start."""
+    """The standard error of a process that cannot start."""
     process = ServiceProcess(module, SETTINGS["SUPABASE_URL"], SETTINGS["SUPABASE_KEY"], **(API_SETTINGS | settings))
     with pytest.raises(AssertionError, match="ended before"):
         await process.start("what never comes")
@@ -161,7 +161,7 @@ async def test_an_invalid_webhook_secret_ends_with_one_message(module: str) -> N
     assert "WEBHOOK_SECRET is set to a secret value" in said
 
 
-# Each other way in which one cannot be read: tests/unit/test_boot.py.
+# tests/unit/test_boot.py has all other cases of an unreadable package.
 @pytest.mark.parametrize(
     ("module", "damaged", "content"), [("app", "pyproject.toml", b"\xff"), ("worker", "requirements.lock", None)]
 )

@@ -1,4 +1,4 @@
-"""Workers as real processes: killed, stopped, cut off from their database. Nothing is lost, nothing is done twice."""
+"""Workers as real processes that are killed, stopped or cut off from the database: each task is done exactly once."""
 
 import asyncio
 import signal
@@ -22,7 +22,7 @@ async def test_fifty_tasks_complete_although_workers_are_killed(
     await asyncio.gather(*(worker.start(STARTED) for worker in workers))
     for kill in range(10):
         await receiver.more()
-        gate.release()  # one answer a kill: there is work left at the tenth
+        gate.release()  # one response per kill, so that tasks are left after the tenth kill
         await workers[kill % 2].stop(signal.SIGKILL)
         workers[kill % 2] = worker_process(stack, CONCURRENCY="2")
         await workers[kill % 2].start(STARTED)
@@ -34,7 +34,7 @@ async def test_fifty_tasks_complete_although_workers_are_killed(
     assert len(rows) == 50
     assert sum(row["attempt"] for row in rows) > 50, "the kills burnt no attempt"
     for row in rows:
-        # A delivery is made at least once and at most once an attempt; the task is completed once.
+        # A callback is delivered at least once and at most once per attempt; the task is completed once.
         assert 1 <= receiver.arrived[f"msg_{row['task_id']}"] <= row["attempt"]
 
 

@@ -109,7 +109,7 @@ async def test_an_outage_longer_than_the_lease_ends_no_worker(
     worker = worker_process(stack, proxy.url, WORKER_PORT="0")
     address = await address_of(worker)
     record = await worker.logged("sync call not answered")
-    await asyncio.sleep(3 * 1.5)  # three leases: this is about time itself
+    await asyncio.sleep(3 * 1.5)  # three leases: this test must wait for time to pass
     assert (await health(address))[0] == 200
     down.set()
     await enqueue_deliveries(database, receiver.url, 1)
@@ -159,7 +159,7 @@ async def test_a_taken_port_is_reported_in_one_message(stack: Ready) -> None:
 
 
 class OutdatedSchema:
-    """While it is open, the database says that its schema is older than the code needs."""
+    """While the block runs, the database reports a schema that is older than the code needs."""
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database

@@ -1,4 +1,4 @@
-"""The operators' scenarios of `test_repeated_writes.py`: their acts, what they see, what workers report for it."""
+"""The operators' scenarios of `test_repeated_writes.py`: their actions, their views, and workers' reports."""
 
 from datetime import timedelta
 
@@ -53,7 +53,7 @@ async def reporting_minutes(client: AsyncClient, times: int) -> None:
     for number in (1, 2):
         for _ in range(times):
             assert 0 <= await minutes.report(WORKER, number, ended) < 60
-    # An older one that was on its way for long.
+    # An older report that was delayed.
     await minutes.report(WORKER, 1, ended)
 
 

@@ -1,4 +1,4 @@
-"""Sources that return or raise what a test tells them."""
+"""Sources that return or raise what a test sets."""
 
 from datetime import UTC, date, datetime, time, timedelta
 

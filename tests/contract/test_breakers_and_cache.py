@@ -1,4 +1,4 @@
-"""Breakers are shared by all processes and let one trial through; without Supabase, breakers and cache work locally."""
+"""All processes share circuit breakers, which allow one trial; without Supabase, breakers and cache work locally."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def fail(breakers: CircuitBreakers, name: str = "arxiv") -> None:
 
 @pytest.fixture
 async def clients(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[list[AsyncClient]]:  # noqa: ARG001  (database_reset)
-    """Twenty processes' clients."""
+    """The clients of twenty processes."""
     async with AsyncExitStack() as opened:
         yield [await opened.enter_async_context(open_supabase(settings_for(stack))) for _ in range(20)]
 
@@ -123,7 +123,7 @@ async def test_failures_far_apart_are_not_added_up(clients: list[AsyncClient], d
 
 @pytest.fixture
 async def cut_off(stack: Ready) -> AsyncIterator[AsyncClient]:
-    """A client whose Supabase is away."""
+    """A client whose Supabase is unavailable."""
     away = settings_for(stack).model_copy(update={"supabase_url": "http://127.0.0.1:9", "supabase_retries": 0})
     async with open_supabase(away) as client:
         yield client

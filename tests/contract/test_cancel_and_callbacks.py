@@ -1,4 +1,4 @@
-"""Cancelling, and the callback that comes with every end: together with it, or not at all."""
+"""Cancellation, and the callback of each end: both are written together or not at all."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ async def test_a_cancelled_task_ends_instead_of_returning_to_the_queue(outcome: 
 
 
 async def test_a_task_with_a_message_can_be_cancelled(client: AsyncClient) -> None:
-    """The pinned client takes an rpc answer with a `message` at the top for an error."""
+    """The pinned client treats an rpc response with a top-level `message` as an error."""
     task, tasks = await create(client), TaskStateManager(client)
     held = await Claimer(client).claim_one()
     await tasks.update_task(task.task_id, lease_token=held.lease.lease_token, message="ranking", progress=0.5)

@@ -1,4 +1,4 @@
-"""A day is complete when it was fetched after the announcement that covers it; until then it is fetched again."""
+"""A day is complete if it was fetched after the announcement that covers it; before, it is fetched again."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -25,11 +25,11 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MORNING, WHOLE = NOON + timedelta(hours=18), datetime(2026, 3, 5, 5, tzinfo=UTC)
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 HOUR = timedelta(hours=1)
-"""The sources of these tests are complete from 05:00 of the next day on."""
+"""The sources of these tests are complete from 05:00 of the next day."""
 
 
 class Scripted(AnySource):
-    """A source whose items have its own name."""
+    """A source whose items are named after it."""
 
     def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
         found = outcome
@@ -39,7 +39,7 @@ class Scripted(AnySource):
 
 
 class Days:
-    """Fetches DAY as a task, at a moment of the schedule's clock."""
+    """Fetches DAY in a task, at a given time of the schedule's clock."""
 
     def __init__(self, client: AsyncClient, clock: Clock) -> None:
         self._client = client
@@ -187,7 +187,7 @@ async def test_a_day_is_fetched_again_once_an_hour_until_complete(
     tasks, arxiv = TaskStateManager(client), Scripted("arxiv", [GOOD])
 
     async def requested(moment: datetime) -> bool:
-        """Whether a digest that is posted then has the day fetched; if so, the fetch is done."""
+        """Whether a digest that is posted at that time enqueues a fetch, which is then executed."""
         await clock.set(moment)
         digest = await create(client, kind=TaskKind.DIGEST, source_date=DAY)
         fetch = await tasks.refresh_fetch(DAY, waiting=digest.task_id)

@@ -32,7 +32,7 @@ class Asleep(Exception):
 
 
 async def run_periodic_job(client: AsyncClient) -> None:
-    """What DAILY_FETCH_AT does once, on the morning after DAY."""
+    """Run the periodic job of DAILY_FETCH_AT once, on the morning after DAY."""
 
     async def sleep(_seconds: float) -> None:
         raise Asleep
@@ -134,7 +134,7 @@ async def test_a_fetch_that_a_caller_cancels_fails_no_others_digest(client: Asyn
     await TaskStateManager(client).cancel_task(theirs.task_id)
     with pytest.raises(EditionPending):
         await write(client, digest)
-    # ... nor while the own one is under way.
+    # ... nor while its own fetch runs.
     late = await create(client)
     await TaskStateManager(client).cancel_task(late.task_id)
     with pytest.raises(EditionPending):

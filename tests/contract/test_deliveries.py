@@ -1,4 +1,4 @@
-"""Deliveries: made with their digest, sent by one lease at a time, at most once, and never silently lost."""
+"""Deliveries: created with their digest, sent under one lease at a time, at most once, never lost without a status."""
 
 import asyncio
 from datetime import date, timedelta
@@ -123,7 +123,7 @@ async def test_a_lost_senders_delivery_is_in_doubt_and_not_resent(
     await other.claimer.sync()
     answer = await other.begin(await other.claim())
     assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason="its sender was lost while sending")
-    # The one that was thought dead may yet say what it knows, but cannot make it pending.
+    # The worker whose lease expired may still report the result, but cannot set it to pending.
     assert not await mailer.end(lease, PENDING)
     assert await mailer.end(lease, SENT)
     assert await mailer.status is SENT

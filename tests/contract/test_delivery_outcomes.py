@@ -81,7 +81,7 @@ async def test_a_restored_dump_sends_nothing_until_an_admin_resumes(
     deliveries = mailer.deliveries
     await deliveries.resume(by="ada", skip_pending=False)
     assert await deliveries.paused() is None
-    # What a dump does: the same values, written by another transaction.
+    # Like the restore of a dump: the same values, written by another transaction.
     row = await database.fetchrow("select * from public.delivery_pause")
     await database.execute("delete from public.delivery_pause where one")
     await database.execute(

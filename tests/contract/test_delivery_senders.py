@@ -1,4 +1,4 @@
-"""Which sender began a delivery, and who may repeat it; what a mail needed goes when nobody needs it any more."""
+"""Which sender began a delivery, and which may repeat it; the envelope is deleted when it is no longer needed."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -34,7 +34,7 @@ async def test_only_the_sender_that_began_can_send_again(mailer: Mailer, first: 
 
 
 async def test_an_unrecorded_sender_counts_as_another_sender(client: AsyncClient, mailer: Mailer) -> None:
-    """As a worker of the release before begins it, while its successor is deployed."""
+    """Begin it like a worker of the previous release, during a deployment."""
     lease = await mailer.claim()
     parameters = {
         "p_delivery_id": str(mailer.delivery_id),

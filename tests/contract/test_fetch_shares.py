@@ -1,4 +1,4 @@
-"""The service's own fetches come first; a caller's days have a share of the slots and a limit."""
+"""The service's own fetches have priority; fetches of callers have a share of the slots and a limit."""
 
 import asyncio
 from datetime import date, timedelta

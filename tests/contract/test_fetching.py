@@ -1,4 +1,4 @@
-"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, Supabase is named."""
+"""A fetch on the real stack: a broken source affects only itself, a busy source is awaited, Supabase is named."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -58,7 +58,7 @@ async def outside() -> AsyncIterator[ExternalClient]:
 
 @pytest.fixture
 async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
-    """The real feed adapter, and a server that answers it so."""
+    """The real feed adapter, and a server with these responses."""
     servers: list[ScriptedServer] = []
 
     async def start(step: Step) -> Source:
@@ -136,7 +136,7 @@ async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncCli
 
 
 class Breaking(httpx.AsyncBaseTransport):
-    """Does not get through with articles."""
+    """Fails when it saves articles."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(5)

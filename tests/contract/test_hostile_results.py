@@ -1,4 +1,4 @@
-"""Results that JSON or PostgreSQL refuse, or that are far too large, keep no other outcome from being recorded."""
+"""Results that JSON or PostgreSQL refuse, or that are too large, do not prevent other outcomes."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""One paper is one item, whatever sources and days its copies come from; and it was first seen once."""
+"""Copies of a paper from any sources and days are one item with one first_seen."""
 
 import asyncio
 import random
@@ -138,7 +138,7 @@ def whole(n: int) -> Article:
 
 
 def partial_copy(n: int, chance: random.Random, seed: int) -> Article:
-    """A copy that has one or two of the paper's names."""
+    """A copy with one or two of the paper's keys."""
     names = chance.sample(["arxiv_id", "doi", "title"], chance.choice([1, 2]))
     known = {name: value for name, value in whole(n).model_dump().items() if name in names}
     return copy(**known | {"source": f"feed:{seed}", "external_id": f"{'-'.join(names)}-{n}"})

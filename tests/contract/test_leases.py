@@ -1,4 +1,4 @@
-"""Leases: who lost one can do nothing more; a crash burns an attempt, a release does not; outages are forgiven."""
+"""Leases: a lost lease has no effect; a crash uses an attempt, a release does not; outages cost no attempt."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -24,7 +24,7 @@ async def test_a_lost_lease_cannot_finish_renew_or_report(
     task = await create(client)
     slow, quick = Claimer(client), Claimer(client)
     held = await slow.claim_one()
-    await quick.sync()  # seen alive: this is no outage
+    await quick.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
     await quick.sync()
     taken = await quick.claim_one()
@@ -171,7 +171,7 @@ async def test_tasks_of_a_worker_that_dies_early_return_to_the_queue(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), uuid4()
-    # On a connection that has never made the call: PostgreSQL then plans it for these very values.
+    # On a new connection PostgreSQL plans the call for these values.
     fresh = await asyncpg.connect(stack.database_url)
     call = "select public.sync_worker($1, 1, 30, array['fetch'], array[1], 1, '[]', '[]', '[]', 'host', '1')"
     await fresh.execute(call.replace("$1", f"'{worker}'"))

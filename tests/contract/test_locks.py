@@ -1,4 +1,4 @@
-"""Whom a call waits for, whose rows it passes by, and in which order it locks its own."""
+"""Which locks a call waits for, which locked rows it skips, and in which order it locks its own."""
 
 import asyncio
 import json

@@ -65,7 +65,7 @@ def verdict(address: str) -> bool:
 
 
 async def rejected_outcomes(database: asyncpg.Connection, addresses: list[str]) -> list[bool]:
-    """What SQL says of them."""
+    """The results of the SQL validation."""
     rows = await database.fetch(
         "select public.is_mail_address(a) as valid from unnest($1::text[]) with ordinality u(a, n) order by n",
         addresses,

@@ -1,4 +1,4 @@
-"""A random walk through a task's life, against the emulator and against a plain Python model: they never disagree."""
+"""A random walk through a task's life on the emulator and on a simple Python model, which must always agree."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -44,7 +44,7 @@ OWNERS = st.sampled_from(["ada", "bot"])
 
 @dataclass
 class Model:
-    """What a task should be: the picture in docs/ARCHITECTURE.md in a few lines of Python."""
+    """The expected task: the state diagram of docs/ARCHITECTURE.md in a few lines of Python."""
 
     status: str = "pending"
     attempt: int = 0
@@ -91,7 +91,7 @@ class Model:
 
 @dataclass
 class World:
-    """What the machine works on, shared by all of its runs."""
+    """The objects that all runs of the state machine share."""
 
     loop: asyncio.AbstractEventLoop
     client: AsyncClient
@@ -111,7 +111,7 @@ OUTCOMES = st.sampled_from(
 
 
 class TaskLife(RuleBasedStateMachine):
-    """Two callers create and cancel, a worker works and loses its leases, an operator replays and pauses."""
+    """Two callers create and cancel tasks, a worker runs them and loses leases, an operator replays and pauses."""
 
     held = Bundle("held")
 
@@ -266,7 +266,7 @@ def test_the_database_and_the_model_always_agree(stack: Ready) -> None:
             max_examples=40,
             stateful_step_count=30,
             derandomize=True,
-            # Shrinking a failure would repeat thousands of calls: the walk that failed is short enough to read.
+            # Without shrinking, which would repeat thousands of calls: the failed walk is short enough to read.
             phases=(Phase.generate,),
             deadline=None,
             database=None,

@@ -1,4 +1,4 @@
-"""What is new to a reader: since the last digest, less what was shown; which sources are missing; what to wait for."""
+"""The new items of a reader: since the last digest, without shown ones; missing sources; fetches to wait for."""
 
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4

@@ -19,7 +19,7 @@ CALLERS = 20
 
 
 async def work(client: AsyncClient, seed: int) -> None:
-    """Claim, show progress in another order, finish in a third, as overlapping workers do."""
+    """Claim tasks, report progress in another order and finish in a third, as overlapping workers do."""
     chance, worker = random.Random(seed), Claimer(client)
     for _ in range(ROUNDS):
         held = list(await worker.claim(10))

@@ -106,7 +106,7 @@ async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
         after, until = step.next, step.until
         if after is None:
             break
-        # What fails again meanwhile is not replayed twice.
+        # A task that fails again meanwhile is not replayed twice.
         for task in await worker.claim():
             await worker.finish(task, Failed("again", None))
     assert (sum(counted), max(counted)) == (4, 2)
@@ -151,7 +151,7 @@ async def test_missing_settings_are_shown_with_the_worker(
     for workers in (await operator.workers(), (await operator.overview()).workers):
         assert {worker.worker_id: worker.not_configured for worker in workers} == expected
     assert await database.fetch("select 1 from public.worker_configuration where worker_id = $1", gone) == []
-    # One that still works stays, however long ago it reported.
+    # A worker that still has tasks stays in the list, however old its heartbeat is.
     await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
     await configuration.report(uuid4(), {})
     assert [worker.not_configured for worker in await operator.workers() if worker.worker_id == lacking] != [{}]

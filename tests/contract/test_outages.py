@@ -1,4 +1,4 @@
-"""An outage, in which no worker reached the database for a whole lease, costs no attempt, and no lease for ever."""
+"""After an outage, in which no worker reached the database for a lease, leases are extended, and no attempt is lost."""
 
 import asyncpg
 import pytest
@@ -10,7 +10,7 @@ from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage
 
 MANY = 1_300
-"""More than one call looks at."""
+"""More than one call processes."""
 
 CALLS = 4
 
@@ -48,7 +48,7 @@ async def test_after_an_outage_leases_expire_as_usual(client: AsyncClient, datab
     await outage(database)
     other = Claimer(client)
     assert await other.claim() == ()
-    # Nobody has seen its holder since: it is gone.
+    # Its holder has sent no heartbeat since: the lease expires.
     await database.execute("update public.workers set grace_until = grace_until - lease where grace_until is not null")
     await let_look(database)
     (again,) = await other.claim()
@@ -73,7 +73,7 @@ async def test_an_orphans_lease_is_not_extended_forever(client: AsyncClient, dat
     await create(client, max_attempts=3)
     await Claimer(client).claim_one()
     seen = []
-    # Each worker lives for less than a lease, and the next one comes after more than one.
+    # Each worker lives for less than a lease, and the next one starts after more than a lease.
     for _ in range(4):
         await outage(database)
         seen += [task.attempt for task in await Claimer(client).claim()]

@@ -1,4 +1,4 @@
-"""The operator's overview on the database: every part says what is there, in one call."""
+"""The operator's overview on the database: every part has the current figures, in one call."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -87,7 +87,7 @@ async def test_workers_reports_add_up_to_one_row_per_minute_and_kind(
     for wait in (points[0].wait_mean_seconds, points[0].wait_max_seconds):
         assert wait is not None
         assert 10 <= wait < 70
-    # Nobody waited for what a report knows nothing of.
+    # Without a sample there is no wait.
     assert {each.wait_mean_seconds for each in points_of(overview, "digest")} == {None}
     assert await database.fetchval("select count(*) from public.task_stats where kind = 'fetch'") == len(points)
 
@@ -108,7 +108,7 @@ async def test_waiting_time_restarts_with_a_replay(
 async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
-    """Also of a kind that is no more, and of minutes that a clock which was wrong has left in the future."""
+    """Also of a kind that no longer exists, and of minutes in the future that a wrong clock has left."""
     await database.execute(
         "insert into public.task_stats (minute, kind, completed, ready, input_tokens)"
         " select date_trunc('minute', now()) - make_interval(mins => m), kind, 1, m % 7, 2"

@@ -1,4 +1,4 @@
-"""A kind that is paused is claimed by nobody, for as long as it is, and nobody's patience runs out meanwhile."""
+"""No worker claims a paused kind, and time limits do not count the pause."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -25,7 +25,7 @@ def operator(client: AsyncClient) -> Operator:
 
 
 async def age(database: asyncpg.Connection, task_id: UUID, hours: int) -> None:
-    """Let a snoozed task have waited for so long."""
+    """Let a snoozed task have waited for this time."""
     await database.execute(
         "update public.queue set snoozed_since = now() - make_interval(hours => $2) where task_id = $1", task_id, hours
     )

@@ -51,7 +51,7 @@ with begun as materialized (
      where q.worker_id is not null and d.status = 'pending')
 select public.finish_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
 A_THING = 125
-"""Buffers of what comes, or is asked for by name. Where each looks through all others it grows with their number."""
+"""Buffers of inserts and look-ups by key. Without an index they grow with the number of rows."""
 
 
 async def test_plans_made_for_a_few_rows_are_good_for_many(stack: Ready) -> None:
@@ -72,7 +72,7 @@ async def test_plans_made_for_a_few_rows_are_good_for_many(stack: Ready) -> None
 
 
 async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], count: int) -> dict[str, int]:
-    """Buffers of what is done with so many tasks: claimed, reported on, ended in every way, and replayed."""
+    """Buffers of operations on this many tasks: claims, progress, every outcome, and replays."""
     costs = {}
     for name, outcome in OUTCOMES.items():
         costs["claimed"] = await cost_of_sync(database, next(numbers), slots=count)
@@ -88,7 +88,7 @@ async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], co
 
 
 async def cost_of_sync(database: asyncpg.Connection, number: int, *lists: str, slots: int = 0) -> int:
-    """Buffers of a worker's call with these lists: what is completed, has other outcomes, and how far tasks are."""
+    """Buffers of a sync call with these lists: completed tasks, other outcomes, and progress."""
     sent = ", ".join(f"'{each}'" for each in (*lists, "[]", "[]", "[]")[:3])
     call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[{slots}], {slots}, {sent})"
     return buffers(await explained(database, CALL.format(function=call)))
@@ -115,7 +115,7 @@ async def test_readers_are_stored_as_fast_without_statistics(stack: Ready) -> No
     call, what = ARRIVALS["readers"]
     try:
         await database_reset(database)
-        # As it was made: a truncation forgets how many there were, but not what they were like.
+        # As in a new table: a truncation resets the row counts, but not the column statistics.
         await database.execute("truncate public.readers cascade")
         await database.execute("delete from pg_statistic where starelid = 'public.readers'::regclass")
         await cost_of_arrival(database, call, what, 1, 1_200)
@@ -131,7 +131,7 @@ async def cost_of_arrival(database: asyncpg.Connection, call: str, what: str, fi
 
 
 async def costs_of_arrivals(database: asyncpg.Connection, first: int, last: int) -> dict[str, int]:
-    """Buffers of readers, articles and papers of these numbers: to take them, ask for them, and mail to as many."""
+    """Buffers of these numbers of readers, articles and papers: writes, reads and mails."""
     costs = {}
     for name, (call, what) in ARRIVALS.items():
         costs[name] = await cost_of_arrival(database, call, what, first, last)

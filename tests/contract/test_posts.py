@@ -22,7 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 class Clock(datetime):
-    """The API's clock, set by hand."""
+    """The API's clock, set by the test."""
 
     moment = datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ async def api(
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The application on the emulator, called without a network between, a second before midnight UTC."""
+    """The application on the emulator, called without a network, a second before midnight UTC."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
     settings = ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     monkeypatch.setattr(days, "datetime", Clock)

@@ -32,7 +32,7 @@ async def test_a_later_attempt_keeps_the_highest_progress(
     end: str, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker, other = await create(client), Claimer(client, kinds=[TaskKind.FETCH]), Claimer(client, kinds=[])
-    await other.sync()  # seen alive: what comes is no outage
+    await other.sync()  # sends a heartbeat, so that this is no outage
     first = await worker.claim_one()
     await worker.sync(progress={first.lease: Progress("nearly", 0.75)})
     if end == "worker lost":
@@ -69,7 +69,7 @@ async def test_a_failed_task_keeps_its_progress_and_a_replay_resets_it(client: A
 
 
 class SlowTasks(WatchedTasks):
-    """The real ones, whose responses arrive when the test lets them."""
+    """The real queries, whose responses the test can delay."""
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client)
@@ -84,18 +84,18 @@ class SlowTasks(WatchedTasks):
 
 
 async def test_a_watcher_gets_no_event_older_than_what_it_has_read(client: AsyncClient) -> None:
-    """The hub's call is under way for another caller when this one reads the task and begins to watch it."""
+    """The hub's call for another caller is running when this caller reads the task and begins to watch it."""
     tasks, worker, slow = TaskStateManager(client), Claimer(client), SlowTasks(client)
     task = await create(client)
     held = await worker.claim_one()
     hub, told = TaskHub(slow), list[Task]()
     async with hub.running(), asyncio.timeout(30):
         with hub.watching(await tasks.get_task(task.task_id)):
-            await slow.read.acquire()  # what it read says 0
+            await slow.read.acquire()  # it has read progress 0
             await worker.sync(progress={held.lease: Progress("half", 0.5)})
             with hub.watching(await tasks.get_task(task.task_id)) as late:
                 slow.let_go.release()
-                await slow.read.acquire()  # the old response was handed out by now
+                await slow.read.acquire()  # the old response has been delivered
                 told.append(late.task)
                 await worker.sync(progress={held.lease: Progress("further", 0.75)})
                 slow.let_go.release()

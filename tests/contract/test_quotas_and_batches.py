@@ -1,4 +1,4 @@
-"""What callers may order: batches all or nothing, keys of their own, so many digests a day, fetches that all share."""
+"""Requests of callers: atomic batches, separate keys, the daily quota, and shared fetches."""
 
 import asyncio
 import json
@@ -33,7 +33,7 @@ async def callers(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[C
 
 @pytest.fixture
 async def frugal(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Callers]:  # noqa: ARG001  (database_reset)
-    """Callers who may order five digests a day."""
+    """Callers with a quota of five digests a day."""
     async with callers_of(stack, daily_digests=5) as callers:
         yield callers
 
@@ -160,7 +160,7 @@ async def ask(client: httpx.AsyncClient) -> str:
 
 
 class Fetches:
-    """Does with a worker's claims what the worker's own handler says, but for the fetching."""
+    """Executes a worker's claims with the worker's handler, but without reading sources."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.worker = Claimer(client, kinds=[TaskKind.FETCH])

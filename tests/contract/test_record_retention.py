@@ -1,4 +1,4 @@
-"""Deliveries, the audit and ended pauses are removed when old; a delivery outlives the tasks of its day."""
+"""Old deliveries, audit entries and ended pauses are removed; a delivery is kept longer than the tasks of its day."""
 
 from uuid import uuid4
 
@@ -60,7 +60,7 @@ async def test_an_old_delivery_is_removed_with_its_address(
 async def test_a_delivery_outlives_the_task_that_could_recreate_it(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader
 ) -> None:
-    """An old digest whose task failed afterwards is replayed: its day has had its mail."""
+    """An old digest whose task failed later is replayed, although its mail was sent."""
     mailer, digester = Mailer(client), Claimer(client, kinds=[TaskKind.DIGEST])
     lease = await mailer.claim()
     await mailer.begin(lease)
@@ -70,7 +70,7 @@ async def test_a_delivery_outlives_the_task_that_could_recreate_it(
     assert delivery.digest_id is not None
     await database.execute("delete from public.tasks where kind = 'delivery'")
     await grow_old(database)
-    # Its task is there, and its digest is not: the task writes it again.
+    # Its task exists and its digest does not: the task writes it again.
     await database.execute("delete from public.digests")
     await database.fetchval("select public.reopen_tasks(array[$1::uuid])", delivery.digest_id)
     task = await digester.claim_one()
@@ -113,7 +113,7 @@ async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asy
     await database.execute("update public.deliveries set created_at = now(), ended_at = now()")
     await database.execute("vacuum analyze public.deliveries")
     call = "select public.prune_records(90, 365, 500)"
-    await explained(database, call)  # plans are made
+    await explained(database, call)  # caches the plans
     plan = await explained(database, call)
     assert buffers(plan) < 100, "not those that are not old"
     assert (await prune(client)).largest == 0

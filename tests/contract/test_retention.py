@@ -1,4 +1,4 @@
-"""Retention counts from when a thing was stored; it and the fetches never get into each other's way."""
+"""Retention counts from the time of storage; retention and fetches do not block each other."""
 
 import asyncio
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ LONG_AGO = date(2020, 1, 1)
 
 
 async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICLES) -> None:
-    """What a fetch writes."""
+    """The rows of a fetch."""
     daily = Editions(client)
     await daily.begin_edition(day)
     for start in range(0, len(articles), 10):
@@ -30,7 +30,7 @@ async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICL
 
 
 async def grow_old(database: asyncpg.Connection) -> None:
-    """Let 100 days pass for everything that is stored."""
+    """Make all stored rows 100 days older."""
     await database.execute("update public.editions set updated_at = updated_at - interval '100 days'")
     await database.execute(
         "update public.tasks"
@@ -41,7 +41,7 @@ async def grow_old(database: asyncpg.Connection) -> None:
 
 
 async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
-    """Batch after batch, as the periodic_job does, until one is not full."""
+    """Remove batches until one is not full, as the periodic job does."""
     maintenance = Maintenance(client, batch=batch)
     removed: list[Removed] = []
     while not removed or removed[-1].largest >= batch:
@@ -100,7 +100,7 @@ async def test_a_fetch_waits_for_retention_and_recreates_its_day(
     await fetch(client, DAY)
     await grow_old(database)
     async with database.transaction():
-        # As retain() begins: the edition is locked, and goes a moment later.
+        # Like retain(): it locks the edition and removes it a moment later.
         await database.execute("select from public.editions for update")
         fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
         await somebody_waits(database)

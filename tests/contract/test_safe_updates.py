@@ -1,4 +1,4 @@
-"""No function of ours updates or deletes without a condition: Supabase's pg-safeupdate would refuse it."""
+"""No function updates or deletes without a condition, which Supabase's pg-safeupdate would refuse."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +22,7 @@ select exists (select from pg_db_role_setting s join pg_roles r on r.oid = s.set
                 where rolname = 'authenticator' and 'session_preload_libraries=safeupdate' = any (setconfig))
 """
 STATEMENT = 0
-"""pglast's parse mode of a plpgsql text that is a whole statement; expressions and assignments hold no writes."""
+"""pglast's parse mode of a plpgsql text that is a statement; expressions and assignments contain no writes."""
 
 INJECTED_PLPGSQL = {
     "an update": "update public.tasks set message = 'x';",
@@ -49,7 +49,7 @@ end
 
 
 class _Writes(Visitor):
-    """Collects updates and deletes without a condition, wherever they stand in a statement."""
+    """Collects updates and deletes without a condition anywhere in a statement."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Writes(Visitor):
 
 
 def unsafe_writes(function: asyncpg.Record) -> list[str]:
-    """What pg-safeupdate would refuse in this function, and statements that are only put together when it runs."""
+    """The statements of a function that pg-safeupdate would refuse, and its dynamic statements."""
     if function["language"] == "sql":
         return _unsafe(function["body"])
     parsed = parse_plpgsql(function["definition"])
@@ -97,7 +97,7 @@ async def test_no_function_writes_without_a_condition(database: asyncpg.Connecti
 
 
 async def injected_faults(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
-    """How the catalogue shows a function of this body."""
+    """The catalog's form of a function with this body."""
     change = database.transaction()
     await change.start()
     await database.execute(

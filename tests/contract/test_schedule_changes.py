@@ -29,7 +29,7 @@ SECRET = "s" * 32
 
 @dataclass
 class World:
-    """A reader who was due a moment ago, and all who may change the schedule."""
+    """A reader who was due a moment ago, and all clients that can change the schedule."""
 
     stack: Ready
     client: AsyncClient

@@ -1,4 +1,4 @@
-"""The calls that accept an empty response are those of functions that return void in the schema."""
+"""Exactly the calls of functions that return void in the schema accept an empty response."""
 
 import asyncpg
 

@@ -1,4 +1,4 @@
-"""Tasks that wait for another one's end: woken by it, all of them, also those that come to wait while it ends."""
+"""The end of a task wakes all tasks that wait for it, also those that begin to wait while it ends."""
 
 import asyncio
 from datetime import timedelta
@@ -19,7 +19,7 @@ ROUNDS = 50
 
 
 async def waiting(client: AsyncClient, database: asyncpg.Connection, fetch_id: UUID, count: int) -> Claimer:
-    """Let `count` digests wait for a fetch; returns the worker that had them."""
+    """Let `count` digests wait for a fetch; returns the worker that ran them."""
     await insert_tasks(database, count, kind="digest")
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
     held = await worker.claim(count)
@@ -84,7 +84,7 @@ async def test_a_task_that_waits_after_the_end_does_not_sleep(client: AsyncClien
 
 
 async def test_a_concurrent_end_leaves_no_task_sleeping(client: AsyncClient, database: asyncpg.Connection) -> None:
-    """Five workers put digests to sleep while a sixth ends what they wait for; fifty times."""
+    """Five workers snooze digests while a sixth ends the fetch that they wait for; fifty times."""
     fetcher = Claimer(client, kinds=[TaskKind.FETCH])
     workers = [Claimer(client, kinds=[TaskKind.DIGEST]) for _ in range(5)]
     for number in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""Whatever two callers write at once, in whatever orders, neither fails, and they never deadlock."""
+"""Two concurrent writers of any kind and order both succeed and never deadlock."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import WRITERS, Writing, furnish
 
 EACH = 3
-"""Callers of each kind at once."""
+"""Concurrent callers of each kind."""
 
 
 @pytest.mark.parametrize("first", WRITERS)

@@ -93,7 +93,7 @@ async def completing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK, callback_url="https://example.com/")
     queue, lease = await claimed(client, times)
     await send(queue, queue.prepare(outcomes={lease: Completed({"x": 1})}, slots=0), times)
-    # Under a new number, too: the row knows its own outcome.
+    # Also under a new call number, because the row stores its outcome.
     answer = await send(queue, queue.prepare(outcomes={lease: Completed({"x": 2})}, slots=0), times)
     assert verdict(answer) == "applied_already"
 
@@ -184,7 +184,7 @@ async def caching(client: AsyncClient, times: int) -> None:
 
 @scenario("CircuitBreakers.guard", "CircuitBreakers.states")
 async def breaking(client: AsyncClient, times: int) -> None:
-    # A guard's report is one request; repeating it is the transport's business, so `times` has no meaning here.
+    # A guard's report is one request, which the transport repeats, so `times` is not used here.
     assert times
     breakers = CircuitBreakers(client, BreakerSettings(threshold=3))
     for _ in range(2):
@@ -244,10 +244,10 @@ async def watching(client: AsyncClient, times: int) -> None:
 
 
 async def due_reader(client: AsyncClient) -> Reader:
-    """A reader who gets mails, and is due."""
+    """A reader who gets mails and is due."""
     made = await add_reader(client, reader_id=str(TASK), external_id="ada", email="ada@example.org")
     assert made.next_due_at is not None
-    # The trigger that plans is not about this column.
+    # The schedule's trigger does not depend on this column.
     due = {"next_due_at": (made.next_due_at - timedelta(days=1)).isoformat()}
     await client.table("readers").update(due).eq("reader_id", str(TASK)).execute()
     return made

@@ -1,4 +1,4 @@
-"""Every kind of caller that writes several rows, with its rows in another order each time."""
+"""Every kind of call that writes several rows, each time in another order."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -38,7 +38,7 @@ ARXIV: Final = ["1", "2", "3"]
 
 @dataclass
 class Writing:
-    """What a writer works with: its own order of everything, and tasks that it shares with another worker."""
+    """The state of a writer: its order of rows, and tasks that it shares with another worker."""
 
     client: AsyncClient
     chance: random.Random
@@ -83,7 +83,7 @@ async def removes(writing: Writing) -> None:
 
 
 async def works(writing: Writing) -> None:
-    """End the shared tasks and others, under leases that some have lost: the rows are locked all the same."""
+    """End the shared tasks and others, some with a lost lease: their rows are locked too."""
     worker = Claimer(writing.client)
     held = writing.shuffled(*(await worker.claim(20)), *writing.held)
     ends: list[Outcome] = [Completed({}), Released(), Failed("no", timedelta(0)), Failed("no", None), Cancelled()]

@@ -1,4 +1,4 @@
-"""A proxy in front of the emulator that changes responses where a test says so."""
+"""A proxy in front of the emulator that changes the responses that a test selects."""
 
 import asyncio
 import json

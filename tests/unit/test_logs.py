@@ -1,4 +1,4 @@
-"""What strangers sent is not logged by the libraries that read it."""
+"""Libraries that parse untrusted input do not log it."""
 
 import logging
 from collections.abc import Iterator

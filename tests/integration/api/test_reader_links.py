@@ -1,4 +1,4 @@
-"""What readers do by signed links, over HTTP and on a real database; and what nobody else can do."""
+"""Readers' actions by signed links, over HTTP and on a real database, and the refusal of all others."""
 
 import html
 import re

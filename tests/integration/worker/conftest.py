@@ -1,4 +1,4 @@
-"""The real Worker on the real stack, through the real client: started with a test's handlers, seen by its effects."""
+"""The real Worker on the real stack with the real client: started with a test's handlers, observed by its effects."""
 
 from collections.abc import AsyncIterator
 
@@ -24,6 +24,6 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def reader(client: AsyncClient, clock: Clock) -> Reader:
-    """A reader whom something awaits, and who is due."""
+    """A due reader with a new item."""
     await save(client, copy(**ARXIV, title="Ice remembers", abstract="Radar reads the memory of glaciers."))
     return await due(client, clock)

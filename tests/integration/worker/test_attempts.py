@@ -1,4 +1,4 @@
-"""How attempts end and come again: too late, failed, snoozed; and what becomes of those that a stop finds at work."""
+"""Ends and repetitions of attempts: timed out, failed, snoozed; and running attempts when the worker stops."""
 
 from datetime import timedelta
 from random import Random
@@ -19,14 +19,14 @@ HOUR = timedelta(hours=1)
 
 
 async def wait_left(database: asyncpg.Connection, task_id: UUID) -> timedelta:
-    """How long the queue was told to wait when the task came back."""
+    """The delay with which the task returned to the queue."""
     found = await database.fetchval("select run_at - updated_at from public.queue where task_id = $1", task_id)
     assert isinstance(found, timedelta)
     return found
 
 
 async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
-    """Let the time pass that a task waits for its next attempt."""
+    """Make the next attempt of a task due."""
     await database.execute("update public.queue set run_at = now() where task_id = $1", task_id)
 
 

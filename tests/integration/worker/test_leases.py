@@ -1,4 +1,4 @@
-"""Leases as the worker keeps and loses them: shown to live while it works, and let go of when they are another's."""
+"""Leases of a worker: renewed while it works, and given up when they are lost."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def test_a_worker_renews_the_leases_of_its_running_tasks(
     await held.begun.wait()
     peer = Claimer(client)
     for _ in range(3):
-        # Six tenths of a lease go by: without a sign of life, the second time would be beyond it.
+        # Six tenths of a lease pass twice: without a heartbeat, the lease would expire.
         await database.execute(
             f"update public.workers set seen_at = seen_at - lease * 0.6 where worker_id = {OWN}", task.task_id
         )
@@ -52,16 +52,16 @@ async def test_a_lost_lease_cancels_the_job_and_drops_its_outcome(
     await held.begun.wait()
     gate.close()
     await gate.held.wait()
-    await peer.sync()  # seen alive: this is no outage
+    await peer.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
-    await peer.sync()  # takes it back
+    await peer.sync()  # reclaims it
     (taken,) = await peer.claim()
     gate.open()
     await asyncio.wait_for(held.cancelled.wait(), 30)
     while worker.running_tasks:
         await asyncio.sleep(0)
     if deaf:
-        await until_calls(worker, worker.calls + 2)  # its outcome was sent, and answered
+        await until_calls(worker, worker.calls + 2)  # its outcome was sent and has a response
     assert await peer.finish(taken, Completed({"by": "the peer"})) == "applied"
     row = await until_ended(database, task.task_id)
     assert (row["status"], row["attempt"], json.loads(row["result"])) == ("completed", 2, {"by": "the peer"})

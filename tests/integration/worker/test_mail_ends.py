@@ -100,7 +100,7 @@ async def test_a_break_before_the_final_dot_never_counts_as_sent(
     box.steps["CONTENT"] = cut
     await start_mailer()
     await until(database, "select exists (select from public.deliveries where status in ('sent', 'in_doubt'))")
-    # Whether the server had the dot, a client cannot know once it has written it.
+    # Once the client has written the dot, it cannot know whether the server received it.
     status = (await the_delivery(database))["status"]
     assert (status, len(box.taken)) in [("sent", 1), ("in_doubt", 0)]
 
@@ -120,7 +120,7 @@ async def test_a_shutdown_before_the_first_byte_releases_the_mail(
 
 
 class HangingRenderer(DigestRenderer):
-    """Begins to lay out a page, and never ends."""
+    """Begins to render a page and never ends."""
 
     def __init__(self) -> None:
         super().__init__()

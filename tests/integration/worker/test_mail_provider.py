@@ -1,4 +1,4 @@
-"""Mails by a provider that knows its keys: what is repeated, by whom, and how it ends where nobody can know."""
+"""Mails through a provider with idempotency keys: which mails are repeated, by which sender, and which end in doubt."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +31,7 @@ UNKNOWN_ADDRESS = answer(422, {"name": "validation_error"})
 
 @pytest.fixture
 async def start_resend() -> AsyncIterator[StartResend]:
-    """Start a server that answers as Resend, and a sender that asks it."""
+    """Start a server that responds like Resend, and a sender that calls it."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, key: str = "re_123") -> tuple[ResendSender, ScriptedServer]:

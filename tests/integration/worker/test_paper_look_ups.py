@@ -1,4 +1,4 @@
-"""Papers of which readers gave nothing but arXiv's id: looked up by workers, and what arXiv does not know once."""
+"""Papers for which readers gave only an arXiv id are looked up by workers; unknown ids only once."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The periodic_jobs, each with the real client: when they act, and that a Supabase that is away ends none of them."""
+"""Each periodic job with the real client: its times, and that an outage of Supabase does not end it."""
 
 import asyncio
 from contextlib import suppress
@@ -74,7 +74,7 @@ async def test_retention_is_retried_when_supabase_is_unreachable(
 
 
 class Clock:
-    """A clock that each sleep moves on, until there are no more sleeps to be had."""
+    """A clock that each sleep advances, for a limited number of sleeps."""
 
     def __init__(self, now: datetime, sleeps: int) -> None:
         self.now = now

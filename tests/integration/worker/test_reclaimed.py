@@ -1,4 +1,4 @@
-"""A worker that gets a task again which it has just lost: two jobs of one task, each known by its lease."""
+"""A worker claims a task that it has just lost: it has two jobs of one task, distinguished by their leases."""
 
 import asyncio
 from contextlib import suppress
@@ -54,7 +54,7 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
     gate.close()
     await gate.held.wait()
     peer = Claimer(client)
-    await peer.sync()  # seen alive: this is no outage
+    await peer.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
     await peer.sync()  # its slots are full: it only returns the lost task to the queue
     gate.open()

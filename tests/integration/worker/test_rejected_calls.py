@@ -1,4 +1,4 @@
-"""Refusals and unreadable responses on the way of finished work: what is not about the data costs nothing."""
+"""Rejections of, and unreadable responses to, calls with outcomes: errors not caused by the data lose nothing."""
 
 import asyncio
 import json
@@ -131,7 +131,7 @@ async def test_an_unreadable_row_fails_and_the_others_complete(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     tasks = [await create(client) for _ in range(5)]
-    # A day that Python does not know.
+    # A date that Python cannot represent.
     await database.execute("update public.tasks set source_date = '20000-01-01' where task_id = $1", tasks[2].task_id)
     await start_worker(at_once)
     await until_status(database, "completed", 4)
@@ -149,7 +149,7 @@ async def test_an_unreadable_response_stops_no_worker(
     unreadable: set[int] = set()
 
     async def of_the_first_completion(call: Call) -> Answer | None:
-        """Every answer to one number is unreadable, as a recorded one would be."""
+        """Every response to one call number is unreadable, as a stored response would be."""
         if call.completes and not unreadable:
             unreadable.add(call.body["p_number"])
         return Answer(200, answer) if call.body.get("p_number") in unreadable else None

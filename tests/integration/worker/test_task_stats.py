@@ -1,4 +1,4 @@
-"""What a worker ends is counted, reported once a minute, and counted once, whatever becomes of the report."""
+"""A worker's ended tasks are reported once a minute, and counted once even if a report is repeated."""
 
 import asyncio
 from collections.abc import Mapping
@@ -63,7 +63,7 @@ async def test_lost_reports_are_repeated_and_each_task_counts_once(
         for outcome in running.outcomes[5:]:
             tally.count(*outcome)
         for _ in range(2):
-            # At this worker's second of the next minute, by the database's clock.
+            # At this worker's second of the next minute of the database's clock.
             second = (
                 await database.fetchval("select extract(second from now())::float8") + await periodic_job.run_once()
             ) % 60
@@ -76,7 +76,7 @@ async def test_lost_reports_are_repeated_and_each_task_counts_once(
 
 
 class InterruptedMinutes(TaskStats):
-    """Does not answer the first report; `reports` are all, by number and how many ends they tell of."""
+    """Does not respond to the first report; `reports` has all of them: the number and the count of ended tasks."""
 
     def __init__(self) -> None:
         self.asked = asyncio.Event()

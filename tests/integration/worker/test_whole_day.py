@@ -1,4 +1,4 @@
-"""A day by a whole worker: fetched where the settings say, written by the model, called back, and sent as a mail."""
+"""A day with a whole worker: fetch from configured sources, digest by the model, callback, and mail."""
 
 import asyncio
 import email
@@ -136,7 +136,7 @@ async def test_model_calls_stay_within_the_configured_limit(
 
 
 def ranked(number: int) -> Ranked:
-    """A chosen article, unlike the others."""
+    """A selected article that differs from the others."""
     article = Article(
         source="arxiv",
         external_id=f"2611.{number:05d}",

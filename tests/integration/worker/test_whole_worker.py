@@ -1,4 +1,4 @@
-"""A whole worker: who it says it is, what it counts, what it does beside its tasks, and how it ends."""
+"""A whole worker: its identification, its metrics, its periodic jobs, and its end."""
 
 import asyncio
 import json
@@ -226,5 +226,5 @@ async def test_the_schema_check_repeats_until_it_gets_a_response(
                 await asyncio.sleep(0.01)
         await running.stop()
     assert away.given
-    # On a slow machine one more may not be answered within that patience.
+    # On a slow machine, another call may have no response within that time.
     assert sum(call.name == ASKED for call in proxy.calls) >= 4

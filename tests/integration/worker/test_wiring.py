@@ -1,4 +1,4 @@
-"""The worker put together from its settings: what does each kind of task, from where, and through which client."""
+"""The worker's components from its settings: the handler of each kind, the sources, and the clients."""
 
 import json
 from datetime import date, timedelta

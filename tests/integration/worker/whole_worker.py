@@ -40,14 +40,14 @@ NEWS: Final = "<rss><channel><item><title>Radar news</title><link>http://n.test/
 
 
 class Earliest(Random):
-    """Draws the lowest number there is: nothing waits for its turn."""
+    """Draws the lowest number, so that nothing waits for a random time."""
 
     def random(self) -> float:
         return 0.0
 
 
 def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
-    """Settings of a worker that reaches this machine alone."""
+    """Settings of a worker that connects only to this machine."""
     here = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "worker_port": "0", "grace_period": "0.1"}
     nobody = {"arxiv_base_url": NOWHERE, "feeds": f"none={NOWHERE}/rss", "callbacks_to_private_addresses": "true"}
     nobody |= {"daily_fetch_at": "off"}
@@ -98,9 +98,9 @@ class WholeWorker:
 
 @asynccontextmanager
 async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started") -> AsyncIterator[WholeWorker]:
-    """Run a worker with these settings, from when it says that it is ready; ended with the block at the latest.
+    """Run a worker with these settings until the end of the block; yields it when it is ready.
 
-    Its periodic_jobs act at once, and the watch over the event loop does not end the tests' own process.
+    Its periodic jobs run at once, and the watchdog of the event loop does not end the tests' own process.
     """
     loop = asyncio.get_running_loop()
     with pytest.MonkeyPatch.context() as patched, capture_logs() as log:

@@ -1,4 +1,4 @@
-"""A score means the same with and without likes, and on thin days: what nobody wants stays below the threshold."""
+"""A score has the same meaning with and without likes and on small days: unwanted articles stay below the threshold."""
 
 import numpy as np
 

@@ -18,7 +18,7 @@ UNKNOWN = Lease(uuid4(), uuid4())
 
 
 class Queue:
-    """Hands out a task, and then says which leases the worker holds, after the task has ended meanwhile."""
+    """Returns a task, and then the worker's leases after the task has ended meanwhile."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()

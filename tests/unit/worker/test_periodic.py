@@ -36,7 +36,7 @@ class Quarter(Random):
 
 
 class UnreachableSupabase:
-    """Supabase, not reachable."""
+    """An unreachable Supabase."""
 
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
