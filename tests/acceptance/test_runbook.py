@@ -28,8 +28,8 @@ async def furnished(client: AsyncClient, database: asyncpg.Connection) -> dict[s
     """The tasks that the runbook's variables name: a waiting digest, a permanently failed fetch, a callback."""
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     dead = [await create(client, callback_url="https://example.com/hook") for _ in range(2)]
-    for held in await worker.claim():
-        await worker.finish(held, Failed("broken", None))
+    for claimed in await worker.claim():
+        await worker.finish(claimed, Failed("broken", None))
     task = await create(client, kind=TaskKind.DIGEST)
     callback = await database.fetchval("select task_id::text from public.tasks where kind = 'callback' limit 1")
     return {"TASK": str(task.task_id), "DEAD": str(dead[0].task_id), "CALLBACK": callback}

@@ -7,8 +7,8 @@ import asyncpg
 
 from embedded.stack import Ready
 from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
-from tests.support.dropping_proxy import DroppingProxy
 from tests.support.processes import LONG_LEASE, ServiceProcess, worker_process
+from tests.support.proxy import Proxy, RandomLosses
 
 STARTED = "worker started"
 
@@ -85,14 +85,15 @@ async def test_randomly_dropped_responses_change_nothing(
 ) -> None:
     tasks = 2000
     await enqueue_deliveries(database, receiver.url, tasks)
-    proxy = DroppingProxy(stack.url, share=0.1, seed=7)
+    proxy = Proxy(stack.url)
+    proxy.after = losses = RandomLosses(share=0.1, seed=7)
     await proxy.start()
     worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "completed", tasks)
     assert await worker.stop() == 0
     await proxy.stop()
-    assert proxy.dropped > 0
+    assert losses.count > 0
     assert await database.fetchval("select count(*) from public.tasks where attempt <> 1") == 0
     assert set(receiver.delivered.values()) == {1}
     assert len(receiver.delivered) == tasks

@@ -26,7 +26,7 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
     [
         ("the claim loop stops", "LoopStopped: The claim loop has made no call for 1.5 s."),
         ("the claim loop dies", "worker failed"),
-        ("a periodic_job dies", "The worker's retention failed: LookupError: injected_faults"),
+        ("a periodic job fails", "The worker's retention failed: LookupError: injected fault"),
         ("the stopper dies", "worker failed"),
     ],
 )
@@ -47,7 +47,7 @@ async def test_a_failed_periodic_job_lets_tasks_finish(
 ) -> None:
     receiver.delay = 1.0
     await enqueue_deliveries(database, receiver.url, 2)
-    worker = faulty(stack, "a periodic_job dies once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
+    worker = faulty(stack, "a periodic job fails once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
     await worker.start(STARTED)
     assert await worker.ended() == 1
     assert await count_of(database, "completed") == len(receiver.delivered) >= 1

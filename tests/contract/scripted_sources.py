@@ -13,14 +13,14 @@ class Scripted:
     def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
         self.name = name
         self.essential = essential
-        self.asked = 0
+        self.reads = 0
         self.outcome = outcome
 
     def complete_from(self, source_date: date) -> datetime:
         return datetime.combine(source_date + timedelta(days=1), time(5), UTC)
 
     async def fetch(self, _source_date: date) -> list[Article]:
-        self.asked += 1
+        self.reads += 1
         if isinstance(self.outcome, BaseException):
             raise self.outcome
         return self.outcome

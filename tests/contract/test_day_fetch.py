@@ -75,7 +75,7 @@ async def request_by_digest(client: AsyncClient) -> None:
 REQUESTERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_periodic_job, request_by_digest]
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["the periodic_job first", "the digest first"])
+@pytest.mark.parametrize("order", [1, -1], ids=["the periodic job first", "the digest first"])
 async def test_the_daily_fetch_and_the_digests_share_one_fetch(order: int, client: AsyncClient) -> None:
     for request in REQUESTERS[::order] * 2:
         await request(client)
@@ -157,10 +157,10 @@ async def test_a_day_whose_edition_was_removed_is_fetched_again(
 ) -> None:
     first = await TaskStateManager(client).ensure_fetch(DAY)
     worker = Claimer(client)
-    held = await worker.claim_one()
+    claimed = await worker.claim_one()
     await Editions(client).begin_edition(DAY)
     await Editions(client).finish_edition(DAY, EditionStatus.COMPLETED, {})
-    await worker.finish(held, Completed({}))
+    await worker.finish(claimed, Completed({}))
     assert (await TaskStateManager(client).ensure_fetch(DAY)).task_id == first.task_id
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")
     removed = await Maintenance(client).retain(task_days=3650, edition_days=30)

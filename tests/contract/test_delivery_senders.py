@@ -82,17 +82,17 @@ async def test_an_unresolved_attempt_records_only_its_reason(client: AsyncClient
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "reason"),
+    ("reported", "error", "reason"),
     [("500 no", "the last attempt failed", "500 no"), (None, "timeout: too slow", "timeout: too slow")],
     ids=["what the attempt met", "what the task met"],
 )
 async def test_a_delivery_in_doubt_shows_the_last_attempts_error(
-    client: AsyncClient, mailer: Mailer, said: str | None, error: str, reason: str
+    client: AsyncClient, mailer: Mailer, reported: str | None, error: str, reason: str
 ) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
-    if said is not None:
-        await mailer.end(lease, DeliveryStatus.SENDING, reason=said)
+    if reported is not None:
+        await mailer.end(lease, DeliveryStatus.SENDING, reason=reported)
     await mailer.claimer.sync({lease: Failed(error, None)})
     found = await the_one(client)
     assert (found.status, found.reason) == (IN_DOUBT, reason)

@@ -74,7 +74,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         (redirect(f"https://{LABEL}.example/"), LABEL[:40]),
         (redirect("https://\u00e4\u0308\u0308.example:0x/"), "127.0.0.1"),
@@ -88,14 +88,14 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
     ],
 )
 async def test_a_faulty_source_affects_only_itself(
-    client: AsyncClient, odd_source: SourceAt, step: Step, said: str
+    client: AsyncClient, odd_source: SourceAt, step: Step, message: str
 ) -> None:
     edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
         DAY, TASK, quiet, timedelta(0)
     )
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert list(edition.errors) == ["feed:odd"]
-    assert said in edition.errors["feed:odd"]
+    assert message in edition.errors["feed:odd"]
     odd, good = (await Operator(client).overview()).sources
     assert (odd.name, odd.error, odd.succeeded_at) == ("feed:odd", edition.errors["feed:odd"], None)
     assert (good.name, good.items, good.failed_at) == ("good", 1, None)

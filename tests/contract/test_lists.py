@@ -56,11 +56,11 @@ async def test_the_last_page_of_readers_has_no_cursor(there: int, sizes: list[in
 async def test_each_filter_returns_only_matching_tasks(client: AsyncClient) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client)
     made = {name: (await create(client, kind=kind)).task_id for name, kind in KINDS.items()}
-    for held in await worker.claim(3):
-        if held.task_id == made["failed"]:
-            await worker.finish(held, Failed("no", None))
-        elif held.task_id == made["completed"]:
-            await worker.finish(held, Completed({}))
+    for claimed in await worker.claim(3):
+        if claimed.task_id == made["failed"]:
+            await worker.finish(claimed, Failed("no", None))
+        elif claimed.task_id == made["completed"]:
+            await worker.finish(claimed, Completed({}))
     await tasks.cancel_task(made["cancelled"])
     for status in TaskStatus:
         page = await tasks.list_tasks(status=status)

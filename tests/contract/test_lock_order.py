@@ -105,10 +105,10 @@ async def test_a_bounce_locks_readers_by_name(client: AsyncClient, database: asy
     await readers_in_reverse(client, email="a@example.org")
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
-        told = asyncio.create_task(Deliveries(client).record_bounce(["a@example.org"], "no", complaint=False))
+        bounce = asyncio.create_task(Deliveries(client).record_bounce(["a@example.org"], "no", complaint=False))
         await somebody_waits(database)
         await database.execute(READERS, NAMES[1:])
-    assert await told == len(NAMES)
+    assert await bounce == len(NAMES)
 
 
 async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -126,11 +126,11 @@ async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyn
 async def test_a_sync_locks_all_of_its_tasks_by_id(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)
-    held = sorted(await worker.claim(), key=lambda task: task.task_id)
-    first, *others = [task.task_id for task in held]
+    claimed = sorted(await worker.claim(), key=lambda task: task.task_id)
+    first, *others = [task.task_id for task in claimed]
     # The first row is in the list that is processed last.
     ends: list[Outcome | None] = [None, Failed("no", None), Completed({})]
-    chosen = [(task, ends[n % 3]) for n, task in enumerate(held)]
+    chosen = [(task, ends[n % 3]) for n, task in enumerate(claimed)]
     random.Random(5).shuffle(chosen)
     async with database.transaction():
         await database.execute(QUEUE, [first])

@@ -29,10 +29,10 @@ async def test_an_outcome_waits_for_an_uncommitted_cancel_request(
     outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     async with database.transaction():
         await database.execute("select public.cancel_task($1, null)", task.task_id)
-        reporting = asyncio.create_task(worker.finish(held, outcome))
+        reporting = asyncio.create_task(worker.finish(claimed_task, outcome))
         await somebody_waits(database)
     assert await reporting == "applied"
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
@@ -43,13 +43,13 @@ async def test_outcomes_lock_their_tasks_in_order_of_their_ids(
 ) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)
-    held = list(await worker.claim())
-    random.Random(5).shuffle(held)
-    first, *others = sorted(task.task_id for task in held)
+    claimed_task = list(await worker.claim())
+    random.Random(5).shuffle(claimed_task)
+    first, *others = sorted(task.task_id for task in claimed_task)
     lock = "select from public.queue where task_id = any ($1) for update nowait"
     async with database.transaction():
         await database.execute(lock, [first])
-        reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in held}))
+        reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in claimed_task}))
         await somebody_waits(database)
         await database.execute(lock, others)
     assert (await reporting).rejected_outcomes == ()
@@ -63,11 +63,11 @@ async def test_a_task_locked_by_another_call_is_reclaimed_later(
     first, *_ = await gone.claim()
     await watcher.sync()
     await expire_lease(database, first.task_id)
-    held = "select count(*) from public.queue where worker_id = $1"
+    claimed_task = "select count(*) from public.queue where worker_id = $1"
     async with database.transaction():
         await database.execute("select from public.queue where task_id = $1 for update", first.task_id)
         await watcher.sync()
-        assert await database.fetchval(held, gone.worker_id) == 1
+        assert await database.fetchval(claimed_task, gone.worker_id) == 1
 
 
 async def test_a_claim_skips_tasks_that_another_call_has_locked(

@@ -113,7 +113,7 @@ OUTCOMES = st.sampled_from(
 class TaskLife(RuleBasedStateMachine):
     """Two callers create and cancel tasks, a worker runs them and loses leases, an operator replays and pauses."""
 
-    held = Bundle("held")
+    running = Bundle("running")
 
     @initialize()
     def begin(self) -> None:
@@ -177,7 +177,7 @@ class TaskLife(RuleBasedStateMachine):
         actor = Actor(uuid4(), "root")
         assert self.do(Operator(self.world.client).replay_dead(actor, TaskKind.DIGEST)).replayed == dead
 
-    @rule(target=held, slots=st.integers(1, 3))
+    @rule(target=running, slots=st.integers(1, 3))
     def claim(self, slots: int) -> Any:
         pending = sum(model.status == "pending" for model in self.world.models.values()) * (not self.paused)
         claimed: tuple[ClaimedTask, ...] = self.do(self.worker.claim(slots))
@@ -189,7 +189,7 @@ class TaskLife(RuleBasedStateMachine):
             assert task.attempt == model.attempt
         return multiple(*claimed)
 
-    @rule(task=held, outcome=OUTCOMES, repeat=st.booleans())
+    @rule(task=running, outcome=OUTCOMES, repeat=st.booleans())
     def finish(self, task: ClaimedTask, outcome: Outcome, repeat: bool) -> None:
         call = self.worker.queue.prepare(outcomes={task.lease: outcome}, slots=0)
         answer: SyncResponse = self.do(self.worker.queue.sync(call))
@@ -197,7 +197,7 @@ class TaskLife(RuleBasedStateMachine):
             assert self.do(self.worker.queue.sync(call)) == answer
         assert verdict(answer) == self.world.models[task.task_id].apply(task.lease.lease_token, outcome)
 
-    @rule(task=held)
+    @rule(task=running)
     def show(self, task: ClaimedTask) -> None:
         model = self.world.models[task.task_id]
         answer: SyncResponse = self.do(self.worker.sync(progress={task.lease: Progress("half", 0.5)}))
@@ -206,7 +206,7 @@ class TaskLife(RuleBasedStateMachine):
         shown = self.do(TaskStateManager(self.world.client).get_task(task.task_id)).progress
         assert not holds or shown == 0.5
 
-    @rule(target=held)
+    @rule(target=running)
     def lose(self) -> Any:
         """The worker sends no heartbeat for a lease, and another one syncs: all its running tasks are lost."""
         self.do(self.world.database.execute("update public.workers set seen_at = now() - lease * 0.5"))

@@ -111,9 +111,9 @@ async def test_only_a_running_fetch_is_reported(client: AsyncClient) -> None:
     assert (await news(client)).fetching is None, "of long ago"
     wanted = await tasks.ensure_fetch(TODAY - timedelta(days=1))
     assert (await news(client)).fetching == wanted.task_id
-    held = {task.task_id: task for task in await worker.claim()}
+    claimed = {task.task_id: task for task in await worker.claim()}
     assert (await news(client)).fetching == wanted.task_id
-    await worker.finish(held[wanted.task_id], Snoozed(timedelta(hours=1), "arXiv is busy"))
+    await worker.finish(claimed[wanted.task_id], Snoozed(timedelta(hours=1), "arXiv is busy"))
     assert (await news(client)).fetching is None, "it sleeps for longer than anybody waits"
     again = await tasks.ensure_fetch(TODAY - timedelta(days=2))
     (task,) = await worker.claim()

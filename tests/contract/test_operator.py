@@ -42,19 +42,19 @@ async def test_a_replay_resets_attempts_and_each_end_has_a_callback(
     task = await killed(client, worker, callback_url=HOOK)
     replayed = await operator.replay(by(), task.task_id)
     assert (replayed.status, replayed.attempt, replayed.finished_at) == (TaskStatus.PENDING, 0, None)
-    held = await worker.claim_one()
-    assert held.attempt == 1
-    assert await worker.finish(held, Completed({})) == "applied"
+    claimed = await worker.claim_one()
+    assert claimed.attempt == 1
+    assert await worker.finish(claimed, Completed({})) == "applied"
     parents = await database.fetch("select parent from public.tasks where kind = 'callback'")
     assert [found["parent"] for found in parents] == [task.task_id] * 2
 
 
 async def test_an_outcome_from_before_the_replay_is_lost(client: AsyncClient, operator: Operator) -> None:
     worker, task = Claimer(client), await create(client, max_attempts=1)
-    held = await worker.claim_one()
-    await worker.finish(held, Failed("broken", None))
+    claimed = await worker.claim_one()
+    await worker.finish(claimed, Failed("broken", None))
     await operator.replay(by(), task.task_id)
-    assert verdict(await worker.sync({held.lease: Completed({})})) == "lost"
+    assert verdict(await worker.sync({claimed.lease: Completed({})})) == "lost"
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "completed", "cancelled"])
@@ -65,9 +65,9 @@ async def test_only_dead_letters_are_replayed(
     if state == "cancelled":
         await TaskStateManager(client).cancel_task(task.task_id)
     elif state != "pending":
-        held = await worker.claim_one()
+        claimed = await worker.claim_one()
         if state == "completed":
-            await worker.finish(held, Completed({}))
+            await worker.finish(claimed, Completed({}))
     before = await row(database, task.task_id)
     with pytest.raises(NothingToDo, match=state):
         await operator.replay(by(), task.task_id)

@@ -20,12 +20,12 @@ async def test_the_first_worker_after_an_outage_takes_no_others_tasks(
 ) -> None:
     task = await create(client, max_attempts=1)
     holder, first = Claimer(client), Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     await outage(database)
     assert (await first.sync(slots=10)).claimed == ()
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.RUNNING
-    assert (await holder.sync()).leases == (held.lease,)
-    assert await holder.finish(held, Completed({})) == "applied"
+    assert (await holder.sync()).leases == (claimed_task.lease,)
+    assert await holder.finish(claimed_task, Completed({})) == "applied"
 
 
 async def test_an_outage_uses_no_attempt_of_any_number_of_tasks(
@@ -33,12 +33,12 @@ async def test_an_outage_uses_no_attempt_of_any_number_of_tasks(
 ) -> None:
     await insert_tasks(database, MANY)
     holder, others = Claimer(client), [Claimer(client) for _ in range(CALLS)]
-    held = await holder.claim(MANY)
-    assert len(held) == MANY
+    claimed_task = await holder.claim(MANY)
+    assert len(claimed_task) == MANY
     await outage(database)
     for other in others:
         assert (await other.sync(slots=MANY)).claimed == ()
-    outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in held), Completed({}))
+    outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in claimed_task), Completed({}))
     assert (await holder.sync(outcomes)).rejected_outcomes == ()
 
 
@@ -85,12 +85,12 @@ async def test_a_worker_that_returned_is_extended_in_the_next_outage(
 ) -> None:
     await create(client, max_attempts=1)
     holder = Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     for _ in range(3):
         await outage(database)
         assert await Claimer(client).claim() == ()
-        assert (await holder.sync()).leases == (held.lease,)
-    assert await holder.finish(held, Completed({})) == "applied"
+        assert (await holder.sync()).leases == (claimed_task.lease,)
+    assert await holder.finish(claimed_task, Completed({})) == "applied"
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -99,10 +99,10 @@ async def test_the_next_claim_of_an_extended_task_is_extended_again(
 ) -> None:
     task = await create(client)
     holder, other = Claimer(client), Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     await outage(database)
     await other.sync()
-    assert await holder.finish(held, Failed("no", SOON)) == "applied"
+    assert await holder.finish(claimed_task, Failed("no", SOON)) == "applied"
     again = await holder.claim_one()
     if cancel:
         await TaskStateManager(client).cancel_task(task.task_id)

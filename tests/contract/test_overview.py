@@ -73,8 +73,8 @@ async def test_workers_reports_add_up_to_one_row_per_minute_and_kind(
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     waited = [await create(client) for _ in range(2)]
     await database.execute("update public.tasks set created_at = created_at - interval '10 seconds'")
-    for held in await worker.claim():
-        await worker.finish(held, Completed({}))
+    for claimed in await worker.claim():
+        await worker.finish(claimed, Completed({}))
     await insert_tasks(database, 5, delay="-30 seconds")
     ended = {TaskKind.FETCH: TaskCounts(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
     minutes = TaskStats(client)

@@ -76,8 +76,8 @@ async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], co
     costs = {}
     for name, outcome in OUTCOMES.items():
         costs["claimed"] = await cost_of_sync(database, next(numbers), slots=count)
-        held = await database.fetch("select task_id, lease_token from public.queue where worker_id is not null")
-        ends = json.dumps([{key: str(value) for key, value in row.items()} | outcome | PROGRESS for row in held])
+        claimed = await database.fetch("select task_id, lease_token from public.queue where worker_id is not null")
+        ends = json.dumps([{key: str(value) for key, value in row.items()} | outcome | PROGRESS for row in claimed])
         costs["reported"] = await cost_of_sync(database, next(numbers), "[]", "[]", ends)
         lists = (ends, "[]") if name == "completed" else ("[]", ends)
         costs[name] = await cost_of_sync(database, next(numbers), *lists)

@@ -96,14 +96,14 @@ async def test_no_function_writes_without_a_condition(database: asyncpg.Connecti
     assert {f["name"]: found for f in functions if (found := unsafe_writes(f))} == {}
 
 
-async def injected_faults(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
+async def function_with(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
     """The catalog's form of a function with this body."""
     change = database.transaction()
     await change.start()
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$"
+        f"create function public.unsafe_function() returns int language {language} as $fault${body}$fault$"
     )
-    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("injected_faults()")]
+    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("unsafe_function()")]
     await change.rollback()
     return function
 
@@ -111,16 +111,16 @@ async def injected_faults(database: asyncpg.Connection, language: str, body: str
 @pytest.mark.parametrize("body", INJECTED_PLPGSQL.values(), ids=INJECTED_PLPGSQL)
 async def test_the_check_finds_an_injected_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
     text = f"declare r record; begin {body} return 1; end"
-    assert len(unsafe_writes(await injected_faults(database, "plpgsql", text))) == 1
+    assert len(unsafe_writes(await function_with(database, "plpgsql", text))) == 1
 
 
 @pytest.mark.parametrize("body", INJECTED_SQL.values(), ids=INJECTED_SQL)
 async def test_the_check_finds_an_injected_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
-    assert len(unsafe_writes(await injected_faults(database, "sql", body))) == 1
+    assert len(unsafe_writes(await function_with(database, "sql", body))) == 1
 
 
 async def test_the_check_accepts_safe_statements(database: asyncpg.Connection) -> None:
-    assert unsafe_writes(await injected_faults(database, "plpgsql", SOUND)) == []
+    assert unsafe_writes(await function_with(database, "plpgsql", SOUND)) == []
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ async def test_the_real_safeupdate_module_refuses_such_a_function(
     if not await database.fetchval(LOADED):
         pytest.skip("this PostgreSQL has no pg-safeupdate (its package, or safeupdate.so in its library folder)")
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$;"
-        "grant execute on function public.injected_faults() to service_role"
+        f"create function public.unsafe_function() returns int language {language} as $fault${body}$fault$;"
+        "grant execute on function public.unsafe_function() to service_role"
     )
     try:
         await schema_is_read(database, f"{stack.url}/rest/v1")
         async with httpx.AsyncClient(headers={"apikey": stack.secret_key}, trust_env=False) as http:
-            answer = await http.post(f"{stack.url}/rest/v1/rpc/injected_faults")
+            answer = await http.post(f"{stack.url}/rest/v1/rpc/unsafe_function")
         assert (answer.status_code, answer.json()["code"]) == (400, "21000")
     finally:
-        await database.execute("drop function public.injected_faults()")
+        await database.execute("drop function public.unsafe_function()")

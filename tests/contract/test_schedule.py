@@ -25,11 +25,11 @@ async def test_a_due_reader_gets_one_task_and_the_next_time_is_set(
     await clock.set("2026-11-24T07:00:00Z")
     assert await enqueued(client, database) == [(reader.reader_id, date(2026, 11, 24))]
     task = await database.fetchrow("select t.*, q.run_at from public.tasks t join public.queue q using (task_id)")
-    said = payload(task)
-    assert Profile.model_validate(said["profile"]).name == "Ada"
-    assert said["profile"]["exclude"] == ["blockchain"]
-    assert (said["max_papers"], said["max_news"]) == (3, 6)
-    assert said["scheduled"]["next_due_at"] == "2026-11-25T07:00:00+00:00"
+    stored = payload(task)
+    assert Profile.model_validate(stored["profile"]).name == "Ada"
+    assert stored["profile"]["exclude"] == ["blockchain"]
+    assert (stored["max_papers"], stored["max_news"]) == (3, 6)
+    assert stored["scheduled"]["next_due_at"] == "2026-11-25T07:00:00+00:00"
     assert (task["owner"], task["source_date"]) == (reader.owner, date(2026, 11, 23))
     assert (await Readers(client).get(reader.reader_id)).next_due_at == datetime(2026, 11, 25, 7, tzinfo=UTC)
     # A restored backup makes the reader due again: the day has a task and gets no second one.

@@ -110,8 +110,8 @@ async def test_a_due_digest_is_enqueued_after_a_schedule_change(
     assert planned is None or planned > DUE
     for _ in range(2):
         assert await enqueued(world.client, world.database) == [(world.reader.reader_id, DAY)]
-    said = payload(await world.database.fetchrow("select payload from public.tasks where kind = 'digest'"))
-    assert datetime.fromisoformat(said["scheduled"]["due_at"]) == DUE
+    stored = payload(await world.database.fetchrow("select payload from public.tasks where kind = 'digest'"))
+    assert datetime.fromisoformat(stored["scheduled"]["due_at"]) == DUE
     kept = await Readers(world.client).get(world.reader.reader_id)
     assert (kept.next_due_at, kept.schedule_problem) == (planned, None)
 

@@ -46,9 +46,9 @@ class World:
         body = DIGEST | {"callback_url": "https://example.com/hook"}
         digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
         worker = Claimer(client)
-        held = await worker.claim_one()
+        claimed = await worker.claim_one()
         written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
-        await worker.finish(held, Completed({"items": 1}, written))
+        await worker.finish(claimed, Completed({"items": 1}, written))
         for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
             made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
             self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]

@@ -130,7 +130,7 @@ async def stopping(client: AsyncClient, times: int) -> None:
     queue, lease = await claimed(client, times)
     await TaskStateManager(client).cancel_task(TASK)
     answer = await send(queue, queue.prepare(outcomes={}, progress={lease: Progress("half", 0.5)}, slots=0), times)
-    assert [held.task_id for held in answer.cancel] == [TASK]
+    assert [claimed_task.task_id for claimed_task in answer.cancel] == [TASK]
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 

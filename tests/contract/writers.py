@@ -42,7 +42,7 @@ class Writing:
 
     client: AsyncClient
     chance: random.Random
-    held: tuple[ClaimedTask, ...] = ()
+    running_tasks: tuple[ClaimedTask, ...] = ()
     key: str = "furnished"
 
     def shuffled(self, *items: T) -> list[T]:
@@ -85,12 +85,12 @@ async def removes(writing: Writing) -> None:
 async def works(writing: Writing) -> None:
     """End the shared tasks and others, some with a lost lease: their rows are locked too."""
     worker = Claimer(writing.client)
-    held = writing.shuffled(*(await worker.claim(20)), *writing.held)
+    running_tasks = writing.shuffled(*(await worker.claim(20)), *writing.running_tasks)
     ends: list[Outcome] = [Completed({}), Released(), Failed("no", timedelta(0)), Failed("no", None), Cancelled()]
-    half = len(held) // 2
-    outcomes: dict[Lease, Outcome] = {task.lease: writing.chance.choice(ends) for task in held[:half]}
-    await worker.sync(outcomes, progress={task.lease: Progress("half", 0.5) for task in held[half:]})
-    await worker.sync({task.lease: _end_of(task, writing) for task in writing.shuffled(*held[half:])})
+    half = len(running_tasks) // 2
+    outcomes: dict[Lease, Outcome] = {task.lease: writing.chance.choice(ends) for task in running_tasks[:half]}
+    await worker.sync(outcomes, progress={task.lease: Progress("half", 0.5) for task in running_tasks[half:]})
+    await worker.sync({task.lease: _end_of(task, writing) for task in writing.shuffled(*running_tasks[half:])})
 
 
 def _end_of(task: ClaimedTask, writing: Writing) -> Outcome:
@@ -172,6 +172,6 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[Cl
     )
     await insert_tasks(database, 30)
     worker = Claimer(client, kinds=[TaskKind.FETCH])
-    failed, held = await worker.claim(5), await worker.claim(15)
+    failed, running_tasks = await worker.claim(5), await worker.claim(15)
     await worker.sync({task.lease: Failed("no", None) for task in failed})
-    return held
+    return running_tasks

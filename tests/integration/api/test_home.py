@@ -240,7 +240,7 @@ async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"status": ReaderStatus.PAUSED}, "Mails are paused"),
         ({"status": ReaderStatus.UNSUBSCRIBED}, "You are unsubscribed"),
@@ -250,13 +250,13 @@ async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -
     ids=["paused", "unsubscribed", "bounced", "active"],
 )
 async def test_the_home_page_explains_missing_digests(
-    visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], told: str | None
+    visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], message: str | None
 ) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": "Ada"} | changes)
     page = (await visitor.http.get(visitor.path("home"))).text
     assert "Title of paper 0" in page
-    assert re.findall(r'<p class="notice">', page) == ([] if told is None else ['<p class="notice">'])
-    assert told is None or told in page
+    assert re.findall(r'<p class="notice">', page) == ([] if message is None else ['<p class="notice">'])
+    assert message is None or message in page
     assert (await press(visitor, "more")).status_code == 303
     await database.execute("delete from public.digests where true")
     empty = (await visitor.http.get(visitor.path("home"))).text

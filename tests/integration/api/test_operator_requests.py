@@ -213,23 +213,23 @@ async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
 
 async def test_a_replay_continues_until_the_last_step() -> None:
     sent = {"since": "2026-03-01T00:00:00+01:00", "until": "2026-03-03T00:00:00Z", "cursor": ID}
-    said, asked = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
-    assert said == replayed(1005, MOMENT, None)
+    response, requests = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
+    assert response == replayed(1005, MOMENT, None)
     since = STEP_OF | {"p_since": "2026-02-28T23:00:00+00:00"}
-    assert asked == [
+    assert requests == [
         ("replay_dead_letters", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
         ("replay_dead_letters", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
     ]
 
 
 async def test_a_replay_without_bounds_covers_all_until_now() -> None:
-    said, asked = await replay({}, step(3, MOMENT, None))
-    assert said == replayed(3, MOMENT, None)
-    assert asked == [("replay_dead_letters", STEP_OF)]
+    response, requests = await replay({}, step(3, MOMENT, None))
+    assert response == replayed(3, MOMENT, None)
+    assert requests == [("replay_dead_letters", STEP_OF)]
 
 
 async def test_a_long_replay_ends_in_time_with_a_cursor() -> None:
     places = [str(uuid4()) for _ in range(admin.MAX_STEPS)]
-    said, asked = await replay({}, *(step(10, MOMENT, place) for place in places))
-    assert said == replayed(10 * admin.MAX_STEPS, MOMENT, places[-1])
-    assert [parameters["p_after"] for _, parameters in asked] == [None, *places[:-1]]
+    response, requests = await replay({}, *(step(10, MOMENT, place) for place in places))
+    assert response == replayed(10 * admin.MAX_STEPS, MOMENT, places[-1])
+    assert [parameters["p_after"] for _, parameters in requests] == [None, *places[:-1]]

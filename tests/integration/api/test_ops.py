@@ -252,8 +252,8 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
     ):
         answer = await operator.press("/ops", action, **fields)
         assert answer.status_code == 303, (action, answer.text)
-        redirect_with = await operator.http.get(answer.headers["location"])
-        assert (redirect_with.status_code, 'role="status">' in redirect_with.text) == (200, True)
+        page = await operator.http.get(answer.headers["location"])
+        assert (page.status_code, 'role="status">' in page.text) == (200, True)
     entries = await database.fetch("select actor, action from public.audit where actor <> 'eve' order by at")
     assert [row["actor"] for row in entries] == ["root"] * len(entries)
     assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["action"] for row in entries}
@@ -310,14 +310,14 @@ async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, databas
     await furnish(database)
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
-    said = 0
+    escaped = 0
     for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text
         assert "<script>alert" not in page
         assert "{{7*7}}" in page or "49" not in page
         assert not re.search(r'<b id=|<style|style=|<script>|["\s]on\w+=', page), path
-        said += "&lt;script&gt;alert" in page
-    assert said >= len(LISTS) - 1
+        escaped += "&lt;script&gt;alert" in page
+    assert escaped >= len(LISTS) - 1
     for odd in ("/ops/tasks?kind=mars&status=x", "/ops/readers?external_id=%00%ff", "/ops/deliveries?status=%00"):
         assert (await operator.http.get(odd)).status_code == 200
     for odd, status in (("/ops/tasks?cursor=x", 400), ("/ops/tasks/x", 404), (f"/ops/tasks/{NOBODY}", 404)):

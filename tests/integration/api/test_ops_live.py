@@ -15,7 +15,7 @@ from app.pages.ops.overview_cache import REFRESH_INTERVAL
 from embedded.stack import Ready
 from tests.support.event_streams import Events, following
 from tests.support.operators import EVE_KEY, Operator, settings_with_operators
-from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.proxy import Answer, Call, Proxy, no_interference
 from tests.support.running_api import RunningApi
 from tests.support.tasks import insert_tasks
 
@@ -97,7 +97,7 @@ async def test_a_page_reports_a_lost_database_and_recovers(
             assert "does not respond" in (await later.next())["data"]["notice"]
             assert await later.next() == {"over": True}
         await insert_tasks(database, 7, kind="fetch")
-        proxy.before = nothing
+        proxy.before = no_interference
         assert (await until(events, "notice", ""))["fetch ready"] == "7"
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 

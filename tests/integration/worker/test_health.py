@@ -54,7 +54,7 @@ async def test_healthz_shows_whether_the_claim_loop_runs(
         assert (status, body["status"], body["running_tasks"]) == (200, "ok", 1)
         assert 0 <= body["seconds_since_last_call"] == body["seconds_since_last_response"] < LEASE
         gate.close()
-        await gate.held.wait()  # a call without a response or a timeout
+        await gate.is_blocking.wait()  # a call without a response or a timeout
         async with asyncio.timeout(PATIENCE):
             while (await health())[0] == 200:
                 await asyncio.sleep(0.02)

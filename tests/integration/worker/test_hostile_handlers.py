@@ -72,20 +72,20 @@ FAULTS = {
 async def test_a_fault_ends_only_its_own_task_and_frees_its_slot(
     fault: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    act, said = FAULTS[fault]
+    raise_fault, message = FAULTS[fault]
     both = asyncio.Barrier(2)
 
     async def work(job: Job) -> Any:
         if job.task.payload.get("part") != "after":
             await both.wait()  # so that one call sends both outcomes
-        return act() if job.task.payload.get("part") == "culprit" else {"ok": True}
+        return raise_fault() if job.task.payload.get("part") == "culprit" else {"ok": True}
 
     worker = await start_worker(work, concurrency=2)
     culprit = await create(client, payload={"part": "culprit"}, max_attempts=1)
     other = await create(client, payload={"part": "other"})
     ended = await until_ended(database, culprit.task_id)
     assert ended["status"] == "failed"
-    assert said in ended["error"]
+    assert message in ended["error"]
     assert (await until_ended(database, other.task_id))["status"] == "completed"
     assert worker.running_tasks == 0
     after = [await create(client, payload={"part": "after"}) for _ in range(4)]

@@ -52,9 +52,7 @@ async def test_a_permanent_refusal_fails_the_mail_but_not_the_reader(
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
     assert box.commands.count("MAIL") == 1
     assert await database.fetchval("select count(*) from public.shown_items") == 0
-    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest is None, (
-        "what it held is new"
-    )
+    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest is None, "its items are new"
 
 
 async def test_an_unknown_address_stops_the_readers_mail_with_a_reason(

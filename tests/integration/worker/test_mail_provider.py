@@ -131,11 +131,11 @@ async def test_a_provider_failure_is_the_reason_of_the_doubt(
 async def test_a_mail_is_not_repeated_with_another_account(
     database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
 ) -> None:
-    first, asked = await start_resend(hang_up, stall)
+    first, requests = await start_resend(hang_up, stall)
     worker = await start_mailer(first)
     await until(database, "select exists (select from public.deliveries where reason like '%lost%')")
     await worker.stop()
-    assert asked.seen
+    assert requests.seen
     second, not_asked = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
     await start_mailer(second)
     await until(database, ALL_DONE)

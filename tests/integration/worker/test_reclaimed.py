@@ -52,7 +52,7 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
     task = await create(client)
     await attempts.begun[1].wait()
     gate.close()
-    await gate.held.wait()
+    await gate.is_blocking.wait()
     peer = Claimer(client)
     await peer.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)

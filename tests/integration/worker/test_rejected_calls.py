@@ -28,7 +28,7 @@ REFUSALS = {
     "PGRST301": error(401, "PGRST301", "JWT expired"),
     "42501": error(403, "42501", "permission denied for function sync_worker"),
     "PGRST202": error(404, "PGRST202", "Could not find the function"),
-    "a constraint that refuses every call": error(400, "23514", "injected_faults"),
+    "a constraint that refuses every call": error(400, "23514", "injected_rule"),
 }
 
 
@@ -102,7 +102,7 @@ async def test_a_refused_outcome_fails_only_its_own_task(
         return dict(job.task.payload)
 
     await database.execute(
-        "alter table public.tasks add constraint injected_faults check (result ->> 'is' is distinct from 'bad')"
+        "alter table public.tasks add constraint injected_rule check (result ->> 'is' is distinct from 'bad')"
     )
     try:
         await start_worker(work)
@@ -111,10 +111,10 @@ async def test_a_refused_outcome_fails_only_its_own_task(
         row = await until_ended(database, bad.task_id)
         assert (row["status"], row["attempt"]) == ("failed", 1)
         assert "rejected the outcome" in row["error"]
-        assert "injected_faults" in row["error"]
+        assert "injected_rule" in row["error"]
         assert [(await until_ended(database, task.task_id))["status"] for task in good] == ["completed"] * 2
     finally:
-        await database.execute("alter table public.tasks drop constraint injected_faults")
+        await database.execute("alter table public.tasks drop constraint injected_rule")
 
 
 async def test_a_payload_that_is_not_an_object_is_refused(database: asyncpg.Connection) -> None:

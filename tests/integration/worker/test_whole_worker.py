@@ -178,7 +178,7 @@ async def test_one_signal_lets_tasks_finish_and_a_second_ends_them(
 
 
 async def die(*_arguments: Any) -> None:
-    raise LookupError("injected_faults")
+    raise LookupError("injected fault")
 
 
 async def forever(*_arguments: Any) -> None:
@@ -192,10 +192,10 @@ async def test_a_failed_periodic_job_is_logged_and_ends_the_worker(
 ) -> None:
     monkeypatch.setattr(Retention, "run", die)
     async with whole_worker(settings_of(stack)) as running:
-        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention failed: LookupError: injected_faults$"):
+        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention failed: LookupError: injected fault$"):
             await running.ended()
     (said,) = [record for record in running.log if record["event"] == "periodic job failed"]
-    assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected_faults")
+    assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected fault")
 
 
 async def test_a_stopped_claim_loop_ends_the_worker_without_grace(

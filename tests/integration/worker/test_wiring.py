@@ -120,8 +120,8 @@ async def test_with_a_model_key_the_analysis_uses_the_model(client: AsyncClient)
 
 
 async def test_a_model_uses_the_shared_http_client_and_keeps_it_open(serve: Serve) -> None:
-    said = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    server = await serve(answer(200, said))
+    completion = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    server = await serve(answer(200, completion))
     requests: list[httpx.Request] = []
 
     async def note(request: httpx.Request) -> None:

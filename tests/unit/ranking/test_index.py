@@ -89,8 +89,8 @@ async def test_building_takes_short_steps_and_little_memory() -> None:
     tracemalloc.start()
     try:
         index = await Index.of([await count(articles)], DAY)
-        held, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert len(index.articles) == 1_500
-    assert held < 12e6
+    assert used < 12e6

@@ -119,9 +119,9 @@ async def test_progress_is_reported_under_the_tasks_lease() -> None:
 
 async def test_only_a_started_handler_is_cancelled() -> None:
     for begun in (False, True):
-        held = job()
-        held.running = running = asyncio.create_task(asyncio.sleep(0))
-        held.begun = begun
-        held.cancel(Abort.SHUTDOWN)
+        ended_job = job()
+        ended_job.running = running = asyncio.create_task(asyncio.sleep(0))
+        ended_job.begun = begun
+        ended_job.cancel(Abort.SHUTDOWN)
         await asyncio.wait({running})
         assert running.cancelled() is begun
