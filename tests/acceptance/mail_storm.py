@@ -83,15 +83,15 @@ class Account:
         lost = state == "in_doubt" and reason == LOST
         failed_unknown = state == "failed" and last is Fate.UNKNOWN
         holds = {
-            "one mail at most": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
-            "an end": state in {"sent", "failed", "in_doubt"},
-            "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
+            "at most one mail": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
+            "a final status": state in {"sent", "failed", "in_doubt"},
+            "sent means accepted": lost or (state == "sent") == (last is Fate.TAKEN),
             "failed means refused permanently": lost or (state == "failed") == (last in REFUSALS),
-            "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
-            "whom nobody knows is written to no more": (row["reader_status"] == "bounced") == failed_unknown,
+            "with a reason": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
+            "an unknown address gets no more mails": (row["reader_status"] == "bounced") == failed_unknown,
             "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
-            "a doubt is said": last not in DOUBTS or state == "in_doubt",
-            "there is one": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
+            "a doubt is reported": last not in DOUBTS or state == "in_doubt",
+            "a doubt has a cause": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
             "lost by a kill": not lost or row["reader_id"] in self.running_tasks,
         }
         for what, does in holds.items():

@@ -24,7 +24,7 @@ class SlowSource:
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self.asked, self.go = asyncio.Event(), asyncio.Event()
+        self.requested, self.go = asyncio.Event(), asyncio.Event()
         self.url = ""
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ class SlowSource:
             await runner.cleanup()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        self.asked.set()
+        self.requested.set()
         await self.go.wait()
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.get(f"{self._target}{request.rel_url}")
@@ -63,7 +63,7 @@ async def test_digests_that_wait_for_the_daily_fetch_use_no_attempt(stack: Ready
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
         worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, DAILY_FETCH_AT="00:00")
         await worker.start("worker started")
-        await arxiv.asked.wait()
+        await arxiv.requested.wait()
         posted = [await create(client, kind=TaskKind.DIGEST, payload=PAYLOAD, source_date=day) for _ in range(5)]
         theirs = await create(client, source_date=day, delay=day.resolution)
         await tasks.cancel_task(theirs.task_id)

@@ -60,7 +60,7 @@ async def press(page: Page, name: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def said(page: Page, text: str) -> None:
+async def see(page: Page, text: str) -> None:
     await page.get_by_role("status").filter(has_text=text).wait_for()
 
 
@@ -75,20 +75,20 @@ async def test_an_operator_can_do_everything_with_the_keyboard(
         await page.keyboard.press("Tab")
         await page.keyboard.type("the model is away")
         await page.keyboard.press("Enter")
-        await said(page, "Paused")
+        await see(page, "Paused")
         task_id = await posted(address)
         async with seen_from(page, f"{address}/ops/tasks/{task_id}") as watching:
             await watching.get_by_text("pending").wait_for()
             await press(page, "Resume digest")
-            await said(page, "Resumed")
+            await see(page, "Resumed")
             await watching.get_by_text("Read the digest").wait_for()
             assert await watching.locator("[data-show=status]").inner_text() == "completed"
         await press(page, "Failed")
         await press(page, "Replay digest")
-        await said(page, "Replayed")
+        await see(page, "Replayed")
         await press(page, "In doubt")
         await press(page, "Mark as sent")
-        await said(page, "Marked as sent")
+        await see(page, "Marked as sent")
         await press(page, "Sign out")
         await page.get_by_label("API key").wait_for()
     entries = await database.fetch("select actor || ' ' || action as done from public.audit order by at offset 1")

@@ -51,8 +51,8 @@ async def test_every_command_of_the_runbook_runs(
     names |= {"API": await start_api(api), "KEY": API_KEY}
     assert len(LINES) >= 12
     for line in LINES:
-        status, said = await shell(line, names)
-        assert (status, said[:1]) == (0, "{"), line
+        status, output = await shell(line, names)
+        assert (status, output[:1]) == (0, "{"), line
     assert await api.stop() == 0
     tasks = TaskStateManager(client)
     found: Any = [(task.kind.value, task.status.value) for task in (await tasks.list_tasks()).tasks]

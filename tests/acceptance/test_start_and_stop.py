@@ -109,8 +109,8 @@ async def test_sigterm_does_not_wait_for_an_incomplete_request(sent: bytes) -> N
             begin = time.monotonic()
             assert await process.stop() == 0
             assert time.monotonic() - begin < 8
-            said = connection.recv(100_000)
-    assert said.startswith(b"HTTP/1.1 503") == (sent != b"")
+            output = connection.recv(100_000)
+    assert output.startswith(b"HTTP/1.1 503") == (sent != b"")
 
 
 async def test_metrics_need_a_key_except_on_the_metrics_port() -> None:
@@ -148,17 +148,17 @@ async def refused(module: str, **settings: str) -> str:
 async def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        said = await refused(module, **{setting: port})
-    assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in said
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+        output = await refused(module, **{setting: port})
+    assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("module", ["app", "worker"])
 async def test_an_invalid_webhook_secret_ends_with_one_message(module: str) -> None:
-    said = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
-    assert ("Traceback" in said, "not-base64" in said) == (False, False)
-    assert "WEBHOOK_SECRET is set to a secret value" in said
+    output = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
+    assert ("Traceback" in output, "not-base64" in output) == (False, False)
+    assert "WEBHOOK_SECRET is set to a secret value" in output
 
 
 # tests/unit/test_boot.py has all other cases of an unreadable package.

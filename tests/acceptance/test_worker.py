@@ -32,7 +32,7 @@ async def test_fifty_tasks_complete_although_workers_are_killed(
     assert [await worker.stop() for worker in workers] == [0, 0]
     rows = await database.fetch("select task_id, attempt, result from public.tasks")
     assert len(rows) == 50
-    assert sum(row["attempt"] for row in rows) > 50, "the kills burnt no attempt"
+    assert sum(row["attempt"] for row in rows) > 50, "the kills used no attempt"
     for row in rows:
         # A callback is delivered at least once and at most once per attempt; the task is completed once.
         assert 1 <= receiver.arrived[f"msg_{row['task_id']}"] <= row["attempt"]

@@ -22,7 +22,7 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("the claim loop stops", "LoopStopped: The claim loop has made no call for 1.5 s."),
         ("the claim loop dies", "worker failed"),
@@ -32,14 +32,14 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
 )
 async def test_a_failed_component_ends_the_worker_with_1(
     fault: str,
-    said: str,
+    message: str,
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     worker = faulty(stack, fault, GRACE_PERIOD="0.1")
     await worker.start(STARTED)
     assert await worker.ended() == 1
-    assert said in "".join(worker.text)
+    assert message in "".join(worker.text)
 
 
 async def test_a_failed_periodic_job_lets_tasks_finish(
@@ -61,9 +61,9 @@ async def test_the_watchdog_ends_a_blocked_event_loop(
     worker = faulty(stack, "a handler holds the event loop")
     await worker.start(STARTED)
     assert await worker.ended() == 1
-    said = "".join(worker.text)
-    assert "Timeout" in said
-    assert "hold_the_loop" in said, "the traceback says where"
+    message = "".join(worker.text)
+    assert "Timeout" in message
+    assert "hold_the_loop" in message, "the traceback shows the blocking function"
     # Its task is not lost.
     healthy = worker_process(stack)
     await healthy.start(STARTED)

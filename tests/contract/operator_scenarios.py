@@ -13,7 +13,7 @@ from app.persistence.tasks import TaskStateManager
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
 from tests.support.tasks import create
 
-ACT = Actor(OTHER, "root")
+ACTOR = Actor(OTHER, "root")
 
 
 @scenario("EndedSessions.end", "EndedSessions.has_ended")
@@ -38,7 +38,7 @@ async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
     for _ in range(times):
-        assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
+        assert (await operator.replay(ACTOR, TASK)).status is TaskStatus.PENDING
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
         assert [entry.action for entry in await operator.audit_entries()] == ["replay"]
         assert len((await operator.overview()).workers) == 1
@@ -61,7 +61,7 @@ async def reporting_minutes(client: AsyncClient, times: int) -> None:
 async def replaying_all(client: AsyncClient, times: int) -> None:
     await died(client)
     for _ in range(times):
-        assert (await Operator(client).replay_dead(ACT, TaskKind.FETCH, step=1)).replayed == 1
+        assert (await Operator(client).replay_dead(ACTOR, TaskKind.FETCH, step=1)).replayed == 1
 
 
 @scenario("Operator.redeliver")
@@ -69,20 +69,20 @@ async def redelivering(client: AsyncClient, times: int) -> None:
     await died(client, callback_url="https://example.com/")
     (callback,) = (await TaskStateManager(client).list_tasks(kind=TaskKind.CALLBACK)).tasks
     for _ in range(times):
-        await Operator(client).redeliver(ACT, callback.task_id)
+        await Operator(client).redeliver(ACTOR, callback.task_id)
 
 
 @scenario("Operator.cancel")
 async def cancelling_anothers(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     for _ in range(times):
-        assert (await Operator(client).cancel(ACT, TASK)).status is TaskStatus.CANCELLED
+        assert (await Operator(client).cancel(ACTOR, TASK)).status is TaskStatus.CANCELLED
 
 
 @scenario("Operator.pause", "Operator.resume", "Operator.pauses")
 async def pausing(client: AsyncClient, times: int) -> None:
     operator = Operator(client)
-    made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
+    made = [await operator.pause(ACTOR, TaskKind.FETCH, "because") for _ in range(times)]
     pause = made[0]
     assert (pause.actor, pause.reason) == ("root", "because")
     assert await operator.pauses() == [pause]

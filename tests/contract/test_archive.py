@@ -105,7 +105,7 @@ async def test_digests_outlive_their_tasks_but_not_their_reader(
     assert (await maintenance.retain(task_days=30, edition_days=30)).tasks == 7
     left = await database.fetch("select task_id, reader_id from public.digests")
     assert len(left) == 6, "three of each reader"
-    assert ordered.task_id not in {row["task_id"] for row in left}, "what a caller ordered goes with its task"
+    assert ordered.task_id not in {row["task_id"] for row in left}, "a caller's digest is removed with its task"
     assert [day.local_day.day for day in await digests.list_days(ada.reader_id)] == [27, 26, 25]
     assert (await digests.for_day(ada.reader_id, date(2026, 11, 25))).page == "<p>page</p>"
 
@@ -220,4 +220,4 @@ async def test_searches_and_lists_of_two_years_use_indexes(database: asyncpg.Con
     assert buffers(plan) < 70
     for _ in range(2):  # the second call, with cached plans
         plan = await explained(database, "select public.prune_digests(700, 500)")
-    assert buffers(plan) < 10, "nothing is old: nothing is read"
+    assert buffers(plan) < 10, "without old rows, nothing is read"

@@ -75,10 +75,10 @@ async def test_a_trial_whose_process_was_killed_is_repeated(
     await open_breaker(client, database)
     await try_and_be_killed(stack)
     left = await refused_for(client)
-    assert 0 < left <= 60, "the killed process holds the trial for as long as a trial may take, and no longer"
+    assert 0 < left <= 60, "the trial of the killed process lasts for the trial time and no longer"
     await database.execute(RETRY_NOW)
     async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
-        assert await refused_for(client) <= 60, "the next trial is one trial, too"
+        assert await refused_for(client) <= 60, "again there is only one trial"
     (state,) = await CircuitBreakers(client).states()
     assert (state.state, state.failures) == ("closed", 0)
 

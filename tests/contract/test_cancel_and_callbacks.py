@@ -32,7 +32,9 @@ async def test_cancel_ends_pending_signals_running_and_keeps_finished(
     assert [lease.task_id for lease in (await worker.sync()).cancel] == [running.task_id]
     assert await worker.finish(claimed_task, Completed({"x": 1})) == "applied"
     before = await row(database, running.task_id)
-    assert (await tasks.cancel_task(running.task_id)).status is TaskStatus.COMPLETED, "a completion beats a request"
+    assert (await tasks.cancel_task(running.task_id)).status is TaskStatus.COMPLETED, (
+        "a completion takes precedence over a cancel request"
+    )
     assert await row(database, running.task_id) == before
 
 

@@ -95,7 +95,7 @@ async def test_each_scheduled_time_fetches_an_existing_day_again(client: AsyncCl
         return (await tasks.ensure_fetch(DAY, due=due)).task_id
 
     first = await ask(at[0])
-    assert [await ask(due) for due in at] == [first, first], "one that has not ended is as good as another"
+    assert [await ask(due) for due in at] == [first, first], "an unfinished fetch is shared"
     await worker.finish(await worker.claim_one(), Completed({}))
     assert await ask(at[0]) == first
     second = await ask(at[1])

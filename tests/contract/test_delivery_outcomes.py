@@ -60,7 +60,7 @@ async def test_admins_can_resolve_only_deliveries_in_doubt(mailer: Mailer) -> No
     assert again.task_id != lease.task_id
     assert isinstance(await mailer.begin(again), Send)
     await mailer.end(again, IN_DOUBT)
-    assert await mailer.end(again, SENT), "the doubt is a new one"
+    assert await mailer.end(again, SENT), "it is in doubt again"
     with pytest.raises(NotInDoubt):
         await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="ada")
 

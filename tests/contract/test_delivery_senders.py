@@ -75,8 +75,8 @@ async def test_an_unresolved_attempt_records_only_its_reason(client: AsyncClient
     assert (unresolved.status, unresolved.reason, unresolved.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
     again = await mailer.retry(lease)
     assert (await mailer.begin(again, repeatable_within=A_DAY)).begun_before
-    assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="said by the lease before")
-    assert (await the_one(client)).reason is None, "this attempt has said nothing yet"
+    assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="from the previous lease")
+    assert (await the_one(client)).reason is None, "this attempt has reported nothing yet"
     assert await mailer.end(again, SENT)
     assert not await mailer.end(again, DeliveryStatus.SENDING, reason="too late")
 

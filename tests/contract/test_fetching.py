@@ -178,7 +178,7 @@ async def test_a_fetch_waits_for_a_busy_source_up_to_its_time_limit(client: Asyn
     assert (await Editions(client).get_edition(DAY)).status is EditionStatus.FETCHING
     edition = await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=9))
     assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429 at 07:12 UTC"})
-    assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
+    assert await CircuitBreakers(client).states() == [], "a busy source is not a failure"
 
 
 async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(

@@ -58,4 +58,4 @@ async def test_hostile_errors_and_progress_are_cleaned(client: AsyncClient) -> N
 
 
 def test_a_digest_fits_well_below_the_limit() -> None:
-    assert MAX_RESULT_BYTES >= 10 * 100_000, "a page may have 100 kB"
+    assert MAX_RESULT_BYTES >= 10 * 100_000, "pages of 100 kB are allowed"

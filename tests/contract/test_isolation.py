@@ -105,7 +105,7 @@ def operations(routes: dict[str, Any]) -> list[str]:
 
 async def test_no_route_returns_or_changes_another_callers_data(world: World) -> None:
     found = operations(world.callers.routes)
-    assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has its rule"
+    assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has a rule"
     for operation in found:
         await check(world, operation)
 

@@ -93,7 +93,7 @@ async def check(world: World) -> None:
 
 
 async def test_no_parameter_returns_another_callers_data(world: World) -> None:
-    assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each has its values"
+    assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each parameter has values"
     await check(world)
 
 

@@ -61,7 +61,7 @@ async def test_later_editions_and_upserts_keep_the_first_seen_time(
     await save(client, copy(**ARXIV, title=TITLE))
     before = await database.fetchrow("select * from public.items")
     await save(client, copy(**ARXIV, title=TITLE))
-    assert await database.fetchrow("select * from public.items") == before, "what did not change was not written"
+    assert await database.fetchrow("select * from public.items") == before, "unchanged rows are not written"
     await save(client, copy(**ARXIV, title=TITLE, abstract="Now with one."), day=TODAY - timedelta(days=1))
     after = await database.fetchrow("select * from public.items")
     assert (after["item_id"], after["first_seen"]) == (before["item_id"], before["first_seen"])
@@ -154,7 +154,7 @@ async def test_items_are_removed_when_nobody_can_be_shown_them_again(
     await database.execute("update public.items set first_seen = now() - interval '89 days'")
     assert (await maintenance.retain(task_days=30, edition_days=30)).articles == 1
     await save(client, copy(**ARXIV))
-    assert await seen(client) == [], "it is remembered, though its articles were gone"
+    assert await seen(client) == [], "it is kept although its articles were removed"
     await database.execute("update public.items set first_seen = now() - interval '91 days'")
     assert (await maintenance.retain(task_days=30, edition_days=30)).items == 0, "an article points to it"
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")

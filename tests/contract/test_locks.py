@@ -138,7 +138,7 @@ async def test_retention_skips_items_and_tasks_that_others_lock(
     await insert_tasks(database, 2, status="completed")
     await database.execute("update public.tasks set created_at = now() - interval '9 days'")
     maintenance = Maintenance(client)
-    assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 0, "it is the end that counts"
+    assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 0, "the end takes precedence"
     await database.execute("update public.tasks set finished_at = now() - interval '9 days'")
     async with database.transaction():
         await database.execute("select public.lock_items(true)")

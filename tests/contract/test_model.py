@@ -241,7 +241,7 @@ class TaskLife(RuleBasedStateMachine):
         rows = self.do(self.world.database.fetch(RECORDS))
         found = {row["task_id"]: (row["owner"], row["status"], row["attempt"], row["replays"]) for row in rows}
         assert all(row["ended"] is not row["queued"] for row in rows), (
-            "an end or a place in the queue, never both or none"
+            "an end or a row in the queue, never both or none"
         )
         assert found == {
             task_id: (model.owner, model.status, model.attempt, model.replays)

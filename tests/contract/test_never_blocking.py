@@ -162,7 +162,7 @@ async def test_a_waiting_call_does_not_block_the_event_loop(
     waiting = asyncio.create_task(call(OWNERS[owner](silent_client), name))
     for _ in range(TICKS):
         await asyncio.sleep(0.001)
-    assert not waiting.done(), "it did not wait for its answer"
+    assert not waiting.done(), "it did not wait for its response"
     assert threading.active_count() == threads
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

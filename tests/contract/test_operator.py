@@ -101,7 +101,7 @@ async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
     while True:
         step = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
         again = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
-        assert step == again, "the same step again does nothing"
+        assert step == again, "a repeated step changes nothing"
         counted.append(step.replayed)
         after, until = step.next, step.until
         if after is None:
@@ -111,7 +111,7 @@ async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
             await worker.finish(task, Failed("again", None))
     assert (sum(counted), max(counted)) == (4, 2)
     later = await operator.replay_dead(by(), TaskKind.FETCH, until=until)
-    assert later.replayed == 1, "the one from before `since` alone: others failed again after `until`"
+    assert later.replayed == 1, "only the task from before `since`: others failed again after `until`"
     assert await database.fetchval("select max(replays) from public.tasks") == 1
     assert (await TaskStateManager(client).get_task(died[5].task_id)).status is TaskStatus.FAILED
 

@@ -77,7 +77,7 @@ async def test_an_orphans_lease_is_not_extended_forever(client: AsyncClient, dat
     for _ in range(4):
         await outage(database)
         seen += [task.attempt for task in await Claimer(client).claim()]
-    assert seen == [2, 3], "extended once a claim, then taken"
+    assert seen == [2, 3], "extended once per claim, then reclaimed"
 
 
 async def test_a_worker_that_returned_is_extended_in_the_next_outage(

@@ -39,7 +39,7 @@ ARRIVALS = {
     "articles": ("save_articles('2026-03-04', {every})", PAPER),
     "articles by another name": ("save_articles('2026-03-04', {every})", RENAMED),
     "a reader's papers": (f"upsert_reader_papers({ADA}, {{every}})", PAPER),
-    "what was said": (f"paper_feedback({ADA}, {{every}})", NAMES),
+    "feedback": (f"paper_feedback({ADA}, {{every}})", NAMES),
 }
 CLAIMED = """
 update public.queue set worker_id = task_id, lease_token = task_id

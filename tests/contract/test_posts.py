@@ -59,7 +59,7 @@ async def test_a_post_repeated_after_midnight_gets_its_task(path: str, api: http
     assert again.json()["task_id"] == first.json()["task_id"]
     assert again.json()["source_date"] == first.json()["source_date"] == "2026-03-03"
     fresh = await api.post(path, json=BODIES[path], headers={"Idempotency-Key": "another"})
-    assert fresh.json()["source_date"] == "2026-03-04", "the clock was not that of the default"
+    assert fresh.json()["source_date"] == "2026-03-04", "the default did not use the test's clock"
 
 
 @pytest.mark.parametrize("path", BODIES)

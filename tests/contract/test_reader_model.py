@@ -33,7 +33,7 @@ BEGIN = {"spring": datetime(2026, 3, 27, 3, tzinfo=UTC), "autumn": datetime(2026
 """Dates before the clocks change in Berlin, Auckland and on Lord Howe."""
 TIMES = st.sampled_from([time(0, 0), time(2, 15), time(2, 30), time(8, 0), time(23, 59)])
 WEEKDAYS = st.sampled_from([(1, 2, 3, 4, 5, 6, 7), (1,), (6, 7)])
-HOW = st.sampled_from(["sent", "sent, said twice", "refused", "dies before", "dies after", "in doubt"])
+HOW = st.sampled_from(["sent", "sent, reported twice", "refused", "dies before", "dies after", "in doubt"])
 A_DAY = timedelta(days=1)
 
 
@@ -222,14 +222,14 @@ class ReadersLife(RuleBasedStateMachine):
         if how not in {"refused", "dies before"}:
             self.mails[key] += 1
             SEEN.sent += 1
-        said = {"sent": "sent", "sent, said twice": "sent", "refused": "pending", "in doubt": "in_doubt"}.get(how)
-        if said is None:
+        result = {"sent": "sent", "sent, reported twice": "sent", "refused": "pending", "in doubt": "in_doubt"}.get(how)
+        if result is None:
             SEEN.doubts += 1
             self.do(expire_lease(self.world.database, lease.task_id))
             self.do(Claimer(self.world.client).sync())
             return
         for _ in range(2 if "twice" in how else 1):
-            assert self.do(deliveries.end(delivery_id, lease, DeliveryStatus(said)))  # type: ignore[arg-type]  # (one of four)
+            assert self.do(deliveries.end(delivery_id, lease, DeliveryStatus(result)))  # type: ignore[arg-type]  # (one of four)
         self.do(worker.sync({lease: Failed("451", timedelta(0)) if how == "refused" else Completed({})}))
 
     @invariant()
@@ -242,9 +242,9 @@ class ReadersLife(RuleBasedStateMachine):
         made = self.do(database.fetch("select reader_id, local_day, status from public.deliveries"))
         assert Counter((row["reader_id"], row["local_day"]) for row in made) <= Counter(self.days)
         assert all(count == 1 for count in self.mails.values()), "two mails for one day"
-        told = {(row["reader_id"], row["local_day"]): row["status"] for row in made}
+        recorded = {(row["reader_id"], row["local_day"]): row["status"] for row in made}
         for key in self.mails:
-            assert told.get(key, "sent") in {"sent", "in_doubt", "sending"}
+            assert recorded.get(key, "sent") in {"sent", "in_doubt", "sending"}
 
 
 def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:

@@ -24,7 +24,7 @@ select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interv
        now() - interval '100 days', case when status <> 'pending' then now() - interval '100 days' end
   from unnest($1::text[]) status cross join generate_series(1, $2)
 """
-OLD_ACTS = """
+OLD_ENTRIES = """
 insert into public.audit (audit_id, at, actor, action, details, response)
 select gen_random_uuid(), now() - age * interval '1 day', 'ada', 'cancel', '{}', '{}' from unnest($1::integer[]) age
 """
@@ -97,7 +97,7 @@ async def test_an_unsent_delivery_is_kept(client: AsyncClient, database: asyncpg
 
 async def test_a_batch_is_bounded_and_skips_locked_rows(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "in_doubt", "pending"], 3)
-    await database.execute(OLD_ACTS, [364, 366, 367, 368])
+    await database.execute(OLD_ENTRIES, [364, 366, 367, 368])
     assert await prune(client, batch=2) == PrunedRecords(deliveries=2, audit_entries=2, pauses=0)
     async with database.transaction():
         await database.execute("select from public.deliveries where status = 'in_doubt' for update")
@@ -115,7 +115,7 @@ async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asy
     call = "select public.prune_records(90, 365, 500)"
     await explained(database, call)  # caches the plans
     plan = await explained(database, call)
-    assert buffers(plan) < 100, "not those that are not old"
+    assert buffers(plan) < 100, "it does not read recent rows"
     assert (await prune(client)).largest == 0
 
 
@@ -129,7 +129,7 @@ async def test_a_pause_is_kept_while_it_is_open_or_counts(client: AsyncClient, d
     )
     await create(client)
     await database.execute("update public.queue set started_at = now() - interval '3 years'")
-    assert (await prune(client)).pauses == 0, "a task that was begun before it ended is unfinished"
+    assert (await prune(client)).pauses == 0, "a task that started before its end is unfinished"
     await database.execute("update public.queue set started_at = now()")
     assert (await prune(client)).pauses == 1
     assert [pause.kind for pause in await operator.pauses()] == ["digest"]

@@ -71,7 +71,7 @@ async def test_editions_stored_long_ago_are_removed_completely(
     assert len(await Editions(client).get_articles(DAYS[3])) == len(ARTICLES)
     assert sum(batch.editions for batch in removed) == len(DAYS) - 1
     assert sum(batch.articles for batch in removed) == (len(DAYS) - 1) * len(ARTICLES)
-    assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch is bounded"
+    assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch has a limit"
 
 
 async def test_concurrent_retentions_and_fetches_do_not_deadlock(
@@ -119,7 +119,7 @@ async def test_retention_skips_days_that_a_fetch_has_locked(client: AsyncClient,
     try:
         assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:
-        raise AssertionError("it went in the middle of its fetch") from None
+        raise AssertionError("it was removed during its fetch") from None
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["a worker that is gone", "a call of long ago"])

@@ -170,7 +170,7 @@ async def showing(client: AsyncClient, times: int) -> None:
     (day,) = (await items.new_items_for(OTHER)).days
     assert day.items == len(ARTICLES)
     for _ in range(times):
-        assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
+        assert await items.first_seen_on(day.day) == [], "of an old edition"
         assert await items.find_by_keys(["doi:10.1000/x"]) == {}
         await items.record_shown_keys(OTHER, ["doi:10.1000/x"])
 
@@ -219,7 +219,7 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.for_day(TASK, day.local_day)).page == "<p>page</p>"
         assert await digests.newest_digest(TASK) is not None
-        assert await digests.newest_items(TASK) == [], "a title alone is no item"
+        assert await digests.newest_items(TASK) == [], "a title alone does not identify an item"
         with pytest.raises(DigestNotFound):
             await digests.get(TASK)
         assert await Maintenance(client).retain_digests(digest_days=1) == 0

@@ -28,9 +28,9 @@ from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = encode_cursor(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"
-KEPT = "x" * 1999 + "y"
+TRUNCATED = "x" * 1999 + "y"
 BY = Actor(ONE, "ada")
-ACT = {"p_audit_id": str(ONE), "p_actor": "ada"}
+ACTOR = {"p_audit_id": str(ONE), "p_actor": "ada"}
 NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A\0b")
 NEWS_ROW = {
     "source": "feed:x", "external_id": "1", "kind": "news", "title": "Ab", "abstract": "", "authors": [], "url": None,
@@ -86,10 +86,10 @@ DELIVERIES = [
     rpc(f"end delivery {ONE}",
         lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.FAILED, reason=LONG, provider_id="i\0d",
                                     bounce=True),
-        "finish_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=KEPT,
+        "finish_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=TRUNCATED,
         p_provider_id="id", p_bounce=True),
     rpc("record a bounce", lambda c: Deliveries(c).record_bounce(["a\0@b.c", "A@b.c"], LONG, complaint=True),
-        "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=KEPT),
+        "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=TRUNCATED),
     rpc("list deliveries", lambda c: Deliveries(c).page(None),
         "list_deliveries", **ANY_DELIVERY, **BEGINNING, p_limit=51),
     rpc("list deliveries", lambda c: Deliveries(c).page(None, limit=0),
@@ -177,7 +177,7 @@ READERS = [
 ]  # fmt: skip
 
 OPERATORS = [
-    rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACT, p_task_id=str(TWO)),
+    rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACTOR, p_task_id=str(TWO)),
     rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
         "replay_dead_letters", p_kind="fetch", p_since=None, p_until=None, p_after=None, p_step=1000,
         p_audit_id=str(uuid5(ONE, "None")), p_actor="ada"),
@@ -185,12 +185,12 @@ OPERATORS = [
         lambda c: Operator(c).replay_dead(BY, TaskKind.DIGEST, since=MOMENT, until=MOMENT, after=TWO, step=5),
         "replay_dead_letters", p_kind="digest", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
         p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
-    rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACT, p_task_id=str(TWO)),
+    rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACTOR, p_task_id=str(TWO)),
     rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
-        "cancel_for_operator", **ACT, p_task_id=str(TWO)),
+        "cancel_for_operator", **ACTOR, p_task_id=str(TWO)),
     rpc("pause fetch tasks", lambda c: Operator(c).pause(BY, TaskKind.FETCH, "wh\0y"),
-        "pause_kind", **ACT, p_kind="fetch", p_reason="why"),
-    rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACT, p_kind="fetch"),
+        "pause_kind", **ACTOR, p_kind="fetch", p_reason="why"),
+    rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACTOR, p_kind="fetch"),
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),

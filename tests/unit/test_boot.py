@@ -71,8 +71,8 @@ def test_a_changed_version_fails_with_both_versions(tmp_path: Path, capsys: pyte
 
 def test_a_missing_package_fails_in_json_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "vanished-package==1.0")
-    status, said = boot_here(capsys, "--lock", str(lock), "--json")
-    report = json.loads(said)
+    status, output = boot_here(capsys, "--lock", str(lock), "--json")
+    report = json.loads(output)
     assert status == 1
     assert report["ok"] is False
     versions = report["checks"][0]
@@ -133,7 +133,7 @@ def test_locks_have_hashes_and_no_urls(lock: str) -> None:
     assert "--index-url" not in text
     requirements = [line for line in text.splitlines() if line and line[0].isalnum()]
     assert len(requirements) > len(pinned_versions())
-    assert all(line.endswith("\\") for line in requirements), "a line without a hash behind it"
+    assert all(line.endswith("\\") for line in requirements), "a line without a hash after it"
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def with_an_unknown_digest(site: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
         (altered, "sample_package: sample_package/__init__.py has been altered since it was installed"),
         (lost, "sample_package: sample_package/__init__.py cannot be compared"),
@@ -182,13 +182,13 @@ def with_an_unknown_digest(site: Path) -> None:
     ],
 )
 def test_an_altered_installed_file_is_named(
-    change: Callable[[Path], None], said: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], None], output: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed_package)
     assert altered_files(["sample_package", "not-installed"]) == []
     change(installed_package)
     (problem,) = altered_files(["sample_package", "not-installed"])
-    assert problem.startswith(said)
+    assert problem.startswith(output)
 
 
 def test_an_altered_file_of_the_same_version_fails(
@@ -199,7 +199,7 @@ def test_an_altered_file_of_the_same_version_fails(
         LOCK.read_text(encoding="utf-8") + "sample_package==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(installed_package)
-    for change, status, said in (
+    for change, status, output in (
         (None, 0, "ok    files"),
         (altered, 1, "sample_package/__init__.py has been altered"),
     ):
@@ -207,7 +207,7 @@ def test_an_altered_file_of_the_same_version_fails(
             change(installed_package)
         found, printed = boot_here(capsys, "--files", "--lock", str(lock))
         assert found == status
-        assert said in printed
+        assert output in printed
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def the_worker_always_restarts(files: Files) -> None:
 def routing_uses_the_liveness_check(files: Files) -> None:
     service = fly(files)["http_service"]
     (check,) = service["checks"]
-    assert check["path"] == "/healthz", "/readyz would take the API away with Supabase, and its reason with it"
+    assert check["path"] == "/healthz", "/readyz would stop the API during an outage of Supabase, and hide the reason"
     assert check["path"] in create_app().openapi()["paths"]
     assert service["internal_port"] == int(fly(files)["env"]["PORT"])
 
@@ -135,13 +135,13 @@ def each_secret_is_in_one_step(files: Files) -> None:
 
 
 def platform_calls_use_the_token(files: Files) -> None:
-    asked = [
+    environment_steps = [
         step
         for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]
         if step.get("run", "").startswith("flyctl")
     ]
-    assert len(asked) == 3
-    for step in asked:
+    assert len(environment_steps) == 3
+    for step in environment_steps:
         assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
 
 
@@ -166,7 +166,7 @@ def actions_and_flyctl_are_pinned(files: Files) -> None:
         if "setup-flyctl" in step["uses"]:
             assert re.fullmatch(r"\d+\.\d+\.\d+", step["with"]["version"])
     named = [line for line in files[WORKFLOW].splitlines() if "uses:" in line]
-    assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit says no version to people"
+    assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit id is not a version for people"
 
 
 def the_workflow_token_is_read_only(files: Files) -> None:

@@ -122,7 +122,7 @@ async def test_the_key_is_in_no_log_page_or_header(browse: Browse, capsys: pytes
 @pytest.mark.parametrize(
     ("headers", "settings"),
     [({"X-Forwarded-Proto": "https"}, {}), ({}, {"public_url": "https://digest.example"})],
-    ids=["said by the proxy", "said by PUBLIC_URL"],
+    ids=["from the proxy's header", "from PUBLIC_URL"],
 )
 async def test_over_https_the_cookie_is_secure(
     browse: Browse, headers: dict[str, str], settings: dict[str, str]
@@ -144,7 +144,7 @@ async def test_wrong_keys_are_throttled_and_open_nothing(browse: Browse) -> None
     assert statuses == [403] * MAX_DELAYED + [429] * (len(wrong) - MAX_DELAYED)
     assert time.monotonic() - begun >= WRONG_KEY_DELAY
     assert not any("set-cookie" in answer.headers for answer in answers)
-    assert (await operator.sign_in()).status_code == 303, "a right key still opens"
+    assert (await operator.sign_in()).status_code == 303, "a valid key is still accepted"
 
 
 def test_a_session_ends_with_its_key_admin_or_hour(stack: Ready) -> None:
@@ -187,7 +187,7 @@ async def test_a_sign_out_ends_the_session_in_every_process(browse: Browse) -> N
         assert replayed.status_code == 403
         assert "Sign in" in replayed.text
         assert "Your session has ended" in (await kept.http.get("/ops/events")).text
-    assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "nobody else is signed out"
+    assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "other sessions stay signed in"
 
 
 async def test_a_form_needs_its_sessions_token(browse: Browse, database: asyncpg.Connection) -> None:

@@ -199,7 +199,7 @@ async def test_one_call_orders_the_best_items(start_analyst: StartAnalyst, chose
     assert [paper["title"] for paper in requests["papers"]] == [article.title for article in articles]
     assert all(len(paper["beginning"]) <= 300 for paper in requests["papers"])
     result = await analysis.analyse(chosen(1))
-    assert result.usage.calls == 2, "the order is paid from the digest's one budget"
+    assert result.usage.calls == 2, "the order uses the same budget"
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ async def test_text_injected_before_tls_ends_the_connection(certificates: Certif
         with sender_to(url, tls=certificates.trusted) as sender, pytest.raises(NotSent, match="AUTH PLAIN"):
             await sender.send(mail_to(), key_of())
         await server.ended.wait()
-    assert server.after_last_answer == b"", "not even TLS was begun"
+    assert server.after_last_answer == b"", "TLS was not started"
 
 
 async def test_every_mail_of_a_connection_tells_its_size() -> None:

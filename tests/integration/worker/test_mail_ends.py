@@ -82,7 +82,7 @@ async def test_a_break_after_the_final_dot_leaves_one_mail_in_doubt(
     await until(database, ENDED, "in_doubt")
     await until(database, ALL_DONE)
     assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
-    assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
+    assert "lost" not in (await the_delivery(database))["reason"], "it was reported at once"
     assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1
 
 

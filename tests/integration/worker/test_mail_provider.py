@@ -69,7 +69,7 @@ async def test_a_refusal_after_a_doubt_does_not_resolve_it(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["status"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
+    assert (found["status"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it once"
     assert "Resend responded 422" in found["reason"]
 
 
@@ -136,11 +136,11 @@ async def test_a_mail_is_not_repeated_with_another_account(
     await until(database, "select exists (select from public.deliveries where reason like '%lost%')")
     await worker.stop()
     assert requests.seen
-    second, not_asked = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
+    second, second_server = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
     await start_mailer(second)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["status"], not_asked.seen) == ("in_doubt", [])
+    assert (found["status"], second_server.seen) == ("in_doubt", [])
     assert "another sender began it" in found["reason"]
 
 

@@ -78,7 +78,7 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
 )
 async def test_a_job_cancelled_before_it_starts_has_an_outcome(why: Abort, outcome: Outcome | None) -> None:
     async def never(_job: Job) -> dict[str, Any]:
-        raise AssertionError("it was not to be done any more")
+        raise AssertionError("the job must not run")
 
     task = ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
     job = Job(task, deadline=0.0, on_progress=lambda _lease, _progress: None)

@@ -59,7 +59,7 @@ async def test_lost_reports_are_repeated_and_each_task_counts_once(
         proxy.after = Times(AWAY, 1, lambda call: call.name == "report_task_stats")
         proxy.before = Times(AWAY, 1, lambda _call: len(proxy.calls) == 2)
         for _ in range(2):
-            assert await periodic_job.run_once() == MINUTE / 2, "the answer was lost, and then the call"
+            assert await periodic_job.run_once() == MINUTE / 2, "first the response was lost, then the call"
         for outcome in running.outcomes[5:]:
             tally.count(*outcome)
         for _ in range(2):
@@ -79,13 +79,13 @@ class InterruptedMinutes(TaskStats):
     """Does not respond to the first report; `reports` has all of them: the number and the count of ended tasks."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
         self.reports: list[tuple[int, int]] = []
 
     async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, TaskCounts]) -> float:  # noqa: ARG002  (its names)
         self.reports.append((number, ended[TaskKind.DIGEST].completed))
-        if not self.asked.is_set():
-            self.asked.set()
+        if not self.called.is_set():
+            self.called.set()
             await asyncio.Event().wait()
         return 0.0
 
@@ -94,7 +94,7 @@ async def test_a_worker_stopped_during_a_report_sends_a_last_one() -> None:
     minutes, tally = InterruptedMinutes(), Tally([TaskKind.DIGEST], Random(1))
     running = asyncio.create_task(TaskStatsReporter(minutes, uuid4(), tally, random=Earliest()).run())
     tally.count(*ended())
-    await minutes.asked.wait()
+    await minutes.called.wait()
     for _ in range(2):
         tally.count(*ended())
     running.cancel()

@@ -87,10 +87,10 @@ async def test_the_sources_come_from_the_settings() -> None:
 
 
 async def test_newsapi_is_called_with_the_configured_key_and_query() -> None:
-    asked: list[httpx.Request] = []
+    news_requests: list[httpx.Request] = []
 
     async def refuse(request: httpx.Request) -> None:
-        asked.append(request)
+        news_requests.append(request)
         raise httpx.ConnectError("no network in tests")
 
     async with open_external() as http:
@@ -99,8 +99,8 @@ async def test_newsapi_is_called_with_the_configured_key_and_query() -> None:
         *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k-123", newsapi_query="glaciers"))
         with pytest.raises(BroadsheetError):
             await newsapi.fetch(date(2026, 3, 4))
-    assert asked[0].headers["x-api-key"] == "k-123"
-    assert asked[0].url.params["q"] == "glaciers"
+    assert news_requests[0].headers["x-api-key"] == "k-123"
+    assert news_requests[0].url.params["q"] == "glaciers"
 
 
 async def test_newsapi_is_called_at_the_configured_url(serve: Serve) -> None:

@@ -77,7 +77,7 @@ def test_a_synchronous_endpoint_is_found() -> None:
     app.add_api_route("/synchronous", dependency)
     mounted = Starlette(routes=[Route("/mounted", lambda _request: Response())])
     app.mount("/below", mounted)
-    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/synchronous", "/mounted"]
+    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/mounted", "/synchronous"]
     assert len(list(routes_of(app))) == len(FastAPI().routes) + 2
 
 

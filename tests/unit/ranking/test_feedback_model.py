@@ -71,7 +71,7 @@ async def test_recent_feedback_has_more_weight(make_article: MakeArticle) -> Non
         ]
         ranking = await ranked(edition, nobody, papers=papers)
         assert ranking.papers[0].article.title == first
-        assert len(ranking.papers) == 2, "what was liked long ago still counts"
+        assert len(ranking.papers) == 2, "old likes still count"
 
 
 def test_a_vector_has_hashes_and_counts_of_stems() -> None:

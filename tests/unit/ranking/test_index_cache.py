@@ -61,7 +61,7 @@ async def test_the_most_recently_used_days_are_kept() -> None:
     cache = cache_over(daily)
     for days_ago in (*range(8), 0, 8, 0, 1):
         await cache.index([edition(DAY - timedelta(days=days_ago))])
-    assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day took the place of the second"
+    assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day replaced the second"
 
 
 async def test_a_window_of_days_reads_each_of_them_once() -> None:

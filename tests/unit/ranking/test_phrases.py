@@ -81,8 +81,8 @@ async def test_a_reader_with_interests_and_likes_is_never_told_of_none(make_arti
     edition = [*(text_to_sql(make_article, number) for number in range(100, 115)), *filling(make_article, 200)]
     ranking = await ranked(edition, asking("databases", "text-to-SQL"), papers=likes)
     assert ranking.papers
-    told = [reason.text for item in ranking.papers for reason in item.reasons]
-    assert not [text for text in told if "names nothing to look for" in text]
+    found_reasons = [reason.text for item in ranking.papers for reason in item.reasons]
+    assert not [text for text in found_reasons if "names nothing to look for" in text]
     assert {reason.kind for item in ranking.papers for reason in item.reasons} <= {
         ReasonKind.LIKED, ReasonKind.INTEREST, ReasonKind.WORDS, ReasonKind.VARIETY,
     }  # fmt: skip

@@ -81,7 +81,7 @@ async def test_a_cancelled_handler_ends_with_the_given_reason(abort: Abort, outc
     early.cancel(Abort.LEASE_LOST if abort is not Abort.LEASE_LOST else Abort.SHUTDOWN)
 
     async def never(_job: Job) -> dict[str, Any]:
-        raise AssertionError("it was ended before it began")
+        raise AssertionError("it was cancelled before it began")
 
     assert await perform(early, Handler(never, timedelta(seconds=90), later), Random(1)) == outcome
 

@@ -59,4 +59,4 @@ async def test_an_outcome_that_waits_is_not_replaced_by_a_failure() -> None:
     await worker.run_once()
     sent = queue.outcomes[2]
     assert sent[TASK.lease] == Completed({"items": 3})
-    assert isinstance(sent[UNKNOWN], Failed), "what the worker never read that it holds is given back"
+    assert isinstance(sent[UNKNOWN], Failed), "a lease that the worker never read is released"
