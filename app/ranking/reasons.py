@@ -81,7 +81,7 @@ class Reasons:
                 kind=ReasonKind.LIKED,
                 text=f"close to {_quoted(self._titles[best])}, which you liked",
                 words=self._top_words(number, worth),
-                change="take that paper from those that you like",
+                change="undo your feedback on that paper",
             )
 
     def _words(self, number: int) -> Iterator[Reason]:
@@ -135,12 +135,12 @@ class Reasons:
             text = f"like the papers that you liked, taken together: {', '.join(words)}"
             return [Reason(kind=ReasonKind.LIKED, text=text, words=words, change="edit the papers that you like")]
         if self._has_query:
-            text = "one of the newest: nothing in it matches what your profile names"
+            text = "one of the newest: it matches nothing in your profile"
             return [Reason(kind=ReasonKind.NEWEST, text=text, change="add interests or papers that you like")]
         return [
             Reason(
                 kind=ReasonKind.NEWEST,
-                text="one of the newest: your profile names nothing to look for",
+                text="one of the newest: your profile is empty",
                 change="add interests or papers that you like",
             )
         ]

@@ -16,19 +16,19 @@ from tests.support.smtp_server import Hook, Postbox, break_off, hang
 class Fate(StrEnum):
     """What the server does with one attempt to send a mail."""
 
-    TAKEN = "takes it"
-    LATER = "asks for it later, at its address"
-    LATER_AT_END = "asks for it later, after the dot"
-    REFUSED = "refuses it, at its address"
-    REFUSED_AT_END = "refuses it, after the dot"
-    UNKNOWN = "knows no such address"
-    BREAK = "breaks off at its address"
-    HANG = "hangs at its address"
-    BREAK_IN_CONTENT = "breaks off in its content"
-    BREAK_AT_END = "breaks off after the dot"
-    TAKEN_AND_BREAK = "takes it and breaks off"
+    TAKEN = "accepts the mail"
+    LATER = "refuses temporarily, at RCPT"
+    LATER_AT_END = "refuses temporarily, after the dot"
+    REFUSED = "refuses permanently, at RCPT"
+    REFUSED_AT_END = "refuses permanently, after the dot"
+    UNKNOWN = "does not know the address"
+    BREAK = "disconnects at RCPT"
+    HANG = "hangs at RCPT"
+    BREAK_IN_CONTENT = "disconnects in the content"
+    BREAK_AT_END = "disconnects after the dot"
+    TAKEN_AND_BREAK = "accepts the mail and disconnects"
     HANG_AT_END = "hangs after the dot"
-    TAKEN_AND_HANG = "takes it and hangs"
+    TAKEN_AND_HANG = "accepts the mail and hangs"
 
 
 ANSWERS: Final = {

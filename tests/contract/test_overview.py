@@ -193,11 +193,11 @@ async def test_mails_readers_pauses_and_admins_actions_are_shown(
         for _ in range(2):
             assert (await root.post(f"/v1/deliveries/{doubt}/resolve", json={"status": "sent"})).status_code == 200
             await root.post("/v1/deliveries/pause", json={"reason": "a look first"})
-        await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is dear"})
+        await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is expensive"})
         paused = await operator.overview()
         assert paused.deliveries.paused == "root: a look first"
         assert [(each.kind, each.pause.reason) for each in paused.kinds if each.pause] == [
-            ("digest", "the model is dear")
+            ("digest", "the model is expensive")
         ]
         await root.post("/v1/deliveries/resume", json={"pending": "skip"})
         entries = (await root.get("/v1/admin/audit")).json()["entries"]

@@ -35,7 +35,7 @@ async def test_an_article_similar_to_a_liked_paper_names_it(make_article: MakeAr
         == "close to \N{LEFT DOUBLE QUOTATION MARK}Ice remembers\N{RIGHT DOUBLE QUOTATION MARK}, which you liked"
     )
     assert {"crystals", "glacier", "memory"} & set(reason.words)
-    assert reason.change == "take that paper from those that you like"
+    assert reason.change == "undo your feedback on that paper"
 
 
 async def test_more_liked_papers_have_more_weight(make_article: MakeArticle) -> None:

@@ -82,7 +82,7 @@ async def test_a_reader_with_interests_and_likes_is_never_told_of_none(make_arti
     ranking = await ranked(edition, asking("databases", "text-to-SQL"), papers=likes)
     assert ranking.papers
     found_reasons = [reason.text for item in ranking.papers for reason in item.reasons]
-    assert not [text for text in found_reasons if "names nothing to look for" in text]
+    assert not [text for text in found_reasons if "your profile is empty" in text]
     assert {reason.kind for item in ranking.papers for reason in item.reasons} <= {
         ReasonKind.LIKED, ReasonKind.INTEREST, ReasonKind.WORDS, ReasonKind.VARIETY,
     }  # fmt: skip
