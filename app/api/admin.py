@@ -169,4 +169,4 @@ async def list_audit(
     """List the actions of operators, newest first."""
     found = await services.operator.audit_entries(before=cursor, limit=limit + 1)
     page = found[:limit]
-    return AuditList(entries=page, next_cursor=page[-1].at if len(found) > limit else None)
+    return AuditList(entries=page, next_cursor=page[-1].created_at if len(found) > limit else None)

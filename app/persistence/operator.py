@@ -24,7 +24,7 @@ class AuditEntry(BaseModel):
     """One action of an operator."""
 
     audit_id: UUID
-    at: AwareDatetime
+    created_at: AwareDatetime
     actor: str = Field(description="The name of the admin.")
     action: str = Field(examples=["replay"])
     details: dict[str, Any]
@@ -133,7 +133,7 @@ class Operator:
 
     async def pauses(self) -> list[Pause]:
         """List the active pauses."""
-        query = self._client.table("pauses").select("*").is_("ended", "null").order("since")
+        query = self._client.table("pauses").select("*").is_("ended_at", "null").order("started_at")
         with supabase_errors("list pauses"):
             response = await query.execute()
         return parsed(_PAUSES, response.data)
@@ -154,10 +154,13 @@ class Operator:
     async def audit_entries(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
         """List operators' actions, newest first, optionally only those `before` a time."""
         query = (
-            self._client.table("audit").select("audit_id,at,actor,action,details").order("at", desc=True).limit(limit)
+            self._client.table("audit")
+            .select("audit_id,created_at,actor,action,details")
+            .order("created_at", desc=True)
+            .limit(limit)
         )
         if before is not None:
-            query = query.lt("at", before.isoformat())
+            query = query.lt("created_at", before.isoformat())
         with supabase_errors("read the audit"):
             response = await query.execute()
         return parsed(_AUDIT, response.data)

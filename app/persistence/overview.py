@@ -13,11 +13,11 @@ from app.persistence.deliveries import Delivery
 
 
 class Pause(Frozen):
-    """A period in which no worker claims tasks of a kind. `ended` is None while it is active."""
+    """A period in which no worker claims tasks of a kind. `ended_at` is None while it is active."""
 
     kind: str
-    since: AwareDatetime
-    ended: AwareDatetime | None
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
     actor: str = Field(description="The admin who paused it.")
     reason: str
 

@@ -2,27 +2,27 @@
 
 -- One row for each action, written in its transaction. A repeated action is found by its id and returns the same response.
 create table public.audit (
-    audit_id uuid        primary key,
-    at       timestamptz not null,
-    actor    text        not null,
-    action   text        not null,
-    details  jsonb       not null,
-    response jsonb       not null
+    audit_id   uuid        primary key,
+    created_at timestamptz not null,
+    actor      text        not null,
+    action     text        not null,
+    details    jsonb       not null,
+    response   jsonb       not null
 );
 
-create index audit_newest on public.audit (at desc);
+create index audit_newest on public.audit (created_at desc);
 
 -- Pauses of a kind of task. Ended ones are kept: time limits exclude them (public.paused_for).
 create table public.pauses (
-    pause_id uuid        primary key,
-    kind     text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
-    since    timestamptz not null,
-    ended    timestamptz,
-    actor    text        not null,
-    reason   text        not null
+    pause_id   uuid        primary key,
+    kind       text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
+    started_at timestamptz not null,
+    ended_at   timestamptz,
+    actor      text        not null,
+    reason     text        not null
 );
 
-create unique index pauses_now on public.pauses (kind) where ended is null;
+create unique index pauses_now on public.pauses (kind) where ended_at is null;
 
 alter table public.audit enable row level security;
 alter table public.pauses enable row level security;
@@ -41,7 +41,7 @@ create function public.record_audit_entry(
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.audit (audit_id, at, actor, action, details, response)
+    insert into public.audit (audit_id, created_at, actor, action, details, response)
     values (p_audit_id, clock_timestamp(), p_actor, p_action, p_details, p_response);
     return p_response;
 end
@@ -53,9 +53,9 @@ language plpgsql stable security invoker set search_path = '' as $$
 begin
     return (
         select coalesce(sum(upper(r) - lower(r)), interval '0')
-          from (select range_agg(tstzrange(since, coalesce(ended, 'infinity')) * tstzrange(p_from, p_to)) as ranges
+          from (select range_agg(tstzrange(started_at, coalesce(ended_at, 'infinity')) * tstzrange(p_from, p_to)) as ranges
                   from public.pauses
-                 where kind = any (p_kinds) and since < p_to and coalesce(ended > p_from, true)) p
+                 where kind = any (p_kinds) and started_at < p_to and coalesce(ended_at > p_from, true)) p
          cross join lateral unnest(p.ranges) as r);
 end
 $$;
@@ -200,11 +200,11 @@ begin
     if recorded is not null then
         return recorded;
     end if;
-    insert into public.pauses (pause_id, kind, since, actor, reason)
+    insert into public.pauses (pause_id, kind, started_at, actor, reason)
     values (p_audit_id, p_kind, clock_timestamp(), p_actor, p_reason)
     on conflict do nothing;
     created := found;
-    recorded := (select jsonb_build_object('pause', to_jsonb(p)) from public.pauses p where kind = p_kind and ended is null);
+    recorded := (select jsonb_build_object('pause', to_jsonb(p)) from public.pauses p where kind = p_kind and ended_at is null);
     if created then
         return public.record_audit_entry(
             p_audit_id, p_actor, 'pause', jsonb_build_object('kind', p_kind, 'reason', p_reason), recorded);
@@ -223,7 +223,7 @@ begin
     if recorded is not null then
         return recorded;
     end if;
-    update public.pauses set ended = clock_timestamp() where kind = p_kind and ended is null returning * into ended_pause;
+    update public.pauses set ended_at = clock_timestamp() where kind = p_kind and ended_at is null returning * into ended_pause;
     if ended_pause.pause_id is null then
         return '{"pause": null}';
     end if;

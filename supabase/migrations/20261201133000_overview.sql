@@ -52,7 +52,7 @@ language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
         'at', now(),
         'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
-                    from kinds k left join public.pauses p on p.kind = k.kind and p.ended is null),
+                    from kinds k left join public.pauses p on p.kind = k.kind and p.ended_at is null),
         'task_stats', public.task_stat_series(p_hours),
         'workers', (
             select coalesce(jsonb_agg(jsonb_build_object(

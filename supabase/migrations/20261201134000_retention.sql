@@ -197,16 +197,16 @@ begin
     get diagnostics gone_deliveries = row_count;
 
     with locked as materialized (
-        select audit_id from public.audit where at < now() - make_interval(days => p_audit_days)
-         order by at limit p_batch for update skip locked)
+        select audit_id from public.audit where created_at < now() - make_interval(days => p_audit_days)
+         order by created_at limit p_batch for update skip locked)
     delete from public.audit a using locked where a.audit_id = locked.audit_id;
     get diagnostics gone_audit_entries = row_count;
 
     -- A pause is kept while an unfinished task began before it ended: time limits exclude pauses (public.paused_for).
     with locked as materialized (
         select pause_id from public.pauses
-         where ended < now() - make_interval(days => p_audit_days)
-           and ended < (select coalesce(least(min(started_at), min(snoozed_since)), 'infinity') from public.queue)
+         where ended_at < now() - make_interval(days => p_audit_days)
+           and ended_at < (select coalesce(least(min(started_at), min(snoozed_since)), 'infinity') from public.queue)
          order by pause_id limit p_batch for update skip locked)
     delete from public.pauses p using locked where p.pause_id = locked.pause_id;
     get diagnostics gone_pauses = row_count;

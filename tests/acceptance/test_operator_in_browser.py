@@ -91,7 +91,9 @@ async def test_an_operator_can_do_everything_with_the_keyboard(
         await see(page, "Marked as sent")
         await press(page, "Sign out")
         await page.get_by_label("API key").wait_for()
-    entries = await database.fetch("select actor || ' ' || action as done from public.audit order by at offset 1")
+    entries = await database.fetch(
+        "select actor || ' ' || action as done from public.audit order by created_at offset 1"
+    )
     assert [row["done"] for row in entries] == ["root pause", "root resume", "root replay", "root resolve"]
 
 

@@ -57,7 +57,7 @@ async def test_every_command_of_the_runbook_runs(
     tasks = TaskStateManager(client)
     found: Any = [(task.kind.value, task.status.value) for task in (await tasks.list_tasks()).tasks]
     assert sorted(found) == [("callback", "pending")] * 2 + [("digest", "cancelled")] + [("fetch", "pending")] * 2
-    entries = await database.fetch("select action from public.audit order by at")
+    entries = await database.fetch("select action from public.audit order by created_at")
     assert [entry[0] for entry in entries] == ["replay", "replay all", "redeliver", "pause", "resume"]
 
 

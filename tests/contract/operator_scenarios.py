@@ -87,5 +87,5 @@ async def pausing(client: AsyncClient, times: int) -> None:
     assert (pause.actor, pause.reason) == ("root", "because")
     assert await operator.pauses() == [pause]
     for _ in range(times):
-        assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).since == pause.since
+        assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).started_at == pause.started_at
     assert await operator.pauses() == []

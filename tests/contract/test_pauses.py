@@ -32,7 +32,7 @@ async def age(database: asyncpg.Connection, task_id: UUID, hours: int) -> None:
 
 
 async def paused_since(database: asyncpg.Connection, ago: str) -> None:
-    await database.execute("update public.pauses set since = now() - $1::text::interval", ago)
+    await database.execute("update public.pauses set started_at = now() - $1::text::interval", ago)
 
 
 async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncClient, operator: Operator) -> None:
@@ -83,7 +83,7 @@ async def test_overlapping_pauses_of_two_kinds_count_once(database: asyncpg.Conn
     for kinds, hours in ((["fetch", "digest"], 3.5), (["digest"], 2.0), (["callback", None], 0.0)):
         found = await database.fetchval(
             "select extract(epoch from public.paused_for($1, m - interval '4.5 hours', m)) / 3600"
-            " from (select max(since) + interval '1 hour' as m from public.pauses) as m",
+            " from (select max(started_at) + interval '1 hour' as m from public.pauses) as m",
             kinds,
         )
         assert float(found) == pytest.approx(hours)

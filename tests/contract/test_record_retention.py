@@ -25,7 +25,7 @@ select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interv
   from unnest($1::text[]) status cross join generate_series(1, $2)
 """
 OLD_ENTRIES = """
-insert into public.audit (audit_id, at, actor, action, details, response)
+insert into public.audit (audit_id, created_at, actor, action, details, response)
 select gen_random_uuid(), now() - age * interval '1 day', 'ada', 'cancel', '{}', '{}' from unnest($1::integer[]) age
 """
 
@@ -125,7 +125,8 @@ async def test_a_pause_is_kept_while_it_is_open_or_counts(client: AsyncClient, d
         await operator.pause(Actor(uuid4(), "ada"), kind, "why")
     await operator.resume(Actor(uuid4(), "ada"), TaskKind.FETCH)
     await database.execute(
-        "update public.pauses set since = since - interval '2 years', ended = ended - interval '2 years'"
+        "update public.pauses"
+        " set started_at = started_at - interval '2 years', ended_at = ended_at - interval '2 years'"
     )
     await create(client)
     await database.execute("update public.queue set started_at = now() - interval '3 years'")

@@ -45,7 +45,7 @@ DELIVERY: dict[str, Any] = {
     "begun_at": LATER,
     "ended_at": "2026-03-04T05:06:09Z",
 }
-PAUSE: dict[str, Any] = {"kind": "fetch", "since": MOMENT, "ended": LATER, "actor": "root", "reason": "because"}
+PAUSE: dict[str, Any] = {"kind": "fetch", "started_at": MOMENT, "ended_at": LATER, "actor": "root", "reason": "because"}
 OVERVIEW: dict[str, Any] = {
     "at": MOMENT,
     "kinds": [],

@@ -197,7 +197,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         elif table == "reader_papers":
             query = "select * from public.reader_papers order by reader_id, arxiv_id, title"
         elif table == "audit":
-            query = "select * from public.audit order by at"
+            query = "select * from public.audit order by created_at"
         elif table == "task_stats":
             # A run can cross the end of a minute.
             query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"

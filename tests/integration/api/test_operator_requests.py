@@ -17,7 +17,7 @@ STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None
 LISTED = {
     "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
-ENTRY = {"audit_id": ID, "at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
+ENTRY = {"audit_id": ID, "created_at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
 WORKER = {
     "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
@@ -62,7 +62,7 @@ ADMINS = [
         "root",
         "GET /v1/admin/pauses",
         [[PAUSE]],
-        [("GET pauses", {"ended": "is.null", "order": "since"})],
+        [("GET pauses", {"ended_at": "is.null", "order": "started_at"})],
         {"pauses": [PAUSE]},
     ),
     Request("root", "GET /v1/admin/workers", [[WORKER]], [("list_worker_rows", {})], {"workers": [WORKER]}),
@@ -84,21 +84,21 @@ ADMINS = [
         "root",
         "GET /v1/admin/audit?limit=7&cursor=2026-03-04T00:00:00%2B02:00",
         [[ENTRY]],
-        [("GET audit", {"order": "at.desc", "limit": "8", "at": "lt.2026-03-03T22:00:00+00:00"})],
+        [("GET audit", {"order": "created_at.desc", "limit": "8", "created_at": "lt.2026-03-03T22:00:00+00:00"})],
         {"entries": [ENTRY], "next_cursor": None},
     ),
     Request(
         "root",
         "GET /v1/admin/audit?limit=1",
         [[ENTRY, ENTRY | {"audit_id": OTHER}]],
-        [("GET audit", {"order": "at.desc", "limit": "2"})],
-        {"entries": [ENTRY], "next_cursor": ENTRY["at"]},
+        [("GET audit", {"order": "created_at.desc", "limit": "2"})],
+        {"entries": [ENTRY], "next_cursor": ENTRY["created_at"]},
     ),
     Request(
         "root",
         "GET /v1/admin/audit",
         [[]],
-        [("GET audit", {"order": "at.desc", "limit": "51"})],
+        [("GET audit", {"order": "created_at.desc", "limit": "51"})],
         {"entries": [], "next_cursor": None},
     ),
 ]

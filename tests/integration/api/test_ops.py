@@ -254,7 +254,7 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
         assert answer.status_code == 303, (action, answer.text)
         page = await operator.http.get(answer.headers["location"])
         assert (page.status_code, 'role="status">' in page.text) == (200, True)
-    entries = await database.fetch("select actor, action from public.audit where actor <> 'eve' order by at")
+    entries = await database.fetch("select actor, action from public.audit where actor <> 'eve' order by created_at")
     assert [row["actor"] for row in entries] == ["root"] * len(entries)
     assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["action"] for row in entries}
     states = await database.fetch("select status, resolved_by from public.deliveries where resolved_by is not null")
