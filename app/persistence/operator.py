@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
@@ -23,10 +23,10 @@ T = TypeVar("T")
 class AuditEntry(BaseModel):
     """One action of an operator."""
 
-    act_id: UUID
-    at: AwareDatetime
-    who: str
-    act: str
+    audit_id: UUID
+    created_at: AwareDatetime
+    actor: str = Field(description="The name of the admin.")
+    action: str = Field(examples=["replay"])
     details: dict[str, Any]
 
 
@@ -40,10 +40,10 @@ class ReplayStep(BaseModel):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, and the id of the action: it happens once however often it is sent."""
+    """Who acts, and the id of the audit entry: the action is applied once, however often the call is repeated."""
 
-    act_id: UUID
-    who: str
+    audit_id: UUID
+    name: str
 
 
 class _Done(BaseModel):
@@ -66,7 +66,7 @@ _OVERVIEW = TypeAdapter(Overview)
 
 
 class Operator:
-    """Actions on all workers and tasks. Each may be repeated under its id. All methods raise `SupabaseError`."""
+    """Actions on all workers and tasks. Each may be repeated under its audit id. All methods raise `SupabaseError`."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -100,7 +100,7 @@ class Operator:
             "p_after": str(after) if after else None,
             "p_step": step,
         }
-        step_by = Actor(uuid5(by.act_id, str(after)), by.who)
+        step_by = Actor(uuid5(by.audit_id, str(after)), by.name)
         parameters |= _actor_parameters(step_by)
         return await self._call("replay_dead_letters", f"replay {kind.value} tasks", _STEP, parameters)
 
@@ -133,7 +133,7 @@ class Operator:
 
     async def pauses(self) -> list[Pause]:
         """List the active pauses."""
-        query = self._client.table("pauses").select("*").is_("ended", "null").order("since")
+        query = self._client.table("pauses").select("*").is_("ended_at", "null").order("started_at")
         with supabase_errors("list pauses"):
             response = await query.execute()
         return parsed(_PAUSES, response.data)
@@ -146,15 +146,21 @@ class Operator:
         """Read the overview, with the statistics of the last `hours` (1 to 168: they are kept for a week)."""
         return await self._call("operator_overview", "read the overview", _OVERVIEW, {"p_hours": hours})
 
-    async def orphaned_tasks(self, limit: int = 100) -> list[UUID]:
-        """List unfinished tasks without a row in the queue. There should never be any."""
-        return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, {"p_limit": limit})
+    async def orphaned_tasks(self, *, after: UUID | None = None, limit: int = 50) -> list[UUID]:
+        """List unfinished tasks without a row in the queue, ordered by id. There should never be any."""
+        parameters = {"p_after": str(after) if after else None, "p_limit": limit}
+        return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, parameters)
 
     async def audit_entries(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
         """List operators' actions, newest first, optionally only those `before` a time."""
-        query = self._client.table("audit").select("act_id,at,who,act,details").order("at", desc=True).limit(limit)
+        query = (
+            self._client.table("audit")
+            .select("audit_id,created_at,actor,action,details")
+            .order("created_at", desc=True)
+            .limit(limit)
+        )
         if before is not None:
-            query = query.lt("at", before.isoformat())
+            query = query.lt("created_at", before.isoformat())
         with supabase_errors("read the audit"):
             response = await query.execute()
         return parsed(_AUDIT, response.data)
@@ -173,4 +179,4 @@ class Operator:
 
 
 def _actor_parameters(by: Actor) -> dict[str, Any]:
-    return {"p_act": str(by.act_id), "p_who": by.who}
+    return {"p_audit_id": str(by.audit_id), "p_actor": by.name}

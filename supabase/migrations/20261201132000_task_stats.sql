@@ -34,10 +34,12 @@ create table public.task_stat_reports (
 alter table public.task_stats enable row level security;
 alter table public.task_stat_reports enable row level security;
 
--- Counts the queue by kind and worker: ready, later, running and dead-letter tasks, and the seconds for which the oldest has been
--- ready. Dead letters are counted in their index: reading many of them would read their errors.
+-- Counts the queue by kind and worker: ready, not ready, running and dead-letter tasks, and the seconds for which the oldest has
+-- been ready. Dead letters are counted in their index: reading many of them would read their errors.
 create function public.queue_by_kind_and_worker()
-returns table (kind text, worker_id uuid, ready bigint, later bigint, running bigint, dead_letter bigint, oldest double precision)
+returns table (
+    kind text, worker_id uuid, ready bigint, not_ready bigint, running bigint, dead_letter bigint, oldest double precision
+)
 language sql stable security invoker set search_path = '' as $$
     select q.kind, q.worker_id, count(*) filter (where q.worker_id is null and q.run_at <= now()),
            count(*) filter (where q.worker_id is null and q.run_at > now()), count(q.worker_id), 0,
@@ -143,7 +145,7 @@ end
 $$;
 
 -- Returns the use of the language model since midnight (UTC), as far as workers have reported it.
-create function public.model_today() returns jsonb
+create function public.model_usage_today() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
                'calls', coalesce(sum(model_calls), 0), 'failures', coalesce(sum(model_failures), 0),
@@ -168,9 +170,9 @@ revoke all on public.task_stats, public.task_stat_reports from public, anon, aut
 grant select, insert, update, delete on public.task_stats, public.task_stat_reports to service_role;
 revoke execute on function
     public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.task_stat_series,
-    public.model_today, public.queue_stats
+    public.model_usage_today, public.queue_stats
     from public, anon, authenticated;
 grant execute on function
     public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.task_stat_series,
-    public.model_today, public.queue_stats
+    public.model_usage_today, public.queue_stats
     to service_role;

@@ -1,4 +1,4 @@
-"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, Supabase is named."""
+"""A fetch on the real stack: a broken source affects only itself, a busy source is awaited, Supabase is named."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -59,7 +59,7 @@ async def outside() -> AsyncIterator[ExternalClient]:
 
 @pytest.fixture
 async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
-    """The real feed adapter, and a server that answers it so."""
+    """The real feed adapter, and a server with these responses."""
     servers: list[ScriptedServer] = []
 
     async def start(step: Step) -> Source:
@@ -75,7 +75,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         (redirect(f"https://{LABEL}.example/"), LABEL[:40]),
         (redirect("https://\u00e4\u0308\u0308.example:0x/"), "127.0.0.1"),
@@ -89,14 +89,14 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
     ],
 )
 async def test_a_faulty_source_affects_only_itself(
-    client: AsyncClient, odd_source: SourceAt, step: Step, said: str
+    client: AsyncClient, odd_source: SourceAt, step: Step, message: str
 ) -> None:
     edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
         DAY, TASK, quiet, timedelta(0)
     )
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert list(edition.errors) == ["feed:odd"]
-    assert said in edition.errors["feed:odd"]
+    assert message in edition.errors["feed:odd"]
     odd, good = (await Operator(client).overview()).sources
     assert (odd.name, odd.error, odd.succeeded_at) == ("feed:odd", edition.errors["feed:odd"], None)
     assert (good.name, good.items, good.failed_at) == ("good", 1, None)
@@ -137,7 +137,7 @@ async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncCli
 
 
 class Breaking(httpx.AsyncBaseTransport):
-    """Does not get through with articles."""
+    """Fails when it saves articles."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(5)
@@ -179,7 +179,7 @@ async def test_a_fetch_waits_for_a_busy_source_up_to_its_time_limit(client: Asyn
     assert (await Editions(client).get_edition(DAY)).status is EditionStatus.FETCHING
     edition = await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=9))
     assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429 at 07:12 UTC"})
-    assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
+    assert await CircuitBreakers(client).states() == [], "a busy source is not a failure"
 
 
 async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(

@@ -1,4 +1,4 @@
-"""The database and the code say the same of a reader's words: what a user gets past the one, the other can read."""
+"""The database and the code validate profiles in the same way: the code can read what the database accepts."""
 
 import json
 from typing import Any

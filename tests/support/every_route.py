@@ -166,7 +166,7 @@ def _ops(system: System) -> Iterator[Request]:
     yield from (Request(f"GET /ops{page}") for page in (*pages, "/events", "/tasks/{task_id}/events"))
     yield Request("GET /ops/find", 303, sent={"params": {"task_id": system.ids["task_id"]}})
     delivered = [{"delivery_id": delivery_id} for delivery_id in system.ids["deliveries"]]
-    acts: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+    actions: list[tuple[str, dict[str, Any], dict[str, str]]] = [
         ("/ops/kinds/{kind}/pause", {}, {"reason": "moving"}),
         ("/ops/kinds/{kind}/resume", {}, {}),
         ("/ops/pause", {}, {"reason": "moving"}),
@@ -180,7 +180,7 @@ def _ops(system: System) -> Iterator[Request]:
         ("/ops/deliveries/resume", {}, {"pending": "send"}),
         ("/ops/sign-out", {}, {}),
     ]
-    for path, places, fields in acts:
+    for path, places, fields in actions:
         yield Request(f"GET {path}", 403, places)
         yield Request(f"POST {path}", 303, places, {"data": {"token": system.token, **fields}})
     yield Request("POST /ops/sign-in", 303, sent={"data": {"key": ROOT_KEY}})

@@ -24,7 +24,7 @@ PAPER = (
 EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
-ACTS = {"select": "act_id,at,who,act,details", "order": "at.desc"}
+AUDIT = {"select": "audit_id,created_at,actor,action,details", "order": "created_at.desc"}
 
 TABLE_READS = [
     select(f"read task {ONE}", lambda c: TaskStateManager(c).get_task(ONE, owner="web"),
@@ -54,10 +54,10 @@ TABLE_READS = [
            "digests", {"select": "task_id,created_at", "reader_id": f"eq.{ONE}", "papers": "not.is.null",
                        "order": "local_day.desc", "limit": "1"}),
     select("list pauses", lambda c: Operator(c).pauses(),
-           "pauses", {"select": "*", "ended": "is.null", "order": "since"}),
-    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", ACTS | {"limit": "50"}),
+           "pauses", {"select": "*", "ended_at": "is.null", "order": "started_at"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", AUDIT | {"limit": "50"}),
     select("read the audit", lambda c: Operator(c).audit_entries(before=MOMENT, limit=3),
-           "audit", ACTS | {"at": f"lt.{AT}", "limit": "3"}),
+           "audit", AUDIT | {"created_at": f"lt.{AT}", "limit": "3"}),
     select(f"read paper {TWO}", lambda c: ReaderPapers(c).get(ONE, TWO),
            "reader_papers", {"select": PAPER, "reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}", "limit": "1"}),
     select(f"read reader {ONE}", lambda c: Readers(c).get(ONE),

@@ -49,7 +49,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             version=OverviewVersion.of(overview),
             kinds=_in_order(overview),
             hours=HOURS,
-            charts={kind.kind: charts_of(overview.minutes, kind.kind) for kind in overview.kinds},
+            charts={kind.kind: charts_of(overview.task_stats, kind.kind) for kind in overview.kinds},
             readers=readers_by_status(overview),
             known_kinds=KINDS,
             no_mail_sender=no_mail_sender(overview),

@@ -1,4 +1,4 @@
-"""An export has the caller's own readers, an admin's too: it is what the same caller's import takes."""
+"""An export contains the caller's own readers, also for an admin: the same caller can import it."""
 
 import pytest
 

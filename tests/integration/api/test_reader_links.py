@@ -1,4 +1,4 @@
-"""What readers do by signed links, over HTTP and on a real database; and what nobody else can do."""
+"""Readers' actions by signed links, over HTTP and on a real database, and the refusal of all others."""
 
 import html
 import re
@@ -286,12 +286,12 @@ async def test_no_log_line_contains_a_link(
             failed = [await visitor.http.get(path) for path in paths]
         finally:
             await database.execute("alter table public.elsewhere rename to readers_private")
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert [page.status_code for page in failed] == [503] * 4
     assert all("Temporary error" in page.text and "readers_private" not in page.text for page in failed)
-    assert said.count("request failed") == 4
-    assert "/r/unsubscribe/{token}" in said
-    assert [path for path in paths if path.rpartition("/")[2] in said] == []
+    assert output.count("request failed") == 4
+    assert "/r/unsubscribe/{token}" in output
+    assert [path for path in paths if path.rpartition("/")[2] in output] == []
 
 
 async def test_no_log_line_of_a_bug_contains_a_link(
@@ -304,9 +304,9 @@ async def test_no_log_line_of_a_bug_contains_a_link(
     path = visitor.path("preferences")
     with development_logs(settings):
         assert (await visitor.http.get(path)).status_code == 500
-    said = capsys.readouterr().err
-    assert "nobody foresaw this" in said
-    assert path.rpartition("/")[2] not in said
+    output = capsys.readouterr().err
+    assert "nobody foresaw this" in output
+    assert path.rpartition("/")[2] not in output
 
 
 async def test_the_page_of_a_mails_day_opens_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:

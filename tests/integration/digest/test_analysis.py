@@ -35,10 +35,10 @@ async def test_a_structured_response_becomes_the_items_summary(
     assert (item.analysis, item.reason, item.score) == (MODEL, "matches: radar", 1.0)
     assert result.usage == ModelUsage(model="tiny", calls=1, input_tokens=300, output_tokens=80)
     assert breaker.outcomes == ["success"]
-    asked = json.loads(server.bodies[0])
-    assert asked["response_format"]["json_schema"]["schema"]["required"] == ["summary", "key_points"]
-    assert asked["max_tokens"] == 600
-    question = json.loads(asked["messages"][1]["content"])
+    requests = json.loads(server.bodies[0])
+    assert requests["response_format"]["json_schema"]["schema"]["required"] == ["summary", "key_points"]
+    assert requests["max_tokens"] == 600
+    question = json.loads(requests["messages"][1]["content"])
     assert question["article"]["abstract"] == ABSTRACT
     assert question["reader"]["interests"] == ["ice streams", "radar"]
     assert "authorization: bearer k-123" in server.heads[0].lower()
@@ -132,16 +132,16 @@ async def test_with_an_open_breaker_the_model_is_not_called(
 
 
 @pytest.mark.parametrize(
-    ("bounds", "asked"),
+    ("bounds", "requests"),
     [({"max_calls": 2}, 2), ({"max_tokens": 1_600}, 2), ({"max_tokens": 100}, 0), ({"total_seconds": 0.0}, 0)],
 )
 async def test_the_token_budget_is_kept(
-    start_analyst: StartAnalyst, chosen: Choose, reader: Profile, bounds: dict[str, float], asked: int
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile, bounds: dict[str, float], requests: int
 ) -> None:
     analyst, server = await start_analyst(completion(GOOD), **bounds)
     result = await analyse(analyst, chosen(4), reader)
-    assert [item.analysis for item in result.items] == [MODEL] * asked + [EXTRACTIVE] * (4 - asked)
-    assert (len(server.seen), result.usage.calls) == (asked, asked)
+    assert [item.analysis for item in result.items] == [MODEL] * requests + [EXTRACTIVE] * (4 - requests)
+    assert (len(server.seen), result.usage.calls) == (requests, requests)
 
 
 async def test_concurrent_calls_share_the_token_budget(
@@ -187,19 +187,19 @@ async def test_a_second_attempt_pays_only_for_missing_items(
     assert (after.items[0], len(server.seen), after.usage.calls) == (before.items[0], 1, 1)
     other, server = await start_analyst(completion(GOOD), memory=memory)
     await analyse(other, chosen(1), reader.model_copy(update={"interests": ("glaciers",)}))
-    assert len(server.seen) == 1, "another reader is told what it means for them"
+    assert len(server.seen) == 1, "another reader gets a different explanation"
 
 
 async def test_one_call_orders_the_best_items(start_analyst: StartAnalyst, chosen: Choose, reader: Profile) -> None:
     analyst, server = await start_analyst(completion({"order": [3, 1]}), completion(GOOD))
     articles = [item.article for item in chosen(4)]
     analysis = analyst.begin(reader)
-    assert list(await analysis.reorder(articles)) == [2, 0, 1, 3], "what the model left out follows as it was"
-    asked = json.loads(json.loads(server.bodies[0])["messages"][1]["content"])
-    assert [paper["title"] for paper in asked["papers"]] == [article.title for article in articles]
-    assert all(len(paper["beginning"]) <= 300 for paper in asked["papers"])
+    assert list(await analysis.reorder(articles)) == [2, 0, 1, 3], "items that the model omitted follow in their order"
+    requests = json.loads(json.loads(server.bodies[0])["messages"][1]["content"])
+    assert [paper["title"] for paper in requests["papers"]] == [article.title for article in articles]
+    assert all(len(paper["beginning"]) <= 300 for paper in requests["papers"])
     result = await analysis.analyse(chosen(1))
-    assert result.usage.calls == 2, "the order is paid from the digest's one budget"
+    assert result.usage.calls == 2, "the order uses the same budget"
 
 
 @pytest.mark.parametrize(

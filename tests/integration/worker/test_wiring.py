@@ -1,4 +1,4 @@
-"""The worker put together from its settings: what does each kind of task, from where, and through which client."""
+"""The worker's components from its settings: the handler of each kind, the sources, and the clients."""
 
 import json
 from datetime import date, timedelta
@@ -87,10 +87,10 @@ async def test_the_sources_come_from_the_settings() -> None:
 
 
 async def test_newsapi_is_called_with_the_configured_key_and_query() -> None:
-    asked: list[httpx.Request] = []
+    news_requests: list[httpx.Request] = []
 
     async def refuse(request: httpx.Request) -> None:
-        asked.append(request)
+        news_requests.append(request)
         raise httpx.ConnectError("no network in tests")
 
     async with open_external() as http:
@@ -99,8 +99,8 @@ async def test_newsapi_is_called_with_the_configured_key_and_query() -> None:
         *_, newsapi = build_other_sources(fetcher, settings(newsapi_key="k-123", newsapi_query="glaciers"))
         with pytest.raises(BroadsheetError):
             await newsapi.fetch(date(2026, 3, 4))
-    assert asked[0].headers["x-api-key"] == "k-123"
-    assert asked[0].url.params["q"] == "glaciers"
+    assert news_requests[0].headers["x-api-key"] == "k-123"
+    assert news_requests[0].url.params["q"] == "glaciers"
 
 
 async def test_newsapi_is_called_at_the_configured_url(serve: Serve) -> None:
@@ -120,8 +120,8 @@ async def test_with_a_model_key_the_analysis_uses_the_model(client: AsyncClient)
 
 
 async def test_a_model_uses_the_shared_http_client_and_keeps_it_open(serve: Serve) -> None:
-    said = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    server = await serve(answer(200, said))
+    completion = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    server = await serve(answer(200, completion))
     requests: list[httpx.Request] = []
 
     async def note(request: httpx.Request) -> None:

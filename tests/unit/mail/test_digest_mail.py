@@ -58,7 +58,7 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
 def test_the_text_part_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
 
-    def said(item: DigestItem) -> str:
+    def block_of(item: DigestItem) -> str:
         return "\n".join(f"   {label}: {address}" for label, address in links.of_item(item.article))
 
     assert (
@@ -82,7 +82,7 @@ PAPERS
    * What paper 0 says.
    Reason: matches: ice.
    https://arxiv.example/abs/0
-{said(digest.papers[0])}
+{block_of(digest.papers[0])}
 
 IN THE NEWS
 -----------
@@ -94,7 +94,7 @@ IN THE NEWS
    * What news 0 says.
    Reason: matches: ice.
    https://arxiv.example/abs/0
-{said(digest.news[0])}
+{block_of(digest.news[0])}
 
 {SIGN_OFF}
 Your page: {links.home}
@@ -137,7 +137,7 @@ def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: M
 
 def test_a_page_that_fits_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(), RENDER, links)
-    assert "left out" not in page
+    assert "omitted" not in page
     assert all(f"Title of {name}" in page for name in ("paper 0", "paper 2", "news 1"))
     assert page.index("Unsubscribe") < page.index("</body>")
 
