@@ -15,7 +15,7 @@ from app.errors import PermanentError
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.proxy import Answer, Call, Proxy, no_interference
 from tests.support.running_worker import BlockedHandler, StartWorker, until, until_calls, until_ended
 from tests.support.stack_process import settings_for
 from tests.support.tasks import create
@@ -131,7 +131,7 @@ async def test_a_supabase_outage_in_a_handler_uses_no_attempt(
             await until(database, snoozed, task.task_id)
             await database.execute("update public.queue set message = '' where task_id = $1", task.task_id)
             await let_it_come(database, task.task_id)
-        proxy.before = nothing
+        proxy.before = no_interference
         ended = await until_ended(database, task.task_id)
     assert (ended["status"], ended["attempt"]) == ("completed", 1)
 

@@ -109,4 +109,4 @@ async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None
     assert without.papers == ()
     assert liked.papers[0].article.title == "Flow"
     assert "Ice remembers" in page
-    assert "Not what you wanted? Take that paper from those that you like" in page
+    assert "Not what you wanted? Undo your feedback on that paper" in page

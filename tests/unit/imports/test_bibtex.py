@@ -248,6 +248,6 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_name_is_told_from_a_suffix(name: str) -> None:
+async def test_a_name_is_not_read_as_a_suffix(name: str) -> None:
     (entry,) = await accepted(f"@misc{{a, title={{T}}, author={{{name} and Doe, Jane}}}}")
     assert entry.article.authors == (NAMES[name], "Jane Doe")
