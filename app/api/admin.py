@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, TaskView
-from app.api.paging import CURSOR, NEXT_CURSOR, Limit
+from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
 from app.persistence.operator import Actor, AuditEntry
@@ -82,7 +82,7 @@ class AuditList(BaseModel):
     """A page of audit entries, newest first."""
 
     entries: list[AuditEntry]
-    next_cursor: datetime | None = Field(description=NEXT_CURSOR)
+    next_cursor: NextCursor
 
 
 @router.get("/overview")
@@ -160,13 +160,12 @@ async def list_orphaned_tasks(
     return OrphanedTaskList(task_ids=page, next_cursor=page[-1] if len(found) > limit else None)
 
 
-@router.get("/audit")
+@router.get("/audit", responses=BAD_CURSOR)
 async def list_audit(
     services: ServicesOf,
     limit: Limit = 50,
-    cursor: Annotated[Moment | None, Query(description=CURSOR)] = None,
+    cursor: Cursor = None,
 ) -> AuditList:
     """List the actions of operators, newest first."""
-    found = await services.operator.audit_entries(before=cursor, limit=limit + 1)
-    page = found[:limit]
-    return AuditList(entries=page, next_cursor=page[-1].created_at if len(found) > limit else None)
+    page = await services.operator.audit_entries(limit=limit, cursor=cursor)
+    return AuditList(entries=list(page.entries), next_cursor=page.next_cursor)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
 from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
@@ -13,6 +13,7 @@ from app.models import Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.overview import Overview, Pause, WorkerInfo
+from app.persistence.paging import decode_cursor, encode_cursor
 
 STEP = 1000
 """Dead tasks per replay call: a fraction of a second, well under Supabase's statement timeout of 8 s."""
@@ -28,6 +29,13 @@ class AuditEntry(BaseModel):
     actor: str = Field(description="The name of the admin.")
     action: str = Field(examples=["replay"])
     details: dict[str, Any]
+
+
+class AuditPage(NamedTuple):
+    """Operators' actions, newest first, and the cursor of the next page (None on the last page)."""
+
+    entries: tuple[AuditEntry, ...]
+    next_cursor: str | None
 
 
 class ReplayStep(BaseModel):
@@ -151,19 +159,24 @@ class Operator:
         parameters = {"p_after": str(after) if after else None, "p_limit": limit}
         return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, parameters)
 
-    async def audit_entries(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
-        """List operators' actions, newest first, optionally only those `before` a time."""
+    async def audit_entries(self, *, limit: int = 50, cursor: str | None = None) -> AuditPage:
+        """List operators' actions, newest first, `limit` a page. Raises `InvalidCursor` for a cursor of no page."""
         query = (
             self._client.table("audit")
             .select("audit_id,created_at,actor,action,details")
             .order("created_at", desc=True)
-            .limit(limit)
+            .order("audit_id", desc=True)
+            .limit(limit + 1)
         )
-        if before is not None:
-            query = query.lt("created_at", before.isoformat())
+        if cursor is not None:
+            created_at, audit_id = decode_cursor(cursor)
+            at = f'"{created_at.isoformat()}"'  # PostgREST needs quotes around a value with a dot or a colon.
+            query = query.or_(f"created_at.lt.{at},and(created_at.eq.{at},audit_id.lt.{audit_id})")
         with supabase_errors("read the audit"):
             response = await query.execute()
-        return parsed(_AUDIT, response.data)
+        entries = parsed(_AUDIT, response.data)
+        last = entries[limit - 1] if len(entries) > limit else None
+        return AuditPage(tuple(entries[:limit]), encode_cursor(last.created_at, last.audit_id) if last else None)
 
     async def _change_task(self, function: str, by: Actor, task_id: UUID) -> _Done:
         parameters = _actor_parameters(by) | {"p_task_id": str(task_id)}

@@ -10,7 +10,7 @@ create table public.audit (
     response   jsonb       not null
 );
 
-create index audit_newest on public.audit (created_at desc);
+create index audit_newest on public.audit (created_at desc, audit_id desc);
 
 -- Pauses of a kind of task. Ended ones are kept: time limits exclude them (public.paused_for).
 create table public.pauses (

@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.operator import Operator
+from app.persistence.operator import AuditPage, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -73,7 +73,7 @@ async def test_only_dead_letters_are_replayed(
         await operator.replay(by(), task.task_id)
     with pytest.raises(TaskNotFound):
         await operator.replay(by(), uuid4())
-    assert (await row(database, task.task_id), await operator.audit_entries()) == (before, [])
+    assert (await row(database, task.task_id), await operator.audit_entries()) == (before, AuditPage((), None))
 
 
 async def test_a_replayed_digest_ignores_the_fetch_that_failed_before(client: AsyncClient, operator: Operator) -> None:
@@ -177,11 +177,32 @@ async def test_workers_are_listed_with_host_and_version(
 async def test_invalid_times_and_owners_are_refused_with_a_reason(stack: Ready) -> None:
     async with callers_of(stack) as callers:
         for moment in ("0001-01-01T00:00:00+20:00", "9999-12-31T23:00:00-20:00", "2026-01-01T00:00:00"):
-            assert (await callers.root.get("/v1/admin/audit", params={"cursor": moment})).status_code == 422
-        far = await callers.root.get("/v1/admin/audit", params={"cursor": "2026-01-01T00:00:00+20:00"})
-        assert (far.status_code, far.json()) == (200, {"entries": [], "next_cursor": None})
+            body = {"kind": "fetch", "since": moment}
+            assert (await callers.root.post("/v1/admin/replays", json=body)).status_code == 422
+        far = await callers.root.post("/v1/admin/replays", json={"kind": "fetch", "since": "2026-01-01T00:00:00+20:00"})
+        assert (far.status_code, far.json()["replayed"]) == (200, 0)
+        for cursor in ("x", "2026-01-01T00:00:00Z"):
+            assert (await callers.root.get("/v1/admin/audit", params={"cursor": cursor})).status_code == 400
         for owner in ("\0", "a\n", "x" * 40):
             assert (await callers.root.get("/v1/tasks", params={"owner": owner})).status_code == 422
+
+
+async def test_pages_of_the_audit_list_entries_of_one_moment_once(
+    operator: Operator, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "insert into public.audit (audit_id, created_at, actor, action, details, response)"
+        " select gen_random_uuid(), timestamptz '2026-11-01 00:00:00.123456+00', 'root', 'pause', '{}', '{}'"
+        " from generate_series(1, 5)"
+    )
+    found, cursor = [], None
+    for expected in (2, 2, 1):
+        page = await operator.audit_entries(limit=2, cursor=cursor)
+        assert len(page.entries) == expected
+        found += [entry.audit_id for entry in page.entries]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert len(set(found)) == 5
 
 
 async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:

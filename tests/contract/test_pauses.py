@@ -48,7 +48,7 @@ async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncCli
     assert len(await workers[0].claim()) == 1
     with pytest.raises(NothingToDo, match="not paused"):
         await operator.resume(by(), TaskKind.FETCH)
-    assert [entry.action for entry in await operator.audit_entries()] == ["resume", "pause"]
+    assert [entry.action for entry in (await operator.audit_entries()).entries] == ["resume", "pause"]
 
 
 @pytest.mark.parametrize("paused", [TaskKind.DIGEST, TaskKind.FETCH, TaskKind.CALLBACK])

@@ -4,6 +4,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator
+from app.persistence.paging import encode_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
@@ -24,7 +25,8 @@ PAPER = (
 EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
-AUDIT = {"select": "audit_id,created_at,actor,action,details", "order": "created_at.desc"}
+AUDIT = {"select": "audit_id,created_at,actor,action,details", "order": "created_at.desc,audit_id.desc"}
+AFTER_ENTRY = f'(created_at.lt."{AT}",and(created_at.eq."{AT}",audit_id.lt.{ONE}))'
 
 TABLE_READS = [
     select(f"read task {ONE}", lambda c: TaskStateManager(c).get_task(ONE, owner="web"),
@@ -55,9 +57,9 @@ TABLE_READS = [
                        "order": "local_day.desc", "limit": "1"}),
     select("list pauses", lambda c: Operator(c).pauses(),
            "pauses", {"select": "*", "ended_at": "is.null", "order": "started_at"}),
-    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", AUDIT | {"limit": "50"}),
-    select("read the audit", lambda c: Operator(c).audit_entries(before=MOMENT, limit=3),
-           "audit", AUDIT | {"created_at": f"lt.{AT}", "limit": "3"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", AUDIT | {"limit": "51"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(limit=3, cursor=encode_cursor(MOMENT, ONE)),
+           "audit", AUDIT | {"or": AFTER_ENTRY, "limit": "4"}),
     select(f"read paper {TWO}", lambda c: ReaderPapers(c).get(ONE, TWO),
            "reader_papers", {"select": PAPER, "reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}", "limit": "1"}),
     select(f"read reader {ONE}", lambda c: Readers(c).get(ONE),

@@ -44,7 +44,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             here=HOME,
             message=flash_message(request),
             overview=overview,
-            audit_log=audit_log,
+            audit_log=audit_log.entries,
             now=figures_of(overview),
             version=OverviewVersion.of(overview),
             kinds=_in_order(overview),

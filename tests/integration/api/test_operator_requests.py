@@ -1,5 +1,6 @@
 """Operators' requests to Supabase, also about deliveries: exactly the given values."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -23,6 +24,9 @@ WORKER = {
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"
+NEWEST_ENTRIES = {"order": "created_at.desc,audit_id.desc"}
+AT = f'"{DAY.isoformat()}"'
+AFTER_PLACE = f"(created_at.lt.{AT},and(created_at.eq.{AT},audit_id.lt.{OTHER}))"
 
 ADMINS = [
     Request("root", "GET /v1/admin/overview", [OVERVIEW], [("operator_overview", {"p_hours": 6})], OVERVIEW),
@@ -82,23 +86,23 @@ ADMINS = [
     ),
     Request(
         "root",
-        "GET /v1/admin/audit?limit=7&cursor=2026-03-04T00:00:00%2B02:00",
+        f"GET /v1/admin/audit?limit=7&{PLACE}",
         [[ENTRY]],
-        [("GET audit", {"order": "created_at.desc", "limit": "8", "created_at": "lt.2026-03-03T22:00:00+00:00"})],
+        [("GET audit", NEWEST_ENTRIES | {"limit": "8", "or": AFTER_PLACE})],
         {"entries": [ENTRY], "next_cursor": None},
     ),
     Request(
         "root",
         "GET /v1/admin/audit?limit=1",
         [[ENTRY, ENTRY | {"audit_id": OTHER}]],
-        [("GET audit", {"order": "created_at.desc", "limit": "2"})],
-        {"entries": [ENTRY], "next_cursor": ENTRY["created_at"]},
+        [("GET audit", NEWEST_ENTRIES | {"limit": "2"})],
+        {"entries": [ENTRY], "next_cursor": encode_cursor(datetime.fromisoformat(MOMENT), UUID(ID))},
     ),
     Request(
         "root",
         "GET /v1/admin/audit",
         [[]],
-        [("GET audit", {"order": "created_at.desc", "limit": "51"})],
+        [("GET audit", NEWEST_ENTRIES | {"limit": "51"})],
         {"entries": [], "next_cursor": None},
     ),
 ]
