@@ -67,7 +67,7 @@ def plain(text: str, limit: int) -> str:
 
 
 def plain_from_html(markup: str, limit: int) -> str:
-    """Return the text that a reader of this HTML would see, as `plain` does; scripts and styles are left out."""
+    """Return the text that a reader of this HTML would see, as `plain` does; scripts and styles are omitted."""
     markup = _UNSAFE.sub("", markup[: limit * MARKUP_PER_CHARACTER])
     markup = _FORMULA.sub(lambda found: found[0].replace("<", "&lt;"), markup)
     if "<" not in markup and "&" not in markup:

@@ -163,7 +163,7 @@ def _refuse_bombs(body: bytes, host: str) -> None:
     if b"<!ENTITY" in body:
         raise SourceError(f"{host} sent XML that declares entities, which is not read")
     if _has_declarations(body, host):
-        raise SourceError(f"{host} sent XML with declarations of its own, which are not read")
+        raise SourceError(f"{host} sent XML with its own declarations, which are not read")
     if _GIANT_TAG.search(body):
         raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
 

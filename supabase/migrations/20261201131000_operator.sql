@@ -124,7 +124,7 @@ create function public.replay_dead_letters(
 language plpgsql security invoker set search_path = '' as $$
 declare
     recorded jsonb := public.find_audit_entry(p_audit_id);
-    till timestamptz := least(p_until, clock_timestamp());
+    until_time timestamptz := least(p_until, clock_timestamp());
     scanned uuid[];
     selected uuid[];
     reopened integer;
@@ -134,7 +134,7 @@ begin
     end if;
     select array_agg(d.task_id order by d.task_id),
            -- A dead letter was last updated when it failed.
-           array_agg(d.task_id) filter (where d.updated_at >= coalesce(p_since, '-infinity') and d.updated_at < till)
+           array_agg(d.task_id) filter (where d.updated_at >= coalesce(p_since, '-infinity') and d.updated_at < until_time)
       into scanned, selected
       from (select task_id, updated_at from public.queue
              where kind = p_kind and dead_letter and task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
@@ -142,8 +142,8 @@ begin
     reopened := public.reopen_tasks(coalesce(selected, '{}'));
     return public.record_audit_entry(
         p_audit_id, p_actor, 'replay all',
-        jsonb_build_object('kind', p_kind, 'since', p_since, 'until', till, 'after', p_after, 'replayed', reopened),
-        jsonb_build_object('replayed', reopened, 'until', till,
+        jsonb_build_object('kind', p_kind, 'since', p_since, 'until', until_time, 'after', p_after, 'replayed', reopened),
+        jsonb_build_object('replayed', reopened, 'until', until_time,
                            'next', case when cardinality(scanned) = p_step then scanned[p_step] end));
 end
 $$;

@@ -40,7 +40,7 @@ async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Sc
     await server.stop()
 
 
-def asked_of(server: ScriptedServer) -> list[RecordedCall]:
+def recorded_calls(server: ScriptedServer) -> list[RecordedCall]:
     """The functions that were called and the tables that were read or changed, with the arguments."""
     return [_recorded_call(line, body) for line, body in zip(server.seen, server.bodies, strict=True)]
 
@@ -83,7 +83,7 @@ async def check(request: Request) -> None:
     async with api_before(*request.answers) as (http, server):
         answer = await http.request(method, path, json=request.sent, headers=headers_of(request.caller))
     assert answer.status_code == request.status, answer.text
-    assert asked_of(server) == list(request.requests)
+    assert recorded_calls(server) == list(request.requests)
     if request.response is not None:
         assert answer.json() == request.response
 

@@ -9,7 +9,7 @@ import pytest
 from app.api import admin
 from app.persistence.operator import STEP
 from app.persistence.paging import encode_cursor
-from tests.integration.api.recorded_requests import AN_ID, Request, api_before, asked_of, check, headers_of
+from tests.integration.api.recorded_requests import AN_ID, Request, api_before, check, headers_of, recorded_calls
 from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE, TASK, shown
 
 DONE = {"task": TASK, "done": True}
@@ -188,7 +188,7 @@ async def test_admin_routes_make_no_call_for_other_callers(path: str) -> None:
         answer = await http.post(f"/v1/deliveries/{path}", json=sent, headers=headers_of("ada"))
     assert (answer.status_code, answer.json()["title"]) == (403, "Admin required")
     assert answer.json()["detail"] == "ada is not an admin: add it to ADMINS."
-    assert asked_of(server) == []
+    assert recorded_calls(server) == []
 
 
 @pytest.mark.parametrize("path", [f"tasks/{ID}/replay", f"callbacks/{ID}/redeliver"])
@@ -212,7 +212,7 @@ async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
     async with api_before(*steps) as (http, server):
         answer = await http.post("/v1/admin/replays", json={"kind": "digest", **sent}, headers=headers_of("root"))
     assert answer.status_code == 200, answer.text
-    return answer.json(), asked_of(server)
+    return answer.json(), recorded_calls(server)
 
 
 async def test_a_replay_continues_until_the_last_step() -> None:

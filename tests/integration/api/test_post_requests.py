@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.rows import ID, LINE, MOMENT, OTHER, PAPER, READER, TASK, shown
 
 PROFILE = {
@@ -40,7 +40,7 @@ async def post(path: str, body: Any, *answers: Any, **headers: str) -> tuple[htt
     async with api_before(*answers) as (http, server):
         sent = headers_of("ada") | {"X-Request-ID": "one"} | {k.replace("_", "-"): v for k, v in headers.items()}
         answer = await http.post(path, json=body, headers=sent)
-    return answer, asked_of(server)
+    return answer, recorded_calls(server)
 
 
 def rows_of(requests: list[Any]) -> list[dict[str, Any]]:
@@ -178,7 +178,7 @@ async def import_lines(text: bytes, *answers: Any) -> tuple[dict[str, Any], list
         answer = await http.post("/v1/readers/import", content=text, headers=headers_of("ada"))
     assert answer.status_code == 200, answer.text
     report: dict[str, Any] = answer.json()
-    return report, asked_of(server)
+    return report, recorded_calls(server)
 
 
 async def test_an_import_creates_each_line_for_its_caller() -> None:
@@ -234,7 +234,7 @@ async def test_an_export_is_valid_input_of_an_import() -> None:
     assert answer.headers["content-type"] == "application/x-ndjson"
     mine = {"owner": "eq.ada", "order": "reader_id", "limit": "500"}
     on = ("GET readers", {"reader_id": f"gt.{ID}", **mine})
-    assert asked_of(server) == [("GET readers", mine), on, on]
+    assert recorded_calls(server) == [("GET readers", mine), on, on]
 
 
 async def test_saved_papers_are_exported_as_bibtex() -> None:
@@ -243,7 +243,7 @@ async def test_saved_papers_are_exported_as_bibtex() -> None:
     assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
     assert answer.text.count("\n@") + answer.text.startswith("@") == 101
-    (first, whose), *pages = asked_of(server)
+    (first, whose), *pages = recorded_calls(server)
     assert (first, whose["owner"]) == ("GET readers", "eq.ada")
     assert [page["p_saved"] for _, page in pages] == [True, True]
     assert [(page["p_limit"], page["p_before_id"]) for _, page in pages] == [(101, None), (101, OTHER)]
@@ -260,7 +260,7 @@ async def test_a_digests_page_has_a_strict_content_policy() -> None:
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups"
     assert answer.headers["content-security-policy"] == policy
     one = {"task_id": f"eq.{ID}", "limit": "1"}
-    assert asked_of(server) == [("GET task_records", one | {"owner": "eq.ada"}), ("GET digests", one)]
+    assert recorded_calls(server) == [("GET task_records", one | {"owner": "eq.ada"}), ("GET digests", one)]
 
 
 @pytest.mark.parametrize(("error", "reason"), [("the model said nothing", ": the model said nothing"), (None, "")])
