@@ -11,8 +11,9 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import SupabaseError
-from app.persistence.errors import VOID, parsed, supabase_errors
+from app.persistence.errors import VOID
 from app.persistence.json_values import clean
+from app.persistence.repository import Repository
 
 log = structlog.get_logger(__name__)
 
@@ -34,14 +35,14 @@ class _MemoryEntry:
     expires_at: float
 
 
-class HybridCache:
+class HybridCache(Repository):
     """Keeps JSON values by key for `ttl`. Memory holds the `max_entries` most recently used ones.
 
     A failure of Supabase never reaches the caller: `put` then stores the value in memory only.
     """
 
     def __init__(self, client: AsyncClient, *, ttl: timedelta = timedelta(hours=6), max_entries: int = 1000) -> None:
-        self._client = client
+        super().__init__(client)
         self._ttl = ttl.total_seconds()
         self._max_entries = max_entries
         self._memory: OrderedDict[str, _MemoryEntry] = OrderedDict()
@@ -51,9 +52,7 @@ class HybridCache:
         if (in_memory := self._from_memory(key)) is not None:
             return in_memory.value
         try:
-            with supabase_errors(f"read cache entry {key}"):
-                response = await self._client.rpc("cache_get", {"p_key": key}).execute()
-            entry = parsed(ENTRY, response.data)
+            entry = await self._call("cache_get", f"read cache entry {key}", ENTRY, {"p_key": key})
         except SupabaseError as error:
             log.warning("cache not read", key=key, error=str(error))
             return None
@@ -67,10 +66,8 @@ class HybridCache:
         value = clean(value)
         self._store_in_memory(key, value, self._ttl)
         try:
-            with supabase_errors(f"write cache entry {key}"):
-                parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
-                response = await self._client.rpc("cache_put", parameters).execute()
-            parsed(VOID, response.data)
+            parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
+            await self._call("cache_put", f"write cache entry {key}", VOID, parameters)
         except SupabaseError as error:
             log.warning("cache not written", key=key, error=str(error))
 

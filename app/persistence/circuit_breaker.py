@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import BroadsheetError, CircuitOpen, SupabaseError
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 log = structlog.get_logger(__name__)
 
@@ -37,7 +37,7 @@ class _SharedState(BaseModel):
 
 
 _STATES = TypeAdapter(list[_SharedState])
-_REPORTED: Final[Mapping[str, TypeAdapter[Any]]] = {
+_REPORTED: Final[Mapping[str, TypeAdapter[_SharedState | None]]] = {
     "breaker_try": TypeAdapter(_SharedState),
     "breaker_failure": TypeAdapter(_SharedState),
     # Null: no process has reported a failure of this service.
@@ -66,11 +66,11 @@ class BreakerState:
     cause: str | None = None
 
 
-class CircuitBreakers:
+class CircuitBreakers(Repository):
     """Guards calls to external services by name. Without the shared state, each process uses its own."""
 
     def __init__(self, client: AsyncClient, settings: BreakerSettings | None = None) -> None:
-        self._client = client
+        super().__init__(client)
         self._settings = settings or BreakerSettings()
         self._states: dict[str, BreakerState] = {}
         self._fresh_until = 0.0
@@ -95,9 +95,8 @@ class CircuitBreakers:
 
     async def states(self) -> list[BreakerState]:
         """Read the shared state of all breakers. Raises `SupabaseError`."""
-        with supabase_errors("read the circuit breakers"):
-            response = await self._client.rpc("breaker_states").execute()
-        return [found for shared in parsed(_STATES, response.data) if (found := _breaker(shared)) is not None]
+        states = await self._call("breaker_states", "read the circuit breakers", _STATES)
+        return [found for shared in states if (found := _breaker(shared)) is not None]
 
     async def _enter(self, name: str, event: UUID) -> None:
         await self._refresh()
@@ -139,10 +138,8 @@ class CircuitBreakers:
     async def _report(self, function: str, name: str, event: UUID, **parameters: Any) -> _SharedState | None:
         """Report an event and return the shared state; None if Supabase is unavailable."""
         try:
-            with supabase_errors(f"{function} of {name}"):
-                arguments = {"p_name": name, "p_event": str(event), **parameters}
-                response = await self._client.rpc(function, arguments).execute()
-            shared: _SharedState | None = parsed(_REPORTED[function], response.data)
+            arguments = {"p_name": name, "p_event": event, **parameters}
+            shared = await self._call(function, f"{function} of {name}", _REPORTED[function], arguments)
         except SupabaseError as error:
             log.warning("circuit breaker works locally", breaker=name, error=str(error))
             return None

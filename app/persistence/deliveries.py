@@ -8,17 +8,15 @@ from typing import Annotated, Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import Field, TypeAdapter
-from supabase import AsyncClient
 
 from app.errors import DeliveryNotFound, NotInDoubt
 from app.models import Frozen
 from app.persistence.digests import StoredDigest
-from app.persistence.errors import VOID, parsed, supabase_errors
+from app.persistence.errors import VOID
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
-from app.persistence.paging import decode_cursor, encode_cursor
-
-MAX_PAGE = 100
+from app.persistence.paging import encode_cursor, first_page, page_parameters, page_size
+from app.persistence.repository import Repository
 
 DeliveryKind = Literal["digest", "welcome"]
 
@@ -128,11 +126,8 @@ _COUNT = TypeAdapter(int)
 _REASON = TypeAdapter(str | None)
 
 
-class Deliveries:
+class Deliveries(Repository):
     """Reads and changes deliveries. The transaction that completes a digest creates its delivery."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def begin(
         self, delivery_id: UUID, lease: Lease, *, repeatable_within: timedelta | None, sender_id: str
@@ -144,14 +139,12 @@ class Deliveries:
         that began it. Raises `SupabaseError`.
         """
         parameters = {
-            "p_delivery_id": str(delivery_id),
-            "p_token": str(lease.lease_token),
+            "p_delivery_id": delivery_id,
+            "p_token": lease.lease_token,
             "p_repeatable_seconds": repeatable_within.total_seconds() if repeatable_within is not None else None,
             "p_sender_id": sender_id,
         }
-        with supabase_errors(f"begin to send delivery {delivery_id}"):
-            response = await self._client.rpc("begin_sending", parameters).execute()
-        return parsed(_DECISION, response.data)
+        return await self._call("begin_sending", f"begin to send delivery {delivery_id}", _DECISION, parameters)
 
     async def end(
         self,
@@ -170,16 +163,14 @@ class Deliveries:
         hold the delivery (any more). Raises `SupabaseError`.
         """
         parameters = {
-            "p_delivery_id": str(delivery_id),
-            "p_token": str(lease.lease_token),
+            "p_delivery_id": delivery_id,
+            "p_token": lease.lease_token,
             "p_status": status.value,
             "p_reason": _truncated(reason),
             "p_provider_id": _truncated(provider_id),
             "p_bounce": bounce,
         }
-        with supabase_errors(f"end delivery {delivery_id}"):
-            response = await self._client.rpc("finish_sending", parameters).execute()
-        return parsed(_FLAG, response.data)
+        return await self._call("finish_sending", f"end delivery {delivery_id}", _FLAG, parameters)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
         """Stop the mail of all readers at an e-mail address, given in all its spellings.
@@ -192,9 +183,7 @@ class Deliveries:
             "p_complaint": complaint,
             "p_reason": _truncated(reason),
         }
-        with supabase_errors("record a bounce"):
-            response = await self._client.rpc("record_bounce", parameters).execute()
-        return parsed(_COUNT, response.data)
+        return await self._call("record_bounce", "record a bounce", _COUNT, parameters)
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
@@ -202,9 +191,7 @@ class Deliveries:
         query = query.eq("delivery_id", str(delivery_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        with supabase_errors(f"read delivery {delivery_id}"):
-            response = await query.limit(1).execute()
-        found = parsed(_DELIVERIES, response.data)
+        found = await self._rows(query.limit(1), f"read delivery {delivery_id}", _DELIVERIES)
         if not found:
             raise _no_delivery(delivery_id)
         return found[0]
@@ -222,31 +209,18 @@ class Deliveries:
 
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
-        size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
-        parameters: dict[str, Any] = {
-            "p_owner": owner,
-            "p_status": status,
-            "p_reader_id": str(reader_id) if reader_id else None,
-            "p_before": before.isoformat() if before else None,
-            "p_before_id": str(before_id) if before_id else None,
-            "p_limit": size + 1,
-        }
-        with supabase_errors("list deliveries"):
-            response = await self._client.rpc("list_deliveries", parameters).execute()
-        found = parsed(_DELIVERIES, response.data)
-        last = found[size - 1] if len(found) > size else None
-        return DeliveryPage(tuple(found[:size]), encode_cursor(last.created_at, last.delivery_id) if last else None)
+        filters = {"p_owner": owner, "p_status": status, "p_reader_id": reader_id}
+        parameters = filters | page_parameters(limit, cursor)
+        found = await self._call("list_deliveries", "list deliveries", _DELIVERIES, parameters)
+        return DeliveryPage(*first_page(found, page_size(limit), _cursor))
 
     async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:
         """Resolve a delivery in doubt. `pending` sends it again.
 
         Raises `DeliveryNotFound`, `NotInDoubt` (it has another status), `SupabaseError`.
         """
-        parameters = {"p_delivery_id": str(delivery_id), "p_status": status.value, **_audit_parameters(by)}
-        with supabase_errors(f"resolve delivery {delivery_id}"):
-            response = await self._client.rpc("resolve_for_operator", parameters).execute()
-        found = parsed(_RESOLVED, response.data)
+        parameters = {"p_delivery_id": delivery_id, "p_status": status.value, **_audit_parameters(by)}
+        found = await self._call("resolve_for_operator", f"resolve delivery {delivery_id}", _RESOLVED, parameters)
         if found is None:
             raise _no_delivery(delivery_id)
         if not found.resolved:
@@ -255,9 +229,7 @@ class Deliveries:
 
     async def paused(self) -> str | None:
         """Return the reason why deliveries are paused; None: they are not. Raises `SupabaseError`."""
-        with supabase_errors("check whether deliveries are paused"):
-            response = await self._client.rpc("deliveries_paused").execute()
-        return parsed(_REASON, response.data)
+        return await self._call("deliveries_paused", "check whether deliveries are paused", _REASON)
 
     async def pause(self, reason: str, *, by: str) -> None:
         """Pause deliveries: no delivery begins until `resume`. Raises `SupabaseError`."""
@@ -269,9 +241,11 @@ class Deliveries:
 
     async def _set_pause(self, reason: str | None, *, by: str, skip: bool) -> None:
         parameters = {"p_reason": _truncated(reason), "p_skip": skip, **_audit_parameters(by)}
-        with supabase_errors("pause or resume deliveries"):
-            response = await self._client.rpc("set_pause_for_operator", parameters).execute()
-        parsed(VOID, response.data)
+        await self._call("set_pause_for_operator", "pause or resume deliveries", VOID, parameters)
+
+
+def _cursor(delivery: Delivery) -> str:
+    return encode_cursor(delivery.created_at, delivery.delivery_id)
 
 
 def _truncated(text: str | None) -> str | None:

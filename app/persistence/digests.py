@@ -7,12 +7,11 @@ from uuid import UUID
 
 import structlog
 from pydantic import BaseModel, TypeAdapter, ValidationError
-from supabase import AsyncClient
 
 from app.errors import DigestNotFound
 from app.models import ArticleKind, DigestItem, Frozen
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
+from app.persistence.repository import Repository
 
 log = structlog.get_logger(__name__)
 
@@ -71,18 +70,13 @@ _VERSIONS = TypeAdapter(list[DigestVersion])
 _ROWS = TypeAdapter(list[dict[str, Any]])
 
 
-class Digests:
+class Digests(Repository):
     """Reads digests. The transaction that completes a digest task stores its digest."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def get(self, task_id: UUID) -> StoredDigest:
         """Read the digest of a task. Raises `DigestNotFound`, `SupabaseError`."""
         query = self._client.table("digests").select("digest,page").eq("task_id", str(task_id)).limit(1)
-        with supabase_errors(f"read the digest of task {task_id}"):
-            response = await query.execute()
-        found = parsed(_DIGESTS, response.data)
+        found = await self._rows(query, f"read the digest of task {task_id}", _DIGESTS)
         if not found:
             raise DigestNotFound(
                 f"There is no digest of task {task_id}: the task has not completed, or the digest was removed."
@@ -92,9 +86,8 @@ class Digests:
     async def for_day(self, reader_id: UUID, local_day: date) -> StoredDigest:
         """Read a reader's digest of a day. Raises `DigestNotFound`, `SupabaseError`."""
         query = self._client.table("digests").select("digest,page").eq("reader_id", str(reader_id))
-        with supabase_errors(f"read the digest of reader {reader_id}"):
-            response = await query.eq("local_day", local_day.isoformat()).limit(1).execute()
-        found = parsed(_DIGESTS, response.data)
+        query = query.eq("local_day", local_day.isoformat()).limit(1)
+        found = await self._rows(query, f"read the digest of reader {reader_id}", _DIGESTS)
         if not found:
             raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return found[0]
@@ -111,9 +104,8 @@ class Digests:
         query = query.not_.is_("papers", "null")
         if before is not None:
             query = query.lt("local_day", before.isoformat())
-        with supabase_errors(f"list the digests of reader {reader_id}"):
-            response = await query.order("local_day", desc=True).limit(min(limit, MAX_LISTED)).execute()
-        return parsed(_DAYS, response.data)
+        query = query.order("local_day", desc=True).limit(min(limit, MAX_LISTED))
+        return await self._rows(query, f"list the digests of reader {reader_id}", _DAYS)
 
     async def search(self, reader_id: UUID, text: str, *, limit: int = 50) -> list[SearchHit]:
         """Find items of a reader's digests that contain all words of `text`, newest first; at most 500.
@@ -122,18 +114,14 @@ class Digests:
         input is an error; input without words finds nothing. Raises `SupabaseError`.
         """
         query = clean_text(text[:MAX_QUERY])
-        parameters = {"p_reader": str(reader_id), "p_text": query, "p_limit": min(limit, MAX_LISTED)}
-        with supabase_errors(f"search the digests of reader {reader_id}"):
-            response = await self._client.rpc("search_digests", parameters).execute()
-        return parsed(_FOUND, response.data)
+        parameters = {"p_reader": reader_id, "p_text": query, "p_limit": min(limit, MAX_LISTED)}
+        return await self._call("search_digests", f"search the digests of reader {reader_id}", _FOUND, parameters)
 
     async def newest_digest(self, reader_id: UUID) -> DigestVersion | None:
         """Return a reader's newest digest; None if there is none. Raises `SupabaseError`."""
         query = self._client.table("digests").select("task_id,created_at").eq("reader_id", str(reader_id))
-        query = query.not_.is_("papers", "null").order("local_day", desc=True)
-        with supabase_errors(f"find the newest digest of reader {reader_id}"):
-            response = await query.limit(1).execute()
-        found = parsed(_VERSIONS, response.data)
+        query = query.not_.is_("papers", "null").order("local_day", desc=True).limit(1)
+        found = await self._rows(query, f"find the newest digest of reader {reader_id}", _VERSIONS)
         return found[0] if found else None
 
     async def newest_items(self, reader_id: UUID, *, limit: int = 100) -> list[ArchivedItem]:
@@ -141,10 +129,9 @@ class Digests:
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_limit": min(limit, MAX_LISTED)}
-        with supabase_errors(f"read the newest items of reader {reader_id}"):
-            response = await self._client.rpc("newest_items", parameters).execute()
-        return list(_readable(parsed(_ROWS, response.data)))
+        parameters = {"p_reader": reader_id, "p_limit": min(limit, MAX_LISTED)}
+        action = f"read the newest items of reader {reader_id}"
+        return list(_readable(await self._call("newest_items", action, _ROWS, parameters)))
 
 
 def _readable(rows: list[dict[str, Any]]) -> Iterator[ArchivedItem]:

@@ -7,14 +7,14 @@ from typing import Any
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from supabase import AsyncClient
 
 from app.errors import EditionNotFound
 from app.models import Article, Edition, EditionStatus, Frozen
-from app.persistence.errors import VOID, parsed, supabase_errors
+from app.persistence.errors import VOID
 from app.persistence.item_keys import item_keys
 from app.persistence.json_values import clean
 from app.persistence.paging import read_all
+from app.persistence.repository import Repository
 
 EDITION_COLUMNS = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
@@ -53,17 +53,13 @@ _EDITIONS = TypeAdapter(list[Edition])
 _ARTICLES = TypeAdapter(list[Article])
 
 
-class Editions:
+class Editions(Repository):
     """Stores editions and articles by day. Fetching a day twice is harmless."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def begin_edition(self, source_date: date) -> Edition:
         """Return the day's edition; create it if there is none. Raises `SupabaseError`."""
-        with supabase_errors(f"begin edition {source_date}"):
-            response = await self._client.rpc("begin_edition", {"p_source_date": source_date.isoformat()}).execute()
-        return parsed(_BEGUN, response.data)
+        parameters = {"p_source_date": source_date}
+        return await self._call("begin_edition", f"begin edition {source_date}", _BEGUN, parameters)
 
     async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
         """Store articles of a day whose edition exists; replace those stored before. Raises `SupabaseError`.
@@ -74,31 +70,25 @@ class Editions:
         rows = [_row(unique[key]) for key in sorted(unique)]
         for start in range(0, len(rows), WRITE_BATCH):
             batch = rows[start : start + WRITE_BATCH]
-            with supabase_errors(f"save {len(batch)} articles of {source_date}"):
-                parameters = {"p_source_date": source_date.isoformat(), "p_articles": batch}
-                response = await self._client.rpc("save_articles", parameters).execute()
-            parsed(VOID, response.data)
+            parameters = {"p_source_date": source_date, "p_articles": batch}
+            await self._call("save_articles", f"save {len(batch)} articles of {source_date}", VOID, parameters)
 
     async def plan_fetch(self, source_date: date, task_id: UUID) -> FetchPlan:
         """Return what the fetch `task_id` need not read again. Raises `SupabaseError`."""
-        parameters = {"p_source_date": source_date.isoformat(), "p_task_id": str(task_id)}
-        with supabase_errors(f"plan the fetch of {source_date}"):
-            response = await self._client.rpc("plan_fetch", parameters).execute()
-        return parsed(_PLAN, response.data)
+        parameters = {"p_source_date": source_date, "p_task_id": task_id}
+        return await self._call("plan_fetch", f"plan the fetch of {source_date}", _PLAN, parameters)
 
     async def record_readings(
         self, source_date: date, task_id: UUID, begun_at: datetime, readings: Sequence[Reading]
     ) -> None:
         """Record the outcome of reading each source from `begun_at` on. Raises `SupabaseError`."""
         parameters = {
-            "p_source_date": source_date.isoformat(),
-            "p_task_id": str(task_id),
-            "p_at": begun_at.isoformat(),
+            "p_source_date": source_date,
+            "p_task_id": task_id,
+            "p_at": begun_at,
             "p_sources": clean([reading.as_row() for reading in readings]),
         }
-        with supabase_errors(f"record the readings of {source_date}"):
-            response = await self._client.rpc("record_readings", parameters).execute()
-        parsed(VOID, response.data)
+        await self._call("record_readings", f"record the readings of {source_date}", VOID, parameters)
 
     async def finish_edition(
         self,
@@ -113,21 +103,18 @@ class Editions:
         Raises `EditionNotFound` if the edition does not exist, and `SupabaseError`.
         """
         parameters = {
-            "p_source_date": source_date.isoformat(),
+            "p_source_date": source_date,
             "p_status": status.value,
             "p_errors": clean(dict(errors)),
             "p_sources": None if sources is None else list(sources),
         }
-        with supabase_errors(f"finish edition {source_date}"):
-            response = await self._client.rpc("finish_edition", parameters).execute()
-        return _required(parsed(_FINISHED, response.data), source_date)
+        finished = await self._call("finish_edition", f"finish edition {source_date}", _FINISHED, parameters)
+        return _required(finished, source_date)
 
     async def get_edition(self, source_date: date) -> Edition:
         """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""
         query = self._client.table("editions").select(EDITION_COLUMNS).eq("source_date", source_date.isoformat())
-        with supabase_errors(f"read edition {source_date}"):
-            response = await query.limit(1).execute()
-        found = parsed(_EDITIONS, response.data)
+        found = await self._rows(query.limit(1), f"read edition {source_date}", _EDITIONS)
         return _required(found[0] if found else None, source_date)
 
     async def list_editions(self, *, before: date | None = None, limit: int = 30) -> list[Edition]:
@@ -138,9 +125,8 @@ class Editions:
             earlier_than = found[-1].source_date if found else before
             if earlier_than is not None:
                 query = query.lt("source_date", earlier_than.isoformat())
-            with supabase_errors("list editions"):
-                response = await query.order("source_date", desc=True).limit(limit - len(found)).execute()
-            return parsed(_EDITIONS, response.data)
+            query = query.order("source_date", desc=True).limit(limit - len(found))
+            return await self._rows(query, "list editions", _EDITIONS)
 
         return await read_all(read, limit)
 
@@ -150,9 +136,7 @@ class Editions:
         async def read(found: Sequence[Article]) -> list[Article]:
             query = self._client.table("articles").select(ARTICLE_COLUMNS).eq("source_date", source_date.isoformat())
             query = query.order("source").order("external_id").range(len(found), len(found) + READ_PAGE - 1)
-            with supabase_errors(f"read articles of {source_date}"):
-                response = await query.execute()
-            return parsed(_ARTICLES, response.data)
+            return await self._rows(query, f"read articles of {source_date}", _ARTICLES)
 
         return await read_all(read)
 

@@ -6,11 +6,10 @@ from typing import Final
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from supabase import AsyncClient
 
 from app.models import Article, Frozen, Item, RatedPaper
-from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.paging import read_all
+from app.persistence.repository import Repository
 
 READ_PAGE: Final = 500
 KEYS_PER_CALL: Final = 100
@@ -72,11 +71,8 @@ _KEYED_ARTICLES = TypeAdapter(list[_KeyedArticle])
 _ITEMS = TypeAdapter(list[Item])
 
 
-class Items:
-    """Reads items by the day on which they were first seen, and records which of them a reader was shown."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+class Items(Repository):
+    """Reads items by the day on which they were first seen, and by their keys."""
 
     async def new_items_for(
         self, reader_id: UUID, source_date: date | None = None, local_day: date | None = None
@@ -86,28 +82,21 @@ class Items:
         The period starts two days before the last digest, because writes may commit late, and has at most 16 days; a
         first digest covers a week. Raises `SupabaseError`.
         """
-        with supabase_errors(f"read the new items for reader {reader_id}"):
-            parameters = {
-                "p_reader": str(reader_id),
-                "p_source_date": source_date.isoformat() if source_date else None,
-                "p_local_day": local_day.isoformat() if local_day else None,
-            }
-            response = await self._client.rpc("items_for_schedule", parameters).execute()
-        return parsed(_NEW_ITEMS, response.data)
+        parameters = {"p_reader": reader_id, "p_source_date": source_date, "p_local_day": local_day}
+        action = f"read the new items for reader {reader_id}"
+        return await self._call("items_for_schedule", action, _NEW_ITEMS, parameters)
 
     async def first_seen_on(self, day: date) -> list[Item]:
         """Read all items first seen on a day (UTC), oldest first, page by page. Raises `SupabaseError`."""
 
         async def read(found: Sequence[Item]) -> list[Item]:
             parameters = {
-                "p_day": day.isoformat(),
-                "p_after": found[-1].first_seen.isoformat() if found else None,
-                "p_after_id": str(found[-1].item_id) if found else None,
+                "p_day": day,
+                "p_after": found[-1].first_seen if found else None,
+                "p_after_id": found[-1].item_id if found else None,
                 "p_limit": READ_PAGE,
             }
-            with supabase_errors(f"read the items first seen on {day}"):
-                response = await self._client.rpc("items_of_day", parameters).execute()
-            return parsed(_ITEMS, response.data)
+            return await self._call("items_of_day", f"read the items first seen on {day}", _ITEMS, parameters)
 
         return await read_all(read)
 
@@ -116,14 +105,7 @@ class Items:
         found: dict[str, Article] = {}
         for start in range(0, len(keys), KEYS_PER_CALL):
             batch = list(keys[start : start + KEYS_PER_CALL])
-            with supabase_errors(f"find the items of {len(batch)} keys"):
-                response = await self._client.rpc("items_with_keys", {"p_keys": batch}).execute()
-            found |= {each.key: each.article for each in parsed(_KEYED_ARTICLES, response.data)}
+            action = f"find the items of {len(batch)} keys"
+            keyed = await self._call("items_with_keys", action, _KEYED_ARTICLES, {"p_keys": batch})
+            found |= {each.key: each.article for each in keyed}
         return found
-
-    async def record_shown_keys(self, reader_id: UUID, keys: Sequence[str]) -> None:
-        """Record that a reader was shown the items with these keys. Idempotent. Raises `SupabaseError`."""
-        parameters = {"p_reader": str(reader_id), "p_keys": list(keys)}
-        with supabase_errors(f"record the items shown to reader {reader_id}"):
-            response = await self._client.rpc("record_shown_keys", parameters).execute()
-        parsed(VOID, response.data)

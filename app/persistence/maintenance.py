@@ -6,7 +6,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,18 +64,16 @@ _PRUNED = TypeAdapter(PrunedRecords)
 _COUNT = TypeAdapter(int)
 
 
-class Maintenance:
+class Maintenance(Repository):
     """Removes old rows in batches, and reads the statistics of the queue."""
 
     def __init__(self, client: AsyncClient, *, batch: int = 500) -> None:
-        self._client = client
+        super().__init__(client)
         self.batch = batch
 
     async def queue_stats(self) -> QueueStats:
         """Count the unfinished tasks. Raises `SupabaseError`."""
-        with supabase_errors("read the statistics of the queue"):
-            response = await self._client.rpc("queue_stats").execute()
-        return parsed(_STATS, response.data)
+        return await self._call("queue_stats", "read the statistics of the queue", _STATS)
 
     async def retain(self, *, task_days: int, edition_days: int) -> Removed:
         """Remove a batch of tasks ended `task_days` ago, editions last fetched `edition_days` ago, and expired rows.
@@ -83,15 +81,12 @@ class Maintenance:
         Raises `SupabaseError`.
         """
         parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
-        with supabase_errors("remove old tasks and editions"):
-            response = await self._client.rpc("apply_retention", parameters).execute()
-        return parsed(_REMOVED, response.data)
+        return await self._call("apply_retention", "remove old tasks and editions", _REMOVED, parameters)
 
     async def retain_digests(self, *, digest_days: int) -> int:
         """Remove a batch of readers' digests older than `digest_days`; return how many. Raises `SupabaseError`."""
-        with supabase_errors("remove old digests"):
-            response = await self._client.rpc("prune_digests", {"p_days": digest_days, "p_batch": self.batch}).execute()
-        return parsed(_COUNT, response.data)
+        parameters = {"p_days": digest_days, "p_batch": self.batch}
+        return await self._call("prune_digests", "remove old digests", _COUNT, parameters)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:
         """Remove a batch of deliveries ended `delivery_days` ago, and of audit entries and ended pauses.
@@ -99,6 +94,4 @@ class Maintenance:
         A delivery stays while a task exists that could create it again. Raises `SupabaseError`.
         """
         parameters = {"p_delivery_days": delivery_days, "p_audit_days": audit_days, "p_batch": self.batch}
-        with supabase_errors("remove old deliveries and audit entries"):
-            response = await self._client.rpc("prune_records", parameters).execute()
-        return parsed(_PRUNED, response.data)
+        return await self._call("prune_records", "remove old deliveries and audit entries", _PRUNED, parameters)

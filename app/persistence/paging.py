@@ -5,14 +5,18 @@ import json
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from math import inf
-from typing import Annotated, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, TypeAdapter, ValidationError
 
 from app.errors import InvalidCursor
 
+MAX_PAGE: Final = 100
+"""The most rows of a page."""
+
 T = TypeVar("T")
+CursorT = TypeVar("CursorT")
 
 
 async def read_all(read: Callable[[Sequence[T]], Awaitable[list[T]]], limit: float = inf) -> list[T]:
@@ -28,6 +32,27 @@ async def read_all(read: Callable[[Sequence[T]], Awaitable[list[T]]], limit: flo
             break
         found += page
     return found
+
+
+def first_page(
+    rows: Sequence[T], limit: int, cursor_of: Callable[[T], CursorT]
+) -> tuple[tuple[T, ...], CursorT | None]:
+    """Return the first `limit` rows, and the cursor of the last of them if more rows follow; else None."""
+    return tuple(rows[:limit]), cursor_of(rows[limit - 1]) if len(rows) > limit else None
+
+
+def page_parameters(limit: int, cursor: str | None) -> dict[str, Any]:
+    """Return the arguments of a SQL function that lists rows, newest first: one row more than the page has.
+
+    `limit` is cut to 1 to `MAX_PAGE`. Raises `InvalidCursor` for a cursor that no page returned.
+    """
+    before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
+    return {"p_before": before, "p_before_id": before_id, "p_limit": page_size(limit) + 1}
+
+
+def page_size(limit: int) -> int:
+    """Return `limit`, cut to 1 to `MAX_PAGE`."""
+    return min(max(limit, 1), MAX_PAGE)
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -10,9 +10,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, to_row
+from app.persistence.repository import Repository
 
 
 class Progress(NamedTuple):
@@ -98,7 +98,7 @@ _ROWS = TypeAdapter(list[_ROW])
 _UUID = TypeAdapter(UUID)
 
 
-class TaskQueue:
+class TaskQueue(Repository):
     """One worker's access to the queue. A worker has one call in flight and repeats it until it gets a response.
 
     `host` and `version` appear in the operators' list of workers.
@@ -114,7 +114,7 @@ class TaskQueue:
         host: str | None = None,
         version: str | None = None,
     ) -> None:
-        self._client = client
+        super().__init__(client)
         self._worker_id = worker_id
         self._kinds = tuple(kinds)
         self._lease = lease
@@ -161,9 +161,8 @@ class TaskQueue:
 
         Raises `SupabaseError`, also `UnreadableResponse`.
         """
-        with supabase_errors(f"sync worker {self._worker_id}, call {call.number}"):
-            response = await self._client.rpc("sync_worker", dict(call.parameters)).execute()
-        return _to_sync_response(parsed(_RAW_RESPONSE, response.data))
+        action = f"sync worker {self._worker_id}, call {call.number}"
+        return _to_sync_response(await self._call("sync_worker", action, _RAW_RESPONSE, call.parameters))
 
 
 def _to_sync_response(raw: _RawResponse) -> SyncResponse:

@@ -7,13 +7,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import Field, StringConstraints, TypeAdapter
-from supabase import AsyncClient
 
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
 from app.models import MAX_CATEGORIES, MAX_INTERESTS, MAX_ITEMS, CategoryName, Frozen, ShortText
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
-from app.persistence.paging import read_all
+from app.persistence.paging import first_page, read_all
+from app.persistence.repository import Repository
 
 COLUMNS = (
     "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
@@ -101,11 +100,8 @@ _PRIVATE = TypeAdapter(list[_Private])
 _FLAG = TypeAdapter(bool)
 
 
-class Readers:
+class Readers(Repository):
     """Stores readers. An `owner` of None means the readers of all owners, for admins."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def create(self, owner: str, reader: Mapping[str, Any]) -> Reader:
         """Create a reader from the columns in `reader`, which include `reader_id`, and `welcome`.
@@ -134,9 +130,7 @@ class Readers:
         query = self._client.table("readers").select(COLUMNS).eq("reader_id", str(reader_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        with supabase_errors(f"read reader {reader_id}"):
-            response = await query.limit(1).execute()
-        return _single(parsed(_READERS, response.data), reader_id)
+        return _single(await self._rows(query.limit(1), f"read reader {reader_id}", _READERS), reader_id)
 
     async def change(self, reader_id: UUID, changes: Mapping[str, Any], owner: str | None = None) -> Reader:
         """Set columns of a reader. A changed schedule starts at its next occurrence; a digest that is due is still
@@ -149,15 +143,13 @@ class Readers:
         if owner is not None:
             query = query.eq("owner", owner)
         try:
-            with supabase_errors(f"change reader {reader_id}"):
-                response = await query.execute()
+            return _single(await self._rows(query, f"change reader {reader_id}", _READERS), reader_id)
         except SupabaseRejected as error:
             if error.code == UNIQUE_VIOLATION:
                 raise ReaderExists(f"Another reader has that external_id or user_id already: {error}") from error
             if error.code == CHECK_VIOLATION:
                 raise InvalidReader(str(error)) from error
             raise
-        return _single(parsed(_READERS, response.data), reader_id)
 
     async def change_status(
         self, reader_id: UUID, status: ReaderStatus, reason: str | None, *, from_statuses: Set[ReaderStatus]
@@ -167,9 +159,8 @@ class Readers:
         Raises `ReaderNotFound`, `SupabaseError`.
         """
         query = self._client.table("readers").update({"status": status, "status_reason": reason})
-        with supabase_errors(f"change the status of reader {reader_id}"):
-            response = await query.eq("reader_id", str(reader_id)).in_("status", sorted(from_statuses)).execute()
-        changed = parsed(_READERS, response.data)
+        query = query.eq("reader_id", str(reader_id)).in_("status", sorted(from_statuses))
+        changed = await self._rows(query, f"change the status of reader {reader_id}", _READERS)
         return changed[0] if changed else await self.get(reader_id)
 
     async def remove(self, reader_id: UUID, owner: str | None = None) -> None:
@@ -177,10 +168,8 @@ class Readers:
 
         Raises `SupabaseError`.
         """
-        with supabase_errors(f"remove reader {reader_id}"):
-            parameters = {"p_reader_id": str(reader_id), "p_owner": owner}
-            response = await self._client.rpc("remove_reader", parameters).execute()
-        parsed(_FLAG, response.data)
+        parameters = {"p_reader_id": reader_id, "p_owner": owner}
+        await self._call("remove_reader", f"remove reader {reader_id}", _FLAG, parameters)
 
     async def page(
         self,
@@ -201,9 +190,7 @@ class Readers:
             query = query.eq(column, value) if value is not None else query
         if after is not None:
             query = query.gt("reader_id", str(after))
-        with supabase_errors("list readers"):
-            response = await query.order("reader_id").limit(min(limit, PAGE)).execute()
-        return parsed(_READERS, response.data)
+        return await self._rows(query.order("reader_id").limit(min(limit, PAGE)), "list readers", _READERS)
 
     async def list_page(
         self,
@@ -221,10 +208,8 @@ class Readers:
             missing = limit + 1 - len(found)
             return await self.page(owner, after=after, limit=missing, status=status, external_id=external_id)
 
-        found = await read_all(read, limit + 1)
-        return ReaderPage(
-            readers=tuple(found[:limit]), next_cursor=found[limit - 1].reader_id if len(found) > limit else None
-        )
+        readers, next_cursor = first_page(await read_all(read, limit + 1), limit, lambda last: last.reader_id)
+        return ReaderPage(readers=readers, next_cursor=next_cursor)
 
     async def pages(self, owner: str | None) -> AsyncIterator[list[Reader]]:
         """Yield all readers, a page at a time. Raises `SupabaseError`."""
@@ -236,9 +221,7 @@ class Readers:
     async def link_generation(self, reader_id: UUID) -> int:
         """Return the generation of the reader's valid links. Raises `ReaderNotFound`, `SupabaseError`."""
         query = self._client.table("readers_private").select("link_generation").eq("reader_id", str(reader_id))
-        with supabase_errors(f"read the link generation of reader {reader_id}"):
-            response = await query.limit(1).execute()
-        found = parsed(_PRIVATE, response.data)
+        found = await self._rows(query.limit(1), f"read the link generation of reader {reader_id}", _PRIVATE)
         if not found:
             raise _no_reader(reader_id)
         return found[0].link_generation
@@ -246,14 +229,12 @@ class Readers:
     async def revoke_links(self, reader_id: UUID, generation: int) -> None:
         """Revoke all links up to this `generation`. Idempotent. Raises `SupabaseError`."""
         query = self._client.table("readers_private").update({"link_generation": generation + 1})
-        with supabase_errors(f"revoke the links of reader {reader_id}"):
-            await query.eq("reader_id", str(reader_id)).eq("link_generation", generation).execute()
+        query = query.eq("reader_id", str(reader_id)).eq("link_generation", generation)
+        await self._rows(query, f"revoke the links of reader {reader_id}", _PRIVATE)
 
     async def _upsert(self, owner: str, readers: Sequence[Mapping[str, Any]], *, change: bool) -> list[UpsertResult]:
         parameters = {"p_owner": owner, "p_readers": [clean(dict(each)) for each in readers], "p_change": change}
-        with supabase_errors(f"create or change {len(readers)} reader(s)"):
-            response = await self._client.rpc("upsert_readers", parameters).execute()
-        return parsed(_UPSERTED, response.data)
+        return await self._call("upsert_readers", f"create or change {len(readers)} reader(s)", _UPSERTED, parameters)
 
 
 def _single(found: list[Reader], reader_id: UUID) -> Reader:

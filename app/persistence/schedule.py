@@ -3,7 +3,7 @@
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 BATCH = 2500
 """Readers per call: a fraction of Supabase's statement timeout of 8 s."""
@@ -11,11 +11,11 @@ BATCH = 2500
 _NUMBER = TypeAdapter(int)
 
 
-class Schedule:
+class Schedule(Repository):
     """Finds readers who are due, by the database's clock and time zones. Concurrent calls are safe."""
 
     def __init__(self, client: AsyncClient, *, batch: int = BATCH) -> None:
-        self._client = client
+        super().__init__(client)
         self._batch = batch
 
     async def enqueue_due(self) -> int:
@@ -25,9 +25,8 @@ class Schedule:
         """
         due = 0
         while True:
-            with supabase_errors("enqueue the digests that are due"):
-                response = await self._client.rpc("enqueue_due", {"p_limit": self._batch}).execute()
-            number = parsed(_NUMBER, response.data)
+            limit = {"p_limit": self._batch}
+            number = await self._call("enqueue_due", "enqueue the digests that are due", _NUMBER, limit)
             due += number
             if number < self._batch:
                 return due

@@ -1,10 +1,9 @@
 """Checks that the database has the schema that this code needs."""
 
 from pydantic import TypeAdapter
-from supabase import AsyncClient
 
 from app.errors import SchemaOutdated
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 NEEDED_VERSION = 8
 """The lowest accepted `schema_version()`. Raise it together with the migration that the code relies on."""
@@ -12,17 +11,12 @@ NEEDED_VERSION = 8
 _VERSION = TypeAdapter(int)
 
 
-class Schema:
+class Schema(Repository):
     """Reads the version of the database's schema."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def version(self) -> int:
         """Return the version of the schema. Raises `SupabaseError`."""
-        with supabase_errors("read the schema's version"):
-            response = await self._client.rpc("schema_version").execute()
-        return parsed(_VERSION, response.data)
+        return await self._call("schema_version", "read the schema's version", _VERSION)
 
     async def require(self) -> None:
         """Raise `SchemaOutdated` if the schema is too old, another `SupabaseError` if its version cannot be read."""

@@ -5,10 +5,9 @@ from dataclasses import asdict, dataclass
 from uuid import UUID
 
 from pydantic import TypeAdapter
-from supabase import AsyncClient
 
 from app.models import TaskKind
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 _SECONDS = TypeAdapter(float)
 
@@ -29,11 +28,8 @@ class TaskCounts:
     sample: tuple[UUID, ...] = ()
 
 
-class TaskStats:
+class TaskStats(Repository):
     """Adds workers' reports to the minute (by the database's clock) in which they arrive."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, TaskCounts]) -> float:
         """Report a worker's ended tasks since its last report. Returns the seconds that have passed in this minute.
@@ -42,10 +38,9 @@ class TaskStats:
         `SupabaseError`.
         """
         counts = [{"kind": kind.value, **_row(ended[kind])} for kind in sorted(ended)]
-        parameters = {"p_worker": str(worker_id), "p_number": number, "p_counts": counts}
-        with supabase_errors(f"send task statistics {number} of worker {worker_id}"):
-            response = await self._client.rpc("report_task_stats", parameters).execute()
-        return parsed(_SECONDS, response.data)
+        parameters = {"p_worker": worker_id, "p_number": number, "p_counts": counts}
+        action = f"send task statistics {number} of worker {worker_id}"
+        return await self._call("report_task_stats", action, _SECONDS, parameters)
 
 
 def _row(ended: TaskCounts) -> dict[str, object]:

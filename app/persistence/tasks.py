@@ -7,16 +7,15 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel, TypeAdapter
-from supabase import AsyncClient
 
 from app.config import DEFAULT_CALLER, SYSTEM
 from app.errors import FetchLimitReached, IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
-from app.persistence.paging import decode_cursor, encode_cursor
+from app.persistence.paging import encode_cursor, first_page, page_parameters, page_size
+from app.persistence.repository import Repository
 
 RECORDS = "task_records"
 """The view that joins a task's record and its queue row, without payload and result, which can be large."""
@@ -26,7 +25,6 @@ CALLER_FETCH_LIMIT = 10
 CALLER_FETCH_RETRY = 30.0
 """Seconds until a task beyond that limit tries again."""
 
-MAX_PAGE = 100
 MAX_BATCH = 500
 
 
@@ -56,11 +54,8 @@ class TaskPage:
     next_cursor: str | None
 
 
-class TaskStateManager:
+class TaskStateManager(Repository):
     """Stores the state of tasks. Every method is idempotent."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def create_task_with_source_date(  # noqa: PLR0913  (the values of a task)
         self,
@@ -108,9 +103,8 @@ class TaskStateManager:
             "p_waiting_task": None,
             "p_daily_digests": daily_digests,
         }
-        with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
-            response = await self._client.rpc("create_tasks", parameters).execute()
-        created = parsed(_CREATED, response.data)
+        action = f"create {len(tasks)} task(s), first {tasks[0].task_id}"
+        created = await self._call("create_tasks", action, _CREATED, parameters)
         if created.outcome == "conflict":
             raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
@@ -150,16 +144,14 @@ class TaskStateManager:
 
     async def _ensure_fetch(self, fetch: NewTask, waiting: UUID | None, *, refetch: bool, refresh: bool) -> _Created:
         parameters = {
-            "p_source_date": str(fetch.source_date),
+            "p_source_date": fetch.source_date,
             "p_task": fetch.as_row(),
-            "p_waiting_task": str(waiting) if waiting else None,
+            "p_waiting_task": waiting,
             "p_replace_completed": refetch,
             "p_refresh": refresh,
             "p_caller_limit": CALLER_FETCH_LIMIT,
         }
-        with supabase_errors(f"ensure the fetch of {fetch.source_date}"):
-            response = await self._client.rpc("ensure_fetch", parameters).execute()
-        created = parsed(_CREATED, response.data)
+        created = await self._call("ensure_fetch", f"ensure the fetch of {fetch.source_date}", _CREATED, parameters)
         if created.outcome == "busy":
             raise FetchLimitReached(
                 f"{CALLER_FETCH_LIMIT} days are being fetched for this caller; {fetch.source_date} waits for them",
@@ -172,9 +164,7 @@ class TaskStateManager:
         query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        with supabase_errors(f"read task {task_id}"):
-            response = await query.limit(1).execute()
-        found = parsed(_TASKS, response.data)
+        found = await self._rows(query.limit(1), f"read task {task_id}", _TASKS)
         if not found:
             raise _task_not_found(task_id)
         return found[0]
@@ -185,14 +175,12 @@ class TaskStateManager:
         Raises `LeaseLost` if the task is not running under this token, and `SupabaseError`.
         """
         parameters = {
-            "p_task_id": str(task_id),
-            "p_lease_token": str(lease_token),
+            "p_task_id": task_id,
+            "p_lease_token": lease_token,
             "p_message": clean_text(message),
             "p_progress": min(1.0, max(0.0, progress)),
         }
-        with supabase_errors(f"report progress of task {task_id}"):
-            response = await self._client.rpc("report_progress", parameters).execute()
-        if not parsed(_FLAG, response.data):
+        if not await self._call("report_progress", f"report progress of task {task_id}", _FLAG, parameters):
             raise LeaseLost(f"Task {task_id} has ended, or its lease has expired: its progress was not recorded.")
 
     async def list_tasks(
@@ -209,31 +197,17 @@ class TaskStateManager:
 
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
-        size = min(max(limit, 1), MAX_PAGE)
-        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
-        parameters = {
-            "p_owner": owner,
-            "p_kind": kind,
-            "p_status": status,
-            "p_source_date": source_date.isoformat() if source_date else None,
-            "p_before": before.isoformat() if before else None,
-            "p_before_id": str(before_id) if before_id else None,
-            "p_limit": size + 1,
-        }
-        with supabase_errors("list tasks"):
-            response = await self._client.rpc("list_tasks", parameters).execute()
-        found = parsed(_TASKS, response.data)
-        last = found[size - 1] if len(found) > size else None
-        return TaskPage(tuple(found[:size]), encode_cursor(last.created_at, last.task_id) if last else None)
+        filters = {"p_owner": owner, "p_kind": kind, "p_status": status, "p_source_date": source_date}
+        found = await self._call("list_tasks", "list tasks", _TASKS, filters | page_parameters(limit, cursor))
+        return TaskPage(*first_page(found, page_size(limit), lambda last: encode_cursor(last.created_at, last.task_id)))
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """Cancel a pending task, request a running one's cancellation, leave a finished one unchanged; return the task.
 
         Raises `TaskNotFound`, also if another owner than `owner` (None: any) has it, and `SupabaseError`.
         """
-        with supabase_errors(f"cancel task {task_id}"):
-            response = await self._client.rpc("cancel_task", {"p_task_id": str(task_id), "p_owner": owner}).execute()
-        found = parsed(_CANCELLED, response.data)
+        parameters = {"p_task_id": task_id, "p_owner": owner}
+        found = await self._call("cancel_task", f"cancel task {task_id}", _CANCELLED, parameters)
         if found is None:
             raise _task_not_found(task_id)
         return found.task

@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from pydantic import BaseModel, TypeAdapter
-from supabase import AsyncClient
 
 from app.models import Task
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.repository import Repository
 
 UNKNOWN = ""
 """The version of a task that was never read: any state is a change."""
@@ -33,15 +32,10 @@ class Changes(BaseModel):
 _CHANGES = TypeAdapter(Changes)
 
 
-class WatchedTasks:
+class WatchedTasks(Repository):
     """Reads the changes of the tasks that streams wait for."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def changes(self, known: Mapping[UUID, str]) -> Changes:
         """Return the changes of up to `MAX_KNOWN` tasks since the `known` versions. Raises `SupabaseError`."""
         parameters = {"p_known": {str(task_id): version for task_id, version in known.items()}}
-        with supabase_errors(f"watch {len(known)} task(s)"):
-            response = await self._client.rpc("watch_tasks", parameters).execute()
-        return parsed(_CHANGES, response.data)
+        return await self._call("watch_tasks", f"watch {len(known)} task(s)", _CHANGES, parameters)

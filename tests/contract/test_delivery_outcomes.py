@@ -13,6 +13,7 @@ from app.persistence.deliveries import Deliveries, DeliveryStatus, Paused, Send
 from app.persistence.outcomes import Completed
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Reader, Readers, ReaderStatus
+from tests.support.items import record_shown
 from tests.support.mailer import FAILED, IN_DOUBT, PENDING, SENT, Mailer
 from tests.support.schedule import Clock, add_reader, enqueued
 from tests.support.tasks import Claimer
@@ -128,9 +129,7 @@ async def test_removing_a_reader_removes_all_its_data_even_during_work(
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
     tasks = await worker.claim()
     for reader in readers:
-        await client.rpc(
-            "record_shown_keys", {"p_reader": str(reader.reader_id), "p_keys": ["arxiv:2611.00001"]}
-        ).execute()
+        await record_shown(client, reader.reader_id, ["arxiv:2611.00001"])
         await ReaderPapers(client).save(reader.reader_id, PaperInput(keys=("doi:10.1/x",), doi="10.1/x"), True)
     before = await database.fetchval("select deadlocks from pg_stat_database where datname = current_database()")
     digest = {"digest": {"papers": [{"title": "T"}], "news": []}, "page": "p"}

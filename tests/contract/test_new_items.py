@@ -12,7 +12,7 @@ from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items, NewItems
 from app.persistence.outcomes import Completed, Snoozed
 from app.persistence.tasks import TaskStateManager
-from tests.support.items import ARXIV, TITLE, TODAY, age, copy, save, seen
+from tests.support.items import ARXIV, TITLE, TODAY, age, copy, record_shown, save, seen
 from tests.support.schedule import had_digest
 from tests.support.tasks import Claimer, create
 
@@ -62,7 +62,7 @@ async def test_shown_items_are_known_by_every_key_to_their_reader_only(
     await save(client, copy(**ARXIV, title=TITLE))
     (item,) = await seen(client)
     for _ in range(2):
-        await Items(client).record_shown_keys(READER, item.keys[:1])
+        await record_shown(client, READER, item.keys[:1])
         assert {row["key"] for row in await database.fetch("select key from public.shown_items")} == set(item.keys)
     await save(client, copy(title=TITLE, doi="10.1038/x"))
     await save(client, copy(external_id="n", doi="10.1038/x"))
@@ -75,7 +75,7 @@ async def test_an_item_shown_before_a_merge_is_shown_after_it(
 ) -> None:
     await save(client, copy(**ARXIV), copy(doi="10.1038/x", title=TITLE))
     by_doi = next(item for item in await seen(client) if item.article.doi)
-    await Items(client).record_shown_keys(READER, by_doi.keys)
+    await record_shown(client, READER, by_doi.keys)
     await database.execute(
         "update public.items set first_seen = first_seen + interval '1 ms' where item_id = $1", by_doi.item_id
     )
@@ -86,7 +86,7 @@ async def test_an_item_shown_before_a_merge_is_shown_after_it(
 
 
 async def test_keys_of_a_removed_item_are_still_recorded(client: AsyncClient, database: asyncpg.Connection) -> None:
-    await Items(client).record_shown_keys(READER, ["doi:10.1038/x"])
+    await record_shown(client, READER, ["doi:10.1038/x"])
     await save(client, copy(doi="10.1038/x"))
     assert len((await news(client)).shown) == 1
     assert await database.fetchval("select count(*) from public.shown_items") == 1

@@ -19,7 +19,7 @@ from app.models import Article, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
-from tests.support.items import copy
+from tests.support.items import copy, record_shown
 from tests.support.schedule import had_digest
 from worker.periodic.daily_fetch import DAYS
 
@@ -128,7 +128,7 @@ async def read(client: AsyncClient, database: asyncpg.Connection, reader: Reader
 async def deliver(client: AsyncClient, reader: Reader) -> None:
     keys = [key for item in reader.unsent for key in item.keys]
     for _ in range(2):
-        await Items(client).record_shown_keys(reader.reader_id, keys)
+        await record_shown(client, reader.reader_id, keys)
     reader.unsent = []
 
 

@@ -163,7 +163,7 @@ async def reading(client: AsyncClient, times: int) -> None:
         assert await Editions(client).get_articles(DAY) == ARTICLES
 
 
-@scenario("Items.new_items_for", "Items.first_seen_on", "Items.record_shown_keys", "Items.find_by_keys")
+@scenario("Items.new_items_for", "Items.first_seen_on", "Items.find_by_keys")
 async def showing(client: AsyncClient, times: int) -> None:
     await gathering(client, 1)
     items = Items(client)
@@ -172,7 +172,6 @@ async def showing(client: AsyncClient, times: int) -> None:
     for _ in range(times):
         assert await items.first_seen_on(day.day) == [], "of an old edition"
         assert await items.find_by_keys(["doi:10.1000/x"]) == {}
-        await items.record_shown_keys(OTHER, ["doi:10.1000/x"])
 
 
 @scenario("HybridCache.put", "HybridCache.get")

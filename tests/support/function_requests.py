@@ -130,8 +130,6 @@ ITEMS = [
     rpc("read the items first seen on 2026-01-02", lambda c: Items(c).first_seen_on(DAY),
         "items_of_day", p_day="2026-01-02", p_after=None, p_after_id=None, p_limit=500),
     rpc("find the items of 2 keys", lambda c: Items(c).find_by_keys(["a", "b"]), "items_with_keys", p_keys=["a", "b"]),
-    rpc(f"record the items shown to reader {ONE}", lambda c: Items(c).record_shown_keys(ONE, ["a"]),
-        "record_shown_keys", p_reader=str(ONE), p_keys=["a"]),
     rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "x" * 199 + "\0y"),
         "search_digests", p_reader=str(ONE), p_text="x" * 199, p_limit=50),
     rpc(f"search the digests of reader {ONE}", lambda c: Digests(c).search(ONE, "a", limit=501),

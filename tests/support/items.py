@@ -1,7 +1,9 @@
 """Items of sources, saved as a fetch saves them."""
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 from supabase import AsyncClient
@@ -31,6 +33,11 @@ async def save(client: AsyncClient, *articles: Article, day: date = TODAY) -> No
 
 async def seen(client: AsyncClient, day: date = TODAY) -> list[Item]:
     return await Items(client).first_seen_on(day)
+
+
+async def record_shown(client: AsyncClient, reader_id: UUID, keys: Iterable[str]) -> None:
+    """Record that a reader was shown the items with these keys, as the end of a delivery does."""
+    await client.rpc("record_shown_keys", {"p_reader": str(reader_id), "p_keys": list(keys)}).execute()
 
 
 async def age(database: asyncpg.Connection, days: int) -> None:

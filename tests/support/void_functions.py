@@ -13,7 +13,7 @@ from tests.support.requests import DAY, ONE, RequestCase, rpc
 from tests.support.table_requests import TABLE_READS, TABLE_WRITES
 
 VOID = {
-    "cache_put", "release_permit", "record_shown_keys", "record_looked_up", "record_readings", "report_configuration",
+    "cache_put", "release_permit", "record_looked_up", "record_readings", "report_configuration",
     "save_articles", "set_pause_for_operator",
 }  # fmt: skip
 

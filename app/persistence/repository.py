@@ -1,0 +1,48 @@
+"""The base of the classes that query Supabase: calls functions, reads rows, and maps every failure and response."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Protocol, TypeVar
+from uuid import UUID
+
+from pydantic import TypeAdapter
+from supabase import AsyncClient
+
+from app.persistence.errors import parsed, supabase_errors
+
+T = TypeVar("T")
+
+
+class _Query(Protocol):
+    """A query of postgrest-py that is ready to be sent."""
+
+    async def execute(self) -> Any: ...
+
+
+class Repository:
+    """Queries Supabase through the process's one client. Every method raises `SupabaseError`."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def _call(
+        self, function: str, action: str, result: TypeAdapter[T], parameters: Mapping[str, Any] | None = None
+    ) -> T:
+        """Call a SQL function; `action` names the call in error messages. Ids and times may be Python's."""
+        sent = {name: _as_json(value) for name, value in (parameters or {}).items()}
+        with supabase_errors(action):
+            response = await self._client.rpc(function, sent).execute()
+        return parsed(result, response.data)
+
+    async def _rows(self, query: _Query, action: str, rows: TypeAdapter[T]) -> T:
+        """Send a query of a table; `action` names it in error messages."""
+        with supabase_errors(action):
+            response = await query.execute()
+        return parsed(rows, response.data)
+
+
+def _as_json(value: Any) -> Any:
+    """Return an id or a time as text, and other values unchanged."""
+    if isinstance(value, UUID):
+        return str(value)
+    return value.isoformat() if isinstance(value, date) else value
