@@ -1,4 +1,4 @@
-"""Days in UTC, which editions are based on."""
+"""Days and times in UTC, which editions and cursors are based on."""
 
 from datetime import UTC, date, datetime, timedelta
 
@@ -16,3 +16,11 @@ def day_before(day: date) -> date:
 def yesterday() -> date:
     """Return the last complete day in UTC, the default day of an edition."""
     return day_before(utc_today())
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Convert to UTC: PostgreSQL accepts fewer UTC offsets than Python. Raises `ValueError` if UTC has no such time."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("this time is out of range") from None

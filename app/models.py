@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
@@ -11,10 +11,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstr
 MAX_ITEMS = 50
 """Maximum number of papers, and of news items, in a digest."""
 
-MAX_CATEGORIES = 20
-MAX_INTERESTS = 30
-MAX_AUTHORS_FOLLOWED = 50
-MAX_EXCLUDED = 30
 SAMPLE_CATEGORY = "broadsheet-sample"
 """Marks the items of the bundled sample edition, so that digests can label them as samples."""
 
@@ -78,9 +74,8 @@ class TaskStatus(StrEnum):
 class Task(Frozen):
     """A task: the queue's entry and the record that callers poll.
 
-    `payload` and `result` are None unless the query requested them. `reader_id` and `local_day` are set if a reader's
-    schedule created the task. `progress` is a number from 0 to 1, the maximum of all attempts. Times are the
-    database's.
+    `reader_id` and `local_day` are set if a reader's schedule created the task. `progress` is a number from 0 to 1, the
+    maximum of all attempts. Times are the database's.
     """
 
     task_id: UUID
@@ -89,8 +84,6 @@ class Task(Frozen):
     status: TaskStatus
     priority: int = 1
     run_at: datetime
-    payload: dict[str, Any] | None = None
-    result: dict[str, Any] | None = None
     error: str | None = None
     message: str | None = None
     progress: float = 0.0
@@ -108,18 +101,30 @@ class Task(Frozen):
     finished_at: datetime | None = None
 
 
-class Profile(Frozen):
+class Preferences(Frozen):
+    """What a person wants to read. The database has the same limits (`profile_is_valid`); a test compares them."""
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
+    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
+    interests: tuple[ShortText, ...] = Field(default=(), max_length=30)
+    categories: tuple[CategoryName, ...] = Field(default=(), max_length=20)
+    authors: tuple[ShortText, ...] = Field(default=(), max_length=50)
+    """New papers of these authors are always included."""
+    exclude: tuple[ShortText, ...] = Field(default=(), max_length=30)
+    """Articles with these words or phrases are not included."""
+
+
+class DigestSize(Frozen):
+    """The most papers and news items of a digest."""
+
+    max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
+    max_news: int = Field(6, ge=0, le=MAX_ITEMS)
+
+
+class Profile(Preferences):
     """The profile for which a digest is ranked and written."""
 
     name: ShortText
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
-    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
-    interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
-    categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
-    authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS_FOLLOWED)
-    """New papers of these authors are always included."""
-    exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
-    """Articles with these words or phrases are not included."""
 
 
 class RatedPaper(Frozen):

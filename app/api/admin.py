@@ -15,6 +15,7 @@ from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_F
 from app.models import TaskKind
 from app.persistence.operator import Actor, AuditEntry
 from app.persistence.overview import Overview, Pause, WorkerInfo
+from app.persistence.paging import first_page
 
 MAX_STEPS = 20
 """Steps of a replay in one request: it takes a few seconds at most. `next_cursor` continues it."""
@@ -156,8 +157,8 @@ async def list_orphaned_tasks(
 ) -> OrphanedTaskList:
     """List unfinished tasks that have no queue entry, ordered by id."""
     found = await services.operator.orphaned_tasks(after=cursor, limit=limit + 1)
-    page = found[:limit]
-    return OrphanedTaskList(task_ids=page, next_cursor=page[-1] if len(found) > limit else None)
+    task_ids, next_cursor = first_page(found, limit, lambda last: last)
+    return OrphanedTaskList(task_ids=task_ids, next_cursor=next_cursor)
 
 
 @router.get("/audit", responses=BAD_CURSOR)

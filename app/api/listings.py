@@ -12,6 +12,7 @@ from app.api.tasks import COMMON_ERRORS, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.config import CALLER_NAME
 from app.errors import AdminRequired
 from app.models import Edition, TaskKind, TaskStatus
+from app.persistence.paging import first_page
 
 router = APIRouter(prefix="/v1", responses=COMMON_ERRORS)
 
@@ -51,8 +52,8 @@ async def list_editions(
 ) -> EditionList:
     """List the fetched editions, newest first."""
     found = await services.editions.list_editions(before=cursor, limit=limit + 1)
-    page = found[:limit]
-    return EditionList(editions=page, next_cursor=page[-1].source_date if len(found) > limit else None)
+    editions, next_cursor = first_page(found, limit, lambda last: last.source_date)
+    return EditionList(editions=editions, next_cursor=next_cursor)
 
 
 @router.get("/editions/{source_date}", tags=["editions"], responses=NOT_FOUND)

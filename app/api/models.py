@@ -2,14 +2,14 @@
 
 import hashlib
 import json
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.paging import NEXT_CURSOR, NextCursor
-from app.days import utc_today, yesterday
+from app.days import in_utc, utc_today, yesterday
 from app.models import MAX_ITEMS, Digest, Edition, ProfileRequest, Task, TaskKind, TaskStatus
 from app.persistence.tasks import MAX_BATCH
 
@@ -28,15 +28,7 @@ SourceDate = Annotated[
 ]
 
 
-def _in_utc(value: datetime) -> datetime:
-    """Convert to UTC: PostgreSQL accepts fewer UTC offsets than Python."""
-    try:
-        return value.astimezone(UTC)
-    except OverflowError:
-        raise ValueError("this time is out of range") from None
-
-
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(in_utc)]
 CallbackUrl = Annotated[
     str,
     Field(

@@ -3,13 +3,15 @@
 import base64
 import json
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
+from datetime import UTC, datetime
 from math import inf
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, TypeAdapter, ValidationError
+from pydantic import AfterValidator, AwareDatetime, TypeAdapter
 
+from app.days import in_utc
 from app.errors import InvalidCursor
 
 MAX_PAGE: Final = 100
@@ -55,14 +57,7 @@ def page_size(limit: int) -> int:
     return min(max(limit, 1), MAX_PAGE)
 
 
-def _in_utc(moment: datetime) -> datetime:
-    # Python accepts offsets that PostgreSQL does not (16 hours and more). Our cursors are always in UTC.
-    if moment.utcoffset() != timedelta(0):
-        raise ValueError("not UTC")
-    return moment
-
-
-_CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(_in_utc)], UUID])
+_CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(in_utc)], UUID])
 
 
 def encode_cursor(created_at: datetime, own_id: UUID) -> str:
@@ -73,7 +68,8 @@ def encode_cursor(created_at: datetime, own_id: UUID) -> str:
 
 def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
     """Return the time and id in a cursor. Raises `InvalidCursor`."""
-    try:
-        return _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
-    except (ValueError, ValidationError):
-        raise InvalidCursor(f"The cursor {cursor[:100]!r} is invalid: omit it to get the first page.") from None
+    with suppress(ValueError):
+        found = _CURSOR.validate_json(base64.urlsafe_b64decode(cursor.encode()))
+        if encode_cursor(*found) == cursor:
+            return found
+    raise InvalidCursor(f"The cursor {cursor[:100]!r} is invalid: omit it to get the first page.")

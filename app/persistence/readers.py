@@ -3,13 +3,13 @@
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from datetime import datetime, time
 from enum import StrEnum
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import TypeAdapter
 
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
-from app.models import MAX_CATEGORIES, MAX_INTERESTS, MAX_ITEMS, CategoryName, Frozen, ShortText
+from app.models import DigestSize, Frozen, Preferences
 from app.persistence.json_values import clean
 from app.persistence.paging import first_page, read_all
 from app.persistence.repository import Repository
@@ -18,8 +18,6 @@ COLUMNS = (
     "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
     "next_due_at,schedule_problem,created_at,updated_at"
 )
-MAX_AUTHORS = 50
-MAX_EXCLUDED = 30
 PAGE = 500
 CHECK_VIOLATION = "23514"
 """SQLSTATE. The message names the check constraint."""
@@ -27,17 +25,8 @@ UNIQUE_VIOLATION = "23505"
 """SQLSTATE."""
 
 
-class ReaderProfile(Frozen):
+class ReaderProfile(Preferences, DigestSize):
     """A reader's preferences. The database has the same checks (`profile_is_valid`)."""
-
-    title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
-    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
-    interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
-    exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
-    authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS)
-    categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
-    max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
-    max_news: int = Field(6, ge=0, le=MAX_ITEMS)
 
 
 class ReaderStatus(StrEnum):

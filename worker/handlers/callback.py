@@ -8,7 +8,6 @@ import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
-from random import Random
 from typing import Any, Final
 
 import httpx
@@ -20,6 +19,7 @@ from app.external.callback_urls import checked_callback_url
 from app.external.client import PUBLIC_ONLY, AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
 from worker.job import Job
+from worker.retries import RetryPolicy
 
 DELIVERY_TIMEOUT = 15.0
 """Seconds for one request; the specification suggests 15 to 30."""
@@ -120,14 +120,7 @@ SCHEDULE: Final = (
 `enqueue_callback()` gives a callback one attempt more than there are delays.
 """
 
-JITTER: Final = 0.2
-
-
-def callback_retry_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
-    """Return the delay of `SCHEDULE` with a jitter of a fifth, but at least the receiver's Retry-After."""
-    planned = SCHEDULE[min(attempt, len(SCHEDULE)) - 1] * random.uniform(1 - JITTER, 1 + JITTER)
-    requested = error.retry_after if isinstance(error, DeliveryFailed) else None
-    return max(planned, timedelta(seconds=requested or 0.0))
+callback_retry_delay: Final = RetryPolicy(SCHEDULE)
 
 
 class CallbackPayload(BaseModel):

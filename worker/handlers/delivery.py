@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from email.message import EmailMessage
-from random import Random
 from typing import Any, Final, TypeVar, assert_never
 from uuid import UUID
 
@@ -34,6 +33,7 @@ from app.persistence.deliveries import (
 )
 from app.persistence.outcomes import Lease
 from worker.job import Job, Snooze
+from worker.retries import RetryPolicy, doubled
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -47,20 +47,8 @@ PAUSE_CHECK: Final = timedelta(minutes=1)
 RETRY_CALL: Final = 1.0
 """Seconds until a call to Supabase is repeated that got no response."""
 
-FIRST_RETRY: Final = timedelta(seconds=30)
-LONGEST_RETRY: Final = timedelta(hours=1)
-JITTER: Final = 0.2
-
-
-def delivery_retry_delay(attempt: int, error: BaseException, random: Random) -> timedelta:
-    """Return the delay: 30 s, doubled up to an hour, with a jitter of a fifth, but at least the server's Retry-After.
-
-    Greylisting servers require some minutes. Twenty attempts last half a day, or until the next mail is due.
-    """
-    ceiling: timedelta = min(LONGEST_RETRY, FIRST_RETRY * 2 ** min(attempt - 1, 16))
-    planned = ceiling * random.uniform(1 - JITTER, 1 + JITTER)
-    requested = error.retry_after if isinstance(error, NotSent) else None
-    return max(planned, timedelta(seconds=requested or 0.0))
+delivery_retry_delay: Final = RetryPolicy(doubled(timedelta(seconds=30), timedelta(hours=1)))
+"""Greylisting servers require some minutes. Twenty attempts last half a day, or until the next mail is due."""
 
 
 class MailWriter:

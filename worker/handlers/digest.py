@@ -3,13 +3,13 @@
 from datetime import date, timedelta
 from uuid import UUID
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.days import day_before
 from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.models import MAX_ITEMS, Digest, Profile
+from app.models import Digest, DigestSize, Profile
 from app.persistence.outcomes import Completed
 from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze
@@ -25,12 +25,10 @@ class ScheduledFor(BaseModel):
     local_day: date
 
 
-class DigestPayload(BaseModel):
+class DigestPayload(DigestSize):
     """The payload of a digest task, as the API and `enqueue_due()` write it."""
 
     profile: Profile
-    max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
-    max_news: int = Field(6, ge=0, le=MAX_ITEMS)
     scheduled: ScheduledFor | None = None
 
 

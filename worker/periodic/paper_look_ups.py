@@ -15,14 +15,13 @@ from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.ranking.reader_paper import paper_of
 from app.sources.arxiv import MAX_IDS, ArxivSource
-from app.sources.text import plain
+from worker.periodic.repetition import repeat
 
 log = structlog.get_logger(__name__)
 
 INTERVAL: Final = 30.0
 """Seconds."""
 _PERMIT, _HOLD = "readers' papers", 300.0
-_MAX_REASON: Final = 300
 
 
 class PaperLookUps:
@@ -46,14 +45,9 @@ class PaperLookUps:
         self._interval = interval
 
     async def run(self) -> None:
-        """Run until cancelled. The first wait is a random part of the interval, so that workers alternate."""
-        await asyncio.sleep(self._interval * self._random.random())
-        while True:
-            try:
-                await self.run_once()
-            except (SourceError, SourceBusy, CircuitOpen, SupabaseError) as error:
-                log.warning("look-up of papers postponed", error=plain(str(error), _MAX_REASON))
-            await asyncio.sleep(self._interval)
+        """Run until cancelled."""
+        expected = (SourceError, SourceBusy, CircuitOpen, SupabaseError)
+        await repeat(self.run_once, "look-up of papers", self._random, interval=self._interval, expected=expected)
 
     async def run_once(self) -> None:
         """Look up all papers that need it, unless another worker does it now.

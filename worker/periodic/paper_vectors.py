@@ -6,17 +6,15 @@ from typing import Final
 
 import structlog
 
-from app.errors import SupabaseError
 from app.persistence.reader_papers import ReaderPapers
 from app.ranking.vectors import MARK, vector_of
-from app.sources.text import plain
+from worker.periodic.repetition import repeat
 
 log = structlog.get_logger(__name__)
 
 EVERY: Final = 3_600.0
 """Seconds. During an update, processes of the earlier version still store vectors of their version."""
 _BATCH: Final = 100
-_MAX_REASON: Final = 300
 
 
 class PaperVectors:
@@ -31,14 +29,8 @@ class PaperVectors:
         self._every = every
 
     async def run(self) -> None:
-        """Run until cancelled. The first run starts after a random part of a second, so that workers alternate."""
-        await asyncio.sleep(self._random.random())
-        while True:
-            try:
-                await self.run_once()
-            except SupabaseError as error:
-                log.warning("rebuilding vectors postponed", error=plain(str(error), _MAX_REASON))
-            await asyncio.sleep(self._every)
+        """Run until cancelled."""
+        await repeat(self.run_once, "rebuilding vectors", self._random, interval=self._every, first_within=1)
 
     async def run_once(self) -> None:
         """Replace all outdated vectors. Raises `SupabaseError`."""

@@ -1,14 +1,14 @@
 """Removes old tasks, editions, digests, deliveries and audit entries, and expired rows, once an hour."""
 
-import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from random import Random
 from typing import Final
 
 import structlog
 
-from app.errors import SupabaseError
-from app.persistence.maintenance import Maintenance
+from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
+from worker.periodic.repetition import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -39,40 +39,22 @@ class Retention:
         self._random = random
 
     async def run(self) -> None:
-        """Run until cancelled. The first wait is a random part of an hour, so that workers alternate."""
-        await asyncio.sleep(RETENTION_INTERVAL.total_seconds() * self._random.random())
-        while True:
-            try:
-                await self.run_once()
-            except SupabaseError as error:
-                log.warning("retention postponed", error=str(error))
-            await asyncio.sleep(RETENTION_INTERVAL.total_seconds())
+        """Run until cancelled."""
+        await repeat(self.run_once, "retention", self._random, interval=RETENTION_INTERVAL.total_seconds())
 
     async def run_once(self) -> None:
         """Remove batch after batch until one is not full. Raises `SupabaseError`."""
-        await self._remove_tasks_and_editions()
-        await self._remove_digests()
-        await self._remove_records()
+        maintenance = self._maintenance
+        await self._empty(
+            "rows", lambda: maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
+        )
+        await self._empty("digests", lambda: maintenance.retain_digests(digest_days=self._digest_days))
+        days = {"delivery_days": self._delivery_days, "audit_days": AUDIT_RETENTION_DAYS}
+        await self._empty("records", lambda: maintenance.prune_records(**days))
 
-    async def _remove_tasks_and_editions(self) -> None:
+    async def _empty(self, name: str, remove: Callable[[], Awaitable[Removed | PrunedRecords | int]]) -> None:
         while True:
-            removed = await self._maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
-            log.info("retention", removed=removed)
-            if removed.largest < self._maintenance.batch:
-                return
-
-    async def _remove_digests(self) -> None:
-        while True:
-            digests = await self._maintenance.retain_digests(digest_days=self._digest_days)
-            log.info("retention", digests=digests)
-            if digests < self._maintenance.batch:
-                return
-
-    async def _remove_records(self) -> None:
-        while True:
-            records = await self._maintenance.prune_records(
-                delivery_days=self._delivery_days, audit_days=AUDIT_RETENTION_DAYS
-            )
-            log.info("retention", records=records)
-            if records.largest < self._maintenance.batch:
+            removed = await remove()
+            log.info("retention", **{name: removed})
+            if (removed if isinstance(removed, int) else removed.largest) < self._maintenance.batch:
                 return

@@ -1,12 +1,11 @@
 """Enqueues, once a minute, the digests of readers who are due."""
 
-import asyncio
 from random import Random
 
 import structlog
 
-from app.errors import SupabaseError
 from app.persistence.schedule import Schedule
+from worker.periodic.repetition import repeat
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +22,9 @@ class DueReaderEnqueuer:
         self._interval = interval
 
     async def run(self) -> None:
-        """Run until cancelled. The first wait is a random part of a minute, so that workers alternate."""
-        await asyncio.sleep(self._interval * self._random.random())
-        while True:
-            try:
-                due = await self._schedule.enqueue_due()
-            except SupabaseError as error:
-                log.warning("schedule postponed", error=str(error))
-            else:
-                if due:
-                    log.info("schedule", due=due)
-            await asyncio.sleep(self._interval)
+        """Run until cancelled."""
+        await repeat(self._enqueue, "schedule", self._random, interval=self._interval)
+
+    async def _enqueue(self) -> None:
+        if due := await self._schedule.enqueue_due():
+            log.info("schedule", due=due)
