@@ -6,10 +6,10 @@ from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Depends, Query, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.auth import AdminOf, require_admin
-from app.api.models import Moment, TaskView
+from app.api.models import Moment, RequestBody, TaskView
 from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
@@ -33,10 +33,8 @@ async def get_actor(admin: AdminOf) -> Actor:
 ActorOf = Annotated[Actor, Depends(get_actor)]
 
 
-class ReplayRequest(BaseModel):
+class ReplayRequest(RequestBody):
     """Selects the dead-letter tasks to replay: one kind, failed in a time range."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: TaskKind
     since: Moment | None = Field(None, description="Failed at this time or later.")
@@ -52,10 +50,8 @@ class ReplayView(BaseModel):
     next_cursor: UUID | None = Field(description="Send it as `cursor` to continue; null when all are replayed.")
 
 
-class PauseRequest(BaseModel):
+class PauseRequest(RequestBody):
     """The reason for pausing a kind of task."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     reason: str = Field(min_length=1, max_length=500, examples=["arXiv is moving"])
 
@@ -98,9 +94,7 @@ async def get_overview(
 @router.post("/tasks/{task_id}/replay", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
 async def replay_task(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
     """Retry a dead-letter task with all its attempts; when it ends, a new callback is sent."""
-    task = await services.operator.replay(by, task_id)
-    describe(response, task)
-    return TaskView.of(task)
+    return describe(response, await services.operator.replay(by, task_id))
 
 
 @router.post("/replays", responses=BODY_ERRORS)
@@ -122,9 +116,7 @@ async def replay_failed_tasks(body: ReplayRequest, services: ServicesOf, by: Act
 @router.post("/callbacks/{task_id}/redeliver", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)
 async def redeliver_callback(task_id: UUID, services: ServicesOf, by: ActorOf, response: Response) -> TaskView:
     """Deliver a callback again, with the same `webhook-id`."""
-    task = await services.operator.redeliver(by, task_id)
-    describe(response, task)
-    return TaskView.of(task)
+    return describe(response, await services.operator.redeliver(by, task_id))
 
 
 @router.post("/kinds/{kind}/pause", responses=BODY_ERRORS | CONFLICT)

@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, cast
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader
@@ -75,8 +75,7 @@ def _owner_of(candidate: str, keys: Sequence[tuple[str, SecretStr]]) -> str | No
 
 async def get_caller(request: Request) -> Caller:
     """Return the caller of the request, which `RequireKey` has stored."""
-    caller: Caller = request.state.caller
-    return caller
+    return cast(Caller, request.state.caller)
 
 
 CallerOf = Annotated[Caller, Depends(get_caller)]

@@ -15,6 +15,4 @@ router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], responses=COMMON_
 @router.get("/{task_id}", responses=NOT_FOUND)
 async def get_callback(task_id: UUID, services: ServicesOf, caller: CallerOf, response: Response) -> TaskView:
     """Get a callback's status; `parent` is the task whose end it reports."""
-    task = await read_task(services, caller, TaskKind.CALLBACK, task_id)
-    describe(response, task)
-    return TaskView.of(task)
+    return describe(response, await read_task(services, caller, TaskKind.CALLBACK, task_id))

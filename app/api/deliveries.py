@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from app.api.auth import AdminOf, CallerOf
+from app.api.models import RequestBody
 from app.api.paging import BAD_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.persistence.deliveries import Delivery, DeliveryStatus, ResolvedStatus
@@ -21,26 +22,20 @@ class DeliveryList(BaseModel):
     next_cursor: NextCursor
 
 
-class ResolveRequest(BaseModel):
+class ResolveRequest(RequestBody):
     """The outcome of a delivery as an admin established it; `pending` sends it (again)."""
-
-    model_config = ConfigDict(extra="forbid")
 
     status: ResolvedStatus
 
 
-class DeliveryPauseRequest(BaseModel):
+class DeliveryPauseRequest(RequestBody):
     """The reason for pausing all deliveries."""
-
-    model_config = ConfigDict(extra="forbid")
 
     reason: Annotated[str, Field(min_length=1, max_length=500)]
 
 
-class ResumeRequest(BaseModel):
+class ResumeRequest(RequestBody):
     """What to do with pending deliveries: they may have been sent before a backup was restored."""
-
-    model_config = ConfigDict(extra="forbid")
 
     pending: Literal["send", "skip"]
 

@@ -39,10 +39,14 @@ CallbackUrl = Annotated[
 ]
 
 
-class TaskRequest(BaseModel):
-    """The fields of every request that creates a task."""
+class RequestBody(BaseModel):
+    """A request's body: unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TaskRequest(RequestBody):
+    """The fields of every request that creates a task."""
 
     source_date: SourceDate = Field(default_factory=yesterday)
     callback_url: CallbackUrl | None = None
@@ -89,10 +93,8 @@ class DigestRequest(TaskRequest):
         return self.model_dump(mode="json", include={"profile", "max_papers", "max_news"})
 
 
-class BatchRequest(BaseModel):
+class BatchRequest(RequestBody):
     """Requests many digests: all are created, or none."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     digests: list[DigestRequest] = Field(min_length=1, max_length=MAX_BATCH)
 

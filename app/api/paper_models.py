@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from app.api.models import RequestBody
 from app.api.paging import NextCursor
 from app.models import Article, ArticleKind, Publication
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, ReaderPaper
@@ -32,16 +33,16 @@ class BulkFeedback(StrEnum):
         return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
 
 
-class PaperRequest(BaseModel):
+class PaperRequest(RequestBody):
     """A paper, identified by its arXiv id, DOI or title, and the reader's feedback."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     arxiv_id: Annotated[str, Field(max_length=200, examples=["2005.14165"])] | None = None
     doi: Annotated[str, Field(max_length=300, examples=["10.1038/s41586-021-03819-2"])] | None = None
     title: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TITLE)] | None = None
     abstract: Annotated[str, StringConstraints(max_length=MAX_ABSTRACT)] = ""
-    authors: Annotated[list[Annotated[str, StringConstraints(max_length=MAX_NAME)]], Field(max_length=MAX_AUTHORS)] = []
+    authors: Annotated[list[Annotated[str, StringConstraints(max_length=MAX_NAME)]], Field(max_length=MAX_AUTHORS)] = (
+        Field([])
+    )
     url: Annotated[str, StringConstraints(max_length=MAX_LINK)] | None = None
     liked: bool | None = Field(None, description="Null removes the rating; omitted, it does not change.")
     saved: bool | None = None
@@ -99,12 +100,10 @@ class PaperRequest(BaseModel):
         )
 
 
-class PapersRequest(BaseModel):
+class PapersRequest(RequestBody):
     """A reader's feedback on papers."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
         json_schema_extra={
             "examples": [
                 {

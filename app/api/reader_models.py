@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from app.api.models import RequestBody
 from app.api.paging import NEXT_CURSOR
 from app.mail_address import MAX_ADDRESS, checked_address
 from app.models import ShortText
@@ -39,10 +40,8 @@ class ReaderProfileRequest(ReaderProfile):
     model_config = ConfigDict(extra="forbid")
 
 
-class ReaderChange(BaseModel):
+class ReaderChange(RequestBody):
     """A change of a reader. The profile is replaced as a whole; all other fields change one by one."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     external_id: ExternalId | None = None
     user_id: UUID | None = Field(None, description="The Supabase Auth user who may read and change this reader.")

@@ -1,7 +1,7 @@
 """Shared by the task routes: creation with an idempotency key, reading a task of one kind, response headers."""
 
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID, uuid4
 
 import structlog
@@ -68,8 +68,7 @@ class CallbacksNotConfigured(BroadsheetError):
 
 async def get_services(request: Request) -> Services:
     """Return the services of the running application."""
-    services: Services = request.app.state.services
-    return services
+    return cast(Services, request.app.state.services)
 
 
 ServicesOf = Annotated[Services, Depends(get_services)]

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, HTTPException, Request, Response
 from fastapi.responses import StreamingResponse
@@ -77,8 +77,7 @@ class TooManyWatchers(BroadsheetError):
 
 async def get_hub(request: Request) -> TaskHub:
     """Return the task hub of the running application."""
-    hub: TaskHub = request.app.state.hub
-    return hub
+    return cast(TaskHub, request.app.state.hub)
 
 
 HubOf = Annotated[TaskHub, Depends(get_hub)]

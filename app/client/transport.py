@@ -1,7 +1,7 @@
 """The HTTP transport of the Supabase client: aiohttp's connection pool, precise exceptions, retries, one deadline.
 
-From the outside in: `DeadlineTransport` limits a whole call, `RetryTransport` (httpx-retries) repeats it, and
-`ErrorMappingTransport` sends it once and reads the whole response, so that a truncated body is retried like a lost
+`CallTransport` (a `RetryTransport` of httpx-retries) repeats the attempts of a call within one deadline. Below it,
+`ErrorMappingTransport` makes one attempt and reads the whole response, so that a truncated body is retried like a lost
 connection.
 """
 
@@ -78,10 +78,10 @@ def build_transport(
         max_backoff_wait=MAX_BACKOFF,
     )
     once = UrlTransport(inner) if inner is not None else ErrorMappingTransport(settings.supabase_max_connections)
+    seconds = settings.supabase_call_timeout
     if counters is None:
-        return DeadlineTransport(RetryTransport(transport=once, retry=retry), seconds=settings.supabase_call_timeout)
-    repeated = RetryTransport(transport=CountingTransport(once, counters.attempt), retry=retry)
-    return CountingTransport(DeadlineTransport(repeated, seconds=settings.supabase_call_timeout), counters.call)
+        return CallTransport(once, retry, seconds)
+    return CountingTransport(CallTransport(CountingTransport(once, counters.attempt), retry, seconds), counters.call)
 
 
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
@@ -93,11 +93,22 @@ def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
     )
 
 
-class CountingTransport(httpx.AsyncBaseTransport):
+class _Wrapper(httpx.AsyncBaseTransport):
+    """A transport around another one."""
+
+    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
+        self._inner = inner
+
+    async def aclose(self) -> None:
+        """Close the inner transport."""
+        await self._inner.aclose()
+
+
+class CountingTransport(_Wrapper):
     """Reports the outcome of each request."""
 
     def __init__(self, inner: httpx.AsyncBaseTransport, count: Callable[[str], None]) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._count = count
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -110,32 +121,21 @@ class CountingTransport(httpx.AsyncBaseTransport):
         self._count(str(response.status_code))
         return response
 
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._inner.aclose()
 
-
-class UrlTransport(httpx.AsyncBaseTransport):
+class UrlTransport(_Wrapper):
     """Sets each request's `url` to its full URL, which other transports, such as httpx's own, use."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport) -> None:
-        self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Forward `request`; raises the inner transport's errors."""
         request.url = httpx.URL(request.extensions[REQUEST_URL])
         return await self._inner.handle_async_request(request)
 
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._inner.aclose()
 
+class CallTransport(RetryTransport):
+    """Makes a whole call: its attempts, the waits between them, and reading the responses, within `seconds`."""
 
-class DeadlineTransport(httpx.AsyncBaseTransport):
-    """Limits the duration of a whole call: the attempts, the waits between them, and reading the responses."""
-
-    def __init__(self, inner: httpx.AsyncBaseTransport, *, seconds: float) -> None:
-        self._inner = inner
+    def __init__(self, once: httpx.AsyncBaseTransport, retry: Retry, seconds: float) -> None:
+        super().__init__(transport=once, retry=retry)
         self._seconds = seconds
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -143,15 +143,11 @@ class DeadlineTransport(httpx.AsyncBaseTransport):
         deadline = asyncio.timeout(self._seconds)
         try:
             async with deadline:
-                return await self._inner.handle_async_request(request)
+                return await super().handle_async_request(request)
         except TimeoutError as error:
             if not deadline.expired():
                 raise
             raise httpx.ReadTimeout(f"no response within {self._seconds:g} s, retries included") from error
-
-    async def aclose(self) -> None:
-        """Close the inner transport."""
-        await self._inner.aclose()
 
 
 class ErrorMappingTransport(httpx.AsyncBaseTransport):

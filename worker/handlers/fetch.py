@@ -3,13 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
+from functools import partial
 from typing import Any, Final, assert_never
 
-from app.errors import PermanentError
+import structlog
+
+from app.errors import PermanentError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
 from app.models import TaskStatus
+from app.persistence.outcomes import Lease
 from app.persistence.tasks import TaskStateManager
 from worker.job import Job, Snooze
+
+log = structlog.get_logger(__name__)
 
 MAX_ESSENTIAL_WAIT: Final = timedelta(hours=1)
 """How long a fetch that has read some sources waits for essential ones. Then the edition is partial."""
@@ -62,11 +68,23 @@ class FetchHandler:
         max_wait = max(timedelta(0), MAX_ESSENTIAL_WAIT - task.waited)
         # The longer an outage lasts, the rarer the attempts.
         pause = min(task.waited / 4, LONGEST_PAUSE)
+        report = partial(self._report, task.lease)
         try:
-            edition = await self._fetches.fetch(source_date, task.task_id, job.report, max_wait, pause=pause)
+            edition = await self._fetches.fetch(source_date, task.task_id, report, max_wait, pause=pause)
         except FetchPostponed as postponed:
             raise Snooze(postponed.delay, str(postponed)) from postponed
         return {"status": edition.status.value, "counts": edition.counts, "errors": edition.errors}
+
+    async def _report(self, lease: Lease, message: str, progress: float) -> None:
+        """Record the progress at once, not with the next sync call: a fetch that has lost its lease stops here.
+
+        Raises `LeaseLost`. An outage does not stop the fetch.
+        """
+        task_id, token = lease
+        try:
+            await self._tasks.update_task(task_id, lease_token=token, message=message, progress=progress)
+        except SupabaseUnavailable as error:
+            log.warning("progress not recorded", task_id=str(task_id), error=str(error))
 
     async def _wait_for_shared_fetch(self, job: Job, source_date: date) -> dict[str, Any]:
         """End with the outcome of the service's fetch of the day, if that ends after this task was created."""

@@ -46,7 +46,7 @@ class Retention:
         """Remove batch after batch until one is not full. Raises `SupabaseError`."""
         maintenance = self._maintenance
         await self._empty(
-            "rows", lambda: maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
+            "removed", lambda: maintenance.retain(task_days=self._task_days, edition_days=self._edition_days)
         )
         await self._empty("digests", lambda: maintenance.retain_digests(digest_days=self._digest_days))
         days = {"delivery_days": self._delivery_days, "audit_days": AUDIT_RETENTION_DAYS}

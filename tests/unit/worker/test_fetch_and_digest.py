@@ -9,9 +9,9 @@ import pytest
 
 from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
-from app.errors import PermanentError
+from app.errors import BroadsheetError, LeaseLost, PermanentError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import Digest, Edition, EditionStatus, Profile, TaskKind, TaskStatus
+from app.models import Digest, Edition, EditionStatus, Profile, ReportProgress, TaskKind, TaskStatus
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager
@@ -64,7 +64,44 @@ async def test_a_fetch_waits_an_hour_and_returns_source_counts(waited: int, pati
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
     pause = {"pause": min(waited / 4, 10) * MINUTE}
-    assert service.calls == [(DAY, TASK, working.report, patience * MINUTE, pause)]
+    ((*asked, report, max_wait, options),) = service.calls
+    assert (asked, max_wait, options) == ([DAY, TASK], patience * MINUTE, pause)
+    assert callable(report)
+
+
+class Reports:
+    """Replaces the tasks: records progress, or raises what the test sets."""
+
+    def __init__(self, error: BroadsheetError | None = None) -> None:
+        self.reported: list[tuple[Any, ...]] = []
+        self._error = error
+
+    async def update_task(self, task_id: UUID, **values: Any) -> None:
+        self.reported.append((task_id, values))
+        if self._error is not None:
+            raise self._error
+
+
+class ReportingService:
+    """A fetch that reports its progress and then ends."""
+
+    async def fetch(self, _day: date, _task: UUID, report: ReportProgress, *_: Any, **__: Any) -> Edition:
+        await report("half", 0.5)
+        row = {"source_date": DAY, "status": EditionStatus.COMPLETED, "created_at": NOW, "updated_at": NOW}
+        return Edition.model_validate(row)
+
+
+@pytest.mark.parametrize("error", [None, SupabaseUnavailable("down")], ids=["recorded", "an outage"])
+async def test_a_fetch_records_its_progress_under_its_lease(error: BroadsheetError | None) -> None:
+    tasks, working = Reports(error), job({})
+    assert (await fetches(ReportingService(), tasks)(working))["status"] == "completed"
+    token = working.task.lease.lease_token
+    assert tasks.reported == [(TASK, {"lease_token": token, "message": "half", "progress": 0.5})]
+
+
+async def test_a_fetch_without_its_lease_stops_at_its_report() -> None:
+    with pytest.raises(LeaseLost):
+        await fetches(ReportingService(), Reports(LeaseLost("another worker has it")))(job({}))
 
 
 async def test_a_snoozed_fetch_waits_as_long_as_its_sources_ask() -> None:
