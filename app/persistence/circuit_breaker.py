@@ -36,7 +36,6 @@ class _SharedState(BaseModel):
     allowed: bool = False
 
 
-_STATES = TypeAdapter(list[_SharedState])
 _REPORTED: Final[Mapping[str, TypeAdapter[_SharedState | None]]] = {
     "breaker_try": TypeAdapter(_SharedState),
     "breaker_failure": TypeAdapter(_SharedState),
@@ -95,7 +94,7 @@ class CircuitBreakers(Repository):
 
     async def states(self) -> list[BreakerState]:
         """Read the shared state of all breakers. Raises `SupabaseError`."""
-        states = await self._call("breaker_states", "read the circuit breakers", _STATES)
+        states = await self._call("breaker_states", "read the circuit breakers", list[_SharedState])
         return [found for shared in states if (found := _breaker(shared)) is not None]
 
     async def _enter(self, name: str, event: UUID) -> None:

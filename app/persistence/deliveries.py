@@ -118,11 +118,8 @@ class DeliveryPage:
     next_cursor: str | None
 
 
-_DELIVERIES = TypeAdapter(list[Delivery])
 _DECISION = TypeAdapter[SendDecision](Annotated[SendDecision, Field(discriminator="verdict")])
 _RESOLVED = TypeAdapter(_Resolved | None)
-_FLAG = TypeAdapter(bool)
-_COUNT = TypeAdapter(int)
 _REASON = TypeAdapter(str | None)
 
 
@@ -170,7 +167,7 @@ class Deliveries(Repository):
             "p_provider_id": _truncated(provider_id),
             "p_bounce": bounce,
         }
-        return await self._call("finish_sending", f"end delivery {delivery_id}", _FLAG, parameters)
+        return await self._call("finish_sending", f"end delivery {delivery_id}", bool, parameters)
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
         """Stop the mail of all readers at an e-mail address, given in all its spellings.
@@ -183,7 +180,7 @@ class Deliveries(Repository):
             "p_complaint": complaint,
             "p_reason": _truncated(reason),
         }
-        return await self._call("record_bounce", "record a bounce", _COUNT, parameters)
+        return await self._call("record_bounce", "record a bounce", int, parameters)
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
@@ -191,7 +188,7 @@ class Deliveries(Repository):
         query = query.eq("delivery_id", str(delivery_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        found = await self._rows(query.limit(1), f"read delivery {delivery_id}", _DELIVERIES)
+        found = await self._rows(query.limit(1), f"read delivery {delivery_id}", Delivery)
         if not found:
             raise _no_delivery(delivery_id)
         return found[0]
@@ -211,7 +208,7 @@ class Deliveries(Repository):
         """
         filters = {"p_owner": owner, "p_status": status, "p_reader_id": reader_id}
         parameters = filters | page_parameters(limit, cursor)
-        found = await self._call("list_deliveries", "list deliveries", _DELIVERIES, parameters)
+        found = await self._call("list_deliveries", "list deliveries", list[Delivery], parameters)
         return DeliveryPage(*first_page(found, page_size(limit), _cursor))
 
     async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from app.errors import DigestNotFound
 from app.models import ArticleKind, DigestItem, Frozen
@@ -63,20 +63,13 @@ class SearchHit(Frozen):
     url: str | None = None
 
 
-_DIGESTS = TypeAdapter(list[StoredDigest])
-_DAYS = TypeAdapter(list[DigestDay])
-_FOUND = TypeAdapter(list[SearchHit])
-_VERSIONS = TypeAdapter(list[DigestVersion])
-_ROWS = TypeAdapter(list[dict[str, Any]])
-
-
 class Digests(Repository):
     """Reads digests. The transaction that completes a digest task stores its digest."""
 
     async def get(self, task_id: UUID) -> StoredDigest:
         """Read the digest of a task. Raises `DigestNotFound`, `SupabaseError`."""
         query = self._client.table("digests").select("digest,page").eq("task_id", str(task_id)).limit(1)
-        found = await self._rows(query, f"read the digest of task {task_id}", _DIGESTS)
+        found = await self._rows(query, f"read the digest of task {task_id}", StoredDigest)
         if not found:
             raise DigestNotFound(
                 f"There is no digest of task {task_id}: the task has not completed, or the digest was removed."
@@ -87,7 +80,7 @@ class Digests(Repository):
         """Read a reader's digest of a day. Raises `DigestNotFound`, `SupabaseError`."""
         query = self._client.table("digests").select("digest,page").eq("reader_id", str(reader_id))
         query = query.eq("local_day", local_day.isoformat()).limit(1)
-        found = await self._rows(query, f"read the digest of reader {reader_id}", _DIGESTS)
+        found = await self._rows(query, f"read the digest of reader {reader_id}", StoredDigest)
         if not found:
             raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
         return found[0]
@@ -105,7 +98,7 @@ class Digests(Repository):
         if before is not None:
             query = query.lt("local_day", before.isoformat())
         query = query.order("local_day", desc=True).limit(min(limit, MAX_LISTED))
-        return await self._rows(query, f"list the digests of reader {reader_id}", _DAYS)
+        return await self._rows(query, f"list the digests of reader {reader_id}", DigestDay)
 
     async def search(self, reader_id: UUID, text: str, *, limit: int = 50) -> list[SearchHit]:
         """Find items of a reader's digests that contain all words of `text`, newest first; at most 500.
@@ -115,13 +108,15 @@ class Digests(Repository):
         """
         query = clean_text(text[:MAX_QUERY])
         parameters = {"p_reader": reader_id, "p_text": query, "p_limit": min(limit, MAX_LISTED)}
-        return await self._call("search_digests", f"search the digests of reader {reader_id}", _FOUND, parameters)
+        return await self._call(
+            "search_digests", f"search the digests of reader {reader_id}", list[SearchHit], parameters
+        )
 
     async def newest_digest(self, reader_id: UUID) -> DigestVersion | None:
         """Return a reader's newest digest; None if there is none. Raises `SupabaseError`."""
         query = self._client.table("digests").select("task_id,created_at").eq("reader_id", str(reader_id))
         query = query.not_.is_("papers", "null").order("local_day", desc=True).limit(1)
-        found = await self._rows(query, f"find the newest digest of reader {reader_id}", _VERSIONS)
+        found = await self._rows(query, f"find the newest digest of reader {reader_id}", DigestVersion)
         return found[0] if found else None
 
     async def newest_items(self, reader_id: UUID, *, limit: int = 100) -> list[ArchivedItem]:
@@ -131,7 +126,7 @@ class Digests(Repository):
         """
         parameters = {"p_reader": reader_id, "p_limit": min(limit, MAX_LISTED)}
         action = f"read the newest items of reader {reader_id}"
-        return list(_readable(await self._call("newest_items", action, _ROWS, parameters)))
+        return list(_readable(await self._call("newest_items", action, list[dict[str, Any]], parameters)))
 
 
 def _readable(rows: list[dict[str, Any]]) -> Iterator[ArchivedItem]:

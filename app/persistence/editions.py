@@ -46,11 +46,7 @@ class Reading:
         return {"name": self.source, "complete_from": self.complete_from.isoformat(), **outcome}
 
 
-_PLAN = TypeAdapter(FetchPlan)
-_BEGUN = TypeAdapter(Edition)
 _FINISHED = TypeAdapter(Edition | None)
-_EDITIONS = TypeAdapter(list[Edition])
-_ARTICLES = TypeAdapter(list[Article])
 
 
 class Editions(Repository):
@@ -59,7 +55,7 @@ class Editions(Repository):
     async def begin_edition(self, source_date: date) -> Edition:
         """Return the day's edition; create it if there is none. Raises `SupabaseError`."""
         parameters = {"p_source_date": source_date}
-        return await self._call("begin_edition", f"begin edition {source_date}", _BEGUN, parameters)
+        return await self._call("begin_edition", f"begin edition {source_date}", Edition, parameters)
 
     async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
         """Store articles of a day whose edition exists; replace those stored before. Raises `SupabaseError`.
@@ -76,7 +72,7 @@ class Editions(Repository):
     async def plan_fetch(self, source_date: date, task_id: UUID) -> FetchPlan:
         """Return what the fetch `task_id` need not read again. Raises `SupabaseError`."""
         parameters = {"p_source_date": source_date, "p_task_id": task_id}
-        return await self._call("plan_fetch", f"plan the fetch of {source_date}", _PLAN, parameters)
+        return await self._call("plan_fetch", f"plan the fetch of {source_date}", FetchPlan, parameters)
 
     async def record_readings(
         self, source_date: date, task_id: UUID, begun_at: datetime, readings: Sequence[Reading]
@@ -114,7 +110,7 @@ class Editions(Repository):
     async def get_edition(self, source_date: date) -> Edition:
         """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""
         query = self._client.table("editions").select(EDITION_COLUMNS).eq("source_date", source_date.isoformat())
-        found = await self._rows(query.limit(1), f"read edition {source_date}", _EDITIONS)
+        found = await self._rows(query.limit(1), f"read edition {source_date}", Edition)
         return _required(found[0] if found else None, source_date)
 
     async def list_editions(self, *, before: date | None = None, limit: int = 30) -> list[Edition]:
@@ -126,7 +122,7 @@ class Editions(Repository):
             if earlier_than is not None:
                 query = query.lt("source_date", earlier_than.isoformat())
             query = query.order("source_date", desc=True).limit(limit - len(found))
-            return await self._rows(query, "list editions", _EDITIONS)
+            return await self._rows(query, "list editions", Edition)
 
         return await read_all(read, limit)
 
@@ -136,7 +132,7 @@ class Editions(Repository):
         async def read(found: Sequence[Article]) -> list[Article]:
             query = self._client.table("articles").select(ARTICLE_COLUMNS).eq("source_date", source_date.isoformat())
             query = query.order("source").order("external_id").range(len(found), len(found) + READ_PAGE - 1)
-            return await self._rows(query, f"read articles of {source_date}", _ARTICLES)
+            return await self._rows(query, f"read articles of {source_date}", Article)
 
         return await read_all(read)
 

@@ -5,8 +5,6 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.models import Article, Frozen, Item, RatedPaper
 from app.persistence.paging import read_all
 from app.persistence.repository import Repository
@@ -66,11 +64,6 @@ class _KeyedArticle(Frozen):
     article: Article
 
 
-_NEW_ITEMS = TypeAdapter(NewItems)
-_KEYED_ARTICLES = TypeAdapter(list[_KeyedArticle])
-_ITEMS = TypeAdapter(list[Item])
-
-
 class Items(Repository):
     """Reads items by the day on which they were first seen, and by their keys."""
 
@@ -84,7 +77,7 @@ class Items(Repository):
         """
         parameters = {"p_reader": reader_id, "p_source_date": source_date, "p_local_day": local_day}
         action = f"read the new items for reader {reader_id}"
-        return await self._call("items_for_schedule", action, _NEW_ITEMS, parameters)
+        return await self._call("items_for_schedule", action, NewItems, parameters)
 
     async def first_seen_on(self, day: date) -> list[Item]:
         """Read all items first seen on a day (UTC), oldest first, page by page. Raises `SupabaseError`."""
@@ -96,7 +89,7 @@ class Items(Repository):
                 "p_after_id": found[-1].item_id if found else None,
                 "p_limit": READ_PAGE,
             }
-            return await self._call("items_of_day", f"read the items first seen on {day}", _ITEMS, parameters)
+            return await self._call("items_of_day", f"read the items first seen on {day}", list[Item], parameters)
 
         return await read_all(read)
 
@@ -106,6 +99,6 @@ class Items(Repository):
         for start in range(0, len(keys), KEYS_PER_CALL):
             batch = list(keys[start : start + KEYS_PER_CALL])
             action = f"find the items of {len(batch)} keys"
-            keyed = await self._call("items_with_keys", action, _KEYED_ARTICLES, {"p_keys": batch})
+            keyed = await self._call("items_with_keys", action, list[_KeyedArticle], {"p_keys": batch})
             found |= {each.key: each.article for each in keyed}
         return found

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
@@ -58,12 +57,6 @@ class PrunedRecords:
         return max(self.deliveries, self.audit_entries, self.pauses)
 
 
-_STATS = TypeAdapter(QueueStats)
-_REMOVED = TypeAdapter(Removed)
-_PRUNED = TypeAdapter(PrunedRecords)
-_COUNT = TypeAdapter(int)
-
-
 class Maintenance(Repository):
     """Removes old rows in batches, and reads the statistics of the queue."""
 
@@ -73,7 +66,7 @@ class Maintenance(Repository):
 
     async def queue_stats(self) -> QueueStats:
         """Count the unfinished tasks. Raises `SupabaseError`."""
-        return await self._call("queue_stats", "read the statistics of the queue", _STATS)
+        return await self._call("queue_stats", "read the statistics of the queue", QueueStats)
 
     async def retain(self, *, task_days: int, edition_days: int) -> Removed:
         """Remove a batch of tasks ended `task_days` ago, editions last fetched `edition_days` ago, and expired rows.
@@ -81,12 +74,12 @@ class Maintenance(Repository):
         Raises `SupabaseError`.
         """
         parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
-        return await self._call("apply_retention", "remove old tasks and editions", _REMOVED, parameters)
+        return await self._call("apply_retention", "remove old tasks and editions", Removed, parameters)
 
     async def retain_digests(self, *, digest_days: int) -> int:
         """Remove a batch of readers' digests older than `digest_days`; return how many. Raises `SupabaseError`."""
         parameters = {"p_days": digest_days, "p_batch": self.batch}
-        return await self._call("prune_digests", "remove old digests", _COUNT, parameters)
+        return await self._call("prune_digests", "remove old digests", int, parameters)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:
         """Remove a batch of deliveries ended `delivery_days` ago, and of audit entries and ended pauses.
@@ -94,4 +87,4 @@ class Maintenance(Repository):
         A delivery stays while a task exists that could create it again. Raises `SupabaseError`.
         """
         parameters = {"p_delivery_days": delivery_days, "p_audit_days": audit_days, "p_batch": self.batch}
-        return await self._call("prune_records", "remove old deliveries and audit entries", _PRUNED, parameters)
+        return await self._call("prune_records", "remove old deliveries and audit entries", PrunedRecords, parameters)

@@ -92,7 +92,6 @@ class _RawResponse(BaseModel):
     claimed: list[Any]
 
 
-_RAW_RESPONSE = TypeAdapter(_RawResponse)
 _ROW = tuple[UUID, TaskKind, int, int, timedelta, date | None, dict[str, Any]]
 _ROWS = TypeAdapter(list[_ROW])
 _UUID = TypeAdapter(UUID)
@@ -162,7 +161,7 @@ class TaskQueue(Repository):
         Raises `SupabaseError`, also `UnreadableResponse`.
         """
         action = f"sync worker {self._worker_id}, call {call.number}"
-        return _to_sync_response(await self._call("sync_worker", action, _RAW_RESPONSE, call.parameters))
+        return _to_sync_response(await self._call("sync_worker", action, _RawResponse, call.parameters))
 
 
 def _to_sync_response(raw: _RawResponse) -> SyncResponse:

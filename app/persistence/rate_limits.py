@@ -2,12 +2,8 @@
 
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.persistence.errors import VOID
 from app.persistence.repository import Repository
-
-_SECONDS = TypeAdapter(float)
 
 
 class DistributedRateLimiter(Repository):
@@ -20,7 +16,7 @@ class DistributedRateLimiter(Repository):
         has expired after `hold` seconds. Raises `SupabaseError`.
         """
         parameters = {"p_name": name, "p_token": token, "p_interval_seconds": interval, "p_hold_seconds": hold}
-        return await self._call("acquire_permit", f"acquire a permit for {name}", _SECONDS, parameters)
+        return await self._call("acquire_permit", f"acquire a permit for {name}", float, parameters)
 
     async def release(self, name: str, token: UUID, *, pause: float) -> None:
         """Release the permit of `token`; the next one is available after `pause` seconds. Raises `SupabaseError`."""

@@ -6,8 +6,6 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
 from app.models import DigestSize, Frozen, Preferences
 from app.persistence.json_values import clean
@@ -83,12 +81,6 @@ class _Private(Frozen):
     link_generation: int
 
 
-_READERS = TypeAdapter(list[Reader])
-_UPSERTED = TypeAdapter(list[UpsertResult])
-_PRIVATE = TypeAdapter(list[_Private])
-_FLAG = TypeAdapter(bool)
-
-
 class Readers(Repository):
     """Stores readers. An `owner` of None means the readers of all owners, for admins."""
 
@@ -119,7 +111,7 @@ class Readers(Repository):
         query = self._client.table("readers").select(COLUMNS).eq("reader_id", str(reader_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        return _single(await self._rows(query.limit(1), f"read reader {reader_id}", _READERS), reader_id)
+        return _single(await self._rows(query.limit(1), f"read reader {reader_id}", Reader), reader_id)
 
     async def change(self, reader_id: UUID, changes: Mapping[str, Any], owner: str | None = None) -> Reader:
         """Set columns of a reader. A changed schedule starts at its next occurrence; a digest that is due is still
@@ -132,7 +124,7 @@ class Readers(Repository):
         if owner is not None:
             query = query.eq("owner", owner)
         try:
-            return _single(await self._rows(query, f"change reader {reader_id}", _READERS), reader_id)
+            return _single(await self._rows(query, f"change reader {reader_id}", Reader), reader_id)
         except SupabaseRejected as error:
             if error.code == UNIQUE_VIOLATION:
                 raise ReaderExists(f"Another reader has that external_id or user_id already: {error}") from error
@@ -149,7 +141,7 @@ class Readers(Repository):
         """
         query = self._client.table("readers").update({"status": status, "status_reason": reason})
         query = query.eq("reader_id", str(reader_id)).in_("status", sorted(from_statuses))
-        changed = await self._rows(query, f"change the status of reader {reader_id}", _READERS)
+        changed = await self._rows(query, f"change the status of reader {reader_id}", Reader)
         return changed[0] if changed else await self.get(reader_id)
 
     async def remove(self, reader_id: UUID, owner: str | None = None) -> None:
@@ -158,7 +150,7 @@ class Readers(Repository):
         Raises `SupabaseError`.
         """
         parameters = {"p_reader_id": reader_id, "p_owner": owner}
-        await self._call("remove_reader", f"remove reader {reader_id}", _FLAG, parameters)
+        await self._call("remove_reader", f"remove reader {reader_id}", bool, parameters)
 
     async def page(
         self,
@@ -179,7 +171,7 @@ class Readers(Repository):
             query = query.eq(column, value) if value is not None else query
         if after is not None:
             query = query.gt("reader_id", str(after))
-        return await self._rows(query.order("reader_id").limit(min(limit, PAGE)), "list readers", _READERS)
+        return await self._rows(query.order("reader_id").limit(min(limit, PAGE)), "list readers", Reader)
 
     async def list_page(
         self,
@@ -210,7 +202,7 @@ class Readers(Repository):
     async def link_generation(self, reader_id: UUID) -> int:
         """Return the generation of the reader's valid links. Raises `ReaderNotFound`, `SupabaseError`."""
         query = self._client.table("readers_private").select("link_generation").eq("reader_id", str(reader_id))
-        found = await self._rows(query.limit(1), f"read the link generation of reader {reader_id}", _PRIVATE)
+        found = await self._rows(query.limit(1), f"read the link generation of reader {reader_id}", _Private)
         if not found:
             raise _no_reader(reader_id)
         return found[0].link_generation
@@ -219,11 +211,13 @@ class Readers(Repository):
         """Revoke all links up to this `generation`. Idempotent. Raises `SupabaseError`."""
         query = self._client.table("readers_private").update({"link_generation": generation + 1})
         query = query.eq("reader_id", str(reader_id)).eq("link_generation", generation)
-        await self._rows(query, f"revoke the links of reader {reader_id}", _PRIVATE)
+        await self._rows(query, f"revoke the links of reader {reader_id}", _Private)
 
     async def _upsert(self, owner: str, readers: Sequence[Mapping[str, Any]], *, change: bool) -> list[UpsertResult]:
         parameters = {"p_owner": owner, "p_readers": [clean(dict(each)) for each in readers], "p_change": change}
-        return await self._call("upsert_readers", f"create or change {len(readers)} reader(s)", _UPSERTED, parameters)
+        return await self._call(
+            "upsert_readers", f"create or change {len(readers)} reader(s)", list[UpsertResult], parameters
+        )
 
 
 def _single(found: list[Reader], reader_id: UUID) -> Reader:

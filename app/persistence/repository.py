@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import date
+from functools import cache
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -26,19 +27,33 @@ class Repository:
         self._client = client
 
     async def _call(
-        self, function: str, action: str, result: TypeAdapter[T], parameters: Mapping[str, Any] | None = None
+        self,
+        function: str,
+        action: str,
+        result: type[T] | TypeAdapter[T],
+        parameters: Mapping[str, Any] | None = None,
     ) -> T:
-        """Call a SQL function; `action` names the call in error messages. Ids and times may be Python's."""
+        """Call a SQL function, whose response is a `result`; `action` names the call in error messages.
+
+        Ids and times may be Python's.
+        """
         sent = {name: _as_json(value) for name, value in (parameters or {}).items()}
         with supabase_errors(action):
             response = await self._client.rpc(function, sent).execute()
-        return parsed(result, response.data)
+        adapter: TypeAdapter[T] = result if isinstance(result, TypeAdapter) else _adapter(result)  # type: ignore[arg-type]  # (types are hashable)
+        return parsed(adapter, response.data)
 
-    async def _rows(self, query: _Query, action: str, rows: TypeAdapter[T]) -> T:
-        """Send a query of a table; `action` names it in error messages."""
+    async def _rows(self, query: _Query, action: str, row: type[T]) -> list[T]:
+        """Send a query of a table, whose response has a `row` of each row; `action` names it in error messages."""
         with supabase_errors(action):
             response = await query.execute()
-        return parsed(rows, response.data)
+        return parsed(_adapter(list[row]), response.data)  # type: ignore[valid-type]  # (a class at runtime)
+
+
+@cache
+def _adapter(kind: Any) -> Any:
+    """Return the adapter of a type, made at its first use."""
+    return TypeAdapter(kind)
 
 
 def _as_json(value: Any) -> Any:

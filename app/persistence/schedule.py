@@ -1,14 +1,11 @@
 """The schedule: creates one digest task for each reader who is due."""
 
-from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.persistence.repository import Repository
 
 BATCH = 2500
 """Readers per call: a fraction of Supabase's statement timeout of 8 s."""
-
-_NUMBER = TypeAdapter(int)
 
 
 class Schedule(Repository):
@@ -26,7 +23,7 @@ class Schedule(Repository):
         due = 0
         while True:
             limit = {"p_limit": self._batch}
-            number = await self._call("enqueue_due", "enqueue the digests that are due", _NUMBER, limit)
+            number = await self._call("enqueue_due", "enqueue the digests that are due", int, limit)
             due += number
             if number < self._batch:
                 return due

@@ -1,14 +1,10 @@
 """Checks that the database has the schema that this code needs."""
 
-from pydantic import TypeAdapter
-
 from app.errors import SchemaOutdated
 from app.persistence.repository import Repository
 
 NEEDED_VERSION = 8
 """The lowest accepted `schema_version()`. Raise it together with the migration that the code relies on."""
-
-_VERSION = TypeAdapter(int)
 
 
 class Schema(Repository):
@@ -16,7 +12,7 @@ class Schema(Repository):
 
     async def version(self) -> int:
         """Return the version of the schema. Raises `SupabaseError`."""
-        return await self._call("schema_version", "read the schema's version", _VERSION)
+        return await self._call("schema_version", "read the schema's version", int)
 
     async def require(self) -> None:
         """Raise `SchemaOutdated` if the schema is too old, another `SupabaseError` if its version cannot be read."""

@@ -4,12 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.models import TaskKind
 from app.persistence.repository import Repository
-
-_SECONDS = TypeAdapter(float)
 
 
 @dataclass(slots=True)
@@ -40,7 +36,7 @@ class TaskStats(Repository):
         counts = [{"kind": kind.value, **_row(ended[kind])} for kind in sorted(ended)]
         parameters = {"p_worker": worker_id, "p_number": number, "p_counts": counts}
         action = f"send task statistics {number} of worker {worker_id}"
-        return await self._call("report_task_stats", action, _SECONDS, parameters)
+        return await self._call("report_task_stats", action, float, parameters)
 
 
 def _row(ended: TaskCounts) -> dict[str, object]:

@@ -40,10 +40,7 @@ class _Created(BaseModel):
     retry_after: float = 0.0
 
 
-_TASKS = TypeAdapter(list[Task])
 _CANCELLED = TypeAdapter(_Cancelled | None)
-_CREATED = TypeAdapter(_Created)
-_FLAG = TypeAdapter(bool)
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class TaskStateManager(Repository):
             "p_daily_digests": daily_digests,
         }
         action = f"create {len(tasks)} task(s), first {tasks[0].task_id}"
-        created = await self._call("create_tasks", action, _CREATED, parameters)
+        created = await self._call("create_tasks", action, _Created, parameters)
         if created.outcome == "conflict":
             raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
@@ -151,7 +148,7 @@ class TaskStateManager(Repository):
             "p_refresh": refresh,
             "p_caller_limit": CALLER_FETCH_LIMIT,
         }
-        created = await self._call("ensure_fetch", f"ensure the fetch of {fetch.source_date}", _CREATED, parameters)
+        created = await self._call("ensure_fetch", f"ensure the fetch of {fetch.source_date}", _Created, parameters)
         if created.outcome == "busy":
             raise FetchLimitReached(
                 f"{CALLER_FETCH_LIMIT} days are being fetched for this caller; {fetch.source_date} waits for them",
@@ -164,7 +161,7 @@ class TaskStateManager(Repository):
         query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id))
         if owner is not None:
             query = query.eq("owner", owner)
-        found = await self._rows(query.limit(1), f"read task {task_id}", _TASKS)
+        found = await self._rows(query.limit(1), f"read task {task_id}", Task)
         if not found:
             raise _task_not_found(task_id)
         return found[0]
@@ -180,7 +177,7 @@ class TaskStateManager(Repository):
             "p_message": clean_text(message),
             "p_progress": min(1.0, max(0.0, progress)),
         }
-        if not await self._call("report_progress", f"report progress of task {task_id}", _FLAG, parameters):
+        if not await self._call("report_progress", f"report progress of task {task_id}", bool, parameters):
             raise LeaseLost(f"Task {task_id} has ended, or its lease has expired: its progress was not recorded.")
 
     async def list_tasks(
@@ -198,7 +195,7 @@ class TaskStateManager(Repository):
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         filters = {"p_owner": owner, "p_kind": kind, "p_status": status, "p_source_date": source_date}
-        found = await self._call("list_tasks", "list tasks", _TASKS, filters | page_parameters(limit, cursor))
+        found = await self._call("list_tasks", "list tasks", list[Task], filters | page_parameters(limit, cursor))
         return TaskPage(*first_page(found, page_size(limit), lambda last: encode_cursor(last.created_at, last.task_id)))
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from app.models import Task
 from app.persistence.repository import Repository
@@ -29,13 +29,10 @@ class Changes(BaseModel):
     gone: list[UUID]
 
 
-_CHANGES = TypeAdapter(Changes)
-
-
 class WatchedTasks(Repository):
     """Reads the changes of the tasks that streams wait for."""
 
     async def changes(self, known: Mapping[UUID, str]) -> Changes:
         """Return the changes of up to `MAX_KNOWN` tasks since the `known` versions. Raises `SupabaseError`."""
         parameters = {"p_known": {str(task_id): version for task_id, version in known.items()}}
-        return await self._call("watch_tasks", f"watch {len(known)} task(s)", _CHANGES, parameters)
+        return await self._call("watch_tasks", f"watch {len(known)} task(s)", Changes, parameters)
