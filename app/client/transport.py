@@ -35,7 +35,11 @@ RETRIED_STATUSES = (
     HTTPStatus.GATEWAY_TIMEOUT,
     *CLOUDFLARE_ORIGIN_ERRORS,
 )
-MAX_BACKOFF = 2.0
+CONNECT_TIMEOUT, POOL_TIMEOUT = 3.0, 5.0
+"""Seconds to connect, which takes less than one even from another continent; and to get a connection from the pool,
+connecting included: with all of them in use for longer, a call fails rather than queues."""
+FIRST_BACKOFF, MAX_BACKOFF = 0.1, 2.0
+"""Seconds before the first retry, doubled for each further one, and their maximum: all together stay within a call."""
 LARGE_BODY = 2**20
 KEEPALIVE = 20.0
 """Seconds until an idle connection is closed: fewer than PostgREST's and Supabase's limits."""
@@ -73,7 +77,7 @@ def build_transport(
         total=settings.supabase_retries,
         allowed_methods=RETRIED_METHODS,
         status_forcelist=RETRIED_STATUSES,
-        backoff_factor=settings.supabase_retry_backoff,
+        backoff_factor=FIRST_BACKOFF,
         backoff_jitter=0.5,
         max_backoff_wait=MAX_BACKOFF,
     )
@@ -86,11 +90,7 @@ def build_transport(
 
 def build_timeout(settings: SupabaseSettings) -> httpx.Timeout:
     """Timeouts of a single attempt, in seconds."""
-    return httpx.Timeout(
-        settings.supabase_read_timeout,
-        connect=settings.supabase_connect_timeout,
-        pool=settings.supabase_pool_timeout,
-    )
+    return httpx.Timeout(settings.supabase_read_timeout, connect=CONNECT_TIMEOUT, pool=POOL_TIMEOUT)
 
 
 class _Wrapper(httpx.AsyncBaseTransport):

@@ -15,22 +15,15 @@ class SupabaseSettings(BaseSettings):
 
     supabase_url: HttpAddress = Field(description="the project's URL, such as https://abcdefgh.supabase.co")
     supabase_key: SupabaseKey = Field(description="the server's key: sb_secret_... or the legacy service_role JWT")
-    supabase_connect_timeout: Seconds = Field(3.0, description="seconds to connect, above 0, up to 3600")
     supabase_read_timeout: Seconds = Field(
         # Supabase cancels an API statement after 8 s; a shorter timeout would discard responses that still arrive.
         10.0,
         description="seconds to wait for the next byte of a response, above 0, up to 3600",
     )
-    supabase_pool_timeout: Seconds = Field(
-        5.0, description="seconds to get a connection from the pool, connecting included, above 0, up to 3600"
-    )
     supabase_call_timeout: Seconds = Field(
         20.0, description="seconds for one call with all its retries, above 0, up to 3600"
     )
     supabase_retries: int = Field(3, ge=0, le=10, description="retries of a call, 0 to 10")
-    supabase_retry_backoff: float = Field(
-        0.1, ge=0, le=10, description="seconds before the first retry, doubled for each further one, 0 to 10"
-    )
     supabase_max_connections: int = Field(
         100, ge=1, le=1000, description="maximum number of open connections, 1 to 1000"
     )

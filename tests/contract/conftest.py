@@ -98,10 +98,11 @@ async def losing_client(
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     losing_transport: LosingTransport,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[AsyncClient]:
     """A client that loses the first response to each request and repeats it."""
-    at_once = settings_for(stack).model_copy(update={"supabase_retry_backoff": 0})
-    async with open_supabase(at_once, transport=losing_transport) as client:
+    monkeypatch.setattr("app.client.transport.FIRST_BACKOFF", 0)
+    async with open_supabase(settings_for(stack), transport=losing_transport) as client:
         yield client
 
 

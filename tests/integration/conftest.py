@@ -88,8 +88,13 @@ async def empty(stack: Ready) -> AsyncIterator[str]:
 
 
 @pytest.fixture
-async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[StartWorker]:  # noqa: ARG001  (database_reset)
+async def start_worker(
+    stack: Ready,
+    database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
+    monkeypatch: pytest.MonkeyPatch,
+) -> AsyncIterator[StartWorker]:
     """Start a worker that does `work` for fetches, or the mapping's work for each kind; stopped after the test."""
+    monkeypatch.setattr("app.client.transport.FIRST_BACKOFF", 0.01)
     async with AsyncExitStack() as clients:
         started: list[RunningWorker] = []
 
@@ -106,7 +111,7 @@ async def start_worker(stack: Ready, database: asyncpg.Connection) -> AsyncItera
         ) -> RunningWorker:
             works = work if isinstance(work, Mapping) else {TaskKind.FETCH: work}
             settings = SupabaseSettings.model_validate(
-                {"supabase_url": url or stack.url, "supabase_key": stack.secret_key, "supabase_retry_backoff": 0.01}
+                {"supabase_url": url or stack.url, "supabase_key": stack.secret_key}
             )
             limits = WorkerLimits(
                 concurrency, timedelta(seconds=lease), timedelta(seconds=grace), kind_slots=kind_slots or {}

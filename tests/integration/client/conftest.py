@@ -25,8 +25,9 @@ async def start_server() -> AsyncIterator[StartServer]:
 
 
 @pytest.fixture
-def make_settings() -> MakeSettings:
+def make_settings(monkeypatch: pytest.MonkeyPatch) -> MakeSettings:
     """Settings with one quick retry and long time limits, for slow machines."""
+    monkeypatch.setattr("app.client.transport.FIRST_BACKOFF", 0.01)
 
     def make(url: str, **changes: object) -> SupabaseSettings:
         values = {
@@ -35,7 +36,6 @@ def make_settings() -> MakeSettings:
             "supabase_read_timeout": 30,
             "supabase_call_timeout": 90,
             "supabase_retries": 1,
-            "supabase_retry_backoff": 0.01,
         }
         return SupabaseSettings.model_validate(values | changes)
 

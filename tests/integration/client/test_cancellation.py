@@ -4,6 +4,7 @@ import asyncio
 import random
 
 import aiohttp
+import pytest
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
@@ -51,15 +52,12 @@ async def read_and_maybe_cancel(client: AsyncClient, chance: random.Random, plac
 
 
 async def test_random_cancellation_leaves_no_connection_in_use(
-    start_server: StartServer, make_settings: MakeSettings
+    start_server: StartServer, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = await start_server(slow_response)
     # Generous: no assertion here may fail because a machine is slow.
-    patience: dict[str, object] = {
-        "supabase_read_timeout": 30,
-        "supabase_pool_timeout": 30,
-        "supabase_call_timeout": 60,
-    }
+    monkeypatch.setattr("app.client.transport.POOL_TIMEOUT", 30)
+    patience: dict[str, object] = {"supabase_read_timeout": 30, "supabase_call_timeout": 60}
     transport = WatchedTransport(CONNECTIONS)
     chance, places = random.Random(20260101), asyncio.Semaphore(IN_FLIGHT)
     async with open_supabase(make_settings(server.url, **patience), transport=transport) as client:

@@ -194,12 +194,11 @@ async def test_closing_on_accept_uses_all_attempts(start_server: StartServer, ma
 
 
 async def test_full_pool_is_unavailable_and_was_not_sent(
-    start_server: StartServer, make_settings: MakeSettings
+    start_server: StartServer, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("app.client.transport.POOL_TIMEOUT", 0.05)
     server = await start_server(stall)
-    settings = make_settings(
-        server.url, supabase_max_connections=1, supabase_pool_timeout=0.05, supabase_retries=0, **IMPATIENT
-    )
+    settings = make_settings(server.url, supabase_max_connections=1, supabase_retries=0, **IMPATIENT)
     async with open_supabase(settings) as client:
         outcomes = await asyncio.gather(read(client), call(client), return_exceptions=True)
     causes = {type(outcome.__cause__) for outcome in outcomes if isinstance(outcome, SupabaseUnavailable)}
