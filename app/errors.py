@@ -1,5 +1,6 @@
 """The domain's errors, each with its HTTP status and its title in a problem document (RFC 9457)."""
 
+import re
 from http import HTTPStatus
 from typing import ClassVar
 
@@ -10,17 +11,18 @@ class BroadsheetError(Exception):
     status: ClassVar[HTTPStatus] = HTTPStatus.INTERNAL_SERVER_ERROR
     title: ClassVar[str] = "Internal error"
 
+    def __init_subclass__(cls) -> None:
+        """A class without a title has the words of its name as its title: `TaskNotFound` has "Task not found"."""
+        if "title" not in vars(cls):
+            cls.title = re.sub(r"(?<!^)[A-Z]", lambda letter: f" {letter[0].lower()}", cls.__name__)
+
 
 class ConfigurationError(BroadsheetError):
     """Settings are missing or invalid, or the installed packages differ from the lock: the process must not start."""
 
-    title = "Configuration error"
-
 
 class SupabaseError(BroadsheetError):
     """Base of all errors of calls to Supabase."""
-
-    title = "Supabase error"
 
 
 class SupabaseUnavailable(SupabaseError):
@@ -30,11 +32,12 @@ class SupabaseUnavailable(SupabaseError):
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Supabase unavailable"
 
 
 class UnreadableResponse(SupabaseUnavailable):
     """The response was truncated, or this code cannot parse it."""
+
+    title = SupabaseUnavailable.title
 
 
 class SupabaseRejected(SupabaseError):
@@ -61,71 +64,54 @@ class NotFound(BroadsheetError):
     """The requested thing does not exist."""
 
     status = HTTPStatus.NOT_FOUND
-    title = "Not found"
 
 
 class TaskNotFound(NotFound):
     """There is no task with this id."""
 
-    title = "Task not found"
-
 
 class DigestNotFound(NotFound):
     """The task has no digest."""
-
-    title = "Digest not found"
 
 
 class EditionNotFound(NotFound):
     """No edition was fetched for this date."""
 
-    title = "Edition not found"
-
 
 class ReaderNotFound(NotFound):
     """There is no reader with this id."""
 
-    title = "Reader not found"
-
 
 class PaperNotFound(NotFound):
     """The reader has no paper with this id."""
-
-    title = "Paper not found"
 
 
 class TooManyPapers(BroadsheetError):
     """The reader has the maximum number of papers that the database allows."""
 
     status = HTTPStatus.CONFLICT
-    title = "Too many papers"
 
 
 class ReaderExists(BroadsheetError):
     """The owner already has a reader with this external_id, or the user already has a reader."""
 
     status = HTTPStatus.CONFLICT
-    title = "Reader exists"
 
 
 class InvalidReader(BroadsheetError):
     """The reader violates a rule of the database, such as an unknown time zone."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
-    title = "Invalid reader"
 
 
 class AdminRequired(BroadsheetError):
     """Only callers listed in ADMINS may do this."""
 
     status = HTTPStatus.FORBIDDEN
-    title = "Admin required"
 
 
 class DeliveryNotFound(NotFound):
     """There is no delivery with this id."""
-
-    title = "Delivery not found"
 
 
 class NotInDoubt(BroadsheetError):
@@ -146,7 +132,6 @@ class QuotaExceeded(BroadsheetError):
     """The caller's daily quota is used up; `retry_after` is the number of seconds until the next day (UTC)."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
-    title = "Quota exceeded"
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -157,21 +142,18 @@ class NothingToDo(BroadsheetError):
     """An operator's action does not apply to the current state; nothing was changed."""
 
     status = HTTPStatus.CONFLICT
-    title = "Nothing to do"
 
 
 class InvalidCursor(BroadsheetError):
     """The cursor does not come from a page of the service."""
 
     status = HTTPStatus.BAD_REQUEST
-    title = "Invalid cursor"
 
 
 class LeaseLost(BroadsheetError):
     """Another worker has the task's lease, or the task has ended: this worker's result is discarded."""
 
     status = HTTPStatus.CONFLICT
-    title = "Lease lost"
 
 
 class TemporarilyUnavailable(BroadsheetError):
@@ -181,7 +163,6 @@ class TemporarilyUnavailable(BroadsheetError):
     """
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Temporarily unavailable"
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
@@ -190,8 +171,6 @@ class TemporarilyUnavailable(BroadsheetError):
 
 class CircuitOpen(TemporarilyUnavailable):
     """The circuit breaker suspends calls to a failing service until the next trial; `cause` is its last failure."""
-
-    title = "Circuit open"
 
     def __init__(self, message: str, *, retry_after: float, cause: str | None = None) -> None:
         super().__init__(message, retry_after=retry_after)
@@ -219,13 +198,9 @@ class SourceUnavailable(SourceError):
 class SourceBusy(TemporarilyUnavailable):
     """A source requests all clients to wait for `retry_after` seconds; this is not a failure."""
 
-    title = "Source busy"
-
 
 class FetchLimitReached(TemporarilyUnavailable):
     """The caller has reached its maximum number of concurrent fetches."""
-
-    title = "Fetch limit reached"
 
 
 class PermanentError(BroadsheetError):

@@ -32,7 +32,6 @@ class InvalidLink(BroadsheetError):
     """The link was altered, has another purpose, was revoked or is too old; the text does not say which."""
 
     status = HTTPStatus.NOT_FOUND
-    title = "Invalid link"
 
     def __init__(self) -> None:
         super().__init__("This link is no longer valid. Use the link in the newest mail.")

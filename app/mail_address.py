@@ -22,8 +22,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 class InvalidAddress(PermanentError, ValueError):
     """The e-mail address is not valid; the text says why."""
 
-    title = "Invalid address"
-
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:

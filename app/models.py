@@ -121,10 +121,14 @@ class DigestSize(Frozen):
     max_news: int = Field(6, ge=0, le=MAX_ITEMS)
 
 
-class Profile(Preferences):
-    """The profile for which a digest is ranked and written."""
+class Named(Frozen):
+    """Something with a person's name."""
 
     name: ShortText
+
+
+class Profile(Preferences, Named):
+    """The profile for which a digest is ranked and written."""
 
 
 class RatedPaper(Frozen):

@@ -18,8 +18,6 @@ STOP_WITHIN = 3.0
 class PeriodicJobFailed(BroadsheetError):
     """A periodic job raised an unexpected error. The process ends and must be restarted."""
 
-    title = "Periodic job failed"
-
 
 @asynccontextmanager
 async def supervise(

@@ -22,7 +22,6 @@ class TooManyLines(BroadsheetError):
     """An import has more than `MAX_LINES` lines."""
 
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-    title = "Too many lines"
 
 
 class ReaderImport:

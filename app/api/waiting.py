@@ -72,7 +72,6 @@ class TooManyWatchers(BroadsheetError):
     """One process serves no more waiting callers and streams."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
-    title = "Too many watchers"
 
 
 async def get_hub(request: Request) -> TaskHub:

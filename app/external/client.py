@@ -36,8 +36,6 @@ _HTTPCORE_ERRORS: Final = (
 class AddressNotPublic(BroadsheetError):
     """A request restricted to public addresses had another target; it was not sent."""
 
-    title = "Address not public"
-
     def __init__(self, host: str) -> None:
         super().__init__(f"{host[:_MAX_HOST_SHOWN]} is not a public address")
         self.host = host[:_MAX_HOST_SHOWN]

@@ -23,7 +23,7 @@ UNIQUE_VIOLATION = "23505"
 """SQLSTATE."""
 
 
-class ReaderProfile(Preferences, DigestSize):
+class ReaderProfile(DigestSize, Preferences):
     """A reader's preferences. The database has the same checks (`profile_is_valid`)."""
 
 

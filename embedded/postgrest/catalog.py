@@ -27,7 +27,7 @@ select c.relname as name,
 """
 
 FUNCTIONS = """
-select p.proname as name, p.proretset as many, p.provolatile <> 'v' as reads_only, p.pronargdefaults as defaults,
+select p.proname as name, p.proretset as many, p.pronargdefaults as defaults,
        coalesce(p.proargnames, '{}') as names, coalesce(p.proargmodes::text[], '{}') as modes,
        (select coalesce(json_agg(format_type(t, null) order by o), '[]')::text
           from unnest(p.proargtypes) with ordinality as u(t, o)) as types,
@@ -65,7 +65,6 @@ class Function:
     many: bool
     composite: bool
     nothing: bool
-    reads_only: bool
     columns: Mapping[str, str]
     """Names (and types, if known) of the columns of a composite result."""
 
@@ -158,7 +157,6 @@ def _function(row: Mapping[str, Any], relations: Mapping[str, Relation]) -> Func
         many=row["many"],
         composite=row["composite"] or bool(table),
         nothing=row["nothing"],
-        reads_only=row["reads_only"],
         columns=columns,
     )
 

@@ -1,6 +1,7 @@
 """Error responses of the gateway: an HTTP status, and the code, message, details and hint of PostgREST's error body."""
 
 import json
+from dataclasses import dataclass, field
 from http import HTTPStatus
 
 import asyncpg
@@ -31,26 +32,16 @@ _STATUS_BY_CLASS = {
 """PostgREST reference, "Errors": the HTTP status of each SQLSTATE; every other one is 400."""
 
 
+@dataclass(eq=False)
 class Refused(Exception):
     """The request gets an error response."""
 
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        *,
-        details: str | None = None,
-        hint: str | None = None,
-        headers: tuple[tuple[str, str], ...] = (),
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
-        self.details = details
-        self.hint = hint
-        self.headers = headers
+    status: int
+    code: str
+    message: str
+    details: str | None = field(default=None, kw_only=True)
+    hint: str | None = field(default=None, kw_only=True)
+    headers: tuple[tuple[str, str], ...] = field(default=(), kw_only=True)
 
     @property
     def body(self) -> bytes:
@@ -72,15 +63,16 @@ def unknown_column(relation: str, column: str) -> Refused:
 
 def from_postgres(error: asyncpg.PostgresError, *, anonymous: bool) -> Refused:
     """Map a database error as PostgREST does; `anonymous` callers get 401 where others get 403."""
-    code = error.sqlstate or "XX000"
-    details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
+    code, message = error.sqlstate or "XX000", str(error.args[0])
+    headers: tuple[tuple[str, str], ...] = ()
     if code.startswith(OWN_STATUS) and code[2:].isdigit():
-        return Refused(int(code[2:]), code, str(error.args[0]), details=details, hint=hint)
-    if code == "42501":
+        status = int(code[2:])
+    elif code == "42501":
         status = HTTPStatus.UNAUTHORIZED if anonymous else HTTPStatus.FORBIDDEN
         headers = (("www-authenticate", "Bearer"),) if anonymous else ()
-        return Refused(status, code, str(error.args[0]), details=details, hint=hint, headers=headers)
-    if code == "21000" and str(error.args[0]).endswith("requires a WHERE clause"):  # pg-safeupdate's
-        return Refused(HTTPStatus.BAD_REQUEST, code, str(error.args[0]), details=details, hint=hint)
-    status = _STATUS_BY_CODE.get(code) or _STATUS_BY_CLASS.get(code[:2]) or HTTPStatus.BAD_REQUEST
-    return Refused(status, code, str(error.args[0]), details=details, hint=hint)
+    elif code == "21000" and message.endswith("requires a WHERE clause"):  # pg-safeupdate's
+        status = HTTPStatus.BAD_REQUEST
+    else:
+        status = _STATUS_BY_CODE.get(code) or _STATUS_BY_CLASS.get(code[:2]) or HTTPStatus.BAD_REQUEST
+    details, hint = getattr(error, "detail", None), getattr(error, "hint", None)
+    return Refused(status, code, message, details=details, hint=hint, headers=headers)

@@ -58,12 +58,12 @@ def insert_response(query: Query, name: str, result: Result) -> Response:
 
 def update_response(query: Query, result: Result) -> Response:
     """The response to an update."""
-    return _change_response(query, result, _range(result.rows, 0, result.rows if query.counted else None))
+    return _written(query, result, _status(query), _range(result.rows, 0, result.rows if query.counted else None))
 
 
 def delete_response(query: Query, result: Result) -> Response:
     """The response to a delete."""
-    return _change_response(query, result, f"*/{result.rows if query.counted else '*'}")
+    return _written(query, result, _status(query), f"*/{result.rows if query.counted else '*'}")
 
 
 def _range(rows: int, offset: int, total: int | None) -> str:
@@ -93,9 +93,9 @@ def _location(name: str, result: Result) -> str:
     return f"/{name}?" + urlencode({column: f"eq.{value}" for column, value in key.items()})
 
 
-def _change_response(query: Query, result: Result, content_range: str) -> Response:
-    status = HTTPStatus.OK if query.representation else HTTPStatus.NO_CONTENT
-    return _written(query, result, status, content_range)
+def _status(query: Query) -> int:
+    """The status of an update or a delete."""
+    return HTTPStatus.OK if query.representation else HTTPStatus.NO_CONTENT
 
 
 def _written(query: Query, result: Result, status: int, content_range: str, location: str = "") -> Response:
