@@ -52,7 +52,7 @@ class HybridCache(Repository):
         if (in_memory := self._from_memory(key)) is not None:
             return in_memory.value
         try:
-            entry = await self._call("cache_get", f"read cache entry {key}", ENTRY, {"p_key": key})
+            entry = await self._call("cache_get", f"read cache entry {key}", ENTRY, p_key=key)
         except SupabaseError as error:
             log.warning("cache not read", key=key, error=str(error))
             return None
@@ -66,8 +66,9 @@ class HybridCache(Repository):
         value = clean(value)
         self._store_in_memory(key, value, self._ttl)
         try:
-            parameters = {"p_key": key, "p_value": value, "p_ttl_seconds": self._ttl}
-            await self._call("cache_put", f"write cache entry {key}", VOID, parameters)
+            await self._call(
+                "cache_put", f"write cache entry {key}", VOID, p_key=key, p_value=value, p_ttl_seconds=self._ttl
+            )
         except SupabaseError as error:
             log.warning("cache not written", key=key, error=str(error))
 

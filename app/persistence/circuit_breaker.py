@@ -137,8 +137,9 @@ class CircuitBreakers(Repository):
     async def _report(self, function: str, name: str, event: UUID, **parameters: Any) -> _SharedState | None:
         """Report an event and return the shared state; None if Supabase is unavailable."""
         try:
-            arguments = {"p_name": name, "p_event": event, **parameters}
-            shared = await self._call(function, f"{function} of {name}", _REPORTED[function], arguments)
+            shared = await self._call(
+                function, f"{function} of {name}", _REPORTED[function], p_name=name, p_event=event, **parameters
+            )
         except SupabaseError as error:
             log.warning("circuit breaker works locally", breaker=name, error=str(error))
             return None

@@ -135,13 +135,15 @@ class Deliveries(Repository):
         provider treats the same key as the same mail), this lease sends it again instead, if `sender_id` is the account
         that began it. Raises `SupabaseError`.
         """
-        parameters = {
-            "p_delivery_id": delivery_id,
-            "p_token": lease.lease_token,
-            "p_repeatable_seconds": repeatable_within.total_seconds() if repeatable_within is not None else None,
-            "p_sender_id": sender_id,
-        }
-        return await self._call("begin_sending", f"begin to send delivery {delivery_id}", _DECISION, parameters)
+        return await self._call(
+            "begin_sending",
+            f"begin to send delivery {delivery_id}",
+            _DECISION,
+            p_delivery_id=delivery_id,
+            p_token=lease.lease_token,
+            p_repeatable_seconds=repeatable_within.total_seconds() if repeatable_within is not None else None,
+            p_sender_id=sender_id,
+        )
 
     async def end(
         self,
@@ -159,15 +161,17 @@ class Deliveries(Repository):
         `bounce`: the address does not exist, so the reader gets no more mail. Returns False if this lease does not
         hold the delivery (any more). Raises `SupabaseError`.
         """
-        parameters = {
-            "p_delivery_id": delivery_id,
-            "p_token": lease.lease_token,
-            "p_status": status.value,
-            "p_reason": _truncated(reason),
-            "p_provider_id": _truncated(provider_id),
-            "p_bounce": bounce,
-        }
-        return await self._call("finish_sending", f"end delivery {delivery_id}", bool, parameters)
+        return await self._call(
+            "finish_sending",
+            f"end delivery {delivery_id}",
+            bool,
+            p_delivery_id=delivery_id,
+            p_token=lease.lease_token,
+            p_status=status.value,
+            p_reason=_truncated(reason),
+            p_provider_id=_truncated(provider_id),
+            p_bounce=bounce,
+        )
 
     async def record_bounce(self, addresses: Sequence[str], reason: str, *, complaint: bool) -> int:
         """Stop the mail of all readers at an e-mail address, given in all its spellings.
@@ -175,12 +179,14 @@ class Deliveries(Repository):
         Their status becomes `bounced`, or after a complaint `unsubscribed`. Returns how many readers it stopped; a
         repetition stops none. Raises `SupabaseError`.
         """
-        parameters = {
-            "p_addresses": [clean_text(each) for each in addresses],
-            "p_complaint": complaint,
-            "p_reason": _truncated(reason),
-        }
-        return await self._call("record_bounce", "record a bounce", int, parameters)
+        return await self._call(
+            "record_bounce",
+            "record a bounce",
+            int,
+            p_addresses=[clean_text(each) for each in addresses],
+            p_complaint=complaint,
+            p_reason=_truncated(reason),
+        )
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
@@ -208,7 +214,7 @@ class Deliveries(Repository):
         """
         filters = {"p_owner": owner, "p_status": status, "p_reader_id": reader_id}
         parameters = filters | page_parameters(limit, cursor)
-        found = await self._call("list_deliveries", "list deliveries", list[Delivery], parameters)
+        found = await self._call("list_deliveries", "list deliveries", list[Delivery], **parameters)
         return DeliveryPage(*first_page(found, page_size(limit), _cursor))
 
     async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:
@@ -216,8 +222,14 @@ class Deliveries(Repository):
 
         Raises `DeliveryNotFound`, `NotInDoubt` (it has another status), `SupabaseError`.
         """
-        parameters = {"p_delivery_id": delivery_id, "p_status": status.value, **_audit_parameters(by)}
-        found = await self._call("resolve_for_operator", f"resolve delivery {delivery_id}", _RESOLVED, parameters)
+        found = await self._call(
+            "resolve_for_operator",
+            f"resolve delivery {delivery_id}",
+            _RESOLVED,
+            p_delivery_id=delivery_id,
+            p_status=status.value,
+            **_audit_parameters(by),
+        )
         if found is None:
             raise _no_delivery(delivery_id)
         if not found.resolved:
@@ -237,8 +249,14 @@ class Deliveries(Repository):
         await self._set_pause(None, by=by, skip=skip_pending)
 
     async def _set_pause(self, reason: str | None, *, by: str, skip: bool) -> None:
-        parameters = {"p_reason": _truncated(reason), "p_skip": skip, **_audit_parameters(by)}
-        await self._call("set_pause_for_operator", "pause or resume deliveries", VOID, parameters)
+        await self._call(
+            "set_pause_for_operator",
+            "pause or resume deliveries",
+            VOID,
+            p_reason=_truncated(reason),
+            p_skip=skip,
+            **_audit_parameters(by),
+        )
 
 
 def _cursor(delivery: Delivery) -> str:

@@ -107,9 +107,13 @@ class Digests(Repository):
         input is an error; input without words finds nothing. Raises `SupabaseError`.
         """
         query = clean_text(text[:MAX_QUERY])
-        parameters = {"p_reader": reader_id, "p_text": query, "p_limit": min(limit, MAX_LISTED)}
         return await self._call(
-            "search_digests", f"search the digests of reader {reader_id}", list[SearchHit], parameters
+            "search_digests",
+            f"search the digests of reader {reader_id}",
+            list[SearchHit],
+            p_reader=reader_id,
+            p_text=query,
+            p_limit=min(limit, MAX_LISTED),
         )
 
     async def newest_digest(self, reader_id: UUID) -> DigestVersion | None:
@@ -124,9 +128,9 @@ class Digests(Repository):
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_reader": reader_id, "p_limit": min(limit, MAX_LISTED)}
-        action = f"read the newest items of reader {reader_id}"
-        return list(_readable(await self._call("newest_items", action, list[dict[str, Any]], parameters)))
+        action, most = f"read the newest items of reader {reader_id}", min(limit, MAX_LISTED)
+        rows = await self._call("newest_items", action, list[dict[str, Any]], p_reader=reader_id, p_limit=most)
+        return list(_readable(rows))
 
 
 def _readable(rows: list[dict[str, Any]]) -> Iterator[ArchivedItem]:

@@ -54,8 +54,7 @@ class Editions(Repository):
 
     async def begin_edition(self, source_date: date) -> Edition:
         """Return the day's edition; create it if there is none. Raises `SupabaseError`."""
-        parameters = {"p_source_date": source_date}
-        return await self._call("begin_edition", f"begin edition {source_date}", Edition, parameters)
+        return await self._call("begin_edition", f"begin edition {source_date}", Edition, p_source_date=source_date)
 
     async def save_articles(self, source_date: date, articles: Sequence[Article]) -> None:
         """Store articles of a day whose edition exists; replace those stored before. Raises `SupabaseError`.
@@ -66,25 +65,33 @@ class Editions(Repository):
         rows = [_row(unique[key]) for key in sorted(unique)]
         for start in range(0, len(rows), WRITE_BATCH):
             batch = rows[start : start + WRITE_BATCH]
-            parameters = {"p_source_date": source_date, "p_articles": batch}
-            await self._call("save_articles", f"save {len(batch)} articles of {source_date}", VOID, parameters)
+            await self._call(
+                "save_articles",
+                f"save {len(batch)} articles of {source_date}",
+                VOID,
+                p_source_date=source_date,
+                p_articles=batch,
+            )
 
     async def plan_fetch(self, source_date: date, task_id: UUID) -> FetchPlan:
         """Return what the fetch `task_id` need not read again. Raises `SupabaseError`."""
-        parameters = {"p_source_date": source_date, "p_task_id": task_id}
-        return await self._call("plan_fetch", f"plan the fetch of {source_date}", FetchPlan, parameters)
+        return await self._call(
+            "plan_fetch", f"plan the fetch of {source_date}", FetchPlan, p_source_date=source_date, p_task_id=task_id
+        )
 
     async def record_readings(
         self, source_date: date, task_id: UUID, begun_at: datetime, readings: Sequence[Reading]
     ) -> None:
         """Record the outcome of reading each source from `begun_at` on. Raises `SupabaseError`."""
-        parameters = {
-            "p_source_date": source_date,
-            "p_task_id": task_id,
-            "p_at": begun_at,
-            "p_sources": clean([reading.as_row() for reading in readings]),
-        }
-        await self._call("record_readings", f"record the readings of {source_date}", VOID, parameters)
+        await self._call(
+            "record_readings",
+            f"record the readings of {source_date}",
+            VOID,
+            p_source_date=source_date,
+            p_task_id=task_id,
+            p_at=begun_at,
+            p_sources=clean([reading.as_row() for reading in readings]),
+        )
 
     async def finish_edition(
         self,
@@ -98,13 +105,15 @@ class Editions(Repository):
         `errors` has the failed sources. Without `sources`, a completed edition counts as complete.
         Raises `EditionNotFound` if the edition does not exist, and `SupabaseError`.
         """
-        parameters = {
-            "p_source_date": source_date,
-            "p_status": status.value,
-            "p_errors": clean(dict(errors)),
-            "p_sources": None if sources is None else list(sources),
-        }
-        finished = await self._call("finish_edition", f"finish edition {source_date}", _FINISHED, parameters)
+        finished = await self._call(
+            "finish_edition",
+            f"finish edition {source_date}",
+            _FINISHED,
+            p_source_date=source_date,
+            p_status=status.value,
+            p_errors=clean(dict(errors)),
+            p_sources=None if sources is None else list(sources),
+        )
         return _required(finished, source_date)
 
     async def get_edition(self, source_date: date) -> Edition:

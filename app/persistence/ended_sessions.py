@@ -18,13 +18,16 @@ class EndedSessions(Repository):
 
         Raises `SupabaseError`: the session then counts as not ended.
         """
-        parameters = {"p_key": _key(session_id), "p_value": True, "p_ttl_seconds": ttl.total_seconds()}
-        await self._call("cache_put", "end a session", VOID, parameters)
+        await self._call(
+            "cache_put", "end a session", VOID, p_key=_key(session_id), p_value=True, p_ttl_seconds=ttl.total_seconds()
+        )
 
     async def has_ended(self, session_id: str) -> bool:
         """Whether the session was ended. Raises `SupabaseError`: the caller then rejects the session."""
-        parameters = {"p_key": _key(session_id)}
-        return await self._call("cache_get", "check whether a session was ended", ENTRY, parameters) is not None
+        return (
+            await self._call("cache_get", "check whether a session was ended", ENTRY, p_key=_key(session_id))
+            is not None
+        )
 
 
 def _key(session_id: str) -> str:

@@ -75,21 +75,24 @@ class Items(Repository):
         The period starts two days before the last digest, because writes may commit late, and has at most 16 days; a
         first digest covers a week. Raises `SupabaseError`.
         """
-        parameters = {"p_reader": reader_id, "p_source_date": source_date, "p_local_day": local_day}
         action = f"read the new items for reader {reader_id}"
-        return await self._call("items_for_schedule", action, NewItems, parameters)
+        return await self._call(
+            "items_for_schedule", action, NewItems, p_reader=reader_id, p_source_date=source_date, p_local_day=local_day
+        )
 
     async def first_seen_on(self, day: date) -> list[Item]:
         """Read all items first seen on a day (UTC), oldest first, page by page. Raises `SupabaseError`."""
 
         async def read(found: Sequence[Item]) -> list[Item]:
-            parameters = {
-                "p_day": day,
-                "p_after": found[-1].first_seen if found else None,
-                "p_after_id": found[-1].item_id if found else None,
-                "p_limit": READ_PAGE,
-            }
-            return await self._call("items_of_day", f"read the items first seen on {day}", list[Item], parameters)
+            return await self._call(
+                "items_of_day",
+                f"read the items first seen on {day}",
+                list[Item],
+                p_day=day,
+                p_after=found[-1].first_seen if found else None,
+                p_after_id=found[-1].item_id if found else None,
+                p_limit=READ_PAGE,
+            )
 
         return await read_all(read)
 
@@ -99,6 +102,6 @@ class Items(Repository):
         for start in range(0, len(keys), KEYS_PER_CALL):
             batch = list(keys[start : start + KEYS_PER_CALL])
             action = f"find the items of {len(batch)} keys"
-            keyed = await self._call("items_with_keys", action, list[_KeyedArticle], {"p_keys": batch})
+            keyed = await self._call("items_with_keys", action, list[_KeyedArticle], p_keys=batch)
             found |= {each.key: each.article for each in keyed}
         return found

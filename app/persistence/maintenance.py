@@ -73,18 +73,29 @@ class Maintenance(Repository):
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_task_days": task_days, "p_edition_days": edition_days, "p_batch": self.batch}
-        return await self._call("apply_retention", "remove old tasks and editions", Removed, parameters)
+        return await self._call(
+            "apply_retention",
+            "remove old tasks and editions",
+            Removed,
+            p_task_days=task_days,
+            p_edition_days=edition_days,
+            p_batch=self.batch,
+        )
 
     async def retain_digests(self, *, digest_days: int) -> int:
         """Remove a batch of readers' digests older than `digest_days`; return how many. Raises `SupabaseError`."""
-        parameters = {"p_days": digest_days, "p_batch": self.batch}
-        return await self._call("prune_digests", "remove old digests", int, parameters)
+        return await self._call("prune_digests", "remove old digests", int, p_days=digest_days, p_batch=self.batch)
 
     async def prune_records(self, *, delivery_days: int, audit_days: int) -> PrunedRecords:
         """Remove a batch of deliveries ended `delivery_days` ago, and of audit entries and ended pauses.
 
         A delivery stays while a task exists that could create it again. Raises `SupabaseError`.
         """
-        parameters = {"p_delivery_days": delivery_days, "p_audit_days": audit_days, "p_batch": self.batch}
-        return await self._call("prune_records", "remove old deliveries and audit entries", PrunedRecords, parameters)
+        return await self._call(
+            "prune_records",
+            "remove old deliveries and audit entries",
+            PrunedRecords,
+            p_delivery_days=delivery_days,
+            p_audit_days=audit_days,
+            p_batch=self.batch,
+        )

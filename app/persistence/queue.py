@@ -161,7 +161,7 @@ class TaskQueue(Repository):
         Raises `SupabaseError`, also `UnreadableResponse`.
         """
         action = f"sync worker {self._worker_id}, call {call.number}"
-        return _to_sync_response(await self._call("sync_worker", action, _RawResponse, call.parameters))
+        return _to_sync_response(await self._call("sync_worker", action, _RawResponse, **call.parameters))
 
 
 def _to_sync_response(raw: _RawResponse) -> SyncResponse:

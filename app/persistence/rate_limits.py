@@ -15,10 +15,18 @@ class DistributedRateLimiter(Repository):
         The next permit is available `interval` seconds after this one was acquired, and not before it was released or
         has expired after `hold` seconds. Raises `SupabaseError`.
         """
-        parameters = {"p_name": name, "p_token": token, "p_interval_seconds": interval, "p_hold_seconds": hold}
-        return await self._call("acquire_permit", f"acquire a permit for {name}", float, parameters)
+        return await self._call(
+            "acquire_permit",
+            f"acquire a permit for {name}",
+            float,
+            p_name=name,
+            p_token=token,
+            p_interval_seconds=interval,
+            p_hold_seconds=hold,
+        )
 
     async def release(self, name: str, token: UUID, *, pause: float) -> None:
         """Release the permit of `token`; the next one is available after `pause` seconds. Raises `SupabaseError`."""
-        parameters = {"p_name": name, "p_token": token, "p_pause_seconds": pause}
-        await self._call("release_permit", f"release the permit for {name}", VOID, parameters)
+        await self._call(
+            "release_permit", f"release the permit for {name}", VOID, p_name=name, p_token=token, p_pause_seconds=pause
+        )

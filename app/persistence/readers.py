@@ -149,8 +149,7 @@ class Readers(Repository):
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_reader_id": reader_id, "p_owner": owner}
-        await self._call("remove_reader", f"remove reader {reader_id}", bool, parameters)
+        await self._call("remove_reader", f"remove reader {reader_id}", bool, p_reader_id=reader_id, p_owner=owner)
 
     async def page(
         self,
@@ -214,9 +213,13 @@ class Readers(Repository):
         await self._rows(query, f"revoke the links of reader {reader_id}", _Private)
 
     async def _upsert(self, owner: str, readers: Sequence[Mapping[str, Any]], *, change: bool) -> list[UpsertResult]:
-        parameters = {"p_owner": owner, "p_readers": [clean(dict(each)) for each in readers], "p_change": change}
         return await self._call(
-            "upsert_readers", f"create or change {len(readers)} reader(s)", list[UpsertResult], parameters
+            "upsert_readers",
+            f"create or change {len(readers)} reader(s)",
+            list[UpsertResult],
+            p_owner=owner,
+            p_readers=[clean(dict(each)) for each in readers],
+            p_change=change,
         )
 
 

@@ -1,6 +1,5 @@
 """The base of the classes that query Supabase: calls functions, reads rows, and maps every failure and response."""
 
-from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -26,18 +25,12 @@ class Repository:
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
-    async def _call(
-        self,
-        function: str,
-        action: str,
-        result: type[T] | TypeAdapter[T],
-        parameters: Mapping[str, Any] | None = None,
-    ) -> T:
+    async def _call(self, function: str, action: str, result: type[T] | TypeAdapter[T], **parameters: Any) -> T:
         """Call a SQL function, whose response is a `result`; `action` names the call in error messages.
 
-        Ids and times may be Python's.
+        The parameters may contain ids and times.
         """
-        sent = {name: _as_json(value) for name, value in (parameters or {}).items()}
+        sent = {name: _as_json(value) for name, value in parameters.items()}
         with supabase_errors(action):
             response = await self._client.rpc(function, sent).execute()
         adapter: TypeAdapter[T] = result if isinstance(result, TypeAdapter) else _adapter(result)  # type: ignore[arg-type]  # (types are hashable)

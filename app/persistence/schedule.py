@@ -22,8 +22,7 @@ class Schedule(Repository):
         """
         due = 0
         while True:
-            limit = {"p_limit": self._batch}
-            number = await self._call("enqueue_due", "enqueue the digests that are due", int, limit)
+            number = await self._call("enqueue_due", "enqueue the digests that are due", int, p_limit=self._batch)
             due += number
             if number < self._batch:
                 return due

@@ -34,9 +34,10 @@ class TaskStats(Repository):
         `SupabaseError`.
         """
         counts = [{"kind": kind.value, **_row(ended[kind])} for kind in sorted(ended)]
-        parameters = {"p_worker": worker_id, "p_number": number, "p_counts": counts}
         action = f"send task statistics {number} of worker {worker_id}"
-        return await self._call("report_task_stats", action, float, parameters)
+        return await self._call(
+            "report_task_stats", action, float, p_worker=worker_id, p_number=number, p_counts=counts
+        )
 
 
 def _row(ended: TaskCounts) -> dict[str, object]:

@@ -92,16 +92,17 @@ class TaskStateManager(Repository):
         `SupabaseError`.
         """
         own = isinstance(tasks[0].key, OwnKey)
-        parameters = {
-            "p_owner": (owner := SYSTEM if own else owner),
-            "p_tasks": [task.as_row() for task in tasks],
-            "p_replace_ended": own,
-            # Only ensure_fetch() has a waiting task.
-            "p_waiting_task": None,
-            "p_daily_digests": daily_digests,
-        }
         action = f"create {len(tasks)} task(s), first {tasks[0].task_id}"
-        created = await self._call("create_tasks", action, _Created, parameters)
+        created = await self._call(
+            "create_tasks",
+            action,
+            _Created,
+            p_owner=(owner := SYSTEM if own else owner),
+            p_tasks=[task.as_row() for task in tasks],
+            p_replace_ended=own,
+            p_waiting_task=None,  # only ensure_fetch() has one
+            p_daily_digests=daily_digests,
+        )
         if created.outcome == "conflict":
             raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
@@ -140,15 +141,17 @@ class TaskStateManager(Repository):
         return None if created.outcome == "fresh" else _as_task(fetch, created)
 
     async def _ensure_fetch(self, fetch: NewTask, waiting: UUID | None, *, refetch: bool, refresh: bool) -> _Created:
-        parameters = {
-            "p_source_date": fetch.source_date,
-            "p_task": fetch.as_row(),
-            "p_waiting_task": waiting,
-            "p_replace_completed": refetch,
-            "p_refresh": refresh,
-            "p_caller_limit": CALLER_FETCH_LIMIT,
-        }
-        created = await self._call("ensure_fetch", f"ensure the fetch of {fetch.source_date}", _Created, parameters)
+        created = await self._call(
+            "ensure_fetch",
+            f"ensure the fetch of {fetch.source_date}",
+            _Created,
+            p_source_date=fetch.source_date,
+            p_task=fetch.as_row(),
+            p_waiting_task=waiting,
+            p_replace_completed=refetch,
+            p_refresh=refresh,
+            p_caller_limit=CALLER_FETCH_LIMIT,
+        )
         if created.outcome == "busy":
             raise FetchLimitReached(
                 f"{CALLER_FETCH_LIMIT} days are being fetched for this caller; {fetch.source_date} waits for them",
@@ -177,7 +180,7 @@ class TaskStateManager(Repository):
             "p_message": clean_text(message),
             "p_progress": min(1.0, max(0.0, progress)),
         }
-        if not await self._call("report_progress", f"report progress of task {task_id}", bool, parameters):
+        if not await self._call("report_progress", f"report progress of task {task_id}", bool, **parameters):
             raise LeaseLost(f"Task {task_id} has ended, or its lease has expired: its progress was not recorded.")
 
     async def list_tasks(
@@ -195,7 +198,7 @@ class TaskStateManager(Repository):
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         filters = {"p_owner": owner, "p_kind": kind, "p_status": status, "p_source_date": source_date}
-        found = await self._call("list_tasks", "list tasks", list[Task], filters | page_parameters(limit, cursor))
+        found = await self._call("list_tasks", "list tasks", list[Task], **(filters | page_parameters(limit, cursor)))
         return TaskPage(*first_page(found, page_size(limit), lambda last: encode_cursor(last.created_at, last.task_id)))
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
@@ -203,8 +206,7 @@ class TaskStateManager(Repository):
 
         Raises `TaskNotFound`, also if another owner than `owner` (None: any) has it, and `SupabaseError`.
         """
-        parameters = {"p_task_id": task_id, "p_owner": owner}
-        found = await self._call("cancel_task", f"cancel task {task_id}", _CANCELLED, parameters)
+        found = await self._call("cancel_task", f"cancel task {task_id}", _CANCELLED, p_task_id=task_id, p_owner=owner)
         if found is None:
             raise _task_not_found(task_id)
         return found.task

@@ -34,5 +34,9 @@ class WatchedTasks(Repository):
 
     async def changes(self, known: Mapping[UUID, str]) -> Changes:
         """Return the changes of up to `MAX_KNOWN` tasks since the `known` versions. Raises `SupabaseError`."""
-        parameters = {"p_known": {str(task_id): version for task_id, version in known.items()}}
-        return await self._call("watch_tasks", f"watch {len(known)} task(s)", Changes, parameters)
+        return await self._call(
+            "watch_tasks",
+            f"watch {len(known)} task(s)",
+            Changes,
+            p_known={str(task_id): version for task_id, version in known.items()},
+        )

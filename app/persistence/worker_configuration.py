@@ -15,5 +15,10 @@ class WorkerConfiguration(Repository):
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_worker": worker_id, "p_not_configured": dict(not_configured)}
-        await self._call("report_configuration", f"report the configuration of worker {worker_id}", VOID, parameters)
+        await self._call(
+            "report_configuration",
+            f"report the configuration of worker {worker_id}",
+            VOID,
+            p_worker=worker_id,
+            p_not_configured=dict(not_configured),
+        )
