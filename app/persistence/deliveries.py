@@ -15,7 +15,7 @@ from app.persistence.digests import StoredDigest
 from app.persistence.errors import VOID
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease
-from app.persistence.paging import encode_cursor, first_page, page_parameters, page_size
+from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
 
 DeliveryKind = Literal["digest", "welcome"]
@@ -213,9 +213,8 @@ class Deliveries(Repository):
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         filters = {"p_owner": owner, "p_status": status, "p_reader_id": reader_id}
-        parameters = filters | page_parameters(limit, cursor)
-        found = await self._call("list_deliveries", "list deliveries", list[Delivery], **parameters)
-        return DeliveryPage(*first_page(found, page_size(limit), _cursor))
+        page = await self._page("list_deliveries", "list deliveries", Delivery, _cursor, limit, cursor, **filters)
+        return DeliveryPage(*page)
 
     async def resolve(self, delivery_id: UUID, status: ResolvedStatus, *, by: str) -> Delivery:
         """Resolve a delivery in doubt. `pending` sends it again.

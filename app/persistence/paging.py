@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from math import inf
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, TypeAdapter
@@ -41,20 +41,6 @@ def first_page(
 ) -> tuple[tuple[T, ...], CursorT | None]:
     """Return the first `limit` rows, and the cursor of the last of them if more rows follow; else None."""
     return tuple(rows[:limit]), cursor_of(rows[limit - 1]) if len(rows) > limit else None
-
-
-def page_parameters(limit: int, cursor: str | None) -> dict[str, Any]:
-    """Return the arguments of a SQL function that lists rows, newest first: one row more than the page has.
-
-    `limit` is cut to 1 to `MAX_PAGE`. Raises `InvalidCursor` for a cursor that no page returned.
-    """
-    before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
-    return {"p_before": before, "p_before_id": before_id, "p_limit": page_size(limit) + 1}
-
-
-def page_size(limit: int) -> int:
-    """Return `limit`, cut to 1 to `MAX_PAGE`."""
-    return min(max(limit, 1), MAX_PAGE)
 
 
 _CURSOR = TypeAdapter(tuple[Annotated[AwareDatetime, AfterValidator(in_utc)], UUID])

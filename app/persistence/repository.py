@@ -1,5 +1,6 @@
 """The base of the classes that query Supabase: calls functions, reads rows, and maps every failure and response."""
 
+from collections.abc import Callable
 from datetime import date
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -9,6 +10,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.persistence.errors import parsed, supabase_errors
+from app.persistence.paging import MAX_PAGE, decode_cursor, first_page
 
 T = TypeVar("T")
 
@@ -35,6 +37,26 @@ class Repository:
             response = await self._client.rpc(function, sent).execute()
         adapter: TypeAdapter[T] = result if isinstance(result, TypeAdapter) else _adapter(result)  # type: ignore[arg-type]  # (types are hashable)
         return parsed(adapter, response.data)
+
+    async def _page(
+        self,
+        function: str,
+        action: str,
+        row: type[T],
+        cursor_of: Callable[[T], str],
+        limit: int,
+        cursor: str | None,
+        **filters: Any,
+    ) -> tuple[tuple[T, ...], str | None]:
+        """Call a SQL function that lists rows, newest first; return up to `limit` of them and the next page's cursor.
+
+        `limit` is cut to 1 to `MAX_PAGE`. Raises `InvalidCursor` for a cursor that no page returned.
+        """
+        size = min(max(limit, 1), MAX_PAGE)
+        before, before_id = decode_cursor(cursor) if cursor is not None else (None, None)
+        place = {"p_before": before, "p_before_id": before_id, "p_limit": size + 1}
+        found = await self._call(function, action, list[row], **filters, **place)  # type: ignore[valid-type]  # (a class at runtime)
+        return first_page(found, size, cursor_of)
 
     async def _rows(self, query: _Query, action: str, row: type[T]) -> list[T]:
         """Send a query of a table, whose response has a `row` of each row; `action` names it in error messages."""

@@ -14,7 +14,7 @@ from app.models import Task, TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
-from app.persistence.paging import encode_cursor, first_page, page_parameters, page_size
+from app.persistence.paging import encode_cursor
 from app.persistence.repository import Repository
 
 RECORDS = "task_records"
@@ -174,13 +174,16 @@ class TaskStateManager(Repository):
 
         Raises `LeaseLost` if the task is not running under this token, and `SupabaseError`.
         """
-        parameters = {
-            "p_task_id": task_id,
-            "p_lease_token": lease_token,
-            "p_message": clean_text(message),
-            "p_progress": min(1.0, max(0.0, progress)),
-        }
-        if not await self._call("report_progress", f"report progress of task {task_id}", bool, **parameters):
+        recorded = await self._call(
+            "report_progress",
+            f"report progress of task {task_id}",
+            bool,
+            p_task_id=task_id,
+            p_lease_token=lease_token,
+            p_message=clean_text(message),
+            p_progress=min(1.0, max(0.0, progress)),
+        )
+        if not recorded:
             raise LeaseLost(f"Task {task_id} has ended, or its lease has expired: its progress was not recorded.")
 
     async def list_tasks(
@@ -198,8 +201,7 @@ class TaskStateManager(Repository):
         Raises `InvalidCursor` for a cursor that no page returned, and `SupabaseError`.
         """
         filters = {"p_owner": owner, "p_kind": kind, "p_status": status, "p_source_date": source_date}
-        found = await self._call("list_tasks", "list tasks", list[Task], **(filters | page_parameters(limit, cursor)))
-        return TaskPage(*first_page(found, page_size(limit), lambda last: encode_cursor(last.created_at, last.task_id)))
+        return TaskPage(*await self._page("list_tasks", "list tasks", Task, _cursor, limit, cursor, **filters))
 
     async def cancel_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """Cancel a pending task, request a running one's cancellation, leave a finished one unchanged; return the task.
@@ -210,6 +212,10 @@ class TaskStateManager(Repository):
         if found is None:
             raise _task_not_found(task_id)
         return found.task
+
+
+def _cursor(task: Task) -> str:
+    return encode_cursor(task.created_at, task.task_id)
 
 
 def _new_fetch(source_date: date, due: datetime | None) -> NewTask:
