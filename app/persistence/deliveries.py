@@ -190,14 +190,10 @@ class Deliveries(Repository):
 
     async def get(self, delivery_id: UUID, owner: str | None = None) -> Delivery:
         """Read a delivery. Raises `DeliveryNotFound`, also for another owner's, and `SupabaseError`."""
-        query = self._client.table("deliveries").select(",".join(Delivery.model_fields))
-        query = query.eq("delivery_id", str(delivery_id))
-        if owner is not None:
-            query = query.eq("owner", owner)
-        found = await self._rows(query.limit(1), f"read delivery {delivery_id}", Delivery)
-        if not found:
-            raise _no_delivery(delivery_id)
-        return found[0]
+        columns = ",".join(Delivery.model_fields)
+        query = self._client.table("deliveries").select(columns).eq("delivery_id", str(delivery_id))
+        action = f"read delivery {delivery_id}"
+        return await self._one(query, action, Delivery, _no_delivery(delivery_id), owner=owner)
 
     async def page(
         self,

@@ -68,22 +68,18 @@ class Digests(Repository):
 
     async def get(self, task_id: UUID) -> StoredDigest:
         """Read the digest of a task. Raises `DigestNotFound`, `SupabaseError`."""
-        query = self._client.table("digests").select("digest,page").eq("task_id", str(task_id)).limit(1)
-        found = await self._rows(query, f"read the digest of task {task_id}", StoredDigest)
-        if not found:
-            raise DigestNotFound(
-                f"There is no digest of task {task_id}: the task has not completed, or the digest was removed."
-            )
-        return found[0]
+        query = self._client.table("digests").select("digest,page").eq("task_id", str(task_id))
+        missing = DigestNotFound(
+            f"There is no digest of task {task_id}: the task has not completed, or the digest was removed."
+        )
+        return await self._one(query, f"read the digest of task {task_id}", StoredDigest, missing)
 
     async def for_day(self, reader_id: UUID, local_day: date) -> StoredDigest:
         """Read a reader's digest of a day. Raises `DigestNotFound`, `SupabaseError`."""
         query = self._client.table("digests").select("digest,page").eq("reader_id", str(reader_id))
-        query = query.eq("local_day", local_day.isoformat()).limit(1)
-        found = await self._rows(query, f"read the digest of reader {reader_id}", StoredDigest)
-        if not found:
-            raise DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
-        return found[0]
+        query = query.eq("local_day", local_day.isoformat())
+        missing = DigestNotFound(f"There is no digest of {local_day} for reader {reader_id}: it was removed.")
+        return await self._one(query, f"read the digest of reader {reader_id}", StoredDigest, missing)
 
     async def list_days(self, reader_id: UUID, *, before: date | None = None, limit: int = 60) -> list[DigestDay]:
         """List a reader's days with a digest, newest first, optionally only those `before` a day; at most 500.

@@ -114,13 +114,14 @@ class Editions(Repository):
             p_errors=clean(dict(errors)),
             p_sources=None if sources is None else list(sources),
         )
-        return _required(finished, source_date)
+        if finished is None:
+            raise _no_edition(source_date)
+        return finished
 
     async def get_edition(self, source_date: date) -> Edition:
         """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""
         query = self._client.table("editions").select(EDITION_COLUMNS).eq("source_date", source_date.isoformat())
-        found = await self._rows(query.limit(1), f"read edition {source_date}", Edition)
-        return _required(found[0] if found else None, source_date)
+        return await self._one(query, f"read edition {source_date}", Edition, _no_edition(source_date))
 
     async def list_editions(self, *, before: date | None = None, limit: int = 30) -> list[Edition]:
         """List up to `limit` editions of days before `before`, newest first. Raises `SupabaseError`."""
@@ -151,7 +152,5 @@ def _row(article: Article) -> dict[str, Any]:
     return {**row, "keys": item_keys(article)}
 
 
-def _required(edition: Edition | None, source_date: date) -> Edition:
-    if edition is None:
-        raise EditionNotFound(f"There is no edition of {source_date}: POST a fetch for that day first.")
-    return edition
+def _no_edition(source_date: date) -> EditionNotFound:
+    return EditionNotFound(f"There is no edition of {source_date}: POST a fetch for that day first.")

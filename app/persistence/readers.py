@@ -10,7 +10,7 @@ from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseReje
 from app.models import DigestSize, Frozen, Preferences
 from app.persistence.json_values import clean
 from app.persistence.paging import first_page, read_all
-from app.persistence.repository import Repository
+from app.persistence.repository import Repository, required
 
 COLUMNS = (
     "reader_id,owner,external_id,user_id,name,email,profile,timezone,send_at,weekdays,when_empty,status,status_reason,"
@@ -109,9 +109,7 @@ class Readers(Repository):
     async def get(self, reader_id: UUID, owner: str | None = None) -> Reader:
         """Read a reader. Raises `ReaderNotFound`, also for another owner's, and `SupabaseError`."""
         query = self._client.table("readers").select(COLUMNS).eq("reader_id", str(reader_id))
-        if owner is not None:
-            query = query.eq("owner", owner)
-        return _single(await self._rows(query.limit(1), f"read reader {reader_id}", Reader), reader_id)
+        return await self._one(query, f"read reader {reader_id}", Reader, _no_reader(reader_id), owner=owner)
 
     async def change(self, reader_id: UUID, changes: Mapping[str, Any], owner: str | None = None) -> Reader:
         """Set columns of a reader. A changed schedule starts at its next occurrence; a digest that is due is still
@@ -124,13 +122,14 @@ class Readers(Repository):
         if owner is not None:
             query = query.eq("owner", owner)
         try:
-            return _single(await self._rows(query, f"change reader {reader_id}", Reader), reader_id)
+            changed = await self._rows(query, f"change reader {reader_id}", Reader)
         except SupabaseRejected as error:
             if error.code == UNIQUE_VIOLATION:
                 raise ReaderExists(f"Another reader has that external_id or user_id already: {error}") from error
             if error.code == CHECK_VIOLATION:
                 raise InvalidReader(str(error)) from error
             raise
+        return required(changed, _no_reader(reader_id))
 
     async def change_status(
         self, reader_id: UUID, status: ReaderStatus, reason: str | None, *, from_statuses: Set[ReaderStatus]
@@ -201,10 +200,8 @@ class Readers(Repository):
     async def link_generation(self, reader_id: UUID) -> int:
         """Return the generation of the reader's valid links. Raises `ReaderNotFound`, `SupabaseError`."""
         query = self._client.table("readers_private").select("link_generation").eq("reader_id", str(reader_id))
-        found = await self._rows(query.limit(1), f"read the link generation of reader {reader_id}", _Private)
-        if not found:
-            raise _no_reader(reader_id)
-        return found[0].link_generation
+        action = f"read the link generation of reader {reader_id}"
+        return (await self._one(query, action, _Private, _no_reader(reader_id))).link_generation
 
     async def revoke_links(self, reader_id: UUID, generation: int) -> None:
         """Revoke all links up to this `generation`. Idempotent. Raises `SupabaseError`."""
@@ -221,12 +218,6 @@ class Readers(Repository):
             p_readers=[clean(dict(each)) for each in readers],
             p_change=change,
         )
-
-
-def _single(found: list[Reader], reader_id: UUID) -> Reader:
-    if not found:
-        raise _no_reader(reader_id)
-    return found[0]
 
 
 def _no_reader(reader_id: UUID) -> ReaderNotFound:

@@ -1,6 +1,6 @@
 """The base of the classes that query Supabase: calls functions, reads rows, and maps every failure and response."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import cache
 from typing import Any, Protocol, TypeVar
@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
+from app.errors import BroadsheetError
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.paging import MAX_PAGE, decode_cursor, first_page
 
@@ -63,6 +64,20 @@ class Repository:
         with supabase_errors(action):
             response = await query.execute()
         return parsed(_adapter(list[row]), response.data)  # type: ignore[valid-type]  # (a class at runtime)
+
+    async def _one(
+        self, query: Any, action: str, row: type[T], missing: BroadsheetError, *, owner: str | None = None
+    ) -> T:
+        """Read the one row that `query` selects, of `owner` (None: any). Raises `missing` if there is none."""
+        owned = query if owner is None else query.eq("owner", owner)
+        return required(await self._rows(owned.limit(1), action, row), missing)
+
+
+def required(rows: Sequence[T], missing: BroadsheetError) -> T:
+    """Return the first of `rows`. Raises `missing` if there is none."""
+    if not rows:
+        raise missing
+    return rows[0]
 
 
 @cache

@@ -162,12 +162,7 @@ class TaskStateManager(Repository):
     async def get_task(self, task_id: UUID, *, owner: str | None = None) -> Task:
         """Read a task of `owner` (None: any). Raises `TaskNotFound`, also for another owner's, and `SupabaseError`."""
         query = self._client.table(RECORDS).select("*").eq("task_id", str(task_id))
-        if owner is not None:
-            query = query.eq("owner", owner)
-        found = await self._rows(query.limit(1), f"read task {task_id}", Task)
-        if not found:
-            raise _task_not_found(task_id)
-        return found[0]
+        return await self._one(query, f"read task {task_id}", Task, _task_not_found(task_id), owner=owner)
 
     async def update_task(self, task_id: UUID, *, lease_token: UUID, message: str, progress: float) -> None:
         """Report the progress of a running task, from 0 to 1.
