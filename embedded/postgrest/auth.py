@@ -18,6 +18,12 @@ FAR_FUTURE = 4_102_444_800
 
 _CACHED_TOKENS = 256
 
+EXPIRED = "JWT expired"
+_MESSAGES: dict[type[Exception], str] = {
+    jwt.ExpiredSignatureError: EXPIRED,
+    jwt.InvalidSignatureError: "JWSError JWSInvalidSignature",
+}
+
 
 @dataclass(frozen=True)
 class Caller:
@@ -50,8 +56,8 @@ class Keys:
         """Identify the caller of a request. Raises `Refused` (401, PGRST301) for an invalid token."""
         authorization = headers.get("authorization", "")
         if not authorization:
-            key = headers.get("apikey", "")
-            return self._service if hmac.compare_digest(key.encode(), self.secret.encode()) else self._anon
+            is_secret = hmac.compare_digest(headers.get("apikey", "").encode(), self.secret.encode())
+            return self._service if is_secret else self._anon
         token = authorization.partition(" ")[2] if authorization.lower().startswith("bearer ") else authorization
         caller = self._verified.get(token)
         if caller is None:
@@ -60,7 +66,7 @@ class Keys:
                 self._verified.clear()
             self._verified[token] = caller
         if caller.expires <= time.time():
-            raise _invalid("JWT expired")
+            raise _invalid(EXPIRED)
         return caller
 
     def _token(self, role: str) -> str:
@@ -69,12 +75,8 @@ class Keys:
     def _verify(self, token: str) -> Caller:
         try:
             claims = jwt.decode(token, self._jwt_secret, algorithms=["HS256"], options={"verify_aud": False})
-        except jwt.ExpiredSignatureError:
-            raise _invalid("JWT expired") from None
-        except jwt.InvalidSignatureError:
-            raise _invalid("JWSError JWSInvalidSignature") from None
         except jwt.InvalidTokenError as error:
-            raise _invalid(f"JWSError: {error}") from None
+            raise _invalid(_MESSAGES.get(type(error), f"JWSError: {error}")) from None
         role = claims.get("role", "anon")
         if role not in ROLES:
             raise Refused(HTTPStatus.UNAUTHORIZED, "PGRST301", f"the role {role!r} of the token is not one of {ROLES}")

@@ -82,19 +82,18 @@ class Gateway:
                 query = query.within(self._limits.max_rows)
                 return await run(read_rows(relation, query), caller, partial(read_response, query), read_only=True)
             case "POST":
-                build_response = partial(insert_response, query, name)
                 statement = insert_rows(relation, query, *parse_body(body))
-                return await run(statement, caller, build_response, tentative=query.tentative)
+                build_response = partial(insert_response, query, name)
             case "PATCH":
                 self._require_condition("UPDATE", query)
                 statement = update_rows(relation, query, *parse_body(body))
-                return await run(statement, caller, partial(update_response, query), tentative=query.tentative)
+                build_response = partial(update_response, query)
             case "DELETE":
                 self._require_condition("DELETE", query)
-                statement = delete_rows(relation, query)
-                return await run(statement, caller, partial(delete_response, query), tentative=query.tentative)
+                statement, build_response = delete_rows(relation, query), partial(delete_response, query)
             case _:
                 raise Refused(HTTPStatus.METHOD_NOT_ALLOWED, "PGRST117", f"Unsupported HTTP method: {method}")
+        return await run(statement, caller, build_response, tentative=query.tentative)
 
     async def _call(
         self,
@@ -119,8 +118,9 @@ class Gateway:
         statement = call_function(function, query, raw, names)
         build_response = partial(function_response, function, query)
         reading = method != "POST"
-        tentative = query.tentative and not reading
-        return await self._database.run(statement, caller, build_response, read_only=reading, tentative=tentative)
+        return await self._database.run(
+            statement, caller, build_response, read_only=reading, tentative=query.tentative and not reading
+        )
 
     def _require_condition(self, command: str, query: Query) -> None:
         """Apply the rule of pg-safeupdate, also if PostgreSQL does not have the module."""

@@ -34,8 +34,9 @@ def read_rows(relation: Relation, query: Query) -> Statement:
     conditions = where(source, query.conditions, arguments)
     rows = f"select {chosen} from {table}{conditions}{order_by(source, query.order, arguments)}"
     total = f"(select count(*) from {table}{conditions})" if query.counted else "null::bigint"
-    text = f"select {_BODY}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
-    return Statement(text, arguments.values)
+    return Statement(
+        f"select {_BODY}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r", arguments.values
+    )
 
 
 def insert_rows(relation: Relation, query: Query, body: Any, raw: str) -> Statement:
@@ -79,8 +80,8 @@ def delete_rows(relation: Relation, query: Query) -> Statement:
     """DELETE from a table."""
     _require_whole(query)
     arguments = Arguments()
-    conditions = where(_source(relation), query.conditions, arguments)
-    return _returning(relation, query, f"delete from public.{quoted(relation.name)} as t{conditions}", arguments)
+    deleted = f"delete from public.{quoted(relation.name)} as t{where(_source(relation), query.conditions, arguments)}"
+    return _returning(relation, query, deleted, arguments)
 
 
 def call_function(function: Function, query: Query, raw: str, names: frozenset[str]) -> Statement:
@@ -121,8 +122,10 @@ def _composite(function: Function, query: Query, called: str, arguments: Argumen
         total = f"(select count(*) from t{conditions})"
     rows = f"select {chosen} from {called}{conditions}{order_by(source, query.order, arguments)}"
     body = _BODY if function.many else "(json_agg(r) -> 0)::text, count(*)"
-    text = f"{before}select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r"
-    return Statement(text, arguments.values)
+    return Statement(
+        f"{before}select {body}, {total}, 0::bigint from ({rows}{limit_offset(query.limit, query.offset)}) r",
+        arguments.values,
+    )
 
 
 def _scalar(function: Function, query: Query, called: str, arguments: Arguments) -> Statement:
@@ -135,8 +138,10 @@ def _scalar(function: Function, query: Query, called: str, arguments: Arguments)
             f"{function.name} returns scalar values", "the emulator does not filter, order or count scalar values"
         )
     rows = f"select t from {called}{limit_offset(query.limit, query.offset)}"
-    text = f"select coalesce(json_agg(r.t), '[]')::text, count(*), null::bigint, 0::bigint from ({rows}) r"
-    return Statement(text, arguments.values)
+    return Statement(
+        f"select coalesce(json_agg(r.t), '[]')::text, count(*), null::bigint, 0::bigint from ({rows}) r",
+        arguments.values,
+    )
 
 
 def _columns_of_body(body: Any) -> tuple[str, ...]:
@@ -200,5 +205,6 @@ def _returning(relation: Relation, query: Query, change: str, arguments: Argumen
         returned, body = "", "null"
     # xmax is 0 only in a row that the statement inserted: so an upsert distinguishes inserts from updates.
     with_new = f'with c as ({change} returning {returned}(t.xmax = 0) as "is new")'
-    text = f'{with_new} select {body}, count(*), count(*), count(*) filter (where "is new") from c'
-    return Statement(text, arguments.values)
+    return Statement(
+        f'{with_new} select {body}, count(*), count(*), count(*) filter (where "is new") from c', arguments.values
+    )

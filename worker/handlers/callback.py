@@ -148,5 +148,4 @@ class CallbackHandler:
             # Without its values: the URL may contain secrets of the receiver.
             first = error.errors()[0]
             raise PermanentError(f"the callback's payload cannot be read: {first['loc']}: {first['msg']}") from None
-        status = await self._sender.send(payload.url, f"msg_{job.task.task_id}", payload.event)
-        return {"status": status}
+        return {"status": await self._sender.send(payload.url, f"msg_{job.task.task_id}", payload.event)}
