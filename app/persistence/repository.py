@@ -14,6 +14,7 @@ from app.persistence.errors import parsed, supabase_errors
 from app.persistence.paging import MAX_PAGE, decode_cursor, first_page
 
 T = TypeVar("T")
+_WRITTEN_AS_TEXT = (UUID, date)
 
 
 class _Query(Protocol):
@@ -33,7 +34,12 @@ class Repository:
 
         The parameters may contain ids and times.
         """
-        sent = {name: _as_json(value) for name, value in parameters.items()}
+        sent = {
+            name: (value.isoformat() if isinstance(value, date) else str(value))
+            if isinstance(value, _WRITTEN_AS_TEXT)
+            else value
+            for name, value in parameters.items()
+        }
         with supabase_errors(action):
             response = await self._client.rpc(function, sent).execute()
         adapter: TypeAdapter[T] = result if isinstance(result, TypeAdapter) else _adapter(result)  # type: ignore[arg-type]  # (types are hashable)
@@ -84,10 +90,3 @@ def required(rows: Sequence[T], missing: BroadsheetError) -> T:
 def _adapter(kind: Any) -> Any:
     """Return the adapter of a type, made at its first use."""
     return TypeAdapter(kind)
-
-
-def _as_json(value: Any) -> Any:
-    """Return an id or a time as text, and other values unchanged."""
-    if isinstance(value, UUID):
-        return str(value)
-    return value.isoformat() if isinstance(value, date) else value
