@@ -89,12 +89,11 @@ def _parts(outcome: Outcome) -> dict[str, Any]:
             row = {"result": clean_result(result)}
             return row if digest is None else row | {"digest": clean_result(digest)}
         case Failed(error, retry_in):
-            delay = None if retry_in is None else retry_in.total_seconds()
             return {
                 "outcome": "failed",
                 "error": clean_text(error)[:MAX_TEXT],
                 "permanent": retry_in is None,
-                "delay_seconds": delay,
+                "delay_seconds": None if retry_in is None else retry_in.total_seconds(),
             }
         case Snoozed(delay, reason, waits_for):
             return {

@@ -1,6 +1,7 @@
 """The worker's access to the queue: numbered sync calls, each a single rpc that is safe to repeat."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Literal, NamedTuple
@@ -190,24 +191,15 @@ def _readable_rows(claimed: list[Any]) -> tuple[list[_ROW], list[UUID]]:
         try:
             rows += _ROWS.validate_python([row])
         except ValidationError:
-            unreadable += [_UUID.validate_python(row[0])] if _has_task_id(row) else []
+            with suppress(ValidationError, LookupError, TypeError):  # a row without an id
+                unreadable.append(_UUID.validate_python(row[0]))
     return rows, unreadable
 
 
-def _has_task_id(row: object) -> bool:
-    try:
-        _UUID.validate_python(row[0] if isinstance(row, list) and row else None)
-    except ValidationError:
-        return False
-    return True
-
-
 def _progress_row(lease: Lease, reported: Progress) -> dict[str, Any]:
-    message = clean_text(reported.message)[:MAX_TEXT]
-    progress = min(1.0, max(0.0, reported.progress))
     return {
         "task_id": str(lease.task_id),
         "lease_token": str(lease.lease_token),
-        "message": message,
-        "progress": progress,
+        "message": clean_text(reported.message)[:MAX_TEXT],
+        "progress": min(1.0, max(0.0, reported.progress)),
     }
