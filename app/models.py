@@ -218,6 +218,29 @@ class AnalysisMethod(StrEnum):
     EXTRACTIVE = "extractive"
 
 
+class FallbackReason(StrEnum):
+    """Why an item has an excerpt from its abstract although a language model is configured."""
+
+    BUSY = "busy"
+    """The server was overloaded, or limited the number of requests."""
+    UNAVAILABLE = "unavailable"
+    """The server could not be reached, failed, or did not follow the protocol."""
+    TIMEOUT = "timeout"
+    """The response did not arrive in time."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The model failed several times; the circuit breaker blocks it for a while."""
+    REJECTED = "rejected"
+    """The server rejects all such requests, for example because of the key, the model's name or a spending limit."""
+    REFUSED = "refused"
+    """The model, or the server's content filter, refused this request."""
+    CUT_OFF = "cut_off"
+    """The output limit ended the response before it was complete."""
+    INVALID = "invalid"
+    """The response has no valid summary."""
+    BUDGET = "budget"
+    """The digest's limit of calls or tokens was reached."""
+
+
 class ReasonKind(StrEnum):
     """The kind of reason for including an item."""
 
@@ -243,6 +266,7 @@ class DigestItem(Frozen):
     """One article of a digest, and why it was included.
 
     `score` is a number from 0 to 1, comparable between days; `reason` is the text of `reasons` in one line.
+    `fallback` says why the model that is configured did not write the summary.
     """
 
     article: Article
@@ -252,16 +276,24 @@ class DigestItem(Frozen):
     summary: str
     key_points: tuple[str, ...] = ()
     analysis: AnalysisMethod
+    fallback: FallbackReason | None = None
 
 
 class ModelUsage(Frozen):
-    """The language model's usage for one digest; all zero without a model."""
+    """The language model's usage for one digest; all zero without a model.
+
+    A call that several digests share is counted in the one that started it. `estimated_calls` are those whose tokens
+    the server did not report: their tokens are estimated from the length of the texts. `fallbacks` counts the items
+    that have an excerpt instead of the model's summary, by reason.
+    """
 
     model: str | None = None
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     failures: int = 0
+    estimated_calls: int = 0
+    fallbacks: dict[FallbackReason, int] = Field(default_factory=dict)
 
 
 class Digest(Frozen):

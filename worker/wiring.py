@@ -8,7 +8,8 @@ from datetime import timedelta
 from standardwebhooks import Webhook
 
 from app.config import WorkerSettings
-from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
+from app.digest.analysis import Analyst, ExtractiveAnalyst
+from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
@@ -117,8 +118,14 @@ def build_analyst(http: ExternalClient, services: Services, settings: WorkerSett
         api_key=settings.openai_api_key.get_secret_value(),
         model=settings.openai_model,
         base_url=settings.openai_base_url,
+        answer_format=settings.openai_answer_format,
+        reasoning_effort=settings.openai_reasoning_effort,
     )
-    limits = AnalysisSettings(max_calls=settings.model_max_calls, max_tokens=settings.model_max_tokens)
+    limits = AnalysisSettings(
+        max_calls=settings.model_max_calls,
+        max_tokens=settings.model_max_tokens,
+        max_output_tokens=settings.openai_max_output_tokens,
+    )
     return ModelAnalyst(build_model(http, model), limits, services.breakers, services.cache)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Final
 
+from app.model_fallbacks import excerpts_notice
 from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
 from app.sources.text import safe_link
@@ -46,6 +47,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "byline": _byline,
     "origin": source_name,
     "missing": _missing,
+    "excerpts_notice": excerpts_notice,
     "sections": _sections,
     "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),

@@ -152,6 +152,9 @@ class ModelUsageToday(Frozen):
     failures: int
     input_tokens: int
     output_tokens: int
+    fallbacks: dict[str, int] = Field(
+        default_factory=dict, description="Items with an excerpt instead of the model's summary, by reason."
+    )
 
 
 class Overview(Frozen):
