@@ -5,7 +5,8 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 import structlog
 
@@ -23,6 +24,7 @@ from app.digest.chat_model import (
 )
 from app.digest.extractive import Extract, Extractor
 from app.digest.model_requests import Request, Response, cache_key, order_of, summaries_of, summary_of
+from app.digest.single_flight import SingleFlight
 from app.errors import CircuitOpen
 from app.models import AnalysisMethod, Article, DigestItem, FallbackReason, Profile
 from app.ranking.ranking import Ranked
@@ -55,7 +57,8 @@ class ModelAnalyst:
     Separate requests prevent one article's text from influencing another's summary. Each call of a model that thinks
     is slow and expensive, so it gets several articles in one request. If a request fails (invalid response, refusal,
     timeout, open circuit breaker, budget), its items get extracts and the reason, or the order stays as it was. Valid
-    responses are cached, so that a retried digest does not pay again.
+    responses are cached, so that a retried digest does not pay again, and digests that need the same response at the
+    same time share one call.
     """
 
     def __init__(
@@ -72,10 +75,15 @@ class ModelAnalyst:
         self._breaker = breaker
         self._cache = cache
         self._clock = clock
+        self._flights = SingleFlight[Any]()
 
     def begin(self, profile: Profile) -> Analysis:
         """Start the analysis of one digest, with its own budget."""
-        return _Job(self._model, self._settings, self._breaker, self._cache, profile, self._clock)
+        return _Job(self._model, self._settings, self._breaker, self._cache, self._flights, profile, self._clock)
+
+
+class _BudgetExhausted(Exception):
+    """The budget of the digest that started a call does not suffice for it."""
 
 
 class _Job:
@@ -87,6 +95,7 @@ class _Job:
         settings: AnalysisSettings,
         breaker: Breaker,
         cache: ResponseCache,
+        flights: SingleFlight[Any],
         profile: Profile,
         clock: Callable[[], float],
     ) -> None:
@@ -95,6 +104,7 @@ class _Job:
         self._settings = settings
         self._breaker = breaker
         self._cache = cache
+        self._flights = flights
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
@@ -145,7 +155,7 @@ class _Job:
             return FallbackReason.TIMEOUT
         try:
             async with asyncio.timeout(seconds):
-                return await self._cached_or_requested(request)
+                return await self._shared(request)
         except TimeoutError:
             return FallbackReason.TIMEOUT
         except CircuitOpen:
@@ -154,21 +164,37 @@ class _Job:
         except ModelFailed as error:
             if isinstance(error, ModelRejected):
                 self._stopped = error.reason
-            log.warning("model request failed", reason=error.reason.value, error=str(error))
             return error.reason
 
-    async def _cached_or_requested(self, request: Request[Response]) -> Response | FallbackReason:
+    async def _shared(self, request: Request[Response]) -> Response | FallbackReason:
+        """Return the response, together with all digests of this process that need it now.
+
+        The digest that started the call pays for it. Raises `ModelFailed` and `CircuitOpen`.
+        """
         key = request.key(self._model)
+        while True:
+            joins = self._flights.is_running(key)
+            try:
+                response: Response = await self._flights.run(key, partial(self._cached_or_paid, request, key))
+            except _BudgetExhausted:
+                if not joins:
+                    return FallbackReason.BUDGET
+                continue  # The budget of another digest: this one starts the call.
+            return response
+
+    async def _cached_or_paid(self, request: Request[Response], key: str) -> Response:
+        """Return the response. The cache is read within the shared call, so that no digest reads it too early."""
         if (cached := await self._cache.get(key)) is not None:
             return request.read(Completion(str(cached), NO_TOKENS))
         reserved = await self.budget.reserve(request.prompt, self._settings.max_output_tokens)
         if reserved is None:
-            return FallbackReason.BUDGET
+            raise _BudgetExhausted
         try:
             completion = await self._paid(request, reserved)
             response = request.read(completion)
-        except ModelFailed:
+        except ModelFailed as error:
             self.budget.failures += 1
+            log.warning("model request failed", reason=error.reason.value, error=str(error))
             raise
         if request.is_whole(response):
             await self._cache.put(key, completion.text)
