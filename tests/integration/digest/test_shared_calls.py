@@ -107,15 +107,13 @@ async def test_a_cancelled_payer_does_not_fail_the_others(
     assert (payer.cancelled(), written_by_model(result), len(server.requests)) == (True, True, 1)
 
 
-async def test_an_error_is_not_cached(
-    opened: AsyncExitStack, client: AsyncClient, chosen: Choose, reader: Profile
-) -> None:
+async def test_an_error_is_not_cached(opened: AsyncExitStack, chosen: Choose, reader: Profile) -> None:
     behaviours = [code_fence, refusal]
 
     def first_refuses(request: Request) -> Step:
         return (behaviours.pop() if len(behaviours) > 1 else behaviours[0])(request)
 
-    analyst, server = await start(opened, first_refuses, client)
+    analyst, server = await start(opened, first_refuses, None)
     items, shared = chosen(1), analyst()
     results = await asyncio.gather(*(shared.begin(reader).analyse(items) for _ in range(3)))
     assert [result.usage.fallbacks for result in results] == [{FallbackReason.REFUSED: 1}] * 3
