@@ -24,6 +24,7 @@ def excerpts_notice(digest: Digest) -> str:
     if not fallbacks:
         return ""
     items = len(digest.papers) + len(digest.news)
-    reasons = [f"{_FALLBACKS[reason]} ({count})" for reason, count in sorted(fallbacks.items())]
+    counted = len(fallbacks) > 1
+    reasons = [f"{_FALLBACKS[why]}{f' ({count})' if counted else ''}" for why, count in sorted(fallbacks.items())]
     which = "1 item quotes" if sum(fallbacks.values()) == 1 else f"{sum(fallbacks.values())} of {items} items quote"
     return f"{which} the abstract, because the language model wrote no summary: {'; '.join(reasons)}."

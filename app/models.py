@@ -1,5 +1,6 @@
 """The domain: profiles, articles, editions, tasks and digests, as frozen models."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
@@ -40,6 +41,27 @@ ShortText = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     BeforeValidator(_without_nul),
 ]
+
+LANGUAGE_PATTERN = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
+"""A language tag of BCP 47 with a language, a script and a region at most: the tag is part of prompts."""
+
+
+_SCRIPT, _MAX_TAG = 4, 11
+
+
+def _language(value: object) -> object:
+    """Write a tag in the usual case (RFC 5646, 2.1.1). Refuses all that is no such tag."""
+    if not isinstance(value, str):
+        return value
+    first, *others = value[: _MAX_TAG + 1].split("-")
+    tag = "-".join([first.lower(), *(each.title() if len(each) == _SCRIPT else each.upper() for each in others)])
+    if not value.isascii() or not re.fullmatch(LANGUAGE_PATTERN[1:-1], tag):
+        raise ValueError("it is not a language tag of BCP 47, such as en, de, pt-BR or zh-Hant")
+    return tag
+
+
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_PATTERN), BeforeValidator(_language)]
+"""The language in which a model writes summaries."""
 
 
 class Frozen(BaseModel):
@@ -120,6 +142,8 @@ class Profile(Frozen):
     """New papers of these authors are always included."""
     exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     """Articles with these words or phrases are not included."""
+    language: Language = "en"
+    """A model writes the summaries in this language. Excerpts keep the language of their abstract."""
 
 
 class RatedPaper(Frozen):
@@ -266,7 +290,8 @@ class DigestItem(Frozen):
     """One article of a digest, and why it was included.
 
     `score` is a number from 0 to 1, comparable between days; `reason` is the text of `reasons` in one line.
-    `fallback` says why the model that is configured did not write the summary.
+    `fallback` says why the model that is configured did not write the summary. `language` is that of a summary and key
+    points by a model, None for excerpts.
     """
 
     article: Article
@@ -277,6 +302,7 @@ class DigestItem(Frozen):
     key_points: tuple[str, ...] = ()
     analysis: AnalysisMethod
     fallback: FallbackReason | None = None
+    language: Language | None = None
 
 
 class ModelUsage(Frozen):

@@ -60,9 +60,14 @@ class _Extraction:
 
 
 def analysed_item(
-    item: Ranked, extract: Extract, method: AnalysisMethod, fallback: FallbackReason | None = None
+    item: Ranked,
+    extract: Extract,
+    method: AnalysisMethod,
+    *,
+    fallback: FallbackReason | None = None,
+    language: str | None = None,
 ) -> DigestItem:
-    """Return the digest's item with this summary."""
+    """Return the digest's item with this summary. `language` is that of the model's summary."""
     return DigestItem(
         article=item.article,
         score=item.score,
@@ -72,4 +77,5 @@ def analysed_item(
         key_points=extract.key_points,
         analysis=method,
         fallback=fallback,
+        language=language,
     )

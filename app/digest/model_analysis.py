@@ -135,8 +135,8 @@ class _Job:
     def _item(self, item: Ranked, extract: Extract | FallbackReason) -> DigestItem:
         if isinstance(extract, FallbackReason):
             own = self._extractor.extract(item.article)
-            return analysed_item(item, own, AnalysisMethod.EXTRACTIVE, extract)
-        return analysed_item(item, extract, AnalysisMethod.MODEL)
+            return analysed_item(item, own, AnalysisMethod.EXTRACTIVE, fallback=extract)
+        return analysed_item(item, extract, AnalysisMethod.MODEL, language=self._profile.language)
 
     async def _extracts(self, articles: Sequence[Article]) -> Sequence[Extract | FallbackReason]:
         if len(articles) == 1:

@@ -19,6 +19,7 @@ from app.digest.model_response import (
     InvalidModelResponse,
     Schema,
     batch_request,
+    in_language,
     order_request,
     parse_batch,
     parse_order,
@@ -75,10 +76,12 @@ def order_of(articles: Sequence[Article], profile: Profile) -> Request[list[int]
 
 def summary_of(article: Article, profile: Profile) -> Request[Extract]:
     """Request the summary of one article."""
-    return Request(INSTRUCTIONS, summary_request(article, profile), SUMMARY_SCHEMA, parse_summary, lambda _: True)
+    instructions = in_language(INSTRUCTIONS, profile.language)
+    return Request(instructions, summary_request(article, profile), SUMMARY_SCHEMA, parse_summary, lambda _: True)
 
 
 def summaries_of(articles: Sequence[Article], profile: Profile) -> Request[list[Extract | None]]:
     """Request the summaries of several articles at once."""
     parse = partial(parse_batch, count=len(articles))
-    return Request(BATCH_INSTRUCTIONS, batch_request(articles, profile), BATCH_SCHEMA, parse, all)
+    instructions = in_language(BATCH_INSTRUCTIONS, profile.language)
+    return Request(instructions, batch_request(articles, profile), BATCH_SCHEMA, parse, all)

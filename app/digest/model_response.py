@@ -101,6 +101,14 @@ BATCH_SCHEMA: Final = _schema(
 ORDER_SCHEMA: Final = _schema(order={"type": "array", "items": {"type": "integer"}})
 
 
+def in_language(instructions: str, language: str) -> str:
+    """Return `instructions` that request texts in a language. `language` matches `app.models.LANGUAGE_PATTERN`."""
+    return (
+        f"{instructions}\nWrite summary and key_points in the language with the BCP 47 tag {language}, whatever the "
+        "language of the article is."
+    )
+
+
 def summary_request(article: Article, profile: Profile) -> str:
     """Return the request about an article, as JSON, so that the article's text cannot end the article."""
     return json.dumps({"reader": _reader(profile), "article": _article(article)}, ensure_ascii=False)

@@ -17,6 +17,9 @@ TEXT = st.one_of(
 )
 JUNK = st.one_of(st.none(), st.booleans(), st.integers(-2, 60), st.floats(0, 60), TEXT, st.lists(TEXT, max_size=2))
 CATEGORY = st.one_of(TEXT, st.sampled_from(["cs.LG", "math", "hep-th", "CS.LG", "cs.LG\n", "cs."]))
+LANGUAGE = st.one_of(
+    JUNK, st.sampled_from(["de", "pt-BR", "zh-Hant-TW", "es-419", "DE", "pt_BR", "de\n", "de-1996", "x"])
+)
 COUNT = st.one_of(JUNK, st.integers(0, 50))
 PROFILES = st.fixed_dictionaries(
     {},
@@ -27,6 +30,7 @@ PROFILES = st.fixed_dictionaries(
         "exclude": st.one_of(JUNK, st.lists(TEXT, max_size=3)),
         "authors": st.one_of(JUNK, st.lists(TEXT, max_size=3)),
         "categories": st.one_of(JUNK, st.lists(CATEGORY, max_size=3)),
+        "language": LANGUAGE,
         "max_papers": COUNT,
         "max_news": COUNT,
         "else": JUNK,

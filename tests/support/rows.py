@@ -93,6 +93,7 @@ READER: dict[str, Any] = {
         "exclude": ["hype"],
         "authors": ["E. Noether"],
         "categories": ["cs.LG"],
+        "language": "de",
         "max_papers": 3,
         "max_news": 4,
     },

@@ -45,6 +45,27 @@ async def test_a_structured_response_becomes_the_items_summary(
     assert "authorization: bearer k-123" in server.heads[0].lower()
 
 
+async def test_the_language_is_part_of_prompt_and_cache_key(
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
+) -> None:
+    memory = InMemoryCache()
+    analyst, server = await start_analyst(completion(GOOD), memory=memory)
+    for language in ("en", "de", "de"):
+        result = await analyse(analyst, chosen(1), reader.model_copy(update={"language": language}))
+        assert (result.items[0].language, result.items[0].analysis) == (language, MODEL)
+    instructions = [json.loads(body)["messages"][0]["content"] for body in server.bodies]
+    assert [text.partition("BCP 47 tag ")[2][:3] for text in instructions] == ["en,", "de,"]
+    assert len(memory.kept) == 2
+
+
+async def test_an_excerpt_is_not_marked_as_translated(
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
+) -> None:
+    analyst, _ = await start_analyst(completion(None))
+    result = await analyse(analyst, chosen(1), reader.model_copy(update={"language": "de"}))
+    assert (result.items[0].language, result.items[0].analysis) == (None, EXTRACTIVE)
+
+
 @pytest.mark.parametrize(
     "content",
     [
