@@ -42,6 +42,13 @@ class ModelUnavailable(ModelFailed):
     """The server failed: it timed out, was overloaded or unreachable, or violated the protocol."""
 
 
+class ModelBlocked(ModelUnavailable):
+    """The server asked to send nothing for longer than the caller can wait. Until then nothing is sent."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, FallbackReason.BUSY, NO_TOKENS)
+
+
 class ModelRefused(ModelFailed):
     """The model refused this request."""
 

@@ -17,6 +17,7 @@ from app.digest.chat_model import (
     Breaker,
     ChatModel,
     Completion,
+    ModelBlocked,
     ModelFailed,
     ModelRefused,
     ModelRejected,
@@ -162,7 +163,7 @@ class _Job:
             self._stopped = FallbackReason.CIRCUIT_OPEN
             return self._stopped
         except ModelFailed as error:
-            if isinstance(error, ModelRejected):
+            if isinstance(error, ModelRejected | ModelBlocked):
                 self._stopped = error.reason
             return error.reason
 

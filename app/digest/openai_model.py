@@ -12,10 +12,10 @@ import structlog
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 from pydantic import ValidationError
 
-from app.digest.chat_model import NO_TOKENS, Completion, ModelFailed, ModelRejected, ModelUnavailable
+from app.digest.chat_model import NO_TOKENS, Completion, ModelBlocked, ModelFailed, ModelRejected, ModelUnavailable
 from app.digest.dialect import AnswerFormat, Dialect
 from app.digest.openai_response import read_completion
-from app.external.retry_after import retry_after
+from app.external.retry_after import MAX_RETRY_AFTER, retry_after
 from app.models import FallbackReason
 from app.sources.text import plain
 
@@ -35,6 +35,7 @@ _MAX_BODY: Final = 4_000_000
 """Bytes of a response that are parsed."""
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 _FIRST_DELAY, _MAX_DELAY = 0.5, 8.0
+_MAX_DIGITS: Final = 12
 _TIMEOUT: Final = httpx.Timeout(180.0, connect=5.0)
 """Seconds until the next byte of a response: thinking models can take long."""
 
@@ -67,6 +68,7 @@ class OpenAIModel:
             limit_name="max_completion_tokens" if settings.base_url.startswith(_OPENAI) else "max_tokens",
             reasoning_effort=settings.reasoning_effort,
         )
+        self._blocked_until = 0.0
         self._thinks = settings.reasoning_effort not in {None, "none"}
 
     @property
@@ -112,6 +114,7 @@ class OpenAIModel:
         self, messages: list[dict[str, str]], schema: dict[str, Any], max_output_tokens: int, deadline: float
     ) -> bytes:
         """Return the body of the first successful response. Raises `ModelFailed`, and `APITimeoutError`."""
+        self._require_unblocked(deadline)
         retries, dialect = 0, self._dialect
         while True:
             try:
@@ -123,11 +126,10 @@ class OpenAIModel:
                 if changed is not None:
                     dialect = changed
                     continue
-                delay = _delay(error, retries) if retries < self._settings.retries else None
-                if delay is None:
+                delay = self._delay(error, retries)
+                self._require_unblocked(deadline, error)
+                if delay is None or retries >= self._settings.retries:
                     raise _failure(error) from error
-                if asyncio.get_running_loop().time() + delay >= deadline:
-                    raise _failure(error, f"; the server asks to wait {delay:g} s") from error
             else:
                 self._remember(dialect)
                 return body
@@ -141,6 +143,28 @@ class OpenAIModel:
             **options,
         )
         return raw.content
+
+    def _delay(self, error: OpenAIError, retries: int) -> float | None:
+        """Return the seconds to wait before a retry; None: it would not help, or could be paid twice.
+
+        Remembers how long the server asked to wait, for all requests of this process.
+        """
+        if _is_unsent(error):
+            return _backoff(retries)
+        if not isinstance(error, APIStatusError) or not _is_temporary(error):
+            return None
+        requested = _requested_delay(error)
+        if requested is None:
+            return _backoff(retries)
+        self._blocked_until = asyncio.get_running_loop().time() + requested
+        return requested
+
+    def _require_unblocked(self, deadline: float, cause: OpenAIError | None = None) -> None:
+        """Raise `ModelBlocked` if the server asked to wait beyond the deadline."""
+        if self._blocked_until >= deadline:
+            wait = self._blocked_until - asyncio.get_running_loop().time()
+            reason = f": {plain(str(cause), _MAX_REASON)}" if cause else ""
+            raise ModelBlocked(f"the server asks to wait {wait:.0f} s{reason}") from cause
 
     def _changed(self, error: OpenAIError, sent: Dialect, max_output_tokens: int) -> Dialect | None:
         """Return the dialect in which to send the request again at once; None if another would not help."""
@@ -179,7 +203,7 @@ def build_model(http: httpx.AsyncClient, settings: ModelSettings, *, sleep: Slee
     return OpenAIModel(client, settings, sleep=sleep)
 
 
-def _failure(error: OpenAIError, detail: str = "") -> ModelFailed:
+def _failure(error: OpenAIError) -> ModelFailed:
     reason = plain(str(error), _MAX_REASON)
     if not isinstance(error, APIStatusError):
         tokens = NO_TOKENS if _is_unsent(error) else None
@@ -187,7 +211,7 @@ def _failure(error: OpenAIError, detail: str = "") -> ModelFailed:
     if not _is_temporary(error):
         return ModelRejected(reason)
     why = FallbackReason.BUSY if error.status_code in _OVERLOADED else FallbackReason.UNAVAILABLE
-    return ModelUnavailable(f"{type(error).__name__}: {reason}{detail}", why, NO_TOKENS)
+    return ModelUnavailable(f"{type(error).__name__}: {reason}", why, NO_TOKENS)
 
 
 def _is_temporary(error: APIStatusError) -> bool:
@@ -200,15 +224,13 @@ def _is_unsent(error: OpenAIError) -> bool:
     return isinstance(error, APIConnectionError) and isinstance(error.__cause__, _UNSENT)
 
 
-def _delay(error: OpenAIError, retries: int) -> float | None:
-    """Return the seconds to wait before a retry; None: it would not help, or could be paid twice."""
-    backoff = min(_MAX_DELAY, _FIRST_DELAY * 2.0**retries) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
-    if _is_unsent(error):
-        return backoff
-    if not isinstance(error, APIStatusError) or not _is_temporary(error):
-        return None
+def _backoff(retries: int) -> float:
+    return min(_MAX_DELAY, _FIRST_DELAY * 2.0**retries) * random.uniform(0.5, 1.0)  # noqa: S311  (jitter)
+
+
+def _requested_delay(error: APIStatusError) -> float | None:
+    """Return the seconds that the response asks to wait. OpenAI's servers send milliseconds too."""
     milliseconds = error.response.headers.get("retry-after-ms", "")
     if milliseconds.isascii() and milliseconds.isdigit():
-        return int(milliseconds[:9]) / 1000
-    requested = retry_after(error.response.headers, datetime.now(UTC))
-    return backoff if requested is None else requested
+        return min(int(milliseconds[:_MAX_DIGITS]) / 1000, MAX_RETRY_AFTER)
+    return retry_after(error.response.headers, datetime.now(UTC))
