@@ -81,8 +81,8 @@ class WorkerSettings(Settings):
         8_000,
         ge=256,
         le=200_000,
-        description="maximum tokens of one response, reasoning included, 256 to 200000; MODEL_MAX_TOKENS should be at "
-        "least five times as large",
+        description="maximum tokens of one response, reasoning included, 256 to 200000; at most a third of "
+        "MODEL_MAX_TOKENS is used",
     )
     openai_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
         None,

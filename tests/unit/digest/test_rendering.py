@@ -129,7 +129,12 @@ def test_every_fallback_reason_has_a_text_and_is_documented(make_article: MakeAr
 def test_estimated_tokens_are_marked(make_article: MakeArticle) -> None:
     usage = ModelUsage(model="tiny-1", calls=1, input_tokens=900, output_tokens=300, estimated_calls=1)
     shown = page(item(make_article(), analysis=AnalysisMethod.MODEL), usage=usage)
-    assert "written by tiny-1 (1 calls, about 1,200 tokens)" in shown.text
+    assert "written by tiny-1 (1 call, about 1,200 tokens)" in shown.text
+
+
+def test_summaries_that_others_paid_have_no_cost(make_article: MakeArticle) -> None:
+    shown = page(item(make_article(), analysis=AnalysisMethod.MODEL), usage=ModelUsage(model="tiny-1"))
+    assert "1 of 1 summaries were written by tiny-1 (in calls for other digests)." in shown.text
 
 
 def test_a_partial_edition_names_the_failed_source(make_article: MakeArticle) -> None:
