@@ -49,7 +49,11 @@ class ModelBlocked(ModelUnavailable):
         super().__init__(message, FallbackReason.BUSY, NO_TOKENS)
 
 
-class ModelRefused(ModelFailed):
+class ModelDeclined(ModelFailed):
+    """The server works, but not for this request: it is too long, or the model's response was no JSON."""
+
+
+class ModelRefused(ModelDeclined):
     """The model refused this request."""
 
     def __init__(self, message: str, tokens: Tokens) -> None:
@@ -92,7 +96,7 @@ class ChatModel(Protocol):
     ) -> Completion:
         """Request JSON of this schema, within `seconds`.
 
-        Raises `ModelUnavailable`, `ModelRefused` or `ModelRejected`.
+        Raises `ModelUnavailable`, `ModelDeclined` or `ModelRejected`.
         """
 
 

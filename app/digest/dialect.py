@@ -13,12 +13,18 @@ _REFUSALS: Final = frozenset({400, 404, 422, 500, 501})
 """Statuses of servers that do not support a parameter; llama.cpp responds with 500 to a schema it cannot convert."""
 _MAX_MESSAGE: Final = 2_000
 _SMALLEST_LIMIT: Final = 256
+_CONTEXT: Final = re.compile(r"context[ _](?:length|window|size)|maximum context|prompt is too long")
 _LIMIT: Final = re.compile(r"max_(?:completion_)?tokens|context[ _](?:length|window|size)|maximum context")
 _TOO_LARGE: Final = re.compile(r"too (?:large|long|many)|at most|less than|exceed|context[ _](?:length|window|size)")
 _EFFORT: Final = re.compile(r"reasoning|thinking")
 _FORMAT: Final = re.compile(
     r"response[ _]?(?:format|schema)|json[ _](?:schema|object|mode)|structured[ _]output|grammar|guided[ _]?json"
 )
+
+
+def is_too_long(message: str) -> bool:
+    """Whether a refusal, in lower case, says that the request and the output limit exceed the model's context."""
+    return bool(_CONTEXT.search(message[:_MAX_MESSAGE]))
 
 
 @dataclass(frozen=True, slots=True)

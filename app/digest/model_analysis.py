@@ -18,8 +18,8 @@ from app.digest.chat_model import (
     ChatModel,
     Completion,
     ModelBlocked,
+    ModelDeclined,
     ModelFailed,
-    ModelRefused,
     ModelRejected,
     ResponseCache,
 )
@@ -231,7 +231,7 @@ class _Job:
                     max_output_tokens=self._settings.max_output_tokens,
                     seconds=self._settings.call_seconds,
                 )
-            except (ModelRejected, ModelRefused) as error:
+            except (ModelRejected, ModelDeclined) as error:
                 declined = error
         raise declined
 

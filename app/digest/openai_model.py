@@ -12,8 +12,17 @@ import structlog
 from openai import APIConnectionError, APIStatusError, APITimeoutError, AsyncOpenAI, OpenAIError
 from pydantic import ValidationError
 
-from app.digest.chat_model import NO_TOKENS, Completion, ModelBlocked, ModelFailed, ModelRejected, ModelUnavailable
-from app.digest.dialect import AnswerFormat, Dialect
+from app.digest.chat_model import (
+    NO_TOKENS,
+    Completion,
+    ModelBlocked,
+    ModelDeclined,
+    ModelFailed,
+    ModelRefused,
+    ModelRejected,
+    ModelUnavailable,
+)
+from app.digest.dialect import AnswerFormat, Dialect, is_too_long
 from app.digest.openai_response import read_completion
 from app.external.retry_after import MAX_RETRY_AFTER, retry_after
 from app.models import FallbackReason
@@ -89,7 +98,7 @@ class OpenAIModel:
     async def complete(
         self, instructions: str, text: str, *, schema: Mapping[str, Any], max_output_tokens: int, seconds: float
     ) -> Completion:
-        """Send one request, with retries. Raises `ModelUnavailable`, `ModelRefused` or `ModelRejected`."""
+        """Send one request, with retries. Raises `ModelUnavailable`, `ModelDeclined` or `ModelRejected`."""
         messages = [{"role": "system", "content": instructions}, {"role": "user", "content": text}]
         deadline = asyncio.get_running_loop().time() + seconds
         try:
@@ -170,7 +179,7 @@ class OpenAIModel:
         """Return the dialect in which to send the request again at once; None if another would not help."""
         if not isinstance(error, APIStatusError):
             return None
-        return sent.after(error.status_code, str(error), max_output_tokens, fixed_format=self._fixed_format)
+        return sent.after(error.status_code, _message(error), max_output_tokens, fixed_format=self._fixed_format)
 
     def _remember(self, dialect: Dialect) -> None:
         """Send later requests as the server accepted this one."""
@@ -209,13 +218,31 @@ def _failure(error: OpenAIError) -> ModelFailed:
         tokens = NO_TOKENS if _is_unsent(error) else None
         return ModelUnavailable(f"{type(error).__name__}: {reason}", FallbackReason.UNAVAILABLE, tokens)
     if not _is_temporary(error):
-        return ModelRejected(reason)
+        return _rejection(_message(error).lower(), reason)
     why = FallbackReason.BUSY if error.status_code in _OVERLOADED else FallbackReason.UNAVAILABLE
     return ModelUnavailable(f"{type(error).__name__}: {reason}", why, NO_TOKENS)
 
 
+def _rejection(message: str, reason: str) -> ModelFailed:
+    """Return the failure for a refusal: of this request, or of all requests."""
+    if "content_filter" in message or "content management policy" in message:  # Azure OpenAI
+        return ModelRefused(f"the server's content filter refused: {reason}", NO_TOKENS)
+    if "json_validate_failed" in message:  # Groq
+        return ModelDeclined(reason, FallbackReason.INVALID)
+    if is_too_long(message):
+        return ModelDeclined(reason, FallbackReason.REJECTED, NO_TOKENS)
+    return ModelRejected(reason)
+
+
+def _message(error: APIStatusError) -> str:
+    """Return what the server says, without parts of the request that some servers repeat."""
+    if not isinstance(error.body, Mapping) or not isinstance(error.body.get("message"), str):
+        return str(error)
+    return " ".join(str(error.body.get(name)) for name in ("message", "type", "param", "code"))
+
+
 def _is_temporary(error: APIStatusError) -> bool:
-    if any(code in str(error).lower() for code in _SPENT):
+    if any(code in _message(error).lower() for code in _SPENT):
         return False
     return error.status_code in _TEMPORARY or error.status_code >= _SERVER_ERROR
 

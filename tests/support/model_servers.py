@@ -219,6 +219,26 @@ def small_context(request: Request) -> Step:
     return completed(answer_to(request))
 
 
+def short_context(request: Request) -> Step:
+    """llama.cpp with a short context: the request for an order does not fit at all."""
+    if is_order(request):
+        message = "the request exceeds the available context size. try increasing the context size"
+        return refused(400, {"error": {"code": 400, "message": message, "type": "exceed_context_size_error"}})
+    return completed(answer_to(request))
+
+
+def prompt_filter(_request: Request) -> Step:
+    """Azure OpenAI: the filter refuses the request."""
+    message = "The response was filtered due to the prompt triggering Azure OpenAI's content management policy."
+    return refused(400, {"error": {"message": message, "param": "prompt", "code": "content_filter", "status": 400}})
+
+
+def invalid_generation(_request: Request) -> Step:
+    """Groq: it generated no JSON, and repeats the text, which may contain anything."""
+    error = {"message": "Failed to generate JSON. Please adjust your prompt.", "code": "json_validate_failed"}
+    return refused(400, {"error": {**error, "failed_generation": "The maximum context length exceeds max_tokens."}})
+
+
 def without_max_tokens(request: Request) -> Step:
     """A strict server that knows only the new name."""
     if "max_tokens" in request:

@@ -32,7 +32,7 @@ from tests.support.model_servers import (
     model_server,
     refused,
 )
-from tests.support.scripted_server import Step
+from tests.support.scripted_server import Step, hang_up, stall
 
 Choose = Callable[[int], list[Ranked]]
 ITEMS = 12
@@ -124,6 +124,7 @@ CALLS_OF_ALL, ONE_CALL = ORDER + ITEMS, 1
 EXCERPTS = {
     "cut_off": (FallbackReason.CUT_OFF, 3, 3 * PROMPT_TOKENS + 3 * 8_000),
     "refusal": (FallbackReason.REFUSED, CALLS_OF_ALL, CALLS_OF_ALL * PER_CALL),
+    "prompt_filter": (FallbackReason.REFUSED, CALLS_OF_ALL, 0),
     "content_filter": (FallbackReason.REFUSED, CALLS_OF_ALL, CALLS_OF_ALL * PER_CALL),
     "blank_content": (FallbackReason.INVALID, CALLS_OF_ALL, CALLS_OF_ALL * PER_CALL),
     "wrong_key": (FallbackReason.REJECTED, ONE_CALL, 0),
@@ -166,6 +167,19 @@ async def test_without_usage_hidden_reasoning_counts_as_the_limit(chosen: Choose
     assert result.usage.fallbacks == {FallbackReason.BUDGET: ITEMS - by_model(result)}
 
 
+@pytest.mark.parametrize(("step", "reason"), [(stall, FallbackReason.TIMEOUT), (hang_up, FallbackReason.UNAVAILABLE)])
+async def test_a_lost_response_is_paid_once_and_keeps_its_reservation(
+    step: Step, reason: FallbackReason, chosen: Choose, reader: Profile
+) -> None:
+    settings = AnalysisSettings(call_seconds=0.3, max_output_tokens=5_000, max_tokens=9_000, concurrency=1)
+    async with analyst_with(lambda _request: step, settings=settings) as (analyst, server):
+        result = await analyst.begin(reader).analyse(chosen(2))
+    assert result.usage.fallbacks == {reason: 1, FallbackReason.BUDGET: 1}
+    assert (result.usage.calls, result.usage.estimated_calls, len(server.requests)) == (1, 1, 1)
+    sent = sum(len(each["content"].encode()) for each in server.requests[0]["messages"])
+    assert (result.usage.input_tokens, result.usage.output_tokens) == (-(-sent // 3), 0)
+
+
 @pytest.mark.parametrize(("first", "delay"), [(BUSY, 7.0), (refused(529, "Overloaded"), 0.5), (refused(503, "x"), 0.5)])
 async def test_a_busy_server_is_asked_again_when_it_says(
     first: Any, delay: float, chosen: Choose, reader: Profile
@@ -187,6 +201,22 @@ async def test_a_retry_after_beyond_the_deadline_is_not_awaited(chosen: Choose, 
             results = [await digest_with(analyst, chosen(2), reader) for _ in range(2)]
     assert [result.usage.fallbacks for result in results] == [{FallbackReason.BUSY: 2}] * 2
     assert len(server.requests) == 1, "nothing is sent until then, also by other digests"
+
+
+async def test_an_order_that_does_not_fit_costs_no_summaries(chosen: Choose, reader: Profile) -> None:
+    breaker = CountingBreaker()
+    async with analyst_with(model_servers.short_context, breaker=breaker) as (analyst, server):
+        result = await digest_with(analyst, chosen(ITEMS), reader)
+    assert (by_model(result), result.usage.failures, set(breaker.outcomes)) == (ITEMS, 1, {"success"})
+    assert [request["max_tokens"] for request in server.requests[-ITEMS:]] == [8_000] * ITEMS
+
+
+async def test_invalid_json_at_the_server_concerns_one_request(chosen: Choose, reader: Profile) -> None:
+    breaker = CountingBreaker()
+    async with analyst_with(model_servers.invalid_generation, breaker=breaker) as (analyst, server):
+        result = await digest_with(analyst, chosen(3), reader)
+    assert result.usage.fallbacks == {FallbackReason.INVALID: 3}
+    assert (len(server.requests), set(breaker.outcomes)) == (4, {"success"})
 
 
 async def test_the_accepted_format_is_remembered(chosen: Choose, reader: Profile) -> None:
@@ -247,5 +277,5 @@ async def test_items_wait_for_reservations_of_running_calls(chosen: Choose, read
 
 def test_every_fake_is_documented() -> None:
     text = MODELS.read_text(encoding="utf-8")
-    names = {*ANSWERS, *EXCERPTS, "no_usage", "busy_once"}
+    names = {*ANSWERS, *EXCERPTS, "no_usage", "busy_once", "short_context", "invalid_generation"}
     assert sorted(name for name in names if f"`{name}`" not in text) == []
