@@ -260,8 +260,10 @@ async def test_a_batch_gives_each_article_its_own_entry(chosen: Choose, reader: 
         wrong = [{"number": 3, "summary": 7, "key_points": []}, {**entries[3], "number": 99}, entries[4], entries[4]]
         return model_servers.completed({"summaries": [*entries[:2], *wrong, "nonsense", entries[5]]})
 
-    async with analyst_with(some) as (analyst, _):
+    async with analyst_with(some) as (analyst, server):
         result = await digest_with(analyst, chosen(6), reader)
+        again = await digest_with(analyst, chosen(6), reader)
+    assert (again.usage.calls, len(server.requests)) == (1, 3), "the order is cached, an incomplete response is not"
     assert [item.fallback is None for item in result.items] == [True, True, False, False, False, True]
     assert by_model(result) == 3
     assert result.usage.fallbacks == {FallbackReason.INVALID: 3}
