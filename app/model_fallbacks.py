@@ -23,8 +23,8 @@ def excerpts_notice(digest: Digest) -> str:
     fallbacks = digest.usage.fallbacks
     if not fallbacks:
         return ""
-    items = len(digest.papers) + len(digest.news)
+    items = sum(fallbacks.values())
     counted = len(fallbacks) > 1
     reasons = [f"{_FALLBACKS[why]}{f' ({count})' if counted else ''}" for why, count in sorted(fallbacks.items())]
-    which = "1 item quotes" if sum(fallbacks.values()) == 1 else f"{sum(fallbacks.values())} of {items} items quote"
+    which = "1 item quotes" if items == 1 else f"{items} items quote"
     return f"{which} the abstract, because the language model wrote no summary: {'; '.join(reasons)}."
