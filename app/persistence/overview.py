@@ -145,6 +145,13 @@ class ReaderCount(Frozen):
     readers: int
 
 
+class FallbackCount(Frozen):
+    """The number of items with an excerpt instead of the model's summary, for one reason (`FallbackReason`)."""
+
+    reason: str
+    items: int
+
+
 class ModelUsageToday(Frozen):
     """Calls of the language model since midnight (UTC), as reported up to a minute ago."""
 
@@ -152,8 +159,8 @@ class ModelUsageToday(Frozen):
     failures: int
     input_tokens: int
     output_tokens: int
-    fallbacks: dict[str, int] = Field(
-        default_factory=dict, description="Items with an excerpt instead of the model's summary, by reason."
+    fallbacks: tuple[FallbackCount, ...] = Field(
+        (), description="Items with an excerpt instead of the model's summary, by reason."
     )
 
 

@@ -160,8 +160,8 @@ language sql stable security invoker set search_path = '' as $$
                'calls', coalesce(sum(model_calls), 0), 'failures', coalesce(sum(model_failures), 0),
                'input_tokens', coalesce(sum(input_tokens), 0), 'output_tokens', coalesce(sum(output_tokens), 0),
                'fallbacks', (
-                   select coalesce(jsonb_object_agg(f.key, f.items), '{}')
-                     from (select e.key, sum(e.value::bigint) as items
+                   select coalesce(jsonb_agg(to_jsonb(f) order by f.reason), '[]')
+                     from (select e.key as reason, sum(e.value::bigint) as items
                              from public.task_stats s cross join lateral jsonb_each_text(s.model_fallbacks) e
                             where s.minute >= date_trunc('day', now(), 'UTC') and s.minute <= now()
                             group by e.key) f))

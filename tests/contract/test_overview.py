@@ -112,7 +112,8 @@ async def test_excerpts_of_today_are_added_by_reason(client: AsyncClient, operat
         worker = uuid4()
         for _ in range(2):
             await TaskStats(client).report(worker, 1, {TaskKind.DIGEST: counts, TaskKind.FETCH: TaskCounts()})
-    assert (await operator.overview()).model_today.fallbacks == {"busy": 5, "cut_off": 1}
+    fallbacks = (await operator.overview()).model_today.fallbacks
+    assert [(each.reason, each.items) for each in fallbacks] == [("busy", 5), ("cut_off", 1)]
 
 
 async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(

@@ -56,7 +56,13 @@ OVERVIEW: dict[str, Any] = {
     "failed": [],
     "deliveries": {"paused": "moved", "pending": 1, "sending": 2, "in_doubt": 3, "latest_in_doubt": [DELIVERY]},
     "readers": [],
-    "model_today": {"calls": 4, "failures": 5, "input_tokens": 6, "output_tokens": 7, "fallbacks": {"busy": 8}},
+    "model_today": {
+        "calls": 4,
+        "failures": 5,
+        "input_tokens": 6,
+        "output_tokens": 7,
+        "fallbacks": [{"reason": "busy", "items": 8}],
+    },
 }
 
 
