@@ -127,6 +127,7 @@ PAPER: dict[str, Any] = {
     "published_at": "2026-03-01T00:00:00Z",
     "arxiv_id": "2611.00001",
     "doi": "10.1038/x",
+    "publication": None,
     "origin": "manual",
     "liked": True,
     "rated_at": LATER,
