@@ -21,7 +21,7 @@ from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
 from app.models import TaskKind
 from app.services import Services
-from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.arxiv import ARXIV_HOSTS, ArxivSettings, ArxivSource
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
@@ -103,7 +103,10 @@ def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Seque
 
 
 def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:
-    return ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
+    if settings.arxiv_base_url is None:
+        return replace(ARXIV_HOSTS, categories=settings.arxiv_categories)
+    url = settings.arxiv_base_url
+    return ArxivSettings(base_url=url, listing_url=url, oai_url=url, categories=settings.arxiv_categories)
 
 
 def build_analyst(http: ExternalClient, services: Services, settings: WorkerSettings) -> Analyst:

@@ -47,7 +47,10 @@ class WorkerSettings(Settings):
         "Broadsheet (personal research digests)",
         description="the User-Agent header for sources; include contact details",
     )
-    arxiv_base_url: HttpAddress = Field("https://export.arxiv.org", description="the URL of arXiv's query API")
+    arxiv_base_url: HttpAddress | None = Field(
+        None,
+        description="the URL of a server with arXiv's /api/query, /rss and /oai; if unset, arXiv's own three hosts",
+    )
     arxiv_categories: Names = Field(
         ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
     )

@@ -86,18 +86,20 @@ class HttpFetcher:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
+        seconds: float | None = None,
     ) -> Fetched:
         """Download a document. `headers` go only to the host of `url`, never to one that it redirects to.
 
-        `max_bytes` replaces the limit in the settings.
+        `max_bytes` and `seconds` replace the limits in the settings.
         Raises SourceError unless it gets a complete response of status 200; FetchFailed if the server is the cause.
         """
+        limit = seconds or self._settings.total_seconds
         try:
             target = Target(httpx.URL(url, params=params) if params else httpx.URL(url))
-            async with asyncio.timeout(self._settings.total_seconds):
+            async with asyncio.timeout(limit):
                 return await self._follow(target, headers or {}, max_bytes or self._settings.max_bytes)
         except TimeoutError as error:
-            message = f"{_host(url)} did not complete its response within {self._settings.total_seconds:g} s"
+            message = f"{_host(url)} did not complete its response within {limit:g} s"
             raise FetchFailed(message, transient=True) from error
         except httpx.TimeoutException as error:
             raise FetchFailed(

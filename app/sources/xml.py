@@ -64,9 +64,17 @@ class FeedCutShort(SourceError):
 
 
 async def read_feed(
-    page: Fetched, tags: Sequence[str], convert: Callable[[Element], T | None], *, limit: int, lenient: bool
+    page: Fetched,
+    tags: Sequence[str],
+    convert: Callable[[Element], T | None],
+    *,
+    limit: int,
+    lenient: bool,
+    roots: frozenset[str] = _FEED_ROOTS,
 ) -> list[T]:
     """Convert the elements with these tags (`{*}item`), in order, until `limit` of them gave a value.
+
+    `roots` are the names that the document's root element may have.
 
     With `lenient`, mistakes are mended, and what cannot be mended costs only the place where it stands.
     Raises `FeedCutShort` for a document without an end, SourceError for what is no feed, broken, declares entities, or
@@ -75,14 +83,14 @@ async def read_feed(
     host = page.url.split("/")[2]
     body = await _as_utf8(page, host)
     try:
-        return await _parse(host, body, tags, convert, limit)
+        return await _parse(host, body, tags, convert, limit, roots)
     except etree.XMLSyntaxError as error:
         if not lenient:
             raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
         reason = shorten(error.msg, _MAX_REASON)
     body = _mended(body)
     try:
-        found = await _parse(host, body, tags, convert, limit, recover=True)
+        found = await _parse(host, body, tags, convert, limit, roots, recover=True)
     except etree.XMLSyntaxError as error:
         raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
     if len(found) < limit and not _ROOT_END.search(body):
@@ -201,11 +209,11 @@ def _parser(tags: Sequence[str], *, recover: bool) -> "etree.XMLPullParser":
     )
 
 
-def _require_feed(root: Element | None, host: str) -> None:
+def _require_feed(root: Element | None, host: str, roots: frozenset[str]) -> None:
     if root is None:
         raise SourceError(f"{host} sent broken XML: it has no element")
     name = local_name(root)
-    if name not in _FEED_ROOTS:
+    if name not in roots:
         raise SourceError(f"{host} sent an XML document of <{shorten(name, _MAX_REASON)}>, not a feed")
 
 
@@ -215,6 +223,7 @@ async def _parse(
     tags: Sequence[str],
     convert: Callable[[Element], T | None],
     limit: int,
+    roots: frozenset[str],
     *,
     recover: bool = False,
 ) -> list[T]:
@@ -239,7 +248,7 @@ async def _parse(
     if not recover or _ROOT_END.search(body):
         # Of a document that was cut short, what ends only here has lost its end.
         await _take(parser, convert, found, limit)
-    _require_feed(root, host)
+    _require_feed(root, host, roots)
     stopped = [error.message for error in parser.feed_error_log if error.type in _STOPPED]
     if stopped:
         raise FeedCutShort(f"{host} sent broken XML: {shorten(stopped[0], _MAX_REASON)}", found)

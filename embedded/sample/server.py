@@ -5,7 +5,7 @@ import socket
 from collections.abc import AsyncIterator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,13 +51,35 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
         return _newsapi(request, edition, news_day)
 
     async def arxiv_rss(request: Request) -> Response:
-        return _xml(edition.arxiv_rss(request.path_params["category"], news_day), "application/rss+xml")
+        # The listing of a day has what was announced on the evening before.
+        listed = news_day + timedelta(days=1)
+        return _xml(edition.arxiv_rss(request.path_params["categories"], listed), "application/rss+xml")
+
+    async def oai(request: Request) -> Response:
+        return _xml(_oai(request, edition), "text/xml")
 
     async def news(request: Request) -> Response:
         return _xml(edition.news(request.url.path, news_day), "application/rss+xml")
 
     routes = [Route("/api/query", query), *(Route(path, news) for path in edition.feeds)]
-    return Starlette(routes=[*routes, Route("/rss/{category}", arxiv_rss), Route("/v2/everything", everything)])
+    return Starlette(
+        routes=[*routes, Route("/rss/{categories}", arxiv_rss), Route("/oai", oai), Route("/v2/everything", everything)]
+    )
+
+
+def _oai(request: Request, edition: SampleEdition) -> bytes:
+    """Respond as arXiv's OAI-PMH interface does: https://info.arxiv.org/help/oa/index.html."""
+    query = request.query_params
+    if query.get("verb") != "ListRecords":
+        return edition.oai_error("badVerb", "only ListRecords is served")
+    if "resumptionToken" in query:
+        return edition.oai_error("badResumptionToken", "no list of the sample has a second page")
+    if query.get("metadataPrefix") != "arXivRaw":
+        return edition.oai_error("cannotDisseminateFormat", "only arXivRaw is served")
+    try:
+        return edition.oai_records(date.fromisoformat(query.get("from", "")))
+    except ValueError:
+        return edition.oai_error("badArgument", "from date format must be YYYY-MM-DD")
 
 
 def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:
