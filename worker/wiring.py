@@ -1,6 +1,6 @@
 """Builds the worker's components from its settings: sources, analyst, services, handlers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -22,10 +22,11 @@ from app.mail_url import parse_mail_url
 from app.models import TaskKind
 from app.services import Services
 from app.sources.arxiv import ARXIV_HOSTS, ArxivSettings, ArxivSource
+from app.sources.biorxiv import BiorxivSettings, BiorxivSource
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.rate_limiter import RateLimiter
+from app.sources.rate_limiter import Permits, RateLimiter
 from app.sources.source import Source
 from worker.handlers.callback import CallbackHandler, CallbackSender, callback_retry_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
@@ -50,7 +51,9 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
         arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(permits=services.rate_limits))
-        fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
+        fetches = FetchService(
+            services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings, services.rate_limits)]
+        )
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
         digests = DigestHandler(
@@ -92,14 +95,29 @@ def build_handlers(
     return handlers
 
 
-def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Sequence[Source]:
+def build_other_sources(
+    fetcher: HttpFetcher, settings: WorkerSettings, permits: Permits | None = None
+) -> Sequence[Source]:
     """Return the sources in the settings, besides arXiv."""
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
-    sources: list[Source] = [FeedSource(fetcher, feed) for feed in feeds]
+    sources: list[Source] = list(_preprint_servers(fetcher, settings, permits))
+    sources += [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
         news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value(), base_url=settings.newsapi_base_url)
         sources.append(NewsApiSource(fetcher, replace(news, query=settings.newsapi_query or news.query)))
     return sources
+
+
+def _preprint_servers(
+    fetcher: HttpFetcher, settings: WorkerSettings, permits: Permits | None
+) -> Iterator[BiorxivSource]:
+    # Neither server names a limit; both share the machine behind their API.
+    rate_limiter = RateLimiter(1.0, permits=permits, name="biorxiv")
+    for server in dict.fromkeys(server for server, _ in settings.biorxiv_categories):
+        wanted = [category for name, category in settings.biorxiv_categories if name == server]
+        categories = frozenset() if None in wanted else frozenset(filter(None, wanted))
+        chosen = BiorxivSettings(server, categories, settings.biorxiv_base_url)
+        yield BiorxivSource(fetcher, chosen, rate_limiter)
 
 
 def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:

@@ -6,7 +6,17 @@ from pydantic import Field, SecretStr, model_validator
 
 from app.config.fetch_times import AFTER_ARXIV
 from app.config.shared import Settings
-from app.config.values import DailyTimes, Feeds, HttpAddress, MailAddress, MailUrl, Names, PrivatePort, Seconds
+from app.config.values import (
+    ArxivCategories,
+    BiorxivCategories,
+    DailyTimes,
+    Feeds,
+    HttpAddress,
+    MailAddress,
+    MailUrl,
+    PrivatePort,
+    Seconds,
+)
 
 
 class WorkerSettings(Settings):
@@ -51,8 +61,16 @@ class WorkerSettings(Settings):
         None,
         description="the URL of a server with arXiv's /api/query, /rss and /oai; if unset, arXiv's own three hosts",
     )
-    arxiv_categories: Names = Field(
+    arxiv_categories: ArxivCategories = Field(
         ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
+    )
+    biorxiv_categories: BiorxivCategories = Field(
+        (),
+        description="categories of bioRxiv and medRxiv, such as biorxiv/cell_biology,medrxiv/oncology, or a server "
+        "alone for all of its categories; neither is read if unset",
+    )
+    biorxiv_base_url: HttpAddress = Field(
+        "https://api.biorxiv.org", description="the URL of the API of bioRxiv and medRxiv"
     )
     feeds: Feeds = Field((), description="feeds as name=URL, separated by commas; a few science feeds if unset")
     mail_url: MailUrl | None = Field(

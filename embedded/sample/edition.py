@@ -20,6 +20,7 @@ _DC: Final = "http://purl.org/dc/elements/1.1/"
 _OAI: Final = "http://www.openarchives.org/OAI/2.0/"
 _RAW: Final = "http://arxiv.org/OAI/arXivRaw/"
 _EASTERN: Final = ZoneInfo("America/New_York")
+_PREPRINTS_A_PAGE: Final = 30
 _OLDER: Final = 80_000
 """Added to a paper's number for the number of an older paper."""
 # RFC 2606 reserves this domain for examples.
@@ -122,6 +123,21 @@ class SampleEdition:
         ET.SubElement(root, f"{{{_OAI}}}error", code=code).text = reason
         return _document(root)
 
+    def preprints(self, server: str, day: date, start: int) -> dict[str, Any]:
+        """Return one page of the response of bioRxiv's API: the papers about biology, in a category of the server."""
+        found = [paper for paper in self.papers if any("bio" in name for name in paper.categories)]
+        page = found[start : start + _PREPRINTS_A_PAGE]
+        if not page:
+            return {"messages": [{"status": "no posts found"}], "collection": []}
+        message = {
+            "status": "ok",
+            "interval": f"{day}:{day}",
+            "cursor": start,
+            "count": len(page),
+            "total": str(len(found)),
+        }
+        return {"messages": [message], "collection": [_preprint(paper, server, day) for paper in page]}
+
     def news(self, path: str, day: date) -> bytes:
         """Return the publisher's feed at this path. Raises KeyError if there is none."""
         feed = self.feeds[path]
@@ -182,6 +198,20 @@ def _entry(feed: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
     ET.SubElement(entry, f"{{{_ARXIV}}}primary_category", term=paper.categories[0])
     for author in paper.authors:
         _atom(ET.SubElement(entry, f"{{{_ATOM}}}author"), "name", author)
+
+
+def _preprint(paper: SamplePaper, server: str, day: date) -> dict[str, str]:
+    return {
+        "doi": f"10.5555/broadsheet-sample.{paper.number}",  # a prefix for examples
+        "title": paper.title,
+        "authors": "; ".join(", ".join(reversed(name.rsplit(" ", 1))) for name in paper.authors),
+        "date": f"{day}",
+        "version": "1",
+        "type": "new results",
+        "category": "neuroscience" if server == "biorxiv" else "neurology",
+        "abstract": paper.abstract,
+        "server": server,
+    }
 
 
 def _announced(channel: ET.Element, paper: SamplePaper, kind: str, day: date) -> None:

@@ -58,13 +58,20 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
     async def oai(request: Request) -> Response:
         return _xml(_oai(request, edition), "text/xml")
 
+    async def preprints(request: Request) -> Response:
+        return _preprints(request, edition)
+
     async def news(request: Request) -> Response:
         return _xml(edition.news(request.url.path, news_day), "application/rss+xml")
 
     routes = [Route("/api/query", query), *(Route(path, news) for path in edition.feeds)]
-    return Starlette(
-        routes=[*routes, Route("/rss/{categories}", arxiv_rss), Route("/oai", oai), Route("/v2/everything", everything)]
-    )
+    routes += [
+        Route("/rss/{categories}", arxiv_rss),
+        Route("/oai", oai),
+        Route("/details/{server}/{first}/{last}/{cursor}/json", preprints),
+        Route("/v2/everything", everything),
+    ]
+    return Starlette(routes=routes)
 
 
 def _oai(request: Request, edition: SampleEdition) -> bytes:
@@ -80,6 +87,16 @@ def _oai(request: Request, edition: SampleEdition) -> bytes:
         return edition.oai_records(date.fromisoformat(query.get("from", "")))
     except ValueError:
         return edition.oai_error("badArgument", "from date format must be YYYY-MM-DD")
+
+
+def _preprints(request: Request, edition: SampleEdition) -> Response:
+    """Respond as the API of bioRxiv and medRxiv does: https://api.biorxiv.org/details/biorxiv/help."""
+    path = request.path_params
+    try:
+        day, start = date.fromisoformat(path["first"]), int(path["cursor"])
+    except ValueError:
+        return JSONResponse({"messages": [{"status": "Incorrect interval"}], "collection": []})
+    return JSONResponse(edition.preprints(path["server"], day, start))
 
 
 def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:

@@ -19,6 +19,7 @@ from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_listing import DailyListing
 from app.sources.arxiv_oai import OaiPmh
+from app.sources.biorxiv import BiorxivSettings, BiorxivSource
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
@@ -134,6 +135,18 @@ async def test_any_categories_have_papers(categories: tuple[str, ...], make_fetc
     assert len(found) >= 30
 
 
+@pytest.mark.parametrize("server", ["biorxiv", "medrxiv"])
+async def test_the_preprint_servers_have_sample_papers(make_fetcher: MakeFetcher, server: str) -> None:
+    day = date(2025, 3, 4)
+    async with serve_sample(day) as hosts:
+        settings = BiorxivSettings(server, base_url=hosts.arxiv_base_url)
+        preprints = await BiorxivSource(make_fetcher(), settings, RateLimiter(interval=0)).fetch(day)
+        papers = {paper.title: paper for paper in await arxiv(make_fetcher(), hosts).fetch(day)}
+    assert len(preprints) >= 2
+    assert all(paper.abstract == papers[paper.title].abstract for paper in preprints)
+    assert all(paper.authors == papers[paper.title].authors for paper in preprints)
+
+
 async def test_the_newsapi_emulator_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
     day = date(2025, 3, 4)
     async with serve_sample(day) as hosts:
@@ -150,7 +163,7 @@ async def test_the_newsapi_emulator_has_the_samples_news(make_fetcher: MakeFetch
 def test_every_source_module_is_tested_here() -> None:
     sources = Path(app.sources.__file__).parent
     asking = {path.stem for path in sources.glob("*.py") if "_fetcher.get(" in path.read_text(encoding="utf-8")}
-    assert asking == {"arxiv_client", "feeds", "newsapi"}
+    assert asking == {"arxiv_client", "biorxiv", "feeds", "newsapi"}
 
 
 @pytest.mark.parametrize(
