@@ -72,7 +72,9 @@ class WorkerSettings(Settings):
     biorxiv_base_url: HttpAddress = Field(
         "https://api.biorxiv.org", description="the URL of the API of bioRxiv and medRxiv"
     )
-    feeds: Feeds = Field((), description="feeds as name=URL, separated by commas; a few science feeds if unset")
+    feeds: Feeds = Field(
+        (), description="feeds of news or papers as name=URL, separated by commas; a few science feeds if unset"
+    )
     mail_url: MailUrl | None = Field(
         None,
         description="how mails are sent: smtp://user:password@host:587 (STARTTLS is required except for localhost), "

@@ -6,6 +6,7 @@ import pytest
 
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError
+from scripts.settings import BY_FIELD
 
 
 @pytest.fixture(autouse=True)
@@ -43,3 +44,12 @@ def test_categories_of_both_servers_are_parsed(monkeypatch: pytest.MonkeyPatch) 
         ("medrxiv", None),
         ("medrxiv", "hiv aids"),
     )
+
+
+@pytest.mark.parametrize("field", BY_FIELD)
+def test_the_documented_values_of_each_field_are_valid(monkeypatch: pytest.MonkeyPatch, field: str) -> None:
+    for name, value in BY_FIELD[field].items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings(WorkerSettings)
+    assert settings.arxiv_categories
+    assert len(settings.feeds) == BY_FIELD[field].get("FEEDS", "").count("=")
