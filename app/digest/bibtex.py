@@ -1,7 +1,7 @@
-"""Papers as BibTeX, for a reader's own tools: whatever a paper is called is one field, and prints as itself.
+"""Export of papers as BibTeX. Text is escaped so that TeX prints it and does not run it.
 
-Our own, for the libraries that write BibTeX leave escaping to their callers. UTF-8 stays as it is (LaTeX
-reads it since 2018, biber always has); keys are ASCII.
+Libraries that write BibTeX leave escaping to their callers. The encoding is UTF-8, which LaTeX reads since 2018;
+keys are ASCII.
 """
 
 import re
@@ -11,15 +11,17 @@ from typing import Final
 from urllib.parse import quote
 
 from app.digest.citations import MAX_AUTHORS, authors_of, citation_key, date_of, is_group, parts_of, title_of
+from app.digest.formulas import formulas
 from app.models import Publication
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_ABSTRACT, MAX_LINK, MAX_TITLE, plain, safe_link
 
 MEDIA_TYPE: Final = "application/x-bibtex; charset=utf-8"
 _ARXIV_ID: Final = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(\.[A-Za-z-]{2,20})?/\d{7}")
-_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#\x00-\x1f\x7f]{1,200}")
+# Styles print it with and without \url, so it has no mark that begins a command, a comment or a formula in TeX.
+_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#$^~\"@\x00-\x1f\x7f]{1,200}")
 
-# A brace counts in BibTeX also behind a backslash, so braces are named; two of some marks would become one (-- a dash).
+# BibTeX counts braces also after a backslash, so braces are written by name. TeX joins some marks (-- is a dash).
 _ESCAPED: Final = str.maketrans(
     {character: rf"\{character}" for character in "$&%#_"}
     | {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}"}
@@ -27,12 +29,15 @@ _ESCAPED: Final = str.maketrans(
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 )
 _LIGATURE: Final = re.compile(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)|(?<=,)(?=,)")
-# Pandoc's rule, by which "$5 to $10" is no formula; and nothing in it that LaTeX refuses or takes for a comment.
-_FORMULA: Final = re.compile(r"(?<![\\$])\$(?![\s$])((?:[^$\\%#&]|\\[A-Za-z,;:!{}|%#&])+?)(?<!\s)\$(?![\d$])")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_IN_ADDRESS: Final = "-._~:/?#[]@!$&'()*+,;=%"
-_TYPE: Final = re.compile(r"[a-z][a-z-]{1,30}")
-_NO_ENTRIES: Final = frozenset({"comment", "string", "preamble", "xdata", "set"})
+_IN_ADDRESS: Final = "-._~:/?#[]@!&'()*+,;=%"
+# Other names may be commands of a style, such as REVTeX's @control.
+_TYPE_NAMES: Final = """
+    article artwork audio book bookinbook booklet collection conference dataset electronic image inbook incollection
+    inproceedings inreference jurisdiction legal letter manual mastersthesis mvbook mvcollection mvproceedings
+    mvreference online patent performance periodical phdthesis proceedings reference report review software standard
+    suppbook suppcollection suppperiodical techreport thesis unpublished video www"""
+_TYPES: Final = frozenset(_TYPE_NAMES.split())
 _IN_BOOKS: Final = frozenset({"inproceedings", "incollection", "inbook", "conference", "proceedings", "inreference"})
 _PUBLISHERS: Final = {"phdthesis": "school", "mastersthesis": "school", "thesis": "school", "techreport": "institution"}
 _RANGE: Final = re.compile(r"(?<=\w)-(?=\w)")
@@ -43,33 +48,23 @@ _MAX_AUTHOR: Final = 3
 def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
     """Yield an entry for each paper, in their order, each under a key like noether1918invariant.
 
-    A key that is taken gets a letter: given the oldest first, what is there already keeps its key when others come.
+    A key that is already used gets a letter. With the oldest paper first, papers keep their keys when others are added.
     """
     taken = Counter[str]()
     return (_entry(paper, taken) for paper in papers)
 
 
 def escaped(text: str) -> str:
-    """Return `text` as LaTeX that prints it: of one line, without unbalanced braces. Formulas stay formulas."""
+    """Return LaTeX that prints `text`, with balanced braces. Formulas with safe commands stay formulas."""
     pieces, begun = [], 0
-    for formula in _FORMULA.finditer(text):
-        if _balanced(formula[1]):
-            pieces += [_as_text(text[begun : formula.start()]), formula[0]]
-            begun = formula.end()
+    for formula in formulas(text):
+        pieces += [_as_text(text[begun : formula.start()]), formula[0]]
+        begun = formula.end()
     return "".join([*pieces, _as_text(text[begun:])])
 
 
 def _as_text(text: str) -> str:
     return _LIGATURE.sub("{}", text.translate(_ESCAPED))
-
-
-def _balanced(formula: str) -> bool:
-    depth = 0
-    for brace in re.findall(r"[{}]", formula):
-        depth += 1 if brace == "{" else -1
-        if depth < 0:
-            return False
-    return depth == 0
 
 
 def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
@@ -79,11 +74,11 @@ def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
 
 def _type(paper: ReaderPaper) -> str:
     given = paper.publication.entry_type if paper.publication else ""
-    return given if _TYPE.fullmatch(given) and given not in _NO_ENTRIES else "misc"
+    return given if given in _TYPES else "misc"
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
-    # Styles change the case of a title, but of nothing in braces of its own.
+    # Styles change the case of titles, except in braces.
     yield "title", f"{{{{{escaped(title_of(paper))}}}}}"
     names = authors_of(paper)
     if names:
@@ -109,7 +104,7 @@ def _published(publication: Publication, entry_type: str) -> Iterator[tuple[str,
     for name, value in named.items():
         text = plain(value, MAX_TITLE)
         if text:
-            # A range of pages has a dash, so two hyphens.
+            # BibTeX writes a range of pages with two hyphens.
             yield name, f"{{{_value(name, text)}}}"
 
 
@@ -132,6 +127,8 @@ def _dated(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
 def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
     if paper.doi and _DOI.fullmatch(paper.doi):
         yield "doi", f"{{{paper.doi}}}"
+    elif paper.doi:
+        yield "note", f"{{{_as_text(f'https://doi.org/{quote(paper.doi)}')}}}"
     if paper.arxiv_id and _ARXIV_ID.fullmatch(paper.arxiv_id):
         yield "eprint", f"{{{paper.arxiv_id}}}"
         yield "archivePrefix", "{arXiv}"
@@ -140,16 +137,19 @@ def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
             yield "primaryClass", f"{{{archive}}}"
     url = safe_link(paper.url)
     if url and len(url) <= MAX_LINK:
-        # Addresses are not escaped: \url takes them as they are. What could end the field cannot stand in an address.
+        # URLs are not escaped, because \url prints them literally. What could end the field is percent-encoded.
         yield "url", f"{{{quote(url, safe=_IN_ADDRESS)}}}"
 
 
 def _author(name: str) -> str:
-    """A name as BibTeX takes it apart; in braces of its own where that would go wrong, or it is no person's."""
+    """A name as BibTeX splits it, in its own braces where that would go wrong or it is not a person's.
+
+    It has no formulas: BibTeX would cut one in half for an initial.
+    """
     parts = parts_of(name)
     if parts and parts[2] and not is_group(name):
-        family, given, suffix = map(escaped, parts)
+        family, given, suffix = map(_as_text, parts)
         return f"{family}, {suffix}, {given}"
     pieces = name.split(",")
     whole = len(pieces) >= _MAX_AUTHOR or not all(map(str.strip, pieces))
-    return f"{{{escaped(name)}}}" if whole or is_group(name) else escaped(name)
+    return f"{{{_as_text(name)}}}" if whole or is_group(name) else _as_text(name)

@@ -1,4 +1,4 @@
-"""People's names as libraries write them, in spoken order: `Roe, Jr., Paul W.` is Paul W. Roe, Jr."""
+"""Names of authors, converted to the form given name, family name, suffix: `Roe, Jr., Paul W.` is Paul W. Roe, Jr."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -20,10 +20,10 @@ _FEWEST_LISTED: Final = 4
 
 
 def names_of(field: str, convert: Callable[[str], str] = str) -> tuple[str, ...]:
-    """Return the names of a BibTeX field; `convert` makes text of each part. What is in braces is one name as it is."""
+    """Return the names of a BibTeX field. `convert` converts each part to text. A name in braces is not split."""
     pieces = list(_split(field.strip(), "and"))
     if len(pieces) == 1:
-        # Scopus and others write semicolons.
+        # Scopus and others separate names by semicolons.
         pieces = list(_split(field, ";"))
     if len(pieces) == 1:
         pieces = _listed(pieces[0])
@@ -32,18 +32,18 @@ def names_of(field: str, convert: Callable[[str], str] = str) -> tuple[str, ...]
 
 
 def spoken(family: str, given: str, suffix: str = "") -> str:
-    """Join the parts of a name, each in plain text."""
+    """Join the parts of a name, given as plain text."""
     name = f"{given} {family}".strip()
     return plain(f"{name}, {suffix}" if suffix and name else name or suffix, MAX_NAME)
 
 
 def inverted_name(name: str) -> str:
-    """Return a name of the form `Family, Given, Suffix`, as RIS has it, in spoken order."""
+    """Convert a name of the form `Family, Given, Suffix`, used by RIS."""
     return _spoken(name, str)
 
 
 def _split(text: str, separator: str) -> Iterator[str]:
-    """Cut at a separator (`and`, `;` or `,`) outside braces."""
+    """Split at a separator (`and`, `;` or `,`) outside braces."""
     depth = begun = 0
     for found in _MARK.finditer(text):
         mark = found[0].strip().lower()
@@ -58,7 +58,7 @@ def _split(text: str, separator: str) -> Iterator[str]:
 
 
 def _listed(names: str) -> list[str]:
-    """Names that commas part, `A. Roe, B. Doe, C. Poe, D. Loe`: no single name has so many."""
+    """Split a list separated by commas, `A. Roe, B. Doe, C. Poe, D. Loe`: a single name has fewer commas."""
     pieces = [piece.strip() for piece in _split(names, ",")]
     is_list = len(pieces) >= _FEWEST_LISTED and all(len(piece.split()) > 1 for piece in pieces if piece)
     return pieces if is_list else [names]
@@ -92,6 +92,6 @@ def _in_order(parts: list[str]) -> str:
 
 
 def _labelled(pieces: list[str]) -> dict[str, str]:
-    """biblatex's extended form: `family=Roe, given=Paul, suffix=Jr.`; empty if it is not."""
+    """Parse biblatex's extended form, `family=Roe, given=Paul, suffix=Jr.`; empty if it is another form."""
     found = [_PARTS.fullmatch(piece.strip()) for piece in pieces]
     return {part[1].lower(): part[2] for part in found if part} if found and all(found) else {}

@@ -52,7 +52,7 @@ _PREFIXES: Final = {
     "http://prismstandard.org/namespaces/basic/2.1/": "prism:",
     "http://prismstandard.org/namespaces/basic/3.0/": "prism:",
 }
-# What publishers use without declaring it.
+# Prefixes that publishers use without declaring them.
 _UNDECLARED: Final = frozenset({"dc", "dcterms", "content", "prism", "arxiv"})
 _TIMES: Final = (
     *("published", "pubDate", "issued", "dc:date", "dcterms:issued", "dcterms:available", "dcterms:created", "created"),
@@ -187,7 +187,9 @@ def _as_plain(element: Element, limit: int) -> str:
     kind, mode = element.get("type"), element.get("mode")
     if mode == "base64" or kind == "application/octet-stream":
         text = _unpacked(text)
-    is_text = kind in {"text", "xhtml", "text/plain"} or (kind == "application/xhtml+xml" and mode != "escaped")
+    # Without a type, Atom 0.3 means plain text; publishers mean HTML, except in base64.
+    is_text = kind in {"text", "xhtml", "text/plain"} or (kind is None and mode == "base64")
+    is_text = is_text or (kind == "application/xhtml+xml" and mode != "escaped")
     return from_mixed(plain(text, limit) if is_text else plain_from_html(text, limit))
 
 

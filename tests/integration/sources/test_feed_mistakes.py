@@ -1,4 +1,4 @@
-"""Feeds as publishers really send them: a mistake loses only its place, and a cut is never a short feed."""
+"""Feeds with the mistakes of real publishers: a mistake affects only its item, and a cut is detected."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -59,6 +59,11 @@ TITLES: dict[str, tuple[bytes, list[str]]] = {
         b"A &amp;lt; &lt;b&gt;B&lt;/b&gt;</title></entry></feed>",
         ["A < B"],
     ),
+    "base64 of Atom 0.3": (
+        b'<feed version="0.3" xmlns="http://purl.org/atom/ns#"><entry><title mode="base64">QSA8Yj5CPC9iPg==</title>'
+        b"</entry></feed>",
+        ["A <b>B</b>"],
+    ),
     "TeX in a title": (
         rss(b"<item><title>Erd\\H{o}s and $p&lt;q$ of Schr\\\"odinger</title></item>"),
         ["Erdős and $p<q$ of Schrödinger"],
@@ -96,6 +101,7 @@ async def test_times_are_found_in_every_form(read: Read, element: bytes, prefix:
     ("link", "address"),
     [
         (b"<link>http://a.example/a b|c</link>", "http://a.example/a%20b%7Cc"),
+        (b"<link>HTTP://a.example/A</link>", "http://a.example/A"),
         (b"<link>\nhttp://a.example/\na\n</link>", "http://a.example/a"),
         (b'<link xml:base="http://b.example/x/" href="y"/>', "http://b.example/x/y"),
         (b'<link rel="self" href="http://a.example/self"/><link href="http://a.example/1"/>', "http://a.example/1"),
@@ -108,7 +114,7 @@ async def test_links_are_read_as_browsers_do(read: Read, link: bytes, address: s
     assert article.url == address
 
 
-async def test_xml_base_is_taken_from_what_is_around(read: Read) -> None:
+async def test_xml_base_of_enclosing_elements_applies(read: Read) -> None:
     feed = b'<feed xmlns="http://www.w3.org/2005/Atom" xml:base="http://b.example/x/">'
     entry = b'<entry xml:base="y/"><title>A</title><link href="z"/></entry></feed>'
     (article,) = await read(reply(feed + entry))
