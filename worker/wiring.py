@@ -23,6 +23,7 @@ from app.models import TaskKind
 from app.services import Services
 from app.sources.arxiv import ARXIV_HOSTS, ArxivSettings, ArxivSource
 from app.sources.biorxiv import BiorxivSettings, BiorxivSource
+from app.sources.crossref import Crossref, CrossrefSettings
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
@@ -38,10 +39,11 @@ from worker.job import Handler, Handlers
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components besides its services: the handlers, and the arXiv source for a periodic job."""
+    """A worker's components besides its services: the handlers, and what a periodic job looks papers up with."""
 
     handlers: Handlers
     arxiv: ArxivSource
+    crossref: Crossref
 
 
 @asynccontextmanager
@@ -70,7 +72,10 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+        crossref = Crossref(
+            fetcher, _crossref_settings(settings), RateLimiter(1.0, permits=services.rate_limits, name="crossref")
+        )
+        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, crossref)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
@@ -106,6 +111,11 @@ def build_other_sources(
         news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value(), base_url=settings.newsapi_base_url)
         sources.append(NewsApiSource(fetcher, replace(news, query=settings.newsapi_query or news.query)))
     return sources
+
+
+def _crossref_settings(settings: WorkerSettings) -> CrossrefSettings:
+    contact = settings.contact_email or settings.mail_from
+    return CrossrefSettings(settings.crossref_base_url, Mailbox.parse(contact).address if contact else None)
 
 
 def _preprint_servers(

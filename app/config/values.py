@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter
 from pydantic_settings import NoDecode
 
-from app.arxiv_categories import category_problem
 from app.biorxiv_categories import parse_category
 from app.config.fetch_times import FetchTimes, fetch_times
 from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
+from app.models import known_categories
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
@@ -95,14 +95,6 @@ def _split_feeds(value: object) -> object:
     )
 
 
-def _arxiv_categories(values: tuple[str, ...]) -> tuple[str, ...]:
-    """Check that arXiv has these categories; the error names the nearest ones."""
-    problems = [problem for value in values if (problem := category_problem(value)) is not None]
-    if problems:
-        raise ValueError("; ".join(problems))
-    return values
-
-
 def _split_biorxiv(value: object) -> object:
     """Parse `biorxiv/cell_biology,medrxiv` as pairs of a server and one of its categories (None: all)."""
     parts = _split(value)
@@ -143,7 +135,7 @@ MailUrl = Annotated[SecretStr, AfterValidator(_mail_url)]
 MailAddress = Annotated[str, AfterValidator(_mailbox)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
-ArxivCategories = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(_arxiv_categories)]
+ArxivCategories = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(known_categories)]
 BiorxivCategories = Annotated[tuple[tuple[str, str | None], ...], NoDecode, BeforeValidator(_split_biorxiv)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 DailyTimes = Annotated[FetchTimes, NoDecode, BeforeValidator(fetch_times)]

@@ -72,6 +72,12 @@ class WorkerSettings(Settings):
     biorxiv_base_url: HttpAddress = Field(
         "https://api.biorxiv.org", description="the URL of the API of bioRxiv and medRxiv"
     )
+    crossref_base_url: HttpAddress = Field(
+        "https://api.crossref.org", description="the URL of Crossref's API, which knows papers by DOI"
+    )
+    contact_email: MailAddress | None = Field(
+        None, description="the address that Crossref may contact, sent with requests; the one in MAIL_FROM if unset"
+    )
     feeds: Feeds = Field(
         (), description="feeds of news or papers as name=URL, separated by commas; a few science feeds if unset"
     )

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
+from app.sources.paper_links import links_of, venue
 from app.sources.text import safe_link
 
 _SHOWN_AUTHORS: Final = 4
@@ -45,6 +46,8 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": _day,
     "byline": _byline,
     "origin": source_name,
+    "paper_links": links_of,
+    "venue": venue,
     "missing": _missing,
     "sections": _sections,
     "matched_words": _matched_words,

@@ -13,6 +13,7 @@ from app.sources.arxiv_id import ABSTRACT_PAGE
 from app.sources.arxiv_path import NothingListed, busy_or
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import FetchFailed
+from app.sources.paper_links import code_url
 from app.sources.xml import read_feed
 
 MOST_LISTED: Final = 2_000
@@ -100,4 +101,6 @@ def _article(item: FeedItem, identifier: str) -> Article:
         published_at=item.published_at,
         arxiv_id=identifier,
         doi=item.doi,
+        journal_ref=item.journal_ref,
+        code_url=code_url(item.abstract),
     )

@@ -14,6 +14,7 @@ from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
 from app.sources.dates import parse_time
 from app.sources.doi import doi
 from app.sources.fetcher import Fetched
+from app.sources.paper_links import code_url
 from app.sources.tex import from_mixed
 from app.sources.text import (
     MARKUP_PER_CHARACTER,
@@ -104,12 +105,13 @@ def _article(raw: Element, submitted: datetime) -> Article | None:
     identifier, title = arxiv_id(_text(raw, "id", MAX_LINK)), _plain(raw, "title", MAX_TITLE)
     if not identifier or not title:
         return None
+    abstract, comment = _plain(raw, "abstract", MAX_ABSTRACT), _plain(raw, "comments", MAX_TITLE)
     return Article(
         source="arxiv",
         external_id=identifier,
         kind=ArticleKind.PAPER,
         title=title,
-        abstract=_plain(raw, "abstract", MAX_ABSTRACT),
+        abstract=abstract,
         authors=author_names(_text(raw, "authors", MAX_AUTHORS * MAX_NAME)),
         url=ABSTRACT_PAGE + identifier,
         pdf_url=PDF_PAGE + identifier,
@@ -117,6 +119,9 @@ def _article(raw: Element, submitted: datetime) -> Article | None:
         published_at=submitted,
         arxiv_id=identifier,
         doi=doi(_text(raw, "doi", MAX_LINK)),
+        journal_ref=_plain(raw, "journal-ref", MAX_TITLE),
+        comment=comment,
+        code_url=code_url(comment, abstract),
     )
 
 

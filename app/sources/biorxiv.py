@@ -13,6 +13,7 @@ from app.errors import SourceBusy, SourceError
 from app.models import Article, ArticleKind
 from app.sources.doi import doi
 from app.sources.fetcher import FetchFailed, HttpFetcher
+from app.sources.paper_links import code_url
 from app.sources.rate_limiter import MAX_WAIT, RateLimiter, Sleep
 from app.sources.source import end_of
 from app.sources.tex import from_mixed
@@ -183,6 +184,7 @@ class BiorxivSource:
                 categories=(category,) if category else (),
                 published_at=_posted(newest.date),
                 doi=name,
+                code_url=code_url(newest.abstract),
             )
             if title
             else None

@@ -95,6 +95,7 @@ class FeedItem:
     announce_type: str
     arxiv_id: str | None
     doi: str | None
+    journal_ref: str
 
     @property
     def is_replacement(self) -> bool:
@@ -165,6 +166,7 @@ def read_item(item: Element, base: str) -> FeedItem | None:
         announce_type=kind_of_news,
         arxiv_id=paper or arxiv_id(link or ""),
         doi=_doi(fields, link),
+        journal_ref=fields.text(MAX_TITLE, "arxiv:journal_reference", "arxiv:journal_ref", "prism:publicationName"),
     )
 
 

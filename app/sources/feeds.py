@@ -9,6 +9,7 @@ from app.models import Article, ArticleKind
 from app.sources.doi import is_news_doi
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher
+from app.sources.paper_links import code_url
 from app.sources.source import IncompleteSource, end_of
 from app.sources.xml import FeedCutShort, read_feed
 
@@ -99,10 +100,12 @@ class FeedSource:
         return ArticleKind.PAPER if is_paper else self._settings.kind
 
     def _article(self, item: FeedItem) -> Article:
+        kind = self._kind(item)
+        is_paper = kind is ArticleKind.PAPER
         return Article(
             source=self.name,
             external_id=item.external_id,
-            kind=self._kind(item),
+            kind=kind,
             title=item.title,
             abstract=item.abstract,
             authors=item.authors,
@@ -112,4 +115,6 @@ class FeedSource:
             published_at=item.published_at,
             arxiv_id=item.arxiv_id,
             doi=item.doi,
+            journal_ref=item.journal_ref if is_paper else "",
+            code_url=code_url(item.abstract) if is_paper else None,
         )

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -43,7 +43,8 @@ class FetchSettings:
 class FetchFailed(SourceError):
     """A GET failed. A `transient` one may succeed later, after `retry_after` seconds if known.
 
-    `busy`: the server is overloaded (429 or 503). `body` is the beginning of the body of an HTTP error.
+    `busy`: the server is overloaded (429 or 503). `http_status`, `headers` and
+    `body` (its beginning) are those of an HTTP error.
     """
 
     def __init__(
@@ -54,8 +55,12 @@ class FetchFailed(SourceError):
         busy: bool = False,
         retry_after: float | None = None,
         body: bytes = b"",
+        http_status: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.http_status = http_status
+        self.headers = headers or {}
         self.transient = transient
         self.busy = busy
         self.retry_after = retry_after
@@ -70,6 +75,7 @@ class Fetched:
     content_type: str
     charset: str | None
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HttpFetcher:
@@ -152,7 +158,7 @@ async def _read(response: httpx.Response, url: httpx.URL, max_bytes: int) -> Fet
     async for chunk in _decoded(response, max_bytes):
         body += chunk
     charset = _CHARSET.search(header)
-    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body))
+    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body), response.headers)
 
 
 async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:
@@ -168,6 +174,8 @@ async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) 
         busy=status in BUSY_STATUSES,
         retry_after=retry_after(response.headers, datetime.now(UTC)),
         body=body[:_ERROR_EXCERPT],
+        http_status=status,
+        headers=response.headers,
     )
 
 

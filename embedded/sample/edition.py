@@ -1,12 +1,14 @@
 """The sample edition's content, as the documents that the real hosts would send on a given day."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
 from app.models import SAMPLE_CATEGORY
@@ -20,6 +22,8 @@ _DC: Final = "http://purl.org/dc/elements/1.1/"
 _OAI: Final = "http://www.openarchives.org/OAI/2.0/"
 _RAW: Final = "http://arxiv.org/OAI/arXivRaw/"
 _EASTERN: Final = ZoneInfo("America/New_York")
+_DOI: Final = "10.5555/broadsheet-sample"
+"""10.5555 is the prefix for examples."""
 _PREPRINTS_A_PAGE: Final = 30
 _OLDER: Final = 80_000
 """Added to a paper's number for the number of an older paper."""
@@ -138,6 +142,12 @@ class SampleEdition:
         }
         return {"messages": [message], "collection": [_preprint(paper, server, day) for paper in page]}
 
+    def works(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return Crossref's response for these DOIs: those of the sample's preprints."""
+        papers = {f"{_DOI}.{paper.number}": paper for paper in self.papers}
+        items = [_work(name, papers[name]) for name in names if name in papers]
+        return {"status": "ok", "message": {"total-results": len(items), "items": items}}
+
     def news(self, path: str, day: date) -> bytes:
         """Return the publisher's feed at this path. Raises KeyError if there is none."""
         feed = self.feeds[path]
@@ -202,7 +212,7 @@ def _entry(feed: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
 
 def _preprint(paper: SamplePaper, server: str, day: date) -> dict[str, str]:
     return {
-        "doi": f"10.5555/broadsheet-sample.{paper.number}",  # a prefix for examples
+        "doi": f"{_DOI}.{paper.number}",
         "title": paper.title,
         "authors": "; ".join(", ".join(reversed(name.rsplit(" ", 1))) for name in paper.authors),
         "date": f"{day}",
@@ -211,6 +221,17 @@ def _preprint(paper: SamplePaper, server: str, day: date) -> dict[str, str]:
         "category": "neuroscience" if server == "biorxiv" else "neurology",
         "abstract": paper.abstract,
         "server": server,
+    }
+
+
+def _work(name: str, paper: SamplePaper) -> dict[str, Any]:
+    return {
+        "DOI": name,
+        "title": [paper.title],
+        "author": [{"name": author} for author in paper.authors],
+        "abstract": f"<jats:p>{escape(paper.abstract)}</jats:p>",
+        "type": "posted-content",
+        "URL": f"{_SITE}/doi/{paper.number}",
     }
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -55,27 +55,36 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
         listed = news_day + timedelta(days=1)
         return _xml(edition.arxiv_rss(request.path_params["categories"], listed), "application/rss+xml")
 
-    async def oai(request: Request) -> Response:
-        return _xml(_oai(request, edition), "text/xml")
-
-    async def preprints(request: Request) -> Response:
-        return _preprints(request, edition)
-
     async def news(request: Request) -> Response:
         return _xml(edition.news(request.url.path, news_day), "application/rss+xml")
 
     routes = [Route("/api/query", query), *(Route(path, news) for path in edition.feeds)]
     routes += [
         Route("/rss/{categories}", arxiv_rss),
-        Route("/oai", oai),
-        Route("/details/{server}/{first}/{last}/{cursor}/json", preprints),
+        Route("/oai", _endpoint(_oai, edition)),
+        Route("/details/{server}/{first}/{last}/{cursor}/json", _endpoint(_preprints, edition)),
         Route("/v2/everything", everything),
+        Route("/works", _endpoint(_works, edition)),
+        Route("/works/{doi:path}", _endpoint(_works, edition)),
     ]
     return Starlette(routes=routes)
 
 
-def _oai(request: Request, edition: SampleEdition) -> bytes:
+def _endpoint(
+    respond: Callable[[Request, SampleEdition], Response], edition: SampleEdition
+) -> Callable[[Request], Coroutine[None, None, Response]]:
+    async def handle(request: Request) -> Response:
+        return respond(request, edition)
+
+    return handle
+
+
+def _oai(request: Request, edition: SampleEdition) -> Response:
     """Respond as arXiv's OAI-PMH interface does: https://info.arxiv.org/help/oa/index.html."""
+    return _xml(_oai_document(request, edition), "text/xml")
+
+
+def _oai_document(request: Request, edition: SampleEdition) -> bytes:
     query = request.query_params
     if query.get("verb") != "ListRecords":
         return edition.oai_error("badVerb", "only ListRecords is served")
@@ -97,6 +106,17 @@ def _preprints(request: Request, edition: SampleEdition) -> Response:
     except ValueError:
         return JSONResponse({"messages": [{"status": "Incorrect interval"}], "collection": []})
     return JSONResponse(edition.preprints(path["server"], day, start))
+
+
+def _works(request: Request, edition: SampleEdition) -> Response:
+    """Respond as Crossref does: https://api.crossref.org."""
+    if "doi" in request.path_params:
+        found = edition.works([request.path_params["doi"]])["message"]["items"]
+        if not found:
+            return Response("Resource not found.", 404)
+        return JSONResponse({"status": "ok", "message": found[0]})
+    wanted = [each.removeprefix("doi:") for each in request.query_params.get("filter", "").split(",")]
+    return JSONResponse(edition.works(wanted))
 
 
 def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:

@@ -20,6 +20,7 @@ from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_listing import DailyListing
 from app.sources.arxiv_oai import OaiPmh
 from app.sources.biorxiv import BiorxivSettings, BiorxivSource
+from app.sources.crossref import Crossref, CrossrefSettings
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.fetcher import HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
@@ -147,6 +148,15 @@ async def test_the_preprint_servers_have_sample_papers(make_fetcher: MakeFetcher
     assert all(paper.authors == papers[paper.title].authors for paper in preprints)
 
 
+async def test_crossref_knows_the_samples_dois(make_fetcher: MakeFetcher) -> None:
+    async with serve_sample(date(2025, 3, 4)) as hosts:
+        client = Crossref(make_fetcher(), CrossrefSettings(hosts.arxiv_base_url), RateLimiter(interval=0))
+        found = await client.look_up([f"10.5555/broadsheet-sample.{n}" for n in (1, 2)] + ["10.1000/1"])
+        assert await client.look_up(["10.1000/1"]) == []
+        assert len(await client.look_up(["10.5555/broadsheet-sample.3"])) == 1
+    assert [article.doi for article, _ in found] == [f"10.5555/broadsheet-sample.{n}" for n in (1, 2)]
+
+
 async def test_the_newsapi_emulator_has_the_samples_news(make_fetcher: MakeFetcher) -> None:
     day = date(2025, 3, 4)
     async with serve_sample(day) as hosts:
@@ -163,7 +173,7 @@ async def test_the_newsapi_emulator_has_the_samples_news(make_fetcher: MakeFetch
 def test_every_source_module_is_tested_here() -> None:
     sources = Path(app.sources.__file__).parent
     asking = {path.stem for path in sources.glob("*.py") if "_fetcher.get(" in path.read_text(encoding="utf-8")}
-    assert asking == {"arxiv_client", "biorxiv", "feeds", "newsapi"}
+    assert asking == {"arxiv_client", "biorxiv", "crossref", "feeds", "newsapi"}
 
 
 @pytest.mark.parametrize(
