@@ -17,6 +17,8 @@ from app.sources.text import shorten
 
 # A slice of this size takes some 2 ms to parse; the loop has its turn between two of them.
 _SLICE: Final = 65_536
+# Bytes that are searched at a time, which takes some milliseconds.
+_STRETCH: Final = 1_000_000
 # Between two entries: an entry has some 50 tags, or some thousand with HTML, and each costs 130 bytes of tree.
 _MAX_TAGS: Final = 300_000
 # Of those that nothing came of, such as entries without a title.
@@ -101,19 +103,25 @@ async def read_feed(
 async def _as_utf8(page: Fetched, host: str) -> bytes:
     """Return the document in UTF-8, in which alone the look at the bytes below finds what it looks for."""
     body, encoding = _decoded(page, host)
-    if encoding == "utf-8":
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            pass
-        else:
-            return body
+    if encoding == "utf-8" and await _is_utf8(body):
+        return body
     decoder, pieces = incremental_decoder(encoding), list[bytes]()
     for start in range(0, len(body), STEP):
         text = decoder.decode(body[start : start + STEP], start + STEP >= len(body))
         pieces.append(text.encode("utf-8", "replace"))
         await asyncio.sleep(0)
     return b"".join(pieces)
+
+
+async def _is_utf8(body: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(body), _STRETCH):
+            decoder.decode(body[start : start + _STRETCH], start + _STRETCH >= len(body))
+            await asyncio.sleep(0)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded(page: Fetched, host: str) -> tuple[bytes, str]:
@@ -161,19 +169,23 @@ def _written_out(ampersand: re.Match[bytes]) -> bytes:
     return b"&#%d;" % point if point else b"&amp;" + ampersand[0][1:]
 
 
-def _refuse_bombs(body: bytes, host: str) -> None:
+async def _refuse_bombs(body: bytes, host: str) -> None:
     if _HTML_START.match(body[:_START].removeprefix(codecs.BOM_UTF8).lstrip()):
         title = _HTML_TITLE.search(body[: 10 * _START])
         said = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
         raise SourceError(f"{host} answered with an HTML page{said}, not a feed")
     if not body.strip():
         raise SourceError(f"{host} answered with an empty document")
-    if b"<!ENTITY" in body:
-        raise SourceError(f"{host} sent XML that declares entities, which is not read")
+    for start in range(0, len(body), _STRETCH):
+        # What begins in this stretch may end in the next one.
+        stretch = body[start : start + _STRETCH + _SLICE + 2]
+        if b"<!ENTITY" in stretch:
+            raise SourceError(f"{host} sent XML that declares entities, which is not read")
+        if _GIANT_TAG.search(stretch):
+            raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
+        await asyncio.sleep(0)
     if _has_declarations(body, host):
         raise SourceError(f"{host} sent XML with declarations of its own, which are not read")
-    if _GIANT_TAG.search(body):
-        raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
 
 
 def _has_declarations(body: bytes, host: str) -> bool:
@@ -227,7 +239,7 @@ async def _parse(
     *,
     recover: bool = False,
 ) -> list[T]:
-    _refuse_bombs(body, host)
+    await _refuse_bombs(body, host)
     parser = _parser(tags, recover=recover)
     found: list[T] = []
     entries = tags_kept = 0

@@ -162,7 +162,8 @@ begin
             source_date, source, external_id, kind, title, abstract, authors, url, pdf_url, categories, published_at,
             arxiv_id, doi, journal_ref, comment, code_url, item_id)
         select p_source_date, g.source, g.external_id, g.kind, g.title, g.abstract, g.authors, g.url, g.pdf_url,
-               g.categories, g.published_at, g.arxiv_id, g.doi, g.journal_ref, g.comment, g.code_url, k.item_id
+               g.categories, g.published_at, g.arxiv_id, g.doi, coalesce(g.journal_ref, ''), coalesce(g.comment, ''),
+               g.code_url, k.item_id
           from jsonb_to_recordset(p_articles) as g(
                    source text, external_id text, kind text, title text, abstract text, authors text[], url text,
                    pdf_url text, categories text[], published_at timestamptz, arxiv_id text, doi text,

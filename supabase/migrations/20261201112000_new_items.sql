@@ -106,7 +106,8 @@ begin
                 select to_jsonb(a) - 'source_date' - 'item_id' as article, max(a.source_date) over () as newest
                   from public.articles a where a.item_id = i.item_id
                  order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                          a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+                          a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
+                          a.source_date desc, a.source, a.external_id
                  limit 1) best
              cross join lateral (
                 select array_agg(k.key order by k.key) as keys from public.item_keys k where k.item_id = i.item_id) named
@@ -127,7 +128,8 @@ language sql stable security invoker set search_path = '' as $$
         select to_jsonb(a) - 'source_date' - 'item_id' as article
           from public.articles a where a.item_id = k.item_id
          order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                  a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+                  a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
+                  a.source_date desc, a.source, a.external_id
          limit 1) best
      where k.key = any (p_keys)
 $$;

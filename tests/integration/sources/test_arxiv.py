@@ -69,7 +69,10 @@ async def test_the_recorded_response_is_read_completely(serve: Serve, make: Make
         categories=("nucl-ex", "hep-ph"),
         published_at=datetime(2004, 8, 18, 23, 13, 32, tzinfo=UTC),
         arxiv_id="nucl-ex/0408020",
+        comment="13 pages, 10 figures. Proposal for a comparison of electron-proton and positron-proton scattering at "
+        "VEPP-3",
     )  # fmt: skip
+    assert papers[1].journal_ref == "CERN Yellow Report CERN-2013-002, pp.237-240"
     assert papers[0].abstract.startswith("It has been suggested that two-photon exchange")
     assert papers[0].abstract.endswith("explain the discrepancy.")
     for paper in papers:
