@@ -31,13 +31,9 @@ _ESCAPED: Final = str.maketrans(
 _LIGATURE: Final = re.compile(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)|(?<=,)(?=,)")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _IN_ADDRESS: Final = "-._~:/?#[]@!&'()*+,;=%"
-# Other names may be commands of a style, such as REVTeX's @control.
-_TYPE_NAMES: Final = """
-    article artwork audio book bookinbook booklet collection conference dataset electronic image inbook incollection
-    inproceedings inreference jurisdiction legal letter manual mastersthesis mvbook mvcollection mvproceedings
-    mvreference online patent performance periodical phdthesis proceedings reference report review software standard
-    suppbook suppcollection suppperiodical techreport thesis unpublished video www"""
-_TYPES: Final = frozenset(_TYPE_NAMES.split())
+_TYPE: Final = re.compile(r"[a-z][a-z-]{1,30}")
+# Not entries, or commands of a style: REVTeX's @control, IEEEtran's @ieeetranbstctl.
+_COMMAND_TYPE: Final = re.compile(r"comment|string|preamble|xdata|set|.*control.*|.*ctl")
 _IN_BOOKS: Final = frozenset({"inproceedings", "incollection", "inbook", "conference", "proceedings", "inreference"})
 _PUBLISHERS: Final = {"phdthesis": "school", "mastersthesis": "school", "thesis": "school", "techreport": "institution"}
 _RANGE: Final = re.compile(r"(?<=\w)-(?=\w)")
@@ -74,7 +70,7 @@ def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
 
 def _type(paper: ReaderPaper) -> str:
     given = paper.publication.entry_type if paper.publication else ""
-    return given if given in _TYPES else "misc"
+    return given if _TYPE.fullmatch(given) and not _COMMAND_TYPE.fullmatch(given) else "misc"
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ _NOT_FIRST: Final = re.compile(
     r"an?|and|are|as|at|by|can|do(es)?|for|from|how|in|is|it|of|on|or|the|to|what|when|why|with"
 )
 _GROUP: Final = re.compile(r"\b(collaboration|consortium|group|network|project|team)\b", re.IGNORECASE)
-_SUFFIX: Final = re.compile(r"(?:jr|sr|[iv]{2,3}|2nd|3rd)\.?", re.IGNORECASE)
+_SUFFIX: Final = re.compile(r"(?:(?i:jr|sr|2nd|3rd)|I{2,3}|IV|VI{1,3})\.?")
 _MANUAL: Final = "manual"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 

@@ -7,9 +7,10 @@ from typing import Final
 from app.sources.text import MAX_AUTHORS, MAX_NAME, plain
 
 _MARK: Final = re.compile(r"[{}]|\s+and\s+(?=\S)|;|,", re.IGNORECASE)
-_SUFFIX: Final = re.compile(
-    r"(?:jr|sr|jnr|snr|junior|senior|[ivx]{1,4}|2nd|3rd|4th|esq|ph\.?\s?d|m\.?d)\.?", re.IGNORECASE
-)
+_SUFFIX_WORDS: Final = r"(?i:jr|sr|jnr|snr|junior|senior|2nd|3rd|4th|esq|ph\.?\s?d|m\.?d)"
+_SUFFIX: Final = re.compile(rf"(?:{_SUFFIX_WORDS}|I{{2,3}}|I?V|VI{{1,3}}|I?X)\.?")
+# Of two parts, the second one may be a given name or an initial: Xi Chen, V. Roe.
+_SURE_SUFFIX: Final = re.compile(rf"(?:{_SUFFIX_WORDS}|I{{2,3}}|IV|VI{{2,3}})\.?")
 _OTHERS: Final = frozenset({"others", "et al", "et al.", "and others", ""})
 _PARTS: Final = re.compile(
     r"\s{0,9}(family|given|prefix|suffix|useprefix|given-i|family-i|prefix-i|suffix-i)\s{0,9}=\s{0,9}(.*)",
@@ -81,7 +82,7 @@ def _in_order(parts: list[str]) -> str:
     match parts:
         case []:
             return ""
-        case [family, given] if not _SUFFIX.fullmatch(given):
+        case [family, given] if not _SURE_SUFFIX.fullmatch(given):
             return spoken(family, given)
         case [family, suffix, given] if _SUFFIX.fullmatch(suffix) or not _SUFFIX.fullmatch(given):
             return spoken(family, given, suffix) if _SUFFIX.fullmatch(suffix) else plain(", ".join(parts), MAX_NAME)

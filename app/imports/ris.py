@@ -132,4 +132,4 @@ class _Entry:
 
 
 def _pages(first: str, last: str) -> str:
-    return f"{first}-{last}" if first and last and first != last else first or last
+    return f"{first}-{last}" if first and last else first or last

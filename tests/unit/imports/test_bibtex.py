@@ -231,3 +231,23 @@ async def test_random_text_is_parsed_without_an_exception() -> None:
         text = "@misc{k, title={" + "".join(chance.choices(pieces, k=chance.randrange(200)))
         for entry in await accepted(text.replace("\0", ""), BIBTEX):
             assert entry.article.title or entry.article.arxiv_id or entry.article.doi
+
+
+NAMES = {
+    "Chen, Xi": "Xi Chen",
+    "Roe, V": "V Roe",
+    "Roe, VI": "VI Roe",
+    "Roe, III": "Roe, III",
+    "Roe, Jr., Paul W.": "Paul W. Roe, Jr.",
+    "Roe, III, Paul": "Paul Roe, III",
+    "Roe, Paul, V": "Paul Roe, V",
+    "Roe, JR": "Roe, JR",
+    "{The A, B and C Group}": "The A, B and C Group",
+    "family=Roe, given=Xi, suffix=Jr.": "Xi Roe, Jr.",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_is_told_from_a_suffix(name: str) -> None:
+    (entry,) = await accepted(f"@misc{{a, title={{T}}, author={{{name} and Doe, Jane}}}}")
+    assert entry.article.authors == (NAMES[name], "Jane Doe")
