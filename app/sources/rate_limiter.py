@@ -88,14 +88,17 @@ class RateLimiter:
                         yield permit
                 finally:
                     self._note_pause(host, permit.pause)
-                    await self._release(token)
+                    # First: the process that gets the next permit must know the pause.
                     if host and permit.pause:
                         await self._release_host(host, permit.pause)
+                    await self._release(token)
             if sent:
                 return
 
     async def pause(self, host: str, seconds: float) -> None:
         """Give no permit for requests to this host for some seconds, in any process."""
+        # A pause is stored with the host's permits: the first one creates their row.
+        await self._is_paused(host)
         self._note_pause(host, seconds)
         await self._release_host(host, seconds)
 

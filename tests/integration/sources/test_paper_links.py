@@ -15,7 +15,6 @@ from app.mail.text import digest_text
 from app.models import AnalysisMethod, Article, ArticleKind, Digest, DigestItem, EditionStatus, Profile
 from app.persistence.digests import ArchivedItem
 from app.persistence.editions import Editions
-from app.persistence.items import Items
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.rate_limiter import RateLimiter
 from app.time_slice import TimeSlice
@@ -73,14 +72,3 @@ async def test_each_place_shows_venue_code_pdf_and_doi(
         assert missing == [], place
         assert place == "JSON" or "https://doi.org/10.1000/ice.1" in text, place
     assert "<b>ICML" not in await DigestRenderer().render(written), "text of strangers is escaped"
-
-
-async def test_the_copy_with_a_comment_is_shown(client: AsyncClient) -> None:
-    editions, other = Editions(client), date(2026, 1, 6)
-    paper = Article(source="arxiv", external_id="2601.00001", kind=ArticleKind.PAPER, title="T", abstract="A",
-                    arxiv_id="2601.00001")  # fmt: skip
-    for day, comment in ((DAY, "accepted at ICML"), (other, "")):
-        await editions.begin_edition(day)
-        await editions.save_articles(day, [paper.model_copy(update={"comment": comment})])
-    found = await Items(client).find_by_keys(["arxiv:2601.00001"])
-    assert found["arxiv:2601.00001"].comment == "accepted at ICML"
