@@ -4,10 +4,12 @@ import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from app.arxiv_categories import category_problem
 
 MAX_ITEMS = 50
 """Maximum number of papers, and of news items, in a digest."""
@@ -155,10 +157,28 @@ class RatedPaper(Frozen):
     vector: str
 
 
+def known_categories(values: object) -> object:
+    """Return `values` if arXiv has all of these categories. Raises `ValueError`, with the nearest valid names.
+
+    Values that are no texts are left to the field's own validation.
+    """
+    names = [value for value in values[:MAX_CATEGORIES] if isinstance(value, str)] if _is_list(values) else []
+    problems = [problem for name in names if (problem := category_problem(name)) is not None]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
+
+
 class ProfileRequest(Profile):
-    """A profile in a request: unknown fields are refused."""
+    """A profile in a request: unknown fields and categories are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    _categories_are_known = field_validator("categories", mode="before")(known_categories)
 
 
 class ArticleKind(StrEnum):
@@ -188,6 +208,12 @@ class Article(Frozen):
     """Without its version."""
     doi: str | None = None
     """In lower case, without a prefix: 10.1038/s41586-026-01234-5."""
+    journal_ref: str = ""
+    """Where a paper was published, as its source writes it."""
+    comment: str = ""
+    """The authors' comment: `12 pages, accepted at ICML 2026`."""
+    code_url: str | None = None
+    """The code repository that the abstract or the comment names."""
 
     @property
     def is_sample(self) -> bool:

@@ -6,7 +6,17 @@ from pydantic import Field, SecretStr, model_validator
 
 from app.config.fetch_times import AFTER_ARXIV
 from app.config.shared import Settings
-from app.config.values import DailyTimes, Feeds, HttpAddress, MailAddress, MailUrl, Names, PrivatePort, Seconds
+from app.config.values import (
+    ArxivCategories,
+    BiorxivCategories,
+    DailyTimes,
+    Feeds,
+    HttpAddress,
+    MailAddress,
+    MailUrl,
+    PrivatePort,
+    Seconds,
+)
 
 
 class WorkerSettings(Settings):
@@ -47,11 +57,30 @@ class WorkerSettings(Settings):
         "Broadsheet (personal research digests)",
         description="the User-Agent header for sources; include contact details",
     )
-    arxiv_base_url: HttpAddress = Field("https://export.arxiv.org", description="the URL of arXiv's query API")
-    arxiv_categories: Names = Field(
+    arxiv_base_url: HttpAddress | None = Field(
+        None,
+        description="the URL of a server with arXiv's /api/query, /rss and /oai; if unset, arXiv's own three hosts",
+    )
+    arxiv_categories: ArxivCategories = Field(
         ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
     )
-    feeds: Feeds = Field((), description="feeds as name=URL, separated by commas; a few science feeds if unset")
+    biorxiv_categories: BiorxivCategories = Field(
+        (),
+        description="categories of bioRxiv and medRxiv, such as biorxiv/cell_biology,medrxiv/oncology, or a server "
+        "alone for all of its categories; neither is read if unset",
+    )
+    biorxiv_base_url: HttpAddress = Field(
+        "https://api.biorxiv.org", description="the URL of the API of bioRxiv and medRxiv"
+    )
+    crossref_base_url: HttpAddress = Field(
+        "https://api.crossref.org", description="the URL of Crossref's API, which knows papers by DOI"
+    )
+    contact_email: MailAddress | None = Field(
+        None, description="the address that Crossref may contact, sent with requests; the one in MAIL_FROM if unset"
+    )
+    feeds: Feeds = Field(
+        (), description="feeds of news or papers as name=URL, separated by commas; a few science feeds if unset"
+    )
     mail_url: MailUrl | None = Field(
         None,
         description="how mails are sent: smtp://user:password@host:587 (STARTTLS is required except for localhost), "

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from app.model_fallbacks import excerpts_notice
 from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
+from app.sources.paper_links import links_of, venue
 from app.sources.text import safe_link
 
 _SHOWN_AUTHORS: Final = 4
@@ -53,6 +54,8 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "day": _day,
     "byline": _byline,
     "origin": source_name,
+    "paper_links": links_of,
+    "venue": venue,
     "missing": _missing,
     "lang": lang_attributes,
     "excerpts_notice": excerpts_notice,

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs
 
 from fastapi import Request
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from app.api.reader_models import ReaderChange, ReaderProfileRequest
 from app.persistence.readers import Reader
@@ -118,5 +119,13 @@ def _single_value(form: Form, field: str) -> str:
 
 
 def _field_errors(error: ValidationError) -> InvalidForm:
-    fields = [str(problem["loc"][0]) for problem in error.errors(include_url=False, include_input=False)]
-    return InvalidForm({field: _ERRORS[field] for field in fields})
+    problems = error.errors(include_url=False, include_input=False)
+    return InvalidForm({str(problem["loc"][0]): _field_message(problem) for problem in problems})
+
+
+def _field_message(problem: ErrorDetails) -> str:
+    """Return the field's message; for unknown categories, their names and the nearest valid ones."""
+    field = str(problem["loc"][0])
+    if field == "categories" and problem["type"] == "value_error":
+        return problem["msg"].removeprefix("Value error, ")
+    return _ERRORS[field]

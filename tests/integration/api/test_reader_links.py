@@ -194,6 +194,11 @@ async def test_invalid_preferences_are_shown_again_with_errors(
     assert await visitor.now == visitor.reader
 
 
+async def test_a_wrong_category_names_the_nearest_one(visitor: Visitor) -> None:
+    page = await visitor.post("preferences", **WORDS | {"categories": "cs.LG\ncs.ai"})
+    assert "'cs.ai' is not an arXiv category: did you mean cs.AI?" in html.unescape(page.text)
+
+
 @pytest.mark.parametrize("purpose", ["schedule", "preferences"])
 @pytest.mark.parametrize(
     "body",

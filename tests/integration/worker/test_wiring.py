@@ -114,6 +114,17 @@ async def test_newsapi_is_called_at_the_configured_url(serve: Serve) -> None:
     assert "/v2/everything" in server.heads[0]
 
 
+async def test_each_preprint_server_is_a_source() -> None:
+    chosen = settings(biorxiv_categories="biorxiv/ecology,medrxiv,biorxiv/zoology", feeds="one=http://x.test/rss")
+    async with open_external() as http:
+        sources = build_other_sources(HttpFetcher(http, FetchSettings("Broadsheet tests")), chosen)
+    assert [(source.name, source.essential) for source in sources] == [
+        ("biorxiv", True),
+        ("medrxiv", True),
+        ("feed:one", False),
+    ]
+
+
 async def test_with_a_model_key_the_analysis_uses_the_model(client: AsyncClient) -> None:
     services = Services.build(client)
     async with open_external() as http:
