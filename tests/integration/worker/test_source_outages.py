@@ -69,8 +69,11 @@ class Sources:
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
     """The arXiv adapter tries a page once, on one path, because this test does not cover its pauses."""
     settings_for = worker.wiring._arxiv_settings  # noqa: SLF001  (the one place that knows)
-    changes = {"page_attempts": 1, "listing_url": None, "oai_url": None}
-    monkeypatch.setattr(worker.wiring, "_arxiv_settings", lambda s: replace(settings_for(s), **changes))
+    monkeypatch.setattr(
+        worker.wiring,
+        "_arxiv_settings",
+        lambda s: replace(settings_for(s), page_attempts=1, listing_url=None, oai_url=None),
+    )
 
 
 async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **columns: Any) -> UUID:
