@@ -1,15 +1,20 @@
 """The domain: profiles, articles, editions, tasks and digests, as frozen models."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, TypeGuard
 from uuid import UUID
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+
+from app.arxiv_categories import category_problem
 
 MAX_ITEMS = 50
 """Maximum number of papers, and of news items, in a digest."""
+
+MAX_CATEGORIES = 20
 
 SAMPLE_CATEGORY = "broadsheet-sample"
 """Marks the items of the bundled sample edition, so that digests can label them as samples."""
@@ -36,6 +41,27 @@ ShortText = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     BeforeValidator(_without_nul),
 ]
+
+LANGUAGE_PATTERN = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
+"""A language tag of BCP 47 with a language, a script and a region at most: the tag is part of prompts."""
+
+
+_SCRIPT, _MAX_TAG = 4, 11
+
+
+def _language(value: object) -> object:
+    """Write a tag in the usual case (RFC 5646, 2.1.1). Refuses all that is no such tag."""
+    if not isinstance(value, str):
+        return value
+    first, *others = value[: _MAX_TAG + 1].split("-")
+    tag = "-".join([first.lower(), *(each.title() if len(each) == _SCRIPT else each.upper() for each in others)])
+    if not value.isascii() or not re.fullmatch(LANGUAGE_PATTERN[1:-1], tag):
+        raise ValueError("it is not a language tag of BCP 47, such as en, de, pt-BR or zh-Hant")
+    return tag
+
+
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_PATTERN), BeforeValidator(_language)]
+"""The language in which a model writes summaries."""
 
 
 class Frozen(BaseModel):
@@ -107,11 +133,13 @@ class Preferences(Frozen):
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
     goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
     interests: tuple[ShortText, ...] = Field(default=(), max_length=30)
-    categories: tuple[CategoryName, ...] = Field(default=(), max_length=20)
+    categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
     authors: tuple[ShortText, ...] = Field(default=(), max_length=50)
     """New papers of these authors are always included."""
     exclude: tuple[ShortText, ...] = Field(default=(), max_length=30)
     """Articles with these words or phrases are not included."""
+    language: Language = "en"
+    """A model writes the summaries in this language. Excerpts keep the language of their abstract."""
 
 
 class DigestSize(Frozen):
@@ -140,10 +168,28 @@ class RatedPaper(Frozen):
     vector: str
 
 
+def known_categories(values: object) -> object:
+    """Return `values` if arXiv has all of these categories. Raises `ValueError`, with the nearest valid names.
+
+    Values that are no texts are left to the field's own validation.
+    """
+    names = [value for value in values[:MAX_CATEGORIES] if isinstance(value, str)] if _is_list(values) else []
+    problems = [problem for name in names if (problem := category_problem(name)) is not None]
+    if problems:
+        raise ValueError("; ".join(problems))
+    return values
+
+
+def _is_list(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
+
+
 class ProfileRequest(Profile):
-    """A profile in a request: unknown fields are refused."""
+    """A profile in a request: unknown fields and categories are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    _categories_are_known = field_validator("categories", mode="before")(known_categories)
 
 
 class ArticleKind(StrEnum):
@@ -173,6 +219,12 @@ class Article(Frozen):
     """Without its version."""
     doi: str | None = None
     """In lower case, without a prefix: 10.1038/s41586-026-01234-5."""
+    journal_ref: str = ""
+    """Where a paper was published, as its source writes it."""
+    comment: str = ""
+    """The authors' comment: `12 pages, accepted at ICML 2026`."""
+    code_url: str | None = None
+    """The code repository that the abstract or the comment names."""
 
     @property
     def is_sample(self) -> bool:
@@ -243,6 +295,29 @@ class AnalysisMethod(StrEnum):
     EXTRACTIVE = "extractive"
 
 
+class FallbackReason(StrEnum):
+    """Why an item has an excerpt from its abstract although a language model is configured."""
+
+    BUSY = "busy"
+    """The server was overloaded, or limited the number of requests."""
+    UNAVAILABLE = "unavailable"
+    """The server could not be reached, failed, or did not follow the protocol."""
+    TIMEOUT = "timeout"
+    """The response did not arrive in time."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The model failed several times; the circuit breaker blocks it for a while."""
+    REJECTED = "rejected"
+    """The server rejects all such requests, for example because of the key, the model's name or a spending limit."""
+    REFUSED = "refused"
+    """The model, or the server's content filter, refused this request."""
+    CUT_OFF = "cut_off"
+    """The output limit ended the response before it was complete."""
+    INVALID = "invalid"
+    """The response has no valid summary."""
+    BUDGET = "budget"
+    """The digest's limit of calls or tokens was reached."""
+
+
 class ReasonKind(StrEnum):
     """The kind of reason for including an item."""
 
@@ -268,6 +343,8 @@ class DigestItem(Frozen):
     """One article of a digest, and why it was included.
 
     `score` is a number from 0 to 1, comparable between days; `reason` is the text of `reasons` in one line.
+    `fallback` says why the model that is configured did not write the summary. `language` is that of a summary and key
+    points by a model, None for excerpts.
     """
 
     article: Article
@@ -277,16 +354,25 @@ class DigestItem(Frozen):
     summary: str
     key_points: tuple[str, ...] = ()
     analysis: AnalysisMethod
+    fallback: FallbackReason | None = None
+    language: Language | None = None
 
 
 class ModelUsage(Frozen):
-    """The language model's usage for one digest; all zero without a model."""
+    """The language model's usage for one digest; all zero without a model.
+
+    A call that several digests share is counted in the one that started it. `estimated_calls` are those whose tokens
+    the server did not report: their tokens are estimated from the length of the texts. `fallbacks` counts the items
+    that have an excerpt instead of the model's summary, by reason.
+    """
 
     model: str | None = None
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     failures: int = 0
+    estimated_calls: int = 0
+    fallbacks: dict[FallbackReason, int] = Field(default_factory=dict)
 
 
 class Digest(Frozen):

@@ -20,6 +20,29 @@ of them. `make settings` generates this document from `app/config/`.
 """
 
 
+BY_FIELD = {
+    "Machine learning": {"ARXIV_CATEGORIES": "cs.AI,cs.CL,cs.CV,cs.LG,stat.ML"},
+    "Life science": {
+        "ARXIV_CATEGORIES": "q-bio",
+        "BIORXIV_CATEGORIES": "biorxiv,medrxiv",
+        "FEEDS": "Nature=https://www.nature.com/nature.rss,Cell=https://www.cell.com/cell/current.rss,"
+        "eLife=https://elifesciences.org/rss/recent.xml,PLOS Biology=https://journals.plos.org/plosbiology/feed/atom",
+    },
+    "Physics": {
+        "ARXIV_CATEGORIES": "astro-ph,cond-mat,gr-qc,hep-ex,hep-ph,hep-th,nucl-ex,nucl-th,physics,quant-ph",
+        "FEEDS": "Physical Review Letters=https://feeds.aps.org/rss/recent/prl.xml,"
+        "Nature Physics=https://www.nature.com/nphys.rss,Quanta=https://api.quantamagazine.org/feed/",
+    },
+}
+FIELDS = """
+## Values by field
+
+Sources for three fields. `FEEDS` takes any RSS or Atom feed: a publisher's news, a journal's table of contents, a saved
+PubMed search (*Create RSS* below the search), an alert. An entry with a DOI is a paper, and is joined with its arXiv or
+bioRxiv copy.
+"""
+
+
 def settings_document() -> str:
     """The text of docs/SETTINGS.md: one table for both processes, one for the API, one for the worker."""
     shared = set(Settings.model_fields)
@@ -28,7 +51,15 @@ def settings_document() -> str:
         ("API", _table(ApiSettings, shared)),
         ("Worker", _table(WorkerSettings, shared)),
     ]
-    return HEAD + "".join(f"\n## {title}\n\n{table}" for title, table in sections)
+    return HEAD + "".join(f"\n## {title}\n\n{table}" for title, table in sections) + FIELDS + _by_field()
+
+
+def _by_field() -> str:
+    blocks = [
+        f"\n{field}:\n\n```\n" + "".join(f"{name}={value}\n" for name, value in values.items()) + "```\n"
+        for field, values in BY_FIELD.items()
+    ]
+    return "".join(blocks)
 
 
 def _table(settings: type[BaseSettings], excluded: set[str]) -> str:

@@ -25,7 +25,6 @@ from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
-from app.sources.arxiv import ArxivSource
 from app.versions import project_version, require_locked_versions
 from worker.configuration import log_not_configured, not_configured, report_configuration
 from worker.forced_exit import run_and_stop_tasks
@@ -35,11 +34,11 @@ from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.paper_vectors import PaperVectors
 from worker.periodic.retention import Retention
 from worker.periodic.schedule import DueReaderEnqueuer
-from worker.periodic.task_stats import Tally, TaskStatsReporter
+from worker.periodic.task_stats import Tally, TaskStatsReporter, model_usage
 from worker.runner import Worker, WorkerLimits
 from worker.supervisor import PeriodicJobFailed, supervise
 from worker.watchdog import LoopStopped, watch_loop
-from worker.wiring import fetch_slots, open_components
+from worker.wiring import Components, fetch_slots, open_components
 
 log = structlog.get_logger(__name__)
 
@@ -72,7 +71,7 @@ async def run_worker(settings: WorkerSettings) -> None:
         )
         # After the port is opened: a port in use is reported at once, even while Supabase is unavailable.
         checked = await _schema_checked(services.schema)
-        periodic_jobs = _periodic_jobs(services, components.arxiv, settings, random) | {
+        periodic_jobs = _periodic_jobs(services, components, settings, random) | {
             "watch": watch_loop(lambda: worker.calls, limits.lease)
         }
         periodic_jobs["task stats"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
@@ -182,13 +181,15 @@ def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome,
     def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
         metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
         metrics.task_duration.labels(task.kind.value).observe(seconds)
+        for reason, items in model_usage(outcome).fallbacks.items():
+            metrics.model_fallbacks.labels(reason.value).inc(items)
         tally.count(task, outcome)
 
     return count
 
 
 def _periodic_jobs(
-    services: Services, arxiv: ArxivSource, settings: WorkerSettings, random: Random
+    services: Services, components: Components, settings: WorkerSettings, random: Random
 ) -> dict[str, Coroutine[None, None, None]]:
     """Return the periodic jobs by the names that logs use."""
     retention = Retention(
@@ -199,7 +200,10 @@ def _periodic_jobs(
         delivery_days=settings.delivery_retention_days,
         random=random,
     )
-    look_ups = PaperLookUps(services.reader_papers, services.rate_limits, services.breakers, arxiv, random=random)
+    look_ups = PaperLookUps(
+        *(services.reader_papers, services.rate_limits, services.breakers, components.arxiv, components.crossref),
+        random=random,
+    )
     periodic_jobs = {
         "retention": retention.run(),
         "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),

@@ -1,14 +1,16 @@
 """Builds the worker's components from its settings: sources, analyst, services, handlers."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from standardwebhooks import Webhook
 
 from app.config import WorkerSettings
-from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
+from app.digest.analysis import Analyst, ExtractiveAnalyst
+from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
@@ -21,11 +23,13 @@ from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
 from app.models import TaskKind
 from app.services import Services
-from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.arxiv import ARXIV_HOSTS, ArxivSettings, ArxivSource
+from app.sources.biorxiv import BiorxivSettings, BiorxivSource
+from app.sources.crossref import Crossref, CrossrefSettings
 from app.sources.feeds import DEFAULT_FEEDS, FeedSettings, FeedSource
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.rate_limiter import RateLimiter
+from app.sources.rate_limiter import Permits, RateLimiter
 from app.sources.source import Source
 from worker.handlers.callback import CallbackHandler, CallbackSender, callback_retry_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
@@ -34,13 +38,16 @@ from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
 
+_RESPONSES_PER_BUDGET: Final = 3
+
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components besides its services: the handlers, and the arXiv source for a periodic job."""
+    """A worker's components besides its services: the handlers, and what a periodic job looks papers up with."""
 
     handlers: Handlers
     arxiv: ArxivSource
+    crossref: Crossref
 
 
 @asynccontextmanager
@@ -50,7 +57,9 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
         arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(permits=services.rate_limits))
-        fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
+        fetches = FetchService(
+            services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings, services.rate_limits)]
+        )
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
         digests = DigestHandler(
@@ -67,7 +76,10 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+        crossref = Crossref(
+            fetcher, _crossref_settings(settings), RateLimiter(1.0, permits=services.rate_limits, name="crossref")
+        )
+        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, crossref)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
@@ -92,18 +104,41 @@ def build_handlers(
     return handlers
 
 
-def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Sequence[Source]:
+def build_other_sources(
+    fetcher: HttpFetcher, settings: WorkerSettings, permits: Permits | None = None
+) -> Sequence[Source]:
     """Return the sources in the settings, besides arXiv."""
     feeds = [FeedSettings(name, url) for name, url in settings.feeds] if settings.feeds else DEFAULT_FEEDS
-    sources: list[Source] = [FeedSource(fetcher, feed) for feed in feeds]
+    sources: list[Source] = list(_preprint_servers(fetcher, settings, permits))
+    sources += [FeedSource(fetcher, feed) for feed in feeds]
     if settings.newsapi_key is not None:
         news = NewsApiSettings(api_key=settings.newsapi_key.get_secret_value(), base_url=settings.newsapi_base_url)
         sources.append(NewsApiSource(fetcher, replace(news, query=settings.newsapi_query or news.query)))
     return sources
 
 
+def _crossref_settings(settings: WorkerSettings) -> CrossrefSettings:
+    contact = settings.contact_email or settings.mail_from
+    return CrossrefSettings(settings.crossref_base_url, Mailbox.parse(contact).address if contact else None)
+
+
+def _preprint_servers(
+    fetcher: HttpFetcher, settings: WorkerSettings, permits: Permits | None
+) -> Iterator[BiorxivSource]:
+    # Neither server names a limit; both share the machine behind their API.
+    rate_limiter = RateLimiter(1.0, permits=permits, name="biorxiv")
+    for server in dict.fromkeys(server for server, _ in settings.biorxiv_categories):
+        wanted = [category for name, category in settings.biorxiv_categories if name == server]
+        categories = frozenset() if None in wanted else frozenset(filter(None, wanted))
+        chosen = BiorxivSettings(server, categories, settings.biorxiv_base_url)
+        yield BiorxivSource(fetcher, chosen, rate_limiter)
+
+
 def _arxiv_settings(settings: WorkerSettings) -> ArxivSettings:
-    return ArxivSettings(base_url=settings.arxiv_base_url, categories=settings.arxiv_categories)
+    if settings.arxiv_base_url is None:
+        return replace(ARXIV_HOSTS, categories=settings.arxiv_categories)
+    url = settings.arxiv_base_url
+    return ArxivSettings(base_url=url, listing_url=url, oai_url=url, categories=settings.arxiv_categories)
 
 
 def build_analyst(http: ExternalClient, services: Services, settings: WorkerSettings) -> Analyst:
@@ -117,9 +152,20 @@ def build_analyst(http: ExternalClient, services: Services, settings: WorkerSett
         api_key=settings.openai_api_key.get_secret_value(),
         model=settings.openai_model,
         base_url=settings.openai_base_url,
+        answer_format=settings.openai_answer_format,
+        reasoning_effort=settings.openai_reasoning_effort,
     )
-    limits = AnalysisSettings(max_calls=settings.model_max_calls, max_tokens=settings.model_max_tokens)
+    limits = AnalysisSettings(
+        max_calls=settings.model_max_calls,
+        max_tokens=settings.model_max_tokens,
+        max_output_tokens=_max_output_tokens(settings),
+    )
     return ModelAnalyst(build_model(http, model), limits, services.breakers, services.cache)
+
+
+def _max_output_tokens(settings: WorkerSettings) -> int:
+    """Return the limit of a response: at most a third of a digest's tokens, so that a small budget allows calls."""
+    return max(1, min(settings.openai_max_output_tokens, settings.model_max_tokens // _RESPONSES_PER_BUDGET))
 
 
 def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> CallbackSender | None:

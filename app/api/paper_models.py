@@ -127,7 +127,7 @@ class PaperIds(BaseModel):
 
 
 class PaperView(BaseModel):
-    """A reader's paper. `lookup` is `pending` until arXiv is queried for it, `unknown` if no source has it."""
+    """A reader's paper. `lookup` is `pending` until arXiv or Crossref is queried, `unknown` if neither has it."""
 
     paper_id: UUID
     kind: ArticleKind
@@ -160,6 +160,6 @@ class PaperList(BaseModel):
 
 
 def _lookup(paper: ReaderPaper) -> Literal["pending", "unknown"] | None:
-    if paper.arxiv_id and not paper.abstract and paper.looked_up_at is None:
+    if (paper.arxiv_id or paper.doi) and not paper.abstract and paper.looked_up_at is None:
         return "pending"
     return "unknown" if paper.title is None else None

@@ -50,7 +50,7 @@ async def put_papers(
     """Store a reader's feedback on up to 500 papers, as JSON or BibTeX: all or none.
 
     A paper is recognized by each of its ids; a repeated request changes nothing. arXiv is queried for papers that have
-    only an arXiv id.
+    only an arXiv id, Crossref for those that have only a DOI.
     """
     await services.readers.get(reader_id, caller.visible_owner)
     sent = await _sent(request, feedback)

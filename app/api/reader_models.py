@@ -4,12 +4,12 @@ from datetime import datetime, time
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from app.api.models import RequestBody
 from app.api.paging import NEXT_CURSOR
 from app.mail_address import MAX_ADDRESS, checked_address
-from app.models import ShortText
+from app.models import ShortText, known_categories
 from app.persistence.readers import Reader, ReaderProfile, ReaderStatus, WhenEmpty
 
 ExternalId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", description="Your id of the reader.")]
@@ -35,9 +35,11 @@ NEVER_NULL = ("name", "profile", "weekdays", "when_empty", "status", "external_i
 
 
 class ReaderProfileRequest(ReaderProfile):
-    """A profile in a request: unknown fields are refused."""
+    """A profile in a request: unknown fields and categories are refused."""
 
     model_config = ConfigDict(extra="forbid")
+
+    _categories_are_known = field_validator("categories", mode="before")(known_categories)
 
 
 class ReaderChange(RequestBody):

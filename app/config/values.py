@@ -7,9 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter
 from pydantic_settings import NoDecode
 
+from app.biorxiv_categories import parse_category
 from app.config.fetch_times import FetchTimes, fetch_times
 from app.mail_address import Mailbox
 from app.mail_url import parse_mail_url
+from app.models import known_categories
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")
@@ -93,6 +95,16 @@ def _split_feeds(value: object) -> object:
     )
 
 
+def _split_biorxiv(value: object) -> object:
+    """Parse `biorxiv/cell_biology,medrxiv` as pairs of a server and one of its categories (None: all)."""
+    parts = _split(value)
+    return (
+        [parse_category(part) if isinstance(part, str) else part for part in parts]
+        if isinstance(parts, list)
+        else parts
+    )
+
+
 def _mail_url(value: SecretStr) -> SecretStr:
     """Check that `value` is a valid MAIL_URL."""
     parse_mail_url(value.get_secret_value())
@@ -123,6 +135,8 @@ MailUrl = Annotated[SecretStr, AfterValidator(_mail_url)]
 MailAddress = Annotated[str, AfterValidator(_mailbox)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 Feeds = Annotated[tuple[tuple[str, HttpAddress], ...], NoDecode, BeforeValidator(_split_feeds)]
+ArxivCategories = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split), AfterValidator(known_categories)]
+BiorxivCategories = Annotated[tuple[tuple[str, str | None], ...], NoDecode, BeforeValidator(_split_biorxiv)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 DailyTimes = Annotated[FetchTimes, NoDecode, BeforeValidator(fetch_times)]
 PrivatePort = Annotated[int, Field(ge=0, le=65535)]

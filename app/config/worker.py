@@ -1,12 +1,22 @@
 """Settings of the worker."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
 from app.config.fetch_times import AFTER_ARXIV
 from app.config.shared import Settings
-from app.config.values import DailyTimes, Feeds, HttpAddress, MailAddress, MailUrl, Names, PrivatePort, Seconds
+from app.config.values import (
+    ArxivCategories,
+    BiorxivCategories,
+    DailyTimes,
+    Feeds,
+    HttpAddress,
+    MailAddress,
+    MailUrl,
+    PrivatePort,
+    Seconds,
+)
 
 
 class WorkerSettings(Settings):
@@ -47,11 +57,30 @@ class WorkerSettings(Settings):
         "Broadsheet (personal research digests)",
         description="the User-Agent header for sources; include contact details",
     )
-    arxiv_base_url: HttpAddress = Field("https://export.arxiv.org", description="the URL of arXiv's query API")
-    arxiv_categories: Names = Field(
+    arxiv_base_url: HttpAddress | None = Field(
+        None,
+        description="the URL of a server with arXiv's /api/query, /rss and /oai; if unset, arXiv's own three hosts",
+    )
+    arxiv_categories: ArxivCategories = Field(
         ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML"), description="arXiv categories, separated by commas"
     )
-    feeds: Feeds = Field((), description="feeds as name=URL, separated by commas; a few science feeds if unset")
+    biorxiv_categories: BiorxivCategories = Field(
+        (),
+        description="categories of bioRxiv and medRxiv, such as biorxiv/cell_biology,medrxiv/oncology, or a server "
+        "alone for all of its categories; neither is read if unset",
+    )
+    biorxiv_base_url: HttpAddress = Field(
+        "https://api.biorxiv.org", description="the URL of the API of bioRxiv and medRxiv"
+    )
+    crossref_base_url: HttpAddress = Field(
+        "https://api.crossref.org", description="the URL of Crossref's API, which knows papers by DOI"
+    )
+    contact_email: MailAddress | None = Field(
+        None, description="the address that Crossref may contact, sent with requests; the one in MAIL_FROM if unset"
+    )
+    feeds: Feeds = Field(
+        (), description="feeds of news or papers as name=URL, separated by commas; a few science feeds if unset"
+    )
     mail_url: MailUrl | None = Field(
         None,
         description="how mails are sent: smtp://user:password@host:587 (STARTTLS is required except for localhost), "
@@ -72,6 +101,23 @@ class WorkerSettings(Settings):
     )
     openai_base_url: HttpAddress = Field("https://api.openai.com/v1", description="the URL of the model's API")
     openai_model: str = Field("gpt-4o-mini", description="the model's name")
+    openai_answer_format: Literal["auto", "json_schema", "json_object", "text"] = Field(
+        "auto",
+        description="how the model is asked for JSON: json_schema, json_object or text (only in the instructions); "
+        "auto uses the first of these that the server accepts",
+    )
+    openai_max_output_tokens: int = Field(
+        8_000,
+        ge=256,
+        le=200_000,
+        description="maximum tokens of one response, reasoning included, 256 to 200000; at most a third of "
+        "MODEL_MAX_TOKENS is used",
+    )
+    openai_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None,
+        description="how much a model reasons before it responds: none, minimal, low, medium, high or xhigh, as far as "
+        "the model supports it; not sent if unset",
+    )
     model_max_calls: int = Field(24, ge=0, le=1000, description="maximum model calls per digest, 0 to 1000")
     model_max_tokens: int = Field(
         60_000, ge=0, le=10_000_000, description="maximum tokens per digest, input and output together, 0 to 10000000"

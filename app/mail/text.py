@@ -6,8 +6,10 @@ from functools import partial
 from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
+from app.model_fallbacks import excerpts_notice
 from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
+from app.sources.paper_links import links_of, venue
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice
 
@@ -46,6 +48,9 @@ def _notices(digest: Digest) -> Iterator[str]:
     missing = missing_sources(digest.edition_status, digest.source_errors)
     if missing:
         yield wrapped(f"INCOMPLETE: {missing}")
+    excerpts = excerpts_notice(digest)
+    if excerpts:
+        yield wrapped(f"EXCERPTS: {excerpts}")
 
 
 async def _section(
@@ -71,10 +76,12 @@ def _item(number: int, item: DigestItem, model: str | None, links: MailLinks) ->
     lines = [
         wrapped(f"{number}. {mark}{plain(article.title, _MAX_LINE)}", "   ", first=""),
         wrapped(_provenance(article), "   "),
+        wrapped(venue(article), "   "),
         wrapped(item.summary, "   "),
         *(wrapped(f"* {point}", "     ", first="   ") for point in item.key_points),
         wrapped(f"Reason: {item.reason}." + (f" Summary by {model}." if by_model else ""), "   "),
-        *(f"   {link}" for link in (safe_link(article.url), safe_link(article.pdf_url)) if link),
+        *(f"   {link}" for link in [safe_link(article.url)] if link),
+        *(f"   {label}: {link}" for label, link in links_of(article)),
         *(f"   {label}: {address}" for label, address in links.of_item(article)),
     ]
     return "\n".join(line for line in lines if line)

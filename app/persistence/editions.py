@@ -17,7 +17,10 @@ from app.persistence.paging import read_all
 from app.persistence.repository import Repository
 
 EDITION_COLUMNS = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
-ARTICLE_COLUMNS = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
+ARTICLE_COLUMNS = (
+    "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi,journal_ref,comment,"
+    "code_url"
+)
 
 WRITE_BATCH = 500
 READ_PAGE = 1000

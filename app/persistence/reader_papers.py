@@ -44,7 +44,7 @@ class PaperInput(Frozen):
 class ReaderPaper(Frozen):
     """A paper that a reader rated or saved. Without a title, only its arXiv id or DOI is known (yet).
 
-    `looked_up_at`: when it was looked up at arXiv. Times are the database's.
+    `looked_up_at`: when it was looked up at arXiv or Crossref. Times are the database's.
     """
 
     paper_id: UUID
@@ -101,7 +101,7 @@ Paper = PaperInput | UUID
 _IDS = TypeAdapter(list[UUID | None] | None)
 _FEEDBACK = TypeAdapter(list[Feedback])
 _PAPERS = TypeAdapter(list[ReaderPaper])
-_ARXIV_IDS = TypeAdapter(list[str])
+_NAMES = TypeAdapter(list[str])
 _OUTDATED = TypeAdapter(list[OutdatedPaper])
 _COUNT = TypeAdapter(int)
 
@@ -174,12 +174,24 @@ class ReaderPapers:
         """Return the arXiv ids of papers that must be looked up, oldest first. Raises `SupabaseError`."""
         with supabase_errors("list the papers to look up"):
             response = await self._client.rpc("papers_to_look_up", {"p_limit": limit}).execute()
-        return parsed(_ARXIV_IDS, response.data)
+        return parsed(_NAMES, response.data)
 
-    async def record_looked_up(self, ids: Sequence[str], found: Sequence[PaperInput]) -> None:
-        """Record what arXiv found for these ids. None of them is looked up again. Raises `SupabaseError`."""
-        parameters = {"p_arxiv_ids": list(ids), "p_papers": [_row(paper, {}) for paper in found]}
-        with supabase_errors(f"record the look-up of {len(ids)} papers"):
+    async def dois_to_look_up(self, limit: int) -> list[str]:
+        """Return the DOIs to look up, of papers without an arXiv id, oldest first. Raises `SupabaseError`."""
+        with supabase_errors("list the DOIs to look up"):
+            response = await self._client.rpc("dois_to_look_up", {"p_limit": limit}).execute()
+        return parsed(_NAMES, response.data)
+
+    async def record_looked_up(
+        self, ids: Sequence[str], found: Sequence[PaperInput], *, dois: Sequence[str] = ()
+    ) -> None:
+        """Record what arXiv found for these ids, or Crossref for these DOIs. None of them is looked up again.
+
+        Raises `SupabaseError`.
+        """
+        rows = [_row(paper, {}) for paper in found]
+        parameters = {"p_arxiv_ids": list(ids), "p_dois": list(dois), "p_papers": rows}
+        with supabase_errors(f"record the look-up of {len(ids) + len(dois)} papers"):
             response = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, response.data)
 

@@ -6,8 +6,10 @@ from enum import StrEnum
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
-from app.models import DigestSize, Frozen, Preferences
+from app.models import DigestSize, Frozen, Language, Preferences
 from app.persistence.json_values import clean
 from app.persistence.paging import first_page, read_all
 from app.persistence.repository import Repository, required
@@ -25,6 +27,8 @@ UNIQUE_VIOLATION = "23505"
 
 class ReaderProfile(DigestSize, Preferences):
     """A reader's preferences. The database has the same checks (`profile_is_valid`)."""
+
+    language: Language = Field("en", description="The language in which a model writes summaries (BCP 47).")
 
 
 class ReaderStatus(StrEnum):

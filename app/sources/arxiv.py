@@ -1,55 +1,97 @@
-"""Reads a day's papers from arXiv's query API, page by page, within arXiv's rate limit."""
+"""arXiv: reads a day's papers on one of three access paths, chosen by need, within arXiv's rate limit."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from app.errors import SourceBusy
+import structlog
+
+from app.errors import SourceBusy, SourceError, SourceUnavailable
 from app.models import Article
-from app.sources.arxiv_announcements import in_query_api_from
-from app.sources.arxiv_atom import ERROR_PAGE, ArxivPage, QueryRefused, read_page
-from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
+from app.sources.arxiv_announcements import EASTERN, in_query_api_from
+from app.sources.arxiv_api import MAX_IDS, QueryApi
+from app.sources.arxiv_client import ArxivClient
+from app.sources.arxiv_listing import MOST_LISTED, DailyListing
+from app.sources.arxiv_oai import OaiPmh
+from app.sources.arxiv_path import ArxivPath, NothingListed
+from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.rate_limiter import MAX_WAIT, RateLimiter, Sleep
 
-# These archives have subject classes, and each paper has one of them as its category.
-_DIVIDED: Final = frozenset(
-    ["astro-ph", "cond-mat", "cs", "econ", "eess", "math", "nlin", "physics", "q-bio", "q-fin", "stat"]
-)
-# Seconds to wait after a 429 or 503 without Retry-After.
-_BUSY_PAUSE: Final = 20.0
+__all__ = ["ARXIV_HOSTS", "MAX_IDS", "ArxivSettings", "ArxivSource"]
+
+log = structlog.get_logger(__name__)
+
+SHORT_WAIT: Final = 10.0
+"""The most seconds to wait for a busy path while there is another one."""
+
+FAILED_PAUSE: Final = 300.0
+"""Seconds for which a path that failed is not used, if another one worked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ArxivSettings:
-    """Which papers to request, and how. Empty `categories` means all papers of the day."""
+    """Which papers to request, and how. Empty `categories` means all papers of the day.
+
+    `listing_url` and `oai_url`: the hosts of the daily listing and of OAI-PMH; without them only the API is used.
+    """
 
     base_url: str = "https://export.arxiv.org"
+    listing_url: str | None = None
+    oai_url: str | None = None
     categories: tuple[str, ...] = ("cs.AI", "cs.CL", "cs.CV", "cs.LG", "stat.ML")
     page_size: int = 500
     max_papers: int = 2_000
+    most_listed: int = MOST_LISTED
     page_attempts: int = 3
     """arXiv sometimes responds with 503, or with an empty page in the middle of a result."""
 
 
-MAX_IDS: Final = 100
-"""arXiv ids per request. The manual names no limit, but URLs have one."""
+ARXIV_HOSTS: Final = ArxivSettings(listing_url="https://rss.arxiv.org", oai_url="https://oaipmh.arxiv.org")
+"""arXiv's own hosts."""
 
 
 class ArxivSource:
-    """The papers submitted on a day (UTC) in some categories, oldest first. One rate limiter serves the whole process.
+    """A day's papers in some categories. One rate limiter serves the whole process and all of arXiv's hosts.
 
-    After a 429 or 503, the next permit of any process is available only after the time that arXiv named.
+    - The day before today (Eastern time), while its announcement is in the daily listing: the listing, one request.
+      Its papers were *announced* on that day, at 20:00.
+    - Any other day: the query API, which selects by the day (UTC) on which a paper was *submitted*.
+    - If these fail: OAI-PMH, which has the same papers as the API, and more data to download.
+
+    `source_date` is so the day of submission. Papers of the listing are also in the edition of their announcement.
+    A paper is one item, because its arXiv id is its key on each path.
     """
 
     def __init__(
-        self, fetcher: HttpFetcher, settings: ArxivSettings, rate_limiter: RateLimiter, *, sleep: Sleep = asyncio.sleep
+        self,
+        fetcher: HttpFetcher,
+        settings: ArxivSettings,
+        rate_limiter: RateLimiter,
+        *,
+        sleep: Sleep = asyncio.sleep,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._fetcher = fetcher
-        self._settings = settings
-        self._rate_limiter = rate_limiter
-        self._sleep = sleep
+        self._client = ArxivClient(fetcher, rate_limiter, sleep=sleep)
+        self._now = now
+        self._api = QueryApi(
+            self._client,
+            settings.base_url,
+            settings.categories,
+            page_size=settings.page_size,
+            max_papers=settings.max_papers,
+            attempts=settings.page_attempts,
+        )
+        self._listing = self._oai = None
+        if settings.listing_url:
+            self._listing = DailyListing(
+                self._client, settings.listing_url, settings.categories, most=settings.most_listed
+            )
+        if settings.oai_url:
+            self._oai = OaiPmh(
+                self._client, settings.oai_url, settings.categories, attempts=settings.page_attempts, now=now
+            )
 
     @property
     def name(self) -> str:
@@ -62,98 +104,66 @@ class ArxivSource:
         return True
 
     def complete_from(self, source_date: date) -> datetime:
-        """The query API has all papers of the day at the midnight after their announcement."""
+        """The API and OAI-PMH have all papers of the day at the midnight after their announcement.
+
+        The listing of the day's announcement is served before that, so it never completes a day.
+        """
         return in_query_api_from(source_date)
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the day's papers, at most `max_papers`.
+        """Return the day's papers from the first path that works.
 
-        Raises SourceError if a page cannot be read, SourceBusy if arXiv requires a long wait.
+        Raises SourceError if no path could be read, SourceBusy if all of them require a wait.
         """
-        papers: dict[str, Article] = {}
-        start, total = 0, 1
-        while start < min(total, self._settings.max_papers):
-            page = await self._page(source_date, start)
-            papers.update((article.external_id, article) for article in page.articles)
-            start, total = start + page.entries, page.total
-        return list(papers.values())[: self._settings.max_papers]
+        paths = self._paths(source_date)
+        failures: list[tuple[ArxivPath, SourceError | SourceBusy]] = []
+        for path in paths:
+            try:
+                papers = await path.fetch(source_date, SHORT_WAIT if path is not paths[-1] else MAX_WAIT)
+            except (SourceError, SourceBusy) as error:
+                log.warning("arXiv path failed", path=path.name, source_date=str(source_date), error=str(error))
+                failures.append((path, error))
+            else:
+                log.info("arXiv read", path=path.name, source_date=str(source_date), papers=len(papers))
+                await self._avoid(failures)
+                return papers
+        raise _combined([error for _, error in failures])
 
     async def look_up(self, ids: Sequence[str]) -> list[Article]:
-        """Return the papers of these ids (up to `MAX_IDS`, without versions) that arXiv knows.
+        """Return the papers of these ids (up to `MAX_IDS`, without versions) that arXiv's API knows.
 
-        arXiv rejects a whole list because of one malformed id. Then the halves are requested, down to the single id,
-        which counts as unknown. Raises the same errors as `fetch`.
+        Raises SourceError, SourceBusy.
         """
-        params = {"id_list": ",".join(ids), "max_results": str(len(ids))}
-        try:
-            page = await read_page(await self._query(params), limit=len(ids) + 1)
-        except FetchFailed as error:
-            if ERROR_PAGE.encode() not in error.body:
-                raise _busy(error) from error
-        except QueryRefused:
-            pass
-        else:
-            return list(page.articles)
-        half = len(ids) // 2
-        return [*await self.look_up(ids[:half]), *await self.look_up(ids[half:])] if half else []
+        return await self._api.look_up(ids)
 
-    async def _page(self, source_date: date, start: int) -> ArxivPage:
-        last = self._settings.page_attempts - 1
-        for attempt in range(last):
-            try:
-                return await self._attempt(source_date, start)
-            except FetchFailed as error:
-                if not error.transient or _pause(error) > MAX_WAIT:
-                    raise _busy(error) from error
-                if not error.busy:
-                    await self._sleep(3.0 * 2**attempt)
-        try:
-            return await self._attempt(source_date, start)
-        except FetchFailed as error:
-            raise _busy(error) from error
+    def _paths(self, source_date: date) -> list[ArxivPath]:
+        """Return the paths for a day in the order of preference."""
+        today = self._now().astimezone(EASTERN).date()
+        current = source_date == today - timedelta(days=1) and today.isoweekday() <= _FRIDAY
+        paths: list[ArxivPath | None] = [self._listing if current else None, self._api, self._oai]
+        return [path for path in paths if path is not None]
 
-    async def _attempt(self, source_date: date, start: int) -> ArxivPage:
-        size = min(self._settings.page_size, self._settings.max_papers - start)
-        params = {
-            "search_query": search_query(self._settings.categories, source_date),
-            "start": str(start),
-            "max_results": str(size),
-            # Ascending: papers that are added between two requests come last and shift no page.
-            "sortBy": "submittedDate",
-            "sortOrder": "ascending",
-        }
-        page = await read_page(await self._query(params), limit=size + 1)
-        if page.entries == 0 and start < page.total:
-            message = f"arXiv reported {page.total} papers, but its page from {start} on is empty"
-            raise FetchFailed(message, transient=True)
-        return page
-
-    async def _query(self, params: Mapping[str, str]) -> Fetched:
-        async with self._rate_limiter.permit() as permit:
-            try:
-                return await self._fetcher.get(f"{self._settings.base_url}/api/query", params=params)
-            except FetchFailed as error:
-                permit.pause = _pause(error)
-                raise
+    async def _avoid(self, failures: Sequence[tuple[ArxivPath, SourceError | SourceBusy]]) -> None:
+        """Let other fetches skip paths that could not be reached; a busy one has named its pause itself."""
+        for path, error in failures:
+            if isinstance(error, FetchFailed) and error.transient:
+                await self._client.pause(path.host, FAILED_PAUSE)
 
 
-def _pause(error: FetchFailed) -> float:
-    """Return the seconds to wait before the next request to arXiv."""
-    if error.retry_after is not None:
-        return error.retry_after
-    return _BUSY_PAUSE if error.busy else 0.0
+_FRIDAY: Final = 5
 
 
-def _busy(error: FetchFailed) -> FetchFailed | SourceBusy:
-    """Return SourceBusy if arXiv asked to retry later, else the error."""
-    return SourceBusy(str(error), retry_after=_pause(error)) if error.busy else error
+def _combined(errors: Sequence[SourceError | SourceBusy]) -> SourceError | SourceBusy:
+    """Return one error for all paths: busy or unavailable, as long as one of them may work later."""
+    errors = [error for error in errors if not isinstance(error, NothingListed)] or errors
+    if len(errors) == 1:
+        return errors[0]
+    message = "; ".join(dict.fromkeys(str(error) for error in errors))
+    waits = [error.retry_after for error in errors if isinstance(error, SourceBusy)]
+    if any(_is_unreachable(error) for error in errors):
+        return SourceUnavailable(message)
+    return SourceBusy(message, retry_after=min(waits)) if waits else SourceError(message)
 
 
-def search_query(categories: Sequence[str], source_date: date) -> str:
-    """Return the `search_query` for a day's papers. See https://info.arxiv.org/help/api/user-manual.html."""
-    day = f"{source_date:%Y%m%d}"
-    submitted = f"submittedDate:[{day}0000 TO {day}2359]"
-    if not categories:
-        return submitted
-    terms = (f"cat:{name}.*" if name in _DIVIDED else f"cat:{name}" for name in categories)
-    return f"({' OR '.join(terms)}) AND {submitted}"
+def _is_unreachable(error: SourceError | SourceBusy) -> bool:
+    return isinstance(error, SourceUnavailable) or (isinstance(error, FetchFailed) and error.transient)

@@ -12,6 +12,7 @@ from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
 from app.sources.dates import parse_time
 from app.sources.doi import doi
 from app.sources.fetcher import Fetched
+from app.sources.paper_links import code_url
 from app.sources.tex import from_mixed
 from app.sources.text import (
     MARKUP_PER_CHARACTER,
@@ -85,12 +86,13 @@ def _article(entry: Element) -> Article | None:
     if not identifier or not title:
         return None
     page, pdf = _links(entry, identifier)
+    abstract, comment = _plain(entry, "summary", MAX_ABSTRACT), _plain(entry, "comment", MAX_TITLE, _ARXIV)
     return Article(
         source="arxiv",
         external_id=identifier,
         kind=ArticleKind.PAPER,
         title=title,
-        abstract=_plain(entry, "summary", MAX_ABSTRACT),
+        abstract=abstract,
         authors=_authors(entry),
         url=page,
         pdf_url=pdf,
@@ -98,16 +100,19 @@ def _article(entry: Element) -> Article | None:
         published_at=parse_time(_text(entry, "published", MAX_NAME)),
         arxiv_id=identifier,
         doi=_doi(entry),
+        journal_ref=_plain(entry, "journal_ref", MAX_TITLE, _ARXIV),
+        comment=comment,
+        code_url=code_url(comment, abstract),
     )
 
 
-def _text(entry: Element, tag: str, limit: int) -> str:
-    found = entry.find(f"{_ATOM}{tag}")
+def _text(entry: Element, tag: str, limit: int, namespace: str = _ATOM) -> str:
+    found = entry.find(f"{namespace}{tag}")
     return "" if found is None else content(found, limit)
 
 
-def _plain(entry: Element, tag: str, limit: int) -> str:
-    return from_mixed(plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER), limit))
+def _plain(entry: Element, tag: str, limit: int, namespace: str = _ATOM) -> str:
+    return from_mixed(plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER, namespace), limit))
 
 
 def _doi(entry: Element) -> str | None:

@@ -20,6 +20,7 @@ _DOI = re.compile(_START + r"[^\s\"<>{}|\\^`\x00-\x1f\x7f-\x9f\ud800-\udfff]{1,2
 _SICI = re.compile(
     _START + r"[^\s\"<>{}|\\^`]{1,100}<[^\s\"<>{}|\\^`]{0,40}:[^\s\"<>{}|\\^`]{0,60}>\d\.\w\.\w{2};\d(?:-[!-;=?-~])?"
 )
+_NEWS: Final = re.compile(r"10\.1038/d\d{5}-")
 _IN_PATH = re.compile(
     r"/(?:doi|articles?|abstract|content|chapter|book|full|abs|pdf|epdf|pdfplus|reader|suppl)/("
     + _START
@@ -44,6 +45,11 @@ def doi(text: str | None) -> str | None:
         return None
     found = _SICI.fullmatch(first[0]) or _DOI.fullmatch(first[0].rstrip(".,;"))
     return found[0].lower() if found else None
+
+
+def is_news_doi(name: str) -> bool:
+    """Whether this DOI is that of a news article or comment. Nature's have a `d` where papers have an `s`."""
+    return _NEWS.match(name) is not None
 
 
 def doi_in_link(url: str | None) -> str | None:

@@ -81,7 +81,7 @@ _MAX_CHILDREN: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class FeedItem:
-    """What an item says; `is_replacement` marks a new version of a paper that was announced before."""
+    """What an item says; `announce_type` is arXiv's: new, cross, replace or replace-cross; empty elsewhere."""
 
     external_id: str
     title: str
@@ -92,9 +92,15 @@ class FeedItem:
     categories: tuple[str, ...]
     published_at: datetime | None
     is_paper: bool
-    is_replacement: bool
+    announce_type: str
     arxiv_id: str | None
     doi: str | None
+    journal_ref: str
+
+    @property
+    def is_replacement(self) -> bool:
+        """Whether this is a new version of a paper that was announced before."""
+        return self.announce_type.startswith("replace")
 
 
 class _Fields:
@@ -157,14 +163,15 @@ def read_item(item: Element, base: str) -> FeedItem | None:
         categories=_categories(fields),
         published_at=_time(fields),
         is_paper=paper is not None,
-        is_replacement=kind_of_news.startswith("replace"),
+        announce_type=kind_of_news,
         arxiv_id=paper or arxiv_id(link or ""),
         doi=_doi(fields, link),
+        journal_ref=fields.text(MAX_TITLE, "arxiv:journal_reference", "arxiv:journal_ref", "prism:publicationName"),
     )
 
 
 def _doi(fields: _Fields, link: str | None) -> str | None:
-    names = ("prism:doi", "arxiv:doi", "dc:identifier", "guid", "id")
+    names = ("prism:doi", "arxiv:doi", "arxiv:DOI", "dc:identifier", "guid", "id")
     texts = (content(element, MAX_LINK) for name in names for element in fields.all(name)[:_MAX_NAMES])
     return next((found for text in (*texts, link) if (found := doi(text))), None)
 

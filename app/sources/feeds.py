@@ -1,4 +1,4 @@
-"""News or papers from any RSS or Atom feed, including arXiv's own feeds."""
+"""News or papers from any RSS or Atom feed: publishers, journals' contents, saved searches, alerts, arXiv's feeds."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,20 @@ from datetime import date, datetime, timedelta
 
 from app.days import utc_today
 from app.models import Article, ArticleKind
+from app.sources.doi import is_news_doi
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher
+from app.sources.paper_links import code_url
 from app.sources.source import IncompleteSource, end_of
 from app.sources.xml import FeedCutShort, read_feed
 
 
 @dataclass(frozen=True, slots=True)
 class FeedSettings:
-    """One feed. `name` is short and unique; readers see it as the source of an item."""
+    """One feed. `name` is short and unique; readers see it as the source of an item.
+
+    `kind` is that of its items without a DOI. An item with a DOI is a paper.
+    """
 
     name: str
     url: str
@@ -38,7 +43,8 @@ class FeedSource:
 
     A feed has recent items only, so an edition far in the past gets none, which is not an error. An item belongs to the
     edition if it appeared on its day (UTC) or up to `days_before` days earlier. An item without a time belongs to an
-    edition of today or of those days before it, because the feed contains it now.
+    edition of today or of those days before it, because the feed contains it now. So does one with a future time,
+    because journals date an issue later than it appears.
     """
 
     def __init__(self, fetcher: HttpFetcher, settings: FeedSettings, *, today: Callable[[], date] = utc_today) -> None:
@@ -85,15 +91,21 @@ class FeedSource:
 
     def _belongs(self, item: FeedItem, source_date: date) -> bool:
         before = timedelta(days=self._settings.days_before)
-        if item.published_at is None:
+        if item.published_at is None or item.published_at.date() > self._today():
             return timedelta(0) <= self._today() - source_date <= before
         return timedelta(0) <= source_date - item.published_at.date() <= before
 
+    def _kind(self, item: FeedItem) -> ArticleKind:
+        is_paper = item.is_paper or (item.doi is not None and not is_news_doi(item.doi))
+        return ArticleKind.PAPER if is_paper else self._settings.kind
+
     def _article(self, item: FeedItem) -> Article:
+        kind = self._kind(item)
+        is_paper = kind is ArticleKind.PAPER
         return Article(
             source=self.name,
             external_id=item.external_id,
-            kind=ArticleKind.PAPER if item.is_paper else self._settings.kind,
+            kind=kind,
             title=item.title,
             abstract=item.abstract,
             authors=item.authors,
@@ -103,4 +115,6 @@ class FeedSource:
             published_at=item.published_at,
             arxiv_id=item.arxiv_id,
             doi=item.doi,
+            journal_ref=item.journal_ref if is_paper else "",
+            code_url=code_url(item.abstract) if is_paper else None,
         )

@@ -5,7 +5,7 @@ import re
 import zlib
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
@@ -43,7 +43,8 @@ class FetchSettings:
 class FetchFailed(SourceError):
     """A GET failed. A `transient` one may succeed later, after `retry_after` seconds if known.
 
-    `busy`: the server is overloaded (429 or 503). `body` is the beginning of the body of an HTTP error.
+    `busy`: the server is overloaded (429 or 503). `http_status`, `headers` and
+    `body` (its beginning) are those of an HTTP error.
     """
 
     def __init__(
@@ -54,8 +55,12 @@ class FetchFailed(SourceError):
         busy: bool = False,
         retry_after: float | None = None,
         body: bytes = b"",
+        http_status: int | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(message)
+        self.http_status = http_status
+        self.headers = headers or {}
         self.transient = transient
         self.busy = busy
         self.retry_after = retry_after
@@ -70,6 +75,7 @@ class Fetched:
     content_type: str
     charset: str | None
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class HttpFetcher:
@@ -86,18 +92,20 @@ class HttpFetcher:
         params: Mapping[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         max_bytes: int | None = None,
+        seconds: float | None = None,
     ) -> Fetched:
         """Download a document. `headers` go only to the host of `url`, never to one that it redirects to.
 
-        `max_bytes` replaces the limit in the settings.
+        `max_bytes` and `seconds` replace the limits in the settings.
         Raises SourceError unless it gets a complete response of status 200; FetchFailed if the server is the cause.
         """
+        limit = seconds or self._settings.total_seconds
         try:
             target = Target(httpx.URL(url, params=params) if params else httpx.URL(url))
-            async with asyncio.timeout(self._settings.total_seconds):
+            async with asyncio.timeout(limit):
                 return await self._follow(target, headers or {}, max_bytes or self._settings.max_bytes)
         except TimeoutError as error:
-            message = f"{_host(url)} did not complete its response within {self._settings.total_seconds:g} s"
+            message = f"{_host(url)} did not complete its response within {limit:g} s"
             raise FetchFailed(message, transient=True) from error
         except httpx.TimeoutException as error:
             raise FetchFailed(
@@ -150,7 +158,7 @@ async def _read(response: httpx.Response, url: httpx.URL, max_bytes: int) -> Fet
     async for chunk in _decoded(response, max_bytes):
         body += chunk
     charset = _CHARSET.search(header)
-    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body))
+    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body), response.headers)
 
 
 async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:
@@ -166,6 +174,8 @@ async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) 
         busy=status in BUSY_STATUSES,
         retry_after=retry_after(response.headers, datetime.now(UTC)),
         body=body[:_ERROR_EXCERPT],
+        http_status=status,
+        headers=response.headers,
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.models import EditionStatus
 
-_NAMES: Final = {"arxiv": "arXiv", "newsapi": "NewsAPI"}
+_NAMES: Final = {"arxiv": "arXiv", "biorxiv": "bioRxiv", "medrxiv": "medRxiv", "newsapi": "NewsAPI"}
 _MOST_NAMED: Final = 4
 
 

@@ -43,9 +43,11 @@ class Permit:
 class RateLimiter:
     """Allows one request at a time, each at least `interval` seconds after the start of the previous one.
 
-    arXiv allows at most one request in three seconds, over a single connection, from all machines of a user together:
-    https://info.arxiv.org/help/api/tou.html. Without `permits`, or while the database is unavailable, each process
-    keeps this limit on its own.
+    arXiv allows at most one request in three seconds, over a single connection, from all machines of a user together,
+    for its API, OAI-PMH and RSS together: https://info.arxiv.org/help/api/tou.html. Without `permits`, or while the
+    database is unavailable, each process keeps this limit on its own.
+
+    `host` names the server of a request. A pause that a server requires applies to its host alone.
     """
 
     def __init__(
@@ -64,31 +66,58 @@ class RateLimiter:
         self._sleep = sleep
         self._lock = asyncio.Lock()
         self._next = float("-inf")
+        self._paused_until: dict[str, float] = {}
 
     @asynccontextmanager
-    async def permit(self) -> AsyncIterator[Permit]:
+    async def permit(self, host: str = "", *, patience: float = MAX_WAIT) -> AsyncIterator[Permit]:
         """Wait for a permit, and hold it during the request.
 
-        Raises SourceBusy if the next permit is more than `MAX_WAIT` seconds away.
+        Raises SourceBusy if the next permit is more than `MAX_WAIT` seconds away, or the end of a pause of this host
+        more than `patience`.
         """
-        async with self._lock:
-            await self._wait(self._next - self._clock())
-            permit, token = Permit(), uuid4()
-            try:
-                await self._acquire(token)
-                self._next = self._clock() + self._interval
-                yield permit
-            finally:
-                self._next = max(self._next, self._clock() + permit.pause)
-                await self._release(token)
+        while True:
+            # Outside the lock: a pause of one host does not delay requests to others.
+            await self._wait(self._paused_until.get(host, float("-inf")) - self._clock(), host, patience)
+            async with self._lock:
+                await self._wait(self._next - self._clock(), host)
+                permit, token, sent = Permit(), uuid4(), False
+                try:
+                    await self._acquire(token, host)
+                    self._next = self._clock() + self._interval
+                    if sent := not await self._is_paused(host):
+                        yield permit
+                finally:
+                    self._note_pause(host, permit.pause)
+                    # First: the process that gets the next permit must know the pause.
+                    if host and permit.pause:
+                        await self._release_host(host, permit.pause)
+                    await self._release(token)
+            if sent:
+                return
 
-    async def _wait(self, seconds: float) -> None:
-        if seconds > MAX_WAIT:
-            raise SourceBusy(f"{self._name} requires a pause of all clients", retry_after=seconds)
+    async def pause(self, host: str, seconds: float) -> None:
+        """Give no permit for requests to this host for some seconds, in any process."""
+        # A pause is stored with the host's permits: the first one creates their row.
+        await self._is_paused(host)
+        self._note_pause(host, seconds)
+        await self._release_host(host, seconds)
+
+    def _note_pause(self, host: str, seconds: float) -> None:
+        until = self._clock() + seconds
+        self._next = self._next if host else max(self._next, until)
+        if host and seconds:
+            self._paused_until[host] = max(until, self._paused_until.get(host, until))
+
+    async def _wait(self, seconds: float, host: str, longest: float = MAX_WAIT) -> None:
+        if seconds > longest:
+            raise SourceBusy(f"{self._full_name(host)} requires a pause of all clients", retry_after=seconds)
         if seconds > 0:
             await self._sleep(seconds)
 
-    async def _acquire(self, token: UUID) -> None:
+    def _full_name(self, host: str) -> str:
+        return f"{self._name} {host}".rstrip()
+
+    async def _acquire(self, token: UUID, host: str) -> None:
         """Wait for the permit shared by all processes. Without the database, only this process's limit applies."""
         while self._permits is not None:
             try:
@@ -98,7 +127,20 @@ class RateLimiter:
                 return
             if wait <= 0:
                 return
-            await self._wait(wait)
+            await self._wait(wait, host)
+
+    async def _is_paused(self, host: str) -> bool:
+        """Whether another process has learned that the host requires a pause; notes how long."""
+        if self._permits is None or not host:
+            return False
+        try:
+            # Without an interval and a hold, this permit only says whether there is a pause.
+            wait = await self._permits.acquire(self._full_name(host), uuid4(), interval=0, hold=0)
+        except SupabaseError as error:
+            log.warning("pauses are known locally", name=self._full_name(host), error=str(error))
+            return False
+        self._note_pause(host, wait)
+        return wait > 0
 
     async def _release(self, token: UUID) -> None:
         if self._permits is None:
@@ -109,3 +151,11 @@ class RateLimiter:
             await self._permits.release(self._name, token, pause=pause)
         except SupabaseError as error:
             log.warning("permit not released, it will expire", name=self._name, error=str(error))
+
+    async def _release_host(self, host: str, seconds: float) -> None:
+        if self._permits is None:
+            return
+        try:
+            await self._permits.release(self._full_name(host), uuid4(), pause=seconds)
+        except SupabaseError as error:
+            log.warning("pause is known locally", name=self._full_name(host), error=str(error))

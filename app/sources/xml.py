@@ -17,6 +17,8 @@ from app.sources.text import shorten
 
 # A slice of this size takes some 2 ms to parse; the loop has its turn between two of them.
 _SLICE: Final = 65_536
+# Bytes that are searched at a time, which takes some milliseconds.
+_STRETCH: Final = 1_000_000
 # Between two entries: an entry has some 50 tags, or some thousand with HTML, and each costs 130 bytes of tree.
 _MAX_TAGS: Final = 300_000
 # Of those that nothing came of, such as entries without a title.
@@ -64,9 +66,17 @@ class FeedCutShort(SourceError):
 
 
 async def read_feed(
-    page: Fetched, tags: Sequence[str], convert: Callable[[Element], T | None], *, limit: int, lenient: bool
+    page: Fetched,
+    tags: Sequence[str],
+    convert: Callable[[Element], T | None],
+    *,
+    limit: int,
+    lenient: bool,
+    roots: frozenset[str] = _FEED_ROOTS,
 ) -> list[T]:
     """Convert the elements with these tags (`{*}item`), in order, until `limit` of them gave a value.
+
+    `roots` are the names that the document's root element may have.
 
     With `lenient`, mistakes are mended, and what cannot be mended costs only the place where it stands.
     Raises `FeedCutShort` for a document without an end, SourceError for what is no feed, broken, declares entities, or
@@ -75,14 +85,14 @@ async def read_feed(
     host = page.url.split("/")[2]
     body = await _as_utf8(page, host)
     try:
-        return await _parse(host, body, tags, convert, limit)
+        return await _parse(host, body, tags, convert, limit, roots)
     except etree.XMLSyntaxError as error:
         if not lenient:
             raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
         reason = shorten(error.msg, _MAX_REASON)
     body = _mended(body)
     try:
-        found = await _parse(host, body, tags, convert, limit, recover=True)
+        found = await _parse(host, body, tags, convert, limit, roots, recover=True)
     except etree.XMLSyntaxError as error:
         raise SourceError(f"{host} sent broken XML: {shorten(error.msg, _MAX_REASON)}") from error
     if len(found) < limit and not _ROOT_END.search(body):
@@ -93,19 +103,25 @@ async def read_feed(
 async def _as_utf8(page: Fetched, host: str) -> bytes:
     """Return the document in UTF-8, in which alone the look at the bytes below finds what it looks for."""
     body, encoding = _decoded(page, host)
-    if encoding == "utf-8":
-        try:
-            body.decode()
-        except UnicodeDecodeError:
-            pass
-        else:
-            return body
+    if encoding == "utf-8" and await _is_utf8(body):
+        return body
     decoder, pieces = incremental_decoder(encoding), list[bytes]()
     for start in range(0, len(body), STEP):
         text = decoder.decode(body[start : start + STEP], start + STEP >= len(body))
         pieces.append(text.encode("utf-8", "replace"))
         await asyncio.sleep(0)
     return b"".join(pieces)
+
+
+async def _is_utf8(body: bytes) -> bool:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    try:
+        for start in range(0, len(body), _STRETCH):
+            decoder.decode(body[start : start + _STRETCH], start + _STRETCH >= len(body))
+            await asyncio.sleep(0)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded(page: Fetched, host: str) -> tuple[bytes, str]:
@@ -153,19 +169,23 @@ def _written_out(ampersand: re.Match[bytes]) -> bytes:
     return b"&#%d;" % point if point else b"&amp;" + ampersand[0][1:]
 
 
-def _refuse_bombs(body: bytes, host: str) -> None:
+async def _refuse_bombs(body: bytes, host: str) -> None:
     if _HTML_START.match(body[:_START].removeprefix(codecs.BOM_UTF8).lstrip()):
         title = _HTML_TITLE.search(body[: 10 * _START])
         said = f" ({title[1].decode('utf-8', 'replace').strip()!r})" if title else ""
         raise SourceError(f"{host} answered with an HTML page{said}, not a feed")
     if not body.strip():
         raise SourceError(f"{host} answered with an empty document")
-    if b"<!ENTITY" in body:
-        raise SourceError(f"{host} sent XML that declares entities, which is not read")
+    for start in range(0, len(body), _STRETCH):
+        # What begins in this stretch may end in the next one.
+        stretch = body[start : start + _STRETCH + _SLICE + 2]
+        if b"<!ENTITY" in stretch:
+            raise SourceError(f"{host} sent XML that declares entities, which is not read")
+        if _GIANT_TAG.search(stretch):
+            raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
+        await asyncio.sleep(0)
     if _has_declarations(body, host):
         raise SourceError(f"{host} sent XML with its own declarations, which are not read")
-    if _GIANT_TAG.search(body):
-        raise SourceError(f"{host} sent XML with a tag of more than {_SLICE} bytes")
 
 
 def _has_declarations(body: bytes, host: str) -> bool:
@@ -201,11 +221,11 @@ def _parser(tags: Sequence[str], *, recover: bool) -> "etree.XMLPullParser":
     )
 
 
-def _require_feed(root: Element | None, host: str) -> None:
+def _require_feed(root: Element | None, host: str, roots: frozenset[str]) -> None:
     if root is None:
         raise SourceError(f"{host} sent broken XML: it has no element")
     name = local_name(root)
-    if name not in _FEED_ROOTS:
+    if name not in roots:
         raise SourceError(f"{host} sent an XML document of <{shorten(name, _MAX_REASON)}>, not a feed")
 
 
@@ -215,10 +235,11 @@ async def _parse(
     tags: Sequence[str],
     convert: Callable[[Element], T | None],
     limit: int,
+    roots: frozenset[str],
     *,
     recover: bool = False,
 ) -> list[T]:
-    _refuse_bombs(body, host)
+    await _refuse_bombs(body, host)
     parser = _parser(tags, recover=recover)
     found: list[T] = []
     entries = tags_kept = 0
@@ -239,7 +260,7 @@ async def _parse(
     if not recover or _ROOT_END.search(body):
         # Of a document that was cut short, what ends only here has lost its end.
         await _take(parser, convert, found, limit)
-    _require_feed(root, host)
+    _require_feed(root, host, roots)
     stopped = [error.message for error in parser.feed_error_log if error.type in _STOPPED]
     if stopped:
         raise FeedCutShort(f"{host} sent broken XML: {shorten(stopped[0], _MAX_REASON)}", found)

@@ -76,6 +76,8 @@ async def local_service(
             sources = {
                 "ARXIV_BASE_URL": hosts.arxiv_base_url,
                 "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
+                "BIORXIV_BASE_URL": hosts.arxiv_base_url,
+                "CROSSREF_BASE_URL": hosts.arxiv_base_url,
                 "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
             }
         api_key = secrets.token_urlsafe(24)

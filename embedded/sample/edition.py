@@ -1,12 +1,15 @@
 """The sample edition's content, as the documents that the real hosts would send on a given day."""
 
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Final
 from xml.etree import ElementTree as ET
+from xml.sax.saxutils import escape
+from zoneinfo import ZoneInfo
 
 from app.models import SAMPLE_CATEGORY
 from embedded.sample.arxiv_query import ArxivQuery, BadQuery
@@ -16,6 +19,14 @@ _ATOM: Final = "http://www.w3.org/2005/Atom"
 _OPENSEARCH: Final = "http://a9.com/-/spec/opensearch/1.1/"
 _ARXIV: Final = "http://arxiv.org/schemas/atom"
 _DC: Final = "http://purl.org/dc/elements/1.1/"
+_OAI: Final = "http://www.openarchives.org/OAI/2.0/"
+_RAW: Final = "http://arxiv.org/OAI/arXivRaw/"
+_EASTERN: Final = ZoneInfo("America/New_York")
+_DOI: Final = "10.5555/broadsheet-sample"
+"""10.5555 is the prefix for examples."""
+_PREPRINTS_A_PAGE: Final = 30
+_OLDER: Final = 80_000
+"""Added to a paper's number for the number of an older paper."""
 # RFC 2606 reserves this domain for examples.
 _SITE: Final = "https://example.org/broadsheet-sample"
 
@@ -90,19 +101,52 @@ class SampleEdition:
             _atom(entry, name, text)
         return _document(feed)
 
-    def arxiv_rss(self, category: str, day: date) -> bytes:
-        """Return arXiv's RSS feed of a category; every third paper is announced as a replacement."""
-        rss, channel = _rss(f"{category} updates on arXiv.org (sample)")
-        for paper in (paper for paper in self.papers if category in paper.categories):
-            announced = "replace" if paper.number % 3 == 0 else "new"
-            text = f"arXiv:{paper.name} Announce Type: {announced} \nAbstract: {paper.abstract}"
-            item = _item(channel, paper.title, f"{_SITE}/abs/{paper.name}", text, _midnight(day))
-            ET.SubElement(item, "guid", isPermaLink="false").text = f"oai:arXiv.org:{paper.name}"
-            for name in (*paper.categories, SAMPLE_CATEGORY):
-                ET.SubElement(item, "category").text = name
-            ET.SubElement(item, f"{{{_ARXIV}}}announce_type").text = announced
-            ET.SubElement(item, f"{{{_DC}}}creator").text = ", ".join(paper.authors)
+    def arxiv_rss(self, categories: str, day: date) -> bytes:
+        """Return arXiv's daily listing of `day`, which has what was announced on the day before, in Eastern time.
+
+        Categories are ignored, as in queries. Every third paper is followed by a replacement of an older one.
+        """
+        rss, channel = _rss(f"{categories} updates on arXiv.org (sample)")
+        for paper in self.papers:
+            _announced(channel, paper, "new", day)
+            if paper.number % 3 == 0:
+                _announced(channel, replace(paper, number=paper.number + _OLDER), "replace", day)
         return _document(rss)
+
+    def oai_records(self, day: date) -> bytes:
+        """Return OAI-PMH's list of the records that changed since `day`: all papers, submitted on that day."""
+        root = ET.Element(f"{{{_OAI}}}OAI-PMH")
+        records = ET.SubElement(root, f"{{{_OAI}}}ListRecords")
+        for paper in self.papers:
+            _record(records, paper, paper.submitted(day))
+        return _document(root)
+
+    def oai_error(self, code: str, reason: str) -> bytes:
+        """Return OAI-PMH's error response."""
+        root = ET.Element(f"{{{_OAI}}}OAI-PMH")
+        ET.SubElement(root, f"{{{_OAI}}}error", code=code).text = reason
+        return _document(root)
+
+    def preprints(self, server: str, day: date, start: int) -> dict[str, Any]:
+        """Return one page of the response of bioRxiv's API: the papers about biology, in a category of the server."""
+        found = [paper for paper in self.papers if any("bio" in name for name in paper.categories)]
+        page = found[start : start + _PREPRINTS_A_PAGE]
+        if not page:
+            return {"messages": [{"status": "no posts found"}], "collection": []}
+        message = {
+            "status": "ok",
+            "interval": f"{day}:{day}",
+            "cursor": start,
+            "count": len(page),
+            "total": str(len(found)),
+        }
+        return {"messages": [message], "collection": [_preprint(paper, server, day) for paper in page]}
+
+    def works(self, names: Sequence[str]) -> dict[str, Any]:
+        """Return Crossref's response for these DOIs: those of the sample's preprints."""
+        papers = {f"{_DOI}.{paper.number}": paper for paper in self.papers}
+        items = [_work(name, papers[name]) for name in names if name in papers]
+        return {"status": "ok", "message": {"total-results": len(items), "items": items}}
 
     def news(self, path: str, day: date) -> bytes:
         """Return the publisher's feed at this path. Raises KeyError if there is none."""
@@ -164,6 +208,58 @@ def _entry(feed: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
     ET.SubElement(entry, f"{{{_ARXIV}}}primary_category", term=paper.categories[0])
     for author in paper.authors:
         _atom(ET.SubElement(entry, f"{{{_ATOM}}}author"), "name", author)
+
+
+def _preprint(paper: SamplePaper, server: str, day: date) -> dict[str, str]:
+    return {
+        "doi": f"{_DOI}.{paper.number}",
+        "title": paper.title,
+        "authors": "; ".join(", ".join(reversed(name.rsplit(" ", 1))) for name in paper.authors),
+        "date": f"{day}",
+        "version": "1",
+        "type": "new results",
+        "category": "neuroscience" if server == "biorxiv" else "neurology",
+        "abstract": paper.abstract,
+        "server": server,
+    }
+
+
+def _work(name: str, paper: SamplePaper) -> dict[str, Any]:
+    return {
+        "DOI": name,
+        "title": [paper.title],
+        "author": [{"name": author} for author in paper.authors],
+        "abstract": f"<jats:p>{escape(paper.abstract)}</jats:p>",
+        "type": "posted-content",
+        "URL": f"{_SITE}/doi/{paper.number}",
+    }
+
+
+def _announced(channel: ET.Element, paper: SamplePaper, kind: str, day: date) -> None:
+    text = f"arXiv:{paper.name} Announce Type: {kind} \nAbstract: {paper.abstract}"
+    midnight = datetime.combine(day, time.min, _EASTERN)
+    item = _item(channel, paper.title, f"{_SITE}/abs/{paper.name}", text, midnight.astimezone(UTC))
+    ET.SubElement(item, "guid", isPermaLink="false").text = f"oai:arXiv.org:{paper.name}"
+    for name in (*paper.categories, SAMPLE_CATEGORY):
+        ET.SubElement(item, "category").text = name
+    ET.SubElement(item, f"{{{_ARXIV}}}announce_type").text = kind
+    ET.SubElement(item, f"{{{_DC}}}creator").text = ", ".join(paper.authors)
+
+
+def _record(records: ET.Element, paper: SamplePaper, submitted: datetime) -> None:
+    record = ET.SubElement(records, f"{{{_OAI}}}record")
+    raw = ET.SubElement(ET.SubElement(record, f"{{{_OAI}}}metadata"), f"{{{_RAW}}}arXivRaw")
+    ET.SubElement(raw, f"{{{_RAW}}}id").text = paper.identifier
+    version = ET.SubElement(raw, f"{{{_RAW}}}version", version="v1")
+    ET.SubElement(version, f"{{{_RAW}}}date").text = format_datetime(submitted, usegmt=True)
+    for name, value in (
+        ("title", paper.title),
+        ("authors", ", ".join(paper.authors)),
+        ("categories", " ".join((*paper.categories, SAMPLE_CATEGORY))),
+        ("comments", "Invented for Broadsheet's sample edition"),
+        ("abstract", paper.abstract),
+    ):
+        ET.SubElement(raw, f"{{{_RAW}}}{name}").text = value
 
 
 def _atom(parent: ET.Element, name: str, text: str) -> None:

@@ -2,10 +2,10 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -51,13 +51,72 @@ def sample_app(edition: SampleEdition, news_day: date) -> Starlette:
         return _newsapi(request, edition, news_day)
 
     async def arxiv_rss(request: Request) -> Response:
-        return _xml(edition.arxiv_rss(request.path_params["category"], news_day), "application/rss+xml")
+        # The listing of a day has what was announced on the evening before.
+        listed = news_day + timedelta(days=1)
+        return _xml(edition.arxiv_rss(request.path_params["categories"], listed), "application/rss+xml")
 
     async def news(request: Request) -> Response:
         return _xml(edition.news(request.url.path, news_day), "application/rss+xml")
 
     routes = [Route("/api/query", query), *(Route(path, news) for path in edition.feeds)]
-    return Starlette(routes=[*routes, Route("/rss/{category}", arxiv_rss), Route("/v2/everything", everything)])
+    routes += [
+        Route("/rss/{categories}", arxiv_rss),
+        Route("/oai", _endpoint(_oai, edition)),
+        Route("/details/{server}/{first}/{last}/{cursor}/json", _endpoint(_preprints, edition)),
+        Route("/v2/everything", everything),
+        Route("/works", _endpoint(_works, edition)),
+        Route("/works/{doi:path}", _endpoint(_works, edition)),
+    ]
+    return Starlette(routes=routes)
+
+
+def _endpoint(
+    respond: Callable[[Request, SampleEdition], Response], edition: SampleEdition
+) -> Callable[[Request], Coroutine[None, None, Response]]:
+    async def handle(request: Request) -> Response:
+        return respond(request, edition)
+
+    return handle
+
+
+def _oai(request: Request, edition: SampleEdition) -> Response:
+    """Respond as arXiv's OAI-PMH interface does: https://info.arxiv.org/help/oa/index.html."""
+    return _xml(_oai_document(request, edition), "text/xml")
+
+
+def _oai_document(request: Request, edition: SampleEdition) -> bytes:
+    query = request.query_params
+    if query.get("verb") != "ListRecords":
+        return edition.oai_error("badVerb", "only ListRecords is served")
+    if "resumptionToken" in query:
+        return edition.oai_error("badResumptionToken", "no list of the sample has a second page")
+    if query.get("metadataPrefix") != "arXivRaw":
+        return edition.oai_error("cannotDisseminateFormat", "only arXivRaw is served")
+    try:
+        return edition.oai_records(date.fromisoformat(query.get("from", "")))
+    except ValueError:
+        return edition.oai_error("badArgument", "from date format must be YYYY-MM-DD")
+
+
+def _preprints(request: Request, edition: SampleEdition) -> Response:
+    """Respond as the API of bioRxiv and medRxiv does: https://api.biorxiv.org/details/biorxiv/help."""
+    path = request.path_params
+    try:
+        day, start = date.fromisoformat(path["first"]), int(path["cursor"])
+    except ValueError:
+        return JSONResponse({"messages": [{"status": "Incorrect interval"}], "collection": []})
+    return JSONResponse(edition.preprints(path["server"], day, start))
+
+
+def _works(request: Request, edition: SampleEdition) -> Response:
+    """Respond as Crossref does: https://api.crossref.org."""
+    if "doi" in request.path_params:
+        found = edition.works([request.path_params["doi"]])["message"]["items"]
+        if not found:
+            return Response("Resource not found.", 404)
+        return JSONResponse({"status": "ok", "message": found[0]})
+    wanted = [each.removeprefix("doi:") for each in request.query_params.get("filter", "").split(",")]
+    return JSONResponse(edition.works(wanted))
 
 
 def _newsapi(request: Request, edition: SampleEdition, news_day: date) -> Response:

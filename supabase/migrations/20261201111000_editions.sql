@@ -27,6 +27,9 @@ create table public.articles (
     published_at timestamptz,
     arxiv_id     text,
     doi          text,
+    journal_ref  text   not null default '',
+    comment      text   not null default '',
+    code_url     text,
     item_id      uuid   not null references public.items,
     primary key (source_date, source, external_id)
 );
@@ -157,19 +160,24 @@ begin
     with stored as (
         insert into public.articles as a (
             source_date, source, external_id, kind, title, abstract, authors, url, pdf_url, categories, published_at,
-            arxiv_id, doi, item_id)
+            arxiv_id, doi, journal_ref, comment, code_url, item_id)
         select p_source_date, g.source, g.external_id, g.kind, g.title, g.abstract, g.authors, g.url, g.pdf_url,
-               g.categories, g.published_at, g.arxiv_id, g.doi, k.item_id
+               g.categories, g.published_at, g.arxiv_id, g.doi, coalesce(g.journal_ref, ''), coalesce(g.comment, ''),
+               g.code_url, k.item_id
           from jsonb_to_recordset(p_articles) as g(
                    source text, external_id text, kind text, title text, abstract text, authors text[], url text,
-                   pdf_url text, categories text[], published_at timestamptz, arxiv_id text, doi text, keys text[])
+                   pdf_url text, categories text[], published_at timestamptz, arxiv_id text, doi text,
+                   journal_ref text, comment text, code_url text, keys text[])
           join public.item_keys k on k.key = g.keys[1]
          order by g.source, g.external_id
         on conflict (source_date, source, external_id) do update
            set kind = excluded.kind, title = excluded.title, abstract = excluded.abstract, authors = excluded.authors,
                url = excluded.url, pdf_url = excluded.pdf_url, categories = excluded.categories,
                published_at = excluded.published_at, arxiv_id = excluded.arxiv_id, doi = excluded.doi,
-               item_id = excluded.item_id
+               -- arXiv's daily listing has no comments: it must not remove those that the API gave.
+               journal_ref = coalesce(nullif(excluded.journal_ref, ''), a.journal_ref),
+               comment = coalesce(nullif(excluded.comment, ''), a.comment),
+               code_url = coalesce(excluded.code_url, a.code_url), item_id = excluded.item_id
          where (a.*) is distinct from (excluded.*)
         returning item_id
     )

@@ -88,8 +88,8 @@ end
 $$;
 
 -- Returns the items first seen on a day (UTC), in the order of first_seen and item_id, after the last one of the previous page.
--- Each comes as its most complete copy: with an abstract; from arXiv; a paper; with a DOI; the longest; the newest. Items of
--- editions more than a week older were fetched for another purpose and are excluded.
+-- Each comes as its most complete copy: with an abstract; from arXiv; a paper; with a DOI; with a comment; the longest; the
+-- newest. Items of editions more than a week older were fetched for another purpose and are excluded.
 create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
 language plpgsql stable security invoker set search_path = ''
     set plan_cache_mode = force_custom_plan as $$
@@ -107,7 +107,8 @@ begin
                 select to_jsonb(a) - 'source_date' - 'item_id' as article, max(a.source_date) over () as newest
                   from public.articles a where a.item_id = i.item_id
                  order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                          length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+                          a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
+                          a.source_date desc, a.source, a.external_id
                  limit 1) best
              cross join lateral (
                 select array_agg(k.key order by k.key) as keys from public.item_keys k where k.item_id = i.item_id) named
@@ -128,7 +129,8 @@ language sql stable security invoker set search_path = '' as $$
         select to_jsonb(a) - 'source_date' - 'item_id' as article
           from public.articles a where a.item_id = k.item_id
          order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                  length(a.title) + length(a.abstract) desc, a.source_date desc, a.source, a.external_id
+                  a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
+                  a.source_date desc, a.source, a.external_id
          limit 1) best
      where k.key = any (p_keys)
 $$;

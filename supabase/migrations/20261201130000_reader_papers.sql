@@ -18,7 +18,7 @@ create table public.reader_papers (
     saved_at     timestamptz,
     -- app/models.py defines it (Publication).
     publication  jsonb       check (jsonb_typeof(publication) = 'object' and length(publication::text) <= 4000),
-    looked_up_at     timestamptz,                           -- when arXiv answered the look-up, which happens once
+    looked_up_at     timestamptz,                           -- when arXiv or Crossref answered the look-up, which happens once
     created_at   timestamptz not null default clock_timestamp(),
     constraint reader_papers_rating check ((liked is null) = (rated_at is null)),
     constraint reader_papers_has_feedback check (liked is not null or saved_at is not null)
@@ -36,6 +36,8 @@ create index reader_papers_listed on public.reader_papers (reader_id, created_at
 create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id) where liked is not null;
 create index reader_papers_to_look_up on public.reader_papers (arxiv_id)
     where arxiv_id is not null and abstract = '' and looked_up_at is null;
+create index reader_papers_dois_to_look_up on public.reader_papers (doi)
+    where doi is not null and arxiv_id is null and abstract = '' and looked_up_at is null;
 create index reader_paper_keys_of_paper on public.reader_paper_keys (paper_id);
 
 alter table public.reader_papers enable row level security;
@@ -253,25 +255,43 @@ language sql stable security invoker set search_path = '' as $$
              group by p.arxiv_id order by since limit p_limit) w
 $$;
 
--- Records what arXiv returned for these ids. Locks readers in the order of public.lock_queue_rows().
-create function public.record_looked_up(p_arxiv_ids text[], p_papers jsonb) returns void
+-- Returns the DOIs to look up, oldest first: those of papers without an abstract and without an arXiv id.
+create function public.dois_to_look_up(p_limit integer) returns text[]
+language sql stable security invoker set search_path = '' as $$
+    select coalesce(array_agg(w.doi order by w.since), '{}')
+      from (select p.doi, min(p.created_at) as since from public.reader_papers p
+             where p.doi is not null and p.arxiv_id is null and p.abstract = '' and p.looked_up_at is null
+             group by p.doi order by since limit p_limit) w
+$$;
+
+-- Returns the papers that wait for a look-up of one of these arXiv ids or DOIs.
+create function public.papers_looked_up(p_arxiv_ids text[], p_dois text[]) returns setof public.reader_papers
+language sql stable security invoker
+set search_path = '' set enable_seqscan = off as $$
+    select p.* from public.reader_papers p
+     where p.arxiv_id = any (p_arxiv_ids) and p.arxiv_id is not null and p.abstract = '' and p.looked_up_at is null
+    union all
+    select p.* from public.reader_papers p
+     where p.doi = any (p_dois) and p.doi is not null and p.arxiv_id is null and p.abstract = '' and p.looked_up_at is null
+$$;
+
+-- Records what arXiv returned for these ids, or Crossref for these DOIs. Locks readers in the order of public.lock_queue_rows().
+create function public.record_looked_up(p_arxiv_ids text[], p_dois text[], p_papers jsonb) returns void
 language plpgsql security invoker
 set search_path = '' set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
     locked uuid[] := array(
         select r.reader_id from public.readers r
-         where r.reader_id in (
-            select p.reader_id from public.reader_papers p
-             where p.arxiv_id = any (p_arxiv_ids) and p.arxiv_id is not null and p.abstract = '' and p.looked_up_at is null)
+         where r.reader_id in (select p.reader_id from public.papers_looked_up(p_arxiv_ids, p_dois) p)
          order by r.owner, r.external_id for no key update);
     entry record;
 begin
     for entry in
         select p.paper_id, p.reader_id, f.paper
-          from public.reader_papers p
-          left join jsonb_array_elements(p_papers) as f(paper) on f.paper ->> 'arxiv_id' = p.arxiv_id
-         where p.arxiv_id = any (p_arxiv_ids) and p.arxiv_id is not null and p.abstract = '' and p.looked_up_at is null
-           and p.reader_id = any (locked)
+          from public.papers_looked_up(p_arxiv_ids, p_dois) p
+          left join jsonb_array_elements(p_papers) as f(paper)
+            on f.paper ->> 'arxiv_id' = p.arxiv_id or p.arxiv_id is null and f.paper ->> 'doi' = p.doi
+         where p.reader_id = any (locked)
     loop
         update public.reader_papers set looked_up_at = now() where paper_id = entry.paper_id;
         if entry.paper is not null then
@@ -331,12 +351,14 @@ grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
     public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
-    public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
+    public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up, public.record_looked_up,
+    public.new_items_of_reader, public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
     public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
-    public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
+    public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up, public.record_looked_up,
+    public.new_items_of_reader, public.items_for_schedule
     to service_role;
 
 -- What app/ranking/vectors.py writes begins with its version; vectors of one version lie together.

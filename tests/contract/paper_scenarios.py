@@ -44,6 +44,23 @@ async def looking_up(client: AsyncClient, times: int) -> None:
         assert await papers.to_look_up(5) == []
 
 
+@scenario("ReaderPapers.dois_to_look_up", "ReaderPapers.record_looked_up")
+async def looking_up_dois(client: AsyncClient, times: int) -> None:
+    await add_reader(client, reader_id=str(TASK), external_id="ada")
+    papers = ReaderPapers(client)
+    known, unknown = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(2)]
+    preprint = PaperInput(keys=("arxiv:1", "doi:10.1/2"), arxiv_id="1", doi="10.1/2")
+    await papers.put(TASK, [(paper, {"liked": True}) for paper in (known, unknown, preprint)])
+    for _ in range(times):
+        assert await papers.dois_to_look_up(5) == ["10.1/0", "10.1/1"]
+    for _ in range(times):
+        found = known.model_copy(update={"title": "T", "abstract": "A"})
+        await papers.record_looked_up([], [found], dois=["10.1/0", "10.1/1", "10.1/2"])
+        assert await papers.dois_to_look_up(5) == []
+    titles = {paper.doi: (paper.title, bool(paper.looked_up_at)) for paper in (await papers.page(TASK)).papers}
+    assert titles == {"10.1/0": ("T", True), "10.1/1": (None, True), "10.1/2": (None, False)}
+
+
 @scenario("ReaderPapers.outdated_vectors", "ReaderPapers.put_vectors")
 async def rebuilding_vectors(client: AsyncClient, times: int) -> None:
     await add_reader(client, reader_id=str(TASK), external_id="ada")

@@ -10,6 +10,7 @@ from supabase import AsyncClient
 
 from app.models import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
+from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from tests.contract.deadlocks import deadlocks
 from tests.support.items import ARXIV, TITLE, TODAY, copy, save, seen
@@ -160,3 +161,22 @@ async def test_items_are_removed_when_nobody_can_be_shown_them_again(
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")
     assert (await maintenance.retain(task_days=30, edition_days=30)).items == 1
     assert await database.fetchval("select count(*) from public.item_keys") == 0
+
+
+async def test_the_copy_with_a_comment_is_shown(client: AsyncClient) -> None:
+    paper = copy(**ARXIV, abstract="A")
+    for day, comment in ((TODAY, "accepted at ICML"), (TODAY + timedelta(days=1), "")):
+        await save(client, paper.model_copy(update={"comment": comment}), day=day)
+    found = await Items(client).find_by_keys(["arxiv:2611.00001"])
+    assert found["arxiv:2611.00001"].comment == "accepted at ICML"
+    (item,) = await seen(client)
+    assert item.article.comment == "accepted at ICML"
+
+
+async def test_a_copy_without_details_removes_none(client: AsyncClient) -> None:
+    """arXiv's daily listing has no comments; its API has them."""
+    details = {"comment": "9 pages", "journal_ref": "Ice 7", "code_url": "https://github.com/ada/ice"}
+    await save(client, copy(**ARXIV, **details))
+    await save(client, copy(**ARXIV, title="Changed"))
+    (article,) = await Editions(client).get_articles(TODAY)
+    assert article == copy(**ARXIV, title="Changed", **details)

@@ -23,6 +23,20 @@ async def take(client: AsyncClient, *, interval: float = INTERVAL, hold: float =
     return await DistributedRateLimiter(client).acquire("arxiv", uuid4(), interval=interval, hold=hold)
 
 
+async def test_a_pause_of_one_host_is_known_to_all_processes(client: AsyncClient) -> None:
+    one, other = (RateLimiter(0.01, permits=DistributedRateLimiter(client)) for _ in range(2))
+    async with one.permit("api") as permit:
+        permit.pause = 3_600
+    await one.pause("listing", 1_800)
+    for host, least in (("api", 3_500), ("listing", 1_700)):
+        with pytest.raises(SourceBusy, match=f"arxiv {host} requires a pause of all clients") as busy:
+            async with other.permit(host):
+                pass
+        assert busy.value.retry_after > least
+    async with other.permit("oai"):
+        pass
+
+
 async def test_a_permit_is_granted_once_and_kept_by_the_same_token(client: AsyncClient) -> None:
     turns, mine = DistributedRateLimiter(client), uuid4()
     assert await turns.acquire("arxiv", mine, interval=INTERVAL, hold=HOLD) == 0

@@ -1,6 +1,7 @@
 """The arguments of each call of a database function."""
 
 from datetime import timedelta
+from typing import Any
 from unittest.mock import ANY
 from uuid import uuid5
 
@@ -35,21 +36,21 @@ NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A
 NEWS_ROW = {
     "source": "feed:x", "external_id": "1", "kind": "news", "title": "Ab", "abstract": "", "authors": [], "url": None,
     "pdf_url": None, "categories": [], "published_at": None, "arxiv_id": None, "doi": None,
+    "journal_ref": "", "comment": "", "code_url": None,
     "keys": ["from:5a1c3c236ec5bab1b808065017127f90"],
 }  # fmt: skip
 PAPER = PaperInput(keys=tuple(str(number) for number in range(21)), title="A\0b", published_at=MOMENT)
 PAPER_ROW = {
     "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
     "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "manual",
-    "vector": "",
-    "publication": None,
+    "vector": "", "publication": None,
 }  # fmt: skip
 BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
 BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
 ANY_TASK: dict[str, object] = {"p_owner": None, "p_kind": None, "p_status": None, "p_source_date": None}
 ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_status": None, "p_reader_id": None}
-COUNTS = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
-          "output_tokens": 7}  # fmt: skip
+COUNTS: Any = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
+               "output_tokens": 7, "model_fallbacks": {"busy": 8}}  # fmt: skip
 
 TASKS = [
     rpc(f"report progress of task {ONE}",
@@ -168,7 +169,10 @@ READERS = [
     rpc("list the papers to look up", lambda c: ReaderPapers(c).to_look_up(7),
         "papers_to_look_up", p_limit=7),
     rpc("record the look-up of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
-        "record_looked_up", p_arxiv_ids=["a", "b"], p_papers=[PAPER_ROW]),
+        "record_looked_up", p_arxiv_ids=["a", "b"], p_dois=[], p_papers=[PAPER_ROW]),
+    rpc("list the DOIs to look up", lambda c: ReaderPapers(c).dois_to_look_up(7), "dois_to_look_up", p_limit=7),
+    rpc("record the look-up of 1 papers", lambda c: ReaderPapers(c).record_looked_up([], [PAPER], dois=["10.1/a"]),
+        "record_looked_up", p_arxiv_ids=[], p_dois=["10.1/a"], p_papers=[PAPER_ROW]),
     rpc("read which vectors are outdated", lambda c: ReaderPapers(c).outdated_vectors("2:", 7),
         "outdated_vectors", p_mark="2:", p_limit=7),
     rpc("store the vectors of 1 paper(s)", lambda c: ReaderPapers(c).put_vectors("2:", {TWO: "2:AA"}),
@@ -217,7 +221,7 @@ FLEETS = [
             ONE, 8, {TaskKind.FETCH: TaskCounts(), TaskKind.DIGEST: TaskCounts(**COUNTS, sample=(TWO,))}),
         "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
-                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
+                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "model_fallbacks": {}, "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
         lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
         "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),

@@ -19,11 +19,14 @@ DELIVERY = (
     "begun_at,ended_at"
 )
 PAPER = (
-    "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,publication,rated_at,saved_at,looked_up_at,"
-    "created_at"
+    "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,publication,rated_at,saved_at,"
+    "looked_up_at,created_at"
 )
 EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
-ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
+ARTICLE = (
+    "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi,journal_ref,comment,"
+    "code_url"
+)
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
 AUDIT = {"select": "audit_id,created_at,actor,action,details", "order": "created_at.desc,audit_id.desc"}
 AFTER_ENTRY = f'(created_at.lt."{AT}",and(created_at.eq."{AT}",audit_id.lt.{ONE}))'

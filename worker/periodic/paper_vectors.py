@@ -30,7 +30,7 @@ class PaperVectors:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await repeat(self.run_once, "rebuilding vectors", self._random, interval=self._every, first_within=1)
+        await repeat("rebuilding vectors", self._random, self.run_once, interval=self._every, first_within=1)
 
     async def run_once(self) -> None:
         """Replace all outdated vectors. Raises `SupabaseError`."""

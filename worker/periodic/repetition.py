@@ -16,22 +16,22 @@ _MAX_REASON: Final = 300
 
 
 async def repeat(
-    work: Callable[[], Awaitable[Any]],
     name: str,
     random: Random,
-    *,
+    *works: Callable[[], Awaitable[Any]],
     interval: float,
     first_within: float | None = None,
     expected: tuple[type[Exception], ...] = (SupabaseError,),
 ) -> NoReturn:
-    """Call `work` every `interval` seconds until cancelled. Log an `expected` error: the next call replaces this one.
+    """Call all `works` every `interval` seconds until cancelled. Log `expected` errors: the next round tries again.
 
     The first wait is a random part of `first_within` (default: of the interval), so that workers alternate.
     """
     await asyncio.sleep((interval if first_within is None else first_within) * random.random())
     while True:
-        try:
-            await work()
-        except expected as error:
-            log.warning(f"{name} postponed", error=plain(str(error), _MAX_REASON))
+        for work in works:
+            try:
+                await work()
+            except expected as error:
+                log.warning(f"{name} postponed", error=plain(str(error), _MAX_REASON))
         await asyncio.sleep(interval)

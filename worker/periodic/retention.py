@@ -40,7 +40,7 @@ class Retention:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await repeat(self.run_once, "retention", self._random, interval=RETENTION_INTERVAL.total_seconds())
+        await repeat("retention", self._random, self.run_once, interval=RETENTION_INTERVAL.total_seconds())
 
     async def run_once(self) -> None:
         """Remove batch after batch until one is not full. Raises `SupabaseError`."""

@@ -23,7 +23,7 @@ class DueReaderEnqueuer:
 
     async def run(self) -> None:
         """Run until cancelled."""
-        await repeat(self._enqueue, "schedule", self._random, interval=self._interval)
+        await repeat("schedule", self._random, self._enqueue, interval=self._interval)
 
     async def _enqueue(self) -> None:
         if due := await self._schedule.enqueue_due():

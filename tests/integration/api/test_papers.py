@@ -46,7 +46,7 @@ async def test_papers_are_stored_once_completed_listed_and_removed(
         "arxiv",
         True,
     )
-    assert (by_doi["doi"], by_doi["lookup"], by_doi["liked"]) == ("10.1038/x", "unknown", False)
+    assert (by_doi["doi"], by_doi["lookup"], by_doi["liked"]) == ("10.1038/x", "pending", False)
     assert (manual["title"], manual["origin"]) == ("Of storms and <script>", "manual")
     assert (old["arxiv_id"], old["lookup"], old["liked"]) == ("math/0309136", "pending", None)
     page = (await called.get(papers_of_ada, params={"saved": True, "limit": 1})).json()

@@ -20,7 +20,10 @@ Make = Callable[..., ArxivSource]
 
 
 class RecordedSleeps(list[float]):
-    """Replaces sleeping: records the durations."""
+    """Replaces sleeping and the clock: records the durations."""
+
+    def clock(self) -> float:
+        return sum(self)
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
@@ -33,11 +36,11 @@ def waits() -> RecordedSleeps:
 
 @pytest.fixture
 def make(make_fetcher: MakeFetcher, waits: RecordedSleeps) -> Make:
-    """An adapter with a fixed clock and recorded sleeps."""
+    """An adapter whose clock moves only while it sleeps."""
 
     def build(server: ScriptedServer, **changes: object) -> ArxivSource:
         settings = ArxivSettings(base_url=server.url, **changes)  # type: ignore[arg-type]  # a test's keywords
-        return ArxivSource(make_fetcher(), settings, RateLimiter(clock=lambda: 0.0, sleep=waits), sleep=waits)
+        return ArxivSource(make_fetcher(), settings, RateLimiter(clock=waits.clock, sleep=waits), sleep=waits)
 
     return build
 
@@ -66,7 +69,10 @@ async def test_the_recorded_response_is_read_completely(serve: Serve, make: Make
         categories=("nucl-ex", "hep-ph"),
         published_at=datetime(2004, 8, 18, 23, 13, 32, tzinfo=UTC),
         arxiv_id="nucl-ex/0408020",
+        comment="13 pages, 10 figures. Proposal for a comparison of electron-proton and positron-proton scattering at "
+        "VEPP-3",
     )  # fmt: skip
+    assert papers[1].journal_ref == "CERN Yellow Report CERN-2013-002, pp.237-240"
     assert papers[0].abstract.startswith("It has been suggested that two-photon exchange")
     assert papers[0].abstract.endswith("explain the discrepancy.")
     for paper in papers:
@@ -132,12 +138,12 @@ async def test_overlapping_pages_give_each_paper_once(serve: Serve, make: Make) 
 @pytest.mark.parametrize(
     ("hiccup", "waited"),
     [
-        (page(0, 0, 3), [3.0, 3.0]),
-        (reply(status=500), [3.0, 3.0]),
+        (page(0, 0, 3), [3.0]),
+        (reply(status=500), [3.0]),
         # Busy: the next permit is delayed for every process.
         (reply(status=503), [20.0]),
         (reply(status=429, headers="Retry-After: 7\r\n"), [7.0]),
-        (reply(status=429, headers="Retry-After: 1\r\n"), [3.0]),
+        (reply(status=429, headers="Retry-After: 1\r\n"), [1.0, 2.0]),
     ],
 )
 async def test_a_temporary_failure_of_arxiv_is_retried(

@@ -22,10 +22,10 @@ Read = Callable[..., Awaitable[list[Article]]]
 def read(serve: Serve, make_fetcher: MakeFetcher) -> Read:
     """Read one response through the adapter."""
 
-    async def fetch(step: Step, source_date: date = DAY, *, max_items: int = 200) -> list[Article]:
+    async def fetch(step: Step, source_date: date = DAY, *, max_items: int = 200, today: date = DAY) -> list[Article]:
         server = await serve(step)
         settings = FeedSettings("invented", f"{server.url}/rss/all", max_items=max_items)
-        articles = await FeedSource(make_fetcher(), settings, today=lambda: DAY).fetch(source_date)
+        articles = await FeedSource(make_fetcher(), settings, today=lambda: today).fetch(source_date)
         return [a.model_copy(update={"url": a.url and a.url.replace(server.url, "http://feed")}) for a in articles]
 
     return fetch
@@ -90,7 +90,7 @@ async def test_arxivs_own_rss_gives_its_new_papers(read: Read, feed_file: ReadFi
 
 async def test_arxivs_recorded_atom_feed_is_read(read: Read, recorded: ReadFile) -> None:
     body = recorded("arxiv-atom-cs.AI.xml")
-    papers = await read(reply(body), date(2025, 8, 20))
+    papers = await read(reply(body), date(2025, 8, 20), today=date(2025, 8, 20))
     assert len(papers) == body.count(b"<entry>") - body.count(b">replace")
     assert papers[0].external_id == "2508.13426"
     assert papers[0].title.startswith("ALIGN: Word Association Learning")

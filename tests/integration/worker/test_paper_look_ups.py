@@ -6,16 +6,22 @@ from random import Random
 from urllib.parse import parse_qs, urlsplit
 from uuid import UUID
 
+import asyncpg
 import pytest
+from aiohttp import web
 from supabase import AsyncClient
 
+from app.api.paper_models import PaperRequest
 from app.errors import SourceBusy, SourceError
 from app.external.client import open_external
 from app.persistence.reader_papers import PaperInput, ReaderPaper
+from app.ranking.reader_paper import paper_of
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource
+from app.sources.crossref import Crossref, CrossrefSettings
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.rate_limiter import RateLimiter
+from tests.support.fake_crossref import FakeCrossref, work
 from tests.support.feedback import rate, rated
 from tests.support.schedule import add_reader
 from tests.support.scripted_server import ScriptedServer
@@ -112,3 +118,54 @@ async def test_no_paper_is_marked_while_arxiv_is_unavailable(client: AsyncClient
         await server.stop()
         assert len(server.seen) == 1
         assert await services.reader_papers.to_look_up(5) == ["2611.00001"]
+
+
+async def test_a_paper_named_by_doi_gets_its_title_once(client: AsyncClient, database: asyncpg.Connection) -> None:
+    services, names = Services.build(client), [f"10.1000/paper.{n}" for n in range(60)]
+    ada, bob = [(await add_reader(client)).reader_id for _ in range(2)]
+    arxivs_own = PaperRequest(doi="10.48550/arXiv.2611.00001", liked=True).article
+    for reader, wanted in ((ada, names), (bob, names[:3])):
+        given = [paper_of(PaperRequest(doi=name, liked=True).article) for name in wanted]
+        await services.reader_papers.put(reader, [(paper, {"liked": True}) for paper in given])
+    await rate(services.reader_papers, ada, paper_of(arxivs_own), True)
+    works = {name: work(name) for name in names[:-1]}
+    async with FakeCrossref(works).serve() as fake, open_external() as http:
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+        limiter = RateLimiter(0.0, name="crossref", permits=services.rate_limits)
+        crossref = Crossref(fetcher, CrossrefSettings(fake.url), limiter)
+        source = ArxivSource(fetcher, ArxivSettings(fake.url), RateLimiter(interval=0))
+
+        def periodic_job() -> PaperLookUps:
+            common = (services.reader_papers, services.rate_limits, services.breakers, source, crossref)
+            return PaperLookUps(*common, random=Random(1))
+
+        await asyncio.gather(periodic_job().run_once_for_dois(), periodic_job().run_once_for_dois())
+        await periodic_job().run_once_for_dois()
+    assert sorted(name for listed in fake.listed for name in listed) == sorted(names), "each once, no arXiv id"
+    assert max(map(len, fake.listed)) == 25
+    for reader, count in ((ada, 59), (bob, 3)):
+        learnt = [paper for paper in await all_of(services, reader) if paper.title]
+        assert len(learnt) == count
+        assert all(paper.title == f"The Paper & Theory of {paper.doi}" and paper.publication for paper in learnt)
+    without = [paper for paper in await all_of(services, ada) if not paper.title]
+    untitled = {paper.doi or paper.arxiv_id: bool(paper.looked_up_at) for paper in without}
+    assert untitled == {names[-1]: True, "10.48550/arxiv.2611.00001": False}
+    assert await services.reader_papers.to_look_up(5) == ["2611.00001"], "arXiv's own DOI is an arXiv id"
+    keys = await database.fetchval("select count(*) from public.reader_paper_keys where key like 'title:%'")
+    assert keys == 62
+
+
+async def test_no_doi_is_marked_while_crossref_is_unavailable(client: AsyncClient) -> None:
+    services = Services.build(client)
+    reader = (await add_reader(client)).reader_id
+    await rate(services.reader_papers, reader, PaperInput(keys=("doi:10.1000/1",), doi="10.1000/1"), True)
+    async with FakeCrossref({}).serve() as fake, open_external() as http:
+        fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
+        crossref = Crossref(fetcher, CrossrefSettings(fake.url), RateLimiter(0.0, name="crossref"))
+        source = ArxivSource(fetcher, ArxivSettings(fake.url), RateLimiter(interval=0))
+        common = (services.reader_papers, services.rate_limits, services.breakers, source, crossref)
+        fake.failures = [web.Response(text="<html>sorry</html>"), web.Response(status=500)]
+        for _ in range(2):
+            with pytest.raises(SourceError):
+                await PaperLookUps(*common, random=Random(1)).run_once_for_dois()
+            assert await services.reader_papers.dois_to_look_up(5) == ["10.1000/1"]

@@ -67,9 +67,13 @@ class Sources:
 
 @pytest.fixture(autouse=True)
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The arXiv adapter tries a page once, because this test does not cover its pauses."""
+    """The arXiv adapter tries a page once, on one path, because this test does not cover its pauses."""
     settings_for = worker.wiring._arxiv_settings  # noqa: SLF001  (the one place that knows)
-    monkeypatch.setattr(worker.wiring, "_arxiv_settings", lambda s: replace(settings_for(s), page_attempts=1))
+    monkeypatch.setattr(
+        worker.wiring,
+        "_arxiv_settings",
+        lambda s: replace(settings_for(s), page_attempts=1, listing_url=None, oai_url=None),
+    )
 
 
 async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **columns: Any) -> UUID:

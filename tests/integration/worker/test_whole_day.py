@@ -74,7 +74,7 @@ async def test_a_day_is_fetched_and_its_digest_called_back(
     counts = {"arxiv": 1, "feed:one": 1}
     assert json.loads(fetched) == {"status": "completed", "counts": counts, "errors": {}}
     assert json.loads(written["result"]) == {"items": 2}
-    assert "cat%3Acs.AI" in outside.arxiv.seen[0]
+    assert "cs.AI" in outside.arxiv.seen[0], "the listing on workdays, the API at the weekend"
     assert all("user-agent: ada's own" in server.heads[0].lower() for server in (outside.arxiv, outside.feed))
     assert {json.loads(body)["model"] for body in outside.model.bodies} == {"tiny"}
     assert GOOD["summary"] in await database.fetchval("select page from public.digests")
@@ -133,6 +133,29 @@ async def test_model_calls_stay_within_the_configured_limit(
         analysed = await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1), ranked(2)])
     assert (analysed.usage.calls, len(outside.model.seen)) == (openings, openings)
     assert all("authorization: bearer k-1" in head.lower() for head in outside.model.heads)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({}, 8_000),
+        ({"openai_max_output_tokens": "3000"}, 3_000),
+        ({"model_max_tokens": "9000"}, 3_000),
+        ({"openai_max_output_tokens": "90000", "model_max_tokens": "600000"}, 90_000),
+    ],
+)
+async def test_the_output_limit_fits_settings_and_budget(
+    changes: dict[str, str], limit: int, stack: Ready, client: AsyncClient, serve: Serve
+) -> None:
+    outside = await Outside.start(serve)
+    form = {"openai_answer_format": "json_object", "openai_reasoning_effort": "low"}
+    async with open_external() as http:
+        settings = settings_of(stack, **outside.settings, **form, **changes)
+        analyst = build_analyst(http, Services.build(client), settings)
+        await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1)])
+    (sent,) = [json.loads(body) for body in outside.model.bodies]
+    assert (sent["max_tokens"], sent["reasoning_effort"]) == (limit, "low")
+    assert sent["response_format"] == {"type": "json_object"}
 
 
 def ranked(number: int) -> Ranked:

@@ -50,7 +50,7 @@ def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
     """Settings of a worker that connects only to this machine."""
     here = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "worker_port": "0", "grace_period": "0.1"}
     nobody = {"arxiv_base_url": NOWHERE, "feeds": f"none={NOWHERE}/rss", "callbacks_to_private_addresses": "true"}
-    nobody |= {"daily_fetch_at": "off"}
+    nobody |= {"daily_fetch_at": "off", "crossref_base_url": NOWHERE, "biorxiv_base_url": NOWHERE}
     return WorkerSettings.model_validate({**here, **nobody, "webhook_secret": WEBHOOK_SECRET, **changes})
 
 

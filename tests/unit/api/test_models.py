@@ -11,7 +11,8 @@ from app.api.models import DigestRequest, FetchRequest, Moment, TaskView, task_u
 from app.api.paper_models import PapersRequest
 from app.api.reader_models import ImportedReader, ReaderChange, ReaderRequest
 from app.days import utc_today, yesterday
-from app.models import Task, TaskKind
+from app.models import Profile, Task, TaskKind
+from app.persistence.readers import ReaderProfile
 from tests.support.rows import ID, TASK
 
 MOMENT: TypeAdapter[datetime] = TypeAdapter(Moment)
@@ -95,3 +96,26 @@ def test_an_empty_change_is_valid_and_a_new_reader_needs_a_name() -> None:
 def test_the_documented_example_is_valid(model: type[BaseModel], names: set[str]) -> None:
     (example,) = model.model_json_schema()["examples"]
     assert model.model_validate_json(json.dumps(example)).model_fields_set == set(example) == names
+
+
+@pytest.mark.parametrize("request_model", [DigestRequest, ReaderRequest])
+@pytest.mark.parametrize(
+    ("category", "hint"),
+    [
+        ("cs.ai", "did you mean cs.AI?"),
+        ("CS_LG", "did you mean cs.LG?"),
+        ("math.XY", "did you mean math."),
+        ("", "see "),
+    ],
+)
+def test_an_unknown_category_names_the_nearest_one(request_model: type[BaseModel], category: str, hint: str) -> None:
+    categories = {"categories": ["cs.AI", category]}
+    of_reader = {"name": "Ada", "profile": categories}
+    of_digest = {"profile": {"name": "Ada", **categories}}
+    said = message_of(request_model, of_reader if request_model is ReaderRequest else of_digest)
+    assert said.startswith(f"Value error, '{category}' is not an arXiv category: {hint}")
+
+
+def test_stored_profiles_may_have_categories_of_the_past() -> None:
+    assert Profile.model_validate({"name": "Ada", "categories": ["cmp-lg"]}).categories == ("cmp-lg",)
+    assert ReaderProfile.model_validate({"categories": ["cmp-lg"]}).categories == ("cmp-lg",)

@@ -113,10 +113,12 @@ KEPT = ReaderPaper(
         ({"abstract": "They blow."}, None),
         ({"arxiv_id": None}, None),
         ({"arxiv_id": None, "title": None}, "unknown"),
+        ({"arxiv_id": None, "title": None, "doi": "10.1000/1"}, "pending"),
+        ({"arxiv_id": None, "doi": "10.1000/1", "looked_up_at": MOMENT}, None),
     ],
     ids=str,
 )
 def test_a_paper_tells_whether_it_will_be_looked_up(changed: Any, lookup: str | None) -> None:
     paper = KEPT.model_copy(update=changed)
     shown = PaperView.of(paper).model_dump()
-    assert shown == paper.model_dump(exclude={"looked_up_at"}) | {"lookup": lookup, "authors": ["A. B."]}
+    assert shown == paper.model_dump(exclude={"looked_up_at", "publication"}) | {"lookup": lookup, "authors": ["A. B."]}

@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from app.sources.arxiv import search_query
+from app.sources.arxiv_api import search_query
 from app.sources.arxiv_id import arxiv_id
 from app.sources.rate_limiter import RateLimiter
 
