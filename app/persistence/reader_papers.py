@@ -23,7 +23,7 @@ TOO_MANY: Final = "P0001"
 class PaperInput(Frozen):
     """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
 
-    `origin` is an article's source, or `manual`. `vector` is its term vector (`app.ranking.vectors.vector_of`), empty
+    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector (`app.ranking.vectors.vector_of`), empty
     if it has no terms. `app.ranking.reader_paper.paper_of` converts an article.
     """
 
@@ -118,7 +118,7 @@ class ReaderPapers:
         Returns their ids in order; None if the paper has no feedback now, or the reader has no paper of that
         `paper_id`. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, change) for paper, change in feedback]}
+        parameters = {"p_reader": str(reader_id), "p_papers": [paper_row(paper, change) for paper, change in feedback]}
         try:
             with supabase_errors(f"store {len(feedback)} paper(s) of reader {reader_id}"):
                 response = await self._client.rpc("upsert_reader_papers", parameters).execute()
@@ -178,7 +178,7 @@ class ReaderPapers:
 
     async def record_looked_up(self, ids: Sequence[str], found: Sequence[PaperInput]) -> None:
         """Record what arXiv found for these ids. None of them is looked up again. Raises `SupabaseError`."""
-        parameters = {"p_arxiv_ids": list(ids), "p_papers": [_row(paper, {}) for paper in found]}
+        parameters = {"p_arxiv_ids": list(ids), "p_papers": [paper_row(paper, {}) for paper in found]}
         with supabase_errors(f"record the look-up of {len(ids)} papers"):
             response = await self._client.rpc("record_looked_up", parameters).execute()
         parsed(VOID, response.data)
@@ -219,8 +219,8 @@ class ReaderPapers:
         return PaperPage(papers=tuple(found[:size]), next_cursor=encode_cursor(moment, last.paper_id))
 
 
-def _row(paper: Paper, change: FeedbackChange) -> dict[str, Any]:
-    """Return the row that upsert_reader_papers() expects."""
+def paper_row(paper: Paper, change: FeedbackChange) -> dict[str, Any]:
+    """Return the row that upsert_reader_paper() expects."""
     if isinstance(paper, UUID):
         return {"paper_id": str(paper), "keys": [], **change}
     row: dict[str, Any] = clean(paper.model_dump(mode="json"))
