@@ -91,6 +91,15 @@ begin
 end
 $$;
 
+-- Returns the publication data (app/models.py: Publication) with more values; p_kept if both have as many. They are not mixed: a
+-- preprint and the article have different journals and pages.
+create function public.more_complete_publication(p_kept jsonb, p_other jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+    select case when (select count(*) from jsonb_each_text(p_other) where value <> '')
+                   > (select count(*) from jsonb_each_text(p_kept) where value <> '') then p_other
+                else coalesce(p_kept, p_other) end
+$$;
+
 -- Merges p_other into p_kept: the newer rating counts, and a saved paper stays saved. The caller holds the reader's lock.
 create function public.merge_reader_papers(p_kept uuid, p_other uuid) returns void
 language plpgsql security invoker set search_path = '' as $$
@@ -109,7 +118,7 @@ begin
                 order by b.abstract <> '' desc, b.title is not null desc, b.place limit 1),
            arxiv_id = coalesce(p.arxiv_id, other.arxiv_id),
            doi = coalesce(p.doi, other.doi),
-           publication = coalesce(p.publication, other.publication),
+           publication = public.more_complete_publication(p.publication, other.publication),
            liked = case when other.rated_at >= p.rated_at or p.rated_at is null then other.liked else p.liked end,
            rated_at = greatest(p.rated_at, other.rated_at),
            saved_at = least(p.saved_at, other.saved_at),
@@ -131,7 +140,6 @@ declare
     stored public.reader_papers;
     other uuid;
 begin
-    feedback.publication := nullif(feedback.publication, 'null');
     if feedback.paper_id is not null then
         papers := array(select paper_id from public.reader_papers where paper_id = feedback.paper_id and reader_id = p_reader);
     end if;
@@ -152,7 +160,7 @@ begin
         update public.reader_papers
            set liked = feedback.liked, rated_at = feedback.rated_at, saved_at = feedback.saved_at,
                arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi),
-               publication = coalesce(publication, feedback.publication)
+               publication = public.more_complete_publication(publication, feedback.publication)
          where paper_id = stored.paper_id;
         if stored.abstract = '' and (feedback.abstract <> '' or stored.title is null) and feedback.title is not null then
             update public.reader_papers
@@ -351,13 +359,15 @@ revoke all on public.reader_papers, public.reader_paper_keys from public, anon, 
 grant select, insert, update, delete on public.reader_papers, public.reader_paper_keys to service_role;
 grant select on public.reader_papers to authenticated;
 revoke execute on function
-    public.expand_item_keys, public.reader_papers_with_keys, public.merge_reader_papers, public.upsert_reader_paper,
-    public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
+    public.list_reader_papers, public.rated_papers,
     public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
-    public.expand_item_keys, public.reader_papers_with_keys, public.merge_reader_papers, public.upsert_reader_paper,
-    public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
+    public.list_reader_papers, public.rated_papers,
     public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     to service_role;
 

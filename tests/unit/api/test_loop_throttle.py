@@ -59,5 +59,5 @@ async def test_a_long_file_of_saved_papers_does_not_hold_the_loop() -> None:
 
 async def test_a_large_upload_of_papers_does_not_hold_the_loop() -> None:
     article = Article(source="manual", external_id="", kind=ArticleKind.PAPER, title="Of storms", abstract="They blow.")
-    papers, turns = await loop_turns_during(with_known_abstracts([article] * SENT, NoItems()))
+    papers, turns = await loop_turns_during(with_known_abstracts([(article, None)] * SENT, NoItems()))
     assert (len(papers), turns) == (SENT, SENT)
