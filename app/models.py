@@ -80,8 +80,8 @@ class Task(Frozen):
     """A task: the queue's entry and the record that callers poll.
 
     `payload` and `result` are None unless the query requested them. `reader_id` is set if the task is for one reader,
-    `local_day` if the reader's schedule created it. `progress` is a number from 0 to 1, the maximum of all attempts. Times are the
-    database's.
+    `local_day` if the reader's schedule created it. `progress` is a number from 0 to 1, the maximum of all attempts.
+    Times are the database's.
     """
 
     task_id: UUID

@@ -32,6 +32,8 @@ from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
 from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
+from worker.handlers.library_import import TIMEOUT as IMPORT_LIMIT
+from worker.handlers.library_import import ImportHandler, parsers_version
 from worker.job import Handler, Handlers
 
 
@@ -67,7 +69,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+        imports = ImportHandler(services.imports, services.items, code_version=parsers_version())
+        yield Components(build_handlers(fetching, digests, callbacks, imports, deliveries), arxiv)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
@@ -76,7 +79,11 @@ def fetch_slots(settings: WorkerSettings) -> int:
 
 
 def build_handlers(
-    fetches: FetchHandler, digests: DigestHandler, callbacks: CallbackHandler, deliveries: DeliveryHandler | None = None
+    fetches: FetchHandler,
+    digests: DigestHandler,
+    callbacks: CallbackHandler,
+    imports: ImportHandler,
+    deliveries: DeliveryHandler | None = None,
 ) -> Handlers:
     """Return each kind's handler with its time limit and retry delay.
 
@@ -86,6 +93,7 @@ def build_handlers(
         TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digests, timedelta(minutes=5)),
         TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_retry_delay),
+        TaskKind.IMPORT: Handler(imports, IMPORT_LIMIT),
     }
     if deliveries is not None:
         handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_retry_delay)

@@ -86,7 +86,9 @@ class Imports:
             response = await self._client.rpc("import_entries", parameters).execute()
         report = parsed(_REPORT, response.data)
         if report is None:
-            raise LeaseLost(f"Import {lease.task_id} has ended, or its lease has expired: its entries were not recorded.")
+            raise LeaseLost(
+                f"Import {lease.task_id} has ended, or its lease has expired: its entries were not recorded."
+            )
         return report
 
     async def report(self, task_id: UUID) -> ImportReport | None:
@@ -99,7 +101,9 @@ class Imports:
 
     async def newest(self, reader_id: UUID) -> Task | None:
         """Return the newest import of a reader, if there is one. Raises `SupabaseError`."""
-        query = self._client.table(RECORDS).select("*").eq("reader_id", str(reader_id)).eq("kind", TaskKind.IMPORT.value)
+        query = (
+            self._client.table(RECORDS).select("*").eq("reader_id", str(reader_id)).eq("kind", TaskKind.IMPORT.value)
+        )
         with supabase_errors(f"read the newest import of reader {reader_id}"):
             response = await query.order("created_at", desc=True).limit(1).execute()
         found = parsed(_TASKS, response.data)

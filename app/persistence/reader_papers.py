@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, TypedDict
 from uuid import UUID
 
@@ -18,13 +19,16 @@ MAX_PAPERS_PER_CALL: Final = 500
 MAX_PAGE: Final = 100
 MAX_KEYS: Final = 20
 TOO_MANY: Final = "P0001"
+LIBRARY: Final = "library"
+"""The origin of papers that an import added: `rated_papers()` selects from them by other rules."""
 
 
 class PaperInput(Frozen):
     """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
 
-    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector (`app.ranking.vectors.vector_of`), empty
-    if it has no terms. `app.ranking.reader_paper.paper_of` converts an article.
+    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector
+    (`app.ranking.vectors.vector_of`), empty if it has no terms. `app.ranking.reader_paper.paper_of` converts an
+    article.
     """
 
     keys: tuple[str, ...]
@@ -93,6 +97,19 @@ class FeedbackChange(TypedDict, total=False):
 
     liked: bool | None
     saved: bool
+
+
+class BulkFeedback(StrEnum):
+    """One feedback for all papers of a library."""
+
+    LIKED = "liked"
+    DISLIKED = "disliked"
+    SAVED = "saved"
+
+    @property
+    def change(self) -> FeedbackChange:
+        """The change to store."""
+        return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
 
 
 Paper = PaperInput | UUID

@@ -104,4 +104,6 @@ def _in_progress(task_id: UUID | None) -> UploadInProgress:
 
 
 def _removed() -> UploadRemoved:
-    return UploadRemoved("The upload was removed before it was complete: no part arrived for a minute. Upload it again.")
+    return UploadRemoved(
+        "The upload was removed before it was complete: no part arrived for a minute. Upload it again."
+    )

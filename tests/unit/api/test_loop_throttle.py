@@ -5,11 +5,11 @@ from collections.abc import Awaitable
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from app.api.papers import with_known_abstracts
 from app.api.saved import saved_bibtex
 from app.models import Article, ArticleKind
 from app.persistence.items import Items
 from app.persistence.reader_papers import MAX_PAGE, PaperPage, ReaderPaper, ReaderPapers
+from app.ranking.known_papers import with_known_abstracts
 from tests.support.rows import ID, PAPER
 
 T = TypeVar("T")
