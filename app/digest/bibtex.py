@@ -11,13 +11,15 @@ from typing import Final
 from urllib.parse import quote
 
 from app.digest.citations import MAX_AUTHORS, authors_of, citation_key, date_of, is_group, parts_of, title_of
+from app.digest.formulas import formulas
 from app.models import Publication
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_ABSTRACT, MAX_LINK, MAX_TITLE, plain, safe_link
 
 MEDIA_TYPE: Final = "application/x-bibtex; charset=utf-8"
 _ARXIV_ID: Final = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(\.[A-Za-z-]{2,20})?/\d{7}")
-_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#\x00-\x1f\x7f]{1,200}")
+# Styles print it with and without \url, so it has no mark that begins a command, a comment or a formula in TeX.
+_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#$^~\"@\x00-\x1f\x7f]{1,200}")
 
 # A brace counts in BibTeX also behind a backslash, so braces are named; two of some marks would become one (-- a dash).
 _ESCAPED: Final = str.maketrans(
@@ -27,12 +29,15 @@ _ESCAPED: Final = str.maketrans(
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 )
 _LIGATURE: Final = re.compile(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)|(?<=,)(?=,)")
-# Pandoc's rule, by which "$5 to $10" is no formula; and nothing in it that LaTeX refuses or takes for a comment.
-_FORMULA: Final = re.compile(r"(?<![\\$])\$(?![\s$])((?:[^$\\%#&]|\\[A-Za-z,;:!{}|%#&])+?)(?<!\s)\$(?![\d$])")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_IN_ADDRESS: Final = "-._~:/?#[]@!$&'()*+,;=%"
-_TYPE: Final = re.compile(r"[a-z][a-z-]{1,30}")
-_NO_ENTRIES: Final = frozenset({"comment", "string", "preamble", "xdata", "set"})
+_IN_ADDRESS: Final = "-._~:/?#[]@!&'()*+,;=%"
+# Other names may be commands of a style, such as REVTeX's @control.
+_TYPE_NAMES: Final = """
+    article artwork audio book bookinbook booklet collection conference dataset electronic image inbook incollection
+    inproceedings inreference jurisdiction legal letter manual mastersthesis mvbook mvcollection mvproceedings
+    mvreference online patent performance periodical phdthesis proceedings reference report review software standard
+    suppbook suppcollection suppperiodical techreport thesis unpublished video www"""
+_TYPES: Final = frozenset(_TYPE_NAMES.split())
 _IN_BOOKS: Final = frozenset({"inproceedings", "incollection", "inbook", "conference", "proceedings", "inreference"})
 _PUBLISHERS: Final = {"phdthesis": "school", "mastersthesis": "school", "thesis": "school", "techreport": "institution"}
 _RANGE: Final = re.compile(r"(?<=\w)-(?=\w)")
@@ -50,26 +55,16 @@ def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
 
 
 def escaped(text: str) -> str:
-    """Return `text` as LaTeX that prints it: of one line, without unbalanced braces. Formulas stay formulas."""
+    """Return `text` as LaTeX that prints it: of one line, without unbalanced braces. Safe formulas stay formulas."""
     pieces, begun = [], 0
-    for formula in _FORMULA.finditer(text):
-        if _balanced(formula[1]):
-            pieces += [_as_text(text[begun : formula.start()]), formula[0]]
-            begun = formula.end()
+    for formula in formulas(text):
+        pieces += [_as_text(text[begun : formula.start()]), formula[0]]
+        begun = formula.end()
     return "".join([*pieces, _as_text(text[begun:])])
 
 
 def _as_text(text: str) -> str:
     return _LIGATURE.sub("{}", text.translate(_ESCAPED))
-
-
-def _balanced(formula: str) -> bool:
-    depth = 0
-    for brace in re.findall(r"[{}]", formula):
-        depth += 1 if brace == "{" else -1
-        if depth < 0:
-            return False
-    return depth == 0
 
 
 def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
@@ -79,7 +74,7 @@ def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
 
 def _type(paper: ReaderPaper) -> str:
     given = paper.publication.entry_type if paper.publication else ""
-    return given if _TYPE.fullmatch(given) and given not in _NO_ENTRIES else "misc"
+    return given if given in _TYPES else "misc"
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
@@ -132,6 +127,8 @@ def _dated(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
 def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
     if paper.doi and _DOI.fullmatch(paper.doi):
         yield "doi", f"{{{paper.doi}}}"
+    elif paper.doi:
+        yield "note", f"{{{_as_text(f'https://doi.org/{quote(paper.doi)}')}}}"
     if paper.arxiv_id and _ARXIV_ID.fullmatch(paper.arxiv_id):
         yield "eprint", f"{{{paper.arxiv_id}}}"
         yield "archivePrefix", "{arXiv}"
@@ -145,11 +142,14 @@ def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
 
 
 def _author(name: str) -> str:
-    """A name as BibTeX takes it apart; in braces of its own where that would go wrong, or it is no person's."""
+    """A name as BibTeX splits it, in its own braces where that would go wrong or it is not a person's.
+
+    It has no formulas: BibTeX would cut one in half for an initial.
+    """
     parts = parts_of(name)
     if parts and parts[2] and not is_group(name):
-        family, given, suffix = map(escaped, parts)
+        family, given, suffix = map(_as_text, parts)
         return f"{family}, {suffix}, {given}"
     pieces = name.split(",")
     whole = len(pieces) >= _MAX_AUTHOR or not all(map(str.strip, pieces))
-    return f"{{{escaped(name)}}}" if whole or is_group(name) else escaped(name)
+    return f"{{{_as_text(name)}}}" if whole or is_group(name) else _as_text(name)

@@ -16,7 +16,7 @@ _NOT_FIRST: Final = re.compile(
 _GROUP: Final = re.compile(r"\b(collaboration|consortium|group|network|project|team)\b", re.IGNORECASE)
 _SUFFIX: Final = re.compile(r"(?:jr|sr|[iv]{2,3}|2nd|3rd)\.?", re.IGNORECASE)
 _MANUAL: Final = "manual"
-_DATE: Final = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2}))?)?")
+_DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 
 
 def title_of(paper: ReaderPaper) -> str:

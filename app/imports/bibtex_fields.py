@@ -7,6 +7,8 @@ from typing import Final
 
 MAX_VALUE: Final = 30_000
 """Characters of a field that are kept; more than any text that is shown or ranked."""
+_MAX_PARTS: Final = 1_000
+_MAX_QUOTES: Final = 5_000
 _KEY: Final = re.compile(r"\s*@\s*[\w:*-]+\s*[{(]\s*")
 _NAME: Final = re.compile(r"([^\s=,{}()\"#%'\\@]{1,100})\s*=\s*")
 _UNTIL_COMMA: Final = re.compile(r"[^,={}\"\n]{0,300}(?=[,\n})]|$)")
@@ -29,8 +31,8 @@ class Fields:
     problem: str | None = None
 
 
-class _ValueUnclosed(Exception):
-    """A value's brace or quote has no partner."""
+class _Unreadable(Exception):
+    """A value cannot be read; the message is the reason."""
 
 
 def read_fields(text: str, *, closed: bool) -> Fields:
@@ -45,8 +47,8 @@ def read_fields(text: str, *, closed: bool) -> Fields:
         for name, value in _named_values(text, position, end):
             if not fields.values.get(name):
                 fields.values[name] = value
-    except _ValueUnclosed as unclosed:
-        fields.problem = f"a brace or quote of the field {unclosed} is not closed"
+    except _Unreadable as error:
+        fields.problem = str(error)
     if not closed and fields.problem is None and any(_swallowed(value) for value in fields.values.values()):
         fields.problem = "a brace is not closed: one field holds others"
     return fields
@@ -88,6 +90,8 @@ def _value(text: str, position: int, end: int, name: str) -> tuple[list[tuple[st
     """Read the parts that "#" joins."""
     parts: list[tuple[str, bool]] = []
     while position < end:
+        if len(parts) >= _MAX_PARTS:
+            raise _Unreadable(f"the field {name} has more than {_MAX_PARTS} parts")
         opening = text[position]
         if opening == "{":
             stop = _closing_brace(text, position, end, name)
@@ -114,13 +118,16 @@ def _closing_brace(text: str, start: int, end: int, name: str) -> int:
         depth += 1 if found[0] == "{" else -1
         if depth == 0:
             return found.end()
-    raise _ValueUnclosed(name)
+    raise _Unreadable(f"a brace or quote of the field {name} is not closed")
 
 
 def _closing_quote(text: str, start: int, end: int, name: str) -> int:
     """The quote outside braces behind which the field ends; one within the text does not end it."""
-    depth = 0
+    depth = quotes = 0
     for found in _BRACE_OR_QUOTE.finditer(text, start + 1, end):
+        quotes += found[0] == '"'
+        if quotes > _MAX_QUOTES:
+            raise _Unreadable(f"the field {name} has more than {_MAX_QUOTES} quotes")
         match found[0]:
             case "{":
                 depth += 1
@@ -130,7 +137,7 @@ def _closing_quote(text: str, start: int, end: int, name: str) -> int:
                 return found.end()
             case _:
                 pass
-    raise _ValueUnclosed(name)
+    raise _Unreadable(f"a brace or quote of the field {name} is not closed")
 
 
 def _skip(blank: re.Pattern[str], text: str, position: int, end: int) -> int:

@@ -41,8 +41,10 @@ class CslReader:
             if found is None:
                 yield None
             else:
-                yield from _items(found)
                 yield None
+                for entry in _items(found):
+                    yield entry
+                    yield None
 
 
 def _items(found: JsonObject) -> Iterator[LibraryEntry]:

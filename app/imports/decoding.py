@@ -21,6 +21,8 @@ _WIDE: Final = (
 )
 # JabRef's first line, when the file is in another encoding than UTF-8.
 _NAMED: Final = re.compile(rb"\A\s{0,20}%\s{0,5}Encoding:\s{0,5}([\w.:-]{1,40})", re.IGNORECASE)
+_LOOKED_AT: Final = 128
+"""Bytes from which the encoding is detected."""
 _SINGLE_BYTE: Final = re.compile(
     r"(?:cp|windows-?)125\d|iso-?8859-\d{1,2}|latin-?[1-9]|koi8-[ru]|mac-?roman", re.IGNORECASE
 )
@@ -34,19 +36,27 @@ class TextDecoder:
 
     def __init__(self) -> None:
         self._decoder: io.IncrementalNewlineDecoder | None = None
+        self._start = b""
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """Yield the text of the next bytes, in steps."""
-        if self._decoder is None and piece:
-            decoder, skipped = _decoder_for(piece)
-            self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
-            piece = piece[skipped:]
+        if self._decoder is None:
+            self._start += piece
+            if len(self._start) < _LOOKED_AT:
+                return
+            piece = self._begin()
         for start in range(0, len(piece), STEP):
             yield self._text(piece[start : start + STEP], final=False)
 
     def end(self) -> str:
-        """Return the text of what is left of an incomplete character."""
-        return self._text(b"", final=True)
+        """Return the text of the remaining bytes."""
+        return self._text(self._begin() if self._decoder is None else b"", final=True)
+
+    def _begin(self) -> bytes:
+        """Choose the encoding; return the bytes after a byte order mark."""
+        decoder, skipped = _decoder_for(self._start)
+        self._decoder = io.IncrementalNewlineDecoder(decoder, translate=True)
+        return self._start[skipped:]
 
     def _text(self, piece: bytes, *, final: bool) -> str:
         return self._decoder.decode(piece, final) if self._decoder else ""

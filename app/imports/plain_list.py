@@ -28,8 +28,10 @@ class ListReader:
     def feed(self, text: str) -> Steps:
         """Read on."""
         for number, line in self._lines.feed(text):
-            yield from _entries(number, line)
-            if line or number % LINES_A_STEP == 0:
+            if line is None or line.strip():
+                yield from _entries(number, line)
+                yield None
+            elif number % LINES_A_STEP == 0:
                 yield None
 
     def end(self) -> Steps:

@@ -182,7 +182,9 @@ def _as_plain(element: Element, limit: int) -> str:
     kind, mode = element.get("type"), element.get("mode")
     if mode == "base64" or kind == "application/octet-stream":
         text = _unpacked(text)
-    is_text = kind in {"text", "xhtml", "text/plain"} or (kind == "application/xhtml+xml" and mode != "escaped")
+    # Without a type, Atom 0.3 means plain text; publishers mean HTML, except in base64.
+    is_text = kind in {"text", "xhtml", "text/plain"} or (kind is None and mode == "base64")
+    is_text = is_text or (kind == "application/xhtml+xml" and mode != "escaped")
     return from_mixed(plain(text, limit) if is_text else plain_from_html(text, limit))
 
 

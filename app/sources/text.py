@@ -99,14 +99,9 @@ def safe_link(url: str | None) -> str | None:
 def mended_link(url: str | None) -> str | None:
     """Return `safe_link` of an address in which characters are encoded that publishers often forget to encode.
 
-    Browsers read `http://a.example/a b` as `http://a.example/a%20b`, and pass over line breaks.
+    Browsers read `HTTP://a.example/a b` as `http://a.example/a%20b`, and ignore line breaks.
     """
     url = (url or "")[: MAX_LINK + _MAX_SPACE].strip()
-    if not _UNSAFE_IN_LINK.search(url):
-        return safe_link(url)
-    joined = url.translate(_LINE_BREAKS)
-    scheme, colon, rest = joined.partition("://")
+    scheme, _, rest = url.translate(_LINE_BREAKS).partition("://")
     host, slash, path = rest.partition("/")
-    return safe_link(
-        f"{scheme}{colon}{host}{slash}{_OFTEN_FORGOTTEN.sub(lambda found: quote(found[0]), path)}" if colon else joined
-    )
+    return safe_link(f"{scheme.lower()}://{host}{slash}{_OFTEN_FORGOTTEN.sub(lambda found: quote(found[0]), path)}")

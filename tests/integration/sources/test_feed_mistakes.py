@@ -59,6 +59,11 @@ TITLES: dict[str, tuple[bytes, list[str]]] = {
         b"A &amp;lt; &lt;b&gt;B&lt;/b&gt;</title></entry></feed>",
         ["A < B"],
     ),
+    "base64 of Atom 0.3": (
+        b'<feed version="0.3" xmlns="http://purl.org/atom/ns#"><entry><title mode="base64">QSA8Yj5CPC9iPg==</title>'
+        b"</entry></feed>",
+        ["A <b>B</b>"],
+    ),
     "TeX in a title": (
         rss(b"<item><title>Erd\\H{o}s and $p&lt;q$ of Schr\\\"odinger</title></item>"),
         ["Erdős and $p<q$ of Schrödinger"],
@@ -96,6 +101,7 @@ async def test_times_are_found_in_every_form(read: Read, element: bytes, prefix:
     ("link", "address"),
     [
         (b"<link>http://a.example/a b|c</link>", "http://a.example/a%20b%7Cc"),
+        (b"<link>HTTP://a.example/A</link>", "http://a.example/A"),
         (b"<link>\nhttp://a.example/\na\n</link>", "http://a.example/a"),
         (b'<link xml:base="http://b.example/x/" href="y"/>', "http://b.example/x/y"),
         (b'<link rel="self" href="http://a.example/self"/><link href="http://a.example/1"/>', "http://a.example/1"),

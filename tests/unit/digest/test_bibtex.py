@@ -44,7 +44,7 @@ def entries(*papers: ReaderPaper) -> list[tuple[str, Entry]]:
 
 def printed(field: str) -> str:
     """Render a field as LaTeX does, with the few commands that it may contain."""
-    pieces = re.split(r"(?<!\\)(\$(?:[^$\\]|\\.)+\$)", field)
+    pieces = re.split(r"(?<!\\)(\$(?:[^$\\]|\\.)+\$|\\\(.+?\\\))", field)
     return "".join(piece if place % 2 else printed_text(piece) for place, piece in enumerate(pieces))
 
 
@@ -126,7 +126,9 @@ def test_unknown_and_unsafe_fields_are_omitted() -> None:
         "archivePrefix": "arXiv",
         "primaryClass": "hep-th",
     }
-    assert list(other.fields) == ["title"]
+    assert {name: other.fields[name] for name in other.fields if name != "title"} == {
+        "note": r"https://doi.org/10.1000/\%7Dx"
+    }
     assert list(bibtex_entries([])) == []
 
 

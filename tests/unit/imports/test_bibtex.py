@@ -26,6 +26,8 @@ HOSTILE = {
         f"@a{{k{n}, title={{T{n}}}, abstract={{{chr(92)}{chr(34)}o{'{a}' * 900}}}}}" for n in range(400)
     ),
     "an abstract of commands": "@a{k, title={T}, abstract={" + r"\'o" * 5_000 + "}}",
+    "quotes": '@misc{a, title = "' + 'a" ' * 80_000 + '"}',
+    "parts": "@misc{a, title = " + '"x" # ' * 40_000 + '"y"}',
     "nested commands": "\n".join("@a{k, title={" + r"\sqrt{" * 600 + "}}" for _ in range(300)),
 }
 

@@ -88,6 +88,10 @@ PIECES = st.sampled_from(
         " ",
         "5 ",
         '"',
+        "\\(x\\)",
+        "\\input",
+        r"$\frac12$",
+        "^^5c",
     ]
 )
 TEXT = st.lists(PIECES, max_size=25).map("".join)
