@@ -309,7 +309,7 @@ class Rejection(Frozen):
     reason: str
 
 
-class ImportReport(Frozen):
+class LibraryReport(Frozen):
     """What became of a library's entries: each is accepted, already there or rejected.
 
     `rejections` has the first 500 rejected entries. `unread` says why the file was not read to its end, if so.

@@ -11,7 +11,7 @@ from app.api.auth import CallerOf
 from app.api.models import TaskView
 from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf, cancel_task, describe, read_task, set_task_headers
 from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
-from app.models import ImportReport, Task, TaskKind, TaskStatus
+from app.models import LibraryReport, Task, TaskKind, TaskStatus
 from app.services import Services
 
 router = APIRouter(prefix="/v1/imports", tags=["imports"], responses=COMMON_ERRORS)
@@ -20,12 +20,12 @@ router = APIRouter(prefix="/v1/imports", tags=["imports"], responses=COMMON_ERRO
 class ImportView(TaskView):
     """An import's task, and its report when it is completed."""
 
-    report: ImportReport | None = Field(
+    report: LibraryReport | None = Field(
         None, description="entries = accepted + already_there + rejected; rejections are the first 500."
     )
 
     @classmethod
-    def with_report(cls, task: Task, report: ImportReport | None) -> Self:
+    def with_report(cls, task: Task, report: LibraryReport | None) -> Self:
         """Build the view of `task`, with its report if it has one."""
         return cls.of(task, report=report)
 

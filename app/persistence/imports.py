@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import LeaseLost, PermanentError, UnreadableResponse
-from app.models import Frozen, ImportReport, Task, TaskKind
+from app.models import Frozen, LibraryReport, Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import Lease
@@ -21,7 +21,7 @@ EntryRow = dict[str, Any]
 """One entry of a library, as `import_entries()` expects it."""
 
 
-class BegunImport(ImportReport):
+class BegunImport(LibraryReport):
     """What earlier attempts of an import have done, and the number of the file's pieces."""
 
     pieces: int
@@ -29,11 +29,11 @@ class BegunImport(ImportReport):
 
 class _Result(Frozen):
     kind: Literal["import"]
-    result: ImportReport | None = None
+    result: LibraryReport | None = None
 
 
 _BEGUN = TypeAdapter(BegunImport | None)
-_REPORT = TypeAdapter(ImportReport | None)
+_REPORT = TypeAdapter(LibraryReport | None)
 _PIECE = TypeAdapter(str | None)
 _RESULTS = TypeAdapter(list[_Result])
 _TASKS = TypeAdapter(list[Task])
@@ -70,7 +70,7 @@ class Imports:
         except binascii.Error as error:
             raise UnreadableResponse(f"Piece {number} of import {task_id} is not base64: {error}.") from error
 
-    async def record(self, lease: Lease, first: int, entries: Sequence[EntryRow]) -> ImportReport:
+    async def record(self, lease: Lease, first: int, entries: Sequence[EntryRow]) -> LibraryReport:
         """Record entries (`accepted_row`, `rejected_row`), of which `first` were recorded before; return the report.
 
         If another attempt has recorded some of them, nothing is recorded: continue behind the report's entries.
@@ -91,7 +91,7 @@ class Imports:
             )
         return report
 
-    async def report(self, task_id: UUID) -> ImportReport | None:
+    async def report(self, task_id: UUID) -> LibraryReport | None:
         """Return the report of a completed import; None of any other task. Raises `SupabaseError`."""
         query = self._client.table("tasks").select("kind,result").eq("task_id", str(task_id)).eq("kind", "import")
         with supabase_errors(f"read the report of import {task_id}"):

@@ -2,7 +2,7 @@
 
 from supabase import AsyncClient
 
-from app.models import ImportReport, TaskKind
+from app.models import LibraryReport, TaskKind
 from app.persistence.imports import Imports, accepted_row, rejected_row
 from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Completed
@@ -62,7 +62,7 @@ async def importing(client: AsyncClient, times: int) -> None:
     result = {"entries": 4, "accepted": 2, "already_there": 1, "rejected": 1}
     await send(queue, queue.prepare(outcomes={lease: Completed(result)}, slots=0), times)
     for _ in range(times):
-        assert await imports.report(TASK) == ImportReport(**result)
+        assert await imports.report(TASK) == LibraryReport(**result)
         newest = await imports.newest(TASK)
         assert newest is not None
         assert newest.task_id == TASK

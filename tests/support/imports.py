@@ -2,6 +2,7 @@
 
 from uuid import UUID, uuid4
 
+import asyncpg
 from supabase import AsyncClient
 
 from app.models import Task, TaskKind
@@ -10,6 +11,8 @@ from app.persistence.imports import EntryRow, accepted_row
 from app.persistence.new_task import NewTask
 from app.persistence.reader_papers import BulkFeedback, PaperInput
 from app.persistence.uploads import Uploads
+
+MAX_PAPERS = 20_000
 
 
 async def uploaded(
@@ -30,6 +33,17 @@ async def uploaded(
     payload = {"reader_id": str(reader_id), "feedback": feedback.value, "media_type": media_type}
     task = NewTask(task_id, TaskKind.IMPORT, payload, None, key=key, max_attempts=max_attempts)
     return await uploads.finish(task, owner, reader_id, len(pieces))
+
+
+async def fill_papers(database: asyncpg.Connection, reader_id: UUID, count: int = MAX_PAPERS) -> None:
+    """Store as many papers for a reader as the limit allows, or `count`."""
+    await database.execute(
+        "insert into public.reader_papers"
+        " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"
+        " select $1, 'paper', 'T' || n, '', '{}', 'manual', '', true, now() from generate_series(1, $2) n",
+        reader_id,
+        count,
+    )
 
 
 def entry(number: int, **changes: object) -> EntryRow:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 import app
 from app.errors import LeaseLost, PermanentError
 from app.imports.entries import AcceptedEntry, LibraryEntry, LibraryUnreadable, RejectedEntry
-from app.models import ImportReport
+from app.models import LibraryReport
 from app.persistence.imports import BegunImport, EntryRow, Imports, accepted_row, rejected_row
 from app.persistence.items import Items
 from app.persistence.reader_papers import LIBRARY, BulkFeedback
@@ -70,7 +70,7 @@ class _Attempt:
         self._job = job
         self._payload = payload
         self._pieces = begun.pieces
-        self._report: ImportReport = begun
+        self._report: LibraryReport = begun
         self._imports = imports
         self._items = items
         self._pieces_read = 0
@@ -128,7 +128,7 @@ class _Attempt:
         ]
 
 
-def _result(report: ImportReport, unread: str | None) -> dict[str, Any]:
+def _result(report: LibraryReport, unread: str | None) -> dict[str, Any]:
     """Return the task's result; the rejected entries are in the order of the file."""
     rejections = sorted(report.rejections, key=lambda rejection: rejection.line)
     counts = report.model_dump(include={"entries", "accepted", "already_there", "rejected"})

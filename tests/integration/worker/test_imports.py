@@ -13,7 +13,7 @@ from supabase import AsyncClient
 
 from app.errors import SourceError
 from app.imports.library import BIBTEX
-from app.models import ImportReport, TaskKind, TaskStatus
+from app.models import LibraryReport, TaskKind, TaskStatus
 from app.persistence.imports import EntryRow, Imports
 from app.persistence.outcomes import Lease
 from app.persistence.reader_papers import BulkFeedback, ReaderPapers
@@ -114,7 +114,7 @@ class InterruptedImports(Imports):
         self._left = batches
         self._interrupt = interrupt
 
-    async def record(self, lease: Lease, first: int, entries: Sequence[EntryRow]) -> ImportReport:
+    async def record(self, lease: Lease, first: int, entries: Sequence[EntryRow]) -> LibraryReport:
         report = await super().record(lease, first, entries)
         self._left -= 1
         if self._left == 0:
