@@ -1,7 +1,7 @@
-"""Papers as BibTeX, for a reader's own tools: whatever a paper is called is one field, and prints as itself.
+"""Export of papers as BibTeX. Text is escaped so that TeX prints it and does not run it.
 
-Our own, for the libraries that write BibTeX leave escaping to their callers. UTF-8 stays as it is (LaTeX
-reads it since 2018, biber always has); keys are ASCII.
+Libraries that write BibTeX leave escaping to their callers. The encoding is UTF-8, which LaTeX reads since 2018;
+keys are ASCII.
 """
 
 import re
@@ -21,7 +21,7 @@ _ARXIV_ID: Final = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(\.[A-Za-z-]{2,20})?/
 # Styles print it with and without \url, so it has no mark that begins a command, a comment or a formula in TeX.
 _DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#$^~\"@\x00-\x1f\x7f]{1,200}")
 
-# A brace counts in BibTeX also behind a backslash, so braces are named; two of some marks would become one (-- a dash).
+# BibTeX counts braces also after a backslash, so braces are written by name. TeX joins some marks (-- is a dash).
 _ESCAPED: Final = str.maketrans(
     {character: rf"\{character}" for character in "$&%#_"}
     | {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}"}
@@ -31,13 +31,9 @@ _ESCAPED: Final = str.maketrans(
 _LIGATURE: Final = re.compile(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)|(?<=,)(?=,)")
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _IN_ADDRESS: Final = "-._~:/?#[]@!&'()*+,;=%"
-# Other names may be commands of a style, such as REVTeX's @control.
-_TYPE_NAMES: Final = """
-    article artwork audio book bookinbook booklet collection conference dataset electronic image inbook incollection
-    inproceedings inreference jurisdiction legal letter manual mastersthesis mvbook mvcollection mvproceedings
-    mvreference online patent performance periodical phdthesis proceedings reference report review software standard
-    suppbook suppcollection suppperiodical techreport thesis unpublished video www"""
-_TYPES: Final = frozenset(_TYPE_NAMES.split())
+_TYPE: Final = re.compile(r"[a-z][a-z-]{1,30}")
+# Not entries, or commands of a style: REVTeX's @control, IEEEtran's @ieeetranbstctl.
+_COMMAND_TYPE: Final = re.compile(r"comment|string|preamble|xdata|set|.*control.*|.*ctl")
 _IN_BOOKS: Final = frozenset({"inproceedings", "incollection", "inbook", "conference", "proceedings", "inreference"})
 _PUBLISHERS: Final = {"phdthesis": "school", "mastersthesis": "school", "thesis": "school", "techreport": "institution"}
 _RANGE: Final = re.compile(r"(?<=\w)-(?=\w)")
@@ -48,14 +44,14 @@ _MAX_AUTHOR: Final = 3
 def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
     """Yield an entry for each paper, in their order, each under a key like noether1918invariant.
 
-    A key that is taken gets a letter: given the oldest first, what is there already keeps its key when others come.
+    A key that is already used gets a letter. With the oldest paper first, papers keep their keys when others are added.
     """
     taken = Counter[str]()
     return (_entry(paper, taken) for paper in papers)
 
 
 def escaped(text: str) -> str:
-    """Return `text` as LaTeX that prints it: of one line, without unbalanced braces. Safe formulas stay formulas."""
+    """Return LaTeX that prints `text`, with balanced braces. Formulas with safe commands stay formulas."""
     pieces, begun = [], 0
     for formula in formulas(text):
         pieces += [_as_text(text[begun : formula.start()]), formula[0]]
@@ -74,11 +70,11 @@ def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
 
 def _type(paper: ReaderPaper) -> str:
     given = paper.publication.entry_type if paper.publication else ""
-    return given if given in _TYPES else "misc"
+    return given if _TYPE.fullmatch(given) and not _COMMAND_TYPE.fullmatch(given) else "misc"
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
-    # Styles change the case of a title, but of nothing in braces of its own.
+    # Styles change the case of titles, except in braces.
     yield "title", f"{{{{{escaped(title_of(paper))}}}}}"
     names = authors_of(paper)
     if names:
@@ -104,7 +100,7 @@ def _published(publication: Publication, entry_type: str) -> Iterator[tuple[str,
     for name, value in named.items():
         text = plain(value, MAX_TITLE)
         if text:
-            # A range of pages has a dash, so two hyphens.
+            # BibTeX writes a range of pages with two hyphens.
             yield name, f"{{{_value(name, text)}}}"
 
 
@@ -137,7 +133,7 @@ def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
             yield "primaryClass", f"{{{archive}}}"
     url = safe_link(paper.url)
     if url and len(url) <= MAX_LINK:
-        # Addresses are not escaped: \url takes them as they are. What could end the field cannot stand in an address.
+        # URLs are not escaped, because \url prints them literally. What could end the field is percent-encoded.
         yield "url", f"{{{quote(url, safe=_IN_ADDRESS)}}}"
 
 

@@ -1,4 +1,4 @@
-"""What every format of exported papers says of a paper: its key, title, date, and the parts of its authors' names."""
+"""Values of a paper that all export formats share: key, title, date, and the parts of its authors' names."""
 
 import re
 import unicodedata
@@ -14,24 +14,24 @@ _NOT_FIRST: Final = re.compile(
     r"an?|and|are|as|at|by|can|do(es)?|for|from|how|in|is|it|of|on|or|the|to|what|when|why|with"
 )
 _GROUP: Final = re.compile(r"\b(collaboration|consortium|group|network|project|team)\b", re.IGNORECASE)
-_SUFFIX: Final = re.compile(r"(?:jr|sr|[iv]{2,3}|2nd|3rd)\.?", re.IGNORECASE)
+_SUFFIX: Final = re.compile(r"(?:(?i:jr|sr|2nd|3rd)|I{2,3}|IV|VI{1,3})\.?")
 _MANUAL: Final = "manual"
 _DATE: Final = re.compile(r"(\d{4})(?:-(0[1-9]|1[0-2])(?:-(0[1-9]|[12]\d|3[01]))?)?")
 
 
 def title_of(paper: ReaderPaper) -> str:
-    """Return the paper's title, or its identifier while nothing else is known."""
+    """Return the paper's title, or its identifier if the title is unknown."""
     unknown = f"arXiv:{paper.arxiv_id}" if paper.arxiv_id else paper.doi
     return plain(paper.title or "", MAX_TITLE) or plain(unknown or "Without a title", MAX_TITLE)
 
 
 def authors_of(paper: ReaderPaper) -> list[str]:
-    """Return the names that are not empty, each on one line."""
+    """Return the names that are not empty, without line breaks."""
     return [name for name in (plain(each, MAX_NAME) for each in paper.authors) if name]
 
 
 def date_of(paper: ReaderPaper) -> tuple[int, int | None, int | None] | None:
-    """Return year, month and day, as precise as the paper's source; a source of papers dates them to the day."""
+    """Return year, month and day, as precise as the paper's source."""
     known = _DATE.fullmatch(paper.publication.date) if paper.publication else None
     if known:
         return int(known[1]), int(known[2]) if known[2] else None, int(known[3]) if known[3] else None
@@ -39,31 +39,31 @@ def date_of(paper: ReaderPaper) -> tuple[int, int | None, int | None] | None:
         return None
     moment = paper.published_at.astimezone(UTC)
     if paper.origin == _MANUAL and (moment.month, moment.day, moment.hour) == (1, 1, 0):
-        return moment.year, None, None  # The library's entry has only a year.
+        return moment.year, None, None  # The entry of the library has only a year.
     return moment.year, moment.month, None
 
 
 def is_group(name: str) -> bool:
-    """Whether a name is no person's, or cannot be told from two names."""
+    """Whether a name is not a person's, or looks like two names."""
     words = name.casefold().split()
     return "and" in words or words == ["others"] or ";" in name or bool(_GROUP.search(name))
 
 
 def parts_of(name: str) -> tuple[str, str, str] | None:
-    """Return family, given and suffix of a name in spoken order; None for a name of another form."""
+    """Return family, given and suffix of a name such as `Paul W. Roe, Jr.`; None for another form."""
     spoken, comma, suffix = name.partition(",")
     words = spoken.split()
     if comma and not _SUFFIX.fullmatch(suffix.strip()):
         return None
     if len(words) < 2:  # noqa: PLR2004  (a family and a given name)
         return None
-    # A family begins with its particles, "van der Berg".
+    # Particles belong to the family name: "van der Berg".
     begins = next((place for place, word in enumerate(words[:-1]) if place and word.islower()), len(words) - 1)
     return " ".join(words[begins:]), " ".join(words[:begins]), suffix.strip()
 
 
 def citation_key(paper: ReaderPaper, taken: Counter[str]) -> str:
-    """Return a key like noether1918invariant; one that is taken gets a letter, behind a hyphen, which no other has."""
+    """Return a key like noether1918invariant. A key that is already used gets a hyphen and a letter."""
     author = next(iter(authors_of(paper)), "")
     parts = parts_of(author)
     family = (
@@ -87,5 +87,5 @@ def _letters(number: int) -> str:
 
 
 def _ascii(text: str) -> str:
-    """The letters and digits of a text, small and without accents."""
+    """Return the letters and digits of a text in lower case and without accents."""
     return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", text).casefold())

@@ -1,4 +1,4 @@
-"""Papers as RIS, which Zotero, EndNote and Mendeley read: a tag a line."""
+"""Export of papers as RIS (Zotero, EndNote, Mendeley): one tag per line. Values have no line breaks."""
 
 import re
 from collections import Counter
@@ -20,7 +20,7 @@ _PAGES: Final = re.compile(r"(\S+?)-(\S+)")
 
 
 def ris_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
-    """Yield an entry for each paper, in their order, under the same keys as BibTeX has."""
+    """Yield an entry for each paper, in order, with the same keys as the BibTeX export."""
     taken = Counter[str]()
     return ("".join(f"{tag}  - {value}\n" for tag, value in _lines(paper, taken)) for paper in papers)
 

@@ -1,1 +1,1 @@
-"""Libraries of papers as people export them: BibTeX, RIS, CSL JSON, and plain lists of identifiers."""
+"""Parsers of exported libraries of papers: BibTeX, RIS, CSL JSON, and plain lists of identifiers."""

@@ -1,4 +1,4 @@
-"""BibTeX and biblatex: blocks as papers, with their @strings, and with what they take from other entries."""
+"""Parser of BibTeX and biblatex: converts blocks to papers, and resolves @strings and inherited fields."""
 
 import re
 from dataclasses import replace
@@ -15,9 +15,9 @@ from app.sources.text import MAX_ABSTRACT, MAX_LINK, MAX_NAME, MAX_TITLE, plain
 
 _MAX_STRINGS, _MAX_STRING = 20_000, 1_000
 _MAX_CHAIN: Final = 5
-"""Entries from which one entry inherits, one behind the other."""
+"""Maximum length of a chain of entries that inherit from each other."""
 _MARKUP: Final = 3
-"""Characters of TeX that are read for each character that is kept."""
+"""Characters of TeX that are converted for each character that is stored."""
 _TITLES: Final = frozenset(
     {"book", "proceedings", "collection", "mvbook", "mvproceedings", "mvcollection", "conference"}
 )
@@ -32,7 +32,7 @@ Values = dict[str, str]
 
 
 class BibtexReader:
-    """Reads one text. Entries that refer to a later one (`crossref`) wait for it."""
+    """Parses one file. An entry that refers to a later one (`crossref`) is yielded after it."""
 
     def __init__(self) -> None:
         self._scanner = BlockScanner()
@@ -41,11 +41,11 @@ class BibtexReader:
         self._waiting: dict[str, list[tuple[Block, str, Values]]] = {}
 
     def feed(self, text: str) -> Steps:
-        """Read on."""
+        """Parse the next part of the text."""
         yield from self._read(text, final=False)
 
     def end(self) -> Steps:
-        """Read what is left; an entry whose parent never came stands for itself."""
+        """Parse the rest. An entry whose parent is missing is converted without it."""
         yield from self._read("", final=True)
         waiting, self._waiting = self._waiting, {}
         for block, key, values in (each for entries in waiting.values() for each in entries):
@@ -75,7 +75,7 @@ class BibtexReader:
         yield from self._place(block, fields.key, self._values(fields))
 
     def _place(self, block: Block, key: str, values: Values) -> Steps:
-        """Make an entry of the values, now or when its parent is known."""
+        """Yield the entry now, or when its parent is known."""
         if key:
             self._parents.setdefault(
                 key.lower(),
@@ -97,7 +97,7 @@ class BibtexReader:
             yield from self._entry(block, key, self._inherited(values))
 
     def _missing(self, values: Values) -> str | None:
-        """An entry that this one needs, maybe by way of others, and that did not come yet."""
+        """Return the key of an entry that these values inherit from, directly or not, and that was not read yet."""
         names = _parents_of(values)
         for _ in range(_MAX_CHAIN):
             unknown = next((name for name in names if name not in self._parents), None)
@@ -107,7 +107,7 @@ class BibtexReader:
         return None
 
     def _inherited(self, values: Values) -> Values:
-        """Add what an entry takes from those that it names; a book's title is its chapters' `booktitle`."""
+        """Add the fields inherited from parents. The title of a book is the `booktitle` of its chapters."""
         complete_values, names = dict(values), _parents_of(values)
         for _ in range(_MAX_CHAIN):
             found = [self._parents[name] for name in names if name in self._parents]
@@ -120,7 +120,7 @@ class BibtexReader:
         return complete_values
 
     def _entry(self, block: Block, key: str, values: Values) -> Steps:
-        """Convert in steps: title and names, then the abstract."""
+        """Convert in steps: title, names, abstract."""
         text = {name: from_tex(values.get(name, "")[: _MARKUP * MAX_TITLE]) for name in _SHORT}
         yield None
         authors = names_of(values.get("author") or values.get("editor", ""), from_tex)
@@ -196,11 +196,11 @@ def _key_of(block: Block) -> str:
 
 
 def _literal(value: str) -> str:
-    r"""An address or identifier, in which `~` and `--` are meant: without braces, `\_` and `$<$`."""
+    r"""Return a URL or identifier without braces, `\_` and `$<$`. In these fields `~` and `--` are literal."""
     value = value[: _MARKUP * MAX_LINK].strip()
     if not any(mark in value for mark in "\\{}$"):
         return value
-    # An address holds no formula, and ties and dashes are its own.
+    # A URL contains no formula; `~` and `--` are part of it.
     value = _TILDE.sub("~", value)
     guarded = value.replace("$", "").replace("~", "{\\textasciitilde}").replace("--", "-{}-")
     return from_tex(guarded).strip()
@@ -221,7 +221,7 @@ def _links(values: Values) -> tuple[str, ...]:
 
 
 def _date(values: Values) -> PartialDate | None:
-    """`date` where it can be read, else `year`; `month` may hold a day, too."""
+    """Return `date` if it is valid, otherwise `year` with `month`, which may include a day."""
     month, month_day = read_month(from_tex(values.get("month", "")[:MAX_NAME]))
     day = values.get("day", "").translate(_BARE).strip()
     texts = (from_tex(_SORTED_BY.sub("", values.get(name, "")[:MAX_NAME])) for name in ("date", "year", "issued"))

@@ -1,4 +1,4 @@
-"""BibTeX cut into its blocks (`@type{...}`), in steps, so that a broken block costs no other."""
+"""Scanner that splits BibTeX into blocks (`@type{...}`) in steps. A broken block does not affect others."""
 
 import re
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from app.imports.entries import MAX_ENTRY
 _MAX_DEPTH: Final = 100
 _MAX_MARKS: Final = 30_000
 _AHEAD: Final = 600
-"""Characters behind a mark that may decide what it means; a step stops so far before the end of what is known."""
+"""Characters after a mark on which its meaning may depend: a step ends this far before the end."""
 _STEP: Final = 8_192
 
 _START: Final = re.compile(r"@\s{0,20}(?P<type>[A-Za-z][\w:*-]{0,39})\s{0,20}(?P<open>\{|\((?=[^,(){}=]{0,200}[,=]))")
@@ -21,7 +21,7 @@ _FORGOTTEN: Final = re.compile(
 )
 _MARK: Final = re.compile(r"[{}]|\n[ \t]{0,40}@(?=[A-Za-z][\w:*-]{0,39}\s{0,20}[{(])")
 _MARK_OF_ROUND: Final = re.compile(r"[{}\")]|\n[ \t]{0,40}@(?=[A-Za-z][\w:*-]{0,39}\s{0,20}[{(])")
-# What only the beginning of a block looks like; a text that mentions @article{...} in passing does not.
+# Matches only the beginning of a block, not a text that mentions @article{...}.
 _BLOCK: Final = re.compile(
     r"\s{0,60}@(?:(?:comment|preamble)\b|[A-Za-z][\w:*-]{0,39}\s{0,20}[{(]\s{0,200}"
     r"(?:[\w:+.-]{1,60}\s{0,20}=|[^\s,{}\"=@]{0,200}\s{0,20},\s{0,200}(?:[\w:+.-]{1,60}\s{0,20}[=,}]|[})])))",
@@ -32,7 +32,7 @@ _GOES_ON: Final = re.compile(r"\s{0,200},\s{0,200}[A-Za-z][\w-]{0,40}\s{0,20}=\s
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A block as it stands, from "@" on; `problem`: why it cannot be read, `closed`: whether its end was found."""
+    """The text of a block from its "@". `problem`: why it is rejected; `closed`: whether its end was found."""
 
     line: int
     kind: str
@@ -43,7 +43,7 @@ class Block:
 
 @dataclass(slots=True)
 class _Open:
-    """The block that is being read; positions count from its "@", which begins the buffer."""
+    """The current block. The buffer begins with its "@"; positions are relative to it."""
 
     kind: str
     round: bool
@@ -55,7 +55,7 @@ class _Open:
 
 
 class BlockScanner:
-    """Finds blocks by their braces. One that is never closed ends where the next one clearly begins."""
+    """Finds blocks by their braces. A block that is not closed ends where a line clearly begins the next one."""
 
     def __init__(self) -> None:
         self._buffer = ""
@@ -65,7 +65,7 @@ class BlockScanner:
         self._problem: str | None = None
 
     def feed(self, text: str, *, final: bool = False) -> Iterator[Block | None]:
-        """Yield the blocks that end in what is known so far, and None after each step."""
+        """Yield the blocks that end in the text so far, and None after each step."""
         for start in range(0, len(text), _STEP):
             self._buffer += text[start : start + _STEP]
             yield from self._scan(final=False)
@@ -83,7 +83,7 @@ class BlockScanner:
                 return
 
     def _outside(self, *, final: bool) -> tuple[Block | None, bool]:
-        """Drop what stands before the next block; a known type without its brace is an entry that cannot be read."""
+        """Skip the text before the next block. A known type without a brace is reported as a rejected entry."""
         limit = len(self._buffer) if final else max(0, len(self._buffer) - _AHEAD)
         found = _START.search(self._buffer)
         forgotten = _FORGOTTEN.search(self._buffer, 0, found.start() if found else limit)
@@ -105,7 +105,7 @@ class BlockScanner:
 
     def _begin(self) -> None:
         found = _START.match(self._buffer)
-        if found is None:  # A step never begins a block elsewhere.
+        if found is None:  # Blocks begin only where _START matched.
             raise AssertionError(self._buffer[:40])
         is_round = found["open"] == "("
         self._open = _Open(found["type"].lower(), is_round, 0 if is_round else 1)
@@ -119,7 +119,7 @@ class BlockScanner:
         marks = _MARK_OF_ROUND if block.round else _MARK
         for found in marks.finditer(self._buffer, self._position):
             if found.start() >= limit:
-                break  # What it means may depend on what is not known yet.
+                break  # Its meaning may depend on text that has not arrived.
             end = self._at_mark(block, found)
             if end is not None:
                 return end, True
@@ -131,7 +131,7 @@ class BlockScanner:
         return None, False
 
     def _at_mark(self, block: _Open, found: re.Match[str]) -> Block | None:
-        """Count a mark; returns the block if it ends here."""
+        """Process a mark. Return the block if it ends here."""
         block.marks += 1
         self._bound(block)
         match found[0]:
@@ -158,12 +158,12 @@ class BlockScanner:
 
     def _closed(self, block: _Open, end: int) -> Block | None:
         if block.kind != "comment" and _GOES_ON.match(self._buffer, end):
-            block.depth = 1  # A brace too many within a field: the next field follows.
+            block.depth = 1  # An extra closing brace in a field: another field follows.
             return None
         return self._cut(end, closed=True)
 
     def _at_start(self, block: _Open, found: re.Match[str]) -> Block | None:
-        """A line that begins like a block: this one was not closed, unless it quotes another one and closes later."""
+        """Process a line that begins like a block: the current block is not closed, or quotes another."""
         if not _BLOCK.match(self._buffer, found.start()):
             return None
         at = found.end() - 1
@@ -178,7 +178,7 @@ class BlockScanner:
         return self._cut(end, closed=False)
 
     def _overlong(self, block: _Open) -> tuple[Block | None, bool]:
-        """Cut at the next beginning, or go on without keeping what is too long."""
+        """End the block where the next one begins, or discard its text until it ends."""
         if block.pending:
             return self._unclosed(block.pending[0]), True
         self._problem = self._problem or f"the entry has more than {MAX_ENTRY} characters"

@@ -1,4 +1,4 @@
-"""One block of BibTeX as its key and fields."""
+"""Parser of one BibTeX block: its key and its fields."""
 
 import re
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 MAX_VALUE: Final = 30_000
-"""Characters of a field that are kept; more than any text that is shown or ranked."""
+"""Maximum length of a field; more than any text that is stored."""
 _MAX_PARTS: Final = 1_000
 _MAX_QUOTES: Final = 5_000
 _KEY: Final = re.compile(r"\s*@\s*[\w:*-]+\s*[{(]\s*")
@@ -24,7 +24,7 @@ _SWALLOWED: Final = re.compile(r",[ \t\r]{0,50}\n[ \t\r\n]{0,50}[A-Za-z][\w-]{1,
 
 @dataclass(slots=True)
 class Fields:
-    """A block's own key and its values, each a list of (text, whether it is the name of a @string)."""
+    """A block's key and values. A value is a list of parts: (text, whether it names a @string)."""
 
     key: str = ""
     values: dict[str, list[tuple[str, bool]]] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class _Unreadable(Exception):
 
 
 def read_fields(text: str, *, closed: bool) -> Fields:
-    """Read a block, from its "@" on. Of a field that is repeated the first value that is not empty counts."""
+    """Parse a block. If a field is repeated, its first value that is not empty is used."""
     opened = _KEY.match(text)
     if opened is None:
         return Fields(problem="it has no beginning")
@@ -55,7 +55,7 @@ def read_fields(text: str, *, closed: bool) -> Fields:
 
 
 def _read_key(text: str, start: int, end: int) -> tuple[str, int]:
-    """The key may be missing, or lack its comma."""
+    """Return the key, which may be missing or lack its comma, and the position after it."""
     if _NAME.match(text, start, end):
         return "", start
     alone = _KEY_ALONE.match(text, start, end)
@@ -70,7 +70,7 @@ def _named_values(text: str, position: int, end: int) -> Iterator[tuple[str, lis
         position = _skip(_BETWEEN, text, position, end)
         named = _NAME.match(text, position, end)
         if named is None:
-            # What is no field is passed over, up to the next comma or name.
+            # Skip text that is not a field, up to the next comma or line.
             position = _next_field(text, position + 1, end)
             continue
         name = named[1].lower()
@@ -87,7 +87,7 @@ def _next_field(text: str, position: int, end: int) -> int:
 
 
 def _value(text: str, position: int, end: int, name: str) -> tuple[list[tuple[str, bool]], int]:
-    """Read the parts that "#" joins."""
+    """Parse the parts of a value, which are joined by "#"."""
     parts: list[tuple[str, bool]] = []
     while position < end:
         if len(parts) >= _MAX_PARTS:
@@ -122,7 +122,7 @@ def _closing_brace(text: str, start: int, end: int, name: str) -> int:
 
 
 def _closing_quote(text: str, start: int, end: int, name: str) -> int:
-    """The quote outside braces behind which the field ends; one within the text does not end it."""
+    """Return the position after the closing quote: outside braces, and followed by the end of the field."""
     depth = quotes = 0
     for found in _BRACE_OR_QUOTE.finditer(text, start + 1, end):
         quotes += found[0] == '"'

@@ -1,4 +1,4 @@
-"""CSL JSON (https://docs.citationstyles.org/en/stable/specification.html), as Zotero and Pandoc write it."""
+"""Parser of CSL JSON (https://docs.citationstyles.org/en/stable/specification.html), used by Zotero and Pandoc."""
 
 import json
 import re
@@ -23,17 +23,17 @@ _MAX_DIGITS: Final = 4
 
 
 class CslReader:
-    """Reads one text: an array of items, an object whose `items` are one, or one item a line."""
+    """Parses one file: an array of items, an object with an array `items`, or one item per line."""
 
     def __init__(self) -> None:
         self._scanner = ObjectScanner()
 
     def feed(self, text: str) -> Steps:
-        """Read on."""
+        """Parse the next part of the text."""
         yield from self._read(text, final=False)
 
     def end(self) -> Steps:
-        """Read what is left."""
+        """Parse the rest."""
         yield from self._read("", final=True)
 
     def _read(self, text: str, *, final: bool) -> Steps:
@@ -61,7 +61,7 @@ def _items(found: JsonObject) -> Iterator[LibraryEntry]:
         if isinstance(item, dict):
             yield _entry(found.line, item)
         else:
-            yield RejectedEntry(found.line, "", "the entry is no JSON object")
+            yield RejectedEntry(found.line, "", "the entry is not a JSON object")
 
 
 _KEY: Final = re.compile(r"\"id\"\s{0,9}:\s{0,9}\"([^\"\\]{1,120})\"")
@@ -98,7 +98,7 @@ def _entry(line: int, item: Mapping[str, Any]) -> LibraryEntry:
 
 
 def _text(item: Mapping[str, Any], name: str) -> str:
-    """A field as text; Crossref makes lists of some."""
+    """Return a field as text. Crossref sends lists for some fields; the first element is used."""
     value = item.get(name)
     if isinstance(value, list):
         value = next(iter(value), "")

@@ -1,4 +1,4 @@
-"""Bytes of a file as text, whatever encodings its entries came in."""
+"""Decoder of a file whose encoding is unknown or mixed."""
 
 import codecs
 import io
@@ -19,7 +19,7 @@ _WIDE: Final = (
     (re.compile(rb"(?:[\t\n\r -~]\0){2}"), "utf-16-le"),
     (re.compile(rb"(?:\0[\t\n\r -~]){2}"), "utf-16-be"),
 )
-# JabRef's first line, when the file is in another encoding than UTF-8.
+# JabRef writes this first line if the encoding is not UTF-8.
 _NAMED: Final = re.compile(rb"\A\s{0,20}%\s{0,5}Encoding:\s{0,5}([\w.:-]{1,40})", re.IGNORECASE)
 _LOOKED_AT: Final = 128
 """Bytes from which the encoding is detected."""
@@ -29,9 +29,9 @@ _SINGLE_BYTE: Final = re.compile(
 
 
 class TextDecoder:
-    """Decodes a file that comes in pieces: by its first bytes, else as UTF-8 with single bytes of cp1252 in between.
+    """Decodes a file in pieces: the encoding of its first bytes, otherwise UTF-8 with invalid bytes read as cp1252.
 
-    Every line ends with a line feed, as Python reads text.
+    All line ends become line feeds.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""An entry's plain values as a paper and its publication: what all formats share."""
+"""Conversion of an entry's values to a paper and its publication, shared by all formats."""
 
 import re
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, mended_link, pla
 
 _ARXIV_DOI: Final = "10.48550/arxiv."
 _DASHES: Final = re.compile(r"\s?(?:[\u2010-\u2015\u2212]|--+)\s?")
-# A number alone, such as 1234.5678, is no arXiv id in a field for something else.
+# A bare number such as 1234.5678 in another field is not an arXiv id.
 _NAMED: Final = re.compile(r"arxiv|\babs/", re.IGNORECASE)
-NOTHING_NAMES_IT: Final = "the entry has no title, no DOI and no arXiv id"
+NO_IDENTITY: Final = "the entry has no title, no DOI and no arXiv id"
 
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """What an entry says, as text without markup. `mentions` are texts in which an arXiv id may stand."""
+    """The values of an entry as text without markup. `mentions`: texts that may contain an arXiv id."""
 
     line: int
     key: str
@@ -40,12 +40,12 @@ class Described:
     publisher: str = ""
 
     def entry(self) -> LibraryEntry:
-        """Accept the entry, unless nothing says which paper it is."""
+        """Accept the entry if it has a title, a DOI or an arXiv id; otherwise reject it."""
         title = plain(self.title, MAX_TITLE)
         found_doi = doi(self.doi) or next((found for link in self.links if (found := doi_in_link(link))), None)
         paper = self._arxiv_id(found_doi)
         if not (title or found_doi or paper):
-            return RejectedEntry(self.line, plain(self.key, MAX_KEY), NOTHING_NAMES_IT)
+            return RejectedEntry(self.line, plain(self.key, MAX_KEY), NO_IDENTITY)
         article = Article(
             source="manual",
             external_id="",

@@ -1,4 +1,4 @@
-"""What a library's file holds: each of its entries once, accepted with its paper or rejected with a reason."""
+"""Results of parsing a library: each entry once, accepted with its paper or rejected with a reason."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from app.models import Article, Publication
 MAX_ENTRIES: Final = 20_000
 MAX_BYTES: Final = 50_000_000
 MAX_ENTRY: Final = 250_000
-"""Characters; some exports hold all that a paper cites."""
+"""Maximum characters of an entry. Some exports include all references of a paper."""
 MAX_KEY: Final = 120
 
 
 class LibraryUnreadable(BroadsheetError):
-    """The file is no library, or has more than `MAX_ENTRIES` entries or `MAX_BYTES` bytes."""
+    """The file is not a library, or has more than `MAX_ENTRIES` entries or `MAX_BYTES` bytes."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
     title = "Unreadable library"
@@ -24,7 +24,7 @@ class LibraryUnreadable(BroadsheetError):
 
 @dataclass(frozen=True, slots=True)
 class AcceptedEntry:
-    """A paper, as the entry at `line` (from 1) describes it; `key` is the entry's own, or empty."""
+    """The paper of the entry at `line` (from 1). `key` is the entry's key, empty if it has none."""
 
     line: int
     key: str
@@ -34,7 +34,7 @@ class AcceptedEntry:
 
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
-    """An entry that cannot be read, and why."""
+    """An entry that cannot be accepted, with the reason."""
 
     line: int
     key: str
@@ -44,16 +44,16 @@ class RejectedEntry:
 LibraryEntry = AcceptedEntry | RejectedEntry
 
 Steps = Iterator[LibraryEntry | None]
-"""Work in steps of a few milliseconds: an entry, or None where a step ends without one."""
+"""Results of work in steps of a few milliseconds: an entry, or None at the end of a step."""
 
 
 class LibraryReader(Protocol):
-    """Reads one text, given in pieces. Every entry is yielded once, by `feed` or at the end."""
+    """Parses a file in pieces. `feed` or `end` yields every entry once."""
 
     def feed(self, text: str) -> Steps:
-        """Read on."""
+        """Parse the next part of the text."""
         ...
 
     def end(self) -> Steps:
-        """Read what is left."""
+        """Parse the rest."""
         ...

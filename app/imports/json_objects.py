@@ -1,4 +1,4 @@
-"""The objects of a JSON array, cut out one by one, so that a broken one costs no other and none waits for the last."""
+"""Scanner that splits a JSON array into its objects while it arrives. A broken object does not affect others."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ _MAX_DEPTH: Final = 50
 _STEP: Final = 8_192
 _MAX_GIVEN_UP: Final = 100
 _MARK: Final = re.compile(r"\\.?|[\"{}]", re.DOTALL)
-# What stands before the items in an object that wraps them.
+# The beginning of an object that contains the array.
 _WRAPPED: Final = re.compile(r"\s*\{\s*\"items\"\s*:\s*\[")
 _LONGEST_START: Final = 200
 _NEXT_ITEM: Final = re.compile(
@@ -21,7 +21,7 @@ _NEXT_ITEM: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class JsonObject:
-    """An object as it stands; `problem` says why it cannot be read."""
+    """The text of an object. `problem`: why it is rejected."""
 
     line: int
     text: str
@@ -29,7 +29,7 @@ class JsonObject:
 
 
 class ObjectScanner:
-    """Finds objects by their braces; one that is never closed ends where the next item begins."""
+    """Finds objects by their braces. An object that is not closed ends where the next item begins."""
 
     def __init__(self) -> None:
         self._buffer = ""
@@ -41,7 +41,7 @@ class ObjectScanner:
         self._given_up = 0
 
     def feed(self, text: str, *, final: bool = False) -> Iterator[JsonObject | None]:
-        """Yield the objects that end in what is known so far, and None after each step."""
+        """Yield the objects that end in the text so far, and None after each step."""
         for start in range(0, len(text), _STEP):
             self._buffer += text[start : start + _STEP]
             yield from self._scan(final=False)
@@ -68,11 +68,11 @@ class ObjectScanner:
             yield self._unclosed(f"the entry has more than {MAX_ENTRY} characters")
 
     def _next(self, *, final: bool) -> JsonObject | None:
-        """Go on to the end of the next object."""
+        """Return the next object that ends in the buffer."""
         for mark in _MARK.finditer(self._buffer, self._position):
             match mark[0]:
                 case "\\" if not final:
-                    self._position = mark.start()  # What it escapes is not known yet.
+                    self._position = mark.start()  # The escaped character has not arrived.
                     return None
                 case '"' if self._depth:
                     self._quoted = not self._quoted
@@ -101,10 +101,10 @@ class ObjectScanner:
         return found
 
     def _unclosed(self, problem: str) -> JsonObject:
-        """Give up the object, and go on where the next item seems to begin, else behind what is known."""
+        """Reject the object. Continue where the next item seems to begin, otherwise after the buffer."""
         found = JsonObject(self._line, "", problem)
         self._given_up += 1
-        # Each look for the next item reads the rest again.
+        # Each search scans the rest of the buffer.
         following = _NEXT_ITEM.search(self._buffer, 1) if self._given_up <= _MAX_GIVEN_UP else None
         self._drop(following.end() if following else len(self._buffer))
         self._depth, self._quoted = 0, False

@@ -1,4 +1,4 @@
-"""One file of papers, in any of the formats that are read: detected, decoded and read in steps."""
+"""Parser of a library in any supported format: detects format and encoding, and works in steps."""
 
 import asyncio
 import re
@@ -27,7 +27,7 @@ _READERS: Final[dict[str, type[LibraryReader]]] = {
     "application/json": CslReader,
 }
 _LOOKED_AT: Final = 65_536
-"""Characters in which the format shows; some files begin with a licence."""
+"""Characters in which the format is detected. Some files begin with a licence."""
 _FORMS: Final[tuple[tuple[re.Pattern[str], type[LibraryReader]], ...]] = (
     (re.compile(r"\A\s*(?:\[\s*[{\]]|\{\s*\")"), CslReader),
     (re.compile(r"^\s{0,9}TY  ?-", re.MULTILINE), RisReader),
@@ -39,9 +39,9 @@ _OTHER: Final = re.compile(r"\A\s*(?:<[?!A-Za-z]|%PDF|PK\x03\x04)|\x00")
 async def read_library(
     pieces: AsyncIterable[bytes] | Iterable[bytes], media_type: str = ""
 ) -> AsyncIterator[LibraryEntry]:
-    """Yield every entry of a file once, accepted or rejected; other tasks have their turn every few milliseconds.
+    """Yield every entry of a file once, accepted or rejected. Other tasks run every few milliseconds.
 
-    The pieces may end anywhere. `media_type` helps where the content does not show its format.
+    The pieces may end anywhere. `media_type` is used if the content does not show the format.
     Raises `LibraryUnreadable` for a file of another kind, and at the limits of `app.imports.entries`.
     """
     library, entries = _Library(media_type), 0
@@ -77,7 +77,7 @@ async def _each(pieces: AsyncIterable[bytes] | Iterable[bytes]) -> AsyncIterator
 
 
 class _Library:
-    """Decodes a file, and gives it to the reader of its format as soon as that is known."""
+    """Decodes a file and passes it to the parser of its format."""
 
     def __init__(self, media_type: str) -> None:
         self._media_type = media_type.partition(";")[0].strip().lower()

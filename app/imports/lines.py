@@ -1,14 +1,14 @@
-"""A text that comes in pieces, line by line."""
+"""Splits a text that arrives in pieces into lines."""
 
 from collections.abc import Iterator
 from typing import Final
 
 LINES_A_STEP: Final = 64
-"""Lines that are read at once where a line is little work."""
+"""Lines per step if a line costs little."""
 
 
 class Lines:
-    """Yields each line with its number; None for one that is too long, of which no more is kept."""
+    """Yields each line with its number; None instead of a line that is too long, which is discarded."""
 
     def __init__(self, longest: int) -> None:
         self._longest = longest
@@ -27,7 +27,7 @@ class Lines:
             self._begun, self._overlong = "", True
 
     def end(self) -> Iterator[tuple[int, str | None]]:
-        """Yield the last line, if it holds anything."""
+        """Yield the last line, if it is not empty."""
         if self._begun or self._overlong:
             yield self._number, self._line("")
 

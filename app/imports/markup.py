@@ -1,4 +1,4 @@
-"""Text of formats that know no markup of their own, but whose writers put in HTML's or TeX's."""
+"""Removal of HTML and TeX from formats that have no markup, but often contain it."""
 
 import re
 from typing import Final
@@ -12,6 +12,6 @@ _TAGS: Final = re.compile(
 
 
 def unmarked(text: str, limit: int) -> str:
-    """Return text without tags and TeX; a lone `<`, as in mathematics, stays."""
+    """Return text without tags and TeX. A single `<`, as in mathematics, stays."""
     text = text[: limit * MARKUP_PER_CHARACTER]
     return from_mixed(plain_from_html(text, limit) if _TAGS.search(text) else text)

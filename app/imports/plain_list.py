@@ -1,4 +1,4 @@
-"""A plain list of DOIs, arXiv ids or links: one or several a line, maybe with words between them."""
+"""Parser of a plain list of DOIs, arXiv ids or links: one or more per line, possibly with other words."""
 
 import re
 from collections.abc import Iterator
@@ -20,13 +20,13 @@ _PREFIXES: Final = frozenset({"doi", "arxiv"})
 
 
 class ListReader:
-    """Reads one text. Words beside an identifier are a comment; a line without one is rejected, unless # begins it."""
+    """Parses one file. Words next to an identifier are ignored; a line without one is rejected, except # comments."""
 
     def __init__(self) -> None:
         self._lines = Lines(MAX_LINE)
 
     def feed(self, text: str) -> Steps:
-        """Read on."""
+        """Parse the next part of the text."""
         for number, line in self._lines.feed(text):
             if line is None or line.strip():
                 yield from _entries(number, line)
@@ -35,7 +35,7 @@ class ListReader:
                 yield None
 
     def end(self) -> Steps:
-        """Read the last line."""
+        """Parse the last line."""
         for number, line in self._lines.end():
             yield from _entries(number, line)
 
@@ -58,12 +58,12 @@ def _entries(number: int, line: str | None) -> Iterator[LibraryEntry]:
             yield described.entry()
         elif _LIKE_AN_ID.search(word):
             yield RejectedEntry(
-                number, plain(word, _SHOWN), "this is no DOI, no arXiv id and no link that contains one"
+                number, plain(word, _SHOWN), "this is not a DOI, an arXiv id or a link that contains one"
             )
 
 
 def _words(line: str) -> Iterator[str]:
-    """The words of a line; a prefix that stands apart, as in `doi: 10.1000/1`, belongs to the next one."""
+    """Yield the words of a line. A separate prefix, as in `doi: 10.1000/1`, is joined to the next word."""
     before = ""
     for part in _PARTS.split(line)[:_MAX_WORDS]:
         if part.rstrip(":").lower() in _PREFIXES:

@@ -1,4 +1,4 @@
-"""RIS (https://en.wikipedia.org/wiki/RIS_(file_format)): a tag a line, from TY to ER."""
+"""Parser of RIS (https://en.wikipedia.org/wiki/RIS_(file_format)): one tag per line, from TY to ER."""
 
 import re
 from collections.abc import Iterator
@@ -28,14 +28,14 @@ _LINKS: Final = ("UR", "LK", "L2", "L1", "L3", "L4")
 
 
 class RisReader:
-    """Reads one text. An entry that lacks its ER ends where the next one begins."""
+    """Parses one file. An entry without ER ends where the next one begins."""
 
     def __init__(self) -> None:
         self._lines = Lines(MAX_ENTRY)
         self._entry: _Entry | None = None
 
     def feed(self, text: str) -> Steps:
-        """Read on."""
+        """Parse the next part of the text."""
         for number, line in self._lines.feed(text):
             ended = 0
             for entry in self._line(number, line):
@@ -45,7 +45,7 @@ class RisReader:
                 yield None
 
     def end(self) -> Steps:
-        """Read what is left."""
+        """Parse the rest."""
         for number, line in self._lines.end():
             yield from self._line(number, line)
         yield from self._close()
@@ -82,7 +82,7 @@ class _Entry:
         self.problem = problem
 
     def add(self, tag: str, value: str) -> None:
-        """Keep a value; a line without a tag goes on with the one before."""
+        """Add a value. A line without a tag continues the previous one."""
         self._size += len(value)
         self._count += 1
         if self._size > MAX_ENTRY or self._count > _MAX_LINES:
@@ -132,4 +132,4 @@ class _Entry:
 
 
 def _pages(first: str, last: str) -> str:
-    return f"{first}-{last}" if first and last and first != last else first or last
+    return f"{first}-{last}" if first and last else first or last

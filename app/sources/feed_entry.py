@@ -52,7 +52,7 @@ _PREFIXES: Final = {
     "http://prismstandard.org/namespaces/basic/2.1/": "prism:",
     "http://prismstandard.org/namespaces/basic/3.0/": "prism:",
 }
-# What publishers use without declaring it.
+# Prefixes that publishers use without declaring them.
 _UNDECLARED: Final = frozenset({"dc", "dcterms", "content", "prism", "arxiv"})
 _TIMES: Final = (
     *("published", "pubDate", "issued", "dc:date", "dcterms:issued", "dcterms:available", "dcterms:created", "created"),

@@ -1,4 +1,4 @@
-r"""TeX in titles, names and abstracts as Unicode: `Schr\"odinger` becomes Schrödinger; mathematics stays as written.
+r"""TeX in titles, names and abstracts as Unicode: `Schr\"odinger` becomes Schrödinger; mathematics is not changed.
 
 BibTeX files, feeds and arXiv's responses use this one function. A command costs about a microsecond, so there is no
 limit after which accents stay TeX.
@@ -10,7 +10,7 @@ from typing import Final
 
 from app.sources.tex_commands import ACCENTS, ESCAPED, LETTERS, SPACES, STYLES, SYMBOLS
 
-# Each alternative stops at the next mark of its own kind, so that no text takes more than linear time.
+# Each alternative stops at the next mark of the same kind, so that matching takes linear time.
 _MATH: Final = re.compile(
     r"\\[\\$&%#_{}]|(?P<math>\$\$[^$]+\$\$|\$(?:[^$\\]|\\.)+\$"
     r"|\\\((?:[^\\]|\\[^()\[\]])+\\\)|\\\[(?:[^\\]|\\[^()\[\]])+\\\])"
@@ -36,7 +36,7 @@ _UNKNOWN: Final = re.compile(r"\\[A-Za-z]")
 _QUOTE: Final = re.compile(r"\\([\"'])(?![A-Za-z{\\])")
 _DEEPEST: Final = 3
 """Accents on accents, as Vietnamese has them."""
-# Stand for what is literal until all commands are read.
+# Private-use characters replace literal marks until all commands are converted.
 _KEPT: Final = {
     "{": "\ue000",
     "}": "\ue001",
@@ -69,7 +69,7 @@ def from_mixed(text: str) -> str:
     """
     if "\\" not in text:
         return text
-    # A backslash before a quote at a word's end is an escape of some program, not an accent.
+    # A backslash before a quote at the end of a word is an escape, not an accent.
     if _QUOTE.search(text):
         text = re.sub(r"\\([\"'])", r"\1", text)
     plain, formulas = _without_math(text)
@@ -145,7 +145,7 @@ def _named(command: re.Match[str], *, is_tex: bool) -> str:
         return command[0]
     if name in SPACES:
         return " "
-    # What is set by an unknown command is its argument; without one, its name says more than nothing.
+    # An unknown command is replaced by its argument; without one, it stays.
     return "" if command["argument"] is not None else _KEPT["\\"] + command[0][1:]
 
 

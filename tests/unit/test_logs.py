@@ -70,7 +70,7 @@ def logs_of(environment: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("environment", ["production", "development"])
 @pytest.mark.parametrize("name", PARSERS)
-async def test_what_strangers_sent_is_not_logged(
+async def test_parsers_log_no_text_of_documents(
     environment: str, name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with logs_of(environment):

@@ -1,4 +1,4 @@
-"""Feeds as publishers really send them: a mistake loses only its place, and a cut is never a short feed."""
+"""Feeds with the mistakes of real publishers: a mistake affects only its item, and a cut is detected."""
 
 from collections.abc import Awaitable, Callable
 from datetime import date
@@ -114,7 +114,7 @@ async def test_links_are_read_as_browsers_do(read: Read, link: bytes, address: s
     assert article.url == address
 
 
-async def test_xml_base_is_taken_from_what_is_around(read: Read) -> None:
+async def test_xml_base_of_enclosing_elements_applies(read: Read) -> None:
     feed = b'<feed xmlns="http://www.w3.org/2005/Atom" xml:base="http://b.example/x/">'
     entry = b'<entry xml:base="y/"><title>A</title><link href="z"/></entry></feed>'
     (article,) = await read(reply(feed + entry))

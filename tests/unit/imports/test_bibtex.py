@@ -91,7 +91,7 @@ TITLES = {
 
 
 @pytest.mark.parametrize("name", TITLES)
-async def test_common_mistakes_are_read(name: str) -> None:
+async def test_common_mistakes_are_accepted(name: str) -> None:
     library, titles = TITLES[name]
     assert [entry.article.title for entry in await accepted(library)] == titles
     assert await rejected(library) == []
@@ -111,13 +111,13 @@ async def test_an_error_names_the_line_and_the_key() -> None:
     assert found == [(3, "b"), (4, "c"), (5, "d"), (6, "")]
 
 
-async def test_a_step_may_end_within_the_next_beginning() -> None:
+async def test_a_step_may_end_within_the_start_of_an_entry() -> None:
     for padding in range(0, 700, 9):
         library = "@misc{a, title={T}\n" + " " * padding + "\n\n@misc{b, title={U}}" + "\n" * 650
         assert [entry.key for entry in await accepted(library)] == ["a", "b"], padding
 
 
-async def test_a_field_that_swallows_others_is_rejected() -> None:
+async def test_a_field_that_contains_others_is_rejected() -> None:
     library = "@misc{a,\n title={T {x},\n year={2020},\n}\n\n@misc{b, title={U}}"
     assert [(each.key, each.reason) for each in await rejected(library)] == [
         ("a", "a brace is not closed: one field holds others")
@@ -125,7 +125,7 @@ async def test_a_field_that_swallows_others_is_rejected() -> None:
     assert [each.key for each in await accepted(library)] == ["b"]
 
 
-async def test_entries_that_are_too_large_cost_only_themselves() -> None:
+async def test_entries_that_are_too_large_affect_no_others() -> None:
     long = "@misc{a, title={" + "x " * MAX_ENTRY + "}}\n"
     deep = "@misc{b, title={" + "{" * 200 + "}" * 200 + "}}\n"
     marks = "@misc{c, title={" + "{}" * 40_000 + "}}\n"
@@ -134,7 +134,7 @@ async def test_entries_that_are_too_large_cost_only_themselves() -> None:
     assert [(each.key, each.line) for each in await accepted(library)] == [("d", 4)]
 
 
-async def test_a_crossref_gives_what_an_entry_lacks() -> None:
+async def test_missing_fields_come_from_the_crossref() -> None:
     library = """@inproceedings{p, crossref={c}, title={T}} @inproceedings{q, title={U}, crossref={c}, year=1999}
     @proceedings{c, title={Proc.}, year=2001, publisher={P}}
     @inproceedings{r, title={V}, crossref={C}} @article{s, title={W}, crossref={none}}"""
@@ -148,14 +148,14 @@ async def test_a_crossref_gives_what_an_entry_lacks() -> None:
     }
 
 
-async def test_xdata_gives_fields_and_is_no_entry() -> None:
+async def test_xdata_provides_fields_and_is_not_an_entry() -> None:
     library = "@xdata{x, publisher={P}, xdata={y}} @book{b, title={T}, xdata={x}} @xdata{y, date={2003-05}}"
     (book,) = await accepted(library)
     assert (book.publication.publisher, book.publication.date) == ("P", "2003-05")
     assert await rejected(library) == []
 
 
-async def test_entries_that_refer_to_each_other_end() -> None:
+async def test_a_cycle_of_references_ends() -> None:
     library = "@misc{a, title={T}, crossref={b}} @misc{b, title={U}, crossref={a}} @misc{c, title={V}, crossref={c}}"
     assert sorted(each.article.title for each in await accepted(library)) == ["T", "U", "V"]
 
@@ -183,7 +183,7 @@ async def test_dates_are_as_precise_as_the_entry(fields: str) -> None:
     assert entry.publication.date == DATES[fields]
 
 
-async def test_identifiers_are_found_where_people_put_them() -> None:
+async def test_identifiers_are_found_in_all_usual_fields() -> None:
     fields = {
         r"url={https://arxiv.org/abs/2005.14165v2}": ("2005.14165", None),
         r"journal={CoRR}, volume={abs/1706.03762}": ("1706.03762", None),
@@ -203,7 +203,7 @@ async def test_identifiers_are_found_where_people_put_them() -> None:
         assert (entry.article.arxiv_id, entry.article.doi) == expected, text
 
 
-async def test_addresses_are_taken_out_of_their_commands() -> None:
+async def test_urls_are_extracted_from_tex_commands() -> None:
     for field in (
         r"howpublished={\url{http://a.example/~x--y_1}}",
         r"url={http://a.example/\~{}x--y\_1}",
@@ -224,10 +224,30 @@ async def test_no_number_of_commands_leaves_accents_as_tex() -> None:
     )
 
 
-async def test_whatever_comes_is_read_or_refused() -> None:
+async def test_random_text_is_parsed_without_an_exception() -> None:
     chance = random.Random(7)
     pieces = ["@", "{", "}", '"', "\\", "\n@article{k,", "title=", ",", "#", "$", "(", ")", "\0", "é", " and "]
     for _ in range(300):
         text = "@misc{k, title={" + "".join(chance.choices(pieces, k=chance.randrange(200)))
         for entry in await accepted(text.replace("\0", ""), BIBTEX):
             assert entry.article.title or entry.article.arxiv_id or entry.article.doi
+
+
+NAMES = {
+    "Chen, Xi": "Xi Chen",
+    "Roe, V": "V Roe",
+    "Roe, VI": "VI Roe",
+    "Roe, III": "Roe, III",
+    "Roe, Jr., Paul W.": "Paul W. Roe, Jr.",
+    "Roe, III, Paul": "Paul Roe, III",
+    "Roe, Paul, V": "Paul Roe, V",
+    "Roe, JR": "Roe, JR",
+    "{The A, B and C Group}": "The A, B and C Group",
+    "family=Roe, given=Xi, suffix=Jr.": "Xi Roe, Jr.",
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_a_name_is_told_from_a_suffix(name: str) -> None:
+    (entry,) = await accepted(f"@misc{{a, title={{T}}, author={{{name} and Doe, Jane}}}}")
+    assert entry.article.authors == (NAMES[name], "Jane Doe")

@@ -53,7 +53,7 @@ ITEM = {
 }
 
 
-async def test_ris_becomes_papers_under_their_names() -> None:
+async def test_ris_becomes_papers() -> None:
     first, chapter, lost = await entries(RIS_LIBRARY)
     assert isinstance(first, AcceptedEntry)
     paper = first.article
@@ -84,7 +84,7 @@ async def test_csl_json_becomes_papers(library: str) -> None:
     assert (publication.container, publication.pages, publication.volume) == ("Phys. Rev.", "377-386", "12")
 
 
-async def test_a_broken_item_of_csl_json_costs_only_itself() -> None:
+async def test_a_broken_item_of_csl_json_affects_no_others() -> None:
     items = [json.dumps(ITEM | {"id": name}) for name in "abcdef"]
     items[1] = items[1].replace('"id": "b"', '"id": "b",, ')
     items[3] = items[3].removesuffix("}")
@@ -112,7 +112,7 @@ async def test_a_line_of_a_list_is_a_paper(line: str) -> None:
     assert (entry.line, entry.article.doi, entry.article.arxiv_id) == (3, *LISTED[line])
 
 
-async def test_what_names_no_paper_in_a_list_is_rejected() -> None:
+async def test_a_line_without_an_identifier_is_rejected() -> None:
     library = "10.1000/a 10.1000/b\nhttps://a.example/x\nsome words\n10.1000/c 10.x/bad 10.1/bad\n" + "x" * 5_000
     assert [entry.line for entry in await accepted(library)] == [1, 1, 4]
     assert [(entry.line, entry.key[:10]) for entry in await rejected(library)] == [
@@ -145,7 +145,7 @@ async def test_a_file_of_another_kind_is_refused(content: str) -> None:
         await entries(content)
 
 
-async def test_the_limits_of_a_library_are_said() -> None:
+async def test_the_error_names_the_limit_of_a_library() -> None:
     assert len(await accepted("10.1000/a\n" * MAX_ENTRIES)) == MAX_ENTRIES
     with pytest.raises(LibraryUnreadable, match=f"more than {MAX_ENTRIES} entries"):
         await entries("10.1000/a\n" * (MAX_ENTRIES + 1))
@@ -153,7 +153,7 @@ async def test_the_limits_of_a_library_are_said() -> None:
         await entries(b" " * (MAX_BYTES + 1))
 
 
-async def test_nothing_is_no_library() -> None:
+async def test_an_empty_file_has_no_entries() -> None:
     for media_type in ("", BIBTEX, RIS, CSL_JSON, PLAIN_LIST):
         assert await entries("", media_type) == []
         assert await entries(" \n\r\n ", media_type) == []
@@ -198,7 +198,7 @@ async def test_entries_too_large_for_ris_and_json_are_rejected() -> None:
         assert [isinstance(entry, AcceptedEntry) for entry in found] == [False, True], text[:20]
 
 
-def test_a_partial_date_says_no_more_than_is_known() -> None:
+def test_a_partial_date_shows_only_known_parts() -> None:
     assert [str(PartialDate(2002)), str(PartialDate(2002, 5)), str(PartialDate(2002, 5, 4))] == [
         *("2002", "2002-05", "2002-05-04"),
     ]

@@ -1,4 +1,4 @@
-"""Libraries that nobody wrote: every entry is accounted for, whatever stands between, in and behind them."""
+"""Generated libraries: every entry is accepted or rejected, whatever text surrounds it."""
 
 import json
 
@@ -27,7 +27,7 @@ BREAKAGES = st.sampled_from(["", "", "", "closing", "title"])
 
 @st.composite
 def bibtex(draw: st.DrawFn) -> tuple[str, list[bool]]:
-    """A library and, for each of its entries, whether it is whole."""
+    """A library and, for each of its entries, whether it is complete."""
     text, whole = draw(BETWEEN), []
     for _ in range(draw(st.integers(0, 6))):
         breakage = draw(BREAKAGES)

@@ -1,4 +1,4 @@
-"""What came in goes out in the same form, and comes in again as the same."""
+"""An imported library is exported in the same form, and an import of the export gives the same papers."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ async def test_bibtex_is_exported_as_it_was_imported() -> None:
     assert (after[4].article.arxiv_id, after[4].article.title) == ("2005.14165", "arXiv:2005.14165")
 
 
-async def test_an_article_keeps_its_form() -> None:
+async def test_an_exported_entry_keeps_its_type_and_fields() -> None:
     before = await accepted(LIBRARY)
     first, second, thesis, book, _ = bibtex_entries(map(paper_of_entry, before))
     for line in (

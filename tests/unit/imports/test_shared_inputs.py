@@ -1,4 +1,4 @@
-"""The files of shared/inputs, each with the answer that its README gives."""
+"""The files of shared/inputs, each with the result that its README states."""
 
 import os
 from pathlib import Path
@@ -54,14 +54,14 @@ async def feed(name: str) -> list[FeedItem]:
     return await read_feed(page, ("{*}item", "{*}entry"), lambda item: read_item(item, FEED), limit=99, lenient=True)
 
 
-def test_every_shared_input_has_its_test() -> None:
+def test_every_shared_input_has_a_test() -> None:
     shared("README")
     names = {path.name for path in INPUTS.iterdir()} - {"README"}
     assert names == {*TITLES, *LINKS, "arxiv-tex-title.xml"}
 
 
 @pytest.mark.parametrize("name", TITLES)
-async def test_a_shared_library_has_its_right_answer(name: str) -> None:
+async def test_a_shared_library_has_the_stated_result(name: str) -> None:
     found = await accepted(shared(name))
     assert [entry.article.title for entry in found] == TITLES[name]
     first = found[0].article
@@ -87,14 +87,14 @@ async def test_the_shared_entry_without_a_title_is_named() -> None:
 
 
 @pytest.mark.parametrize("name", LINKS)
-async def test_a_shared_feed_has_its_right_answer(name: str) -> None:
+async def test_a_shared_feed_has_the_stated_result(name: str) -> None:
     items = await feed(name)
     assert [item.url for item in items] == LINKS[name]
     if name == "dcterms-date.xml":
         assert str(items[0].published_at) == "2026-11-28 00:00:00+00:00"
 
 
-async def test_an_interest_meets_a_name_that_arxiv_wrote_in_tex() -> None:
+async def test_an_interest_matches_a_name_in_tex() -> None:
     page = Fetched(FEED, "application/atom+xml", None, shared("arxiv-tex-title.xml"))
     (article,) = (await read_page(page, limit=9)).articles
     assert article.title == "Solitons of a Schrödinger equation with $p<q$"

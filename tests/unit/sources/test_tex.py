@@ -1,4 +1,4 @@
-"""TeX as text: accents become letters, mathematics stays, and text that is no TeX is not touched."""
+"""TeX converted to text: accents become letters; mathematics and text without TeX do not change."""
 
 import unicodedata
 
@@ -34,7 +34,7 @@ IN_FEEDS = {
 
 
 @pytest.mark.parametrize("tex", IN_BIBTEX)
-def test_a_field_becomes_what_latex_sets(tex: str) -> None:
+def test_a_field_becomes_the_text_that_latex_prints(tex: str) -> None:
     assert from_tex(tex) == IN_BIBTEX[tex]
 
 
@@ -44,7 +44,7 @@ def test_text_with_some_tex_loses_only_the_tex(text: str) -> None:
 
 
 @given(st.text(st.characters(exclude_characters="\\"), max_size=60))
-def test_text_without_a_backslash_is_not_touched(text: str) -> None:
+def test_text_without_a_backslash_does_not_change(text: str) -> None:
     assert from_mixed(text) == text
 
 
@@ -60,6 +60,6 @@ def test_any_accent_is_a_letter(accents: list[tuple[str, str, int]]) -> None:
     "piece",
     [r"\'o", r"\'{\i}", r"\(", "$", r"\ensuremath{", r"\href{", "{", r"\u", r"\'{\'{", "\\", r"\[a", r"\a ", "$a"],
 )
-def test_no_text_takes_long(piece: str) -> None:
+def test_conversion_takes_linear_time(piece: str) -> None:
     text = piece * (18_000 // len(piece))
     assert shortest(lambda: (from_tex(text), from_mixed(text)), 0.04) < 0.04
