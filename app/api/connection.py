@@ -137,6 +137,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Handle the end of the response."""
         self._pending.popleft()  # responses on one connection follow the order of the requests
+        if self._in_request and self.cycle.response_complete and self._seconds != self.request_timeout:
+            # The route that needed more time has refused the rest of the body.
+            self._extend_request(self.cycle, self.request_timeout)
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later()

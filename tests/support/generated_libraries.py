@@ -32,7 +32,7 @@ class GeneratedLibrary:
 
 @st.composite
 def libraries(draw: st.DrawFn) -> GeneratedLibrary:
-    """Up to 260 entries, more than one batch: some of them again, some without anything that names a paper."""
+    """Up to 260 entries, more than a batch: some of them again, some without anything that names a paper."""
     papers = draw(st.lists(st.integers(0, 200), max_size=260))
     text, lost = draw(st.sampled_from(BETWEEN)), set[str]()
     for place, number in enumerate(papers):

@@ -26,6 +26,7 @@ from tests.support.items import ARXIV, copy, save
 from tests.support.reader_mails import AT_ONCE
 from tests.support.running_worker import StartWorker, until, until_ended
 from tests.support.schedule import add_reader
+from worker.handlers.library_import import BATCH
 
 ALL_KINDS = b"""
 @article{a, title={Sch{\\"o}dinger and his cat}, journal={J. Cats}, year=1935, abstract={A cat.}}
@@ -128,7 +129,7 @@ async def test_another_attempt_continues_with_the_same_report(
     async def fail() -> None:
         raise SourceError("the first attempt ends here")
 
-    handler = import_handler(client, imports=InterruptedImports(client, 3, fail))
+    handler = import_handler(client, imports=InterruptedImports(client, 2, fail))
     await start_worker({TaskKind.IMPORT: handler}, retry_delay=lambda *_: AT_ONCE)
     task = await uploaded(client, reader, bibtex(450, broken=20).encode())
     row = await until_ended(database, task.task_id)
@@ -150,12 +151,12 @@ async def test_a_running_import_is_cancelled_between_batches(
         await asyncio.Event().wait()
 
     await start_worker({TaskKind.IMPORT: import_handler(client, imports=InterruptedImports(client, 1, wait))})
-    task = await uploaded(client, reader, bibtex(250).encode())
+    task = await uploaded(client, reader, bibtex(2 * BATCH).encode())
     await begun.wait()
     await TaskStateManager(client).cancel_task(task.task_id)
     row = await until_ended(database, task.task_id)
     assert row["status"] == TaskStatus.CANCELLED
-    assert await database.fetchval("select count(*) from public.reader_papers") == 100
+    assert await database.fetchval("select count(*) from public.reader_papers") == BATCH
     await until(database, "select not exists (select from public.upload_pieces)")
 
 
