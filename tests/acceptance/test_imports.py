@@ -18,7 +18,7 @@ ENTRIES, BROKEN = 2_000, 40
 PIECE = 100_000
 
 
-async def test_a_library_is_imported_once_although_its_worker_is_killed(
+async def test_a_killed_worker_imports_a_library_once(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     reader, content = (await add_reader(client)).reader_id, bibtex(ENTRIES, broken=BROKEN).encode()
