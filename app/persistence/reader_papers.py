@@ -1,6 +1,6 @@
 """Readers' papers: which papers each reader liked, disliked and saved. Each paper is stored once for all its keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final, TypedDict
@@ -121,6 +121,7 @@ _PAPERS = TypeAdapter(list[ReaderPaper])
 _ARXIV_IDS = TypeAdapter(list[str])
 _OUTDATED = TypeAdapter(list[OutdatedPaper])
 _COUNT = TypeAdapter(int)
+_TEXT = TypeAdapter(str)
 
 
 class ReaderPapers:
@@ -186,6 +187,30 @@ class ReaderPapers:
     async def saved(self, reader_id: UUID, *, limit: int = 50, cursor: str | None = None) -> PaperPage:
         """List a reader's saved papers, last saved first. See `page`."""
         return await self._page(reader_id, limit, cursor, saved=True)
+
+    async def saved_pages(self, reader_id: UUID) -> AsyncIterator[tuple[ReaderPaper, ...]]:
+        """Yield a reader's saved papers, first saved first, `MAX_PAGE` at a time. Raises `SupabaseError`."""
+        last: ReaderPaper | None = None
+        while True:
+            parameters = {
+                "p_reader": str(reader_id),
+                "p_after": last.saved_at.isoformat() if last and last.saved_at else None,
+                "p_after_id": str(last.paper_id) if last else None,
+                "p_limit": MAX_PAGE,
+            }
+            with supabase_errors(f"read the saved papers of reader {reader_id}"):
+                response = await self._client.rpc("list_saved_papers", parameters).execute()
+            found = parsed(_PAPERS, response.data)
+            if not found:
+                return
+            yield tuple(found)
+            last = found[-1]
+
+    async def saved_version(self, reader_id: UUID) -> str:
+        """Return a text that changes when a saved paper of the reader changes. Raises `SupabaseError`."""
+        with supabase_errors(f"read the version of the saved papers of reader {reader_id}"):
+            response = await self._client.rpc("saved_papers_version", {"p_reader": str(reader_id)}).execute()
+        return parsed(_TEXT, response.data)
 
     async def to_look_up(self, limit: int) -> list[str]:
         """Return the arXiv ids of papers that must be looked up, oldest first. Raises `SupabaseError`."""
