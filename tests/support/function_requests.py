@@ -42,7 +42,7 @@ PAPER = PaperInput(keys=tuple(str(number) for number in range(21)), title="A\0b"
 PAPER_ROW = {
     "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
     "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "manual",
-    "vector": "",
+    "vector": "", "publication": None,
 }  # fmt: skip
 BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
 BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
