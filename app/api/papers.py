@@ -13,7 +13,16 @@ from app.api.imports import ImportView, import_view
 from app.api.library_types import JSON, LIBRARY_TYPES, is_library, media_type_of
 from app.api.paging import BAD_CURSOR, Cursor, Limit
 from app.api.paper_models import PaperIds, PaperList, PapersRequest, PaperView
-from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, QUOTA, IdempotencyKey, ServicesOf
+from app.api.tasks import (
+    BODY_ERRORS,
+    COMMON_ERRORS,
+    CONFLICT,
+    NOT_FOUND,
+    QUOTA,
+    IdempotencyKey,
+    ServicesOf,
+    TaskCreatorOf,
+)
 from app.api.uploads import UploadTarget, receive_library
 from app.api.waiting import EndWaiterOf
 from app.models import Article, Publication
@@ -51,10 +60,14 @@ async def put_papers(
     services: ServicesOf,
     waiter: EndWaiterOf,
     response: Response,
+    creator: TaskCreatorOf,
     idempotency_key: IdempotencyKey = None,
     feedback: Annotated[
         BulkFeedback, Query(description="For a library: the feedback on all its papers.")
     ] = BulkFeedback.LIKED,
+    callback_url: Annotated[
+        str | None, Query(max_length=2000, description="For a library: called when its import has ended.")
+    ] = None,
 ) -> PaperIds | ImportView:
     """Store a reader's feedback on up to 500 papers as JSON, all or none; or import a library.
 
@@ -69,11 +82,13 @@ async def put_papers(
     # CSL JSON is a list, feedback is an object.
     if not is_library(media_type) and not (media_type == JSON and (await request.body()).lstrip()[:1] == b"["):
         return await _store(services, reader_id, await request.body())
+    if callback_url is not None:
+        creator.require_callable(callback_url)
     target = UploadTarget(caller.name, reader_id, idempotency_key)
     async with receive_library(request, services.uploads, target) as upload:
         async for chunk in request.stream():
             await upload.write(chunk)
-        task = await upload.finish(feedback, media_type=media_type)
+        task = await upload.finish(feedback, media_type=media_type, callback_url=callback_url)
     response.status_code = HTTPStatus.ACCEPTED
     return await import_view(services, response, await waiter.wait_for_end(task))
 

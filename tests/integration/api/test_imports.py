@@ -171,6 +171,15 @@ async def test_a_failure_of_the_database_leaves_no_upload(
     assert await database.fetchval(LEFT) == 0
 
 
+async def test_an_end_is_reported_only_where_callbacks_can_go(
+    called: httpx.AsyncClient, papers_of_ada: str, database: asyncpg.Connection
+) -> None:
+    hook = {"callback_url": "https://example.com/hook"}
+    answer = await called.post(papers_of_ada, content=SOUND, headers=BIBTEX, params=hook)
+    assert (answer.status_code, answer.json()["title"]) == (422, "Callbacks are not configured")
+    assert await database.fetchval(LEFT) == 0
+
+
 async def test_another_readers_papers_cannot_be_imported(called: httpx.AsyncClient) -> None:
     answer = await called.post(f"/v1/readers/{UUID(int=1)}/papers", content=SOUND, headers=BIBTEX)
     assert answer.status_code == 404
