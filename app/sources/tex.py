@@ -30,7 +30,7 @@ _COMMAND: Final = re.compile(
     r"|\\(?P<escaped>.)",
     re.DOTALL,
 )
-_LIGATURES: Final = {"---": "—", "--": "–", "``": "“", "''": "”", "~": " ", "{": "", "}": ""}  # noqa: RUF001
+_LIGATURES: Final = {"---": "—", "--": "–", "``": "“", "''": "”", "~": " ", "{": "", "}": ""}  # noqa: RUF001  (TeX means these)
 _LIGATURE: Final = re.compile(r"---|--|``|''|[~{}]")
 _UNKNOWN: Final = re.compile(r"\\[A-Za-z]")
 _QUOTE: Final = re.compile(r"\\([\"'])(?![A-Za-z{\\])")

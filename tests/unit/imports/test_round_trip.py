@@ -35,7 +35,7 @@ async def test_an_exported_entry_keeps_its_type_and_fields() -> None:
     before = await accepted(LIBRARY)
     first, second, thesis, book, _ = bibtex_entries(map(paper_of_entry, before))
     for line in (
-        r"title = {{On $p<q$ \& 50\% of LLMs – a $k$-NN study}},",  # noqa: RUF001
+        r"title = {{On $p<q$ \& 50\% of LLMs – a $k$-NN study}},",  # noqa: RUF001  (a dash of the paper)
         r"author = {Roe, Jr., Paul W. and {The A and B Group} and Kurt Gödel and Jan van der Berg},",
         r"journal = {Phys. Rev. \& Co.},",
         "volume = {12},",
