@@ -82,6 +82,7 @@ class TaskKind(StrEnum):
     DIGEST = "digest"
     DELIVERY = "delivery"
     CALLBACK = "callback"
+    IMPORT = "import"
 
 
 class TaskStatus(StrEnum):
@@ -102,9 +103,9 @@ class TaskStatus(StrEnum):
 class Task(Frozen):
     """A task: the queue's entry and the record that callers poll.
 
-    `payload` and `result` are None unless the query requested them. `reader_id` and `local_day` are set if a reader's
-    schedule created the task. `progress` is a number from 0 to 1, the maximum of all attempts. Times are the
-    database's.
+    `payload` and `result` are None unless the query requested them. `reader_id` is set if the task is for one reader,
+    `local_day` if the reader's schedule created it. `progress` is a number from 0 to 1, the maximum of all attempts.
+    Times are the database's.
     """
 
     task_id: UUID
@@ -382,3 +383,25 @@ class Digest(Frozen):
     source_errors: dict[str, str] = Field(default_factory=dict)
     usage: ModelUsage = ModelUsage()
     keys: tuple[str, ...] = ()
+
+
+class Rejection(Frozen):
+    """An entry of a library that was not imported: its first line, its own key if it has one, and why."""
+
+    line: int
+    key: str
+    reason: str
+
+
+class LibraryReport(Frozen):
+    """What became of a library's entries: each is accepted, already there or rejected.
+
+    `rejections` has the first 500 rejected entries. `unread` says why the file was not read to its end, if so.
+    """
+
+    entries: int
+    accepted: int
+    already_there: int
+    rejected: int
+    rejections: tuple[Rejection, ...] = ()
+    unread: str | None = None

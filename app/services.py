@@ -11,6 +11,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
@@ -21,6 +22,7 @@ from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
+from app.persistence.uploads import Uploads
 from app.persistence.worker_configuration import WorkerConfiguration
 
 
@@ -45,6 +47,8 @@ class Services:
     deliveries: Deliveries
     ended_sessions: EndedSessions
     worker_configuration: WorkerConfiguration
+    uploads: Uploads
+    imports: Imports
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -67,4 +71,6 @@ class Services:
             deliveries=Deliveries(client),
             ended_sessions=EndedSessions(client),
             worker_configuration=WorkerConfiguration(client),
+            uploads=Uploads(client),
+            imports=Imports(client),
         )

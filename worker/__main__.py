@@ -45,6 +45,9 @@ log = structlog.get_logger(__name__)
 SCHEMA_CHECK_SECONDS = 5.0
 """The timeout of the first schema check, and the pause before the next one."""
 
+IMPORT_SLOTS = 1
+"""Imports that a worker runs at once: parsing uses the CPU that digests need too."""
+
 
 async def run_worker(settings: WorkerSettings) -> None:
     """Work until SIGTERM or Ctrl-C, then for the grace period. A second signal ends it at once.
@@ -131,7 +134,7 @@ def worker_limits(settings: WorkerSettings) -> WorkerLimits:
     fetches = fetch_slots(settings)
     # If the worker dies, each mail that it holds may be in doubt: claim no more than are sent at once.
     mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
-    digests = max(1, settings.concurrency - callbacks - fetches - mails)
+    digests = max(1, settings.concurrency - callbacks - fetches - mails - IMPORT_SLOTS)
     return WorkerLimits(
         settings.concurrency,
         lease=timedelta(seconds=settings.lease_seconds),
@@ -142,6 +145,7 @@ def worker_limits(settings: WorkerSettings) -> WorkerLimits:
             TaskKind.FETCH: fetches,
             TaskKind.DIGEST: digests,
             TaskKind.DELIVERY: mails,
+            TaskKind.IMPORT: IMPORT_SLOTS,
         },
     )
 

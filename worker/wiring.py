@@ -36,6 +36,8 @@ from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
 from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
+from worker.handlers.library_import import TIMEOUT as IMPORT_LIMIT
+from worker.handlers.library_import import ImportHandler, parsers_version
 from worker.job import Handler, Handlers
 
 _RESPONSES_PER_BUDGET: Final = 3
@@ -79,7 +81,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         crossref = Crossref(
             fetcher, _crossref_settings(settings), RateLimiter(1.0, permits=services.rate_limits, name="crossref")
         )
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, crossref)
+        imports = ImportHandler(services.imports, services.items, code_version=parsers_version())
+        yield Components(build_handlers(fetching, digests, callbacks, imports, deliveries), arxiv, crossref)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
@@ -88,7 +91,11 @@ def fetch_slots(settings: WorkerSettings) -> int:
 
 
 def build_handlers(
-    fetches: FetchHandler, digests: DigestHandler, callbacks: CallbackHandler, deliveries: DeliveryHandler | None = None
+    fetches: FetchHandler,
+    digests: DigestHandler,
+    callbacks: CallbackHandler,
+    imports: ImportHandler,
+    deliveries: DeliveryHandler | None = None,
 ) -> Handlers:
     """Return each kind's handler with its time limit and retry delay.
 
@@ -98,6 +105,7 @@ def build_handlers(
         TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digests, timedelta(minutes=5)),
         TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_retry_delay),
+        TaskKind.IMPORT: Handler(imports, IMPORT_LIMIT),
     }
     if deliveries is not None:
         handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_retry_delay)

@@ -10,8 +10,9 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.config import DEFAULT_CALLER, SYSTEM
-from app.errors import FetchLimitReached, IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
+from app.errors import FetchLimitReached, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
+from app.persistence.created_tasks import CreatedTasks
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
@@ -30,16 +31,14 @@ MAX_PAGE = 100
 MAX_BATCH = 500
 
 
-class _Cancelled(BaseModel):
-    task: Task
-
-
-class _Created(BaseModel):
+class _Created(CreatedTasks):
     outcome: Literal["created", "existing", "conflict", "quota", "fresh", "busy"]
-    created_at: datetime | None = None
-    tasks: list[Task] = []
     ordered: int = 0
     retry_after: float = 0.0
+
+
+class _Cancelled(BaseModel):
+    task: Task
 
 
 _TASKS = TypeAdapter(list[Task])
@@ -111,17 +110,13 @@ class TaskStateManager:
         with supabase_errors(f"create {len(tasks)} task(s), first {tasks[0].task_id}"):
             response = await self._client.rpc("create_tasks", parameters).execute()
         created = parsed(_CREATED, response.data)
-        if created.outcome == "conflict":
-            raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
             raise QuotaExceeded(
                 f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}: "
                 f"{len(tasks)} more exceed the limit. Order them after midnight UTC.",
                 retry_after=created.retry_after,
             )
-        if created.created_at is not None:
-            return [task.as_created(owner, created.created_at) for task in tasks]
-        return created.tasks
+        return created.tasks_of(tasks, owner)
 
     async def ensure_fetch(
         self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None, refetch: bool = False
@@ -253,13 +248,6 @@ def _new_fetch(source_date: date, due: datetime | None) -> NewTask:
 
 def _as_task(fetch: NewTask, created: _Created) -> Task:
     return fetch.as_created(SYSTEM, created.created_at) if created.created_at is not None else created.tasks[0]
-
-
-def _conflict(first: NewTask, existing: Sequence[Task]) -> IdempotencyConflict:
-    name = f"The key {first.key.key!r}" if first.key else f"The id {first.task_id}"
-    return IdempotencyConflict(
-        f"{name} belongs to task {existing[0].task_id}, which has a different request: use a new key."
-    )
 
 
 def _task_not_found(task_id: UUID) -> TaskNotFound:

@@ -25,6 +25,7 @@ from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
+from tests.support.import_requests import IMPORTS
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = encode_cursor(MOMENT, TWO)
@@ -168,6 +169,10 @@ READERS = [
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEGINNING, p_limit=51),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).saved(ONE, limit=0, cursor=CURSOR),
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEHIND, p_limit=2),
+    rpc(f"read the saved papers of reader {ONE}", lambda c: anext(ReaderPapers(c).saved_pages(ONE)),
+        "list_saved_papers", p_reader=str(ONE), p_after=None, p_after_id=None, p_limit=100),
+    rpc(f"read the version of the saved papers of reader {ONE}", lambda c: ReaderPapers(c).saved_version(ONE),
+        "saved_papers_version", p_reader=str(ONE)),
     rpc("list the papers to look up", lambda c: ReaderPapers(c).to_look_up(7),
         "papers_to_look_up", p_limit=7),
     rpc("record the look-up of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
@@ -237,4 +242,4 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *IMPORTS, *OPERATORS, *FLEETS]

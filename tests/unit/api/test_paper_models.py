@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from app.api.paper_models import BulkFeedback, PaperRequest, PaperView
+from app.api.paper_models import PaperRequest, PaperView
 from app.models import Article, ArticleKind
-from app.persistence.reader_papers import ReaderPaper
+from app.persistence.reader_papers import BulkFeedback, ReaderPaper
 
 TITLE = {"title": "Of storms"}
 NO_ARXIV_ID = "Value error, this is not an arXiv id such as 2005.14165 or hep-th/9901001"
