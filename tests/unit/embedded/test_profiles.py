@@ -28,7 +28,7 @@ def refusal(content: bytes, tmp_path: Path) -> str:
         (b'name = " "', "name is ' ': it contains only blanks"),
         (b'name = ""', "name is empty"),
         (b'name = "' + b"a" * 201 + b'"', "name is longer than 100 characters"),
-        (b'name = "Ada"\ncategories = ["%"]', "categories, entry 1, is '%': "),
+        (b'name = "Ada"\ncategories = ["%"]', "categories is ['%']: '%' is not an arXiv category"),
         (b'name = "Ada"\ninterests = [' + b'"a",' * 500 + b"]", "interests has 500 entries: at most "),
         (b'name = "Andr\xe9"', "not UTF-8: line 1 has the byte 0xe9. Save the file as UTF-8."),
         (b'title = "x"\nname = "\xff"', "not UTF-8: line 2 has the byte 0xff"),
