@@ -133,11 +133,13 @@ def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> Callback
 async def _deliveries(
     http: ExternalClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
 ) -> AsyncIterator[DeliveryHandler | None]:
-    """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require the other values."""
-    if settings.mail_url is None or settings.mail_from is None or settings.public_url is None:
+    """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require MAIL_FROM."""
+    if settings.mail_url is None or settings.mail_from is None:
         yield None
         return
-    links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
+    links = None
+    if settings.public_url is not None:
+        links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
     limits = MailLimits(concurrency=settings.mail_connections, per_second=settings.mail_rate)
     url = parse_mail_url(settings.mail_url.get_secret_value())
     async with open_mail_sender(url, http, limits) as sender:
