@@ -7,13 +7,13 @@ SOURCES := app worker embedded scripts benchmarks tests
 
 # Variables of the command line and the environment reach the programs unchanged: recipes read them as quoted shell
 # variables, so that neither make nor the shell executes anything in them.
-VARIABLES := ARGS DATA DATABASE_URL DATE KILLS N OPEN PORT PROFILE PYTHON READERS PACKAGE SEED STACK_PORT UPGRADE
+VARIABLES := ARGS DATA DATABASE_URL DATE FILE KILLS N OPEN OWNER PORT PROFILE PRUNE PYTHON READERS PACKAGE SEED STACK_PORT UPGRADE
 $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Splits ARGS at spaces without expanding file name patterns.
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -76,6 +76,10 @@ supabase: $(STAMP) ## Run the emulator of a Supabase project until Ctrl-C; ARGS=
 
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.migrate
+
+readers: $(STAMP) ## Create or change the readers of a file; FILE=readers.toml OWNER=name PRUNE=1 pauses those not in it
+	@test -n "$$FILE" || { echo "make readers: FILE is missing, such as FILE=readers.toml (readers.example.toml shows the form)" >&2; exit 2; }
+	@$(BIN)/python -m worker.readers $${PRUNE:+--prune} $${OWNER:+--owner="$$OWNER"} -- "$$FILE"
 
 api: $(STAMP) ## Start the API with the settings of the environment or .env
 	$(BIN)/python -m app

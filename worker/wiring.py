@@ -4,13 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from random import Random
 
 from standardwebhooks import Webhook
 
 from app.config import WorkerSettings
 from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
 from app.digest.rendering import DigestRenderer
-from app.digest.scheduled import ScheduledDigests
+from app.digest.scheduled import PermanentWaits, ScheduledDigests, SourceWaits
 from app.digest.service import DigestService
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
@@ -33,6 +34,7 @@ from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
+from worker.periodic.retention import Retention
 
 
 @dataclass(frozen=True)
@@ -44,8 +46,13 @@ class Components:
 
 
 @asynccontextmanager
-async def open_components(services: Services, settings: WorkerSettings) -> AsyncIterator[Components]:
-    """Open the worker's components, and close them at the end of the block."""
+async def open_components(
+    services: Services, settings: WorkerSettings, waits: SourceWaits | None = None
+) -> AsyncIterator[Components]:
+    """Open the worker's components, and close them at the end of the block.
+
+    `waits`: how long digests wait for sources; the settings define the default.
+    """
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
@@ -60,7 +67,7 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
                 services.tasks,
                 analyst,
                 renderer,
-                max_wait=timedelta(hours=settings.digest_max_wait_hours),
+                waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours)),
             ),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
@@ -90,6 +97,18 @@ def build_handlers(
     if deliveries is not None:
         handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_retry_delay)
     return handlers
+
+
+def build_retention(services: Services, settings: WorkerSettings, random: Random) -> Retention:
+    """Return the job that removes old rows, with the times in the settings."""
+    return Retention(
+        services.maintenance,
+        task_days=settings.task_retention_days,
+        edition_days=settings.edition_retention_days,
+        digest_days=settings.digest_retention_days,
+        delivery_days=settings.delivery_retention_days,
+        random=random,
+    )
 
 
 def build_other_sources(fetcher: HttpFetcher, settings: WorkerSettings) -> Sequence[Source]:

@@ -38,6 +38,7 @@ def run_make(target: str, folder: Path, environment: dict[str, str], *arguments:
         ("digest", "PROFILE", ["-m", "embedded.commands", "digest", f"--profile={ODD}"]),
         ("digest", "DATE", ["-m", "embedded.commands", "digest", f"--date={ODD}"]),
         ("digest", "OPEN", ["-m", "embedded.commands", "digest", "--open"]),
+        ("readers", "FILE", ["-m", "worker.readers", "--", ODD]),
         ("up", "PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--port={ODD}"]),
         ("up", "STACK_PORT", ["-m", "embedded.commands", "up", "--end-with-parent", f"--stack-port={ODD}"]),
         ("mutants", "PACKAGE", ["-m", "scripts.mutants", f"--package={ODD}"]),
