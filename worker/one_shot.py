@@ -34,6 +34,8 @@ SLACK: Final = 2.0
 """Seconds for which a task that becomes ready soon is awaited, also after the deadline."""
 OTHERS_CHECK: Final = 1.0
 """The least seconds between two looks at the tasks of other workers."""
+PROGRESS_INTERVAL: Final = 1.0
+"""The least seconds between two lines about the progress."""
 JOB_TIMEOUT: Final = 30.0
 """Seconds for each job that is done before or after the tasks."""
 BACKGROUND: Final = frozenset({TaskKind.FETCH, TaskKind.CALLBACK})
@@ -107,6 +109,22 @@ class EndOfRun:
         return any(each.status is TaskStatus.RUNNING and each.kind is not TaskKind.CALLBACK for each in stats.depth)
 
 
+class ProgressLog:
+    """Logs at most once a second how many digests were written and mails sent, if that has changed."""
+
+    def __init__(self, summary: RunSummary) -> None:
+        self._summary = summary
+        self._logged = (0, 0)
+        self._logged_at = 0.0
+
+    def log(self) -> None:
+        """Log the progress if it is due."""
+        now, counts = asyncio.get_running_loop().time(), (self._summary.written, self._summary.sent)
+        if counts != self._logged and now >= self._logged_at + PROGRESS_INTERVAL:
+            self._logged, self._logged_at = counts, now
+            log.info("run continues", digests_written=counts[0], mails_sent=counts[1])
+
+
 async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> RunSummary:
     """Do what is due, and return the summary.
 
@@ -115,10 +133,13 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
     random, stop, summary = Random(), asyncio.Event(), RunSummary()  # noqa: S311  (jitter)
     stop_on_signals(stop)
     waits = RunWaits(options.wait)
-    end = EndOfRun(waits, stop)
-    async with open_worker(
-        settings, random, waits=waits, on_outcome=summary.record, after_call=end.after_call
-    ) as opened:
+    end, progress = EndOfRun(waits, stop), ProgressLog(summary)
+
+    async def after_call(state: WorkState) -> None:
+        progress.log()
+        await end.after_call(state)
+
+    async with open_worker(settings, random, waits=waits, on_outcome=summary.record, after_call=after_call) as opened:
         services = opened.services
         await services.schema.require()
         end.watch_others(services.maintenance)

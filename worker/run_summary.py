@@ -84,7 +84,7 @@ class RunSummary:
         empty = sum(not each.facts["items"] for each in digests)
         yield f"readers  {self.due_readers} due before the next run"
         yield f"digests  {len(digests)} written, {empty} of them with nothing new"
-        yield f"mails    {self._sent} sent"
+        yield f"mails    {self.sent} sent"
         yield from self._reasons()
         yield self._result()
 
@@ -93,7 +93,13 @@ class RunSummary:
         return self.file is not None and bool(self.file.refused)
 
     @property
-    def _sent(self) -> int:
+    def written(self) -> int:
+        """The number of digests written."""
+        return sum(each.state == "done" for each in self._of(TaskKind.DIGEST))
+
+    @property
+    def sent(self) -> int:
+        """The number of mails sent."""
         return sum(each.facts.get("status") == DeliveryStatus.SENT for each in self._of(TaskKind.DELIVERY))
 
     @property
@@ -116,10 +122,10 @@ class RunSummary:
         """Yield why tasks were not done, the most frequent first."""
         refused = self.file.refused if self.file is not None else ()
         for line in refused[:MAX_REFUSED]:
-            yield plain(f"  readers file, {_redacted(line)}", WIDTH)
+            yield f"  {plain(f'readers file, {_redacted(line)}', WIDTH - 2)}"
         counts = Counter(text for note in self._notes.values() for text in _descriptions(note))
         for text, count in counts.most_common(MAX_REASONS):
-            yield plain(f"  {count} x {text}", WIDTH)
+            yield f"  {plain(f'{count} x {text}', WIDTH - 2)}"
         if len(counts) > MAX_REASONS:
             yield f"  and {len(counts) - MAX_REASONS} other reasons: see the log"
 
@@ -128,7 +134,7 @@ class RunSummary:
             return "Interrupted: the rest is done by the next run."
         if self.status:
             return "Not everything was done: see above, and the log. Run again to continue."
-        if self._sent:
+        if self.sent:
             return "Done."
         if not self.has_readers:
             return "No mail was sent: there are no active readers."

@@ -94,7 +94,7 @@ async def test_a_refused_reader_affects_no_other_and_is_retried(client: AsyncCli
     assert await apply(client, entry(timezone="Europe/Berlin")) == ["changed"]
 
 
-async def test_readers_that_left_the_file_are_named_and_paused_on_request(client: AsyncClient) -> None:
+async def test_readers_that_left_the_file_are_paused_on_request(client: AsyncClient) -> None:
     await apply(client, entry(), entry("bob"))
     await add_reader(client, external_id="from_the_api")
     await add_reader(client, external_id="zoe", owner="other")
