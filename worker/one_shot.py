@@ -25,7 +25,7 @@ from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.paper_vectors import PaperVectors
 from worker.readers import apply_readers_file
 from worker.run_summary import RunSummary
-from worker.runner import WorkState
+from worker.runner import Worker, WorkState
 from worker.wiring import build_retention
 
 log = structlog.get_logger(__name__)
@@ -36,6 +36,10 @@ OTHERS_CHECK: Final = 1.0
 """The least seconds between two looks at the tasks of other workers."""
 PROGRESS_INTERVAL: Final = 1.0
 """The least seconds between two lines about the progress."""
+OUTAGE_LIMIT = 180.0
+"""Seconds without a response of Supabase after which a run ends."""
+OUTAGE_CHECK: Final = 1.0
+"""Seconds between two checks whether Supabase responds."""
 JOB_TIMEOUT: Final = 30.0
 """Seconds for each job that is done before or after the tasks."""
 BACKGROUND: Final = frozenset({TaskKind.FETCH, TaskKind.CALLBACK})
@@ -150,7 +154,8 @@ async def run_one_shot(settings: WorkerSettings, options: OneShotOptions) -> Run
         await _look_up_papers(opened, random)
         await _enqueue(services, settings, options, summary)
         opened.log_start()
-        await run_supervised(opened.worker, opened.own_jobs(), stop)
+        outage = {"outage": _stop_at_outage(opened.worker, stop, summary)}
+        await run_supervised(opened.worker, opened.own_jobs() | outage, stop)
         if end.reached:
             await _remove_old_rows(services, settings, random)
     summary.interrupted = not end.reached
@@ -177,6 +182,19 @@ async def _look_up_papers(opened: OpenedWorker, random: Random) -> None:
     )
     await _attempt("look-ups", look_ups.run_once())
     await _attempt("vectors", PaperVectors(services.reader_papers, random=random).run_once())
+
+
+async def _stop_at_outage(worker: Worker, stop: asyncio.Event, summary: RunSummary) -> None:
+    """Set `stop` if Supabase does not respond for `OUTAGE_LIMIT` seconds. A permanent worker would wait for it."""
+    loop = asyncio.get_running_loop()
+    began, silent = loop.time(), 0.0
+    while silent < OUTAGE_LIMIT:
+        await asyncio.sleep(OUTAGE_CHECK)
+        since_response = worker.health().since_last_response
+        silent = loop.time() - began if since_response is None else since_response
+    summary.outage = f"Supabase did not respond for {OUTAGE_LIMIT:g} s"
+    log.error("run ends", reason=summary.outage)
+    stop.set()
 
 
 async def _remove_old_rows(services: Services, settings: WorkerSettings, random: Random) -> None:

@@ -49,6 +49,8 @@ class RunSummary:
         self.has_readers = True
         self.sends_mails = True
         self.interrupted = False
+        self.outage: str | None = None
+        """Why the run ended early, if Supabase did not respond."""
         self.file: FileReport | None = None
 
     def record(self, task: ClaimedTask, outcome: Outcome, _seconds: float) -> None:
@@ -130,6 +132,8 @@ class RunSummary:
             yield f"  and {len(counts) - MAX_REASONS} other reasons: see the log"
 
     def _result(self) -> str:
+        if self.outage is not None:
+            return f"Interrupted: {self.outage}. The rest is done by the next run."
         if self.interrupted:
             return "Interrupted: the rest is done by the next run."
         if self.status:

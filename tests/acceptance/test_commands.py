@@ -54,6 +54,7 @@ def test_digest_needs_no_profile_but_interests(tmp_path: Path, folder: Path) -> 
     assert result.returncode == 0, result.stdout + result.stderr
     data = json.loads((tmp_path / "digest-2026-03-04.json").read_text(encoding="utf-8"))
     assert data["profile"]["interests"] == ["graph neural networks", "symmetry"]
+    assert result.stdout.splitlines()[0] == "loading the program"
     assert "The best of 2026-03-04 for you" in " ".join(result.stdout.split())
     assert "Gradient Descent Prefers Simple Symmetries" in [item["article"]["title"] for item in data["papers"]]
 

@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+import worker.one_shot
 from app.days import yesterday
 from app.errors import ConfigurationError
 from app.persistence.readers import Readers
@@ -17,6 +18,7 @@ from app.persistence.schedule import Schedule
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready
 from tests.support.one_run import SECOND, SENDER, one_run, run_settings
+from tests.support.proxy import Answer, Call, Proxy
 from tests.support.reader_mails import body, mail_of, mails
 from tests.support.schedule import add_reader
 from tests.support.smtp_server import Postbox, say
@@ -186,3 +188,21 @@ async def test_a_signal_interrupts_a_run_and_loses_nothing(
     summary, _ = await running
     assert (summary.status, list(summary.lines())[-1]) == (1, "Interrupted: the rest is done by the next run.")
     assert await database.fetchval("select count(*) from public.queue where kind = 'digest'") == 1
+
+
+async def test_a_run_ends_when_supabase_responds_no_more(
+    stack: Ready, client: AsyncClient, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add(client)
+    monkeypatch.setattr(worker.one_shot, "OUTAGE_LIMIT", 0.5)
+
+    async def away(call: Call) -> Answer | None:
+        return Answer(503, "<p>away</p>") if call.name == "sync_worker" else None
+
+    proxy.before = away
+    summary, _ = await one_run(run_settings(stack, supabase_url=proxy.url))
+    last = list(summary.lines())[-1]
+    assert (summary.status, last) == (
+        1,
+        "Interrupted: Supabase did not respond for 0.5 s. The rest is done by the next run.",
+    )
