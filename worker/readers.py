@@ -12,8 +12,9 @@ from pathlib import Path
 import uvloop
 
 from app.client.factory import open_supabase
-from app.config import DEFAULT_CALLER, SupabaseSettings, load_settings
+from app.config import DEFAULT_CALLER, Settings, load_settings
 from app.errors import ConfigurationError, SupabaseError
+from app.logs import configure_logs
 from app.persistence.readers_file import ReadersFile
 
 
@@ -57,7 +58,9 @@ async def apply_readers_file(
 
 
 async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
-    async with open_supabase(load_settings(SupabaseSettings)) as client:
+    settings = load_settings(Settings)
+    configure_logs(settings)
+    async with open_supabase(settings) as client:
         return await apply_readers_file(ReadersFile(client), path, owner=owner, prune=prune)
 
 

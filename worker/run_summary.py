@@ -17,6 +17,8 @@ from worker.readers import FileReport
 WIDTH: Final = 110
 MAX_REASONS: Final = 8
 MAX_REFUSED: Final = 4
+MAX_REASON: Final = 500
+"""Characters of a reason that are searched for addresses; a line shows fewer."""
 """Together with the other lines, this fits one screen of 24 lines."""
 _RETRY: Final = re.compile(r",? will be retried in \d+ s$")
 _ADDRESS: Final = re.compile(r"<?[^\s<>\"',;]+@[^\s<>\"',;]+>?")
@@ -140,6 +142,8 @@ class RunSummary:
             return "Not everything was done: see above, and the log. Run again to continue."
         if self.sent:
             return "Done."
+        if self.due_readers and not self._of(TaskKind.DIGEST):
+            return "No mail was sent by this run: other workers have the digests."
         if not self.has_readers:
             return "No mail was sent: there are no active readers."
         if not self.sends_mails:
@@ -174,4 +178,4 @@ def _errors(note: TaskNote) -> list[str]:
 
 
 def _redacted(text: str) -> str:
-    return _ADDRESS.sub("<address>", text)
+    return _ADDRESS.sub("<address>", text[:MAX_REASON])
