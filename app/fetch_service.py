@@ -14,7 +14,7 @@ from app.models import Article, Edition, EditionStatus, ReportProgress
 from app.persistence.circuit_breaker import CircuitBreakers, describe_failure
 from app.persistence.editions import Editions, Reading
 from app.sources.fetcher import FetchFailed
-from app.sources.source import Source
+from app.sources.source import IncompleteSource, Source
 from app.sources.text import plain
 
 log = structlog.get_logger(__name__)
@@ -128,6 +128,8 @@ class FetchService:
                 articles = await _articles(source, source_date)
         except (SourceError, CircuitOpen, SourceBusy) as error:
             log.warning("source failed", source=source.name, source_date=str(source_date), error=str(error))
+            if isinstance(error, IncompleteSource):
+                await self._editions.save_articles(source_date, error.articles)
             return self._failure(error)
         await self._editions.save_articles(source_date, articles)
         log.info("source read", source=source.name, source_date=str(source_date), articles=len(articles))
@@ -191,6 +193,8 @@ async def _articles(source: Source, source_date: date) -> list[Article]:
         return await source.fetch(source_date)
     except SourceBusy:
         raise
+    except IncompleteSource as error:
+        raise IncompleteSource(plain(str(error), MAX_REASON), error.articles) from error
     except SourceError as error:
         reason = plain(str(error), MAX_REASON)
         if isinstance(error, SourceUnavailable) or (isinstance(error, FetchFailed) and error.transient):

@@ -51,9 +51,6 @@ def configure_logs(settings: Settings) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     # One line per request to Supabase would be too much.
     logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
-    # These libraries log untrusted input; their callers report the errors.
-    for library in ("bibtexparser", "pylatexenc"):
-        logging.getLogger(library).setLevel(logging.CRITICAL + 1)
 
 
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:

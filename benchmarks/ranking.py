@@ -1,4 +1,4 @@
-"""The ranking: what it is worth to readers who said what they wanted, beside simple ones, and what it costs a worker.
+"""The ranking: its quality on labelled readers compared with simple baselines, and its cost for a worker.
 
 DATA=folder contains sets of labelled readers; without it, a small invented set shows only that everything runs.
 """
@@ -89,13 +89,13 @@ def quality(windows: Sequence[Labelled]) -> dict[str, dict[str, float]]:
 
 @dataclass(frozen=True)
 class Measured:
-    """One ranking with so many liked papers: nDCG by reader, and sums over all pairs and candidates."""
+    """One ranking with a number of liked papers: nDCG by reader, and sums over all pairs and candidates."""
 
     ndcg: list[float]
     wrong: float
     pairs: float
     above: Scores
-    """Of the wanted and of the unwanted candidates: the share above the threshold."""
+    """The shares of the wanted and of the unwanted candidates that are above the threshold."""
 
     def row(self, base: Sequence[float]) -> dict[str, float]:
         """Return the figures that are shown."""
@@ -193,7 +193,7 @@ def _shown(row: str, figures: dict[str, float]) -> list[str]:
 
 
 def _show_loss(group: str, draws: Sequence[dict[str, dict[str, float]]]) -> None:
-    """The loss as the paper of the gold standard counts it: the mean of that of each draw."""
+    """The loss as defined in the paper of the gold standard: the mean over the draws."""
     rows = [[row, f"{np.mean([draw[row]['loss'] for draw in draws]):.3f}"] for row in draws[0]]
     show(f"ranking, {group}: the loss over {len(draws)} draws", ["", "loss"], rows)
 

@@ -47,7 +47,7 @@ class Reader(BaseModel):
     grades: dict[str, float]
 
     def few(self, count: int, draw: int) -> list[Paper]:
-        """Draw so many of the liked papers, of those that the interests do not name; where that is all, those too."""
+        """Draw `count` liked papers, if possible from those that the interests do not name."""
         if count >= len(self.liked):
             return self.liked
         others = [paper for paper in self.liked if paper.title not in self.interests] or self.liked
@@ -92,7 +92,7 @@ class Labelled(BaseModel):
 
 
 class Windows(BaseModel):
-    """A set of windows, each with readers of its own, whose candidates are those of the window alone."""
+    """A set of windows, each with different readers whose candidates come from this window only."""
 
     windows: list[Labelled]
 
@@ -116,7 +116,7 @@ _NUMBERED = re.compile(r"(.+?)[-_]?\d+")
 
 
 def numbered(names: Iterable[str]) -> dict[str, list[str]]:
-    """Return the sets that are draws of one (`d_20_1`, `d_20_2`), by what their names have in common."""
+    """Group the sets that are draws of one set (`d_20_1`, `d_20_2`), by the common part of their names."""
     groups: defaultdict[str, list[str]] = defaultdict(list)
     for name in names:
         if found := _NUMBERED.fullmatch(name):

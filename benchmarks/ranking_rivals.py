@@ -1,4 +1,4 @@
-"""What a ranking must beat: bm25s, and the simple learners on tf-idf: centroid, nearest papers, logistic regression."""
+"""The baselines of the ranking: bm25s, and simple learners on tf-idf: centroid, nearest papers, logistic regression."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ _STEPS, _MOST_TURNS, _CLOSE = 8, 60, 1e-4
 
 
 def bm25(labelled: Labelled) -> Ranker:
-    """bm25s with its stop words and Snowball's stems, over title and abstract; it takes no notice of liked papers."""
+    """bm25s with its stop words and Snowball's stems, over title and abstract; it ignores liked papers."""
     stemmer = Stemmer.Stemmer("english")
     index = bm25s.BM25()
     texts = [_text(document) for document in labelled.documents]
@@ -34,7 +34,7 @@ def bm25(labelled: Labelled) -> Ranker:
 
 
 class TfIdf:
-    """The documents of a set as tf-idf vectors of length 1, and how alike they are."""
+    """The documents of a set as tf-idf vectors of length 1, and their similarities."""
 
     def __init__(self, labelled: Labelled) -> None:
         self._stem = Stemmer.Stemmer("english").stemWord
@@ -68,7 +68,7 @@ _STOPPED: Final = frozenset(bm25s.stopwords.STOPWORDS_EN)
 
 
 def learners(labelled: Labelled) -> dict[str, Ranker]:
-    """The simple learners; each takes the interests for papers that are liked, too."""
+    """The simple learners; each also uses the interests as liked papers."""
     space = TfIdf(labelled)
 
     def examples(reader: Reader, liked: Sequence[Paper]) -> npt.NDArray[np.float32]:
@@ -91,7 +91,7 @@ def learners(labelled: Labelled) -> dict[str, Ranker]:
 
 
 def _odds(alike: Wide, wanted: int) -> Wide:
-    """Logistic regression, as scikit-learn's with balanced weights and C = 1; all others are the unwanted."""
+    """Logistic regression, as scikit-learn's with balanced weights and C = 1; all other documents are unwanted."""
     count = len(alike)
     label = np.arange(count) < wanted
     weights = np.where(label, count / (2 * wanted), count / (2 * (count - wanted)))

@@ -25,7 +25,7 @@ from app.sources.arxiv import ArxivSource
 from app.versions import project_version
 from worker.configuration import log_not_configured, not_configured
 from worker.http import worker_http
-from worker.periodic.task_stats import Tally, TaskStatsReporter
+from worker.periodic.task_stats import Tally, TaskStatsReporter, model_usage
 from worker.runner import Worker, WorkerLimits, WorkState
 from worker.supervisor import PeriodicJobFailed, supervise
 from worker.watchdog import LoopStopped, watch_loop
@@ -156,6 +156,8 @@ def _counting(metrics: Metrics, tally: Tally, also: OnOutcome | None) -> OnOutco
     def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
         metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
         metrics.task_duration.labels(task.kind.value).observe(seconds)
+        for reason, items in model_usage(outcome).fallbacks.items():
+            metrics.model_fallbacks.labels(reason.value).inc(items)
         tally.count(task, outcome)
         if also is not None:
             also(task, outcome, seconds)

@@ -45,7 +45,7 @@ class Syncer:
     ) -> SyncResponse:
         """Make a call and return its response. While Supabase is unavailable, send the same call again.
 
-        If a call is rejected, send each of its outcomes in a call of its own, and then the rest. A task whose outcome
+        If a call is rejected, send each of its outcomes in a separate call, and then the rest. A task whose outcome
         is rejected again fails.
         """
         if outcomes:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, TaskView
-from app.api.paging import CURSOR, NEXT_CURSOR, Limit
+from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.models import TaskKind
 from app.persistence.operator import Actor, AuditEntry
@@ -72,22 +72,23 @@ class WorkerList(BaseModel):
 
 
 class OrphanedTaskList(BaseModel):
-    """Unfinished tasks without a queue entry: each one is a bug of Broadsheet."""
+    """A page of unfinished tasks without a queue entry, ordered by id: each one is a bug of Broadsheet."""
 
     task_ids: list[UUID]
+    next_cursor: UUID | None = Field(description=NEXT_CURSOR)
 
 
 class AuditList(BaseModel):
     """A page of audit entries, newest first."""
 
     entries: list[AuditEntry]
-    next_cursor: datetime | None = Field(description=NEXT_CURSOR)
+    next_cursor: NextCursor
 
 
 @router.get("/overview")
 async def get_overview(
     services: ServicesOf,
-    hours: Annotated[int, Query(ge=1, le=168, description="Hours that `minutes` covers, in at most 120 steps.")] = 6,
+    hours: Annotated[int, Query(ge=1, le=168, description="Hours that `task_stats` covers, in at most 120 steps.")] = 6,
 ) -> Overview:
     """Get a consistent overview: queue, last hours, workers, circuit breakers, sources, failures, mails, readers."""
     return await services.operator.overview(hours=hours)
@@ -151,19 +152,20 @@ async def list_workers(services: ServicesOf) -> WorkerList:
 
 @router.get("/orphaned_tasks")
 async def list_orphaned_tasks(
-    services: ServicesOf, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    services: ServicesOf, limit: Limit = 50, cursor: Annotated[UUID | None, Query(description=CURSOR)] = None
 ) -> OrphanedTaskList:
-    """List unfinished tasks that have no queue entry."""
-    return OrphanedTaskList(task_ids=await services.operator.orphaned_tasks(limit))
+    """List unfinished tasks that have no queue entry, ordered by id."""
+    found = await services.operator.orphaned_tasks(after=cursor, limit=limit + 1)
+    page = found[:limit]
+    return OrphanedTaskList(task_ids=page, next_cursor=page[-1] if len(found) > limit else None)
 
 
-@router.get("/audit")
+@router.get("/audit", responses=BAD_CURSOR)
 async def list_audit(
     services: ServicesOf,
     limit: Limit = 50,
-    cursor: Annotated[Moment | None, Query(description=CURSOR)] = None,
+    cursor: Cursor = None,
 ) -> AuditList:
     """List the actions of operators, newest first."""
-    found = await services.operator.audit_entries(before=cursor, limit=limit + 1)
-    page = found[:limit]
-    return AuditList(entries=page, next_cursor=page[-1].at if len(found) > limit else None)
+    page = await services.operator.audit_entries(limit=limit, cursor=cursor)
+    return AuditList(entries=list(page.entries), next_cursor=page.next_cursor)

@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from app.api.paging import NextCursor
-from app.models import Article, ArticleKind
+from app.models import Article, ArticleKind, Publication
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
 from app.sources.doi import doi
@@ -139,6 +139,7 @@ class PaperView(BaseModel):
     published_at: datetime | None
     arxiv_id: str | None
     doi: str | None
+    publication: Publication | None
     origin: str = Field(description="The source of the paper, or `manual`.")
     liked: bool | None
     rated_at: datetime | None

@@ -14,11 +14,11 @@ from app.api.auth import CallerOf
 from app.api.paging import BAD_CURSOR, Cursor, Limit
 from app.api.paper_models import BulkFeedback, PaperIds, PaperList, PapersRequest, PaperView
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, NOT_FOUND, ServicesOf
-from app.errors import BroadsheetError
-from app.models import Article
+from app.imports.entries import RejectedEntry
+from app.models import Article, Publication
 from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
-from app.persistence.reader_papers import FeedbackChange, PaperInput
+from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput
 from app.ranking.reader_paper import paper_of
 
 BIBTEX = "application/x-bibtex"
@@ -35,13 +35,6 @@ REQUEST_BODY: dict[str, Any] = {
 }
 
 router = APIRouter(prefix="/v1/readers/{reader_id}/papers", tags=["readers"], responses=COMMON_ERRORS | NOT_FOUND)
-
-
-class NotUtf8(BroadsheetError):
-    """A BibTeX file is not encoded in UTF-8."""
-
-    status = HTTPStatus.BAD_REQUEST
-    title = "Not UTF-8"
 
 
 @router.post("", responses=BODY_ERRORS | CONFLICT, openapi_extra=REQUEST_BODY)
@@ -61,8 +54,8 @@ async def put_papers(
     """
     await services.readers.get(reader_id, caller.visible_owner)
     sent = await _sent(request, feedback)
-    papers = await with_known_abstracts([article for article, _ in sent], services.items)
-    changes = [change for _, change in sent]
+    papers = await with_known_abstracts([(article, publication) for article, publication, _ in sent], services.items)
+    changes = [change for _, _, change in sent]
     ids = await services.reader_papers.put(reader_id, list(zip(papers, changes, strict=True)))
     return PaperIds(paper_ids=ids)
 
@@ -91,42 +84,44 @@ async def remove_paper(reader_id: UUID, paper_id: UUID, caller: CallerOf, servic
     await services.reader_papers.remove(reader_id, paper_id)
 
 
-async def _sent(request: Request, feedback: BulkFeedback) -> list[tuple[Article, FeedbackChange]]:
+async def _sent(request: Request, feedback: BulkFeedback) -> list[tuple[Article, Publication | None, FeedbackChange]]:
     body = await request.body()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() == BIBTEX:
-        return [(article, feedback.change) for article in await _read_bibtex(body)]
+        return [(article, publication, feedback.change) for article, publication in await _read_bibtex(body)]
     try:
         document = PapersRequest.model_validate_json(body)
     except ValidationError as error:
         raise RequestValidationError([{**each, "loc": ("body", *each["loc"])} for each in error.errors()]) from error
-    return [(paper.article, paper.feedback) for paper in document.papers]
+    return [(paper.article, None, paper.feedback) for paper in document.papers]
 
 
-async def _read_bibtex(body: bytes) -> list[Article]:
+async def _read_bibtex(body: bytes) -> list[tuple[Article, Publication]]:
     # Imported on first use: loading the libraries takes a tenth of a second.
-    from app.sources.bibtex import BibtexReader  # noqa: PLC0415  (the comment above says why)
+    from app.imports.library import read_library  # noqa: PLC0415  (the comment above says why)
 
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise NotUtf8(f"Byte {error.start} is not valid UTF-8: save the file as UTF-8.") from error
-    reader = BibtexReader()
-    await reader.read(text)
-    bad = [{"loc": ("body", f"line {each.line}", each.key), "msg": str(each)} for each in reader.bad]
-    if bad or not reader.entries:
-        raise RequestValidationError(
-            bad or [{"loc": ("body",), "msg": "the file has no entry such as @article{key, ...}"}]
-        )
-    return [entry.article for entry in reader.entries]
+    papers: list[tuple[Article, Publication]] = []
+    async for entry in read_library([body], BIBTEX):
+        location = ("body", f"line {entry.line}", entry.key)
+        if isinstance(entry, RejectedEntry):
+            raise RequestValidationError([{"loc": location, "msg": entry.reason}])
+        papers.append((entry.article, entry.publication))
+        if len(papers) > MAX_PAPERS_PER_CALL:
+            message = f"more than {MAX_PAPERS_PER_CALL} entries: send the rest in another request"
+            raise RequestValidationError([{"loc": location, "msg": message}])
+    if not papers:
+        raise RequestValidationError([{"loc": ("body",), "msg": "the file has no entry such as @article{key, ...}"}])
+    return papers
 
 
-async def with_known_abstracts(articles: Sequence[Article], items: Items) -> list[PaperInput]:
+async def with_known_abstracts(
+    described: Sequence[tuple[Article, Publication | None]], items: Items
+) -> list[PaperInput]:
     """Convert articles to papers; complete those without an abstract from the stored items, where one matches."""
-    keys = {key for article in articles if not article.abstract for key in _strong_keys(article)}
+    keys = {key for article, _ in described if not article.abstract for key in _strong_keys(article)}
     known = await items.find_by_keys(sorted(keys)) if keys else {}
     papers = []
-    for article in articles:
-        paper = paper_of(article)
+    for article, publication in described:
+        paper = paper_of(article, publication)
         found = None if article.abstract else next(filter(None, map(known.get, _strong_keys(article))), None)
         papers.append(_merged(paper, paper_of(found)) if found is not None else paper)
         await asyncio.sleep(0)
@@ -142,4 +137,4 @@ def _merged(paper: PaperInput, known: PaperInput) -> PaperInput:
         return paper  # Two arXiv ids are two papers, even with the same DOI.
     keys = {"keys": tuple(dict.fromkeys((*paper.keys, *known.keys)))}
     ids = {"arxiv_id": paper.arxiv_id or known.arxiv_id, "doi": paper.doi or known.doi}
-    return known.model_copy(update=keys | ids)
+    return known.model_copy(update=keys | ids | {"publication": paper.publication})

@@ -193,7 +193,7 @@ def _entry(table: Mapping[str, Any], environment: Mapping[str, str]) -> FileEntr
 
 
 def _column(value: Any) -> Any:
-    """TOML has times of its own: 07:00:00."""
+    """Return the column of a value. TOML has a type for times: 07:00:00."""
     return value.isoformat("minutes") if isinstance(value, time) and not value.second else value
 
 

@@ -1,26 +1,27 @@
-"""Papers as BibTeX. Every value is escaped, so that it stays within its field and prints unchanged.
+"""Export of papers as BibTeX. Text is escaped so that TeX prints it and does not run it.
 
-We do not use bibtexparser, because its escaping produces unbalanced braces. Values are UTF-8 (supported by LaTeX since
-2018 and by biber); keys are ASCII.
+Libraries that write BibTeX leave escaping to their callers. The encoding is UTF-8, which LaTeX reads since 2018;
+keys are ASCII.
 """
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import UTC
 from typing import Final
 from urllib.parse import quote
 
+from app.digest.citations import MAX_AUTHORS, authors_of, citation_key, date_of, is_group, parts_of, title_of
+from app.digest.formulas import formulas
+from app.models import Publication
 from app.persistence.reader_papers import ReaderPaper
-from app.sources.text import MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
+from app.sources.text import MAX_ABSTRACT, MAX_LINK, MAX_TITLE, plain, safe_link
 
 MEDIA_TYPE: Final = "application/x-bibtex; charset=utf-8"
-_MAX_AUTHORS: Final = 100
 _ARXIV_ID: Final = re.compile(r"\d{4}\.\d{4,5}|[a-z-]{2,12}(\.[A-Za-z-]{2,20})?/\d{7}")
-_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#\x00-\x1f\x7f]{1,200}")
+# Styles print it with and without \url, so it has no mark that begins a command, a comment or a formula in TeX.
+_DOI: Final = re.compile(r"10\.\d{4,9}/[^\s\\{}%#$^~\"@\x00-\x1f\x7f]{1,200}")
 
-# BibTeX counts a brace even after a backslash, so braces are written by name. LaTeX joins some pairs (-- is a dash).
+# BibTeX counts braces also after a backslash, so braces are written by name. TeX joins some marks (-- is a dash).
 _ESCAPED: Final = str.maketrans(
     {character: rf"\{character}" for character in "$&%#_"}
     | {"\\": r"\textbackslash{}", "{": r"\textbraceleft{}", "}": r"\textbraceright{}"}
@@ -28,47 +29,102 @@ _ESCAPED: Final = str.maketrans(
     | {"<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}"}
 )
 _LIGATURE: Final = re.compile(r"(?<=-)(?=-)|(?<=`)(?=`)|(?<=')(?=')|(?<=[?!])(?=`)|(?<=,)(?=,)")
-_NOT_FIRST: Final = re.compile(
-    r"an?|and|are|as|at|by|can|do(es)?|for|from|how|in|is|it|of|on|or|the|to|what|when|why|with"
-)
-_FAMILY_AND_GIVEN: Final = 2
-_GROUP: Final = re.compile(r"\b(collaboration|consortium|group|network|project|team)\b", re.IGNORECASE)
 _MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_IN_ADDRESS: Final = "-._~:/?#[]@!$&'()*+,;=%"
+_IN_ADDRESS: Final = "-._~:/?#[]@!&'()*+,;=%"
+_TYPE: Final = re.compile(r"[a-z][a-z-]{1,30}")
+# Not entries, or commands of a style: REVTeX's @control, IEEEtran's @ieeetranbstctl.
+_COMMAND_TYPE: Final = re.compile(r"comment|string|preamble|xdata|set|.*control.*|.*ctl")
+_IN_BOOKS: Final = frozenset({"inproceedings", "incollection", "inbook", "conference", "proceedings", "inreference"})
+_PUBLISHERS: Final = {"phdthesis": "school", "mastersthesis": "school", "thesis": "school", "techreport": "institution"}
+_RANGE: Final = re.compile(r"(?<=\w)-(?=\w)")
+_MAX_AUTHOR: Final = 3
+"""Parts of a name between commas: family, suffix, given."""
 
 
 def bibtex_entries(papers: Iterable[ReaderPaper]) -> Iterator[str]:
-    """Yield an entry for each paper in order, with a key such as noether1918invariant.
+    """Yield an entry for each paper, in their order, each under a key like noether1918invariant.
 
-    A repeated key gets a suffix. With the oldest paper first, keys do not change when papers are added.
+    A key that is already used gets a letter. With the oldest paper first, papers keep their keys when others are added.
     """
     taken = Counter[str]()
     return (_entry(paper, taken) for paper in papers)
 
 
 def escaped(text: str) -> str:
-    """Return `text` escaped for LaTeX, without unbalanced braces."""
+    """Return LaTeX that prints `text`, with balanced braces. Formulas with safe commands stay formulas."""
+    pieces, begun = [], 0
+    for formula in formulas(text):
+        pieces += [_as_text(text[begun : formula.start()]), formula[0]]
+        begun = formula.end()
+    return "".join([*pieces, _as_text(text[begun:])])
+
+
+def _as_text(text: str) -> str:
     return _LIGATURE.sub("{}", text.translate(_ESCAPED))
 
 
 def _entry(paper: ReaderPaper, taken: Counter[str]) -> str:
     fields = "".join(f"  {name} = {value},\n" for name, value in _fields(paper))
-    return f"@misc{{{_key(paper, taken)},\n{fields}}}\n"
+    return f"@{_type(paper)}{{{citation_key(paper, taken)},\n{fields}}}\n"
+
+
+def _type(paper: ReaderPaper) -> str:
+    given = paper.publication.entry_type if paper.publication else ""
+    return given if _TYPE.fullmatch(given) and not _COMMAND_TYPE.fullmatch(given) else "misc"
 
 
 def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
-    # Double braces keep the case of the title.
-    yield "title", f"{{{{{escaped(_title(paper))}}}}}"
-    names = [name for name in (plain(each, MAX_NAME) for each in paper.authors) if name]
+    # Styles change the case of titles, except in braces.
+    yield "title", f"{{{{{escaped(title_of(paper))}}}}}"
+    names = authors_of(paper)
     if names:
-        others = ["others"] if len(names) > _MAX_AUTHORS else []
-        yield "author", f"{{{' and '.join([*map(_author, names[:_MAX_AUTHORS]), *others])}}}"
-    if paper.published_at is not None:
-        day = paper.published_at.astimezone(UTC)
-        yield "year", f"{{{day.year}}}"
-        yield "month", _MONTHS[day.month - 1]
+        others = ["others"] if len(names) > MAX_AUTHORS else []
+        yield "author", f"{{{' and '.join([*map(_author, names[:MAX_AUTHORS]), *others])}}}"
+    if paper.publication:
+        yield from _published(paper.publication, _type(paper))
+    yield from _dated(paper)
+    yield from _identified(paper)
+    abstract = plain(paper.abstract, MAX_ABSTRACT)
+    if abstract:
+        yield "abstract", f"{{{escaped(abstract)}}}"
+
+
+def _published(publication: Publication, entry_type: str) -> Iterator[tuple[str, str]]:
+    named = {
+        "booktitle" if entry_type in _IN_BOOKS else "journal": publication.container,
+        "volume": publication.volume,
+        "number": publication.issue,
+        "pages": publication.pages,
+        _PUBLISHERS.get(entry_type, "publisher"): publication.publisher,
+    }
+    for name, value in named.items():
+        text = plain(value, MAX_TITLE)
+        if text:
+            # BibTeX writes a range of pages with two hyphens.
+            yield name, f"{{{_value(name, text)}}}"
+
+
+def _value(name: str, text: str) -> str:
+    return "--".join(map(escaped, _RANGE.split(text))) if name == "pages" else escaped(text)
+
+
+def _dated(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
+    date = date_of(paper)
+    if date is None:
+        return
+    year, month, day = date
+    yield "year", f"{{{year}}}"
+    if month:
+        yield "month", _MONTHS[month - 1]
+    if day:
+        yield "day", f"{{{day}}}"
+
+
+def _identified(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
     if paper.doi and _DOI.fullmatch(paper.doi):
         yield "doi", f"{{{paper.doi}}}"
+    elif paper.doi:
+        yield "note", f"{{{_as_text(f'https://doi.org/{quote(paper.doi)}')}}}"
     if paper.arxiv_id and _ARXIV_ID.fullmatch(paper.arxiv_id):
         yield "eprint", f"{{{paper.arxiv_id}}}"
         yield "archivePrefix", "{arXiv}"
@@ -77,44 +133,19 @@ def _fields(paper: ReaderPaper) -> Iterator[tuple[str, str]]:
             yield "primaryClass", f"{{{archive}}}"
     url = safe_link(paper.url)
     if url and len(url) <= MAX_LINK:
-        # \url takes URLs unescaped; quote() encodes the characters that could end the field.
+        # URLs are not escaped, because \url prints them literally. What could end the field is percent-encoded.
         yield "url", f"{{{quote(url, safe=_IN_ADDRESS)}}}"
 
 
-def _title(paper: ReaderPaper) -> str:
-    identifier = f"arXiv:{paper.arxiv_id}" if paper.arxiv_id else paper.doi
-    return plain(paper.title or "", MAX_TITLE) or plain(identifier or "Without a title", MAX_TITLE)
-
-
 def _author(name: str) -> str:
-    """Return a name for BibTeX, in braces if BibTeX would split it wrongly or it is a group's name."""
-    words = name.casefold().split()
-    parts = name.split(",")
-    whole = "and" in words or words == ["others"] or len(parts) > _FAMILY_AND_GIVEN or not all(map(str.strip, parts))
-    return f"{{{escaped(name)}}}" if whole or _GROUP.search(name) else escaped(name)
+    """A name as BibTeX splits it, in its own braces where that would go wrong or it is not a person's.
 
-
-def _key(paper: ReaderPaper, taken: Counter[str]) -> str:
-    author = next((plain(each, MAX_NAME) for each in paper.authors), "")
-    family = author.partition(",")[0] if "," in author else author.rpartition(" ")[2]
-    year = str(paper.published_at.astimezone(UTC).year) if paper.published_at else ""
-    words = [_ascii(word) for word in _title(paper).split()]
-    word = next((each for each in words if each and not _NOT_FIRST.fullmatch(each)), "")
-    base = f"{_ascii(family) or 'anonymous'}{year}{word}"[:60]
-    taken[base] += 1
-    # Other keys contain no hyphen.
-    return base if taken[base] == 1 else f"{base}-{_letters(taken[base] - 1)}"
-
-
-def _letters(number: int) -> str:
-    """1 is a, 26 is z, 27 is aa."""
-    letters = ""
-    while number:
-        number, place = divmod(number - 1, 26)
-        letters = chr(ord("a") + place) + letters
-    return letters
-
-
-def _ascii(text: str) -> str:
-    """Return the letters and digits of a text in lower case without accents."""
-    return re.sub(r"[^a-z0-9]", "", unicodedata.normalize("NFKD", text).casefold())
+    It has no formulas: BibTeX would cut one in half for an initial.
+    """
+    parts = parts_of(name)
+    if parts and parts[2] and not is_group(name):
+        family, given, suffix = map(_as_text, parts)
+        return f"{family}, {suffix}, {given}"
+    pieces = name.split(",")
+    whole = len(pieces) >= _MAX_AUTHOR or not all(map(str.strip, pieces))
+    return f"{{{_as_text(name)}}}" if whole or is_group(name) else _as_text(name)

@@ -1,4 +1,4 @@
-"""Exports for readers' other programs, at signed addresses without a day: an Atom feed, and saved papers as BibTeX.
+"""Exports for readers' other programs, at signed addresses without a day: an Atom feed, and saved papers.
 
 Programs poll for years. Unchanged content gives 304, and errors are a line of text.
 """
@@ -16,11 +16,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from app.api.problems import RETRY_AFTER, route_of
-from app.api.saved import ATTACHMENT, saved_bibtex
+from app.api.saved import attachment, saved_bibtex, saved_ris
 from app.api.tasks import ServicesOf
 from app.digest.bibtex import MEDIA_TYPE as BIBTEX_TYPE
 from app.digest.feed import MEDIA_TYPE as ATOM_TYPE
 from app.digest.feed import atom_feed
+from app.digest.ris import MEDIA_TYPE as RIS_TYPE
 from app.errors import BroadsheetError, ReaderNotFound
 from app.links import InvalidLink, Link, Links
 from app.pages.error_pages import error_rendering_route
@@ -61,11 +62,15 @@ def exports_router() -> APIRouter:
 
     @router.api_route("/saved/{token}", methods=["GET", "HEAD"])
     async def saved(link: SavedLink, services: ServicesOf, request: Request) -> Response:
-        content = await saved_bibtex(services.reader_papers, link.reader_id)
-        headers = HEADERS | ATTACHMENT | etag_of(content)
+        if request.query_params.get("format") == "ris":
+            export, name, media_type = saved_ris, "saved.ris", RIS_TYPE
+        else:
+            export, name, media_type = saved_bibtex, "saved.bib", BIBTEX_TYPE
+        content = await export(services.reader_papers, link.reader_id)
+        headers = HEADERS | attachment(name) | etag_of(content)
         if is_not_modified(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(content, media_type=BIBTEX_TYPE, headers=headers)
+        return Response(content, media_type=media_type, headers=headers)
 
     return router
 

@@ -181,7 +181,7 @@ def _circuit_open(breaker: BreakerState, seconds: float) -> CircuitOpen:
 
 
 def _reason(error: Exception) -> str:
-    """Return the stored reason: the message of our own errors, only the type of others, which may hold secrets."""
+    """Return the stored reason: the message of our errors, but only the type of others, which may contain secrets."""
     return str(error)[:_MAX_REASON] if isinstance(error, BroadsheetError) else type(error).__name__
 
 

@@ -280,7 +280,7 @@ def _truncated(text: str | None) -> str | None:
 
 def _audit_parameters(by: str) -> dict[str, Any]:
     """Identify an operator's action for the audit. A retried request repeats the id, so the action counts once."""
-    return {"p_act": str(uuid4()), "p_who": _truncated(by)}
+    return {"p_audit_id": str(uuid4()), "p_actor": _truncated(by)}
 
 
 def _no_delivery(delivery_id: UUID) -> DeliveryNotFound:

@@ -49,13 +49,13 @@ class PrunedRecords:
     """How many rows one batch removed of deliveries, audit and pauses."""
 
     deliveries: int
-    acts: int
+    audit_entries: int
     pauses: int
 
     @property
     def largest(self) -> int:
         """The largest count. Less than a full batch means that nothing is left to remove."""
-        return max(self.deliveries, self.acts, self.pauses)
+        return max(self.deliveries, self.audit_entries, self.pauses)
 
 
 _STATS = TypeAdapter(QueueStats)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID, uuid5
 
-from pydantic import AwareDatetime, BaseModel, TypeAdapter
+from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
@@ -13,6 +13,7 @@ from app.models import Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.overview import Overview, Pause, WorkerInfo
+from app.persistence.paging import decode_cursor, encode_cursor
 
 STEP = 1000
 """Dead tasks per replay call: a fraction of a second, well under Supabase's statement timeout of 8 s."""
@@ -23,11 +24,18 @@ T = TypeVar("T")
 class AuditEntry(BaseModel):
     """One action of an operator."""
 
-    act_id: UUID
-    at: AwareDatetime
-    who: str
-    act: str
+    audit_id: UUID
+    created_at: AwareDatetime
+    actor: str = Field(description="The name of the admin.")
+    action: str = Field(examples=["replay"])
     details: dict[str, Any]
+
+
+class AuditPage(NamedTuple):
+    """Operators' actions, newest first, and the cursor of the next page (None on the last page)."""
+
+    entries: tuple[AuditEntry, ...]
+    next_cursor: str | None
 
 
 class ReplayStep(BaseModel):
@@ -40,10 +48,10 @@ class ReplayStep(BaseModel):
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, and the id of the action: it happens once however often it is sent."""
+    """Who acts, and the id of the audit entry: the action is applied once, however often the call is repeated."""
 
-    act_id: UUID
-    who: str
+    audit_id: UUID
+    name: str
 
 
 class _Done(BaseModel):
@@ -66,7 +74,7 @@ _OVERVIEW = TypeAdapter(Overview)
 
 
 class Operator:
-    """Actions on all workers and tasks. Each may be repeated under its id. All methods raise `SupabaseError`."""
+    """Actions on all workers and tasks. Each may be repeated under its audit id. All methods raise `SupabaseError`."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -100,7 +108,7 @@ class Operator:
             "p_after": str(after) if after else None,
             "p_step": step,
         }
-        step_by = Actor(uuid5(by.act_id, str(after)), by.who)
+        step_by = Actor(uuid5(by.audit_id, str(after)), by.name)
         parameters |= _actor_parameters(step_by)
         return await self._call("replay_dead_letters", f"replay {kind.value} tasks", _STEP, parameters)
 
@@ -133,7 +141,7 @@ class Operator:
 
     async def pauses(self) -> list[Pause]:
         """List the active pauses."""
-        query = self._client.table("pauses").select("*").is_("ended", "null").order("since")
+        query = self._client.table("pauses").select("*").is_("ended_at", "null").order("started_at")
         with supabase_errors("list pauses"):
             response = await query.execute()
         return parsed(_PAUSES, response.data)
@@ -146,18 +154,29 @@ class Operator:
         """Read the overview, with the statistics of the last `hours` (1 to 168: they are kept for a week)."""
         return await self._call("operator_overview", "read the overview", _OVERVIEW, {"p_hours": hours})
 
-    async def orphaned_tasks(self, limit: int = 100) -> list[UUID]:
-        """List unfinished tasks without a row in the queue. There should never be any."""
-        return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, {"p_limit": limit})
+    async def orphaned_tasks(self, *, after: UUID | None = None, limit: int = 50) -> list[UUID]:
+        """List unfinished tasks without a row in the queue, ordered by id. There should never be any."""
+        parameters = {"p_after": str(after) if after else None, "p_limit": limit}
+        return await self._call("orphaned_tasks", "find orphaned tasks", _IDS, parameters)
 
-    async def audit_entries(self, *, before: datetime | None = None, limit: int = 50) -> list[AuditEntry]:
-        """List operators' actions, newest first, optionally only those `before` a time."""
-        query = self._client.table("audit").select("act_id,at,who,act,details").order("at", desc=True).limit(limit)
-        if before is not None:
-            query = query.lt("at", before.isoformat())
+    async def audit_entries(self, *, limit: int = 50, cursor: str | None = None) -> AuditPage:
+        """List operators' actions, newest first, `limit` a page. Raises `InvalidCursor` for a cursor of no page."""
+        query = (
+            self._client.table("audit")
+            .select("audit_id,created_at,actor,action,details")
+            .order("created_at", desc=True)
+            .order("audit_id", desc=True)
+            .limit(limit + 1)
+        )
+        if cursor is not None:
+            created_at, audit_id = decode_cursor(cursor)
+            at = f'"{created_at.isoformat()}"'  # PostgREST needs quotes around a value with a dot or a colon.
+            query = query.or_(f"created_at.lt.{at},and(created_at.eq.{at},audit_id.lt.{audit_id})")
         with supabase_errors("read the audit"):
             response = await query.execute()
-        return parsed(_AUDIT, response.data)
+        entries = parsed(_AUDIT, response.data)
+        last = entries[limit - 1] if len(entries) > limit else None
+        return AuditPage(tuple(entries[:limit]), encode_cursor(last.created_at, last.audit_id) if last else None)
 
     async def _change_task(self, function: str, by: Actor, task_id: UUID) -> _Done:
         parameters = _actor_parameters(by) | {"p_task_id": str(task_id)}
@@ -173,4 +192,4 @@ class Operator:
 
 
 def _actor_parameters(by: Actor) -> dict[str, Any]:
-    return {"p_act": str(by.act_id), "p_who": by.who}
+    return {"p_audit_id": str(by.audit_id), "p_actor": by.name}

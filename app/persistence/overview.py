@@ -13,12 +13,12 @@ from app.persistence.deliveries import Delivery
 
 
 class Pause(Frozen):
-    """A period in which no worker claims tasks of a kind. `ended` is None while it is active."""
+    """A period in which no worker claims tasks of a kind. `ended_at` is None while it is active."""
 
     kind: str
-    since: AwareDatetime
-    ended: AwareDatetime | None
-    who: str
+    started_at: AwareDatetime
+    ended_at: AwareDatetime | None
+    actor: str = Field(description="The admin who paused it.")
     reason: str
 
 
@@ -27,7 +27,7 @@ class KindStatus(Frozen):
 
     kind: str
     ready: int = Field(description="Tasks that wait for a worker.")
-    later: int = Field(description="Tasks that are not ready: delayed, or waiting for another task to end.")
+    not_ready: int = Field(description="Tasks that are not ready: delayed, or waiting for another task to end.")
     running: int = Field(description="Tasks that workers run.")
     failed: int = Field(description="Permanently failed tasks, which can be replayed.")
     oldest_seconds: float | None = Field(description="How long the oldest ready task has waited; null: none is ready.")
@@ -100,7 +100,7 @@ class SourceDay(Frozen):
 
 
 class SourceStatus(Frozen):
-    """The last reading of a source, and its items of the last seven days; days without items are left out."""
+    """The last reading of a source, and its items of the last seven days; days without items are omitted."""
 
     name: str
     succeeded_at: AwareDatetime | None = Field(description="When it was last read; null: never, as far as is recorded.")
@@ -145,6 +145,13 @@ class ReaderCount(Frozen):
     readers: int
 
 
+class FallbackCount(Frozen):
+    """The number of items with an excerpt instead of the model's summary, for one reason (`FallbackReason`)."""
+
+    reason: str
+    items: int
+
+
 class ModelUsageToday(Frozen):
     """Calls of the language model since midnight (UTC), as reported up to a minute ago."""
 
@@ -152,6 +159,9 @@ class ModelUsageToday(Frozen):
     failures: int
     input_tokens: int
     output_tokens: int
+    fallbacks: tuple[FallbackCount, ...] = Field(
+        (), description="Items with an excerpt instead of the model's summary, by reason."
+    )
 
 
 class Overview(Frozen):
@@ -159,11 +169,11 @@ class Overview(Frozen):
 
     at: AwareDatetime
     kinds: tuple[KindStatus, ...]
-    minutes: StatSeries
+    task_stats: StatSeries
     workers: tuple[WorkerInfo, ...]
-    breakers: tuple[BreakerStatus, ...]
+    circuit_breakers: tuple[BreakerStatus, ...]
     sources: tuple[SourceStatus, ...]
-    failed: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
+    failed_tasks: tuple[FailedTask, ...] = Field(description="The latest 20 permanently failed tasks, newest first.")
     deliveries: DeliveriesNow
     readers: tuple[ReaderCount, ...]
-    model_today: ModelUsageToday
+    model_usage_today: ModelUsageToday

@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import PaperNotFound, ReaderNotFound, SupabaseRejected, TooManyPapers
-from app.models import ArticleKind, Frozen
+from app.models import ArticleKind, Frozen, Publication
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.paging import decode_cursor, encode_cursor
@@ -38,6 +38,7 @@ class PaperInput(Frozen):
     doi: str | None = None
     origin: str = "manual"
     vector: str = ""
+    publication: Publication | None = None
 
 
 class ReaderPaper(Frozen):
@@ -57,6 +58,7 @@ class ReaderPaper(Frozen):
     doi: str | None = None
     origin: str
     liked: bool | None = None
+    publication: Publication | None = None
     rated_at: datetime | None = None
     saved_at: datetime | None = None
     looked_up_at: datetime | None = None

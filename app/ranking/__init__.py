@@ -1,4 +1,4 @@
-"""What of an edition is worth a reader's time: the index, the taste, the scores, the choice and the reasons."""
+"""Ranks articles for a reader: the index, the feedback model, the scores, the selection and the reasons."""
 
 import os
 

@@ -13,17 +13,17 @@ _SHORT = r"[A-Za-z][\w-]{0,8}[A-Z][\w-]{0,4}|[A-Z]{2,10}s?"
 _DEFINED = re.compile(rf"\(({_SHORT})(?:[,;] [^()]{{1,60}})?\)")
 _EXPLAINED = re.compile(rf"\b({_SHORT}) \(((?:[\w'&/-]{{1,40}} ){{1,7}}[\w'&/-]{{1,40}})\)")
 _BEFORE: Final = 120
-"""Characters before the brackets, at most, in which a long form stands."""
+"""The most characters before the parentheses that are searched for a long form."""
 _END_OF_PART = re.compile(r"[^\w\s'&/-]")
 _MOST: Final = 10
-"""Definitions that are read in one text."""
+"""The most definitions that are read from one text."""
 _FEWEST_LETTERS, _MOST_WORDS = 2, 8
 
 Stemmed = Callable[[str], list[str]]
 Definition = tuple[str, tuple[str, ...]]
-"""The stem of an acronym, and those of its long form."""
+"""The stem of an acronym, and the stems of its long form."""
 
-# Those of which most days have some, for a day that defines none.
+# Acronyms that most days use. They are known even on a day whose texts do not define them.
 _WELL_KNOWN: Final = """
     AI artificial intelligence; ML machine learning; DL deep learning; RL reinforcement learning; LLM large
     language models; MLLM multimodal large language models; VLM vision-language models; VLA
@@ -52,14 +52,14 @@ _WELL_KNOWN: Final = """
 
 @cache
 def well_known() -> Mapping[str, tuple[str, ...]]:
-    """Return the long forms of acronyms that are known without a text."""
+    """Return the long forms of acronyms that are known without a definition in a text."""
     stemmed = Stems().of_text
     pairs = (" ".join(each.split()).partition(" ") for each in _WELL_KNOWN.split(";"))
     return {stemmed(short)[0]: tuple(stemmed(long)) for short, _, long in pairs}
 
 
 def definitions(text: str, stemmed: Stemmed) -> set[Definition]:
-    """Return what a text defines, by the algorithm of Schwartz and Hearst (2003); long forms are whole words."""
+    """Return the acronyms that a text defines (algorithm of Schwartz and Hearst, 2003); long forms are whole words."""
     if "(" not in text:
         return set()
     return set(_stemmed(_pairs(text), stemmed))
@@ -76,7 +76,7 @@ def _pairs(text: str) -> Iterator[tuple[str, str]]:
 
 
 def _long_form(short: str, before: str) -> str | None:
-    """The shortest end of `before` that has the acronym's letters in order, the first at the beginning of a word."""
+    """Return the shortest suffix of `before` with the acronym's letters in order, the first at the start of a word."""
     letters = [letter for letter in short.lower() if letter.isalnum()]
     text = before.lower()
     at = len(text)
@@ -99,7 +99,7 @@ def _stemmed(pairs: Iterable[tuple[str, str]], stemmed: Stemmed) -> Iterator[Def
 
 
 class Acronyms:
-    """The acronyms of a window, each with the long form that most of its texts mean."""
+    """The acronyms of a window, each with the long form that most of the window's definitions give."""
 
     def __init__(self, learned: Mapping[Definition, int]) -> None:
         known = well_known()
@@ -116,7 +116,7 @@ class Acronyms:
             self._short[self._long[name]] = name
 
     def long_form(self, stem: str, *, at_least: int = 1) -> tuple[str, ...] | None:
-        """Return the stems for which an acronym stands that is well known, or that so many texts define."""
+        """Return the stems of an acronym's long form if it is well known or at least `at_least` texts define it."""
         known = stem in self._known or self._often.get(stem, 0) >= at_least
         return self._long.get(stem) if known else None
 
@@ -126,7 +126,7 @@ class Acronyms:
 
 
 def _most_meant(name: str, forms: Counter[tuple[str, ...]]) -> tuple[str, ...] | None:
-    """The form that at least half of the definitions give; of an acronym that means much, none."""
+    """Return the form that at least half of the definitions give; None for an acronym with many meanings."""
     (form, count), *_ = sorted(forms.items(), key=lambda item: (-item[1], item[0]))
     often = count > 1 or name == "".join(stem[0] for stem in form)
     return form if often and 2 * count >= sum(forms.values()) else None

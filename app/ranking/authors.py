@@ -1,4 +1,4 @@
-"""Whose paper it is: names as sources write them, compared as people would."""
+"""Authors: compares names in the forms in which sources write them."""
 
 import unicodedata
 from array import array
@@ -9,17 +9,17 @@ import numpy as np
 from app.models import Article
 from app.ranking.words import term
 
-# Letters that no decomposition reduces to a plain one.
+# Letters that Unicode normalisation does not reduce to an ASCII letter.
 _PLAIN = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ß": "ss", "æ": "ae", "œ": "oe"})
 
 Name = tuple[str, str]
-"""The family name and the given ones, in plain lower-case letters."""
+"""The family name and the given names, in lower-case letters without accents."""
 
 
 def plain_name(name: str) -> Name:
-    """Take a name apart: `Yann A. LeCun`, `LeCun, Yann` and `LECUN Y.` (in a list that puts a comma) are one person.
+    """Split a name: `Yann A. LeCun`, `LeCun, Yann` and, in a list with commas, `LECUN, Y.` are one person.
 
-    What is no Latin script stays as it is.
+    Names in other scripts than Latin do not change.
     """
     family, comma, given = name.partition(",")
     parts = _letters(family)
@@ -29,9 +29,9 @@ def plain_name(name: str) -> Name:
 
 
 def same_person(one: Name, other: Name) -> bool:
-    """Whether two names of the same family can be one person's: the first given names agree, or their initials do.
+    """Whether two names with the same family name can be one person: the first given names or their initials agree.
 
-    An initial agrees with every name that begins with it: sources that print initials alone leave no other way.
+    An initial agrees with every name that begins with it, because some sources print only initials.
     """
     first, second = (name[1].split() for name in (one, other))
     if not first or not second:
@@ -41,7 +41,7 @@ def same_person(one: Name, other: Name) -> bool:
 
 
 class Bylines:
-    """Finds articles by their authors: by the numbers of the family names, which a few bytes hold."""
+    """Finds articles by author. It stores only the term number of each family name, to use little memory."""
 
     def __init__(self) -> None:
         self._families = array("I")
@@ -49,14 +49,14 @@ class Bylines:
         self._places = array("I")
 
     def add(self, number: int, authors: Iterable[str]) -> None:
-        """Enter the authors of the article with this number."""
+        """Add the authors of the article with this number."""
         for place, author in enumerate(authors):
             self._places.append(place)
             self._families.append(term(plain_name(author)[0]))
             self._articles.append(number)
 
     def by(self, followed: Sequence[str], articles: Sequence[Article]) -> dict[int, str]:
-        """Return which of the articles are by these people, each with the author's name as it is printed there."""
+        """Return the articles by the `followed` people, each with the author's name as printed in the article."""
         families = np.frombuffer(self._families, dtype=np.uint32) if self._families else np.empty(0, np.uint32)
         found: dict[int, str] = {}
         for name in map(plain_name, followed):

@@ -1,8 +1,8 @@
-"""One scale for all readers and days: how much more likely than others of its window an article is to be wanted.
+"""Calibrates scores to one scale for all readers and days: the odds that the reader wants an article, against others.
 
-A score of 0.5 is that of an article like any other; one of 0.9 has nine times its odds. The constants are fitted by
-logistic regression on readers whose wishes are known, for each number of liked papers; docs/PERFORMANCE.md says how
-many of the articles with a score were wanted.
+An article with a score of 0.5 is as likely to be wanted as any other of its window; 0.9 means nine times these odds.
+The constants are fitted by logistic regression on readers with known preferences, for each number of liked papers.
+docs/PERFORMANCE.md states how many of the articles with a score were wanted.
 """
 
 import math
@@ -14,24 +14,24 @@ from app.ranking.counts import Reals
 from app.ranking.feedback_scores import FeedbackScores
 
 THRESHOLD: Final = 0.55
-"""What is below is not sent: it is hardly more likely to be wanted than anything else."""
+"""Articles with a lower score are not sent: they are hardly more likely to be wanted than any other."""
 
 _USUAL: Final = -4.12
-"""The log-odds of an article of which nothing is known."""
+"""The log-odds of an article about which nothing is known."""
 _MOST: Final = 12.0
-"""The log-odds that are nearly reached and never passed."""
+"""The limit that the log-odds approach and never reach."""
 _WORDS_SLOPE: Final = 3.2
 _WORDS_ALONE: Final = -5.26
 _SURE: Final = 0.75
-"""Where words are all that is known, what has no interest in full is wanted half as often, up to this score."""
+"""Without feedback, articles that contain no interest in full are wanted half as often, up to this score."""
 
-# What each part counts, by its usual spread, where there is feedback.
+# The factor of each part if there is feedback, chosen by the part's usual spread.
 _EVEN: Final = 0.4
 _WORDS: Final = 5.0
 _CENTRE: Final = 40.0
 _NEAREST: Final = 60.0
 _ODDS: Final = 20.0
-# More liked papers make the parts larger and surer: so far as more of them were measured.
+# More liked papers make the parts larger and more reliable, up to the number that was measured.
 _MOST_LIKES: Final = 30.0
 _SLOPE: Final = 0.15
 _SLOPE_OF_FEW: Final = 0.08
@@ -39,15 +39,15 @@ _BASE: Final = 0.95
 _BASE_BY_LIKES: Final = -1.24
 
 
-def chances(words: Reals, feedback: FeedbackScores | None, likes: float, more: Reals) -> Reals:
-    """Return each article's score, by its words and by the feedback of `likes` papers; `more` are log-odds besides."""
+def scores_of(words: Reals, feedback: FeedbackScores | None, likes: float, more: Reals) -> Reals:
+    """Return each article's score from its words, the feedback on `likes` papers, and additional log-odds (`more`)."""
     odds = _WORDS_ALONE + _WORDS_SLOPE * words if feedback is None else _with_feedback(words, feedback, likes)
     found: Reals = (1 / (1 + np.exp(-_MOST * np.tanh((odds + more - _USUAL) / _MOST)))).astype(np.float32)
     return found
 
 
-def without_full(chance: Reals) -> Reals:
-    """Return the scores of articles that have no interest in full, where words are all that is known."""
+def lower_without_full_interest(chance: Reals) -> Reals:
+    """Return the scores of articles that contain no interest in full, for a reader without feedback."""
     found: Reals = np.where(chance < _SURE, chance * np.float32(THRESHOLD / _SURE), chance)
     return found
 

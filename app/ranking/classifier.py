@@ -1,7 +1,7 @@
-"""Logistic regression that tells what a reader likes from what the window has besides.
+"""Logistic regression that separates what a reader likes from the rest of the window.
 
-It is trained on similarities alone (the dual of a linear model on tf-idf vectors): on liked texts, disliked ones, and a
-sample of the window that stands for all that nobody chose. So its cost does not grow with the window.
+It is trained only on similarities (the dual of a linear model on tf-idf vectors) of liked texts, disliked texts, and a
+sample of the window, which represents the articles without feedback. So its cost does not grow with the window.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ import numpy as np
 
 from app.ranking.counts import Reals
 
-# The sum of the weights of each side, against a penalty of half the squared length of the model.
+# The sum of the weights of each class, relative to a penalty of half the squared norm of the model.
 _STRENGTH: Final = 65.0
 _STEPS: Final = 3
 _LEAST: Final = 1e-4
@@ -20,16 +20,16 @@ _FARTHEST: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What each training text adds to an article's log-odds for each bit of similarity, and what is added to all."""
+    """An article's log-odds: the sum of its similarity to each training text times the text's factor; `intercept`."""
 
     factors: Reals
     intercept: float
 
 
 def train(similar: Reals, wanted: Reals, unwanted: Reals) -> Model:
-    """Fit to texts that are alike as `similar` says, each weighing as wanted or as unwanted; each side weighs the same.
+    """Fit a model to texts with these pairwise similarities and weights. Both classes get the same total weight.
 
-    Iteratively reweighted least squares; a few steps suffice, for the penalty keeps the problem round.
+    Iteratively reweighted least squares. A few steps suffice, because the penalty keeps the problem well-conditioned.
     """
     label = wanted > 0
     weights = _STRENGTH * (wanted / max(float(wanted.sum()), 1e-9) + unwanted / max(float(unwanted.sum()), 1e-9))

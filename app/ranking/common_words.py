@@ -1,4 +1,4 @@
-"""Words that most papers have. On a thin day nothing else tells that they are common."""
+"""Words that occur in most papers. On a day with few articles, document frequencies do not show this."""
 
 from functools import cache
 from typing import Final
@@ -10,7 +10,7 @@ from app.ranking.words import Stems, term
 
 _OFTEN: Final = 0.4
 _SOMETIMES: Final = 0.12
-"""The share of papers that have such a word."""
+"""The share of papers that contain such a word."""
 
 _MOST_PAPERS: Final = """
     achieve across based data different existing framework method methods model models new novel paper
@@ -36,7 +36,7 @@ _MANY_PAPERS: Final = """
 
 @cache
 def common_words() -> tuple[Terms, Reals]:
-    """Return the numbers of common stems, ascending, and the share of papers that have each."""
+    """Return the term numbers of common stems, ascending, and the share of papers that contain each."""
     stems = Stems()
     shares = dict.fromkeys(stems.of_text(_MANY_PAPERS), _SOMETIMES) | dict.fromkeys(stems.of_text(_MOST_PAPERS), _OFTEN)
     numbers = np.array([term(stem) for stem in shares], dtype=np.uint32)

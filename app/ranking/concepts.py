@@ -1,4 +1,4 @@
-"""What the phrases of a reader mean in a window: each word or acronym, in all the ways it is written there."""
+"""Maps the phrases of a reader to concepts: a word or an acronym, in all forms in which the window writes it."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
@@ -15,33 +15,33 @@ from app.ranking.words import term
 
 _LONGEST_FORM: Final = 8
 _FEWEST_DEFINITIONS: Final = 3
-"""An acronym in small letters may be a word: `rise`. So many texts must define it."""
+"""The number of texts that must define an acronym written in lower case, because it may be a word: `rise`."""
 
 Concept = tuple[tuple[str, ...], ...]
-"""The ways in which one thing is said, each the stems of its words; an acronym's own comes first."""
+"""The forms of one concept, each as the stems of its words. The acronym comes first."""
 
 Mask = npt.NDArray[np.bool_]
 
 
 class Concepts:
-    """Finds concepts and phrases in a window; each concept is looked for once while this lives."""
+    """Finds concepts and phrases in a window. Each result is cached in the object."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
         self._spans: dict[Concept, Spans] = {}
         self._numbers: dict[str, int | None] = {}
         self._rarities: dict[Concept, float] = {}
-        self._taken_apart: dict[str, tuple[Concept, ...]] = {}
+        self._concepts: dict[str, tuple[Concept, ...]] = {}
 
     def of(self, phrase: Phrase) -> tuple[Concept, ...]:
-        """Take a phrase apart: what a window writes as an acronym or in full is one concept."""
-        known = self._taken_apart.get(phrase.text)
+        """Split a phrase into concepts: an acronym and its long form are one concept."""
+        known = self._concepts.get(phrase.text)
         if known is None:
-            known = self._taken_apart[phrase.text] = tuple(self._apart(phrase.words))
+            known = self._concepts[phrase.text] = tuple(self._split(phrase.words))
         return known
 
     def spans(self, concept: Concept) -> Spans:
-        """Return where a concept stands, however it is written."""
+        """Return the positions of a concept in all its forms."""
         known = self._spans.get(concept)
         if known is None:
             readings = [in_order([self._of_stem(stem) for stem in reading]) for reading in concept]
@@ -52,19 +52,19 @@ class Concepts:
         return known
 
     def full(self, concepts: Sequence[Concept]) -> Mask:
-        """Return which articles have all of these close to each other, an acronym's long form in any order."""
+        """Return which articles contain all of these close to each other; the words of a long form in any order."""
         return self._having(together([self._loose(concept) for concept in dict.fromkeys(concepts)]))
 
     def literal(self, concepts: Sequence[Concept]) -> Mask:
-        """Return which articles have these one behind the other."""
+        """Return which articles contain these directly one after another."""
         return self._having(in_order([self.spans(concept) for concept in concepts]))
 
     def any(self, concept: Concept) -> Mask:
-        """Return which articles have a concept."""
+        """Return which articles contain a concept."""
         return self._having(self.spans(concept))
 
     def weigh(self, concept: Concept, title: float) -> tuple[npt.NDArray[np.intp], Reals]:
-        """Return the articles that have a concept and its BM25 in each, with `title` times that of the title alone."""
+        """Return the articles that contain a concept, and its BM25 in each plus `title` times that in the title."""
         if len(concept) == 1 and len(concept[0]) == 1:
             return self._weigh_stem(concept[0][0], title)
         spans = self.spans(concept)
@@ -77,7 +77,7 @@ class Concepts:
         return articles, weights
 
     def rarity(self, concept: Concept) -> float:
-        """Return BM25's idf of a concept; what no article has is the rarest."""
+        """Return BM25's idf of a concept. A concept that no article contains has the highest one."""
         known = self._rarities.get(concept)
         if known is None:
             known = self._rarities[concept] = self._rarity(concept)
@@ -119,20 +119,20 @@ class Concepts:
         return NOWHERE if number is None else self._index.positions.of_term(number)
 
     def number(self, stem: str) -> int | None:
-        """Return the number of a stem in the window; None for one that it lacks."""
+        """Return the number of a stem in the window; None if no article contains it."""
         if stem not in self._numbers:
             self._numbers[stem] = self._index.number(np.uint32(term(stem)))
         return self._numbers[stem]
 
-    def _apart(self, words: Sequence[Word]) -> Iterator[Concept]:
+    def _split(self, words: Sequence[Word]) -> Iterator[Concept]:
         place = 0
         while place < len(words):
-            size, concept = self._at(words[place : place + _LONGEST_FORM])
+            size, concept = self._longest_at(words[place : place + _LONGEST_FORM])
             yield concept
             place += size
 
-    def _at(self, words: Sequence[Word]) -> tuple[int, Concept]:
-        """The longest concept with which these begin, and of how many words it is."""
+    def _longest_at(self, words: Sequence[Word]) -> tuple[int, Concept]:
+        """Return the longest concept at the start of these words, and its number of words."""
         acronyms = self._index.acronyms
         stems = tuple(word.stem for word in words)
         for size in range(len(stems), 1, -1):

@@ -1,4 +1,4 @@
-"""A day's articles as counted words: what is the same for every reader, and in every window of days."""
+"""Counts the words of a day's articles. The result is the same for every reader and every window of days."""
 
 import asyncio
 from collections import Counter
@@ -16,10 +16,10 @@ from app.ranking.duplicates import SeenBefore, preference
 from app.ranking.words import Piece, Stems, folded, is_english, term, words
 
 CHUNK: Final = 25
-"""Articles between two turns of the event loop: some 4 ms of work."""
+"""Articles that are processed between two yields to the event loop: about 4 ms of work."""
 
 GAP: Final = 16
-"""Places between two texts: more than words of one phrase are apart."""
+"""Positions between two texts: more than the distance between the words of one phrase."""
 
 Numbers = npt.NDArray[np.int32]
 Terms = npt.NDArray[np.uint32]
@@ -36,15 +36,15 @@ class Rows:
     counts: npt.NDArray[np.uint8]
 
     def of(self, number: int) -> slice:
-        """Where the counts of an article lie."""
+        """Return the slice of an article's counts."""
         return slice(int(self.starts[number]), int(self.starts[number + 1]))
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """The terms of texts in their order, by article as in `Rows`, each with its `place` in the text.
+    """The terms of texts in their order, by article as in `Rows`, each with its position (`places`) in the text.
 
-    Two terms of one place are two readings of it. Between title and abstract lie `GAP` places.
+    Two terms at one position are two readings of the same word. Between title and abstract are `GAP` positions.
     """
 
     starts: Numbers
@@ -54,10 +54,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """A day without its repeats. `terms` is sorted, and a term's place in it is its number in the rows.
+    """A day without duplicates. `terms` is sorted, and a term's index in it is its number in the rows.
 
-    `words` holds for each term a word as the articles write it. Articles lie newest first, and those of one time in
-    the order of their names, so that a stable sort by anything leaves ties in that order.
+    `words` has for each term a word as the articles write it. Articles are sorted from newest to oldest, and by id if
+    their times are equal, so that a stable sort by another key keeps this order for ties.
     """
 
     articles: tuple[Article, ...]
@@ -67,17 +67,17 @@ class Counts:
     text: Rows
     title: Rows
     title_ends: npt.NDArray[np.uint16]
-    """The last place in `order` that is the title's, by article."""
+    """The last position of the title in `order`, by article."""
     order: Order
     definitions: Mapping[Definition, int]
     bylines: Bylines
 
 
 class _Numbering(dict[str, int]):
-    """Numbers what words say by terms, from 1 in the order of appearance; a word that is no term is a 0.
+    """Maps words to term numbers, from 1 in the order of appearance. A word without a term maps to 0.
 
-    A word that says several things has the number -n, of which `_several[n - 1]` are the numbers: numbers alone are
-    nothing that the garbage collector must look through.
+    A word with several terms maps to -n, and `_several[n - 1]` has their numbers. The values are plain integers, which
+    the garbage collector does not traverse.
     """
 
     def __init__(self, stems: Stems, numbers: dict[int, int], written: list[str]) -> None:
@@ -96,7 +96,7 @@ class _Numbering(dict[str, int]):
         return number
 
     def of(self, words: Sequence[str]) -> list[int]:
-        """Return the numbers of words; a negative one is another reading of the place before it."""
+        """Return the term numbers of words. A negative number is another reading of the word before it."""
         found = list(map(self.__getitem__, words))
         if min(found, default=0) >= 0:
             return found
@@ -116,8 +116,8 @@ class _Text:
     title_words: int
 
 
-class _Reader:
-    """Reads texts of any language into numbers, and learns the acronyms that they define."""
+class _TextReader:
+    """Converts texts of any language to term numbers, and collects the acronyms that they define."""
 
     def __init__(self) -> None:
         self._numbers: dict[int, int] = {}
@@ -128,7 +128,7 @@ class _Reader:
         self.definitions: Counter[Definition] = Counter()
 
     def read(self, article: Article) -> _Text:
-        """Read an article."""
+        """Convert an article."""
         title, abstract = words(article.title), words(article.abstract)
         numbering = self._english if is_english([*title, *abstract]) else self._other
         self.definitions.update(definitions(folded(article.abstract), self._stems.of_text))
@@ -136,13 +136,13 @@ class _Reader:
         return _Text(article, [*numbers, *numbering.of(abstract)], len(numbers))
 
     def terms(self) -> Terms:
-        """The terms in the order of their numbers, from 1."""
+        """Return the terms in the order of their numbers, from 1."""
         return np.fromiter(self._numbers, dtype=np.uint32, count=len(self._numbers))
 
 
 async def count(articles: Sequence[Article]) -> Counts:
-    """Count the words of a day's articles. Needs no network; the loop has its turn after every `CHUNK` articles."""
-    reader = _Reader()
+    """Count the words of a day's articles. Yields to the event loop after every `CHUNK` articles."""
+    reader = _TextReader()
     texts = await _without_repeats(await _read(articles, reader))
     texts.sort(key=_newest)
     terms = reader.terms()
@@ -169,7 +169,7 @@ async def count(articles: Sequence[Article]) -> Counts:
     )
 
 
-async def _read(articles: Sequence[Article], reader: _Reader) -> list[_Text]:
+async def _read(articles: Sequence[Article], reader: _TextReader) -> list[_Text]:
     texts: list[_Text] = []
     for number, article in enumerate(articles, start=1):
         texts.append(reader.read(article))
@@ -179,7 +179,7 @@ async def _read(articles: Sequence[Article], reader: _Reader) -> list[_Text]:
 
 
 async def _without_repeats(texts: list[_Text]) -> list[_Text]:
-    """Keep of each story the copy worth most."""
+    """Keep the best copy of each story."""
     seen = SeenBefore()
     kept: list[_Text] = []
     for number, text in enumerate(sorted(texts, key=lambda text: preference(text.article)), start=1):
@@ -219,7 +219,7 @@ async def _order(texts: Sequence[_Text], places: Numbers) -> Order:
     for number, text in enumerate(texts, start=1):
         read = np.array(text.words, dtype=np.int32)
         steps = (read > 0).astype(np.uint16)
-        # What ends the title is not next to what begins the abstract.
+        # The last word of the title is not adjacent to the first word of the abstract.
         steps[text.title_words : text.title_words + 1] += GAP
         found.append(places[np.abs(read[read != 0])])
         where.append(np.cumsum(steps, dtype=np.uint16)[read != 0])

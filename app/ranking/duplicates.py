@@ -1,4 +1,4 @@
-"""The same story told twice: one paper in two feeds, one agency's report in two newspapers."""
+"""Detects duplicates: one paper in two feeds, one agency's report in two newspapers."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,28 +7,28 @@ from typing import Final
 from app.models import Article, ArticleKind
 from app.sources.arxiv_id import arxiv_id
 
-# What two texts begin with tells them apart; comparing more of them finds nothing else.
+# The beginnings of two texts suffice to tell whether they are duplicates.
 _COMPARED_WORDS: Final = 48
 _SHINGLE: Final = 3
 _SKETCH: Final = 6
 _SIMILAR: Final = 0.6
 _FEWEST_WORDS: Final = 12
 _FEWEST_TITLE_WORDS: Final = 4
-# Boilerplate that opens many texts would otherwise make each a candidate for all.
+# Limits the candidates for texts that begin with the same boilerplate.
 _MOST_CANDIDATES: Final = 4
 
 
 def preference(article: Article) -> tuple[bool, bool, int]:
-    """Return a sort key that puts the copy worth keeping first: a paper, with its PDF, with the longest abstract."""
+    """Return a sort key that puts the best copy first: a paper, with its PDF, with the longest abstract."""
     return (article.kind is not ArticleKind.PAPER, article.pdf_url is None, -len(article.abstract))
 
 
 class SeenBefore:
-    """Recognises an article that repeats one of those before it, in time that does not grow with their number.
+    """Detects an article that duplicates an earlier one, in time that does not grow with the number of articles.
 
-    Articles are the same if they link to the same page or have the same title of some length, or if the beginnings
-    of their texts share most runs of three words (Jaccard similarity). Candidates for that come from sketches: texts
-    that are alike share some of their smallest hashes (MinHash, Broder 1997).
+    Articles are duplicates if they link to the same page, have the same title of at least four words, or if the
+    beginnings of their texts share most sequences of three words (Jaccard similarity). Sketches find the candidates:
+    similar texts share some of their smallest hashes (MinHash, Broder 1997).
     """
 
     def __init__(self) -> None:
@@ -36,9 +36,9 @@ class SeenBefore:
         self._sketches: defaultdict[int, list[frozenset[int]]] = defaultdict(list)
 
     def repeats(self, article: Article, words: Sequence[int], title_words: int) -> bool:
-        """Whether this repeats an earlier article; if not, later ones are compared with it.
+        """Whether this duplicates an earlier article. If not, later articles are compared with it.
 
-        `words` are those of title and abstract; the first `title_words` are the title's.
+        `words` are the words of title and abstract; the first `title_words` belong to the title.
         """
         names = list(_names(article, words[:title_words]))
         shingles = _shingles(words[:_COMPARED_WORDS])
@@ -57,7 +57,7 @@ class SeenBefore:
 
 
 def _names(article: Article, title: Sequence[int]) -> list[str]:
-    """What an article is called: its paper's identifier or its page, and its title."""
+    """Return the identifiers of an article: its paper's id or its page, and its title."""
     links = [link for link in (article.url, article.pdf_url) if link]
     papers = [paper for link in links if (paper := arxiv_id(link))]
     pages = [link.partition("#")[0].partition("?utm_")[0] for link in links]

@@ -1,4 +1,4 @@
-"""What a reader has liked and not: the stored vectors of papers, younger ones weighing more."""
+"""A reader's feedback model: the stored vectors of liked and disliked papers; recent feedback has more weight."""
 
 import base64
 import binascii
@@ -15,16 +15,16 @@ from app.ranking.counts import Numbers, Reals, Terms
 from app.ranking.vectors import MARK, MOST_TERMS, TERM_BYTES
 
 MOST_PAPERS: Final = 400
-"""Of a reader's papers so many, the youngest, are looked at."""
+"""Only so many of a reader's papers are used, those with the most recent feedback."""
 _BYTES: Final = TERM_BYTES + 1
 _HALF_LIFE_DAYS: Final = 365
-# What was liked years ago still counts half of what was liked today.
+# The weight of old feedback approaches half of the weight of feedback given today.
 _OLDEST_WEIGHT: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Papers:
-    """Papers' words one behind the other: paper n has the entries whose `owner` is n, and weighs `weights[n]`."""
+    """The concatenated words of papers: paper n has the entries whose `owner` is n, and the weight `weights[n]`."""
 
     titles: tuple[str, ...]
     weights: Reals
@@ -38,14 +38,14 @@ class Papers:
 
 @dataclass(frozen=True, slots=True)
 class FeedbackModel:
-    """What a reader likes and dislikes, by the day for which it is asked."""
+    """The liked and disliked papers of a reader, with their weights on a given day."""
 
     liked: Papers
     disliked: Papers
 
     @classmethod
     def of(cls, papers: Sequence[RatedPaper], day: date) -> "FeedbackModel":
-        """Read stored papers. What was rated more than a year before `day` weighs a quarter less, and so on to half."""
+        """Read stored papers. A rating loses a quarter of its weight in the first year, and in time half of it."""
         youngest = sorted(papers, key=lambda paper: paper.rated_at, reverse=True)[:MOST_PAPERS]
         liked, disliked = ([paper for paper in youngest if paper.liked is wanted] for wanted in (True, False))
         return cls(_papers(liked, day), _papers(disliked, day))
@@ -68,7 +68,7 @@ def _papers(rated: Sequence[RatedPaper], day: date) -> Papers:
 
 
 def _read(vector: str) -> bytes | None:
-    """Return the bytes of a stored vector; None for what is none, which then counts for nothing."""
+    """Return the bytes of a stored vector; None for an invalid one, which is then ignored."""
     try:
         raw = base64.b64decode(vector.removeprefix(MARK), validate=True)
     except (binascii.Error, ValueError):

@@ -1,4 +1,4 @@
-"""How well articles fit what a reader liked: by its centroid, its nearest papers, and a classifier."""
+"""Scores articles by a reader's feedback: by the centroid of liked papers, the nearest ones, and a classifier."""
 
 import math
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ import numpy.typing as npt
 
 from app.ranking.classifier import train
 from app.ranking.counts import Reals
-from app.ranking.index import Index, shared
-from app.ranking.text_vectors import Found, Vectors, both
+from app.ranking.index import Index, common_similarity
+from app.ranking.text_vectors import Found, Vectors, concatenated
 
 _NEAREST: Final = 3
 MOST_COMPARED: Final = 60
-"""So many papers, the youngest, are compared one by one; the centroid is of all."""
+"""Only so many papers, those rated last, are compared one by one. The centroid uses all."""
 _CANDIDATES: Final = 120
-"""Of each kind so many, the most like the centroid, are compared with each paper."""
+"""So many articles of each kind, the most similar to the centroid, are compared with each paper."""
 _UNWANTED: Final = 1.0
-"""What a disliked paper weighs, where all that nobody chose weighs 5."""
+"""The weight of a disliked paper. The whole sample of articles without feedback has the weight 5."""
 _MOST_LIKE: Final = 30
-"""So many articles, the most like the centroid, are no examples of what the reader does not want."""
-# What everybody's papers share is taken from a similarity; this is usual, by nothing and by how much is liked.
+"""So many articles, the most similar to the centroid, are not used as examples of unwanted articles."""
+# The similarity that all papers share is subtracted. These are its usual values.
 _USUAL_CENTRE: Final = (0.08, 0.04)
 _USUAL_NEAREST: Final = (0.025, 0.036)
 _USUAL_ODDS: Final = (-2.05, 0.38)
-"""Each by nothing, and by the logarithm of how much is liked."""
+"""Each: a constant, and a factor of the logarithm of the weight of liked papers."""
 
 
-# So few articles teach a classifier nothing; then its odds are estimated from the centroid, as in a usual window.
+# With fewer articles the classifier is unreliable; its odds are then estimated from the centroid.
 _TOO_FEW: Final = 50
 _ENOUGH: Final = 300
 _BY_CENTRE: Final = 10.0
@@ -36,10 +36,10 @@ _BY_CENTRE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FeedbackScores:
-    """What each article has of what the reader liked, beyond what everybody's papers share.
+    """The similarity of each article to what the reader liked, above the similarity that all papers share.
 
-    `centre` and `odds` are of all articles; `nearest` is that of the least like them but for `candidates`, of which
-    `similar` has the cosine to each of the youngest liked papers.
+    `centre` and `odds` are computed for all articles. `nearest` is computed for `candidates`; the others get the
+    lowest value of these. `similar` has the cosine of each candidate to each of the papers liked last.
     """
 
     centre: Reals
@@ -51,35 +51,37 @@ class FeedbackScores:
 
     @classmethod
     def of(cls, index: Index, liked: Vectors, disliked: Vectors, texts: Vectors) -> "FeedbackScores":
-        """Compare a window with what is liked, disliked, and with the reader's own texts: youngest first."""
-        known = both(liked, texts)
+        """Compare a window with liked and disliked papers and the texts of the profile, each sorted newest first."""
+        known = concatenated(liked, texts)
         centre = index.cosines(known.centroid(len(index.terms)))
         young = liked.first(MOST_COMPARED)
-        compared = both(young, texts)
+        compared = concatenated(young, texts)
         sample = compared.similarities(index, index.sample)
-        known_well = math.log1p(float(young.weights.sum()))
+        log_likes = math.log1p(float(young.weights.sum()))
         direction, odds = _odds(index, compared, disliked.first(MOST_COMPARED), sample, centre)
         candidates = best_of_each_kind(index, centre + odds * 0.05)
         near = compared.similarities(index, candidates)
-        usual = shared(_mean_of_best(sample * compared.weights), len(centre), _by(known_well, _USUAL_NEAREST))
+        usual = common_similarity(_mean_of_best(sample * compared.weights), len(centre), _by(log_likes, _USUAL_NEAREST))
         best = _mean_of_best(near * compared.weights) - usual
         nearest = np.full(len(centre), best.min(initial=0), dtype=np.float32)
         nearest[candidates] = best
-        centre -= shared(centre, len(centre), _by(known_well, _USUAL_CENTRE))
+        centre -= common_similarity(centre, len(centre), _by(log_likes, _USUAL_CENTRE))
         trust = float(np.clip((len(centre) - _TOO_FEW) / (_ENOUGH - _TOO_FEW), 0, 1))
-        usual_odds = _by(known_well, _USUAL_ODDS) + _BY_CENTRE * centre
+        usual_odds = _by(log_likes, _USUAL_ODDS) + _BY_CENTRE * centre
         odds = (trust * odds + (1 - trust) * usual_odds).astype(np.float32)
         return cls(centre, nearest, odds, direction, candidates, near[:, : len(young)])
 
 
 def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, centre: Reals) -> tuple[Reals, Reals]:
-    """The direction and the log-odds of a classifier of what is wanted, beside what is not and the window's sample."""
+    """Train a classifier: wanted texts against unwanted ones and the sample. Return its direction and log-odds."""
     edge = np.partition(centre, -_MOST_LIKE)[-_MOST_LIKE] if len(centre) > _MOST_LIKE else np.inf
     kept = np.flatnonzero(centre[index.sample] < edge)
-    texts = both(wanted, unwanted)
+    texts = concatenated(wanted, unwanted)
     if len(unwanted):
         similar = np.hstack([similar, unwanted.similarities(index, index.sample)])
-    alike = np.block([[texts.alike_each(), similar[kept].T], [similar[kept], index.sample_alike[np.ix_(kept, kept)]]])
+    alike = np.block(
+        [[texts.pairwise_cosines(), similar[kept].T], [similar[kept], index.sample_cosines[np.ix_(kept, kept)]]]
+    )
     model = train(
         alike,
         np.concatenate([wanted.weights, np.zeros(len(unwanted) + len(kept), np.float32)]),
@@ -90,12 +92,12 @@ def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, cent
     return direction, index.cosines(direction) + np.float32(model.intercept)
 
 
-def _by(known_well: float, usual: tuple[float, float]) -> float:
-    return usual[0] + usual[1] * known_well
+def _by(log_likes: float, usual: tuple[float, float]) -> float:
+    return usual[0] + usual[1] * log_likes
 
 
 def _shares(count: int) -> Reals:
-    """The window's sample weighs as much as five disliked papers."""
+    """Return the weights of the window's sample, which together equal five disliked papers."""
     return np.full(count, 5 / max(count, 1), dtype=np.float32)
 
 
@@ -106,7 +108,7 @@ def _mean_of_best(similar: Reals) -> Reals:
 
 
 def best_of_each_kind(index: Index, worth: Reals) -> Found:
-    """Return the numbers of the best papers and of the best news, ascending."""
+    """Return the numbers of the best papers and the best news, ascending."""
     found: list[npt.NDArray[np.intp]] = []
     for kind in (index.is_paper, ~index.is_paper):
         numbers = np.flatnonzero(kind)

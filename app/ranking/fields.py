@@ -9,15 +9,15 @@ import numpy.typing as npt
 from app.ranking.counts import Numbers, Reals, Rows
 from app.ranking.positions import stable_order
 
-# Lucene's BM25, with the constants of bm25s: measured beside it, others were no better.
+# Lucene's BM25, with the constants of bm25s. Other constants were measured and were no better.
 _K1: Final = 1.5
 _B: Final = 0.75
-# On a thinner day a word is as rare as on one of so many articles: of three articles, none can tell what is rare.
+# A day with fewer articles is treated as one with so many: a few articles do not show which words are rare.
 FEWEST: Final = 300
 
 
 def rarity(articles: int, frequency: npt.NDArray[np.number]) -> Reals:
-    """Return BM25's idf of what is in so many of these articles."""
+    """Return BM25's idf of a term that `frequency` of these articles contain."""
     count = max(articles, FEWEST)
     found: Reals = np.log1p((count - frequency + 0.5) / (frequency + 0.5)).astype(np.float32)
     return found
@@ -25,9 +25,9 @@ def rarity(articles: int, frequency: npt.NDArray[np.number]) -> Reals:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """BM25 without the rarity of the terms; the articles of term n lie from `starts[n]` to `starts[n + 1]`.
+    """BM25 without the idf of the terms. The articles of term n are at `starts[n]` to `starts[n + 1]`.
 
-    `norms` is what the length of each article adds to a count.
+    `norms` is the length normalisation of each article, which is added to a count in the denominator.
     """
 
     starts: Numbers
@@ -49,15 +49,15 @@ class Field:
         return cls(starts, owner[order], weights[order].astype(np.float32), norms)
 
     def frequency(self) -> Numbers:
-        """In how many articles each term is."""
+        """Return the number of articles that contain each term."""
         return np.diff(self.starts)
 
     def of_term(self, number: int) -> tuple[Numbers, Reals]:
-        """Return the articles that have a term, and its weight in each."""
+        """Return the articles that contain a term, and its weight in each."""
         part = slice(self.starts[number], self.starts[number + 1])
         return self.articles[part], self.weights[part]
 
     def counted(self, owners: npt.NDArray[np.intp]) -> tuple[npt.NDArray[np.intp], Reals]:
-        """Weigh what is once in the article of each of these owners: return the articles, and the weight in each."""
+        """Weigh occurrences, given by the article of each: return the articles, and the weight in each."""
         articles, counts = np.unique(owners, return_counts=True)
         return articles, (counts / (counts + self.norms[articles])).astype(np.float32)

@@ -1,4 +1,4 @@
-"""One or several days' articles, weighted and ready to be asked: a reader is then a few sparse products."""
+"""An index of the articles of one or several days. Scoring them for a reader then takes a few sparse products."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -23,20 +23,20 @@ from app.ranking.sparse import Entries, add_pairs, sums
 _LOW_BITS: Final = 16
 _COMMON: Final = 320
 _SAMPLE: Final = 160
-# Somebody could write words that share their first bits; then a binary search is faster.
+# Hostile texts could contain many words with the same first bits. Then a binary search is faster.
 _DEEPEST: Final = 16
 _COMMON_TO_ALL: Final = 0.9
 _FEW_ARTICLES: Final = 100
-# How much rarer a common word is in titles.
+# The document frequency of a common word in titles, relative to that in whole texts.
 _IN_TITLE: Final = 0.2
 CROSS_LISTED: Final = 0.5
-"""What a category is worth that is not an article's first."""
+"""The weight of a category that is not an article's first."""
 
 
 class Index:
-    """Articles of the days of a window, with the document frequencies of all of it.
+    """The articles of a window of days, with the document frequencies of the whole window.
 
-    `articles` are numbered through the days. `rows` and `weights` are their tf-idf vectors of length 1, by article.
+    `articles` are numbered across the days. `rows` and `weights` are their tf-idf vectors of length 1, by article.
     """
 
     def __init__(self, days: Sequence[Counts], newest: date, terms: Terms, places: Sequence[Numbers]) -> None:
@@ -53,7 +53,7 @@ class Index:
 
     @classmethod
     async def of(cls, days: Sequence[Counts], newest: date) -> Self:
-        """Combine days, of which the last is `newest`; the loop has its turn between the steps."""
+        """Combine days, the last of which is `newest`. Yields to the event loop between the steps."""
         terms: Terms = days[0].terms if len(days) == 1 else np.unique(np.concatenate([day.terms for day in days]))
         await asyncio.sleep(0)
         index = cls(days, newest, terms, [np.searchsorted(terms, day.terms).astype(np.int32) for day in days])
@@ -70,11 +70,11 @@ class Index:
         await asyncio.sleep(0)
         index._weigh()
         await asyncio.sleep(0)
-        index._part()
+        index._split_common_terms()
         await asyncio.sleep(0)
         index.sample = np.unique(np.linspace(0, max(len(index.articles) - 1, 0), _SAMPLE).astype(np.intp))
         index.sample = index.sample[: len(index.articles)]
-        index.sample_alike = index.alike_each(index.sample)
+        index.sample_cosines = index.pairwise_cosines(index.sample)
         return index
 
     text: Field
@@ -84,13 +84,13 @@ class Index:
     acronyms: Acronyms
     weights: Reals
     sample: npt.NDArray[np.intp]
-    """Articles that stand for the window, evenly spaced."""
-    sample_alike: Reals
+    """A sample of the window: evenly spaced articles."""
+    sample_cosines: Reals
 
     def _weigh(self) -> None:
         self.frequency = self.text.frequency()
         count = max(len(self.articles), FEWEST)
-        usual = self._usual(count - len(self.articles))
+        usual = self._missing_frequency(count - len(self.articles))
         self.rarity = rarity(len(self.articles), self.frequency + usual)
         self.title_rarity = rarity(len(self.articles), self.title.frequency() + usual * _IN_TITLE)
         self._smooth = (np.log((1 + count) / (1 + self.frequency + usual)) + 1).astype(np.float32)
@@ -103,8 +103,8 @@ class Index:
         lengths = np.sqrt(sums(self.rows.starts, raw * raw))
         self.weights = (raw / np.repeat(np.maximum(lengths, 1e-9), np.diff(self.rows.starts))).astype(np.float32)
 
-    def _usual(self, missing: int) -> Reals:
-        """In how many articles each term would be, of those by which a thin day falls short of a usual one."""
+    def _missing_frequency(self, missing: int) -> Reals:
+        """Estimate how many of the `missing` articles of a small day would contain each term."""
         usual = np.zeros(len(self.terms), dtype=np.float32)
         terms, shares = common_words()
         places = np.searchsorted(self.terms, terms)
@@ -114,8 +114,8 @@ class Index:
             usual[places[known]] = shares[known] * missing
         return usual
 
-    def _part(self) -> None:
-        """Lay the commonest terms apart as a small matrix: they are few, and most of what articles share."""
+    def _split_common_terms(self) -> None:
+        """Store the most common terms as a small dense matrix: a few terms are most of what articles share."""
         commonest = np.sort(np.argsort(-self.frequency, kind="stable")[:_COMMON])
         self._commonest = commonest
         self.columns = np.full(len(self.terms), -1, dtype=np.int32)
@@ -130,9 +130,9 @@ class Index:
         self.rare = Entries(starts, self.rows.terms[rare], self.weights[rare])
 
     def find(self, terms: Terms) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-        """Return the number of each term, and whether the window has it; without it the number means nothing.
+        """Return the number of each term, and whether the window has it: if not, the number is invalid.
 
-        Terms are spread evenly, so that their first sixteen bits lead to within a few of them.
+        Terms are hashes, spread evenly: a table of their first sixteen bits leaves only a few terms to compare.
         """
         last = len(self.terms) - 1
         if last < 0:
@@ -146,35 +146,35 @@ class Index:
         return numbers, self.terms[numbers] == terms
 
     def number(self, wanted: np.uint32) -> int | None:
-        """Return the number of one term; None where the window has it not."""
+        """Return the number of one term; None if the window does not have it."""
         place = int(np.searchsorted(self.terms, wanted))
         return place if place < len(self.terms) and self.terms[place] == wanted else None
 
     def weigh(self, numbers: Numbers, known: npt.NDArray[np.bool_]) -> Reals:
-        """Return tf-idf's idf of each term that `find` gave; what no article has is the rarest."""
+        """Return tf-idf's idf of each term of a `find` result; the highest for terms that no article contains."""
         found = np.full(len(numbers), self._rarest, dtype=np.float32)
         found[known] = self._smooth[numbers[known]]
         return found
 
     def in_title(self, spans: Spans, owners: npt.NDArray[np.intp]) -> npt.NDArray[np.bool_]:
-        """Whether each span, of these articles, is in the title."""
+        """Whether each span is in the title of its article (`owners`)."""
         ends: npt.NDArray[np.bool_] = spans.ends - self.positions.articles[owners] <= self.title_ends[owners]
         return ends
 
     def cosines(self, direction: Reals) -> Reals:
-        """Return each article's product with a vector over all terms."""
+        """Return the dot product of each article with a vector over all terms."""
         common = self.common @ direction[self._commonest]
         return common + sums(self.rare.starts, self.rare.weights * direction[self.rare.terms])
 
     def total(self, articles: npt.NDArray[np.intp], factors: Reals) -> Reals:
-        """Return the sum of the vectors of articles, each times its factor, over all terms."""
+        """Return the weighted sum of the articles' vectors, over all terms."""
         row, terms, weights = self.rare.of(articles)
         total = np.bincount(terms, weights * factors[row], len(self.terms)).astype(np.float32)
         total[self._commonest] += factors @ self.common[articles]
         return total
 
-    def alike_each(self, articles: Sequence[int] | npt.NDArray[np.intp]) -> Reals:
-        """Return how alike each two of a few articles are, as cosines."""
+    def pairwise_cosines(self, articles: Sequence[int] | npt.NDArray[np.intp]) -> Reals:
+        """Return the cosine of each pair of a few articles."""
         numbers = np.array(articles, dtype=np.intp)
         common, rare = self.common[numbers], self.rare.of(numbers)
         alike: Reals = common @ common.T
@@ -182,14 +182,14 @@ class Index:
         return alike
 
     def by(self, followed: Sequence[str]) -> dict[int, str]:
-        """Return the articles by these people, each with the author's name as it is printed there."""
+        """Return the articles by the `followed` people, each with the author's name as printed in the article."""
         found: dict[int, str] = {}
         for offset, day in zip(self.offsets, self.days, strict=False):
             found |= {offset + number: name for number, name in day.bylines.by(followed, day.articles).items()}
         return found
 
     def word(self, number: int) -> str:
-        """Return a word that stands for the term, as articles write it."""
+        """Return a word for the term, as an article writes it."""
         if len(self.days) == 1:
             return self.days[0].words[number]
         wanted = self.terms[number]
@@ -200,13 +200,13 @@ class Index:
         raise LookupError(f"the window has no term {number}")
 
 
-def shared(values: Reals, articles: int, usual: float) -> np.float32:
-    """Return what similarities of a window owe to what all papers have in common: a tenth of them exceed it.
+def common_similarity(values: Reals, articles: int, usual: float) -> np.float32:
+    """Return the part of similarities that all papers share: their 90th percentile.
 
-    A window of few articles does not tell, and is helped by what is `usual`.
+    For a window of few articles it is not reliable, and is mixed with the `usual` value.
     """
     trust = articles / (articles + _FEW_ARTICLES)
-    # Which of two neighbours does not matter, and numpy's quantile takes ten times as long.
+    # Interpolation is not needed, and numpy's quantile takes ten times as long.
     place = int(_COMMON_TO_ALL * (len(values) - 1))
     return np.float32(trust * float(np.partition(values, place)[place]) + (1 - trust) * usual)
 
@@ -215,7 +215,7 @@ Section = tuple[tuple[npt.NDArray[np.intp], float], ...]
 
 
 def _sections(articles: Sequence[Article]) -> dict[str, Section]:
-    """For each category and archive: the articles of which it is the first, and those that are listed there too."""
+    """Map each category and archive to its cross-listed articles and those of which it is the first category."""
     first: defaultdict[str, list[int]] = defaultdict(list)
     crossed: defaultdict[str, list[int]] = defaultdict(list)
     for number, article in enumerate(articles):
@@ -229,7 +229,7 @@ def _sections(articles: Sequence[Article]) -> dict[str, Section]:
 
 
 def _joined(rows: Sequence[Rows], places: Sequence[Numbers]) -> Rows:
-    """Put days one behind the other, their terms numbered as the window's."""
+    """Concatenate days, with the term numbers of the window."""
     sizes = accumulate((len(each.terms) for each in rows), initial=0)
     starts = [each.starts[:-1] + size for each, size in zip(rows, sizes, strict=False)]
     total = np.array([sum(len(each.terms) for each in rows)], dtype=np.int32)

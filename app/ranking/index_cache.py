@@ -1,4 +1,4 @@
-"""What this process works with, read and indexed once, so that a day's thousands of digests share it."""
+"""Caches the indexes of days in the process, so that thousands of digests share one index."""
 
 import asyncio
 from collections import OrderedDict
@@ -15,11 +15,11 @@ from app.persistence.items import ArrivalDay, Items
 from app.ranking.counts import Counts, count
 from app.ranking.index import Index
 
-# Almost all digests are of the last day, or of the days since the reader's last one.
+# Almost all digests cover the last day, or the days since the reader's last digest.
 _MOST_DAYS: Final = 8
 _MOST_WINDOWS: Final = 3
 
-# A reader of whom nothing was heard for two weeks, and the days before them.
+# Enough for a reader who was away for two weeks, and the days before.
 _LONGEST_WINDOW: Final = 17
 
 _Day = tuple[date, datetime]
@@ -30,17 +30,17 @@ _Value = TypeVar("_Value")
 
 
 class EditionIndexCache:
-    """Keeps the indexes of the windows of days used last; a day that was fetched again is read again."""
+    """Caches the indexes of the most recently used windows of days. A day that was fetched again is read again."""
 
     def __init__(self, daily: Editions) -> None:
         self._daily = daily
-        self._days: _Kept[_Day, Counts] = _Kept(_MOST_DAYS)
-        self._windows: _Kept[tuple[_Day, ...], Index] = _Kept(_MOST_WINDOWS)
+        self._days: _LruCache[_Day, Counts] = _LruCache(_MOST_DAYS)
+        self._windows: _LruCache[tuple[_Day, ...], Index] = _LruCache(_MOST_WINDOWS)
 
     async def index(self, editions: Sequence[Edition]) -> Index:
-        """Return the index of these days; digests that begin together build it once.
+        """Return the index of these days. Concurrent callers build it once.
 
-        Raises `SupabaseError`, to every caller that waited; the next one tries again.
+        Raises `SupabaseError` to every caller that waits; the next call tries again.
         """
         days = tuple(sorted((edition.source_date, edition.updated_at) for edition in editions))
         return await self._windows.get(days, partial(self._window, days))
@@ -54,33 +54,33 @@ class EditionIndexCache:
 
 @dataclass(frozen=True, slots=True)
 class ArrivalItems:
-    """What was first seen in a window of days: its `index`, and the items of its articles."""
+    """The items first seen in a window of days: the `index` of their articles, and the items themselves."""
 
     index: Index
     _items: Mapping[_Name, Item]
     _numbers: Mapping[UUID, int]
 
     def known(self, items: Iterable[UUID]) -> list[int]:
-        """The numbers of those of these items that the window has."""
+        """Return the article numbers of these items, without those that the window does not have."""
         return [self._numbers[item] for item in items if item in self._numbers]
 
     def keys(self, articles: Iterable[Article]) -> tuple[str, ...]:
-        """All names by which these articles of the window go."""
+        """Return all keys of these articles of the window."""
         return tuple(key for article in articles for key in self._items[_name(article)].keys)
 
 
 class ItemIndexCache:
-    """Keeps the indexes of the windows of arrival days used last; a day that had more or other items is read again."""
+    """Caches the indexes of the most recently used windows of arrival days. A day whose items changed is read again."""
 
     def __init__(self, items: Items) -> None:
         self._items = items
-        self._days: _Kept[ArrivalDay, _Arrived] = _Kept(_MOST_DAYS + _LONGEST_WINDOW)
-        self._windows: _Kept[tuple[ArrivalDay, ...], ArrivalItems] = _Kept(_MOST_WINDOWS)
+        self._days: _LruCache[ArrivalDay, _Arrived] = _LruCache(_MOST_DAYS + _LONGEST_WINDOW)
+        self._windows: _LruCache[tuple[ArrivalDay, ...], ArrivalItems] = _LruCache(_MOST_WINDOWS)
 
     async def arrivals(self, days: Sequence[ArrivalDay]) -> ArrivalItems:
-        """Return what came on these days, oldest first, one at least; digests that begin together build it once.
+        """Return the items first seen on these days (at least one, oldest first). Concurrent callers build it once.
 
-        Raises `SupabaseError`, to every caller that waited; the next one tries again.
+        Raises `SupabaseError` to every caller that waits; the next call tries again.
         """
         return await self._windows.get(tuple(days), partial(self._window, tuple(days)))
 
@@ -100,8 +100,8 @@ def _name(article: Article) -> _Name:
     return article.source, article.external_id
 
 
-class _Kept(Generic[_Key, _Value]):
-    """The values used last, each made once; one that failed is made again."""
+class _LruCache(Generic[_Key, _Value]):
+    """A cache of the most recently used values, each computed once; a failed computation is repeated."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -115,10 +115,10 @@ class _Kept(Generic[_Key, _Value]):
         self._made.move_to_end(key)
         while len(self._made) > self._most:
             self._made.popitem(last=False)
-        # A digest that is cancelled must not take it from the others.
+        # The cancellation of one caller must not cancel it for the others.
         return await asyncio.shield(task)
 
     def _forget_failure(self, key: _Key, done: "asyncio.Task[_Value]") -> None:
-        # Asking for the exception also says that nobody else need be told, should all who waited be gone.
+        # Reading the exception also prevents asyncio's warning if all callers were cancelled.
         if (done.cancelled() or done.exception() is not None) and self._made.get(key) is done:
             del self._made[key]

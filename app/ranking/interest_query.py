@@ -1,4 +1,4 @@
-"""What a reader asks for in words: interests one by one, goals and title as a whole, and what to exclude."""
+"""A profile as a query: interests one by one, goals and title as a whole, and exclusions."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -17,7 +17,7 @@ TITLE_WEIGHT: Final = 0.15
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word of a phrase: its stem, the `plain` word as texts that are not English have it, and how it is `written`."""
+    """A word of a phrase: its stem, the `plain` word for texts that are not English, and the word as `written`."""
 
     stem: str
     plain: str
@@ -25,13 +25,13 @@ class Word:
 
     @property
     def is_capital(self) -> bool:
-        """Whether it is written as acronyms are."""
+        """Whether it is written like an acronym."""
         return sum(letter.isupper() for letter in self.written) > 1
 
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """Words that belong together, in order, and the text as the reader wrote it."""
+    """The words of a phrase, in order, and the text as the reader wrote it."""
 
     text: str
     words: tuple[Word, ...]
@@ -42,13 +42,13 @@ class Phrase:
         return tuple(word.stem for word in self.words)
 
     def terms(self) -> Terms:
-        """Return the phrase's terms, each once."""
+        """Return the phrase's terms without duplicates."""
         return terms_of(dict.fromkeys(self.stems))
 
 
 @dataclass(frozen=True, slots=True)
 class InterestQuery:
-    """A profile taken apart; phrases of stop words alone are left out."""
+    """A profile as words and phrases; phrases that contain only stop words are omitted."""
 
     interests: tuple[Phrase, ...]
     goals: tuple[Phrase, ...]
@@ -57,17 +57,17 @@ class InterestQuery:
 
     @property
     def whole(self) -> tuple[Phrase, ...]:
-        """The texts of which one can be met as a whole: interests, goals, title."""
+        """The texts that an article can match: interests, goals, title."""
         return (*self.interests, *self.goals, *self.title)
 
     @property
     def stems(self) -> frozenset[str]:
-        """All that is asked for."""
+        """The stems of all interests, goals and the title."""
         return frozenset(stem for phrase in self.whole for stem in phrase.stems)
 
     @classmethod
     def of(cls, profile: Profile) -> "InterestQuery":
-        """Take a profile apart."""
+        """Split a profile into phrases."""
         stems = Stems()
 
         def phrases(*texts: str) -> tuple[Phrase, ...]:
@@ -83,11 +83,10 @@ class InterestQuery:
 
 
 def phrase_of(text: str, stems: Stems) -> Phrase:
-    """Take a phrase apart. One letter by itself is a name, however it is written: R, r."""
+    """Split a phrase into words. A single letter is a name, in upper or lower case: R, r."""
     text = text.strip()
-    # "GNNs (graph neural networks)" is one interest, said twice.
-    asked = text.upper() if len(text) == 1 else text
-    return Phrase(text, tuple(_words(words(asked), stems)))
+    capital = text.upper() if len(text) == 1 else text
+    return Phrase(text, tuple(_words(words(capital), stems)))
 
 
 def _words(found: Sequence[str], stems: Stems) -> Iterable[Word]:
@@ -98,7 +97,7 @@ def _words(found: Sequence[str], stems: Stems) -> Iterable[Word]:
 
 
 def terms_of(stems: Iterable[str]) -> Terms:
-    """Return the numbers by which these stems are known."""
+    """Return the terms (numbers) of these stems."""
     return np.array([term(stem) for stem in stems], dtype=np.uint32)
 
 

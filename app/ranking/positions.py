@@ -1,4 +1,4 @@
-"""Where in a window's texts each term is, so that a phrase is one only where its words are together."""
+"""The positions of terms in a window's texts, which find phrases."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 from app.ranking.counts import GAP, Numbers, Order
 
-# Between the words of a phrase may lie one other word: "mechanisms for fair design".
+# One other word may be between the words of a phrase: "mechanisms for fair design".
 _APART: Final = 1
 
 
 def stable_order(numbers: Numbers) -> npt.NDArray[np.intp]:
-    """Return what sorts them; by radix, sixteen bits at a time, which is several times faster than comparing."""
+    """Return the stable argsort, by radix of sixteen bits, which is several times faster than comparison."""
     order = np.argsort((numbers & 0xFFFF).astype(np.uint16), kind="stable")
     high = (numbers >> 16).astype(np.uint16)
     return order if not high.any() else order[np.argsort(high[order], kind="stable")]
@@ -23,13 +23,13 @@ def stable_order(numbers: Numbers) -> npt.NDArray[np.intp]:
 
 @dataclass(frozen=True, slots=True)
 class Spans:
-    """Where a text stands: from `starts` to `ends`, both included, in the order of the ends."""
+    """Positions from `starts` to `ends`, both included, sorted by `ends`."""
 
     starts: Numbers
     ends: Numbers
 
     def __or__(self, other: "Spans") -> "Spans":
-        """Return both."""
+        """Return the union."""
         starts, ends = np.concatenate([self.starts, other.starts]), np.concatenate([self.ends, other.ends])
         order = np.argsort(ends, kind="stable")
         return Spans(starts[order], ends[order])
@@ -43,7 +43,7 @@ NOWHERE: Final = Spans(np.empty(0, np.int32), np.empty(0, np.int32))
 
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """The texts of a window on one line, `GAP` places apart: term n is at `places[starts[n]:starts[n + 1]]`.
+    """The texts of a window on one axis, `GAP` positions apart: term n is at `places[starts[n]:starts[n + 1]]`.
 
     Article n begins at `articles[n]`.
     """
@@ -54,7 +54,7 @@ class Positions:
 
     @classmethod
     def of(cls, orders: Sequence[Order], numbers: Sequence[Numbers], terms: int) -> Self:
-        """Join days, whose terms have these numbers in the window."""
+        """Concatenate days, whose terms have these numbers in the window."""
         found = np.concatenate(
             [np.empty(0, np.int32), *(of[each.terms] for of, each in zip(numbers, orders, strict=True))]
         )
@@ -68,24 +68,24 @@ class Positions:
         return cls(articles.astype(np.int32), starts, places.astype(np.int32)[order])
 
     def of_term(self, number: int) -> Spans:
-        """Return where a term is."""
+        """Return the positions of a term."""
         places = self.places[self.starts[number] : self.starts[number + 1]]
         return Spans(places, places)
 
     def owners(self, spans: Spans) -> npt.NDArray[np.intp]:
-        """Return the article of each span, ascending."""
+        """Return the article number of each span, ascending."""
         return np.searchsorted(self.articles, spans.ends, side="right") - 1
 
 
 def _last(order: Order) -> Numbers:
-    """The last place of each text."""
+    """Return the last position of each text."""
     empty = np.diff(order.starts) == 0
     last = order.places[np.maximum(order.starts[1:] - 1, 0)] if len(order.places) else np.zeros(len(empty), np.uint16)
     return np.where(empty, 0, last).astype(np.int32)
 
 
 def in_order(parts: Sequence[Spans]) -> Spans:
-    """Return where all parts follow one another, with nothing between them."""
+    """Return the spans in which all parts follow one another directly."""
     return reduce(_followed, parts) if parts else NOWHERE
 
 
@@ -98,7 +98,7 @@ def _followed(before: Spans, after: Spans) -> Spans:
 
 
 def together(parts: Sequence[Spans]) -> Spans:
-    """Return where all parts are close to each other, in any order, by the place of the rarest."""
+    """Return the positions of the rarest part that have all other parts nearby, in any order."""
     if not parts or not all(map(len, parts)):
         return NOWHERE
     rarest, *others = sorted(parts, key=len)

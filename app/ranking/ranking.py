@@ -1,4 +1,4 @@
-"""The best of a window for one reader: each item with a score and its reasons."""
+"""Ranks the articles of a window for one reader: selects the best, with a score and reasons for each."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,12 +18,12 @@ from app.ranking.selection import Selection
 _REORDERED: Final = 40
 
 Reorder = Callable[[Sequence[Article]], Awaitable[Sequence[int]]]
-"""Puts articles that come best first in a better order: returns their positions, each once."""
+"""Gets articles sorted best first, and returns their positions in a better order, each once."""
 
 
 @dataclass(frozen=True, slots=True)
 class RankingSettings:
-    """How many items a digest holds at most."""
+    """The most items of a digest."""
 
     papers: int = 12
     news: int = 6
@@ -31,7 +31,7 @@ class RankingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Ranked:
-    """An article chosen for a digest: `score` from 0 to 1, `interests` those that it names in full."""
+    """An article selected for a digest: `score` from 0 to 1, and the `interests` that it contains in full."""
 
     article: Article
     score: float
@@ -41,7 +41,7 @@ class Ranked:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """The chosen items, best first; of `considered` articles, `duplicates` repeated another."""
+    """The selected items, best first. `considered` articles were ranked, of which `duplicates` were duplicates."""
 
     papers: tuple[Ranked, ...]
     news: tuple[Ranked, ...]
@@ -57,10 +57,9 @@ async def rank(
     reorder: Reorder | None = None,
     shown: Sequence[int] = (),
 ) -> Ranking:
-    """Choose a reader's papers and news from a window, by the profile and the `papers` that the reader rated.
+    """Select a reader's papers and news from a window, by the profile and the `papers` that the reader rated.
 
-    Needs no key and no network but `reorder`'s own, which is shown the best 40 papers. The window's articles in `shown`
-    the reader knows already: they are no choice.
+    `reorder` gets the best 40 papers. Articles of the window in `shown` are excluded: the reader knows them already.
     """
     query = InterestQuery.of(profile)
     feedback = FeedbackModel.of(papers, index.newest)
@@ -81,7 +80,7 @@ async def rank(
     chosen = selection.pick(best, settings.papers)
     news = selection.pick(selection.candidates(~index.is_paper & fresh, settings.news), settings.news)
     await asyncio.sleep(0)
-    # Whom some of it was shown was told of the repeats then.
+    # If the reader has seen a part of the window, an earlier digest has already counted the duplicates.
     repeats = 0 if shown else sum(day.repeats for day in index.days)
     return Ranking(
         papers=tuple(map(ranked, chosen)),

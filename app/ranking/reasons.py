@@ -1,4 +1,4 @@
-"""Why an article was chosen, in words that its reader can check and act on."""
+"""The reasons for which an article was selected, in words that its reader can check and act on."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -16,16 +16,16 @@ from app.ranking.selection import Selection
 from app.sources.text import shorten
 
 _MOST_NAMED: Final = 3
-# An article that has so much of an interest, by the rarity of the words, matches a part of it: one common half is none.
+# An article matches an interest partly if it contains this share of it, weighted by idf: a common word is not enough.
 _PART: Final = 0.6
-# The cosine from which two papers are of one subject.
+# Two papers with at least this cosine are about the same subject.
 _SIMILAR: Final = 0.15
 _LONGEST_TITLE: Final = 80
 _INTERESTS: Final = "edit your interests"
 
 
 class Reasons:
-    """Finds the reasons for chosen articles; `interests` are those that an article has in full."""
+    """Finds the reasons for selected articles."""
 
     def __init__(
         self,
@@ -42,19 +42,19 @@ class Reasons:
         self._selection = selection
         self._categories = frozenset(profile.categories)
         self._query = query
-        self._asks = bool(query.whole or self._titles or profile.categories or profile.authors)
-        self._wanted = self._asked()
+        self._has_query = bool(query.whole or self._titles or profile.categories or profile.authors)
+        self._wanted = self._query_weights()
         self._having = [scores.words.having(place) for place in range(len(query.interests))]
 
     def interests(self, number: int) -> tuple[str, ...]:
-        """Return the interests that the article has in full, as the reader wrote them."""
+        """Return the interests that the article contains in full, as the reader wrote them."""
         pairs = zip(self._query.interests, self._scores.words.full, strict=True)
         return tuple(phrase.text for phrase, full in pairs if full[number])[:_MOST_NAMED]
 
     def of(self, number: int) -> tuple[Reason, ...]:
-        """Return what spoke for an article, the most telling first; there is always something."""
+        """Return the reasons for an article, the strongest first; at least one."""
         found = [*self._author(number), *self._liked(number), *self._words(number), *self._category(number)]
-        return (*(found or self._otherwise(number)), *self._place(number))
+        return (*(found or self._fallback(number)), *self._place(number))
 
     def _author(self, number: int) -> Iterator[Reason]:
         if author := self._selection.followed.get(number):
@@ -80,8 +80,8 @@ class Reasons:
             yield Reason(
                 kind=ReasonKind.LIKED,
                 text=f"close to {_quoted(self._titles[best])}, which you liked",
-                words=self._telling(number, worth),
-                change="take that paper from those that you like",
+                words=self._top_words(number, worth),
+                change="undo your feedback on that paper",
             )
 
     def _words(self, number: int) -> Iterator[Reason]:
@@ -93,8 +93,8 @@ class Reasons:
                 change=_INTERESTS,
             )
             return
-        parts = [part for place in range(len(self._having)) if (part := self._part(number, place))]
-        words = self._telling(number, self._wanted)
+        parts = [part for place in range(len(self._having)) if (part := self._partial_match(number, place))]
+        words = self._top_words(number, self._wanted)
         if parts:
             text = f"partly matches: {'; '.join(parts[:_MOST_NAMED])}"
             yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change=_INTERESTS)
@@ -102,8 +102,8 @@ class Reasons:
             text = f"shares words with your profile: {', '.join(words)}"
             yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change="edit your interests and goals")
 
-    def _part(self, number: int, place: int) -> str | None:
-        """What an article has of an interest, if that is more than one common part of it."""
+    def _partial_match(self, number: int, place: int) -> str | None:
+        """Describe the part of an interest that the article contains; None if the part is too small."""
         pairs = self._having[place]
         rarities = [self._scores.words.concepts.rarity(concept) for concept, _ in pairs]
         has = [bool(mask[number]) for _, mask in pairs]
@@ -127,35 +127,35 @@ class Reasons:
         if category := _wanted_category(self._index.articles[number], self._categories):
             yield Reason(kind=ReasonKind.CATEGORY, text=f"category {category}", change="edit your categories")
 
-    def _otherwise(self, number: int) -> list[Reason]:
-        """What is said of an article that no paper, interest or category speaks for by itself."""
+    def _fallback(self, number: int) -> list[Reason]:
+        """Give the reason for an article that no single paper, interest or category explains."""
         feedback = self._scores.feedback
-        words = self._telling(number, feedback.direction) if feedback else ()
+        words = self._top_words(number, feedback.direction) if feedback else ()
         if words:
             text = f"like the papers that you liked, taken together: {', '.join(words)}"
             return [Reason(kind=ReasonKind.LIKED, text=text, words=words, change="edit the papers that you like")]
-        if self._asks:
-            text = "one of the newest: nothing in it matches what your profile names"
+        if self._has_query:
+            text = "one of the newest: it matches nothing in your profile"
             return [Reason(kind=ReasonKind.NEWEST, text=text, change="add interests or papers that you like")]
         return [
             Reason(
                 kind=ReasonKind.NEWEST,
-                text="one of the newest: your profile names nothing to look for",
+                text="one of the newest: your profile is empty",
                 change="add interests or papers that you like",
             )
         ]
 
     def _place(self, number: int) -> Iterator[Reason]:
-        """Why an article has a place that its score alone would not give it."""
+        """Give the reason for a place that the article's score alone does not explain."""
         interest = self._selection.kept_for.get(number)
         if interest is not None:
             text = f"the best match of the day for {_quoted(self._query.interests[interest].text)}"
             yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
         elif number in self._selection.varied:
-            text = "for variety: items of a higher score repeat what others here say"
+            text = "for variety: items with a higher score are too similar to others here"
             yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
 
-    def _asked(self) -> Reals:
+    def _query_weights(self) -> Reals:
         worth = np.zeros(len(self._index.terms), dtype=np.float32)
         for concept, weight in self._scores.words.weights.items():
             for stem in {stem for reading in concept for stem in reading}:
@@ -164,8 +164,8 @@ class Reasons:
                     worth[number] += weight
         return worth
 
-    def _telling(self, number: int, worth: Reals) -> tuple[str, ...]:
-        """The words that count most for the article, by what each term of the window is worth."""
+    def _top_words(self, number: int, worth: Reals) -> tuple[str, ...]:
+        """Return the words that contribute most to the article's score, by the weight of each term of the window."""
         part = self._index.rows.of(number)
         terms = self._index.rows.terms[part]
         shared = worth[terms] * self._index.weights[part]
@@ -173,7 +173,7 @@ class Reasons:
         return tuple(self._index.word(int(terms[each])) for each in best if shared[each] > 0)
 
     def _written(self, number: int, concept: Concept) -> str:
-        """How an article writes a concept: as an acronym, or in full."""
+        """Return a concept in the article's form: the acronym or the long form."""
         having = set(self._index.rows.terms[self._index.rows.of(number)].tolist())
         for reading in concept:
             numbers = [self._scores.words.concepts.number(stem) for stem in reading]
@@ -187,6 +187,6 @@ def _quoted(text: str) -> str:
 
 
 def _wanted_category(article: Article, wanted: frozenset[str]) -> str | None:
-    """The article's first category that is wanted, itself or by its archive."""
+    """Return the article's first category that is wanted, either itself or its archive."""
     named = (name for name in article.categories if name in wanted or name.partition(".")[0] in wanted)
     return next(named, None)

@@ -1,8 +1,8 @@
-"""How well each article of a window fits a reader: a share of 1 that means the same in every window.
+"""Scores each article of a window for a reader, from 0 to 1, with the same meaning in every window.
 
-Words count by BM25; feedback by the cosine to the centroid of what is liked (Rocchio 1971), by that to its nearest
-papers, and by a classifier. How much each counts depends on how much feedback there is. Measured on labelled readers
-with `make bench-ranking`; docs/PERFORMANCE.md has the figures.
+The parts are: BM25 of the words; for feedback the cosine to the centroid of liked papers (Rocchio 1971), the cosine to
+the nearest of them, and a classifier. Their weights depend on the amount of feedback. `make bench-ranking` measures
+this on labelled readers; docs/PERFORMANCE.md has the figures.
 """
 
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from app.models import Profile
-from app.ranking.calibration import THRESHOLD, chances, without_full
+from app.ranking.calibration import THRESHOLD, lower_without_full_interest, scores_of
 from app.ranking.counts import Reals, Terms
 from app.ranking.feedback_model import FeedbackModel, Papers
 from app.ranking.feedback_scores import MOST_COMPARED, FeedbackScores, best_of_each_kind
@@ -21,23 +21,23 @@ from app.ranking.interest_query import InterestQuery, Phrase
 from app.ranking.text_vectors import Vectors
 from app.ranking.word_scores import WordScores
 
-# An interest is a text that the reader likes, and says less than a paper does.
+# The weight of an interest as a liked text; it contains less information than a paper.
 _INTEREST: Final = 0.5
-# Of articles that have an interest in full, if they are no more than this share of the window, enough are wanted.
+# If at most this share of the window contains an interest in full, these articles are usually wanted.
 _FEW: Final = 0.05
-# Those that are lifted keep their order.
+# Keeps the order of raised scores.
 _ORDER: Final = 1e-3
-# What is the same as a disliked paper loses so much of its log-odds.
+# The log-odds that an article loses if it equals a disliked paper.
 _DISLIKED: Final = 1.5
-# What a category adds to the log-odds, times what the article's place in it is worth.
+# The log-odds that a category adds, times the weight of the category in the article.
 _CATEGORY: Final = 0.5
 
 
 class Scores:
     """A reader's scores.
 
-    `chance` is each article's score, from 0 to 1. `feedback` is None where nothing is liked; then what is disliked
-    counts by its likeness alone. `liked` are the liked papers.
+    `chance` is each article's score, from 0 to 1. `feedback` is None without liked papers; disliked papers then only
+    lower the scores of similar articles. `liked` are the liked papers.
     """
 
     def __init__(self, index: Index, profile: Profile, query: InterestQuery, model: FeedbackModel) -> None:
@@ -55,25 +55,25 @@ class Scores:
         likes = float(model.liked.weights.sum())
         more = _CATEGORY * self._of_categories(profile)
         words = self.words.strength if self.feedback else self.words.expanded()
-        self.chance = chances(words, self.feedback, likes, more)
+        self.chance = scores_of(words, self.feedback, likes, more)
         if self.feedback is None and self.words.full:
             full = np.logical_or.reduce(self.words.full)
-            self.chance[~full] = without_full(self.chance[~full])
+            self.chance[~full] = lower_without_full_interest(self.chance[~full])
         if not (query.whole or likes or profile.categories):
             self.chance[:] = 0
         self._lift_matches()
         if len(disliked):
-            self._take_dislikes(disliked)
+            self._lower_disliked(disliked)
 
     def _lift_matches(self) -> None:
-        """An interest that few articles have in full is wanted there, however briefly it is named."""
+        """Raise the scores of articles with an interest in full above the threshold, if such articles are few."""
         few = _FEW * max(len(self._index.articles), FEWEST)
         for full in self.words.full:
             if full.sum() <= few:
                 self.chance[full] = np.maximum(self.chance[full], THRESHOLD + _ORDER * self.chance[full])
 
-    def _take_dislikes(self, disliked: Vectors) -> None:
-        """What is like a disliked paper counts less, by how like it is; also where nothing is liked yet."""
+    def _lower_disliked(self, disliked: Vectors) -> None:
+        """Lower the scores of articles by their similarity to disliked papers, also without liked papers."""
         articles = best_of_each_kind(self._index, self.chance)
         nearest = disliked.first(MOST_COMPARED).similarities(self._index, articles).max(axis=1)
         chance = self.chance[articles]
@@ -88,7 +88,7 @@ class Scores:
 
 
 def _papers(phrases: Sequence[Phrase]) -> Papers:
-    """The reader's own texts as papers that are liked less."""
+    """Return the texts of the profile as liked papers with a lower weight."""
     terms = [phrase.terms() for phrase in phrases]
     sizes = np.array([len(each) for each in terms], dtype=np.intp)
     together: Terms = np.concatenate([np.empty(0, np.uint32), *terms])

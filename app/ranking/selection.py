@@ -1,4 +1,4 @@
-"""Which articles make a digest: the best, not twelve times the same thing, and something for each interest."""
+"""Selects the articles of a digest: the best ones, without repetition, and one for each interest."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -13,20 +13,20 @@ from app.ranking.index import Index
 from app.ranking.interest_query import InterestQuery
 from app.ranking.scores import Scores
 
-# For each place so many are looked at, so that there is something to vary with.
+# Candidates for each place, so that similar ones can be avoided.
 _CANDIDATES: Final = 3
-# How much of its worth an article loses that says what a chosen one says.
+# The share of its score that an article loses if it equals a selected one.
 _REPETITION: Final = 0.5
-# Two articles as alike as this are one story, that came on two days: within one, repeats are not even indexed.
+# Two articles with this cosine are one story of two days. Within a day, duplicates are not indexed.
 _SAME: Final = 0.8
 _FEWEST_TERMS: Final = 12
 
 
 class Selection:
-    """Chooses among a window's articles for one reader; the numbers are the window's.
+    """Selects articles of a window for one reader. Articles are numbers of the window.
 
-    `kept_for` says for which interest (its place among the query's) a chosen article got its place, and `varied` which
-    got theirs before articles of a higher score, for these say what others said.
+    `kept_for` maps selected articles to the interest (its index in the query) for which they were selected. `varied`
+    has those selected before articles with a higher score, which repeat others.
     """
 
     def __init__(self, index: Index, scores: Scores, profile: Profile, query: InterestQuery) -> None:
@@ -41,7 +41,7 @@ class Selection:
         self._good: Mask = scores.chance >= (THRESHOLD if asks else 0)
 
     def candidates(self, kind: Mask, most: int) -> list[int]:
-        """Return the best of a kind, best first, with those by followed authors and each interest's best."""
+        """Return the best of a kind, best first, with those by followed authors and the best for each interest."""
         numbers = np.flatnonzero(kind & ~self._excluded)
         order = numbers[np.argsort(-self._chance[numbers], kind="stable")]
         good = order[self._good[order]]
@@ -52,17 +52,17 @@ class Selection:
         return sorted(set(best), key=lambda number: (-self._chance[number], number))
 
     def pick(self, candidates: Sequence[int], most: int) -> list[int]:
-        """Choose at most so many of candidates that come best first; the chosen keep that order.
+        """Select at most `most` of the candidates, which are sorted best first; the result keeps their order.
 
-        Followed authors come first, then the best of all, the best of each interest that has something good, and
-        whatever adds most to what is there (maximal marginal relevance, Carbonell and Goldstein 1998).
+        Followed authors are selected first, then the best article, the best one above the threshold for each interest,
+        and then the rest by maximal marginal relevance (Carbonell and Goldstein 1998).
         """
-        # A model may have put them in another order than the scores; the worth of a place stays.
+        # A language model may have changed the order. The n-th candidate gets the n-th score.
         worth = np.sort(self._chance[list(candidates)])[::-1]
-        alike = self._index.alike_each(candidates)
+        alike = self._index.pairwise_cosines(candidates)
         same = alike >= np.where(self._is_long(candidates), _SAME, np.inf)
         chosen: list[int] = []
-        for place, interest in self._claims(candidates, chosen):
+        for place, interest in self._required_places(candidates, chosen):
             if len(chosen) < most and not same[place, chosen].any() and place not in chosen:
                 chosen.append(place)
                 if interest is not None:
@@ -75,11 +75,11 @@ class Selection:
             if value[best] < 0:
                 break
             chosen.append(best)
-        self._note(candidates, chosen, most)
+        self._record_variety(candidates, chosen, most)
         return [candidates[place] for place in sorted(chosen)]
 
-    def _note(self, candidates: Sequence[int], chosen: Sequence[int], most: int) -> None:
-        """Note which articles would have no place by their scores alone, and which have one that needs no reason."""
+    def _record_variety(self, candidates: Sequence[int], chosen: Sequence[int], most: int) -> None:
+        """Record which articles were selected for variety, and forget interests of those that their score selects."""
         for place in chosen:
             number = candidates[place]
             if place < most:
@@ -88,15 +88,15 @@ class Selection:
                 self.varied.add(number)
 
     def _is_long(self, candidates: Sequence[int]) -> Mask:
-        """Which articles say enough for being alike to mean being the same."""
+        """Return which articles have enough words that a high similarity means the same story."""
         starts, numbers = self._index.rows.starts, np.array(candidates, dtype=np.intp)
         long: npt.NDArray[np.bool_] = starts[numbers + 1] - starts[numbers] >= _FEWEST_TERMS
         return long
 
-    def _claims(self, candidates: Sequence[int], chosen: Sequence[int]) -> Iterator[tuple[int, int | None]]:
-        """The places in `candidates` that come before all others, with the interest that asks for each.
+    def _required_places(self, candidates: Sequence[int], chosen: Sequence[int]) -> Iterator[tuple[int, int | None]]:
+        """Yield the indexes of `candidates` to select first, each with the interest that requires it, if any.
 
-        What was chosen meanwhile may meet an interest.
+        An interest that an article in `chosen` contains requires nothing more.
         """
         yield from ((place, None) for place, number in enumerate(candidates) if number in self.followed)
         yield from ((place, None) for place in range(min(1, len(candidates))))

@@ -9,19 +9,19 @@ from app.ranking.counts import Numbers, Reals
 from app.ranking.positions import stable_order
 
 EntriesOf = tuple[Numbers, Numbers, Reals]
-"""Whose each entry is, of which term, and how much."""
+"""For each entry: its owner, its term and its weight."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entries:
-    """Weighted terms by article: those of article n lie from `starts[n]` to `starts[n + 1]`."""
+    """Weighted terms by article: those of article n are at `starts[n]` to `starts[n + 1]`."""
 
     starts: Numbers
     terms: Numbers
     weights: Reals
 
     def of(self, articles: npt.NDArray[np.intp]) -> tuple[Numbers, Numbers, Reals]:
-        """Return the entries of these articles: the place in `articles`, the term and the weight of each."""
+        """Return the entries of these articles: the index in `articles`, the term and the weight of each."""
         starts = self.starts[articles]
         sizes = self.starts[articles + 1] - starts
         ends = np.cumsum(sizes)
@@ -31,16 +31,16 @@ class Entries:
 
 
 def sums(starts: Numbers, values: npt.NDArray[np.floating]) -> Reals:
-    """Sum values by the runs that begin at `starts`; the last of these is the end."""
+    """Sum the values of each run. Runs begin at `starts`, whose last element is the end."""
     if not len(values):
         return np.zeros(len(starts) - 1, dtype=np.float32)
     sums = np.add.reduceat(values, np.minimum(starts[:-1], len(values) - 1))
-    # reduceat gives an empty run its first element.
+    # reduceat returns for an empty run the element at its start.
     return np.where(np.diff(starts) > 0, sums, 0).astype(np.float32)
 
 
 def add_pairs(similar: Reals, articles: EntriesOf, texts: EntriesOf) -> None:
-    """Add the product of each entry of an article with all entries of texts that have its term."""
+    """Add the products of each entry of an article with all entries of texts for the same term to `similar`."""
     order = stable_order(texts[1])
     having = np.bincount(texts[1], minlength=int(articles[1].max(initial=0)) + 1)
     met = having[articles[1]] > 0

@@ -1,9 +1,9 @@
-"""One spelling for the ways in which people write a word: British and American, joined and hyphened, one and many."""
+"""Normalises spellings: British to American, hyphenated to joined, plural acronyms to singular."""
 
 import re
 from typing import Final
 
-# Behind these, `is` is no British `iz`: `supervise` must stay one word with `supervision`.
+# After these, `is` is not the British form of `iz`: `supervise` must keep the stem of `supervision`.
 _KEPT_S: Final = (
     "(?:un|re|pre|mis|non|semi|self)?(?:adv|advert|chem|circumc|compr|comprom|conc|cru|dev|disgu|exc|exerc|expert|franch|"
     "improv|inc|merchand|no|pa|po|pra|prec|prem|prom|ra|rev|superv|surm|surpr|telev)is"
@@ -63,9 +63,9 @@ STEMS: Final = {
     }.items()
     for word in words.split()
 }
-"""Words to which Snowball gives the stem of words that mean something else, or not that of their own forms."""
+"""Stems of words that Snowball conflates with words of another meaning, or separates from their other forms."""
 
-# Acronyms in the plural, to which Snowball leaves the s: there is no vowel before the last letters.
+# Plural acronyms, whose `s` Snowball does not remove because no vowel precedes it.
 _PLURAL = re.compile(r"^([b-df-hj-np-tv-z]{2,}[aeiou]?|[b-df-hj-np-tv-z][aeiou])s$")
 _SHORTEST_PLURAL: Final = 4
 
@@ -73,7 +73,7 @@ _PREFIX_TEXT: Final = """
     anti bi co counter geo hetero homo hyper infra inter intra macro micro mini mono multi nano neuro non omni poly pre
     proto pseudo quasi re retro semi spatio sub supra tele thermo tri ultra un uni"""
 PREFIXES: Final = frozenset(_PREFIX_TEXT.split())
-"""What is one word with that behind a hyphen: multi-modal, multimodal."""
+"""Prefixes that are joined with the word after a hyphen: multi-modal, multimodal."""
 _APART_TEXT: Final = "anti hyper inter intra multi non pre pseudo quasi semi spatio"
 _APART: Final = frozenset(_APART_TEXT.split())
 _PAIRS: Final = {
@@ -83,18 +83,18 @@ _PAIRS: Final = {
     "super": ("resol", "pixel"), "up": ("sampl", "scal"), "work": ("flow",),
 }  # fmt: skip
 FIRSTS: Final = frozenset(written for word in (*_APART, *_PAIRS) for written in (word, word.capitalize()))
-"""Words that may be one with the next, although a space parts them."""
+"""Words that may be joined with the next word, although a space separates them."""
 
 
-def are_one(first: str, second: str, *, hyphen: bool) -> bool:
-    """Whether two lower-case words are one word that is written apart."""
+def is_one_word(first: str, second: str, *, hyphen: bool) -> bool:
+    """Whether two lower-case words are one word that is written separately."""
     if first in (PREFIXES if hyphen else _APART):
         return second.isalpha()
     return second.startswith(_PAIRS.get(first, "0"))
 
 
 def american(word: str) -> str:
-    """Return the American spelling of a lower-case word, and of an acronym in the plural its singular."""
+    """Return the American spelling of a lower-case word, and the singular of a plural acronym."""
     if spelled := _SPELLED.get(word):
         return spelled
     for part, rule, replacement in _RULES:

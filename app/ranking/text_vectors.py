@@ -1,4 +1,4 @@
-"""Texts as tf-idf vectors in a window's terms, and how alike they and its articles are."""
+"""Texts as tf-idf vectors in the terms of a window, and their similarities to its articles."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from app.ranking.feedback_model import Papers
 from app.ranking.index import Index
 from app.ranking.sparse import add_pairs
 
-# What a word counts that a text has so often: counts are bytes, of one at least.
+# The weight of a word by its count in the text. Counts are bytes of at least 1.
 _COUNTED = 1 + np.log(np.arange(256).clip(1), dtype=np.float32)
 
 Found = npt.NDArray[np.intp]
@@ -18,7 +18,7 @@ Found = npt.NDArray[np.intp]
 
 @dataclass(frozen=True, slots=True)
 class Vectors:
-    """Texts as tf-idf vectors of length 1 over a window's terms, one behind the other, each with its weight."""
+    """Concatenated tf-idf vectors of length 1 over the terms of a window, each with the weight of its text."""
 
     weights: Reals
     owner: Numbers
@@ -27,7 +27,7 @@ class Vectors:
 
     @classmethod
     def of(cls, index: Index, papers: Papers) -> "Vectors":
-        """Weigh papers by the window's document frequencies; terms that it lacks count for the length alone."""
+        """Weigh papers by the window's document frequencies. Terms that it lacks affect only the length."""
         numbers, known = index.find(papers.terms)
         values = _COUNTED[papers.counts] * index.weigh(numbers, known)
         lengths = np.sqrt(np.bincount(papers.owner, values * values, len(papers)))
@@ -38,17 +38,17 @@ class Vectors:
         return len(self.weights)
 
     def first(self, count: int) -> "Vectors":
-        """Return so many of them, the first."""
+        """Return the first `count` texts."""
         part = slice(int(np.searchsorted(self.owner, count)))
         return Vectors(self.weights[:count], self.owner[part], self.numbers[part], self.values[part])
 
     def centroid(self, terms: int) -> Reals:
-        """Return the direction of their weighted sum, over so many terms."""
+        """Return their weighted sum, scaled to length 1, over all `terms` terms."""
         total = self.total(self.weights, terms)
         return total / np.float32(max(float(np.sqrt((total * total).sum())), 1e-9))
 
     def total(self, factors: Reals, terms: int) -> Reals:
-        """Return their sum, each times its factor, over so many terms."""
+        """Return their sum, each times its factor, over all `terms` terms."""
         return np.bincount(self.numbers, self.values * factors[self.owner], terms).astype(np.float32)
 
     def similarities(self, index: Index, articles: Found) -> Reals:
@@ -61,8 +61,8 @@ class Vectors:
         add_pairs(similar, index.rare.of(articles), (self.owner[rare], self.numbers[rare], self.values[rare]))
         return similar
 
-    def alike_each(self) -> Reals:
-        """Return the cosine of each text to each, by what the window has of them."""
+    def pairwise_cosines(self) -> Reals:
+        """Return the cosine of each pair of texts, over the terms of the window."""
         terms, columns = np.unique(self.numbers, return_inverse=True)
         dense = np.zeros((len(self), len(terms)), dtype=np.float32)
         dense[self.owner, columns] = self.values
@@ -70,8 +70,8 @@ class Vectors:
         return alike
 
 
-def both(one: Vectors, other: Vectors) -> Vectors:
-    """Return both, one behind the other."""
+def concatenated(one: Vectors, other: Vectors) -> Vectors:
+    """Concatenate two."""
     return Vectors(
         np.concatenate([one.weights, other.weights]),
         np.concatenate([one.owner, other.owner + np.int32(len(one))]),

@@ -1,4 +1,4 @@
-"""A paper's words in the form in which they are stored with a reader. It needs no numpy: the API makes them too."""
+"""The stored vector of a reader's paper: its words and counts. Needs no numpy, because the API also computes it."""
 
 import base64
 import struct
@@ -10,16 +10,16 @@ from app.ranking.words import VERSION, Stems, is_english, term, words
 MOST_TERMS: Final = 512
 TERM_BYTES: Final = 4
 MARK: Final = f"{VERSION}:"
-"""With which the words of this normalisation begin; what begins otherwise is to be made again."""
+"""The prefix of vectors of this version. Vectors with another prefix must be computed again."""
 _MOST_COUNTED: Final = 255
 
 
 def vector_of(title: str, abstract: str) -> str:
-    """Return a paper's words as they are stored, in ASCII: some 700 characters for a usual abstract.
+    """Return a paper's vector in ASCII: about 700 characters for a usual abstract.
 
-    `MARK`, and base64 of n terms (the CRC-32 of a stem, unsigned, 4 bytes, little-endian, ascending) and n counts of
-    one byte. Of a longer text, the 512 most frequent stems. Weights are not stored: how rare a word is, the day's
-    articles say.
+    Format: `MARK`, then base64 of n terms (the CRC-32 of a stem, unsigned, 4 bytes, little-endian, ascending) and n
+    counts of one byte. A longer text keeps its 512 most frequent stems. Weights are not stored, because the idf of a
+    word depends on the day's articles.
     """
     found = words(f"{title} {abstract}")
     stems = Stems(english=is_english(found))

@@ -1,4 +1,4 @@
-"""How well articles fit what a reader asks for in words: BM25 over concepts."""
+"""Scores articles by the words of a profile: BM25 over concepts."""
 
 import math
 from collections import Counter, defaultdict
@@ -9,16 +9,16 @@ import numpy as np
 
 from app.ranking.concepts import Concept, Concepts, Mask
 from app.ranking.counts import Reals
-from app.ranking.index import Index, shared
+from app.ranking.index import Index, common_similarity
 from app.ranking.interest_query import GOALS_WEIGHT, TITLE_WEIGHT, InterestQuery, Phrase
 
 _TITLE: Final = 0.3
-# What has an acronym and a long form counts for the words of that, and a little for being said as a whole: who asks
-# for LLMs also cares for language models. A bonus for phrases that are together was measured: it costs quality.
+# A concept with an acronym and a long form counts by the words of the long form, and a little as a whole: a reader
+# interested in LLMs also wants language models. A bonus for adjacent words was measured, and lowers the quality.
 _WHOLE: Final = 0.3
 _PART: Final = 0.8
 
-# So many articles, the best by words, are examples; being like them counts so much.
+# The number of best articles that serve as examples, and the weight of the similarity to them.
 _EXAMPLES: Final = 10
 _ALIKE: Final = 0.9
 _USUAL: Final = 0.165
@@ -27,10 +27,10 @@ Weights = defaultdict[Concept, float]
 
 
 class WordScores:
-    """BM25 of a window's articles for a reader's words, divided by what the reader's longest text can reach.
+    """BM25 of a window's articles for the words of a profile, divided by the highest score of its longest text.
 
-    `full` says for each interest which articles have it in full: all its words close to each other. `parts` are its
-    concepts, `having` which articles have each of them.
+    `full` has for each interest which articles contain it in full: all its words close to each other. `parts` are its
+    concepts, and `having` returns which articles contain each of them.
     """
 
     def __init__(self, index: Index, query: InterestQuery) -> None:
@@ -42,9 +42,10 @@ class WordScores:
         self.strength = self._strength(query)
 
     def expanded(self) -> Reals:
-        """Return the strength, and more for what is like the articles that are best by it.
+        """Return the strength, raised for articles similar to those with the highest strength.
 
-        Blind feedback: those use words that the reader did not think of. What nothing fits well is a poor example.
+        This is pseudo-relevance feedback: the best articles use words that the profile lacks. It counts less if the
+        best articles match badly.
         """
         best = np.argsort(-self.strength, kind="stable")[:_EXAMPLES]
         best = best[self.strength[best] > 0]
@@ -54,27 +55,27 @@ class WordScores:
         direction = self._index.total(best, weights)
         length = np.float32(max(float(np.linalg.norm(direction)), 1e-9))
         alike = self._index.cosines(direction / length)
-        # No article is an example for itself.
+        # An article is not an example for itself.
         alike[best] -= weights / length
-        alike -= shared(alike, len(alike), _USUAL)
+        alike -= common_similarity(alike, len(alike), _USUAL)
         return self.strength + np.float32(_ALIKE * min(1.0, float(self.strength[best].mean()))) * alike
 
     def having(self, interest: int) -> list[tuple[Concept, Mask]]:
-        """Return the concepts of an interest, each with the articles that have it."""
+        """Return the concepts of an interest, each with the articles that contain it."""
         return [(concept, self.concepts.any(concept)) for concept in self.parts[interest]]
 
     def excluded(self, phrases: Sequence[Phrase]) -> Mask:
-        """Return which articles have one of these phrases to the letter, in any spelling."""
+        """Return which articles contain one of these phrases literally, in any spelling."""
         found = np.zeros(len(self._index.articles), dtype=np.bool_)
         for phrase in phrases:
             found |= self.concepts.literal(self.concepts.of(phrase))
         return found
 
     def _weights(self, query: InterestQuery) -> Weights:
-        """What is asked for by ten interests weighs more than by one, and not ten times as much."""
+        """Return the weight of each concept. It grows with the logarithm of the number of interests that contain it."""
         counts = Counter(concept for phrase in query.interests for concept in set(self.concepts.of(phrase)))
         total: Weights = defaultdict(float, {concept: math.log1p(count) for concept, count in counts.items()})
-        # Goals are sentences, in which an acronym stands beside its long form as often as not: their words count.
+        # Goals are sentences, which often contain an acronym beside its long form. So their words count singly.
         for phrases, weight in ((query.goals, GOALS_WEIGHT), (query.title, TITLE_WEIGHT)):
             for stem, count in Counter(stem for phrase in phrases for stem in phrase.stems).items():
                 total[((stem,),)] += weight * math.log1p(count)
@@ -89,7 +90,7 @@ class WordScores:
         return total / np.float32(self._whole(query))
 
     def _whole(self, query: InterestQuery) -> float:
-        """The length of the longest text, by the rarity of what it asks for."""
+        """Return the norm of the longest text, weighted by the idf of its concepts."""
         rarities = {
             concept: weight * max(share * self.concepts.rarity(part) for part, share in _shares(concept))
             for concept, weight in self.weights.items()

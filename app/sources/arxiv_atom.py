@@ -9,8 +9,10 @@ from lxml.etree import _Element as Element
 from app.errors import SourceError
 from app.models import Article, ArticleKind
 from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
+from app.sources.dates import parse_time
 from app.sources.doi import doi
 from app.sources.fetcher import Fetched
+from app.sources.tex import from_mixed
 from app.sources.text import (
     MARKUP_PER_CHARACTER,
     MAX_ABSTRACT,
@@ -21,7 +23,6 @@ from app.sources.text import (
     MAX_NAME,
     MAX_TITLE,
     content,
-    parse_time,
     plain,
     safe_link,
 )
@@ -106,7 +107,7 @@ def _text(entry: Element, tag: str, limit: int) -> str:
 
 
 def _plain(entry: Element, tag: str, limit: int) -> str:
-    return plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER), limit)
+    return from_mixed(plain(_text(entry, tag, limit * MARKUP_PER_CHARACTER), limit))
 
 
 def _doi(entry: Element) -> str | None:

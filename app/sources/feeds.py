@@ -1,6 +1,6 @@
 """News or papers from any RSS or Atom feed, including arXiv's own feeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -8,8 +8,8 @@ from app.days import utc_today
 from app.models import Article, ArticleKind
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher
-from app.sources.source import end_of
-from app.sources.xml import read_feed
+from app.sources.source import IncompleteSource, end_of
+from app.sources.xml import FeedCutShort, read_feed
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +61,25 @@ class FeedSource:
         return end_of(source_date)
 
     async def fetch(self, source_date: date) -> list[Article]:
-        """Return the items of that day, in the feed's order. Raises SourceError if the feed cannot be read."""
+        """Return the items of that day, in the feed's order.
+
+        Raises IncompleteSource for a feed that was cut off, SourceError for one that cannot be read.
+        """
         response = await self._fetcher.get(self._settings.url)
-        items = await read_feed(
-            response,
-            ("{*}item", "{*}entry"),
-            lambda element: read_item(element, response.url),
-            limit=self._settings.max_items,
-            lenient=True,
-        )
+        try:
+            items = await read_feed(
+                response,
+                ("{*}item", "{*}entry"),
+                lambda element: read_item(element, response.url),
+                limit=self._settings.max_items,
+                lenient=True,
+            )
+        except FeedCutShort as error:
+            found = [item for item in error.found if isinstance(item, FeedItem)]
+            raise IncompleteSource(str(error), self._articles(found, source_date)) from error
+        return self._articles(items, source_date)
+
+    def _articles(self, items: Sequence[FeedItem], source_date: date) -> list[Article]:
         kept = (self._article(item) for item in items if not item.is_replacement and self._belongs(item, source_date))
         return list({article.external_id: article for article in kept}.values())
 

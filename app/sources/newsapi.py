@@ -8,9 +8,10 @@ from pydantic import BaseModel, ValidationError
 
 from app.errors import SourceError, SourceUnavailable
 from app.models import Article, ArticleKind
+from app.sources.dates import parse_time
 from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.source import end_of
-from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, parse_time, plain, plain_from_html, safe_link
+from app.sources.text import MAX_ABSTRACT, MAX_NAME, MAX_TITLE, plain, plain_from_html, safe_link
 
 # A page of 100 articles has about 150 kB, and is parsed in one step.
 _MAX_BYTES: Final = 1_000_000

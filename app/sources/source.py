@@ -1,9 +1,19 @@
 """The interface of a source of papers or news."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
+from app.errors import SourceError
 from app.models import Article
+
+
+class IncompleteSource(SourceError):
+    """A source's response was cut off. `articles` are those before the cut."""
+
+    def __init__(self, message: str, articles: Sequence[Article]) -> None:
+        super().__init__(message)
+        self.articles = articles
 
 
 class Source(Protocol):
@@ -23,7 +33,8 @@ class Source(Protocol):
     async def fetch(self, source_date: date) -> list[Article]:
         """Return the items of that day (UTC), each `external_id` once. The list may be empty.
 
-        Raises SourceError with the reason, whatever the server sends; SourceBusy if it asks to retry later.
+        Raises IncompleteSource with the items before the cut of a response; SourceError with the reason, whatever the
+        server sends; SourceBusy if it asks to retry later.
         """
 
 

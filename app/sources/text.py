@@ -1,14 +1,12 @@
-"""Text, links and times from outside, made plain, short and safe to store and to show.
+"""Text and links from outside, made plain, short and safe to store and to show.
 
 Every function cuts what it gets before anything looks at it, so that none takes longer for 5 MB than for a page.
 """
 
 import re
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from itertools import islice
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from lxml import etree, html
 from lxml.etree import _Element as Element
@@ -21,13 +19,16 @@ MAX_CATEGORIES: Final = 20
 MAX_CATEGORY: Final = 60
 MAX_LINK: Final = 2_000
 
-# Around a link or a time there may be blanks, as many as these and no more.
+# Around a link there may be blanks, as many as these and no more.
 _MAX_SPACE: Final = 500
-_MAX_TIME: Final = 64
 # Control characters and lone surrogates (jsonb refuses some of them), and the marks that reverse the direction of text.
 _UNSAFE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]")
 _UNSAFE_IN_LINK = re.compile(r"[\x00-\x20\x7f-\x9f\ud800-\udfff<>\"\\^`{|}]")
-_INVISIBLE = ("script", "style", "noscript", "template", "iframe", "object", "svg", "math", "head", "title")
+_LINE_BREAKS: Final = {ord(character): None for character in "\t\r\n"}
+# Mathematics in which "<" begins no tag.
+_FORMULA: Final = re.compile(r"\$[^$<>]{1,200}<[^$<>]{1,200}\$")
+_OFTEN_FORGOTTEN: Final = re.compile(r"[ <>\"\\^`{|}]")
+_INVISIBLE = ("script", "style", "noscript", "template", "iframe", "svg", "math", "head", "title")
 _BLOCKS = ("p", "div", "br", "li", "ul", "ol", "td", "th", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "blockquote")
 # Markup is longer than its text; this much of it is read for each character wanted.
 MARKUP_PER_CHARACTER: Final = 8
@@ -66,8 +67,9 @@ def plain(text: str, limit: int) -> str:
 
 
 def plain_from_html(markup: str, limit: int) -> str:
-    """Return the text that a reader of this HTML would see, as `plain` does; scripts and styles are left out."""
+    """Return the text that a reader of this HTML would see, as `plain` does; scripts and styles are omitted."""
     markup = _UNSAFE.sub("", markup[: limit * MARKUP_PER_CHARACTER])
+    markup = _FORMULA.sub(lambda found: found[0].replace("<", "&lt;"), markup)
     if "<" not in markup and "&" not in markup:
         return plain(markup, limit)
     try:
@@ -94,13 +96,12 @@ def safe_link(url: str | None) -> str | None:
     return url if parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc else None
 
 
-def parse_time(text: str | None) -> datetime | None:
-    """Read a time in the form of RFC 3339 (Atom) or RFC 822 (RSS) as UTC; None where it is neither."""
-    text = (text or "")[:_MAX_SPACE].strip()[:_MAX_TIME]
-    for read in (datetime.fromisoformat, parsedate_to_datetime):
-        try:
-            time = read(text)
-            return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
-        except (ValueError, OverflowError, TypeError, IndexError):
-            continue
-    return None
+def mended_link(url: str | None) -> str | None:
+    """Return `safe_link` of an address in which characters are encoded that publishers often forget to encode.
+
+    Browsers read `HTTP://a.example/a b` as `http://a.example/a%20b`, and ignore line breaks.
+    """
+    url = (url or "")[: MAX_LINK + _MAX_SPACE].strip()
+    scheme, _, rest = url.translate(_LINE_BREAKS).partition("://")
+    host, slash, path = rest.partition("/")
+    return safe_link(f"{scheme.lower()}://{host}{slash}{_OFTEN_FORGOTTEN.sub(lambda found: quote(found[0]), path)}")

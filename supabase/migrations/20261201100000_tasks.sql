@@ -1,7 +1,7 @@
 -- Tasks. `tasks` holds the record that callers poll; `queue` holds one row for each task that has not ended.
 
 -- A row is inserted once and updated once, when the task ends. No index (partial indexes included) refers to a column that
--- the end changes, so that update stays on the row's page and writes no index entry (a HOT update). The fillfactor leaves room.
+-- the end changes, so that update stays on the row's page and writes no index entry (a HOT update). The fillfactor leaves space.
 create table public.tasks (
     task_id         uuid        primary key,
     owner           text        not null default 'default',

@@ -1,6 +1,6 @@
 -- What callers do with tasks: create, cancel, list and watch them; report the progress of one.
 
--- Digests that each caller has ordered on the last day on which it ordered any. Rows exist only for callers with a quota.
+-- The number of digests that each caller requested on its last day with a request. Rows exist only for callers with a quota.
 create table public.daily_usage (
     owner   text    primary key,
     day     date    not null,

@@ -12,7 +12,7 @@ language plpgsql security invoker set search_path = '' as $$
 declare
     -- A mark stays slightly behind the clock: a task created now may be committed later.
     newest_mark timestamptz := p_now - interval '100 milliseconds';
-    paused text[] := array(select kind from public.pauses where ended is null);
+    paused text[] := array(select kind from public.pauses where ended_at is null);
     first_run_at timestamptz;
     row_ids tid[] := '{}';
     place integer := 0;

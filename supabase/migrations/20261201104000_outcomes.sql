@@ -83,7 +83,7 @@ end
 $$;
 
 -- Decides the next status of each outcome: `pending`, or the status that ends the task. `awaited_ended`: the task that it wants
--- to wait for has ended. Outcomes whose lease is not valid are left out. The caller holds the locks of the queue rows.
+-- to wait for has ended. Outcomes whose lease is not valid are omitted. The caller holds the locks of the queue rows.
 create function public.judge_outcomes(p_outcomes jsonb, p_now timestamptz)
 returns table (
     task_id uuid, lease_token uuid, outcome text, error text, delay_seconds double precision, waits_for uuid,

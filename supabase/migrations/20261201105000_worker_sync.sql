@@ -76,7 +76,7 @@ declare
     previous bigint;
     term interval := make_interval(secs => p_lease_seconds);
     moment timestamptz;
-    tell boolean;
+    list_leases boolean;
     response jsonb;
 begin
     -- One call of a worker at a time, also if its response was lost and it is repeated.
@@ -97,8 +97,8 @@ begin
     response := public.apply_reports(p_worker, p_completed, p_outcomes, p_progress, moment);
     if not exists (select from public.workers where worker_id = p_worker and seen_at > moment - term / 10) then
         -- Not part of the condition below, which may skip it.
-        tell := public.heartbeat(p_worker, term, moment, p_host, p_version);
-        if tell and previous is not null then
+        list_leases := public.heartbeat(p_worker, term, moment, p_host, p_version);
+        if list_leases and previous is not null then
             response := response || jsonb_build_object('leases', public.leases_of_worker(p_worker, false));
         end if;
     end if;

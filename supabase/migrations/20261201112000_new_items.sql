@@ -89,7 +89,7 @@ $$;
 
 -- Returns the items first seen on a day (UTC), in the order of first_seen and item_id, after the last one of the previous page.
 -- Each comes as its most complete copy: with an abstract; from arXiv; a paper; with a DOI; the longest; the newest. Items of
--- editions more than a week older were fetched for another purpose and are left out.
+-- editions more than a week older were fetched for another purpose and are excluded.
 create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
 language plpgsql stable security invoker set search_path = ''
     set plan_cache_mode = force_custom_plan as $$

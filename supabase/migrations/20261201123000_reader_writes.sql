@@ -1,4 +1,4 @@
--- Creating, changing and removing readers, and ordering their scheduled digests.
+-- Creating, changing and removing readers, and enqueueing their scheduled digests.
 
 -- Creates a reader, or finds the one with the same id or external_id; with p_change it takes the new values.
 create function public.upsert_reader(p_owner text, p_reader jsonb, p_change boolean) returns jsonb
@@ -104,7 +104,7 @@ begin
     if not found then
         return false;
     end if;
-    -- No new digest can be ordered now. A digest that is just ending may still create a delivery: repeat until none is left.
+    -- No new digest can be enqueued now. A digest that is just ending may still create a delivery: repeat until none is left.
     loop
         with open as materialized (
             select q.task_id from public.queue q
@@ -127,7 +127,7 @@ begin
 end
 $$;
 
--- Locks up to p_limit due readers and plans for each the day to order (null: none) and the next due time. Of missed days only the
+-- Locks up to p_limit due readers and plans for each the day to enqueue (null: none) and the next due time. Of missed days only the
 -- latest counts, up to a day back.
 -- With p_ahead, for a program that runs only once in that time, readers who are due within it count as due, except those whose last
 -- digest was ordered less than half of it ago: the program may run again. A missed day is not made up if the next one is due within
@@ -194,7 +194,7 @@ end
 $$;
 
 -- Creates a digest task for up to p_limit due readers, each for one local day (the task's id comes from reader and day), and
--- plans their next one. A day that was due before a change of the schedule is ordered whatever the reader's status is now, as it
+-- plans their next one. A day that was due before a change of the schedule is enqueued whatever the reader's status is now, as it
 -- would have been before the change. Returns the number of readers; fewer than p_limit means that no other is due, or another
 -- call has locked the rest. Calls may run at the same time.
 -- p_ahead_seconds: readers who are due within this time are due now (public.plan_due). Such a digest replaces the reader's earlier

@@ -245,7 +245,7 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Returns when the last digest was written that its reader was shown, or that had nothing to show; null if none was. A digest
--- that was written while an earlier mail was under way left out the items of that mail; if that mail was not sent, the later
+-- that was written while an earlier mail was under way excluded the items of that mail; if that mail was not sent, the later
 -- digest does not count. Deliveries and tasks that retention has removed are older than everything that a digest reads.
 create function public.last_digest(p_reader uuid) returns timestamptz
 language sql stable security invoker set search_path = '' as $$

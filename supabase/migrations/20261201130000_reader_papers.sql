@@ -16,6 +16,8 @@ create table public.reader_papers (
     liked        boolean,
     rated_at     timestamptz,
     saved_at     timestamptz,
+    -- app/models.py defines it (Publication).
+    publication  jsonb       check (jsonb_typeof(publication) = 'object' and length(publication::text) <= 4000),
     looked_up_at     timestamptz,                           -- when arXiv answered the look-up, which happens once
     created_at   timestamptz not null default clock_timestamp(),
     constraint reader_papers_rating check ((liked is null) = (rated_at is null)),
@@ -84,6 +86,15 @@ begin
 end
 $$;
 
+-- Returns the publication data (app/models.py: Publication) with more values; p_kept if both have as many. They are not mixed: a
+-- preprint and the article have different journals and pages.
+create function public.more_complete_publication(p_kept jsonb, p_other jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+    select case when (select count(*) from jsonb_each_text(p_other) where value <> '')
+                   > (select count(*) from jsonb_each_text(p_kept) where value <> '') then p_other
+                else coalesce(p_kept, p_other) end
+$$;
+
 -- Merges p_other into p_kept: the newer rating counts, and a saved paper stays saved. The caller holds the reader's lock.
 create function public.merge_reader_papers(p_kept uuid, p_other uuid) returns void
 language plpgsql security invoker set search_path = '' as $$
@@ -102,6 +113,7 @@ begin
                 order by b.abstract <> '' desc, b.title is not null desc, b.place limit 1),
            arxiv_id = coalesce(p.arxiv_id, other.arxiv_id),
            doi = coalesce(p.doi, other.doi),
+           publication = public.more_complete_publication(p.publication, other.publication),
            liked = case when other.rated_at >= p.rated_at or p.rated_at is null then other.liked else p.liked end,
            rated_at = greatest(p.rated_at, other.rated_at),
            saved_at = least(p.saved_at, other.saved_at),
@@ -142,7 +154,8 @@ begin
     elsif stored.paper_id is not null then
         update public.reader_papers
            set liked = feedback.liked, rated_at = feedback.rated_at, saved_at = feedback.saved_at,
-               arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi)
+               arxiv_id = coalesce(arxiv_id, feedback.arxiv_id), doi = coalesce(doi, feedback.doi),
+               publication = public.more_complete_publication(publication, feedback.publication)
          where paper_id = stored.paper_id;
         if stored.abstract = '' and (feedback.abstract <> '' or stored.title is null) and feedback.title is not null then
             update public.reader_papers
@@ -153,12 +166,12 @@ begin
         end if;
     elsif feedback.paper_id is null then
         insert into public.reader_papers (
-            reader_id, kind, title, abstract, authors, url, published_at, arxiv_id, doi, origin, vector, liked, rated_at,
-            saved_at)
+            reader_id, kind, title, abstract, authors, url, published_at, arxiv_id, doi, origin, vector, publication,
+            liked, rated_at, saved_at)
         values (
             p_reader, feedback.kind, feedback.title, feedback.abstract, feedback.authors, feedback.url,
             feedback.published_at, feedback.arxiv_id, feedback.doi, feedback.origin,
-            feedback.vector, feedback.liked, feedback.rated_at, feedback.saved_at)
+            feedback.vector, feedback.publication, feedback.liked, feedback.rated_at, feedback.saved_at)
         returning paper_id into stored.paper_id;
     end if;
     insert into public.reader_paper_keys (reader_id, key, paper_id)
@@ -320,13 +333,13 @@ revoke all on public.reader_papers, public.reader_paper_keys from public, anon, 
 grant select, insert, update, delete on public.reader_papers, public.reader_paper_keys to service_role;
 grant select on public.reader_papers to authenticated;
 revoke execute on function
-    public.expand_item_keys, public.reader_papers_with_keys, public.merge_reader_papers, public.upsert_reader_paper,
-    public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
+    public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
     public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
-    public.expand_item_keys, public.reader_papers_with_keys, public.merge_reader_papers, public.upsert_reader_paper,
-    public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
+    public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
+    public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
     public.papers_to_look_up, public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     to service_role;
 

@@ -1,47 +1,49 @@
--- What operators do: replay, redeliver, cancel, pause; and the audit of it.
+-- Actions of operators: replay, redeliver, cancel, pause; and their audit.
 
--- One row for each operation, written in its transaction. A repeated operation is found by its id and returns the same answer.
+-- One row for each action, written in its transaction. A repeated action is found by its id and returns the same response.
 create table public.audit (
-    act_id  uuid        primary key,
-    at      timestamptz not null,
-    who     text        not null,
-    act     text        not null,
-    details jsonb       not null,
-    answer  jsonb       not null
+    audit_id   uuid        primary key,
+    created_at timestamptz not null,
+    actor      text        not null,
+    action     text        not null,
+    details    jsonb       not null,
+    response   jsonb       not null
 );
 
-create index audit_newest on public.audit (at desc);
+create index audit_newest on public.audit (created_at desc, audit_id desc);
 
 -- Pauses of a kind of task. Ended ones are kept: time limits exclude them (public.paused_for).
 create table public.pauses (
-    pause_id uuid        primary key,
-    kind     text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
-    since    timestamptz not null,
-    ended    timestamptz,
-    who      text        not null,
-    reason   text        not null
+    pause_id   uuid        primary key,
+    kind       text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
+    started_at timestamptz not null,
+    ended_at   timestamptz,
+    actor      text        not null,
+    reason     text        not null
 );
 
-create unique index pauses_now on public.pauses (kind) where ended is null;
+create unique index pauses_now on public.pauses (kind) where ended_at is null;
 
 alter table public.audit enable row level security;
 alter table public.pauses enable row level security;
 
--- Returns the answer of an operation that was done before, else null. The same operation waits here until the first one commits.
-create function public.find_audit_entry(p_act uuid) returns jsonb
+-- Returns the response of an action that was already applied, else null. A repetition waits here until the first call commits.
+create function public.find_audit_entry(p_audit_id uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 begin
-    perform pg_advisory_xact_lock(hashtextextended(p_act::text, 1));
-    return (select answer from public.audit where act_id = p_act);
+    perform pg_advisory_xact_lock(hashtextextended(p_audit_id::text, 1));
+    return (select response from public.audit where audit_id = p_audit_id);
 end
 $$;
 
-create function public.record_audit_entry(p_act uuid, p_who text, p_name text, p_details jsonb, p_answer jsonb) returns jsonb
+create function public.record_audit_entry(
+    p_audit_id uuid, p_actor text, p_action text, p_details jsonb, p_response jsonb
+) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.audit (act_id, at, who, act, details, answer)
-    values (p_act, clock_timestamp(), p_who, p_name, p_details, p_answer);
-    return p_answer;
+    insert into public.audit (audit_id, created_at, actor, action, details, response)
+    values (p_audit_id, clock_timestamp(), p_actor, p_action, p_details, p_response);
+    return p_response;
 end
 $$;
 
@@ -51,9 +53,9 @@ language plpgsql stable security invoker set search_path = '' as $$
 begin
     return (
         select coalesce(sum(upper(r) - lower(r)), interval '0')
-          from (select range_agg(tstzrange(since, coalesce(ended, 'infinity')) * tstzrange(p_from, p_to)) as ranges
+          from (select range_agg(tstzrange(started_at, coalesce(ended_at, 'infinity')) * tstzrange(p_from, p_to)) as ranges
                   from public.pauses
-                 where kind = any (p_kinds) and since < p_to and coalesce(ended > p_from, true)) p
+                 where kind = any (p_kinds) and started_at < p_to and coalesce(ended_at > p_from, true)) p
          cross join lateral unnest(p.ranges) as r);
 end
 $$;
@@ -92,10 +94,10 @@ end
 $$;
 
 -- Replays a permanently failed task. Returns {task, done: false} if it is no dead letter; null if there is no such task.
-create function public.replay_task(p_act uuid, p_who text, p_task_id uuid) returns jsonb
+create function public.replay_task(p_audit_id uuid, p_actor text, p_task_id uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
+    recorded jsonb := public.find_audit_entry(p_audit_id);
     reopened boolean := false;
 begin
     if recorded is not null then
@@ -107,7 +109,7 @@ begin
     end if;
     recorded := public.task_view(p_task_id) || jsonb_build_object('done', reopened);
     if reopened then
-        return public.record_audit_entry(p_act, p_who, 'replay', jsonb_build_object('task_id', p_task_id), recorded);
+        return public.record_audit_entry(p_audit_id, p_actor, 'replay', jsonb_build_object('task_id', p_task_id), recorded);
     end if;
     return recorded;
 end
@@ -117,12 +119,12 @@ $$;
 -- after the id p_after. Returns {replayed, until, next}: `next` is the p_after of the next step (null: there is none), and `until`
 -- its p_until, so that a task that fails again meanwhile is not replayed twice.
 create function public.replay_dead_letters(
-    p_act uuid, p_who text, p_kind text, p_since timestamptz, p_until timestamptz, p_after uuid, p_step integer
+    p_audit_id uuid, p_actor text, p_kind text, p_since timestamptz, p_until timestamptz, p_after uuid, p_step integer
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
-    till timestamptz := least(p_until, clock_timestamp());
+    recorded jsonb := public.find_audit_entry(p_audit_id);
+    until_time timestamptz := least(p_until, clock_timestamp());
     scanned uuid[];
     selected uuid[];
     reopened integer;
@@ -132,26 +134,26 @@ begin
     end if;
     select array_agg(d.task_id order by d.task_id),
            -- A dead letter was last updated when it failed.
-           array_agg(d.task_id) filter (where d.updated_at >= coalesce(p_since, '-infinity') and d.updated_at < till)
+           array_agg(d.task_id) filter (where d.updated_at >= coalesce(p_since, '-infinity') and d.updated_at < until_time)
       into scanned, selected
       from (select task_id, updated_at from public.queue
              where kind = p_kind and dead_letter and task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
              order by task_id limit p_step) d;
     reopened := public.reopen_tasks(coalesce(selected, '{}'));
     return public.record_audit_entry(
-        p_act, p_who, 'replay all',
-        jsonb_build_object('kind', p_kind, 'since', p_since, 'until', till, 'after', p_after, 'replayed', reopened),
-        jsonb_build_object('replayed', reopened, 'until', till,
+        p_audit_id, p_actor, 'replay all',
+        jsonb_build_object('kind', p_kind, 'since', p_since, 'until', until_time, 'after', p_after, 'replayed', reopened),
+        jsonb_build_object('replayed', reopened, 'until', until_time,
                            'next', case when cardinality(scanned) = p_step then scanned[p_step] end));
 end
 $$;
 
 -- Delivers a callback again under the same id, however it ended; at once if it waits for its next attempt. Returns {task, done}:
 -- false if it is being delivered now; null if there is no such callback.
-create function public.redeliver(p_act uuid, p_who text, p_task_id uuid) returns jsonb
+create function public.redeliver(p_audit_id uuid, p_actor text, p_task_id uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
+    recorded jsonb := public.find_audit_entry(p_audit_id);
     done boolean;
 begin
     if recorded is not null then
@@ -168,103 +170,106 @@ begin
     end if;
     recorded := public.task_view(p_task_id) || jsonb_build_object('done', done);
     if done then
-        return public.record_audit_entry(p_act, p_who, 'redeliver', jsonb_build_object('task_id', p_task_id), recorded);
+        return public.record_audit_entry(p_audit_id, p_actor, 'redeliver', jsonb_build_object('task_id', p_task_id), recorded);
     end if;
     return recorded;
 end
 $$;
 
 -- Cancels a task of any owner. Returns null if there is none.
-create function public.cancel_for_operator(p_act uuid, p_who text, p_task_id uuid) returns jsonb
+create function public.cancel_for_operator(p_audit_id uuid, p_actor text, p_task_id uuid) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := coalesce(public.find_audit_entry(p_act), public.cancel_task(p_task_id, null));
+    recorded jsonb := coalesce(public.find_audit_entry(p_audit_id), public.cancel_task(p_task_id, null));
 begin
-    if recorded is null or exists (select from public.audit where act_id = p_act) then
+    if recorded is null or exists (select from public.audit where audit_id = p_audit_id) then
         return recorded;
     end if;
-    return public.record_audit_entry(p_act, p_who, 'cancel', jsonb_build_object('task_id', p_task_id), recorded);
+    return public.record_audit_entry(p_audit_id, p_actor, 'cancel', jsonb_build_object('task_id', p_task_id), recorded);
 end
 $$;
 
 -- Stops all workers from claiming a kind until it is resumed; running tasks continue. Returns {pause}: the current one, which is
 -- an earlier one if there is one.
-create function public.pause_kind(p_act uuid, p_who text, p_kind text, p_reason text) returns jsonb
+create function public.pause_kind(p_audit_id uuid, p_actor text, p_kind text, p_reason text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
+    recorded jsonb := public.find_audit_entry(p_audit_id);
     created boolean;
 begin
     if recorded is not null then
         return recorded;
     end if;
-    insert into public.pauses (pause_id, kind, since, who, reason) values (p_act, p_kind, clock_timestamp(), p_who, p_reason)
+    insert into public.pauses (pause_id, kind, started_at, actor, reason)
+    values (p_audit_id, p_kind, clock_timestamp(), p_actor, p_reason)
     on conflict do nothing;
     created := found;
-    recorded := (select jsonb_build_object('pause', to_jsonb(p)) from public.pauses p where kind = p_kind and ended is null);
+    recorded := (select jsonb_build_object('pause', to_jsonb(p)) from public.pauses p where kind = p_kind and ended_at is null);
     if created then
-        return public.record_audit_entry(p_act, p_who, 'pause', jsonb_build_object('kind', p_kind, 'reason', p_reason), recorded);
+        return public.record_audit_entry(
+            p_audit_id, p_actor, 'pause', jsonb_build_object('kind', p_kind, 'reason', p_reason), recorded);
     end if;
     return recorded;
 end
 $$;
 
 -- Ends the pause of a kind. Returns {pause}; null inside if there was none.
-create function public.resume_kind(p_act uuid, p_who text, p_kind text) returns jsonb
+create function public.resume_kind(p_audit_id uuid, p_actor text, p_kind text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
+    recorded jsonb := public.find_audit_entry(p_audit_id);
     ended_pause public.pauses;
 begin
     if recorded is not null then
         return recorded;
     end if;
-    update public.pauses set ended = clock_timestamp() where kind = p_kind and ended is null returning * into ended_pause;
+    update public.pauses set ended_at = clock_timestamp() where kind = p_kind and ended_at is null returning * into ended_pause;
     if ended_pause.pause_id is null then
         return '{"pause": null}';
     end if;
-    return public.record_audit_entry(p_act, p_who, 'resume', jsonb_build_object('kind', p_kind),
+    return public.record_audit_entry(p_audit_id, p_actor, 'resume', jsonb_build_object('kind', p_kind),
                              jsonb_build_object('pause', to_jsonb(ended_pause)));
 end
 $$;
 
 -- public.resolve_delivery(), recorded in the audit if it changes anything.
-create function public.resolve_for_operator(p_act uuid, p_who text, p_delivery_id uuid, p_status text) returns jsonb
+create function public.resolve_for_operator(p_audit_id uuid, p_actor text, p_delivery_id uuid, p_status text) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
-    recorded jsonb := public.find_audit_entry(p_act);
+    recorded jsonb := public.find_audit_entry(p_audit_id);
     before text;
 begin
     if recorded is not null then
         return recorded;
     end if;
     select status into before from public.deliveries where delivery_id = p_delivery_id for update;
-    recorded := public.resolve_delivery(p_delivery_id, p_status, p_who);
+    recorded := public.resolve_delivery(p_delivery_id, p_status, p_actor);
     if not coalesce((recorded ->> 'resolved')::boolean, false) or before = p_status then
         return recorded;
     end if;
     return public.record_audit_entry(
-        p_act, p_who, 'resolve', jsonb_build_object('delivery_id', p_delivery_id, 'from', before, 'to', p_status), recorded);
+        p_audit_id, p_actor, 'resolve', jsonb_build_object('delivery_id', p_delivery_id, 'from', before, 'to', p_status),
+        recorded);
 end
 $$;
 
 -- public.set_delivery_pause(), recorded in the audit if it changes anything.
-create function public.set_pause_for_operator(p_act uuid, p_who text, p_reason text, p_skip boolean) returns void
+create function public.set_pause_for_operator(p_audit_id uuid, p_actor text, p_reason text, p_skip boolean) returns void
 language plpgsql security invoker set search_path = '' as $$
 declare
     before text;
     changes boolean;
 begin
-    if public.find_audit_entry(p_act) is not null then
+    if public.find_audit_entry(p_audit_id) is not null then
         return;
     end if;
     before := public.deliveries_paused();
     changes := before is distinct from p_reason
                or p_skip and exists (select from public.deliveries where status = 'pending');
-    perform public.set_delivery_pause(p_reason, p_skip, p_who);
+    perform public.set_delivery_pause(p_reason, p_skip, p_actor);
     if changes then
         perform public.record_audit_entry(
-            p_act, p_who, case when p_reason is null then 'resume deliveries' else 'pause deliveries' end,
+            p_audit_id, p_actor, case when p_reason is null then 'resume deliveries' else 'pause deliveries' end,
             jsonb_build_object('reason', p_reason, 'skipped', p_skip, 'before', before), '{}');
     end if;
 end

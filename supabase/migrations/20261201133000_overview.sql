@@ -45,15 +45,15 @@ create function public.operator_overview(p_hours integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     with open as materialized (select * from public.queue_by_kind_and_worker()),
     kinds as (
-        select kind, coalesce(sum(ready), 0) as ready, coalesce(sum(later), 0) as later,
+        select kind, coalesce(sum(ready), 0) as ready, coalesce(sum(not_ready), 0) as not_ready,
                coalesce(sum(running), 0) as running, coalesce(sum(dead_letter), 0) as failed, max(oldest) as oldest_seconds
           from unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind) full join open using (kind)
          group by kind)
     select jsonb_build_object(
         'at', now(),
         'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
-                    from kinds k left join public.pauses p on p.kind = k.kind and p.ended is null),
-        'minutes', public.task_stat_series(p_hours),
+                    from kinds k left join public.pauses p on p.kind = k.kind and p.ended_at is null),
+        'task_stats', public.task_stat_series(p_hours),
         'workers', (
             select coalesce(jsonb_agg(jsonb_build_object(
                        'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
@@ -62,22 +62,24 @@ language sql stable security invoker set search_path = '' as $$
               from public.workers w
               left join public.worker_configuration c using (worker_id)
               left join (select worker_id, sum(running) as tasks from open group by 1) h using (worker_id)),
-        'breakers', public.breaker_states(),
+        'circuit_breakers', public.breaker_states(),
         'sources', public.source_states(),
-        'failed', public.last_failed(20),
+        'failed_tasks', public.last_failed(20),
         'deliveries', public.delivery_overview(20),
         'readers', (select coalesce(jsonb_agg(to_jsonb(r) order by r.owner, r.status), '[]')
                       from (select owner, status, count(*) as readers from public.readers group by 1, 2) r),
-        'model_today', public.model_today())
+        'model_usage_today', public.model_usage_today())
 $$;
 
--- Returns tasks that have neither ended nor a row in the queue. There are none: both rows are written together.
-create function public.orphaned_tasks(p_limit integer) returns jsonb
+-- Returns up to p_limit tasks that have neither ended nor a row in the queue, by id, after the id p_after (null: from the first).
+-- There should be none: both rows are written together.
+create function public.orphaned_tasks(p_after uuid, p_limit integer) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(o.task_id), '[]')
+    select coalesce(jsonb_agg(o.task_id order by o.task_id), '[]')
       from (select t.task_id from public.tasks t
-             where t.status is null and not exists (select from public.queue q where q.task_id = t.task_id)
-             limit p_limit) o
+             where t.status is null and t.task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
+               and not exists (select from public.queue q where q.task_id = t.task_id)
+             order by t.task_id limit p_limit) o
 $$;
 
 -- Permissions.

@@ -166,14 +166,14 @@ begin
 end
 $$;
 
--- Removes old deliveries, audit entries and pauses. Returns {deliveries, acts, pauses}.
+-- Removes old deliveries, audit entries and pauses. Returns {deliveries, audit_entries, pauses}.
 create function public.prune_records(p_delivery_days integer, p_audit_days integer, p_batch integer) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
     ended_before timestamptz := now() - make_interval(days => p_delivery_days);
     old uuid[];
     gone_deliveries integer;
-    gone_acts integer;
+    gone_audit_entries integer;
     gone_pauses integer;
 begin
     -- The delivery of a day prevents a second mail for that day. So it is kept while the task of its digest exists, which may be
@@ -197,20 +197,20 @@ begin
     get diagnostics gone_deliveries = row_count;
 
     with locked as materialized (
-        select act_id from public.audit where at < now() - make_interval(days => p_audit_days)
-         order by at limit p_batch for update skip locked)
-    delete from public.audit a using locked where a.act_id = locked.act_id;
-    get diagnostics gone_acts = row_count;
+        select audit_id from public.audit where created_at < now() - make_interval(days => p_audit_days)
+         order by created_at limit p_batch for update skip locked)
+    delete from public.audit a using locked where a.audit_id = locked.audit_id;
+    get diagnostics gone_audit_entries = row_count;
 
     -- A pause is kept while an unfinished task began before it ended: time limits exclude pauses (public.paused_for).
     with locked as materialized (
         select pause_id from public.pauses
-         where ended < now() - make_interval(days => p_audit_days)
-           and ended < (select coalesce(least(min(started_at), min(snoozed_since)), 'infinity') from public.queue)
+         where ended_at < now() - make_interval(days => p_audit_days)
+           and ended_at < (select coalesce(least(min(started_at), min(snoozed_since)), 'infinity') from public.queue)
          order by pause_id limit p_batch for update skip locked)
     delete from public.pauses p using locked where p.pause_id = locked.pause_id;
     get diagnostics gone_pauses = row_count;
-    return jsonb_build_object('deliveries', gone_deliveries, 'acts', gone_acts, 'pauses', gone_pauses);
+    return jsonb_build_object('deliveries', gone_deliveries, 'audit_entries', gone_audit_entries, 'pauses', gone_pauses);
 end
 $$;
 

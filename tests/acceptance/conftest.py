@@ -1,4 +1,4 @@
-"""A receiver of callbacks, and tasks that call it: work whose effect can be counted from outside."""
+"""A receiver of callbacks, and callback tasks that call it, so that a test can count their effects."""
 
 from collections.abc import AsyncIterator
 

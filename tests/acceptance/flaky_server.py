@@ -1,4 +1,4 @@
-"""A real SMTP server that decides each mail's fate by chance, and keeps a record of what it really did."""
+"""A real SMTP server that draws the fate of each mail at random, and records what it did."""
 
 import asyncio
 import random
@@ -16,24 +16,24 @@ from tests.support.smtp_server import Hook, Postbox, break_off, hang
 class Fate(StrEnum):
     """What the server does with one attempt to send a mail."""
 
-    TAKEN = "takes it"
-    LATER = "asks for it later, at its address"
-    LATER_AT_END = "asks for it later, after the dot"
-    REFUSED = "refuses it, at its address"
-    REFUSED_AT_END = "refuses it, after the dot"
-    UNKNOWN = "knows no such address"
-    BREAK = "breaks off at its address"
-    HANG = "hangs at its address"
-    BREAK_IN_CONTENT = "breaks off in its content"
-    BREAK_AT_END = "breaks off after the dot"
-    TAKEN_AND_BREAK = "takes it and breaks off"
+    TAKEN = "accepts the mail"
+    LATER = "refuses temporarily, at RCPT"
+    LATER_AT_END = "refuses temporarily, after the dot"
+    REFUSED = "refuses permanently, at RCPT"
+    REFUSED_AT_END = "refuses permanently, after the dot"
+    UNKNOWN = "does not know the address"
+    BREAK = "disconnects at RCPT"
+    HANG = "hangs at RCPT"
+    BREAK_IN_CONTENT = "disconnects in the content"
+    BREAK_AT_END = "disconnects after the dot"
+    TAKEN_AND_BREAK = "accepts the mail and disconnects"
     HANG_AT_END = "hangs after the dot"
-    TAKEN_AND_HANG = "takes it and hangs"
+    TAKEN_AND_HANG = "accepts the mail and hangs"
 
 
 ANSWERS: Final = {
     Fate.LATER: "451 4.7.1 come back later",
-    Fate.LATER_AT_END: "452 4.3.1 no room just now",
+    Fate.LATER_AT_END: "452 4.3.1 no space now",
     Fate.REFUSED: "550 5.7.1 not from you",
     Fate.REFUSED_AT_END: "554 5.6.0 not this",
     Fate.UNKNOWN: "550 5.1.1 no such user here",
@@ -42,7 +42,7 @@ AT_ADDRESS: Final = {Fate.LATER, Fate.REFUSED, Fate.UNKNOWN, Fate.BREAK, Fate.HA
 REFUSALS: Final = {Fate.REFUSED, Fate.REFUSED_AT_END, Fate.UNKNOWN}
 TAKEN: Final = {Fate.TAKEN, Fate.TAKEN_AND_BREAK, Fate.TAKEN_AND_HANG}
 DOUBTS: Final = {Fate.BREAK_AT_END, Fate.TAKEN_AND_BREAK, Fate.HANG_AT_END, Fate.TAKEN_AND_HANG}
-"""After these nobody but the server knows. (A break in the content is one for a client that had sent it whole.)"""
+"""After these, only the server knows the result; also after a break in content that the client sent completely."""
 
 QUICK: Final = {
     Fate.TAKEN: 60.0,
@@ -56,20 +56,20 @@ QUICK: Final = {
     Fate.BREAK_AT_END: 4.0,
     Fate.TAKEN_AND_BREAK: 4.0,
 }
-"""How likely each fate is, of a hundred: none that waits for the client's patience to end."""
+"""The probability of each fate in percent, without those that wait for the client's timeout."""
 ALL: Final = QUICK | {Fate.HANG: 1.0, Fate.HANG_AT_END: 0.3, Fate.TAKEN_AND_HANG: 0.3}
 
 
 class FlakyServer(Postbox):
-    """Draws each attempt's fate when it hears the address, and thinks up to `thinks` seconds before each answer.
+    """Draws the fate of each attempt at RCPT, and waits up to `thinks` seconds before each response.
 
-    What has not happened yet is drawn first, so that everything does, whenever somebody is killed.
+    Fates that have not occurred are drawn first, so that all of them occur, whenever a worker is killed.
     """
 
     def __init__(self, chance: random.Random, weights: Mapping[Fate, float], *, thinks: float) -> None:
         super().__init__()
         self.happened: defaultdict[str, list[Fate]] = defaultdict(list)
-        """By address, what it did: written down before the answer, like the mail if it takes it."""
+        """What the server did, by address; recorded before the response, as is an accepted mail."""
         self._attempts = self._dots = 0
         self._sender = ""
         self._chance = chance
@@ -79,13 +79,13 @@ class FlakyServer(Postbox):
         self._news = asyncio.Condition()
 
     async def until_attempt(self, number: int) -> str:
-        """Wait until so many attempts were begun; says from whom the latest comes."""
+        """Wait until `number` attempts have begun; returns the sender of the latest."""
         async with self._news:
             await self._news.wait_for(lambda: self._attempts >= max(number, 1))
             return self._sender
 
     async def until_dot(self) -> str:
-        """Wait until the next mail is here whole, and not yet answered; says from whom it comes."""
+        """Wait until the next mail has arrived completely and has no response yet; returns its sender."""
         async with self._news:
             before = self._dots
             await self._news.wait_for(lambda: self._dots > before)

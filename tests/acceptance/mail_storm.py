@@ -1,4 +1,4 @@
-"""Readers who are all due at once, two workers killed while they send, and what it came to, counted in the server."""
+"""Many readers are due at once, and workers are killed while they send. The server counts the resulting mails."""
 
 import asyncio
 import email
@@ -24,7 +24,7 @@ from tests.support.reader_mails import read_day
 from tests.support.schedule import Clock
 
 SENDERS = ("one@broadsheet.example", "two@broadsheet.example")
-"""Each worker sends from an address of its own, by which the server knows it."""
+"""Each worker sends from its own address, by which the server identifies it."""
 THINKS = 0.05
 LOST = "its sender was lost while sending"
 READERS = """
@@ -35,14 +35,14 @@ DELIVERIES = """
 select d.reader_id, r.email, r.status as reader_status, d.status, d.reason
   from public.readers r left join public.deliveries d using (reader_id)
 """
-IN_HAND = """
+CLAIMED = """
 select d.reader_id from public.deliveries d join public.queue q using (task_id) where q.worker_id = $1
 """
 
 
 @dataclass(frozen=True)
 class Storm:
-    """How hard it is. `lease` is in seconds; `patience` too, for all of it."""
+    """The size of the test. `lease` and `patience` (the limit for the whole test) are in seconds."""
 
     readers: int
     kills: int
@@ -55,19 +55,19 @@ class Storm:
 
 @dataclass
 class Account:
-    """What the service says of each reader's mail beside what the server did."""
+    """The status of each reader's mail in the service, compared with what the server did."""
 
     storm: Storm
     happened: Mapping[str, list[Fate]]
     taken: Counter[str]
-    """By reader, told by their Message-IDs."""
+    """By reader, from the Message-IDs."""
     rows: list[asyncpg.Record] = field(default_factory=list)
     running_tasks: set[UUID] = field(default_factory=set)
-    """Whose mails a worker had in hand when it was killed."""
+    """The readers whose mails a worker was sending when it was killed."""
     seconds: float = 0.0
 
     def faults(self) -> list[str]:
-        """All that does not hold."""
+        """Return all violations."""
         found = [f"{row['email']}: {fault}" for row in self.rows for fault in self._of(row)]
         lost = sum(row["reason"] == LOST for row in self.rows)
         if lost > self.storm.kills * self.storm.connections:
@@ -83,15 +83,15 @@ class Account:
         lost = state == "in_doubt" and reason == LOST
         failed_unknown = state == "failed" and last is Fate.UNKNOWN
         holds = {
-            "one mail at most": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
-            "an end": state in {"sent", "failed", "in_doubt"},
-            "sent is what was taken": lost or (state == "sent") == (last is Fate.TAKEN),
-            "failed is what was refused for good": lost or (state == "failed") == (last in REFUSALS),
-            "and says why": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
-            "whom nobody knows is written to no more": (row["reader_status"] == "bounced") == failed_unknown,
+            "at most one mail": taken <= 1 and taken == sum(fate in TAKEN for fate in fates),
+            "a final status": state in {"sent", "failed", "in_doubt"},
+            "sent means accepted": lost or (state == "sent") == (last is Fate.TAKEN),
+            "failed means refused permanently": lost or (state == "failed") == (last in REFUSALS),
+            "with a reason": state != "failed" or (last in REFUSALS and ANSWERS[last] in reason),
+            "an unknown address gets no more mails": (row["reader_status"] == "bounced") == failed_unknown,
             "nothing after the end": not set(fates[:-1]) & (DOUBTS | REFUSALS | {Fate.TAKEN}),
-            "a doubt is said": last not in DOUBTS or state == "in_doubt",
-            "there is one": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
+            "a doubt is reported": last not in DOUBTS or state == "in_doubt",
+            "a doubt has a cause": state != "in_doubt" or lost or last in DOUBTS | {Fate.BREAK_IN_CONTENT},
             "lost by a kill": not lost or row["reader_id"] in self.running_tasks,
         }
         for what, does in holds.items():
@@ -99,7 +99,7 @@ class Account:
                 yield f"{what}: the service says {state} ({reason}), the server {', '.join(fates) or 'nothing'}"
 
     def table(self) -> list[list[str]]:
-        """How often the last that the server did led to which state."""
+        """Count the final statuses by the last action of the server."""
         ends = Counter((self.happened.get(row["email"], [None])[-1], row["status"]) for row in self.rows)
         lasts = sorted({last for last, _ in ends}, key=lambda last: list(Fate).index(last) if last else -1)
         states = ("sent", "failed", "in_doubt")
@@ -107,7 +107,7 @@ class Account:
 
 
 async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asyncpg.Connection) -> Account:
-    """Let it come over an empty database, to the end of every task."""
+    """Run it on an empty database until every task has ended."""
     chance, began = random.Random(storm.seed), time.monotonic()
     server = FlakyServer(chance, storm.weights, thinks=THINKS)
     clock = Clock(database)
@@ -131,7 +131,7 @@ async def weather(storm: Storm, stack: Ready, client: AsyncClient, database: asy
 async def _with_kills(
     storm: Storm, stack: Ready, database: asyncpg.Connection, server: FlakyServer, chance: random.Random
 ) -> set[UUID]:
-    """Kill who is just sending, at random moments, each second time after the final dot; says what they had in hand."""
+    """Kill sending workers at random moments, every second time after the final dot; return what they were sending."""
     running_tasks = set[UUID]()
     workers = {sender: _worker(storm, stack, server, sender) for sender in SENDERS}
     names = dict(zip(SENDERS, await asyncio.gather(*map(_start, workers.values())), strict=True))
@@ -144,8 +144,8 @@ async def _with_kills(
             break
         sender = await sending
         await workers[sender].stop(signal.SIGKILL)
-        # Before anybody takes over what it had: that takes a lease.
-        running_tasks |= {row["reader_id"] for row in await database.fetch(IN_HAND, names[sender])}
+        # Before another worker reclaims its tasks, which takes a lease.
+        running_tasks |= {row["reader_id"] for row in await database.fetch(CLAIMED, names[sender])}
         workers[sender] = _worker(storm, stack, server, sender)
         names[sender] = await _start(workers[sender])
     await ending
@@ -166,7 +166,7 @@ async def _start(worker: ServiceProcess) -> UUID:
 
 
 async def _until_all_is_done(stack: Ready) -> None:
-    """Wait for the end of all tasks; what would be tried again in a while is tried again at once."""
+    """Wait for the end of all tasks; delayed tasks become ready at once."""
     database = await asyncpg.connect(stack.database_url)
     try:
         while await database.fetchval("select exists (select from public.queue where not dead_letter)"):

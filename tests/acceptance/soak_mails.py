@@ -1,4 +1,4 @@
-"""The long run of tests/acceptance/test_mails.py (`make soak-mails`): a table, and exit 1 if anything does not hold."""
+"""The long version of tests/acceptance/test_mails.py (`make soak-mails`): a table, and exit 1 on a violation."""
 
 import argparse
 import random
@@ -21,7 +21,7 @@ MOST_SHOWN = 20
 
 
 async def soak(storm: Storm) -> Account:
-    """Run it on a emulator of its own."""
+    """Run it on a separate emulator."""
     with emulator(durable=False) as ready:
         database = await asyncpg.connect(ready.database_url)
         try:
@@ -34,7 +34,7 @@ async def soak(storm: Storm) -> Account:
 
 
 def main() -> None:
-    """Read what is wanted, run, tell."""
+    """Parse the options, run, and print the result."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--readers", type=int, default=2_000)
     parser.add_argument("--kills", type=int, default=10)
@@ -66,7 +66,7 @@ def main() -> None:
             ["in doubt, and it had not", str(sum(not taken[str(row["reader_id"])] for row in doubts))],
             [
                 "of them by a kill",
-                f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.running_tasks)} in hand",
+                f"{sum(row['reason'] == LOST for row in doubts)} of {len(account.running_tasks)} running",
             ],
             ["seconds", f"{account.seconds:.0f}"],
         ],

@@ -1,4 +1,4 @@
-"""The API and a worker as two processes over the emulator: asked, done, called back; cut off, and back again."""
+"""The API and a worker as two processes on the emulator: requests, callbacks, and an outage of the database."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -75,7 +75,7 @@ async def test_posted_digest_completes_and_its_callback_is_retried(
 
 @asynccontextmanager
 async def own_stack(folder: Path) -> AsyncIterator[tuple[Stack, Ready]]:
-    """A emulator whose parts this test stops."""
+    """An emulator whose parts this test stops."""
     stack = Stack(StackOptions(folder / "faults", port=0, migrations=MIGRATIONS, durable=False))
     try:
         yield stack, await stack.start()
@@ -91,7 +91,7 @@ async def until_ready(http: httpx.AsyncClient, status: int) -> dict[str, Any]:
 
 
 async def until_all_leases_ran_out(ready: Ready) -> None:
-    """Wait until no worker can have renewed for a whole lease: the gateway is away, the database is not."""
+    """Wait until no worker can have renewed its lease: only the gateway is stopped."""
     database = await asyncpg.connect(ready.database_url)
     young = "select count(*) from public.workers where seen_at > now() - lease - interval '1.5 s'"
     while await database.fetchval(young):

@@ -1,4 +1,4 @@
-"""A worker process with DAILY_FETCH_AT, and digests posted while the day is being fetched: nobody pays for anybody."""
+"""A worker process with DAILY_FETCH_AT, and digests that are posted while the day is fetched."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -20,11 +20,11 @@ PAYLOAD = {"profile": {"name": "Ada", "interests": ["graph neural networks"]}, "
 
 
 class SlowSource:
-    """Passes requests on to another server, but none before `go` is set."""
+    """Forwards requests to another server after `go` is set."""
 
     def __init__(self, target: str) -> None:
         self._target = target
-        self.asked, self.go = asyncio.Event(), asyncio.Event()
+        self.requested, self.go = asyncio.Event(), asyncio.Event()
         self.url = ""
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ class SlowSource:
             await runner.cleanup()
 
     async def _pass_on(self, request: web.Request) -> web.Response:
-        self.asked.set()
+        self.requested.set()
         await self.go.wait()
         async with httpx.AsyncClient(trust_env=False) as http:
             answer = await http.get(f"{self._target}{request.rel_url}")
@@ -49,7 +49,7 @@ class SlowSource:
 
 
 async def until(tasks: TaskStateManager, posted: list[Task], reached: Callable[[Task], bool]) -> list[Task]:
-    """Poll until every task is where it should be."""
+    """Poll until every task has the expected status."""
     while True:
         found = [await tasks.get_task(task.task_id) for task in posted]
         if all(map(reached, found)):
@@ -63,11 +63,11 @@ async def test_digests_that_wait_for_the_daily_fetch_use_no_attempt(stack: Ready
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
         worker = worker_process(stack, ARXIV_BASE_URL=arxiv.url, FEEDS=feeds, DAILY_FETCH_AT="00:00")
         await worker.start("worker started")
-        await arxiv.asked.wait()
+        await arxiv.requested.wait()
         posted = [await create(client, kind=TaskKind.DIGEST, payload=PAYLOAD, source_date=day) for _ in range(5)]
         theirs = await create(client, source_date=day, delay=day.resolution)
         await tasks.cancel_task(theirs.task_id)
-        # A digest that waits shows what for; one whose attempt failed shows only the error.
+        # A waiting digest shows the reason; a digest with a failed attempt shows only the error.
         seen = await until(tasks, posted, lambda task: task.error is not None)
         assert {task.message for task in seen} <= {f"waiting for the edition of {day}"}
         arxiv.go.set()

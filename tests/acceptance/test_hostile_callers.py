@@ -1,4 +1,4 @@
-"""Callers without a key against a real API process: what they cannot do to operators and to the figures."""
+"""Callers without a key on a real API process cannot disturb operators or falsify metrics."""
 
 import asyncio
 from collections import Counter
@@ -16,7 +16,7 @@ ATTACKERS, TRIES = 3 * MAX_DELAYED, 20
 
 @asynccontextmanager
 async def api_of_root() -> AsyncIterator[tuple[ServiceProcess, httpx.AsyncClient]]:
-    """An API whose one admin is root; its Supabase project cannot be reached, which a sign-in does not need."""
+    """An API with the admin root. Its Supabase project is unreachable, which does not affect signing in."""
     settings = {"API_KEYS": f"root:{ROOT_KEY}", "ADMINS": "root", "PORT": "0", "METRICS_PORT": "0"}
     process = ServiceProcess("app", "http://127.0.0.1:9", "sb_secret_x", **settings)
     limits = httpx.Limits(max_connections=None)

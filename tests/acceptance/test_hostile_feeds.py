@@ -1,4 +1,4 @@
-"""Feeds built to hold a worker: its own /healthz answers within a second throughout, and the day is fetched."""
+"""Feeds built to block a worker: its /healthz always responds within a second, and the day is fetched."""
 
 import asyncio
 import json
@@ -38,8 +38,8 @@ FEEDS: Mapping[str, str] = {
     "model": "<!DOCTYPE x [<!ELEMENT a (" + "b," * 2_000_000 + "b)>]><rss><channel/></rss>",
 }
 
-HELD = 5.0
-"""Seconds without an answer: whoever reads these feeds as they ask for is held for minutes."""
+LONGEST_RESPONSE = 5.0
+"""Seconds without a response: a naive reader of these feeds would block for minutes."""
 
 
 async def serve(feeds: Mapping[str, str]) -> tuple[web.AppRunner, str]:
@@ -55,7 +55,7 @@ async def serve(feeds: Mapping[str, str]) -> tuple[web.AppRunner, str]:
 
 
 async def slowest_answer(url: str, until: asyncio.Event) -> tuple[float, int]:
-    """Ask again and again; returns the longest that an answer took, and how many there were."""
+    """Poll until the event; returns the longest response time and the number of responses."""
     slowest, answers = 0.0, 0
     async with httpx.AsyncClient(trust_env=False, timeout=60) as http:
         while not until.is_set():
@@ -82,7 +82,7 @@ async def test_a_worker_responds_while_it_reads_feeds_of_at_signs(stack: Ready, 
     await until_status(database, "completed", 1)
     done.set()
     slowest, answers = await asking
-    assert slowest < HELD
+    assert slowest < LONGEST_RESPONSE
     assert answers > 1
     assert await worker.stop() == 0
     await arxiv.stop()

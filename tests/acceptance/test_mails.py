@@ -1,4 +1,4 @@
-"""Readers' mails by real workers, killed while they send, to a server that has its moods: nobody gets two a day."""
+"""Real workers are killed while they send mails to a flaky server: no reader gets two mails a day."""
 
 import asyncpg
 from supabase import AsyncClient

@@ -27,7 +27,7 @@ from tests.support.tasks import create
 
 ALL_KINDS = "select count(distinct kind) = 4 from public.tasks where status = 'completed'"
 MAIL = {"MAIL_FROM": "digest@example.org", "PUBLIC_URL": "https://digest.example", "LINK_SECRET": "s" * 32}
-SAID = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes.", "No drilling."]}
+ANALYSIS = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes.", "No drilling."]}
 
 
 async def test_an_api_starts_no_thread_on_any_route(stack: Ready, database: asyncpg.Connection) -> None:
@@ -75,7 +75,7 @@ async def worker_with_all(stack: Ready, box: Postbox, model: ScriptedServer) -> 
 async def test_a_worker_starts_no_thread_on_any_kind_of_task(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection, receiver: Receiver
 ) -> None:
-    model = ScriptedServer(completion(SAID))
+    model = ScriptedServer(completion(ANALYSIS))
     await model.start()
     interests = {"interests": ["graph neural networks"]}
     payload = {"profile": {"name": "Ada", **interests}}

@@ -1,4 +1,4 @@
-"""schemathesis over the OpenAPI document of a running API: no server error, and every answer as documented."""
+"""schemathesis over the OpenAPI document of a running API: no server error, and every response matches the document."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 @schemathesis.serializer("application/x-ndjson", "application/x-bibtex")
 def json_lines(_context: Any, value: Any) -> bytes:
-    """Whatever was drawn for an import, as bytes."""
+    """Convert the generated body of an import to bytes."""
     return str(value).encode("utf-8", "surrogatepass")
 
 

@@ -1,4 +1,4 @@
-"""An operator at work: a real browser, API, worker and database."""
+"""The operator pages in a real browser, with a real API, worker and database."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -22,7 +22,7 @@ PROFILE = {"name": "Ada", "interests": ["graph neural networks"]}
 PAGES = ("/ops", "/ops/tasks", "/ops/tasks?status=failed", "/ops/deliveries", "/ops/readers")
 REFUSALS = ("/ops/kinds/fetch/pause", "/ops/tasks/x", "/ops/tasks?cursor=x")
 WITHIN = 60_000
-"""Milliseconds until a wait for something that never comes ends its test."""
+"""Milliseconds after which a wait fails its test."""
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def address(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[s
 
 
 async def signed_in(page: Page, address: str) -> None:
-    """Sign in as one does who has nothing but a keyboard."""
+    """Sign in by keyboard."""
     page.set_default_timeout(WITHIN)
     await page.goto(f"{address}/ops")
     await page.locator("#key:focus").wait_for()
@@ -43,7 +43,7 @@ async def signed_in(page: Page, address: str) -> None:
 
 
 async def focused(page: Page) -> str:
-    """What has the focus says, asked in one step: the page keeps itself up to date, and may be about to be left."""
+    """The text of the focused element, read in one step, because the page updates itself and may navigate."""
     try:
         text: str = await page.evaluate("() => document.activeElement?.innerText ?? ''")
     except PlaywrightError:
@@ -52,7 +52,7 @@ async def focused(page: Page) -> str:
 
 
 async def press(page: Page, name: str) -> None:
-    """Go on with the Tab key to what is called `name`, wherever it is, and press it; its page may be still to come."""
+    """Move the focus with Tab to the element `name` and press Enter. The element may appear later."""
     async with asyncio.timeout(WITHIN / 1000):
         await page.keyboard.press("Tab")
         while not (await focused(page)).startswith(name):
@@ -60,7 +60,7 @@ async def press(page: Page, name: str) -> None:
     await page.keyboard.press("Enter")
 
 
-async def said(page: Page, text: str) -> None:
+async def see(page: Page, text: str) -> None:
     await page.get_by_role("status").filter(has_text=text).wait_for()
 
 
@@ -75,24 +75,26 @@ async def test_an_operator_can_do_everything_with_the_keyboard(
         await page.keyboard.press("Tab")
         await page.keyboard.type("the model is away")
         await page.keyboard.press("Enter")
-        await said(page, "Paused")
+        await see(page, "Paused")
         task_id = await posted(address)
         async with seen_from(page, f"{address}/ops/tasks/{task_id}") as watching:
             await watching.get_by_text("pending").wait_for()
             await press(page, "Resume digest")
-            await said(page, "Resumed")
+            await see(page, "Resumed")
             await watching.get_by_text("Read the digest").wait_for()
             assert await watching.locator("[data-show=status]").inner_text() == "completed"
         await press(page, "Failed")
         await press(page, "Replay digest")
-        await said(page, "Replayed")
+        await see(page, "Replayed")
         await press(page, "In doubt")
         await press(page, "Mark as sent")
-        await said(page, "Marked as sent")
+        await see(page, "Marked as sent")
         await press(page, "Sign out")
         await page.get_by_label("API key").wait_for()
-    acts = await database.fetch("select who || ' ' || act as done from public.audit order by at offset 1")
-    assert [row["done"] for row in acts] == ["root pause", "root resume", "root replay", "root resolve"]
+    entries = await database.fetch(
+        "select actor || ' ' || action as done from public.audit order by created_at offset 1"
+    )
+    assert [row["done"] for row in entries] == ["root pause", "root resume", "root replay", "root resolve"]
 
 
 @needs_chromium
@@ -116,7 +118,7 @@ async def test_every_page_renders_correctly_on_every_screen_size(address: str, d
 
 @asynccontextmanager
 async def at_work(stack: Ready, ready: str) -> AsyncIterator[None]:
-    """A worker with a day's papers to read, while the block runs."""
+    """A worker with a sample day, while the block runs."""
     async with serve_sample(yesterday()) as hosts:
         feeds = ",".join(f"{feed.name}={feed.url}" for feed in hosts.feeds)
         worker = worker_process(stack, ARXIV_BASE_URL=hosts.arxiv_base_url, FEEDS=feeds, **LONG_LEASE)
@@ -127,7 +129,7 @@ async def at_work(stack: Ready, ready: str) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def seen_from(page: Page, address: str) -> AsyncIterator[Page]:
-    """A second tab, which nobody touches."""
+    """A second tab without any input."""
     tab = await page.context.new_page()
     tab.set_default_timeout(WITHIN)
     await tab.goto(address)
@@ -136,14 +138,14 @@ async def seen_from(page: Page, address: str) -> AsyncIterator[Page]:
 
 
 async def posted(address: str) -> str:
-    """Order a digest, as a program does; returns the task's id."""
+    """Post a digest with an API key; returns the task's id."""
     async with httpx.AsyncClient(base_url=address, trust_env=False, timeout=30) as http:
         answer = await http.post("/v1/digests", json={"profile": PROFILE}, headers={"X-API-Key": ADA_KEY})
         return str(answer.json()["task_id"])
 
 
 async def looked_at(page: Page, address: str, screens: Mapping[str, Sequence[Screen]]) -> dict[str, list[str]]:
-    """What is wrong with pages, by where and on which screen."""
+    """The errors of pages, by page and screen."""
     found: dict[str, list[str]] = {}
     for path, each in screens.items():
         await page.goto(address + path)

@@ -1,4 +1,4 @@
-"""What a worker process does besides tasks: it removes what is old, and asks for the day's fetch."""
+"""The periodic jobs of a worker process: retention and the daily fetch."""
 
 import asyncpg
 

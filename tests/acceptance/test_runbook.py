@@ -25,11 +25,11 @@ LINES = [line for block in BLOCKS for line in block.splitlines()]
 
 
 async def furnished(client: AsyncClient, database: asyncpg.Connection) -> dict[str, str]:
-    """What the runbook's names stand for: a digest that waits, a fetch that failed for good, a callback."""
+    """The tasks that the runbook's variables name: a waiting digest, a permanently failed fetch, a callback."""
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     dead = [await create(client, callback_url="https://example.com/hook") for _ in range(2)]
-    for held in await worker.claim():
-        await worker.finish(held, Failed("broken", None))
+    for claimed in await worker.claim():
+        await worker.finish(claimed, Failed("broken", None))
     task = await create(client, kind=TaskKind.DIGEST)
     callback = await database.fetchval("select task_id::text from public.tasks where kind = 'callback' limit 1")
     return {"TASK": str(task.task_id), "DEAD": str(dead[0].task_id), "CALLBACK": callback}
@@ -51,14 +51,14 @@ async def test_every_command_of_the_runbook_runs(
     names |= {"API": await start_api(api), "KEY": API_KEY}
     assert len(LINES) >= 12
     for line in LINES:
-        status, said = await shell(line, names)
-        assert (status, said[:1]) == (0, "{"), line
+        status, output = await shell(line, names)
+        assert (status, output[:1]) == (0, "{"), line
     assert await api.stop() == 0
     tasks = TaskStateManager(client)
     found: Any = [(task.kind.value, task.status.value) for task in (await tasks.list_tasks()).tasks]
     assert sorted(found) == [("callback", "pending")] * 2 + [("digest", "cancelled")] + [("fetch", "pending")] * 2
-    acts = await database.fetch("select act from public.audit order by at")
-    assert [act[0] for act in acts] == ["replay", "replay all", "redeliver", "pause", "resume"]
+    entries = await database.fetch("select action from public.audit order by created_at")
+    assert [entry[0] for entry in entries] == ["replay", "replay all", "redeliver", "pause", "resume"]
 
 
 async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, client: AsyncClient) -> None:
@@ -67,11 +67,11 @@ async def test_admin_commands_without_an_admin_key_change_nothing(stack: Ready, 
     for line in LINES:
         if "/v1/admin" in line:
             status, _ = await shell(line, names)
-            assert status == 22, line  # curl's word for an answer of 400 or above
+            assert status == 22, line  # curl's exit status for 400 and above
     assert await api.stop() == 0
     assert (await TaskStateManager(client).list_tasks()).tasks == ()
 
 
-@pytest.mark.parametrize("act", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
-def test_the_runbook_has_every_operator_action(act: str) -> None:
-    assert any(act in line for line in LINES)
+@pytest.mark.parametrize("action", ["replay", "redeliver", "pause", "resume", "workers", "audit", "orphaned_tasks"])
+def test_the_runbook_has_every_operator_action(action: str) -> None:
+    assert any(action in line for line in LINES)

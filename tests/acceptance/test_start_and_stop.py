@@ -1,4 +1,4 @@
-"""The API as a process: silent under -X dev -W error, honest about bad settings, exit 0 on SIGTERM."""
+"""The API as a process: silent under -X dev -W error, clear errors for invalid settings, exit 0 on SIGTERM."""
 
 import os
 import shutil
@@ -56,7 +56,7 @@ def test_starts_serves_and_stops_silently() -> None:
         assert process.stderr is not None
         log += process.stderr.readlines()
         assert process.wait() == 0
-    # Slow callbacks, which asyncio's debug mode reports, only say how busy this machine is.
+    # asyncio's debug mode reports slow callbacks, which depend only on the load of this machine.
     unexpected = [line for line in log if not line.startswith("{") and not line.startswith("Executing <")]
     assert unexpected == []
     trouble = [line for line in log if '"level": "warning"' in line or '"level": "error"' in line]
@@ -105,12 +105,12 @@ async def test_sigterm_does_not_wait_for_an_incomplete_request(sent: bytes) -> N
     async with forked_api() as (process, address):
         with connect(address) as connection:
             connection.sendall(sent)
-            await get(f"{address}/healthz")  # what came before was read
+            await get(f"{address}/healthz")  # everything sent before was read
             begin = time.monotonic()
             assert await process.stop() == 0
             assert time.monotonic() - begin < 8
-            said = connection.recv(100_000)
-    assert said.startswith(b"HTTP/1.1 503") == (sent != b"")
+            output = connection.recv(100_000)
+    assert output.startswith(b"HTTP/1.1 503") == (sent != b"")
 
 
 async def test_metrics_need_a_key_except_on_the_metrics_port() -> None:
@@ -135,7 +135,7 @@ async def get(url: str) -> httpx.Response:
 
 
 async def refused(module: str, **settings: str) -> str:
-    """What a process says on standard error that cannot start."""
+    """The standard error of a process that cannot start."""
     process = ServiceProcess(module, SETTINGS["SUPABASE_URL"], SETTINGS["SUPABASE_KEY"], **(API_SETTINGS | settings))
     with pytest.raises(AssertionError, match="ended before"):
         await process.start("what never comes")
@@ -148,28 +148,28 @@ async def refused(module: str, **settings: str) -> str:
 async def test_a_taken_port_ends_with_one_message(module: str, setting: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        said = await refused(module, **{setting: port})
-    assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in said
-    assert "Traceback" not in said
-    assert len(said.splitlines()) == 1
+        output = await refused(module, **{setting: port})
+    assert f"{setting} is {port}: cannot listen on 127.0.0.1: Address already in use" in output
+    assert "Traceback" not in output
+    assert len(output.splitlines()) == 1
 
 
 @pytest.mark.parametrize("module", ["app", "worker"])
 async def test_an_invalid_webhook_secret_ends_with_one_message(module: str) -> None:
-    said = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
-    assert ("Traceback" in said, "not-base64" in said) == (False, False)
-    assert "WEBHOOK_SECRET is set to a secret value" in said
+    output = await refused(module, WEBHOOK_SECRET="whsec_not-base64")
+    assert ("Traceback" in output, "not-base64" in output) == (False, False)
+    assert "WEBHOOK_SECRET is set to a secret value" in output
 
 
-# Each other way in which one cannot be read: tests/unit/test_boot.py.
+# tests/unit/test_boot.py has all other cases of an unreadable package.
 @pytest.mark.parametrize(
     ("module", "damaged", "content"), [("app", "pyproject.toml", b"\xff"), ("worker", "requirements.lock", None)]
 )
 def test_an_unreadable_project_file_ends_with_one_message(
     module: str, damaged: str, content: bytes | None, tmp_path: Path
 ) -> None:
-    for room in ("app", "worker"):
-        shutil.copytree(ROOT / room, tmp_path / room)
+    for package in ("app", "worker"):
+        shutil.copytree(ROOT / package, tmp_path / package)
     for name in ("pyproject.toml", "requirements.lock"):
         shutil.copyfile(ROOT / name, tmp_path / name)
     (tmp_path / damaged).unlink()

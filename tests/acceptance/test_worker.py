@@ -1,4 +1,4 @@
-"""Workers as real processes: killed, stopped, cut off from their database. Nothing is lost, nothing is done twice."""
+"""Workers as real processes that are killed, stopped or cut off from the database: each task is done exactly once."""
 
 import asyncio
 import signal
@@ -7,8 +7,8 @@ import asyncpg
 
 from embedded.stack import Ready
 from tests.support.callback_receiver import Receiver, count_of, enqueue_deliveries, until_status
-from tests.support.dropping_proxy import DroppingProxy
 from tests.support.processes import LONG_LEASE, ServiceProcess, worker_process
+from tests.support.proxy import Proxy, RandomLosses
 
 STARTED = "worker started"
 
@@ -22,7 +22,7 @@ async def test_fifty_tasks_complete_although_workers_are_killed(
     await asyncio.gather(*(worker.start(STARTED) for worker in workers))
     for kill in range(10):
         await receiver.more()
-        gate.release()  # one answer a kill: there is work left at the tenth
+        gate.release()  # one response per kill, so that tasks are left after the tenth kill
         await workers[kill % 2].stop(signal.SIGKILL)
         workers[kill % 2] = worker_process(stack, CONCURRENCY="2")
         await workers[kill % 2].start(STARTED)
@@ -32,9 +32,9 @@ async def test_fifty_tasks_complete_although_workers_are_killed(
     assert [await worker.stop() for worker in workers] == [0, 0]
     rows = await database.fetch("select task_id, attempt, result from public.tasks")
     assert len(rows) == 50
-    assert sum(row["attempt"] for row in rows) > 50, "the kills burnt no attempt"
+    assert sum(row["attempt"] for row in rows) > 50, "the kills used no attempt"
     for row in rows:
-        # A delivery is made at least once and at most once an attempt; the task is completed once.
+        # A callback is delivered at least once and at most once per attempt; the task is completed once.
         assert 1 <= receiver.arrived[f"msg_{row['task_id']}"] <= row["attempt"]
 
 
@@ -85,14 +85,15 @@ async def test_randomly_dropped_responses_change_nothing(
 ) -> None:
     tasks = 2000
     await enqueue_deliveries(database, receiver.url, tasks)
-    proxy = DroppingProxy(stack.url, share=0.1, seed=7)
+    proxy = Proxy(stack.url)
+    proxy.after = losses = RandomLosses(share=0.1, seed=7)
     await proxy.start()
     worker = worker_process(stack, proxy.url, CONCURRENCY="50", SUPABASE_RETRIES="1", **LONG_LEASE)
     await worker.start(STARTED)
     await until_status(database, "completed", tasks)
     assert await worker.stop() == 0
     await proxy.stop()
-    assert proxy.dropped > 0
+    assert losses.count > 0
     assert await database.fetchval("select count(*) from public.tasks where attempt <> 1") == 0
     assert set(receiver.delivered.values()) == {1}
     assert len(receiver.delivered) == tasks

@@ -1,4 +1,4 @@
-"""Workers that can do nothing any more end with exit status 1 and say why, so that the platform starts them anew."""
+"""Workers that cannot continue log the reason and exit with status 1, so that the platform restarts them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,24 +22,24 @@ def faulty(ready: Ready, fault: str, **settings: str) -> ServiceProcess:
 
 
 @pytest.mark.parametrize(
-    ("fault", "said"),
+    ("fault", "message"),
     [
         ("the claim loop stops", "LoopStopped: The claim loop has made no call for 1.5 s."),
         ("the claim loop dies", "worker failed"),
-        ("a periodic_job dies", "The worker's retention failed: LookupError: injected_faults"),
+        ("a periodic job fails", "The worker's retention failed: LookupError: injected fault"),
         ("the stopper dies", "worker failed"),
     ],
 )
 async def test_a_failed_component_ends_the_worker_with_1(
     fault: str,
-    said: str,
+    message: str,
     stack: Ready,
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
 ) -> None:
     worker = faulty(stack, fault, GRACE_PERIOD="0.1")
     await worker.start(STARTED)
     assert await worker.ended() == 1
-    assert said in "".join(worker.text)
+    assert message in "".join(worker.text)
 
 
 async def test_a_failed_periodic_job_lets_tasks_finish(
@@ -47,7 +47,7 @@ async def test_a_failed_periodic_job_lets_tasks_finish(
 ) -> None:
     receiver.delay = 1.0
     await enqueue_deliveries(database, receiver.url, 2)
-    worker = faulty(stack, "a periodic_job dies once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
+    worker = faulty(stack, "a periodic job fails once a delivery has begun", CALLBACK_SLOTS="2", GRACE_PERIOD="30")
     await worker.start(STARTED)
     assert await worker.ended() == 1
     assert await count_of(database, "completed") == len(receiver.delivered) >= 1
@@ -61,9 +61,9 @@ async def test_the_watchdog_ends_a_blocked_event_loop(
     worker = faulty(stack, "a handler holds the event loop")
     await worker.start(STARTED)
     assert await worker.ended() == 1
-    said = "".join(worker.text)
-    assert "Timeout" in said
-    assert "hold_the_loop" in said, "the traceback says where"
+    message = "".join(worker.text)
+    assert "Timeout" in message
+    assert "hold_the_loop" in message, "the traceback shows the blocking function"
     # Its task is not lost.
     healthy = worker_process(stack)
     await healthy.start(STARTED)
@@ -80,7 +80,7 @@ async def test_the_worker_ends_and_names_an_uncancellable_handler(
     assert await worker.stop() == 1
     task_id = await database.fetchval("select task_id from public.tasks")
     assert (await worker.logged("the process ends without them"))["tasks"] == [f"callback {task_id}"]
-    assert await count_of(database, "running") == 1, "its lease expires by itself"
+    assert await count_of(database, "running") == 1, "only its lease's expiry ends it"
 
 
 async def test_the_worker_names_an_uncancellable_periodic_job(
@@ -109,7 +109,7 @@ async def test_an_outage_longer_than_the_lease_ends_no_worker(
     worker = worker_process(stack, proxy.url, WORKER_PORT="0")
     address = await address_of(worker)
     record = await worker.logged("sync call not answered")
-    await asyncio.sleep(3 * 1.5)  # three leases: this is about time itself
+    await asyncio.sleep(3 * 1.5)  # three leases: this test must wait for time to pass
     assert (await health(address))[0] == 200
     down.set()
     await enqueue_deliveries(database, receiver.url, 1)
@@ -159,7 +159,7 @@ async def test_a_taken_port_is_reported_in_one_message(stack: Ready) -> None:
 
 
 class OutdatedSchema:
-    """While it is open, the database says that its schema is older than the code needs."""
+    """While the block runs, the database reports a schema that is older than the code needs."""
 
     def __init__(self, database: asyncpg.Connection) -> None:
         self._database = database

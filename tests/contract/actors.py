@@ -6,5 +6,5 @@ from app.persistence.operator import Actor
 
 
 def by() -> Actor:
-    """An action of the admin `root`, under an id of its own."""
+    """An action of the admin `root` with a new id."""
     return Actor(uuid4(), "root")

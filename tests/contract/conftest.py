@@ -1,4 +1,4 @@
-"""The emulator on both PostgreSQL versions that there are, and the clients of the contract tests."""
+"""The emulator on both PostgreSQL versions, and the clients of the contract tests."""
 
 import os
 import shutil
@@ -27,11 +27,11 @@ from tests.support.tasks import JWT_SECRET, LosingTransport
 ROOT = Path(__file__).parents[2]
 BUNDLED, OLDEST = "bundled", "15"
 WANTED = os.environ.get("POSTGRESQL", "turns")
-"""`turns`: every other test has the oldest, where it is; `bundled` or `15`: all have that; `all`: each has both."""
+"""`turns`: every other test uses 15, if installed; `bundled` or `15`: all use this one; `all`: each uses both."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave the versions that are asked for."""
+    """Keep the requested versions."""
     if (wanted := WANTED) not in {"turns", BUNDLED, OLDEST, "all"}:
         raise pytest.UsageError(f"POSTGRESQL is {wanted!r}: let it be turns, {BUNDLED}, {OLDEST} or all")
     if wanted == "all":
@@ -55,13 +55,13 @@ def _version_of(item: pytest.Item) -> str | None:
 
 
 def _turn_of(item: pytest.Item) -> str:
-    """By the test's name, so that it is the same whatever else runs."""
+    """Depends on the test's name, so that other tests do not change it."""
     return (BUNDLED, OLDEST)[crc32(item.location[2].partition("[")[0].encode()) % 2]
 
 
 @pytest.fixture(scope="session", params=[BUNDLED, OLDEST], ids=["bundled", "postgresql 15"])
 def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]:
-    """The emulator over the bundled PostgreSQL, and over a 15 (the oldest that Supabase runs) where there is one."""
+    """The emulator on the bundled PostgreSQL, and on version 15 (the oldest at Supabase) if it is installed."""
     binaries = None if request.param == BUNDLED else _binaries_of_15()
     if request.param == OLDEST and binaries is None:
         pytest.skip("no initdb of PostgreSQL 15 is on this machine")
@@ -77,7 +77,7 @@ def stack(request: pytest.FixtureRequest, stack_folder: Path) -> Iterator[Ready]
 
 @cache
 def _binaries_of_15() -> Path | None:
-    """The folder of a PostgreSQL 15: on the path, or where Debian puts it."""
+    """The folder of a PostgreSQL 15: on the path, or Debian's folder."""
     on_path = [Path(found).resolve() for found in [shutil.which("initdb")] if found]
     for initdb in [*on_path, Path("/usr/lib/postgresql/15/bin/initdb")]:
         if (
@@ -99,7 +99,7 @@ async def losing_client(
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     losing_transport: LosingTransport,
 ) -> AsyncIterator[AsyncClient]:
-    """A client that never hears the first answer to a request, and asks again."""
+    """A client that loses the first response to each request and repeats it."""
     at_once = settings_for(stack).model_copy(update={"supabase_retry_backoff": 0})
     async with open_supabase(at_once, transport=losing_transport) as client:
         yield client
@@ -107,7 +107,7 @@ async def losing_client(
 
 @pytest.fixture
 async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
-    """The schedule's clock, which this test moves."""
+    """The schedule's clock, which the test sets."""
     clock = Clock(database)
     await clock.install()
     yield clock
@@ -116,7 +116,7 @@ async def clock(database: asyncpg.Connection) -> AsyncIterator[Clock]:
 
 @pytest.fixture
 async def reader(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Reader:
-    """A reader whose digest of November 24 is written, and whose delivery waits."""
+    """A reader whose digest of November 24 is written and whose delivery is pending."""
     await clock.set("2026-11-24T06:00:00Z")
     reader = await add_reader(client, email="ada@example.org")
     await clock.set("2026-11-24T07:00:00Z")
@@ -133,7 +133,7 @@ async def mailer(client: AsyncClient, reader: Reader) -> Mailer:
 
 @pytest.fixture
 async def mornings(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> Mornings:
-    """A reader with one thing that is new."""
+    """A reader with one new item."""
     mornings = Mornings(client, database, clock)
     await mornings.begin()
     await save(client, copy(external_id="1", title=TITLES[0]))

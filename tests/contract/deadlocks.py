@@ -1,4 +1,4 @@
-"""How many deadlocks PostgreSQL has counted."""
+"""The number of deadlocks that PostgreSQL has counted."""
 
 import asyncpg
 

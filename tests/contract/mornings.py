@@ -1,4 +1,4 @@
-"""A reader's days: the digest of each, and what is new on it."""
+"""A reader's days: the digest and the new items of each."""
 
 from datetime import datetime
 
@@ -17,7 +17,7 @@ TITLES = ("Ice remembers", "Radar sees further")
 
 
 class Mornings:
-    """A reader's days: what each digest finds new, and holds."""
+    """A reader's days: the new items that each digest finds and contains."""
 
     def __init__(self, client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> None:
         self._client = client
@@ -33,17 +33,17 @@ class Mornings:
         return (await Items(self._client).new_items_for(self.reader.reader_id)).last_digest
 
     async def items(self) -> list[Item]:
-        """What a digest written now would choose from."""
+        """The items from which a digest that is written now would select."""
         found = await Items(self._client).new_items_for(self.reader.reader_id)
         items = [item for day in found.days for item in await seen(self._client, day.day)]
         return [item for item in items if item.item_id not in found.shown]
 
     async def news(self) -> set[str]:
-        """The titles of these."""
+        """Their titles."""
         return {item.article.title for item in await self.items()}
 
     async def digest(self, day: int) -> set[str]:
-        """Write the digest of a day of November with all that is new; returns the titles."""
+        """Write the digest of a day of November with all new items; returns the titles."""
         await self._clock.set(f"2026-11-{day}T07:00:30Z")
         await enqueued(self._client, self._database)
         items = await self.items()
@@ -54,7 +54,7 @@ class Mornings:
         return titles
 
     async def a_day_passes(self) -> None:
-        """By the database's clock, which nobody can move: everything is a day older."""
+        """Make everything a day older, because tests cannot set the database's clock."""
         for table, columns in {
             "digests": ["created_at"],
             "tasks": ["created_at"],

@@ -1,4 +1,4 @@
-"""The operators' scenarios of `test_repeated_writes.py`: their acts, what they see, what workers report for it."""
+"""The operators' scenarios of `test_repeated_writes.py`: their actions, their views, and workers' reports."""
 
 from datetime import timedelta
 
@@ -13,7 +13,7 @@ from app.persistence.tasks import TaskStateManager
 from tests.contract.scenarios import OTHER, TASK, WORKER, claimed, scenario, send
 from tests.support.tasks import create
 
-ACT = Actor(OTHER, "root")
+ACTOR = Actor(OTHER, "root")
 
 
 @scenario("EndedSessions.end", "EndedSessions.has_ended")
@@ -38,9 +38,9 @@ async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
     for _ in range(times):
-        assert (await operator.replay(ACT, TASK)).status is TaskStatus.PENDING
+        assert (await operator.replay(ACTOR, TASK)).status is TaskStatus.PENDING
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
-        assert [act.act for act in await operator.audit_entries()] == ["replay"]
+        assert [entry.action for entry in (await operator.audit_entries()).entries] == ["replay"]
         assert len((await operator.overview()).workers) == 1
 
 
@@ -53,7 +53,7 @@ async def reporting_minutes(client: AsyncClient, times: int) -> None:
     for number in (1, 2):
         for _ in range(times):
             assert 0 <= await minutes.report(WORKER, number, ended) < 60
-    # An older one that was on its way for long.
+    # An older report that was delayed.
     await minutes.report(WORKER, 1, ended)
 
 
@@ -61,7 +61,7 @@ async def reporting_minutes(client: AsyncClient, times: int) -> None:
 async def replaying_all(client: AsyncClient, times: int) -> None:
     await died(client)
     for _ in range(times):
-        assert (await Operator(client).replay_dead(ACT, TaskKind.FETCH, step=1)).replayed == 1
+        assert (await Operator(client).replay_dead(ACTOR, TaskKind.FETCH, step=1)).replayed == 1
 
 
 @scenario("Operator.redeliver")
@@ -69,23 +69,23 @@ async def redelivering(client: AsyncClient, times: int) -> None:
     await died(client, callback_url="https://example.com/")
     (callback,) = (await TaskStateManager(client).list_tasks(kind=TaskKind.CALLBACK)).tasks
     for _ in range(times):
-        await Operator(client).redeliver(ACT, callback.task_id)
+        await Operator(client).redeliver(ACTOR, callback.task_id)
 
 
 @scenario("Operator.cancel")
 async def cancelling_anothers(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK)
     for _ in range(times):
-        assert (await Operator(client).cancel(ACT, TASK)).status is TaskStatus.CANCELLED
+        assert (await Operator(client).cancel(ACTOR, TASK)).status is TaskStatus.CANCELLED
 
 
 @scenario("Operator.pause", "Operator.resume", "Operator.pauses")
 async def pausing(client: AsyncClient, times: int) -> None:
     operator = Operator(client)
-    made = [await operator.pause(ACT, TaskKind.FETCH, "because") for _ in range(times)]
+    made = [await operator.pause(ACTOR, TaskKind.FETCH, "because") for _ in range(times)]
     pause = made[0]
-    assert (pause.who, pause.reason) == ("root", "because")
+    assert (pause.actor, pause.reason) == ("root", "because")
     assert await operator.pauses() == [pause]
     for _ in range(times):
-        assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).since == pause.since
+        assert (await operator.resume(Actor(TASK, "root"), TaskKind.FETCH)).started_at == pause.started_at
     assert await operator.pauses() == []

@@ -1,4 +1,4 @@
-"""What readers say of papers, each write as often as it is told: scenarios of `test_repeated_writes.py`."""
+"""Scenarios of `test_repeated_writes.py` for feedback on papers, each write repeated a given number of times."""
 
 from supabase import AsyncClient
 

@@ -1,4 +1,4 @@
-"""The plans of queries, and what they cost: buffers are counted, not seconds."""
+"""The plans of queries and their cost, counted in buffers instead of seconds."""
 
 import json
 from typing import Any

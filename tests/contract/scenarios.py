@@ -1,4 +1,4 @@
-"""What the scenarios of `test_repeated_writes.py` are registered by, and what they share."""
+"""The registry and the common parts of the scenarios of `test_repeated_writes.py`."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ from app.persistence.queue import SyncCall, TaskQueue
 from tests.support.tasks import LEASE
 
 Scenario = Callable[[AsyncClient, int], Awaitable[object]]
-"""Does something with the client, each write `times` times."""
+"""Makes calls with the client, each write `times` times."""
 
 TASK = UUID("00000000-0000-4000-8000-00000000000a")
 OTHER = UUID("00000000-0000-4000-8000-00000000000b")

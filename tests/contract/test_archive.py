@@ -1,4 +1,4 @@
-"""A reader's earlier digests: kept when their tasks go, listed by day, found by an index, gone with the reader."""
+"""A reader's earlier digests: kept without their tasks, listed by day, indexed, removed with the reader."""
 
 import json
 from datetime import date, timedelta
@@ -23,7 +23,7 @@ insert into public.digests (task_id, owner, source_date, reader_id, local_day, d
 values (gen_random_uuid(), 'default', $2, $1, $2, $3, '<p>page</p>')
 """
 OLDER = "update public.digests set created_at = created_at - interval '700 days' where local_day < '2026-11-26'"
-# 18 items a day, each of some 80 words out of a thousand; "narwhals" on one reader's first day, "graphs" everywhere.
+# 18 items a day, each of 80 words out of a thousand; "narwhals" on one reader's first day, "graphs" on all days.
 YEARS = """
 insert into public.archived_items (task_id, kind, place, reader_id, local_day, title, url, words)
 select d.task_id, 'paper', place, d.reader_id, d.local_day, 'On graphs', null,
@@ -105,7 +105,7 @@ async def test_digests_outlive_their_tasks_but_not_their_reader(
     assert (await maintenance.retain(task_days=30, edition_days=30)).tasks == 7
     left = await database.fetch("select task_id, reader_id from public.digests")
     assert len(left) == 6, "three of each reader"
-    assert ordered.task_id not in {row["task_id"] for row in left}, "what a caller ordered goes with its task"
+    assert ordered.task_id not in {row["task_id"] for row in left}, "a caller's digest is removed with its task"
     assert [day.local_day.day for day in await digests.list_days(ada.reader_id)] == [27, 26, 25]
     assert (await digests.for_day(ada.reader_id, date(2026, 11, 25))).page == "<p>page</p>"
 
@@ -196,7 +196,7 @@ async def test_no_search_text_or_title_causes_an_error(client: AsyncClient, data
 
 @pytest.fixture
 async def two_years(database: asyncpg.Connection) -> UUID:
-    """A reader with two years of digests, among others who have some, too."""
+    """A reader with two years of digests, and other readers with digests."""
     reader_id = uuid4()
     await database.execute(EMPTY_DAYS, [reader_id], 730)
     await database.execute(EMPTY_DAYS, [uuid4() for _ in range(20)], 30)
@@ -218,6 +218,6 @@ async def test_searches_and_lists_of_two_years_use_indexes(database: asyncpg.Con
     plan = await explained(database, f"{days} order by local_day desc limit 60")
     assert indexes(plan) == {"digests_of_reader"}
     assert buffers(plan) < 70
-    for _ in range(2):  # the second call, with plans made
+    for _ in range(2):  # the second call, with cached plans
         plan = await explained(database, "select public.prune_digests(700, 500)")
-    assert buffers(plan) < 10, "nothing is old: nothing is read"
+    assert buffers(plan) < 10, "without old rows, nothing is read"

@@ -1,4 +1,4 @@
-"""The migrations as PostgreSQL has them: rules for every table and function, and no object twice."""
+"""The schema that the migrations create: rules for every table and function, and no object twice."""
 
 import asyncpg
 import pytest

@@ -1,4 +1,4 @@
-"""A trial of a circuit breaker ends by its time if its process is gone: another process makes the next one."""
+"""A trial of a circuit breaker expires if its process has died: another process makes the next one."""
 
 import asyncio
 import sys
@@ -41,7 +41,7 @@ class Down(Exception):
 
 
 async def open_breaker(client: AsyncClient, database: asyncpg.Connection) -> None:
-    """Open the breaker, and let the time of its trial come."""
+    """Open the circuit breaker and make its trial due."""
     with pytest.raises(Down):
         async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
             raise Down
@@ -49,7 +49,7 @@ async def open_breaker(client: AsyncClient, database: asyncpg.Connection) -> Non
 
 
 async def try_and_be_killed(stack: Ready) -> None:
-    """Let another process begin the trial, and kill it."""
+    """Start the trial in another process, and kill it."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", TRIAL, stack.url, stack.secret_key), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
@@ -62,7 +62,7 @@ async def try_and_be_killed(stack: Ready) -> None:
 
 
 async def refused_for(client: AsyncClient) -> float:
-    """For how many seconds a call is refused."""
+    """The seconds for which a call is refused."""
     with pytest.raises(CircuitOpen) as caught:
         async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
             raise AssertionError("a second trial began beside the first")
@@ -75,10 +75,10 @@ async def test_a_trial_whose_process_was_killed_is_repeated(
     await open_breaker(client, database)
     await try_and_be_killed(stack)
     left = await refused_for(client)
-    assert 0 < left <= 60, "the killed process holds the trial for as long as a trial may take, and no longer"
+    assert 0 < left <= 60, "the trial of the killed process lasts for the trial time and no longer"
     await database.execute(RETRY_NOW)
     async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
-        assert await refused_for(client) <= 60, "the next trial is one trial, too"
+        assert await refused_for(client) <= 60, "again there is only one trial"
     (state,) = await CircuitBreakers(client).states()
     assert (state.state, state.failures) == ("closed", 0)
 
@@ -98,7 +98,7 @@ async def test_the_next_failed_trial_opens_the_breaker_again(
 async def test_a_late_success_of_a_lost_trial_closes_no_breaker(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    """Its process was only slow: another trial decides now."""
+    """Its process was only slow: now another trial counts."""
     await open_breaker(client, database)
     async with CircuitBreakers(client, SETTINGS).guard("arxiv"):
         await database.execute(RETRY_NOW)

@@ -1,4 +1,4 @@
-"""Breakers are shared by all processes and let one trial through; without Supabase, breakers and cache work locally."""
+"""All processes share circuit breakers, which allow one trial; without Supabase, breakers and cache work locally."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -34,7 +34,7 @@ async def fail(breakers: CircuitBreakers, name: str = "arxiv") -> None:
 
 @pytest.fixture
 async def clients(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[list[AsyncClient]]:  # noqa: ARG001  (database_reset)
-    """Twenty processes' clients."""
+    """The clients of twenty processes."""
     async with AsyncExitStack() as opened:
         yield [await opened.enter_async_context(open_supabase(settings_for(stack))) for _ in range(20)]
 
@@ -84,21 +84,21 @@ async def test_a_failed_trial_opens_the_breaker_again(clients: list[AsyncClient]
 async def test_a_failure_counts_once_and_only_the_trial_closes(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    async def tell(function: str, event: UUID, **more: float) -> Any:
+    async def call(function: str, event: UUID, **more: float) -> Any:
         return (await client.rpc(function, {"p_name": "arxiv", "p_event": str(event), **more}).execute()).data
 
     first, trial, other = uuid4(), uuid4(), uuid4()
-    failed, asked = {"p_threshold": 2, "p_open_seconds": 300}, {"p_trial_seconds": 60}
+    failed, trial_options = {"p_threshold": 2, "p_open_seconds": 300}, {"p_trial_seconds": 60}
     for _ in range(2):
-        assert (await tell("breaker_failure", first, **failed))["failures"] == 1
-    assert (await tell("breaker_failure", other, **failed))["state"] == "open"
-    assert not (await tell("breaker_try", trial, **asked))["allowed"]
+        assert (await call("breaker_failure", first, **failed))["failures"] == 1
+    assert (await call("breaker_failure", other, **failed))["state"] == "open"
+    assert not (await call("breaker_try", trial, **trial_options))["allowed"]
     await database.execute("update public.circuit_breakers set retry_at = now()")
-    tries = [(await tell("breaker_try", event, **asked))["allowed"] for event in (trial, other, trial)]
+    tries = [(await call("breaker_try", event, **trial_options))["allowed"] for event in (trial, other, trial)]
     assert tries == [True, False, True]
-    assert (await tell("breaker_failure", uuid4(), **failed))["state"] == "half_open"
-    assert (await tell("breaker_success", other))["state"] == "half_open"
-    assert (await tell("breaker_success", trial))["state"] == "closed"
+    assert (await call("breaker_failure", uuid4(), **failed))["state"] == "half_open"
+    assert (await call("breaker_success", other))["state"] == "half_open"
+    assert (await call("breaker_success", trial))["state"] == "closed"
 
 
 async def test_an_opened_breaker_stops_all_processes_after_a_refresh(clients: list[AsyncClient]) -> None:
@@ -123,7 +123,7 @@ async def test_failures_far_apart_are_not_added_up(clients: list[AsyncClient], d
 
 @pytest.fixture
 async def cut_off(stack: Ready) -> AsyncIterator[AsyncClient]:
-    """A client whose Supabase is away."""
+    """A client whose Supabase is unavailable."""
     away = settings_for(stack).model_copy(update={"supabase_url": "http://127.0.0.1:9", "supabase_retries": 0})
     async with open_supabase(away) as client:
         yield client

@@ -1,4 +1,4 @@
-"""A callback that fails, by the real worker and the real database: tried for days, no sooner than the receiver asks."""
+"""A failing callback with the real worker and database: retried for days, and never before its `Retry-After`."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,7 +26,7 @@ LEASE = timedelta(seconds=60)
 
 @pytest.fixture
 async def worker(client: AsyncClient) -> AsyncIterator[Worker]:
-    """The real worker, for callbacks alone, which may call this machine."""
+    """The real worker, only for callbacks, which may call this machine."""
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.CALLBACK], lease=LEASE)
     async with open_external() as http:
         sender = CallbackSender(http, [Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")], private=True)
@@ -41,7 +41,7 @@ async def worker(client: AsyncClient) -> AsyncIterator[Worker]:
 
 
 async def called_back(client: AsyncClient, database: asyncpg.Connection, *steps: Step) -> tuple[UUID, ScriptedServer]:
-    """End a task that wants to be called back at a server with these answers; returns the callback's id."""
+    """End a task with a callback to a server with these responses; returns the callback's id."""
     server = ScriptedServer(*steps)
     await server.start()
     task = await create(client, callback_url=f"{server.url}/hook?token=s3cret")
@@ -50,7 +50,7 @@ async def called_back(client: AsyncClient, database: asyncpg.Connection, *steps:
 
 
 async def worked(worker: Worker, database: asyncpg.Connection, callback: UUID, attempt: int) -> None:
-    """Let the worker do an attempt and report it."""
+    """Let the worker make an attempt and report it."""
     found = await record(database, callback)
     while found["attempt"] != attempt or found["status"] == "running":
         await worker.run_once()

@@ -1,4 +1,4 @@
-"""Cancelling, and the callback that comes with every end: together with it, or not at all."""
+"""Cancellation, and the callback of each end: both are written together or not at all."""
 
 import asyncio
 import json
@@ -24,33 +24,35 @@ async def test_cancel_ends_pending_signals_running_and_keeps_finished(
     tasks, worker = TaskStateManager(client), Claimer(client)
     pending = await create(client, priority=3)
     running = await create(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     assert (await tasks.cancel_task(pending.task_id)).status is TaskStatus.CANCELLED
-    asked = await tasks.cancel_task(running.task_id)
-    assert (asked.status, asked.cancel_requested) == (TaskStatus.RUNNING, True)
+    request = await tasks.cancel_task(running.task_id)
+    assert (request.status, request.cancel_requested) == (TaskStatus.RUNNING, True)
     assert (await Claimer(client).sync()).cancel == ()
     assert [lease.task_id for lease in (await worker.sync()).cancel] == [running.task_id]
-    assert await worker.finish(held, Completed({"x": 1})) == "applied"
+    assert await worker.finish(claimed_task, Completed({"x": 1})) == "applied"
     before = await row(database, running.task_id)
-    assert (await tasks.cancel_task(running.task_id)).status is TaskStatus.COMPLETED, "a completion beats a request"
+    assert (await tasks.cancel_task(running.task_id)).status is TaskStatus.COMPLETED, (
+        "a completion takes precedence over a cancel request"
+    )
     assert await row(database, running.task_id) == before
 
 
 @pytest.mark.parametrize("outcome", [Released(), Snoozed(SOON, "later"), Failed("no", SOON), Cancelled()], ids=repr)
 async def test_a_cancelled_task_ends_instead_of_returning_to_the_queue(outcome: object, client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     await TaskStateManager(client).cancel_task(task.task_id)
     assert isinstance(outcome, Released | Snoozed | Failed | Cancelled)
-    await worker.finish(held, outcome)
+    await worker.finish(claimed_task, outcome)
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
 
 
 async def test_a_task_with_a_message_can_be_cancelled(client: AsyncClient) -> None:
-    """The pinned client takes an rpc answer with a `message` at the top for an error."""
+    """The pinned client treats an rpc response with a top-level `message` as an error."""
     task, tasks = await create(client), TaskStateManager(client)
-    held = await Claimer(client).claim_one()
-    await tasks.update_task(task.task_id, lease_token=held.lease.lease_token, message="ranking", progress=0.5)
+    claimed_task = await Claimer(client).claim_one()
+    await tasks.update_task(task.task_id, lease_token=claimed_task.lease.lease_token, message="ranking", progress=0.5)
     assert (await tasks.cancel_task(task.task_id)).message == "ranking"
 
 
@@ -76,15 +78,15 @@ async def test_every_end_creates_one_callback(way: str, client: AsyncClient, dat
     if way == "cancelled pending":
         await tasks.cancel_task(task.task_id)
     else:
-        held = await Claimer(client, kinds=[TaskKind.FETCH]).claim_one()
+        claimed_task = await Claimer(client, kinds=[TaskKind.FETCH]).claim_one()
         if way == "worker lost":
             await expire_lease(database, task.task_id)
             await worker.sync()
         elif way == "cancelled running":
             await tasks.cancel_task(task.task_id)
-            await worker.finish(held, Cancelled())
+            await worker.finish(claimed_task, Cancelled())
         else:
-            await worker.finish(held, Completed({}) if way == "completed" else Failed("no", SOON))
+            await worker.finish(claimed_task, Completed({}) if way == "completed" else Failed("no", SOON))
     (event,) = await callbacks_of(database, task.task_id)
     assert event["type"] == f"task.{way.split(maxsplit=1)[0].replace('worker', 'failed')}"
 
@@ -94,15 +96,15 @@ async def test_an_end_is_rolled_back_if_its_callback_cannot_be_created(
 ) -> None:
     task = await create(client, callback_url=URL)
     worker = Claimer(client)
-    held = await worker.claim_one()
-    await database.execute("alter table public.tasks add constraint injected_faults check (kind <> 'callback')")
+    claimed_task = await worker.claim_one()
+    await database.execute("alter table public.tasks add constraint injected_rule check (kind <> 'callback')")
     try:
-        with pytest.raises(SupabaseRejected, match="injected_faults"):
-            await worker.finish(held, Completed({}))
+        with pytest.raises(SupabaseRejected, match="injected_rule"):
+            await worker.finish(claimed_task, Completed({}))
         assert (await row(database, task.task_id))["status"] == "running"
     finally:
-        await database.execute("alter table public.tasks drop constraint injected_faults")
-    assert await worker.finish(held, Completed({})) == "applied"
+        await database.execute("alter table public.tasks drop constraint injected_rule")
+    assert await worker.finish(claimed_task, Completed({})) == "applied"
     assert len(await callbacks_of(database, task.task_id)) == 1
 
 
@@ -138,7 +140,7 @@ async def test_another_owner_cannot_cancel_list_or_find_a_task(
     for status in ("'pending'", "'open'", "null"):
         arguments = f"'another', null, {status}, null, null, null, 10"
         assert await database.fetchval(f"select public.list_tasks({arguments})") == "[]"
-    asked = json.dumps(
+    request = json.dumps(
         [
             {
                 "task_id": str(uuid4()),
@@ -154,11 +156,11 @@ async def test_another_owner_cannot_cancel_list_or_find_a_task(
             }
         ]
     )
-    made = await database.fetchval("select public.create_tasks('another', $1::text::jsonb, false, null)", asked)
+    made = await database.fetchval("select public.create_tasks('another', $1::text::jsonb, false, null)", request)
     assert json.loads(made)["outcome"] == "created"
     again = await database.fetchval(
         "select public.create_tasks('another', $1::text::jsonb, false, null)",
-        asked.replace(json.loads(asked)[0]["task_id"], str(uuid4())),
+        request.replace(json.loads(request)[0]["task_id"], str(uuid4())),
     )
-    assert [found["task_id"] for found in json.loads(again)["tasks"]] == [json.loads(asked)[0]["task_id"]]
+    assert [found["task_id"] for found in json.loads(again)["tasks"]] == [json.loads(request)[0]["task_id"]]
     assert await database.fetchval("select count(*) from public.task_records where status = 'pending'") == 2

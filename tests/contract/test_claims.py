@@ -1,4 +1,4 @@
-"""Claiming: nothing twice, nothing left, in order; and a call that comes again gets the answer of the first time."""
+"""Claims: each task once, in order, none left over; a repeated call gets the first response."""
 
 import asyncio
 from datetime import timedelta
@@ -17,7 +17,7 @@ async def test_two_hundred_workers_share_a_thousand_tasks(client: AsyncClient, d
     await insert_tasks(database, 1000)
     claims = await asyncio.gather(*(Claimer(client).claim(5) for _ in range(200)))
     claimed = [task.task_id for batch in claims for task in batch]
-    while more := await Claimer(client).claim(100):  # what was locked by another as it was looked for
+    while more := await Claimer(client).claim(100):  # tasks that another transaction had locked during the search
         claimed += [task.task_id for task in more]
     assert len(claimed) == len(set(claimed)) == 1000
     assert await database.fetchval(RUNNING_ONCE) == 1000
@@ -36,7 +36,7 @@ async def test_a_repeated_call_claims_once_even_in_parallel_or_late(
     finishing = worker.queue.prepare(outcomes={task.lease: Completed({}) for task in answers[0].claimed}, slots=0)
     finished = await worker.queue.sync(finishing)
     assert await worker.queue.sync(finishing) == finished
-    # The first call is older now: it changes nothing, and says so.
+    # The first call is older now: it changes nothing and reports this.
     late = await worker.queue.sync(call)
     assert (late.outdated, late.claimed) == (True, ())
     assert await database.fetchval("select sum(attempt) from public.tasks") == 10
@@ -91,9 +91,9 @@ async def test_claims_resume_at_a_mark_and_rarely_scan_from_the_start(
 ) -> None:
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     assert await worker.claim() == ()
-    await insert_tasks(database, 1, delay="-1 hour")  # as if it was committed late
+    await insert_tasks(database, 1, delay="-1 hour")  # as if it was committed later
     ready = await create(client)
-    # Looks from the start are dear, and the last one was a moment ago: rows that are gone are still in the index.
+    # A scan from the start is expensive (the index still has removed rows), and the last one was a moment ago.
     await database.execute("update public.worker_calls set scanned_at = clock_timestamp(), scan_duration = '1 hour'")
     assert [task.task_id for task in await worker.claim()] == [ready.task_id]
     await database.execute("update public.worker_calls set scanned_at = scanned_at - interval '1 minute'")

@@ -1,4 +1,4 @@
-"""A day is complete when it was fetched after the announcement that covers it; until then it is fetched again."""
+"""A day is complete if it was fetched after the announcement that covers it; before, it is fetched again."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -25,11 +25,11 @@ NOON = datetime(2026, 3, 4, 12, tzinfo=UTC)
 MORNING, WHOLE = NOON + timedelta(hours=18), datetime(2026, 3, 5, 5, tzinfo=UTC)
 FIRST, SECOND = UUID(int=1), UUID(int=2)
 HOUR = timedelta(hours=1)
-"""The sources of these tests are complete from 05:00 of the next day on."""
+"""The sources of these tests are complete from 05:00 of the next day."""
 
 
 class Scripted(AnySource):
-    """A source whose items have its own name."""
+    """A source whose items are named after it."""
 
     def __init__(self, name: str, outcome: list[Article] | BaseException, *, essential: bool = True) -> None:
         found = outcome
@@ -39,7 +39,7 @@ class Scripted(AnySource):
 
 
 class Days:
-    """Fetches DAY as a task, at a moment of the schedule's clock."""
+    """Fetches DAY in a task, at a given time of the schedule's clock."""
 
     def __init__(self, client: AsyncClient, clock: Clock) -> None:
         self._client = client
@@ -70,7 +70,7 @@ async def test_a_day_fetched_too_early_is_not_complete(days: Days) -> None:
     assert not await days.complete()
     await days.fetch(WHOLE, [arxiv, feed], UUID(int=3))
     assert await days.complete(), "one second later, although the hour is not over"
-    assert (arxiv.asked, feed.asked) == (3, 3)
+    assert (arxiv.reads, feed.reads) == (3, 3)
 
 
 async def test_a_day_is_complete_when_every_source_is_complete(days: Days) -> None:
@@ -108,19 +108,19 @@ async def test_a_postponed_fetch_reads_no_source_twice(days: Days) -> None:
     for minute in range(60):
         with pytest.raises(FetchPostponed):
             await days.fetch(MORNING + timedelta(minutes=minute), [arxiv, news], patience=HOUR)
-    assert (arxiv.asked, news.asked) == (60, 1)
+    assert (arxiv.reads, news.reads) == (60, 1)
     arxiv.outcome = []
     assert await days.fetch(MORNING + 5 * HOUR, [arxiv, news]) is EditionStatus.COMPLETED
-    assert (arxiv.asked, news.asked, await days.complete()) == (61, 1, True)
+    assert (arxiv.reads, news.reads, await days.complete()) == (61, 1, True)
 
 
 async def test_a_later_fetch_reads_all_sources_again(days: Days) -> None:
     arxiv = Scripted("arxiv", [GOOD])
     await days.fetch(MORNING, [arxiv])
     await days.fetch(MORNING + timedelta(minutes=59), [arxiv], SECOND)
-    assert arxiv.asked == 1, "read within the hour"
+    assert arxiv.reads == 1, "read within the hour"
     await days.fetch(MORNING + timedelta(minutes=61), [arxiv], SECOND)
-    assert arxiv.asked == 2
+    assert arxiv.reads == 2
 
 
 async def test_a_day_without_any_read_is_not_an_edition(days: Days, client: AsyncClient) -> None:
@@ -131,9 +131,9 @@ async def test_a_day_without_any_read_is_not_an_edition(days: Days, client: Asyn
     ):
         await days.fetch(MORNING, [Scripted("arxiv", away), Scripted("feed:x", away)])
     edition = await Editions(client).get_edition(DAY)
-    told = "export.arxiv.org could not be read: refused at 06:00 UTC, will be retried in 15 s"
+    message = "export.arxiv.org could not be read: refused at 06:00 UTC, will be retried in 15 s"
     assert (edition.status, edition.complete) == (EditionStatus.FETCHING, False)
-    assert edition.errors == {"arxiv": told, "feed:x": told}
+    assert edition.errors == {"arxiv": message, "feed:x": message}
 
 
 async def test_the_reported_retry_time_is_that_of_the_fetch(client: AsyncClient) -> None:
@@ -159,7 +159,7 @@ async def test_sources_that_recover_get_one_more_try(days: Days) -> None:
         await days.fetch(MORNING, [arxiv, one, two])
     one.outcome = []
     assert await days.fetch(MORNING, [arxiv, one, two]) is EditionStatus.PARTIAL
-    assert (arxiv.asked, one.asked, two.asked) == (2, 3, 3)
+    assert (arxiv.reads, one.reads, two.reads) == (2, 3, 3)
 
 
 async def test_an_open_breaker_keeps_the_first_cause(days: Days, database: asyncpg.Connection) -> None:
@@ -173,7 +173,7 @@ async def test_an_open_breaker_keeps_the_first_cause(days: Days, database: async
     cause = f"arxiv: HTTP 503 from export.arxiv.org at {failed_at} UTC, will be retried in "
     assert str(postponed.value).startswith(cause)
     assert 50 < postponed.value.delay.total_seconds() <= 60
-    assert away.asked == 5
+    assert away.reads == 5
 
 
 async def ended_fetch(client: AsyncClient) -> None:
@@ -187,7 +187,7 @@ async def test_a_day_is_fetched_again_once_an_hour_until_complete(
     tasks, arxiv = TaskStateManager(client), Scripted("arxiv", [GOOD])
 
     async def requested(moment: datetime) -> bool:
-        """Whether a digest that is posted then has the day fetched; if so, the fetch is done."""
+        """Whether a digest that is posted at that time enqueues a fetch, which is then executed."""
         await clock.set(moment)
         digest = await create(client, kind=TaskKind.DIGEST, source_date=DAY)
         fetch = await tasks.refresh_fetch(DAY, waiting=digest.task_id)

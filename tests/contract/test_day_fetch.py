@@ -1,4 +1,4 @@
-"""The fetch of a day is one task, whoever asks for it; what became of it decides over the digests that wait for it."""
+"""The fetch of a day is one task for all requests; its outcome decides what becomes of the digests that wait for it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,11 +28,11 @@ ADA = Profile(name="Ada", interests=("ice",))
 
 
 class Asleep(Exception):
-    """The periodic_job has done what it wakes up for."""
+    """The periodic job has done its work and sleeps again."""
 
 
-async def run_chore(client: AsyncClient) -> None:
-    """What DAILY_FETCH_AT does once, on the morning after DAY."""
+async def run_periodic_job(client: AsyncClient) -> None:
+    """Run the periodic job of DAILY_FETCH_AT once, on the morning after DAY."""
 
     async def sleep(_seconds: float) -> None:
         raise Asleep
@@ -67,23 +67,23 @@ async def fail_fetch(client: AsyncClient) -> None:
     await worker.finish(await worker.claim_one(), Failed("arXiv is down", None))
 
 
-async def ask_by_digest(client: AsyncClient) -> None:
+async def request_by_digest(client: AsyncClient) -> None:
     with pytest.raises(EditionPending):
         await write(client, await post_digest(client))
 
 
-ASKERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_chore, ask_by_digest]
+REQUESTERS: list[Callable[[AsyncClient], Awaitable[None]]] = [run_periodic_job, request_by_digest]
 
 
-@pytest.mark.parametrize("order", [1, -1], ids=["the periodic_job first", "the digest first"])
+@pytest.mark.parametrize("order", [1, -1], ids=["the periodic job first", "the digest first"])
 async def test_the_daily_fetch_and_the_digests_share_one_fetch(order: int, client: AsyncClient) -> None:
-    for ask in ASKERS[::order] * 2:
-        await ask(client)
+    for request in REQUESTERS[::order] * 2:
+        await request(client)
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
 
 
 async def test_concurrent_requests_for_a_day_share_one_fetch(client: AsyncClient) -> None:
-    await asyncio.gather(*(ask(client) for ask in ASKERS * 10))
+    await asyncio.gather(*(request(client) for request in REQUESTERS * 10))
     assert list((await fetches(client)).values()) == [TaskStatus.PENDING]
 
 
@@ -95,7 +95,7 @@ async def test_each_scheduled_time_fetches_an_existing_day_again(client: AsyncCl
         return (await tasks.ensure_fetch(DAY, due=due)).task_id
 
     first = await ask(at[0])
-    assert [await ask(due) for due in at] == [first, first], "one that has not ended is as good as another"
+    assert [await ask(due) for due in at] == [first, first], "an unfinished fetch is shared"
     await worker.finish(await worker.claim_one(), Completed({}))
     assert await ask(at[0]) == first
     second = await ask(at[1])
@@ -122,9 +122,9 @@ async def test_a_digest_fails_with_the_fetch_that_it_waited_for(client: AsyncCli
 
 
 async def test_a_later_digest_has_the_day_fetched_again(client: AsyncClient) -> None:
-    await ask_by_digest(client)
+    await request_by_digest(client)
     await fail_fetch(client)
-    await ask_by_digest(client)
+    await request_by_digest(client)
     assert sorted((await fetches(client)).values()) == [TaskStatus.FAILED, TaskStatus.PENDING]
 
 
@@ -134,7 +134,7 @@ async def test_a_fetch_that_a_caller_cancels_fails_no_others_digest(client: Asyn
     await TaskStateManager(client).cancel_task(theirs.task_id)
     with pytest.raises(EditionPending):
         await write(client, digest)
-    # ... nor while the own one is under way.
+    # ... nor while its own fetch runs.
     late = await create(client)
     await TaskStateManager(client).cancel_task(late.task_id)
     with pytest.raises(EditionPending):
@@ -157,10 +157,10 @@ async def test_a_day_whose_edition_was_removed_is_fetched_again(
 ) -> None:
     first = await TaskStateManager(client).ensure_fetch(DAY)
     worker = Claimer(client)
-    held = await worker.claim_one()
+    claimed = await worker.claim_one()
     await Editions(client).begin_edition(DAY)
     await Editions(client).finish_edition(DAY, EditionStatus.COMPLETED, {})
-    await worker.finish(held, Completed({}))
+    await worker.finish(claimed, Completed({}))
     assert (await TaskStateManager(client).ensure_fetch(DAY)).task_id == first.task_id
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")
     removed = await Maintenance(client).retain(task_days=3650, edition_days=30)

@@ -1,4 +1,4 @@
-"""Deliveries: made with their digest, sent by one lease at a time, at most once, and never silently lost."""
+"""Deliveries: created with their digest, sent under one lease at a time, at most once, never lost without a status."""
 
 import asyncio
 from datetime import date, timedelta
@@ -80,7 +80,7 @@ async def test_only_the_same_lease_is_the_same_sender(client: AsyncClient, maile
     assert isinstance(await mailer.begin(stranger), DeliveryLost)
     assert not await mailer.end(stranger, SENT)
     assert await mailer.end(lease, SENT)
-    assert await mailer.end(lease, SENT), "said again, it counts as said"
+    assert await mailer.end(lease, SENT), "a repeated report succeeds"
     assert not await mailer.end(lease, FAILED)
     assert isinstance(await mailer.begin(lease), SkipDelivery)
     assert (await the_one(client)).status is SENT
@@ -105,11 +105,11 @@ async def test_an_unsent_mail_is_retried_and_a_late_begin_is_refused(mailer: Mai
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)
     assert await mailer.end(lease, PENDING, reason="451 greylisted")
-    assert isinstance(await mailer.begin(lease), DeliveryLost), "a repetition that comes late must not begin anything"
+    assert isinstance(await mailer.begin(lease), DeliveryLost), "a late repetition must not begin a sending"
     assert await mailer.status is PENDING
     again = await mailer.retry(lease)
     assert isinstance(await mailer.begin(again), Send)
-    assert not await mailer.end(lease, SENT), "the lease before has no say any more"
+    assert not await mailer.end(lease, SENT), "the previous lease is no longer valid"
     assert await mailer.end(again, SENT)
 
 
@@ -123,7 +123,7 @@ async def test_a_lost_senders_delivery_is_in_doubt_and_not_resent(
     await other.claimer.sync()
     answer = await other.begin(await other.claim())
     assert answer == SkipDelivery(verdict="stop", status=IN_DOUBT, reason="its sender was lost while sending")
-    # The one that was thought dead may yet say what it knows, but cannot make it pending.
+    # The worker whose lease expired may still report the result, but cannot set it to pending.
     assert not await mailer.end(lease, PENDING)
     assert await mailer.end(lease, SENT)
     assert await mailer.status is SENT
@@ -164,7 +164,7 @@ async def test_a_mail_is_repeated_to_a_provider_that_knows_its_key(
     again = await mailer.retry(lease)
     second = await mailer.begin(again, repeatable_within=A_DAY)
     assert (second.mail, first.begun_before, second.begun_before) == (first.mail, False, True), (
-        "the same to the byte, whatever was changed meanwhile"
+        "the same bytes, whatever was changed meanwhile"
     )
     await database.execute("update public.deliveries set begun_at = begun_at - interval '25 hours'")
     third = await mailer.begin(await mailer.retry(again), repeatable_within=A_DAY)
@@ -173,9 +173,7 @@ async def test_a_mail_is_repeated_to_a_provider_that_knows_its_key(
 
 
 @pytest.mark.parametrize("sending", [True, False])
-async def test_a_task_that_ends_for_good_leaves_no_delivery_open(
-    client: AsyncClient, mailer: Mailer, sending: bool
-) -> None:
+async def test_a_permanent_failure_leaves_no_delivery_open(client: AsyncClient, mailer: Mailer, sending: bool) -> None:
     lease = await mailer.claim()
     if sending:
         await mailer.begin(lease)

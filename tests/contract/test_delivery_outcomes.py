@@ -1,4 +1,4 @@
-"""Whose word counts on deliveries: providers, admins, whoever restores the database or removes a reader."""
+"""Who decides the status of a delivery: providers, admins, a restore of the database, the removal of a reader."""
 
 import asyncio
 from uuid import uuid4
@@ -60,7 +60,7 @@ async def test_admins_can_resolve_only_deliveries_in_doubt(mailer: Mailer) -> No
     assert again.task_id != lease.task_id
     assert isinstance(await mailer.begin(again), Send)
     await mailer.end(again, IN_DOUBT)
-    assert await mailer.end(again, SENT), "the doubt is a new one"
+    assert await mailer.end(again, SENT), "it is in doubt again"
     with pytest.raises(NotInDoubt):
         await mailer.deliveries.resolve(mailer.delivery_id, PENDING, by="ada")
 
@@ -81,7 +81,7 @@ async def test_a_restored_dump_sends_nothing_until_an_admin_resumes(
     deliveries = mailer.deliveries
     await deliveries.resume(by="ada", skip_pending=False)
     assert await deliveries.paused() is None
-    # What a dump does: the same values, written by another transaction.
+    # Like the restore of a dump: the same values, written by another transaction.
     row = await database.fetchrow("select * from public.delivery_pause")
     await database.execute("delete from public.delivery_pause where one")
     await database.execute(

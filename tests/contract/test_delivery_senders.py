@@ -1,4 +1,4 @@
-"""Which sender began a delivery, and who may repeat it; what a mail needed goes when nobody needs it any more."""
+"""Which sender began a delivery, and which may repeat it; the envelope is deleted when it is no longer needed."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -34,7 +34,7 @@ async def test_only_the_sender_that_began_can_send_again(mailer: Mailer, first: 
 
 
 async def test_an_unrecorded_sender_counts_as_another_sender(client: AsyncClient, mailer: Mailer) -> None:
-    """As a worker of the release before begins it, while its successor is deployed."""
+    """Begin it like a worker of the previous release, during a deployment."""
     lease = await mailer.claim()
     parameters = {
         "p_delivery_id": str(mailer.delivery_id),
@@ -66,33 +66,33 @@ async def test_any_sender_can_send_a_mail_that_was_not_sent(database: asyncpg.Co
     assert await database.fetchval("select sender_id from public.deliveries") == "resend:2"
 
 
-async def test_an_undecided_attempt_records_only_its_reason(client: AsyncClient, mailer: Mailer) -> None:
+async def test_an_unresolved_attempt_records_only_its_reason(client: AsyncClient, mailer: Mailer) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
     for _ in range(2):
         assert await mailer.end(lease, DeliveryStatus.SENDING, reason="500 no")
-    undecided = await the_one(client)
-    assert (undecided.status, undecided.reason, undecided.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
+    unresolved = await the_one(client)
+    assert (unresolved.status, unresolved.reason, unresolved.ended_at) == (DeliveryStatus.SENDING, "500 no", None)
     again = await mailer.retry(lease)
     assert (await mailer.begin(again, repeatable_within=A_DAY)).begun_before
-    assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="said by the lease before")
-    assert (await the_one(client)).reason is None, "this attempt has said nothing yet"
+    assert not await mailer.end(lease, DeliveryStatus.SENDING, reason="from the previous lease")
+    assert (await the_one(client)).reason is None, "this attempt has reported nothing yet"
     assert await mailer.end(again, SENT)
     assert not await mailer.end(again, DeliveryStatus.SENDING, reason="too late")
 
 
 @pytest.mark.parametrize(
-    ("said", "error", "reason"),
+    ("reported", "error", "reason"),
     [("500 no", "the last attempt failed", "500 no"), (None, "timeout: too slow", "timeout: too slow")],
     ids=["what the attempt met", "what the task met"],
 )
 async def test_a_delivery_in_doubt_shows_the_last_attempts_error(
-    client: AsyncClient, mailer: Mailer, said: str | None, error: str, reason: str
+    client: AsyncClient, mailer: Mailer, reported: str | None, error: str, reason: str
 ) -> None:
     lease = await mailer.claim()
     await mailer.begin(lease, repeatable_within=A_DAY)
-    if said is not None:
-        await mailer.end(lease, DeliveryStatus.SENDING, reason=said)
+    if reported is not None:
+        await mailer.end(lease, DeliveryStatus.SENDING, reason=reported)
     await mailer.claimer.sync({lease: Failed(error, None)})
     found = await the_one(client)
     assert (found.status, found.reason) == (IN_DOUBT, reason)
@@ -127,12 +127,12 @@ async def _known_late(mailer: Mailer, lease: Lease) -> Any:
     await mailer.end(lease, SENT)
 
 
-async def _settled(mailer: Mailer, lease: Lease) -> Any:
+async def _already_resolved(mailer: Mailer, lease: Lease) -> Any:
     await mailer.end(lease, IN_DOUBT)
     await mailer.deliveries.resolve(mailer.delivery_id, SENT, by="ada")
 
 
-@pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _settled])
+@pytest.mark.parametrize("end", [_sent, _failed, _not_sent, _known_late, _already_resolved])
 async def test_names_and_addresses_are_deleted_when_resolved(
     database: asyncpg.Connection, mailer: Mailer, end: Callable[[Mailer, Lease], Awaitable[Any]]
 ) -> None:

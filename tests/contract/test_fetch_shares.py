@@ -1,4 +1,4 @@
-"""The service's own fetches come first; a caller's days have a share of the slots and a limit."""
+"""The service's own fetches have priority; fetches of callers have a share of the slots and a limit."""
 
 import asyncio
 from datetime import date, timedelta
@@ -67,8 +67,8 @@ async def test_a_callers_day_gets_priority_once_the_service_needs_it(client: Asy
 async def test_a_callers_days_fetched_at_a_time_are_limited(client: AsyncClient, database: asyncpg.Connection) -> None:
     digests = [await digest_of(client, old(number)) for number in range(CALLER_FETCH_LIMIT + 5)]
     tasks = TaskStateManager(client)
-    asked = [tasks.ensure_fetch(old(n), waiting=digest.task_id) for n, digest in enumerate(digests)]
-    answers = await asyncio.gather(*asked, return_exceptions=True)
+    calls = [tasks.ensure_fetch(old(n), waiting=digest.task_id) for n, digest in enumerate(digests)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(answer, FetchLimitReached) for answer in answers) == 5
     assert await database.fetchval(OWN) == CALLER_FETCH_LIMIT
     assert (await ask_for(client, old(900), "bot")).source_date == old(900), "another caller's"

@@ -1,4 +1,4 @@
-"""A fetch over the real stack: odd sources cost themselves alone, busy ones are waited for, Supabase is named."""
+"""A fetch on the real stack: a broken source affects only itself, a busy source is awaited, Supabase is named."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,6 +14,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
+from app.days import utc_today
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
@@ -58,7 +59,7 @@ async def outside() -> AsyncIterator[ExternalClient]:
 
 @pytest.fixture
 async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
-    """The real feed adapter, and a server that answers it so."""
+    """The real feed adapter, and a server with these responses."""
     servers: list[ScriptedServer] = []
 
     async def start(step: Step) -> Source:
@@ -74,7 +75,7 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
 
 
 @pytest.mark.parametrize(
-    ("step", "said"),
+    ("step", "message"),
     [
         (redirect(f"https://{LABEL}.example/"), LABEL[:40]),
         (redirect("https://\u00e4\u0308\u0308.example:0x/"), "127.0.0.1"),
@@ -82,20 +83,20 @@ async def odd_source(outside: ExternalClient) -> AsyncIterator[SourceAt]:
         (redirect("https://" + "x." * 300 + "/"), "resolved"),
         (redirect("//[::ffff:127.0.0.1]/"), "not a public address"),
         (redirect("https://user:pa%00ss@10.0.0.1/"), "not a public address"),
-        (reply(b"\xff\xfe<\x00r", kind="text/xml"), "broken XML"),
+        (reply(b"\xff\xfe<\x00r", kind="text/xml"), "not a feed"),
         (reply(b"<?xml version='1.0' encoding='idna'?>" + FEED), "the encoding 'idna', which is not read"),
         (reply(b"<?xml version='1.0' encoding='UTF-7'?>+ADw-rss/+AD4-"), "the encoding 'UTF-7', which is not read"),
     ],
 )
 async def test_a_faulty_source_affects_only_itself(
-    client: AsyncClient, odd_source: SourceAt, step: Step, said: str
+    client: AsyncClient, odd_source: SourceAt, step: Step, message: str
 ) -> None:
     edition = await service(client, Scripted("good", [GOOD]), await odd_source(step)).fetch(
         DAY, TASK, quiet, timedelta(0)
     )
     assert (edition.status, edition.counts) == (EditionStatus.PARTIAL, {"good": 1})
     assert list(edition.errors) == ["feed:odd"]
-    assert said in edition.errors["feed:odd"]
+    assert message in edition.errors["feed:odd"]
     odd, good = (await Operator(client).overview()).sources
     assert (odd.name, odd.error, odd.succeeded_at) == ("feed:odd", edition.errors["feed:odd"], None)
     assert (good.name, good.items, good.failed_at) == ("good", 1, None)
@@ -136,7 +137,7 @@ async def test_one_source_error_is_raised_when_all_sources_fail(client: AsyncCli
 
 
 class Breaking(httpx.AsyncBaseTransport):
-    """Does not get through with articles."""
+    """Fails when it saves articles."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(5)
@@ -178,7 +179,7 @@ async def test_a_fetch_waits_for_a_busy_source_up_to_its_time_limit(client: Asyn
     assert (await Editions(client).get_edition(DAY)).status is EditionStatus.FETCHING
     edition = await fetches.fetch(DAY, TASK, quiet, timedelta(minutes=9))
     assert (edition.status, edition.errors) == (EditionStatus.PARTIAL, {"arxiv": "429 at 07:12 UTC"})
-    assert await CircuitBreakers(client).states() == [], "to be busy is no failure"
+    assert await CircuitBreakers(client).states() == [], "a busy source is not a failure"
 
 
 async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
@@ -208,3 +209,14 @@ async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
     assert (found["status"], found["attempt"]) == ("completed", 1)
     edition = await Editions(client).get_edition(DAY)
     assert (edition.status, edition.counts, edition.errors) == (EditionStatus.PARTIAL, {"good": 1}, BUSY)
+
+
+async def test_a_feed_that_was_cut_off_makes_the_edition_partial(client: AsyncClient, odd_source: SourceAt) -> None:
+    body = b"<rss><channel><item><title>What came before the cut</title></item><item><title>Half"
+    edition = await service(client, await odd_source(reply(body)), Scripted("good", [GOOD])).fetch(
+        utc_today(), TASK, quiet, timedelta(0)
+    )
+    assert edition.status is EditionStatus.PARTIAL
+    assert "cut short" in edition.errors["feed:odd"]
+    articles = await Editions(client).get_articles(utc_today())
+    assert "What came before the cut" in [article.title for article in articles]

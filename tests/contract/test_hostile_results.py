@@ -1,4 +1,4 @@
-"""Results that JSON or PostgreSQL refuse, or that are far too large, keep no other outcome from being recorded."""
+"""Results that JSON or PostgreSQL refuse, or that are too large, do not prevent other outcomes."""
 
 import json
 
@@ -49,13 +49,13 @@ async def test_a_result_that_cannot_be_stored_fails_only_its_task(
 
 async def test_hostile_errors_and_progress_are_cleaned(client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed = await worker.claim_one()
     tasks = TaskStateManager(client)
-    await tasks.update_task(task.task_id, lease_token=held.lease.lease_token, message="a\0\udfff", progress=7.0)
+    await tasks.update_task(task.task_id, lease_token=claimed.lease.lease_token, message="a\0\udfff", progress=7.0)
     assert (await tasks.get_task(task.task_id)).message == "a\ufffd"
-    await worker.finish(held, Failed("x\0" * 10_000, None))
+    await worker.finish(claimed, Failed("x\0" * 10_000, None))
     assert len((await tasks.get_task(task.task_id)).error or "") == 2000
 
 
 def test_a_digest_fits_well_below_the_limit() -> None:
-    assert MAX_RESULT_BYTES >= 10 * 100_000, "a page may have 100 kB"
+    assert MAX_RESULT_BYTES >= 10 * 100_000, "pages of 100 kB are allowed"

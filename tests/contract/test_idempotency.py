@@ -1,4 +1,4 @@
-"""The same key gives the same task, whoever asks how often; keys of the service's own pass on."""
+"""The same key gives the same task for any number of requests; a completed task releases keys of the service."""
 
 import asyncio
 from datetime import timedelta
@@ -95,7 +95,7 @@ async def test_no_caller_can_use_an_internal_key(client: AsyncClient) -> None:
 
 async def test_pages_contain_every_task_once(client: AsyncClient, database: asyncpg.Connection) -> None:
     made = [(await create(client)).task_id for _ in range(7)]
-    # Equal times are what a cursor gets wrong first.
+    # Equal times are the usual error of cursors.
     await database.execute("update public.tasks set created_at = '2026-01-01T00:00:00.123456Z'")
     tasks, seen, cursor = TaskStateManager(client), [], None
     while True:

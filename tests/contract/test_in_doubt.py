@@ -1,4 +1,4 @@
-"""What stands in a mail under way stands in no other mail, and is news again if that mail is not sent."""
+"""Items of a mail that is being sent are in no other mail, and are new again if that mail is not sent."""
 
 from datetime import timedelta
 
@@ -22,7 +22,7 @@ async def test_items_of_a_mail_being_sent_are_new_again_only_if_unsent(
     state: str, client: AsyncClient, database: asyncpg.Connection, mornings: Mornings
 ) -> None:
     assert await mornings.digest(23) == {TITLES[0]}
-    # As after a change of the schedule, or an admin's word: it may be sent after the next one.
+    # As after a change of the schedule or an admin's resolution: it may be sent after the next one.
     await database.execute("update public.deliveries set skip_after = null")
     mailer = Mailer(client)
     lease = None
@@ -32,7 +32,7 @@ async def test_items_of_a_mail_being_sent_are_new_again_only_if_unsent(
     if state.startswith("failed"):
         assert lease is not None
         assert await mailer.end(lease, DeliveryStatus.FAILED, reason="550 no")
-    # Longer than the two days of overlap, as for who reads on Mondays.
+    # Longer than the two days of overlap, as for a reader with one digest a week.
     for _ in range(3):
         await mornings.a_day_passes()
     await save(client, copy(external_id="2", title=TITLES[1]))
@@ -111,7 +111,7 @@ async def test_late_mails_are_not_skipped_while_deliveries_are_paused(
 async def test_a_mail_that_starts_concurrently_counts_as_being_sent(
     client: AsyncClient, stack: Ready, clock: Clock, mornings: Mornings
 ) -> None:
-    """Its sender asked in time and holds its row, while the next digest, which is due, looks for what is new."""
+    """Its sender has begun in time and holds the row's lock, while the next digest is due and reads the new items."""
     await mornings.digest(23)
     mailer = Mailer(client)
     lease = await mailer.claim()

@@ -1,4 +1,4 @@
-"""Every route of the OpenAPI document, called with another caller's key: it gives nothing away and changes nothing."""
+"""Every route of the OpenAPI document with another caller's key reveals nothing and changes nothing."""
 
 import asyncio
 from typing import Any
@@ -36,6 +36,7 @@ RULES = {
     "DELETE /v1/readers/{reader_id}": FOREIGN,
     "POST /v1/readers/{reader_id}/revoke-links": FOREIGN,
     "GET /v1/readers/{reader_id}/saved.bib": FOREIGN,
+    "GET /v1/readers/{reader_id}/saved.ris": FOREIGN,
     "POST /v1/readers/{reader_id}/papers": FOREIGN,
     "GET /v1/readers/{reader_id}/papers": FOREIGN,
     "DELETE /v1/readers/{reader_id}/papers/{paper_id}": FOREIGN,
@@ -51,11 +52,11 @@ RULES = {
     "GET /readyz": SHARED,
     "GET /metrics": SHARED,
 }
-"""What each route owes to other callers; everything under /v1/admin is the operators'."""
+"""The rule of each route for other callers; everything under /v1/admin is only for operators."""
 
 
 async def check(world: World, operation: str) -> None:
-    """Call a route as bot, about what is ada's. Raises `AssertionError` if it does not keep its rule."""
+    """Call a route as bot with ada's ids. Raises `AssertionError` if it violates its rule."""
     method, path = operation.split()
     rule = OPERATORS if path.startswith("/v1/admin") else RULES[operation]
     theirs = await world.adas_ids()
@@ -105,17 +106,17 @@ def operations(routes: dict[str, Any]) -> list[str]:
 
 async def test_no_route_returns_or_changes_another_callers_data(world: World) -> None:
     found = operations(world.callers.routes)
-    assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has its rule"
+    assert {each for each in found if " /v1/admin" not in each} == RULES.keys(), "every route has a rule"
     for operation in found:
         await check(world, operation)
 
 
-async def test_the_check_finds_a_planted_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_check_finds_an_injected_leak(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Caller, "visible_owner", None)
-    # What is removed has nothing more to give away: that comes last, parts before the whole.
+    # Removed objects cannot leak, so removals come last, parts before the whole.
     for operation, rule in sorted(RULES.items(), key=lambda each: (each[0].startswith("DELETE"), -len(each[0]))):
         if rule == FOREIGN:
-            # A stream that is given away has no end: it is a leak, too.
+            # A leaked stream does not end, so a timeout is a leak too.
             with pytest.raises((AssertionError, TimeoutError)):
                 async with asyncio.timeout(3):
                     await check(world, operation)
@@ -142,8 +143,12 @@ async def test_a_callback_contains_its_parent_and_its_own_address(world: World) 
 async def test_an_admins_cancel_of_a_callers_task_is_recorded(world: World) -> None:
     path = f"/v1/fetches/{world.ids['/v1/fetches']}/cancel"
     assert (await world.callers.root.post(path)).json()["status"] == "cancelled"
-    (act,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
-    assert (act["who"], act["act"], act["details"]) == ("root", "cancel", {"task_id": world.ids["/v1/fetches"]})
+    (entry,) = (await world.callers.root.get("/v1/admin/audit")).json()["entries"]
+    assert (entry["actor"], entry["action"], entry["details"]) == (
+        "root",
+        "cancel",
+        {"task_id": world.ids["/v1/fetches"]},
+    )
 
 
 async def test_metrics_and_log_contain_names_but_no_keys(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""Every query parameter of every route, set to what finds another caller's things: none of them is given away."""
+"""Every query parameter of every route, with values that match another caller's objects, reveals none of them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,17 +14,17 @@ from tests.contract.world import SECRET, World
 
 FIRST_ID, LAST_ID = UUID(int=0), UUID(int=2**128 - 1)
 BEGIN = encode_cursor(datetime(2100, 1, 1, tzinfo=UTC), LAST_ID)
-"""A cursor before everything in a list that has the newest first."""
+"""A cursor before the first row of a list that is sorted newest first."""
 
 FOR_ALL = ("/v1/editions", "/v1/admin")
-"""Editions are common to all callers, and below /v1/admin nobody but admins gets anything (`test_isolation`)."""
+"""Editions are shared by all callers, and /v1/admin is only for admins (`test_isolation`)."""
 
 Values = dict[str, dict[str, list[str]]]
-"""For each route that reads, and each of its query parameters, the values that are tried."""
+"""The tested values for each query parameter of each GET route."""
 
 
 def values(world: World) -> Values:
-    """Values with which an admin finds what is ada's."""
+    """Values with which an admin finds ada's objects."""
     return {
         "/v1/digests/{task_id}": {"include": ["result"]},
         "/v1/tasks": {
@@ -52,7 +52,7 @@ def values(world: World) -> Values:
 
 
 def documented(world: World) -> dict[str, set[str]]:
-    """The query parameters of the routes that read, from the OpenAPI document."""
+    """The query parameters of the GET routes in the OpenAPI document."""
     found = {
         path: {each["name"] for each in item["get"].get("parameters", []) if each["in"] == "query"}
         for path, item in world.callers.routes.items()
@@ -62,7 +62,7 @@ def documented(world: World) -> dict[str, set[str]]:
 
 
 def combinations(tried: dict[str, list[str]]) -> Iterator[dict[str, str]]:
-    """Each parameter alone, and then all of them together."""
+    """Each parameter alone, then all together."""
     for name, each in tried.items():
         yield from ({name: value} for value in each)
     for together in product(*tried.values()):
@@ -70,7 +70,7 @@ def combinations(tried: dict[str, list[str]]) -> Iterator[dict[str, str]]:
 
 
 async def adas(world: World) -> list[str]:
-    """What occurs in no response to another caller: ada's ids, and her reader's name."""
+    """Texts that must not occur in a response to another caller: ada's ids and her reader's name."""
     return [SECRET, *await world.adas_ids(), world.ids["/v1/readers"], world.ids["/v1/deliveries"]]
 
 
@@ -80,7 +80,7 @@ async def read(client: httpx.AsyncClient, world: World, path: str, parameters: d
 
 
 async def check(world: World) -> None:
-    """Call every route as bot. Raises `AssertionError` if it gives away something of ada's."""
+    """Call every route as bot. Raises `AssertionError` if it reveals ada's objects."""
     secrets = await adas(world)
     for path, tried in values(world).items():
         for parameters in combinations(tried):
@@ -93,12 +93,12 @@ async def check(world: World) -> None:
 
 
 async def test_no_parameter_returns_another_callers_data(world: World) -> None:
-    assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each has its values"
+    assert {path: set(tried) for path, tried in values(world).items()} == documented(world), "each parameter has values"
     await check(world)
 
 
 async def test_an_admin_finds_the_data_by_each_of_these_values(world: World) -> None:
-    """So the check above would find a leak behind each of them."""
+    """Proves that the check above would find a leak of each route."""
     secrets = await adas(world)
     lists = {path: tried for path, tried in values(world).items() if not path.endswith("{task_id}")}
     for path, tried in lists.items():

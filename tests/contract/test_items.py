@@ -1,4 +1,4 @@
-"""One paper is one item, whatever sources and days its copies come from; and it was first seen once."""
+"""Copies of a paper from any sources and days are one item with one first_seen."""
 
 import asyncio
 import random
@@ -61,7 +61,7 @@ async def test_later_editions_and_upserts_keep_the_first_seen_time(
     await save(client, copy(**ARXIV, title=TITLE))
     before = await database.fetchrow("select * from public.items")
     await save(client, copy(**ARXIV, title=TITLE))
-    assert await database.fetchrow("select * from public.items") == before, "what did not change was not written"
+    assert await database.fetchrow("select * from public.items") == before, "unchanged rows are not written"
     await save(client, copy(**ARXIV, title=TITLE, abstract="Now with one."), day=TODAY - timedelta(days=1))
     after = await database.fetchrow("select * from public.items")
     assert (after["item_id"], after["first_seen"]) == (before["item_id"], before["first_seen"])
@@ -138,7 +138,7 @@ def whole(n: int) -> Article:
 
 
 def partial_copy(n: int, chance: random.Random, seed: int) -> Article:
-    """A copy that has one or two of the paper's names."""
+    """A copy with one or two of the paper's keys."""
     names = chance.sample(["arxiv_id", "doi", "title"], chance.choice([1, 2]))
     known = {name: value for name, value in whole(n).model_dump().items() if name in names}
     return copy(**known | {"source": f"feed:{seed}", "external_id": f"{'-'.join(names)}-{n}"})
@@ -154,7 +154,7 @@ async def test_items_are_removed_when_nobody_can_be_shown_them_again(
     await database.execute("update public.items set first_seen = now() - interval '89 days'")
     assert (await maintenance.retain(task_days=30, edition_days=30)).articles == 1
     await save(client, copy(**ARXIV))
-    assert await seen(client) == [], "it is remembered, though its articles were gone"
+    assert await seen(client) == [], "it is kept although its articles were removed"
     await database.execute("update public.items set first_seen = now() - interval '91 days'")
     assert (await maintenance.retain(task_days=30, edition_days=30)).items == 0, "an article points to it"
     await database.execute("update public.editions set updated_at = now() - interval '31 days'")

@@ -1,4 +1,4 @@
-"""Leases: who lost one can do nothing more; a crash burns an attempt, a release does not; outages are forgiven."""
+"""Leases: a lost lease has no effect; a crash uses an attempt, a release does not; outages cost no attempt."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -23,18 +23,18 @@ async def test_a_lost_lease_cannot_finish_renew_or_report(
 ) -> None:
     task = await create(client)
     slow, quick = Claimer(client), Claimer(client)
-    held = await slow.claim_one()
-    await quick.sync()  # seen alive: this is no outage
+    claimed_task = await slow.claim_one()
+    await quick.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
     await quick.sync()
     taken = await quick.claim_one()
     before = await row(database, task.task_id)
-    answer = await slow.sync({held.lease: outcome})
+    answer = await slow.sync({claimed_task.lease: outcome})
     assert [verdict.verdict for verdict in answer.rejected_outcomes] == ["lost"]
     assert answer.leases == ()
     with pytest.raises(LeaseLost):
         await TaskStateManager(client).update_task(
-            task.task_id, lease_token=held.lease.lease_token, message="still here", progress=0.9
+            task.task_id, lease_token=claimed_task.lease.lease_token, message="still here", progress=0.9
         )
     assert await row(database, task.task_id) == before
     assert (taken.task_id, taken.attempt) == (task.task_id, 2)
@@ -46,12 +46,12 @@ async def test_an_outcome_after_the_task_returned_to_the_queue_is_lost(
 ) -> None:
     task = await create(client)
     slow = Claimer(client)
-    held = await slow.claim_one()
+    claimed_task = await slow.claim_one()
     other = Claimer(client)
     await other.sync()
     await expire_lease(database, task.task_id)
     await other.sync()
-    assert await slow.finish(held, outcome) == "lost"
+    assert await slow.finish(claimed_task, outcome) == "lost"
     assert (await row(database, task.task_id))["status"] == "pending"
 
 
@@ -75,12 +75,12 @@ async def test_a_release_or_snooze_uses_no_attempt(outcome: Outcome, client: Asy
     await create(client, max_attempts=1)
     worker = Claimer(client)
     for _ in range(3):
-        held = await worker.claim_one()
-        assert held.attempt == 1
-        assert await worker.finish(held, outcome) == "applied"
+        claimed_task = await worker.claim_one()
+        assert claimed_task.attempt == 1
+        assert await worker.finish(claimed_task, outcome) == "applied"
         with pytest.raises(LeaseLost):
             await TaskStateManager(client).update_task(
-                held.task_id, lease_token=held.lease.lease_token, message="late", progress=0.9
+                claimed_task.task_id, lease_token=claimed_task.lease.lease_token, message="late", progress=0.9
             )
 
 
@@ -132,14 +132,14 @@ async def test_each_kind_has_its_own_limit_for_waiting(kind: str, hours: int, da
 async def test_a_worker_with_heartbeats_keeps_its_tasks(client: AsyncClient, database: asyncpg.Connection) -> None:
     task = await create(client)
     worker, other = Claimer(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     await other.sync()
     for _ in range(3):  # more than a lease, in steps of less
         await database.execute("update public.workers set seen_at = seen_at - lease * 0.9")
         await worker.sync()
         assert await other.claim() == ()
     assert (await row(database, task.task_id))["status"] == "running"
-    assert await worker.finish(held, Completed({})) == "applied"
+    assert await worker.finish(claimed_task, Completed({})) == "applied"
 
 
 async def test_of_two_leases_of_one_task_the_old_one_is_lost(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -160,10 +160,10 @@ async def test_a_worker_gets_the_list_of_its_tasks_once_per_lease(
 ) -> None:
     await create(client)
     worker = Claimer(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     assert (await worker.sync()).leases is None
     await database.execute("update public.workers set seen_at = seen_at - lease / 5, reported_at = reported_at - lease")
-    assert (await worker.sync()).leases == (held.lease,)
+    assert (await worker.sync()).leases == (claimed_task.lease,)
     assert (await worker.sync()).leases is None
 
 
@@ -171,7 +171,7 @@ async def test_tasks_of_a_worker_that_dies_early_return_to_the_queue(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), uuid4()
-    # On a connection that has never made the call: PostgreSQL then plans it for these very values.
+    # On a new connection PostgreSQL plans the call for these values.
     fresh = await asyncpg.connect(stack.database_url)
     call = "select public.sync_worker($1, 1, 30, array['fetch'], array[1], 1, '[]', '[]', '[]', 'host', '1')"
     await fresh.execute(call.replace("$1", f"'{worker}'"))
@@ -190,10 +190,10 @@ async def test_an_outcome_after_the_task_was_returned_changes_nothing(
     first: Outcome, second: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
-    assert await worker.finish(held, first) == "applied"
+    claimed_task = await worker.claim_one()
+    assert await worker.finish(claimed_task, first) == "applied"
     before = await row(database, task.task_id)
-    assert await worker.finish(held, second) == "applied_already"
+    assert await worker.finish(claimed_task, second) == "applied_already"
     assert await row(database, task.task_id) == before
     assert before["status"] == "pending"
 
@@ -202,9 +202,9 @@ async def test_an_outcome_after_the_task_was_returned_changes_nothing(
 async def test_a_repeated_outcome_is_reported_as_applied_already(outcome: Outcome, client: AsyncClient) -> None:
     await create(client)
     worker = Claimer(client)
-    held = await worker.claim_one()
-    assert await worker.finish(held, outcome) == "applied"
-    assert await worker.finish(held, outcome) == "applied_already"
+    claimed_task = await worker.claim_one()
+    assert await worker.finish(claimed_task, outcome) == "applied"
+    assert await worker.finish(claimed_task, outcome) == "applied_already"
 
 
 async def test_repeated_snoozes_count_from_the_first_one(client: AsyncClient, database: asyncpg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""Lists of tasks: each filter finds what it names, page by page, and reads little of 100,000 rows."""
+"""Lists of tasks: each filter finds its tasks, page by page, and reads few of 100,000 rows."""
 
 import json
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def test_pages_of_tasks_have_the_requested_length_and_a_cursor(
 ) -> None:
     await insert_tasks(database, 130, kind="digest")
     await insert_tasks(database, 5)
-    # Equal times are what a cursor gets wrong first.
+    # Equal times are the usual error of cursors.
     await database.execute("update public.tasks set created_at = date_trunc('hour', now())")
     tasks, sizes, seen, cursor = TaskStateManager(client), [], set(), None
     while True:
@@ -56,11 +56,11 @@ async def test_the_last_page_of_readers_has_no_cursor(there: int, sizes: list[in
 async def test_each_filter_returns_only_matching_tasks(client: AsyncClient) -> None:
     tasks, worker = TaskStateManager(client), Claimer(client)
     made = {name: (await create(client, kind=kind)).task_id for name, kind in KINDS.items()}
-    for held in await worker.claim(3):
-        if held.task_id == made["failed"]:
-            await worker.finish(held, Failed("no", None))
-        elif held.task_id == made["completed"]:
-            await worker.finish(held, Completed({}))
+    for claimed in await worker.claim(3):
+        if claimed.task_id == made["failed"]:
+            await worker.finish(claimed, Failed("no", None))
+        elif claimed.task_id == made["completed"]:
+            await worker.finish(claimed, Completed({}))
     await tasks.cancel_task(made["cancelled"])
     for status in TaskStatus:
         page = await tasks.list_tasks(status=status)
@@ -81,7 +81,7 @@ KINDS = {
     "cancelled": TaskKind.DIGEST,
     "pending": TaskKind.DIGEST,
 }
-"""What the tasks of the test become, in the order in which they are created; the first three are claimed."""
+"""The final statuses of the test's tasks, in the order of their creation; the first three are claimed."""
 
 FILTERS = {
     "none": {},
@@ -102,22 +102,22 @@ async def test_a_list_reads_few_of_many_rows(name: str, many: asyncpg.Connection
     arguments = ", ".join(f"{key} => '{value}'" for key, value in (UNFILTERED | FILTERS[name]).items() if value)
     missing = ", ".join(f"{key} => null" for key, value in (UNFILTERED | FILTERS[name]).items() if value is None)
     query = f"select public.list_tasks({arguments}{', ' if missing else ''}{missing})"
-    await many.fetchval(query)  # with plans made
+    await many.fetchval(query)  # caches the plans
     plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_000, "of some 3,000 that the table has"
 
 
 async def test_the_operators_overview_reads_few_of_many_rows(many: asyncpg.Connection) -> None:
-    """With a week of minutes of five kinds: 50,000 rows, of which it needs the last hours."""
+    """A week of task statistics of five kinds has 50,000 rows, of which it needs the last hours."""
     await many.execute(
         "insert into public.task_stats (minute, kind, completed) select now() - make_interval(mins => m), kind, 1"
         " from generate_series(0, 10079) m, unnest(array['a', 'b', 'c', 'd', 'e']) kind; analyze public.task_stats"
     )
     query = "select public.operator_overview(6)"
-    await many.fetchval(query)  # with plans made
+    await many.fetchval(query)  # caches the plans
     plan = json.loads(await many.fetchval(f"explain (analyze, buffers, format json) {query}"))[0]["Plan"]
     await many.execute("truncate public.task_stats")
-    # Since midnight, for the tokens, it is up to 7,200 rows.
+    # The tokens since midnight are in up to 7,200 rows.
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 1_500
 
 
@@ -129,7 +129,7 @@ UNFILTERED: dict[str, str | None] = {
 
 @pytest.fixture
 async def many(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
-    """A table of 100,000 ended tasks, and a queue as it is on a busy day: left as it is for the next test."""
+    """A table of 100,000 ended tasks and a busy queue, kept for the next test."""
     database = await asyncpg.connect(stack.database_url)
     if await database.fetchval("select count(*) from public.tasks") != MANY + 2_200:
         await database_reset(database)

@@ -1,4 +1,4 @@
-"""Each call that locks several rows does so in one order, whatever order it was given them in.
+"""Each call that locks several rows locks them in one order, independent of the order in the request.
 
 Each test holds the first row in that order, lets the call wait for it, and then locks the others: a call that had one
 of them would be found by `nowait`, or by PostgreSQL as a deadlock.
@@ -33,7 +33,7 @@ NEW = "insert into public.readers (owner, external_id, name) select $2, name, 'T
 
 
 async def readers_in_reverse(client: AsyncClient, **columns: Any) -> list[UUID]:
-    """Readers whose ids come in the opposite order of their names; answers the ids, by name."""
+    """Readers whose ids have the reverse order of their names; returns the ids by name."""
     ids = sorted((uuid4() for _ in NAMES), reverse=True)
     for name, reader_id in zip(NAMES, ids, strict=True):
         await add_reader(client, reader_id=str(reader_id), external_id=name, **columns)
@@ -41,7 +41,7 @@ async def readers_in_reverse(client: AsyncClient, **columns: Any) -> list[UUID]:
 
 
 def rows(*, by_id: Sequence[UUID] = ()) -> list[dict[str, Any]]:
-    """An import of all readers in another order, each by its name, or by its id and another name."""
+    """An import of all readers in another order, each by its name, or by its id with another name."""
     if not by_id:
         return [{"reader_id": str(uuid4()), "external_id": name, "name": "New"} for name in NAMES[::-1]]
     return [{"reader_id": str(each), "external_id": f"x{n}", "name": "New"} for n, each in enumerate(by_id[::-1])]
@@ -105,10 +105,10 @@ async def test_a_bounce_locks_readers_by_name(client: AsyncClient, database: asy
     await readers_in_reverse(client, email="a@example.org")
     async with database.transaction():
         await database.execute(READERS, NAMES[:1])
-        told = asyncio.create_task(Deliveries(client).record_bounce(["a@example.org"], "no", complaint=False))
+        bounce = asyncio.create_task(Deliveries(client).record_bounce(["a@example.org"], "no", complaint=False))
         await somebody_waits(database)
         await database.execute(READERS, NAMES[1:])
-    assert await told == len(NAMES)
+    assert await bounce == len(NAMES)
 
 
 async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -126,11 +126,11 @@ async def test_look_ups_lock_readers_by_name(client: AsyncClient, database: asyn
 async def test_a_sync_locks_all_of_its_tasks_by_id(client: AsyncClient, database: asyncpg.Connection) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)
-    held = sorted(await worker.claim(), key=lambda task: task.task_id)
-    first, *others = [task.task_id for task in held]
-    # The first is in the list that is looked at last.
+    claimed = sorted(await worker.claim(), key=lambda task: task.task_id)
+    first, *others = [task.task_id for task in claimed]
+    # The first row is in the list that is processed last.
     ends: list[Outcome | None] = [None, Failed("no", None), Completed({})]
-    chosen = [(task, ends[n % 3]) for n, task in enumerate(held)]
+    chosen = [(task, ends[n % 3]) for n, task in enumerate(claimed)]
     random.Random(5).shuffle(chosen)
     async with database.transaction():
         await database.execute(QUEUE, [first])
@@ -165,7 +165,7 @@ async def test_digests_record_what_was_shown_by_reader(
 
 @pytest.fixture
 async def mails(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> list[UUID]:
-    """The waiting mails of a reader, of several days, in the order of their ids."""
+    """The pending mails of a reader for several days, sorted by id."""
     await clock.set("2026-11-20T06:00:00Z")
     await add_reader(client, external_id="r", email="a@example.org")
     for day in range(20, 28):
@@ -185,7 +185,7 @@ async def test_skipped_deliveries_are_locked_by_id(
         resuming = asyncio.create_task(Deliveries(client).resume(by="ada", skip_pending=True))
         await somebody_waits(database)
         await database.execute(DELIVERIES, mails[1:])
-        # As public.begin_sending() does where no gate is there yet.
+        # As public.begin_sending() does if there is no pause row yet.
         await database.execute("select public.set_delivery_pause(null, false, null)")
     await resuming
     assert await database.fetchval("select count(*) from public.deliveries where status = 'skipped'") == len(mails)

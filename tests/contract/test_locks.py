@@ -1,4 +1,4 @@
-"""Whom a call waits for, whose rows it passes by, and in which order it locks its own."""
+"""Which locks a call waits for, which locked rows it skips, and in which order it locks its own."""
 
 import asyncio
 import json
@@ -29,10 +29,10 @@ async def test_an_outcome_waits_for_an_uncommitted_cancel_request(
     outcome: Outcome, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed_task = await worker.claim_one()
     async with database.transaction():
         await database.execute("select public.cancel_task($1, null)", task.task_id)
-        reporting = asyncio.create_task(worker.finish(held, outcome))
+        reporting = asyncio.create_task(worker.finish(claimed_task, outcome))
         await somebody_waits(database)
     assert await reporting == "applied"
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.CANCELLED
@@ -43,13 +43,13 @@ async def test_outcomes_lock_their_tasks_in_order_of_their_ids(
 ) -> None:
     await insert_tasks(database, 30)
     worker = Claimer(client)
-    held = list(await worker.claim())
-    random.Random(5).shuffle(held)
-    first, *others = sorted(task.task_id for task in held)
+    claimed_task = list(await worker.claim())
+    random.Random(5).shuffle(claimed_task)
+    first, *others = sorted(task.task_id for task in claimed_task)
     lock = "select from public.queue where task_id = any ($1) for update nowait"
     async with database.transaction():
         await database.execute(lock, [first])
-        reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in held}))
+        reporting = asyncio.create_task(worker.sync({task.lease: Released() for task in claimed_task}))
         await somebody_waits(database)
         await database.execute(lock, others)
     assert (await reporting).rejected_outcomes == ()
@@ -63,11 +63,11 @@ async def test_a_task_locked_by_another_call_is_reclaimed_later(
     first, *_ = await gone.claim()
     await watcher.sync()
     await expire_lease(database, first.task_id)
-    held = "select count(*) from public.queue where worker_id = $1"
+    claimed_task = "select count(*) from public.queue where worker_id = $1"
     async with database.transaction():
         await database.execute("select from public.queue where task_id = $1 for update", first.task_id)
         await watcher.sync()
-        assert await database.fetchval(held, gone.worker_id) == 1
+        assert await database.fetchval(claimed_task, gone.worker_id) == 1
 
 
 async def test_a_claim_skips_tasks_that_another_call_has_locked(
@@ -138,7 +138,7 @@ async def test_retention_skips_items_and_tasks_that_others_lock(
     await insert_tasks(database, 2, status="completed")
     await database.execute("update public.tasks set created_at = now() - interval '9 days'")
     maintenance = Maintenance(client)
-    assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 0, "it is the end that counts"
+    assert (await maintenance.retain(task_days=1, edition_days=1)).tasks == 0, "the end takes precedence"
     await database.execute("update public.tasks set finished_at = now() - interval '9 days'")
     async with database.transaction():
         await database.execute("select public.lock_items(true)")

@@ -1,4 +1,4 @@
-"""The rule of mail addresses in Python and in SQL: the same verdict, whoever asks."""
+"""The validation of mail addresses in Python and in SQL gives the same result."""
 
 import random
 
@@ -65,7 +65,7 @@ def verdict(address: str) -> bool:
 
 
 async def rejected_outcomes(database: asyncpg.Connection, addresses: list[str]) -> list[bool]:
-    """What SQL says of them."""
+    """The results of the SQL validation."""
     rows = await database.fetch(
         "select public.is_mail_address(a) as valid from unnest($1::text[]) with ordinality u(a, n) order by n",
         addresses,

@@ -1,4 +1,4 @@
-"""A random walk through a task's life, against the emulator and against a plain Python model: they never disagree."""
+"""A random walk through a task's life on the emulator and on a simple Python model, which must always agree."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -44,7 +44,7 @@ OWNERS = st.sampled_from(["ada", "bot"])
 
 @dataclass
 class Model:
-    """What a task should be: the picture in docs/ARCHITECTURE.md in a few lines of Python."""
+    """The expected task: the state diagram of docs/ARCHITECTURE.md in a few lines of Python."""
 
     status: str = "pending"
     attempt: int = 0
@@ -91,7 +91,7 @@ class Model:
 
 @dataclass
 class World:
-    """What the machine works on, shared by all of its runs."""
+    """The objects that all runs of the state machine share."""
 
     loop: asyncio.AbstractEventLoop
     client: AsyncClient
@@ -111,9 +111,9 @@ OUTCOMES = st.sampled_from(
 
 
 class TaskLife(RuleBasedStateMachine):
-    """Two callers create and cancel, a worker works and loses its leases, an operator replays and pauses."""
+    """Two callers create and cancel tasks, a worker runs them and loses leases, an operator replays and pauses."""
 
-    held = Bundle("held")
+    running = Bundle("running")
 
     @initialize()
     def begin(self) -> None:
@@ -149,12 +149,12 @@ class TaskLife(RuleBasedStateMachine):
 
     @rule(pause=st.booleans(), repeat=st.booleans())
     def switch(self, pause: bool, repeat: bool) -> None:
-        operator, act = Operator(self.world.client), Actor(uuid4(), "root")
+        operator, actor = Operator(self.world.client), Actor(uuid4(), "root")
         for _ in range(1 + repeat):
             if pause:
-                self.do(operator.pause(act, TaskKind.DIGEST, "because"))
+                self.do(operator.pause(actor, TaskKind.DIGEST, "because"))
             elif self.paused:
-                self.do(operator.resume(act, TaskKind.DIGEST))
+                self.do(operator.resume(actor, TaskKind.DIGEST))
         self.paused = pause
 
     @rule(number=st.integers(0, 20), repeat=st.booleans())
@@ -162,10 +162,10 @@ class TaskLife(RuleBasedStateMachine):
         if not self.world.models:
             return
         task_id = list(self.world.models)[number % len(self.world.models)]
-        act, done = Actor(uuid4(), "root"), self.world.models[task_id].replay()
+        actor, done = Actor(uuid4(), "root"), self.world.models[task_id].replay()
         for _ in range(1 + repeat):
             try:
-                self.do(Operator(self.world.client).replay(act, task_id))
+                self.do(Operator(self.world.client).replay(actor, task_id))
             except NothingToDo:
                 assert not done
             else:
@@ -174,10 +174,10 @@ class TaskLife(RuleBasedStateMachine):
     @rule()
     def replay_all(self) -> None:
         dead = sum(model.replay() for model in self.world.models.values())
-        act = Actor(uuid4(), "root")
-        assert self.do(Operator(self.world.client).replay_dead(act, TaskKind.DIGEST)).replayed == dead
+        actor = Actor(uuid4(), "root")
+        assert self.do(Operator(self.world.client).replay_dead(actor, TaskKind.DIGEST)).replayed == dead
 
-    @rule(target=held, slots=st.integers(1, 3))
+    @rule(target=running, slots=st.integers(1, 3))
     def claim(self, slots: int) -> Any:
         pending = sum(model.status == "pending" for model in self.world.models.values()) * (not self.paused)
         claimed: tuple[ClaimedTask, ...] = self.do(self.worker.claim(slots))
@@ -189,7 +189,7 @@ class TaskLife(RuleBasedStateMachine):
             assert task.attempt == model.attempt
         return multiple(*claimed)
 
-    @rule(task=held, outcome=OUTCOMES, repeat=st.booleans())
+    @rule(task=running, outcome=OUTCOMES, repeat=st.booleans())
     def finish(self, task: ClaimedTask, outcome: Outcome, repeat: bool) -> None:
         call = self.worker.queue.prepare(outcomes={task.lease: outcome}, slots=0)
         answer: SyncResponse = self.do(self.worker.queue.sync(call))
@@ -197,7 +197,7 @@ class TaskLife(RuleBasedStateMachine):
             assert self.do(self.worker.queue.sync(call)) == answer
         assert verdict(answer) == self.world.models[task.task_id].apply(task.lease.lease_token, outcome)
 
-    @rule(task=held)
+    @rule(task=running)
     def show(self, task: ClaimedTask) -> None:
         model = self.world.models[task.task_id]
         answer: SyncResponse = self.do(self.worker.sync(progress={task.lease: Progress("half", 0.5)}))
@@ -206,9 +206,9 @@ class TaskLife(RuleBasedStateMachine):
         shown = self.do(TaskStateManager(self.world.client).get_task(task.task_id)).progress
         assert not holds or shown == 0.5
 
-    @rule(target=held)
+    @rule(target=running)
     def lose(self) -> Any:
-        """The worker is not seen for a lease, and another one looks: all that it has in hand is lost."""
+        """The worker sends no heartbeat for a lease, and another one syncs: all its running tasks are lost."""
         self.do(self.world.database.execute("update public.workers set seen_at = now() - lease * 0.5"))
         self.do(
             self.world.database.execute(f"update public.workers set seen_at = now() - lease * 1.1 where {self.mine}")
@@ -241,7 +241,7 @@ class TaskLife(RuleBasedStateMachine):
         rows = self.do(self.world.database.fetch(RECORDS))
         found = {row["task_id"]: (row["owner"], row["status"], row["attempt"], row["replays"]) for row in rows}
         assert all(row["ended"] is not row["queued"] for row in rows), (
-            "an end or a place in the queue, never both or none"
+            "an end or a row in the queue, never both or none"
         )
         assert found == {
             task_id: (model.owner, model.status, model.attempt, model.replays)
@@ -266,7 +266,7 @@ def test_the_database_and_the_model_always_agree(stack: Ready) -> None:
             max_examples=40,
             stateful_step_count=30,
             derandomize=True,
-            # Shrinking a failure would repeat thousands of calls: the walk that failed is short enough to read.
+            # Without shrinking, which would repeat thousands of calls: the failed walk is short enough to read.
             phases=(Phase.generate,),
             deadline=None,
             database=None,

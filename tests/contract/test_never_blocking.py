@@ -1,4 +1,4 @@
-"""While the server withholds its answer the event loop goes on, for every method of every class, in no new thread."""
+"""While the server does not respond, no method of any class blocks the event loop or starts a thread."""
 
 import asyncio
 import inspect
@@ -117,7 +117,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
 
 
 def public_methods() -> list[tuple[type[Owner], str]]:
-    """Taken from the classes, so that a new method cannot be forgotten."""
+    """Collected from the classes, so that new methods are included."""
     return [
         (owner, name)
         for owner in OWNERS
@@ -145,7 +145,7 @@ async def call(owner: Owner, name: str) -> None:
 
 @pytest.fixture
 async def silent_client() -> AsyncIterator[AsyncClient]:
-    """A client of a server that reads every request and answers none."""
+    """A client of a server that reads every request and never responds."""
     server = ScriptedServer(stall)
     await server.start()
     settings = SupabaseSettings.model_validate({"supabase_url": server.url, "supabase_key": "sb_secret_x"})
@@ -162,7 +162,7 @@ async def test_a_waiting_call_does_not_block_the_event_loop(
     waiting = asyncio.create_task(call(OWNERS[owner](silent_client), name))
     for _ in range(TICKS):
         await asyncio.sleep(0.001)
-    assert not waiting.done(), "it did not wait for its answer"
+    assert not waiting.done(), "it did not wait for its response"
     assert threading.active_count() == threads
     waiting.cancel()
     await asyncio.gather(waiting, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""What is new to a reader: since the last digest, less what was shown; which sources are missing; what to wait for."""
+"""The new items of a reader: since the last digest, without shown ones; missing sources; fetches to wait for."""
 
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -109,13 +109,13 @@ async def test_only_a_running_fetch_is_reported(client: AsyncClient) -> None:
     await create(client, source_date=TODAY)
     assert (await news(client)).fetching is None, "a caller's"
     await tasks.ensure_fetch(TODAY - timedelta(days=90))
-    assert (await news(client)).fetching is None, "of long ago"
+    assert (await news(client)).fetching is None, "too old"
     wanted = await tasks.ensure_fetch(TODAY - timedelta(days=1))
     assert (await news(client)).fetching == wanted.task_id
-    held = {task.task_id: task for task in await worker.claim()}
+    claimed = {task.task_id: task for task in await worker.claim()}
     assert (await news(client)).fetching == wanted.task_id
-    await worker.finish(held[wanted.task_id], Snoozed(timedelta(hours=1), "arXiv is busy"))
-    assert (await news(client)).fetching is None, "it sleeps for longer than anybody waits"
+    await worker.finish(claimed[wanted.task_id], Snoozed(timedelta(hours=1), "arXiv is busy"))
+    assert (await news(client)).fetching is None, "it is snoozed for longer than digests wait"
     again = await tasks.ensure_fetch(TODAY - timedelta(days=2))
     (task,) = await worker.claim()
     assert (await news(client)).fetching == again.task_id == task.task_id

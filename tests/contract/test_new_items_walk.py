@@ -1,7 +1,7 @@
-"""A random walk through three weeks: nothing is shown twice under any key, and nothing new is missed.
+"""A random walk through three weeks: nothing is shown twice under any key, and no new item is missed.
 
-Papers appear late, none at weekends; copies come from several sources under some of their names; on some days nothing
-is fetched; deliveries are noted late. The database's clock goes on: a day passes by moving all that is stored back.
+Papers appear late, and none at weekends; copies come from several sources with some of their keys; on some days nothing
+is fetched; deliveries are recorded late. To let a day pass, the test moves all stored times back by a day.
 """
 
 import random
@@ -28,7 +28,7 @@ WALK, WEEK = 21, 7
 
 @dataclass
 class Copy:
-    """One source's copy: its edition's day, and the day from which on the source has it."""
+    """A copy of a source: the day of its edition, and the day from which the source has it."""
 
     article: Article
     dated: int
@@ -37,7 +37,7 @@ class Copy:
 
 @dataclass
 class Reader:
-    """Reads daily, or once a week."""
+    """A reader with a daily or a weekly digest."""
 
     weekday: int | None
     reader_id: UUID = field(default_factory=uuid4)
@@ -51,7 +51,7 @@ class Reader:
 
 @dataclass
 class World:
-    """All copies, and the days on which the sources were asked."""
+    """All copies, and the days on which the sources were read."""
 
     copies: list[Copy] = field(default_factory=list)
     fetched: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class World:
 
 
 def copies(day: int, chance: random.Random) -> Iterator[Copy]:
-    """What is dated to a day: each paper by one to three sources, not all of them under all names, nor at once."""
+    """The papers of a day: each in one to three sources, not all with all keys or at the same time."""
     for n in range(chance.randrange(0, 8)):
         number = day * 100 + n
         names = {
@@ -75,7 +75,7 @@ def copies(day: int, chance: random.Random) -> Iterator[Copy]:
                 **known | {"source": source, "external_id": f"{source} {number}", "abstract": chance.choice(["", "A"])}
             )
             appears = day + chance.randint(1, DAYS)
-            # Nothing appears at a weekend.
+            # No paper appears at weekends.
             appears = min(appears + max(0, 7 - appears % WEEK) if appears % WEEK >= 5 else appears, day + DAYS)
             yield Copy(article, day, appears)
 
@@ -85,7 +85,7 @@ async def pass_a_day(database: asyncpg.Connection, readers: list[Reader]) -> Non
         await database.execute("set local session_replication_role = replica")
         for table, column in (("items", "first_seen"), ("items", "changed_at"), ("shown_items", "shown_at")):
             await database.execute(f"update public.{table} set {column} = {column} - interval '1 day'")
-        # One after the other, the oldest first: no two may be of one day on the way.
+        # One after the other, the oldest first, because two editions must never have the same day.
         for day in await database.fetch("select source_date from public.editions order by 1"):
             for table in ("editions", "articles"):
                 await database.execute(
@@ -96,7 +96,7 @@ async def pass_a_day(database: asyncpg.Connection, readers: list[Reader]) -> Non
 
 
 async def fetch(client: AsyncClient, today: int, world: list[Copy], chance: random.Random) -> None:
-    """Look at the last days again, source by source, some of which fail."""
+    """Fetch the last days again, source by source; some sources fail."""
     for back in range(1, DAYS + 1):
         day = utc_today() - timedelta(days=back)
         await Editions(client).begin_edition(day)
@@ -112,7 +112,7 @@ async def fetch(client: AsyncClient, today: int, world: list[Copy], chance: rand
 
 
 async def read(client: AsyncClient, database: asyncpg.Connection, reader: Reader) -> None:
-    """A digest of all that is new; it is noted now, or only before the next one."""
+    """A digest of all new items; it is recorded as shown now or before the next one."""
     if reader.last is not None:
         await had_digest(database, reader.reader_id, reader.last)
     news = await Items(client).new_items_for(reader.reader_id)
@@ -133,7 +133,7 @@ async def deliver(client: AsyncClient, reader: Reader) -> None:
 
 
 def named(shown: set[str], reached: list[Copy]) -> set[str]:
-    """All names of what was shown, those besides that copies of it bear."""
+    """All keys of the shown items, including those of their other copies."""
     names, before = set(shown), 0
     while len(names) > before:
         before = len(names)
@@ -147,7 +147,7 @@ def named(shown: set[str], reached: list[Copy]) -> set[str]:
 async def walk(
     client: AsyncClient, database: asyncpg.Connection, readers: list[Reader], chance: random.Random
 ) -> World:
-    """Three weeks; returns what there was, and the days on which it was fetched."""
+    """Three weeks; returns all papers, and the days on which they were fetched."""
     world = World()
     for today in range(DAYS, DAYS + WALK):
         world.copies += copies(today - 1, chance)
@@ -162,7 +162,7 @@ async def walk(
         for reader in chance.sample(readers, 2):
             await deliver(client, reader)
         if today - 1 in world.fetched and chance.random() < 0.3:
-            # In the evening, when the digests are written; what begins before midnight may end long after it.
+            # In the evening, when digests are written; a test that begins before midnight may end long after it.
             latest = await database.fetchval("select clock_timestamp()")
             await fetch(client, today, world.copies, chance)
             late = "update public.items set first_seen = first_seen - interval '1 day' where first_seen > $1"

@@ -19,15 +19,15 @@ CALLERS = 20
 
 
 async def work(client: AsyncClient, seed: int) -> None:
-    """Claim, show progress in another order, finish in a third, as overlapping workers do."""
+    """Claim tasks, report progress in another order and finish in a third, as overlapping workers do."""
     chance, worker = random.Random(seed), Claimer(client)
     for _ in range(ROUNDS):
-        held = list(await worker.claim(10))
-        chance.shuffle(held)
-        await worker.sync(progress={task.lease: Progress("half", 0.5) for task in held})
-        chance.shuffle(held)
+        claimed = list(await worker.claim(10))
+        chance.shuffle(claimed)
+        await worker.sync(progress={task.lease: Progress("half", 0.5) for task in claimed})
+        chance.shuffle(claimed)
         ends = (Completed({}), Released(), Failed("no", None))
-        await worker.sync({task.lease: chance.choice(ends) for task in held})
+        await worker.sync({task.lease: chance.choice(ends) for task in claimed})
 
 
 async def cancel(client: AsyncClient, database: asyncpg.Connection, seed: int) -> None:

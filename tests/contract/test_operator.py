@@ -1,4 +1,4 @@
-"""The operator's hand on the database: replay and redelivery, the worker list; each act once, and recorded."""
+"""Operators' actions: replay, redelivery, the list of workers. Each action is applied once and recorded."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +10,7 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
-from app.persistence.operator import Operator
+from app.persistence.operator import AuditPage, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
@@ -29,7 +29,7 @@ def operator(client: AsyncClient) -> Operator:
 
 
 async def killed(client: AsyncClient, worker: Claimer, **changes: Any) -> Task:
-    """A task that failed for good."""
+    """A permanently failed task."""
     task = await create(client, max_attempts=1, **changes)
     await worker.finish(await worker.claim_one(), Failed("broken", timedelta(0)))
     return task
@@ -42,19 +42,19 @@ async def test_a_replay_resets_attempts_and_each_end_has_a_callback(
     task = await killed(client, worker, callback_url=HOOK)
     replayed = await operator.replay(by(), task.task_id)
     assert (replayed.status, replayed.attempt, replayed.finished_at) == (TaskStatus.PENDING, 0, None)
-    held = await worker.claim_one()
-    assert held.attempt == 1
-    assert await worker.finish(held, Completed({})) == "applied"
+    claimed = await worker.claim_one()
+    assert claimed.attempt == 1
+    assert await worker.finish(claimed, Completed({})) == "applied"
     parents = await database.fetch("select parent from public.tasks where kind = 'callback'")
     assert [found["parent"] for found in parents] == [task.task_id] * 2
 
 
 async def test_an_outcome_from_before_the_replay_is_lost(client: AsyncClient, operator: Operator) -> None:
     worker, task = Claimer(client), await create(client, max_attempts=1)
-    held = await worker.claim_one()
-    await worker.finish(held, Failed("broken", None))
+    claimed = await worker.claim_one()
+    await worker.finish(claimed, Failed("broken", None))
     await operator.replay(by(), task.task_id)
-    assert verdict(await worker.sync({held.lease: Completed({})})) == "lost"
+    assert verdict(await worker.sync({claimed.lease: Completed({})})) == "lost"
 
 
 @pytest.mark.parametrize("state", ["pending", "running", "completed", "cancelled"])
@@ -65,15 +65,15 @@ async def test_only_dead_letters_are_replayed(
     if state == "cancelled":
         await TaskStateManager(client).cancel_task(task.task_id)
     elif state != "pending":
-        held = await worker.claim_one()
+        claimed = await worker.claim_one()
         if state == "completed":
-            await worker.finish(held, Completed({}))
+            await worker.finish(claimed, Completed({}))
     before = await row(database, task.task_id)
     with pytest.raises(NothingToDo, match=state):
         await operator.replay(by(), task.task_id)
     with pytest.raises(TaskNotFound):
         await operator.replay(by(), uuid4())
-    assert (await row(database, task.task_id), await operator.audit_entries()) == (before, [])
+    assert (await row(database, task.task_id), await operator.audit_entries()) == (before, AuditPage((), None))
 
 
 async def test_a_replayed_digest_ignores_the_fetch_that_failed_before(client: AsyncClient, operator: Operator) -> None:
@@ -96,22 +96,22 @@ async def test_tasks_of_a_kind_and_period_are_replayed_in_batches(
     await database.execute(
         "update public.queue set updated_at = now() - interval '2 hours' where task_id = $1", died[0].task_id
     )
-    act, after, until = by(), None, None
+    actor, after, until = by(), None, None
     since, counted = datetime.now(UTC) - timedelta(hours=1), list[int]()
     while True:
-        step = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
-        again = await operator.replay_dead(act, TaskKind.FETCH, since=since, until=until, after=after, step=2)
-        assert step == again, "the same step again does nothing"
+        step = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        again = await operator.replay_dead(actor, TaskKind.FETCH, since=since, until=until, after=after, step=2)
+        assert step == again, "a repeated step changes nothing"
         counted.append(step.replayed)
         after, until = step.next, step.until
         if after is None:
             break
-        # What fails again meanwhile is not replayed twice.
+        # A task that fails again meanwhile is not replayed twice.
         for task in await worker.claim():
             await worker.finish(task, Failed("again", None))
     assert (sum(counted), max(counted)) == (4, 2)
     later = await operator.replay_dead(by(), TaskKind.FETCH, until=until)
-    assert later.replayed == 1, "the one from before `since` alone: others failed again after `until`"
+    assert later.replayed == 1, "only the task from before `since`: others failed again after `until`"
     assert await database.fetchval("select max(replays) from public.tasks") == 1
     assert (await TaskStateManager(client).get_task(died[5].task_id)).status is TaskStatus.FAILED
 
@@ -151,7 +151,7 @@ async def test_missing_settings_are_shown_with_the_worker(
     for workers in (await operator.workers(), (await operator.overview()).workers):
         assert {worker.worker_id: worker.not_configured for worker in workers} == expected
     assert await database.fetch("select 1 from public.worker_configuration where worker_id = $1", gone) == []
-    # One that still works stays, however long ago it reported.
+    # A worker that still has tasks stays in the list, however old its heartbeat is.
     await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
     await configuration.report(uuid4(), {})
     assert [worker.not_configured for worker in await operator.workers() if worker.worker_id == lacking] != [{}]
@@ -177,11 +177,32 @@ async def test_workers_are_listed_with_host_and_version(
 async def test_invalid_times_and_owners_are_refused_with_a_reason(stack: Ready) -> None:
     async with callers_of(stack) as callers:
         for moment in ("0001-01-01T00:00:00+20:00", "9999-12-31T23:00:00-20:00", "2026-01-01T00:00:00"):
-            assert (await callers.root.get("/v1/admin/audit", params={"cursor": moment})).status_code == 422
-        far = await callers.root.get("/v1/admin/audit", params={"cursor": "2026-01-01T00:00:00+20:00"})
-        assert (far.status_code, far.json()) == (200, {"entries": [], "next_cursor": None})
+            body = {"kind": "fetch", "since": moment}
+            assert (await callers.root.post("/v1/admin/replays", json=body)).status_code == 422
+        far = await callers.root.post("/v1/admin/replays", json={"kind": "fetch", "since": "2026-01-01T00:00:00+20:00"})
+        assert (far.status_code, far.json()["replayed"]) == (200, 0)
+        for cursor in ("x", "2026-01-01T00:00:00Z"):
+            assert (await callers.root.get("/v1/admin/audit", params={"cursor": cursor})).status_code == 400
         for owner in ("\0", "a\n", "x" * 40):
             assert (await callers.root.get("/v1/tasks", params={"owner": owner})).status_code == 422
+
+
+async def test_pages_of_the_audit_list_entries_of_one_moment_once(
+    operator: Operator, database: asyncpg.Connection
+) -> None:
+    await database.execute(
+        "insert into public.audit (audit_id, created_at, actor, action, details, response)"
+        " select gen_random_uuid(), timestamptz '2026-11-01 00:00:00.123456+00', 'root', 'pause', '{}', '{}'"
+        " from generate_series(1, 5)"
+    )
+    found, cursor = [], None
+    for expected in (2, 2, 1):
+        page = await operator.audit_entries(limit=2, cursor=cursor)
+        assert len(page.entries) == expected
+        found += [entry.audit_id for entry in page.entries]
+        cursor = page.next_cursor
+    assert cursor is None
+    assert len(set(found)) == 5
 
 
 async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator, database: asyncpg.Connection) -> None:
@@ -189,3 +210,37 @@ async def test_orphaned_tasks_are_shown(client: AsyncClient, operator: Operator,
     assert await operator.orphaned_tasks() == []
     await database.execute("delete from public.queue where task_id = $1", task.task_id)
     assert await operator.orphaned_tasks() == [task.task_id]
+
+
+async def test_pages_of_orphaned_tasks_list_each_task_once(stack: Ready, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 5)
+    await database.execute("delete from public.queue where true")
+    await insert_tasks(database, 1)
+    pages = await pages_of_orphaned_tasks(stack)
+    assert [len(page) for page in pages] == [2, 2, 1]
+    orphaned = (
+        "select t.task_id::text from public.tasks t left join public.queue q using (task_id) where q.kind is null"
+    )
+    assert [task_id for page in pages for task_id in page] == sorted(
+        row["task_id"] for row in await database.fetch(orphaned)
+    )
+
+
+async def test_a_full_last_page_of_orphaned_tasks_has_no_cursor(stack: Ready, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 2)
+    await database.execute("delete from public.queue where true")
+    assert [len(page) for page in await pages_of_orphaned_tasks(stack)] == [2]
+
+
+async def pages_of_orphaned_tasks(stack: Ready) -> list[list[str]]:
+    """The ids of each page, two tasks a page, at most five pages."""
+    pages: list[list[str]] = []
+    query: dict[str, Any] = {"limit": 2}
+    async with callers_of(stack) as callers:
+        while len(pages) < 5:
+            page = (await callers.root.get("/v1/admin/orphaned_tasks", params=query)).json()
+            pages.append(page["task_ids"])
+            if page["next_cursor"] is None:
+                break
+            query["cursor"] = page["next_cursor"]
+    return pages

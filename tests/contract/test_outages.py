@@ -1,4 +1,4 @@
-"""An outage, in which no worker reached the database for a whole lease, costs no attempt, and no lease for ever."""
+"""After an outage, in which no worker reached the database for a lease, leases are extended, and no attempt is lost."""
 
 import asyncpg
 import pytest
@@ -10,7 +10,7 @@ from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage
 
 MANY = 1_300
-"""More than one call looks at."""
+"""More than one call processes."""
 
 CALLS = 4
 
@@ -20,12 +20,12 @@ async def test_the_first_worker_after_an_outage_takes_no_others_tasks(
 ) -> None:
     task = await create(client, max_attempts=1)
     holder, first = Claimer(client), Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     await outage(database)
     assert (await first.sync(slots=10)).claimed == ()
     assert (await TaskStateManager(client).get_task(task.task_id)).status is TaskStatus.RUNNING
-    assert (await holder.sync()).leases == (held.lease,)
-    assert await holder.finish(held, Completed({})) == "applied"
+    assert (await holder.sync()).leases == (claimed_task.lease,)
+    assert await holder.finish(claimed_task, Completed({})) == "applied"
 
 
 async def test_an_outage_uses_no_attempt_of_any_number_of_tasks(
@@ -33,12 +33,12 @@ async def test_an_outage_uses_no_attempt_of_any_number_of_tasks(
 ) -> None:
     await insert_tasks(database, MANY)
     holder, others = Claimer(client), [Claimer(client) for _ in range(CALLS)]
-    held = await holder.claim(MANY)
-    assert len(held) == MANY
+    claimed_task = await holder.claim(MANY)
+    assert len(claimed_task) == MANY
     await outage(database)
     for other in others:
         assert (await other.sync(slots=MANY)).claimed == ()
-    outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in held), Completed({}))
+    outcomes: dict[Lease, Outcome] = dict.fromkeys((task.lease for task in claimed_task), Completed({}))
     assert (await holder.sync(outcomes)).rejected_outcomes == ()
 
 
@@ -48,7 +48,7 @@ async def test_after_an_outage_leases_expire_as_usual(client: AsyncClient, datab
     await outage(database)
     other = Claimer(client)
     assert await other.claim() == ()
-    # Nobody has seen its holder since: it is gone.
+    # Its holder has sent no heartbeat since: the lease expires.
     await database.execute("update public.workers set grace_until = grace_until - lease where grace_until is not null")
     await let_look(database)
     (again,) = await other.claim()
@@ -73,11 +73,11 @@ async def test_an_orphans_lease_is_not_extended_forever(client: AsyncClient, dat
     await create(client, max_attempts=3)
     await Claimer(client).claim_one()
     seen = []
-    # Each worker lives for less than a lease, and the next one comes after more than one.
+    # Each worker lives for less than a lease, and the next one starts after more than a lease.
     for _ in range(4):
         await outage(database)
         seen += [task.attempt for task in await Claimer(client).claim()]
-    assert seen == [2, 3], "extended once a claim, then taken"
+    assert seen == [2, 3], "extended once per claim, then reclaimed"
 
 
 async def test_a_worker_that_returned_is_extended_in_the_next_outage(
@@ -85,12 +85,12 @@ async def test_a_worker_that_returned_is_extended_in_the_next_outage(
 ) -> None:
     await create(client, max_attempts=1)
     holder = Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     for _ in range(3):
         await outage(database)
         assert await Claimer(client).claim() == ()
-        assert (await holder.sync()).leases == (held.lease,)
-    assert await holder.finish(held, Completed({})) == "applied"
+        assert (await holder.sync()).leases == (claimed_task.lease,)
+    assert await holder.finish(claimed_task, Completed({})) == "applied"
 
 
 @pytest.mark.parametrize("cancel", [False, True])
@@ -99,10 +99,10 @@ async def test_the_next_claim_of_an_extended_task_is_extended_again(
 ) -> None:
     task = await create(client)
     holder, other = Claimer(client), Claimer(client)
-    held = await holder.claim_one()
+    claimed_task = await holder.claim_one()
     await outage(database)
     await other.sync()
-    assert await holder.finish(held, Failed("no", SOON)) == "applied"
+    assert await holder.finish(claimed_task, Failed("no", SOON)) == "applied"
     again = await holder.claim_one()
     if cancel:
         await TaskStateManager(client).cancel_task(task.task_id)

@@ -1,4 +1,4 @@
-"""The operator's overview on the database: every part says what is there, in one call."""
+"""The operator's overview on the database: every part has the current figures, in one call."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def kind_of(overview: Overview, kind: str) -> KindStatus:
 
 
 def points_of(overview: Overview, kind: str) -> tuple[StatPoint, ...]:
-    (found,) = [each.points for each in overview.minutes.kinds if each.kind == kind]
+    (found,) = [each.points for each in overview.task_stats.kinds if each.kind == kind]
     return found
 
 
@@ -40,8 +40,8 @@ async def test_an_empty_database_has_an_overview(operator: Operator) -> None:
     assert {(kind.ready, kind.running, kind.failed, kind.oldest_seconds) for kind in overview.kinds} == {
         (0, 0, 0, None)
     }
-    assert (overview.workers, overview.failed, overview.sources, overview.minutes.kinds) == ((), (), (), ())
-    assert (overview.deliveries.paused, overview.model_today.input_tokens) == (None, 0)
+    assert (overview.workers, overview.failed_tasks, overview.sources, overview.task_stats.kinds) == ((), (), (), ())
+    assert (overview.deliveries.paused, overview.model_usage_today.input_tokens) == (None, 0)
 
 
 async def test_the_queue_is_shown_by_kind(
@@ -56,12 +56,12 @@ async def test_the_queue_is_shown_by_kind(
     await worker.claim(1)
     overview = await operator.overview()
     fetch, digest = kind_of(overview, "fetch"), kind_of(overview, "digest")
-    assert (fetch.ready, fetch.later, fetch.running, fetch.failed) == (2, 2, 1, 1)
+    assert (fetch.ready, fetch.not_ready, fetch.running, fetch.failed) == (2, 2, 1, 1)
     await worker.claim(2)
     database_reset = kind_of(await operator.overview(), "fetch")
     assert (database_reset.ready, database_reset.running, database_reset.oldest_seconds) == (0, 3, None)
     assert (digest.ready, digest.oldest_seconds is not None and digest.oldest_seconds >= 90) == (4, True)
-    (failed,) = overview.failed
+    (failed,) = overview.failed_tasks
     assert (failed.task_id, failed.owner, failed.error) == (dead.task_id, "ada", "arXiv is down")
     (seen,) = overview.workers
     assert (seen.worker_id, seen.running_tasks) == (worker.worker_id, 1)
@@ -73,8 +73,8 @@ async def test_workers_reports_add_up_to_one_row_per_minute_and_kind(
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     waited = [await create(client) for _ in range(2)]
     await database.execute("update public.tasks set created_at = created_at - interval '10 seconds'")
-    for held in await worker.claim():
-        await worker.finish(held, Completed({}))
+    for claimed in await worker.claim():
+        await worker.finish(claimed, Completed({}))
     await insert_tasks(database, 5, delay="-30 seconds")
     ended = {TaskKind.FETCH: TaskCounts(completed=2, failed=1, retried=3, sample=(waited[0].task_id, uuid4()))}
     minutes = TaskStats(client)
@@ -87,7 +87,7 @@ async def test_workers_reports_add_up_to_one_row_per_minute_and_kind(
     for wait in (points[0].wait_mean_seconds, points[0].wait_max_seconds):
         assert wait is not None
         assert 10 <= wait < 70
-    # Nobody waited for what a report knows nothing of.
+    # Without a sample there is no wait.
     assert {each.wait_mean_seconds for each in points_of(overview, "digest")} == {None}
     assert await database.fetchval("select count(*) from public.task_stats where kind = 'fetch'") == len(points)
 
@@ -105,25 +105,36 @@ async def test_waiting_time_restarts_with_a_replay(
     assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
 
 
+async def test_excerpts_of_today_are_added_by_reason(client: AsyncClient, operator: Operator) -> None:
+    first = TaskCounts(completed=1, model_fallbacks={"busy": 2, "cut_off": 1})
+    second = TaskCounts(completed=1, model_fallbacks={"busy": 3})
+    for counts in (first, second, TaskCounts(completed=1)):
+        worker = uuid4()
+        for _ in range(2):
+            await TaskStats(client).report(worker, 1, {TaskKind.DIGEST: counts, TaskKind.FETCH: TaskCounts()})
+    fallbacks = (await operator.overview()).model_usage_today.fallbacks
+    assert [(each.reason, each.items) for each in fallbacks] == [("busy", 5), ("cut_off", 1)]
+
+
 async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:
-    """Also of a kind that is no more, and of minutes that a clock which was wrong has left in the future."""
+    """Also of a kind that no longer exists, and of minutes in the future that a wrong clock has left."""
     await database.execute(
         "insert into public.task_stats (minute, kind, completed, ready, input_tokens)"
         " select date_trunc('minute', now()) - make_interval(mins => m), kind, 1, m % 7, 2"
         " from generate_series(-90, 11000) m, unnest(array['fetch', 'digest', 'delivery', 'callback', 'teletype']) kind"
     )
     week = await operator.overview(hours=168)
-    assert [each.kind for each in week.minutes.kinds] == ["callback", "delivery", "digest", "fetch", "teletype"]
+    assert [each.kind for each in week.task_stats.kinds] == ["callback", "delivery", "digest", "fetch", "teletype"]
     points = points_of(week, "teletype")
-    assert (len(points), points[0].at, week.minutes.step_seconds) == (120, week.minutes.since, 84 * 60)
+    assert (len(points), points[0].at, week.task_stats.step_seconds) == (120, week.task_stats.since, 84 * 60)
     assert {each.completed for each in points[:-1]} == {84}
     assert points[-1].completed <= 84
     assert {each.ready for each in points[:-1]} == {6}
     assert [len(points_of(await operator.overview(hours=1), "fetch"))] == [120]
     since_midnight = "select ceil(extract(epoch from now() - date_trunc('day', now(), 'UTC')) / 60) * 5 * 2"
-    assert abs(week.model_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
+    assert abs(week.model_usage_today.input_tokens - int(await database.fetchval(since_midnight))) <= 10
     for number in range(1, 8):
         await TaskStats(client).report(uuid4(), number, {})
     old = "select count(*) from public.task_stats where minute < now() - interval '7 days'"
@@ -138,7 +149,7 @@ async def test_a_kind_that_no_longer_exists_is_shown(operator: Operator, databas
     await insert_tasks(database, 2)
     await database.execute("update public.queue set kind = 'teletype', dead_letter = true, error = 'no paper'")
     overview = await operator.overview()
-    assert (kind_of(overview, "teletype").failed, len(overview.failed)) == (2, 2)
+    assert (kind_of(overview, "teletype").failed, len(overview.failed_tasks)) == (2, 2)
 
 
 async def test_a_source_failing_for_a_complete_day_is_shown_as_failing(client: AsyncClient, operator: Operator) -> None:
@@ -193,15 +204,15 @@ async def test_mails_readers_pauses_and_admins_actions_are_shown(
         for _ in range(2):
             assert (await root.post(f"/v1/deliveries/{doubt}/resolve", json={"status": "sent"})).status_code == 200
             await root.post("/v1/deliveries/pause", json={"reason": "a look first"})
-        await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is dear"})
+        await root.post("/v1/admin/kinds/digest/pause", json={"reason": "the model is expensive"})
         paused = await operator.overview()
         assert paused.deliveries.paused == "root: a look first"
         assert [(each.kind, each.pause.reason) for each in paused.kinds if each.pause] == [
-            ("digest", "the model is dear")
+            ("digest", "the model is expensive")
         ]
         await root.post("/v1/deliveries/resume", json={"pending": "skip"})
-        acts = (await root.get("/v1/admin/audit")).json()["entries"]
-        assert [act["act"] for act in acts] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
-        assert acts[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
+        entries = (await root.get("/v1/admin/audit")).json()["entries"]
+        assert [entry["action"] for entry in entries] == ["resume deliveries", "pause", "pause deliveries", "resolve"]
+        assert entries[3]["details"] == {"delivery_id": doubt, "from": "in_doubt", "to": "sent"}
         for hours in ("0", "169", "x"):
             assert (await root.get("/v1/admin/overview", params={"hours": hours})).status_code == 422

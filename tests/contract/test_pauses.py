@@ -1,4 +1,4 @@
-"""A kind that is paused is claimed by nobody, for as long as it is, and nobody's patience runs out meanwhile."""
+"""No worker claims a paused kind, and time limits do not count the pause."""
 
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -15,8 +15,8 @@ from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import Claimer, create
 
 
-def by(who: str = "root") -> Actor:
-    return Actor(uuid4(), who)
+def by(name: str = "root") -> Actor:
+    return Actor(uuid4(), name)
 
 
 @pytest.fixture
@@ -25,14 +25,14 @@ def operator(client: AsyncClient) -> Operator:
 
 
 async def age(database: asyncpg.Connection, task_id: UUID, hours: int) -> None:
-    """Let a snoozed task have waited for so long."""
+    """Let a snoozed task have waited for this time."""
     await database.execute(
         "update public.queue set snoozed_since = now() - make_interval(hours => $2) where task_id = $1", task_id, hours
     )
 
 
 async def paused_since(database: asyncpg.Connection, ago: str) -> None:
-    await database.execute("update public.pauses set since = now() - $1::text::interval", ago)
+    await database.execute("update public.pauses set started_at = now() - $1::text::interval", ago)
 
 
 async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncClient, operator: Operator) -> None:
@@ -43,12 +43,12 @@ async def test_a_paused_kind_is_not_claimed_until_it_is_resumed(client: AsyncCli
     workers = [Claimer(client), Claimer(client)]
     assert [task.task_id for worker in workers for task in await worker.claim()] == [digest.task_id]
     (pause,) = await operator.pauses()
-    assert (pause.kind, pause.who, pause.reason) == (TaskKind.FETCH, "root", "arXiv is moving")
+    assert (pause.kind, pause.actor, pause.reason) == (TaskKind.FETCH, "root", "arXiv is moving")
     await operator.resume(by(), TaskKind.FETCH)
     assert len(await workers[0].claim()) == 1
     with pytest.raises(NothingToDo, match="not paused"):
         await operator.resume(by(), TaskKind.FETCH)
-    assert [act.act for act in await operator.audit_entries()] == ["resume", "pause"]
+    assert [entry.action for entry in (await operator.audit_entries()).entries] == ["resume", "pause"]
 
 
 @pytest.mark.parametrize("paused", [TaskKind.DIGEST, TaskKind.FETCH, TaskKind.CALLBACK])
@@ -83,7 +83,7 @@ async def test_overlapping_pauses_of_two_kinds_count_once(database: asyncpg.Conn
     for kinds, hours in ((["fetch", "digest"], 3.5), (["digest"], 2.0), (["callback", None], 0.0)):
         found = await database.fetchval(
             "select extract(epoch from public.paused_for($1, m - interval '4.5 hours', m)) / 3600"
-            " from (select max(since) + interval '1 hour' as m from public.pauses) as m",
+            " from (select max(started_at) + interval '1 hour' as m from public.pauses) as m",
             kinds,
         )
         assert float(found) == pytest.approx(hours)

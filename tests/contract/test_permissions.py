@@ -1,4 +1,4 @@
-"""With the keys that browsers hold, nothing can be read, written or called; the list comes from the catalogue."""
+"""With the keys of browsers, nothing can be read, written or called; the objects come from the catalog."""
 
 import asyncpg
 import httpx
@@ -9,7 +9,7 @@ from tests.support.tasks import insert_tasks
 
 TABLES = "select relname from pg_class where relnamespace = 'public'::regnamespace and relkind in ('r', 'v')"
 WHAT_A_USER_MAY = {("readers", "select"), ("digests", "select"), ("reader_papers", "select")}
-"""Whoever signed in, by row security: `tests/contract/test_user_rights.py` shows which rows and columns."""
+"""Rights of signed-in users, limited by row security: see `tests/contract/test_user_rights.py` for rows and columns."""
 CHECKS = {
     *(
         "text_is_valid",
@@ -21,7 +21,7 @@ CHECKS = {
     ),
     *("timezone_is_known", "timezone_problem", "next_occurrence", "latest_occurrence", "schedule_now"),
 }
-"""What a user's own write asks; none of it reads a table."""
+"""The checks that a user's write calls; none of them reads a table."""
 FUNCTIONS = "select oid::regprocedure::text from pg_proc where pronamespace = 'public'::regnamespace"
 
 

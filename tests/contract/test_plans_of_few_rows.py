@@ -1,4 +1,4 @@
-"""What calls cost whose plans were made for a few rows: thousands come after a quiet hour, `analyze` a minute later."""
+"""The cost of calls that use plans for few rows: after a quiet hour, thousands of rows arrive before `analyze` runs."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from tests.support.tasks import insert_tasks
 
 OUTCOMES: dict[str, dict[str, Any]] = {
     "failed for now": {"outcome": "failed", "error": "e", "delay_seconds": 0},
-    "failed for good": {"outcome": "failed", "error": "e", "permanent": True},
+    "failed permanently": {"outcome": "failed", "error": "e", "permanent": True},
     "snoozed": {"outcome": "snoozed", "error": "e", "delay_seconds": 0},
     "cancelled": {"outcome": "cancelled"},
     "completed": {"result": {}},
@@ -22,7 +22,7 @@ OUTCOMES: dict[str, dict[str, Any]] = {
 PROGRESS = {"message": "half of it", "progress": 0.5}
 TOGETHER = 50
 A_TASK = 100
-"""Buffers: some ten pages of tables and indexes, found anew by each step of a call; a whole index is hundreds."""
+"""Buffers: each step of a call reads some ten pages of tables and indexes; a whole index has hundreds of pages."""
 
 NAMES = "jsonb_build_array('arxiv:' || n, 'title:' || n)"
 PAPER = f"""
@@ -39,9 +39,9 @@ ARRIVALS = {
     "articles": ("save_articles('2026-03-04', {every})", PAPER),
     "articles by another name": ("save_articles('2026-03-04', {every})", RENAMED),
     "a reader's papers": (f"upsert_reader_papers({ADA}, {{every}})", PAPER),
-    "what was said": (f"paper_feedback({ADA}, {{every}})", NAMES),
+    "feedback": (f"paper_feedback({ADA}, {{every}})", NAMES),
 }
-IN_HAND = """
+CLAIMED = """
 update public.queue set worker_id = task_id, lease_token = task_id
  where task_id in (select task_id from public.deliveries where status = 'pending' order by delivery_id limit {count})"""
 SENT = """
@@ -51,7 +51,7 @@ with begun as materialized (
      where q.worker_id is not null and d.status = 'pending')
 select public.finish_sending(delivery_id, task_id, 'sent', null, null, false) from begun"""
 A_THING = 125
-"""Buffers of what comes, or is asked for by name. Where each looks through all others it grows with their number."""
+"""Buffers of inserts and look-ups by key. Without an index they grow with the number of rows."""
 
 
 async def test_plans_made_for_a_few_rows_are_good_for_many(stack: Ready) -> None:
@@ -72,12 +72,12 @@ async def test_plans_made_for_a_few_rows_are_good_for_many(stack: Ready) -> None
 
 
 async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], count: int) -> dict[str, int]:
-    """Buffers of what is done with so many tasks: claimed, reported on, ended in every way, and replayed."""
+    """Buffers of operations on this many tasks: claims, progress, every outcome, and replays."""
     costs = {}
     for name, outcome in OUTCOMES.items():
         costs["claimed"] = await cost_of_sync(database, next(numbers), slots=count)
-        held = await database.fetch("select task_id, lease_token from public.queue where worker_id is not null")
-        ends = json.dumps([{key: str(value) for key, value in row.items()} | outcome | PROGRESS for row in held])
+        claimed = await database.fetch("select task_id, lease_token from public.queue where worker_id is not null")
+        ends = json.dumps([{key: str(value) for key, value in row.items()} | outcome | PROGRESS for row in claimed])
         costs["reported"] = await cost_of_sync(database, next(numbers), "[]", "[]", ends)
         lists = (ends, "[]") if name == "completed" else ("[]", ends)
         costs[name] = await cost_of_sync(database, next(numbers), *lists)
@@ -88,7 +88,7 @@ async def costs_of_ends(database: asyncpg.Connection, numbers: Iterator[int], co
 
 
 async def cost_of_sync(database: asyncpg.Connection, number: int, *lists: str, slots: int = 0) -> int:
-    """Buffers of a worker's call with these lists: what is completed, has other outcomes, and how far tasks are."""
+    """Buffers of a sync call with these lists: completed tasks, other outcomes, and progress."""
     sent = ", ".join(f"'{each}'" for each in (*lists, "[]", "[]", "[]")[:3])
     call = f"sync_worker({WORKER}, {number}, 30, array['fetch'], array[{slots}], {slots}, {sent})"
     return buffers(await explained(database, CALL.format(function=call)))
@@ -115,7 +115,7 @@ async def test_readers_are_stored_as_fast_without_statistics(stack: Ready) -> No
     call, what = ARRIVALS["readers"]
     try:
         await database_reset(database)
-        # As it was made: a truncation forgets how many there were, but not what they were like.
+        # As in a new table: a truncation resets the row counts, but not the column statistics.
         await database.execute("truncate public.readers cascade")
         await database.execute("delete from pg_statistic where starelid = 'public.readers'::regclass")
         await cost_of_arrival(database, call, what, 1, 1_200)
@@ -131,12 +131,12 @@ async def cost_of_arrival(database: asyncpg.Connection, call: str, what: str, fi
 
 
 async def costs_of_arrivals(database: asyncpg.Connection, first: int, last: int) -> dict[str, int]:
-    """Buffers of readers, articles and papers of these numbers: to take them, ask for them, and mail to as many."""
+    """Buffers of these numbers of readers, articles and papers: writes, reads and mails."""
     costs = {}
     for name, (call, what) in ARRIVALS.items():
         costs[name] = await cost_of_arrival(database, call, what, first, last)
     count = last - first + 1
     items = f"items_of_day((now() at time zone 'UTC')::date, null, null, {count})"
-    await database.execute(IN_HAND.format(count=count))
+    await database.execute(CLAIMED.format(count=count))
     mails = {"mails": buffers(await explained(database, SENT))}
     return costs | mails | {"a day's items": buffers(await explained(database, CALL.format(function=items)))}

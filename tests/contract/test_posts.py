@@ -1,4 +1,4 @@
-"""What a post may hold and what it is compared by: also when the day that it left out has become another one."""
+"""Which posts are valid and how repeated posts are compared, also when the default day has changed meanwhile."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, tzinfo
@@ -22,7 +22,7 @@ BODIES: dict[str, dict[str, Any]] = {
 
 
 class Clock(datetime):
-    """The API's clock, set by hand."""
+    """The API's clock, set by the test."""
 
     moment = datetime(2026, 3, 4, 23, 59, 59, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ async def api(
     database: asyncpg.Connection,  # noqa: ARG001  (database_reset)
     monkeypatch: pytest.MonkeyPatch,
 ) -> AsyncIterator[httpx.AsyncClient]:
-    """The application on the emulator, called without a network between, a second before midnight UTC."""
+    """The application on the emulator, called without a network, a second before midnight UTC."""
     values = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "api_keys": API_KEY}
     settings = ApiSettings.model_validate(values | {"webhook_secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"})
     monkeypatch.setattr(days, "datetime", Clock)
@@ -59,7 +59,7 @@ async def test_a_post_repeated_after_midnight_gets_its_task(path: str, api: http
     assert again.json()["task_id"] == first.json()["task_id"]
     assert again.json()["source_date"] == first.json()["source_date"] == "2026-03-03"
     fresh = await api.post(path, json=BODIES[path], headers={"Idempotency-Key": "another"})
-    assert fresh.json()["source_date"] == "2026-03-04", "the clock was not that of the default"
+    assert fresh.json()["source_date"] == "2026-03-04", "the default did not use the test's clock"
 
 
 @pytest.mark.parametrize("path", BODIES)

@@ -1,4 +1,4 @@
-"""A task's progress never goes backwards, whatever becomes of its attempts, and whoever looks."""
+"""A task's progress never decreases, whatever its attempts end with and whichever process reads it."""
 
 import asyncio
 from collections.abc import Mapping
@@ -32,7 +32,7 @@ async def test_a_later_attempt_keeps_the_highest_progress(
     end: str, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     task, worker, other = await create(client), Claimer(client, kinds=[TaskKind.FETCH]), Claimer(client, kinds=[])
-    await other.sync()  # seen alive: what comes is no outage
+    await other.sync()  # sends a heartbeat, so that this is no outage
     first = await worker.claim_one()
     await worker.sync(progress={first.lease: Progress("nearly", 0.75)})
     if end == "worker lost":
@@ -50,26 +50,26 @@ async def test_a_later_attempt_keeps_the_highest_progress(
 
 async def test_a_lower_progress_report_changes_only_the_message(client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
+    claimed = await worker.claim_one()
     for message, step in (("half", 0.5), ("less", 0.25)):
         await TaskStateManager(client).update_task(
-            task.task_id, lease_token=held.lease.lease_token, message=message, progress=step
+            task.task_id, lease_token=claimed.lease.lease_token, message=message, progress=step
         )
     assert await shown(client, task.task_id) == (0.5, "less")
 
 
 async def test_a_failed_task_keeps_its_progress_and_a_replay_resets_it(client: AsyncClient) -> None:
     task, worker = await create(client), Claimer(client)
-    held = await worker.claim_one()
-    await worker.sync(progress={held.lease: Progress("half", 0.5)})
-    await worker.sync({held.lease: Failed("no", None)})
+    claimed = await worker.claim_one()
+    await worker.sync(progress={claimed.lease: Progress("half", 0.5)})
+    await worker.sync({claimed.lease: Failed("no", None)})
     assert (await shown(client, task.task_id))[0] == 0.5
     await Operator(client).replay(Actor(uuid4(), "root"), task.task_id)
     assert await shown(client, task.task_id) == (0, None)
 
 
 class SlowTasks(WatchedTasks):
-    """The real ones, whose responses arrive when the test lets them."""
+    """The real queries, whose responses the test can delay."""
 
     def __init__(self, client: AsyncClient) -> None:
         super().__init__(client)
@@ -84,25 +84,25 @@ class SlowTasks(WatchedTasks):
 
 
 async def test_a_watcher_gets_no_event_older_than_what_it_has_read(client: AsyncClient) -> None:
-    """The hub's call is under way for another caller when this one reads the task and begins to watch it."""
+    """The hub's call for another caller is running when this caller reads the task and begins to watch it."""
     tasks, worker, slow = TaskStateManager(client), Claimer(client), SlowTasks(client)
     task = await create(client)
-    held = await worker.claim_one()
-    hub, told = TaskHub(slow), list[Task]()
+    claimed = await worker.claim_one()
+    hub, updates = TaskHub(slow), list[Task]()
     async with hub.running(), asyncio.timeout(30):
         with hub.watching(await tasks.get_task(task.task_id)):
-            await slow.read.acquire()  # what it read says 0
-            await worker.sync(progress={held.lease: Progress("half", 0.5)})
+            await slow.read.acquire()  # it has read progress 0
+            await worker.sync(progress={claimed.lease: Progress("half", 0.5)})
             with hub.watching(await tasks.get_task(task.task_id)) as late:
                 slow.let_go.release()
-                await slow.read.acquire()  # the old response was handed out by now
-                told.append(late.task)
-                await worker.sync(progress={held.lease: Progress("further", 0.75)})
+                await slow.read.acquire()  # the old response has been delivered
+                updates.append(late.task)
+                await worker.sync(progress={claimed.lease: Progress("further", 0.75)})
                 slow.let_go.release()
                 slow.let_go.release()
                 while late.task.progress < 0.75:
                     slow.let_go.release()
                     await late.wait_for_update(1)
-                    told.append(late.task)
-    assert told[0].progress == 0.5
-    assert [each.progress for each in told] == sorted(each.progress for each in told)
+                    updates.append(late.task)
+    assert updates[0].progress == 0.5
+    assert [each.progress for each in updates] == sorted(each.progress for each in updates)

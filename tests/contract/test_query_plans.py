@@ -1,4 +1,4 @@
-"""What claiming and polling cost: by the plan, with 60,000 rows in the way. Buffers are counted, not seconds."""
+"""The cost of claims and polls with 60,000 other rows, from the plans, in buffers instead of seconds."""
 
 from collections.abc import AsyncIterator
 
@@ -33,7 +33,7 @@ select task_id from public.tasks where owner = 'default' and kind = 'fetch'
 
 @pytest.fixture
 async def crowded(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
-    """All that may lie in a claim's way, and a thousand ready tasks of another kind: kept for the next test."""
+    """All rows that a claim must skip, and a thousand ready tasks of another kind; kept for the next test."""
     database = await asyncpg.connect(stack.database_url)
     if await database.fetchval("select count(*) from public.tasks") != 2 * MANY + READY:
         await database_reset(database)
@@ -47,7 +47,7 @@ async def crowded(stack: Ready) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def cost_of_claiming(database: asyncpg.Connection, *, from_start: bool = True) -> int:
-    """Buffers of a claim over all priorities and kinds, as sync_worker makes it; the second call, with plans made."""
+    """Buffers of a claim over all priorities and kinds, as in sync_worker; of the second call, with cached plans."""
     marks = "array_fill(now() - interval '1 minute', array[8])"
     kinds = "array['fetch', 'digest'], array[10, 10]"
     call = CALL.format(function=f"claim_tasks({WORKER}, {WORKER}, {kinds}, 10, {from_start}, now(), {marks})")
@@ -56,7 +56,7 @@ async def cost_of_claiming(database: asyncpg.Connection, *, from_start: bool = T
 
 
 async def cost_of_a_call(database: asyncpg.Connection, number: int) -> int:
-    """Buffers of a worker's call that claims one task and does not look from the start, for it did a moment ago."""
+    """Buffers of a sync call that claims one task and does not scan from the start, because it did a moment ago."""
     await database.execute(
         "update public.worker_calls set scanned_at = clock_timestamp(), scan_duration = '1 hour' where number > 0"
     )
@@ -85,13 +85,13 @@ async def test_queries_use_their_indexes(query: str, index: str, crowded: asyncp
 
 
 async def test_a_backlog_adds_no_cost_to_a_claim(crowded: asyncpg.Connection) -> None:
-    """Neither finished tasks, nor delayed ones of the highest priority, nor those of a kind it cannot do."""
+    """It reads neither finished tasks, nor delayed ones of the highest priority, nor those of other kinds."""
     # Four priorities of two kinds: eight probes, each a few pages deep into an index of 60,000 rows.
     assert await cost_of_claiming(crowded) <= 8 * 8
 
 
 async def test_deleted_rows_cost_nothing_under_an_old_snapshot(stack: Ready) -> None:
-    """It stays in tables and indexes until the snapshot ends: neither a claim from its mark nor a call may walk it."""
+    """Until the snapshot ends, dead rows stay in the indexes: neither a claim from its mark nor a call reads them."""
     database, old = await asyncpg.connect(stack.database_url), await asyncpg.connect(stack.database_url)
     await database_reset(database)
     async with old.transaction(isolation="repeatable_read"):
@@ -103,7 +103,7 @@ async def test_deleted_rows_cost_nothing_under_an_old_snapshot(stack: Ready) -> 
         await cost_of_a_call(database, 1)
         await database.execute("analyze public.queue, public.worker_calls")
         calls = [await cost_of_a_call(database, number) for number in range(2, 13)]
-        # Whatever PostgreSQL prefers: a plan made once for all marks is what can lose the bound.
+        # With both plan modes: a generic plan for all marks could lose the bound.
         await database.execute("set plan_cache_mode = force_generic_plan")
         claims = [await cost_of_claiming(database, from_start=False) for _ in range(2)]
     await database.close()

@@ -1,4 +1,4 @@
-"""What callers may order: batches all or nothing, keys of their own, so many digests a day, fetches that all share."""
+"""Requests of callers: atomic batches, separate keys, the daily quota, and shared fetches."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ from tests.support.tasks import DAY, Claimer, somebody_waits
 from worker.handlers.fetch import FetchHandler
 from worker.job import Job, Snooze
 
-NEVER = FetchService(None, None, ())  # type: ignore[arg-type]  # (a request never fetches by itself)
+NEVER = FetchService(None, None, ())  # type: ignore[arg-type]  # (a request never fetches)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def callers(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[C
 
 @pytest.fixture
 async def frugal(stack: Ready, database: asyncpg.Connection) -> AsyncIterator[Callers]:  # noqa: ARG001  (database_reset)
-    """Callers who may order five digests a day."""
+    """Callers with a quota of five digests a day."""
     async with callers_of(stack, daily_digests=5) as callers:
         yield callers
 
@@ -127,8 +127,8 @@ async def test_the_daily_quota_holds_and_repetitions_do_not_count(
         "select extract(epoch from date_trunc('day', now(), 'UTC') + interval '1 day' - now())"
     )
     assert abs(int(refused.headers["retry-after"]) - float(left)) < 5
-    assert [(await post(frugal.ada, DIGEST, f"k{n}")).status_code for n in (0, 1)] == [202, 202], "they are there"
-    assert (await post(frugal.bot, batch(5))).status_code == 202, "another caller's day is its own"
+    assert [(await post(frugal.ada, DIGEST, f"k{n}")).status_code for n in (0, 1)] == [202, 202], "the tasks exist"
+    assert (await post(frugal.bot, batch(5))).status_code == 202, "another caller has a separate quota"
     assert (await frugal.ada.post("/v1/fetches", json={})).status_code == 202
     await database.execute("update public.daily_usage set day = day - 1")
     assert (await post(frugal.ada, batch(5))).status_code == 202
@@ -155,12 +155,12 @@ async def test_a_request_waits_for_an_uncommitted_one_of_its_caller(stack: Ready
     await other.close()
 
 
-async def ask(client: httpx.AsyncClient) -> str:
+async def post_fetch(client: httpx.AsyncClient) -> str:
     return str((await client.post("/v1/fetches", json={"source_date": DAY.isoformat()})).json()["task_id"])
 
 
 class Fetches:
-    """Does with a worker's claims what the worker's own handler says, but for the fetching."""
+    """Executes a worker's claims with the worker's handler, but without reading sources."""
 
     def __init__(self, client: AsyncClient) -> None:
         self.worker = Claimer(client, kinds=[TaskKind.FETCH])
@@ -168,7 +168,7 @@ class Fetches:
         self.own: list[ClaimedTask] = []
 
     async def turn(self) -> None:
-        """Claim and do all that is ready; the service's own fetches stay in hand."""
+        """Claim and complete all ready tasks, except the service's own fetches, which stay running."""
         for task in await self.worker.claim():
             if not task.payload.get("shared"):
                 self.own.append(task)
@@ -188,7 +188,7 @@ class Fetches:
 async def test_cancelling_a_shared_fetch_does_not_end_it_for_others(
     callers: Callers, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
-    fetches, mine, theirs = Fetches(client), await ask(callers.ada), await ask(callers.bot)
+    fetches, mine, theirs = Fetches(client), await post_fetch(callers.ada), await post_fetch(callers.bot)
     await fetches.turn()
     await fetches.turn()
     shared = await database.fetchrow("select task_id, status from public.task_records where owner = 'system'")
@@ -208,12 +208,12 @@ async def test_a_request_after_a_fetch_has_ended_starts_another(
 ) -> None:
     fetches = Fetches(client)
     for outcome, status in ((Completed({}), "completed"), (Failed("arXiv is down", None), "failed")):
-        asked = await ask(callers.ada)
+        task_id = await post_fetch(callers.ada)
         await fetches.turn()
         await fetches.turn()
         await fetches.end_own(outcome)
         await fetches.turn()
-        found = (await callers.ada.get(f"/v1/fetches/{asked}")).json()
+        found = (await callers.ada.get(f"/v1/fetches/{task_id}")).json()
         assert (found["status"], found["error"] and "arXiv is down" in found["error"]) == (
             status,
             None if status == "completed" else True,
@@ -222,11 +222,11 @@ async def test_a_request_after_a_fetch_has_ended_starts_another(
 
 
 async def test_an_admin_can_cancel_the_shared_fetch_for_all(callers: Callers, client: AsyncClient) -> None:
-    fetches, asked = Fetches(client), await ask(callers.ada)
+    fetches, task_id = Fetches(client), await post_fetch(callers.ada)
     await fetches.turn()
     listed = await callers.root.get("/v1/tasks", params={"owner": "system"})
     (own,) = listed.json()["tasks"]
     assert (await callers.root.post(f"{own['url']}/cancel")).status_code == 202
     await fetches.turn()
-    found = (await callers.ada.get(f"/v1/fetches/{asked}")).json()
+    found = (await callers.ada.get(f"/v1/fetches/{task_id}")).json()
     assert (found["status"], found["error"]) == ("failed", f"{DAY} could not be fetched: cancelled")

@@ -1,4 +1,4 @@
-"""Turns at a source: one at a time, an interval apart, whoever takes them; a holder that is gone costs one."""
+"""Permits of a source: one at a time, an interval apart, across processes; a lost holder costs one permit."""
 
 import asyncio
 import time
@@ -48,7 +48,7 @@ async def test_a_lost_holder_costs_one_permit(client: AsyncClient, database: asy
         "update public.rate_limits set held_until = now() - interval '1 second' where name = 'arxiv'"
     )
     assert await take(client) == 0
-    assert await take(client) > 0, "the turn of the one after it counts again"
+    assert await take(client) > 0, "the next permit has the interval again"
 
 
 async def test_a_pause_applies_to_all_processes(client: AsyncClient, database: asyncpg.Connection) -> None:
@@ -59,7 +59,7 @@ async def test_a_pause_applies_to_all_processes(client: AsyncClient, database: a
     assert 590 < await take(client) <= 600
     await database.execute("update public.rate_limits set next_at = now() where name = 'arxiv'")
     await turns.release("arxiv", mine, pause=600)
-    assert await take(client) == 0, "what arrived a third time paused once more"
+    assert await take(client) == 0, "the third repetition caused another pause"
 
 
 async def test_a_late_call_neither_takes_nor_releases_a_permit(client: AsyncClient) -> None:
@@ -67,19 +67,19 @@ async def test_a_late_call_neither_takes_nor_releases_a_permit(client: AsyncClie
     await turns.acquire("arxiv", first, interval=0, hold=HOLD)
     await turns.release("arxiv", first, pause=0)
     assert await turns.acquire("arxiv", first, interval=0, hold=HOLD) == 0
-    assert await turns.acquire("arxiv", second, interval=0, hold=HOLD) == 0, "a turn that was over was taken again"
+    assert await turns.acquire("arxiv", second, interval=0, hold=HOLD) == 0, "an ended permit was granted again"
     await turns.release("arxiv", uuid4(), pause=0)
-    assert await take(client) > 0, "a stranger ended the turn"
+    assert await take(client) > 0, "another holder ended the permit"
 
 
 async def test_permits_of_many_processes_are_an_interval_apart(client: AsyncClient) -> None:
     began: list[float] = []
     under_way = 0
 
-    async def ask(pacer: RateLimiter) -> None:
+    async def ask(limiter: RateLimiter) -> None:
         nonlocal under_way
         for _ in range(2):
-            async with pacer.permit():
+            async with limiter.permit():
                 assert under_way == 0
                 under_way += 1
                 began.append(time.monotonic())
@@ -97,7 +97,7 @@ async def test_a_long_pause_rejects_other_callers_without_waiting(client: AsyncC
         turn.pause = 900.0
     with pytest.raises(SourceBusy) as busy:
         async with RateLimiter(INTERVAL, permits=DistributedRateLimiter(client)).permit():
-            raise AssertionError("asked all the same")
+            raise AssertionError("a request was sent")
     assert 890 < busy.value.retry_after <= 900
 
 
@@ -127,8 +127,8 @@ async def test_without_the_database_a_process_limits_its_own_rate() -> None:
     async with open_supabase(settings, transport=httpx.MockTransport(refuse)) as client:
         with pytest.raises(SupabaseUnavailable):
             await take(client)
-        pacer = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))
+        limiter = RateLimiter(INTERVAL, permits=DistributedRateLimiter(client))
         for _ in range(3):
-            async with pacer.permit():
+            async with limiter.permit():
                 began.append(time.monotonic())
     assert min(later - earlier for earlier, later in pairwise(began)) >= INTERVAL

@@ -1,4 +1,4 @@
-"""Readers that are brought in: each is judged by itself, and is its owner's alone."""
+"""Imported readers: each is validated separately and belongs to its owner only."""
 
 from uuid import uuid4
 

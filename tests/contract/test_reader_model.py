@@ -1,4 +1,4 @@
-"""A random walk over readers, schedules, digests and deliveries beside a plain model: one mail a reader and day."""
+"""A random walk over readers, schedules, digests and deliveries, compared with a model: one mail per reader and day."""
 
 import asyncio
 from collections import Counter
@@ -30,16 +30,16 @@ from tests.support.tasks import Claimer, expire_lease
 T = TypeVar("T")
 ZONES = ["Europe/Berlin", "Pacific/Auckland", "America/Los_Angeles", "Australia/Lord_Howe"]
 BEGIN = {"spring": datetime(2026, 3, 27, 3, tzinfo=UTC), "autumn": datetime(2026, 10, 3, 3, tzinfo=UTC)}
-"""Before the clocks change: in Berlin, Auckland and on Lord Howe."""
+"""Dates before the clocks change in Berlin, Auckland and on Lord Howe."""
 TIMES = st.sampled_from([time(0, 0), time(2, 15), time(2, 30), time(8, 0), time(23, 59)])
 WEEKDAYS = st.sampled_from([(1, 2, 3, 4, 5, 6, 7), (1,), (6, 7)])
-HOW = st.sampled_from(["sent", "sent, said twice", "refused", "dies before", "dies after", "in doubt"])
+HOW = st.sampled_from(["sent", "sent, reported twice", "refused", "dies before", "dies after", "in doubt"])
 A_DAY = timedelta(days=1)
 
 
 @dataclass
 class Model:
-    """A reader as the walk thinks of it."""
+    """The expected state of a reader."""
 
     timezone: str
     send_at: time
@@ -49,7 +49,7 @@ class Model:
     overdue: tuple[datetime, date] | None = None
 
     def moment(self, day: date) -> datetime:
-        """When the day comes: a time that exists twice is the second, one that does not exist is so much later."""
+        """When the day is due: the second of two equal local times; a skipped local time is shifted by the gap."""
         local = datetime.combine(day, self.send_at, ZoneInfo(self.timezone))
         return max(local.replace(fold=0).astimezone(UTC), local.replace(fold=1).astimezone(UTC))
 
@@ -62,21 +62,21 @@ class Model:
         self.next_due = min(at for at, _ in self.occurrences(now) if at > now) if self.active else None
 
     def missed(self, now: datetime) -> tuple[datetime, date] | None:
-        """What came round last and has no task yet."""
+        """The last due day without a task."""
         if self.next_due is None or self.next_due > now:
             return None
         came = [(at, day) for at, day in self.occurrences(now) if now - A_DAY < at <= now and at >= self.next_due]
         return came[-1] if came else None
 
     def due(self, now: datetime) -> date | None:
-        """The day whose digest is to be made now, if one is."""
+        """The day whose digest is due now, if any."""
         missed, self.overdue = self.missed(now) or self.overdue, None
         if self.next_due is not None and self.next_due <= now:
             self.plan(now)
         return missed[1] if missed is not None and missed[0] > now - A_DAY else None
 
     def before_change(self, now: datetime) -> None:
-        """Keep what is due: the schedule is about to change."""
+        """Keep the due day, because the schedule is about to change."""
         if (missed := self.missed(now)) is not None:
             self.overdue = missed
             SEEN.overdue += 1
@@ -84,7 +84,7 @@ class Model:
 
 @dataclass
 class World:
-    """What the machine works on, shared by all of its runs."""
+    """The objects that all runs of the state machine share."""
 
     loop: asyncio.AbstractEventLoop
     client: AsyncClient
@@ -97,7 +97,7 @@ WORLD: list[World] = []
 
 @dataclass
 class Counts:
-    """What the walk has seen, so that it cannot pass by doing nothing."""
+    """Counts what happened, so that the test cannot pass without actions."""
 
     sent: int = 0
     doubts: int = 0
@@ -110,7 +110,7 @@ SEEN = Counts()
 
 
 class ReadersLife(RuleBasedStateMachine):
-    """Readers come, change, go; the clock moves; mails are sent, refused, lost, sent by whoever died."""
+    """Readers are created, changed and removed; the clock moves; mails are sent, refused or lost; workers die."""
 
     @initialize(season=st.sampled_from(sorted(BEGIN)))
     def begin(self, season: str) -> None:
@@ -222,14 +222,14 @@ class ReadersLife(RuleBasedStateMachine):
         if how not in {"refused", "dies before"}:
             self.mails[key] += 1
             SEEN.sent += 1
-        said = {"sent": "sent", "sent, said twice": "sent", "refused": "pending", "in doubt": "in_doubt"}.get(how)
-        if said is None:
+        result = {"sent": "sent", "sent, reported twice": "sent", "refused": "pending", "in doubt": "in_doubt"}.get(how)
+        if result is None:
             SEEN.doubts += 1
             self.do(expire_lease(self.world.database, lease.task_id))
             self.do(Claimer(self.world.client).sync())
             return
         for _ in range(2 if "twice" in how else 1):
-            assert self.do(deliveries.end(delivery_id, lease, DeliveryStatus(said)))  # type: ignore[arg-type]  # (one of four)
+            assert self.do(deliveries.end(delivery_id, lease, DeliveryStatus(result)))  # type: ignore[arg-type]  # (one of four)
         self.do(worker.sync({lease: Failed("451", timedelta(0)) if how == "refused" else Completed({})}))
 
     @invariant()
@@ -242,9 +242,9 @@ class ReadersLife(RuleBasedStateMachine):
         made = self.do(database.fetch("select reader_id, local_day, status from public.deliveries"))
         assert Counter((row["reader_id"], row["local_day"]) for row in made) <= Counter(self.days)
         assert all(count == 1 for count in self.mails.values()), "two mails for one day"
-        told = {(row["reader_id"], row["local_day"]): row["status"] for row in made}
+        recorded = {(row["reader_id"], row["local_day"]): row["status"] for row in made}
         for key in self.mails:
-            assert told.get(key, "sent") in {"sent", "in_doubt", "sending"}
+            assert recorded.get(key, "sent") in {"sent", "in_doubt", "sending"}
 
 
 def test_no_reader_gets_two_mails_for_a_day(stack: Ready) -> None:

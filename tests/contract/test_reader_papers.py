@@ -9,7 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
-from app.models import Article
+from app.models import Article, Publication
 from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput, ReaderPapers
 from app.persistence.readers import Readers
@@ -63,6 +63,29 @@ async def test_merged_papers_keep_the_feedback_of_both(client: AsyncClient, read
     assert (one.liked, one.arxiv_id, one.doi, one.abstract) == (True, "2611.00001", "10.1038/x", "Of storms.")
     assert one.saved_at is not None
     assert await said(client, reader, PAPER, OF_A_DOI, both, NAMESAKE) == [(True, True)] * 3 + [(False, False)]
+
+
+async def test_a_paper_keeps_its_most_complete_publication(client: AsyncClient, reader: UUID) -> None:
+    papers, bare = ReaderPapers(client), Publication(entry_type="misc", date="2026")
+    article = Publication(entry_type="article", container="J. Storms", volume="3", pages="1-9", date="2026-11")
+    other = Publication(entry_type="article", container="J. Rain", volume="7", pages="2-4", date="2025-01")
+    for publication, kept in ((None, None), (bare, bare), (article, article), (other, article), (None, article)):
+        for _ in range(2):
+            paper_id = await papers.save(reader, paper_of(PAPER, publication), True)
+            assert paper_id is not None
+            assert (await papers.get(reader, paper_id)).publication == kept
+    assert (await papers.saved(reader)).papers[0].publication == article
+
+
+async def test_merged_papers_keep_the_more_complete_publication(client: AsyncClient, reader: UUID) -> None:
+    papers, bare = ReaderPapers(client), Publication(entry_type="misc", date="2026")
+    article = Publication(entry_type="article", container="J. Storms", volume="3", date="2026-11")
+    await papers.save(reader, paper_of(PAPER, bare), True)
+    await papers.save(reader, paper_of(OF_A_DOI, article), True)
+    both = copy(external_id="both", arxiv_id="2611.00001", doi="10.1038/x", title="One name for both of these")
+    paper_id = await papers.save(reader, paper_of(both), True)
+    (one,) = (await papers.page(reader)).papers
+    assert (one.paper_id, one.publication) == (paper_id, article)
 
 
 async def test_feedback_is_repeated_and_removed_by_the_papers_id(client: AsyncClient, reader: UUID) -> None:

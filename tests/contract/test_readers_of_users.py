@@ -1,4 +1,4 @@
-"""The snippet that keeps a reader for each user of Supabase Auth, on its table's columns and under its role."""
+"""The snippet that creates a reader for each user of Supabase Auth, with Auth's table and role."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ REFUSED = {
 
 
 class Users:
-    """Writes `auth.users` as Auth does."""
+    """Writes to `auth.users` like Auth."""
 
     def __init__(self, client: AsyncClient, database: asyncpg.Connection) -> None:
         self._client = client
@@ -55,7 +55,7 @@ class Users:
         )
 
     async def delete(self, user_id: UUID, *, soft: bool) -> None:
-        """Delete it, or mark it as deleted, in which case Auth makes the address unreadable."""
+        """Delete the user, or mark it as deleted, in which case Auth obfuscates the address."""
         marked = "update auth.users set email = md5(email), deleted_at = now() where id = $1"
         await self._as_auth(marked if soft else "delete from auth.users where id = $1", user_id)
 
@@ -64,7 +64,7 @@ class Users:
         return found[0] if found else None
 
     async def address(self, user_id: UUID) -> str | None:
-        """The address of the user's reader, who must be there."""
+        """The address of the user's reader, which must exist."""
         reader = await self.reader(user_id)
         assert reader is not None
         return reader.email

@@ -1,4 +1,4 @@
-"""Deliveries, the audit and ended pauses are removed when old; a delivery outlives the tasks of its day."""
+"""Old deliveries, audit entries and ended pauses are removed; a delivery is kept longer than the tasks of its day."""
 
 from uuid import uuid4
 
@@ -24,8 +24,8 @@ select gen_random_uuid(), 'default', gen_random_uuid(), 'digest', now() - interv
        now() - interval '100 days', case when status <> 'pending' then now() - interval '100 days' end
   from unnest($1::text[]) status cross join generate_series(1, $2)
 """
-OLD_ACTS = """
-insert into public.audit (act_id, at, who, act, details, answer)
+OLD_ENTRIES = """
+insert into public.audit (audit_id, created_at, actor, action, details, response)
 select gen_random_uuid(), now() - age * interval '1 day', 'ada', 'cancel', '{}', '{}' from unnest($1::integer[]) age
 """
 
@@ -60,7 +60,7 @@ async def test_an_old_delivery_is_removed_with_its_address(
 async def test_a_delivery_outlives_the_task_that_could_recreate_it(
     client: AsyncClient, database: asyncpg.Connection, reader: Reader
 ) -> None:
-    """An old digest whose task failed afterwards is replayed: its day has had its mail."""
+    """An old digest whose task failed later is replayed, although its mail was sent."""
     mailer, digester = Mailer(client), Claimer(client, kinds=[TaskKind.DIGEST])
     lease = await mailer.claim()
     await mailer.begin(lease)
@@ -70,7 +70,7 @@ async def test_a_delivery_outlives_the_task_that_could_recreate_it(
     assert delivery.digest_id is not None
     await database.execute("delete from public.tasks where kind = 'delivery'")
     await grow_old(database)
-    # Its task is there, and its digest is not: the task writes it again.
+    # Its task exists and its digest does not: the task writes it again.
     await database.execute("delete from public.digests")
     await database.fetchval("select public.reopen_tasks(array[$1::uuid])", delivery.digest_id)
     task = await digester.claim_one()
@@ -97,14 +97,14 @@ async def test_an_unsent_delivery_is_kept(client: AsyncClient, database: asyncpg
 
 async def test_a_batch_is_bounded_and_skips_locked_rows(client: AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute(OLD_DELIVERIES, ["sent", "failed", "skipped", "in_doubt", "pending"], 3)
-    await database.execute(OLD_ACTS, [364, 366, 367, 368])
-    assert await prune(client, batch=2) == PrunedRecords(deliveries=2, acts=2, pauses=0)
+    await database.execute(OLD_ENTRIES, [364, 366, 367, 368])
+    assert await prune(client, batch=2) == PrunedRecords(deliveries=2, audit_entries=2, pauses=0)
     async with database.transaction():
         await database.execute("select from public.deliveries where status = 'in_doubt' for update")
         await database.execute("select from public.audit for update")
-        assert await prune(client) == PrunedRecords(deliveries=7, acts=0, pauses=0)
-    assert await prune(client) == PrunedRecords(deliveries=3, acts=1, pauses=0)
-    assert await prune(client) == PrunedRecords(deliveries=0, acts=0, pauses=0)
+        assert await prune(client) == PrunedRecords(deliveries=7, audit_entries=0, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=3, audit_entries=1, pauses=0)
+    assert await prune(client) == PrunedRecords(deliveries=0, audit_entries=0, pauses=0)
     assert await database.fetchval("select count(*) from public.deliveries where status = 'pending'") == 3
 
 
@@ -113,9 +113,9 @@ async def test_recent_deliveries_are_not_read(client: AsyncClient, database: asy
     await database.execute("update public.deliveries set created_at = now(), ended_at = now()")
     await database.execute("vacuum analyze public.deliveries")
     call = "select public.prune_records(90, 365, 500)"
-    await explained(database, call)  # plans are made
+    await explained(database, call)  # caches the plans
     plan = await explained(database, call)
-    assert buffers(plan) < 100, "not those that are not old"
+    assert buffers(plan) < 100, "it does not read recent rows"
     assert (await prune(client)).largest == 0
 
 
@@ -125,11 +125,12 @@ async def test_a_pause_is_kept_while_it_is_open_or_counts(client: AsyncClient, d
         await operator.pause(Actor(uuid4(), "ada"), kind, "why")
     await operator.resume(Actor(uuid4(), "ada"), TaskKind.FETCH)
     await database.execute(
-        "update public.pauses set since = since - interval '2 years', ended = ended - interval '2 years'"
+        "update public.pauses"
+        " set started_at = started_at - interval '2 years', ended_at = ended_at - interval '2 years'"
     )
     await create(client)
     await database.execute("update public.queue set started_at = now() - interval '3 years'")
-    assert (await prune(client)).pauses == 0, "a task that was begun before it ended is unfinished"
+    assert (await prune(client)).pauses == 0, "a task that started before its end is unfinished"
     await database.execute("update public.queue set started_at = now()")
     assert (await prune(client)).pauses == 1
     assert [pause.kind for pause in await operator.pauses()] == ["digest"]

@@ -1,4 +1,4 @@
-"""Every write sent twice, and every write whose first answer is lost, has the effect of one; for every method."""
+"""For every method: a write that is sent twice, or whose first response is lost, has the effect of one."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Retention counts from when a thing was stored; it and the fetches never get into each other's way."""
+"""Retention counts from the time of storage; retention and fetches do not block each other."""
 
 import asyncio
 from datetime import date, timedelta
@@ -21,7 +21,7 @@ LONG_AGO = date(2020, 1, 1)
 
 
 async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICLES) -> None:
-    """What a fetch writes."""
+    """The rows of a fetch."""
     daily = Editions(client)
     await daily.begin_edition(day)
     for start in range(0, len(articles), 10):
@@ -30,7 +30,7 @@ async def fetch(client: AsyncClient, day: date, articles: list[Article] = ARTICL
 
 
 async def grow_old(database: asyncpg.Connection) -> None:
-    """Let 100 days pass for everything that is stored."""
+    """Make all stored rows 100 days older."""
     await database.execute("update public.editions set updated_at = updated_at - interval '100 days'")
     await database.execute(
         "update public.tasks"
@@ -41,7 +41,7 @@ async def grow_old(database: asyncpg.Connection) -> None:
 
 
 async def retain(client: AsyncClient, batch: int = 500) -> list[Removed]:
-    """Batch after batch, as the periodic_job does, until one is not full."""
+    """Remove batches until one is not full, as the periodic job does."""
     maintenance = Maintenance(client, batch=batch)
     removed: list[Removed] = []
     while not removed or removed[-1].largest >= batch:
@@ -71,7 +71,7 @@ async def test_editions_stored_long_ago_are_removed_completely(
     assert len(await Editions(client).get_articles(DAYS[3])) == len(ARTICLES)
     assert sum(batch.editions for batch in removed) == len(DAYS) - 1
     assert sum(batch.articles for batch in removed) == (len(DAYS) - 1) * len(ARTICLES)
-    assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch is bounded"
+    assert max(batch.articles for batch in removed) < 50 + len(ARTICLES), "a batch has a limit"
 
 
 async def test_concurrent_retentions_and_fetches_do_not_deadlock(
@@ -100,7 +100,7 @@ async def test_a_fetch_waits_for_retention_and_recreates_its_day(
     await fetch(client, DAY)
     await grow_old(database)
     async with database.transaction():
-        # As retain() begins: the edition is locked, and goes a moment later.
+        # Like retain(): it locks the edition and removes it a moment later.
         await database.execute("select from public.editions for update")
         fetching = asyncio.create_task(fetch(client, DAY, ARTICLES[:3]))
         await somebody_waits(database)
@@ -119,7 +119,7 @@ async def test_retention_skips_days_that_a_fetch_has_locked(client: AsyncClient,
     try:
         assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:
-        raise AssertionError("it went in the middle of its fetch") from None
+        raise AssertionError("it was removed during its fetch") from None
 
 
 @pytest.mark.parametrize("gone", [True, False], ids=["a worker that is gone", "a call of long ago"])

@@ -1,4 +1,4 @@
-"""Nothing is lost where the project's row limit (`db-max-rows`) is lower than the pages that are asked for."""
+"""No row is lost if the project's row limit (`db-max-rows`) is smaller than the requested pages."""
 
 import json
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ MAX_ROWS = 7
 
 
 class TrimmingTransport(httpx.AsyncBaseTransport):
-    """Leaves of each answer that is a list what the row limit allows, without a word, as PostgREST does."""
+    """Truncates each list in a response to the row limit without a warning, like PostgREST."""
 
     def __init__(self) -> None:
         self._inner = ErrorMappingTransport(20)

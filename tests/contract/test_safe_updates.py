@@ -1,4 +1,4 @@
-"""No function of ours updates or deletes without a condition: Supabase's pg-safeupdate would refuse it."""
+"""No function updates or deletes without a condition, which Supabase's pg-safeupdate would refuse."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -22,9 +22,9 @@ select exists (select from pg_db_role_setting s join pg_roles r on r.oid = s.set
                 where rolname = 'authenticator' and 'session_preload_libraries=safeupdate' = any (setconfig))
 """
 STATEMENT = 0
-"""pglast's parse mode of a plpgsql text that is a whole statement; expressions and assignments hold no writes."""
+"""pglast's parse mode of a plpgsql text that is a statement; expressions and assignments contain no writes."""
 
-PLANTED_PLPGSQL = {
+INJECTED_PLPGSQL = {
     "an update": "update public.tasks set message = 'x';",
     "a delete with a join": "delete from public.tasks t using public.workers w;",
     "one in a branch": "if 1 > 2 then update public.tasks set message = 'x'; end if;",
@@ -33,7 +33,7 @@ PLANTED_PLPGSQL = {
     "one after an error": "begin null; exception when others then delete from public.tasks; end;",
     "one that is put together": "execute 'delete from ' || 'public.tasks';",
 }
-PLANTED_SQL = {
+INJECTED_SQL = {
     "the second of two": "select 1; delete from public.tasks returning 1",
     "one in a with": "with d as (update public.tasks set message = 'x' returning 1 as one) select one from d",
 }
@@ -49,7 +49,7 @@ end
 
 
 class _Writes(Visitor):
-    """Collects updates and deletes without a condition, wherever they stand in a statement."""
+    """Collects updates and deletes without a condition anywhere in a statement."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class _Writes(Visitor):
 
 
 def unsafe_writes(function: asyncpg.Record) -> list[str]:
-    """What pg-safeupdate would refuse in this function, and statements that are only put together when it runs."""
+    """The statements of a function that pg-safeupdate would refuse, and its dynamic statements."""
     if function["language"] == "sql":
         return _unsafe(function["body"])
     parsed = parse_plpgsql(function["definition"])
@@ -96,31 +96,31 @@ async def test_no_function_writes_without_a_condition(database: asyncpg.Connecti
     assert {f["name"]: found for f in functions if (found := unsafe_writes(f))} == {}
 
 
-async def injected_faults(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
-    """How the catalogue shows a function of this body."""
+async def function_with(database: asyncpg.Connection, language: str, body: str) -> asyncpg.Record:
+    """The catalog's form of a function with this body."""
     change = database.transaction()
     await change.start()
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$"
+        f"create function public.unsafe_function() returns int language {language} as $fault${body}$fault$"
     )
-    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("injected_faults()")]
+    (function,) = [found for found in await database.fetch(FUNCTIONS) if found["name"].endswith("unsafe_function()")]
     await change.rollback()
     return function
 
 
-@pytest.mark.parametrize("body", PLANTED_PLPGSQL.values(), ids=PLANTED_PLPGSQL)
-async def test_the_check_finds_a_planted_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
+@pytest.mark.parametrize("body", INJECTED_PLPGSQL.values(), ids=INJECTED_PLPGSQL)
+async def test_the_check_finds_an_injected_fault_in_plpgsql(database: asyncpg.Connection, body: str) -> None:
     text = f"declare r record; begin {body} return 1; end"
-    assert len(unsafe_writes(await injected_faults(database, "plpgsql", text))) == 1
+    assert len(unsafe_writes(await function_with(database, "plpgsql", text))) == 1
 
 
-@pytest.mark.parametrize("body", PLANTED_SQL.values(), ids=PLANTED_SQL)
-async def test_the_check_finds_a_planted_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
-    assert len(unsafe_writes(await injected_faults(database, "sql", body))) == 1
+@pytest.mark.parametrize("body", INJECTED_SQL.values(), ids=INJECTED_SQL)
+async def test_the_check_finds_an_injected_fault_in_sql(database: asyncpg.Connection, body: str) -> None:
+    assert len(unsafe_writes(await function_with(database, "sql", body))) == 1
 
 
 async def test_the_check_accepts_safe_statements(database: asyncpg.Connection) -> None:
-    assert unsafe_writes(await injected_faults(database, "plpgsql", SOUND)) == []
+    assert unsafe_writes(await function_with(database, "plpgsql", SOUND)) == []
 
 
 @pytest.mark.parametrize(
@@ -133,13 +133,13 @@ async def test_the_real_safeupdate_module_refuses_such_a_function(
     if not await database.fetchval(LOADED):
         pytest.skip("this PostgreSQL has no pg-safeupdate (its package, or safeupdate.so in its library folder)")
     await database.execute(
-        f"create function public.injected_faults() returns int language {language} as $fault${body}$fault$;"
-        "grant execute on function public.injected_faults() to service_role"
+        f"create function public.unsafe_function() returns int language {language} as $fault${body}$fault$;"
+        "grant execute on function public.unsafe_function() to service_role"
     )
     try:
         await schema_is_read(database, f"{stack.url}/rest/v1")
         async with httpx.AsyncClient(headers={"apikey": stack.secret_key}, trust_env=False) as http:
-            answer = await http.post(f"{stack.url}/rest/v1/rpc/injected_faults")
+            answer = await http.post(f"{stack.url}/rest/v1/rpc/unsafe_function")
         assert (answer.status_code, answer.json()["code"]) == (400, "21000")
     finally:
-        await database.execute("drop function public.injected_faults()")
+        await database.execute("drop function public.unsafe_function()")

@@ -1,4 +1,4 @@
-"""The schedule: one digest a reader and local day, whatever the zones, the clocks, outages and callers do."""
+"""The schedule: one digest per reader and local day, despite time zones, clock changes, outages and callers."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -25,14 +25,14 @@ async def test_a_due_reader_gets_one_task_and_the_next_time_is_set(
     await clock.set("2026-11-24T07:00:00Z")
     assert await enqueued(client, database) == [(reader.reader_id, date(2026, 11, 24))]
     task = await database.fetchrow("select t.*, q.run_at from public.tasks t join public.queue q using (task_id)")
-    said = payload(task)
-    assert Profile.model_validate(said["profile"]).name == "Ada"
-    assert said["profile"]["exclude"] == ["blockchain"]
-    assert (said["max_papers"], said["max_news"]) == (3, 6)
-    assert said["scheduled"]["next_due_at"] == "2026-11-25T07:00:00+00:00"
+    stored = payload(task)
+    assert Profile.model_validate(stored["profile"]).name == "Ada"
+    assert stored["profile"]["exclude"] == ["blockchain"]
+    assert (stored["max_papers"], stored["max_news"]) == (3, 6)
+    assert stored["scheduled"]["next_due_at"] == "2026-11-25T07:00:00+00:00"
     assert (task["owner"], task["source_date"]) == (reader.owner, date(2026, 11, 23))
     assert (await Readers(client).get(reader.reader_id)).next_due_at == datetime(2026, 11, 25, 7, tzinfo=UTC)
-    # A backup brings back who was due: the day has its task, and gets no other.
+    # A restored backup makes the reader due again: the day has a task and gets no second one.
     await database.execute("update public.readers set next_due_at = '2026-11-24T07:00:00Z'")
     assert len(await enqueued(client, database)) == 1
 
@@ -55,16 +55,16 @@ async def test_concurrent_calls_create_one_task_per_reader(
 @pytest.mark.parametrize(
     ("timezone", "send_at", "begin", "days", "expected"),
     [
-        # 02:30 does not exist on March 29: once, an hour later by the clock there.
+        # 02:30 does not exist on March 29: one digest, an hour later on the local clock.
         ("Europe/Berlin", "02:30", "2026-03-27T12:00Z", 3, ["28 01:30", "29 01:30", "30 00:30"]),
-        # 02:30 exists twice on October 25: once.
+        # 02:30 exists twice on October 25: one digest.
         ("Europe/Berlin", "02:30", "2026-10-23T12:00Z", 3, ["24 00:30", "25 01:30", "26 01:30"]),
-        # Lord Howe's half an hour: 02:15 does not exist on October 4, 01:45 is there twice on April 5.
+        # Lord Howe changes by half an hour: 02:15 does not exist on October 4, 01:45 exists twice on April 5.
         ("Australia/Lord_Howe", "02:15", "2026-10-02T00:00Z", 3, ["02 15:45", "03 15:45", "04 15:15"]),
         ("Australia/Lord_Howe", "01:45", "2026-04-03T00:00Z", 3, ["03 14:45", "04 15:15", "05 15:15"]),
         ("Pacific/Auckland", "07:00", "2026-09-24T20:00Z", 3, ["25 19:00", "26 18:00", "27 18:00"]),
         ("America/Los_Angeles", "23:59", "2026-03-07T12:00Z", 2, ["08 07:59", "09 06:59"]),
-        # The hour before midnight does not exist on March 28 in Nuuk: half past eleven is in the next day.
+        # The hour before midnight does not exist on March 28 in Nuuk: 23:30 is shifted to the next day.
         ("America/Nuuk", "23:30", "2026-03-27T12:00Z", 3, ["28 01:30", "29 01:30", "30 00:30"]),
     ],
 )
@@ -81,7 +81,7 @@ async def test_a_clock_change_gives_one_digest_of_a_day(
     await clock.set(begin)
     await add_reader(client, timezone=timezone, send_at=send_at)
     moment = await clock.now()
-    # Every quarter of an hour, from the beginning to the end of so many days.
+    # Every quarter of an hour of these days.
     for _ in range(days * 24 * 4):
         moment += timedelta(minutes=15)
         if moment >= await database.fetchval("select min(next_due_at) from public.readers"):
@@ -134,7 +134,7 @@ async def test_a_time_before_the_schedule_began_is_not_due(
 ) -> None:
     await clock.set("2026-11-24T15:00:00Z")
     reader = await add_reader(client)
-    # As after a change of the timezone's rules: due, though its time was hours before.
+    # As after a change of the time zone's rules: due, although its time was hours ago.
     began = datetime(2026, 11, 24, 14, 59, tzinfo=UTC)
     await database.execute("update public.readers set next_due_at = $1", began)
     assert await enqueued(client, database) == []
@@ -168,7 +168,7 @@ async def test_a_reader_with_a_removed_time_zone_stops_no_other(
     assert aside.next_due_at is None
     assert aside.schedule_problem is not None
     assert HOSTILE_ZONE in aside.schedule_problem
-    # Everything else can still be changed, and a timezone that exists mends it.
+    # Everything else can still be changed, and a valid time zone repairs it.
     await Readers(client).change(broken.reader_id, {"name": "B", "status": "paused"})
     resumed = await Readers(client).change(broken.reader_id, {"status": "active"})
     assert resumed.schedule_problem is not None

@@ -1,4 +1,4 @@
-"""A digest that is due is enqueued although its reader's schedule changes first, whoever changes it."""
+"""A due digest is enqueued even if its reader's schedule changes first, by any kind of change."""
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +29,7 @@ SECRET = "s" * 32
 
 @dataclass
 class World:
-    """A reader who was due a moment ago, and all who may change the schedule."""
+    """A reader who was due a moment ago, and all clients that can change the schedule."""
 
     stack: Ready
     client: AsyncClient
@@ -110,8 +110,8 @@ async def test_a_due_digest_is_enqueued_after_a_schedule_change(
     assert planned is None or planned > DUE
     for _ in range(2):
         assert await enqueued(world.client, world.database) == [(world.reader.reader_id, DAY)]
-    said = payload(await world.database.fetchrow("select payload from public.tasks where kind = 'digest'"))
-    assert datetime.fromisoformat(said["scheduled"]["due_at"]) == DUE
+    stored = payload(await world.database.fetchrow("select payload from public.tasks where kind = 'digest'"))
+    assert datetime.fromisoformat(stored["scheduled"]["due_at"]) == DUE
     kept = await Readers(world.client).get(world.reader.reader_id)
     assert (kept.next_due_at, kept.schedule_problem) == (planned, None)
 

@@ -1,4 +1,4 @@
-"""What a reader was shown last is known for as long as the reader is, and what is new to a new reader stays new."""
+"""The items shown last are kept as long as the reader; the first window of a new reader does not move."""
 
 from datetime import datetime
 
@@ -18,7 +18,7 @@ ENDS = {"sent": DeliveryStatus.SENT, "in doubt": DeliveryStatus.IN_DOUBT}
 
 
 async def mail(client: AsyncClient, state: DeliveryStatus) -> None:
-    """Send the mail that waits; it ends like this."""
+    """Send the pending mail, with this result."""
     mailer = Mailer(client)
     lease = await mailer.claim()
     assert isinstance(await mailer.begin(lease), Send)
@@ -28,7 +28,7 @@ async def mail(client: AsyncClient, state: DeliveryStatus) -> None:
 
 
 async def skip(client: AsyncClient, mornings: Mornings) -> None:
-    """Let the mail that waits come while its reader is paused."""
+    """Let the pending mail become due while its reader is paused."""
     readers, mailer = Readers(client), Mailer(client)
     await readers.change(mornings.reader.reader_id, {"status": "paused"})
     lease = await mailer.claim()
@@ -38,7 +38,7 @@ async def skip(client: AsyncClient, mornings: Mornings) -> None:
 
 
 async def months_pass(client: AsyncClient, database: asyncpg.Connection, mornings: Mornings) -> datetime | None:
-    """Let 31 days pass, and retention remove all that it may: tasks, digests and deliveries."""
+    """Make everything 31 days older, and run retention: it removes tasks, digests and deliveries."""
     for _ in range(31):
         await mornings.a_day_passes()
     await database.execute(

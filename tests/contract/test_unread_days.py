@@ -1,4 +1,4 @@
-"""A day that no source could be read for is not an empty day: how long its digests wait, and what they then take."""
+"""A day of which no source could be read is not an empty day: how long its digests wait, and what they then contain."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID, uuid4
@@ -34,7 +34,7 @@ def at(day: date, hour: int, minute: int = 0) -> datetime:
 
 
 class Reader:
-    """A reader an hour east of Greenwich, and the digest of today, which is about the day before."""
+    """A reader in UTC+1 and today's digest, which covers the day before."""
 
     def __init__(self, client: AsyncClient, reader_id: UUID, task_id: UUID) -> None:
         self._client = client
@@ -119,7 +119,7 @@ async def test_one_source_that_was_read_ends_the_wait(
     feed, arxiv = Reading("feed:x", COMPLETE_FROM, items=0), Reading("arxiv", COMPLETE_FROM, error=DOWN)
     await record(client, feed, arxiv, status=EditionStatus.FETCHING)
     with pytest.raises(FetchRunning):
-        await reader.write()  # the other sources may come back as well
+        await reader.write()  # other sources may recover too
     worker = Claimer(client, kinds=[TaskKind.FETCH])
     await worker.finish(await worker.claim_one(), Snoozed(HOUR, "arxiv is away"))
     await database.execute("update public.edition_sources set read_at = read_at - interval '121 seconds' where true")

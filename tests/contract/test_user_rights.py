@@ -1,4 +1,4 @@
-"""A product's own front end: what a user of Supabase Auth may do with the own token, over HTTP, table by table."""
+"""A front end without the API: the rights of a Supabase Auth user's token over HTTP, for each table."""
 
 import json
 from datetime import datetime
@@ -24,7 +24,7 @@ OWN = {
     "weekdays": [1, 3],
     "when_empty": "notify",
 }
-"""What a user may change, each column to what may stand in it."""
+"""The columns that a user may change, each with a valid value."""
 JUNK_PROFILES: list[Any] = [[], "x", None, {"interests": "x"}, {"interests": [1]}, {"interests": [""]}]
 BAD: list[dict[str, Any]] = [
     *({"profile": bad} for bad in JUNK_PROFILES),
@@ -40,7 +40,7 @@ BAD: list[dict[str, Any]] = [
 
 @pytest.fixture
 async def two_users(client: AsyncClient, database: asyncpg.Connection, clock: Clock) -> tuple[Reader, Reader]:
-    """Two readers with a user each, and a digest, a delivery and a paper each; and rows of the server's."""
+    """Two readers with a user, a digest, a delivery and a paper each, and rows that only the server may read."""
     await clock.set("2026-11-24T06:00:00Z")
     ada, bob = [
         await add_reader(client, name=name, user_id=str(uuid4()), email=f"{name}@example.org", welcome=True)
@@ -108,14 +108,14 @@ async def test_a_user_can_change_their_own_profile_and_schedule(
 ) -> None:
     ada, bob = two_users
     async with as_user(stack, ada.user_id) as http:
-        # No filter but one that holds for everybody: row security is what keeps it to the own row.
+        # The filter matches all rows: only row security limits the change to the user's row.
         answer = await http.patch(
             "/readers?reader_id=not.is.null", json=OWN, headers={"prefer": "return=representation"}
         )
     assert [row["reader_id"] for row in answer.json()] == [str(ada.reader_id)]
     changed = await Readers(client).get(ada.reader_id)
     assert changed.profile.exclude == ("hype",)
-    # The next Wednesday or Monday at half past six there, by the schedule's clock.
+    # The next Wednesday or Monday at 06:30 local time, by the schedule's clock.
     assert changed.next_due_at == datetime.fromisoformat("2026-11-24T17:30:00Z")
     assert changed.weekdays == (1, 3)
     assert await Readers(client).get(bob.reader_id) == await Readers(client).get(bob.reader_id)

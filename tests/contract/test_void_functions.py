@@ -1,4 +1,4 @@
-"""The calls that accept an empty response are those of functions that return void in the schema."""
+"""Exactly the calls of functions that return void in the schema accept an empty response."""
 
 import asyncpg
 
@@ -8,5 +8,5 @@ RETURNS_VOID = "select p.proname from pg_catalog.pg_proc p where p.prorettype = 
 
 
 async def test_calls_without_a_result_are_those_of_void_functions(database: asyncpg.Connection) -> None:
-    called = {function_of(asked) for asked in CALLS}
+    called = {function_of(case) for case in CALLS}
     assert {row[0] for row in await database.fetch(RETURNS_VOID)} & called == VOID

@@ -1,4 +1,4 @@
-"""Tasks that wait for another one's end: woken by it, all of them, also those that come to wait while it ends."""
+"""The end of a task wakes all tasks that wait for it, also those that begin to wait while it ends."""
 
 import asyncio
 from datetime import timedelta
@@ -19,12 +19,12 @@ ROUNDS = 50
 
 
 async def waiting(client: AsyncClient, database: asyncpg.Connection, fetch_id: UUID, count: int) -> Claimer:
-    """Let `count` digests wait for a fetch; returns the worker that had them."""
+    """Let `count` digests wait for a fetch; returns the worker that ran them."""
     await insert_tasks(database, count, kind="digest")
     worker = Claimer(client, kinds=[TaskKind.DIGEST])
-    held = await worker.claim(count)
-    assert len(held) == count
-    await worker.sync({task.lease: Snoozed(HOUR, "waiting", fetch_id) for task in held})
+    claimed_task = await worker.claim(count)
+    assert len(claimed_task) == count
+    await worker.sync({task.lease: Snoozed(HOUR, "waiting", fetch_id) for task in claimed_task})
     assert await worker.claim(count) == ()
     return worker
 
@@ -41,22 +41,22 @@ async def test_every_end_wakes_the_waiting_tasks(end: str, client: AsyncClient, 
         digests = await waiting(client, database, fetch.task_id, MANY)
         await TaskStateManager(client).cancel_task(fetch.task_id)
     else:
-        held = await fetcher.claim_one()
+        claimed_task = await fetcher.claim_one()
         digests = await waiting(client, database, fetch.task_id, MANY)
         if end == "worker lost":
             await expire_lease(database, fetch.task_id)
             await watcher.sync()
         else:
-            await fetcher.sync({held.lease: ENDS[end]})
+            await fetcher.sync({claimed_task.lease: ENDS[end]})
     woken = await digests.claim(MANY)
     assert (len(woken), {task.attempt for task in woken}) == (MANY, {1})
 
 
 async def test_a_retry_of_a_dependency_wakes_no_waiting_task(client: AsyncClient, database: asyncpg.Connection) -> None:
     fetch, fetcher = await create(client), Claimer(client, kinds=[TaskKind.FETCH])
-    held = await fetcher.claim_one()
+    claimed_task = await fetcher.claim_one()
     digests = await waiting(client, database, fetch.task_id, 3)
-    await fetcher.sync({held.lease: Failed("busy", HOUR)})
+    await fetcher.sync({claimed_task.lease: Failed("busy", HOUR)})
     assert await digests.claim(3) == ()
 
 
@@ -64,9 +64,9 @@ async def test_tasks_beyond_one_batch_are_woken_by_the_next_call(
     client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     fetch, fetcher = await create(client), Claimer(client, kinds=[TaskKind.FETCH])
-    held = await fetcher.claim_one()
+    claimed_task = await fetcher.claim_one()
     digests = await waiting(client, database, fetch.task_id, MORE_THAN_ONE_WAKING)
-    await fetcher.sync({held.lease: Completed({})})
+    await fetcher.sync({claimed_task.lease: Completed({})})
     woken = 0
     for _ in range(3):
         woken += len(await digests.claim(MORE_THAN_ONE_WAKING))
@@ -78,25 +78,25 @@ async def test_a_task_that_waits_after_the_end_does_not_sleep(client: AsyncClien
     await TaskStateManager(client).cancel_task(fetch.task_id)
     await create(client, kind=TaskKind.DIGEST)
     worker = Claimer(client)
-    held = await worker.claim_one()
-    (again,) = (await worker.sync({held.lease: Snoozed(HOUR, "waiting", fetch.task_id)}, slots=1)).claimed
-    assert (again.task_id, again.attempt) == (held.task_id, 1)
+    claimed_task = await worker.claim_one()
+    (again,) = (await worker.sync({claimed_task.lease: Snoozed(HOUR, "waiting", fetch.task_id)}, slots=1)).claimed
+    assert (again.task_id, again.attempt) == (claimed_task.task_id, 1)
 
 
 async def test_a_concurrent_end_leaves_no_task_sleeping(client: AsyncClient, database: asyncpg.Connection) -> None:
-    """Five workers put digests to sleep while a sixth ends what they wait for; fifty times."""
+    """Five workers snooze digests while a sixth ends the fetch that they wait for; fifty times."""
     fetcher = Claimer(client, kinds=[TaskKind.FETCH])
     workers = [Claimer(client, kinds=[TaskKind.DIGEST]) for _ in range(5)]
     for number in range(ROUNDS):
         fetch = await create(client, source_date=DAY + timedelta(days=number))
-        held = await fetcher.claim_one()
+        claimed_task = await fetcher.claim_one()
         await insert_tasks(database, 20, kind="digest")
         hands = [(worker, await worker.claim(4)) for worker in workers]
         sleeping = [
             worker.sync({task.lease: Snoozed(HOUR, "waiting", fetch.task_id) for task in tasks})
             for worker, tasks in hands
         ]
-        await asyncio.gather(*sleeping, fetcher.sync({held.lease: Completed({})}))
+        await asyncio.gather(*sleeping, fetcher.sync({claimed_task.lease: Completed({})}))
         woken = await workers[0].claim(20)
         assert len(woken) == 20, f"round {number}"
         await workers[0].sync({task.lease: Completed({}) for task in woken})

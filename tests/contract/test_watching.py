@@ -1,4 +1,4 @@
-"""What is asked about watched tasks: every change is seen once, whatever it is, and none is lost to a limit."""
+"""The query for watched tasks: every change is returned once, and no limit loses one."""
 
 import json
 from collections.abc import Awaitable
@@ -20,7 +20,7 @@ HOUR = timedelta(hours=1)
 
 
 class Watch:
-    """Asks about one task, each time with the version of the answer before."""
+    """Queries one task, each time with the version of the previous response."""
 
     def __init__(self, client: AsyncClient, task_id: UUID) -> None:
         self._tasks = WatchedTasks(client)
@@ -35,7 +35,7 @@ class Watch:
         return None
 
     async def sees(self, change: Awaitable[object]) -> Task:
-        """Let it change: that is news, once."""
+        """Change the task: the change is returned once."""
         assert await self.news() is None
         await change
         news = await self.news()
@@ -49,7 +49,7 @@ async def test_every_visible_change_is_reported_once(client: AsyncClient, databa
     watch, tasks = Watch(client, digest.task_id), TaskStateManager(client)
     worker, bystander = Claimer(client, kinds=[TaskKind.DIGEST]), Claimer(client)
     for _ in range(2):
-        await bystander.sync()  # seen alive: what comes is no outage
+        await bystander.sync()  # sends a heartbeat, so that this is no outage
     assert await watch.news() == await tasks.get_task(digest.task_id)
 
     async def claim() -> None:
@@ -98,5 +98,5 @@ async def test_other_tasks_add_no_cost_to_watching(database: asyncpg.Connection)
     await insert_tasks(database, 20_000)
     await database.execute("vacuum analyze public.tasks, public.queue")
     plan = await explained(database, f"select public.watch_tasks('{json.dumps(dict.fromkeys(ids, ''))}')")
-    # Two indexes three pages deep, and their rows.
+    # Two indexes of three levels, and their rows.
     assert buffers(plan) < 10 * len(ids)

@@ -1,4 +1,4 @@
-"""Whatever two callers write at once, in whatever orders, neither fails, and they never deadlock."""
+"""Two concurrent writers of any kind and order both succeed and never deadlock."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from tests.contract.deadlocks import deadlocks
 from tests.contract.writers import WRITERS, Writing, furnish
 
 EACH = 3
-"""Callers of each kind at once."""
+"""Concurrent callers of each kind."""
 
 
 @pytest.mark.parametrize("first", WRITERS)
@@ -21,7 +21,7 @@ async def test_no_pair_of_writers_deadlocks(first: str, client: AsyncClient, dat
     for pair in combinations_with_replacement(WRITERS, 2):
         if pair[0] != first:
             continue
-        held = await furnish(client, database)
+        running_tasks = await furnish(client, database)
         seeds = [(kind, random.Random(chance.random())) for kind in pair for _ in range(EACH)]
-        await asyncio.gather(*(WRITERS[kind](Writing(client, own, held)) for kind, own in seeds))
+        await asyncio.gather(*(WRITERS[kind](Writing(client, own, running_tasks)) for kind, own in seeds))
         assert await deadlocks(database) == before, pair

@@ -10,7 +10,7 @@ from tests.support.tasks import JWT_SECRET
 
 
 def as_user(stack: Ready, user_id: UUID | None) -> httpx.AsyncClient:
-    """What supabase-js is in a browser: the project's open key, and the user's token if somebody signed in."""
+    """A client like supabase-js in a browser: the project's public key, and the token of a signed-in user."""
     headers = {"apikey": stack.anon_key, "authorization": f"Bearer {stack.anon_key}"}
     if user_id is not None:
         claims = {"role": "authenticated", "sub": str(user_id), "exp": 4_102_444_800}

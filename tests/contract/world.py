@@ -1,4 +1,4 @@
-"""Three callers of the API, and what one of them has."""
+"""Three callers of the API, and the objects of one of them."""
 
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,7 @@ SECRET = "xyzzy"
 
 
 class World:
-    """The callers, and what ada has: a digest that was written, its callback, a fetch, and keys that are in use."""
+    """The callers, and ada's objects: a written digest, its callback, a fetch, and used idempotency keys."""
 
     def __init__(self, callers: Callers, database: asyncpg.Connection) -> None:
         self.callers = callers
@@ -46,9 +46,9 @@ class World:
         body = DIGEST | {"callback_url": "https://example.com/hook"}
         digest = (await ada.post("/v1/digests", json=body, headers={"Idempotency-Key": "first"})).json()
         worker = Claimer(client)
-        held = await worker.claim_one()
+        claimed = await worker.claim_one()
         written = {"digest": {"title": SECRET}, "page": f"<p>{SECRET}</p>"}
-        await worker.finish(held, Completed({"items": 1}, written))
+        await worker.finish(claimed, Completed({"items": 1}, written))
         for path in ("/v1/digests", "/v1/digests/batch", "/v1/fetches"):
             made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
             self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]
@@ -56,7 +56,7 @@ class World:
         self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
 
     async def _furnish_reader(self, client: AsyncClient) -> None:
-        """A reader, whose digest was written, and whose mail waits."""
+        """A reader with a written digest and a pending mail."""
         reader = await add_reader(client, owner="ada", name=SECRET, external_id="ada", email="ada@example.org")
         await self.database.execute("update public.readers set next_due_at = next_due_at - interval '1 day'")
         await Schedule(client).enqueue_due()

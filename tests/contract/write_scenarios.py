@@ -94,7 +94,7 @@ async def completing(client: AsyncClient, times: int) -> None:
     await create(client, task_id=TASK, callback_url="https://example.com/")
     queue, lease = await claimed(client, times)
     await send(queue, queue.prepare(outcomes={lease: Completed({"x": 1})}, slots=0), times)
-    # Under a new number, too: the row knows its own outcome.
+    # Also under a new call number, because the row stores its outcome.
     answer = await send(queue, queue.prepare(outcomes={lease: Completed({"x": 2})}, slots=0), times)
     assert verdict(answer) == "applied_already"
 
@@ -131,7 +131,7 @@ async def stopping(client: AsyncClient, times: int) -> None:
     queue, lease = await claimed(client, times)
     await TaskStateManager(client).cancel_task(TASK)
     answer = await send(queue, queue.prepare(outcomes={}, progress={lease: Progress("half", 0.5)}, slots=0), times)
-    assert [held.task_id for held in answer.cancel] == [TASK]
+    assert [claimed_task.task_id for claimed_task in answer.cancel] == [TASK]
     await send(queue, queue.prepare(outcomes={lease: Cancelled()}, slots=0), times)
 
 
@@ -171,7 +171,7 @@ async def showing(client: AsyncClient, times: int) -> None:
     (day,) = (await items.new_items_for(OTHER)).days
     assert day.items == len(ARTICLES)
     for _ in range(times):
-        assert await items.first_seen_on(day.day) == [], "of an edition of long ago"
+        assert await items.first_seen_on(day.day) == [], "of an old edition"
         assert await items.find_by_keys(["doi:10.1000/x"]) == {}
         await items.record_shown_keys(OTHER, ["doi:10.1000/x"])
 
@@ -185,7 +185,7 @@ async def caching(client: AsyncClient, times: int) -> None:
 
 @scenario("CircuitBreakers.guard", "CircuitBreakers.states")
 async def breaking(client: AsyncClient, times: int) -> None:
-    # A guard's report is one request; repeating it is the transport's business, so `times` has no meaning here.
+    # A guard's report is one request, which the transport repeats, so `times` is not used here.
     assert times
     breakers = CircuitBreakers(client, BreakerSettings(threshold=3))
     for _ in range(2):
@@ -220,7 +220,7 @@ async def archiving(client: AsyncClient, times: int) -> None:
         assert await digests.search(TASK, "graphs") == []
         assert (await digests.for_day(TASK, day.local_day)).page == "<p>page</p>"
         assert await digests.newest_digest(TASK) is not None
-        assert await digests.newest_items(TASK) == [], "a title alone is no item"
+        assert await digests.newest_items(TASK) == [], "a title alone does not identify an item"
         with pytest.raises(DigestNotFound):
             await digests.get(TASK)
         assert await Maintenance(client).retain_digests(digest_days=1) == 0
@@ -245,10 +245,10 @@ async def watching(client: AsyncClient, times: int) -> None:
 
 
 async def due_reader(client: AsyncClient) -> Reader:
-    """A reader who gets mails, and is due."""
+    """A reader who gets mails and is due."""
     made = await add_reader(client, reader_id=str(TASK), external_id="ada", email="ada@example.org")
     assert made.next_due_at is not None
-    # The trigger that plans is not about this column.
+    # The schedule's trigger does not depend on this column.
     due = {"next_due_at": (made.next_due_at - timedelta(days=1)).isoformat()}
     await client.table("readers").update(due).eq("reader_id", str(TASK)).execute()
     return made

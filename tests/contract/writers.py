@@ -1,4 +1,4 @@
-"""Every kind of caller that writes several rows, with its rows in another order each time."""
+"""Every kind of call that writes several rows, each time in another order."""
 
 import random
 from collections.abc import Awaitable, Callable
@@ -38,11 +38,11 @@ ARXIV: Final = ["1", "2", "3"]
 
 @dataclass
 class Writing:
-    """What a writer works with: its own order of everything, and tasks that it shares with another worker."""
+    """The state of a writer: its order of rows, and tasks that it shares with another worker."""
 
     client: AsyncClient
     chance: random.Random
-    held: tuple[ClaimedTask, ...] = ()
+    running_tasks: tuple[ClaimedTask, ...] = ()
     key: str = "furnished"
 
     def shuffled(self, *items: T) -> list[T]:
@@ -83,14 +83,14 @@ async def removes(writing: Writing) -> None:
 
 
 async def works(writing: Writing) -> None:
-    """End the shared tasks and others, under leases that some have lost: the rows are locked all the same."""
+    """End the shared tasks and others, some with a lost lease: their rows are locked too."""
     worker = Claimer(writing.client)
-    held = writing.shuffled(*(await worker.claim(20)), *writing.held)
+    running_tasks = writing.shuffled(*(await worker.claim(20)), *writing.running_tasks)
     ends: list[Outcome] = [Completed({}), Released(), Failed("no", timedelta(0)), Failed("no", None), Cancelled()]
-    half = len(held) // 2
-    outcomes: dict[Lease, Outcome] = {task.lease: writing.chance.choice(ends) for task in held[:half]}
-    await worker.sync(outcomes, progress={task.lease: Progress("half", 0.5) for task in held[half:]})
-    await worker.sync({task.lease: _end_of(task, writing) for task in writing.shuffled(*held[half:])})
+    half = len(running_tasks) // 2
+    outcomes: dict[Lease, Outcome] = {task.lease: writing.chance.choice(ends) for task in running_tasks[:half]}
+    await worker.sync(outcomes, progress={task.lease: Progress("half", 0.5) for task in running_tasks[half:]})
+    await worker.sync({task.lease: _end_of(task, writing) for task in writing.shuffled(*running_tasks[half:])})
 
 
 def _end_of(task: ClaimedTask, writing: Writing) -> Outcome:
@@ -152,9 +152,9 @@ WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
 
 
 async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[ClaimedTask, ...]:
-    """Empty the database, and let everybody have something to write; answers tasks that are in hand.
+    """Reset the database and create work for every writer; return the running tasks.
 
-    Readers are due or have a mail that waits, papers are to be looked up, tasks are ready, in hand, failed and old.
+    Readers are due or have a pending mail, papers await their look-up, tasks are ready, running, failed and old.
     """
     await database_reset(database)
     writing = Writing(client, random.Random(0))
@@ -172,6 +172,6 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[Cl
     )
     await insert_tasks(database, 30)
     worker = Claimer(client, kinds=[TaskKind.FETCH])
-    failed, held = await worker.claim(5), await worker.claim(15)
+    failed, running_tasks = await worker.claim(5), await worker.claim(15)
     await worker.sync({task.lease: Failed("no", None) for task in failed})
-    return held
+    return running_tasks

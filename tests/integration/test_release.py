@@ -22,8 +22,8 @@ async def release(url: str, key: str) -> tuple[int | None, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
     )
-    said, _ = await process.communicate()
-    (line,) = [line for line in said.decode().splitlines() if " schema " in line]
+    output, _ = await process.communicate()
+    (line,) = [line for line in output.decode().splitlines() if " schema " in line]
     return process.returncode, line
 
 

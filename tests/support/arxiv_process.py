@@ -20,9 +20,9 @@ async def main(base_url: str, interval: float) -> None:
         {"supabase_url": os.environ["SUPABASE_URL"], "supabase_key": os.environ["SUPABASE_KEY"]}
     )
     async with open_supabase(settings) as client, open_external() as http:
-        pacer = RateLimiter(interval, permits=DistributedRateLimiter(client))
+        limiter = RateLimiter(interval, permits=DistributedRateLimiter(client))
         fetcher = HttpFetcher(http, FetchSettings("Broadsheet tests"))
-        source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), pacer)
+        source = ArxivSource(fetcher, ArxivSettings(base_url=base_url, page_size=2), limiter)
         try:
             output = str(len(await source.fetch(date(2025, 3, 4))))
         except SourceBusy as busy:

@@ -1,4 +1,4 @@
-"""`python -m tests.support.counted_program MODULE [ARGUMENT ...]`: runs a module as a program and counts some things.
+"""`python -m tests.support.counted_program MODULE [ARGUMENT ...]`: runs a module as a program and counts its resources.
 
 At its end it prints the Supabase clients that it made, the objects that the garbage collector skips, and the Python
 threads that it started.

@@ -1,4 +1,4 @@
-"""Empties a database between two tests, in time proportional to its rows and not to its tables."""
+"""Resets a database between two tests, in time proportional to its rows and not to its tables."""
 
 from typing import Final, Self
 
@@ -8,10 +8,10 @@ import psycopg
 EMPTY: Final = """
 do $$
 declare
-    -- As a truncation would, waits for whoever still writes.
+    -- Like a truncation, waits for transactions that still write.
     tables text := string_agg(format('public.%I', relname), ', ') from pg_class
         where relnamespace = 'public'::regnamespace and relkind = 'r';
-    -- Whoever reads one of these would pass all that a test left behind.
+    -- A scan of one of these would read all the dead rows that a test left behind.
     grown text := string_agg(format('public.%I', relname), ', ') from pg_class
         where relnamespace = 'public'::regnamespace and relkind = 'r' and pg_relation_size(oid) > 256 * 1024;
     name text;

@@ -133,7 +133,10 @@ def _tasks(system: System) -> Iterator[Request]:
 def _readers(_: System) -> Iterator[Request]:
     one = "/v1/readers/{reader_id}"
     yield Request("POST /v1/readers", 201, sent={"json": {"name": "Bo", "email": "bo@example.net"}})
-    yield from map(Request, ("GET /v1/readers", "GET /v1/readers/export", f"GET {one}", f"GET {one}/saved.bib"))
+    yield from map(
+        Request,
+        ("GET /v1/readers", "GET /v1/readers/export", f"GET {one}", f"GET {one}/saved.bib", f"GET {one}/saved.ris"),
+    )
     lines = "".join(json.dumps({"external_id": f"r{n}", "name": "R" * 90}) + " " * 6_000 + "\n" for n in range(200))
     assert len(lines) > MEGABYTE
     yield Request("POST /v1/readers/import", sent={"content": lines})
@@ -163,7 +166,7 @@ def _ops(system: System) -> Iterator[Request]:
     yield from (Request(f"GET /ops{page}") for page in (*pages, "/events", "/tasks/{task_id}/events"))
     yield Request("GET /ops/find", 303, sent={"params": {"task_id": system.ids["task_id"]}})
     delivered = [{"delivery_id": delivery_id} for delivery_id in system.ids["deliveries"]]
-    acts: list[tuple[str, dict[str, Any], dict[str, str]]] = [
+    actions: list[tuple[str, dict[str, Any], dict[str, str]]] = [
         ("/ops/kinds/{kind}/pause", {}, {"reason": "moving"}),
         ("/ops/kinds/{kind}/resume", {}, {}),
         ("/ops/pause", {}, {"reason": "moving"}),
@@ -177,7 +180,7 @@ def _ops(system: System) -> Iterator[Request]:
         ("/ops/deliveries/resume", {}, {"pending": "send"}),
         ("/ops/sign-out", {}, {}),
     ]
-    for path, places, fields in acts:
+    for path, places, fields in actions:
         yield Request(f"GET {path}", 403, places)
         yield Request(f"POST {path}", 303, places, {"data": {"token": system.token, **fields}})
     yield Request("POST /ops/sign-in", 303, sent={"data": {"key": ROOT_KEY}})

@@ -18,9 +18,9 @@ ROOT = Path(__file__).parents[2]
 class Fork:
     """A running process: its pid, its standard error, and its exit status after its end."""
 
-    def __init__(self, pid: int, said: asyncio.StreamReader, pipe: asyncio.BaseTransport) -> None:
+    def __init__(self, pid: int, output: asyncio.StreamReader, pipe: asyncio.BaseTransport) -> None:
         self.pid = pid
-        self.said = said
+        self.output = output
         self.returncode: int | None = None
         self._pipe = pipe
         self._descriptor = os.pidfd_open(pid)
@@ -59,9 +59,9 @@ async def fork(*arguments: str, environment: Mapping[str, str]) -> Fork:
         pid = _ordered({"start": arguments, "environment": environment}, writing)
     finally:
         os.close(writing)
-    said, loop = asyncio.StreamReader(), asyncio.get_running_loop()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(said), os.fdopen(reading, "rb", 0))
-    return Fork(pid, said, pipe)
+    output, loop = asyncio.StreamReader(), asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(output), os.fdopen(reading, "rb", 0))
+    return Fork(pid, output, pipe)
 
 
 class Zygote:
@@ -77,7 +77,7 @@ class Zygote:
         """Its response to an order."""
         socket.send_fds(self._orders, [json.dumps(order).encode()], descriptors)
         if not (answer := self._orders.recv(100)):
-            raise AssertionError("tests.support.zygote has ended: what it said is above")
+            raise AssertionError("tests.support.zygote has ended: its output is above")
         return int(answer)
 
     def end(self) -> None:

@@ -1,6 +1,7 @@
 """The arguments of each call of a database function."""
 
 from datetime import timedelta
+from typing import Any
 from unittest.mock import ANY
 from uuid import uuid5
 
@@ -29,9 +30,9 @@ from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = encode_cursor(MOMENT, TWO)
 LONG = "x" * 1999 + "\0" + "yz"
-KEPT = "x" * 1999 + "y"
+TRUNCATED = "x" * 1999 + "y"
 BY = Actor(ONE, "ada")
-ACT = {"p_act": str(ONE), "p_who": "ada"}
+ACTOR = {"p_audit_id": str(ONE), "p_actor": "ada"}
 NEWS = Article(source="feed:x", external_id="1", kind=ArticleKind.NEWS, title="A\0b")
 NEWS_ROW = {
     "source": "feed:x", "external_id": "1", "kind": "news", "title": "Ab", "abstract": "", "authors": [], "url": None,
@@ -43,13 +44,14 @@ PAPER_ROW = {
     "keys": [str(number) for number in range(20)], "kind": "paper", "title": "Ab", "abstract": "", "authors": [],
     "url": None, "published_at": "2026-01-02T03:04:05.000678Z", "arxiv_id": None, "doi": None, "origin": "manual",
     "vector": "",
+    "publication": None,
 }  # fmt: skip
 BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
 BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
 ANY_TASK: dict[str, object] = {"p_owner": None, "p_kind": None, "p_status": None, "p_source_date": None}
 ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_status": None, "p_reader_id": None}
-COUNTS = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
-          "output_tokens": 7}  # fmt: skip
+COUNTS: Any = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
+               "output_tokens": 7, "model_fallbacks": {"busy": 8}}  # fmt: skip
 
 TASKS = [
     rpc(f"report progress of task {ONE}",
@@ -87,10 +89,10 @@ DELIVERIES = [
     rpc(f"end delivery {ONE}",
         lambda c: Deliveries(c).end(ONE, Lease(ONE, TWO), DeliveryStatus.FAILED, reason=LONG, provider_id="i\0d",
                                     bounce=True),
-        "finish_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=KEPT,
+        "finish_sending", p_delivery_id=str(ONE), p_token=str(TWO), p_status="failed", p_reason=TRUNCATED,
         p_provider_id="id", p_bounce=True),
     rpc("record a bounce", lambda c: Deliveries(c).record_bounce(["a\0@b.c", "A@b.c"], LONG, complaint=True),
-        "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=KEPT),
+        "record_bounce", p_addresses=["a@b.c", "A@b.c"], p_complaint=True, p_reason=TRUNCATED),
     rpc("list deliveries", lambda c: Deliveries(c).page(None),
         "list_deliveries", **ANY_DELIVERY, **BEGINNING, p_limit=51),
     rpc("list deliveries", lambda c: Deliveries(c).page(None, limit=0),
@@ -99,12 +101,12 @@ DELIVERIES = [
         lambda c: Deliveries(c).page("web", status=DeliveryStatus.SENT, reader_id=ONE, limit=101, cursor=CURSOR),
         "list_deliveries", p_owner="web", p_status="sent", p_reader_id=str(ONE), **BEHIND, p_limit=101),
     rpc(f"resolve delivery {ONE}", lambda c: Deliveries(c).resolve(ONE, DeliveryStatus.SENT, by="ada"),
-        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_act=ANY, p_who="ada"),
+        "resolve_for_operator", p_delivery_id=str(ONE), p_status="sent", p_audit_id=ANY, p_actor="ada"),
     rpc("check whether deliveries are paused", lambda c: Deliveries(c).paused(), "deliveries_paused"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).pause("restored", by="ada"),
-        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason="ada: restored", p_skip=False, p_audit_id=ANY, p_actor="ada"),
     rpc("pause or resume deliveries", lambda c: Deliveries(c).resume(by="ada", skip_pending=True),
-        "set_pause_for_operator", p_reason=None, p_skip=True, p_act=ANY, p_who="ada"),
+        "set_pause_for_operator", p_reason=None, p_skip=True, p_audit_id=ANY, p_actor="ada"),
 ]  # fmt: skip
 
 ITEMS = [
@@ -178,25 +180,26 @@ READERS = [
 ]  # fmt: skip
 
 OPERATORS = [
-    rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACT, p_task_id=str(TWO)),
+    rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACTOR, p_task_id=str(TWO)),
     rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
         "replay_dead_letters", p_kind="fetch", p_since=None, p_until=None, p_after=None, p_step=1000,
-        p_act=str(uuid5(ONE, "None")), p_who="ada"),
+        p_audit_id=str(uuid5(ONE, "None")), p_actor="ada"),
     rpc("replay digest tasks",
         lambda c: Operator(c).replay_dead(BY, TaskKind.DIGEST, since=MOMENT, until=MOMENT, after=TWO, step=5),
         "replay_dead_letters", p_kind="digest", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
-        p_act=str(uuid5(ONE, str(TWO))), p_who="ada"),
-    rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACT, p_task_id=str(TWO)),
+        p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
+    rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACTOR, p_task_id=str(TWO)),
     rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
-        "cancel_for_operator", **ACT, p_task_id=str(TWO)),
+        "cancel_for_operator", **ACTOR, p_task_id=str(TWO)),
     rpc("pause fetch tasks", lambda c: Operator(c).pause(BY, TaskKind.FETCH, "wh\0y"),
-        "pause_kind", **ACT, p_kind="fetch", p_reason="why"),
-    rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACT, p_kind="fetch"),
+        "pause_kind", **ACTOR, p_kind="fetch", p_reason="why"),
+    rpc("resume fetch tasks", lambda c: Operator(c).resume(BY, TaskKind.FETCH), "resume_kind", **ACTOR, p_kind="fetch"),
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
-    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_limit=100),
-    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(3), "orphaned_tasks", p_limit=3),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
+    rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",
+        p_after=str(TWO), p_limit=3),
 ]  # fmt: skip
 
 FLEETS = [
@@ -218,7 +221,7 @@ FLEETS = [
             ONE, 8, {TaskKind.FETCH: TaskCounts(), TaskKind.DIGEST: TaskCounts(**COUNTS, sample=(TWO,))}),
         "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
-                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
+                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "model_fallbacks": {}, "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
         lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
         "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),

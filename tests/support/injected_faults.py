@@ -28,7 +28,7 @@ async def hold_the_loop(*_arguments: Any) -> Any:
 
 
 async def die(*_arguments: Any) -> Any:
-    raise LookupError("injected_faults")
+    raise LookupError("injected fault")
 
 
 async def ignore_cancellation(*_arguments: Any) -> Any:
@@ -65,8 +65,8 @@ FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
         (Retention, "run", ignore_cancellation),
         (worker.supervisor, "STOP_WITHIN", 0.2),
     ],
-    "a periodic_job dies": [(Retention, "run", die)],
-    "a periodic_job dies once a delivery has begun": [
+    "a periodic job fails": [(Retention, "run", die)],
+    "a periodic job fails once a delivery has begun": [
         (CallbackHandler, "__call__", deliver_and_say_so),
         (Retention, "run", die_later),
     ],

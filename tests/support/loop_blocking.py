@@ -1,4 +1,4 @@
-"""How long work holds its thread, in CPU seconds of the machine on which the limits were set."""
+"""How long work blocks the event loop, in CPU seconds of the reference machine, for which the limits were set."""
 
 import asyncio
 import gc
@@ -10,7 +10,7 @@ from typing import Final, TypeVar
 T = TypeVar("T")
 TRIES: Final = 3
 _MEASURE: Final = 0.0053
-"""Seconds that `_known_work` took on that machine."""
+"""Seconds that `_known_work` takes on the reference machine."""
 
 
 async def longest_hold(work: Callable[[], Awaitable[T]], enough: float) -> tuple[T | Exception, float]:

@@ -116,7 +116,7 @@ class ServiceProcess:
 
     async def _read(self) -> None:
         assert self._process is not None
-        async for line in self._process.said:
+        async for line in self._process.output:
             text = line.decode()
             async with self._news:
                 self.text.append(text)

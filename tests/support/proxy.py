@@ -1,7 +1,8 @@
-"""A proxy in front of the emulator that changes responses where a test says so."""
+"""A proxy in front of the emulator that changes the responses that a test selects."""
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,10 +34,13 @@ class Answer:
     body: str
 
 
+LOST = Answer(0, "")
+"""In place of a response: the connection is closed without one."""
+
 Interference = Callable[[Call], Awaitable[Answer | None]]
 
 
-async def nothing(_call: Call) -> Answer | None:
+async def no_interference(_call: Call) -> Answer | None:
     """Let the call or its response pass."""
     return None
 
@@ -48,8 +52,8 @@ class Proxy:
         self._target = target
         self._http = httpx.AsyncClient(trust_env=False, timeout=30)
         self._runner: web.AppRunner | None = None
-        self.before: Interference = nothing
-        self.after: Interference = nothing
+        self.before: Interference = no_interference
+        self.after: Interference = no_interference
         self.calls: list[Call] = []
         self.url = ""
 
@@ -71,19 +75,23 @@ class Proxy:
         call = Call(request.path.rpartition("/")[2], json.loads(content) if content else {})
         self.calls.append(call)
         if (response := await self.before(call)) is not None:
-            return _response(response)
+            return _response(request, response)
         headers = {name: value for name, value in request.headers.items() if name.lower() != "host"}
         answer = await self._http.request(
             request.method, self._target + request.path_qs, headers=headers, content=content
         )
         if (response := await self.after(call)) is not None:
-            return _response(response)
+            return _response(request, response)
         return web.Response(
             status=answer.status_code, body=answer.content, headers={"content-type": answer.headers["content-type"]}
         )
 
 
-def _response(answer: Answer) -> web.Response:
+def _response(request: web.Request, answer: Answer) -> web.Response:
+    if answer is LOST:
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
     kind = "text/html" if answer.body.startswith("<") else "application/json"
     return web.Response(status=answer.status, text=answer.body, content_type=kind)
 
@@ -94,18 +102,18 @@ class Gate:
     def __init__(self) -> None:
         self._open = asyncio.Event()
         self._open.set()
-        self.held = asyncio.Event()
+        self.is_blocking = asyncio.Event()
 
     def close(self) -> None:
         self._open.clear()
-        self.held.clear()
+        self.is_blocking.clear()
 
     def open(self) -> None:
         self._open.set()
 
     async def __call__(self, call: Call) -> Answer | None:
         if call.name == "sync_worker" and not self._open.is_set():
-            self.held.set()
+            self.is_blocking.set()
             await self._open.wait()
         return None
 
@@ -128,3 +136,18 @@ class Times:
             return None
         self._left -= 1
         return self._answer
+
+
+class RandomLosses:
+    """A hook that loses a `share` of the responses: with `after`, the server has applied the call."""
+
+    def __init__(self, *, share: float, seed: int) -> None:
+        self._share = share
+        self._random = random.Random(seed)
+        self.count = 0
+
+    async def __call__(self, _call: Call) -> Answer | None:
+        if self._random.random() >= self._share:
+            return None
+        self.count += 1
+        return LOST

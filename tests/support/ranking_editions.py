@@ -1,4 +1,4 @@
-"""An invented edition of a usual size: subjects that share words, and filling that nobody asks for."""
+"""An invented edition of a usual size: subjects that share words, and other papers that match no interest."""
 
 from collections.abc import Sequence
 from random import Random
@@ -23,7 +23,7 @@ TEXT_TO_SQL = (
 
 
 def filling(make_article: MakeArticle, count: int, seed: int = 1) -> list[Article]:
-    """Papers on subjects of which none is a test's own."""
+    """Papers on subjects that no test uses."""
     dice = Random(seed)
     articles = []
     for number in range(count):
@@ -40,7 +40,7 @@ def filling(make_article: MakeArticle, count: int, seed: int = 1) -> list[Articl
 
 
 def text_to_sql(make_article: MakeArticle, number: int) -> Article:
-    """One of many papers on the same subject, each with words of its own."""
+    """One of many papers on the same subject, each with distinct words."""
     dice = Random(number)
     own = " ".join(f"own{dice.randrange(500)}" for _ in range(12))
     common = " ".join(dice.choices(COMMON, k=40))

@@ -45,18 +45,24 @@ DELIVERY: dict[str, Any] = {
     "begun_at": LATER,
     "ended_at": "2026-03-04T05:06:09Z",
 }
-PAUSE: dict[str, Any] = {"kind": "fetch", "since": MOMENT, "ended": LATER, "who": "root", "reason": "because"}
+PAUSE: dict[str, Any] = {"kind": "fetch", "started_at": MOMENT, "ended_at": LATER, "actor": "root", "reason": "because"}
 OVERVIEW: dict[str, Any] = {
     "at": MOMENT,
     "kinds": [],
-    "minutes": {"since": MOMENT, "step_seconds": 60, "kinds": []},
+    "task_stats": {"since": MOMENT, "step_seconds": 60, "kinds": []},
     "workers": [],
-    "breakers": [],
+    "circuit_breakers": [],
     "sources": [],
-    "failed": [],
+    "failed_tasks": [],
     "deliveries": {"paused": "moved", "pending": 1, "sending": 2, "in_doubt": 3, "latest_in_doubt": [DELIVERY]},
     "readers": [],
-    "model_today": {"calls": 4, "failures": 5, "input_tokens": 6, "output_tokens": 7},
+    "model_usage_today": {
+        "calls": 4,
+        "failures": 5,
+        "input_tokens": 6,
+        "output_tokens": 7,
+        "fallbacks": [{"reason": "busy", "items": 8}],
+    },
 }
 
 
@@ -93,6 +99,7 @@ READER: dict[str, Any] = {
         "exclude": ["hype"],
         "authors": ["E. Noether"],
         "categories": ["cs.LG"],
+        "language": "de",
         "max_papers": 3,
         "max_news": 4,
     },
@@ -120,6 +127,7 @@ PAPER: dict[str, Any] = {
     "published_at": "2026-03-01T00:00:00Z",
     "arxiv_id": "2611.00001",
     "doi": "10.1038/x",
+    "publication": None,
     "origin": "manual",
     "liked": True,
     "rated_at": LATER,

@@ -172,8 +172,8 @@ def _answer_at_once(peer: socket.socket) -> None:
             waiting += data
             end = b"\r\n.\r\n" if in_content else b"\r\n"
             while end in waiting:
-                said, _, waiting = waiting.partition(end)
-                in_content = said == b"DATA"
+                line, _, waiting = waiting.partition(end)
+                in_content = line == b"DATA"
                 peer.sendall(b"354 go on\r\n" if in_content else b"250 yes\r\n")
                 end = b"\r\n.\r\n" if in_content else b"\r\n"
 

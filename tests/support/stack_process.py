@@ -69,8 +69,8 @@ class StackProcess:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            _, said = self.process.communicate()
-            raise AssertionError(said)
+            _, text = self.process.communicate()
+            raise AssertionError(text)
         ready = Ready(**json.loads(line))
         self._port = int(ready.url.rpartition(":")[2])
         return ready

@@ -4,6 +4,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator
+from app.persistence.paging import encode_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
@@ -18,13 +19,14 @@ DELIVERY = (
     "begun_at,ended_at"
 )
 PAPER = (
-    "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,rated_at,saved_at,looked_up_at,"
+    "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,publication,rated_at,saved_at,looked_up_at,"
     "created_at"
 )
 EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"
 ARTICLE = "source,external_id,kind,title,abstract,authors,url,pdf_url,categories,published_at,arxiv_id,doi"
 DAYS = {"select": "local_day,papers,news,first_title", "reader_id": f"eq.{ONE}", "papers": "not.is.null"}
-ACTS = {"select": "act_id,at,who,act,details", "order": "at.desc"}
+AUDIT = {"select": "audit_id,created_at,actor,action,details", "order": "created_at.desc,audit_id.desc"}
+AFTER_ENTRY = f'(created_at.lt."{AT}",and(created_at.eq."{AT}",audit_id.lt.{ONE}))'
 
 TABLE_READS = [
     select(f"read task {ONE}", lambda c: TaskStateManager(c).get_task(ONE, owner="web"),
@@ -54,10 +56,10 @@ TABLE_READS = [
            "digests", {"select": "task_id,created_at", "reader_id": f"eq.{ONE}", "papers": "not.is.null",
                        "order": "local_day.desc", "limit": "1"}),
     select("list pauses", lambda c: Operator(c).pauses(),
-           "pauses", {"select": "*", "ended": "is.null", "order": "since"}),
-    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", ACTS | {"limit": "50"}),
-    select("read the audit", lambda c: Operator(c).audit_entries(before=MOMENT, limit=3),
-           "audit", ACTS | {"at": f"lt.{AT}", "limit": "3"}),
+           "pauses", {"select": "*", "ended_at": "is.null", "order": "started_at"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(), "audit", AUDIT | {"limit": "51"}),
+    select("read the audit", lambda c: Operator(c).audit_entries(limit=3, cursor=encode_cursor(MOMENT, ONE)),
+           "audit", AUDIT | {"or": AFTER_ENTRY, "limit": "4"}),
     select(f"read paper {TWO}", lambda c: ReaderPapers(c).get(ONE, TWO),
            "reader_papers", {"select": PAPER, "reader_id": f"eq.{ONE}", "paper_id": f"eq.{TWO}", "limit": "1"}),
     select(f"read reader {ONE}", lambda c: Readers(c).get(ONE),

@@ -197,7 +197,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         elif table == "reader_papers":
             query = "select * from public.reader_papers order by reader_id, arxiv_id, title"
         elif table == "audit":
-            query = "select * from public.audit order by at"
+            query = "select * from public.audit order by created_at"
         elif table == "task_stats":
             # A run can cross the end of a minute.
             query = f"select kind, {MINUTE_SUMS} from public.task_stats group by kind order by kind"
@@ -219,7 +219,7 @@ VOLATILE = frozenset(
     | {"read_at", "covered_until", "fetched_at"}
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "looked_up_at"}
-    | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "answer", "details", "act_id"}
+    | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "response", "details", "audit_id"}
     | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after", "enqueued_at"}
     | {"succeeded_at", "failed_at", "reported_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}

@@ -33,5 +33,5 @@ CREATING = [
 CALLS = [*TABLE_READS, *TABLE_WRITES, *FUNCTION_CALLS, *CREATING]
 
 
-def function_of(asked: RequestCase) -> str | None:
-    return asked.path.removeprefix("/rest/v1/rpc/") if "/rpc/" in asked.path else None
+def function_of(case: RequestCase) -> str | None:
+    return case.path.removeprefix("/rest/v1/rpc/") if "/rpc/" in case.path else None

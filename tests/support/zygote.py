@@ -1,11 +1,11 @@
 """`python -m tests.support.zygote FD`: forks the service's processes from one that has imported all modules.
 
-To read them is a second of CPU time, which is most of what many tests would take. What runs is the same: a process of
-its own, with the environment, arguments and standard error it is given, and the module executed as a program. Tests of
-the start itself, and of what a process holds, start Python anew.
+Importing them takes a second of CPU time, which is most of the time of many tests. A fork runs the same as a new
+process: with its environment, arguments and standard error, it executes the module as a program. Tests of the start
+itself, and of what a process keeps in memory, start a new Python.
 
-An order is a message of JSON on the socket `FD`: `{"start": [module, ...], "environment": {...}}` with a descriptor for
-standard error is answered with the pid, `{"wait": pid}`, answered with the exit status.
+A request is a JSON message on the socket `FD`. `{"start": [module, ...], "environment": {...}}` with a descriptor for
+standard error returns the pid; `{"wait": pid}` returns the exit status.
 """
 
 import gc

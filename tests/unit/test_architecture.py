@@ -143,12 +143,12 @@ def test_rule_holds(rule: Rule) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "path", "injected_faults"),
-    [(rule, path, injected_faults) for rule, plants in RULES.items() for path, injected_faults in plants],
+    ("rule", "path", "violation"),
+    [(rule, path, violation) for rule, violations in RULES.items() for path, violation in violations],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_violation(rule: Rule, path: str, injected_faults: str) -> None:
-    assert list(rule(path, ast.parse(injected_faults)))
+def test_rule_finds_a_violation(rule: Rule, path: str, violation: str) -> None:
+    assert list(rule(path, ast.parse(violation)))
 
 
 def test_the_factory_is_the_one_caller() -> None:

@@ -71,8 +71,8 @@ def test_a_changed_version_fails_with_both_versions(tmp_path: Path, capsys: pyte
 
 def test_a_missing_package_fails_in_json_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lock = changed_lock(tmp_path, "postgrest==0.19.3", "vanished-package==1.0")
-    status, said = boot_here(capsys, "--lock", str(lock), "--json")
-    report = json.loads(said)
+    status, output = boot_here(capsys, "--lock", str(lock), "--json")
+    report = json.loads(output)
     assert status == 1
     assert report["ok"] is False
     versions = report["checks"][0]
@@ -133,62 +133,62 @@ def test_locks_have_hashes_and_no_urls(lock: str) -> None:
     assert "--index-url" not in text
     requirements = [line for line in text.splitlines() if line and line[0].isalnum()]
     assert len(requirements) > len(pinned_versions())
-    assert all(line.endswith("\\") for line in requirements), "a line without a hash behind it"
+    assert all(line.endswith("\\") for line in requirements), "a line without a hash after it"
 
 
 @pytest.fixture
 def installed_package(tmp_path: Path) -> Path:
     """A package with a RECORD as pip writes it, on its own path entry."""
     site = tmp_path / "site"
-    (site / "injected_faults").mkdir(parents=True)
-    (site / "injected_faults-1.0.dist-info").mkdir()
-    (site / "injected_faults" / "__init__.py").write_text("VALUE = 1\n")
-    (site / "injected_faults-1.0.dist-info" / "METADATA").write_text(
-        "Metadata-Version: 2.1\nName: injected_faults\nVersion: 1.0\n"
+    (site / "sample_package").mkdir(parents=True)
+    (site / "sample_package-1.0.dist-info").mkdir()
+    (site / "sample_package" / "__init__.py").write_text("VALUE = 1\n")
+    (site / "sample_package-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: sample_package\nVersion: 1.0\n"
     )
     digest = base64.urlsafe_b64encode(hashlib.sha256(b"VALUE = 1\n").digest()).decode().rstrip("=")
     rows = [
-        f"injected_faults/__init__.py,sha256={digest},10",
-        "injected_faults/__init__.cpython-311.pyc,,",
-        "injected_faults-1.0.dist-info/RECORD,,",
+        f"sample_package/__init__.py,sha256={digest},10",
+        "sample_package/__init__.cpython-311.pyc,,",
+        "sample_package-1.0.dist-info/RECORD,,",
     ]
-    (site / "injected_faults-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
+    (site / "sample_package-1.0.dist-info" / "RECORD").write_text("\n".join(rows) + "\n")
     return site
 
 
 def altered(site: Path) -> None:
-    (site / "injected_faults" / "__init__.py").write_text("VALUE = 2\n")
+    (site / "sample_package" / "__init__.py").write_text("VALUE = 2\n")
 
 
 def lost(site: Path) -> None:
-    (site / "injected_faults" / "__init__.py").unlink()
+    (site / "sample_package" / "__init__.py").unlink()
 
 
 def without_record(site: Path) -> None:
-    (site / "injected_faults-1.0.dist-info" / "RECORD").unlink()
+    (site / "sample_package-1.0.dist-info" / "RECORD").unlink()
 
 
 def with_an_unknown_digest(site: Path) -> None:
-    (site / "injected_faults-1.0.dist-info" / "RECORD").write_text("injected_faults/__init__.py,crc32=AAAA,10\n")
+    (site / "sample_package-1.0.dist-info" / "RECORD").write_text("sample_package/__init__.py,crc32=AAAA,10\n")
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "output"),
     [
-        (altered, "injected_faults: injected_faults/__init__.py has been altered since it was installed"),
-        (lost, "injected_faults: injected_faults/__init__.py cannot be compared"),
-        (without_record, "injected_faults has no RECORD"),
-        (with_an_unknown_digest, "injected_faults: injected_faults/__init__.py cannot be compared"),
+        (altered, "sample_package: sample_package/__init__.py has been altered since it was installed"),
+        (lost, "sample_package: sample_package/__init__.py cannot be compared"),
+        (without_record, "sample_package has no RECORD"),
+        (with_an_unknown_digest, "sample_package: sample_package/__init__.py cannot be compared"),
     ],
 )
 def test_an_altered_installed_file_is_named(
-    change: Callable[[Path], None], said: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
+    change: Callable[[Path], None], output: str, installed_package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.syspath_prepend(installed_package)
-    assert altered_files(["injected_faults", "not-installed"]) == []
+    assert altered_files(["sample_package", "not-installed"]) == []
     change(installed_package)
-    (problem,) = altered_files(["injected_faults", "not-installed"])
-    assert problem.startswith(said)
+    (problem,) = altered_files(["sample_package", "not-installed"])
+    assert problem.startswith(output)
 
 
 def test_an_altered_file_of_the_same_version_fails(
@@ -196,18 +196,18 @@ def test_an_altered_file_of_the_same_version_fails(
 ) -> None:
     lock = tmp_path / "requirements.lock"
     lock.write_text(
-        LOCK.read_text(encoding="utf-8") + "injected_faults==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8"
+        LOCK.read_text(encoding="utf-8") + "sample_package==1.0 \\\n    --hash=sha256:00\n", encoding="utf-8"
     )
     monkeypatch.syspath_prepend(installed_package)
-    for change, status, said in (
+    for change, status, output in (
         (None, 0, "ok    files"),
-        (altered, 1, "injected_faults/__init__.py has been altered"),
+        (altered, 1, "sample_package/__init__.py has been altered"),
     ):
         if change is not None:
             change(installed_package)
         found, printed = boot_here(capsys, "--files", "--lock", str(lock))
         assert found == status
-        assert said in printed
+        assert output in printed
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def the_worker_always_restarts(files: Files) -> None:
 def routing_uses_the_liveness_check(files: Files) -> None:
     service = fly(files)["http_service"]
     (check,) = service["checks"]
-    assert check["path"] == "/healthz", "/readyz would take the API away with Supabase, and its reason with it"
+    assert check["path"] == "/healthz", "/readyz would stop the API during an outage of Supabase, and hide the reason"
     assert check["path"] in create_app().openapi()["paths"]
     assert service["internal_port"] == int(fly(files)["env"]["PORT"])
 
@@ -135,13 +135,13 @@ def each_secret_is_in_one_step(files: Files) -> None:
 
 
 def platform_calls_use_the_token(files: Files) -> None:
-    asked = [
+    environment_steps = [
         step
         for step in yaml.safe_load(files[WORKFLOW])["jobs"]["deploy"]["steps"]
         if step.get("run", "").startswith("flyctl")
     ]
-    assert len(asked) == 3
-    for step in asked:
+    assert len(environment_steps) == 3
+    for step in environment_steps:
         assert step["env"] == {"FLY_API_TOKEN": "${{ secrets.FLY_API_TOKEN }}"}
 
 
@@ -166,7 +166,7 @@ def actions_and_flyctl_are_pinned(files: Files) -> None:
         if "setup-flyctl" in step["uses"]:
             assert re.fullmatch(r"\d+\.\d+\.\d+", step["with"]["version"])
     named = [line for line in files[WORKFLOW].splitlines() if "uses:" in line]
-    assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit says no version to people"
+    assert all(re.search(r" # v?\d+\.\d+", line) for line in named), "a commit id is not a version for people"
 
 
 def the_workflow_token_is_read_only(files: Files) -> None:
@@ -320,7 +320,7 @@ def test_rule_holds(rule: Rule, files: Files) -> None:
     [(rule, *plant) for rule, plants in RULES.items() for plant in plants],
     ids=lambda value: value if isinstance(value, str) else value.__name__,
 )
-def test_rule_finds_a_planted_violation(rule: Rule, name: str, old: str, new: str, files: Files) -> None:
+def test_rule_finds_an_injected_violation(rule: Rule, name: str, old: str, new: str, files: Files) -> None:
     assert old in files[name]
     with pytest.raises((AssertionError, ImportError, KeyError, ValueError)):
         rule(files | {name: files[name].replace(old, new)})

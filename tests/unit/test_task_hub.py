@@ -1,4 +1,4 @@
-"""A watcher never hears of an older state than the one with which it began."""
+"""A watcher never gets an older state than the one with which it began."""
 
 import asyncio
 from collections.abc import AsyncIterator

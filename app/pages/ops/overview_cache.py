@@ -28,7 +28,7 @@ def figures_of(overview: Overview) -> dict[str, str]:
     """Return the live figures, formatted, by the `data-show` name of their element."""
     figures = {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
     for kind in overview.kinds:
-        counts = {"ready": kind.ready, "later": kind.later, "running": kind.running, "failed": kind.failed}
+        counts = {"ready": kind.ready, "not_ready": kind.not_ready, "running": kind.running, "failed": kind.failed}
         figures |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}
         figures[f"{kind.kind} oldest"] = duration(kind.oldest_seconds)
     return figures
@@ -39,7 +39,7 @@ def fingerprint_of(overview: Overview) -> str:
     parts = (
         sorted((str(worker.worker_id), sorted(worker.not_configured)) for worker in overview.workers),
         [(kind.kind, kind.pause) for kind in overview.kinds],
-        sorted((breaker.name, breaker.state) for breaker in overview.breakers),
+        sorted((breaker.name, breaker.state) for breaker in overview.circuit_breakers),
         (overview.deliveries.in_doubt, overview.deliveries.paused),
     )
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()

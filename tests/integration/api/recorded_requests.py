@@ -20,7 +20,7 @@ KEY_OF = {"ada": ADA_KEY, "root": ROOT_KEY}
 AN_ID = "some id"
 """Replaces an id that is generated for each request."""
 
-Asked = tuple[str, dict[str, Any]]
+RecordedCall = tuple[str, dict[str, Any]]
 
 
 @asynccontextmanager
@@ -40,12 +40,12 @@ async def api_before(*answers: Any) -> AsyncIterator[tuple[httpx.AsyncClient, Sc
     await server.stop()
 
 
-def asked_of(server: ScriptedServer) -> list[Asked]:
+def recorded_calls(server: ScriptedServer) -> list[RecordedCall]:
     """The functions that were called and the tables that were read or changed, with the arguments."""
-    return [_asked(line, body) for line, body in zip(server.seen, server.bodies, strict=True)]
+    return [_recorded_call(line, body) for line, body in zip(server.seen, server.bodies, strict=True)]
 
 
-def _asked(line: str, body: bytes) -> Asked:
+def _recorded_call(line: str, body: bytes) -> RecordedCall:
     method, _, target = line.partition(" ")
     url = urlsplit(target)
     name = url.path.removeprefix("/rest/v1/")
@@ -57,7 +57,7 @@ def _asked(line: str, body: bytes) -> Asked:
 
 
 def _known(name: str, value: Any) -> Any:
-    return AN_ID if name == "p_act" and UUID(value).version in {4, 5} else value
+    return AN_ID if name == "p_audit_id" and UUID(value).version in {4, 5} else value
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Request:
     caller: str
     line: str
     answers: Sequence[Any]
-    asked: Sequence[Asked]
-    said: Any = None
+    requests: Sequence[RecordedCall]
+    response: Any = None
     """The response's body; None: it is empty, or another test checks it."""
     sent: Any = None
     status: int = 200
@@ -83,9 +83,9 @@ async def check(request: Request) -> None:
     async with api_before(*request.answers) as (http, server):
         answer = await http.request(method, path, json=request.sent, headers=headers_of(request.caller))
     assert answer.status_code == request.status, answer.text
-    assert asked_of(server) == list(request.asked)
-    if request.said is not None:
-        assert answer.json() == request.said
+    assert recorded_calls(server) == list(request.requests)
+    if request.response is not None:
+        assert answer.json() == request.response
 
 
 def headers_of(caller: str) -> dict[str, str]:

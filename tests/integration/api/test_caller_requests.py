@@ -197,7 +197,7 @@ ONE_TASK = [
             "root",
             f"POST /v1/{path}/{ID}/cancel",
             [[task], {"task": task}],
-            [one_task(), ("cancel_for_operator", {"p_task_id": ID, "p_act": "some id", "p_who": "root"})],
+            [one_task(), ("cancel_for_operator", {"p_task_id": ID, "p_audit_id": "some id", "p_actor": "root"})],
             shown(task),
             status=202,
         )

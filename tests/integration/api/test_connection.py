@@ -171,8 +171,8 @@ async def test_a_slow_request_does_not_time_out_the_next_one(api: RunningApi) ->
         )
         await asyncio.sleep(0.1)
         await raw.send(b"!")
-        said = await raw.rest()
-    assert said.index(b"HTTP/1.1 200 OK") < said.index(b"slow") < said.index(b"HTTP/1.1 422 ")
+        output = await raw.rest()
+    assert output.index(b"HTTP/1.1 200 OK") < output.index(b"slow") < output.index(b"HTTP/1.1 422 ")
 
 
 async def test_pipelined_requests_are_limited_per_connection(api: RunningApi) -> None:
@@ -187,8 +187,8 @@ async def test_pipelined_requests_are_limited_per_connection(api: RunningApi) ->
 async def test_pipelined_requests_are_answered_in_order(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(b"GET /a HTTP/1.1\r\n\r\nGET /b HTTP/1.1\r\n\r\nGET /c HTTP/1.1\r\nconnection: close\r\n\r\n")
-        said = await raw.rest()
-    assert said.index(b'"/a"') < said.index(b'"/b"') < said.index(b'"/c"')
+        output = await raw.rest()
+    assert output.index(b'"/a"') < output.index(b'"/b"') < output.index(b'"/c"')
 
 
 @pytest.mark.parametrize("ending", [b"GARBAGE\r\n\r\n", None], ids=["nonsense behind it", "the caller hangs up"])
@@ -257,5 +257,5 @@ async def test_others_are_served_while_a_hundred_connections_stall(api: RunningA
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{api.port}", trust_env=False) as http:
         while not all(task.done() for task in stalled):
             assert (await http.get("/healthz", timeout=2)).status_code == 200
-    for said in await asyncio.gather(*stalled):
-        assert_refused(said, 408)
+    for output in await asyncio.gather(*stalled):
+        assert_refused(output, 408)

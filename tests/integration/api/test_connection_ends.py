@@ -136,8 +136,8 @@ async def test_the_oldest_pipelined_request_gets_the_disconnect(ending: bytes | 
 async def test_an_incomplete_pipelined_request_times_out(api: RunningApi) -> None:
     async with api.connected() as raw:
         await raw.send(GET % b"/healthz" + b"GET /healthz HTTP/1.1\r\nhost:")
-        said = await raw.rest()
-    assert said.index(b"HTTP/1.1 200 OK") < said.index(b"HTTP/1.1 408 ")
+        output = await raw.rest()
+    assert output.index(b"HTTP/1.1 200 OK") < output.index(b"HTTP/1.1 408 ")
 
 
 async def test_a_complete_request_has_no_deadline(api: RunningApi) -> None:
@@ -176,16 +176,16 @@ async def test_a_refusal_has_one_id_in_response_and_log(
     line, *headers = first.decode().split("\r\n")
     assert line == f"HTTP/1.1 {status} {title}"
     found = dict(header.split(": ") for header in headers)
-    (told,) = [each for each in logs if each["event"] == "request refused"]
-    assert UUID(told["request_id"]).version == 4
+    (record,) = [each for each in logs if each["event"] == "request refused"]
+    assert UUID(record["request_id"]).version == 4
     assert found == {
         "content-type": "application/problem+json",
         "content-length": str(len(body)),
-        "x-request-id": told["request_id"],
+        "x-request-id": record["request_id"],
         "connection": "close",
     }
     assert json.loads(body) == {"type": "about:blank", "title": title, "status": status, "detail": detail}
-    assert (told["log_level"], told["status"], told["detail"]) == ("info", status, detail)
+    assert (record["log_level"], record["status"], record["detail"]) == ("info", status, detail)
 
 
 def test_limits_of_a_connection_in_production() -> None:
@@ -213,9 +213,9 @@ async def test_a_shutdown_refuses_incomplete_requests(sent: bytes, refused: bool
     protocol.shutdown()
     assert (stopped, transport.closed) == (["stopped"], True)
     if refused:
-        said = transport.written.partition(b"\r\n\r\n")
-        assert said[0].startswith(b"HTTP/1.1 503 Service Unavailable")
-        assert json.loads(said[2])["detail"] == "This server is stopping: send the request again."
+        output = transport.written.partition(b"\r\n\r\n")
+        assert output[0].startswith(b"HTTP/1.1 503 Service Unavailable")
+        assert json.loads(output[2])["detail"] == "This server is stopping: send the request again."
     else:
         assert transport.written == b""
     protocol.connection_lost(None)

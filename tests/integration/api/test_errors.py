@@ -30,8 +30,8 @@ async def test_an_unexpected_error_is_logged_once_with_the_id(
     api: RunningApi, settings: ApiSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def broken() -> None:
-        held: Any = {"key": KEY, "much": "x" * 1_000_000}
-        raise LookupError(f"nobody foresaw this, {len(held)}")
+        local_values: Any = {"key": KEY, "much": "x" * 1_000_000}
+        raise LookupError(f"nobody foresaw this, {len(local_values)}")
 
     api.app.add_api_route("/broken", broken)
     with development_logs(settings):

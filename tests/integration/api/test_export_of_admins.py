@@ -1,8 +1,8 @@
-"""An export has the caller's own readers, an admin's too: it is what the same caller's import takes."""
+"""An export contains the caller's own readers, also for an admin: the same caller can import it."""
 
 import pytest
 
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.rows import READER
 
 
@@ -11,6 +11,6 @@ async def test_an_export_asks_for_the_callers_own_readers(caller: str) -> None:
     async with api_before([READER], []) as (http, server):
         response = await http.get("/v1/readers/export", headers=headers_of(caller))
     assert response.status_code == 200
-    queries = asked_of(server)
+    queries = recorded_calls(server)
     assert queries
     assert [query["owner"] for _, query in queries] == [f"eq.{caller}"] * len(queries)

@@ -60,7 +60,7 @@ def item(number: int, text: str | None = None) -> DigestItem:
     return item_of(ArticleKind.PAPER, number, text, 0.9)
 
 
-async def said(database: asyncpg.Connection) -> list[tuple[str, bool | None, bool]]:
+async def stored_feedback(database: asyncpg.Connection) -> list[tuple[str, bool | None, bool]]:
     """All feedback on papers."""
     rows = await database.fetch(
         "select title, liked, saved_at is not null as saved from public.reader_papers order by title"
@@ -90,7 +90,7 @@ async def test_get_requests_change_nothing_and_links_work(visitor: Visitor, data
         purposes = {link.split("/")[2] for link in links}
         assert {"home", "preferences", "schedule", "pause", "unsubscribe", "feed"} <= purposes
         assert {link: (await visitor.http.get(link)).status_code for link in links} == dict.fromkeys(links, 200)
-    assert await said(database) == []
+    assert await stored_feedback(database) == []
     assert await database.fetch("select * from public.readers") == before
     newest, earlier = (await visitor.http.get(place)).text, (await visitor.http.get(f"{place}/{YESTERDAY}")).text
     assert ("Title of paper 2" in newest, "Title of paper 8" in newest) == (True, False)
@@ -119,7 +119,7 @@ async def test_feedback_counts_once_is_shown_and_can_be_undone(visitor: Visitor,
             page = await visitor.http.get(answer.headers["location"])
             assert pressed(page, FIRST) == down
             assert ("Press again to undo" in page.text) is bool(down)
-            assert await said(database) == kept
+            assert await stored_feedback(database) == kept
 
 
 @pytest.mark.parametrize(("act", "kept"), [("more", (True, False)), ("less", (False, False)), ("save", (None, True))])
@@ -133,10 +133,10 @@ async def test_a_mails_feedback_link_records_and_undoes_it(
     for _ in range(2):
         done = await visitor.http.post(path, data={"do": act})
         assert re.findall(r"<button[^>]*>([^<]+)<", done.text) == ["Undo"]
-        assert await said(database) == [("Title of paper 0", *kept)]
+        assert await stored_feedback(database) == [("Title of paper 0", *kept)]
     for _ in range(2):
         assert "Undone" in (await visitor.http.post(path, data={"do": "undo"})).text
-        assert await said(database) == []
+        assert await stored_feedback(database) == []
 
 
 async def test_saved_papers_are_listed_and_can_be_removed(visitor: Visitor, database: asyncpg.Connection) -> None:
@@ -220,7 +220,7 @@ async def test_links_and_items_of_others_are_refused(visitor: Visitor, database:
     assert "This link does not work" in page
     # A paper of another reader cannot be removed.
     await visitor.http.post(f"{visitor.path('home')}/saved", data={"paper": str(saved)})
-    assert await said(database) == [("Title of paper 99", None, True)]
+    assert await stored_feedback(database) == [("Title of paper 99", None, True)]
 
 
 async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -> None:
@@ -240,7 +240,7 @@ async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"status": ReaderStatus.PAUSED}, "Mails are paused"),
         ({"status": ReaderStatus.UNSUBSCRIBED}, "You are unsubscribed"),
@@ -250,13 +250,13 @@ async def test_a_bookmark_ends_with_its_generation_or_reader(visitor: Visitor) -
     ids=["paused", "unsubscribed", "bounced", "active"],
 )
 async def test_the_home_page_explains_missing_digests(
-    visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], told: str | None
+    visitor: Visitor, database: asyncpg.Connection, changes: dict[str, Any], message: str | None
 ) -> None:
     await visitor.readers.change(visitor.reader.reader_id, {"name": "Ada"} | changes)
     page = (await visitor.http.get(visitor.path("home"))).text
     assert "Title of paper 0" in page
-    assert re.findall(r'<p class="notice">', page) == ([] if told is None else ['<p class="notice">'])
-    assert told is None or told in page
+    assert re.findall(r'<p class="notice">', page) == ([] if message is None else ['<p class="notice">'])
+    assert message is None or message in page
     assert (await press(visitor, "more")).status_code == 303
     await database.execute("delete from public.digests where true")
     empty = (await visitor.http.get(visitor.path("home"))).text

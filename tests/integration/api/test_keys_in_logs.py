@@ -1,4 +1,4 @@
-"""A key that is refused stands in no log, response or metric, wherever and however it was sent."""
+"""A refused key is in no log, response or metric, wherever and however it was sent."""
 
 import httpx
 import pytest
@@ -12,7 +12,7 @@ WRONG = "a-wrong-key-that-is-nearly-right"
 
 @pytest.fixture(params=["production", "development"])
 def detailed(request: pytest.FixtureRequest, settings: ApiSettings) -> ApiSettings:
-    """Settings with which everything is logged."""
+    """Settings that log everything."""
     return settings.model_copy(update={"environment": request.param, "log_level": "DEBUG"})
 
 
@@ -40,7 +40,7 @@ async def test_a_key_is_not_logged_where_operators_sign_in(
     api: RunningApi, detailed: ApiSettings, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.pages.ops.sign_in.WRONG_KEY_DELAY", 0.0)
-    keys = (WRONG, KEY)  # the second one is a caller's, who is no admin
+    keys = (WRONG, KEY)  # the second key belongs to a caller who is not an admin
     with development_logs(detailed):
         async with caller(api) as http:
             responses = [await http.post("/ops/sign-in", data={"key": key}) for key in keys]

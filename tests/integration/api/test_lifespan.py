@@ -10,7 +10,7 @@ from app.api.connection import ON_STOP
 from app.config import ApiSettings
 from app.main import create_app
 from app.models import Task
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.operators import KEYS
 from tests.support.rows import ID, TASK
 from tests.support.scripted_server import ScriptedServer, answer, stall
@@ -30,7 +30,7 @@ async def test_watched_tasks_are_polled_counted_and_released() -> None:
             assert app.state.metrics.registry.get_sample_value(watchers) == 1
             assert await watcher.wait_for_update(10)
             assert watcher.task.message == "half way"
-            assert asked_of(server)[0] == ("watch_tasks", {"p_known": {ID: ""}})
+            assert recorded_calls(server)[0] == ("watch_tasks", {"p_known": {ID: ""}})
             state[ON_STOP]()
             assert watcher.ended
         assert app.state.metrics.registry.get_sample_value(watchers) == 0

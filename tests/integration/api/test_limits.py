@@ -130,7 +130,7 @@ BOUNDS = [
     query("/v1/deliveries", "limit", 1, 100),
     query("/v1/deliveries", "cursor", None, 500, letters),
     query("/v1/admin/overview", "hours", 1, 168),
-    query("/v1/admin/orphaned_tasks", "limit", 1, 1000),
+    query("/v1/admin/orphaned_tasks", "limit", 1, 100),
     query("/v1/admin/audit", "limit", 1, 100),
     Bound("POST", "/v1/readers", "json", "body.weekdays.0", 1, 7, lambda day: ADA | {"weekdays": [day]}),
     Bound(
@@ -218,7 +218,7 @@ DEFAULTS = {
     ("/v1/readers/{reader_id}/papers", "saved"): False,
     ("/v1/deliveries", "limit"): 50,
     ("/v1/admin/overview", "hours"): 6,
-    ("/v1/admin/orphaned_tasks", "limit"): 100,
+    ("/v1/admin/orphaned_tasks", "limit"): 50,
     ("/v1/admin/audit", "limit"): 50,
 }
 

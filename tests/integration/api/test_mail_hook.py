@@ -33,18 +33,18 @@ async def http(api: RunningApi) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def reader(client: AsyncClient) -> Reader:
-    given = {
+    fields = {
         "reader_id": str(uuid4()),
         "name": "Ada",
         "email": "Ada@Example.org",
         "timezone": "UTC",
         "send_at": "07:00",
     }
-    return await Readers(client).create("ada", given)
+    return await Readers(client).create("ada", fields)
 
 
-async def send(http: httpx.AsyncClient, said: object, secret: str = SECRET) -> int:
-    body, headers = signed(said, secret=secret)
+async def send(http: httpx.AsyncClient, payload: object, secret: str = SECRET) -> int:
+    body, headers = signed(payload, secret=secret)
     return (await http.post("/hooks/mail", content=body, headers=headers)).status_code
 
 
@@ -84,14 +84,14 @@ async def test_a_bounce_does_not_change_an_unsubscribed_reader(
     http: httpx.AsyncClient, client: AsyncClient, reader: Reader
 ) -> None:
     readers = Readers(client)
-    left = await readers.change(reader.reader_id, {"status": "unsubscribed", "status_reason": "own wish"})
+    left = await readers.change(reader.reader_id, {"status": "unsubscribed", "status_reason": "own request"})
     for kind in ("email.bounced", "email.complained"):
         assert await send(http, event(kind)) == 204
         assert await readers.get(reader.reader_id) == left
 
 
 @pytest.mark.parametrize(
-    "said",
+    "payload",
     [
         event(bounce={"type": "Transient", "subType": "MailboxFull"}),
         event("email.delivered"),
@@ -104,14 +104,14 @@ async def test_a_bounce_does_not_change_an_unsubscribed_reader(
         None,
         {"type": ["email.bounced"], "data": {}},
     ],
-    ids=lambda said: str(said)[:40],
+    ids=lambda payload: str(payload)[:40],
 )
 async def test_a_temporary_bounce_changes_nothing(
-    http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader, said: Any
+    http: httpx.AsyncClient, database: asyncpg.Connection, reader: Reader, payload: Any
 ) -> None:
     assert reader.status is ReaderStatus.ACTIVE
     before = await readers_of(database)
-    assert await send(http, said) == 204
+    assert await send(http, payload) == 204
     assert await readers_of(database) == before
 
 

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from app.api import metrics
 from app.config import ApiSettings
 from app.main import create_app
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.scripted_server import ScriptedServer, answer, stall
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -76,7 +76,7 @@ async def test_metrics_show_the_current_queue_and_breakers() -> None:
         assert (
             samples(later, "broadsheet_queue_depth") == samples(later, "broadsheet_queue_oldest_task_age_seconds") == {}
         )
-        assert asked_of(server) == [("queue_stats", {}), ("breaker_states", {})] * 2
+        assert recorded_calls(server) == [("queue_stats", {}), ("breaker_states", {})] * 2
 
 
 @pytest.mark.parametrize("step", [answer(500, {"message": "no"}), stall], ids=["an error", "no answer"])

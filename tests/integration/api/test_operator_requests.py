@@ -1,5 +1,6 @@
 """Operators' requests to Supabase, also about deliveries: exactly the given values."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,21 +9,24 @@ import pytest
 from app.api import admin
 from app.persistence.operator import STEP
 from app.persistence.paging import encode_cursor
-from tests.integration.api.recorded_requests import AN_ID, Request, api_before, asked_of, check, headers_of
+from tests.integration.api.recorded_requests import AN_ID, Request, api_before, check, headers_of, recorded_calls
 from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE, TASK, shown
 
 DONE = {"task": TASK, "done": True}
-ROOT = {"p_act": AN_ID, "p_who": "root"}
+ROOT = {"p_audit_id": AN_ID, "p_actor": "root"}
 STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
 LISTED = {
     "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
-ACT = {"act_id": ID, "at": MOMENT, "who": "root", "act": "pause", "details": {"kind": "fetch"}}
+ENTRY = {"audit_id": ID, "created_at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
 WORKER = {
     "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"
+NEWEST_ENTRIES = {"order": "created_at.desc,audit_id.desc"}
+AT = f'"{DAY.isoformat()}"'
+AFTER_PLACE = f"(created_at.lt.{AT},and(created_at.eq.{AT},audit_id.lt.{OTHER}))"
 
 ADMINS = [
     Request("root", "GET /v1/admin/overview", [OVERVIEW], [("operator_overview", {"p_hours": 6})], OVERVIEW),
@@ -62,33 +66,43 @@ ADMINS = [
         "root",
         "GET /v1/admin/pauses",
         [[PAUSE]],
-        [("GET pauses", {"ended": "is.null", "order": "since"})],
+        [("GET pauses", {"ended_at": "is.null", "order": "started_at"})],
         {"pauses": [PAUSE]},
     ),
     Request("root", "GET /v1/admin/workers", [[WORKER]], [("list_worker_rows", {})], {"workers": [WORKER]}),
     Request(
-        "root", "GET /v1/admin/orphaned_tasks?limit=7", [[ID]], [("orphaned_tasks", {"p_limit": 7})], {"task_ids": [ID]}
+        "root",
+        f"GET /v1/admin/orphaned_tasks?limit=1&cursor={OTHER}",
+        [[ID, OTHER]],
+        [("orphaned_tasks", {"p_after": OTHER, "p_limit": 2})],
+        {"task_ids": [ID], "next_cursor": ID},
     ),
-    Request("root", "GET /v1/admin/orphaned_tasks", [[]], [("orphaned_tasks", {"p_limit": 100})], {"task_ids": []}),
     Request(
         "root",
-        "GET /v1/admin/audit?limit=7&cursor=2026-03-04T00:00:00%2B02:00",
-        [[ACT]],
-        [("GET audit", {"order": "at.desc", "limit": "8", "at": "lt.2026-03-03T22:00:00+00:00"})],
-        {"entries": [ACT], "next_cursor": None},
+        "GET /v1/admin/orphaned_tasks",
+        [[]],
+        [("orphaned_tasks", {"p_after": None, "p_limit": 51})],
+        {"task_ids": [], "next_cursor": None},
+    ),
+    Request(
+        "root",
+        f"GET /v1/admin/audit?limit=7&{PLACE}",
+        [[ENTRY]],
+        [("GET audit", NEWEST_ENTRIES | {"limit": "8", "or": AFTER_PLACE})],
+        {"entries": [ENTRY], "next_cursor": None},
     ),
     Request(
         "root",
         "GET /v1/admin/audit?limit=1",
-        [[ACT, ACT | {"act_id": OTHER}]],
-        [("GET audit", {"order": "at.desc", "limit": "2"})],
-        {"entries": [ACT], "next_cursor": ACT["at"]},
+        [[ENTRY, ENTRY | {"audit_id": OTHER}]],
+        [("GET audit", NEWEST_ENTRIES | {"limit": "2"})],
+        {"entries": [ENTRY], "next_cursor": encode_cursor(datetime.fromisoformat(MOMENT), UUID(ID))},
     ),
     Request(
         "root",
         "GET /v1/admin/audit",
         [[]],
-        [("GET audit", {"order": "at.desc", "limit": "51"})],
+        [("GET audit", NEWEST_ENTRIES | {"limit": "51"})],
         {"entries": [], "next_cursor": None},
     ),
 ]
@@ -174,7 +188,7 @@ async def test_admin_routes_make_no_call_for_other_callers(path: str) -> None:
         answer = await http.post(f"/v1/deliveries/{path}", json=sent, headers=headers_of("ada"))
     assert (answer.status_code, answer.json()["title"]) == (403, "Admin required")
     assert answer.json()["detail"] == "ada is not an admin: add it to ADMINS."
-    assert asked_of(server) == []
+    assert recorded_calls(server) == []
 
 
 @pytest.mark.parametrize("path", [f"tasks/{ID}/replay", f"callbacks/{ID}/redeliver"])
@@ -198,28 +212,28 @@ async def replay(sent: dict[str, Any], *steps: Any) -> tuple[Any, list[Any]]:
     async with api_before(*steps) as (http, server):
         answer = await http.post("/v1/admin/replays", json={"kind": "digest", **sent}, headers=headers_of("root"))
     assert answer.status_code == 200, answer.text
-    return answer.json(), asked_of(server)
+    return answer.json(), recorded_calls(server)
 
 
 async def test_a_replay_continues_until_the_last_step() -> None:
     sent = {"since": "2026-03-01T00:00:00+01:00", "until": "2026-03-03T00:00:00Z", "cursor": ID}
-    said, asked = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
-    assert said == replayed(1005, MOMENT, None)
+    response, requests = await replay(sent, step(1000, MOMENT, OTHER), step(5, MOMENT, None))
+    assert response == replayed(1005, MOMENT, None)
     since = STEP_OF | {"p_since": "2026-02-28T23:00:00+00:00"}
-    assert asked == [
+    assert requests == [
         ("replay_dead_letters", since | {"p_until": "2026-03-03T00:00:00+00:00", "p_after": ID}),
         ("replay_dead_letters", since | {"p_until": DAY.isoformat(), "p_after": OTHER}),
     ]
 
 
 async def test_a_replay_without_bounds_covers_all_until_now() -> None:
-    said, asked = await replay({}, step(3, MOMENT, None))
-    assert said == replayed(3, MOMENT, None)
-    assert asked == [("replay_dead_letters", STEP_OF)]
+    response, requests = await replay({}, step(3, MOMENT, None))
+    assert response == replayed(3, MOMENT, None)
+    assert requests == [("replay_dead_letters", STEP_OF)]
 
 
 async def test_a_long_replay_ends_in_time_with_a_cursor() -> None:
     places = [str(uuid4()) for _ in range(admin.MAX_STEPS)]
-    said, asked = await replay({}, *(step(10, MOMENT, place) for place in places))
-    assert said == replayed(10 * admin.MAX_STEPS, MOMENT, places[-1])
-    assert [parameters["p_after"] for _, parameters in asked] == [None, *places[:-1]]
+    response, requests = await replay({}, *(step(10, MOMENT, place) for place in places))
+    assert response == replayed(10 * admin.MAX_STEPS, MOMENT, places[-1])
+    assert [parameters["p_after"] for _, parameters in requests] == [None, *places[:-1]]

@@ -104,6 +104,19 @@ async def test_pages_are_not_stored_and_not_framed(browse: Browse) -> None:
     assert page.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_the_overview_shows_excerpts_by_reason(browse: Browse, database: asyncpg.Connection) -> None:
+    operator = await browse()
+    assert "Excerpts instead of summaries" not in (await operator.http.get("/ops")).text
+    await database.execute(
+        "insert into public.task_stats (minute, kind, model_fallbacks)"
+        " values (date_trunc('minute', now()), 'digest', $1)", json.dumps({"cut_off": 1_200, HOSTILE: 1}),
+    )  # fmt: skip
+    page = (await operator.http.get("/ops?hours=1")).text
+    assert "Excerpts instead of summaries: " in page
+    assert "cut off 1,200" in page
+    assert HOSTILE not in page
+
+
 async def test_a_sign_in_redirects_only_to_these_pages(browse: Browse) -> None:
     operator = await browse(None)
     for outside in ("https://evil.example/", "//evil.example", "/ops/../r", "/ops\n"):
@@ -122,7 +135,7 @@ async def test_the_key_is_in_no_log_page_or_header(browse: Browse, capsys: pytes
 @pytest.mark.parametrize(
     ("headers", "settings"),
     [({"X-Forwarded-Proto": "https"}, {}), ({}, {"public_url": "https://digest.example"})],
-    ids=["said by the proxy", "said by PUBLIC_URL"],
+    ids=["from the proxy's header", "from PUBLIC_URL"],
 )
 async def test_over_https_the_cookie_is_secure(
     browse: Browse, headers: dict[str, str], settings: dict[str, str]
@@ -144,7 +157,7 @@ async def test_wrong_keys_are_throttled_and_open_nothing(browse: Browse) -> None
     assert statuses == [403] * MAX_DELAYED + [429] * (len(wrong) - MAX_DELAYED)
     assert time.monotonic() - begun >= WRONG_KEY_DELAY
     assert not any("set-cookie" in answer.headers for answer in answers)
-    assert (await operator.sign_in()).status_code == 303, "a right key still opens"
+    assert (await operator.sign_in()).status_code == 303, "a valid key is still accepted"
 
 
 def test_a_session_ends_with_its_key_admin_or_hour(stack: Ready) -> None:
@@ -187,7 +200,7 @@ async def test_a_sign_out_ends_the_session_in_every_process(browse: Browse) -> N
         assert replayed.status_code == 403
         assert "Sign in" in replayed.text
         assert "Your session has ended" in (await kept.http.get("/ops/events")).text
-    assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "nobody else is signed out"
+    assert (await (await browse(EVE_KEY)).http.get("/ops")).status_code == 200, "other sessions stay signed in"
 
 
 async def test_a_form_needs_its_sessions_token(browse: Browse, database: asyncpg.Connection) -> None:
@@ -252,11 +265,11 @@ async def test_an_action_is_done_once_under_the_operators_name(browse: Browse, d
     ):
         answer = await operator.press("/ops", action, **fields)
         assert answer.status_code == 303, (action, answer.text)
-        redirect_with = await operator.http.get(answer.headers["location"])
-        assert (redirect_with.status_code, 'role="status">' in redirect_with.text) == (200, True)
-    acts = await database.fetch("select who, act from public.audit where who <> 'eve' order by at")
-    assert [row["who"] for row in acts] == ["root"] * len(acts)
-    assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["act"] for row in acts}
+        page = await operator.http.get(answer.headers["location"])
+        assert (page.status_code, 'role="status">' in page.text) == (200, True)
+    entries = await database.fetch("select actor, action from public.audit where actor <> 'eve' order by created_at")
+    assert [row["actor"] for row in entries] == ["root"] * len(entries)
+    assert {"pause", "resume", "replay", "cancel", "replay all", "resolve"} <= {row["action"] for row in entries}
     states = await database.fetch("select status, resolved_by from public.deliveries where resolved_by is not null")
     assert sorted((row["status"], row["resolved_by"]) for row in states) == [("pending", "root"), ("sent", "root")]
     for action in (f"/ops/tasks/{dead}/replay", f"/ops/deliveries/{sent}/again", "/ops/kinds/fetch/resume"):
@@ -310,14 +323,14 @@ async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, databas
     await furnish(database)
     operator = await browse()
     dead = await database.fetchval("select task_id from public.queue where dead_letter and kind = 'fetch'")
-    said = 0
+    escaped = 0
     for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text
         assert "<script>alert" not in page
         assert "{{7*7}}" in page or "49" not in page
         assert not re.search(r'<b id=|<style|style=|<script>|["\s]on\w+=', page), path
-        said += "&lt;script&gt;alert" in page
-    assert said >= len(LISTS) - 1
+        escaped += "&lt;script&gt;alert" in page
+    assert escaped >= len(LISTS) - 1
     for odd in ("/ops/tasks?kind=mars&status=x", "/ops/readers?external_id=%00%ff", "/ops/deliveries?status=%00"):
         assert (await operator.http.get(odd)).status_code == 200
     for odd, status in (("/ops/tasks?cursor=x", 400), ("/ops/tasks/x", 404), (f"/ops/tasks/{NOBODY}", 404)):

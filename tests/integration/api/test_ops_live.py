@@ -15,7 +15,7 @@ from app.pages.ops.overview_cache import REFRESH_INTERVAL
 from embedded.stack import Ready
 from tests.support.event_streams import Events, following
 from tests.support.operators import EVE_KEY, Operator, settings_with_operators
-from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.proxy import Answer, Call, Proxy, no_interference
 from tests.support.running_api import RunningApi
 from tests.support.tasks import insert_tasks
 
@@ -53,7 +53,7 @@ async def until(events: Events, name: str, text: str) -> dict[str, str]:
             return found
 
 
-def asked(proxy: Proxy) -> int:
+def overview_calls(proxy: Proxy) -> int:
     return sum(call.name == "operator_overview" for call in proxy.calls)
 
 
@@ -69,11 +69,11 @@ async def test_many_viewers_cause_one_query_in_two_seconds(
         await insert_tasks(database, 1234, kind="digest")
         seen = await asyncio.gather(*(until(events, "digest ready", "1,234") for events in streams))
         assert {each["notice"] for each in seen} == {""}
-        assert 2 <= asked(proxy) <= 1 + (clock() - begun) / REFRESH_INTERVAL
-    before = asked(proxy)
+        assert 2 <= overview_calls(proxy) <= 1 + (clock() - begun) / REFRESH_INTERVAL
+    before = overview_calls(proxy)
     async with following(operator.http, "/ops") as events:
         await events.next()
-    assert asked(proxy) <= before + 1, "nobody looks, nobody asks"
+    assert overview_calls(proxy) <= before + 1, "without viewers there are no queries"
 
 
 async def test_a_page_reports_a_lost_database_and_recovers(
@@ -97,7 +97,7 @@ async def test_a_page_reports_a_lost_database_and_recovers(
             assert "does not respond" in (await later.next())["data"]["notice"]
             assert await later.next() == {"over": True}
         await insert_tasks(database, 7, kind="fetch")
-        proxy.before = nothing
+        proxy.before = no_interference
         assert (await until(events, "notice", ""))["fetch ready"] == "7"
     assert (await operator.http.get("/ops")).status_code == HTTPStatus.OK
 
@@ -115,7 +115,7 @@ async def test_an_operator_sees_newer_changes_of_another_operator(operator: Oper
         async with eve.http.stream("GET", await followed(eve)) as evens:
             own = Events(evens)
             while "changed" not in (shown := (await own.next())["data"]):
-                assert shown == {"notice": ""}, "figures from before the page"
+                assert shown == {"notice": ""}, "figures older than the page"
             assert shown["changed"] == ""
         while not (await events.next())["data"]["changed"]:
             pass

@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.rows import ID, OTHER, READER
 
 PATH = f"/v1/readers/{ID}/papers"
@@ -18,7 +18,7 @@ async def post(*answers: Any, query: str = "", **sent: Any) -> tuple[httpx.Respo
     headers = headers_of("ada") | sent.pop("headers", {})
     async with api_before(*answers) as (http, server):
         answer = await http.post(f"{PATH}{query}", headers=headers, **sent)
-    return answer, asked_of(server)
+    return answer, recorded_calls(server)
 
 
 async def test_papers_are_stored_in_order_with_their_feedback() -> None:

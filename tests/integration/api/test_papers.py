@@ -89,10 +89,42 @@ async def test_bibtex_is_stored_completely_or_refused_with_lines(
     assert len((await called.get(papers_of_ada, params={"saved": True})).json()["papers"]) == 3
 
 
+PUBLISHED = r"""@article{storms, title={Of storms}, author={Roe, Jane}, journal={J. Storms \& Rain}, volume={12},
+  number={3}, pages={377--386}, year={2002}, month=may, doi={10.1038/storms}}
+@article{ice, title={Of ice}, journal={Ice}, year={2020}, eprint={2611.00001}, archiveprefix={arXiv}}
+"""
+
+
+async def test_a_publication_is_stored_and_exported(
+    called: httpx.AsyncClient,
+    papers_of_ada: str,
+    client: AsyncClient,
+) -> None:
+    await save(client, copy(**ARXIV, title="Radar reads ice", abstract="All of it."))
+    for _ in range(2):
+        await called.post(papers_of_ada, content=PUBLISHED, headers=BIBTEX, params={"feedback": "saved"})
+    reader = papers_of_ada.removesuffix("/papers")
+    ice, storms = sorted((await called.get(f"{reader}/saved.bib")).text.split("\n\n"))
+    for field in (
+        r"journal = {J. Storms \& Rain}",
+        "volume = {12}",
+        "number = {3}",
+        "pages = {377--386}",
+        "year = {2002},\n  month = may",
+    ):
+        assert f"  {field},\n" in storms
+    assert storms.startswith("@article{roe2002storms,")
+    assert ("journal = {Ice}" in ice, "year = {2020}" in ice, "month" in ice) == (True, True, False)
+    assert "title = {{Radar reads ice}}" in ice
+    exported = (await called.get(f"{reader}/saved.ris")).text
+    for line in ("TY  - JOUR", "T2  - J. Storms & Rain", "VL  - 12", "IS  - 3", "SP  - 377", "EP  - 386"):
+        assert f"{line}\n" in exported
+    assert [line for line in exported.splitlines() if line.startswith("DA")] == ["DA  - 2002/05"]
+
+
 @pytest.mark.parametrize(
     ("content", "headers", "status"),
     [
-        (b"@misc{a, title={\xff}}", BIBTEX, 400),
         (b" " * 2_000_001, BIBTEX, 413),
         (b"no entry at all", BIBTEX, 422),
         (b"{", {}, 422),

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.api.recorded_requests import api_before, asked_of, headers_of
+from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.rows import ID, LINE, MOMENT, OTHER, PAPER, READER, TASK, shown
 
 PROFILE = {
@@ -18,6 +18,7 @@ PROFILE = {
     "categories": ["cs.LG"],
     "authors": ["E. Noether"],
     "exclude": ["hype"],
+    "language": "de",
 }
 DIGEST = {"profile": PROFILE, "source_date": "2026-03-04", "max_papers": 3, "max_news": 4}
 PAYLOAD = {"profile": PROFILE, "max_papers": 3, "max_news": 4, "request_id": "one"}
@@ -40,12 +41,12 @@ async def post(path: str, body: Any, *answers: Any, **headers: str) -> tuple[htt
     async with api_before(*answers) as (http, server):
         sent = headers_of("ada") | {"X-Request-ID": "one"} | {k.replace("_", "-"): v for k, v in headers.items()}
         answer = await http.post(path, json=body, headers=sent)
-    return answer, asked_of(server)
+    return answer, recorded_calls(server)
 
 
-def rows_of(asked: list[Any]) -> list[dict[str, Any]]:
+def rows_of(requests: list[Any]) -> list[dict[str, Any]]:
     """The requested tasks; ada may have seven digests a day."""
-    ((function, parameters),) = asked
+    ((function, parameters),) = requests
     tasks: list[dict[str, Any]] = parameters.pop("p_tasks")
     assert (function, parameters) == (
         "create_tasks",
@@ -58,8 +59,8 @@ def without(row: dict[str, Any], *names: str) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in names}
 
 
-def hashed(asked: Any) -> str:
-    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+def hashed(requests: Any) -> str:
+    return hashlib.sha256(json.dumps(requests, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 @pytest.mark.parametrize(
@@ -77,8 +78,8 @@ def hashed(asked: Any) -> str:
 async def test_a_task_is_created_and_the_response_has_its_location(
     path: str, body: dict[str, Any], row: dict[str, Any]
 ) -> None:
-    answer, asked = await post(path, body, CREATED)
-    (made,) = rows_of(asked)
+    answer, requests = await post(path, body, CREATED)
+    (made,) = rows_of(requests)
     assert without(made, "task_id", "request_hash") == row
     assert answer.status_code == 202
     assert answer.headers["location"] == answer.json()["url"] == f"{path}/{made['task_id']}"
@@ -88,23 +89,23 @@ async def test_a_task_is_created_and_the_response_has_its_location(
 
 
 async def test_a_minimal_digest_has_the_defaults() -> None:
-    _answer, asked = await post("/v1/digests", {"profile": {"name": "Ada"}, "source_date": "2026-03-04"}, CREATED)
-    payload = rows_of(asked)[0]["payload"]
+    _answer, requests = await post("/v1/digests", {"profile": {"name": "Ada"}, "source_date": "2026-03-04"}, CREATED)
+    payload = rows_of(requests)[0]["payload"]
     assert (payload["max_papers"], payload["max_news"], payload["profile"]["interests"]) == (12, 6, [])
 
 
 @pytest.mark.parametrize(("path", "kind"), [("/v1/digests", "digest"), ("/v1/fetches", "fetch")])
 async def test_a_repeated_key_compares_the_request_as_sent(path: str, kind: str) -> None:
     body: dict[str, Any] = {"callback_url": HOOK} | ({"profile": {"name": "Ada"}} if kind == "digest" else {})
-    _answer, asked = await post(path, body, CREATED, Idempotency_Key="k1")
-    (made,) = rows_of(asked)
+    _answer, requests = await post(path, body, CREATED, Idempotency_Key="k1")
+    (made,) = rows_of(requests)
     assert (made["idempotency_key"], made["request_hash"]) == ("caller:k1", hashed([kind, body]))
 
 
 async def test_a_batch_keeps_its_order_and_is_compared_as_a_whole() -> None:
     digests = [DIGEST | {"max_papers": n} for n in (5, 6)]
-    answer, asked = await post("/v1/digests/batch", {"digests": digests}, CREATED, Idempotency_Key="k1")
-    made = rows_of(asked)
+    answer, requests = await post("/v1/digests/batch", {"digests": digests}, CREATED, Idempotency_Key="k1")
+    made = rows_of(requests)
     key = {"idempotency_key": "batch:k1:0"}
     assert [without(each, "task_id", "request_hash") for each in made] == [
         ROW | {"payload": PAYLOAD | {"max_papers": 5}} | key,
@@ -117,8 +118,8 @@ async def test_a_batch_keeps_its_order_and_is_compared_as_a_whole() -> None:
 
 
 async def test_a_batch_without_a_key_is_digests_without_keys() -> None:
-    _answer, asked = await post("/v1/digests/batch", {"digests": [DIGEST, DIGEST | {"callback_url": HOOK}]}, CREATED)
-    first, second = rows_of(asked)
+    _answer, requests = await post("/v1/digests/batch", {"digests": [DIGEST, DIGEST | {"callback_url": HOOK}]}, CREATED)
+    first, second = rows_of(requests)
     assert without(first, "task_id", "request_hash") == ROW
     assert without(second, "task_id", "request_hash") == ROW | {"callback_url": HOOK}
 
@@ -149,8 +150,8 @@ NEW = {
 
 @pytest.mark.parametrize("sent", [NEW, {"name": "Ada"}, {"name": "Ada", "welcome": False, "timezone": None}], ids=str)
 async def test_a_reader_is_created_from_the_sent_fields_only(sent: dict[str, Any]) -> None:
-    answer, asked = await post("/v1/readers", sent, [{"reader_id": ID, "outcome": "created"}], [READER])
-    (function, parameters), (read, where) = asked
+    answer, requests = await post("/v1/readers", sent, [{"reader_id": ID, "outcome": "created"}], [READER])
+    (function, parameters), (read, where) = requests
     (row,) = parameters.pop("p_readers")
     assert (function, parameters) == ("upsert_readers", {"p_owner": "ada", "p_change": False})
     assert without(row, "reader_id") == sent
@@ -178,7 +179,7 @@ async def import_lines(text: bytes, *answers: Any) -> tuple[dict[str, Any], list
         answer = await http.post("/v1/readers/import", content=text, headers=headers_of("ada"))
     assert answer.status_code == 200, answer.text
     report: dict[str, Any] = answer.json()
-    return report, asked_of(server)
+    return report, recorded_calls(server)
 
 
 async def test_an_import_creates_each_line_for_its_caller() -> None:
@@ -202,21 +203,21 @@ async def test_an_import_counts_the_outcomes_of_its_lines() -> None:
 
 async def test_an_import_error_does_not_quote_the_line() -> None:
     text = b'{"external_id": "a", "name": "A", "weekdays": [9]}\n{"external_id": "a"}\n\n[]\nsecret\n' + b"x" * 64_001
-    report, asked = await import_lines(text, [])
+    report, requests = await import_lines(text, [])
     assert [refused["line"] for refused in report["refused"]] == [1, 2, 4, 5, 6]
     reasons = [refused["reason"] for refused in report["refused"]]
     assert reasons[:2] == ["weekdays.0: Input should be less than or equal to 7", "name: Field required"]
     assert reasons[2].startswith("Input should be an object")
     assert reasons[3].startswith("Invalid JSON: expected value")
     assert reasons[4] == "the line has more than 64000 bytes"
-    assert asked == []
+    assert requests == []
 
 
 async def test_an_import_sends_two_hundred_readers_at_once() -> None:
     text = b"".join(b'{"external_id": "r%d", "name": "R"}\n' % n for n in range(201))
     put = {"reader_id": ID, "outcome": "changed"}
-    report, asked = await import_lines(text, [put] * 200, [put])
-    assert [len(parameters["p_readers"]) for _, parameters in asked] == [200, 1]
+    report, requests = await import_lines(text, [put] * 200, [put])
+    assert [len(parameters["p_readers"]) for _, parameters in requests] == [200, 1]
     assert report["changed"] == 201
 
 
@@ -234,7 +235,7 @@ async def test_an_export_is_valid_input_of_an_import() -> None:
     assert answer.headers["content-type"] == "application/x-ndjson"
     mine = {"owner": "eq.ada", "order": "reader_id", "limit": "500"}
     on = ("GET readers", {"reader_id": f"gt.{ID}", **mine})
-    assert asked_of(server) == [("GET readers", mine), on, on]
+    assert recorded_calls(server) == [("GET readers", mine), on, on]
 
 
 async def test_saved_papers_are_exported_as_bibtex() -> None:
@@ -243,7 +244,7 @@ async def test_saved_papers_are_exported_as_bibtex() -> None:
     assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
     assert answer.text.count("\n@") + answer.text.startswith("@") == 101
-    (first, whose), *pages = asked_of(server)
+    (first, whose), *pages = recorded_calls(server)
     assert (first, whose["owner"]) == ("GET readers", "eq.ada")
     assert [page["p_saved"] for _, page in pages] == [True, True]
     assert [(page["p_limit"], page["p_before_id"]) for _, page in pages] == [(101, None), (101, OTHER)]
@@ -260,7 +261,7 @@ async def test_a_digests_page_has_a_strict_content_policy() -> None:
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox allow-popups"
     assert answer.headers["content-security-policy"] == policy
     one = {"task_id": f"eq.{ID}", "limit": "1"}
-    assert asked_of(server) == [("GET task_records", one | {"owner": "eq.ada"}), ("GET digests", one)]
+    assert recorded_calls(server) == [("GET task_records", one | {"owner": "eq.ada"}), ("GET digests", one)]
 
 
 @pytest.mark.parametrize(("error", "reason"), [("the model said nothing", ": the model said nothing"), (None, "")])
@@ -299,5 +300,5 @@ async def test_a_task_of_another_kind_is_404_with_its_url(path: str) -> None:
     async with api_before([task]) as (http, _server):
         answer = await http.get(f"/v1/{path}/{ID}", headers=headers_of("ada"))
     assert (answer.status_code, answer.json()["title"]) == (404, "Task not found")
-    asked = {"digests": "digest", "fetches": "fetch", "callbacks": "callback"}[path]
-    assert answer.json()["detail"] == f"Task {ID} is a {kind}, not a {asked}: see {shown(task)['url']}"
+    expected_kind = {"digests": "digest", "fetches": "fetch", "callbacks": "callback"}[path]
+    assert answer.json()["detail"] == f"Task {ID} is a {kind}, not a {expected_kind}: see {shown(task)['url']}"

@@ -292,9 +292,9 @@ async def test_an_invalid_link_is_one_line_of_text(
     }
     assert {(answer.status_code, answer.headers["retry-after"]) for answer in failed} == {(503, "5")}
     assert all(len(answer.text) < 100 and answer.headers["cache-control"] == "no-store" for answer in failed)
-    said = capsys.readouterr().err
-    assert "/r/feed/{token}" in said
-    assert [path for path in paths if path.rpartition("/")[2] in said] == []
+    output = capsys.readouterr().err
+    assert "/r/feed/{token}" in output
+    assert [path for path in paths if path.rpartition("/")[2] in output] == []
 
 
 async def test_a_feed_is_complete_while_retention_runs(

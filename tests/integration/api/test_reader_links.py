@@ -1,4 +1,4 @@
-"""What readers do by signed links, over HTTP and on a real database; and what nobody else can do."""
+"""Readers' actions by signed links, over HTTP and on a real database, and the refusal of all others."""
 
 import html
 import re
@@ -153,6 +153,7 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         "exclude": HOSTILE,
         "authors": "E. Noether",
         "categories": "cs.LG\nhep-th",
+        "language": "pt-BR",
     }
     for _ in range(2):
         page = await visitor.post("preferences", **sent)
@@ -160,10 +161,11 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         profile = (await visitor.now).profile
         assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
         assert (profile.exclude, profile.authors) == ((HOSTILE,), ("E. Noether",))
-        assert profile.categories == ("cs.LG", "hep-th")
+        assert (profile.categories, profile.language) == (("cs.LG", "hep-th"), "pt-BR")
         assert (profile.title, profile.max_papers) == ("T", 7)
     shown = html.unescape((await visitor.get("preferences")).text)
     assert f">\n{HOSTILE}</textarea>" in shown
+    assert '<option value="pt-BR" selected>Portuguese (Brazil)</option>' in shown
     await visitor.post("preferences", **WORDS)
     assert (await visitor.now).profile.interests == ()
 
@@ -177,6 +179,8 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         ({"authors": "\n".join(map(str, range(51)))}, "authors"),
         ({"categories": HOSTILE}, "categories"),
         ({"goals": "x" * 2001}, "goals"),
+        ({"language": f"de {HOSTILE}"}, "language"),
+        ({"language": ""}, "language"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -286,12 +290,12 @@ async def test_no_log_line_contains_a_link(
             failed = [await visitor.http.get(path) for path in paths]
         finally:
             await database.execute("alter table public.elsewhere rename to readers_private")
-    said = capsys.readouterr().err
+    output = capsys.readouterr().err
     assert [page.status_code for page in failed] == [503] * 4
     assert all("Temporary error" in page.text and "readers_private" not in page.text for page in failed)
-    assert said.count("request failed") == 4
-    assert "/r/unsubscribe/{token}" in said
-    assert [path for path in paths if path.rpartition("/")[2] in said] == []
+    assert output.count("request failed") == 4
+    assert "/r/unsubscribe/{token}" in output
+    assert [path for path in paths if path.rpartition("/")[2] in output] == []
 
 
 async def test_no_log_line_of_a_bug_contains_a_link(
@@ -304,9 +308,9 @@ async def test_no_log_line_of_a_bug_contains_a_link(
     path = visitor.path("preferences")
     with development_logs(settings):
         assert (await visitor.http.get(path)).status_code == 500
-    said = capsys.readouterr().err
-    assert "nobody foresaw this" in said
-    assert path.rpartition("/")[2] not in said
+    output = capsys.readouterr().err
+    assert "nobody foresaw this" in output
+    assert path.rpartition("/")[2] not in output
 
 
 async def test_the_page_of_a_mails_day_opens_by_its_link(visitor: Visitor, database: asyncpg.Connection) -> None:

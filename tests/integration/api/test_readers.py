@@ -97,7 +97,7 @@ async def test_a_thousand_readers_are_imported_once_and_exported(
 ) -> None:
     wide = {"interests": ["the flow of ice " * 6 + str(n) for n in range(5)]}
     body = lines(*(reader | {"profile": wide} for reader in numbered(1000)))
-    assert len(body) > 512_000, "more than any other request may hold"
+    assert len(body) > 512_000, "more than the limit of other requests"
     first = await called.post("/v1/readers/import", content=body)
     assert first.json() == {"created": 1000, "changed": 0, "unchanged": 0, "refused": []}
     out = await called.get("/v1/readers/export")

@@ -94,8 +94,8 @@ async def test_a_waiting_call_gets_the_final_status(api: RunningApi, http: httpx
 
 async def test_an_expired_wait_gets_the_current_status(api: RunningApi, http: httpx.AsyncClient) -> None:
     location = await post(http)
-    for asked, applied in (("wait=1", "wait=1"), ("wait=0", "wait=0"), ("wait=soon", None)):
-        answer = await http.get(location, headers={"Prefer": asked})
+    for calls_before, applied in (("wait=1", "wait=1"), ("wait=0", "wait=0"), ("wait=soon", None)):
+        answer = await http.get(location, headers={"Prefer": calls_before})
         assert (answer.json()["status"], answer.headers.get("preference-applied")) == ("pending", applied)
         assert answer.headers["retry-after"]
     assert hub_of(api).watchers == 0
@@ -154,8 +154,8 @@ async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningAp
     while len(waiters) < 100:  # a few at a time: this server quickly closes connections that are silent
         waiters += [asyncio.create_task(http.get(location, headers=WAIT)) for location in locations]
         await watched_by(api, len(waiters))
-    begun, asked = asyncio.get_running_loop().time(), calls(api)
-    while calls(api) - asked < 8:
+    begun, calls_before = asyncio.get_running_loop().time(), calls(api)
+    while calls(api) - calls_before < 8:
         await asyncio.sleep(0.01)
     # Eight calls take seven intervals; one call that began before is allowed too.
     assert asyncio.get_running_loop().time() - begun > 6 * task_hub.POLL_INTERVAL
@@ -164,9 +164,9 @@ async def test_one_query_serves_all_waiters_and_none_runs_without(api: RunningAp
     assert {(await waiter).json()["status"] for waiter in waiters} == {"cancelled"}
     await watched_by(api, 0)
     await asyncio.sleep(2 * task_hub.POLL_INTERVAL)
-    asked = calls(api)
+    calls_before = calls(api)
     await asyncio.sleep(3 * task_hub.POLL_INTERVAL)
-    assert calls(api) == asked
+    assert calls(api) == calls_before
 
 
 async def test_a_new_waiter_gets_the_newer_known_status(

@@ -44,7 +44,7 @@ class Failure:
     seen: int
     cause: type[Exception] | None = None
     code: str | None = None
-    said: str = ""
+    text: str = ""
     seen_reading: int | None = None  # aiohttp itself repeats a read once more per attempt
     settings: dict[str, object] = field(default_factory=dict)
 
@@ -63,7 +63,7 @@ FAILURES = [
     Failure("answers HTML 500", (answer(500, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
     Failure("answers HTML 404", (answer(404, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
     Failure(
-        "redirects", (answer(301, "", headers="Location: /x\r\n"),), SupabaseUnavailable, 1, said="SUPABASE_URL must"
+        "redirects", (answer(301, "", headers="Location: /x\r\n"),), SupabaseUnavailable, 1, text="SUPABASE_URL must"
     ),
     Failure("answers broken JSON", (answer(200, '[{"id": 1'),), UnreadableResponse, 1),
     Failure("answers an unexpected form", (answer(200, [{"id": "x"}]),), UnreadableResponse, 1),
@@ -80,7 +80,7 @@ FAILURES = [
         (answer(401, {"message": "Invalid API key"}),),
         SupabaseUnavailable,
         1,
-        said="SUPABASE_KEY must",
+        text="SUPABASE_KEY must",
     ),
     Failure(
         "is the platform's gateway, nobody behind it", (answer(503, {"message": "no peer"}),), SupabaseUnavailable, 2
@@ -93,8 +93,8 @@ FAILURES = [
     Failure("has no free connection", (api_error(504, "PGRST003"),), SupabaseUnavailable, 2),
     Failure("lacks the table", (api_error(404, "42P01"),), SchemaOutdated, 1),
     Failure("lacks the function", (api_error(404, "PGRST202"),), SchemaOutdated, 1),
-    Failure("refuses the key's role", (api_error(403, "42501"),), SupabaseUnavailable, 1, said="SUPABASE_KEY must"),
-    Failure("refuses the token", (api_error(401, "PGRST301"),), SupabaseUnavailable, 1, said="SUPABASE_KEY must"),
+    Failure("refuses the key's role", (api_error(403, "42501"),), SupabaseUnavailable, 1, text="SUPABASE_KEY must"),
+    Failure("refuses the token", (api_error(401, "PGRST301"),), SupabaseUnavailable, 1, text="SUPABASE_KEY must"),
     Failure("answers HTML 403", (answer(403, HTML),), SupabaseUnavailable, 1, httpx.HTTPStatusError),
     Failure("has an internal error", (api_error(500, "XX000"),), SupabaseUnavailable, 1),
     Failure("lost its database", (api_error(400, "", ""),), SupabaseUnavailable, 2, httpx.RemoteProtocolError),
@@ -141,7 +141,7 @@ async def test_failure_becomes_a_domain_error(
         with pytest.raises(SupabaseError) as caught:
             await request_(client)
     assert type(caught.value) is failure.error
-    assert failure.said in str(caught.value)
+    assert failure.text in str(caught.value)
     repeated = failure.seen_reading if request_ is read else None
     assert len(server.seen) == (repeated or failure.seen)
     assert failure.cause is None or isinstance(caught.value.__cause__, failure.cause)

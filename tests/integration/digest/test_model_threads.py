@@ -7,13 +7,13 @@ from app.ranking.ranking import Ranked
 from tests.support.analysis import StartAnalyst, completion
 from tests.support.refused_threads import no_threads
 
-SAID = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
+ANALYSIS = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes of course.", "No drilling."]}
 
 
 async def test_the_first_request_to_a_model_starts_no_thread(
     start_analyst: StartAnalyst, chosen: Callable[[int], list[Ranked]], reader: Profile
 ) -> None:
-    analyst, server = await start_analyst(completion(SAID))
+    analyst, server = await start_analyst(completion(ANALYSIS))
     with no_threads() as refused:
         result = await analyst.begin(reader).analyse(chosen(1))
     assert [item.analysis for item in result.items] == [AnalysisMethod.MODEL]

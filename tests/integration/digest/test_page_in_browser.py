@@ -9,7 +9,7 @@ from app.digest.rendering import DigestRenderer
 from app.models import Digest
 from tests.support.browser import look, needs_chromium
 
-# Each frame is a screen of its own for the page's media queries; what sticks out of it is named.
+# Each frame is a separate screen for the page's media queries; elements that overflow it are reported.
 MEASURE = """
 <!DOCTYPE html><meta name="color-scheme" content="light dark">{frames}<pre id="found"></pre><script>
 onload = () => {{

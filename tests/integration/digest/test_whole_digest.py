@@ -23,7 +23,7 @@ async def test_recorded_arxiv_responses_become_a_digest(serve: Serve, recorded: 
         sources = read_from(client, server.url, (FeedSettings("arXiv", feed.url),), date(2025, 8, 20))
         digest = await digest_of(sources, date(2025, 8, 20), reader)
     titles = [item.article.title for item in digest.papers]
-    assert len(titles) == 5, "what has a word of an interest in common, and little else, is not sent"
+    assert len(titles) == 5, "an article with only one word of an interest is not sent"
     assert "Avoiding common pitfalls and misconceptions in extractions of the proton radius" in titles[:3]
     assert "Mitigating Easy Option Bias in Multiple-Choice Question Answering" in titles[:4]
     page = html.unescape(await DigestRenderer().render(digest))

@@ -17,6 +17,7 @@ import pytest_asyncio
 
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
+from tests.support.gateway import BLOCKED_REQUESTS, eventually
 from tests.support.schema_cache import schema_is_read
 from tests.support.stack_process import StackProcess, postgres_over
 
@@ -47,7 +48,6 @@ grant usage on schema public to service_role, authenticated;
 grant all on public.notes, public.drafts to service_role;
 grant select, insert on public.drafts to authenticated;
 """
-WAITING = "select count(*) from pg_stat_activity where usename = 'authenticator' and wait_event = 'advisory'"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -63,12 +63,6 @@ async def stack(own_folder: Path) -> AsyncIterator[Stack]:
     await stack.stop()
 
 
-@pytest.fixture
-def ready(stack: Stack) -> Ready:
-    assert stack.ready is not None
-    return stack.ready
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
     """Exactly seven notes."""
@@ -77,13 +71,6 @@ async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
     await connection.execute("insert into public.notes select n from generate_series(1, 7) n")
     yield connection
     await connection.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def http(ready: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (made)
-    headers = {"apikey": ready.secret_key}
-    async with httpx.AsyncClient(base_url=f"{ready.url}/rest/v1", headers=headers, trust_env=False, timeout=30) as http:
-        yield http
 
 
 @pytest.mark.parametrize(
@@ -167,9 +154,7 @@ async def use_all_connections(http: httpx.AsyncClient, database: asyncpg.Connect
     """Send enough concurrent requests for the gateway to open all its connections."""
     await database.execute("select pg_advisory_lock(1)")
     waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
-    async with asyncio.timeout(20):
-        while await database.fetchval(WAITING) < POOL:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: database.fetchval(BLOCKED_REQUESTS), POOL)
     await database.execute("select pg_advisory_unlock(1)")
     assert [(await task).status_code for task in waiting] == [200] * POOL
 
@@ -208,9 +193,7 @@ async def test_a_request_during_a_crash_is_not_an_idle_connection(
     await use_all_connections(http, database)
     await database.execute("select pg_advisory_lock(1)")
     interrupted = asyncio.create_task(http.post("/rpc/wait_for_key"))
-    async with asyncio.timeout(20):
-        while await database.fetchval(WAITING) < 1:
-            await asyncio.sleep(0.01)
+    await eventually(lambda: database.fetchval(BLOCKED_REQUESTS), 1)
     os.kill(database.get_server_pid(), signal.SIGKILL)
     assert (await interrupted).status_code == 503
     await until_available(stack, http)
@@ -267,10 +250,10 @@ JSON_ARGUMENTS = [
 async def test_a_json_argument_works_in_url_and_body(
     function: str, text: str, value: Any, http: httpx.AsyncClient
 ) -> None:
-    asked = await http.get(f"/rpc/{function}", params={"p_value": text, "p_word": text})
+    read = await http.get(f"/rpc/{function}", params={"p_value": text, "p_word": text})
     posted = await http.post(f"/rpc/{function}", json={"p_value": value, "p_word": text})
-    assert asked.status_code == posted.status_code == 200
-    assert asked.json() == posted.json() == {"value": value, "word": text}
+    assert read.status_code == posted.status_code == 200
+    assert read.json() == posted.json() == {"value": value, "word": text}
 
 
 async def test_an_invalid_json_argument_in_a_url_is_refused(http: httpx.AsyncClient) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from embedded.postgrest.database import Database
 from embedded.postgrest.gateway import Gateway
 from embedded.postgrest.limits import GatewayLimits
 from embedded.stack import Ready, Stack, StackOptions
+from tests.support.gateway import BLOCKED_REQUESTS, eventually
 from tests.support.schema_cache import schema_is_read
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,8 +34,7 @@ grant usage on schema public to service_role;
 grant all on public.notes, public.nothing to service_role;
 """
 BODY = "returns int language sql as 'select 1'"
-BUSY = "select count(*) from pg_stat_activity where usename = 'authenticator' and wait_event = 'advisory'"
-HELD = "select count(*) from pg_stat_activity where usename = 'authenticator' and state <> 'idle'"
+OPEN_CONNECTIONS = "select count(*) from pg_stat_activity where usename = 'authenticator' and state <> 'idle'"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -45,12 +45,6 @@ async def stack(own_folder: Path) -> AsyncIterator[Stack]:
     await stack.stop()
 
 
-@pytest.fixture
-def ready(stack: Stack) -> Ready:
-    assert stack.ready is not None
-    return stack.ready
-
-
 @pytest_asyncio.fixture(loop_scope="module")
 async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(ready.database_url)
@@ -58,20 +52,6 @@ async def database(ready: Ready) -> AsyncIterator[asyncpg.Connection]:
     await schema_is_read(connection, f"{ready.url}/rest/v1")
     yield connection
     await connection.close()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def http(ready: Ready, database: asyncpg.Connection) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  (made)
-    headers = {"apikey": ready.secret_key}
-    async with httpx.AsyncClient(base_url=f"{ready.url}/rest/v1", headers=headers, trust_env=False, timeout=30) as http:
-        yield http
-
-
-async def eventually(question: Callable[[], Awaitable[Any]], wanted: Any) -> None:
-    """Repeat until the response has the wanted status."""
-    async with asyncio.timeout(20):
-        while await question() != wanted:
-            await asyncio.sleep(0.01)
 
 
 def body_of(size: int) -> bytes:
@@ -106,7 +86,7 @@ async def test_it_refuses_a_larger_body(http: httpx.AsyncClient, database: async
 async def test_without_a_free_connection_it_returns_504(http: httpx.AsyncClient, database: asyncpg.Connection) -> None:
     await database.execute("select pg_advisory_lock(1)")
     waiting = [asyncio.create_task(http.post("/rpc/wait_for_key")) for _ in range(POOL)]
-    await eventually(lambda: database.fetchval(BUSY), POOL)
+    await eventually(lambda: database.fetchval(BLOCKED_REQUESTS), POOL)
     answer = await http.get("/notes")
     assert (answer.status_code, answer.json()["code"]) == (504, "PGRST003")
     await database.execute("select pg_advisory_unlock(1)")
@@ -207,10 +187,10 @@ async def test_a_disconnected_client_holds_no_transaction(
     await database.execute("select pg_advisory_lock(1)")
     _, writer = await asyncio.open_connection("127.0.0.1", port_of(ready))
     writer.write(head(ready, "/rpc/wait_for_key", 2) + b"{}")
-    await eventually(lambda: database.fetchval(BUSY), 1)
+    await eventually(lambda: database.fetchval(BLOCKED_REQUESTS), 1)
     writer.transport.abort()
     await database.execute("select pg_advisory_unlock(1)")
-    await eventually(lambda: database.fetchval(HELD), 0)
+    await eventually(lambda: database.fetchval(OPEN_CONNECTIONS), 0)
     assert (await http.get("/notes")).status_code == 200
 
 
@@ -223,7 +203,7 @@ async def test_a_slow_body_holds_no_connection(
         writer.write(head(ready, "/notes", len(body)) + body[:5])
         await writer.drain()
     assert (await http.get("/notes")).status_code == 200
-    assert await database.fetchval(HELD) == 0
+    assert await database.fetchval(OPEN_CONNECTIONS) == 0
     for number, (reader, writer) in enumerate(slow):
         writer.write(body[5:])
         expected = b"201" if number == 0 else b"409"

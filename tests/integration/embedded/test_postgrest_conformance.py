@@ -77,7 +77,7 @@ async def test_responses_match_the_recording(
     await database.execute((DATA / "seed.sql").read_text(encoding="utf-8"))
     answer = await http.send(request_of(case, target))
     if not case["required"] and answer.status_code in REFUSALS and answer.status_code != case["status"]:
-        assert answer.json()["message"], "a refusal says what it refuses"
+        assert answer.json()["message"], "a refusal names what is not supported"
         return
     assert answer.status_code == case["status"], answer.text
     compare_body(case, answer)

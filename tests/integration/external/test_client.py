@@ -26,11 +26,11 @@ class Network(httpcore.AsyncNetworkBackend):
         self._inner = httpcore.AnyIOBackend()
         self._port = port
         self._dead = frozenset(dead)
-        self.asked: list[str] = []
+        self.lookups: list[str] = []
 
     async def connect_tcp(self, host: str, port: int, *args: Any, **options: Any) -> httpcore.AsyncNetworkStream:
         assert port == 443
-        self.asked.append(host)
+        self.lookups.append(host)
         if host in self._dead:
             raise httpcore.ConnectError("refused")
         return await self._inner.connect_tcp("127.0.0.1", self._port, *args, **options)
@@ -157,7 +157,7 @@ async def test_private_addresses_are_refused_before_anything_is_sent(found: list
     async with open_external(resolve=resolve, network=network) as client:
         with pytest.raises(AddressNotPublic, match=r"receiver\.example is not a public address"):
             await post(client, "https://receiver.example/hook?token=1")
-    assert network.asked == []
+    assert network.lookups == []
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "2130706433", "0x7f.1", "localhost"])
@@ -180,7 +180,7 @@ async def test_dns_rebinding_gains_nothing(authority: trustme.CA, trusting: ssl.
         async with open_external(resolve=rebinding, network=network, certificates=trusting) as client:
             assert await post(client, "https://a.example/") == "ok"
             assert await post(client, "https://a.example/") == "ok"
-    assert network.asked == [ADDRESS], "the address was looked up again between the check and the connection"
+    assert network.lookups == [ADDRESS], "the address was looked up again between the check and the connection"
 
 
 async def test_the_next_address_is_tried_after_a_refusal(authority: trustme.CA, trusting: ssl.SSLContext) -> None:
@@ -191,7 +191,7 @@ async def test_the_next_address_is_tried_after_a_refusal(authority: trustme.CA, 
         network = Network(server.port, dead=["2606:2800:21f:cb07::1"])
         async with open_external(resolve=two, network=network, certificates=trusting) as client:
             assert await post(client, "https://a.example/") == "ok"
-    assert network.asked == ["2606:2800:21f:cb07::1", ADDRESS]
+    assert network.lookups == ["2606:2800:21f:cb07::1", ADDRESS]
 
 
 async def test_a_name_without_an_address_is_a_connection_error() -> None:

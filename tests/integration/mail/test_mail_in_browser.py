@@ -22,7 +22,7 @@ from tests.support.smtp_server import READER, key_of
 
 DAY = date(2026, 11, 24)
 LINKS = MailLinks.signed(Links(["0123456789abcdef"], "https://digest.example.org"), READER, 1, DAY)
-# Each frame is a screen of its own for the page's media queries.
+# Each frame is a separate screen for the page's media queries.
 MEASURE = """
 <!DOCTYPE html><meta name="color-scheme" content="light dark">{frames}<pre id="found"></pre><script>
 const part = (value) => (value /= 255) <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4;

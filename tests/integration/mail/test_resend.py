@@ -39,8 +39,8 @@ async def test_the_request_is_exact(start: Start) -> None:
     head = server.heads[0].lower()
     assert "authorization: bearer re_123\r\n" in head
     assert f"idempotency-key: {key_of()}\r\n" in head
-    asked = json.loads(server.bodies[0])
-    assert asked == {
+    sent_body = json.loads(server.bodies[0])
+    assert sent_body == {
         "from": "Broadsheet <digest@broadsheet.example>",
         "to": ["Reader 1 <reader1@example.org>"],
         "subject": "Ice remembers",

@@ -236,7 +236,7 @@ async def test_a_timeout_after_the_final_dot_awaits_the_response(postbox: Postbo
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("again", [True, False], ids=["told twice", "too long"])
+@pytest.mark.parametrize("again", [True, False], ids=["cancelled twice", "too long"])
 async def test_a_cancel_without_a_response_means_in_doubt(postbox: Postbox, again: bool) -> None:
     postbox.steps["DATA"] = hang
     with sender_to(postbox.url(), replace(QUICK, response_timeout=30, cancel_grace=30 if again else 0.1)) as sender:

@@ -37,10 +37,10 @@ class ByteByByteServer:
         self.ended.set()
 
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        for number, said in enumerate(BEFORE_THE_DOT):
+        for number, response in enumerate(BEFORE_THE_DOT):
             if number:
                 await reader.readuntil(b"\r\n")
-            if not await self._say(said, writer):
+            if not await self._say(response, writer):
                 return
         await reader.readuntil(b"\r\n.\r\n")
         self.taken += 1

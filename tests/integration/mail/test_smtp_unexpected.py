@@ -51,21 +51,21 @@ class PacketServer:
         self.ended.set()
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        said = "GREETING"
-        while said:
-            self.heard.append(said)
-            writer.write(self._answers[said])
+        command = "GREETING"
+        while command:
+            self.heard.append(command)
+            writer.write(self._answers[command])
             await writer.drain()
-            if said == "DATA":
+            if command == "DATA":
                 await reader.readuntil(b"\r\n.\r\n")
                 self.ends += 1
-                said = "END"
-            elif said == "STARTTLS":
+                command = "END"
+            elif command == "STARTTLS":
                 self.after_last_answer = await reader.read()
-                said = ""
+                command = ""
             else:
                 self.lines.append((await reader.readuntil(b"\r\n")).decode().rstrip())
-                said = self.lines[-1].split()[0]
+                command = self.lines[-1].split()[0]
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator["PacketServer"]:
@@ -88,7 +88,7 @@ async def test_two_responses_in_one_packet_are_not_sent(step: str, more: bytes) 
 
 
 async def test_an_early_response_ends_the_upload() -> None:
-    said = asyncio.Event()
+    command = asyncio.Event()
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for step in STEPS:
@@ -99,7 +99,7 @@ async def test_an_early_response_ends_the_upload() -> None:
         with suppress(ConnectionError):
             await reader.read()
         writer.close()
-        said.set()
+        command.set()
 
     # More than the buffers of both sockets hold; the server reads none of it before it has responded.
     mail = mail_to(text="x" * 76 * 250_000)
@@ -107,7 +107,7 @@ async def test_an_early_response_ends_the_upload() -> None:
         url = SmtpUrl("127.0.0.1", listening.sockets[0].getsockname()[1], implicit_tls=False)
         with sender_to(url, replace(QUICK, response_timeout=60)) as sender, pytest.raises(NotSent, match="too big"):
             await sender.send(mail, key_of())
-        await said.wait()
+        await command.wait()
 
 
 async def test_goodbye_behind_the_last_response_leaves_it_sent() -> None:
@@ -137,7 +137,7 @@ async def test_text_injected_before_tls_ends_the_connection(certificates: Certif
         with sender_to(url, tls=certificates.trusted) as sender, pytest.raises(NotSent, match="AUTH PLAIN"):
             await sender.send(mail_to(), key_of())
         await server.ended.wait()
-    assert server.after_last_answer == b"", "not even TLS was begun"
+    assert server.after_last_answer == b"", "TLS was not started"
 
 
 async def test_every_mail_of_a_connection_tells_its_size() -> None:

@@ -36,16 +36,16 @@ def test_the_dockerfile_passes() -> None:
 )
 def test_a_missing_copy_fails(forgotten: str, tmp_path: Path) -> None:
     assert forgotten in DOCKERFILE
-    injected_faults = tmp_path / "Dockerfile"
-    injected_faults.write_text(DOCKERFILE.replace(forgotten, ""), encoding="utf-8")
-    result = image_check(injected_faults)
+    changed_file = tmp_path / "Dockerfile"
+    changed_file.write_text(DOCKERFILE.replace(forgotten, ""), encoding="utf-8")
+    result = image_check(changed_file)
     assert result.returncode == 1
     assert "image check FAILED" in result.stdout
 
 
 def test_a_file_excluded_from_the_build_fails(tmp_path: Path) -> None:
-    injected_faults = tmp_path / "Dockerfile"
-    injected_faults.write_text(DOCKERFILE.replace("COPY app ./app", "COPY README.md app ./app"), encoding="utf-8")
-    result = image_check(injected_faults)
+    changed_file = tmp_path / "Dockerfile"
+    changed_file.write_text(DOCKERFILE.replace("COPY app ./app", "COPY README.md app ./app"), encoding="utf-8")
+    result = image_check(changed_file)
     assert result.returncode == 1
     assert "COPY README.md: it is not in the build context" in result.stdout

@@ -29,7 +29,7 @@ async def test_each_migration_is_applied_once(empty: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("database_url", "status", "said"),
+    ("database_url", "status", "message"),
     [
         (None, 2, "DATABASE_URL is not set"),
         ("", 2, "DATABASE_URL is not set"),
@@ -37,10 +37,10 @@ async def test_each_migration_is_applied_once(empty: str) -> None:
         ("postgresql://u:hidden@127.0.0.1:1/x", 1, "migrate: cannot change the database at DATABASE_URL: "),
     ],
 )
-def test_an_error_is_one_line(database_url: str | None, status: int, said: str) -> None:
+def test_an_error_is_one_line(database_url: str | None, status: int, message: str) -> None:
     done = migrate(database_url)
     assert (done.returncode, done.stdout) == (status, "")
-    assert done.stderr.startswith(said)
+    assert done.stderr.startswith(message)
     assert "Traceback" not in done.stderr
     assert "hidden" not in done.stderr
 

@@ -41,10 +41,10 @@ async def test_the_session_that_holds_the_lock_is_named(
     await other.execute(KEPT_BY_A_SESSION)
     with pytest.raises(MigrationError) as refused:
         await migrate(connection, folder, SHORT)
-    said = str(refused.value)
-    assert said.startswith("another migration holds the lock, also after 0.2 s:\n")
-    assert f"pid {other.get_server_pid()}: postgres, application 'a pooler', idle since " in said
-    assert said.endswith("end it with `select pg_terminate_backend(pid)`, and run this again.")
+    message = str(refused.value)
+    assert message.startswith("another migration holds the lock, also after 0.2 s:\n")
+    assert f"pid {other.get_server_pid()}: postgres, application 'a pooler', idle since " in message
+    assert message.endswith("end it with `select pg_terminate_backend(pid)`, and run this again.")
     await other.execute("select pg_advisory_unlock_all()")
     assert [each.name for each in await migrate(connection, folder, SHORT)] == ["a"]
 

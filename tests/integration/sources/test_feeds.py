@@ -143,7 +143,7 @@ async def test_small_errors_are_tolerated(read: Read) -> None:
         (reply(b"%PDF-1.7 " + bytes(range(256))), "broken XML"),
         (reply(b" \n "), "empty document"),
         (reply(b"<opml version='2.0'><body/></opml>"), "of <opml>, not a feed"),
-        (reply(b"<rss><channel><item><title>cut sh"), "broken XML"),
+        (reply(b"<rss><channel><item><title>cut sh"), "cut short: Premature end"),
         (reply(b"<!DOCTYPE l [" + LAUGHS + b"]><rss><item><title>&k;</title></item></rss>"), "declares entities"),
         (
             reply(

@@ -1,4 +1,4 @@
-"""The real Worker on the real stack, through the real client: started with a test's handlers, seen by its effects."""
+"""The real Worker on the real stack with the real client: started with a test's handlers, observed by its effects."""
 
 from collections.abc import AsyncIterator
 
@@ -15,7 +15,7 @@ from tests.support.schedule import Clock
 
 @pytest.fixture
 async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
-    """A proxy before the emulator, which lets everything pass until it is told otherwise."""
+    """A proxy in front of the emulator, which passes everything on until a test configures a fault."""
     proxy = Proxy(stack.url)
     await proxy.start()
     yield proxy
@@ -24,6 +24,6 @@ async def proxy(stack: Ready) -> AsyncIterator[Proxy]:
 
 @pytest.fixture
 async def reader(client: AsyncClient, clock: Clock) -> Reader:
-    """A reader whom something awaits, and who is due."""
+    """A due reader with a new item."""
     await save(client, copy(**ARXIV, title="Ice remembers", abstract="Radar reads the memory of glaciers."))
     return await due(client, clock)

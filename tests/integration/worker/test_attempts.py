@@ -1,4 +1,4 @@
-"""How attempts end and come again: too late, failed, snoozed; and what becomes of those that a stop finds at work."""
+"""Ends and repetitions of attempts: timed out, failed, snoozed; and running attempts when the worker stops."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -15,7 +15,7 @@ from app.errors import PermanentError
 from app.models import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
-from tests.support.proxy import Answer, Call, Proxy, nothing
+from tests.support.proxy import Answer, Call, Proxy, no_interference
 from tests.support.running_worker import BlockedHandler, StartWorker, until, until_calls, until_ended
 from tests.support.stack_process import settings_for
 from tests.support.tasks import create
@@ -25,14 +25,14 @@ HOUR = timedelta(hours=1)
 
 
 async def wait_left(database: asyncpg.Connection, task_id: UUID) -> timedelta:
-    """How long the queue was told to wait when the task came back."""
+    """The delay with which the task returned to the queue."""
     found = await database.fetchval("select run_at - updated_at from public.queue where task_id = $1", task_id)
     assert isinstance(found, timedelta)
     return found
 
 
 async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
-    """Let the time pass that a task waits for its next attempt."""
+    """Make the next attempt of a task due."""
     await database.execute("update public.queue set run_at = now() where task_id = $1", task_id)
 
 
@@ -40,21 +40,21 @@ async def let_it_come(database: asyncpg.Connection, task_id: UUID) -> None:
 async def test_a_handler_over_its_time_limit_fails_its_attempt(
     attempts: int, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = BlockedHandler()
-    await start_worker(held, time_limit=0.2, retry_delay=lambda *_: timedelta(0))
+    handler = BlockedHandler()
+    await start_worker(handler, time_limit=0.2, retry_delay=lambda *_: timedelta(0))
     task = await create(client, max_attempts=attempts)
     ended = await until_ended(database, task.task_id)
     assert (ended["status"], ended["attempt"], ended["error"]) == ("failed", attempts, "not done within 0.2 s")
-    assert held.cancelled.is_set()
+    assert handler.cancelled.is_set()
 
 
 async def test_a_failed_attempt_is_retried_after_its_delay(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    asked: list[tuple[int, str]] = []
+    reports: list[tuple[int, str]] = []
 
     def delay(attempt: int, error: BaseException, _random: Random) -> timedelta:
-        asked.append((attempt, str(error)))
+        reports.append((attempt, str(error)))
         return HOUR * attempt
 
     async def work(job: Job) -> dict[str, Any]:
@@ -70,7 +70,7 @@ async def test_a_failed_attempt_is_retried_after_its_delay(
         assert await wait_left(database, task.task_id) == HOUR * attempt
         await let_it_come(database, task.task_id)
     assert (await until_ended(database, task.task_id))["attempt"] == 3
-    assert asked == [(1, "attempt 1"), (2, "attempt 2")]
+    assert reports == [(1, "attempt 1"), (2, "attempt 2")]
 
 
 async def test_a_permanent_error_is_not_retried(
@@ -131,7 +131,7 @@ async def test_a_supabase_outage_in_a_handler_uses_no_attempt(
             await until(database, snoozed, task.task_id)
             await database.execute("update public.queue set message = '' where task_id = $1", task.task_id)
             await let_it_come(database, task.task_id)
-        proxy.before = nothing
+        proxy.before = no_interference
         ended = await until_ended(database, task.task_id)
     assert (ended["status"], ended["attempt"]) == ("completed", 1)
 
@@ -160,15 +160,15 @@ async def test_a_snooze_ends_when_its_awaited_task_ends(
 async def test_a_worker_that_stops_finishes_tasks_and_claims_none(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = BlockedHandler()
-    worker = await start_worker(held, grace=30)
+    handler = BlockedHandler()
+    worker = await start_worker(handler, grace=30)
     task = await create(client)
-    await held.begun.wait()
+    await handler.begun.wait()
     stopping = worker.begin_to_stop()
     turns = worker.calls
     late = await create(client)
     await until_calls(worker, turns + 2)
-    held.may_end.set()
+    handler.may_end.set()
     await stopping
     assert (await until_ended(database, task.task_id))["status"] == "completed"
     assert await database.fetchval("select attempt from public.queue where task_id = $1", late.task_id) == 0
@@ -177,12 +177,12 @@ async def test_a_worker_that_stops_finishes_tasks_and_claims_none(
 async def test_tasks_unfinished_after_the_grace_period_are_released(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = BlockedHandler()
-    worker = await start_worker(held, grace=0.1)
+    handler = BlockedHandler()
+    worker = await start_worker(handler, grace=0.1)
     task = await create(client)
-    await held.begun.wait()
+    await handler.begun.wait()
     await worker.stop()
-    assert held.cancelled.is_set()
+    assert handler.cancelled.is_set()
     left = await database.fetchrow("select attempt, worker_id from public.queue where task_id = $1", task.task_id)
     assert tuple(left) == (0, None)
     assert await wait_left(database, task.task_id) == timedelta(0)

@@ -1,4 +1,4 @@
-"""A vote teaches: the real worker ranks the next digest by it and says so, and no more when it was taken back."""
+"""The real worker ranks the next digest by a vote and gives it as a reason; a withdrawn vote no longer counts."""
 
 import json
 from typing import Any
@@ -25,7 +25,7 @@ SENT = "select count(*) = $1 from public.deliveries where status = 'sent'"
 async def day(
     n: int, client: AsyncClient, database: asyncpg.Connection, clock: Clock
 ) -> tuple[list[str], list[str], str]:
-    """Let a day bring two papers, always of the same kinds: the titles in order, why the one of ice, the page."""
+    """Run a day with two papers; returns the titles in order, the reason of the ice paper, and the page."""
     await save(
         client,
         copy(external_id=f"a{n}", title=f"Radar maps of coast number {n}", abstract="Radar sees coasts and harbours."),

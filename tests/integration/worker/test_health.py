@@ -1,4 +1,4 @@
-"""The worker's own `/healthz`: the truth about its loop, whatever Supabase does."""
+"""The worker's own `/healthz`: the state of its claim loop, independent of Supabase."""
 
 import asyncio
 from datetime import timedelta
@@ -49,7 +49,7 @@ async def test_healthz_shows_whether_the_claim_loop_runs(
         assert (status, body["status"], body["running_tasks"]) == (200, "ok", 1)
         assert 0 <= body["seconds_since_last_call"] == body["seconds_since_last_response"] < LEASE
         gate.close()
-        await gate.held.wait()  # a call that is neither answered nor given up
+        await gate.is_blocking.wait()  # a call without a response or a timeout
         async with asyncio.timeout(PATIENCE):
             while (await health())[0] == 200:
                 await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Whatever a handler raises or returns ends its own task, gives its slot back, and touches no other task."""
+"""Anything that a handler raises or returns ends its own task, frees its slot, and affects no other task."""
 
 import asyncio
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def deep(levels: int) -> dict[str, Any]:
 
 
 def wide() -> dict[str, Any]:
-    """60 levels, each holding the next twice: small in memory, without end where it is written out."""
+    """60 levels, each containing the next twice: small in memory, and endless when serialized."""
     result: list[Any] = []
     for _ in range(60):
         result = [result, result]
@@ -72,20 +72,20 @@ FAULTS = {
 async def test_a_fault_ends_only_its_own_task_and_frees_its_slot(
     fault: str, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    act, said = FAULTS[fault]
+    raise_fault, message = FAULTS[fault]
     both = asyncio.Barrier(2)
 
     async def work(job: Job) -> Any:
         if job.task.payload.get("part") != "after":
-            await both.wait()  # so that both outcomes travel in one call
-        return act() if job.task.payload.get("part") == "culprit" else {"ok": True}
+            await both.wait()  # so that one call sends both outcomes
+        return raise_fault() if job.task.payload.get("part") == "culprit" else {"ok": True}
 
     worker = await start_worker(work, concurrency=2)
     culprit = await create(client, payload={"part": "culprit"}, max_attempts=1)
     other = await create(client, payload={"part": "other"})
     ended = await until_ended(database, culprit.task_id)
     assert ended["status"] == "failed"
-    assert said in ended["error"]
+    assert message in ended["error"]
     assert (await until_ended(database, other.task_id))["status"] == "completed"
     assert worker.running_tasks == 0
     after = [await create(client, payload={"part": "after"}) for _ in range(4)]

@@ -1,4 +1,4 @@
-"""Leases as the worker keeps and loses them: shown to live while it works, and let go of when they are another's."""
+"""Leases of a worker: renewed while it works, and given up when they are lost."""
 
 import asyncio
 import json
@@ -19,13 +19,13 @@ OWN = "(select worker_id from public.queue where task_id = $1)"
 async def test_a_worker_renews_the_leases_of_its_running_tasks(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = BlockedHandler()
-    await start_worker(held)
+    handler = BlockedHandler()
+    await start_worker(handler)
     task = await create(client)
-    await held.begun.wait()
+    await handler.begun.wait()
     peer = Claimer(client)
     for _ in range(3):
-        # Six tenths of a lease go by: without a sign of life, the second time would be beyond it.
+        # Six tenths of a lease pass twice: without a heartbeat, the lease would expire.
         await database.execute(
             f"update public.workers set seen_at = seen_at - lease * 0.6 where worker_id = {OWN}", task.task_id
         )
@@ -36,9 +36,9 @@ async def test_a_worker_renews_the_leases_of_its_running_tasks(
             "update public.workers set seen_at = seen_at - lease / 5 where worker_id = $1", peer.worker_id
         )
     assert await peer.claim() == ()
-    held.may_end.set()
+    handler.may_end.set()
     row = await until_ended(database, task.task_id)
-    assert (row["status"], row["attempt"], held.cancelled.is_set()) == ("completed", 1, False)
+    assert (row["status"], row["attempt"], handler.cancelled.is_set()) == ("completed", 1, False)
 
 
 @pytest.mark.parametrize("deaf", [False, True], ids=["a handler that ends", "a handler that is deaf and finishes"])
@@ -46,22 +46,22 @@ async def test_a_lost_lease_cancels_the_job_and_drops_its_outcome(
     deaf: bool, client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker, proxy: Proxy
 ) -> None:
     proxy.before = gate = Gate()
-    held, peer = BlockedHandler(deaf=deaf), Claimer(client)
-    worker = await start_worker(held, url=proxy.url)
+    handler, peer = BlockedHandler(deaf=deaf), Claimer(client)
+    worker = await start_worker(handler, url=proxy.url)
     task = await create(client)
-    await held.begun.wait()
+    await handler.begun.wait()
     gate.close()
-    await gate.held.wait()
-    await peer.sync()  # seen alive: this is no outage
+    await gate.is_blocking.wait()
+    await peer.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
-    await peer.sync()  # takes it back
+    await peer.sync()  # reclaims it
     (taken,) = await peer.claim()
     gate.open()
-    await asyncio.wait_for(held.cancelled.wait(), 30)
+    await asyncio.wait_for(handler.cancelled.wait(), 30)
     while worker.running_tasks:
         await asyncio.sleep(0)
     if deaf:
-        await until_calls(worker, worker.calls + 2)  # its outcome was sent, and answered
+        await until_calls(worker, worker.calls + 2)  # its outcome was sent and has a response
     assert await peer.finish(taken, Completed({"by": "the peer"})) == "applied"
     row = await until_ended(database, task.task_id)
     assert (row["status"], row["attempt"], json.loads(row["result"])) == ("completed", 2, {"by": "the peer"})
@@ -71,11 +71,11 @@ async def test_a_lost_lease_cancels_the_job_and_drops_its_outcome(
 async def test_a_cancel_request_cancels_the_handler(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
-    held = BlockedHandler()
-    worker = await start_worker(held)
+    handler = BlockedHandler()
+    worker = await start_worker(handler)
     task = await create(client)
-    await held.begun.wait()
+    await handler.begun.wait()
     await TaskStateManager(client).cancel_task(task.task_id)
     row = await until_ended(database, task.task_id)
-    assert (row["status"], row["attempt"], held.cancelled.is_set()) == ("cancelled", 1, True)
+    assert (row["status"], row["attempt"], handler.cancelled.is_set()) == ("cancelled", 1, True)
     assert worker.running_tasks == 0

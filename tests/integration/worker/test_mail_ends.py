@@ -1,4 +1,4 @@
-"""What becomes of a mail that meets trouble: sent later, failed, in doubt, left out; never twice."""
+"""A mail with an error is sent later, fails, is in doubt or is skipped; it is never sent twice."""
 
 import asyncio
 from typing import Any
@@ -52,9 +52,7 @@ async def test_a_permanent_refusal_fails_the_mail_but_not_the_reader(
     assert (await Readers(client).get(reader.reader_id)).status is ReaderStatus.ACTIVE
     assert box.commands.count("MAIL") == 1
     assert await database.fetchval("select count(*) from public.shown_items") == 0
-    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest is None, (
-        "what it held is new"
-    )
+    assert (await Services.build(client).items.new_items_for(reader.reader_id)).last_digest is None, "its items are new"
 
 
 async def test_an_unknown_address_stops_the_readers_mail_with_a_reason(
@@ -84,7 +82,7 @@ async def test_a_break_after_the_final_dot_leaves_one_mail_in_doubt(
     await until(database, ENDED, "in_doubt")
     await until(database, ALL_DONE)
     assert (len(box.taken), box.commands.count("MAIL")) == (taken, 1)
-    assert "lost" not in (await the_delivery(database))["reason"], "it was said at once"
+    assert "lost" not in (await the_delivery(database))["reason"], "it was reported at once"
     assert len((await Services.build(client).items.new_items_for(reader.reader_id)).shown) == 1
 
 
@@ -100,7 +98,7 @@ async def test_a_break_before_the_final_dot_never_counts_as_sent(
     box.steps["CONTENT"] = cut
     await start_mailer()
     await until(database, "select exists (select from public.deliveries where status in ('sent', 'in_doubt'))")
-    # Whether the server had the dot, a client cannot know once it has written it.
+    # Once the client has written the dot, it cannot know whether the server received it.
     status = (await the_delivery(database))["status"]
     assert (status, len(box.taken)) in [("sent", 1), ("in_doubt", 0)]
 
@@ -120,7 +118,7 @@ async def test_a_shutdown_before_the_first_byte_releases_the_mail(
 
 
 class HangingRenderer(DigestRenderer):
-    """Begins to lay out a page, and never ends."""
+    """Begins to render a page and never ends."""
 
     def __init__(self) -> None:
         super().__init__()

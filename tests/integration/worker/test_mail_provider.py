@@ -1,4 +1,4 @@
-"""Mails by a provider that knows its keys: what is repeated, by whom, and how it ends where nobody can know."""
+"""Mails through a provider with idempotency keys: which mails are repeated, by which sender, and which end in doubt."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -31,7 +31,7 @@ UNKNOWN_ADDRESS = answer(422, {"name": "validation_error"})
 
 @pytest.fixture
 async def start_resend() -> AsyncIterator[StartResend]:
-    """Start a server that answers as Resend, and a sender that asks it."""
+    """Start a server that responds like Resend, and a sender that calls it."""
     async with AsyncExitStack() as opened:
 
         async def start(*steps: Step, key: str = "re_123") -> tuple[ResendSender, ScriptedServer]:
@@ -69,7 +69,7 @@ async def test_a_refusal_after_a_doubt_does_not_resolve_it(
     await start_mailer(sender)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["status"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it, once"
+    assert (found["status"], len(server.seen)) == ("in_doubt", 2), "the refusal ends it once"
     assert "Resend responded 422" in found["reason"]
 
 
@@ -131,16 +131,16 @@ async def test_a_provider_failure_is_the_reason_of_the_doubt(
 async def test_a_mail_is_not_repeated_with_another_account(
     database: asyncpg.Connection, start_mailer: StartMailer, start_resend: StartResend
 ) -> None:
-    first, asked = await start_resend(hang_up, stall)
+    first, requests = await start_resend(hang_up, stall)
     worker = await start_mailer(first)
     await until(database, "select exists (select from public.deliveries where reason like '%lost%')")
     await worker.stop()
-    assert asked.seen
-    second, not_asked = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
+    assert requests.seen
+    second, second_server = await start_resend(answer(200, {"id": "a second mail"}), key="re_456")
     await start_mailer(second)
     await until(database, ALL_DONE)
     found = await the_delivery(database)
-    assert (found["status"], not_asked.seen) == ("in_doubt", [])
+    assert (found["status"], second_server.seen) == ("in_doubt", [])
     assert "another sender began it" in found["reason"]
 
 

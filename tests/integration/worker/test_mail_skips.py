@@ -1,4 +1,4 @@
-"""A mail that waits for its retry is not sent when something has come to speak against it meanwhile."""
+"""A mail that waits for its retry is not sent if there is a reason against it meanwhile."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -27,7 +27,7 @@ REASONS: dict[str, Change] = {
 
 
 class Meanwhile:
-    """Asks to send the first mail later, once the test has changed something."""
+    """Requests a later retry of the first mail, after the test has changed something."""
 
     def __init__(self, box: Postbox, step: str) -> None:
         self._reached, self._changed = asyncio.Event(), asyncio.Event()

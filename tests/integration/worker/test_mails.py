@@ -1,4 +1,4 @@
-"""A reader's day, from being due to the mail: what it holds, what is new, and what it does not wait for."""
+"""A reader's day from the due time to the mail: its content, its new items, and what it does not wait for."""
 
 import asyncpg
 import pytest

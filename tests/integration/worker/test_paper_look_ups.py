@@ -1,4 +1,4 @@
-"""Papers of which readers gave nothing but arXiv's id: looked up by workers, and what arXiv does not know once."""
+"""Papers for which readers gave only an arXiv id are looked up by workers; unknown ids only once."""
 
 import asyncio
 import re
@@ -26,17 +26,17 @@ MALFORMED, UNKNOWN = "2634.00001", "2611.99999"
 
 
 class Arxiv:
-    """Answers as arXiv does: it leaves out what it does not know, and refuses a list with what it finds malformed."""
+    """Answers as arXiv does: it omits unknown ids, and refuses a list that contains a malformed id."""
 
     def __init__(self) -> None:
         self.server = ScriptedServer(self.answer)
 
     @property
-    def asked(self) -> list[list[str]]:
+    def requests(self) -> list[list[str]]:
         return [parse_qs(urlsplit(seen.split()[1]).query)["id_list"][0].split(",") for seen in self.server.seen]
 
     async def answer(self, writer: asyncio.StreamWriter) -> None:
-        ids = self.asked[-1]
+        ids = self.requests[-1]
         if MALFORMED in ids:
             wrong = f"<entry><id>https://arxiv.org/api/errors#incorrect_id_format_for_{MALFORMED}</id></entry>"
             await reply(f"{ATOM_HEAD}{wrong}</feed>".encode(), status=400)(writer)
@@ -71,13 +71,13 @@ async def test_each_paper_id_is_looked_up_once_for_all_readers(client: AsyncClie
             )
 
         await asyncio.gather(periodic_job().run_once(), periodic_job().run_once())
-        asked = arxiv.asked
+        requests = arxiv.requests
         await periodic_job().run_once()
     await arxiv.server.stop()
-    assert arxiv.asked == asked, "nothing is asked for again"
-    assert max(map(len, asked)) == 100
-    in_answers = [each for some in asked if MALFORMED not in some for each in some]
-    assert sorted(in_answers) == sorted(set(ids) - {MALFORMED}), "each in one answer"
+    assert arxiv.requests == requests, "no request is repeated"
+    assert max(map(len, requests)) == 100
+    in_answers = [each for some in requests if MALFORMED not in some for each in some]
+    assert sorted(in_answers) == sorted(set(ids) - {MALFORMED}), "each in one response"
     for reader, count in ((ada, 129), (bob, 3)):
         learnt = await rated(client, reader)
         assert len(learnt) == count

@@ -1,4 +1,4 @@
-"""The stored words of papers are made again, once, after the way in which words are read has changed."""
+"""Stored vectors of papers are computed again, once, after the normalisation of words has changed."""
 
 import asyncio
 from random import Random

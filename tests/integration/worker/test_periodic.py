@@ -1,4 +1,4 @@
-"""The periodic_jobs, each with the real client: when they act, and that a Supabase that is away ends none of them."""
+"""Each periodic job with the real client: its times, and that an outage of Supabase does not end it."""
 
 import asyncio
 from contextlib import suppress
@@ -74,7 +74,7 @@ async def test_retention_is_retried_when_supabase_is_unreachable(
 
 
 class Clock:
-    """A clock that each sleep moves on, until there are no more sleeps to be had."""
+    """A clock that each sleep advances, for a limited number of sleeps."""
 
     def __init__(self, now: datetime, sleeps: int) -> None:
         self.now = now
@@ -100,9 +100,9 @@ async def test_the_daily_fetch_requests_recent_days_at_its_time(
     clock = Clock(datetime(2026, 3, 5, 4, 30, tzinfo=UTC), sleeps=4)
     await run(client, clock, time(6, 15))
     assert clock.slept == [3600, 2700, 3600, 3600]
-    asked = await database.fetch("select source_date::text, idempotency_key, owner from public.tasks order by 1 desc")
+    fetches = await database.fetch("select source_date::text, idempotency_key, owner from public.tasks order by 1 desc")
     days = [f"2026-03-0{day}" for day in (4, 3, 2, 1)]
-    assert [tuple(row) for row in asked] == [(day, f"own:daily:2026-03-05:06:15:00:{day}", "system") for day in days]
+    assert [tuple(row) for row in fetches] == [(day, f"own:daily:2026-03-05:06:15:00:{day}", "system") for day in days]
 
 
 async def test_the_daily_fetch_is_retried_soon_during_an_outage(

@@ -1,4 +1,4 @@
-"""A worker that gets a task again which it has just lost: two jobs of one task, each known by its lease."""
+"""A worker claims a task that it has just lost: it has two jobs of one task, distinguished by their leases."""
 
 import asyncio
 from contextlib import suppress
@@ -52,13 +52,13 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
     task = await create(client)
     await attempts.begun[1].wait()
     gate.close()
-    await gate.held.wait()
+    await gate.is_blocking.wait()
     peer = Claimer(client)
-    await peer.sync()  # seen alive: this is no outage
+    await peer.sync()  # a heartbeat, so that this is no outage
     await expire_lease(database, task.task_id)
-    await peer.sync()  # full, it takes the lost task back for the queue
+    await peer.sync()  # its slots are full: it only returns the lost task to the queue
     gate.open()
-    # One answer brings both: the old lease is lost, the task is claimed anew.
+    # One response brings both: the old lease is lost, and the task is claimed again.
     await attempts.begun[2].wait()
     await attempts.ended[1].wait()
     assert attempts.cancelled == {1}
@@ -78,7 +78,7 @@ async def test_a_lost_and_reclaimed_task_is_recorded_once(
 )
 async def test_a_job_cancelled_before_it_starts_has_an_outcome(why: Abort, outcome: Outcome | None) -> None:
     async def never(_job: Job) -> dict[str, Any]:
-        raise AssertionError("it was not to be done any more")
+        raise AssertionError("the job must not run")
 
     task = ClaimedTask(Lease(uuid4(), uuid4()), TaskKind.FETCH, 1, 5, timedelta(0), None, {})
     job = Job(task, deadline=0.0, on_progress=lambda _lease, _progress: None)

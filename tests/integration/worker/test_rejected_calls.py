@@ -1,4 +1,4 @@
-"""Refusals and unreadable responses on the way of finished work: what is not about the data costs nothing."""
+"""Rejections of, and unreadable responses to, calls with outcomes: errors not caused by the data lose nothing."""
 
 import asyncio
 import json
@@ -28,7 +28,7 @@ REFUSALS = {
     "PGRST301": error(401, "PGRST301", "JWT expired"),
     "42501": error(403, "42501", "permission denied for function sync_worker"),
     "PGRST202": error(404, "PGRST202", "Could not find the function"),
-    "a constraint that refuses every call": error(400, "23514", "injected_faults"),
+    "a constraint that refuses every call": error(400, "23514", "injected_rule"),
 }
 
 
@@ -102,7 +102,7 @@ async def test_a_refused_outcome_fails_only_its_own_task(
         return dict(job.task.payload)
 
     await database.execute(
-        "alter table public.tasks add constraint injected_faults check (result ->> 'is' is distinct from 'bad')"
+        "alter table public.tasks add constraint injected_rule check (result ->> 'is' is distinct from 'bad')"
     )
     try:
         await start_worker(work)
@@ -111,10 +111,10 @@ async def test_a_refused_outcome_fails_only_its_own_task(
         row = await until_ended(database, bad.task_id)
         assert (row["status"], row["attempt"]) == ("failed", 1)
         assert "rejected the outcome" in row["error"]
-        assert "injected_faults" in row["error"]
+        assert "injected_rule" in row["error"]
         assert [(await until_ended(database, task.task_id))["status"] for task in good] == ["completed"] * 2
     finally:
-        await database.execute("alter table public.tasks drop constraint injected_faults")
+        await database.execute("alter table public.tasks drop constraint injected_rule")
 
 
 async def test_a_payload_that_is_not_an_object_is_refused(database: asyncpg.Connection) -> None:
@@ -131,7 +131,7 @@ async def test_an_unreadable_row_fails_and_the_others_complete(
     client: AsyncClient, database: asyncpg.Connection, start_worker: StartWorker
 ) -> None:
     tasks = [await create(client) for _ in range(5)]
-    # A day that Python does not know.
+    # A date that Python cannot represent.
     await database.execute("update public.tasks set source_date = '20000-01-01' where task_id = $1", tasks[2].task_id)
     await start_worker(at_once)
     await until_status(database, "completed", 4)
@@ -149,7 +149,7 @@ async def test_an_unreadable_response_stops_no_worker(
     unreadable: set[int] = set()
 
     async def of_the_first_completion(call: Call) -> Answer | None:
-        """Every answer to one number is unreadable, as a recorded one would be."""
+        """Every response to one call number is unreadable, as a stored response would be."""
         if call.completes and not unreadable:
             unreadable.add(call.body["p_number"])
         return Answer(200, answer) if call.body.get("p_number") in unreadable else None

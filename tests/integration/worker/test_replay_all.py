@@ -1,4 +1,4 @@
-"""Ten thousand dead tasks are replayed while two workers work: each once, in steps that a statement may take."""
+"""Ten thousand dead letters are replayed while two workers run: each once, in steps within the statement timeout."""
 
 import asyncio
 import time
@@ -17,15 +17,15 @@ from worker.job import Job
 
 DEAD, FRESH = 10_000, 500
 LONGEST_STEP = 4.0
-"""Seconds: half of the 8 that Supabase gives a statement, on a machine that does much else meanwhile."""
+"""Seconds: half of Supabase's statement timeout of 8 s, on a loaded machine."""
 
 
 async def replay_all(client: AsyncClient) -> float:
-    """Replay step by step; returns how many seconds the longest took."""
-    act, after, until, longest = Actor(uuid4(), "root"), None, None, 0.0
+    """Replay step by step; returns the seconds of the longest step."""
+    actor, after, until, longest = Actor(uuid4(), "root"), None, None, 0.0
     while True:
         started = time.monotonic()
-        step = await Operator(client).replay_dead(act, TaskKind.FETCH, until=until, after=after)
+        step = await Operator(client).replay_dead(actor, TaskKind.FETCH, until=until, after=after)
         longest = max(longest, time.monotonic() - started)
         after, until = step.next, step.until
         if after is None:

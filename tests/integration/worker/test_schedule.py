@@ -1,4 +1,4 @@
-"""The periodic_job of each worker that looks who is due, on a real database."""
+"""The periodic job that enqueues due readers, on a real database."""
 
 import asyncio
 from random import Random

@@ -1,4 +1,4 @@
-"""Stopping: also a handler that hears no cancellation does not keep the worker from ending."""
+"""Shutdown: a handler that ignores its cancellation does not prevent the end of the worker."""
 
 import asyncio
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Slots of each kind: receivers that hang keep neither a fetch nor a digest waiting."""
+"""Slots of each kind: hanging callback receivers delay neither a fetch nor a digest."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from worker.opening import worker_limits
 
 
 class HangingReceiver:
-    """Takes every delivery and answers none."""
+    """Accepts every delivery and never responds."""
 
     def __init__(self) -> None:
         self.url = ""
@@ -81,7 +81,7 @@ async def test_hanging_callbacks_delay_no_other_kind_of_task(
         worker = await start_worker(works, concurrency=limits.concurrency, kind_slots=limits.kind_slots)
         await hanging.until(3)
         for kind in [TaskKind.FETCH, TaskKind.DIGEST] * 3:
-            # Created last, in order after the callbacks.
+            # Created last, so claimed after the callbacks.
             task = await create(client, kind=kind, priority=3)
             assert (await until_ended(database, task.task_id))["status"] == "completed"
         assert (hanging.hanging, worker.running_tasks) == (3, 3)

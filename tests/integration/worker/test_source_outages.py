@@ -1,4 +1,4 @@
-"""An outage of all sources: nothing fails, no attempt is used, and no reader is told anything that is not so."""
+"""An outage of all sources: nothing fails, no attempt is used, and no reader gets a wrong statement."""
 
 import asyncio
 import email
@@ -34,7 +34,7 @@ SENT = "select exists (select from public.deliveries where status = 'sent')"
 
 
 class Sources:
-    """arXiv and a feed on one port, where nobody listens until they are `up`."""
+    """arXiv and a feed on one port, which is closed until they are `up`."""
 
     def __init__(self) -> None:
         with socket() as free:
@@ -67,13 +67,13 @@ class Sources:
 
 @pytest.fixture(autouse=True)
 def one_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
-    """arXiv's adapter tries a page once: its pauses are not under test."""
+    """The arXiv adapter tries a page once, because this test does not cover its pauses."""
     settings_for = worker.wiring._arxiv_settings  # noqa: SLF001  (the one place that knows)
     monkeypatch.setattr(worker.wiring, "_arxiv_settings", lambda s: replace(settings_for(s), page_attempts=1))
 
 
 async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **columns: Any) -> UUID:
-    """A reader where it is about noon, whose digest has been due since midnight."""
+    """A reader in a time zone where it is about noon, whose digest has been due since midnight."""
     timezone = f"Etc/GMT{datetime.now(UTC).hour - 12:+d}"
     reader = await add_reader(client, email="ada@example.org", timezone=timezone, send_at="00:00", **columns)
     await database.execute("update public.readers set next_due_at = next_due_at - interval '1 day' where true")
@@ -81,7 +81,7 @@ async def reader_due_now(client: AsyncClient, database: asyncpg.Connection, **co
 
 
 async def tried_again(database: asyncpg.Connection, error: str) -> None:
-    """Let what sleeps be tried now, until a fetch has met this error."""
+    """Make snoozed tasks due now, until a fetch has failed with this error."""
     async with asyncio.timeout(PATIENCE):
         while not await database.fetchval(TRIED, error):
             await database.execute(NOW_AGAIN)
@@ -113,7 +113,7 @@ async def test_an_outage_of_all_sources_fails_nothing(
     settings = settings_of(stack, mail_url=f"folder:{tmp_path}", **sources.settings, **MAIL)
     async with whole_worker(settings) as running:
         await tried_again(database, f"{CAUSE}15 s")
-        # Its breaker is open: the cause stays, and the time is the breaker's.
+        # Its circuit breaker is open: the cause stays, and the time comes from the circuit breaker.
         await tried_again(database, rf"{CAUSE}[2-6]\d s")
         assert await database.fetchval("select count(*) from public.tasks where status is not null") == 0
         assert await database.fetchval("select count(*) from public.deliveries") == 0, "unread is not empty"

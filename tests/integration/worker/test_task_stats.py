@@ -1,4 +1,4 @@
-"""What a worker ends is counted, reported once a minute, and counted once, whatever becomes of the report."""
+"""A worker's ended tasks are reported once a minute, and counted once even if a report is repeated."""
 
 import asyncio
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ COUNTS = "select sum(completed)::int, sum(failed)::int, sum(retried)::int, sum(w
 
 
 async def by_attempt(job: Job) -> dict[str, Any]:
-    """Fails the first time, and then for good if the payload says so."""
+    """Fails the first time, and permanently if the payload says so."""
     if job.task.attempt == 1:
         raise ConnectionError
     if job.task.payload:
@@ -59,11 +59,11 @@ async def test_lost_reports_are_repeated_and_each_task_counts_once(
         proxy.after = Times(AWAY, 1, lambda call: call.name == "report_task_stats")
         proxy.before = Times(AWAY, 1, lambda _call: len(proxy.calls) == 2)
         for _ in range(2):
-            assert await periodic_job.run_once() == MINUTE / 2, "the answer was lost, and then the call"
+            assert await periodic_job.run_once() == MINUTE / 2, "first the response was lost, then the call"
         for outcome in running.outcomes[5:]:
             tally.count(*outcome)
         for _ in range(2):
-            # At this worker's second of the next minute, by the database's clock.
+            # At this worker's second of the next minute of the database's clock.
             second = (
                 await database.fetchval("select extract(second from now())::float8") + await periodic_job.run_once()
             ) % 60
@@ -76,16 +76,16 @@ async def test_lost_reports_are_repeated_and_each_task_counts_once(
 
 
 class InterruptedMinutes(TaskStats):
-    """Does not answer the first report; `reports` are all, by number and how many ends they tell of."""
+    """Does not respond to the first report; `reports` has all of them: the number and the count of ended tasks."""
 
     def __init__(self) -> None:
-        self.asked = asyncio.Event()
+        self.called = asyncio.Event()
         self.reports: list[tuple[int, int]] = []
 
     async def report(self, worker_id: UUID, number: int, ended: Mapping[TaskKind, TaskCounts]) -> float:  # noqa: ARG002  (its names)
         self.reports.append((number, ended[TaskKind.DIGEST].completed))
-        if not self.asked.is_set():
-            self.asked.set()
+        if not self.called.is_set():
+            self.called.set()
             await asyncio.Event().wait()
         return 0.0
 
@@ -94,7 +94,7 @@ async def test_a_worker_stopped_during_a_report_sends_a_last_one() -> None:
     minutes, tally = InterruptedMinutes(), Tally([TaskKind.DIGEST], Random(1))
     running = asyncio.create_task(TaskStatsReporter(minutes, uuid4(), tally, random=Earliest()).run())
     tally.count(*ended())
-    await minutes.asked.wait()
+    await minutes.called.wait()
     for _ in range(2):
         tally.count(*ended())
     running.cancel()
@@ -118,13 +118,15 @@ async def test_a_refused_report_does_not_stop_later_ones(
 
 def test_implausible_model_usage_is_ignored_or_capped() -> None:
     tally = Tally([TaskKind.DIGEST], Random(1))
-    usage = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
+    usage: dict[str, Any] = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
+    usage |= {"fallbacks": {"cut_off": 2, "busy": 10**40}}
     digests: list[Any] = [{"usage": usage}, {"usage": "none"}, {}, [], None]
     for digest in digests:
         tally.count(*ended(digest))
     counted = tally.take()[TaskKind.DIGEST]
     assert (counted.completed, counted.model_calls, counted.model_failures) == (5, 3, 1)
     assert (counted.input_tokens, counted.output_tokens) == (70, 10**9)
+    assert counted.model_fallbacks == {"cut_off": 2, "busy": 10**9}
     assert tally.take()[TaskKind.DIGEST].completed == 0, "taken once"
 
 

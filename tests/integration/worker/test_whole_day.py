@@ -1,4 +1,4 @@
-"""A day by a whole worker: fetched where the settings say, written by the model, called back, and sent as a mail."""
+"""A day with a whole worker: fetch from configured sources, digest by the model, callback, and mail."""
 
 import asyncio
 import email
@@ -39,7 +39,7 @@ OWN = {"user_agent": "Ada's own", "webhook_secret": f"{WEBHOOK_SECRET},{NEXT_SEC
 
 
 class Outside:
-    """What a worker reaches of the outside world, each a server of its own."""
+    """The external services of a worker, each a separate server."""
 
     def __init__(self, *servers: ScriptedServer) -> None:
         self.arxiv, self.feed, self.model, self.receiver = servers
@@ -107,36 +107,59 @@ async def test_a_due_reader_gets_a_mail_as_configured(
 async def test_mail_concurrency_and_rate_come_from_the_settings(
     stack: Ready, client: AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = list[Any]()
+    openings = list[Any]()
 
     def opened(*how: Any) -> Any:
-        asked.append(how)
+        openings.append(how)
         return open_mail_sender(*how)
 
     monkeypatch.setattr(worker.wiring, "open_mail_sender", opened)
     chosen = settings_of(stack, mail_url="folder:/nowhere", mail_connections="3", mail_rate="4.5", **MAIL)
     async with open_components(Services.build(client), chosen):
-        ((url, _http, limits),) = asked
+        ((url, _http, limits),) = openings
     assert (url, limits) == (FolderUrl(Path("/nowhere")), MailLimits(concurrency=3, per_second=4.5))
 
 
 @pytest.mark.parametrize(
-    ("changes", "asked"),
+    ("changes", "openings"),
     [({}, 2), ({"model_max_calls": "1"}, 1), ({"model_max_calls": "0"}, 0), ({"model_max_tokens": "0"}, 0)],
 )
 async def test_model_calls_stay_within_the_configured_limit(
-    changes: dict[str, str], asked: int, stack: Ready, client: AsyncClient, serve: Serve
+    changes: dict[str, str], openings: int, stack: Ready, client: AsyncClient, serve: Serve
 ) -> None:
     outside = await Outside.start(serve)
     async with open_external() as http:
         analyst = build_analyst(http, Services.build(client), settings_of(stack, **outside.settings, **changes))
         analysed = await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1), ranked(2)])
-    assert (analysed.usage.calls, len(outside.model.seen)) == (asked, asked)
+    assert (analysed.usage.calls, len(outside.model.seen)) == (openings, openings)
     assert all("authorization: bearer k-1" in head.lower() for head in outside.model.heads)
 
 
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({}, 8_000),
+        ({"openai_max_output_tokens": "3000"}, 3_000),
+        ({"model_max_tokens": "9000"}, 3_000),
+        ({"openai_max_output_tokens": "90000", "model_max_tokens": "600000"}, 90_000),
+    ],
+)
+async def test_the_output_limit_fits_settings_and_budget(
+    changes: dict[str, str], limit: int, stack: Ready, client: AsyncClient, serve: Serve
+) -> None:
+    outside = await Outside.start(serve)
+    form = {"openai_answer_format": "json_object", "openai_reasoning_effort": "low"}
+    async with open_external() as http:
+        settings = settings_of(stack, **outside.settings, **form, **changes)
+        analyst = build_analyst(http, Services.build(client), settings)
+        await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1)])
+    (sent,) = [json.loads(body) for body in outside.model.bodies]
+    assert (sent["max_tokens"], sent["reasoning_effort"]) == (limit, "low")
+    assert sent["response_format"] == {"type": "json_object"}
+
+
 def ranked(number: int) -> Ranked:
-    """A chosen article, unlike the others."""
+    """A selected article that differs from the others."""
     article = Article(
         source="arxiv",
         external_id=f"2611.{number:05d}",

@@ -1,4 +1,4 @@
-"""A whole worker: who it says it is, what it counts, what it does beside its tasks, and how it ends."""
+"""A whole worker: its identification, its metrics, its periodic jobs, and its end."""
 
 import asyncio
 import json
@@ -35,7 +35,7 @@ from worker.supervisor import PeriodicJobFailed
 FAILED = "select count(*) = $1 from public.tasks where status = 'failed'"
 REPORTS = "select worker_id from public.task_stat_reports"
 KINDS = ["fetch", "digest", "callback"]
-ASKED = "schema_version"
+REQUESTS = "schema_version"
 PAPER = "2611.00001"
 FEED = (
     f"{ATOM_HEAD}<entry><id>http://arxiv.org/abs/{PAPER}v1</id>"
@@ -57,7 +57,7 @@ insert into public.digests (task_id, owner, source_date, reader_id, local_day, d
 select gen_random_uuid(), 'default', now() - age, gen_random_uuid(), now() - age, '{}', '', now() - age
   from unnest($1::interval[]) age
 """
-KEPT = """
+ARGUMENTS = """
 select (select count(*) from public.tasks where owner = 'default' and kind = 'fetch') = 1
    and (select count(*) from public.editions) = 2 and (select count(*) from public.digests) = 3
    and (select count(*) from public.deliveries) = 4
@@ -98,7 +98,7 @@ async def test_each_kind_of_record_has_its_own_retention(stack: Ready, database:
         "delivery_retention_days": "40",
     }
     async with whole_worker(settings_of(stack, **kept)) as running:
-        await until(database, KEPT)
+        await until(database, ARGUMENTS)
         await running.stop()
 
 
@@ -141,14 +141,14 @@ async def test_a_worker_without_mail_reports_it_everywhere(
     stack: Ready, client: AsyncClient, database: asyncpg.Connection
 ) -> None:
     async with whole_worker(settings_of(stack, daily_fetch_at="06:00")) as running:
-        said = await running.logged("not configured")
+        logged_record = await running.logged("not configured")
         await until(database, "select exists (select from public.worker_configuration)")
         await until(database, "select exists (select from public.workers)")
         health = json.loads(await running.page("/healthz"))
         (worker,) = await Services.build(client).operator.workers()
         await running.stop()
     expected = {"MAIL_URL": "this worker sends no mails"}
-    assert {said["setting"]: said["effect"]} == expected
+    assert {logged_record["setting"]: logged_record["effect"]} == expected
     assert (health["not_configured"], worker.not_configured) == (expected, expected)
 
 
@@ -178,7 +178,7 @@ async def test_one_signal_lets_tasks_finish_and_a_second_ends_them(
 
 
 async def die(*_arguments: Any) -> None:
-    raise LookupError("injected_faults")
+    raise LookupError("injected fault")
 
 
 async def forever(*_arguments: Any) -> None:
@@ -192,10 +192,14 @@ async def test_a_failed_periodic_job_is_logged_and_ends_the_worker(
 ) -> None:
     monkeypatch.setattr(Retention, "run", die)
     async with whole_worker(settings_of(stack)) as running:
-        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention failed: LookupError: injected_faults$"):
+        with pytest.raises(PeriodicJobFailed, match=r"^The worker's retention failed: LookupError: injected fault$"):
             await running.ended()
-    (said,) = [record for record in running.log if record["event"] == "periodic job failed"]
-    assert (said["log_level"], said["periodic_job"], str(said["exc_info"])) == ("error", "retention", "injected_faults")
+    (logged_record,) = [record for record in running.log if record["event"] == "periodic job failed"]
+    assert (logged_record["log_level"], logged_record["periodic_job"], str(logged_record["exc_info"])) == (
+        "error",
+        "retention",
+        "injected fault",
+    )
 
 
 async def test_a_stopped_claim_loop_ends_the_worker_without_grace(
@@ -219,12 +223,12 @@ async def test_the_schema_check_repeats_until_it_gets_a_response(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(worker.__main__, "SCHEMA_CHECK_SECONDS", 0.05)
-    proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == ASKED)
+    proxy.before = away = Times(Answer(401, '{"message": "Invalid API key"}'), 3, lambda call: call.name == REQUESTS)
     async with whole_worker(settings_of(stack, supabase_url=proxy.url)) as running:
         async with asyncio.timeout(PATIENCE):
             while any(task.get_name() == "schema check" for task in asyncio.all_tasks()):
                 await asyncio.sleep(0.01)
         await running.stop()
     assert away.given
-    # On a slow machine one more may not be answered within that patience.
-    assert sum(call.name == ASKED for call in proxy.calls) >= 4
+    # On a slow machine, another call may have no response within that time.
+    assert sum(call.name == REQUESTS for call in proxy.calls) >= 4

@@ -1,4 +1,4 @@
-"""Each local day brings one mail, of that day and at its moment, also where clocks change or a timezone vanishes."""
+"""Each local day has one mail at its time, also when clocks change or a time zone is removed."""
 
 from datetime import UTC, date, datetime, timedelta
 from email.message import EmailMessage
@@ -15,7 +15,7 @@ from tests.support.running_worker import StartMailer, until
 from tests.support.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone
 from tests.support.smtp_server import Postbox
 
-# A time that the day has not, or has twice, and its moment: so much later, or the second.
+# A local time that does not exist or exists twice, and its moment: shifted by the gap, or the second one.
 CHANGES = [
     ("America/Los_Angeles", "02:30", date(2026, 3, 8), "2026-03-08T10:30:00Z"),
     ("Europe/Berlin", "02:30", date(2026, 3, 29), "2026-03-29T01:30:00Z"),
@@ -25,7 +25,7 @@ CHANGES = [
     ("Australia/Lord_Howe", "02:15", date(2026, 10, 4), "2026-10-03T15:45:00Z"),
     ("Europe/Berlin", "02:30", date(2026, 10, 25), "2026-10-25T01:30:00Z"),
     ("America/Los_Angeles", "01:30", date(2026, 11, 1), "2026-11-01T09:30:00Z"),
-    # The last and the first minute of a day, whose moments lie in another one of UTC's.
+    # The last and the first minute of a local day, which are in another UTC day.
     ("Pacific/Auckland", "00:00", date(2026, 9, 27), "2026-09-26T12:00:00Z"),
     ("America/Los_Angeles", "23:59", date(2026, 3, 8), "2026-03-09T06:59:00Z"),
 ]
@@ -34,12 +34,12 @@ SENT = "select exists (select from public.deliveries where reader_id = $1 and lo
 
 
 def moment_of(day: date, send_at: str, timezone: str) -> datetime:
-    """When an ordinary day comes."""
+    """The moment at which an ordinary day is due."""
     return datetime.fromisoformat(f"{day} {send_at}").replace(tzinfo=ZoneInfo(timezone)).astimezone(UTC)
 
 
 def assert_is_of(mail: EmailMessage, day: date) -> None:
-    """The day stands in the subject, the name, the text, the page and the links."""
+    """The day is in the subject, the file name, the text, the page and the links."""
     assert mail["Subject"] == f"Nothing new for {long_day(day)}"
     assert f"digest-{day}-" in mail["Message-ID"]
     assert long_day(day) in body(mail, "plain")

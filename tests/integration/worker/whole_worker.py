@@ -40,14 +40,14 @@ NEWS: Final = "<rss><channel><item><title>Radar news</title><link>http://n.test/
 
 
 class Earliest(Random):
-    """Draws the lowest number there is: nothing waits for its turn."""
+    """Draws the lowest number, so that nothing waits for a random time."""
 
     def random(self) -> float:
         return 0.0
 
 
 def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
-    """Settings of a worker that reaches this machine alone."""
+    """Settings of a worker that connects only to this machine."""
     here = {"supabase_url": stack.url, "supabase_key": stack.secret_key, "worker_port": "0", "grace_period": "0.1"}
     nobody = {"arxiv_base_url": NOWHERE, "feeds": f"none={NOWHERE}/rss", "callbacks_to_private_addresses": "true"}
     nobody |= {"daily_fetch_at": "off"}
@@ -55,7 +55,7 @@ def settings_of(stack: Ready, **changes: object) -> WorkerSettings:
 
 
 class WholeWorker:
-    """A worker that runs in this event loop as it does in a process of its own; `log` is what it said."""
+    """A worker that runs in this event loop as it does in a separate process; `log` has its log records."""
 
     def __init__(self, running: "asyncio.Task[None]", log: list[MutableMapping[str, Any]]) -> None:
         self.running = running
@@ -73,7 +73,7 @@ class WholeWorker:
                 await asyncio.sleep(0.01)
 
     def signalled(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Send this process the signal, which the worker must have taken upon itself."""
+        """Send this process the signal, for which the worker must have installed a handler."""
         assert signal.getsignal(number) not in {signal.SIG_DFL, signal.default_int_handler}
         signal.raise_signal(number)
 
@@ -84,13 +84,13 @@ class WholeWorker:
 
     async def ended(self) -> None:
         """Wait until it ends; raises what the worker raised."""
-        # A wait that ended by cancelling it would look like an end of its own.
+        # `wait_for` would cancel it after the timeout, which would look like an ordinary end.
         await asyncio.wait({self.running}, timeout=PATIENCE)
         assert self.running.done()
         await self.running
 
     async def page(self, path: str) -> str:
-        """What its own port answers."""
+        """Return the response of the port that it serves."""
         address = (await self.logged("health and metrics on"))["event"].split()[-1]
         async with aiohttp.ClientSession(address) as http, http.get(path) as answer:
             return await answer.text()
@@ -98,9 +98,9 @@ class WholeWorker:
 
 @asynccontextmanager
 async def whole_worker(settings: WorkerSettings, *, ready: str = "worker started") -> AsyncIterator[WholeWorker]:
-    """Run a worker with these settings, from when it says that it is ready; ended with the block at the latest.
+    """Run a worker with these settings until the end of the block; yields it when it is ready.
 
-    Its periodic_jobs act at once, and the watch over the event loop does not end the tests' own process.
+    Its periodic jobs run at once, and the watchdog of the event loop does not end the tests' own process.
     """
     loop = asyncio.get_running_loop()
     with pytest.MonkeyPatch.context() as patched, capture_logs() as log:

@@ -41,7 +41,7 @@ class Call:
         self.logged = get_contextvars().get("caller")
 
     async def _receive(self) -> Message:
-        raise AssertionError("nobody reads the body")
+        raise AssertionError("the body must not be read")
 
     async def _send(self, message: Message) -> None:
         self.sent.append(message)

@@ -39,7 +39,7 @@ async def read(path: str, *pieces: int, announced: str | None = None) -> int:
             more = message["more_body"]
 
     async def send(_message: Message) -> None:
-        raise AssertionError("nobody answers")
+        raise AssertionError("no response is expected")
 
     headers = [] if announced is None else [(b"content-length", announced.encode())]
     await BodyLimit(application)({"type": "http", "path": path, "headers": headers}, receive, send)
@@ -72,7 +72,7 @@ async def test_a_disconnected_caller_sends_no_body() -> None:
         heard.append(await receive())
 
     async def send(_message: Message) -> None:
-        raise AssertionError("nobody answers")
+        raise AssertionError("no response is expected")
 
     await BodyLimit(application)({"type": "http", "path": "/v1/digests", "headers": []}, receive, send)
     assert heard == [{"type": "http.disconnect"}]
@@ -85,10 +85,10 @@ async def test_a_non_http_scope_passes_through() -> None:
         passed.append((scope, receive, send))
 
     async def receive() -> Message:
-        raise AssertionError("nobody reads")
+        raise AssertionError("no read is expected")
 
     async def send(_message: Message) -> None:
-        raise AssertionError("nobody sends")
+        raise AssertionError("no message is expected")
 
     scope = {"type": "lifespan"}
     await BodyLimit(application)(scope, receive, send)

@@ -5,11 +5,12 @@ from typing import Any
 
 from app.api.paper_models import PapersRequest
 from app.api.papers import with_known_abstracts
-from app.models import Article
+from app.models import Article, Publication
 from app.persistence.reader_papers import PaperInput
 
 DOI = "10.1038/ice"
 KNOWN: dict[str, Any] = {"title": "Radar reads ice", "abstract": "All of it.", "liked": True, "doi": DOI}
+PUBLISHED = Publication(entry_type="article", container="Ice", date="2026")
 
 
 def article_of(**paper: Any) -> Article:
@@ -29,7 +30,7 @@ class KnownItems:
 
 async def paper_of(named: dict[str, Any], known: dict[str, Any]) -> PaperInput:
     items: Any = KnownItems(article_of(**KNOWN, **known))
-    (paper,) = await with_known_abstracts([article_of(liked=True, **named)], items)
+    (paper,) = await with_known_abstracts([(article_of(liked=True, **named), PUBLISHED)], items)
     return paper
 
 
@@ -43,3 +44,9 @@ async def test_a_paper_of_the_same_names_gets_what_is_known() -> None:
     for known in ({"arxiv_id": "2611.00001"}, {}):
         paper = await paper_of({"arxiv_id": "2611.00001", "doi": DOI}, known)
         assert (paper.arxiv_id, paper.title, paper.abstract) == ("2611.00001", "Radar reads ice", "All of it.")
+
+
+async def test_a_known_paper_keeps_the_publication_of_its_entry() -> None:
+    for known in ({"arxiv_id": "2611.00001"}, {"arxiv_id": "2611.00002"}):
+        paper = await paper_of({"arxiv_id": "2611.00001", "doi": DOI}, known)
+        assert paper.publication == PUBLISHED

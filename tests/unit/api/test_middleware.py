@@ -19,10 +19,10 @@ async def test_a_burst_enters_a_few_requests_per_loop_iteration() -> None:
         entered += 1
 
     async def receive() -> Message:
-        raise AssertionError("nobody reads the body")
+        raise AssertionError("the body must not be read")
 
     async def send(_message: Message) -> None:
-        raise AssertionError("nobody answers")
+        raise AssertionError("no response is expected")
 
     context = RequestContext(application, Metrics())
     scope = {"type": "http", "method": "GET", "path": "/healthz", "headers": []}

@@ -31,13 +31,13 @@ def test_a_past_day_is_accepted(day: date) -> None:
 
 @pytest.mark.parametrize("day", [date(1991, 8, 13), utc_today() + timedelta(days=2)], ids=["before", "to come"])
 def test_a_day_out_of_range_is_refused(day: date) -> None:
-    said = message_of(FetchRequest, {"source_date": day.isoformat()})
-    assert said == f"Value error, {day} is not between 1991-08-14 and today (UTC)"
+    message = message_of(FetchRequest, {"source_date": day.isoformat()})
+    assert message == f"Value error, {day} is not between 1991-08-14 and today (UTC)"
 
 
 def test_an_omitted_day_is_yesterday_and_not_a_sent_field() -> None:
-    left_out = FetchRequest.model_validate({})
-    assert (left_out.source_date, left_out.sent) == (yesterday(), {})
+    omitted = FetchRequest.model_validate({})
+    assert (omitted.source_date, omitted.sent) == (yesterday(), {})
 
 
 def test_a_time_is_accepted_in_any_zone_and_returned_in_utc() -> None:
@@ -63,13 +63,13 @@ def test_every_kind_of_task_has_its_url(kind: str, url: str) -> None:
 
 @pytest.mark.parametrize("name", ["name", "profile", "weekdays", "when_empty", "status", "external_id"])
 def test_required_fields_of_a_reader_cannot_be_null(name: str) -> None:
-    said = message_of(ReaderChange, {name: None})
-    assert said == f"Value error, {name} cannot be null: omit fields that should not change"
+    message = message_of(ReaderChange, {name: None})
+    assert message == f"Value error, {name} cannot be null: omit fields that should not change"
 
 
 def test_one_error_names_every_field_that_cannot_be_null() -> None:
-    said = message_of(ReaderChange, {"status": None, "name": None})
-    assert said.startswith("Value error, name, status cannot be null")
+    message = message_of(ReaderChange, {"status": None, "name": None})
+    assert message.startswith("Value error, name, status cannot be null")
 
 
 @pytest.mark.parametrize("name", ["user_id", "email", "timezone", "send_at", "status_reason"])

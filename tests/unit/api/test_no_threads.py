@@ -46,7 +46,7 @@ class Scheme(SecurityBase):
     """A security scheme without a coroutine."""
 
     def __init__(self) -> None:
-        self.scheme_name = "injected_faults"
+        self.scheme_name = "scheme"
 
     def __call__(self) -> None:
         """FastAPI runs it in a thread."""
@@ -56,28 +56,28 @@ async def nested(_: Annotated[None, Depends(dependency)]) -> None:
     """A coroutine function with a dependency."""
 
 
-PLANTED: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
+SYNCHRONOUS: list[Callable[..., Any]] = [dependency, generator, Class, Scheme(), nested, partial(dependency)]
 
 
-@pytest.mark.parametrize("injected_faults", PLANTED, ids=lambda each: getattr(each, "__name__", type(each).__name__))
-def test_a_synchronous_dependency_is_found(injected_faults: Callable[..., Any]) -> None:
-    inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(injected_faults)]), FastAPI()
+@pytest.mark.parametrize("called", SYNCHRONOUS, ids=lambda each: getattr(each, "__name__", type(each).__name__))
+def test_a_synchronous_dependency_is_found(called: Callable[..., Any]) -> None:
+    inner, outer, app = APIRouter(), APIRouter(dependencies=[Security(called)]), FastAPI()
 
-    @inner.get("/injected_faults")
+    @inner.get("/synchronous")
     async def endpoint() -> None: ...
 
     outer.include_router(inner, prefix="/inner")
     app.include_router(outer)
     (found,) = synchronous_callables(app)
-    assert found.startswith("/inner/injected_faults: ")
+    assert found.startswith("/inner/synchronous: ")
 
 
 def test_a_synchronous_endpoint_is_found() -> None:
     app = FastAPI()
-    app.add_api_route("/injected_faults", dependency)
+    app.add_api_route("/synchronous", dependency)
     mounted = Starlette(routes=[Route("/mounted", lambda _request: Response())])
     app.mount("/below", mounted)
-    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/injected_faults", "/mounted"]
+    assert [found.partition(":")[0] for found in synchronous_callables(app)] == ["/mounted", "/synchronous"]
     assert len(list(routes_of(app))) == len(FastAPI().routes) + 2
 
 

@@ -79,7 +79,7 @@ async def test_a_500_is_logged_as_an_error_and_a_499_is_not(monkeypatch: pytest.
 
 
 async def test_each_invalid_part_of_a_request_is_listed() -> None:
-    answer, _logs = await raised(AssertionError("nobody comes so far"))
+    answer, _logs = await raised(AssertionError("unreachable"))
     assert answer.status_code == 422
     assert answer.json() == {
         "type": "about:blank",
@@ -108,11 +108,11 @@ async def test_framework_errors_keep_their_headers_in_problems(
 
 
 @pytest.mark.parametrize(
-    ("interests", "said"),
+    ("interests", "message"),
     [("graphs", "Input should be a valid list"), (["a"] * 500, "List should have at most 30 items")],
 )
-def test_type_errors_use_the_names_of_json(interests: object, said: str) -> None:
+def test_type_errors_use_the_names_of_json(interests: object, message: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ProfileRequest.model_validate({"name": "Ada", "interests": interests})
     (problem,) = caught.value.errors()
-    assert json_message(problem).startswith(said)
+    assert json_message(problem).startswith(message)

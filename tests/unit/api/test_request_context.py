@@ -41,7 +41,7 @@ def failing(*, begun: bool) -> ASGIApp:
 
 
 async def silent() -> Message:
-    raise AssertionError("nobody reads the body")
+    raise AssertionError("the body must not be read")
 
 
 class RequestRecord:
@@ -72,7 +72,7 @@ class RequestRecord:
 
 
 @pytest.fixture
-def told() -> RequestRecord:
+def record() -> RequestRecord:
     return RequestRecord()
 
 
@@ -84,9 +84,9 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("status", [200, 202, 404, 503])
-async def test_a_request_has_a_log_line_with_all_its_fields(told: RequestRecord, status: int) -> None:
-    await told.call(answering(status, caller=Caller("ada", admin=False)), x_request_id="one")
-    assert told.logs == [
+async def test_a_request_has_a_log_line_with_all_its_fields(record: RequestRecord, status: int) -> None:
+    await record.call(answering(status, caller=Caller("ada", admin=False)), x_request_id="one")
+    assert record.logs == [
         {
             "event": "request",
             "log_level": "info",
@@ -100,94 +100,94 @@ async def test_a_request_has_a_log_line_with_all_its_fields(told: RequestRecord,
     ]
 
 
-async def test_the_log_line_of_an_anonymous_request_has_no_caller(told: RequestRecord) -> None:
-    await told.call(answering(401, route=None))
-    (line,) = told.logs
+async def test_the_log_line_of_an_anonymous_request_has_no_caller(record: RequestRecord) -> None:
+    await record.call(answering(401, route=None))
+    (line,) = record.logs
     assert (line["route"], line["status"], "caller" in line) == ("unknown", 401, False)
-    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="401") is None
+    assert record.sample("broadsheet_caller_requests_total", caller="ada", status="401") is None
 
 
 @pytest.mark.parametrize("path", sorted(UNLOGGED_PATHS))
-async def test_probes_are_logged_only_if_they_fail(told: RequestRecord, path: str) -> None:
+async def test_probes_are_logged_only_if_they_fail(record: RequestRecord, path: str) -> None:
     for status, lines in ((200, 0), (399, 0), (400, 1), (503, 1)):
-        await told.call(answering(status), path)
-        assert len(told.logs) == lines, status
+        await record.call(answering(status), path)
+        assert len(record.logs) == lines, status
 
 
 def test_the_unlogged_paths_are_probes_and_metrics() -> None:
     assert {"/healthz", "/readyz", "/metrics"} == UNLOGGED_PATHS
 
 
-async def test_a_request_is_counted_by_method_route_status_and_caller(told: RequestRecord) -> None:
+async def test_a_request_is_counted_by_method_route_status_and_caller(record: RequestRecord) -> None:
     for status in (200, 200, 404):
-        await told.call(answering(status, caller=Caller("ada", admin=True)))
+        await record.call(answering(status, caller=Caller("ada", admin=True)))
     labels = {"method": "DELETE", "route": "/v1/things/{thing}", "status": "200"}
-    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels) == 2
-    assert told.sample("broadsheet_http_request_duration_seconds_sum", **labels) == pytest.approx(2 * SECONDS)
-    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels | {"status": "404"}) == 1
-    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="200") == 2
-    assert told.sample("broadsheet_caller_requests_total", caller="ada", status="404") == 1
+    assert record.sample("broadsheet_http_request_duration_seconds_count", **labels) == 2
+    assert record.sample("broadsheet_http_request_duration_seconds_sum", **labels) == pytest.approx(2 * SECONDS)
+    assert record.sample("broadsheet_http_request_duration_seconds_count", **labels | {"status": "404"}) == 1
+    assert record.sample("broadsheet_caller_requests_total", caller="ada", status="200") == 2
+    assert record.sample("broadsheet_caller_requests_total", caller="ada", status="404") == 1
 
 
 @pytest.mark.parametrize("given", ["a", "A-z_0.9", "x" * 100])
-async def test_a_valid_request_id_of_the_caller_is_kept(told: RequestRecord, given: str) -> None:
-    await told.call(answering(200), x_request_id=given)
-    assert told.request_id == given == told.logs[0]["request_id"]
+async def test_a_valid_request_id_of_the_caller_is_kept(record: RequestRecord, given: str) -> None:
+    await record.call(answering(200), x_request_id=given)
+    assert record.request_id == given == record.logs[0]["request_id"]
 
 
 @pytest.mark.parametrize("given", [None, "", "a b", "x" * 101, "a\n"], ids=repr)
-async def test_an_invalid_request_id_is_replaced(told: RequestRecord, given: str | None) -> None:
+async def test_an_invalid_request_id_is_replaced(record: RequestRecord, given: str | None) -> None:
     ids = []
     for _ in range(2):
-        await told.call(answering(200), **({} if given is None else {"x_request_id": given}))
-        ids.append(told.request_id)
-        assert told.logs[0]["request_id"] == ids[-1]
-        told.sent.clear()
+        await record.call(answering(200), **({} if given is None else {"x_request_id": given}))
+        ids.append(record.request_id)
+        assert record.logs[0]["request_id"] == ids[-1]
+        record.sent.clear()
     assert len({*ids, given}) == 3
     assert all(len(each) == 36 for each in ids)
 
 
-async def test_only_lines_logged_during_a_request_have_its_id(told: RequestRecord) -> None:
+async def test_only_lines_logged_during_a_request_have_its_id(record: RequestRecord) -> None:
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         structlog.get_logger().warning("meanwhile")
         await answering(200)(scope, receive, send)
 
-    await told.call(application, x_request_id="one")
-    assert [(line["event"], line["request_id"]) for line in told.logs] == [("meanwhile", "one"), ("request", "one")]
+    await record.call(application, x_request_id="one")
+    assert [(line["event"], line["request_id"]) for line in record.logs] == [("meanwhile", "one"), ("request", "one")]
     assert "request_id" not in get_contextvars()
 
 
-async def test_an_unexpected_error_gets_a_response_a_log_and_a_count(told: RequestRecord) -> None:
-    await told.call(failing(begun=False), x_request_id="one")
-    start, body = told.sent
-    assert (start["status"], told.request_id) == (500, "one")
+async def test_an_unexpected_error_gets_a_response_a_log_and_a_count(record: RequestRecord) -> None:
+    await record.call(failing(begun=False), x_request_id="one")
+    start, body = record.sent
+    assert (start["status"], record.request_id) == (500, "one")
     assert b"nobody foresaw" not in body["body"]
-    error, line = told.logs
+    error, line = record.logs
     assert (error["log_level"], error["request_id"], error["route"]) == ("error", "one", "unknown")
     assert isinstance(error["exc_info"], LookupError)
     assert (line["status"], line["request_id"]) == (500, "one")
     labels = {"method": "DELETE", "route": "unknown", "status": "500"}
-    assert told.sample("broadsheet_http_request_duration_seconds_count", **labels) == 1
+    assert record.sample("broadsheet_http_request_duration_seconds_count", **labels) == 1
 
 
-async def test_an_error_after_the_response_began_is_logged_with_status(told: RequestRecord) -> None:
+async def test_an_error_after_the_response_began_is_logged_with_status(record: RequestRecord) -> None:
     with pytest.raises(LookupError):
-        await told.call(failing(begun=True))
-    assert [message["type"] for message in told.sent] == ["http.response.start", "http.response.body"]
-    assert [(line["event"], line["status"]) for line in told.logs] == [("request", 202)]
+        await record.call(failing(begun=True))
+    assert [message["type"] for message in record.sent] == ["http.response.start", "http.response.body"]
+    assert [(line["event"], line["status"]) for line in record.logs] == [("request", 202)]
 
 
-async def test_a_non_http_scope_passes_through(told: RequestRecord) -> None:
+async def test_a_non_http_scope_passes_through(record: RequestRecord) -> None:
     passed: list[tuple[Scope, Receive, Send]] = []
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         passed.append((scope, receive, send))
 
     async def send(_message: Message) -> None:
-        raise AssertionError("nobody sends")
+        raise AssertionError("no message is expected")
 
     scope = {"type": "lifespan"}
     with capture_logs() as logs:
-        await RequestContext(application, told.metrics)(scope, silent, send)
+        await RequestContext(application, record.metrics)(scope, silent, send)
     assert passed == [(scope, silent, send)]
     assert logs == []

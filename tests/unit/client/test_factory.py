@@ -66,7 +66,7 @@ async def test_no_class_is_created_for_a_response(router: respx.Router) -> None:
             made = WeakSet([*APIResponse.__subclasses__(), *SingleAPIResponse.__subclasses__()])
             count = len(made)
             gc.collect()
-            assert len(made) == count, "pydantic forgot a class, which the next answer needs again"
+            assert len(made) == count, "pydantic discarded a class that the next response needs"
             await query.execute()
             assert len({*APIResponse.__subclasses__(), *SingleAPIResponse.__subclasses__()}) == count
 

@@ -10,14 +10,14 @@ from app.client.loop_throttle import LoopThrottle
 PIECES, CALLERS = 4, 41
 
 
-async def through(turnstile: LoopThrottle, number: int, passed: list[int]) -> None:
-    await turnstile.enter()
+async def through(throttle: LoopThrottle, number: int, passed: list[int]) -> None:
+    await throttle.enter()
     passed.append(number)
 
 
 async def test_a_burst_passes_in_order_a_few_per_iteration() -> None:
-    turnstile, passed = LoopThrottle(PIECES), list[int]()
-    callers = [asyncio.create_task(through(turnstile, number, passed)) for number in range(CALLERS)]
+    throttle, passed = LoopThrottle(PIECES), list[int]()
+    callers = [asyncio.create_task(through(throttle, number, passed)) for number in range(CALLERS)]
     counts = [0]
     while len(passed) < CALLERS:
         await asyncio.sleep(0)
@@ -28,19 +28,19 @@ async def test_a_burst_passes_in_order_a_few_per_iteration() -> None:
     assert each == [PIECES] * (CALLERS // PIECES) + [CALLERS % PIECES]
 
 
-@pytest.mark.parametrize(("turnstile", "pieces"), [(LoopThrottle(PIECES), PIECES), (LoopThrottle(), 8)])
-async def test_a_few_pass_at_once_and_the_next_waits(turnstile: LoopThrottle, pieces: int) -> None:
+@pytest.mark.parametrize(("throttle", "pieces"), [(LoopThrottle(PIECES), PIECES), (LoopThrottle(), 8)])
+async def test_a_few_pass_at_once_and_the_next_waits(throttle: LoopThrottle, pieces: int) -> None:
     for _ in range(pieces):
         with pytest.raises(StopIteration):
-            turnstile.enter().send(None)
-    waits = turnstile.enter()
+            throttle.enter().send(None)
+    waits = throttle.enter()
     waits.send(None)
     waits.close()
 
 
 async def test_a_cancelled_caller_uses_no_slot() -> None:
-    turnstile, passed = LoopThrottle(PIECES), list[int]()
-    callers = [asyncio.create_task(through(turnstile, number, passed)) for number in range(CALLERS)]
+    throttle, passed = LoopThrottle(PIECES), list[int]()
+    callers = [asyncio.create_task(through(throttle, number, passed)) for number in range(CALLERS)]
     await asyncio.sleep(0)
     for caller in callers[PIECES::2]:
         caller.cancel()
@@ -49,8 +49,8 @@ async def test_a_cancelled_caller_uses_no_slot() -> None:
 
 
 async def test_after_a_burst_no_callback_is_scheduled() -> None:
-    turnstile, passed = LoopThrottle(PIECES), list[int]()
-    await asyncio.gather(*(through(turnstile, number, passed) for number in range(CALLERS)))
+    throttle, passed = LoopThrottle(PIECES), list[int]()
+    await asyncio.gather(*(through(throttle, number, passed) for number in range(CALLERS)))
     for _ in range(3):
         await asyncio.sleep(0)
-    assert not turnstile._counting  # noqa: SLF001  (what would keep the loop spinning)
+    assert not throttle._counting  # noqa: SLF001  (what would keep the loop spinning)

@@ -155,7 +155,7 @@ async def test_only_a_large_body_is_sent_in_chunks(size: int, kind: type, send: 
 
 
 @pytest.mark.parametrize(
-    ("error", "meaning", "said"),
+    ("error", "meaning", "text"),
     [
         (aiohttp.ConnectionTimeoutError("a"), httpx.ConnectTimeout, "a"),
         (aiohttp.ConnectionTimeoutError(), httpx.ConnectTimeout, "ConnectionTimeoutError"),
@@ -171,8 +171,8 @@ async def test_only_a_large_body_is_sent_in_chunks(size: int, kind: type, send: 
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
 )
 async def test_aiohttp_errors_are_mapped_to_what_happened(
-    error: Exception, meaning: type[httpx.TransportError], said: str, send: Send
+    error: Exception, meaning: type[httpx.TransportError], text: str, send: Send
 ) -> None:
     _, raised = await send(error, b"")
-    assert (type(raised), str(raised)) == (meaning, said)
+    assert (type(raised), str(raised)) == (meaning, text)
     assert raised.__cause__ is error

@@ -18,7 +18,7 @@ from tests.support.loop_blocking import longest_hold, shortest
 
 LONGEST = 0.15
 READER = Profile(name="Ada", interests=("graph neural networks", "C++"), goals="robust " * 200)
-SENTENCE = "We begin with a sentence that is long enough to be one. And another one follows, for good measure. "
+SENTENCE = "We begin with a sentence that is long enough to be one. And another one follows, which is as long. "
 WORST = [
     "@", ",", "(", "<", "a", "A. ", "1", "1.1", ". A", ". ", " ", "\u0301", "\u4e2d", "{", "}", '{"', '["', "e.g. ",
     "we ", "this ", "C++ ", "#", "\u0130", "\ufb03", "state-of-", "ing", "yyy", "1 ", "x1 ",

@@ -75,11 +75,11 @@ class NoFetchTasks:
     """Task storage in which no day needs a fetch."""
 
     def __init__(self) -> None:
-        self.asked: list[date] = []
+        self.days: list[date] = []
 
     async def refresh_fetch(self, source_date: date, *, waiting: UUID) -> None:
         assert isinstance(waiting, UUID)
-        self.asked.append(source_date)
+        self.days.append(source_date)
 
 
 async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: MakeArticle) -> None:
@@ -87,7 +87,7 @@ async def test_of_many_digests_of_an_incomplete_day_one_refetches(make_article: 
     digests = DigestService(cast(Editions, daily), cast(TaskStateManager, tasks), ExtractiveAnalyst(), DigestRenderer())
     for _ in range(3):
         await digests.write(uuid4(), DAY, READER, RankingSettings(), ignore_progress)
-    assert tasks.asked == [DAY]
+    assert tasks.days == [DAY]
 
 
 async def test_the_page_has_the_models_order(make_article: MakeArticle) -> None:
@@ -109,4 +109,4 @@ async def test_rated_papers_reach_the_ranking(make_article: MakeArticle) -> None
     assert without.papers == ()
     assert liked.papers[0].article.title == "Flow"
     assert "Ice remembers" in page
-    assert "Not what you wanted? Take that paper from those that you like" in page
+    assert "Not what you wanted? Undo your feedback on that paper" in page

@@ -12,13 +12,13 @@ def refusal(content: bytes, tmp_path: Path) -> str:
     file.write_bytes(content)
     with pytest.raises(BadProfile) as caught:
         read_profile(file)
-    said = str(caught.value)
-    assert said.startswith(f"the profile {file} is not ")
-    return said
+    message = str(caught.value)
+    assert message.startswith(f"the profile {file} is not ")
+    return message
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (b'interests = ["a"]', "name is missing"),
         (b'name = "Ada"\nfavourite = 1', "favourite is not a field of a profile (the fields are name, title, goals,"),
@@ -37,13 +37,13 @@ def refusal(content: bytes, tmp_path: Path) -> str:
         (b"interests = " + b"[" * 5000, "nested too deeply"),
     ],
 )
-def test_an_error_is_described_in_plain_language(content: bytes, said: str, tmp_path: Path) -> None:
-    assert said in refusal(content, tmp_path)
+def test_an_error_is_described_in_plain_language(content: bytes, message: str, tmp_path: Path) -> None:
+    assert message in refusal(content, tmp_path)
 
 
 def test_every_invalid_entry_is_named(tmp_path: Path) -> None:
-    said = refusal(b'title = 5\ninterests = "x"', tmp_path)
-    assert all(name in said for name in ("name is missing", "title is 5", "interests is 'x'"))
+    message = refusal(b'title = 5\ninterests = "x"', tmp_path)
+    assert all(name in message for name in ("name is missing", "title is 5", "interests is 'x'"))
 
 
 def test_an_unreadable_file_or_folder_is_named(tmp_path: Path) -> None:

@@ -40,16 +40,16 @@ async def test_unusual_spellings_of_addresses_are_recognized() -> None:
 
 
 async def test_one_lookup_serves_all_addresses_of_a_stream(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[tuple[object, ...], dict[str, object]]] = []
+    calls: list[tuple[tuple[object, ...], dict[str, object]]] = []
     found = [(2, 1, 6, "", ("93.184.215.14", 443)), (10, 1, 6, "", ("fe80::1%eth0", 443, 0, 2))]
 
     async def getaddrinfo(*arguments: object, **options: object) -> list[tuple[object, ...]]:
-        asked.append((arguments, options))
+        calls.append((arguments, options))
         return list(found)
 
     monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
     assert await resolve("a.example", 443) == ["93.184.215.14", "fe80::1%eth0"]
-    assert asked == [(("a.example", 443), {"type": socket.SOCK_STREAM})]
+    assert calls == [(("a.example", 443), {"type": socket.SOCK_STREAM})]
 
 
 async def test_a_name_that_cannot_be_encoded_is_quoted_in_part() -> None:

@@ -14,7 +14,7 @@ from app.mail import digest_mail, text
 from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
 from app.mail.item_links import ITEM_ACTIONS, item_name
-from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
+from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus, FallbackReason, ModelUsage
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
 from tests.support.messages import HOSTILE, check_mail
@@ -58,7 +58,7 @@ def test_the_subject_is_the_best_items_title(make_digest: MakeDigest) -> None:
 def test_the_text_part_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     digest = make_digest(papers=1, news=1, source_errors={"feed:Nature": "timed out"})
 
-    def said(item: DigestItem) -> str:
+    def block_of(item: DigestItem) -> str:
         return "\n".join(f"   {label}: {address}" for label, address in links.of_item(item.article))
 
     assert (
@@ -82,7 +82,7 @@ PAPERS
    * What paper 0 says.
    Reason: matches: ice.
    https://arxiv.example/abs/0
-{said(digest.papers[0])}
+{block_of(digest.papers[0])}
 
 IN THE NEWS
 -----------
@@ -94,7 +94,7 @@ IN THE NEWS
    * What news 0 says.
    Reason: matches: ice.
    https://arxiv.example/abs/0
-{said(digest.news[0])}
+{block_of(digest.news[0])}
 
 {SIGN_OFF}
 Your page: {links.home}
@@ -130,6 +130,14 @@ def test_a_partial_edition_is_named(make_digest: MakeDigest, links: MailLinks) -
     assert "INCOMPLETE" not in digest_text(make_digest(), links)
 
 
+def test_the_text_says_why_there_are_excerpts(make_digest: MakeDigest, links: MailLinks) -> None:
+    usage = ModelUsage(model="tiny-1", calls=1, fallbacks={FallbackReason.TIMEOUT: 1})
+    shown = " ".join(digest_text(make_digest(usage=usage), links).split())
+    assert "EXCERPTS: 1 item quotes the abstract, because the language model wrote no summary" in shown
+    assert "it did not respond in time." in shown
+    assert "EXCERPTS" not in digest_text(make_digest(), links)
+
+
 def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: MailLinks) -> None:
     lines = digest_text(make_digest(text="some words of a sentence " * 20), links).splitlines()
     assert [line for line in lines if len(line) > 72 and "https://" not in line] == []
@@ -137,7 +145,7 @@ def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: M
 
 def test_a_page_that_fits_is_complete(make_digest: MakeDigest, links: MailLinks) -> None:
     page = fitting_page(make_digest(), RENDER, links)
-    assert "left out" not in page
+    assert "omitted" not in page
     assert all(f"Title of {name}" in page for name in ("paper 0", "paper 2", "news 1"))
     assert page.index("Unsubscribe") < page.index("</body>")
 

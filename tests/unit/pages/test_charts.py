@@ -61,6 +61,6 @@ def test_without_data_there_is_no_chart(kind: str) -> None:
 
 def test_figures_are_formatted_for_people() -> None:
     seconds = (None, 0, 0.25, 9.96, 59.9, 60, 61, 3600, 7265, 90_000, 864_000)
-    said = ["–", "0 s", "0.2 s", "10.0 s", "60 s", "1 min", "1 min 1 s", "1 h", "2 h 1 min", "1 d 1 h", "10 d"]  # noqa: RUF001  (the sign for nothing)
-    assert [duration(each) for each in seconds] == said
+    expected = ["–", "0 s", "0.2 s", "10.0 s", "60 s", "1 min", "1 min 1 s", "1 h", "2 h 1 min", "1 d 1 h", "10 d"]  # noqa: RUF001  (the sign for nothing)
+    assert [duration(each) for each in seconds] == expected
     assert (figure(1234567.4), moment(SINCE)) == ("1,234,567", "Nov 24, 10:00:00")

@@ -25,7 +25,7 @@ async def test_an_open_breaker_waits_as_long_as_the_shared_state_says(
 
 
 @pytest.mark.parametrize(("retry_after", "expected"), [(30.0, 30.0), (None, 0.0)])
-async def test_a_refused_trial_is_told_how_long_to_wait(
+async def test_a_refused_trial_gets_the_time_to_wait(
     retry_after: float | None, expected: float, client: AsyncClient, router: respx.Router
 ) -> None:
     router.post("/rpc/breaker_states").respond(200, json=[shared(None)])

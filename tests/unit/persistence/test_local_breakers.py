@@ -19,7 +19,7 @@ from tests.support.persistence_requests import sent
 
 SETTINGS = BreakerSettings(3, timedelta(seconds=50), timedelta(seconds=20), timedelta(seconds=5))
 AWAY = {"message": "no", "code": "57014", "hint": None, "details": None}
-SAYS = "no (code 57014). It is safe to try again."
+MESSAGE = "no (code 57014). It is safe to try again."
 CLOSED = {"name": "arxiv", "state": "closed", "failures": 1, "retry_after": None}
 
 
@@ -78,14 +78,14 @@ async def test_a_local_breaker_opens_and_allows_one_trial(
     await fail(breakers, 2)
     assert await passes(breakers)
     await fail(breakers, 2)
-    assert await passes(breakers), "a success lets the counting begin anew"
+    assert await passes(breakers), "a success resets the count"
     await fail(breakers, 3)
     assert (await passes(breakers), await passes(breakers, "another")) == (False, True)
     clock.move(49)
     assert not await passes(breakers)
     clock.move(2)
     async with breakers.guard("arxiv"):
-        assert not await passes(breakers), "a second caller was let in beside the trial"
+        assert not await passes(breakers), "a second call was allowed during the trial"
         clock.move(21)
         await fail(breakers)
         assert not await passes(breakers)
@@ -111,7 +111,7 @@ async def test_the_shared_state_receives_each_outcome(client: AsyncClient, route
     assert bodies == [about | {"p_trial_seconds": 20.0}, about]
     assert len({body["p_event"] for body in bodies}) == 1
     assert await passes(breakers)
-    assert len(router.calls) == 4, "a breaker that is closed, and was not asked about for long, costs no call"
+    assert len(router.calls) == 4, "a closed circuit breaker that was not used for long needs no call"
 
 
 async def test_the_shared_state_is_read_again_after_the_refresh_time(
@@ -126,17 +126,17 @@ async def test_the_shared_state_is_read_again_after_the_refresh_time(
 
 
 async def test_callers_do_not_wait_for_the_shared_state(client: AsyncClient, router: respx.Router) -> None:
-    asked, answer = asyncio.Event(), asyncio.Event()
+    called, answer = asyncio.Event(), asyncio.Event()
 
     async def slow(_request: httpx.Request) -> httpx.Response:
-        asked.set()
+        called.set()
         await answer.wait()
         return httpx.Response(200, json=[])
 
     router.post("/rpc/breaker_states").mock(side_effect=slow)
     breakers = CircuitBreakers(client, replace(SETTINGS, refresh=timedelta(0)))
     first = asyncio.create_task(passes(breakers))
-    await asked.wait()
+    await called.wait()
     second = asyncio.create_task(passes(breakers))
     await asyncio.sleep(0)
     assert (second.done(), first.done()) == (True, False)
@@ -156,10 +156,10 @@ async def test_working_without_the_shared_state_is_logged(client: AsyncClient, r
     router.route().respond(500, json=AWAY)
     with capture_logs() as logs:
         await fail(CircuitBreakers(client, SETTINGS))
-    failure = f"Could not breaker_failure of arxiv: {SAYS}"
+    failure = f"Could not breaker_failure of arxiv: {MESSAGE}"
     assert logs == [
         {"event": "circuit breakers work locally", "log_level": "warning",
-         "error": f"Could not read the circuit breakers: {SAYS}"},
+         "error": f"Could not read the circuit breakers: {MESSAGE}"},
         {"event": "circuit breaker works locally", "log_level": "warning", "breaker": "arxiv", "error": failure},
     ]  # fmt: skip
 
@@ -224,7 +224,7 @@ async def test_an_unreachable_cache_is_logged_and_fails_no_call(client: AsyncCli
         assert await cache.get("k") == 1
     assert logs == [
         {"event": "cache not read", "log_level": "warning", "key": "k",
-         "error": f"Could not read cache entry k: {SAYS}"},
+         "error": f"Could not read cache entry k: {MESSAGE}"},
         {"event": "cache not written", "log_level": "warning", "key": "k",
-         "error": f"Could not write cache entry k: {SAYS}"},
+         "error": f"Could not write cache entry k: {MESSAGE}"},
     ]  # fmt: skip

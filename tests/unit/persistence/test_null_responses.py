@@ -35,49 +35,49 @@ def replying(router: respx.Router, reply: httpx.Response) -> None:
     router.route().mock(side_effect=lambda _request: httpx.Response(reply.status_code, content=reply.content))
 
 
-async def outcome(asked: RequestCase, client: AsyncClient) -> type[BroadsheetError] | None:
+async def outcome(case: RequestCase, client: AsyncClient) -> type[BroadsheetError] | None:
     try:
-        await asked.call(client)
+        await case.call(client)
     except BroadsheetError as error:
         return type(error)
     return None
 
 
 @pytest.mark.parametrize("body", ["", "{}", "[{", '{"', "<html>", "no", '"', '{"message": "no"}'])
-@pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
+@pytest.mark.parametrize("case", CALLS, ids=lambda case: case.action)
 async def test_no_call_accepts_a_damaged_response(
-    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
+    case: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableResponse
+    assert await outcome(case, client) is UnreadableResponse
 
 
-@pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_declared_calls_accept_null(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
+@pytest.mark.parametrize("case", CALLS, ids=lambda case: case.action)
+async def test_only_declared_calls_accept_null(case: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NULL)
-    valid = function_of(asked) in VOID | NULLABLE
-    assert (await outcome(asked, client) is not UnreadableResponse) == valid
+    valid = function_of(case) in VOID | NULLABLE
+    assert (await outcome(case, client) is not UnreadableResponse) == valid
 
 
-@pytest.mark.parametrize("asked", CALLS, ids=lambda asked: asked.action)
-async def test_only_void_calls_accept_no_content(asked: RequestCase, client: AsyncClient, router: respx.Router) -> None:
+@pytest.mark.parametrize("case", CALLS, ids=lambda case: case.action)
+async def test_only_void_calls_accept_no_content(case: RequestCase, client: AsyncClient, router: respx.Router) -> None:
     replying(router, NO_CONTENT)
-    assert await outcome(asked, client) is (None if function_of(asked) in VOID else UnreadableResponse)
+    assert await outcome(case, client) is (None if function_of(case) in VOID else UnreadableResponse)
 
 
-@pytest.mark.parametrize("asked", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
+@pytest.mark.parametrize("case", [each for each in CALLS if function_of(each) in VOID], ids=lambda each: each.action)
 @pytest.mark.parametrize("body", ["[]", "true", '"text"', "0"])
 async def test_a_void_call_accepts_no_result(
-    asked: RequestCase, body: str, client: AsyncClient, router: respx.Router
+    case: RequestCase, body: str, client: AsyncClient, router: respx.Router
 ) -> None:
     replying(router, httpx.Response(200, text=body))
-    assert await outcome(asked, client) is UnreadableResponse
+    assert await outcome(case, client) is UnreadableResponse
 
 
 def test_every_called_function_is_tested() -> None:
     call = r'(?:\.rpc|_call|_change_task|_report)\(\s*"(\w+)"'
     text = "".join(file.read_text(encoding="utf-8") for file in SOURCES.glob("*.py"))
-    assert set(re.findall(call, text)) - SWALLOWED == {function_of(asked) for asked in CALLS} - {None} - SWALLOWED
+    assert set(re.findall(call, text)) - SWALLOWED == {function_of(case) for case in CALLS} - {None} - SWALLOWED
 
 
 @pytest.mark.parametrize("reply", [EMPTY, NO_CONTENT, httpx.Response(200, text="[]")])

@@ -77,8 +77,8 @@ async def test_default_and_largest_page_size_of_each_list(client: AsyncClient, r
     router.route().respond(200, json=[])
     readers, digests, papers = Readers(client), Digests(client), ReaderPapers(client)
     tasks, deliveries = TaskStateManager(client), Deliveries(client)
-    asked: dict[str, tuple[int, int]] = {}
-    for name, unless_told, much in (
+    requests: dict[str, tuple[int, int]] = {}
+    for name, by_default, with_limit in (
         ("readers", readers.page(None), readers.page(None, limit=1000)),
         ("days", digests.list_days(READER), digests.list_days(READER, limit=1000)),
         ("found", digests.search(READER, "x"), digests.search(READER, "x", limit=1000)),
@@ -88,12 +88,12 @@ async def test_default_and_largest_page_size_of_each_list(client: AsyncClient, r
         ("deliveries", deliveries.page(None), deliveries.page(None, limit=1000)),
     ):
         limits = []
-        for call in (unless_told, much):
+        for call in (by_default, with_limit):
             await call
             _, parameters, body = sent(router)
             limits.append(int(body["p_limit"] if body else parameters["limit"]))
-        asked[name] = (limits[0], limits[1])
-    assert asked == {
+        requests[name] = (limits[0], limits[1])
+    assert requests == {
         "readers": (50, 500), "days": (60, 500), "found": (50, 500), "newest": (100, 500),
         # One row more than the page, to know whether another page follows.
         "papers": (51, 101), "tasks": (51, 101), "deliveries": (51, 101),
@@ -138,8 +138,8 @@ async def test_items_of_a_day_are_paged_after_the_last_one(client: AsyncClient, 
     router.post("/rpc/items_of_day").mock(side_effect=[httpx.Response(200, json=rows) for rows in ([item], [])])
     (found,) = await Items(client).first_seen_on(DAY)
     assert found.item_id == READER
-    asked = {"p_day": "2026-01-02", "p_after": first_seen, "p_after_id": str(READER), "p_limit": 500}
-    assert sent(router)[2] == asked
+    requests = {"p_day": "2026-01-02", "p_after": first_seen, "p_after_id": str(READER), "p_limit": 500}
+    assert sent(router)[2] == requests
 
 
 def reader(number: int) -> dict[str, Any]:
@@ -155,9 +155,9 @@ async def test_all_readers_of_an_owner_are_read_page_by_page(client: AsyncClient
     route = router.get("/readers").mock(side_effect=[httpx.Response(200, json=page) for page in pages])
     found = [[each.reader_id.int for each in page] async for page in Readers(client).pages("web")]
     assert found == [[1, 2], [3]]
-    asked = [dict(call.request.url.params) for call in route.calls]
-    assert [each.get("reader_id") for each in asked] == [None, f"gt.{UUID(int=2)}", f"gt.{UUID(int=3)}"]
-    assert {(each["owner"], each["limit"]) for each in asked} == {("eq.web", "500")}
+    requests = [dict(call.request.url.params) for call in route.calls]
+    assert [each.get("reader_id") for each in requests] == [None, f"gt.{UUID(int=2)}", f"gt.{UUID(int=3)}"]
+    assert {(each["owner"], each["limit"]) for each in requests} == {("eq.web", "500")}
 
 
 PAPER: dict[str, Any] = {
@@ -205,5 +205,5 @@ async def test_editions_are_paged_until_there_are_enough(client: AsyncClient, ro
     route = router.get("/editions").mock(side_effect=[httpx.Response(200, json=page) for page in (rows[:2], rows[2:])])
     found = await Editions(client).list_editions(before=date(2026, 1, 5), limit=3)
     assert [str(each.source_date) for each in found] == days
-    asked = [(call.request.url.params["source_date"], call.request.url.params["limit"]) for call in route.calls]
-    assert asked == [("lt.2026-01-05", "3"), ("lt.2026-01-03", "1")]
+    requests = [(call.request.url.params["source_date"], call.request.url.params["limit"]) for call in route.calls]
+    assert requests == [("lt.2026-01-05", "3"), ("lt.2026-01-03", "1")]

@@ -74,11 +74,11 @@ async def test_progress_under_a_lost_lease_is_refused(client: AsyncClient, route
 async def test_a_page_requests_one_row_more_than_it_returns(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/list_tasks").respond(200, json=[RECORD, RECORD])
     page = await TaskStateManager(client).list_tasks(kind=TaskKind.FETCH, limit=1)
-    asked = sent(router)[2]
-    assert (len(page.tasks), asked["p_limit"], asked["p_kind"], asked["p_before"]) == (1, 2, "fetch", None)
+    sent_body = sent(router)[2]
+    assert (len(page.tasks), sent_body["p_limit"], sent_body["p_kind"], sent_body["p_before"]) == (1, 2, "fetch", None)
     await TaskStateManager(client).list_tasks(limit=1, cursor=page.next_cursor)
-    asked = sent(router)[2]
-    assert (asked["p_before"], asked["p_before_id"]) == (MOMENT.isoformat(), str(TASK))
+    sent_body = sent(router)[2]
+    assert (sent_body["p_before"], sent_body["p_before_id"]) == (MOMENT.isoformat(), str(TASK))
 
 
 @pytest.mark.parametrize("cursor", ["", "garbage", "e30=", "WyIyMDI2IiwgMV0=", "ü"])
@@ -150,11 +150,11 @@ async def test_a_fake_client_of_a_few_lines_suffices() -> None:
 
 async def test_each_action_on_deliveries_has_its_own_id(client: AsyncClient, router: respx.Router) -> None:
     router.post("/rpc/set_pause_for_operator").respond(204)
-    acts = set()
+    audit_ids = set()
     for _ in range(2):
         await Deliveries(client).pause("restored", by="ada")
-        acts.add(UUID(sent(router)[2]["p_act"]))
-    assert len(acts) == 2
+        audit_ids.add(UUID(sent(router)[2]["p_audit_id"]))
+    assert len(audit_ids) == 2
 
 
 async def test_a_completed_operator_action_returns_its_task(client: AsyncClient, router: respx.Router) -> None:

@@ -17,7 +17,7 @@ from tests.support.requests import ONE, TWO
 LEASE = Lease(ONE, TWO)
 NAMED = {"task_id": str(ONE), "lease_token": str(TWO)}
 LONG = "x" * 1999 + "\0" + "yz"
-KEPT = "x" * 1999 + "y"
+TRUNCATED = "x" * 1999 + "y"
 KINDS = [TaskKind.DIGEST, TaskKind.FETCH]
 ROW = [str(ONE), "digest", 2, 5, 1.5, "2026-01-02", {"a": 1}]
 READ = ClaimedTask(LEASE, TaskKind.DIGEST, 2, 5, timedelta(seconds=1.5), date(2026, 1, 2), {"a": 1})
@@ -32,10 +32,10 @@ def queue_of(client: AsyncClient, **options: Any) -> TaskQueue:
     [
         (Completed({"a": "b\0"}), {"result": {"a": "b"}}),
         (Completed({}, {"page": "\0"}), {"result": {}, "digest": {"page": ""}}),
-        (Failed(LONG, None), {"outcome": "failed", "error": KEPT, "permanent": True, "delay_seconds": None}),
+        (Failed(LONG, None), {"outcome": "failed", "error": TRUNCATED, "permanent": True, "delay_seconds": None}),
         (Failed("no", timedelta(0)), {"outcome": "failed", "error": "no", "permanent": False, "delay_seconds": 0.0}),
         (Snoozed(timedelta(minutes=1), LONG),
-         {"outcome": "snoozed", "error": KEPT, "delay_seconds": 60.0, "waits_for": None}),
+         {"outcome": "snoozed", "error": TRUNCATED, "delay_seconds": 60.0, "waits_for": None}),
         (Snoozed(timedelta(0), "", TWO),
          {"outcome": "snoozed", "error": "", "delay_seconds": 0.0, "waits_for": str(TWO)}),
         (Released(), {"outcome": "released"}),
@@ -74,7 +74,7 @@ async def test_every_part_of_a_call_is_sent(client: AsyncClient, router: respx.R
         "p_worker": str(ONE), "p_number": 2, "p_lease_seconds": 60.0, "p_kinds": ["digest", "fetch"],
         "p_limits": [4, 1], "p_slots": 4, "p_completed": [NAMED | {"result": {}}],
         "p_outcomes": [{"task_id": str(TWO), "lease_token": str(ONE), "outcome": "released"}],
-        "p_progress": [NAMED | {"message": KEPT, "progress": 1.0},
+        "p_progress": [NAMED | {"message": TRUNCATED, "progress": 1.0},
                        {"task_id": str(TWO), "lease_token": str(ONE), "message": "", "progress": 0.0}],
         "p_host": "h", "p_version": "v",
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Excluded phrases: an article that has one is not shown, whether its title has the phrase or its abstract."""
+"""Excluded phrases: an article with one in its title or abstract is not shown."""
 
 import pytest
 

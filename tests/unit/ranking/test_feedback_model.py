@@ -35,7 +35,7 @@ async def test_an_article_similar_to_a_liked_paper_names_it(make_article: MakeAr
         == "close to \N{LEFT DOUBLE QUOTATION MARK}Ice remembers\N{RIGHT DOUBLE QUOTATION MARK}, which you liked"
     )
     assert {"crystals", "glacier", "memory"} & set(reason.words)
-    assert reason.change == "take that paper from those that you like"
+    assert reason.change == "undo your feedback on that paper"
 
 
 async def test_more_liked_papers_have_more_weight(make_article: MakeArticle) -> None:
@@ -71,7 +71,7 @@ async def test_recent_feedback_has_more_weight(make_article: MakeArticle) -> Non
         ]
         ranking = await ranked(edition, nobody, papers=papers)
         assert ranking.papers[0].article.title == first
-        assert len(ranking.papers) == 2, "what was liked long ago still counts"
+        assert len(ranking.papers) == 2, "old likes still count"
 
 
 def test_a_vector_has_hashes_and_counts_of_stems() -> None:
@@ -85,8 +85,8 @@ def test_any_text_gives_a_short_readable_vector(title: str, abstract: str) -> No
     vector = vector_of(title, abstract)
     assert len(vector) <= len(MARK) + (MOST_TERMS * 5 + 2) // 3 * 4
     paper = RatedPaper(title=title, liked=True, rated_at=datetime(2025, 3, 4, tzinfo=UTC), vector=vector)
-    taste = FeedbackModel.of([paper], DAY)
-    assert len(taste.liked) == (1 if vector else 0)
+    model = FeedbackModel.of([paper], DAY)
+    assert len(model.liked) == (1 if vector else 0)
 
 
 @pytest.mark.parametrize("vector", ["", "?", "AAAA", "é", "A" * 5_000_000, base64.b64encode(b"\0" * 6).decode()])

@@ -46,14 +46,14 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
         part = index.rows.of(number)
         dense[number, index.rows.terms[part]] = index.weights[part]
     some = list(range(0, 400, 9))
-    assert np.allclose(index.alike_each(some), dense[some] @ dense[some].T, atol=1e-5)
-    assert np.allclose(np.diag(index.alike_each(some)), 1, atol=1e-5)
+    assert np.allclose(index.pairwise_cosines(some), dense[some] @ dense[some].T, atol=1e-5)
+    assert np.allclose(np.diag(index.pairwise_cosines(some)), 1, atol=1e-5)
     liked = Vectors.of(index, FeedbackModel.of([rated(article) for article in invented[::40]], DAY).liked)
     texts = np.zeros((len(liked.weights), len(index.terms)))
     texts[liked.owner, liked.numbers] = liked.values
     found = liked.similarities(index, np.arange(len(index.articles)))
     assert np.allclose(found, dense @ texts.T, atol=1e-5)
-    assert found.max() > 0.999, "a paper is like itself"
+    assert found.max() > 0.999, "a paper is similar to itself"
 
 
 async def test_terms_with_equal_hash_prefixes_are_found(
@@ -89,8 +89,8 @@ async def test_building_takes_short_steps_and_little_memory() -> None:
     tracemalloc.start()
     try:
         index = await Index.of([await count(articles)], DAY)
-        held, _ = tracemalloc.get_traced_memory()
+        used, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert len(index.articles) == 1_500
-    assert held < 12e6
+    assert used < 12e6

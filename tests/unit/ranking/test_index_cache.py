@@ -42,34 +42,34 @@ def cache_over(daily: CountingEditions) -> EditionIndexCache:
 
 async def test_concurrent_digests_read_an_edition_once() -> None:
     daily = CountingEditions()
-    shelf = cache_over(daily)
-    await asyncio.gather(*(shelf.index([edition()]) for _ in range(10)))
-    await shelf.index([edition()])
+    cache = cache_over(daily)
+    await asyncio.gather(*(cache.index([edition()]) for _ in range(10)))
+    await cache.index([edition()])
     assert daily.reads == [DAY]
 
 
 async def test_a_refetched_edition_is_read_again() -> None:
     daily = CountingEditions()
-    shelf = cache_over(daily)
-    await shelf.index([edition()])
-    await shelf.index([edition(updated_at=NOON + timedelta(hours=1))])
+    cache = cache_over(daily)
+    await cache.index([edition()])
+    await cache.index([edition(updated_at=NOON + timedelta(hours=1))])
     assert daily.reads == [DAY, DAY]
 
 
 async def test_the_most_recently_used_days_are_kept() -> None:
     daily = CountingEditions()
-    shelf = cache_over(daily)
+    cache = cache_over(daily)
     for days_ago in (*range(8), 0, 8, 0, 1):
-        await shelf.index([edition(DAY - timedelta(days=days_ago))])
-    assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day took the place of the second"
+        await cache.index([edition(DAY - timedelta(days=days_ago))])
+    assert [(DAY - day).days for day in daily.reads] == [*range(9), 1], "the ninth day replaced the second"
 
 
 async def test_a_window_of_days_reads_each_of_them_once() -> None:
     daily = CountingEditions()
-    shelf = cache_over(daily)
+    cache = cache_over(daily)
     days = [edition(DAY - timedelta(days=days_ago)) for days_ago in range(3)]
-    index, same = await shelf.index(days), await shelf.index(days[::-1])
-    await shelf.index(days[:2])
+    index, same = await cache.index(days), await cache.index(days[::-1])
+    await cache.index(days[:2])
     assert index is same
     assert len(index.days) == 3
     assert sorted(daily.reads) == [day.source_date for day in days[::-1]]
@@ -77,16 +77,16 @@ async def test_a_window_of_days_reads_each_of_them_once() -> None:
 
 async def test_a_failure_reaches_all_waiters_and_is_not_cached() -> None:
     daily = CountingEditions(failures=1)
-    shelf = cache_over(daily)
-    failed = await asyncio.gather(*(shelf.index([edition()]) for _ in range(3)), return_exceptions=True)
+    cache = cache_over(daily)
+    failed = await asyncio.gather(*(cache.index([edition()]) for _ in range(3)), return_exceptions=True)
     assert [type(error) for error in failed] == [SupabaseUnavailable] * 3
-    assert (await shelf.index([edition()])).articles == ()
+    assert (await cache.index([edition()])).articles == ()
 
 
 async def test_a_cancelled_digest_does_not_cancel_the_shared_read() -> None:
     daily = CountingEditions()
-    shelf = cache_over(daily)
-    first, second = (asyncio.create_task(shelf.index([edition()])) for _ in range(2))
+    cache = cache_over(daily)
+    first, second = (asyncio.create_task(cache.index([edition()])) for _ in range(2))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).articles == ()
@@ -108,11 +108,11 @@ class CountingItems:
 
 async def test_concurrent_digests_read_each_changed_day_once() -> None:
     items = CountingItems()
-    shelf = ItemIndexCache(cast(Items, items))
+    cache = ItemIndexCache(cast(Items, items))
     days = [ArrivalDay(day=DAY + timedelta(days=n), items=1, changed_at=NOON) for n in range(3)]
-    found = (await asyncio.gather(*(shelf.arrivals(days) for _ in range(10))))[0]
+    found = (await asyncio.gather(*(cache.arrivals(days) for _ in range(10))))[0]
     assert items.reads == [day.day for day in days]
-    await shelf.arrivals([*days[:2], days[2].model_copy(update={"changed_at": NOON + timedelta(seconds=1)})])
+    await cache.arrivals([*days[:2], days[2].model_copy(update={"changed_at": NOON + timedelta(seconds=1)})])
     assert items.reads[3:] == [days[2].day]
     for day in days:
         (number,) = found.known([UUID(int=day.day.day), UUID(int=0)])

@@ -1,4 +1,4 @@
-"""An interest of several words is one where the words are together; what a reason says is in the paper."""
+"""An interest of several words matches adjacent words only; reasons name words that are in the paper."""
 
 import pytest
 
@@ -15,7 +15,7 @@ FAR = (
 
 
 async def reasons_of(make_article: MakeArticle, paper: Article, *interests: str) -> list[tuple[ReasonKind, str]]:
-    """The reasons that the reader is given for a paper; it is shown for its author."""
+    """The reasons for a paper, which is selected for its author."""
     reader = asking(*interests).model_copy(update={"authors": ("Ada Lovelace",)})
     by_her = paper.model_copy(update={"authors": ("Ada Lovelace",)})
     ranking = await ranked([by_her, *filling(make_article, 200)], reader)
@@ -76,13 +76,13 @@ async def test_a_reason_says_in_which_form_a_paper_has_an_acronym(make_article: 
 
 
 async def test_a_reader_with_interests_and_likes_is_never_told_of_none(make_article: MakeArticle) -> None:
-    """Every item of readers with interests and twenty likes has a reason that says what spoke for it."""
+    """For readers with interests and twenty liked papers, every item has a specific reason."""
     likes = [rated(text_to_sql(make_article, number)) for number in range(20)]
     edition = [*(text_to_sql(make_article, number) for number in range(100, 115)), *filling(make_article, 200)]
     ranking = await ranked(edition, asking("databases", "text-to-SQL"), papers=likes)
     assert ranking.papers
-    told = [reason.text for item in ranking.papers for reason in item.reasons]
-    assert not [text for text in told if "names nothing to look for" in text]
+    found_reasons = [reason.text for item in ranking.papers for reason in item.reasons]
+    assert not [text for text in found_reasons if "your profile is empty" in text]
     assert {reason.kind for item in ranking.papers for reason in item.reasons} <= {
         ReasonKind.LIKED, ReasonKind.INTEREST, ReasonKind.WORDS, ReasonKind.VARIETY,
     }  # fmt: skip

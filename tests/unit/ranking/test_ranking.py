@@ -100,7 +100,9 @@ async def test_scores_are_comparable_between_days(reader: Profile, make_article:
     thin, rich = await ranked([good], reader), await ranked([good, poor, *others], reader)
     assert thin.papers[0].score == pytest.approx(rich.papers[0].score, abs=0.15)
     alone = await ranked([poor], reader)
-    assert max((item.score for item in alone.papers), default=0) < 0.75 * thin.papers[0].score, "no best of a bad lot"
+    assert max((item.score for item in alone.papers), default=0) < 0.75 * thin.papers[0].score, (
+        "poor matches are not selected"
+    )
 
 
 async def test_articles_below_the_threshold_are_not_sent(reader: Profile, make_article: MakeArticle) -> None:
@@ -109,7 +111,7 @@ async def test_articles_below_the_threshold_are_not_sent(reader: Profile, make_a
     others = [make_article(abstract=f"Networks of roots{n}, pipe{n} and leaf{n}.") for n in range(40)]
     ranking = await ranked([passing, named, *others], reader)
     shown = {item.article.external_id for item in ranking.papers}
-    assert named.external_id in shown, "an interest that is named in full is sent, however briefly"
+    assert named.external_id in shown, "an article that contains an interest in full is selected"
     assert passing.external_id not in shown
 
 

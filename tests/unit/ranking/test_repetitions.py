@@ -1,4 +1,4 @@
-"""One digest does not say the same twice, also where a rule gives both a place."""
+"""A digest contains no two articles with the same content, even if a rule selects both."""
 
 from app.models import Profile
 from app.ranking.ranking import RankingSettings
@@ -11,7 +11,7 @@ TEXT = (
 )
 
 REWRITTEN = " ".join(reversed(TEXT.split()))
-"""The same words in another order: no copy of the text, and the same content."""
+"""The same words in another order: the same content, but not a duplicate text."""
 
 
 async def test_a_followed_author_is_shown_once_with_the_same_paper(make_article: MakeArticle) -> None:

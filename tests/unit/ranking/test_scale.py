@@ -1,4 +1,4 @@
-"""A score means the same with and without likes, and on thin days: what nobody wants stays below the threshold."""
+"""A score has the same meaning with and without likes and on small days: unwanted articles stay below the threshold."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from tests.support.ranking_editions import asking, filling, text_to_sql
 READER = asking("text-to-SQL")
 
 
-async def chances(
+async def scores_of(
     articles: list[Article], likes: list[Article], dislikes: tuple[Article, ...] = ()
 ) -> dict[str, float]:
     index = await index_of(articles)
@@ -27,7 +27,7 @@ async def test_twenty_likes_lift_nothing_that_nobody_wants(make_article: MakeArt
     unwanted = filling(make_article, 300)
     liked = [text_to_sql(make_article, number) for number in range(100, 120)]
     for likes in ([], liked[:5], liked):
-        found = await chances([*wanted, *unwanted], likes)
+        found = await scores_of([*wanted, *unwanted], likes)
         above = [found[each.external_id] >= THRESHOLD for each in unwanted if each.external_id in found]
         assert np.mean(above) <= 0.08
         assert np.mean([found[each.external_id] >= THRESHOLD for each in wanted if each.external_id in found]) >= 0.85
@@ -36,9 +36,9 @@ async def test_twenty_likes_lift_nothing_that_nobody_wants(make_article: MakeArt
 async def test_a_score_with_likes_is_as_high_on_a_thin_day(make_article: MakeArticle) -> None:
     wanted, unwanted = text_to_sql(make_article, 1), filling(make_article, 300)
     liked = [text_to_sql(make_article, number) for number in range(100, 120)]
-    rich = await chances([wanted, *unwanted], liked)
+    rich = await scores_of([wanted, *unwanted], liked)
     few = [each for each in unwanted[:8] if "schema" not in each.abstract][:3]
-    thin = await chances([wanted, *few], liked)
+    thin = await scores_of([wanted, *few], liked)
     assert abs(rich[wanted.external_id] - thin[wanted.external_id]) < 0.15
     assert all(thin[each.external_id] < THRESHOLD for each in few)
 
@@ -46,5 +46,5 @@ async def test_a_score_with_likes_is_as_high_on_a_thin_day(make_article: MakeArt
 async def test_a_disliked_paper_moves_what_is_like_it_down(make_article: MakeArticle) -> None:
     edition = [*(text_to_sql(make_article, number) for number in range(6)), *filling(make_article, 200)]
     likes = [text_to_sql(make_article, number) for number in range(100, 106)]
-    before, after = await chances(edition, likes), await chances(edition, likes, (edition[0],))
+    before, after = await scores_of(edition, likes), await scores_of(edition, likes, (edition[0],))
     assert after[edition[0].external_id] < before[edition[0].external_id]

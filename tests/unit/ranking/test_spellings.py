@@ -1,4 +1,4 @@
-"""Two spellings of one interest give one digest, and what is excluded in one spelling comes in none."""
+"""Two spellings of an interest give the same digest, and an exclusion applies to all spellings."""
 
 import re
 from collections.abc import Sequence

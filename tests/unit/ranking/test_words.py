@@ -1,4 +1,4 @@
-"""Words as people write them: what is the same for a reader is one term, and what is not is two."""
+"""Words in their written forms: words with the same meaning for a reader are one term, others are two."""
 
 import pytest
 from Stemmer import Stemmer

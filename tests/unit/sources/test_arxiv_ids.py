@@ -42,8 +42,8 @@ async def test_requests_start_three_seconds_apart() -> None:
         waited.append(seconds)
         now += seconds
 
-    pacer = RateLimiter(clock=lambda: now, sleep=sleep)
+    limiter = RateLimiter(clock=lambda: now, sleep=sleep)
     for duration in (1.0, 5.0, 0.0, 0.0):
-        async with pacer.permit():
+        async with limiter.permit():
             now += duration
     assert waited == [2.0, 3.0]

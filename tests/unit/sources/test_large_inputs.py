@@ -10,10 +10,11 @@ import pytest
 from app.errors import SourceError
 from app.sources.arxiv_atom import read_page
 from app.sources.arxiv_id import arxiv_id
+from app.sources.dates import parse_time
 from app.sources.feed_entry import read_item
 from app.sources.fetcher import Fetched
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
-from app.sources.text import parse_time, plain, plain_from_html, safe_link, shorten
+from app.sources.text import plain, plain_from_html, safe_link, shorten
 from app.sources.xml import read_feed
 from tests.support.loop_blocking import longest_hold
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.sources.text import parse_time, plain, plain_from_html, safe_link, shorten
+from app.sources.dates import parse_time
+from app.sources.text import plain, plain_from_html, safe_link, shorten
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ async def test_a_refusal_names_only_the_host(status: int, http: ExternalClient, 
 
 
 @pytest.mark.parametrize(
-    ("headers", "asked"),
+    ("headers", "expected"),
     [
         ({"retry-after": "900"}, 900.0),
         ({"retry-after": "Tue, 04 Mar 2025 07:05:00 GMT", "date": "Tue, 04 Mar 2025 07:00:00 GMT"}, 300.0),
@@ -160,13 +160,13 @@ async def test_a_refusal_names_only_the_host(status: int, http: ExternalClient, 
         ({}, None),
     ],
 )
-async def test_retry_after_of_the_receiver_is_read(
-    headers: dict[str, str], asked: float | None, http: ExternalClient, router: respx.Router
+async def test_expectedof_the_receiver_is_read(
+    headers: dict[str, str], expected: float | None, http: ExternalClient, router: respx.Router
 ) -> None:
     router.post().respond(503, headers=headers)
     with pytest.raises(DeliveryFailed) as failed:
         await sender(http).send(URL, "cb_1", BODY)
-    assert failed.value.retry_after == asked
+    assert failed.value.retry_after == expected
 
 
 def test_retries_span_more_than_a_day_with_jitter() -> None:
@@ -196,9 +196,9 @@ class Middle(Random):
 
 
 def test_the_next_attempt_respects_retry_after() -> None:
-    asked = DeliveryFailed("busy", retry_after=7_200.0)
-    assert callback_retry_delay(1, asked, Random(5)) == timedelta(hours=2)
-    assert callback_retry_delay(9, asked, Random(5)) >= 0.8 * SCHEDULE[-1], "less would use up the attempts"
+    error = DeliveryFailed("busy", retry_after=7_200.0)
+    assert callback_retry_delay(1, error, Random(5)) == timedelta(hours=2)
+    assert callback_retry_delay(9, error, Random(5)) >= 0.8 * SCHEDULE[-1], "less would use up the attempts"
     assert callback_retry_delay(1, RuntimeError("a fault of ours"), Random(5)) < timedelta(seconds=7)
 
 

@@ -24,7 +24,7 @@ class Day:
 
     def __init__(self, now: datetime, until: datetime, *, fails: int = 0) -> None:
         self.now = now
-        self.asked: list[tuple[datetime, date, datetime]] = []
+        self.requests: list[tuple[datetime, date, datetime]] = []
         self._until = until
         self._fails = fails
 
@@ -32,7 +32,7 @@ class Day:
         if self._fails:
             self._fails -= 1
             raise SupabaseUnavailable("down")
-        self.asked.append((self.now, source_date, due))
+        self.requests.append((self.now, source_date, due))
 
     async def _sleep(self, seconds: float) -> None:
         assert 0 < seconds <= 3600
@@ -49,47 +49,47 @@ class Day:
 async def test_each_run_checks_the_last_four_days() -> None:
     day = Day(datetime(2026, 11, 24, 5, 10, tzinfo=UTC), datetime(2026, 11, 25, 5, 0, tzinfo=UTC))
     await day.spend()
-    keys = {daily_key(due, source_date).key for _, source_date, due in day.asked}
+    keys = {daily_key(due, source_date).key for _, source_date, due in day.requests}
     dates = [f"2026-11-{number}" for number in (20, 21, 22, 23)]
     assert keys == {f"daily:2026-11-24:{at}:{date}" for at in ("06:00:00", "18:30:00") for date in dates}
-    assert [source_date.day for _, source_date, _ in day.asked[:4]] == [23, 22, 21, 20], "the newest first"
-    assert day.asked[0][0] == datetime(2026, 11, 24, 6, tzinfo=UTC), "on time"
-    assert datetime(2026, 11, 24, 18, 30, tzinfo=UTC) in {at for at, _, _ in day.asked}
+    assert [source_date.day for _, source_date, _ in day.requests[:4]] == [23, 22, 21, 20], "the newest first"
+    assert day.requests[0][0] == datetime(2026, 11, 24, 6, tzinfo=UTC), "on time"
+    assert datetime(2026, 11, 24, 18, 30, tzinfo=UTC) in {at for at, _, _ in day.requests}
 
 
 async def test_a_late_worker_requests_only_the_latest_time() -> None:
     day = Day(datetime(2026, 11, 24, 20, tzinfo=UTC), datetime(2026, 11, 24, 20, 1, tzinfo=UTC))
     await day.spend()
-    assert {due for _, _, due in day.asked} == {datetime(2026, 11, 24, 18, 30, tzinfo=UTC)}
+    assert {due for _, _, due in day.requests} == {datetime(2026, 11, 24, 18, 30, tzinfo=UTC)}
 
 
 async def test_after_midnight_nothing_is_requested_before_the_time() -> None:
     day = Day(datetime(2026, 11, 25, 0, 0, tzinfo=UTC), datetime(2026, 11, 25, 6, 0, tzinfo=UTC))
     await day.spend()
-    assert day.asked == []
+    assert day.requests == []
 
 
 async def test_a_failed_request_is_repeated_after_a_minute() -> None:
     day = Day(datetime(2026, 11, 24, 6, tzinfo=UTC), datetime(2026, 11, 24, 6, 30, tzinfo=UTC), fails=2)
     await day.spend()
-    assert {at for at, _, _ in day.asked} == {datetime(2026, 11, 24, 6, 2, tzinfo=UTC)}
-    assert len(day.asked) == 4
+    assert {at for at, _, _ in day.requests} == {datetime(2026, 11, 24, 6, 2, tzinfo=UTC)}
+    assert len(day.requests) == 4
 
 
 @pytest.mark.parametrize(
-    ("begins", "asked"),
+    ("begins", "requests"),
     [
         (datetime(2026, 1, 14, 5, tzinfo=UTC), ["05:30", "11:30"]),
         (datetime(2026, 7, 14, 4, tzinfo=UTC), ["04:30", "10:30"]),
     ],
     ids=["winter", "summer"],
 )
-async def test_the_default_follows_daylight_saving_time(begins: datetime, asked: list[str]) -> None:
+async def test_the_default_follows_daylight_saving_time(begins: datetime, requests: list[str]) -> None:
     day = Day(begins, begins + timedelta(hours=20))
     await day.spend(AFTER_ARXIV)
-    assert [f"{due:%H:%M}" for due in sorted({due for _, _, due in day.asked})] == asked
-    assert {due.date() for _, _, due in day.asked} == {begins.date()}
-    newest = {max(date for _, date, of in day.asked if of == due) for _, _, due in day.asked}
+    assert [f"{due:%H:%M}" for due in sorted({due for _, _, due in day.requests})] == requests
+    assert {due.date() for _, _, due in day.requests} == {begins.date()}
+    newest = {max(date for _, date, of in day.requests if of == due) for _, _, due in day.requests}
     assert newest == {begins.date() - timedelta(days=1)}
 
 

@@ -36,11 +36,11 @@ class RecordingService:
     """Replaces a service: returns or raises what the test sets, and records its calls."""
 
     def __init__(self, answer: Any) -> None:
-        self.asked: list[Any] = []
+        self.calls: list[Any] = []
         self._answer = answer
 
-    async def take(self, *asked: Any, **named: Any) -> Any:
-        self.asked.append((*asked, named) if named else asked)
+    async def take(self, *calls: Any, **named: Any) -> Any:
+        self.calls.append((*calls, named) if named else calls)
         if isinstance(self._answer, BaseException):
             raise self._answer
         return self._answer
@@ -64,7 +64,7 @@ async def test_a_fetch_waits_an_hour_and_returns_source_counts(waited: int, pati
     working = job({}, waited=waited * MINUTE)
     assert await fetches(service)(working) == {"status": "partial", "counts": counts, "errors": errors}
     pause = {"pause": min(waited / 4, 10) * MINUTE}
-    assert service.asked == [(DAY, TASK, working.report, patience * MINUTE, pause)]
+    assert service.calls == [(DAY, TASK, working.report, patience * MINUTE, pause)]
 
 
 async def test_a_snoozed_fetch_waits_as_long_as_its_sources_ask() -> None:
@@ -85,7 +85,7 @@ async def shared(status: TaskStatus, error: str | None = None) -> Any:
     try:
         return await fetches(tasks=tasks)(job({"shared": True}))
     finally:
-        assert tasks.asked == [(DAY, {"waiting": TASK, "refetch": True})]
+        assert tasks.calls == [(DAY, {"waiting": TASK, "refetch": True})]
 
 
 async def test_a_callers_fetch_ends_like_the_shared_one() -> None:
@@ -106,15 +106,15 @@ def written() -> tuple[Digest, str]:
 
 
 @pytest.mark.parametrize(
-    ("asked", "settings"),
+    ("calls", "settings"),
     [
         ({}, RankingSettings(papers=12, news=6)),
         ({"max_papers": 0, "max_news": 3}, RankingSettings(papers=0, news=3)),
         ({"max_papers": 5, "max_news": 0}, RankingSettings(papers=5, news=0)),
     ],
 )
-async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(asked: dict[str, int], settings: RankingSettings) -> None:
-    payload = {"profile": PROFILE.model_dump(), **asked}
+async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(calls: dict[str, int], settings: RankingSettings) -> None:
+    payload = {"profile": PROFILE.model_dump(), **calls}
     service, scheduled = RecordingService(written()), RecordingService(written())
     day, new = job(payload), job(payload | {"scheduled": OF}, waited=MINUTE)
     for working in (day, new):
@@ -123,9 +123,9 @@ async def test_a_digest_is_of_a_day_or_of_a_readers_new_items(asked: dict[str, i
         assert ended.result == {"items": 0}
         assert ended.digest is not None
         assert (set(ended.digest), ended.digest["page"]) == ({"digest", "page"}, "<p>page</p>")
-    assert service.asked == [(TASK, DAY, PROFILE, settings, day.report, {"waited": timedelta(0)})]
+    assert service.calls == [(TASK, DAY, PROFILE, settings, day.report, {"waited": timedelta(0)})]
     due = ScheduledDigest(TASK, READER, date(2026, 3, 5), DAY, MINUTE)
-    assert scheduled.asked == [(due, PROFILE, settings, new.report)]
+    assert scheduled.calls == [(due, PROFILE, settings, new.report)]
 
 
 @pytest.mark.parametrize(

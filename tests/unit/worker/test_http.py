@@ -15,7 +15,7 @@ LEASE = timedelta(seconds=60)
 LACKING = {"MAIL_URL": "no mails"}
 
 
-async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, str, str]:
+async def response_of(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, str, str]:
     port = unused_port()
     async with (
         worker_http(metrics, lambda: health, LEASE, LACKING, host="127.0.0.1", port=port),
@@ -49,20 +49,20 @@ async def asked(path: str, metrics: Metrics, health: LoopHealth) -> tuple[int, s
     ],
 )
 async def test_healthz_reports_the_claim_loop(health: LoopHealth, status: int, body: str) -> None:
-    assert await asked("/healthz", Metrics(), health) == (status, "application/json; charset=utf-8", body)
+    assert await response_of("/healthz", Metrics(), health) == (status, "application/json; charset=utf-8", body)
 
 
 async def test_metrics_are_in_prometheus_text_format() -> None:
     metrics = Metrics()
     metrics.tasks.labels("fetch", "completed").inc()
-    status, kind, text = await asked("/metrics", metrics, LoopHealth(0, 0.0, None))
+    status, kind, text = await response_of("/metrics", metrics, LoopHealth(0, 0.0, None))
     assert (status, kind) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert text == metrics.text().decode()
 
 
 async def test_without_a_port_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     def listened(*_arguments: Any) -> None:
-        raise AssertionError("nobody asked for it")
+        raise AssertionError("unexpected request")
 
     monkeypatch.setattr("worker.http.open_listener", listened)
     async with worker_http(Metrics(), lambda: LoopHealth(0, 0.0, None), LEASE, {}, host="127.0.0.1", port=None):

@@ -100,7 +100,7 @@ async def test_a_cancelled_handler_ends_with_the_given_reason(abort: Abort, outc
     early.cancel(Abort.LEASE_LOST if abort is not Abort.LEASE_LOST else Abort.SHUTDOWN)
 
     async def never(_job: Job) -> dict[str, Any]:
-        raise AssertionError("it was ended before it began")
+        raise AssertionError("it was cancelled before it began")
 
     assert await perform(early, Handler(never, timedelta(seconds=90), later), Random(1)) == outcome
 
@@ -138,9 +138,9 @@ async def test_progress_is_reported_under_the_tasks_lease() -> None:
 
 async def test_only_a_started_handler_is_cancelled() -> None:
     for begun in (False, True):
-        held = job()
-        held.running = running = asyncio.create_task(asyncio.sleep(0))
-        held.begun = begun
-        held.cancel(Abort.SHUTDOWN)
+        ended_job = job()
+        ended_job.running = running = asyncio.create_task(asyncio.sleep(0))
+        ended_job.begun = begun
+        ended_job.cancel(Abort.SHUTDOWN)
         await asyncio.wait({running})
         assert running.cancelled() is begun

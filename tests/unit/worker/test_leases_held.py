@@ -1,4 +1,4 @@
-"""What a worker is told that it holds, compared with what it knows: a task that has just ended keeps its outcome."""
+"""A worker compares the leases in a response with its own: a task that has just ended keeps its outcome."""
 
 import asyncio
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ UNKNOWN = Lease(uuid4(), uuid4())
 
 
 class Queue:
-    """Hands out a task, and then says which leases the worker holds, after the task has ended meanwhile."""
+    """Returns a task, and then the worker's leases after the task has ended meanwhile."""
 
     def __init__(self) -> None:
         self.ended = asyncio.Event()
@@ -59,4 +59,4 @@ async def test_an_outcome_that_waits_is_not_replaced_by_a_failure() -> None:
     await worker.run_once()
     sent = queue.outcomes[2]
     assert sent[TASK.lease] == Completed({"items": 3})
-    assert isinstance(sent[UNKNOWN], Failed), "what the worker never read that it holds is given back"
+    assert isinstance(sent[UNKNOWN], Failed), "a lease that the worker never read is released"

@@ -58,7 +58,7 @@ def test_libraries_of_other_versions_are_named(
 
 
 @pytest.mark.parametrize(
-    ("error", "status", "said", "logged"),
+    ("error", "status", "output", "logged"),
     [
         (ConfigurationError("the port is taken"), 1, "the port is taken\n", []),
         (SchemaOutdated("apply the migrations"), 1, "apply the migrations\n", []),
@@ -81,7 +81,7 @@ def test_libraries_of_other_versions_are_named(
 def test_each_end_has_its_exit_status_and_message(
     error: BaseException,
     status: int,
-    said: str,
+    output: str,
     logged: list[Any],
     worked: list[Any],  # noqa: ARG001  (its settings)
     monkeypatch: pytest.MonkeyPatch,
@@ -94,5 +94,5 @@ def test_each_end_has_its_exit_status_and_message(
     monkeypatch.setattr(uvloop, "run", run)
     with capture_logs() as log:
         assert main() == status
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == output
     assert log == logged

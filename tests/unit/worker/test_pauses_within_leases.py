@@ -23,7 +23,7 @@ FAILURES = 12
 
 
 class Highest(Random):
-    """Draws the highest number there is."""
+    """Draws the highest number."""
 
     def random(self) -> float:
         return 1.0
@@ -51,7 +51,7 @@ class FailingQueue:
 
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that are made, in seconds; none takes any time."""
+    """The requested pauses in seconds; none takes time."""
     made: list[float] = []
     sleep = asyncio.sleep
 

@@ -36,7 +36,7 @@ class Quarter(Random):
 
 
 class UnreachableSupabase:
-    """Supabase, not reachable."""
+    """An unreachable Supabase."""
 
     async def away(self, *_arguments: Any, **_named: Any) -> Any:
         raise SupabaseUnavailable("away")
@@ -45,31 +45,31 @@ class UnreachableSupabase:
 
 
 class ScriptedSupabase:
-    """Supabase with a given response; `asked` has its requests."""
+    """Supabase with a given response; `calls` has its calls."""
 
     batch = 500
 
     def __init__(self, due: int = 3) -> None:
-        self.asked: list[Any] = []
+        self.calls: list[Any] = []
         self._due = due
 
     async def retain(self, **days: int) -> Removed:
-        self.asked.append(days)
+        self.calls.append(days)
         return REMOVED
 
     async def retain_digests(self, **days: int) -> int:
-        self.asked.append(days)
+        self.calls.append(days)
         return 9
 
     async def prune_records(self, **days: int) -> PrunedRecords:
-        self.asked.append(days)
+        self.calls.append(days)
         return PRUNED
 
     async def enqueue_due(self) -> int:
         return self._due
 
     async def report(self, *report: Any) -> float:
-        self.asked.append(report[:2])
+        self.calls.append(report[:2])
         return 12.0
 
 
@@ -125,15 +125,15 @@ async def pauses(
 async def test_a_failed_periodic_job_logs_the_reason_and_runs_again(
     make: Any, event: str, slept: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = {"event": event, "log_level": "warning", "error": "away"}
-    assert await pauses(make(UnreachableSupabase()), monkeypatch) == (slept, [said, said])
+    logged = {"event": event, "log_level": "warning", "error": "away"}
+    assert await pauses(make(UnreachableSupabase()), monkeypatch) == (slept, [logged, logged])
 
 
 async def test_an_unreported_minute_is_retried_and_sent_at_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    said = {"event": "task statistics not reported yet", "log_level": "warning", "number": 1, "error": "away"}
-    assert await pauses(minutes(UnreachableSupabase()), monkeypatch) == ([15, 30, 30], [said] * 3)
+    logged = {"event": "task statistics not reported yet", "log_level": "warning", "number": 1, "error": "away"}
+    assert await pauses(minutes(UnreachableSupabase()), monkeypatch) == ([15, 30, 30], [logged] * 3)
 
 
 async def test_a_worker_reports_every_minute_and_at_its_end(
@@ -142,22 +142,22 @@ async def test_a_worker_reports_every_minute_and_at_its_end(
     supabase = ScriptedSupabase()
     # A quarter of the time from the 10th to the 50th second, of which 12 have passed.
     assert await pauses(minutes(supabase), monkeypatch) == ([15, 68, 68], [])
-    assert supabase.asked == [(WORKER, number) for number in (1, 2, 3)]
+    assert supabase.calls == [(WORKER, number) for number in (1, 2, 3)]
 
 
 async def test_retention_logs_what_it_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     supabase = ScriptedSupabase()
-    slept, said = await pauses(retention(supabase), monkeypatch)
+    slept, logged = await pauses(retention(supabase), monkeypatch)
     assert slept == [900, 3600, 3600]
     # Deliveries are kept at least as long as tasks.
     records = {"delivery_days": 5, "audit_days": 365}
-    assert supabase.asked[:3] == [{"task_days": 5, "edition_days": 2}, {"digest_days": 3}, records]
+    assert supabase.calls[:3] == [{"task_days": 5, "edition_days": 2}, {"digest_days": 3}, records]
     about = {"event": "retention", "log_level": "info"}
-    assert said[:3] == [{**about, "removed": REMOVED}, {**about, "digests": 9}, {**about, "records": PRUNED}]
+    assert logged[:3] == [{**about, "removed": REMOVED}, {**about, "digests": 9}, {**about, "records": PRUNED}]
 
 
-@pytest.mark.parametrize(("due", "said"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])
+@pytest.mark.parametrize(("due", "logged"), [(3, [{"event": "schedule", "log_level": "info", "due": 3}] * 2), (0, [])])
 async def test_the_schedule_logs_how_many_readers_were_due(
-    due: int, said: list[Any], monkeypatch: pytest.MonkeyPatch
+    due: int, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert await pauses(schedule(ScriptedSupabase(due)), monkeypatch) == ([15, 60, 60], said)
+    assert await pauses(schedule(ScriptedSupabase(due)), monkeypatch) == ([15, 60, 60], logged)

@@ -44,7 +44,7 @@ def test_a_mails_delay_grows_from_half_a_minute_to_an_hour(attempt: int, planned
 
 
 def test_a_mails_delay_is_at_least_the_servers_and_the_planned() -> None:
-    asked = NotSent("greylisted", transient=True, retry_after=300)
-    assert delivery_retry_delay(1, asked, Lowest()) == timedelta(seconds=300)
-    assert delivery_retry_delay(8, asked, Lowest()) == timedelta(seconds=2880)
+    error = NotSent("greylisted", transient=True, retry_after=300)
+    assert delivery_retry_delay(1, error, Lowest()) == timedelta(seconds=300)
+    assert delivery_retry_delay(8, error, Lowest()) == timedelta(seconds=2880)
     assert delivery_retry_delay(1, InDoubt("cut off", repeatable=True), Lowest()) == timedelta(seconds=24)

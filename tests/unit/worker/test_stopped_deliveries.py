@@ -1,4 +1,4 @@
-"""A worker stops while it sends: by SMTP nothing was sent, and it says so; a provider may have the mail."""
+"""A worker stops while it sends: with SMTP, the mail is reported as not sent; a provider may have the mail."""
 
 import asyncio
 from datetime import UTC, date, datetime, timedelta
@@ -30,7 +30,7 @@ PARTS = MailParts(
 
 
 class Deliveries:
-    """Lets the delivery begin, and keeps what is said of its end."""
+    """Lets the delivery begin, and records its reported end."""
 
     def __init__(self) -> None:
         self.ends: list[DeliveryStatus] = []
@@ -49,7 +49,7 @@ class Writer:
 
 
 class Sender:
-    """Sends without end."""
+    """Sends and never ends."""
 
     sender_id = "resend:1"
 

@@ -1,0 +1,65 @@
+"""Dates and times as feeds and libraries write them."""
+
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.sources.dates import parse_time, read_date, read_month
+
+DATES = {
+    "2026-11-28": "2026-11-28",
+    "2026-11": "2026-11",
+    "2026": "2026",
+    "20261128": "2026-11-28",
+    "2026/11/28/": "2026-11-28",
+    "28 Nov 2026": "2026-11-28",
+    "Nov. 28th, 2026": "2026-11-28",
+    "Saturday, November 28, 2026": "2026-11-28",
+    "24-26 May, 2002": "2002-05-24",
+    "24--26 May 2002": "2002-05-24",
+    "28.11.2026": "2026-11-28",
+    "13/05/2020": "2020-05-13",
+    "05/13/2020": "2020-05-13",
+    "juin 2020": "2020-06",
+    "2020 Jul 3": "2020-07-03",
+    "c. 1998?": "1998",
+    "Spring 2003": "2003",
+    "2020-13-40": "2020",
+    "in press": "None",
+    "": "None",
+}
+TIMES = {
+    "2026-11-28 10:00:00 CEST": datetime(2026, 11, 28, 8, tzinfo=UTC),
+    "Sat, 28 Nov 2026 10:00:00 CET": datetime(2026, 11, 28, 9, tzinfo=UTC),
+    "Sat, 28 Nov 2026 10:00:00 EST": datetime(2026, 11, 28, 15, tzinfo=UTC),
+    "Sat, 28 Nov 2026 10:00:00 JST": datetime(2026, 11, 28, 1, tzinfo=UTC),
+    "May 24, 2002 3:30 PM": datetime(2002, 5, 24, 15, 30, tzinfo=UTC),
+    "2003-12-31T10:14:55-0800": datetime(2003, 12, 31, 18, 14, 55, tzinfo=UTC),
+    "Thu, 5 Mär 2020 10:00:00 GMT": datetime(2020, 3, 5, 10, tzinfo=UTC),
+    "2026-11-28": datetime(2026, 11, 28, tzinfo=UTC),
+    "28 November 2026": datetime(2026, 11, 28, tzinfo=UTC),
+}
+
+
+@pytest.mark.parametrize("text", DATES)
+def test_a_date_is_read_in_any_common_form(text: str) -> None:
+    assert str(read_date(text)) == DATES[text]
+
+
+@pytest.mark.parametrize("text", TIMES)
+def test_a_time_is_read_with_its_zone(text: str) -> None:
+    assert parse_time(text) == TIMES[text]
+
+
+def test_a_month_may_be_a_name_or_a_number() -> None:
+    texts = ("nov", "11", "November 28", "24~May", "June-July", "sept.", "13", "")
+    assert [read_month(text)[0] for text in texts] == [11, 11, 11, 5, 6, 9, None, None]
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_a_date_or_none(text: str) -> None:
+    found = read_date(text)
+    assert found is None or found.begins.year == found.year
+    assert parse_time(text) is None or isinstance(parse_time(text), datetime)
