@@ -383,25 +383,3 @@ class Digest(Frozen):
     source_errors: dict[str, str] = Field(default_factory=dict)
     usage: ModelUsage = ModelUsage()
     keys: tuple[str, ...] = ()
-
-
-class Rejection(Frozen):
-    """An entry of a library that was not imported: its first line, its own key if it has one, and why."""
-
-    line: int
-    key: str
-    reason: str
-
-
-class LibraryReport(Frozen):
-    """What became of a library's entries: each is accepted, already there or rejected.
-
-    `rejections` has the first 500 rejected entries. `unread` says why the file was not read to its end, if so.
-    """
-
-    entries: int
-    accepted: int
-    already_there: int
-    rejected: int
-    rejections: tuple[Rejection, ...] = ()
-    unread: str | None = None

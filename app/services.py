@@ -18,6 +18,7 @@ from app.persistence.operator import Operator
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskStats
@@ -42,6 +43,7 @@ class Services:
     operator: Operator
     rate_limits: DistributedRateLimiter
     readers: Readers
+    readers_file: ReadersFile
     reader_papers: ReaderPapers
     schedule: Schedule
     deliveries: Deliveries
@@ -66,6 +68,7 @@ class Services:
             operator=Operator(client),
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
+            readers_file=ReadersFile(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),
             deliveries=Deliveries(client),

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import LeaseLost, PermanentError, UnreadableResponse
-from app.models import Frozen, LibraryReport, Task, TaskKind
+from app.models import Frozen, Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import Lease
@@ -19,6 +19,28 @@ from app.persistence.tasks import RECORDS
 
 EntryRow = dict[str, Any]
 """One entry of a library, as `import_entries()` expects it."""
+
+
+class Rejection(Frozen):
+    """An entry of a library that was not imported: its first line, its own key if it has one, and why."""
+
+    line: int
+    key: str
+    reason: str
+
+
+class LibraryReport(Frozen):
+    """What became of a library's entries: each is accepted, already there or rejected.
+
+    `rejections` has the first 500 rejected entries. `unread` says why the file was not read to its end, if so.
+    """
+
+    entries: int
+    accepted: int
+    already_there: int
+    rejected: int
+    rejections: tuple[Rejection, ...] = ()
+    unread: str | None = None
 
 
 class BegunImport(LibraryReport):

@@ -1,5 +1,7 @@
 """The schedule: creates one digest task for each reader who is due."""
 
+from datetime import timedelta
+
 from pydantic import TypeAdapter
 from supabase import AsyncClient
 
@@ -18,15 +20,17 @@ class Schedule:
         self._client = client
         self._batch = batch
 
-    async def enqueue_due(self) -> int:
+    async def enqueue_due(self, ahead: timedelta = timedelta(0)) -> int:
         """Create the digest tasks of all readers who are due, in batches. Returns how many readers were due.
 
-        Raises `SupabaseError`; batches done before the error stay done.
+        With `ahead`, readers who are due within that time are due now, except those whose last digest was created less
+        than half of it ago. Their digest replaces earlier ones that have not been written. Raises `SupabaseError`;
+        batches done before the error stay done.
         """
-        due = 0
+        due, parameters = 0, {"p_limit": self._batch, "p_ahead_seconds": ahead.total_seconds()}
         while True:
             with supabase_errors("enqueue the digests that are due"):
-                response = await self._client.rpc("enqueue_due", {"p_limit": self._batch}).execute()
+                response = await self._client.rpc("enqueue_due", parameters).execute()
             number = parsed(_NUMBER, response.data)
             due += number
             if number < self._batch:

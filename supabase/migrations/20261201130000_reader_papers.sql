@@ -354,7 +354,7 @@ $$;
 
 -- Returns public.new_items_of_reader() and: `unread`, whether no source has been read for p_source_date, and `day_left`, the
 -- seconds until p_local_day ends in the reader's time zone. While the day's fetch runs, a source counts as read after two
--- minutes: when an outage ends, its sources return one after the other.
+-- minutes: when an outage ends, its sources return one after the other. `any_read`: whether any source has been read.
 create function public.items_for_schedule(p_reader uuid, p_source_date date, p_local_day date) returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -369,6 +369,10 @@ begin
             and not exists (
             select from public.edition_sources s
              where s.source_date = p_source_date and s.read_at < now() - interval '2 minutes'),
+        'any_read', exists (
+            select from public.edition_sources s where s.source_date = p_source_date and s.read_at is not null)
+            -- A source's items are stored before the fetch has tried all sources.
+            or exists (select from public.articles a where a.source_date = p_source_date),
         'day_left', coalesce(
             extract(epoch from (p_local_day + 1)::timestamp at time zone timezone - public.schedule_now()), 0));
 end

@@ -2,8 +2,8 @@
 
 from supabase import AsyncClient
 
-from app.models import LibraryReport, TaskKind
-from app.persistence.imports import Imports, accepted_row, rejected_row
+from app.models import TaskKind
+from app.persistence.imports import Imports, LibraryReport, accepted_row, rejected_row
 from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Completed
 from app.persistence.queue import TaskQueue

@@ -20,6 +20,7 @@ from app.persistence.queue import TaskQueue
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
@@ -33,7 +34,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile),
 )
 
 

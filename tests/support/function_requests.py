@@ -19,6 +19,7 @@ from app.persistence.paging import encode_cursor
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import FileEntry, ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskCounts, TaskStats
@@ -232,8 +233,17 @@ FLEETS = [
     rpc(f"report the configuration of worker {ONE}",
         lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
         "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
-    rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
-    rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
+    rpc("apply 1 reader(s) of the readers file",
+        lambda c: ReadersFile(c).apply("ada", [FileEntry("a", {"name": "A\0b"})], {"name": "\0"}),
+        "apply_readers_file", p_owner="ada", p_defaults={"name": ""},
+        p_readers=[{"reader_id": ANY, "external_id": "a", "values": {"name": "Ab"}}]),
+    rpc("find the readers that are no longer in the readers file",
+        lambda c: ReadersFile(c).missing("ada", ["a"], pause=True),
+        "readers_missing_in_file", p_owner="ada", p_keys=["a"], p_pause=True),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500,
+        p_ahead_seconds=0),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(timedelta(1)),
+        "enqueue_due", p_limit=3, p_ahead_seconds=86400),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),
     rpc("acquire a permit for arxiv",
         lambda c: DistributedRateLimiter(c).acquire("arxiv", ONE, interval=3.0, hold=60.0),

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 import app
 from app.errors import LeaseLost, PermanentError
 from app.imports.entries import AcceptedEntry, LibraryEntry, LibraryUnreadable, RejectedEntry
-from app.models import LibraryReport
-from app.persistence.imports import BegunImport, EntryRow, Imports, accepted_row, rejected_row
+from app.persistence.imports import BegunImport, EntryRow, Imports, LibraryReport, accepted_row, rejected_row
 from app.persistence.items import Items
 from app.persistence.reader_papers import LIBRARY, BulkFeedback
 from app.ranking.known_papers import with_known_abstracts

@@ -13,8 +13,8 @@ from supabase import AsyncClient
 
 from app.errors import SourceError
 from app.imports.library import BIBTEX
-from app.models import LibraryReport, TaskKind, TaskStatus
-from app.persistence.imports import EntryRow, Imports
+from app.models import TaskKind, TaskStatus
+from app.persistence.imports import EntryRow, Imports, LibraryReport
 from app.persistence.outcomes import Lease
 from app.persistence.reader_papers import BulkFeedback, ReaderPapers
 from app.persistence.tasks import TaskStateManager

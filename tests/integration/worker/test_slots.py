@@ -17,9 +17,9 @@ from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended
 from tests.support.tasks import Claimer, create, insert_tasks
-from worker.__main__ import worker_limits
 from worker.handlers.callback import CallbackHandler, CallbackSender
 from worker.job import Job, Work
+from worker.opening import worker_limits
 
 
 class HangingReceiver:

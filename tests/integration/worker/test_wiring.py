@@ -22,10 +22,10 @@ from tests.support.fixture_types import Serve
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import PATIENCE
 from tests.support.scripted_server import answer
-from worker.__main__ import worker_limits
 from worker.configuration import not_configured
 from worker.handlers.callback import callback_retry_delay
 from worker.handlers.delivery import delivery_retry_delay
+from worker.opening import worker_limits
 from worker.retries import retry_delay
 from worker.runner import WorkerLimits
 from worker.wiring import build_analyst, build_other_sources, open_components

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.commands.profiles import BadProfile, read_profile
+from embedded.commands.profiles import BadProfile, profile_of, read_profile
 
 
 def refusal(content: bytes, tmp_path: Path) -> str:
@@ -56,3 +56,13 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "Ada"', encoding="utf-8-sig")
     assert read_profile(file).name == "Ada"
+
+
+def test_interests_and_categories_need_no_file() -> None:
+    profile = profile_of(" graphs , radar,, ", "cs.RO, stat.ML")
+    assert (profile.name, profile.interests, profile.categories) == ("you", ("graphs", "radar"), ("cs.RO", "stat.ML"))
+
+
+def test_invalid_interests_and_categories_are_named() -> None:
+    with pytest.raises(BadProfile, match="INTERESTS and CATEGORIES are not valid: categories, entry 2, is '%': "):
+        profile_of("graphs", "cs.RO,%")
