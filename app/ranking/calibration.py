@@ -26,17 +26,17 @@ _SURE: Final = 0.75
 """Where words are all that is known, what has no interest in full is wanted half as often, up to this score."""
 
 # What each part counts, by its usual spread, where there is feedback.
-_EVEN: Final = 0.4
-_WORDS: Final = 5.0
+_EVEN: Final = 0.6
+_WORDS: Final = 7.0
 _CENTRE: Final = 40.0
-_NEAREST: Final = 60.0
+_NEAREST: Final = 90.0
 _ODDS: Final = 20.0
 # More liked papers make the parts larger and surer: so far as more of them were measured.
 _MOST_LIKES: Final = 30.0
-_SLOPE: Final = 0.15
-_SLOPE_OF_FEW: Final = 0.08
-_BASE: Final = 0.95
-_BASE_BY_LIKES: Final = -1.24
+_SLOPE: Final = 0.19
+_SLOPE_OF_FEW: Final = 0.12
+_BASE: Final = 0.6
+_BASE_BY_LIKES: Final = -1.09
 
 
 def chances(words: Reals, feedback: FeedbackScores | None, likes: float, more: Reals) -> Reals:

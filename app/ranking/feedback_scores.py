@@ -16,22 +16,22 @@ _NEAREST: Final = 3
 MOST_COMPARED: Final = 60
 """So many papers, the youngest, are compared one by one; the centroid is of all."""
 _CANDIDATES: Final = 120
-"""Of each kind so many, the most like the centroid, are compared with each paper."""
+"""Of each kind so many, the best by the classifier, are compared with each paper."""
 _UNWANTED: Final = 1.0
 """What a disliked paper weighs, where all that nobody chose weighs 5."""
 _MOST_LIKE: Final = 30
 """So many articles, the most like the centroid, are no examples of what the reader does not want."""
 # What everybody's papers share is taken from a similarity; this is usual, by nothing and by how much is liked.
-_USUAL_CENTRE: Final = (0.08, 0.04)
-_USUAL_NEAREST: Final = (0.025, 0.036)
-_USUAL_ODDS: Final = (-2.05, 0.38)
+_USUAL_CENTRE: Final = (0.096, 0.044)
+_USUAL_NEAREST: Final = (0.039, 0.038)
+_USUAL_ODDS: Final = (-1.27, 0.29)
 """Each by nothing, and by the logarithm of how much is liked."""
 
 
 # So few articles teach a classifier nothing; then its odds are estimated from the centroid, as in a usual window.
 _TOO_FEW: Final = 50
 _ENOUGH: Final = 300
-_BY_CENTRE: Final = 10.0
+_BY_CENTRE: Final = 3.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class FeedbackScores:
     """What each article has of what the reader liked, beyond what everybody's papers share.
 
     `centre` and `odds` are of all articles; `nearest` is that of the least like them but for `candidates`, of which
-    `similar` has the cosine to each of the youngest liked papers.
+    `similar` has the cosine to each of the youngest liked papers. `centre` counts for the older ones, which are
+    compared only as a whole: it is multiplied by their share.
     """
 
     centre: Reals
@@ -59,7 +60,7 @@ class FeedbackScores:
         sample = compared.similarities(index, index.sample)
         known_well = math.log1p(float(young.weights.sum()))
         direction, odds = _odds(index, compared, disliked.first(MOST_COMPARED), sample, centre)
-        candidates = best_of_each_kind(index, centre + odds * 0.05)
+        candidates = best_of_each_kind(index, odds)
         near = compared.similarities(index, candidates)
         usual = shared(_mean_of_best(sample * compared.weights), len(centre), _by(known_well, _USUAL_NEAREST))
         best = _mean_of_best(near * compared.weights) - usual
@@ -69,7 +70,8 @@ class FeedbackScores:
         trust = float(np.clip((len(centre) - _TOO_FEW) / (_ENOUGH - _TOO_FEW), 0, 1))
         usual_odds = _by(known_well, _USUAL_ODDS) + _BY_CENTRE * centre
         odds = (trust * odds + (1 - trust) * usual_odds).astype(np.float32)
-        return cls(centre, nearest, odds, direction, candidates, near[:, : len(young)])
+        older = np.float32(1 - young.weights.sum() / liked.weights.sum())
+        return cls(older * centre, nearest, odds, direction, candidates, near[:, : len(young)])
 
 
 def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, centre: Reals) -> tuple[Reals, Reals]:

@@ -12,16 +12,16 @@ from app.ranking.counts import Reals
 from app.ranking.index import Index, shared
 from app.ranking.interest_query import GOALS_WEIGHT, TITLE_WEIGHT, InterestQuery, Phrase
 
-_TITLE: Final = 0.3
+_TITLE: Final = 0.1
 # What has an acronym and a long form counts for the words of that, and a little for being said as a whole: who asks
 # for LLMs also cares for language models. A bonus for phrases that are together was measured: it costs quality.
-_WHOLE: Final = 0.3
-_PART: Final = 0.8
+_WHOLE: Final = 0.4
+_PART: Final = 0.6
 
 # So many articles, the best by words, are examples; being like them counts so much.
 _EXAMPLES: Final = 10
 _ALIKE: Final = 0.9
-_USUAL: Final = 0.165
+_USUAL: Final = 0.18
 
 Weights = defaultdict[Concept, float]
 
