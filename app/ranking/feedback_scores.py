@@ -81,14 +81,19 @@ def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, cent
     texts = both(wanted, unwanted)
     if len(unwanted):
         similar = np.hstack([similar, unwanted.similarities(index, index.sample)])
-    alike = np.block([[texts.alike_each(), similar[kept].T], [similar[kept], index.sample_alike[np.ix_(kept, kept)]]])
+    count = len(texts)
+    alike = np.empty((count + len(kept), count + len(kept)), dtype=np.float32)
+    alike[:count, :count] = texts.alike_each(len(index.terms))
+    alike[count:, :count] = similar[kept]
+    alike[:count, count:] = alike[count:, :count].T
+    alike[count:, count:] = index.sample_alike[np.ix_(kept, kept)]
     model = train(
         alike,
         np.concatenate([wanted.weights, np.zeros(len(unwanted) + len(kept), np.float32)]),
         np.concatenate([np.zeros(len(wanted), np.float32), _UNWANTED * unwanted.weights, _shares(len(kept))]),
     )
-    direction = texts.total(model.factors[: len(texts)], len(index.terms))
-    direction += index.total(index.sample[kept], model.factors[len(texts) :])
+    direction = texts.total(model.factors[:count], len(index.terms))
+    direction += index.total(index.sample[kept], model.factors[count:])
     return direction, index.cosines(direction) + np.float32(model.intercept)
 
 
