@@ -76,8 +76,9 @@ class FeedbackScores:
 
 def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, centre: Reals) -> tuple[Reals, Reals]:
     """The direction and the log-odds of a classifier of what is wanted, beside what is not and the window's sample."""
-    edge = np.partition(centre, -_MOST_LIKE)[-_MOST_LIKE] if len(centre) > _MOST_LIKE else np.inf
-    kept = np.flatnonzero(centre[index.sample] < edge)
+    edge = np.partition(centre, -_MOST_LIKE - 1)[-_MOST_LIKE - 1] if len(centre) > _MOST_LIKE else np.inf
+    # Where fewer articles have anything in common with the reader, the edge is 0, and the others stay.
+    kept = np.flatnonzero(centre[index.sample] <= edge)
     texts = both(wanted, unwanted)
     if len(unwanted):
         similar = np.hstack([similar, unwanted.similarities(index, index.sample)])
