@@ -1,8 +1,8 @@
 """How well each article of a window fits a reader: a share of 1 that means the same in every window.
 
-Words count by BM25; feedback by the cosine to the centroid of what is liked (Rocchio 1971), by that to its nearest
-papers, and by a classifier. How much each counts depends on how much feedback there is. Measured on labelled readers
-with `make bench-ranking`; docs/PERFORMANCE.md has the figures.
+Words count by BM25; feedback by the cosine to the nearest liked papers, by a classifier, and by the cosine to the
+centroid (Rocchio 1971) of the papers that are too old to be compared one by one. How much each counts depends on how
+much feedback there is. Measured on labelled readers with `make bench-ranking`; docs/PERFORMANCE.md has the figures.
 """
 
 from collections.abc import Sequence
