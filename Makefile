@@ -8,7 +8,7 @@ SOURCES := app worker embedded scripts benchmarks tests
 # Variables of the command line and the environment reach the programs unchanged: recipes read them as quoted shell
 # variables, so that neither make nor the shell executes anything in them.
 VARIABLES := ARGS CATEGORIES DATA DATABASE_URL DATE EMAIL FILE INTERESTS KILLS MAIL_FROM MAIL_URL N OPEN OWNER PORT PROFILE PRUNE \
-    PYTHON READERS PACKAGE SAMPLE SEED STACK_PORT UPGRADE WAIT
+    PYTHON READERS PACKAGE SAMPLE SEED STACK_PORT UPGRADE WAIT WINDOWS
 $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Splits ARGS at spaces without expanding file name patterns.
 NO_GLOB := set -f;
@@ -124,7 +124,7 @@ bench-mail: $(STAMP) ## CPU time per mail, and its longest step on the event loo
 bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, CPU time of PostgreSQL
 	$(BIN)/python -m benchmarks.schedule
 
-bench-ranking: $(STAMP) ## Quality and CPU time of the ranking; DATA=folder of labelled readers (none are bundled)
+bench-ranking: $(STAMP) ## Quality and CPU time of the ranking; DATA=folder of labelled readers (none are bundled), WINDOWS=3 joins windows
 	$(BIN)/python -m benchmarks.ranking
 
 bench-emulator: $(STAMP) ## Start, insert and read times of the emulator
