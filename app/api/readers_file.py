@@ -40,7 +40,6 @@ _FORMS: Final = {
     "key": "use 1 to 200 letters, digits and signs without blanks",
     "time": 'use a time of day such as "07:00"',
     "email": "use an e-mail address such as ada@example.org",
-    "categories": 'use arXiv categories such as "cs.LG"',
 }
 _HEADER: Final = re.compile(r"^[ \t]*\[\[[ \t]*(\"reader\"|'reader'|reader)[ \t]*\]\]")
 _FIELD: Final = re.compile(r"^[ \t]*[\"']?([A-Za-z_]+)[\"']?[ \t]*=")

@@ -75,7 +75,7 @@ def test_the_example_is_valid_and_has_three_people() -> None:
         ('status = "active"', "line 5: status is not a field of a reader (the fields are key, time, name, email,"),
         ("interests = 5", "line 5: interests is 5: "),
         ('interests = ["a",\n""]', "line 5: interests, entry 2, is ['a', '']: "),
-        ('categories = ["no category"]', "line 5: categories, entry 1, is ['no category']: use arXiv categories"),
+        ('categories = ["no category"]', "line 5: categories is ['no category']: 'no category' is not an arXiv category: "),
         ('title = """\n[[reader]]\n"""\nemail = 5', "line 8: email is 5: "),
         ("weekdays = [9]", "line 5: weekdays, entry 1, is [9]: "),
         ("max_papers = 51", "line 5: max_papers is 51: "),
