@@ -7,13 +7,14 @@ SOURCES := app worker embedded scripts benchmarks tests
 
 # Variables of the command line and the environment reach the programs unchanged: recipes read them as quoted shell
 # variables, so that neither make nor the shell executes anything in them.
-VARIABLES := ARGS DATA DATABASE_URL DATE KILLS N OPEN PORT PROFILE PYTHON READERS PACKAGE SEED STACK_PORT UPGRADE
+VARIABLES := ARGS CATEGORIES DATA DATABASE_URL DATE EMAIL FILE INTERESTS KILLS MAIL_FROM MAIL_URL N OPEN OWNER PORT PROFILE PRUNE \
+    PYTHON READERS PACKAGE SAMPLE SEED STACK_PORT UPGRADE WAIT WINDOWS
 $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Splits ARGS at spaces without expanding file name patterns.
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest up supabase migrate api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,8 +66,14 @@ openapi: $(STAMP) ## Generate docs/openapi.json, the API's description
 settings: $(STAMP) ## Write docs/SETTINGS.md from the settings classes
 	$(BIN)/python -m scripts.settings
 
-digest: $(STAMP) ## Start everything, write one digest to out/ and stop; PROFILE=file.toml DATE=2026-11-22 OPEN=1
-	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${DATE:+--date="$$DATE"} $${OPEN:+--open}
+digest: $(STAMP) ## Start everything, write one digest to out/ and stop; INTERESTS="a, b" CATEGORIES=cs.RO PROFILE=file.toml DATE=2026-11-22 OPEN=1
+	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${INTERESTS:+--interests="$$INTERESTS"} \
+	    $${CATEGORIES:+--categories="$$CATEGORIES"} $${DATE:+--date="$$DATE"} $${OPEN:+--open}
+
+daily: $(STAMP) ## Mail what is new, once a day, on a local database; INTERESTS="a, b" CATEGORIES=cs.RO EMAIL=... READERS=file SAMPLE=1
+	@$(BIN)/python -m embedded.commands daily $${READERS:+--readers="$$READERS"} $${INTERESTS:+--interests="$$INTERESTS"} \
+	    $${CATEGORIES:+--categories="$$CATEGORIES"} $${EMAIL:+--email="$$EMAIL"} $${PRUNE:+--prune} $${SAMPLE:+--sample} \
+	    $${WAIT:+--wait="$$WAIT"} $${DATA:+--folder="$$DATA"}
 
 up: $(STAMP) ## Run the emulator, API and worker in one terminal until Ctrl-C; PORT=8000 STACK_PORT=54321
 	@exec $(BIN)/python -m embedded.commands up --end-with-parent $${PORT:+--port="$$PORT"} $${STACK_PORT:+--stack-port="$$STACK_PORT"}
@@ -76,6 +83,10 @@ supabase: $(STAMP) ## Run the emulator of a Supabase project until Ctrl-C; ARGS=
 
 migrate: $(STAMP) ## Apply supabase/migrations to a database; DATABASE_URL=postgresql://...
 	@$(BIN)/python -m scripts.migrate
+
+readers: $(STAMP) ## Create or change the readers of a file; FILE=readers.toml OWNER=name PRUNE=1 pauses those not in it
+	@test -n "$$FILE" || { echo "make readers: FILE is missing, such as FILE=readers.toml (readers.example.toml shows the form)" >&2; exit 2; }
+	@$(BIN)/python -m worker.readers $${PRUNE:+--prune} $${OWNER:+--owner="$$OWNER"} -- "$$FILE"
 
 api: $(STAMP) ## Start the API with the settings of the environment or .env
 	$(BIN)/python -m app
@@ -113,7 +124,7 @@ bench-mail: $(STAMP) ## CPU time per mail, and its longest step on the event loo
 bench-schedule: $(STAMP) ## Ten thousand readers due in one minute: calls, seconds, CPU time of PostgreSQL
 	$(BIN)/python -m benchmarks.schedule
 
-bench-ranking: $(STAMP) ## Quality and CPU time of the ranking; DATA=folder of labelled readers (none are bundled)
+bench-ranking: $(STAMP) ## Quality and CPU time of the ranking; DATA=folder of labelled readers (none are bundled), WINDOWS=3 joins windows
 	$(BIN)/python -m benchmarks.ranking
 
 bench-emulator: $(STAMP) ## Start, insert and read times of the emulator
@@ -121,6 +132,9 @@ bench-emulator: $(STAMP) ## Start, insert and read times of the emulator
 
 bench-waiting: $(STAMP) ## How soon waiting callers learn of a task's end, and the CPU time and memory they need
 	$(BIN)/python -m benchmarks.waiting
+
+bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and its memory for an upload of 50 MB
+	$(BIN)/python -m benchmarks.imports
 
 soak-mails: $(STAMP) ## Kill two workers while they send mails through a flaky server (10 minutes); READERS=2000 KILLS=10 SEED=1
 	$(BIN)/python -m tests.acceptance.soak_mails $${READERS:+--readers="$$READERS"} $${KILLS:+--kills="$$KILLS"} $${SEED:+--seed="$$SEED"}

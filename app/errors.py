@@ -129,13 +129,33 @@ class IdempotencyConflict(BroadsheetError):
 
 
 class QuotaExceeded(BroadsheetError):
-    """The caller's daily quota is used up; `retry_after` is the number of seconds until the next day (UTC)."""
+    """The caller has used up a quota; `retry_after` is the number of seconds until it has another one."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
     def __init__(self, message: str, *, retry_after: float) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class UploadInProgress(BroadsheetError):
+    """The reader has another upload, or an import that has not ended."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Import in progress"
+
+
+class UploadRemoved(BroadsheetError):
+    """The upload was removed before it was complete: it stood still too long, or its reader was removed."""
+
+    status = HTTPStatus.CONFLICT
+    title = "Upload removed"
+
+
+class TooManyUploads(QuotaExceeded):
+    """The caller has the maximum number of uploads; `retry_after` is the number of seconds until the next try."""
+
+    title = "Too many uploads"
 
 
 class NothingToDo(BroadsheetError):

@@ -7,7 +7,20 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx
 from fastapi import FastAPI, Security
 
-from app.api import admin, callbacks, deliveries, digests, fetches, health, listings, mail_hook, papers, readers, saved
+from app.api import (
+    admin,
+    callbacks,
+    deliveries,
+    digests,
+    fetches,
+    health,
+    imports,
+    listings,
+    mail_hook,
+    papers,
+    readers,
+    saved,
+)
 from app.api import metrics as metrics_route
 from app.api.auth import KEY_HEADER, RequireKey
 from app.api.connection import ON_STOP
@@ -79,7 +92,8 @@ def create_app(
     app.state.metrics = metrics
     install_problem_handlers(app)
     app.include_router(health.router)
-    protected = (digests, fetches, callbacks, listings, readers, papers, saved, deliveries, admin, metrics_route)
+    tasks = (digests, fetches, callbacks, imports, listings)
+    protected = (*tasks, readers, papers, saved, deliveries, admin, metrics_route)
     for module in protected:
         app.include_router(module.router, dependencies=[Security(KEY_HEADER)])
     app.include_router(mail_hook.router)

@@ -80,6 +80,7 @@ class TaskKind(StrEnum):
     DIGEST = "digest"
     DELIVERY = "delivery"
     CALLBACK = "callback"
+    IMPORT = "import"
 
 
 class TaskStatus(StrEnum):
@@ -100,8 +101,8 @@ class TaskStatus(StrEnum):
 class Task(Frozen):
     """A task: the queue's entry and the record that callers poll.
 
-    `reader_id` and `local_day` are set if a reader's schedule created the task. `progress` is a number from 0 to 1, the
-    maximum of all attempts. Times are the database's.
+    `reader_id` is set if the task is for one reader, `local_day` if the reader's schedule created it. `progress` is a
+    number from 0 to 1, the maximum of all attempts. Times are the database's.
     """
 
     task_id: UUID

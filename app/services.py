@@ -11,16 +11,19 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
+from app.persistence.uploads import Uploads
 from app.persistence.worker_configuration import WorkerConfiguration
 
 
@@ -40,11 +43,14 @@ class Services:
     operator: Operator
     rate_limits: DistributedRateLimiter
     readers: Readers
+    readers_file: ReadersFile
     reader_papers: ReaderPapers
     schedule: Schedule
     deliveries: Deliveries
     ended_sessions: EndedSessions
     worker_configuration: WorkerConfiguration
+    uploads: Uploads
+    imports: Imports
 
     @classmethod
     def build(cls, client: AsyncClient) -> Self:
@@ -62,9 +68,12 @@ class Services:
             operator=Operator(client),
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
+            readers_file=ReadersFile(client),
             reader_papers=ReaderPapers(client),
             schedule=Schedule(client),
             deliveries=Deliveries(client),
             ended_sessions=EndedSessions(client),
             worker_configuration=WorkerConfiguration(client),
+            uploads=Uploads(client),
+            imports=Imports(client),
         )

@@ -1,6 +1,7 @@
 """The ranking: its quality on labelled readers compared with simple baselines, and its cost for a worker.
 
 DATA=folder contains sets of labelled readers; without it, a small invented set shows only that everything runs.
+WINDOWS=3 joins each window of a set with the two behind it: the candidates are then as many as on a real day.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ from benchmarks.ranking_readers import (
     interval,
     invented_set,
     numbered,
+    pooled,
     read_sets,
 )
 from benchmarks.ranking_rivals import bm25, learners
@@ -204,6 +206,8 @@ def main() -> None:
     sets = read_sets(Path(folder)) if folder else {"invented": [invented_set()]}
     if not folder:
         print("DATA is not set: this set is invented, so its figures do not measure quality.\n")
+    count = int(os.environ.get("WINDOWS") or 1)
+    sets = {name: pooled(windows, count) for name, windows in sets.items()}
     measured: dict[str, Any] = {name: quality(labelled) for name, labelled in sets.items()}
     for name, found in measured.items():
         show(

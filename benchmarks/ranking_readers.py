@@ -112,6 +112,25 @@ def _windows(read: dict[str, Any]) -> list[Labelled]:
     return Windows.model_validate(read).windows if "windows" in read else [Labelled.model_validate(read)]
 
 
+def pooled(windows: Sequence[Labelled], count: int) -> list[Labelled]:
+    """Add to the documents of each window those of the windows behind it, up to `count` windows; readers stay theirs.
+
+    Nobody graded the added documents for a reader, so that some are unwanted only because nobody looked.
+    """
+    if count < 1:
+        raise ValueError(f"WINDOWS is {count}: set it to 1 or more.")
+    several = [*windows, *windows]
+    return [
+        Labelled(
+            documents=[
+                document for each in several[number : number + min(count, len(windows))] for document in each.documents
+            ],
+            readers=window.readers,
+        )
+        for number, window in enumerate(windows)
+    ]
+
+
 _NUMBERED = re.compile(r"(.+?)[-_]?\d+")
 
 

@@ -1,44 +1,32 @@
 """Starts the worker: `python -m worker`."""
 
 import asyncio
-import signal
 import sys
-from collections.abc import Callable, Coroutine, Mapping
-from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from functools import partial
 from random import Random
-from socket import gethostname
-from uuid import uuid4
 
 import structlog
 import uvloop
 
-from app.client.factory import open_supabase
 from app.config import WorkerSettings, load_settings
-from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
-from app.gc_freeze import freeze_loaded_objects
+from app.errors import ConfigurationError, SchemaOutdated, SupabaseError, SupabaseUnavailable
 from app.logs import configure_logs
-from app.metrics import Metrics
-from app.models import TaskKind
-from app.persistence.outcomes import Outcome
-from app.persistence.queue import ClaimedTask, TaskQueue
 from app.persistence.schema import Schema
 from app.services import Services
-from app.versions import project_version, require_locked_versions
-from worker.configuration import log_not_configured, not_configured, report_configuration
+from app.versions import require_locked_versions
+from worker.configuration import report_configuration
 from worker.forced_exit import run_and_stop_tasks
-from worker.http import worker_http
+from worker.one_shot import run_one_shot
+from worker.opening import open_worker, run_supervised, stop_on_signals
+from worker.options import OneShotOptions, parse_options
 from worker.periodic.daily_fetch import DailyFetch
-from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.paper_vectors import PaperVectors
-from worker.periodic.retention import Retention
 from worker.periodic.schedule import DueReaderEnqueuer
-from worker.periodic.task_stats import Tally, TaskStatsReporter, model_usage
-from worker.runner import Worker, WorkerLimits
-from worker.supervisor import PeriodicJobFailed, supervise
-from worker.watchdog import LoopStopped, watch_loop
-from worker.wiring import Components, fetch_slots, open_components
+from worker.run_summary import RunSummary
+from worker.supervisor import PeriodicJobFailed
+from worker.wiring import Components, build_look_ups, build_retention
 
 log = structlog.get_logger(__name__)
 
@@ -52,58 +40,21 @@ async def run_worker(settings: WorkerSettings) -> None:
     Raises `ConfigurationError` and `SchemaOutdated` if it cannot start, and `PeriodicJobFailed`, after a stop as on
     SIGTERM, or at once if the claim loop itself has stopped.
     """
-    metrics, random, stop, limits = Metrics(), Random(), asyncio.Event(), worker_limits(settings)  # noqa: S311  (jitter)
-    _stop_on_signals(stop)
-    async with AsyncExitStack() as stack:
-        client = await stack.enter_async_context(open_supabase(settings, counters=metrics.supabase_counters))
-        services, worker_id = Services.build(client), uuid4()
-        components = await stack.enter_async_context(open_components(services, settings))
-        handlers, missing = components.handlers, not_configured(settings)
-        await stack.enter_async_context(metrics.measuring_loop_lag())
-        info = {"host": gethostname(), "version": project_version()}
-        queue = TaskQueue(client, worker_id=worker_id, kinds=list(handlers), lease=limits.lease, **info)
-        tally = Tally(list(handlers), random)
-        worker = Worker(queue, handlers, limits, random=random, on_outcome=_counting(metrics, tally))
-        await stack.enter_async_context(
-            worker_http(
-                metrics, worker.health, limits.lease, missing, host=settings.worker_host, port=settings.worker_port
-            )
-        )
+    random, stop = Random(), asyncio.Event()  # noqa: S311  (jitter)
+    stop_on_signals(stop)
+    async with open_worker(settings, random) as opened:
+        services, worker = opened.services, opened.worker
         # After the port is opened: a port in use is reported at once, even while Supabase is unavailable.
         checked = await _schema_checked(services.schema)
-        periodic_jobs = _periodic_jobs(services, components, settings, random) | {
-            "watch": watch_loop(lambda: worker.calls, limits.lease)
-        }
-        periodic_jobs["task stats"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
-        periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, missing)
+        periodic_jobs = _periodic_jobs(services, opened.components, settings, random) | opened.own_jobs()
+        periodic_jobs["configuration"] = report_configuration(
+            services.worker_configuration, opened.worker_id, opened.missing
+        )
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
-        kinds = [kind.value for kind in handlers]
-        log_not_configured(missing)
-        freeze_loaded_objects()
-        log.info("worker started", worker_id=str(worker_id), kinds=kinds, concurrency=limits.concurrency)
-        await _run(worker, periodic_jobs, stop)
+        opened.log_start()
+        await run_supervised(worker, periodic_jobs, stop)
     log.info("worker stopped")
-
-
-async def _run(worker: Worker, periodic_jobs: Mapping[str, Coroutine[None, None, None]], stop: asyncio.Event) -> None:
-    """Run the worker and its periodic jobs until `stop`. Raises the first `PeriodicJobFailed` when it has stopped."""
-    main_task, failures = asyncio.current_task(), list[PeriodicJobFailed]()
-
-    def on_failure(failure: PeriodicJobFailed) -> None:
-        failures.append(failure)
-        stop.set()
-        if isinstance(failure.__cause__, LoopStopped) and main_task is not None:
-            main_task.cancel()
-
-    try:
-        async with supervise(periodic_jobs, on_failure=on_failure):
-            await worker.run(stop)
-    except asyncio.CancelledError:
-        if not failures:
-            raise
-    if failures:
-        raise failures[0]
 
 
 async def _schema_checked(schema: Schema) -> bool:
@@ -125,33 +76,18 @@ async def _wait_for_schema(schema: Schema) -> None:
         checked = await _schema_checked(schema)
 
 
-def worker_limits(settings: WorkerSettings) -> WorkerLimits:
-    """Return the limits that the settings define. Each kind has its own slots, so that no kind blocks another."""
-    callbacks = settings.callback_slots or max(1, settings.concurrency // 3)
-    fetches = fetch_slots(settings)
-    # If the worker dies, each mail that it holds may be in doubt: claim no more than are sent at once.
-    mails = min(settings.mail_connections, settings.concurrency) if settings.mail_url else 0
-    digests = max(1, settings.concurrency - callbacks - fetches - mails)
-    return WorkerLimits(
-        settings.concurrency,
-        lease=timedelta(seconds=settings.lease_seconds),
-        grace=timedelta(seconds=settings.grace_period),
-        poll_interval=timedelta(seconds=settings.poll_interval),
-        kind_slots={
-            TaskKind.CALLBACK: callbacks,
-            TaskKind.FETCH: fetches,
-            TaskKind.DIGEST: digests,
-            TaskKind.DELIVERY: mails,
-        },
-    )
+def main(arguments: Sequence[str] = ()) -> int:
+    """Run the worker until SIGTERM, or once with `--once`. Return the exit status: 1 if it cannot start or fails.
 
-
-def main() -> int:
-    """Run the worker until SIGTERM. Return 1, with the reason on stderr, if it cannot start or fails."""
+    The reason of a failed start is printed on stderr.
+    """
+    options = parse_options(arguments)
     try:
         require_locked_versions()
         settings = load_settings(WorkerSettings)
         configure_logs(settings)
+        if options is not None:
+            return _run_once(settings, options)
         uvloop.run(run_and_stop_tasks(partial(run_worker, settings)))
     except (ConfigurationError, SchemaOutdated, PeriodicJobFailed) as error:
         print(error, file=sys.stderr)
@@ -164,50 +100,32 @@ def main() -> int:
     return 0
 
 
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    """Set `stop` at the first signal; cancel the main task at the second."""
-    loop, main_task = asyncio.get_running_loop(), asyncio.current_task()
+def _run_once(settings: WorkerSettings, options: OneShotOptions) -> int:
+    """Run once and print the summary. Return 0, or 1 if something failed or the run was interrupted."""
+    summaries: list[RunSummary] = []
 
-    def on_signal() -> None:
-        if stop.is_set() and main_task is not None:
-            main_task.cancel()
-        stop.set()
+    async def run() -> None:
+        summaries.append(await run_one_shot(settings, options))
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-
-
-def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome, float], None]:
-    def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
-        metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
-        metrics.task_duration.labels(task.kind.value).observe(seconds)
-        for reason, items in model_usage(outcome).fallbacks.items():
-            metrics.model_fallbacks.labels(reason.value).inc(items)
-        tally.count(task, outcome)
-
-    return count
+    try:
+        uvloop.run(run_and_stop_tasks(run))
+    except SupabaseError as error:
+        print(f"Stopped: {error}", file=sys.stderr)
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        log.warning("stopped at once, leases will expire")
+    for summary in summaries:
+        print("\n".join(summary.lines()))
+    return summaries[0].status if summaries else 1
 
 
 def _periodic_jobs(
     services: Services, components: Components, settings: WorkerSettings, random: Random
 ) -> dict[str, Coroutine[None, None, None]]:
     """Return the periodic jobs by the names that logs use."""
-    retention = Retention(
-        services.maintenance,
-        task_days=settings.task_retention_days,
-        edition_days=settings.edition_retention_days,
-        digest_days=settings.digest_retention_days,
-        delivery_days=settings.delivery_retention_days,
-        random=random,
-    )
-    look_ups = PaperLookUps(
-        *(services.reader_papers, services.rate_limits, services.breakers, components.arxiv, components.crossref),
-        random=random,
-    )
     periodic_jobs = {
-        "retention": retention.run(),
+        "retention": build_retention(services, settings, random).run(),
         "schedule": DueReaderEnqueuer(services.schedule, random=random).run(),
-        "look-ups": look_ups.run(),
+        "look-ups": build_look_ups(services, components, random).run(),
         "vectors": PaperVectors(services.reader_papers, random=random).run(),
     }
     if settings.daily_fetch_at.times:
@@ -218,4 +136,4 @@ def _periodic_jobs(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

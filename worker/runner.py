@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from random import Random
@@ -46,6 +46,18 @@ class WorkerLimits:
     kind_slots: Mapping[TaskKind, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class WorkState:
+    """A worker after a sync call: the kinds of its running tasks, and whether its next call has something to do.
+
+    `next_task_seconds`: the time until the next delayed task is ready; None: there is none, or it is not known.
+    """
+
+    running: frozenset[TaskKind]
+    busy: bool
+    next_task_seconds: float | None
+
+
 class Worker:
     """Claims tasks, runs their handlers and reports their outcomes. `run` is the loop, `run_once` one call of it."""
 
@@ -57,11 +69,14 @@ class Worker:
         *,
         random: Random,
         on_outcome: Callable[[ClaimedTask, Outcome, float], None],
+        after_call: Callable[[WorkState], Awaitable[None]] | None = None,
     ) -> None:
+        """`after_call` is awaited after each sync call: no task is claimed meanwhile."""
         self._handlers = handlers
         self._limits = limits
         self._random = random
         self._on_outcome = on_outcome
+        self._after_call = after_call
         # By lease, not by task: a worker may claim a task again that it has just lost.
         self._jobs: dict[Lease, Job] = {}
         self._outcomes: dict[Lease, Outcome] = {}
@@ -124,6 +139,10 @@ class Worker:
         for lease in response.unreadable:
             log.error("claimed task cannot be read", task_id=str(lease.task_id))
             self._outcomes[lease] = Failed(error="the worker cannot read the task's row", retry_in=None)
+        if self._after_call is not None:
+            running = frozenset(job.task.kind for job in self._jobs.values())
+            busy = bool(response.claimed or self._outcomes)
+            await self._after_call(WorkState(running, busy, response.next_task_seconds))
         return self._next_wait(response, busy=bool(response.claimed or sent))
 
     async def _stop_when(self, stop: asyncio.Event, loop_timeout: asyncio.Timeout) -> None:

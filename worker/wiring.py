@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from random import Random
 from typing import Final
 
 from standardwebhooks import Webhook
@@ -12,7 +13,7 @@ from app.config import WorkerSettings
 from app.digest.analysis import Analyst, ExtractiveAnalyst
 from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
-from app.digest.scheduled import ScheduledDigests
+from app.digest.scheduled import PermanentWaits, ScheduledDigests, SourceWaits
 from app.digest.service import DigestService
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
@@ -36,7 +37,11 @@ from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
 from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
+from worker.handlers.library_import import TIMEOUT as IMPORT_LIMIT
+from worker.handlers.library_import import ImportHandler, parsers_version
 from worker.job import Handler, Handlers
+from worker.periodic.paper_look_ups import PaperLookUps
+from worker.periodic.retention import Retention
 
 _RESPONSES_PER_BUDGET: Final = 3
 
@@ -51,8 +56,13 @@ class Components:
 
 
 @asynccontextmanager
-async def open_components(services: Services, settings: WorkerSettings) -> AsyncIterator[Components]:
-    """Open the worker's components, and close them at the end of the block."""
+async def open_components(
+    services: Services, settings: WorkerSettings, waits: SourceWaits | None = None
+) -> AsyncIterator[Components]:
+    """Open the worker's components, and close them at the end of the block.
+
+    `waits`: how long digests wait for sources; the settings define the default.
+    """
     async with AsyncExitStack() as opened:
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
@@ -69,7 +79,7 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
                 services.tasks,
                 analyst,
                 renderer,
-                max_wait=timedelta(hours=settings.digest_max_wait_hours),
+                waits or PermanentWaits(timedelta(hours=settings.digest_max_wait_hours)),
             ),
         )
         callbacks = CallbackHandler(_callback_sender(http, settings))
@@ -79,7 +89,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         crossref = Crossref(
             fetcher, _crossref_settings(settings), RateLimiter(1.0, permits=services.rate_limits, name="crossref")
         )
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, crossref)
+        imports = ImportHandler(services.imports, services.items, code_version=parsers_version())
+        yield Components(build_handlers(fetching, digests, callbacks, imports, deliveries), arxiv, crossref)
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
@@ -88,7 +99,11 @@ def fetch_slots(settings: WorkerSettings) -> int:
 
 
 def build_handlers(
-    fetches: FetchHandler, digests: DigestHandler, callbacks: CallbackHandler, deliveries: DeliveryHandler | None = None
+    fetches: FetchHandler,
+    digests: DigestHandler,
+    callbacks: CallbackHandler,
+    imports: ImportHandler,
+    deliveries: DeliveryHandler | None = None,
 ) -> Handlers:
     """Return each kind's handler with its time limit and retry delay.
 
@@ -98,10 +113,31 @@ def build_handlers(
         TaskKind.FETCH: Handler(fetches, timedelta(minutes=10)),
         TaskKind.DIGEST: Handler(digests, timedelta(minutes=5)),
         TaskKind.CALLBACK: Handler(callbacks, timedelta(seconds=30), callback_retry_delay),
+        TaskKind.IMPORT: Handler(imports, IMPORT_LIMIT),
     }
     if deliveries is not None:
         handlers[TaskKind.DELIVERY] = Handler(deliveries, DELIVERY_LIMIT, delivery_retry_delay)
     return handlers
+
+
+def build_look_ups(services: Services, components: Components, random: Random) -> PaperLookUps:
+    """Return the job that looks up papers at arXiv and Crossref."""
+    return PaperLookUps(
+        *(services.reader_papers, services.rate_limits, services.breakers, components.arxiv, components.crossref),
+        random=random,
+    )
+
+
+def build_retention(services: Services, settings: WorkerSettings, random: Random) -> Retention:
+    """Return the job that removes old rows, with the times in the settings."""
+    return Retention(
+        services.maintenance,
+        task_days=settings.task_retention_days,
+        edition_days=settings.edition_retention_days,
+        digest_days=settings.digest_retention_days,
+        delivery_days=settings.delivery_retention_days,
+        random=random,
+    )
 
 
 def build_other_sources(
@@ -179,11 +215,13 @@ def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> Callback
 async def _deliveries(
     http: ExternalClient, services: Services, settings: WorkerSettings, renderer: DigestRenderer
 ) -> AsyncIterator[DeliveryHandler | None]:
-    """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require the other values."""
-    if settings.mail_url is None or settings.mail_from is None or settings.public_url is None:
+    """Open the delivery handler; None without MAIL_URL. With MAIL_URL, the settings require MAIL_FROM."""
+    if settings.mail_url is None or settings.mail_from is None:
         yield None
         return
-    links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
+    links = None
+    if settings.public_url is not None:
+        links = Links([secret.get_secret_value() for secret in settings.link_secret], settings.public_url)
     limits = MailLimits(concurrency=settings.mail_connections, per_second=settings.mail_rate)
     url = parse_mail_url(settings.mail_url.get_secret_value())
     async with open_mail_sender(url, http, limits) as sender:

@@ -6,6 +6,7 @@ uvicorn's httptools protocol has none of them. This subclass adds them in the me
 
 import asyncio
 from collections import deque
+from functools import partial
 from http import HTTPStatus
 from typing import Any, ClassVar
 from uuid import uuid4
@@ -26,6 +27,9 @@ MAX_PIPELINED = 16
 ON_STOP = "on_stop"
 """Key of the lifespan's function that is called when the server starts to stop, before it waits for requests."""
 
+EXTEND_REQUEST = "extend_request"
+"""Key of the request's state: a function that gives the request more seconds to arrive, counted from now."""
+
 SEPARATORS = len(b": \r\n")
 
 log = structlog.get_logger(__name__)
@@ -38,9 +42,10 @@ class _Refused(Exception):
 class BoundedProtocol(HttpToolsProtocol):
     """One connection, which ends whatever the caller sends or does not read.
 
-    A request must be complete `request_timeout` seconds after its first byte (or the connection's start), and a
-    response must be read `response_timeout` seconds after its buffer was full. After a refusal, further input is
-    discarded for `linger` seconds, so that the caller can read the refusal: closing at once resets the connection.
+    A request must be complete `request_timeout` seconds after its first byte (or the connection's start), unless its
+    route extends that. A response must be read `response_timeout` seconds after its buffer was full. After a refusal,
+    further input is discarded for `linger` seconds, so that the caller can read the refusal: closing at once resets the
+    connection.
     """
 
     request_timeout: ClassVar[float] = 30.0
@@ -57,6 +62,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self._request_timer: asyncio.TimerHandle | None = None
         self._response_timer: asyncio.TimerHandle | None = None
+        self._seconds = self.request_timeout
         self._unparsed = 0
         self._in_request = False
         self._in_head = False
@@ -110,6 +116,7 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.TOO_MANY_REQUESTS, f"More than {MAX_PIPELINED} requests wait on one connection.")
             raise _Refused
         super().on_headers_complete()
+        self.scope["state"][EXTEND_REQUEST] = partial(self._extend_request, self.cycle)
         self._in_head = False
         self._pending.append(self.cycle)
 
@@ -130,6 +137,9 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Handle the end of the response."""
         self._pending.popleft()  # responses on one connection follow the order of the requests
+        if self._in_request and self.cycle.response_complete and self._seconds != self.request_timeout:
+            # The route that needed more time has refused the rest of the body.
+            self._extend_request(self.cycle, self.request_timeout)
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_later()
@@ -171,8 +181,15 @@ class BoundedProtocol(HttpToolsProtocol):
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body
 
-    def _expect_request(self) -> None:
-        self._request_timer = self.loop.call_later(self.request_timeout, self._request_overdue)
+    def _expect_request(self, seconds: float | None = None) -> None:
+        self._seconds = self.request_timeout if seconds is None else seconds
+        self._request_timer = self.loop.call_later(self._seconds, self._request_overdue)
+
+    def _extend_request(self, cycle: RequestResponseCycle, seconds: float) -> None:
+        """Give the request more time; called by a route that accepts large bodies. Not for a complete request."""
+        if cycle is self.cycle and self._in_request and self._request_timer is not None:
+            self._request_timer.cancel()
+            self._expect_request(seconds)
 
     def _forget_request(self) -> None:
         if self._request_timer is not None:
@@ -183,7 +200,7 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.flow.read_paused:  # reading is paused because an earlier request is still being processed
             self._expect_request()
             return
-        detail = f"The request was not complete after {self.request_timeout:g} s."
+        detail = f"The request was not complete after {self._seconds:g} s."
         self._refuse(HTTPStatus.REQUEST_TIMEOUT, detail)
 
     def _refuse_large_head(self) -> None:

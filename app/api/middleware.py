@@ -12,8 +12,10 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.contextvars import bound_contextvars
 
+from app.api.library_types import is_library, media_type_of
 from app.api.problems import route_of, unexpected_error
 from app.client.loop_throttle import LoopThrottle
+from app.imports.entries import MAX_BYTES
 from app.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -22,7 +24,9 @@ MAX_BODY = 256_000
 MAX_BODY_BY_PATH = {"/v1/digests/batch": 2_000_000, "/v1/readers/import": 20_000_000}
 """Paths with a larger limit: 500 digests of 4 kB each; an import of readers, which is read as a stream."""
 PAPERS, MAX_PAPERS_BODY = re.compile(r"/v1/readers/[^/]{1,100}/papers"), 2_000_000
-"""Bytes; 500 papers with abstracts."""
+"""Bytes; 500 papers with abstracts. A library at this path is read as a stream, up to `MAX_BYTES`."""
+IMPORT_FORM, MAX_FORM_PARTS = re.compile(r"/r/home/[^/]{1,300}/import"), 20_000
+"""The form with a library, which is read as a stream, and the bytes of its parts besides the file."""
 WELL_FORMED_ID = re.compile(r"[\w.-]{1,100}")
 CLIENT_CLOSED_REQUEST = 499
 """The status, only in logs and metrics, of a request whose caller disconnected before the response (nginx's code)."""
@@ -115,7 +119,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         content_length = Headers(scope=scope).get("content-length", "0")
-        limit, received = _limit(scope["path"]), 0
+        limit, received = _limit(scope["path"], Headers(scope=scope).get("content-type", "")), 0
 
         async def limited_receive() -> Message:
             nonlocal received
@@ -130,8 +134,12 @@ class BodyLimit:
         await self._app(scope, limited_receive, send)
 
 
-def _limit(path: str) -> int:
-    return MAX_PAPERS_BODY if PAPERS.fullmatch(path) else MAX_BODY_BY_PATH.get(path, MAX_BODY)
+def _limit(path: str, content_type: str) -> int:
+    if PAPERS.fullmatch(path):
+        return MAX_BYTES if is_library(media_type_of(content_type)) else MAX_PAPERS_BODY
+    if IMPORT_FORM.fullmatch(path):
+        return MAX_BYTES + MAX_FORM_PARTS
+    return MAX_BODY_BY_PATH.get(path, MAX_BODY)
 
 
 def _too_large(limit: int) -> HTTPException:

@@ -124,7 +124,9 @@ class TaskView(BaseModel):
     cancel_requested: bool
     source_date: date | None
     parent: UUID | None = Field(description="For a callback: the task whose end it reports.")
-    reader_id: UUID | None = Field(description="The reader whose schedule created the task, if any.")
+    reader_id: UUID | None = Field(
+        description="The reader for whom the task is: a scheduled digest, its mail, an import."
+    )
     local_day: date | None = Field(description="The day in the reader's time zone.")
     created_at: datetime
     run_at: datetime
@@ -180,5 +182,7 @@ def task_url(kind: TaskKind, task_id: UUID) -> str:
             return f"/v1/fetches/{task_id}"
         case TaskKind.CALLBACK:
             return f"/v1/callbacks/{task_id}"
+        case TaskKind.IMPORT:
+            return f"/v1/imports/{task_id}"
         case TaskKind.DELIVERY:
             return f"/v1/tasks?kind={kind.value}"

@@ -19,6 +19,7 @@ TAGS: list[dict[str, Any]] = [
     {"name": "digests", "description": "Digests: a reader's selection of one day's papers and news."},
     {"name": "fetches", "description": "Fetches of a day's papers and news."},
     {"name": "readers", "description": "Readers, who get digests on a schedule, and their papers."},
+    {"name": "imports", "description": "Imports of libraries: papers that readers bring from reference managers."},
     {"name": "deliveries", "description": "Mails and their status."},
     {"name": "tasks", "description": "Tasks of all kinds."},
     {"name": "callbacks", "description": "Callbacks that report the end of a task."},

@@ -2,7 +2,6 @@
 
 import re
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
@@ -18,19 +17,6 @@ from app.sources.text import MAX_ABSTRACT, MAX_AUTHORS, MAX_LINK, MAX_NAME, MAX_
 
 # arXiv knows `math/0309136`, not `math.GT/0309136`.
 _SUBJECT = re.compile(r"\.[A-Z]{2}(?=/)")
-
-
-class BulkFeedback(StrEnum):
-    """One feedback for all papers of a BibTeX file."""
-
-    LIKED = "liked"
-    DISLIKED = "disliked"
-    SAVED = "saved"
-
-    @property
-    def change(self) -> FeedbackChange:
-        """The change to store."""
-        return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
 
 
 class PaperRequest(RequestBody):
@@ -139,7 +125,7 @@ class PaperView(BaseModel):
     arxiv_id: str | None
     doi: str | None
     publication: Publication | None
-    origin: str = Field(description="The source of the paper, or `manual`.")
+    origin: str = Field(description="The source of the paper, `manual`, or `library` for a paper of an import.")
     liked: bool | None
     rated_at: datetime | None
     saved_at: datetime | None

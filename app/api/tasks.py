@@ -105,12 +105,13 @@ class TaskCreator:
 
     def _new_task(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest, key: CallerKey | None) -> NewTask:
         if body.callback_url is not None:
-            self._require_callable(body.callback_url)
+            self.require_callable(body.callback_url)
         request_id = structlog.contextvars.get_contextvars().get("request_id")
         payload = payload | {"request_id": request_id}
         return NewTask(uuid4(), kind, payload, body.source_date, callback_url=body.callback_url, key=key)
 
-    def _require_callable(self, callback_url: str) -> None:
+    def require_callable(self, callback_url: str) -> None:
+        """Raise `CallbacksNotConfigured` or `CallbackRefused` if a callback to this URL can never be delivered."""
         if not self._settings.webhook_secret:
             raise CallbacksNotConfigured("callback_url requires WEBHOOK_SECRET, which is not set on this server.")
         try:

@@ -6,7 +6,7 @@ The routes read the task first, which checks that the caller may see it.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from hashlib import blake2b
 from http import HTTPStatus
 from typing import Annotated, Any, cast
@@ -154,27 +154,43 @@ async def _wait_until_ended(watcher: Watcher, seconds: float) -> None:
         await watcher.wait_for_update(left)
 
 
-def task_events(hub: TaskHub, task: Task, last_event_id: str | None, *, seconds: float | None = None) -> Response:
+ShowTask = Callable[[Task], dict[str, Any]]
+"""Returns the data of a task's event, as JSON."""
+
+
+def show_all(task: Task) -> dict[str, Any]:
+    """Show a task as callers see it."""
+    return TaskView.of(task).model_dump(mode="json")
+
+
+def task_events(
+    hub: TaskHub,
+    task: Task,
+    last_event_id: str | None,
+    *,
+    seconds: float | None = None,
+    show: ShowTask = show_all,
+) -> Response:
     """Respond with the events of a task from now on; with 204 if the caller has received the `end` event.
 
     After `seconds` the response ends and the browser reconnects; None means no limit.
 
     Raises `TooManyWatchers`.
     """
-    if task.status.is_final and last_event_id == TaskEvent(task).id:
+    if task.status.is_final and last_event_id == TaskEvent(task, show).id:
         return Response(status_code=HTTPStatus.NO_CONTENT)
     if not hub.has_capacity:
         raise TooManyWatchers(f"This server already has {hub.watchers} watchers: try again later, or poll the task.")
-    return _EventStream(hub, task, last_event_id, seconds)
+    return _EventStream(hub, task, last_event_id, seconds, show)
 
 
 class TaskEvent:
     """A task's state as an event. Its id is a hash of its data, so every process computes the same id."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Task, show: ShowTask = show_all) -> None:
         self._name = "end" if task.status.is_final else "progress"
         # ASCII only: some parsers treat more characters as line ends than the standard does (U+2028).
-        self._data = json.dumps(TaskView.of(task).model_dump(mode="json"))
+        self._data = json.dumps(show(task))
         self.id = blake2b(self._data.encode(), digest_size=8).hexdigest()
 
     def encode(self) -> bytes:
@@ -185,31 +201,34 @@ class TaskEvent:
 class _EventStream(Response):
     """Streams a task's events. The watch ends with the response, however that ends."""
 
-    def __init__(self, hub: TaskHub, task: Task, last_event_id: str | None, seconds: float | None) -> None:
+    def __init__(
+        self, hub: TaskHub, task: Task, last_event_id: str | None, seconds: float | None, show: ShowTask
+    ) -> None:
         super().__init__()
         self._hub = hub
         self._task = task
         self._last_event_id = last_event_id
         self._seconds = seconds
+        self._show = show
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """The ASGI entry point."""
         with self._hub.watching(self._task) as watcher:
             if self._seconds is not None:
                 asyncio.get_running_loop().call_later(self._seconds, watcher.end)
-            events = _events(watcher, self._last_event_id)
+            events = _events(watcher, self._last_event_id, self._show)
             stream = StreamingResponse(events, media_type="text/event-stream", headers=STREAM_HEADERS)
             await stream(scope, _end_watch_on_large_body(receive, watcher), send)
 
 
-async def _events(watcher: Watcher, seen: str | None) -> AsyncIterator[bytes]:
+async def _events(watcher: Watcher, seen: str | None, show: ShowTask) -> AsyncIterator[bytes]:
     yield RETRY_HINT
     while True:
-        event = TaskEvent(watcher.task)
+        event = TaskEvent(watcher.task, show)
         if event.id != seen:
             yield event.encode()
             seen = event.id
-        if watcher.ended and event.id == TaskEvent(watcher.task).id:
+        if watcher.ended and event.id == TaskEvent(watcher.task, show).id:
             return
         while not watcher.ended and not await watcher.wait_for_update(KEEPALIVE_INTERVAL):
             yield KEEPALIVE_COMMENT

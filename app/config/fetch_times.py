@@ -23,6 +23,12 @@ class FetchTimes:
         """Return the latest past time of the current day in the time zone, in UTC; None before the first one."""
         return max((moment for moment in self._on(self._day(now)) if moment <= now), default=None)
 
+    def last(self, now: datetime) -> datetime | None:
+        """Return the latest past time, which may be the day before, in UTC; None if there are no times."""
+        today = self._day(now)
+        moments = [moment for day in (today - timedelta(days=1), today) for moment in self._on(day)]
+        return max((moment for moment in moments if moment <= now), default=None)
+
     def next(self, now: datetime) -> datetime:
         """Return the next time, in UTC. Raises `ValueError` if there are no times."""
         today = self._day(now)

@@ -42,7 +42,9 @@ class Settings(SupabaseSettings):
     )
 
     public_url: HttpAddress | None = Field(
-        None, description="the API's public URL, such as https://digest.example.org, used for links in mails"
+        None,
+        description="the API's public URL, such as https://digest.example.org, used for links in mails; if unset, "
+        "mails have no such links, and readers unsubscribe by a mail to MAIL_FROM",
     )
     link_secret: Secrets = Field(
         (),

@@ -135,12 +135,12 @@ class WorkerSettings(Settings):
 
     @model_validator(mode="after")
     def _mail_settings_are_complete(self) -> Self:
-        needed = {"MAIL_FROM": self.mail_from, "PUBLIC_URL": self.public_url, "LINK_SECRET": self.link_secret}
-        missing = [name for name, value in needed.items() if not value]
-        if self.mail_url is not None and missing:
+        if self.mail_url is not None and self.mail_from is None:
+            raise ValueError("MAIL_URL is set without MAIL_FROM: every mail needs a sender.")
+        if self.mail_url is not None and self.public_url is not None and not self.link_secret:
             raise ValueError(
-                f"MAIL_URL is set without {' and '.join(missing)}: "
-                "every mail needs a sender and a signed unsubscribe link."
+                "MAIL_URL and PUBLIC_URL are set without LINK_SECRET, which signs the links in mails. Without "
+                "PUBLIC_URL, mails have no links to pages, and readers unsubscribe by a mail to MAIL_FROM."
             )
         return self
 

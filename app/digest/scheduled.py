@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Protocol
 from uuid import UUID
 
 from app.digest.analysis import Analyst
@@ -25,6 +26,40 @@ class FetchRunning(Exception):
         self.max_wait = max_wait
 
 
+class NoSourceRead(Exception):
+    """No source has been read for the digest's day, and this run of the program waits no longer."""
+
+
+class SourceWaits(Protocol):
+    """How much longer a digest waits for sources, `waited` after its first attempt."""
+
+    writes_unread: bool
+    """Whether a digest is written although no source was read for its day, when the wait is over."""
+
+    def for_any_source(self, waited: timedelta) -> timedelta:
+        """Return how much longer it waits while no source has been read for its day."""
+
+    def for_running_fetch(self, waited: timedelta) -> timedelta:
+        """Return how much longer it waits for a fetch that runs."""
+
+
+class PermanentWaits:
+    """The waits of workers that run permanently: up to `longest` for any source, ten minutes for a running fetch."""
+
+    writes_unread = True
+
+    def __init__(self, longest: timedelta = timedelta(hours=6)) -> None:
+        self._longest = longest
+
+    def for_any_source(self, waited: timedelta) -> timedelta:
+        """Return how much longer it waits while no source has been read for its day."""
+        return self._longest - waited
+
+    def for_running_fetch(self, waited: timedelta) -> timedelta:
+        """Return how much longer it waits for a fetch that runs."""
+        return LONGEST_WAIT_FOR_FETCH - waited
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledDigest:
     """A due digest: its task, reader, local day and newest source date, and the time since the task started."""
@@ -45,12 +80,11 @@ class ScheduledDigests:
         tasks: TaskStateManager,
         analyst: Analyst,
         renderer: DigestRenderer,
-        *,
-        max_wait: timedelta = timedelta(hours=6),
+        waits: SourceWaits | None = None,
     ) -> None:
         self._items = items
         self._tasks = tasks
-        self._max_wait = max_wait
+        self._waits = waits or PermanentWaits()
         self._index_cache = ItemIndexCache(items)
         self._analyst = analyst
         self._renderer = renderer
@@ -60,8 +94,9 @@ class ScheduledDigests:
     ) -> tuple[Digest, str]:
         """Write the digest of one of the reader's days, which may be empty. Returns the digest and its page.
 
-        Raises `SupabaseError`, and `FetchRunning` for at most ten minutes. While no source was read for the day, it
-        raises `FetchRunning` for at most `max_wait` and the rest of the reader's day.
+        Raises `SupabaseError`, and `FetchRunning` while it waits for sources, as `SourceWaits` defines: while no source
+        was read for the day, at most for the rest of the reader's day. Raises `NoSourceRead` if that wait is over
+        before the reader's day, unless the digest `writes_unread`.
         """
         news = await self._items.new_items_for(due.reader_id, due.source_date, due.local_day)
         await self._wait_for_fetch(due, news)
@@ -87,16 +122,20 @@ class ScheduledDigests:
         return digest, await self._renderer.render(digest)
 
     async def _wait_for_fetch(self, due: ScheduledDigest, news: NewItems) -> None:
-        """Raise `FetchRunning` if the digest must wait for a fetch."""
-        left = news.remaining_wait(due.waited, self._max_wait)
+        """Raise `FetchRunning` if the digest must wait for a fetch, `NoSourceRead` if it must not be written."""
+        if news.unread and news.day_left > timedelta(0):
+            await self._wait_for_any_source(due, min(self._waits.for_any_source(due.waited), news.day_left))
+            if not (news.any_read or self._waits.writes_unread):
+                raise NoSourceRead(f"no source could be read for {due.source_date}")
+        left = self._waits.for_running_fetch(due.waited)
+        if news.fetching is not None and left > timedelta(0):
+            raise FetchRunning("waiting for a fetch of these days", news.fetching, left)
+
+    async def _wait_for_any_source(self, due: ScheduledDigest, left: timedelta) -> None:
         if left > timedelta(0):
             fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
             if not fetch.status.is_final:
                 raise FetchRunning(_waiting_for(fetch, due.source_date), fetch.task_id, left)
-        running = news.fetch_to_wait_for(due.waited)
-        if running is not None:
-            left = LONGEST_WAIT_FOR_FETCH - due.waited
-            raise FetchRunning("waiting for a fetch of these days", running, left)
 
     async def _rank(
         self, news: NewItems, profile: Profile, settings: RankingSettings, reorder: Reorder | None
@@ -117,7 +156,7 @@ def _waiting_for(fetch: Task, source_date: date) -> str:
 
 def _status(news: NewItems) -> EditionStatus:
     if news.unread:
-        return EditionStatus.FAILED
+        return EditionStatus.PARTIAL if news.any_read else EditionStatus.FAILED
     return EditionStatus.PARTIAL if news.missing else EditionStatus.COMPLETED
 
 

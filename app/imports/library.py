@@ -1,6 +1,5 @@
 """Parser of a library in any supported format: detects format and encoding, and works in steps."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from typing import Final
@@ -11,6 +10,7 @@ from app.imports.decoding import TextDecoder
 from app.imports.entries import MAX_BYTES, MAX_ENTRIES, LibraryEntry, LibraryReader, LibraryUnreadable, Steps
 from app.imports.plain_list import ListReader
 from app.imports.ris import RisReader
+from app.time_slice import TimeSlice
 
 BIBTEX: Final = "application/x-bibtex"
 RIS: Final = "application/x-research-info-systems"
@@ -26,6 +26,8 @@ _READERS: Final[dict[str, type[LibraryReader]]] = {
     CSL_JSON: CslReader,
     "application/json": CslReader,
 }
+_STEP: Final = 0.005
+"""Seconds for which a file holds the event loop before other tasks run."""
 _LOOKED_AT: Final = 65_536
 """Characters in which the format is detected. Some files begin with a licence."""
 _FORMS: Final[tuple[tuple[re.Pattern[str], type[LibraryReader]], ...]] = (
@@ -44,18 +46,18 @@ async def read_library(
     The pieces may end anywhere. `media_type` is used if the content does not show the format.
     Raises `LibraryUnreadable` for a file of another kind, and at the limits of `app.imports.entries`.
     """
-    library, entries = _Library(media_type), 0
+    library, entries, time_slice = _Library(media_type), 0, TimeSlice(_STEP)
     async for piece in _each(pieces):
         for entry in library.feed(piece):
             if entry is None:
-                await asyncio.sleep(0)
+                await time_slice.checkpoint()
                 continue
             entries += 1
             _require_few(entries)
             yield entry
     for entry in library.end():
         if entry is None:
-            await asyncio.sleep(0)
+            await time_slice.checkpoint()
             continue
         entries += 1
         _require_few(entries)

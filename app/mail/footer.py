@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 from html import escape
 from typing import Final, Self
+from urllib.parse import quote
 from uuid import UUID
 
 from app.links import Link, Links
 from app.mail.item_links import ItemLinks
+from app.mail_address import Mailbox
 from app.models import Article
 
 # In the head: mail programs support dark-mode rules only there. All other styles are inlined.
@@ -44,6 +46,11 @@ class MailLinks:
         """Return all links, signed for this reader and the mail's local day."""
         link = Link(reader_id, generation, day)
         return cls(items=ItemLinks(links, link), **{purpose: links.url(purpose, link) for purpose in _LABELS})
+
+    @classmethod
+    def by_mail(cls, sender: Mailbox) -> Self:
+        """Return the only link of a mail without pages: a mail to the sender (RFC 6068)."""
+        return cls(unsubscribe=f"mailto:{quote(sender.address, safe='@')}?subject=Unsubscribe")
 
     def of_item(self, article: Article) -> Sequence[tuple[str, str]]:
         """Return the feedback links of an item as pairs of label and address."""

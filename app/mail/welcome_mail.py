@@ -10,10 +10,9 @@ from app.mail.message import Mail, MessageKey, build_message
 from app.mail_address import Mailbox
 from app.sources.text import plain
 
-_TEXT: Final = (
-    "You will receive your digests of new research at this address. "
-    "Use the links below to change your preferences or schedule, to pause, or to unsubscribe."
-)
+_TEXT: Final = "You will receive your digests of new research at this address. "
+_PAGES: Final = "Use the links below to change your preferences or schedule, to pause, or to unsubscribe."
+_NO_PAGES: Final = "Use the link below to unsubscribe."
 
 
 def welcome_message(
@@ -21,9 +20,10 @@ def welcome_message(
 ) -> EmailMessage:
     """Return the mail. The arguments are those of `digest_message`."""
     greeting = f"Welcome, {plain(recipient.name, 100)}."
+    message = _TEXT + (_PAGES if links.preferences else _NO_PAGES)
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"></head>\n<body>\n'
-        f"<p>{escape(greeting)}</p>\n<p>{_TEXT}</p>\n</body>\n</html>\n"
+        f"<p>{escape(greeting)}</p>\n<p>{message}</p>\n</body>\n</html>\n"
     )
     return build_message(
         Mail(
@@ -32,7 +32,7 @@ def welcome_message(
             recipient=recipient,
             date=date,
             subject="Welcome to Broadsheet",
-            text=f"{greeting}\n\n{_TEXT}\n\n-- \n{text_footer(links)}\n",
+            text=f"{greeting}\n\n{message}\n\n-- \n{text_footer(links)}\n",
             page=with_footer(page, links, 0),
             links=links,
         )

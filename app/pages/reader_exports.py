@@ -3,7 +3,7 @@
 Programs poll for years. Unchanged content gives 304, and errors are a line of text.
 """
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC
 from email.utils import format_datetime, parsedate_to_datetime
 from functools import cache
@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import structlog
 from fastapi import APIRouter, Depends, Request, Response
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import PlainTextResponse, StreamingResponse
 
 from app.api.problems import RETRY_AFTER, route_of
 from app.api.saved import attachment, saved_bibtex, saved_ris
@@ -66,13 +66,23 @@ def exports_router() -> APIRouter:
             export, name, media_type = saved_ris, "saved.ris", RIS_TYPE
         else:
             export, name, media_type = saved_bibtex, "saved.bib", BIBTEX_TYPE
-        content = await export(services.reader_papers, link.reader_id)
-        headers = HEADERS | attachment(name) | etag_of(content)
+        version = await services.reader_papers.saved_version(link.reader_id)
+        headers = HEADERS | attachment(name) | etag_of(name, str(link.reader_id), version)
         if is_not_modified(request.headers, headers):
             return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-        return Response(content, media_type=media_type, headers=headers)
+        if request.method == "HEAD":
+            return StreamingResponse(_nothing(), media_type=media_type, headers=headers)
+        content = await export(services.reader_papers, link.reader_id)
+        return StreamingResponse(content, media_type=media_type, headers=headers)
 
     return router
+
+
+async def _nothing() -> AsyncIterator[str]:
+    """The body of a response to HEAD. Unlike an empty text, it has no length."""
+    no_texts: tuple[str, ...] = ()
+    for text in no_texts:
+        yield text
 
 
 @cache

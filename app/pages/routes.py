@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from app.pages.home import home_router
 from app.pages.item_pages import item_router
 from app.pages.landing import landing_router
+from app.pages.library_import import import_router
 from app.pages.ops.routes import ops_router
 from app.pages.reader_exports import exports_router
 from app.pages.readers import readers_router
@@ -21,6 +22,8 @@ def pages_router() -> APIRouter:
     router.include_router(static.router())
     router.include_router(landing_router(pages))
     router.include_router(readers_router(pages))
+    # Before the home pages, whose addresses end with a day.
+    router.include_router(import_router(pages))
     router.include_router(home_router(pages))
     router.include_router(item_router(pages))
     router.include_router(exports_router())

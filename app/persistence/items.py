@@ -36,8 +36,9 @@ class NewItems(Frozen):
     """The input of a scheduled digest: all items first seen on `days`, without those in `shown`.
 
     `fetching` is a fetch of these days that runs, or will within two minutes. `papers` are those that the reader rated,
-    newest first. `last_digest` is the time of the last digest whose mail was sent; None: there was none. `unread`: no
-    source has been read yet for the digest's day. `day_left`: the time until the reader's day ends.
+    newest first. `last_digest` is the time of the last digest whose mail was sent; None: there was none. `unread`: the
+    digest should still wait for a source of its day; `any_read`: one has been read. `day_left`: the time until the
+    reader's day ends.
     """
 
     last_digest: datetime | None
@@ -48,15 +49,8 @@ class NewItems(Frozen):
     fetching: UUID | None
     papers: tuple[RatedPaper, ...]
     unread: bool
+    any_read: bool = False
     day_left: timedelta
-
-    def fetch_to_wait_for(self, waited: timedelta) -> UUID | None:
-        """Return the fetch that a digest should wait for, `waited` after its first attempt; None: do not wait."""
-        return self.fetching if waited < LONGEST_WAIT_FOR_FETCH else None
-
-    def remaining_wait(self, waited: timedelta, longest: timedelta) -> timedelta:
-        """Return how much longer a digest waits for an unread day, `waited` after its first attempt."""
-        return max(timedelta(0), min(longest - waited, self.day_left)) if self.unread else timedelta(0)
 
 
 class _KeyedArticle(Frozen):

@@ -36,10 +36,11 @@ class Removed:
     calls: int
     items: int
     shown: int
+    uploads: int
 
     @property
     def largest(self) -> int:
-        """The largest count. Less than a full batch means that nothing is left to remove."""
+        """The largest count. Less than a full batch means that nothing is left to remove, except maybe uploads."""
         return max(self.tasks, self.articles, self.editions, self.cache_entries, self.calls, self.items, self.shown)
 
 

@@ -1,7 +1,8 @@
 """Readers' papers: which papers each reader liked, disliked and saved. Each paper is stored once for all its keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, TypedDict
 from uuid import UUID
 
@@ -18,13 +19,16 @@ MAX_PAPERS_PER_CALL: Final = 500
 MAX_PAGE: Final = 100
 MAX_KEYS: Final = 20
 TOO_MANY: Final = "P0001"
+LIBRARY: Final = "library"
+"""The origin of papers that an import added: `rated_papers()` selects from them by other rules."""
 
 
 class PaperInput(Frozen):
     """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
 
-    `origin` is an article's source, or `manual`. `vector` is its term vector (`app.ranking.vectors.vector_of`), empty
-    if it has no terms. `app.ranking.reader_paper.paper_of` converts an article.
+    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector
+    (`app.ranking.vectors.vector_of`), empty if it has no terms. `app.ranking.reader_paper.paper_of` converts an
+    article.
     """
 
     keys: tuple[str, ...]
@@ -95,6 +99,19 @@ class FeedbackChange(TypedDict, total=False):
     saved: bool
 
 
+class BulkFeedback(StrEnum):
+    """One feedback for all papers of a library."""
+
+    LIKED = "liked"
+    DISLIKED = "disliked"
+    SAVED = "saved"
+
+    @property
+    def change(self) -> FeedbackChange:
+        """The change to store."""
+        return {"saved": True} if self is BulkFeedback.SAVED else {"liked": self is BulkFeedback.LIKED}
+
+
 Paper = PaperInput | UUID
 """A paper by its keys, or by the `paper_id` of one of the reader's papers."""
 
@@ -104,6 +121,7 @@ _PAPERS = TypeAdapter(list[ReaderPaper])
 _NAMES = TypeAdapter(list[str])
 _OUTDATED = TypeAdapter(list[OutdatedPaper])
 _COUNT = TypeAdapter(int)
+_TEXT = TypeAdapter(str)
 
 
 class ReaderPapers:
@@ -118,7 +136,7 @@ class ReaderPapers:
         Returns their ids in order; None if the paper has no feedback now, or the reader has no paper of that
         `paper_id`. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
         """
-        parameters = {"p_reader": str(reader_id), "p_papers": [_row(paper, change) for paper, change in feedback]}
+        parameters = {"p_reader": str(reader_id), "p_papers": [paper_row(paper, change) for paper, change in feedback]}
         try:
             with supabase_errors(f"store {len(feedback)} paper(s) of reader {reader_id}"):
                 response = await self._client.rpc("upsert_reader_papers", parameters).execute()
@@ -170,6 +188,30 @@ class ReaderPapers:
         """List a reader's saved papers, last saved first. See `page`."""
         return await self._page(reader_id, limit, cursor, saved=True)
 
+    async def saved_pages(self, reader_id: UUID) -> AsyncIterator[tuple[ReaderPaper, ...]]:
+        """Yield a reader's saved papers, first saved first, `MAX_PAGE` at a time. Raises `SupabaseError`."""
+        last: ReaderPaper | None = None
+        while True:
+            parameters = {
+                "p_reader": str(reader_id),
+                "p_after": last.saved_at.isoformat() if last and last.saved_at else None,
+                "p_after_id": str(last.paper_id) if last else None,
+                "p_limit": MAX_PAGE,
+            }
+            with supabase_errors(f"read the saved papers of reader {reader_id}"):
+                response = await self._client.rpc("list_saved_papers", parameters).execute()
+            found = parsed(_PAPERS, response.data)
+            if not found:
+                return
+            yield tuple(found)
+            last = found[-1]
+
+    async def saved_version(self, reader_id: UUID) -> str:
+        """Return a text that changes when a saved paper of the reader changes. Raises `SupabaseError`."""
+        with supabase_errors(f"read the version of the saved papers of reader {reader_id}"):
+            response = await self._client.rpc("saved_papers_version", {"p_reader": str(reader_id)}).execute()
+        return parsed(_TEXT, response.data)
+
     async def to_look_up(self, limit: int) -> list[str]:
         """Return the arXiv ids of papers that must be looked up, oldest first. Raises `SupabaseError`."""
         with supabase_errors("list the papers to look up"):
@@ -189,7 +231,7 @@ class ReaderPapers:
 
         Raises `SupabaseError`.
         """
-        rows = [_row(paper, {}) for paper in found]
+        rows = [paper_row(paper, {}) for paper in found]
         parameters = {"p_arxiv_ids": list(ids), "p_dois": list(dois), "p_papers": rows}
         with supabase_errors(f"record the look-up of {len(ids) + len(dois)} papers"):
             response = await self._client.rpc("record_looked_up", parameters).execute()
@@ -231,8 +273,8 @@ class ReaderPapers:
         return PaperPage(papers=tuple(found[:size]), next_cursor=encode_cursor(moment, last.paper_id))
 
 
-def _row(paper: Paper, change: FeedbackChange) -> dict[str, Any]:
-    """Return the row that upsert_reader_papers() expects."""
+def paper_row(paper: Paper, change: FeedbackChange) -> dict[str, Any]:
+    """Return the row that upsert_reader_paper() expects."""
     if isinstance(paper, UUID):
         return {"paper_id": str(paper), "keys": [], **change}
     row: dict[str, Any] = clean(paper.model_dump(mode="json"))

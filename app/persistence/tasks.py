@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 from pydantic import BaseModel, TypeAdapter
 
 from app.config import DEFAULT_CALLER, SYSTEM
-from app.errors import FetchLimitReached, IdempotencyConflict, LeaseLost, QuotaExceeded, TaskNotFound
+from app.errors import FetchLimitReached, LeaseLost, QuotaExceeded, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
+from app.persistence.created_tasks import CreatedTasks
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text
 from app.persistence.new_task import DEFAULT_ATTEMPTS, NewTask
@@ -28,16 +29,14 @@ CALLER_FETCH_RETRY = 30.0
 MAX_BATCH = 500
 
 
-class _Cancelled(BaseModel):
-    task: Task
-
-
-class _Created(BaseModel):
+class _Created(CreatedTasks):
     outcome: Literal["created", "existing", "conflict", "quota", "fresh", "busy"]
-    created_at: datetime | None = None
-    tasks: list[Task] = []
     ordered: int = 0
     retry_after: float = 0.0
+
+
+class _Cancelled(BaseModel):
+    task: Task
 
 
 _CANCELLED = TypeAdapter(_Cancelled | None)
@@ -103,17 +102,13 @@ class TaskStateManager(Repository):
             p_waiting_task=None,  # only ensure_fetch() has one
             p_daily_digests=daily_digests,
         )
-        if created.outcome == "conflict":
-            raise _conflict(tasks[0], created.tasks)
         if created.outcome == "quota":
             raise QuotaExceeded(
                 f"{owner} may order {daily_digests} digests a day (UTC) and has ordered {created.ordered}: "
                 f"{len(tasks)} more exceed the limit. Order them after midnight UTC.",
                 retry_after=created.retry_after,
             )
-        if created.created_at is not None:
-            return [task.as_created(owner, created.created_at) for task in tasks]
-        return created.tasks
+        return created.tasks_of(tasks, owner)
 
     async def ensure_fetch(
         self, source_date: date, *, waiting: UUID | None = None, due: datetime | None = None, refetch: bool = False
@@ -227,13 +222,6 @@ def _new_fetch(source_date: date, due: datetime | None) -> NewTask:
 
 def _as_task(fetch: NewTask, created: _Created) -> Task:
     return fetch.as_created(SYSTEM, created.created_at) if created.created_at is not None else created.tasks[0]
-
-
-def _conflict(first: NewTask, existing: Sequence[Task]) -> IdempotencyConflict:
-    name = f"The key {first.key.key!r}" if first.key else f"The id {first.task_id}"
-    return IdempotencyConflict(
-        f"{name} belongs to task {existing[0].task_id}, which has a different request: use a new key."
-    )
 
 
 def _task_not_found(task_id: UUID) -> TaskNotFound:

@@ -26,17 +26,17 @@ _SURE: Final = 0.75
 """Without feedback, articles that contain no interest in full are wanted half as often, up to this score."""
 
 # The factor of each part if there is feedback, chosen by the part's usual spread.
-_EVEN: Final = 0.4
-_WORDS: Final = 5.0
+_EVEN: Final = 0.6
+_WORDS: Final = 7.0
 _CENTRE: Final = 40.0
-_NEAREST: Final = 60.0
+_NEAREST: Final = 90.0
 _ODDS: Final = 20.0
 # More liked papers make the parts larger and more reliable, up to the number that was measured.
 _MOST_LIKES: Final = 30.0
-_SLOPE: Final = 0.15
-_SLOPE_OF_FEW: Final = 0.08
-_BASE: Final = 0.95
-_BASE_BY_LIKES: Final = -1.24
+_SLOPE: Final = 0.19
+_SLOPE_OF_FEW: Final = 0.12
+_BASE: Final = 0.6
+_BASE_BY_LIKES: Final = -1.09
 
 
 def scores_of(words: Reals, feedback: FeedbackScores | None, likes: float, more: Reals) -> Reals:

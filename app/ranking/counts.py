@@ -56,6 +56,7 @@ class Order:
 class Counts:
     """A day without duplicates. `terms` is sorted, and a term's index in it is its number in the rows.
 
+    `text` counts the words of title and abstract, those of the title twice: they say what an article is about.
     `words` has for each term a word as the articles write it. Articles are sorted from newest to oldest, and by id if
     their times are equal, so that a stable sort by another key keeps this order for ties.
     """
@@ -160,7 +161,7 @@ async def count(articles: Sequence[Article]) -> Counts:
         repeats=len(articles) - len(texts),
         terms=terms[order],
         words=tuple(reader.written[number + 1] for number in order.tolist()),
-        text=await _rows([text.words for text in texts], places),
+        text=await _rows([[*text.words, *text.words[: text.title_words]] for text in texts], places),
         title=await _rows([text.words[: text.title_words] for text in texts], places),
         title_ends=np.array([_places(text.words[: text.title_words]) for text in texts], dtype=np.uint16),
         order=await _order(texts, places),

@@ -16,22 +16,22 @@ _NEAREST: Final = 3
 MOST_COMPARED: Final = 60
 """Only so many papers, those rated last, are compared one by one. The centroid uses all."""
 _CANDIDATES: Final = 120
-"""So many articles of each kind, the most similar to the centroid, are compared with each paper."""
+"""So many articles of each kind, the best by the classifier, are compared with each paper."""
 _UNWANTED: Final = 1.0
 """The weight of a disliked paper. The whole sample of articles without feedback has the weight 5."""
 _MOST_LIKE: Final = 30
 """So many articles, the most similar to the centroid, are not used as examples of unwanted articles."""
 # The similarity that all papers share is subtracted. These are its usual values.
-_USUAL_CENTRE: Final = (0.08, 0.04)
-_USUAL_NEAREST: Final = (0.025, 0.036)
-_USUAL_ODDS: Final = (-2.05, 0.38)
+_USUAL_CENTRE: Final = (0.096, 0.044)
+_USUAL_NEAREST: Final = (0.039, 0.038)
+_USUAL_ODDS: Final = (-1.27, 0.29)
 """Each: a constant, and a factor of the logarithm of the weight of liked papers."""
 
 
 # With fewer articles the classifier is unreliable; its odds are then estimated from the centroid.
 _TOO_FEW: Final = 50
 _ENOUGH: Final = 300
-_BY_CENTRE: Final = 10.0
+_BY_CENTRE: Final = 3.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class FeedbackScores:
     """The similarity of each article to what the reader liked, above the similarity that all papers share.
 
     `centre` and `odds` are computed for all articles. `nearest` is computed for `candidates`; the others get the
-    lowest value of these. `similar` has the cosine of each candidate to each of the papers liked last.
+    lowest value of these. `similar` has the cosine of each candidate to each of the papers liked last. `centre`
+    represents older papers, which are compared only together: it is multiplied by their share of the liked papers.
     """
 
     centre: Reals
@@ -59,7 +60,7 @@ class FeedbackScores:
         sample = compared.similarities(index, index.sample)
         log_likes = math.log1p(float(young.weights.sum()))
         direction, odds = _odds(index, compared, disliked.first(MOST_COMPARED), sample, centre)
-        candidates = best_of_each_kind(index, centre + odds * 0.05)
+        candidates = best_of_each_kind(index, odds)
         near = compared.similarities(index, candidates)
         usual = common_similarity(_mean_of_best(sample * compared.weights), len(centre), _by(log_likes, _USUAL_NEAREST))
         best = _mean_of_best(near * compared.weights) - usual
@@ -69,26 +70,31 @@ class FeedbackScores:
         trust = float(np.clip((len(centre) - _TOO_FEW) / (_ENOUGH - _TOO_FEW), 0, 1))
         usual_odds = _by(log_likes, _USUAL_ODDS) + _BY_CENTRE * centre
         odds = (trust * odds + (1 - trust) * usual_odds).astype(np.float32)
-        return cls(centre, nearest, odds, direction, candidates, near[:, : len(young)])
+        older = np.float32(1 - young.weights.sum() / liked.weights.sum())
+        return cls(older * centre, nearest, odds, direction, candidates, near[:, : len(young)])
 
 
 def _odds(index: Index, wanted: Vectors, unwanted: Vectors, similar: Reals, centre: Reals) -> tuple[Reals, Reals]:
     """Train a classifier: wanted texts against unwanted ones and the sample. Return its direction and log-odds."""
-    edge = np.partition(centre, -_MOST_LIKE)[-_MOST_LIKE] if len(centre) > _MOST_LIKE else np.inf
-    kept = np.flatnonzero(centre[index.sample] < edge)
+    edge = np.partition(centre, -_MOST_LIKE - 1)[-_MOST_LIKE - 1] if len(centre) > _MOST_LIKE else np.inf
+    # If fewer articles have anything in common with the reader, the edge is 0, and the others stay.
+    kept = np.flatnonzero(centre[index.sample] <= edge)
     texts = concatenated(wanted, unwanted)
     if len(unwanted):
         similar = np.hstack([similar, unwanted.similarities(index, index.sample)])
-    alike = np.block(
-        [[texts.pairwise_cosines(), similar[kept].T], [similar[kept], index.sample_cosines[np.ix_(kept, kept)]]]
-    )
+    count = len(texts)
+    alike = np.empty((count + len(kept), count + len(kept)), dtype=np.float32)
+    alike[:count, :count] = texts.pairwise_cosines(len(index.terms))
+    alike[count:, :count] = similar[kept]
+    alike[:count, count:] = alike[count:, :count].T
+    alike[count:, count:] = index.sample_cosines[np.ix_(kept, kept)]
     model = train(
         alike,
         np.concatenate([wanted.weights, np.zeros(len(unwanted) + len(kept), np.float32)]),
         np.concatenate([np.zeros(len(wanted), np.float32), _UNWANTED * unwanted.weights, _shares(len(kept))]),
     )
-    direction = texts.total(model.factors[: len(texts)], len(index.terms))
-    direction += index.total(index.sample[kept], model.factors[len(texts) :])
+    direction = texts.total(model.factors[:count], len(index.terms))
+    direction += index.total(index.sample[kept], model.factors[count:])
     return direction, index.cosines(direction) + np.float32(model.intercept)
 
 

@@ -9,9 +9,9 @@ import numpy.typing as npt
 from app.ranking.counts import Numbers, Reals, Rows
 from app.ranking.positions import stable_order
 
-# Lucene's BM25, with the constants of bm25s. Other constants were measured and were no better.
-_K1: Final = 1.5
-_B: Final = 0.75
+# Lucene's BM25. Abstracts have similar lengths, so their length says less than that of web pages.
+_K1: Final = 1.2
+_B: Final = 0.5
 # A day with fewer articles is treated as one with so many: a few articles do not show which words are rare.
 FEWEST: Final = 300
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from app.models import Article, Profile, Reason, ReasonKind
-from app.ranking.concepts import Concept
+from app.ranking.concepts import Concept, Mask
 from app.ranking.counts import Reals
 from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
@@ -45,6 +45,8 @@ class Reasons:
         self._has_query = bool(query.whole or self._titles or profile.categories or profile.authors)
         self._wanted = self._query_weights()
         self._having = [scores.words.having(place) for place in range(len(query.interests))]
+        self._shares = [self._share(pairs) for pairs in self._having]
+        self._terms: dict[int, frozenset[int]] = {}
 
     def interests(self, number: int) -> tuple[str, ...]:
         """Return the interests that the article contains in full, as the reader wrote them."""
@@ -93,23 +95,28 @@ class Reasons:
                 change=_INTERESTS,
             )
             return
-        parts = [part for place in range(len(self._having)) if (part := self._partial_match(number, place))]
+        places = [place for place, share in enumerate(self._shares) if share[number] >= _PART]
+        parts = [self._partial_match(number, place) for place in places[:_MOST_NAMED]]
         words = self._top_words(number, self._wanted)
         if parts:
-            text = f"partly matches: {'; '.join(parts[:_MOST_NAMED])}"
+            text = f"partly matches: {'; '.join(parts)}"
             yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change=_INTERESTS)
         elif words:
             text = f"shares words with your profile: {', '.join(words)}"
             yield Reason(kind=ReasonKind.WORDS, text=text, words=words, change="edit your interests and goals")
 
-    def _partial_match(self, number: int, place: int) -> str | None:
-        """Describe the part of an interest that the article contains; None if the part is too small."""
-        pairs = self._having[place]
+    def _share(self, pairs: Sequence[tuple[Concept, Mask]]) -> Reals:
+        """Return how much of an interest each article contains, weighted by the rarity of its concepts."""
         rarities = [self._scores.words.concepts.rarity(concept) for concept, _ in pairs]
+        share = np.zeros(len(self._index.articles), dtype=np.float32)
+        for rarity, (_, mask) in zip(rarities, pairs, strict=True):
+            share[mask] += rarity
+        return share / np.float32(max(sum(rarities), 1e-9))
+
+    def _partial_match(self, number: int, place: int) -> str:
+        """Describe the part of an interest that the article contains."""
+        pairs = self._having[place]
         has = [bool(mask[number]) for _, mask in pairs]
-        share = sum(rarity for rarity, one in zip(rarities, has, strict=True) if one) / max(sum(rarities), 1e-9)
-        if share < _PART:
-            return None
         words = [self._written(number, concept) for (concept, _), one in zip(pairs, has, strict=True) if one]
         where = ", not together" if all(has) else ""
         return f"{self._query.interests[place].text} (has {' and '.join(words)}{where})"
@@ -174,7 +181,9 @@ class Reasons:
 
     def _written(self, number: int, concept: Concept) -> str:
         """Return a concept in the article's form: the acronym or the long form."""
-        having = set(self._index.rows.terms[self._index.rows.of(number)].tolist())
+        having = self._terms.get(number)
+        if having is None:
+            having = self._terms[number] = frozenset(self._index.rows.terms[self._index.rows.of(number)].tolist())
         for reading in concept:
             numbers = [self._scores.words.concepts.number(stem) for stem in reading]
             if having.issuperset(numbers):

@@ -1,8 +1,8 @@
 """Scores each article of a window for a reader, from 0 to 1, with the same meaning in every window.
 
-The parts are: BM25 of the words; for feedback the cosine to the centroid of liked papers (Rocchio 1971), the cosine to
-the nearest of them, and a classifier. Their weights depend on the amount of feedback. `make bench-ranking` measures
-this on labelled readers; docs/PERFORMANCE.md has the figures.
+The parts are: BM25 of the words; for feedback the cosine to the nearest liked papers, a classifier, and the cosine to
+the centroid (Rocchio 1971) of the papers that are too old to be compared one by one. Their weights depend on the amount
+of feedback. `make bench-ranking` measures this on labelled readers; docs/PERFORMANCE.md has the figures.
 """
 
 from collections.abc import Sequence

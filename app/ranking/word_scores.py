@@ -12,16 +12,16 @@ from app.ranking.counts import Reals
 from app.ranking.index import Index, common_similarity
 from app.ranking.interest_query import GOALS_WEIGHT, TITLE_WEIGHT, InterestQuery, Phrase
 
-_TITLE: Final = 0.3
+_TITLE: Final = 0.1
 # A concept with an acronym and a long form counts by the words of the long form, and a little as a whole: a reader
 # interested in LLMs also wants language models. A bonus for adjacent words was measured, and lowers the quality.
-_WHOLE: Final = 0.3
-_PART: Final = 0.8
+_WHOLE: Final = 0.4
+_PART: Final = 0.6
 
 # The number of best articles that serve as examples, and the weight of the similarity to them.
 _EXAMPLES: Final = 10
 _ALIKE: Final = 0.9
-_USUAL: Final = 0.165
+_USUAL: Final = 0.18
 
 Weights = defaultdict[Concept, float]
 

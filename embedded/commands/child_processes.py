@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import NoReturn
@@ -42,9 +42,10 @@ class Child:
         log = "\n".join(self._log[-15:])
         return ChildFailed(f"the {self.name} exited with status {self._process.returncode}:\n{log}")
 
-    async def ended(self) -> None:
-        """Wait until the process exits."""
-        await self._process.wait()
+    async def ended(self) -> int:
+        """Wait until the process exits and its log is read; returns its exit status."""
+        await self._reader
+        return await self._process.wait()
 
     async def stop(self) -> None:
         """Send SIGTERM, and after `STOP_WITHIN` seconds SIGKILL."""
@@ -60,13 +61,24 @@ class Child:
 
 
 @asynccontextmanager
-async def child(name: str, module: str, settings: Mapping[str, str], on_line: OnLogLine) -> AsyncIterator[Child]:
-    """Run `python -m module` with `settings` while the block runs; each line of its log goes to `on_line`."""
+async def child(
+    name: str,
+    module: str,
+    settings: Mapping[str, str],
+    on_line: OnLogLine,
+    *,
+    options: Sequence[str] = (),
+    folder: Path = ROOT,
+) -> AsyncIterator[Child]:
+    """Run `python -m module options` with `settings` while the block runs; each line of its log goes to `on_line`.
+
+    It reads further settings from `.env` in `folder`.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
-        *("-m", "embedded.commands.service", str(os.getpid()), module),
-        cwd=ROOT,
-        env={**_inherited(), **settings},
+        *("-m", "embedded.commands.service", str(os.getpid()), module, *options),
+        cwd=folder,
+        env={**_inherited(), "PYTHONPATH": str(ROOT), **settings},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -4,6 +4,7 @@ import asyncio
 import json
 import sys
 import webbrowser
+from argparse import Namespace
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,13 +19,14 @@ from app.days import yesterday
 from app.models import Profile
 from embedded.commands.child_processes import ROOT, ChildFailed
 from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_reachable
-from embedded.commands.profiles import BadProfile, read_profile
+from embedded.commands.profiles import BadProfile, profile_of, read_profile
 from embedded.commands.stopping import INTERRUPTED, run_until_signal
 from embedded.commands.terminal import MakeParser, Terminal
 from embedded.commands.terminal import day as a_day
 from embedded.postgres.programs import PostgresError
 from scripts.migrate import MigrationError
 
+EXAMPLE = ROOT / "profiles" / "example.toml"
 POLL_SECONDS = 0.1
 ROWS = 5
 """Papers and news items in the printed table, each."""
@@ -59,6 +61,8 @@ async def write_digest(options: DigestOptions, console: Terminal) -> Path:
 
     Raises `DigestFailed`, `ChildFailed`, `PostgresError`.
     """
+    if not options.offline:
+        console.print("looking for arXiv")
     live = not options.offline and await sources_reachable()
     if not live:
         console.print("arXiv cannot be reached from here: using the bundled sample edition (invented papers and news).")
@@ -70,6 +74,7 @@ async def write_digest(options: DigestOptions, console: Terminal) -> Path:
             lambda name, line: print(f"{name}: {line}", file=log, flush=True),
             live=live,
             folder=options.folder,
+            categories=options.profile.categories,
         )
         async with running as services:
             result = await _request(services, options, console)
@@ -144,7 +149,9 @@ def _table(digest: dict[str, Any]) -> Table:
 def main(arguments: list[str] | None = None) -> int:
     """Write one digest; on failure print the reason and return 1."""
     parser = MakeParser(prog="make digest", description="Start everything, write one digest and stop.")
-    parser.add_argument("--profile", type=Path, default=ROOT / "profiles" / "example.toml")
+    parser.add_argument("--profile", type=Path, help="a file such as profiles/example.toml, which is the default")
+    parser.add_argument("--interests", help="interests separated by commas, instead of a profile")
+    parser.add_argument("--categories", help="arXiv categories separated by commas, such as cs.RO")
     parser.add_argument("--date", type=a_day, default=yesterday(), help="the edition's day, YYYY-MM-DD")
     parser.add_argument("--out", type=Path, default=ROOT / "out")
     parser.add_argument("--open", action="store_true", help="open the page in a browser")
@@ -153,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     console = Terminal()
     try:
-        options = DigestOptions(read_profile(chosen.profile), chosen.date, chosen.out, chosen.offline, chosen.folder)
+        options = DigestOptions(_profile(parser, chosen), chosen.date, chosen.out, chosen.offline, chosen.folder)
         stopped = asyncio.run(
             run_until_signal(_write(options, console, open_page=chosen.open), lambda: console.print("stopping"))
         )
@@ -161,6 +168,15 @@ def main(arguments: list[str] | None = None) -> int:
         console.print_failure("no digest", error)
         return 1
     return INTERRUPTED if stopped else 0
+
+
+def _profile(parser: MakeParser, chosen: Namespace) -> Profile:
+    """Return the profile of the options. Raises `BadProfile`."""
+    if chosen.interests or chosen.categories:
+        if chosen.profile is not None:
+            parser.error("PROFILE is set together with INTERESTS or CATEGORIES: use either a file or these")
+        return profile_of(chosen.interests or "", chosen.categories or "")
+    return read_profile(chosen.profile or EXAMPLE)
 
 
 async def _write(options: DigestOptions, console: Terminal, *, open_page: bool) -> None:

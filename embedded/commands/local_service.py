@@ -1,7 +1,8 @@
 """Runs the emulator, the API and a worker together, for `make up` and `make digest`."""
 
+import os
 import secrets
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import httpx
 
+from app.config import WorkerSettings
 from app.sources.feeds import DEFAULT_FEEDS
 from embedded.commands.child_processes import ROOT, Child, OnLogLine, child, until_ready
 from embedded.loopback import LOOPBACK, free_port
@@ -47,6 +49,32 @@ async def sources_reachable() -> bool:
 
 
 @asynccontextmanager
+async def source_settings(day: date, *, live: bool, categories: Sequence[str]) -> AsyncIterator[dict[str, str]]:
+    """Yield the worker's settings for its sources; unless `live`, they lead to the sample edition, served meanwhile.
+
+    arXiv is asked for `categories` besides those of `ARXIV_CATEGORIES`, because readers' categories only rank.
+    """
+    if live:
+        yield {"ARXIV_CATEGORIES": ",".join(dict.fromkeys((*_configured_categories(), *categories)))}
+        return
+    async with serve_sample(day) as hosts:
+        feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
+        yield {
+            "ARXIV_BASE_URL": hosts.arxiv_base_url,
+            "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
+            "BIORXIV_BASE_URL": hosts.arxiv_base_url,
+            "CROSSREF_BASE_URL": hosts.arxiv_base_url,
+            "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
+        }
+
+
+def _configured_categories() -> Sequence[str]:
+    configured = os.environ.get("ARXIV_CATEGORIES", "")
+    default: tuple[str, ...] = WorkerSettings.model_fields["arxiv_categories"].default
+    return [name.strip() for name in configured.split(",") if name.strip()] or default
+
+
+@asynccontextmanager
 async def local_service(
     day: date,
     on_line: OnLogLine,
@@ -55,10 +83,11 @@ async def local_service(
     ports: Mapping[str, int] | None = None,
     folder: Path = LOCAL,
     daily: bool = True,
+    categories: Sequence[str] = (),
 ) -> AsyncIterator[LocalService]:
     """Run everything while the block runs; unless `live`, the bundled sample edition replaces the sources.
 
-    Unless `daily`, the worker fetches only the days that digests need.
+    Unless `daily`, the worker fetches only the days that digests need. arXiv is also asked for the `categories`.
 
     Sample and real editions have separate databases below `folder`.
 
@@ -69,17 +98,7 @@ async def local_service(
         stack = Stack(StackOptions(folder / ("live" if live else "sample"), chosen.get("stack", 0), MIGRATIONS))
         ready = await stack.start()
         running.push_async_callback(stack.stop)
-        sources: dict[str, str] = {}
-        if not live:
-            hosts = await running.enter_async_context(serve_sample(day))
-            feeds = [feed for feed in hosts.feeds if feed.name in {default.name for default in DEFAULT_FEEDS}]
-            sources = {
-                "ARXIV_BASE_URL": hosts.arxiv_base_url,
-                "NEWSAPI_BASE_URL": hosts.newsapi_base_url,
-                "BIORXIV_BASE_URL": hosts.arxiv_base_url,
-                "CROSSREF_BASE_URL": hosts.arxiv_base_url,
-                "FEEDS": ",".join(f"{feed.name}={feed.url}" for feed in feeds),
-            }
+        sources = await running.enter_async_context(source_settings(day, live=live, categories=categories))
         api_key = secrets.token_urlsafe(24)
         port = chosen.get("api") or free_port()
         address = f"http://{LOOPBACK}:{port}"

@@ -23,6 +23,21 @@ def read_profile(file: Path) -> Profile:
         raise BadProfile(f"the profile {file} is not valid: {wrong}") from None
 
 
+def profile_of(interests: str, categories: str) -> Profile:
+    """Return the profile with these interests and categories, each separated by commas. Raises `BadProfile`."""
+    fields = {"name": "you", "interests": listed(interests), "categories": listed(categories)}
+    try:
+        return ProfileRequest.model_validate(fields)
+    except ValidationError as error:
+        wrong = "; ".join(_explain(problem) for problem in error.errors(include_url=False))
+        raise BadProfile(f"INTERESTS and CATEGORIES are not valid: {wrong}") from None
+
+
+def listed(text: str) -> list[str]:
+    """Split a text at its commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
 def _toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(_text(file))

@@ -1,4 +1,4 @@
-"""`python -m embedded.commands.service PARENT MODULE`: runs the API or the worker until its parent ends."""
+"""`python -m embedded.commands.service PARENT MODULE [OPTIONS]`: runs the API or the worker until its parent ends."""
 
 import runpy
 import sys
@@ -6,7 +6,7 @@ import sys
 from embedded.parent_death import end_with
 
 if __name__ == "__main__":
-    parent, module = sys.argv[1:]
+    parent, module, *options = sys.argv[1:]
     end_with(int(parent))
-    del sys.argv[1:]
+    sys.argv[1:] = options
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -40,8 +40,8 @@ class Cluster:
         except BlockingIOError:
             os.close(lock)
             raise PostgresError(
-                f"{self._folder} is in use by another emulator: stop that `make up`, `make digest` or `make supabase` "
-                "first (make supabase also takes another folder: ARGS='--data FOLDER')"
+                f"{self._folder} is in use by another emulator: stop that `make up`, `make digest`, `make daily` or "
+                "`make supabase` first (make supabase also takes another folder: ARGS='--data FOLDER')"
             ) from None
         self._lock = lock
 

@@ -5,10 +5,10 @@
 create table public.tasks (
     task_id         uuid        primary key,
     owner           text        not null default 'default',
-    kind            text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
+    kind            text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback', 'import')),
     payload         jsonb       not null default '{}' check (jsonb_typeof(payload) = 'object'),
     source_date     date,
-    reader_id       uuid,                               -- set if the reader's schedule or delivery created the task
+    reader_id       uuid,                               -- set if the task is for one reader: its schedule, a delivery, an import
     local_day       date,                               -- the day in that reader's time zone
     parent          uuid,                               -- the task that caused this one
     callback_url    text,

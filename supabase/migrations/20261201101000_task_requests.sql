@@ -39,16 +39,16 @@ language plpgsql security invoker set search_path = '' as $$
 begin
     with requested as (
         select * from jsonb_to_recordset(p_tasks) as g(
-            task_id uuid, kind text, payload jsonb, source_date date, priority smallint,
+            task_id uuid, kind text, payload jsonb, source_date date, reader_id uuid, priority smallint,
             delay_seconds double precision, max_attempts smallint, callback_url text, idempotency_key text,
             request_hash text)
     ),
     recorded as (
         insert into public.tasks (
-            task_id, owner, kind, payload, source_date, priority, max_attempts, callback_url, idempotency_key,
+            task_id, owner, kind, payload, source_date, reader_id, priority, max_attempts, callback_url, idempotency_key,
             request_hash)
-        select task_id, p_owner, kind, payload, source_date, priority, max_attempts, callback_url, idempotency_key,
-               request_hash
+        select task_id, p_owner, kind, payload, source_date, reader_id, priority, max_attempts, callback_url,
+               idempotency_key, request_hash
           from requested
     )
     insert into public.queue (task_id, kind, priority, run_at, max_attempts)
@@ -174,7 +174,8 @@ create function public.list_tasks(
 ) returns jsonb
 language plpgsql stable security invoker set search_path = '' as $$
 declare
-    kinds text[] := case when p_kind is null then array['fetch', 'digest', 'delivery', 'callback'] else array[p_kind] end;
+    kinds text[] := case when p_kind is not null then array[p_kind]
+                         else array['fetch', 'digest', 'delivery', 'callback', 'import'] end;
     ids uuid[];
 begin
     if p_status in ('open', 'pending', 'running', 'failed') then

@@ -95,6 +95,7 @@ create table public.readers (
     schedule_problem text,
     overdue_day      date,                              -- a day that was due before the schedule changed
     overdue_at       timestamptz,
+    enqueued_at      timestamptz,                       -- when the last digest was ordered, by public.schedule_now()
     created_at       timestamptz not null default now(),
     updated_at       timestamptz not null default now(),
     unique (owner, external_id),
@@ -112,7 +113,8 @@ create index readers_due on public.readers (least(next_due_at, overdue_at), read
 create table public.readers_private (
     reader_id       uuid        primary key references public.readers on delete cascade,
     link_generation integer     not null default 1 check (link_generation between 1 and 2000000000), -- links of others are invalid
-    new_items_since timestamptz                         -- where the first digest began, until one was shown
+    new_items_since timestamptz,                        -- where the first digest began, until one was shown
+    file_values     jsonb                               -- the values that the readers file had for it; null: it was in none
 );
 
 alter table public.readers enable row level security;

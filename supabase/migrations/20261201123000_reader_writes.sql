@@ -129,7 +129,10 @@ $$;
 
 -- Locks up to p_limit due readers and plans for each the day to enqueue (null: none) and the next due time. Of missed days only the
 -- latest counts, up to a day back.
-create function public.plan_due(p_limit integer, p_now timestamptz)
+-- With p_ahead, for a program that runs only once in that time, readers who are due within it count as due, except those whose last
+-- digest was ordered less than half of it ago: the program may run again. A missed day is not made up if the next one is due within
+-- half of p_ahead, so that a run that comes a little late or early orders the same day.
+create function public.plan_due(p_limit integer, p_now timestamptz, p_ahead interval)
 returns table (
     reader_id uuid, owner text, name text, profile jsonb, timezone text, by_schedule boolean, day date, due_at timestamptz,
     next_at timestamptz, next_after_overdue timestamptz)
@@ -138,9 +141,13 @@ begin
     return query
     with due as materialized (
         select r.reader_id, r.owner, r.name, r.profile, r.timezone, r.send_at, r.weekdays, r.next_due_at, r.overdue_day,
-               r.overdue_at, coalesce(r.next_due_at <= p_now, false) as by_schedule
+               r.overdue_at,
+               -- A day that is overdue comes before one that is not due yet.
+               coalesce(r.next_due_at <= p_now + case when r.overdue_at is null then p_ahead else '0' end, false)
+                   as by_schedule
           from public.readers r
-         where least(r.next_due_at, r.overdue_at) <= p_now
+         where least(r.next_due_at, r.overdue_at) <= p_now + p_ahead
+           and (least(r.next_due_at, r.overdue_at) <= p_now or r.enqueued_at is null or r.enqueued_at <= p_now - p_ahead / 2)
          order by least(r.next_due_at, r.overdue_at), r.reader_id
          limit p_limit
            for update skip locked
@@ -150,7 +157,7 @@ begin
           from (select distinct due.timezone from due) z
     )
     select d.reader_id, d.owner, d.name, d.profile, d.timezone, d.by_schedule, chosen.day, chosen.due_at,
-           case when d.by_schedule then public.next_occurrence(z.known, d.send_at, d.weekdays, p_now)
+           case when d.by_schedule then public.next_occurrence(z.known, d.send_at, d.weekdays, a.moment)
                 else d.next_due_at end,
            -- If the new schedule is due again on the same local day, that day has this digest only: its mail may be sent until
            -- the day after.
@@ -160,8 +167,14 @@ begin
                 else d.next_due_at end
       from due d
       left join zones z using (timezone)
+     cross join lateral (
+        select case when p_ahead > '0' then public.next_occurrence(z.known, d.send_at, d.weekdays, p_now) end as moment) n
+     cross join lateral (
+        select case when d.next_due_at > p_now then d.next_due_at
+                    when n.moment <= p_now + p_ahead / 2 then n.moment
+                    else p_now end as moment) a
      cross join lateral public.latest_occurrence(
-        case when d.by_schedule then z.known end, d.send_at, d.weekdays, d.next_due_at, p_now) o
+        case when d.by_schedule then z.known end, d.send_at, d.weekdays, d.next_due_at, a.moment) o
      cross join lateral (
         select case when o.day is not null then o.day
                     when d.overdue_at > p_now - interval '1 day' then d.overdue_day end as day,
@@ -169,18 +182,32 @@ begin
 end
 $$;
 
+-- Cancels the unfinished scheduled digests of these readers, except those that this transaction has created.
+create function public.cancel_earlier_digests(p_readers uuid[]) returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    perform public.cancel_task(e.task_id, null)
+       from (select t.task_id from public.tasks t join public.queue q using (task_id)
+              where t.reader_id = any (p_readers) and t.kind = 'digest' and not q.dead_letter and t.created_at < now()
+              order by t.task_id) e;
+end
+$$;
+
 -- Creates a digest task for up to p_limit due readers, each for one local day (the task's id comes from reader and day), and
 -- plans their next one. A day that was due before a change of the schedule is enqueued whatever the reader's status is now, as it
 -- would have been before the change. Returns the number of readers; fewer than p_limit means that no other is due, or another
 -- call has locked the rest. Calls may run at the same time.
-create function public.enqueue_due(p_limit integer) returns integer
+-- p_ahead_seconds: readers who are due within this time are due now (public.plan_due). Such a digest replaces the reader's earlier
+-- ones that have not been written.
+create function public.enqueue_due(p_limit integer, p_ahead_seconds double precision default 0) returns integer
 language plpgsql security invoker set search_path = '' set jit = off as $$
 declare
     clock timestamptz := public.schedule_now();
     done integer;
+    early uuid[];
 begin
     with planned as materialized (
-        select * from public.plan_due(p_limit, clock)
+        select * from public.plan_due(p_limit, clock, make_interval(secs => p_ahead_seconds))
     ),
     made as (
         insert into public.tasks (
@@ -194,7 +221,7 @@ begin
                        'reader_id', p.reader_id, 'local_day', p.day, 'due_at', p.due_at,
                        'next_due_at', case when p.by_schedule then p.next_at else p.next_after_overdue end)),
                -- The last complete day. Priority 2: after callers' tasks, whose callers wait.
-               (p.due_at at time zone 'UTC')::date - 1, p.reader_id, p.day, '', 2, 5
+               (least(p.due_at, clock) at time zone 'UTC')::date - 1, p.reader_id, p.day, '', 2, 5
           from planned p
          where p.day is not null
         on conflict do nothing
@@ -203,22 +230,31 @@ begin
     queued as (
         insert into public.queue (task_id, kind, priority, run_at, max_attempts)
         select task_id, kind, priority, now(), max_attempts from made
+    ),
+    updated as (
+        update public.readers r
+           set next_due_at = p.next_at, overdue_day = null, overdue_at = null,
+               enqueued_at = case when p.day is not null then clock else r.enqueued_at end,
+               schedule_problem = case when p.by_schedule and p.next_at is null then public.timezone_problem(p.timezone)
+                                       else r.schedule_problem end
+          from planned p
+         where r.reader_id = p.reader_id
+        returning r.reader_id, p.due_at
     )
-    update public.readers r
-       set next_due_at = p.next_at, overdue_day = null, overdue_at = null,
-           schedule_problem = case when p.by_schedule and p.next_at is null then public.timezone_problem(p.timezone)
-                                   else r.schedule_problem end
-      from planned p
-     where r.reader_id = p.reader_id;
-    get diagnostics done = row_count;
+    select count(*), array_agg(u.reader_id) filter (where u.due_at > clock) into done, early from updated u;
+    if early is not null then
+        perform public.cancel_earlier_digests(early);
+    end if;
     return done;
 end
 $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due, public.enqueue_due
+    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due,
+    public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due, public.enqueue_due
+    public.upsert_reader, public.upsert_readers, public.remove_reader, public.plan_due,
+    public.cancel_earlier_digests, public.enqueue_due
     to service_role;

@@ -11,7 +11,7 @@ create table public.reader_papers (
     published_at timestamptz,
     arxiv_id     text        check (char_length(arxiv_id) between 1 and 100),
     doi          text        check (char_length(doi) between 1 and 300),
-    origin       text        not null check (char_length(origin) between 1 and 200), -- the source, or `manual`
+    origin       text        not null check (char_length(origin) between 1 and 200), -- the source, `manual` or `library`
     vector       text        not null check (char_length(vector) <= 4000), -- app/ranking/vectors.py writes it; '': none yet
     liked        boolean,
     rated_at     timestamptz,
@@ -33,7 +33,12 @@ create table public.reader_paper_keys (
 );
 
 create index reader_papers_listed on public.reader_papers (reader_id, created_at desc, paper_id desc);
-create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id) where liked is not null;
+create index reader_papers_saved on public.reader_papers (reader_id, saved_at desc, paper_id desc) where saved_at is not null;
+-- From these two the ranking learns (public.rated_papers).
+create index reader_papers_rated on public.reader_papers (reader_id, rated_at desc, paper_id)
+    where liked is not null and title is not null and vector <> '' and (origin <> 'library' or not liked);
+create index reader_papers_of_library on public.reader_papers (reader_id, (abstract = ''), published_at desc nulls last, paper_id)
+    where liked and title is not null and vector <> '' and origin = 'library';
 create index reader_papers_to_look_up on public.reader_papers (arxiv_id)
     where arxiv_id is not null and abstract = '' and looked_up_at is null;
 create index reader_papers_dois_to_look_up on public.reader_papers (doi)
@@ -183,13 +188,17 @@ begin
 end
 $$;
 
+-- The most papers of a reader.
+create function public.max_reader_papers() returns integer
+language sql immutable security invoker set search_path = '' as $$ select 20000 $$;
+
 -- Records feedback on papers, all or nothing. Returns their ids in order (public.upsert_reader_paper), or null if there is no such
 -- reader. Calls for one reader run one after the other, and none runs after the reader's removal.
 create function public.upsert_reader_papers(p_reader uuid, p_papers jsonb) returns jsonb
 language plpgsql security invoker set search_path = ''
     set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off as $$
 declare
-    max_papers constant integer := 2000;
+    max_papers constant integer := public.max_reader_papers();
     entry jsonb;
     ids jsonb := '[]';
     total integer;
@@ -221,29 +230,50 @@ language sql stable security invoker set search_path = ''
         public.reader_papers_with_keys(p_reader, public.expand_item_keys(array(select jsonb_array_elements_text(given.keys)))))[1]
 $$;
 
--- Lists a reader's papers, newest first, or the saved ones, last saved first; after the last one of the previous page.
+-- Lists a reader's papers, newest first, or the saved ones, last saved first; after the last one of the previous page. Each list
+-- has an index in its order.
 create function public.list_reader_papers(
     p_reader uuid, p_saved boolean, p_before timestamptz, p_before_id uuid, p_limit integer
 ) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(to_jsonb(l) - array['moment', 'vector'] order by l.moment desc, l.paper_id desc), '[]')
-      from (select p.*, m.moment
-              from public.reader_papers p
-             cross join lateral (select case when p_saved then p.saved_at else p.created_at end as moment) m
-             where p.reader_id = p_reader and m.moment is not null
-               and (p_before is null or (m.moment, p.paper_id) < (p_before, p_before_id))
-             order by m.moment desc, p.paper_id desc
-             limit least(p_limit, 500)) l
+language plpgsql stable security invoker set search_path = '' as $$
+declare
+    before timestamptz := coalesce(p_before, 'infinity');
+    before_id uuid := coalesce(p_before_id, 'ffffffff-ffff-ffff-ffff-ffffffffffff');
+begin
+    if p_saved then
+        return (
+            select coalesce(jsonb_agg(to_jsonb(l) - 'vector' order by l.saved_at desc, l.paper_id desc), '[]')
+              from (select * from public.reader_papers p
+                     where p.reader_id = p_reader and p.saved_at is not null and (p.saved_at, p.paper_id) < (before, before_id)
+                     order by p.saved_at desc, p.paper_id desc limit least(p_limit, 500)) l);
+    end if;
+    return (
+        select coalesce(jsonb_agg(to_jsonb(l) - 'vector' order by l.created_at desc, l.paper_id desc), '[]')
+          from (select * from public.reader_papers p
+                 where p.reader_id = p_reader and (p.created_at, p.paper_id) < (before, before_id)
+                 order by p.created_at desc, p.paper_id desc limit least(p_limit, 500)) l);
+end
 $$;
 
--- Returns the papers from which the ranking learns: the 400 that were rated last, which is its limit.
+-- Returns the papers from which the ranking learns: 400, which is its limit. Feedback on shown items and an imported library take
+-- turns, so that a library of thousands of papers does not displace what the reader says about digests. Feedback counts by its
+-- age. Of a library, whose papers all came at one moment, papers with an abstract count first, then those published last.
 create function public.rated_papers(p_reader uuid) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(to_jsonb(r) order by r.rated_at desc), '[]')
-      from (select title, liked, rated_at, vector
-              from public.reader_papers
-             where reader_id = p_reader and liked is not null and title is not null and vector <> ''
-             order by rated_at desc, paper_id limit 400) r
+    with feedback as (
+        select p.title, p.liked, p.rated_at, p.vector, 1 as part, row_number() over (order by p.rated_at desc, p.paper_id) as place
+          from (select * from public.reader_papers
+                 where reader_id = p_reader and liked is not null and title is not null and vector <> ''
+                   and (origin <> 'library' or not liked)
+                 order by rated_at desc, paper_id limit 400) p),
+    library as (
+        select p.title, p.liked, p.rated_at, p.vector, 2 as part,
+               row_number() over (order by (p.abstract = ''), p.published_at desc nulls last, p.paper_id) as place
+          from (select * from public.reader_papers
+                 where reader_id = p_reader and liked and title is not null and vector <> '' and origin = 'library'
+                 order by (abstract = ''), published_at desc nulls last, paper_id limit 400) p)
+    select coalesce(jsonb_agg(to_jsonb(r) - array['part', 'place'] order by r.rated_at desc), '[]')
+      from (select * from feedback union all select * from library order by place, part limit 400) r
 $$;
 
 -- Returns the arXiv ids to look up, oldest first: those of papers without an abstract.
@@ -324,7 +354,7 @@ $$;
 
 -- Returns public.new_items_of_reader() and: `unread`, whether no source has been read for p_source_date, and `day_left`, the
 -- seconds until p_local_day ends in the reader's time zone. While the day's fetch runs, a source counts as read after two
--- minutes: when an outage ends, its sources return one after the other.
+-- minutes: when an outage ends, its sources return one after the other. `any_read`: whether any source has been read.
 create function public.items_for_schedule(p_reader uuid, p_source_date date, p_local_day date) returns jsonb
 language plpgsql volatile security invoker set search_path = '' as $$
 declare
@@ -339,6 +369,10 @@ begin
             and not exists (
             select from public.edition_sources s
              where s.source_date = p_source_date and s.read_at < now() - interval '2 minutes'),
+        'any_read', exists (
+            select from public.edition_sources s where s.source_date = p_source_date and s.read_at is not null)
+            -- A source's items are stored before the fetch has tried all sources.
+            or exists (select from public.articles a where a.source_date = p_source_date),
         'day_left', coalesce(
             extract(epoch from (p_local_day + 1)::timestamp at time zone timezone - public.schedule_now()), 0));
 end
@@ -350,49 +384,13 @@ grant select, insert, update, delete on public.reader_papers, public.reader_pape
 grant select on public.reader_papers to authenticated;
 revoke execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
-    public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
-    public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up, public.record_looked_up,
-    public.new_items_of_reader, public.items_for_schedule
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
+    public.list_reader_papers, public.rated_papers, public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up,
+    public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     from public, anon, authenticated;
 grant execute on function
     public.expand_item_keys, public.reader_papers_with_keys, public.more_complete_publication, public.merge_reader_papers,
-    public.upsert_reader_paper, public.upsert_reader_papers, public.paper_feedback, public.list_reader_papers, public.rated_papers,
-    public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up, public.record_looked_up,
-    public.new_items_of_reader, public.items_for_schedule
+    public.upsert_reader_paper, public.max_reader_papers, public.upsert_reader_papers, public.paper_feedback,
+    public.list_reader_papers, public.rated_papers, public.papers_to_look_up, public.dois_to_look_up, public.papers_looked_up,
+    public.record_looked_up, public.new_items_of_reader, public.items_for_schedule
     to service_role;
-
--- What app/ranking/vectors.py writes begins with its version; vectors of one version lie together.
-create index reader_papers_by_vector_version on public.reader_papers (left(vector, 2), paper_id) where vector <> '';
-
--- Papers whose vectors do not begin with this mark: [{paper_id, title, abstract}].
-create function public.outdated_vectors(p_mark text, p_limit integer) returns jsonb
-language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(to_jsonb(o)), '[]')
-      from ((select paper_id, title, abstract from public.reader_papers
-              where vector <> '' and left(vector, 2) < p_mark limit p_limit)
-            union all
-            (select paper_id, title, abstract from public.reader_papers
-              where vector <> '' and left(vector, 2) > p_mark limit p_limit)
-             limit p_limit) o
-$$;
-
--- Stores vectors ([{paper_id, vector}]) of papers that have none with this mark yet; returns how many of them have one now.
--- Readers are locked in the order of their ids, before their papers.
-create function public.put_vectors(p_mark text, p_vectors jsonb) returns integer
-language plpgsql security invoker set search_path = '' as $$
-declare
-    given uuid[] := array(select (v ->> 'paper_id')::uuid from jsonb_array_elements(p_vectors) as v);
-begin
-    perform 1 from public.readers r
-      where r.reader_id in (select p.reader_id from public.reader_papers p where p.paper_id = any (given))
-      order by r.reader_id for no key update;
-    update public.reader_papers p set vector = v.vector
-      from jsonb_to_recordset(p_vectors) as v(paper_id uuid, vector text)
-     where p.paper_id = v.paper_id and p.vector <> '' and left(p.vector, 2) <> p_mark;
-    return (select count(*) from public.reader_papers p where p.paper_id = any (given) and left(p.vector, 2) = p_mark);
-end
-$$;
-
-revoke execute on function public.outdated_vectors, public.put_vectors from public, anon, authenticated;
-
-grant execute on function public.outdated_vectors, public.put_vectors to service_role;

@@ -15,7 +15,7 @@ create index audit_newest on public.audit (created_at desc, audit_id desc);
 -- Pauses of a kind of task. Ended ones are kept: time limits exclude them (public.paused_for).
 create table public.pauses (
     pause_id   uuid        primary key,
-    kind       text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback')),
+    kind       text        not null check (kind in ('fetch', 'digest', 'delivery', 'callback', 'import')),
     started_at timestamptz not null,
     ended_at   timestamptz,
     actor      text        not null,

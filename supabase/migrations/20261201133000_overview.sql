@@ -47,7 +47,7 @@ language sql stable security invoker set search_path = '' as $$
     kinds as (
         select kind, coalesce(sum(ready), 0) as ready, coalesce(sum(not_ready), 0) as not_ready,
                coalesce(sum(running), 0) as running, coalesce(sum(dead_letter), 0) as failed, max(oldest) as oldest_seconds
-          from unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind) full join open using (kind)
+          from unnest(array['fetch', 'digest', 'delivery', 'callback', 'import']) as k(kind) full join open using (kind)
          group by kind)
     select jsonb_build_object(
         'at', now(),

@@ -13,7 +13,7 @@ begin
     old := array(
         select n.task_id
           from public.task_owners() as o(owner)
-         cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) as k(kind)
+         cross join unnest(array['fetch', 'digest', 'delivery', 'callback', 'import']) as k(kind)
          cross join lateral (
             select t.task_id from public.tasks t
              where t.owner = o.owner and t.kind = k.kind and t.created_at < ended_before and t.finished_at < ended_before
@@ -129,8 +129,8 @@ begin
 end
 $$;
 
--- Removes rows older than their retention. Returns {tasks, editions, articles, items, shown, cache_entries, calls}: the number of
--- each. Articles and items change under one lock; while another transaction holds it, editions and items are left to the
+-- Removes rows older than their retention. Returns {tasks, editions, articles, items, shown, cache_entries, calls, uploads}: the
+-- number of each. Articles and items change under one lock; while another transaction holds it, editions and items are left to the
 -- next call.
 create function public.apply_retention(p_task_days integer, p_edition_days integer, p_batch integer) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
@@ -146,6 +146,7 @@ begin
     end if;
     removed := removed || jsonb_build_object('cache_entries', public.prune_cache_entries(p_batch));
     removed := removed || jsonb_build_object('calls', public.prune_worker_calls(p_batch));
+    removed := removed || jsonb_build_object('uploads', public.prune_uploads());
     return removed || jsonb_build_object('shown', public.prune_shown_items(p_edition_days, p_batch));
 end
 $$;

@@ -48,9 +48,21 @@ def test_digest_writes_page_and_data_and_prints_the_top_papers(tmp_path: Path, f
     assert re.search(r"^  (pending|running|waiting for the edition)", result.stdout, re.MULTILINE)
 
 
+def test_digest_needs_no_profile_but_interests(tmp_path: Path, folder: Path) -> None:
+    interests = ["--interests", "graph neural networks, symmetry", "--categories", "cs.RO"]
+    result = digest("--date", "2026-03-04", "--out", tmp_path, "--folder", folder, *interests)
+    assert result.returncode == 0, result.stdout + result.stderr
+    data = json.loads((tmp_path / "digest-2026-03-04.json").read_text(encoding="utf-8"))
+    assert data["profile"]["interests"] == ["graph neural networks", "symmetry"]
+    assert result.stdout.splitlines()[0] == "loading the program"
+    assert "The best of 2026-03-04 for you" in " ".join(result.stdout.split())
+    assert "Gradient Descent Prefers Simple Symmetries" in [item["article"]["title"] for item in data["papers"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--interests", "a", "--profile", "b"], "make digest: PROFILE is set together with INTERESTS or CATEGORIES"),
         (["--date", "x;cmd"], "make digest: DATE: 'x;cmd' is not a date: use YYYY-MM-DD"),
         (["--profile", "no[/x]file.toml"], "no digest: the profile no[/x]file.toml cannot be read: No such file"),
     ],

@@ -49,7 +49,7 @@ async def test_every_curl_line_of_a_document_works(document: str, variables: dic
         )
         output, _ = await process.communicate()
         assert process.returncode == 0, (line, output)
-        for name, key in (("TASK", "task_id"), ("READER", "reader_id")):
+        for name, key in (("TASK", "task_id"), ("READER", "reader_id"), ("IMPORT", "task_id")):
             found = re.search(rf'"{key}": ?"([0-9a-f-]{{36}})"', output.decode())
             if found:
                 variables.setdefault(name, found[1])

@@ -31,7 +31,7 @@ DOCUMENT: dict[str, Any] = create_app().openapi()
 SCHEMA = schemathesis.openapi.from_dict(DOCUMENT)
 
 
-@schemathesis.serializer("application/x-ndjson", "application/x-bibtex")
+@schemathesis.serializer("application/x-ndjson", "application/x-bibtex", "application/x-research-info-systems")
 def json_lines(_context: Any, value: Any) -> bytes:
     """Convert the generated body of an import to bytes."""
     return str(value).encode("utf-8", "surrogatepass")

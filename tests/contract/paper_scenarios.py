@@ -7,7 +7,7 @@ from tests.contract.scenarios import OTHER, TASK, scenario
 from tests.support.feedback import rate, rated
 from tests.support.schedule import add_reader
 
-VOTING = ("put", "save", "feedback_on", "get", "remove", "page", "saved")
+VOTING = ("put", "save", "feedback_on", "get", "remove", "page", "saved", "saved_version")
 
 
 @scenario(*(f"ReaderPapers.{name}" for name in VOTING))
@@ -25,6 +25,7 @@ async def voting(client: AsyncClient, times: int) -> None:
         assert await papers.save(TASK, second, False) == both[1]
     assert [said.liked for said in await papers.feedback_on(TASK, [first.keys, second.keys])] == [True, False]
     assert [paper.paper_id for paper in (await papers.saved(TASK)).papers] == both[:1]
+    assert {await papers.saved_version(TASK) for _ in range(times)} == {await papers.saved_version(TASK)}
     assert len(await rated(client, TASK)) == len((await papers.page(TASK)).papers) == 2
     assert (await papers.get(TASK, both[1] or OTHER)).liked is False
     for _ in range(times):

@@ -36,6 +36,7 @@ from tests.support.tasks import DAY, create, record
 from worker.handlers.callback import CallbackHandler
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
+from worker.handlers.library_import import ImportHandler
 from worker.runner import Worker, WorkerLimits
 from worker.wiring import build_handlers
 
@@ -187,7 +188,7 @@ async def test_a_fetch_snoozes_for_a_busy_source_then_omits_it(
 ) -> None:
     fetches = service(client, Scripted("good", [GOOD]), Scripted("arxiv", SourceBusy("429", retry_after=600.0)))
     handler = FetchHandler(fetches, TaskStateManager(client))
-    handlers = build_handlers(handler, cast(DigestHandler, None), CallbackHandler(None))
+    handlers = build_handlers(handler, cast(DigestHandler, None), CallbackHandler(None), cast(ImportHandler, None))
     queue = TaskQueue(client, worker_id=uuid4(), kinds=[TaskKind.FETCH], lease=timedelta(seconds=60))
     limits = WorkerLimits(5, lease=timedelta(seconds=60), grace=timedelta(0))
     worker = Worker(queue, handlers, limits, random=Random(3), on_outcome=lambda *_: None)

@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+from app.digest.scheduled import PermanentWaits
 from app.models import EditionStatus, TaskKind
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items, NewItems
@@ -133,8 +134,10 @@ async def test_a_fetch_that_is_retried_soon_is_reported(client: AsyncClient) -> 
 async def test_a_digest_waits_at_most_ten_minutes_for_a_fetch(client: AsyncClient) -> None:
     fetch = await TaskStateManager(client).ensure_fetch(TODAY)
     found = await news(client)
-    assert found.fetch_to_wait_for(timedelta(minutes=9, seconds=59)) == fetch.task_id
-    assert found.fetch_to_wait_for(timedelta(minutes=10)) is None
+    assert found.fetching == fetch.task_id
+    waits = PermanentWaits()
+    assert waits.for_running_fetch(timedelta(minutes=9, seconds=59)) == timedelta(seconds=1)
+    assert waits.for_running_fetch(timedelta(minutes=10)) == timedelta(0)
 
 
 async def test_shown_items_are_removed_a_month_after_the_articles(database: asyncpg.Connection) -> None:

@@ -36,7 +36,7 @@ def points_of(overview: Overview, kind: str) -> tuple[StatPoint, ...]:
 
 async def test_an_empty_database_has_an_overview(operator: Operator) -> None:
     overview = await operator.overview()
-    assert [kind.kind for kind in overview.kinds] == ["callback", "delivery", "digest", "fetch"]
+    assert [kind.kind for kind in overview.kinds] == ["callback", "delivery", "digest", "fetch", "import"]
     assert {(kind.ready, kind.running, kind.failed, kind.oldest_seconds) for kind in overview.kinds} == {
         (0, 0, 0, None)
     }

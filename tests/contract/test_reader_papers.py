@@ -11,18 +11,18 @@ from supabase import AsyncClient
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
 from app.models import Article, Publication
 from app.persistence.item_keys import item_keys
-from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, PaperInput, ReaderPapers
+from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of
 from tests.contract.deadlocks import deadlocks
 from tests.support.feedback import rate, rated
+from tests.support.imports import MAX_PAPERS, fill_papers
 from tests.support.items import ARXIV, TITLE, copy, save
 from tests.support.schedule import add_reader
 from tests.support.tasks import somebody_waits
 
 PAPER = copy(**ARXIV, title=TITLE, abstract="Of storms.")
 OF_A_DOI = copy(external_id="n", doi="10.1038/x", title="Storms, and what networks have to say of them")
-MAX_PAPERS = 2_000
 NAMESAKE = copy(source="arxiv", external_id="2611.00002", arxiv_id="2611.00002", title=TITLE)
 
 
@@ -131,17 +131,18 @@ async def test_papers_are_paged_newest_first(client: AsyncClient, reader: UUID) 
         await papers.saved(reader, cursor="x")
 
 
-async def test_a_call_over_the_limit_of_papers_stores_nothing(client: AsyncClient, reader: UUID) -> None:
+async def test_a_call_over_the_limit_of_papers_stores_nothing(
+    client: AsyncClient, database: asyncpg.Connection, reader: UUID
+) -> None:
     papers = ReaderPapers(client)
-    given = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(MAX_PAPERS + 1)]
-    for start in range(0, MAX_PAPERS, MAX_PAPERS_PER_CALL):
-        some = given[start : start + MAX_PAPERS_PER_CALL]
-        await papers.put(reader, [(paper, FeedbackChange(liked=True)) for paper in some])
-    with pytest.raises(TooManyPapers, match="at most 2000 papers"):
-        await papers.put(reader, [(given[0], {"liked": False}), (given[-1], {"liked": True})])
-    assert [each.liked for each in await papers.feedback_on(reader, [given[0].keys, given[-1].keys])] == [True, None]
-    await rate(papers, reader, given[0], None)
-    assert await rate(papers, reader, given[-1], True) is not None
+    await fill_papers(database, reader, MAX_PAPERS - 1)
+    first, last = [PaperInput(keys=(f"doi:10.1/{n}",), doi=f"10.1/{n}") for n in range(2)]
+    await rate(papers, reader, first, True)
+    with pytest.raises(TooManyPapers, match="at most 20000 papers"):
+        await papers.put(reader, [(first, {"liked": False}), (last, {"liked": True})])
+    assert [each.liked for each in await papers.feedback_on(reader, [first.keys, last.keys])] == [True, None]
+    await rate(papers, reader, first, None)
+    assert await rate(papers, reader, last, True) is not None
 
 
 async def test_concurrent_feedback_under_several_names_is_one_paper(

@@ -12,6 +12,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
@@ -19,9 +20,11 @@ from app.persistence.queue import TaskQueue
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
+from app.persistence.uploads import Uploads
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
 from tests.contract.write_scenarios import SCENARIOS
@@ -31,7 +34,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile),
 )
 
 

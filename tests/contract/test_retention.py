@@ -55,7 +55,7 @@ async def days_left(client: AsyncClient) -> list[date]:
 
 async def test_a_recently_fetched_edition_of_an_old_day_is_kept(client: AsyncClient) -> None:
     await fetch(client, LONG_AGO)
-    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0)]
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0, 0)]
     assert len(await Editions(client).get_articles(LONG_AGO)) == len(ARTICLES)
 
 
@@ -115,7 +115,7 @@ async def test_retention_skips_days_that_a_fetch_has_locked(client: AsyncClient,
     async with database.transaction():
         await database.execute("select public.begin_edition($1)", DAY)
         assert (await retain(client))[0].editions == 0
-    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0)]
+    assert await retain(client) == [Removed(0, 0, 0, 0, 0, 0, 0, 0)]
     try:
         assert (await Editions(client).get_edition(DAY)).status is EditionStatus.COMPLETED
     except EditionNotFound:

@@ -9,7 +9,7 @@ from supabase import AsyncClient
 
 from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
-from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
+from app.digest.scheduled import FetchRunning, PermanentWaits, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.models import Digest, EditionStatus, Profile, TaskKind
 from app.persistence.editions import Editions, Reading
@@ -43,13 +43,14 @@ class Reader:
 
     async def write(self, waited: timedelta = timedelta(0)) -> Digest:
         items, tasks = Items(self._client), TaskStateManager(self._client)
-        digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), DigestRenderer(), max_wait=LONGEST)
+        digests = ScheduledDigests(items, tasks, ExtractiveAnalyst(), DigestRenderer(), PermanentWaits(LONGEST))
         due = ScheduledDigest(self._task_id, self._reader_id, LOCAL_DAY, DAY, waited)
         return (await digests.write(due, ADA, RankingSettings(), quiet))[0]
 
     async def left(self, waited: timedelta) -> timedelta:
         news = await Items(self._client).new_items_for(self._reader_id, DAY, LOCAL_DAY)
-        return news.remaining_wait(waited, LONGEST)
+        assert news.unread
+        return min(PermanentWaits(LONGEST).for_any_source(waited), news.day_left)
 
 
 @pytest.fixture

@@ -53,7 +53,10 @@ class World:
             made = (await ada.post(path, json=BODIES[path], headers={"Idempotency-Key": path})).json()
             self.ids[path] = made["tasks"][0]["task_id"] if "tasks" in made else made["task_id"]
         callback = await self.database.fetchval("select task_id::text from public.tasks where kind = 'callback'")
-        self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback}
+        library = f"@misc{{a, title={{{SECRET}}}}}"
+        papers, headers = f"/v1/readers/{self.ids['/v1/readers']}/papers", {"Content-Type": "application/x-bibtex"}
+        imported = (await ada.post(papers, content=library, headers=headers)).json()["task_id"]
+        self.ids |= {"/v1/digests": digest["task_id"], "/v1/callbacks": callback, "/v1/imports": imported}
 
     async def _furnish_reader(self, client: AsyncClient) -> None:
         """A reader with a written digest and a pending mail."""

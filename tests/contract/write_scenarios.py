@@ -20,11 +20,12 @@ from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Sno
 from app.persistence.queue import Progress, TaskQueue
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.readers import Reader, Readers, ReaderStatus
+from app.persistence.readers_file import FileEntry, ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import UNKNOWN, WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
-from tests.contract import operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
+from tests.contract import import_scenarios, operator_scenarios, paper_scenarios  # noqa: F401  (they register their own)
 from tests.contract.scenarios import OTHER, REGISTERED, TASK, WORKER, claimed, scenario, send
 from tests.support.schedule import add_reader, write_digests
 from tests.support.tasks import DAY, LEASE, create, verdict
@@ -285,6 +286,20 @@ async def keeping_readers(client: AsyncClient, times: int) -> None:
     assert page.next_cursor is None
     assert list(page.readers) == await readers.page("default")
     assert [found.name for found in page.readers] == [(await readers.get(TASK)).name] == ["B"]
+
+
+@scenario("ReadersFile.apply", "ReadersFile.missing")
+async def applying_a_readers_file(client: AsyncClient, times: int) -> None:
+    await due_reader(client)
+    readers_file = ReadersFile(client)
+    for _ in range(times):
+        entry = FileEntry("ada", {"name": "Countess", "profile": {"interests": ["looms"]}})
+        (result,) = await readers_file.apply("default", [entry], {"profile": {}})
+        assert result.reader_id == TASK
+    for _ in range(times):
+        await readers_file.missing("default", ["bob"], pause=True)
+    (reader,) = await Readers(client).page("default")
+    assert (reader.name, reader.profile.interests, reader.status) == ("Countess", ("looms",), "paused")
 
 
 @scenario("Readers.remove", "Schedule.enqueue_due")

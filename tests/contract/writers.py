@@ -12,10 +12,19 @@ from uuid import UUID, uuid4
 import asyncpg
 from supabase import AsyncClient
 
-from app.errors import ReaderNotFound, TaskNotFound
+from app.errors import (
+    LeaseLost,
+    PermanentError,
+    ReaderNotFound,
+    TaskNotFound,
+    TooManyUploads,
+    UploadInProgress,
+    UploadRemoved,
+)
 from app.models import TaskKind
 from app.persistence.deliveries import Deliveries, Send
 from app.persistence.idempotency_keys import CallerKey
+from app.persistence.imports import Imports, accepted_row
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
@@ -26,6 +35,7 @@ from app.persistence.readers import Readers
 from app.persistence.schedule import Schedule
 from app.persistence.tasks import TaskStateManager
 from tests.support.database_reset import database_reset
+from tests.support.imports import uploaded
 from tests.support.mailer import FAILED, SENT
 from tests.support.schedule import OWNER, written
 from tests.support.tasks import Claimer, insert_tasks
@@ -71,6 +81,24 @@ async def votes(writing: Writing) -> None:
         papers = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
         with suppress(ReaderNotFound):
             await ReaderPapers(writing.client).put(reader.reader_id, [(paper, {"liked": True}) for paper in papers])
+
+
+async def uploads(writing: Writing) -> None:
+    for reader in writing.shuffled(*await Readers(writing.client).page(OWNER))[:4]:
+        with suppress(ReaderNotFound, UploadInProgress, UploadRemoved, TooManyUploads):
+            await uploaded(writing.client, reader.reader_id, b"a", b"b", owner=OWNER)
+
+
+async def imports_libraries(writing: Writing) -> None:
+    worker, libraries = Claimer(writing.client, kinds=[TaskKind.IMPORT]), Imports(writing.client)
+    for task in await worker.claim(4):
+        papers = [PaperInput(keys=(f"arxiv:{n}",), arxiv_id=n) for n in writing.shuffled(*ARXIV)]
+        rows = [accepted_row(1, "", paper, {"liked": True}) for paper in papers]
+        with suppress(PermanentError, LeaseLost):
+            await libraries.begin(task.task_id, "1")
+            await libraries.record(task.lease, 0, rows)
+        ends: list[Outcome] = [Completed({}), Failed("no", None), Released()]
+        await worker.sync({task.lease: writing.chance.choice(ends)})
 
 
 async def schedules(writing: Writing) -> None:
@@ -146,7 +174,7 @@ WRITERS: Final[dict[str, Callable[[Writing], Awaitable[None]]]] = {
     function.__name__: function
     for function in (
         *(imports, bounces, looks_up, votes, schedules, removes, works, mails, resumes, replays, creates, cancels),
-        retains,
+        *(retains, uploads, imports_libraries),
     )
 }
 
@@ -161,6 +189,7 @@ async def furnish(client: AsyncClient, database: asyncpg.Connection) -> tuple[Cl
     await imports(writing)
     await database.execute("update public.readers set next_due_at = now() - interval '1 minute' where true")
     await votes(writing)
+    await uploads(writing)
     await Schedule(client).enqueue_due()
     writer = Claimer(client, kinds=[TaskKind.DIGEST])
     digests = await writer.claim(len(NAMES) // 2)

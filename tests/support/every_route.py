@@ -79,6 +79,9 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     await insert_tasks(database, 2, kind="digest")
     papers = await http.post(f"/v1/readers/{reader_id}/papers", json=_papers())
     fetch = await http.post("/v1/fetches", json={"source_date": "2026-03-04"})
+    other = (await http.post("/v1/readers", json={"name": "Cy"})).json()["reader_id"]
+    headers = {"Content-Type": "application/x-bibtex"}
+    imported = await http.post(f"/v1/readers/{reader_id}/papers", content=BIBTEX, headers=headers)
     deliveries = await _ids(database, "select delivery_id from public.deliveries where status = 'in_doubt'")
     dead = [await _ids(database, f"{_DEAD} and q.kind = '{kind}'") for kind in ("callback", "digest", "fetch")]
     ids = {
@@ -91,6 +94,8 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
         "task_id": (await _ids(database, "select task_id from public.digests"))[0],
         "pending": await _ids(database, "select task_id from public.queue where kind = 'digest' and not dead_letter"),
         "fetch": fetch.json()["task_id"],
+        "other_reader": other,
+        "import": imported.json()["task_id"],
         "dead": dict(zip(("callback", "digest", "fetch"), dead, strict=True)),
     }
     return System(http, await operator.token(), ids)
@@ -130,7 +135,7 @@ def _tasks(system: System) -> Iterator[Request]:
     yield Request("GET /v1/callbacks/{task_id}", places={"task_id": system.ids["dead"]["callback"][0]})
 
 
-def _readers(_: System) -> Iterator[Request]:
+def _readers(system: System) -> Iterator[Request]:
     one = "/v1/readers/{reader_id}"
     yield Request("POST /v1/readers", 201, sent={"json": {"name": "Bo", "email": "bo@example.net"}})
     yield from map(
@@ -142,8 +147,13 @@ def _readers(_: System) -> Iterator[Request]:
     yield Request("POST /v1/readers/import", sent={"content": lines})
     yield Request(f"PATCH {one}", sent={"json": {"name": "Ada"}})
     yield Request(f"POST {one}/papers", sent={"content": " " * MEGABYTE + json.dumps(_papers())})
-    yield Request(f"POST {one}/papers", sent={"content": BIBTEX, "headers": {"Content-Type": "application/x-bibtex"}})
     yield Request(f"GET {one}/papers")
+    library = {"content": BIBTEX, "headers": {"Content-Type": "application/x-bibtex"}}
+    yield Request(f"POST {one}/papers", 202, {"reader_id": system.ids["other_reader"]}, library)
+    imported = {"task_id": system.ids["import"]}
+    yield Request("GET /v1/imports/{task_id}", places=imported, sent={"headers": {"Prefer": "wait=0"}})
+    yield Request("GET /v1/imports/{task_id}/events", places=imported)
+    yield Request("POST /v1/imports/{task_id}/cancel", 202, imported)
 
 
 def _operators(system: System) -> Iterator[Request]:
@@ -207,6 +217,11 @@ def _links(system: System) -> Iterator[Request]:
     yield Request(f"GET {home}/search", places=at("home"), sent={"params": {"q": "title"}})
     yield Request(f"GET {home}/{{day}}", places=at("home", day=TODAY))
     yield Request(f"POST {home}/{{day}}", 303, at("home", day=TODAY), {"data": {"item": name, "do": "more"}})
+    yield Request(f"GET {home}/import", places=at("home"))
+    file = {"files": {"file": ("library.bib", BIBTEX)}, "data": {"feedback": "saved"}}
+    yield Request(f"POST {home}/import", 303, at("home"), file)
+    yield Request(f"GET {home}/import/events", places=at("home"))
+    yield Request(f"POST {home}/import/cancel", 303, at("home"))
     yield Request(f"POST {home}/saved", 303, at("home"), {"data": {"paper": system.ids["paper_id"]}})
 
 
@@ -239,7 +254,7 @@ REFUSED = (
 
 
 def _papers() -> dict[str, Any]:
-    return {"papers": [{"title": "Of storms", "abstract": "They blow.", "saved": True}]}
+    return {"papers": [{"title": "Of storms", "abstract": "They blow.", "liked": True, "saved": True}]}
 
 
 async def _ids(database: asyncpg.Connection, query: str) -> list[Any]:

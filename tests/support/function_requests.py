@@ -19,12 +19,14 @@ from app.persistence.paging import encode_cursor
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
+from app.persistence.readers_file import FileEntry, ReadersFile
 from app.persistence.schedule import Schedule
 from app.persistence.schema import Schema
 from app.persistence.task_stats import TaskCounts, TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.watched_tasks import WatchedTasks
 from app.persistence.worker_configuration import WorkerConfiguration
+from tests.support.import_requests import IMPORTS
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, rpc
 
 CURSOR = encode_cursor(MOMENT, TWO)
@@ -166,6 +168,10 @@ READERS = [
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEGINNING, p_limit=51),
     rpc(f"list the papers of reader {ONE}", lambda c: ReaderPapers(c).saved(ONE, limit=0, cursor=CURSOR),
         "list_reader_papers", p_reader=str(ONE), p_saved=True, **BEHIND, p_limit=2),
+    rpc(f"read the saved papers of reader {ONE}", lambda c: anext(ReaderPapers(c).saved_pages(ONE)),
+        "list_saved_papers", p_reader=str(ONE), p_after=None, p_after_id=None, p_limit=100),
+    rpc(f"read the version of the saved papers of reader {ONE}", lambda c: ReaderPapers(c).saved_version(ONE),
+        "saved_papers_version", p_reader=str(ONE)),
     rpc("list the papers to look up", lambda c: ReaderPapers(c).to_look_up(7),
         "papers_to_look_up", p_limit=7),
     rpc("record the look-up of 2 papers", lambda c: ReaderPapers(c).record_looked_up(["a", "b"], [PAPER]),
@@ -225,8 +231,17 @@ FLEETS = [
     rpc(f"report the configuration of worker {ONE}",
         lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
         "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
-    rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
-    rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
+    rpc("apply 1 reader(s) of the readers file",
+        lambda c: ReadersFile(c).apply("ada", [FileEntry("a", {"name": "A\0b"})], {"name": "\0"}),
+        "apply_readers_file", p_owner="ada", p_defaults={"name": ""},
+        p_readers=[{"reader_id": ANY, "external_id": "a", "values": {"name": "Ab"}}]),
+    rpc("find the readers that are no longer in the readers file",
+        lambda c: ReadersFile(c).missing("ada", ["a"], pause=True),
+        "readers_missing_in_file", p_owner="ada", p_keys=["a"], p_pause=True),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500,
+        p_ahead_seconds=0),
+    rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(timedelta(1)),
+        "enqueue_due", p_limit=3, p_ahead_seconds=86400),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),
     rpc("acquire a permit for arxiv",
         lambda c: DistributedRateLimiter(c).acquire("arxiv", ONE, interval=3.0, hold=60.0),
@@ -235,4 +250,4 @@ FLEETS = [
         "release_permit", p_name="arxiv", p_token=str(ONE), p_pause_seconds=5.0),
 ]  # fmt: skip
 
-FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *OPERATORS, *FLEETS]
+FUNCTION_CALLS = [*TASKS, *DELIVERIES, *ITEMS, *READERS, *IMPORTS, *OPERATORS, *FLEETS]

@@ -66,7 +66,13 @@ OVERVIEW: dict[str, Any] = {
 }
 
 
-PLURAL = {"digest": "digests", "fetch": "fetches", "callback": "callbacks", "delivery": "deliveries"}
+PLURAL = {
+    "digest": "digests",
+    "fetch": "fetches",
+    "callback": "callbacks",
+    "delivery": "deliveries",
+    "import": "imports",
+}
 
 
 def shown(task: dict[str, Any]) -> dict[str, Any]:

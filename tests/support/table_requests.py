@@ -8,6 +8,7 @@ from app.persistence.paging import encode_cursor
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.tasks import TaskStateManager
+from tests.support.import_requests import IMPORT_READS, IMPORT_WRITES
 from tests.support.requests import AT, DAY, MOMENT, ONE, TWO, RequestCase, select
 
 READER = (
@@ -79,6 +80,7 @@ TABLE_READS = [
            "readers", {"select": READER, "owner": "eq.web", "order": "reader_id", "limit": "500"}),
     select(f"read the link generation of reader {ONE}", lambda c: Readers(c).link_generation(ONE),
            "readers_private", {"select": "link_generation", "reader_id": f"eq.{ONE}", "limit": "1"}),
+    *IMPORT_READS,
 ]  # fmt: skip
 
 AMONG = {ReaderStatus.PAUSED, ReaderStatus.ACTIVE}
@@ -96,4 +98,5 @@ TABLE_WRITES = [
     RequestCase(f"revoke the links of reader {ONE}", lambda c: Readers(c).revoke_links(ONE, 4),
           "/rest/v1/readers_private", {"reader_id": f"eq.{ONE}", "link_generation": "eq.4"}, {"link_generation": 5},
           "PATCH"),
+    *IMPORT_WRITES,
 ]  # fmt: skip

@@ -184,6 +184,8 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         "readers",
         "reader_papers",
         "reader_paper_keys",
+        "uploads",
+        "upload_pieces",
         "deliveries",
         "sources",
         "task_stat_reports",
@@ -220,7 +222,7 @@ VOLATILE = frozenset(
     | {"held_until", "next_at", "first_seen", "changed_at", "shown_at", "began_at", "written_at", "item_id"}
     | {"paper_id", "rated_at", "saved_at", "looked_up_at"}
     | {"held_until", "next_at", "replayed_at", "at", "since", "ended", "response", "details", "audit_id"}
-    | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after"}
-    | {"succeeded_at", "failed_at", "reported_at"}
+    | {"held_until", "next_at", "begun_at", "ended_at", "token", "claimed_by", "skip_after", "enqueued_at"}
+    | {"succeeded_at", "failed_at", "reported_at", "touched_at"}
     | {"lease_token", "ended_by", "worker_id", "snoozed_since", "recent_events", "trial_token", "payload"}
 )

@@ -52,9 +52,12 @@ delivery_retry_delay: Final = RetryPolicy(doubled(timedelta(seconds=30), timedel
 
 
 class MailWriter:
-    """Writes the mail of a delivery. Equal parts give equal bytes."""
+    """Writes the mail of a delivery. Equal parts give equal bytes.
 
-    def __init__(self, sender: Mailbox, links: Links, renderer: DigestRenderer) -> None:
+    Without `links`, the mail has no links to pages, and its reader unsubscribes by a mail to `sender`.
+    """
+
+    def __init__(self, sender: Mailbox, links: Links | None, renderer: DigestRenderer) -> None:
         self._sender = sender
         self._links = links
         self._renderer = renderer
@@ -67,7 +70,7 @@ class MailWriter:
             "sender": self._sender,
             "recipient": Mailbox(parts.email, parts.name),
             "date": parts.created_at,
-            "links": MailLinks.signed(self._links, parts.reader_id, parts.link_generation, parts.local_day),
+            "links": self._links_for(parts),
         }
         if parts.kind == "welcome":
             return welcome_message(**common), key
@@ -75,6 +78,11 @@ class MailWriter:
             raise ValueError("the digest was removed")
         digest = Digest.model_validate(parts.digest.digest)
         return await digest_message(digest, self._renderer.render, **common), key
+
+    def _links_for(self, parts: MailParts) -> MailLinks:
+        if self._links is None:
+            return MailLinks.by_mail(self._sender)
+        return MailLinks.signed(self._links, parts.reader_id, parts.link_generation, parts.local_day)
 
 
 class DeliveryPayload(BaseModel):

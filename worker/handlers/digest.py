@@ -6,7 +6,7 @@ from uuid import UUID
 from pydantic import BaseModel, ValidationError
 
 from app.days import day_before
-from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
+from app.digest.scheduled import FetchRunning, NoSourceRead, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
 from app.models import Digest, DigestSize, Profile
@@ -75,3 +75,5 @@ class DigestHandler:
         except FetchRunning as waiting:
             left = max(waiting.max_wait, timedelta(0))
             raise Snooze(min(EDITION_CHECK, left), str(waiting), waiting.fetch_id) from waiting
+        except NoSourceRead as unread:
+            raise Snooze(EDITION_CHECK, str(unread)) from unread

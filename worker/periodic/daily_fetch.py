@@ -1,7 +1,7 @@
 """Enqueues fetches of the last days at fixed times of day."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import structlog
 
@@ -42,12 +42,19 @@ class DailyFetch:
             await self._sleep(min(longest, (self._at.next(now) - now).total_seconds()))
 
     async def _enqueue(self, due: datetime) -> bool:
-        """Enqueue the days before `due`, newest first, because most readers wait for that one."""
-        for back in range(1, DAYS + 1):
-            day = due.date() - timedelta(days=back)
-            try:
-                await self._tasks.ensure_fetch(day, due=due)
-            except SupabaseError as error:
-                log.warning("daily fetch postponed", source_date=day.isoformat(), error=str(error))
-                return False
+        """Enqueue the days before `due`. Return False if Supabase is unavailable."""
+        try:
+            await enqueue_days(self._tasks, due.date(), due)
+        except SupabaseError as error:
+            log.warning("daily fetch postponed", error=str(error))
+            return False
         return True
+
+
+async def enqueue_days(tasks: TaskStateManager, today: date, due: datetime) -> None:
+    """Enqueue the fetches of the last complete days before `today` for the time `due`. Raises `SupabaseError`.
+
+    The newest comes first, because most readers wait for that one.
+    """
+    for back in range(1, DAYS + 1):
+        await tasks.ensure_fetch(today - timedelta(days=back), due=due)

@@ -18,10 +18,11 @@ from app.mail.item_links import ITEM_ACTIONS, item_name
 from app.models import ArticleKind, DigestItem
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.reader_papers import ReaderPapers
-from app.persistence.readers import Reader, ReaderStatus
+from app.persistence.readers import ReaderStatus
 from app.ranking.reader_paper import paper_of
 from embedded.stack import Ready
 from tests.support.digest_items import item_of
+from tests.support.imports import fill_papers
 from tests.support.running_api import KEY, RunningApi
 from tests.support.visitors import (
     A_READER,
@@ -290,17 +291,7 @@ async def test_article_text_is_escaped_on_every_home_page(visitor: Visitor, data
 
 
 async def test_the_limit_of_saved_papers_is_reported(visitor: Visitor, database: asyncpg.Connection) -> None:
-    await fill(database, visitor.reader)
+    await fill_papers(database, visitor.reader.reader_id)
     for answer in (await press(visitor, "more"), await visitor.http.post(visitor.path(f"save:{FIRST}"))):
         assert answer.status_code == 409
         assert "Paper limit reached" in answer.text
-
-
-async def fill(database: asyncpg.Connection, reader: Reader) -> None:
-    """Save as many papers for a reader as the limit allows."""
-    await database.execute(
-        "insert into public.reader_papers"
-        " (reader_id, kind, title, abstract, authors, origin, vector, liked, rated_at)"
-        " select $1, 'paper', 'T', '', '{}', 'manual', '', true, now() from generate_series(1, 2000)",
-        reader.reader_id,
-    )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from datetime import datetime
 from typing import Any
 
 import httpx
@@ -239,15 +240,17 @@ async def test_an_export_is_valid_input_of_an_import() -> None:
 
 
 async def test_saved_papers_are_exported_as_bibtex() -> None:
-    async with api_before([READER], [PAPER | {"saved_at": MOMENT}] * 101, [PAPER]) as (http, server):
+    page = [PAPER | {"saved_at": MOMENT}] * 100
+    async with api_before([READER], page, [PAPER | {"saved_at": MOMENT}], []) as (http, server):
         answer = await http.get(f"/v1/readers/{ID}/saved.bib", headers=headers_of("ada"))
     assert answer.headers["content-type"] == "application/x-bibtex; charset=utf-8"
     assert answer.headers["content-disposition"] == 'attachment; filename="saved.bib"'
     assert answer.text.count("\n@") + answer.text.startswith("@") == 101
     (first, whose), *pages = recorded_calls(server)
     assert (first, whose["owner"]) == ("GET readers", "eq.ada")
-    assert [page["p_saved"] for _, page in pages] == [True, True]
-    assert [(page["p_limit"], page["p_before_id"]) for _, page in pages] == [(101, None), (101, OTHER)]
+    assert [function for function, _ in pages] == ["list_saved_papers"] * 3
+    last = (datetime.fromisoformat(MOMENT).isoformat(), PAPER["paper_id"])
+    assert [(page["p_after"], page["p_after_id"]) for _, page in pages] == [(None, None), last, last]
 
 
 async def test_a_digests_page_has_a_strict_content_policy() -> None:

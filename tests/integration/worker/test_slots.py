@@ -17,9 +17,9 @@ from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended
 from tests.support.tasks import Claimer, create, insert_tasks
-from worker.__main__ import worker_limits
 from worker.handlers.callback import CallbackHandler, CallbackSender
 from worker.job import Job, Work
+from worker.opening import worker_limits
 
 
 class HangingReceiver:
@@ -122,7 +122,7 @@ async def test_a_claim_respects_the_slots_of_each_kind_and_in_total(
         for priority in (0, 2):
             await insert_tasks(database, 10, kind=kind.value, priority=priority)
     queue = Claimer(client).queue
-    limits = {TaskKind.FETCH: 2, TaskKind.CALLBACK: 0, TaskKind.DIGEST: 13, TaskKind.DELIVERY: 0}
+    limits = {TaskKind.FETCH: 2, TaskKind.CALLBACK: 0, TaskKind.DIGEST: 13, TaskKind.DELIVERY: 0, TaskKind.IMPORT: 0}
     call = queue.prepare(outcomes={}, slots=100, kind_slots=limits)
     kinds = [task.kind for task in (await queue.sync(call)).claimed]
     assert (kinds.count(TaskKind.FETCH), kinds.count(TaskKind.DIGEST), len(kinds)) == (2, 13, 15)
@@ -147,8 +147,8 @@ async def test_waiting_tasks_without_a_free_slot_cause_no_early_poll(
 @pytest.mark.parametrize(
     ("changes", "slots"),
     [
-        ({}, (3, 2, 5)),
-        ({"concurrency": "100"}, (33, 20, 47)),
+        ({}, (3, 2, 4)),
+        ({"concurrency": "100"}, (33, 20, 46)),
         ({"concurrency": "1"}, (1, 1, 1)),
         ({"concurrency": "4", "callback_slots": "4", "fetch_slots": "2"}, (4, 2, 1)),
     ],

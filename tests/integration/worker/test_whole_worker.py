@@ -34,7 +34,7 @@ from worker.supervisor import PeriodicJobFailed
 
 FAILED = "select count(*) = $1 from public.tasks where status = 'failed'"
 REPORTS = "select worker_id from public.task_stat_reports"
-KINDS = ["fetch", "digest", "callback"]
+KINDS = ["fetch", "digest", "callback", "import"]
 REQUESTS = "schema_version"
 PAPER = "2611.00001"
 FEED = (

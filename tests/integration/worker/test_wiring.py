@@ -22,10 +22,10 @@ from tests.support.fixture_types import Serve
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import PATIENCE
 from tests.support.scripted_server import answer
-from worker.__main__ import worker_limits
 from worker.configuration import not_configured
 from worker.handlers.callback import callback_retry_delay
 from worker.handlers.delivery import delivery_retry_delay
+from worker.opening import worker_limits
 from worker.retries import retry_delay
 from worker.runner import WorkerLimits
 from worker.wiring import build_analyst, build_other_sources, open_components
@@ -42,6 +42,7 @@ async def test_each_kind_has_its_handler_timeout_and_retry_delays(client: AsyncC
         TaskKind.FETCH: (timedelta(minutes=10), retry_delay),
         TaskKind.DIGEST: (timedelta(minutes=5), retry_delay),
         TaskKind.CALLBACK: (timedelta(seconds=30), callback_retry_delay),
+        TaskKind.IMPORT: (timedelta(minutes=15), retry_delay),
     }
 
 
@@ -73,7 +74,7 @@ def test_missing_settings_are_reported_with_their_effect() -> None:
 
 def test_a_workers_limits_come_from_the_settings() -> None:
     times = {"lease_seconds": "61", "grace_period": "7", "poll_interval": "0.9"}
-    slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 10, TaskKind.DELIVERY: 0}
+    slots = {TaskKind.CALLBACK: 6, TaskKind.FETCH: 4, TaskKind.DIGEST: 9, TaskKind.DELIVERY: 0, TaskKind.IMPORT: 1}
     assert worker_limits(settings(concurrency="20", **times)) == WorkerLimits(
         20, timedelta(seconds=61), timedelta(seconds=7), timedelta(seconds=0.9), slots
     )

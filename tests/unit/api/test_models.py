@@ -54,6 +54,7 @@ def test_a_time_is_accepted_in_any_zone_and_returned_in_utc() -> None:
         ("digest", f"/v1/digests/{ID}"),
         ("fetch", f"/v1/fetches/{ID}"),
         ("callback", f"/v1/callbacks/{ID}"),
+        ("import", f"/v1/imports/{ID}"),
         ("delivery", "/v1/tasks?kind=delivery"),
     ],
 )

@@ -91,13 +91,22 @@ def test_a_failed_start_names_the_variable_and_no_password(monkeypatch: pytest.M
 
 
 @pytest.mark.usefixtures("supabase")
-def test_sending_mails_needs_a_sender_and_links(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sending_mails_needs_a_sender_but_no_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MAIL_URL", "resend:hunter2")
-    with pytest.raises(ConfigurationError, match="without MAIL_FROM and PUBLIC_URL and LINK_SECRET") as caught:
+    with pytest.raises(ConfigurationError, match="MAIL_URL is set without MAIL_FROM") as caught:
         load_settings(WorkerSettings)
     assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("MAIL_FROM", "Broadsheet <digest@example.org>")
+    assert load_settings(WorkerSettings).public_url is None
+
+
+@pytest.mark.usefixtures("supabase")
+def test_links_to_pages_need_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MAIL_URL", "resend:hunter2")
+    monkeypatch.setenv("MAIL_FROM", "Broadsheet <digest@example.org>")
     monkeypatch.setenv("PUBLIC_URL", "https://digest.example.org/")
+    with pytest.raises(ConfigurationError, match="MAIL_URL and PUBLIC_URL are set without LINK_SECRET"):
+        load_settings(WorkerSettings)
     monkeypatch.setenv("LINK_SECRET", "0123456789abcdef, fedcba9876543210")
     settings = load_settings(WorkerSettings)
     assert settings.mail_url is not None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from embedded.commands.profiles import BadProfile, read_profile
+from embedded.commands.profiles import BadProfile, profile_of, read_profile
 
 
 def refusal(content: bytes, tmp_path: Path) -> str:
@@ -28,7 +28,7 @@ def refusal(content: bytes, tmp_path: Path) -> str:
         (b'name = " "', "name is ' ': it contains only blanks"),
         (b'name = ""', "name is empty"),
         (b'name = "' + b"a" * 201 + b'"', "name is longer than 100 characters"),
-        (b'name = "Ada"\ncategories = ["%"]', "categories, entry 1, is '%': "),
+        (b'name = "Ada"\ncategories = ["%"]', "categories is ['%']: '%' is not an arXiv category"),
         (b'name = "Ada"\ninterests = [' + b'"a",' * 500 + b"]", "interests has 500 entries: at most "),
         (b'name = "Andr\xe9"', "not UTF-8: line 1 has the byte 0xe9. Save the file as UTF-8."),
         (b'title = "x"\nname = "\xff"', "not UTF-8: line 2 has the byte 0xff"),
@@ -56,3 +56,13 @@ def test_a_byte_order_mark_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('name = "Ada"', encoding="utf-8-sig")
     assert read_profile(file).name == "Ada"
+
+
+def test_interests_and_categories_need_no_file() -> None:
+    profile = profile_of(" graphs , radar,, ", "cs.RO, stat.ML")
+    assert (profile.name, profile.interests, profile.categories) == ("you", ("graphs", "radar"), ("cs.RO", "stat.ML"))
+
+
+def test_invalid_interests_and_categories_are_named() -> None:
+    with pytest.raises(BadProfile, match="INTERESTS and CATEGORIES are not valid: .*'%' is not an arXiv category"):
+        profile_of("graphs", "cs.RO,%")

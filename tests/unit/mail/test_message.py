@@ -54,7 +54,24 @@ def test_without_https_one_click_unsubscribe_is_absent() -> None:
 
 
 @pytest.mark.parametrize(
-    "link", ["javascript:alert(1)", "https://x.example/a\r\nBcc: eve@example.org", "https://x.example/>,<mailto:a@b.c",
+    ("address", "link"),
+    [
+        ("digest@example.org", "mailto:digest@example.org?subject=Unsubscribe"),
+        ("a+b&c@example.org", "mailto:a%2Bb%26c@example.org?subject=Unsubscribe"),
+    ],
+)
+def test_without_pages_a_mail_to_the_sender_unsubscribes(address: str, link: str) -> None:
+    links = MailLinks.by_mail(Mailbox(address))
+    read = parsed(build_message(mail_of(links=links)))
+    assert read["List-Unsubscribe"] == f"<{link}>"
+    assert "List-Unsubscribe-Post" not in read
+    assert list(links.labelled()) == [("Unsubscribe", link)]
+
+
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "mailto:x@y.example?subject=Unsubscribe&cc=eve@example.org",
+             "mailto:x@y.example?subject=Unsubscribe>,<https://x.example/", "mailto:x@y.example\r\nBcc: e@example.org",
+             "https://x.example/a\r\nBcc: eve@example.org", "https://x.example/>,<mailto:a@b.c",
              "https://x.example/" + "a" * 1_000, ""]
 )  # fmt: skip
 def test_an_unsafe_link_is_refused(link: str) -> None:

@@ -111,7 +111,7 @@ async def test_batch_sizes_of_other_calls(client: AsyncClient, router: respx.Rou
         1,
     ]
     assert await Schedule(client).enqueue_due() == 2499
-    assert sent(router)[2] == {"p_limit": 2500}
+    assert sent(router)[2] == {"p_limit": 2500, "p_ahead_seconds": 0}
 
 
 async def test_a_search_text_is_limited_to_two_hundred_characters(client: AsyncClient, router: respx.Router) -> None:

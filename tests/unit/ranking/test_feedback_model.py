@@ -7,16 +7,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models import Profile, RatedPaper, ReasonKind
+from app.models import Article, Profile, RatedPaper, ReasonKind
+from app.ranking.calibration import THRESHOLD
 from app.ranking.feedback_model import MOST_PAPERS, FeedbackModel
+from app.ranking.feedback_scores import MOST_COMPARED
+from app.ranking.index import Index
+from app.ranking.interest_query import InterestQuery
+from app.ranking.scores import Scores
 from app.ranking.vectors import MARK, MOST_TERMS, vector_of
 from app.ranking.words import term
-from tests.support.articles import DAY, MakeArticle, ranked, rated
+from tests.support.articles import DAY, MakeArticle, index_of, ranked, rated
+from tests.support.ranking_editions import filling
 
 READER = Profile(name="Ada", interests=("graph neural networks",))
 ICE = "Crystals in a glacier remember how the ice has flowed, and a radar reads that memory from the surface."
+OLD = datetime(2019, 3, 4, tzinfo=UTC)
 BIRDS = "Starlings in a murmuration follow their seven nearest neighbours, as cameras on a roof have shown."
 GRAPHS = "A graph neural network for traffic in cities, learned from sensors beside the roads."
+
+
+def chance(index: Index, article: Article, papers: list[RatedPaper]) -> float:
+    """The score of an article of a window for a reader who says nothing but these papers."""
+    reader = Profile(name="Ada")
+    scores = Scores(index, reader, InterestQuery.of(reader), FeedbackModel.of(papers, DAY))
+    return float(scores.chance[index.articles.index(article)])
 
 
 async def test_an_article_similar_to_a_liked_paper_names_it(make_article: MakeArticle) -> None:
@@ -72,6 +86,25 @@ async def test_recent_feedback_has_more_weight(make_article: MakeArticle) -> Non
         ranking = await ranked(edition, nobody, papers=papers)
         assert ranking.papers[0].article.title == first
         assert len(ranking.papers) == 2, "old likes still count"
+
+
+async def test_papers_too_old_to_compare_one_by_one_count(make_article: MakeArticle) -> None:
+    birds = make_article(title="Swarms", abstract=BIRDS)
+    index = await index_of([make_article(title="Flow", abstract=ICE), birds, *filling(make_article, 300)])
+    new = [rated(make_article(title=f"Ice {n}", abstract=f"{ICE} And {n} more.")) for n in range(MOST_COMPARED)]
+    old = [rated(make_article(title=f"Birds {n}", abstract=BIRDS), rated_at=OLD) for n in range(30)]
+    assert chance(index, birds, new) < THRESHOLD, "likes that are like nothing here lift nothing"
+    assert chance(index, birds, [*new, *old]) > 1.3 * chance(index, birds, new)
+
+
+async def test_a_liked_paper_s_words_count_more_in_a_title(make_article: MakeArticle) -> None:
+    wanted, other = "Glacier crystals", "Wooden ladders"
+    one, two = (" ".join(f"{name}{n}" for n in range(20)) for name in ("plain", "usual"))
+    in_title = make_article(title=wanted, abstract=f"{one} {other}")
+    in_abstract = make_article(title=other, abstract=f"{two} {wanted}")
+    index = await index_of([in_title, in_abstract, *filling(make_article, 300)])
+    liked = [rated(make_article(title="Ice", abstract=ICE))]
+    assert 1 - chance(index, in_title, liked) < 0.5 * (1 - chance(index, in_abstract, liked))
 
 
 def test_a_vector_has_hashes_and_counts_of_stems() -> None:

@@ -53,7 +53,7 @@ async def test_similarities_are_the_cosines_of_the_whole_vectors(invented: Seque
     texts[liked.owner, liked.numbers] = liked.values
     found = liked.similarities(index, np.arange(len(index.articles)))
     assert np.allclose(found, dense @ texts.T, atol=1e-5)
-    assert found.max() > 0.999, "a paper is similar to itself"
+    assert found.max() > 0.98, "a paper is similar to itself, although the index counts titles twice"
 
 
 async def test_terms_with_equal_hash_prefixes_are_found(

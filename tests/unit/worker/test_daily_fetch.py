@@ -125,3 +125,16 @@ def test_a_reader_in_berlin_has_the_morning_fetch_at_seven() -> None:
         assert timedelta(minutes=30) <= seven - due <= timedelta(hours=1.5)
         announced = due.astimezone(ZoneInfo("America/New_York")) - timedelta(hours=4, minutes=30)
         assert announced.time() == time(20), "arXiv's announcement came before it"
+
+
+@pytest.mark.parametrize(
+    ("now", "last"),
+    [
+        (datetime(2026, 11, 24, 5, 59, tzinfo=UTC), datetime(2026, 11, 23, 18, 30, tzinfo=UTC)),
+        (datetime(2026, 11, 24, 6, tzinfo=UTC), datetime(2026, 11, 24, 6, tzinfo=UTC)),
+        (datetime(2026, 11, 24, 23, tzinfo=UTC), datetime(2026, 11, 24, 18, 30, tzinfo=UTC)),
+    ],
+)
+def test_a_single_run_uses_the_last_time_of_any_day(now: datetime, last: datetime) -> None:
+    assert TIMES.last(now) == last
+    assert FetchTimes().last(now) is None

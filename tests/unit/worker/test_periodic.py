@@ -24,7 +24,7 @@ from worker.periodic.schedule import DueReaderEnqueuer
 from worker.periodic.task_stats import Tally, TaskStatsReporter
 
 WORKER = UUID(int=7)
-REMOVED = Removed(1, 2, 3, 4, 5, 6, 7)
+REMOVED = Removed(1, 2, 3, 4, 5, 6, 7, 8)
 PRUNED = PrunedRecords(1, 2, 3)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.api.paper_models import PapersRequest
-from app.api.papers import with_known_abstracts
 from app.models import Article, Publication
 from app.persistence.reader_papers import PaperInput
+from app.ranking.known_papers import with_known_abstracts
 
 DOI = "10.1038/ice"
 KNOWN: dict[str, Any] = {"title": "Radar reads ice", "abstract": "All of it.", "liked": True, "doi": DOI}

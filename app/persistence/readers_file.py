@@ -1,0 +1,62 @@
+"""Readers from a file: stores what changed in the file, and finds or pauses the readers that are no longer in it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from pydantic import TypeAdapter
+from supabase import AsyncClient
+
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.json_values import clean
+from app.persistence.readers import UpsertResult
+
+BATCH = 200
+
+_RESULTS = TypeAdapter(list[UpsertResult])
+_KEYS = TypeAdapter(list[str])
+
+
+class FileEntry(NamedTuple):
+    """A reader of the file: its key, which is the external_id, and its complete values, including defaults."""
+
+    key: str
+    values: Mapping[str, Any]
+
+
+class ReadersFile:
+    """Applies a readers file to the readers of an owner. Repetitions change nothing."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def apply(self, owner: str, entries: Sequence[FileEntry], defaults: Mapping[str, Any]) -> list[UpsertResult]:
+        """Create readers, or write the values that changed in the file since it was applied; never their status.
+
+        `defaults` are the values of an entry that has only a key and a name. Each reader succeeds or fails
+        independently; results are in order. Raises `SupabaseError`; batches done before the error stay done.
+        """
+        results: list[UpsertResult] = []
+        for start in range(0, len(entries), BATCH):
+            batch = entries[start : start + BATCH]
+            rows = [{"reader_id": str(uuid4()), "external_id": each.key, "values": each.values} for each in batch]
+            parameters = {
+                "p_owner": owner,
+                "p_defaults": clean(dict(defaults)),
+                "p_readers": [clean(row) for row in rows],
+            }
+            with supabase_errors(f"apply {len(batch)} reader(s) of the readers file"):
+                response = await self._client.rpc("apply_readers_file", parameters).execute()
+            applied = parsed(_RESULTS, response.data)
+            results += applied
+        return results
+
+    async def missing(self, owner: str, keys: Sequence[str], *, pause: bool) -> list[str]:
+        """Return the keys of active readers that were in the file and are not among `keys`. With `pause`, pause them.
+
+        Raises `SupabaseError`.
+        """
+        parameters = {"p_owner": owner, "p_keys": list(keys), "p_pause": pause}
+        with supabase_errors("find the readers that are no longer in the readers file"):
+            response = await self._client.rpc("readers_missing_in_file", parameters).execute()
+        return parsed(_KEYS, response.data)

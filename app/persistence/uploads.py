@@ -1,0 +1,109 @@
+"""Uploads of libraries: files that arrive in pieces and are stored until a worker has imported them."""
+
+import base64
+from typing import Final, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, TypeAdapter
+from supabase import AsyncClient
+
+from app.errors import ReaderNotFound, TooManyUploads, UploadInProgress, UploadRemoved
+from app.models import Task
+from app.persistence.created_tasks import CreatedTasks
+from app.persistence.errors import parsed, supabase_errors
+from app.persistence.idempotency_keys import CallerKey
+from app.persistence.new_task import NewTask
+
+CALLER_UPLOADS: Final = 4
+"""How many uploads the API receives from one caller at a time."""
+RETRY_UPLOAD: Final = 10.0
+"""Seconds until a caller with too many uploads tries again."""
+
+
+class _Opened(BaseModel):
+    outcome: Literal["opened", "reader_busy", "caller_busy"]
+    task_id: UUID | None = None
+
+
+_OPENED = TypeAdapter(_Opened | None)
+_FLAG = TypeAdapter(bool)
+_CREATED = TypeAdapter(CreatedTasks | None)
+
+
+class Uploads:
+    """Stores uploads: one per reader, a few per owner. Every method is idempotent."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def open(
+        self, upload_id: UUID, owner: str, reader_id: UUID, key: CallerKey | None, *, receiving: int = CALLER_UPLOADS
+    ) -> None:
+        """Begin an upload; `receiving` is the most that are received for the owner at a time.
+
+        `key` belongs to the import that the upload becomes: the upload of an unfinished import may be repeated.
+        Raises `ReaderNotFound`, `UploadInProgress`, `TooManyUploads`, `SupabaseError`.
+        """
+        parameters = {
+            "p_upload": str(upload_id),
+            "p_owner": owner,
+            "p_reader": str(reader_id),
+            "p_key": key.stored if key else None,
+            "p_receiving": receiving,
+        }
+        with supabase_errors(f"begin an upload for reader {reader_id}"):
+            response = await self._client.rpc("open_upload", parameters).execute()
+        opened = parsed(_OPENED, response.data)
+        if opened is None:
+            raise ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
+        if opened.outcome == "reader_busy":
+            raise _in_progress(opened.task_id)
+        if opened.outcome == "caller_busy":
+            message = f"{owner} has too many uploads that are being received or imported. Try again in a few seconds."
+            raise TooManyUploads(message, retry_after=RETRY_UPLOAD)
+
+    async def append(self, upload_id: UUID, number: int, piece: bytes) -> None:
+        """Store the piece with this number, from 0. Raises `UploadRemoved`, `SupabaseError`."""
+        content = base64.b64encode(piece).decode("ascii")
+        parameters = {"p_upload": str(upload_id), "p_number": number, "p_content": content}
+        with supabase_errors(f"store piece {number} of upload {upload_id}"):
+            response = await self._client.rpc("append_piece", parameters).execute()
+        if not parsed(_FLAG, response.data):
+            raise _removed()
+
+    async def finish(self, task: NewTask, owner: str, reader_id: UUID, pieces: int) -> Task:
+        """End the upload with the task's id, and create the task; or return the one that the same key created.
+
+        Raises `IdempotencyConflict` if the key was used with a different request, `UploadRemoved`, `SupabaseError`.
+        """
+        parameters = {
+            "p_upload": str(task.task_id),
+            "p_owner": owner,
+            "p_pieces": pieces,
+            "p_tasks": [task.as_row() | {"reader_id": str(reader_id)}],
+        }
+        with supabase_errors(f"end upload {task.task_id}"):
+            response = await self._client.rpc("finish_upload", parameters).execute()
+        created = parsed(_CREATED, response.data)
+        if created is None:
+            raise _removed()
+        (imported,) = created.tasks_of([task], owner)
+        return imported.model_copy(update={"reader_id": reader_id})
+
+    async def discard(self, upload_id: UUID) -> None:
+        """Remove an upload that is not complete, with its pieces. Raises `SupabaseError`."""
+        query = self._client.table("uploads").delete().eq("upload_id", str(upload_id)).eq("received", "false")
+        with supabase_errors(f"remove upload {upload_id}"):
+            await query.execute()
+
+
+def _in_progress(task_id: UUID | None) -> UploadInProgress:
+    if task_id is None:
+        return UploadInProgress("Another upload for this reader is being received. Wait until it has ended.")
+    return UploadInProgress(f"The import {task_id} of this reader has not ended. Wait for its end, or cancel it.")
+
+
+def _removed() -> UploadRemoved:
+    return UploadRemoved(
+        "The upload was removed before it was complete: no part arrived for a minute. Upload it again."
+    )

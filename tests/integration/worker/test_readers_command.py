@@ -1,0 +1,63 @@
+"""`make readers`: its report and exit status."""
+
+from pathlib import Path
+
+import pytest
+
+from embedded.stack import Ready
+from worker.readers import main
+
+FILE = """
+[[reader]]
+key = "ada"
+name = "Ada"
+
+[[reader]]
+key = "bob"
+name = "Bob"
+timezone = "Mars/Olympus_Mons"
+"""
+
+
+@pytest.fixture
+def project(stack: Ready, database_reset: None, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: ARG001  (run first)
+    monkeypatch.setenv("SUPABASE_URL", stack.url)
+    monkeypatch.setenv("SUPABASE_KEY", stack.secret_key)
+
+
+def run(folder: Path, text: str, *options: str) -> int:
+    file = folder / "readers.toml"
+    file.write_text(text, encoding="utf-8")
+    return main([*options, "--", str(file)])
+
+
+@pytest.mark.usefixtures("project")
+def test_a_refused_reader_is_reported_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, FILE) == 1
+    summary, refused = capsys.readouterr().out.splitlines()
+    assert summary == "file     1 created, 0 changed, 0 unchanged, 1 refused"
+    assert (
+        refused == "line 6: the reader 'bob' is refused: 'Mars/Olympus_Mons' is not a time zone such as Europe/Berlin"
+    )
+
+
+@pytest.mark.usefixtures("project")
+def test_readers_that_left_the_file_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, FILE.replace("Mars/Olympus_Mons", "UTC")) == 0
+    (only_ada,) = [FILE.partition("\n\n")[0]]
+    capsys.readouterr()
+    for options, note in (([], "still active, --prune pauses them"), (["--prune"], "paused")):
+        assert run(tmp_path, only_ada, *options) == 0
+        summary, gone = capsys.readouterr().out.splitlines()
+        assert summary.endswith(f"; 1 no longer in the file ({note})")
+        assert gone == "no longer in the file: bob"
+    assert run(tmp_path, only_ada) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 1
+
+
+@pytest.mark.usefixtures("project")
+def test_an_invalid_file_is_reported_on_standard_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path, "[[reader]]\nkey = 5\n") == 1
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "line 2: key is 5: use 1 to 200 letters" in output.err

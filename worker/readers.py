@@ -1,0 +1,89 @@
+"""`python -m worker.readers FILE` (`make readers`): creates or changes the readers of a readers file."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvloop
+
+from app.client.factory import open_supabase
+from app.config import DEFAULT_CALLER, Settings, load_settings
+from app.errors import ConfigurationError, SupabaseError
+from app.logs import configure_logs
+from app.persistence.readers_file import ReadersFile
+
+
+@dataclass(frozen=True)
+class FileReport:
+    """How a readers file was applied. `refused` has a line for each reader that the database refused."""
+
+    counts: Counter[str]
+    refused: tuple[str, ...]
+    missing: tuple[str, ...]
+    """The keys of readers that are no longer in the file."""
+    pruned: bool
+
+    @property
+    def summary(self) -> str:
+        """One line without names, addresses and interests."""
+        applied = ", ".join(f"{self.counts[name]} {name}" for name in ("created", "changed", "unchanged", "refused"))
+        note = "paused" if self.pruned else "still active, --prune pauses them"
+        gone = f"; {len(self.missing)} no longer in the file ({note})" if self.missing else ""
+        return f"file     {applied}{gone}"
+
+
+async def apply_readers_file(
+    readers_file: ReadersFile, path: Path, *, owner: str = DEFAULT_CALLER, prune: bool = False
+) -> FileReport:
+    """Apply a readers file. Raises `InvalidReadersFile` before anything is written, and `SupabaseError`."""
+    # The models of the API load FastAPI: a second that a worker without a file does not need.
+    from app.api.readers_file import DEFAULTS, read_readers_file  # noqa: PLC0415  (see above)
+
+    placed = read_readers_file(path, os.environ)
+    entries = [each.entry for each in placed]
+    results = await readers_file.apply(owner, entries, DEFAULTS)
+    refused = [
+        f"line {each.line}: the reader {each.entry.key!r} is refused: {result.reason}"
+        for each, result in zip(placed, results, strict=True)
+        if result.outcome == "refused"
+    ]
+    missing = await readers_file.missing(owner, [entry.key for entry in entries], pause=prune)
+    counts = Counter[str]("unchanged" if each.outcome == "existing" else each.outcome for each in results)
+    return FileReport(counts, tuple(refused), tuple(missing), pruned=prune)
+
+
+async def _run(path: Path, *, owner: str, prune: bool) -> FileReport:
+    settings = load_settings(Settings)
+    configure_logs(settings)
+    async with open_supabase(settings) as client:
+        return await apply_readers_file(ReadersFile(client), path, owner=owner, prune=prune)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Apply the file, print a report, and return the exit status: 1 if the file or a reader was refused."""
+    parser = argparse.ArgumentParser(prog="make readers", description="Create or change the readers of a file.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument(
+        "--owner", default=DEFAULT_CALLER, help="the caller who owns the readers (default: %(default)s)"
+    )
+    parser.add_argument("--prune", action="store_true", help="pause readers that are no longer in the file")
+    chosen = parser.parse_args(arguments)
+    try:
+        report = uvloop.run(_run(chosen.file, owner=chosen.owner, prune=chosen.prune))
+    except (ConfigurationError, SupabaseError) as error:
+        print(error, file=sys.stderr)  # noqa: T201  (a command's output)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 1
+    for line in (report.summary, *report.refused, *(f"no longer in the file: {key}" for key in report.missing)):
+        print(line)  # noqa: T201  (a command's output)
+    return int(bool(report.refused))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
