@@ -64,4 +64,4 @@ async def test_a_worker_that_stops_sends_its_last_task_stats(stack: Ready, datab
     await until(database, "select count(*) = 1 from public.tasks where status = 'failed'")
     assert await worker.stop() == 0
     found = await database.fetch("select kind, sum(failed) from public.task_stats group by kind order by kind")
-    assert [tuple(row) for row in found] == [("callback", 1), ("digest", 0), ("fetch", 0)]
+    assert [tuple(row) for row in found] == [("callback", 1), ("digest", 0), ("fetch", 0), ("import", 0)]

@@ -64,5 +64,5 @@ def test_interests_and_categories_need_no_file() -> None:
 
 
 def test_invalid_interests_and_categories_are_named() -> None:
-    with pytest.raises(BadProfile, match="INTERESTS and CATEGORIES are not valid: .*'%' is not an arXiv category"):
+    with pytest.raises(BadProfile, match=r"INTERESTS and CATEGORIES are not valid: .*'%' is not an arXiv category"):
         profile_of("graphs", "cs.RO,%")
