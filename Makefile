@@ -65,6 +65,9 @@ openapi: $(STAMP) ## Generate docs/openapi.json, the API's description
 settings: $(STAMP) ## Write docs/SETTINGS.md from the settings classes
 	$(BIN)/python -m scripts.settings
 
+alerts: $(STAMP) ## Write docs/alerts.yml and its table in docs/OPERATIONS.md from the list of conditions
+	$(BIN)/python -m scripts.alerts
+
 digest: $(STAMP) ## Start everything, write one digest to out/ and stop; PROFILE=file.toml DATE=2026-11-22 OPEN=1
 	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${DATE:+--date="$$DATE"} $${OPEN:+--open}
 

@@ -11,6 +11,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
@@ -38,6 +39,7 @@ class Services:
     maintenance: Maintenance
     task_stats: TaskStats
     operator: Operator
+    health: Health
     rate_limits: DistributedRateLimiter
     readers: Readers
     reader_papers: ReaderPapers
@@ -60,6 +62,7 @@ class Services:
             maintenance=Maintenance(client),
             task_stats=TaskStats(client),
             operator=Operator(client),
+            health=Health(client),
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             reader_papers=ReaderPapers(client),

@@ -76,7 +76,9 @@ async def run_worker(settings: WorkerSettings) -> None:
             "watch": watch_loop(lambda: worker.calls, limits.lease)
         }
         periodic_jobs["task stats"] = TaskStatsReporter(services.task_stats, worker_id, tally, random=random).run()
-        periodic_jobs["configuration"] = report_configuration(services.worker_configuration, worker_id, missing)
+        periodic_jobs["configuration"] = report_configuration(
+            services.worker_configuration, worker_id, missing, components.services
+        )
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]

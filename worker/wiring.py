@@ -8,7 +8,7 @@ from datetime import timedelta
 from standardwebhooks import Webhook
 
 from app.config import WorkerSettings
-from app.digest.analysis import AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
+from app.digest.analysis import MODEL_BREAKER, AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
@@ -37,10 +37,14 @@ from worker.job import Handler, Handlers
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components besides its services: the handlers, and the arXiv source for a periodic job."""
+    """A worker's components: the handlers, the arXiv source for a periodic job, and the names of all services called.
+
+    A name in `services` is also the name of the service's circuit breaker.
+    """
 
     handlers: Handlers
     arxiv: ArxivSource
+    services: tuple[str, ...]
 
 
 @asynccontextmanager
@@ -50,7 +54,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
         arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(permits=services.rate_limits))
-        fetches = FetchService(services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings)])
+        sources = [arxiv, *build_other_sources(fetcher, settings)]
+        fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
         digests = DigestHandler(
@@ -67,7 +72,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         deliveries = await opened.enter_async_context(_deliveries(http, services, settings, renderer))
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv)
+        called = [source.name for source in sources] + ([MODEL_BREAKER] if settings.openai_api_key else [])
+        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, tuple(called))
 
 
 def fetch_slots(settings: WorkerSettings) -> int:

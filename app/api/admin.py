@@ -12,6 +12,7 @@ from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, TaskView
 from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
+from app.conditions.report import HealthReport, observe, report_of
 from app.models import TaskKind
 from app.persistence.operator import Actor, AuditEntry
 from app.persistence.overview import Overview, Pause, WorkerInfo
@@ -83,6 +84,12 @@ class AuditList(BaseModel):
 
     entries: list[AuditEntry]
     next_cursor: NextCursor
+
+
+@router.get("/health")
+async def get_health(services: ServicesOf) -> HealthReport:
+    """Get what is wrong, most serious first, each with what to do. The status is 200 also while something is wrong."""
+    return report_of(await observe(services.health.facts))
 
 
 @router.get("/overview")

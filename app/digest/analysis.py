@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -39,6 +39,9 @@ from app.models import AnalysisMethod, Article, DigestItem, ModelUsage, Profile
 from app.ranking.ranking import Ranked
 
 log = structlog.get_logger(__name__)
+
+MODEL_BREAKER: Final = "model"
+"""The name of the circuit breaker of the language model."""
 
 _Response = TypeVar("_Response")
 
@@ -234,7 +237,7 @@ class _Job:
         """Send the request through the circuit breaker, which counts only failures of the server."""
         declined: ModelFailed | None = None
         try:
-            async with self._breaker.guard("model"), asyncio.timeout(seconds):
+            async with self._breaker.guard(MODEL_BREAKER), asyncio.timeout(seconds):
                 try:
                     return await self._model.complete(
                         request.instructions,

@@ -98,6 +98,7 @@ begin
            input_tokens = m.input_tokens + excluded.input_tokens,
            output_tokens = m.output_tokens + excluded.output_tokens;
     perform public.prune_task_stats();
+    perform public.prune_breakers();
     return extract(epoch from moment - current_minute);
 end
 $$;

@@ -6,6 +6,7 @@ from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.task_stats import TaskCounts, TaskStats
@@ -33,7 +34,10 @@ async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
     await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
 
 
-@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "audit_entries", "overview")))
+@scenario(
+    *(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "audit_entries", "overview")),
+    "Health.facts",
+)
 async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
@@ -42,6 +46,7 @@ async def replaying(client: AsyncClient, times: int) -> None:
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
         assert [entry.action for entry in (await operator.audit_entries()).entries] == ["replay"]
         assert len((await operator.overview()).workers) == 1
+        assert len((await Health(client).facts()).workers) == 1
 
 
 @scenario("TaskStats.report")

@@ -12,6 +12,7 @@ from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Operator
@@ -31,7 +32,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Health),
 )
 
 

@@ -10,6 +10,7 @@ from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Actor, Operator
@@ -195,6 +196,7 @@ OPERATORS = [
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
+    rpc("read the health of the service", lambda c: Health(c).facts(), "operator_health"),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",
         p_after=str(TWO), p_limit=3),
@@ -221,8 +223,8 @@ FLEETS = [
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
-        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
-        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
+        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}, ["arxiv"]),
+        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}, p_services=["arxiv"]),
     rpc("enqueue the digests that are due", lambda c: Schedule(c).enqueue_due(), "enqueue_due", p_limit=2500),
     rpc("enqueue the digests that are due", lambda c: Schedule(c, batch=3).enqueue_due(), "enqueue_due", p_limit=3),
     rpc("read the schema's version", lambda c: Schema(c).require(), "schema_version"),

@@ -41,6 +41,16 @@ async def dead_tasks(database: asyncpg.Connection, kind: str, error: str, count:
     await database.execute(_DEAD, kind, error, count)
 
 
+async def healthy_worker(database: asyncpg.Connection) -> None:
+    """Create a worker that is alive and has all settings."""
+    await database.execute(
+        "with one as (insert into public.workers (worker_id, seen_at, lease, reported_at, host, version)"
+        " values (gen_random_uuid(), now(), '1 minute', now(), 'w1', '0.1.0') returning worker_id)"
+        " insert into public.worker_configuration (worker_id, not_configured, services)"
+        """ select worker_id, '{}', '["arxiv", "feed:a", "model"]' from one"""
+    )
+
+
 async def furnish(database: asyncpg.Connection) -> None:
     """Create objects of each kind, with hostile names and errors."""
     readers = [

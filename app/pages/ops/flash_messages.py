@@ -6,7 +6,7 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import RedirectResponse
 
-from app.pages.formatting import figure
+from app.formatting import figure
 
 _SENTENCES: Final = {
     "paused": "Paused. Workers claim no tasks of this kind until you resume it. Running tasks continue.",

@@ -14,7 +14,7 @@ from app.models import TaskKind
 from app.pages.ops.charts import charts_of
 from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, SubmittedForm, add_action
-from app.pages.ops.overview_cache import OverviewVersion, figures_of
+from app.pages.ops.overview_cache import OverviewVersion, figures_of, health_of
 from app.pages.rendering import PageRenderer
 from app.persistence.operator import Actor
 from app.persistence.overview import KindStatus, Overview
@@ -53,6 +53,8 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             readers=readers_by_status(overview),
             known_kinds=KINDS,
             no_mail_sender=no_mail_sender(overview),
+            health=health_of(overview),
+            failing={source.name for source in overview.health.sources if source.failing_since},
         )
 
     async def pause(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:

@@ -20,7 +20,8 @@ LISTED = {
 }  # fmt: skip
 ENTRY = {"audit_id": ID, "created_at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
 WORKER = {
-    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
+    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "alive": True,
+    "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"
