@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metr
 from prometheus_client.registry import Collector
 
 from app.client.transport import CallCounters
+from app.models import FallbackReason
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 LAG_INTERVAL = 0.1
@@ -96,6 +97,16 @@ class Metrics:
         self.circuit_breaker_open = Gauge(
             "broadsheet_circuit_breaker_open", "1 while a circuit breaker is open.", ("breaker",), registry=registry
         )
+
+        self.model_fallbacks = Counter(
+            "broadsheet_model_fallbacks",
+            "Items with an excerpt from the abstract instead of the model's summary, by reason.",
+            ("reason",),
+            registry=registry,
+        )
+        for reason in FallbackReason:
+            # A counter that appears with its first event shows no increase.
+            self.model_fallbacks.labels(reason.value)
 
     @property
     def supabase_counters(self) -> CallCounters:

@@ -1,5 +1,6 @@
 """The domain: profiles, articles, editions, tasks and digests, as frozen models."""
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime
 from enum import StrEnum
@@ -40,6 +41,27 @@ ShortText = Annotated[
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     BeforeValidator(_without_nul),
 ]
+
+LANGUAGE_PATTERN = r"^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$"
+"""A language tag of BCP 47 with a language, a script and a region at most: the tag is part of prompts."""
+
+
+_SCRIPT, _MAX_TAG = 4, 11
+
+
+def _language(value: object) -> object:
+    """Write a tag in the usual case (RFC 5646, 2.1.1). Refuses all that is no such tag."""
+    if not isinstance(value, str):
+        return value
+    first, *others = value[: _MAX_TAG + 1].split("-")
+    tag = "-".join([first.lower(), *(each.title() if len(each) == _SCRIPT else each.upper() for each in others)])
+    if not value.isascii() or not re.fullmatch(LANGUAGE_PATTERN[1:-1], tag):
+        raise ValueError("it is not a language tag of BCP 47, such as en, de, pt-BR or zh-Hant")
+    return tag
+
+
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE_PATTERN), BeforeValidator(_language)]
+"""The language in which a model writes summaries."""
 
 
 class Frozen(BaseModel):
@@ -120,6 +142,8 @@ class Profile(Frozen):
     """New papers of these authors are always included."""
     exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     """Articles with these words or phrases are not included."""
+    language: Language = "en"
+    """A model writes the summaries in this language. Excerpts keep the language of their abstract."""
 
 
 class RatedPaper(Frozen):
@@ -234,6 +258,29 @@ class AnalysisMethod(StrEnum):
     EXTRACTIVE = "extractive"
 
 
+class FallbackReason(StrEnum):
+    """Why an item has an excerpt from its abstract although a language model is configured."""
+
+    BUSY = "busy"
+    """The server was overloaded, or limited the number of requests."""
+    UNAVAILABLE = "unavailable"
+    """The server could not be reached, failed, or did not follow the protocol."""
+    TIMEOUT = "timeout"
+    """The response did not arrive in time."""
+    CIRCUIT_OPEN = "circuit_open"
+    """The model failed several times; the circuit breaker blocks it for a while."""
+    REJECTED = "rejected"
+    """The server rejects all such requests, for example because of the key, the model's name or a spending limit."""
+    REFUSED = "refused"
+    """The model, or the server's content filter, refused this request."""
+    CUT_OFF = "cut_off"
+    """The output limit ended the response before it was complete."""
+    INVALID = "invalid"
+    """The response has no valid summary."""
+    BUDGET = "budget"
+    """The digest's limit of calls or tokens was reached."""
+
+
 class ReasonKind(StrEnum):
     """The kind of reason for including an item."""
 
@@ -259,6 +306,8 @@ class DigestItem(Frozen):
     """One article of a digest, and why it was included.
 
     `score` is a number from 0 to 1, comparable between days; `reason` is the text of `reasons` in one line.
+    `fallback` says why the model that is configured did not write the summary. `language` is that of a summary and key
+    points by a model, None for excerpts.
     """
 
     article: Article
@@ -268,16 +317,25 @@ class DigestItem(Frozen):
     summary: str
     key_points: tuple[str, ...] = ()
     analysis: AnalysisMethod
+    fallback: FallbackReason | None = None
+    language: Language | None = None
 
 
 class ModelUsage(Frozen):
-    """The language model's usage for one digest; all zero without a model."""
+    """The language model's usage for one digest; all zero without a model.
+
+    A call that several digests share is counted in the one that started it. `estimated_calls` are those whose tokens
+    the server did not report: their tokens are estimated from the length of the texts. `fallbacks` counts the items
+    that have an excerpt instead of the model's summary, by reason.
+    """
 
     model: str | None = None
     calls: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
     failures: int = 0
+    estimated_calls: int = 0
+    fallbacks: dict[FallbackReason, int] = Field(default_factory=dict)
 
 
 class Digest(Frozen):

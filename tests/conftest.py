@@ -12,6 +12,7 @@ import asyncpg
 import certifi
 import pytest
 import trustme
+from hypothesis import HealthCheck, settings
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
@@ -24,6 +25,12 @@ from tests.support.processes import kill_what_is_left
 from tests.support.stack_process import StackProcess, settings_for
 
 ROOT = Path(__file__).parents[1]
+
+# No test fails because the machine is slow, and a test gets the same examples in each run.
+settings.register_profile(
+    "broadsheet", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("broadsheet")
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -42,8 +49,8 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No setting of this machine and no .env file of the repository affects a test."""
     for field in ApiSettings.model_fields | WorkerSettings.model_fields:
         monkeypatch.delenv(field.upper(), raising=False)
-    for settings in (SupabaseSettings, ApiSettings, WorkerSettings):
-        monkeypatch.setitem(settings.model_config, "env_file", None)
+    for model in (SupabaseSettings, ApiSettings, WorkerSettings):
+        monkeypatch.setitem(model.model_config, "env_file", None)
 
 
 @pytest.fixture(autouse=True)

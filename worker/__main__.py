@@ -35,7 +35,7 @@ from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.paper_vectors import PaperVectors
 from worker.periodic.retention import Retention
 from worker.periodic.schedule import DueReaderEnqueuer
-from worker.periodic.task_stats import Tally, TaskStatsReporter
+from worker.periodic.task_stats import Tally, TaskStatsReporter, model_usage
 from worker.runner import Worker, WorkerLimits
 from worker.supervisor import PeriodicJobFailed, supervise
 from worker.watchdog import LoopStopped, watch_loop
@@ -184,6 +184,8 @@ def _counting(metrics: Metrics, tally: Tally) -> Callable[[ClaimedTask, Outcome,
     def count(task: ClaimedTask, outcome: Outcome, seconds: float) -> None:
         metrics.tasks.labels(task.kind.value, type(outcome).__name__.lower()).inc()
         metrics.task_duration.labels(task.kind.value).observe(seconds)
+        for reason, items in model_usage(outcome).fallbacks.items():
+            metrics.model_fallbacks.labels(reason.value).inc(items)
         tally.count(task, outcome)
 
     return count

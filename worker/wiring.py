@@ -4,11 +4,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from typing import Final
 
 from standardwebhooks import Webhook
 
 from app.config import WorkerSettings
-from app.digest.analysis import MODEL_BREAKER, AnalysisSettings, Analyst, ExtractiveAnalyst, ModelAnalyst
+from app.digest.analysis import Analyst, ExtractiveAnalyst
+from app.digest.model_analysis import MODEL_BREAKER, AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
@@ -33,6 +35,8 @@ from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry
 from worker.handlers.digest import DigestHandler
 from worker.handlers.fetch import FetchHandler
 from worker.job import Handler, Handlers
+
+_RESPONSES_PER_BUDGET: Final = 3
 
 
 @dataclass(frozen=True)
@@ -123,9 +127,20 @@ def build_analyst(http: ExternalClient, services: Services, settings: WorkerSett
         api_key=settings.openai_api_key.get_secret_value(),
         model=settings.openai_model,
         base_url=settings.openai_base_url,
+        answer_format=settings.openai_answer_format,
+        reasoning_effort=settings.openai_reasoning_effort,
     )
-    limits = AnalysisSettings(max_calls=settings.model_max_calls, max_tokens=settings.model_max_tokens)
+    limits = AnalysisSettings(
+        max_calls=settings.model_max_calls,
+        max_tokens=settings.model_max_tokens,
+        max_output_tokens=_max_output_tokens(settings),
+    )
     return ModelAnalyst(build_model(http, model), limits, services.breakers, services.cache)
+
+
+def _max_output_tokens(settings: WorkerSettings) -> int:
+    """Return the limit of a response: at most a third of a digest's tokens, so that a small budget allows calls."""
+    return max(1, min(settings.openai_max_output_tokens, settings.model_max_tokens // _RESPONSES_PER_BUDGET))
 
 
 def _callback_sender(http: ExternalClient, settings: WorkerSettings) -> CallbackSender | None:

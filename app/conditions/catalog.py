@@ -129,6 +129,13 @@ def _model_failing(facts: HealthFacts) -> Iterator[Found]:
         yield Found(f"The language model fails: {counts} in the last 15 minutes. Digests quote the abstracts.")
 
 
+def _model_fallback(facts: HealthFacts) -> Iterator[Found]:
+    if fallbacks := facts.model.fallbacks:
+        reasons = ", ".join(f"{each.reason.replace('_', ' ')} {figure(each.items)}" for each in fallbacks)
+        items = figure(sum(each.items for each in fallbacks))
+        yield Found(f"In the last hour, {items} items got excerpts instead of the model's summaries: {reasons}.")
+
+
 def _deliveries_in_doubt(facts: HealthFacts) -> Iterator[Found]:
     if facts.deliveries.in_doubt:
         yield Found(f"Mails in doubt: {figure(facts.deliveries.in_doubt)}. They may or may not have been sent.")
@@ -226,6 +233,12 @@ CONDITIONS: Final = (
         "the language model fails, so digests quote the abstracts",
         "Check OPENAI_API_KEY, the account's limits and the model server's status.",
         "15m", _from_facts(_model_failing),
+    ),
+    Condition(
+        "model_fallback", Severity.WARNING,
+        "digests have excerpts instead of the model's summaries",
+        "docs/MODELS.md says what to do for each reason.",
+        "10m", _from_facts(_model_fallback),
     ),
     Condition(
         "deliveries_in_doubt", Severity.WARNING,

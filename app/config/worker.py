@@ -1,6 +1,6 @@
 """Settings of the worker."""
 
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field, SecretStr, model_validator
 
@@ -72,6 +72,23 @@ class WorkerSettings(Settings):
     )
     openai_base_url: HttpAddress = Field("https://api.openai.com/v1", description="the URL of the model's API")
     openai_model: str = Field("gpt-4o-mini", description="the model's name")
+    openai_answer_format: Literal["auto", "json_schema", "json_object", "text"] = Field(
+        "auto",
+        description="how the model is asked for JSON: json_schema, json_object or text (only in the instructions); "
+        "auto uses the first of these that the server accepts",
+    )
+    openai_max_output_tokens: int = Field(
+        8_000,
+        ge=256,
+        le=200_000,
+        description="maximum tokens of one response, reasoning included, 256 to 200000; at most a third of "
+        "MODEL_MAX_TOKENS is used",
+    )
+    openai_reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = Field(
+        None,
+        description="how much a model reasons before it responds: none, minimal, low, medium, high or xhigh, as far as "
+        "the model supports it; not sent if unset",
+    )
     model_max_calls: int = Field(24, ge=0, le=1000, description="maximum model calls per digest, 0 to 1000")
     model_max_tokens: int = Field(
         60_000, ge=0, le=10_000_000, description="maximum tokens per digest, input and output together, 0 to 10000000"

@@ -1,13 +1,23 @@
 """The budget and the usage of the language model for one digest."""
 
-from dataclasses import dataclass
-from typing import Final
+import asyncio
+from dataclasses import dataclass, field
 
-from app.digest.chat_model import Completion
+from app.digest.chat_model import Tokens, estimated_tokens
 from app.models import ModelUsage
 
-# An overestimate: an English token has about four bytes; a Chinese character has three and is about one token.
-_BYTES_PER_TOKEN: Final = 3
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The most tokens that a call can cost."""
+
+    input: int
+    output: int
+
+    @property
+    def total(self) -> int:
+        """Both together."""
+        return self.input + self.output
 
 
 @dataclass(slots=True)
@@ -24,32 +34,51 @@ class Budget:
     input_tokens: int = 0
     output_tokens: int = 0
     failures: int = 0
+    estimated_calls: int = 0
     _reserved: int = 0
+    """For running calls, and for ended calls of unknown cost."""
+    _running: int = 0
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def reserve(self, prompt: str, max_output_tokens: int) -> int | None:
-        """Reserve the maximum tokens of a call and return them; None if the call would exceed a limit."""
-        worst = len(prompt.encode()) // _BYTES_PER_TOKEN + max_output_tokens
-        spent = self.input_tokens + self.output_tokens
-        if self.calls >= self.max_calls or spent + self._reserved + worst > self.max_tokens:
-            return None
-        self.calls += 1
-        self._reserved += worst
-        return worst
+    async def reserve(self, prompt: str, max_output_tokens: int) -> Reservation | None:
+        """Reserve the maximum tokens of a call and return them; None if the call would exceed a limit.
 
-    def charge(self, reserved: int, completion: Completion) -> None:
-        """Replace a reservation by the actual cost.
-
-        If the server reports no usage, the reservation stays. It also stays for a failed call, whose cost is unknown.
+        Waits while only the reservations of running calls are in the way, because most calls cost less.
         """
-        if completion.input_tokens + completion.output_tokens:
-            self._reserved -= reserved
-            self.input_tokens += completion.input_tokens
-            self.output_tokens += completion.output_tokens
+        worst = Reservation(estimated_tokens(prompt), max_output_tokens)
+        while self.calls < self.max_calls:
+            if self.input_tokens + self.output_tokens + self._reserved + worst.total <= self.max_tokens:
+                self.calls += 1
+                self._running += 1
+                self._reserved += worst.total
+                return worst
+            if not self._running:
+                return None
+            self._released.clear()
+            await self._released.wait()
+        return None
 
-    def refund(self, reserved: int) -> None:
-        """Cancel the reservation of a call that was not sent."""
+    def charge(self, reserved: Reservation, tokens: Tokens | None) -> None:
+        """End a call: replace its reservation by its cost.
+
+        None: unknown. Then the request counts as usage, and the response's reservation stays.
+        """
+        self._end()
+        if tokens is None:
+            self._reserved -= reserved.input
+            self.input_tokens += reserved.input
+            self.estimated_calls += 1
+        else:
+            self._reserved -= reserved.total
+            self.input_tokens += tokens.input
+            self.output_tokens += tokens.output
+            self.estimated_calls += tokens.estimated
+
+    def refund(self, reserved: Reservation) -> None:
+        """End a call that was not sent."""
+        self._end()
         self.calls -= 1
-        self._reserved -= reserved
+        self._reserved -= reserved.total
 
     def usage(self) -> ModelUsage:
         """Return the usage."""
@@ -59,4 +88,9 @@ class Budget:
             input_tokens=self.input_tokens,
             output_tokens=self.output_tokens,
             failures=self.failures,
+            estimated_calls=self.estimated_calls,
         )
+
+    def _end(self) -> None:
+        self._running -= 1
+        self._released.set()

@@ -10,6 +10,7 @@ from lxml.builder import ElementMaker
 from lxml.etree import _Element as Element
 from markupsafe import Markup
 
+from app.digest.labels import lang_attributes
 from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, DigestItem
 from app.persistence.digests import ArchivedItem
 from app.sources.text import MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link
@@ -41,6 +42,8 @@ def atom_feed(reader_id: UUID, name: str, address: str, updated: datetime, items
         _E.link(rel="self", type=MEDIA_TYPE, href=address),
         *(_entry(reader_id, each) for each in items),
     )
+    # Of the service's own texts; the content marks the language of summaries.
+    feed.set("{http://www.w3.org/XML/1998/namespace}lang", "en")
     return etree.tostring(feed, xml_declaration=True, encoding="utf-8")
 
 
@@ -78,12 +81,13 @@ def _title(article: Article) -> str:
 def _content(item: DigestItem) -> str:
     """Return the entry's content as HTML with all item texts escaped."""
     points = [plain(point, _MAX_TEXT) for point in item.key_points[:_MAX_POINTS]]
+    lang = lang_attributes(item)
     pdf = _link(item.article.pdf_url)
     by_model = " Summary by a language model." if item.analysis is AnalysisMethod.MODEL else ""
     parts = [
         _SAMPLE if item.article.is_sample else "",
-        Markup("<p>{}</p>").format(plain(item.summary, _MAX_TEXT)),
-        *(Markup("<p>• {}</p>").format(point) for point in points if point),
+        Markup("<p{}>{}</p>").format(lang, plain(item.summary, _MAX_TEXT)),
+        *(Markup("<p{}>• {}</p>").format(lang, point) for point in points if point),
         Markup("<p>Reason: {}.{}</p>").format(plain(item.reason, _MAX_TEXT), by_model),
         Markup('<p><a href="{}">PDF</a></p>').format(pdf) if pdf else "",
     ]

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any, Final
 
+from markupsafe import Markup
+
+from app.model_fallbacks import excerpts_notice
 from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
 from app.sources.text import safe_link
@@ -18,6 +21,11 @@ def _matched_words(item: DigestItem) -> list[str]:
     named = item.reason.casefold()
     words = dict.fromkeys(word for reason in item.reasons for word in reason.words)
     return [word for word in words if word not in named][:_SHOWN_TERMS]
+
+
+def lang_attributes(item: DigestItem) -> Markup:
+    """Return the attributes that mark the text of a summary; empty for an excerpt, whose language is unknown."""
+    return Markup(' lang="{}" dir="auto"').format(item.language) if item.language else Markup("")
 
 
 def _day(value: date) -> str:
@@ -46,6 +54,8 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "byline": _byline,
     "origin": source_name,
     "missing": _missing,
+    "lang": lang_attributes,
+    "excerpts_notice": excerpts_notice,
     "sections": _sections,
     "matched_words": _matched_words,
     "percent": lambda score: round(100 * score),

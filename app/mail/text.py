@@ -6,6 +6,7 @@ from functools import partial
 from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
+from app.model_fallbacks import excerpts_notice
 from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
 from app.sources.text import plain, safe_link
@@ -46,6 +47,9 @@ def _notices(digest: Digest) -> Iterator[str]:
     missing = missing_sources(digest.edition_status, digest.source_errors)
     if missing:
         yield wrapped(f"INCOMPLETE: {missing}")
+    excerpts = excerpts_notice(digest)
+    if excerpts:
+        yield wrapped(f"EXCERPTS: {excerpts}")
 
 
 async def _section(

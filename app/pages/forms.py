@@ -23,6 +23,7 @@ _ERRORS: Final = {
     "interests": "Enter at most 30 lines of at most 100 characters.",
     "exclude": "Enter at most 30 lines of at most 100 characters.",
     "authors": "Enter at most 50 lines of at most 100 characters.",
+    "language": "Enter a language tag such as en, de, pt-BR or zh-Hant.",
     "categories": "Enter at most 20 lines, each an arXiv category such as cs.LG, math.CO or hep-th.",
 }
 
@@ -84,18 +85,23 @@ def schedule_columns(values: Mapping[str, Any]) -> dict[str, Any]:
 def preference_values(reader: Reader) -> dict[str, str]:
     """Return a reader's preferences as values of the form, lists with one entry per line."""
     profile = reader.profile
-    return {"goals": profile.goals} | {name: "\n".join(getattr(profile, name)) for name in _LIST_FIELDS}
+    return {"goals": profile.goals, "language": profile.language} | {
+        name: "\n".join(getattr(profile, name)) for name in _LIST_FIELDS
+    }
 
 
 def submitted_preferences(form: Form) -> dict[str, str]:
     """Return the submitted preferences as values of the form. Raises `InvalidForm` if a field is missing."""
-    return {name: "\n".join(_single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
+    texts = {name: "\n".join(_single_value(form, name).splitlines()) for name in ("goals", *_LIST_FIELDS)}
+    return texts | {"language": _single_value(form, "language").strip()}
 
 
 def preference_columns(reader: Reader, values: Mapping[str, str]) -> dict[str, Any]:
     """Return the columns that submitted preferences set; other profile fields are kept. Raises `InvalidForm`."""
     lists = {name: list(filter(None, map(str.strip, values[name].splitlines()))) for name in _LIST_FIELDS}
-    changes = {"goals": values["goals"]} | {name: list(dict.fromkeys(each)) for name, each in lists.items()}
+    changes = {"goals": values["goals"], "language": values["language"]} | {
+        name: list(dict.fromkeys(each)) for name, each in lists.items()
+    }
     try:
         profile = ReaderProfileRequest.model_validate(reader.profile.model_dump() | changes)
     except ValidationError as error:

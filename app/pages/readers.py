@@ -43,6 +43,17 @@ _FIELDS: Final = (
     ("categories", "arXiv categories, one per line", 4),
 )
 
+_LANGUAGES: Final = {
+    "ar": "Arabic", "zh-Hans": "Chinese (simplified)", "zh-Hant": "Chinese (traditional)", "cs": "Czech",
+    "da": "Danish", "nl": "Dutch", "en": "English", "fi": "Finnish", "fr": "French", "de": "German", "el": "Greek",
+    "he": "Hebrew",
+    "hi": "Hindi", "hu": "Hungarian", "id": "Indonesian", "it": "Italian", "ja": "Japanese", "ko": "Korean",
+    "nb": "Norwegian", "fa": "Persian", "pl": "Polish", "pt": "Portuguese", "pt-BR": "Portuguese (Brazil)",
+    "ro": "Romanian", "ru": "Russian", "es": "Spanish", "sv": "Swedish", "tr": "Turkish", "uk": "Ukrainian",
+    "vi": "Vietnamese",
+}  # fmt: skip
+"""Names of the languages that the form offers; a reader's own language is offered too."""
+
 UnsubscribeVisit = Annotated[Visit, Depends(visit_of("unsubscribe"))]
 PauseVisit = Annotated[Visit, Depends(visit_of("pause"))]
 ScheduleVisit = Annotated[Visit, Depends(visit_of("schedule", max_age=MAX_LINK_AGE))]
@@ -127,7 +138,10 @@ def _schedule_routes(router: APIRouter, pages: PageRenderer) -> None:
 
 def _preferences_routes(router: APIRouter, pages: PageRenderer) -> None:
     def page(visit: Visit, values: Mapping[str, Any], **outcome: Any) -> HTMLResponse:
-        return _form_page(pages, "preferences.html.j2", visit=visit, values=values, fields=_FIELDS, **outcome)
+        languages = {values["language"]: values["language"]} | _LANGUAGES
+        return _form_page(
+            pages, "preferences.html.j2", visit=visit, values=values, fields=_FIELDS, languages=languages, **outcome
+        )
 
     @router.get("/preferences/{token}")
     async def show_preferences(visit: PreferencesVisit) -> HTMLResponse:

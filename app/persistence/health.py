@@ -50,12 +50,20 @@ class DeliveryHealth(Frozen):
     error: str | None = Field(description="An error of the deliveries that wait.")
 
 
+class FallbackHealth(Frozen):
+    """Items of the last hour that have an excerpt instead of the model's summary, for one reason."""
+
+    reason: str
+    items: int
+
+
 class ModelHealth(Frozen):
     """The language model's calls of the last 15 minutes. `blocked` is the reason of an open circuit breaker."""
 
     calls: int
     failures: int
     blocked: str | None
+    fallbacks: tuple[FallbackHealth, ...] = ()
 
 
 class HealthFacts(Frozen):

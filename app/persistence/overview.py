@@ -147,6 +147,13 @@ class ReaderCount(Frozen):
     readers: int
 
 
+class FallbackCount(Frozen):
+    """The number of items with an excerpt instead of the model's summary, for one reason (`FallbackReason`)."""
+
+    reason: str
+    items: int
+
+
 class ModelUsageToday(Frozen):
     """Calls of the language model since midnight (UTC), as reported up to a minute ago."""
 
@@ -154,6 +161,9 @@ class ModelUsageToday(Frozen):
     failures: int
     input_tokens: int
     output_tokens: int
+    fallbacks: tuple[FallbackCount, ...] = Field(
+        (), description="Items with an excerpt instead of the model's summary, by reason."
+    )
 
 
 class Overview(Frozen):

@@ -10,7 +10,7 @@ from pydantic import Field, StringConstraints, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
-from app.models import MAX_CATEGORIES, MAX_INTERESTS, MAX_ITEMS, CategoryName, Frozen, ShortText
+from app.models import MAX_CATEGORIES, MAX_INTERESTS, MAX_ITEMS, CategoryName, Frozen, Language, ShortText
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.paging import read_all
@@ -37,6 +37,7 @@ class ReaderProfile(Frozen):
     exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_AUTHORS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
+    language: Language = Field("en", description="The language in which a model writes summaries (BCP 47).")
     max_papers: int = Field(12, ge=0, le=MAX_ITEMS)
     max_news: int = Field(6, ge=0, le=MAX_ITEMS)
 

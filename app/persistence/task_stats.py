@@ -1,7 +1,7 @@
 """Statistics per minute, reported by workers: tasks that ended, their waits, and the use of the language model."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -26,6 +26,8 @@ class TaskCounts:
     model_failures: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    model_fallbacks: dict[str, int] = field(default_factory=dict)
+    """Items with an excerpt instead of the model's summary, by `FallbackReason`."""
     sample: tuple[UUID, ...] = ()
 
 

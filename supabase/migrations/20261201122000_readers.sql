@@ -38,10 +38,14 @@ create function public.profile_is_valid(p_profile jsonb) returns boolean
 language sql immutable security invoker set search_path = '' as $$
     select case
         when jsonb_typeof(p_profile) <> 'object' then false
-        when p_profile - array['title', 'goals', 'interests', 'exclude', 'authors', 'categories', 'max_papers', 'max_news']
+        when p_profile - array[
+            'title', 'goals', 'interests', 'exclude', 'authors', 'categories', 'language', 'max_papers', 'max_news']
              <> '{}' then false
         when not coalesce(jsonb_typeof(p_profile -> 'title') = 'string', not p_profile ? 'title') then false
         when not coalesce(jsonb_typeof(p_profile -> 'goals') = 'string', not p_profile ? 'goals') then false
+        when not coalesce(jsonb_typeof(p_profile -> 'language') = 'string', not p_profile ? 'language') then false
+        -- A language, a script and a region of BCP 47, and nothing else: the tag is part of prompts.
+        when p_profile ->> 'language' !~ '^[a-z]{2,3}(-[A-Z][a-z]{3})?(-([A-Z]{2}|[0-9]{3}))?$' then false
         when char_length(p_profile ->> 'title') > 200 or char_length(p_profile ->> 'goals') > 2000 then false
         when not public.texts_are_valid(p_profile -> 'interests', 30) then false
         when not public.texts_are_valid(p_profile -> 'exclude', 30) then false

@@ -21,6 +21,7 @@ create table public.task_stats (
     model_failures integer          not null default 0,
     input_tokens   bigint           not null default 0,
     output_tokens  bigint           not null default 0,
+    model_fallbacks jsonb           not null default '{}', -- items with an excerpt instead of a summary, by reason
     primary key (minute, kind)
 );
 
@@ -49,9 +50,18 @@ language sql stable security invoker set search_path = '' as $$
     select q.kind, null, 0, 0, 0, count(*), null from public.queue q where q.dead_letter group by q.kind
 $$;
 
+-- Adds two objects of counts by key.
+create function public.sum_counts(p_first jsonb, p_second jsonb) returns jsonb
+language sql immutable security invoker set search_path = '' as $$
+    select coalesce(jsonb_object_agg(s.key, s.total), '{}')
+      from (select e.key, sum(e.value::bigint) as total
+              from (select * from jsonb_each_text(p_first) union all select * from jsonb_each_text(p_second)) e
+             group by e.key) s
+$$;
+
 -- Adds a worker's report: [{kind, completed, failed, retried, sample: [task_id], model_calls, model_failures, input_tokens,
--- output_tokens}]. A report whose number is not greater than the last one changes nothing. Returns how many seconds of the
--- minute have passed, from which the worker computes the start of the next one.
+-- output_tokens, model_fallbacks: {reason: items}}]. A report whose number is not greater than the last one changes nothing.
+-- Returns how many seconds of the minute have passed, from which the worker computes the start of the next one.
 create function public.report_task_stats(p_worker uuid, p_number bigint, p_counts jsonb) returns double precision
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -78,12 +88,12 @@ begin
     end if;
     insert into public.task_stats as m (
         minute, kind, completed, failed, retried, waits, wait_sum, wait_max, model_calls, model_failures, input_tokens,
-        output_tokens)
+        output_tokens, model_fallbacks)
     select current_minute, c.kind, c.completed, c.failed, c.retried, w.waits, w.wait_sum, w.wait_max, c.model_calls,
-           c.model_failures, c.input_tokens, c.output_tokens
+           c.model_failures, c.input_tokens, c.output_tokens, coalesce(c.model_fallbacks, '{}')
       from jsonb_to_recordset(p_counts) as c(
                kind text, completed integer, failed integer, retried integer, sample uuid[], model_calls integer,
-               model_failures integer, input_tokens bigint, output_tokens bigint)
+               model_failures integer, input_tokens bigint, output_tokens bigint, model_fallbacks jsonb)
      cross join lateral (
         select count(*) as waits, coalesce(sum(t.wait), 0) as wait_sum, coalesce(max(t.wait), 0) as wait_max
           from (select greatest(0, extract(epoch from started_at - greatest(created_at, replayed_at))) as wait
@@ -96,7 +106,8 @@ begin
            model_calls = m.model_calls + excluded.model_calls,
            model_failures = m.model_failures + excluded.model_failures,
            input_tokens = m.input_tokens + excluded.input_tokens,
-           output_tokens = m.output_tokens + excluded.output_tokens;
+           output_tokens = m.output_tokens + excluded.output_tokens,
+           model_fallbacks = public.sum_counts(m.model_fallbacks, excluded.model_fallbacks);
     perform public.prune_task_stats();
     perform public.prune_breakers();
     return extract(epoch from moment - current_minute);
@@ -150,7 +161,13 @@ create function public.model_usage_today() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
                'calls', coalesce(sum(model_calls), 0), 'failures', coalesce(sum(model_failures), 0),
-               'input_tokens', coalesce(sum(input_tokens), 0), 'output_tokens', coalesce(sum(output_tokens), 0))
+               'input_tokens', coalesce(sum(input_tokens), 0), 'output_tokens', coalesce(sum(output_tokens), 0),
+               'fallbacks', (
+                   select coalesce(jsonb_agg(to_jsonb(f) order by f.reason), '[]')
+                     from (select e.key as reason, sum(e.value::bigint) as items
+                             from public.task_stats s cross join lateral jsonb_each_text(s.model_fallbacks) e
+                            where s.minute >= date_trunc('day', now(), 'UTC') and s.minute <= now()
+                            group by e.key) f))
       from public.task_stats where minute >= date_trunc('day', now(), 'UTC') and minute <= now()
 $$;
 
@@ -170,10 +187,10 @@ $$;
 revoke all on public.task_stats, public.task_stat_reports from public, anon, authenticated;
 grant select, insert, update, delete on public.task_stats, public.task_stat_reports to service_role;
 revoke execute on function
-    public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.task_stat_series,
-    public.model_usage_today, public.queue_stats
+    public.queue_by_kind_and_worker, public.sum_counts, public.report_task_stats, public.prune_task_stats,
+    public.task_stat_series, public.model_usage_today, public.queue_stats
     from public, anon, authenticated;
 grant execute on function
-    public.queue_by_kind_and_worker, public.report_task_stats, public.prune_task_stats, public.task_stat_series,
-    public.model_usage_today, public.queue_stats
+    public.queue_by_kind_and_worker, public.sum_counts, public.report_task_stats, public.prune_task_stats,
+    public.task_stat_series, public.model_usage_today, public.queue_stats
     to service_role;

@@ -59,14 +59,20 @@ language sql stable security invoker set search_path = '' as $$
      where s.kind = 'delivery' and s.minute > now() - interval '15 minutes' and s.minute <= now()
 $$;
 
--- Returns the language model's calls and failures of the last 15 minutes, and the reason of its circuit breaker if it is not
--- closed.
+-- Returns the language model's calls and failures of the last 15 minutes, the reason of its circuit breaker if it is not closed,
+-- and the items of the last hour that have an excerpt instead of its summary, by reason.
 create function public.model_health() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select jsonb_build_object(
                'calls', coalesce(sum(s.model_calls), 0), 'failures', coalesce(sum(s.model_failures), 0),
                'blocked', (select coalesce(b.reason, 'its circuit breaker is open') from public.circuit_breakers b
-                            where b.name = 'model' and b.state <> 'closed'))
+                            where b.name = 'model' and b.state <> 'closed'),
+               'fallbacks', (
+                   select coalesce(jsonb_agg(to_jsonb(f) order by f.items desc, f.reason), '[]')
+                     from (select e.key as reason, sum(e.value::bigint) as items
+                             from public.task_stats m cross join lateral jsonb_each_text(m.model_fallbacks) e
+                            where m.minute > now() - interval '1 hour' and m.minute <= now()
+                            group by e.key) f))
       from public.task_stats s
      where s.minute > now() - interval '15 minutes' and s.minute <= now()
 $$;

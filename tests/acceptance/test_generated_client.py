@@ -122,7 +122,7 @@ async def test_a_generated_client_operates_and_reads_problems(client: Any) -> No
     assert paused.kind == "fetch"
     assert (await operation("admin", "get_overview").asyncio(client=client)).kinds
     resumed = await operation("admin", "resume_kind").asyncio(kind, client=client)
-    assert resumed.ended is not None
+    assert resumed.ended_at is not None
     problem = await operation("digests", "get_digest").asyncio(UUID(int=0), client=client)
     assert (problem.status, problem.title) == (404, "Task not found")
 

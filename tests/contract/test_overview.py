@@ -105,6 +105,17 @@ async def test_waiting_time_restarts_with_a_replay(
     assert point.wait_max_seconds == pytest.approx(5, abs=0.01)
 
 
+async def test_excerpts_of_today_are_added_by_reason(client: AsyncClient, operator: Operator) -> None:
+    first = TaskCounts(completed=1, model_fallbacks={"busy": 2, "cut_off": 1})
+    second = TaskCounts(completed=1, model_fallbacks={"busy": 3})
+    for counts in (first, second, TaskCounts(completed=1)):
+        worker = uuid4()
+        for _ in range(2):
+            await TaskStats(client).report(worker, 1, {TaskKind.DIGEST: counts, TaskKind.FETCH: TaskCounts()})
+    fallbacks = (await operator.overview()).model_usage_today.fallbacks
+    assert [(each.reason, each.items) for each in fallbacks] == [("busy", 5), ("cut_off", 1)]
+
+
 async def test_statistics_of_a_week_are_kept_and_shown_in_few_steps(
     client: AsyncClient, operator: Operator, database: asyncpg.Connection
 ) -> None:

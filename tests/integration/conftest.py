@@ -13,7 +13,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.config import SupabaseSettings
-from app.digest.analysis import ExtractiveAnalyst
+from app.digest.analysis import Analyst, ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
@@ -138,11 +138,7 @@ async def box() -> AsyncIterator[Postbox]:
 @pytest.fixture
 async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Postbox) -> AsyncIterator[StartMailer]:
     """Start a worker that writes digests and sends them, by the SMTP server unless another sender is given."""
-    services, renderer, analyst = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
-    digests = DigestHandler(
-        DigestService(services.editions, services.tasks, analyst, renderer),
-        ScheduledDigests(services.items, services.tasks, analyst, renderer),
-    )
+    services, renderer, excerpts = Services.build(client), DigestRenderer(), ExtractiveAnalyst()
     with ExitStack() as opened:
 
         async def start(
@@ -150,7 +146,12 @@ async def start_mailer(client: AsyncClient, start_worker: StartWorker, box: Post
             *,
             kinds: Sequence[TaskKind] = (TaskKind.DIGEST, TaskKind.DELIVERY),
             mail_renderer: DigestRenderer = renderer,
+            analyst: Analyst = excerpts,
         ) -> RunningWorker:
+            digests = DigestHandler(
+                DigestService(services.editions, services.tasks, analyst, renderer),
+                ScheduledDigests(services.items, services.tasks, analyst, renderer),
+            )
             way = sender or opened.enter_context(sender_to(box.url(), QUICK))
             mails = DeliveryHandler(services.deliveries, MailWriter(SENDER, LINKS, mail_renderer), way)
             works: dict[TaskKind, Work] = {TaskKind.DIGEST: digests, TaskKind.DELIVERY: mails}

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Protocol
 
-from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
+from app.digest.analysis import ExtractiveAnalyst
 from app.digest.introduction import introduction
+from app.digest.model_analysis import ModelAnalyst
 from app.errors import CircuitOpen
 from app.external.client import ExternalClient
 from app.models import Article, Digest, EditionStatus, Profile

@@ -1,6 +1,7 @@
 """The arguments of each call of a database function."""
 
 from datetime import timedelta
+from typing import Any
 from unittest.mock import ANY
 from uuid import uuid5
 
@@ -49,8 +50,8 @@ BEGINNING: dict[str, object] = {"p_before": None, "p_before_id": None}
 BEHIND: dict[str, object] = {"p_before": AT, "p_before_id": str(TWO)}
 ANY_TASK: dict[str, object] = {"p_owner": None, "p_kind": None, "p_status": None, "p_source_date": None}
 ANY_DELIVERY: dict[str, object] = {"p_owner": None, "p_status": None, "p_reader_id": None}
-COUNTS = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
-          "output_tokens": 7}  # fmt: skip
+COUNTS: Any = {"completed": 1, "failed": 2, "retried": 3, "model_calls": 4, "model_failures": 5, "input_tokens": 6,
+               "output_tokens": 7, "model_fallbacks": {"busy": 8}}  # fmt: skip
 
 TASKS = [
     rpc(f"report progress of task {ONE}",
@@ -221,7 +222,7 @@ FLEETS = [
             ONE, 8, {TaskKind.FETCH: TaskCounts(), TaskKind.DIGEST: TaskCounts(**COUNTS, sample=(TWO,))}),
         "report_task_stats", p_worker=str(ONE), p_number=8,
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
-                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "sample": []}]),
+                  {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "model_fallbacks": {}, "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
         lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}, ["arxiv"]),
         "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}, p_services=["arxiv"]),

@@ -25,10 +25,11 @@ insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt
 select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
 _MINUTES = """
 insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running,
-                            oldest, model_calls, model_failures, input_tokens, output_tokens)
+                            oldest, model_calls, model_failures, input_tokens, output_tokens,
+                            model_fallbacks)
 select date_trunc('minute', now()) - n * interval '1 min', kind, 20 + (15 * sin(n / 30.0))::integer,
        case when n % 17 = 0 then 3 else 0 end, 1, 10, 25, case when n between 80 and 110 then 40 else 4 + n % 5 end,
-       1, 1, 2, 2, 0, 12000, 3000
+       1, 1, 2, 2, 0, 12000, 3000, '{"cut_off": 1}'
   from generate_series(0, 350) n cross join unnest(array['fetch', 'digest', 'delivery', 'callback']) kind
  where kind <> 'fetch' or n % 20 = 0"""
 _DELIVERIES = """

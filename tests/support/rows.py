@@ -67,7 +67,13 @@ OVERVIEW: dict[str, Any] = {
     "failed_tasks": [],
     "deliveries": {"paused": "moved", "pending": 1, "sending": 2, "in_doubt": 3, "latest_in_doubt": [DELIVERY]},
     "readers": [],
-    "model_usage_today": {"calls": 4, "failures": 5, "input_tokens": 6, "output_tokens": 7},
+    "model_usage_today": {
+        "calls": 4,
+        "failures": 5,
+        "input_tokens": 6,
+        "output_tokens": 7,
+        "fallbacks": [{"reason": "busy", "items": 8}],
+    },
 }
 
 
@@ -104,6 +110,7 @@ READER: dict[str, Any] = {
         "exclude": ["hype"],
         "authors": ["E. Noether"],
         "categories": ["cs.LG"],
+        "language": "de",
         "max_papers": 3,
         "max_news": 4,
     },
@@ -131,6 +138,7 @@ PAPER: dict[str, Any] = {
     "published_at": "2026-03-01T00:00:00Z",
     "arxiv_id": "2611.00001",
     "doi": "10.1038/x",
+    "publication": None,
     "origin": "manual",
     "liked": True,
     "rated_at": LATER,

@@ -24,7 +24,7 @@ TODAY = datetime.now(UTC).date()
 SECRET = "s" * 32
 HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">'
 PURPOSES = ("unsubscribe", "pause", "schedule", "preferences")
-WORDS = {"goals": "", "interests": "", "exclude": "", "authors": "", "categories": ""}
+WORDS = {"goals": "", "interests": "", "exclude": "", "authors": "", "categories": "", "language": "en"}
 A_READER: dict[str, Any] = {
     "name": f"Ada {HOSTILE}",
     "email": "ada@example.org",

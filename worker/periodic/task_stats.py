@@ -48,8 +48,7 @@ class Tally:
         counts = self._counts[task.kind]
         if isinstance(outcome, Completed):
             counts.completed += 1
-            if outcome.digest is not None:
-                _add_usage(counts, outcome.digest)
+            _add_usage(counts, model_usage(outcome))
         elif not isinstance(outcome, Failed):
             return
         elif outcome.retry_in is not None and task.attempt < task.max_attempts:
@@ -127,12 +126,20 @@ class TaskStatsReporter:
         return MINUTE - passed + self._second
 
 
-def _add_usage(counts: TaskCounts, digest: Mapping[str, object]) -> None:
+def model_usage(outcome: Outcome) -> ModelUsage:
+    """Return the language model's usage for a completed digest; zeros for anything else."""
+    if not isinstance(outcome, Completed) or outcome.digest is None:
+        return ModelUsage()
     try:
-        usage = _DigestUsage.model_validate(digest.get("digest")).usage
+        return _DigestUsage.model_validate(outcome.digest.get("digest")).usage
     except ValidationError:
-        return
+        return ModelUsage()
+
+
+def _add_usage(counts: TaskCounts, usage: ModelUsage) -> None:
     counts.model_calls += usage.calls
     counts.model_failures += usage.failures
     counts.input_tokens += min(usage.input_tokens, MAX_TOKENS)
     counts.output_tokens += min(usage.output_tokens, MAX_TOKENS)
+    for reason, count in usage.fallbacks.items():
+        counts.model_fallbacks[reason.value] = counts.model_fallbacks.get(reason.value, 0) + min(count, MAX_TOKENS)

@@ -64,6 +64,11 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         " values (date_trunc('minute', now()), 'digest', 5, 3)",
         r"The language model fails: 3 of 5 calls",
     ),
+    "model_fallback": (
+        "insert into public.task_stats (minute, kind, model_fallbacks)"
+        """ values (date_trunc('minute', now()), 'digest', '{"budget": 2, "cut_off": 3}')""",
+        r"In the last hour, 5 items got excerpts instead of the model's summaries: cut off 3, budget 2\.",
+    ),
     "deliveries_in_doubt": (
         "insert into public.deliveries (delivery_id, owner, reader_id, kind, local_day, status)"
         " values (gen_random_uuid(), 'ada', gen_random_uuid(), 'digest', current_date, 'in_doubt')",

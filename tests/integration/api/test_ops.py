@@ -104,6 +104,19 @@ async def test_pages_are_not_stored_and_not_framed(browse: Browse) -> None:
     assert page.headers["referrer-policy"] == "no-referrer"
 
 
+async def test_the_overview_shows_excerpts_by_reason(browse: Browse, database: asyncpg.Connection) -> None:
+    operator = await browse()
+    assert "Excerpts instead of summaries" not in (await operator.http.get("/ops")).text
+    await database.execute(
+        "insert into public.task_stats (minute, kind, model_fallbacks)"
+        " values (date_trunc('minute', now()), 'digest', $1)", json.dumps({"cut_off": 1_200, HOSTILE: 1}),
+    )  # fmt: skip
+    page = (await operator.http.get("/ops?hours=1")).text
+    assert "Excerpts instead of summaries: " in page
+    assert "cut off 1,200" in page
+    assert HOSTILE not in page
+
+
 async def test_a_sign_in_redirects_only_to_these_pages(browse: Browse) -> None:
     operator = await browse(None)
     for outside in ("https://evil.example/", "//evil.example", "/ops/../r", "/ops\n"):

@@ -18,6 +18,7 @@ PROFILE = {
     "categories": ["cs.LG"],
     "authors": ["E. Noether"],
     "exclude": ["hype"],
+    "language": "de",
 }
 DIGEST = {"profile": PROFILE, "source_date": "2026-03-04", "max_papers": 3, "max_news": 4}
 PAYLOAD = {"profile": PROFILE, "max_papers": 3, "max_news": 4, "request_id": "one"}

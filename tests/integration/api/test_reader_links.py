@@ -153,6 +153,7 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         "exclude": HOSTILE,
         "authors": "E. Noether",
         "categories": "cs.LG\nhep-th",
+        "language": "pt-BR",
     }
     for _ in range(2):
         page = await visitor.post("preferences", **sent)
@@ -160,10 +161,11 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         profile = (await visitor.now).profile
         assert (profile.interests, profile.goals) == (("graphs", "causal"), "one\ntwo")
         assert (profile.exclude, profile.authors) == ((HOSTILE,), ("E. Noether",))
-        assert profile.categories == ("cs.LG", "hep-th")
+        assert (profile.categories, profile.language) == (("cs.LG", "hep-th"), "pt-BR")
         assert (profile.title, profile.max_papers) == ("T", 7)
     shown = html.unescape((await visitor.get("preferences")).text)
     assert f">\n{HOSTILE}</textarea>" in shown
+    assert '<option value="pt-BR" selected>Portuguese (Brazil)</option>' in shown
     await visitor.post("preferences", **WORDS)
     assert (await visitor.now).profile.interests == ()
 
@@ -177,6 +179,8 @@ async def test_preferences_are_saved_and_hidden_fields_stay(visitor: Visitor) ->
         ({"authors": "\n".join(map(str, range(51)))}, "authors"),
         ({"categories": HOSTILE}, "categories"),
         ({"goals": "x" * 2001}, "goals"),
+        ({"language": f"de {HOSTILE}"}, "language"),
+        ({"language": ""}, "language"),
     ],
     ids=lambda value: str(value)[:30],
 )

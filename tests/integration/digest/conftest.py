@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.digest.analysis import AnalysisSettings, ModelAnalyst
+from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
 from app.external.client import open_external
 from app.models import Article, ArticleKind, Digest, Profile, Reason, ReasonKind
@@ -65,7 +65,7 @@ async def start_analyst(breaker: CountingBreaker) -> AsyncIterator[StartAnalyst]
             http = await opened.enter_async_context(open_external())
             model = build_model(http, address)
             memory = changes.pop("memory", InMemoryCache())
-            settings = AnalysisSettings(**{"concurrency": 1, **changes})
+            settings = AnalysisSettings(**{"concurrency": 1, "max_output_tokens": 600, **changes})
             return ModelAnalyst(model, settings, breaker, memory), server
 
         yield start

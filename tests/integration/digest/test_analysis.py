@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.digest.analysis import Analysed, ModelAnalyst
-from app.models import AnalysisMethod, ModelUsage, Profile
+from app.digest.analysis import Analysed
+from app.digest.model_analysis import ModelAnalyst
+from app.models import AnalysisMethod, FallbackReason, ModelUsage, Profile
 from app.ranking.ranking import Ranked
 from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, completion
 from tests.support.scripted_server import Step, answer, hang_up, stall
@@ -42,6 +43,27 @@ async def test_a_structured_response_becomes_the_items_summary(
     assert question["article"]["abstract"] == ABSTRACT
     assert question["reader"]["interests"] == ["ice streams", "radar"]
     assert "authorization: bearer k-123" in server.heads[0].lower()
+
+
+async def test_the_language_is_part_of_prompt_and_cache_key(
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
+) -> None:
+    memory = InMemoryCache()
+    analyst, server = await start_analyst(completion(GOOD), memory=memory)
+    for language in ("en", "de", "de"):
+        result = await analyse(analyst, chosen(1), reader.model_copy(update={"language": language}))
+        assert (result.items[0].language, result.items[0].analysis) == (language, MODEL)
+    instructions = [json.loads(body)["messages"][0]["content"] for body in server.bodies]
+    assert [text.partition("BCP 47 tag ")[2][:3] for text in instructions] == ["en,", "de,"]
+    assert len(memory.kept) == 2
+
+
+async def test_an_excerpt_is_not_marked_as_translated(
+    start_analyst: StartAnalyst, chosen: Choose, reader: Profile
+) -> None:
+    analyst, _ = await start_analyst(completion(None))
+    result = await analyse(analyst, chosen(1), reader.model_copy(update={"language": "de"}))
+    assert (result.items[0].language, result.items[0].analysis) == (None, EXTRACTIVE)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +150,7 @@ async def test_with_an_open_breaker_the_model_is_not_called(
     analyst, server = await start_analyst(completion(GOOD))
     result = await analyse(analyst, chosen(3), reader)
     assert {item.analysis for item in result.items} == {EXTRACTIVE}
-    assert (server.seen, result.usage) == ([], ModelUsage(model="tiny"))
+    assert (server.seen, result.usage) == ([], ModelUsage(model="tiny", fallbacks={FallbackReason.CIRCUIT_OPEN: 3}))
 
 
 @pytest.mark.parametrize(
@@ -147,10 +169,11 @@ async def test_the_token_budget_is_kept(
 async def test_concurrent_calls_share_the_token_budget(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
-    analyst, server = await start_analyst(completion(GOOD, tokens=(0, 0)), concurrency=8, max_tokens=4_000)
+    analyst, server = await start_analyst(completion(GOOD, tokens=(0, 0)), concurrency=8, max_tokens=2_500)
     result = await analyse(analyst, chosen(8), reader)
     assert 1 <= len(server.seen) < 8
     assert result.usage.calls == len(server.seen)
+    assert result.usage.input_tokens + result.usage.output_tokens <= 2_500
 
 
 async def test_an_article_cannot_change_the_response_format(
@@ -178,16 +201,14 @@ async def test_a_second_attempt_pays_only_for_missing_items(
     start_analyst: StartAnalyst, chosen: Choose, reader: Profile
 ) -> None:
     memory = InMemoryCache()
-    first, server = await start_analyst(completion(GOOD), completion("nonsense"), memory=memory)
-    before = await analyse(first, chosen(2), reader)
+    analyst, server = await start_analyst(completion(GOOD), completion("nonsense"), completion(GOOD), memory=memory)
+    before = await analyse(analyst, chosen(2), reader)
     assert (len(memory.kept), before.usage.calls) == (1, 2)
-    again, server = await start_analyst(completion(GOOD), memory=memory)
-    after = await analyse(again, chosen(2), reader)
+    after = await analyse(analyst, chosen(2), reader)
     assert [item.analysis for item in after.items] == [MODEL, MODEL]
-    assert (after.items[0], len(server.seen), after.usage.calls) == (before.items[0], 1, 1)
-    other, server = await start_analyst(completion(GOOD), memory=memory)
-    await analyse(other, chosen(1), reader.model_copy(update={"interests": ("glaciers",)}))
-    assert len(server.seen) == 1, "another reader gets a different explanation"
+    assert (after.items[0], len(server.seen), after.usage.calls) == (before.items[0], 3, 1)
+    await analyse(analyst, chosen(1), reader.model_copy(update={"interests": ("glaciers",)}))
+    assert len(server.seen) == 4, "a reader with other interests has a separate request"
 
 
 async def test_one_call_orders_the_best_items(start_analyst: StartAnalyst, chosen: Choose, reader: Profile) -> None:

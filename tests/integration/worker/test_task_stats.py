@@ -118,13 +118,15 @@ async def test_a_refused_report_does_not_stop_later_ones(
 
 def test_implausible_model_usage_is_ignored_or_capped() -> None:
     tally = Tally([TaskKind.DIGEST], Random(1))
-    usage = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
+    usage: dict[str, Any] = {"model": "m", "calls": 3, "input_tokens": 70, "output_tokens": 10**40, "failures": 1}
+    usage |= {"fallbacks": {"cut_off": 2, "busy": 10**40}}
     digests: list[Any] = [{"usage": usage}, {"usage": "none"}, {}, [], None]
     for digest in digests:
         tally.count(*ended(digest))
     counted = tally.take()[TaskKind.DIGEST]
     assert (counted.completed, counted.model_calls, counted.model_failures) == (5, 3, 1)
     assert (counted.input_tokens, counted.output_tokens) == (70, 10**9)
+    assert counted.model_fallbacks == {"cut_off": 2, "busy": 10**9}
     assert tally.take()[TaskKind.DIGEST].completed == 0, "taken once"
 
 

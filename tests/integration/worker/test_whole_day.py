@@ -135,6 +135,29 @@ async def test_model_calls_stay_within_the_configured_limit(
     assert all("authorization: bearer k-1" in head.lower() for head in outside.model.heads)
 
 
+@pytest.mark.parametrize(
+    ("changes", "limit"),
+    [
+        ({}, 8_000),
+        ({"openai_max_output_tokens": "3000"}, 3_000),
+        ({"model_max_tokens": "9000"}, 3_000),
+        ({"openai_max_output_tokens": "90000", "model_max_tokens": "600000"}, 90_000),
+    ],
+)
+async def test_the_output_limit_fits_settings_and_budget(
+    changes: dict[str, str], limit: int, stack: Ready, client: AsyncClient, serve: Serve
+) -> None:
+    outside = await Outside.start(serve)
+    form = {"openai_answer_format": "json_object", "openai_reasoning_effort": "low"}
+    async with open_external() as http:
+        settings = settings_of(stack, **outside.settings, **form, **changes)
+        analyst = build_analyst(http, Services.build(client), settings)
+        await analyst.begin(Profile(name="Ada", interests=("radar",))).analyse([ranked(1)])
+    (sent,) = [json.loads(body) for body in outside.model.bodies]
+    assert (sent["max_tokens"], sent["reasoning_effort"]) == (limit, "low")
+    assert sent["response_format"] == {"type": "json_object"}
+
+
 def ranked(number: int) -> Ranked:
     """A selected article that differs from the others."""
     article = Article(

@@ -8,8 +8,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.config import WorkerSettings
-from app.digest.analysis import ExtractiveAnalyst, ModelAnalyst
-from app.digest.chat_model import Completion
+from app.digest.analysis import ExtractiveAnalyst
+from app.digest.chat_model import Completion, Tokens
+from app.digest.model_analysis import ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
 from app.errors import BroadsheetError
 from app.external.client import open_external
@@ -19,6 +20,7 @@ from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.fetcher import FetchSettings, HttpFetcher
 from tests.support.fixture_types import Serve
 from tests.support.processes import WEBHOOK_SECRET
+from tests.support.running_worker import PATIENCE
 from tests.support.scripted_server import answer
 from worker.__main__ import worker_limits
 from worker.configuration import not_configured
@@ -120,8 +122,8 @@ async def test_with_a_model_key_the_analysis_uses_the_model(client: AsyncClient)
 
 
 async def test_a_model_uses_the_shared_http_client_and_keeps_it_open(serve: Serve) -> None:
-    completion = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
-    server = await serve(answer(200, completion))
+    reply = {"choices": [{"message": {"content": "yes"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 1}}
+    server = await serve(answer(200, reply))
     requests: list[httpx.Request] = []
 
     async def note(request: httpx.Request) -> None:
@@ -131,7 +133,8 @@ async def test_a_model_uses_the_shared_http_client_and_keeps_it_open(serve: Serv
         http.event_hooks = {"request": [note]}
         model = build_model(http, ModelSettings("k-1", "tiny", f"{server.url}/v1", retries=0))
         for _ in range(2):
-            assert await model.complete("Say yes.", "Well?", schema={}, max_output_tokens=5) == Completion("yes", 3, 1)
+            said = await model.complete("Say yes.", "Well?", schema={}, max_output_tokens=5, seconds=PATIENCE)
+            assert said == Completion("yes", Tokens(3, 1))
         assert not http.is_closed
     assert [json.loads(request.content)["model"] for request in requests] == ["tiny", "tiny"]
-    assert requests[0].extensions["timeout"] == {"connect": 5.0, "read": 60.0, "write": 60.0, "pool": 60.0}
+    assert requests[0].extensions["timeout"] == {"connect": 5.0, "read": 180.0, "write": 180.0, "pool": 180.0}

@@ -4,6 +4,7 @@ import asyncio
 import re
 from datetime import date
 from html.parser import HTMLParser
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from app.models import (
     Digest,
     DigestItem,
     EditionStatus,
+    FallbackReason,
     ModelUsage,
     Profile,
 )
@@ -103,6 +105,36 @@ def test_the_page_names_the_method_and_cost_of_summaries(make_article: MakeArtic
     assert shown.text.count("Summary by tiny-1") == 1
     assert "1 of 2 summaries were written by tiny-1 (2 calls, 1,200 tokens); the others are excerpts" in shown.text
     assert "Summaries are excerpts from the abstracts" in page(item(make_article())).text
+
+
+def test_the_page_says_why_there_are_excerpts(make_article: MakeArticle) -> None:
+    cut = {FallbackReason.CUT_OFF: 2, FallbackReason.REFUSED: 1}
+    items = [item(make_article()) for _ in range(4)]
+    shown = page(*items, usage=ModelUsage(model="tiny-1", calls=2, fallbacks=cut)).text
+    why = "because the language model wrote no summary: its response was cut off (2); it refused (1)."
+    assert f"Excerpts. 3 items quote the abstract, {why}" in shown
+    one = page(items[0], usage=ModelUsage(model="tiny-1", fallbacks={FallbackReason.BUDGET: 1})).text
+    assert "1 item quotes the abstract, because the language model wrote no summary: the limit for one digest" in one
+    assert "Excerpts." not in page(*items).text, "without a model, excerpts are no failure"
+
+
+def test_every_fallback_reason_has_a_text_and_is_documented(make_article: MakeArticle) -> None:
+    models = (Path(__file__).parents[3] / "docs" / "MODELS.md").read_text(encoding="utf-8")
+    for reason in FallbackReason:
+        shown = page(item(make_article()), usage=ModelUsage(model="tiny-1", fallbacks={reason: 1})).text
+        assert "wrote no summary: " in shown
+        assert f"| `{reason.value}` |" in models
+
+
+def test_estimated_tokens_are_marked(make_article: MakeArticle) -> None:
+    usage = ModelUsage(model="tiny-1", calls=1, input_tokens=900, output_tokens=300, estimated_calls=1)
+    shown = page(item(make_article(), analysis=AnalysisMethod.MODEL), usage=usage)
+    assert "written by tiny-1 (1 call, about 1,200 tokens)" in shown.text
+
+
+def test_summaries_that_others_paid_have_no_cost(make_article: MakeArticle) -> None:
+    shown = page(item(make_article(), analysis=AnalysisMethod.MODEL), usage=ModelUsage(model="tiny-1"))
+    assert "1 of 1 summaries were written by tiny-1 (in calls for other digests)." in shown.text
 
 
 def test_a_partial_edition_names_the_failed_source(make_article: MakeArticle) -> None:

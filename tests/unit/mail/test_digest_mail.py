@@ -14,7 +14,7 @@ from app.mail import digest_mail, text
 from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
 from app.mail.item_links import ITEM_ACTIONS, item_name
-from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus
+from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus, FallbackReason, ModelUsage
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
 from tests.support.messages import HOSTILE, check_mail
@@ -128,6 +128,14 @@ def test_a_partial_edition_is_named(make_digest: MakeDigest, links: MailLinks) -
     partial = make_digest(edition_status=EditionStatus.PARTIAL)
     assert "INCOMPLETE: Some sources could not be read." in digest_text(partial, links)
     assert "INCOMPLETE" not in digest_text(make_digest(), links)
+
+
+def test_the_text_says_why_there_are_excerpts(make_digest: MakeDigest, links: MailLinks) -> None:
+    usage = ModelUsage(model="tiny-1", calls=1, fallbacks={FallbackReason.TIMEOUT: 1})
+    shown = " ".join(digest_text(make_digest(usage=usage), links).split())
+    assert "EXCERPTS: 1 item quotes the abstract, because the language model wrote no summary" in shown
+    assert "it did not respond in time." in shown
+    assert "EXCERPTS" not in digest_text(make_digest(), links)
 
 
 def test_text_lines_are_short_except_for_links(make_digest: MakeDigest, links: MailLinks) -> None:

@@ -11,7 +11,7 @@ from email.header import decode_header, make_header
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from app.mail.footer import MailLinks
@@ -92,7 +92,6 @@ def test_names_and_titles_cannot_add_headers(text: str) -> None:
     check_mail(build_message(mail_of(subject=text, sender=sender, recipient=recipient, text=text, page=text)))
 
 
-@settings(deadline=None)
 @example(text="A subject that is long enough to be folded. " * 2 + "ünïcödé 🦉 שלום " * 8, name="é, 🦉 שלום " * 7)
 @given(text=st.text(max_size=400), name=st.text(max_size=120))
 def test_any_text_gives_one_mail_to_one_reader(text: str, name: str) -> None:

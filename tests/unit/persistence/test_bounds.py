@@ -59,7 +59,7 @@ def test_the_length_of_a_text_excludes_outer_blanks(field: str, most: int) -> No
 def test_defaults_of_a_new_reader() -> None:
     assert READER().model_dump() == {
         "title": "", "goals": "", "interests": (), "exclude": (), "authors": (), "categories": (),
-        "max_papers": 12, "max_news": 6,
+        "language": "en", "max_papers": 12, "max_news": 6,
     }  # fmt: skip
     order = DIGEST.model_validate(ORDER)
     assert (order.max_papers, order.max_news, order.scheduled) == (12, 6, None)
