@@ -7,6 +7,7 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionStates
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
@@ -40,6 +41,7 @@ class Services:
     task_stats: TaskStats
     operator: Operator
     health: Health
+    condition_states: ConditionStates
     rate_limits: DistributedRateLimiter
     readers: Readers
     reader_papers: ReaderPapers
@@ -63,6 +65,7 @@ class Services:
             task_stats=TaskStats(client),
             operator=Operator(client),
             health=Health(client),
+            condition_states=ConditionStates(client),
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             reader_papers=ReaderPapers(client),

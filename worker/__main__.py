@@ -15,6 +15,7 @@ import structlog
 import uvloop
 
 from app.client.factory import open_supabase
+from app.conditions.monitor import ConditionMonitor
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseUnavailable
 from app.gc_freeze import freeze_loaded_objects
@@ -79,6 +80,9 @@ async def run_worker(settings: WorkerSettings) -> None:
         periodic_jobs["configuration"] = report_configuration(
             services.worker_configuration, worker_id, missing, components.services
         )
+        periodic_jobs["conditions"] = ConditionMonitor(
+            services.health, services.condition_states, components.operator_callbacks, random=random
+        ).run()
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
         kinds = [kind.value for kind in handlers]

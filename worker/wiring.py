@@ -8,12 +8,14 @@ from typing import Final
 
 from standardwebhooks import Webhook
 
+from app.conditions.monitor import OperatorCallbacks, open_callbacks
 from app.config import WorkerSettings
 from app.digest.analysis import Analyst, ExtractiveAnalyst
 from app.digest.model_analysis import MODEL_BREAKER, AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
+from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
 from app.links import Links
@@ -29,7 +31,7 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.rate_limiter import RateLimiter
 from app.sources.source import Source
-from worker.handlers.callback import CallbackHandler, CallbackSender, callback_retry_delay
+from worker.handlers.callback import CallbackHandler, callback_retry_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
 from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
@@ -49,6 +51,7 @@ class Components:
     handlers: Handlers
     arxiv: ArxivSource
     services: tuple[str, ...]
+    operator_callbacks: OperatorCallbacks | None
 
 
 @asynccontextmanager
@@ -77,7 +80,8 @@ async def open_components(services: Services, settings: WorkerSettings) -> Async
         caller_slots = max(1, fetch_slots(settings) // 2)
         fetching = FetchHandler(fetches, services.tasks, caller_slots=caller_slots)
         called = [source.name for source in sources] + ([MODEL_BREAKER] if settings.openai_api_key else [])
-        yield Components(build_handlers(fetching, digests, callbacks, deliveries), arxiv, tuple(called))
+        handlers = build_handlers(fetching, digests, callbacks, deliveries)
+        yield Components(handlers, arxiv, tuple(called), open_callbacks(http, settings))
 
 
 def fetch_slots(settings: WorkerSettings) -> int:

@@ -19,6 +19,11 @@ QUEUE_DELAY: Final = 120.0
 CLOCK_TOLERANCE: Final = timedelta(seconds=30)
 """How much a process's clock may differ from the database's. The time of the call is included."""
 
+LOWEST_RATE: Final = 0.9
+"""The lowest delivery rate of a day that is no problem, if at least `FEWEST_DUE` readers were due."""
+
+FEWEST_DUE: Final = 10
+
 _MAX_ERROR: Final = 200
 
 
@@ -109,6 +114,17 @@ def _readers_overdue(facts: HealthFacts) -> Iterator[Found]:
         yield Found(f"{number} readers are due for more than 10 minutes, and no digest has been started for them.")
 
 
+def _delivery_rate_low(facts: HealthFacts) -> Iterator[Found]:
+    rate = facts.delivery_rate
+    if rate is not None and rate.due >= FEWEST_DUE and rate.delivered < LOWEST_RATE * rate.due:
+        skipped = "".join(f", {figure(each.readers)} skipped ({_short(each.reason)})" for each in rate.skipped)
+        counts = f"{figure(rate.sent)} sent, {figure(rate.late)} late, {figure(rate.missing)} missing{skipped}"
+        # Rounded down: 89.9 % is not 90 %.
+        yield Found(
+            f"Only {100 * rate.delivered // rate.due} % of today's {figure(rate.due)} digests arrived: {counts}."
+        )
+
+
 def _queue_delayed(facts: HealthFacts) -> Iterator[Found]:
     if not any(worker.alive for worker in facts.workers):
         return  # `no_worker` is the cause
@@ -158,7 +174,7 @@ def _clock_differs(observation: Observation) -> Iterator[Found]:
         if abs(difference) > CLOCK_TOLERANCE:
             way = "ahead of" if difference > timedelta(0) else "behind"
             seconds = duration(abs(difference).total_seconds())
-            yield Found(f"The clock of this API process is {seconds} {way} the database's.")
+            yield Found(f"The clock of the process that reports this is {seconds} {way} the database's.")
 
 
 def _short(error: str | None) -> str:
@@ -202,6 +218,12 @@ CONDITIONS: Final = (
         "readers are due, but no digest has been started for them",
         "Read the workers' log for `schedule postponed`, and start a worker if none is running.",
         "5m", _from_facts(_readers_overdue),
+    ),
+    Condition(
+        "delivery_rate_low", Severity.CRITICAL,
+        "less than 90 % of the digests of readers due today were delivered",
+        "Correct the other problems first. Then look into the failed tasks at /ops/tasks and the failed mails.",
+        "10m", _from_facts(_delivery_rate_low),
     ),
     Condition(
         "queue_delayed", Severity.WARNING,
@@ -260,7 +282,7 @@ CONDITIONS: Final = (
     ),
     Condition(
         "clock_differs", Severity.WARNING,
-        "the clock of an API process differs from the database's by more than 30 seconds",
+        "the clock of a process differs from the database's by more than 30 seconds",
         "Correct the machine's clock (NTP). Receivers may refuse the signatures of callbacks.",
         "10m", _clock_differs,
     ),

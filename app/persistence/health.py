@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, TypeAdapter
 from supabase import AsyncClient
 
 from app.models import Frozen
-from app.persistence.errors import parsed, supabase_errors
+from app.persistence.errors import VOID, parsed, supabase_errors
 
 
 class WorkerHealth(Frozen):
@@ -66,6 +66,25 @@ class ModelHealth(Frozen):
     fallbacks: tuple[FallbackHealth, ...] = ()
 
 
+class SkippedDeliveries(Frozen):
+    """Readers whose digest was skipped today, for one reason."""
+
+    reason: str
+    readers: int
+
+
+class DeliveryRate(Frozen):
+    """The digests of the readers who were due since midnight of their own day, at least an hour ago."""
+
+    due: int
+    sent: int = Field(description="Sent within an hour.")
+    late: int = Field(description="Sent later than an hour after it was due.")
+    missing: int = Field(description="Not sent an hour after it was due.")
+    pending: int = Field(description="Due less than an hour ago, and not sent; not part of `due`.")
+    delivered: int = Field(description="Sent, late, or skipped because of the reader or because nothing was new.")
+    skipped: tuple[SkippedDeliveries, ...]
+
+
 class HealthFacts(Frozen):
     """What the conditions are judged by, at the moment `at` of the database's clock."""
 
@@ -76,6 +95,7 @@ class HealthFacts(Frozen):
     sources: tuple[SourceHealth, ...]
     deliveries: DeliveryHealth
     model: ModelHealth
+    delivery_rate: DeliveryRate | None = Field(None, description="Null: not computed in the last 10 minutes.")
     overdue_readers: int = Field(description="Readers whose digest is 10 minutes late and has no task; 1,000 at most.")
 
 
@@ -93,3 +113,9 @@ class Health:
         with supabase_errors("read the health of the service"):
             response = await self._client.rpc("operator_health").execute()
         return parsed(_FACTS, response.data)
+
+    async def refresh_delivery_rate(self) -> None:
+        """Compute the daily delivery rate, unless another process did so in this minute. Raises `SupabaseError`."""
+        with supabase_errors("compute the delivery rate"):
+            response = await self._client.rpc("refresh_delivery_rate").execute()
+        parsed(VOID, response.data)

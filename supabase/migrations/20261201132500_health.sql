@@ -86,6 +86,7 @@ begin
         'at', now(), 'schema_version', public.schema_version(), 'kinds', public.kind_health(),
         'workers', public.worker_health(), 'sources', public.source_health(), 'deliveries', public.delivery_health(),
         'model', public.model_health(),
+        'delivery_rate', (select rate from public.delivery_rate where computed_at > now() - interval '10 minutes'),
         'overdue_readers', (
             select count(*) from (
                 select from public.readers

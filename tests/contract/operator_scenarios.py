@@ -5,6 +5,7 @@ from datetime import timedelta
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
+from app.persistence.condition_states import ConditionStates
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.health import Health
 from app.persistence.operator import Actor, Operator
@@ -47,6 +48,17 @@ async def replaying(client: AsyncClient, times: int) -> None:
         assert [entry.action for entry in (await operator.audit_entries()).entries] == ["replay"]
         assert len((await operator.overview()).workers) == 1
         assert len((await Health(client).facts()).workers) == 1
+
+
+@scenario("ConditionStates.update", "ConditionStates.confirm", "Health.refresh_delivery_rate")
+async def reporting_conditions(client: AsyncClient, times: int) -> None:
+    states = ConditionStates(client)
+    (callback,) = await states.update(OTHER, [{"name": "no_worker"}])
+    for _ in range(times):
+        assert await states.update(OTHER, [{"name": "no_worker"}]) == [callback]
+    for _ in range(times):
+        await states.confirm(callback)
+        await Health(client).refresh_delivery_rate()
 
 
 @scenario("TaskStats.report")

@@ -8,6 +8,7 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionStates
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
@@ -32,7 +33,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration, Health),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Health, ConditionStates),
 )
 
 

@@ -7,6 +7,7 @@ from uuid import uuid5
 
 from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionCallback, ConditionStates
 from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
@@ -179,6 +180,7 @@ READERS = [
         "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "vector": "2:AA"}]),
 ]  # fmt: skip
 
+CALLBACK = ConditionCallback(name="no_worker", active=True, changed_at=MOMENT, callback_id=TWO, event={})
 OPERATORS = [
     rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACTOR, p_task_id=str(TWO)),
     rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
@@ -197,6 +199,11 @@ OPERATORS = [
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
+    rpc("record the conditions", lambda c: ConditionStates(c).update(ONE, [{"name": "no_worker", "text": "a\0b"}]),
+        "update_conditions", p_call=str(ONE), p_active=[{"name": "no_worker", "text": "ab"}]),
+    rpc("confirm a callback about a condition", lambda c: ConditionStates(c).confirm(CALLBACK),
+        "confirm_condition_callback", p_name="no_worker", p_callback_id=str(TWO)),
+    rpc("compute the delivery rate", lambda c: Health(c).refresh_delivery_rate(), "refresh_delivery_rate"),
     rpc("read the health of the service", lambda c: Health(c).facts(), "operator_health"),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",

@@ -59,6 +59,12 @@ BY_DATABASE: dict[str, tuple[str, str]] = {
         "alter table public.readers enable trigger user",
         r"1 readers are due for more than 10 minutes",
     ),
+    "delivery_rate_low": (
+        "insert into public.delivery_rate (computed_at, rate) values (now(),"
+        """ '{"due": 10, "sent": 5, "late": 1, "missing": 2, "pending": 0, "delivered": 6,"""
+        """ "skipped": [{"reason": "no source could be read", "readers": 2}]}')""",
+        r"Only 60 % of today's 10 digests arrived: 5 sent, 1 late, 2 missing, 2 skipped \(no source could be read\)",
+    ),
     "model_failing": (
         "insert into public.task_stats (minute, kind, model_calls, model_failures)"
         " values (date_trunc('minute', now()), 'digest', 5, 3)",
@@ -98,7 +104,7 @@ class Api:
         page = (await self.http.get("/ops")).text
         line = page[page.index('<section class="health"') :].partition("</section>")[0]
         assert (ALL_WELL in line) == (report["status"] == "ok") == (not found)
-        assert line.count("<li ") == len(report["problems"])
+        assert line.count("<li") == len(report["problems"])
         return found
 
     async def counted(self) -> set[str]:
@@ -136,7 +142,8 @@ async def test_a_condition_is_seen_everywhere_and_ends(name: str, api: Api, data
     assert re.search(text, found[name]), found[name]
     await database.execute(
         "select public.set_delivery_pause(null, false, 'root'); truncate public.workers, public.worker_configuration,"
-        " public.sources, public.task_stats, public.deliveries, public.pauses, public.readers cascade"
+        " public.sources, public.task_stats, public.delivery_rate, public.deliveries, public.pauses,"
+        " public.readers cascade"
     )
     await healthy_worker(database)
     assert await api.problems() == {}

@@ -11,6 +11,7 @@ from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 from app.config import WorkerSettings
+from app.external.callback_sender import CallbackSender
 from app.external.client import open_external
 from app.models import TaskKind
 from tests.support.callback_receiver import enqueue_deliveries
@@ -18,7 +19,7 @@ from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended
 from tests.support.tasks import Claimer, create, insert_tasks
 from worker.__main__ import worker_limits
-from worker.handlers.callback import CallbackHandler, CallbackSender
+from worker.handlers.callback import CallbackHandler
 from worker.job import Job, Work
 
 
