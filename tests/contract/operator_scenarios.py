@@ -81,6 +81,16 @@ async def replaying_all(client: AsyncClient, times: int) -> None:
         assert (await Operator(client).replay_dead(ACTOR, TaskKind.FETCH, step=1)).replayed == 1
 
 
+@scenario("Operator.discard", "Operator.failure_groups")
+async def discarding(client: AsyncClient, times: int) -> None:
+    await died(client)
+    operator = Operator(client)
+    (group,) = await operator.failure_groups()
+    for _ in range(times):
+        assert (await operator.discard(ACTOR, TaskKind.FETCH, group.cause)).discarded == 1
+    assert await operator.failure_groups() == []
+
+
 @scenario("Operator.redeliver")
 async def redelivering(client: AsyncClient, times: int) -> None:
     await died(client, callback_url="https://example.com/")

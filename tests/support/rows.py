@@ -53,7 +53,8 @@ HEALTH: dict[str, Any] = {
     "workers": [{"host": "one", "last_seen_seconds": 1.5, "lease_seconds": 60.0, "not_configured": {}}],
     "sources": [{"name": "arxiv", "failing_since": None, "error": None}],
     "deliveries": {"paused": None, "in_doubt": 0, "completed": 0, "failed": 0, "error": None},
-    "model": {"calls": 0, "failures": 0, "blocked": None},
+    "model": {"calls": 0, "failures": 0, "blocked": None, "fallbacks": []},
+    "delivery_rate": None,
     "overdue_readers": 0,
 }
 OVERVIEW: dict[str, Any] = {

@@ -13,6 +13,7 @@ _SENTENCES: Final = {
     "resumed": "Resumed.",
     "replayed": "Replayed. The task has its full number of attempts again.",
     "cancelled": "Cancelled. If a worker is running the task, it stops.",
+    "discarded": "Discarded. The tasks stay failed and are no longer listed here. The audit log has the number.",
     "redelivered": "The callback is delivered again under the same id.",
     "sent": "Marked as sent.",
     "again": "The mail will be sent again.",

@@ -11,6 +11,7 @@ from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
+from app.pages.ops.failure_groups import group_view
 from app.pages.ops.filters import list_url, selected
 from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, add_action
@@ -38,9 +39,11 @@ def _add_list(router: APIRouter, pages: PageRenderer) -> None:
             status=TaskStatus(status) if status else None,
             cursor=request.query_params.get("cursor"),
         )
+        groups = await services.operator.failure_groups() if status == TaskStatus.FAILED else []
         return pages.page(
             "ops/tasks.html.j2",
             session=session,
+            groups=[group_view(group) for group in groups if kind in (None, group.kind)],
             here=FAILED if status == TaskStatus.FAILED else TASKS,
             message=flash_message(request),
             tasks=page.tasks,

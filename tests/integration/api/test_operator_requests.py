@@ -14,7 +14,15 @@ from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE
 
 DONE = {"task": TASK, "done": True}
 ROOT = {"p_audit_id": AN_ID, "p_actor": "root"}
-STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
+STEP_OF = {
+    "p_kind": "digest",
+    "p_cause": None,
+    "p_since": None,
+    "p_until": None,
+    "p_after": None,
+    "p_step": STEP,
+    **ROOT,
+}
 LISTED = {
     "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
