@@ -14,7 +14,7 @@ $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval o
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ openapi: $(STAMP) ## Generate docs/openapi.json, the API's description
 
 settings: $(STAMP) ## Write docs/SETTINGS.md from the settings classes
 	$(BIN)/python -m scripts.settings
+
+alerts: $(STAMP) ## Write docs/alerts.yml and its table in docs/OPERATIONS.md from the list of conditions
+	$(BIN)/python -m scripts.alerts
 
 digest: $(STAMP) ## Start everything, write one digest to out/ and stop; INTERESTS="a, b" CATEGORIES=cs.RO PROFILE=file.toml DATE=2026-11-22 OPEN=1
 	@$(BIN)/python -m embedded.commands digest $${PROFILE:+--profile="$$PROFILE"} $${INTERESTS:+--interests="$$INTERESTS"} \

@@ -3,6 +3,7 @@
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from random import Random
 
 import httpx
 from fastapi import FastAPI, Security
@@ -28,7 +29,9 @@ from app.api.middleware import BodyLimit, RequestContext
 from app.api.openapi import DESCRIPTION, TAGS, describe
 from app.api.problems import install_problem_handlers
 from app.client.factory import open_supabase
+from app.conditions.monitor import ConditionMonitor, open_callbacks
 from app.config import ApiSettings, load_settings
+from app.external.client import open_external
 from app.links import Links
 from app.mail.bounces import BounceReader
 from app.metrics import Metrics
@@ -70,6 +73,7 @@ def create_app(
             metrics.watchers.set_function(lambda: hub.watchers)
             await stack.enter_async_context(hub.running())
             await stack.enter_async_context(metrics.measuring_loop_lag())
+            await _watch_conditions(stack, services, app.state.settings)
             if metrics_listener is not None:
                 scrape_app = metrics_route.scrape_app(metrics, services)
                 await stack.enter_async_context(serve_private_port(scrape_app, metrics_listener))
@@ -104,6 +108,15 @@ def create_app(
     app.add_middleware(RequestContext, metrics=metrics)
     describe(app)
     return app
+
+
+async def _watch_conditions(stack: AsyncExitStack, services: Services, settings: ApiSettings) -> None:
+    """Watch the conditions until `stack` closes, if OPERATOR_CALLBACK_URL is set: a worker cannot report its end."""
+    if settings.operator_callback_url is None:
+        return
+    callbacks = open_callbacks(await stack.enter_async_context(open_external()), settings)
+    monitor = ConditionMonitor(services.health, services.condition_states, callbacks, random=Random())  # noqa: S311  (jitter)
+    await stack.enter_async_context(monitor.running())
 
 
 def _links(settings: ApiSettings) -> Links | None:

@@ -85,6 +85,12 @@ class Metrics:
         self.database_up = Gauge(
             "broadsheet_database_up", "1 if the last scrape could read the queue's metrics.", registry=registry
         )
+        self.condition = Gauge(
+            "broadsheet_condition",
+            "Problems of each condition in the health line; 0: none. None is known while the database is unreachable.",
+            ("condition", "severity"),
+            registry=registry,
+        )
         self.watchers = Gauge(
             "broadsheet_open_streams", "Callers that wait for tasks or stream their events.", registry=registry
         )

@@ -7,10 +7,12 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionStates
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -41,6 +43,8 @@ class Services:
     maintenance: Maintenance
     task_stats: TaskStats
     operator: Operator
+    health: Health
+    condition_states: ConditionStates
     rate_limits: DistributedRateLimiter
     readers: Readers
     readers_file: ReadersFile
@@ -66,6 +70,8 @@ class Services:
             maintenance=Maintenance(client),
             task_stats=TaskStats(client),
             operator=Operator(client),
+            health=Health(client),
+            condition_states=ConditionStates(client),
             rate_limits=DistributedRateLimiter(client),
             readers=Readers(client),
             readers_file=ReadersFile(client),

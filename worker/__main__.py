@@ -10,6 +10,7 @@ from random import Random
 import structlog
 import uvloop
 
+from app.conditions.monitor import ConditionMonitor
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseError, SupabaseUnavailable
 from app.logs import configure_logs
@@ -48,8 +49,11 @@ async def run_worker(settings: WorkerSettings) -> None:
         checked = await _schema_checked(services.schema)
         periodic_jobs = _periodic_jobs(services, opened.components, settings, random) | opened.own_jobs()
         periodic_jobs["configuration"] = report_configuration(
-            services.worker_configuration, opened.worker_id, opened.missing
+            services.worker_configuration, opened.worker_id, opened.missing, opened.components.services
         )
+        periodic_jobs["conditions"] = ConditionMonitor(
+            services.health, services.condition_states, opened.components.operator_callbacks, random=random
+        ).run()
         if not checked:
             periodic_jobs["schema check"] = _wait_for_schema(services.schema)
         opened.log_start()

@@ -1,6 +1,7 @@
 """Lists a worker's missing settings and their consequences, for the log at start, for operators, and for `/healthz`."""
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 import structlog
@@ -31,11 +32,13 @@ def log_not_configured(missing: dict[str, str]) -> None:
         log.warning("not configured", setting=name, effect=effect)
 
 
-async def report_configuration(configuration: WorkerConfiguration, worker_id: UUID, missing: dict[str, str]) -> None:
-    """Report the missing settings to the database; retry until it succeeds."""
+async def report_configuration(
+    configuration: WorkerConfiguration, worker_id: UUID, missing: dict[str, str], services: Sequence[str]
+) -> None:
+    """Report the missing settings and the services to the database; retry until it succeeds."""
     while True:
         try:
-            await configuration.report(worker_id, missing)
+            await configuration.report(worker_id, missing, services)
         except SupabaseError as error:
             log.warning("configuration not reported yet", error=str(error))
             await asyncio.sleep(RETRY_AFTER)

@@ -9,12 +9,14 @@ from typing import Final
 
 from standardwebhooks import Webhook
 
+from app.conditions.monitor import OperatorCallbacks, open_callbacks
 from app.config import WorkerSettings
 from app.digest.analysis import Analyst, ExtractiveAnalyst
-from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
+from app.digest.model_analysis import MODEL_BREAKER, AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import PermanentWaits, ScheduledDigests, SourceWaits
 from app.digest.service import DigestService
+from app.external.callback_sender import CallbackSender
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchService
 from app.links import Links
@@ -32,7 +34,7 @@ from app.sources.fetcher import FetchSettings, HttpFetcher
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from app.sources.rate_limiter import Permits, RateLimiter
 from app.sources.source import Source
-from worker.handlers.callback import CallbackHandler, CallbackSender, callback_retry_delay
+from worker.handlers.callback import CallbackHandler, callback_retry_delay
 from worker.handlers.delivery import TIMEOUT as DELIVERY_LIMIT
 from worker.handlers.delivery import DeliveryHandler, MailWriter, delivery_retry_delay
 from worker.handlers.digest import DigestHandler
@@ -48,11 +50,16 @@ _RESPONSES_PER_BUDGET: Final = 3
 
 @dataclass(frozen=True)
 class Components:
-    """A worker's components besides its services: the handlers, and what a periodic job looks papers up with."""
+    """A worker's components: handlers, what a periodic job looks papers up with, and the names of all services called.
+
+    A name in `services` is also the name of the service's circuit breaker.
+    """
 
     handlers: Handlers
     arxiv: ArxivSource
     crossref: Crossref
+    services: tuple[str, ...]
+    operator_callbacks: OperatorCallbacks | None
 
 
 @asynccontextmanager
@@ -67,9 +74,8 @@ async def open_components(
         http = await opened.enter_async_context(open_external())
         fetcher = HttpFetcher(http, FetchSettings(user_agent=settings.user_agent))
         arxiv = ArxivSource(fetcher, _arxiv_settings(settings), RateLimiter(permits=services.rate_limits))
-        fetches = FetchService(
-            services.editions, services.breakers, [arxiv, *build_other_sources(fetcher, settings, services.rate_limits)]
-        )
+        sources = [arxiv, *build_other_sources(fetcher, settings, services.rate_limits)]
+        fetches = FetchService(services.editions, services.breakers, sources)
         analyst = build_analyst(http, services, settings)
         renderer = DigestRenderer()
         digests = DigestHandler(
@@ -90,7 +96,10 @@ async def open_components(
             fetcher, _crossref_settings(settings), RateLimiter(1.0, permits=services.rate_limits, name="crossref")
         )
         imports = ImportHandler(services.imports, services.items, code_version=parsers_version())
-        yield Components(build_handlers(fetching, digests, callbacks, imports, deliveries), arxiv, crossref)
+        handlers = build_handlers(fetching, digests, callbacks, imports, deliveries)
+        called = [*(source.name for source in sources), crossref.name]
+        called += [MODEL_BREAKER] if settings.openai_api_key else []
+        yield Components(handlers, arxiv, crossref, tuple(called), open_callbacks(http, settings))
 
 
 def fetch_slots(settings: WorkerSettings) -> int:

@@ -3,7 +3,7 @@
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 from fastapi import APIRouter, Depends, Query, Response
 from pydantic import BaseModel, Field
@@ -12,8 +12,9 @@ from app.api.auth import AdminOf, require_admin
 from app.api.models import Moment, RequestBody, TaskView
 from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
+from app.conditions.report import HealthReport, observe, report_of
 from app.models import TaskKind
-from app.persistence.operator import Actor, AuditEntry
+from app.persistence.operator import STEP, Actor, AuditEntry, FailureGroup
 from app.persistence.overview import Overview, Pause, WorkerInfo
 from app.persistence.paging import first_page
 
@@ -37,6 +38,7 @@ class ReplayRequest(RequestBody):
     """Selects the dead-letter tasks to replay: one kind, failed in a time range."""
 
     kind: TaskKind
+    cause: str | None = Field(None, max_length=300, description="`cause` of a group of failures; null: all.")
     since: Moment | None = Field(None, description="Failed at this time or later.")
     until: Moment | None = Field(None, description="Failed before this time; default: now.")
     cursor: UUID | None = Field(None, description="`next_cursor` of the previous response.")
@@ -48,6 +50,25 @@ class ReplayView(BaseModel):
     replayed: int = Field(description="Number of replayed tasks.")
     until: datetime | None = Field(description="Send it with `next_cursor`: later failures are not replayed twice.")
     next_cursor: UUID | None = Field(description="Send it as `cursor` to continue; null when all are replayed.")
+
+
+class DiscardRequest(RequestBody):
+    """Selects a group of failures to discard."""
+
+    kind: TaskKind
+    cause: str = Field(max_length=300, description="`cause` of the group.")
+
+
+class DiscardView(BaseModel):
+    """The outcome of a discard request."""
+
+    discarded: int = Field(description="Number of discarded tasks. If it is 20,000, repeat the request.")
+
+
+class FailureList(BaseModel):
+    """Groups of permanently failed tasks, the group with the newest failure first."""
+
+    groups: list[FailureGroup]
 
 
 class PauseRequest(RequestBody):
@@ -82,6 +103,12 @@ class AuditList(BaseModel):
     next_cursor: NextCursor
 
 
+@router.get("/health")
+async def get_health(services: ServicesOf) -> HealthReport:
+    """Get what is wrong, most serious first, each with what to do. The status is 200 also while something is wrong."""
+    return report_of(await observe(services.health.facts))
+
+
 @router.get("/overview")
 async def get_overview(
     services: ServicesOf,
@@ -106,11 +133,32 @@ async def replay_failed_tasks(body: ReplayRequest, services: ServicesOf, by: Act
     until, after = body.until, body.cursor
     total = 0
     for _ in range(MAX_STEPS):
-        step = await services.operator.replay_dead(by, body.kind, since=body.since, until=until, after=after)
+        step = await services.operator.replay_dead(
+            by, body.kind, cause=body.cause, since=body.since, until=until, after=after
+        )
         total, until, after = total + step.replayed, step.until, step.next
         if after is None:
             break
     return ReplayView(replayed=total, until=until, next_cursor=after)
+
+
+@router.get("/failures")
+async def list_failures(services: ServicesOf) -> FailureList:
+    """List permanently failed tasks in groups of one kind and cause: the error without numbers, ids and addresses."""
+    return FailureList(groups=await services.operator.failure_groups())
+
+
+@router.post("/discards", responses=BODY_ERRORS)
+async def discard_failed_tasks(body: DiscardRequest, services: ServicesOf, by: ActorOf) -> DiscardView:
+    """Discard a group of failures, up to 20,000: the tasks stay failed, and are no longer listed or replayed."""
+    total, until = 0, None
+    for number in range(MAX_STEPS):
+        step_by = Actor(uuid5(by.audit_id, str(number)), by.name)
+        step = await services.operator.discard(step_by, body.kind, body.cause, until=until)
+        total, until = total + step.discarded, step.until
+        if step.discarded < STEP:
+            break
+    return DiscardView(discarded=total)
 
 
 @router.post("/callbacks/{task_id}/redeliver", status_code=HTTPStatus.ACCEPTED, responses=NOT_FOUND | CONFLICT)

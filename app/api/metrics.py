@@ -1,6 +1,7 @@
 """`/metrics`: this process's metrics, and those of the queue and the circuit breakers from the database."""
 
 import asyncio
+from collections import Counter
 
 import structlog
 from aiohttp import web
@@ -8,6 +9,8 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.auth import CallerOf
 from app.api.tasks import UNAUTHORIZED, ServicesOf
+from app.conditions.catalog import CONDITIONS
+from app.conditions.report import observe, report_of
 from app.errors import SupabaseError
 from app.metrics import CONTENT_TYPE, Metrics
 from app.services import Services
@@ -45,17 +48,22 @@ def scrape_app(metrics: Metrics, services: Services) -> web.Application:
 
 
 async def _read(metrics: Metrics, services: Services, *, callers: bool) -> bytes:
+    await _refresh_queue(metrics, services)
+    await _refresh_conditions(metrics, services)
+    return metrics.text(callers=callers)
+
+
+async def _refresh_queue(metrics: Metrics, services: Services) -> None:
     try:
         async with asyncio.timeout(READ_TIMEOUT):
-            await _refresh(metrics, services)
+            await _read_queue(metrics, services)
         metrics.database_up.set(1)
     except (SupabaseError, TimeoutError) as error:
         metrics.database_up.set(0)
         log.warning("queue metrics not read", error=str(error))
-    return metrics.text(callers=callers)
 
 
-async def _refresh(metrics: Metrics, services: Services) -> None:
+async def _read_queue(metrics: Metrics, services: Services) -> None:
     stats = await services.maintenance.queue_stats()
     metrics.queue_depth.clear()
     metrics.queue_oldest_task_age.clear()
@@ -67,3 +75,13 @@ async def _refresh(metrics: Metrics, services: Services) -> None:
     metrics.circuit_breaker_open.clear()  # a breaker that no longer exists has no figure
     for breaker in breakers:
         metrics.circuit_breaker_open.labels(breaker.name).set(breaker.state != "closed")
+
+
+async def _refresh_conditions(metrics: Metrics, services: Services) -> None:
+    observation = await observe(services.health.facts, within=READ_TIMEOUT)
+    problems = Counter(problem.condition for problem in report_of(observation).problems)
+    unknown = isinstance(observation.facts, SupabaseError)
+    metrics.condition.clear()
+    for condition in CONDITIONS:
+        if problems[condition.name] or not unknown:
+            metrics.condition.labels(condition.name, condition.severity.value).set(problems[condition.name])

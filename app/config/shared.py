@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.config.values import HttpAddress, Seconds, Secrets, SupabaseKey, WebhookSecrets
@@ -41,6 +41,11 @@ class Settings(SupabaseSettings):
         False, description="true allows callbacks over http and to private addresses (for development)"
     )
 
+    operator_callback_url: SecretStr | None = Field(
+        None,
+        description="a URL that gets a signed callback when a condition of the health line begins and ends, with a "
+        "text that chat programs show; needs WEBHOOK_SECRET; none if unset",
+    )
     public_url: HttpAddress | None = Field(
         None,
         description="the API's public URL, such as https://digest.example.org, used for links in mails; if unset, "

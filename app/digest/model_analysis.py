@@ -32,6 +32,9 @@ from app.ranking.ranking import Ranked
 
 log = structlog.get_logger(__name__)
 
+MODEL_BREAKER: Final = "model"
+"""The name of the circuit breaker of the language model."""
+
 ITEMS_PER_CALL: Final = 6
 """Articles in one request to a model that thinks, whose calls are slow and expensive."""
 
@@ -222,7 +225,7 @@ class _Job:
     async def _send(self, request: Request[Response]) -> Completion:
         """Send the request through the circuit breaker, which counts only failures of the server."""
         declined: ModelFailed
-        async with self._breaker.guard("model"):
+        async with self._breaker.guard(MODEL_BREAKER):
             try:
                 return await self._model.complete(
                     request.instructions,

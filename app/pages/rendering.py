@@ -7,7 +7,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.digest import labels
-from app.pages.formatting import FILTERS
+from app.formatting import FILTERS
 from app.pages.static_files import StaticFiles
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"

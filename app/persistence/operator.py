@@ -18,6 +18,9 @@ from app.persistence.paging import decode_cursor, encode_cursor
 STEP = 1000
 """Dead tasks per replay call: a fraction of a second, well under Supabase's statement timeout of 8 s."""
 
+MAX_GROUPS = 50
+"""The most groups of failures in a list."""
+
 T = TypeVar("T")
 
 
@@ -46,6 +49,32 @@ class ReplayStep(BaseModel):
     next: UUID | None
 
 
+class DiscardStep(BaseModel):
+    """The result of one step of a discard: fewer than a full step means that none is left."""
+
+    discarded: int
+    until: AwareDatetime
+
+
+class FailureHour(BaseModel):
+    """The permanent failures of one hour."""
+
+    at: AwareDatetime
+    tasks: int
+
+
+class FailureGroup(BaseModel):
+    """Permanently failed tasks of one kind and cause: their error without numbers, ids and addresses."""
+
+    kind: str
+    cause: str
+    tasks: int
+    first_at: AwareDatetime = Field(description="Time of the first failure.")
+    last_at: AwareDatetime = Field(description="Time of the last failure.")
+    example: str | None = Field(description="The error of one of the tasks.")
+    hours: list[FailureHour] = Field(description="Failures of the last 24 hours; hours without any are omitted.")
+
+
 @dataclass(frozen=True)
 class Actor:
     """Who acts, and the id of the audit entry: the action is applied once, however often the call is repeated."""
@@ -67,6 +96,8 @@ _DONE = TypeAdapter(_Done | None)
 _PAUSED = TypeAdapter(_Paused)
 _PAUSES = TypeAdapter(list[Pause])
 _STEP = TypeAdapter(ReplayStep)
+_DISCARDED = TypeAdapter(DiscardStep)
+_GROUPS = TypeAdapter(list[FailureGroup])
 _WORKERS = TypeAdapter(list[WorkerInfo])
 _IDS = TypeAdapter(list[UUID])
 _AUDIT = TypeAdapter(list[AuditEntry])
@@ -91,18 +122,20 @@ class Operator:
         by: Actor,
         kind: TaskKind,
         *,
+        cause: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
         after: UUID | None = None,
         step: int = STEP,
     ) -> ReplayStep:
-        """Replay up to `step` tasks of a kind that failed permanently from `since` to before `until` (None: now).
+        """Replay up to `step` permanently failed tasks of a kind, and of one `cause` unless it is None.
 
-        To continue, pass the result's `next` as `after`, and its `until`: a task that fails again meanwhile is then not
-        replayed twice.
+        Only those count that failed from `since` to before `until` (None: now). To continue, pass the result's `next`
+        as `after`, and its `until`: a task that fails again meanwhile is then not replayed twice.
         """
         parameters = {
             "p_kind": kind.value,
+            "p_cause": cause,
             "p_since": since.isoformat() if since else None,
             "p_until": until.isoformat() if until else None,
             "p_after": str(after) if after else None,
@@ -111,6 +144,25 @@ class Operator:
         step_by = Actor(uuid5(by.audit_id, str(after)), by.name)
         parameters |= _actor_parameters(step_by)
         return await self._call("replay_dead_letters", f"replay {kind.value} tasks", _STEP, parameters)
+
+    async def failure_groups(self, *, limit: int = MAX_GROUPS) -> list[FailureGroup]:
+        """List the permanently failed tasks by kind and cause, the group with the newest failure first."""
+        return await self._call("failure_groups", "group the failed tasks", _GROUPS, {"p_limit": limit})
+
+    async def discard(
+        self, by: Actor, kind: TaskKind, cause: str, *, until: datetime | None = None, step: int = STEP
+    ) -> DiscardStep:
+        """Discard up to `step` permanently failed tasks of a cause, failed before `until` (None: now).
+
+        They stay failed, and are no longer listed or replayed. To continue, pass the result's `until` and another id.
+        """
+        parameters = _actor_parameters(by) | {
+            "p_kind": kind.value,
+            "p_cause": cause,
+            "p_until": until.isoformat() if until else None,
+            "p_step": step,
+        }
+        return await self._call("discard_dead_letters", f"discard {kind.value} tasks", _DISCARDED, parameters)
 
     async def redeliver(self, by: Actor, task_id: UUID) -> Task:
         """Deliver a callback again under the same id. Raises `TaskNotFound`, `NothingToDo` during a delivery."""

@@ -10,6 +10,7 @@ from pydantic import AwareDatetime, Field
 
 from app.models import Frozen
 from app.persistence.deliveries import Delivery
+from app.persistence.health import HealthFacts
 
 
 class Pause(Frozen):
@@ -73,6 +74,7 @@ class WorkerInfo(Frozen):
     version: str | None
     seen_at: AwareDatetime
     last_seen_seconds: float
+    alive: bool = Field(description="Whether the last heartbeat is younger than the worker's lease.")
     running_tasks: int
     not_configured: dict[str, str] = Field(
         default_factory=dict,
@@ -168,6 +170,7 @@ class Overview(Frozen):
     """The state of the service at `at`, by the database's clock."""
 
     at: AwareDatetime
+    health: HealthFacts = Field(description="The facts by which `/v1/admin/health` is judged.")
     kinds: tuple[KindStatus, ...]
     task_stats: StatSeries
     workers: tuple[WorkerInfo, ...]

@@ -1,6 +1,6 @@
-"""The settings that are missing on each worker. Workers report them; operators see them in the list of workers."""
+"""What each worker's settings lack, and the services that they name. Workers report it; operators see it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from app.persistence.errors import VOID
@@ -8,12 +8,12 @@ from app.persistence.repository import Repository
 
 
 class WorkerConfiguration(Repository):
-    """Records a worker's missing settings. `Operator.workers` reads them."""
+    """Records a worker's missing settings and its services. `Operator.workers` reads the former."""
 
-    async def report(self, worker_id: UUID, not_configured: Mapping[str, str]) -> None:
-        """Record the worker's missing settings, each with its consequence.
+    async def report(self, worker_id: UUID, not_configured: Mapping[str, str], services: Sequence[str]) -> None:
+        """Record the worker's missing settings, each with its consequence, and the names of the services that it calls.
 
-        Raises `SupabaseError`.
+        The circuit breakers of services that no worker calls are removed later. Raises `SupabaseError`.
         """
         await self._call(
             "report_configuration",
@@ -21,4 +21,5 @@ class WorkerConfiguration(Repository):
             VOID,
             p_worker=worker_id,
             p_not_configured=dict(not_configured),
+            p_services=list(services),
         )

@@ -38,6 +38,17 @@ create index tasks_by_date on public.tasks (source_date, created_at desc, task_i
 create index tasks_of_reader on public.tasks (reader_id) where reader_id is not null;
 create unique index tasks_idempotency_key on public.tasks (owner, idempotency_key) where idempotency_key is not null;
 
+-- Returns an error without what differs between tasks that fail for the same reason: e-mail addresses, ids and numbers. At most
+-- 300 characters, because the result is indexed.
+create function public.fold_error(p_error text) returns text
+language sql immutable security invoker set search_path = '' as $$
+    select left(regexp_replace(regexp_replace(regexp_replace(
+               left(p_error, 1000),
+               '[^\s<>"@,;:()]+@[^\s<>"@,;:()]+', '<address>', 'g'),
+               '\m([0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}|(?=[a-fA-F]*\d)[0-9a-fA-F]{8,})\M', '<id>', 'g'),
+               '\d+([.,:]\d+)*', '<number>', 'g'), 300)
+$$;
+
 -- One narrow row for each unfinished task. A claim updates no indexed column; the end deletes the row. The row of a permanently
 -- failed task stays as a dead letter, which can be listed and replayed. Every task leaves dead rows within seconds, so
 -- autovacuum waits for a fixed number of them and runs at full speed.
@@ -58,7 +69,9 @@ create table public.queue (
     message          text,
     error            text,                              -- the error of the last failed attempt
     updated_at       timestamptz not null default now(),
-    dead_letter      boolean     not null default false
+    dead_letter      boolean     not null default false,
+    -- Groups dead letters with one cause. Computed when a task dies; null until then.
+    cause            text generated always as (case when dead_letter then public.fold_error(coalesce(error, '')) end) stored
 ) with (
     fillfactor = 60,
     autovacuum_vacuum_scale_factor = 0.01,
@@ -73,6 +86,7 @@ create index queue_claim on public.queue (kind, priority, run_at, task_id) where
 create index queue_cancel on public.queue (task_id) where cancel_requested;
 create index queue_waiting on public.queue (waits_for) where waits_for is not null;
 create index queue_dead_letters on public.queue (kind, task_id) where dead_letter;
+create index queue_causes on public.queue (kind, cause, task_id) where dead_letter;
 
 alter table public.tasks enable row level security;
 alter table public.queue enable row level security;
@@ -190,10 +204,10 @@ revoke all on public.tasks, public.queue, public.task_records from public, anon,
 grant select, insert, update, delete on public.tasks, public.queue to service_role;
 grant select on public.task_records to service_role;
 revoke execute on function
-    public.enqueue_callback, public.keep_progress, public.wake_tasks_waiting_for, public.wake_waiting_tasks,
+    public.fold_error, public.enqueue_callback, public.keep_progress, public.wake_tasks_waiting_for, public.wake_waiting_tasks,
     public.task_owners, public.task_view
     from public, anon, authenticated;
 grant execute on function
-    public.enqueue_callback, public.keep_progress, public.wake_tasks_waiting_for, public.wake_waiting_tasks,
+    public.fold_error, public.enqueue_callback, public.keep_progress, public.wake_tasks_waiting_for, public.wake_waiting_tasks,
     public.task_owners, public.task_view
     to service_role;

@@ -31,10 +31,12 @@ create table public.worker_calls (
     autovacuum_vacuum_cost_delay = 0
 );
 
--- The settings that each worker lacks, so that operators see why mails or callbacks wait.
+-- The settings that each worker lacks, so that operators see why mails or callbacks wait; and the services that it calls, so
+-- that those no longer in any worker's settings are forgotten.
 create table public.worker_configuration (
     worker_id      uuid        primary key,
     not_configured jsonb       not null,                -- {setting: what does not work without it}
+    services       jsonb       not null,                -- names of its sources and, if it has one, `model`; []: not reported
     reported_at    timestamptz not null default now()
 );
 
@@ -123,13 +125,16 @@ begin
 end
 $$;
 
--- Records the settings that a worker lacks, and removes reports of workers that have been gone for a day (1,000 a call).
-create function public.report_configuration(p_worker uuid, p_not_configured jsonb) returns void
+-- Records the settings that a worker lacks and the services that it calls, and removes reports of workers that have been gone
+-- for a day (1,000 a call).
+create function public.report_configuration(p_worker uuid, p_not_configured jsonb, p_services jsonb default '[]') returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.worker_configuration as c (worker_id, not_configured) values (p_worker, p_not_configured)
-        on conflict (worker_id) do update set not_configured = excluded.not_configured, reported_at = excluded.reported_at
-        where c.not_configured is distinct from excluded.not_configured;
+    insert into public.worker_configuration as c (worker_id, not_configured, services)
+    values (p_worker, p_not_configured, p_services)
+        on conflict (worker_id) do update
+        set not_configured = excluded.not_configured, services = excluded.services, reported_at = excluded.reported_at
+        where (c.not_configured, c.services) is distinct from (excluded.not_configured, excluded.services);
     with gone as materialized (
         select c.worker_id from public.worker_configuration c
          where c.reported_at < now() - interval '1 day'
@@ -139,12 +144,23 @@ begin
 end
 $$;
 
--- Lists the workers that have a row: [{worker_id, host, version, seen_at, last_seen_seconds, running_tasks, not_configured}].
+-- Returns the names of the services that the workers call; null if a worker has not reported its services yet.
+create function public.services_in_use() returns text[]
+language sql stable security invoker set search_path = '' as $$
+    select case when bool_and(jsonb_array_length(c.services) > 0) and count(*) = count(c.worker_id)
+                then array(select distinct jsonb_array_elements_text(d.services)
+                             from public.worker_configuration d join public.workers v using (worker_id)) end
+      from public.workers w left join public.worker_configuration c using (worker_id)
+$$;
+
+-- Lists the workers that have a row: [{worker_id, host, version, seen_at, last_seen_seconds, alive, running_tasks,
+-- not_configured}]..
 create function public.list_worker_rows() returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(jsonb_build_object(
                'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
-               'last_seen_seconds', extract(epoch from now() - w.seen_at), 'running_tasks', coalesce(h.tasks, 0),
+               'last_seen_seconds', extract(epoch from now() - w.seen_at),
+               'alive', w.seen_at >= now() - w.lease, 'running_tasks', coalesce(h.tasks, 0),
                'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
       from public.workers w
       left join public.worker_configuration c using (worker_id)
@@ -156,8 +172,10 @@ $$;
 revoke all on public.workers, public.worker_calls, public.worker_configuration from public, anon, authenticated;
 grant select, insert, update, delete on public.workers, public.worker_calls, public.worker_configuration to service_role;
 revoke execute on function
-    public.reclaim_expired, public.heartbeat, public.report_configuration, public.list_worker_rows
+    public.reclaim_expired, public.heartbeat, public.report_configuration, public.services_in_use,
+    public.list_worker_rows
     from public, anon, authenticated;
 grant execute on function
-    public.reclaim_expired, public.heartbeat, public.report_configuration, public.list_worker_rows
+    public.reclaim_expired, public.heartbeat, public.report_configuration, public.services_in_use,
+    public.list_worker_rows
     to service_role;

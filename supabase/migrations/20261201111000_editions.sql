@@ -57,7 +57,8 @@ create table public.sources (
     source_date  date,
     items        integer,
     failed_at    timestamptz,
-    error        text
+    error        text,
+    failing_since timestamptz                           -- the first failure after the last success; null: the last read succeeded
 );
 
 alter table public.editions enable row level security;
@@ -206,15 +207,16 @@ $$;
 create function public.record_sources(p_source_date date, p_sources jsonb) returns void
 language plpgsql security invoker set search_path = '' as $$
 begin
-    insert into public.sources as s (name, succeeded_at, source_date, items, failed_at, error)
+    insert into public.sources as s (name, succeeded_at, source_date, items, failed_at, error, failing_since)
     select g.name, case when g.error is null then now() end, case when g.error is null then p_source_date end, g.items,
-           case when g.error is not null then now() end, g.error
+           case when g.error is not null then now() end, g.error, case when g.error is not null then now() end
       from jsonb_to_recordset(p_sources) as g(name text, items integer, error text)
      order by g.name
     on conflict (name) do update
        set succeeded_at = coalesce(excluded.succeeded_at, s.succeeded_at),
            source_date = coalesce(excluded.source_date, s.source_date), items = coalesce(excluded.items, s.items),
-           failed_at = coalesce(excluded.failed_at, s.failed_at), error = coalesce(excluded.error, s.error);
+           failed_at = coalesce(excluded.failed_at, s.failed_at), error = coalesce(excluded.error, s.error),
+           failing_since = case when excluded.error is not null then coalesce(s.failing_since, excluded.failing_since) end;
     with old as materialized (
         select name from public.sources
          where greatest(succeeded_at, failed_at) < now() - interval '90 days'

@@ -97,12 +97,26 @@ begin
 end
 $$;
 
+-- Removes the circuit breakers of services that no worker calls any more, 1,000 a call. Removes none while a worker has not
+-- reported its services.
+create function public.prune_breakers() returns void
+language plpgsql security invoker set search_path = '' as $$
+begin
+    with unused as materialized (
+        select name from public.circuit_breakers
+         where name <> all (public.services_in_use()) order by name limit 1000 for update skip locked)
+    delete from public.circuit_breakers b using unused where b.name = unused.name;
+end
+$$;
+
 -- Permissions.
 revoke all on public.circuit_breakers from public, anon, authenticated;
 grant select, insert, update, delete on public.circuit_breakers to service_role;
 revoke execute on function
-    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try
+    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try,
+    public.prune_breakers
     from public, anon, authenticated;
 grant execute on function
-    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try
+    public.breaker_view, public.breaker_states, public.breaker_failure, public.breaker_success, public.breaker_try,
+    public.prune_breakers
     to service_role;

@@ -115,11 +115,12 @@ begin
 end
 $$;
 
--- Replays dead letters of a kind that failed from p_since until before p_until (null: now), a step at a time: the next p_step
--- after the id p_after. Returns {replayed, until, next}: `next` is the p_after of the next step (null: there is none), and `until`
--- its p_until, so that a task that fails again meanwhile is not replayed twice.
+-- Replays dead letters of a kind and, unless it is null, a cause, that failed from p_since until before p_until (null: now), a
+-- step at a time: the next p_step after the id p_after. Returns {replayed, until, next}: `next` is the p_after of the next step
+-- (null: there is none), and `until` its p_until, so that a task that fails again meanwhile is not replayed twice.
 create function public.replay_dead_letters(
-    p_audit_id uuid, p_actor text, p_kind text, p_since timestamptz, p_until timestamptz, p_after uuid, p_step integer
+    p_audit_id uuid, p_actor text, p_kind text, p_cause text, p_since timestamptz, p_until timestamptz, p_after uuid,
+    p_step integer
 ) returns jsonb
 language plpgsql security invoker set search_path = '' as $$
 declare
@@ -138,14 +139,65 @@ begin
       into scanned, selected
       from (select task_id, updated_at from public.queue
              where kind = p_kind and dead_letter and task_id > coalesce(p_after, '00000000-0000-0000-0000-000000000000'::uuid)
+               and (p_cause is null or cause = p_cause)
              order by task_id limit p_step) d;
     reopened := public.reopen_tasks(coalesce(selected, '{}'));
     return public.record_audit_entry(
         p_audit_id, p_actor, 'replay all',
-        jsonb_build_object('kind', p_kind, 'since', p_since, 'until', until_time, 'after', p_after, 'replayed', reopened),
+        jsonb_build_object('kind', p_kind, 'cause', p_cause, 'since', p_since, 'until', until_time, 'after', p_after,
+                           'replayed', reopened),
         jsonb_build_object('replayed', reopened, 'until', until_time,
                            'next', case when cardinality(scanned) = p_step then scanned[p_step] end));
 end
+$$;
+
+-- Discards up to p_step dead letters of a kind and cause that failed before p_until (null: now): their tasks stay failed, and are
+-- no longer listed or replayed. Returns {discarded, until}; fewer than p_step means that none is left.
+create function public.discard_dead_letters(
+    p_audit_id uuid, p_actor text, p_kind text, p_cause text, p_until timestamptz, p_step integer
+) returns jsonb
+language plpgsql security invoker set search_path = '' as $$
+declare
+    recorded jsonb := public.find_audit_entry(p_audit_id);
+    until_time timestamptz := least(p_until, clock_timestamp());
+    gone integer;
+begin
+    if recorded is not null then
+        return recorded;
+    end if;
+    with selected as materialized (
+        select task_id from public.queue
+         where kind = p_kind and cause = p_cause and dead_letter and updated_at < until_time
+         order by task_id limit p_step for update)
+    delete from public.queue q using selected s where q.task_id = s.task_id and q.dead_letter;
+    get diagnostics gone = row_count;
+    return public.record_audit_entry(
+        p_audit_id, p_actor, 'discard',
+        jsonb_build_object('kind', p_kind, 'cause', p_cause, 'until', until_time, 'discarded', gone),
+        jsonb_build_object('discarded', gone, 'until', until_time));
+end
+$$;
+
+-- Returns the p_limit groups of dead letters that have one kind and cause, the group with the newest failure first: [{kind,
+-- cause, tasks, first_at, last_at, example, hours: [{at, tasks}]}], with the error of one task as `example`, and the failures of
+-- the last 24 hours by hour.
+create function public.failure_groups(p_limit integer) returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    with hours as (
+        select kind, cause, date_bin('1 hour', updated_at, '2000-01-01T00:00:00Z') as hour, count(*) as tasks,
+               min(updated_at) as first_at, max(updated_at) as last_at
+          from public.queue where dead_letter group by 1, 2, 3),
+    groups as (
+        select kind, cause, sum(tasks) as tasks, min(first_at) as first_at, max(last_at) as last_at,
+               coalesce(jsonb_agg(jsonb_build_object('at', hour, 'tasks', tasks) order by hour)
+                        filter (where hour > now() - interval '24 hours'), '[]') as hours
+          from hours group by kind, cause order by max(last_at) desc, kind, cause limit p_limit)
+    select coalesce(jsonb_agg(to_jsonb(g) || jsonb_build_object('example', e.error)
+                              order by g.last_at desc, g.kind, g.cause), '[]')
+      from groups g
+     cross join lateral (
+        select q.error from public.queue q
+         where q.kind = g.kind and q.cause = g.cause and q.dead_letter limit 1) e
 $$;
 
 -- Delivers a callback again under the same id, however it ended; at once if it waits for its next attempt. Returns {task, done}:
@@ -280,11 +332,13 @@ revoke all on public.audit, public.pauses from public, anon, authenticated;
 grant select, insert, update, delete on public.audit, public.pauses to service_role;
 revoke execute on function
     public.find_audit_entry, public.record_audit_entry, public.paused_for, public.reopen_tasks, public.replay_task,
-    public.replay_dead_letters, public.redeliver, public.cancel_for_operator, public.pause_kind, public.resume_kind,
+    public.replay_dead_letters, public.discard_dead_letters, public.failure_groups, public.redeliver,
+    public.cancel_for_operator, public.pause_kind, public.resume_kind,
     public.resolve_for_operator, public.set_pause_for_operator
     from public, anon, authenticated;
 grant execute on function
     public.find_audit_entry, public.record_audit_entry, public.paused_for, public.reopen_tasks, public.replay_task,
-    public.replay_dead_letters, public.redeliver, public.cancel_for_operator, public.pause_kind, public.resume_kind,
+    public.replay_dead_letters, public.discard_dead_letters, public.failure_groups, public.redeliver,
+    public.cancel_for_operator, public.pause_kind, public.resume_kind,
     public.resolve_for_operator, public.set_pause_for_operator
     to service_role;

@@ -109,6 +109,7 @@ begin
            output_tokens = m.output_tokens + excluded.output_tokens,
            model_fallbacks = public.sum_counts(m.model_fallbacks, excluded.model_fallbacks);
     perform public.prune_task_stats();
+    perform public.prune_breakers();
     return extract(epoch from moment - current_minute);
 end
 $$;

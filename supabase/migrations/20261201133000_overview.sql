@@ -51,13 +51,15 @@ language sql stable security invoker set search_path = '' as $$
          group by kind)
     select jsonb_build_object(
         'at', now(),
+        'health', public.operator_health(),
         'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
                     from kinds k left join public.pauses p on p.kind = k.kind and p.ended_at is null),
         'task_stats', public.task_stat_series(p_hours),
         'workers', (
             select coalesce(jsonb_agg(jsonb_build_object(
                        'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
-                       'last_seen_seconds', extract(epoch from now() - w.seen_at), 'running_tasks', coalesce(h.tasks, 0),
+                       'last_seen_seconds', extract(epoch from now() - w.seen_at),
+                       'alive', w.seen_at >= now() - w.lease, 'running_tasks', coalesce(h.tasks, 0),
                        'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
               from public.workers w
               left join public.worker_configuration c using (worker_id)

@@ -5,7 +5,9 @@ from datetime import timedelta
 from supabase import AsyncClient
 
 from app.models import TaskKind, TaskStatus
+from app.persistence.condition_states import ConditionStates
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.task_stats import TaskCounts, TaskStats
@@ -33,7 +35,10 @@ async def died(client: AsyncClient, *, callback_url: str | None = None) -> None:
     await send(queue, queue.prepare(outcomes={lease: Failed("broken", None)}, slots=0), 1)
 
 
-@scenario(*(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "audit_entries", "overview")))
+@scenario(
+    *(f"Operator.{name}" for name in ("replay", "workers", "orphaned_tasks", "audit_entries", "overview")),
+    "Health.facts",
+)
 async def replaying(client: AsyncClient, times: int) -> None:
     await died(client)
     operator = Operator(client)
@@ -42,6 +47,18 @@ async def replaying(client: AsyncClient, times: int) -> None:
         assert (len(await operator.workers()), await operator.orphaned_tasks()) == (1, [])
         assert [entry.action for entry in (await operator.audit_entries()).entries] == ["replay"]
         assert len((await operator.overview()).workers) == 1
+        assert len((await Health(client).facts()).workers) == 1
+
+
+@scenario("ConditionStates.update", "ConditionStates.confirm", "Health.refresh_delivery_rate")
+async def reporting_conditions(client: AsyncClient, times: int) -> None:
+    states = ConditionStates(client)
+    (callback,) = await states.update(OTHER, [{"name": "no_worker"}])
+    for _ in range(times):
+        assert await states.update(OTHER, [{"name": "no_worker"}]) == [callback]
+    for _ in range(times):
+        await states.confirm(callback)
+        await Health(client).refresh_delivery_rate()
 
 
 @scenario("TaskStats.report")
@@ -62,6 +79,16 @@ async def replaying_all(client: AsyncClient, times: int) -> None:
     await died(client)
     for _ in range(times):
         assert (await Operator(client).replay_dead(ACTOR, TaskKind.FETCH, step=1)).replayed == 1
+
+
+@scenario("Operator.discard", "Operator.failure_groups")
+async def discarding(client: AsyncClient, times: int) -> None:
+    await died(client)
+    operator = Operator(client)
+    (group,) = await operator.failure_groups()
+    for _ in range(times):
+        assert (await operator.discard(ACTOR, TaskKind.FETCH, group.cause)).discarded == 1
+    assert await operator.failure_groups() == []
 
 
 @scenario("Operator.redeliver")

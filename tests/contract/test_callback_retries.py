@@ -11,13 +11,14 @@ import pytest
 from standardwebhooks import Webhook
 from supabase import AsyncClient
 
+from app.external.callback_sender import CallbackSender
 from app.external.client import open_external
 from app.models import TaskKind
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from tests.support.scripted_server import ScriptedServer, Step, answer
 from tests.support.tasks import create, record
-from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, callback_retry_delay
+from worker.handlers.callback import SCHEDULE, CallbackHandler, callback_retry_delay
 from worker.job import Handler
 from worker.runner import Worker, WorkerLimits
 

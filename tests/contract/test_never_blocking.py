@@ -70,6 +70,7 @@ OWNERS: dict[type[Owner], Callable[[AsyncClient], Owner]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "task_id": {"task_id": TASK},
     "kind": {"kind": TaskKind.FETCH},
+    "cause": {"cause": "timed out"},
     "payload": {"payload": {}},
     "tasks": {"tasks": [NewTask(TASK, TaskKind.FETCH, {}, DAY)]},
     "source_date": {"source_date": DAY},

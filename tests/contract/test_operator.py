@@ -10,9 +10,11 @@ from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
 from app.models import Task, TaskKind, TaskStatus
+from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.operator import AuditPage, Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import TaskQueue
+from app.persistence.task_stats import TaskStats
 from app.persistence.tasks import TaskStateManager
 from app.persistence.worker_configuration import WorkerConfiguration
 from embedded.stack import Ready
@@ -141,9 +143,9 @@ async def test_missing_settings_are_shown_with_the_worker(
 ) -> None:
     lacking, whole, gone = [uuid4() for _ in range(3)]
     configuration = WorkerConfiguration(client)
-    await configuration.report(gone, {"MAIL_URL": "no mails"})
+    await configuration.report(gone, {"MAIL_URL": "no mails"}, [])
     await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
-    await configuration.report(lacking, {"MAIL_URL": "no mails"})
+    await configuration.report(lacking, {"MAIL_URL": "no mails"}, [])
     for worker_id in (lacking, whole):
         queue = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE)
         await queue.sync(queue.prepare(outcomes={}, slots=0))
@@ -153,8 +155,23 @@ async def test_missing_settings_are_shown_with_the_worker(
     assert await database.fetch("select 1 from public.worker_configuration where worker_id = $1", gone) == []
     # A worker that still has tasks stays in the list, however old its heartbeat is.
     await database.execute("update public.worker_configuration set reported_at = now() - interval '25 hours'")
-    await configuration.report(uuid4(), {})
+    await configuration.report(uuid4(), {}, [])
     assert [worker.not_configured for worker in await operator.workers() if worker.worker_id == lacking] != [{}]
+
+
+async def test_circuit_breakers_of_removed_sources_disappear(client: AsyncClient) -> None:
+    breakers, configuration, worker_id = CircuitBreakers(client), WorkerConfiguration(client), uuid4()
+    for name in ("arxiv", "feed:gone"):
+        with pytest.raises(ValueError, match="down"):
+            async with breakers.guard(name):
+                raise ValueError("down")
+    queue = TaskQueue(client, worker_id=worker_id, kinds=list(TaskKind), lease=LEASE)
+    await queue.sync(queue.prepare(outcomes={}, slots=0))
+    await TaskStats(client).report(worker_id, 1, {})
+    assert [each.name for each in await breakers.states()] == ["arxiv", "feed:gone"], "a worker has not reported yet"
+    await configuration.report(worker_id, {}, ["arxiv"])
+    await TaskStats(client).report(worker_id, 2, {})
+    assert [each.name for each in await breakers.states()] == ["arxiv"]
 
 
 async def test_workers_are_listed_with_host_and_version(

@@ -8,10 +8,12 @@ from supabase import AsyncClient
 
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionStates
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.imports import Imports
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
@@ -34,7 +36,7 @@ from tests.support.tasks import LosingTransport, everything
 CLASSES = (
     *(TaskStateManager, TaskQueue, Digests, Editions, Items, HybridCache, CircuitBreakers, Maintenance),
     *(DistributedRateLimiter, WatchedTasks, Operator, Readers, ReaderPapers, Schedule, Deliveries),
-    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile),
+    *(TaskStats, EndedSessions, WorkerConfiguration, Uploads, Imports, ReadersFile, Health, ConditionStates),
 )
 
 

@@ -58,7 +58,7 @@ async def creating_many(client: AsyncClient, times: int) -> None:
 @scenario("WorkerConfiguration.report")
 async def reporting_the_configuration(client: AsyncClient, times: int) -> None:
     for _ in range(times):
-        await WorkerConfiguration(client).report(WORKER, {"MAIL_URL": "no mails"})
+        await WorkerConfiguration(client).report(WORKER, {"MAIL_URL": "no mails"}, ["arxiv"])
 
 
 @scenario("TaskStateManager.ensure_fetch")

@@ -25,6 +25,7 @@ SETTINGS = {"link_secret": SECRET, "resend_webhook_secret": HOOK_SECRET}
 
 PAPER = item_of(ArticleKind.PAPER, 1, None, 0.9)
 DIGEST = {"profile": {"name": "Ada"}, "source_date": "2026-03-04"}
+OPERATORS_LISTS = ("overview", "health", "failures", "pauses", "workers", "orphaned_tasks", "audit")
 DIRECTIONS = ("more", "less", "save")
 MEGABYTE = 1_048_576
 BIBTEX = "@misc{a, title={Of storms}, abstract={They blow.}}"
@@ -76,6 +77,8 @@ async def system_of(http: httpx.AsyncClient, database: asyncpg.Connection) -> Sy
     await give_digest(database, UUID(reader_id), digest_of(TODAY, PAPER))
     await furnish(database)
     await dead_tasks(database, "callback", "no", 2)
+    await dead_tasks(database, "delivery", "to retry")
+    await dead_tasks(database, "delivery", "to discard")
     await insert_tasks(database, 2, kind="digest")
     papers = await http.post(f"/v1/readers/{reader_id}/papers", json=_papers())
     fetch = await http.post("/v1/fetches", json={"source_date": "2026-03-04"})
@@ -158,12 +161,13 @@ def _readers(system: System) -> Iterator[Request]:
 
 def _operators(system: System) -> Iterator[Request]:
     dead, admin = system.ids["dead"], "/v1/admin"
-    yield from (Request(f"GET {admin}/{name}") for name in ("overview", "pauses", "workers", "orphaned_tasks", "audit"))
+    yield from (Request(f"GET {admin}/{name}") for name in OPERATORS_LISTS)
     yield Request(f"POST {admin}/kinds/{{kind}}/pause", sent={"json": {"reason": "moving"}})
     yield Request(f"POST {admin}/kinds/{{kind}}/resume")
     yield Request(f"POST {admin}/tasks/{{task_id}}/replay", 202, {"task_id": dead["digest"][0]})
     yield Request(f"POST {admin}/callbacks/{{task_id}}/redeliver", 202, {"task_id": dead["callback"][0]})
     yield Request(f"POST {admin}/replays", sent={"json": {"kind": "digest"}})
+    yield Request(f"POST {admin}/discards", sent={"json": {"kind": "fetch", "cause": "no such cause"}})
     yield from map(Request, ("GET /v1/deliveries", "GET /v1/deliveries/pause", "GET /v1/deliveries/{delivery_id}"))
     yield Request("POST /v1/deliveries/pause", sent={"json": {"reason": "moving"}})
     yield Request("POST /v1/deliveries/resume", sent={"json": {"pending": "send"}})
@@ -184,6 +188,8 @@ def _ops(system: System) -> Iterator[Request]:
         (f"{tasks}/replay", {"task_id": dead["fetch"][0]}, {}),
         (f"{tasks}/redeliver", {"task_id": dead["callback"][1]}, {}),
         (f"{tasks}/cancel", {"task_id": system.ids["pending"][1]}, {}),
+        ("/ops/failures/retry", {}, {"kind": "delivery", "cause": "to retry", "number": "1"}),
+        ("/ops/failures/discard", {}, {"kind": "delivery", "cause": "to discard", "number": "1"}),
         ("/ops/replays", {}, {"kind": ""}),
         ("/ops/deliveries/{delivery_id}/sent", delivered[1], {}),
         ("/ops/deliveries/{delivery_id}/again", delivered[2], {}),

@@ -7,10 +7,12 @@ from uuid import uuid5
 
 from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
+from app.persistence.condition_states import ConditionCallback, ConditionStates
 from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions, Reading
 from app.persistence.ended_sessions import EndedSessions
+from app.persistence.health import Health
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance
 from app.persistence.operator import Actor, Operator
@@ -185,15 +187,20 @@ READERS = [
         "put_vectors", p_mark="2:", p_vectors=[{"paper_id": str(TWO), "vector": "2:AA"}]),
 ]  # fmt: skip
 
+CALLBACK = ConditionCallback(name="no_worker", active=True, changed_at=MOMENT, callback_id=TWO, event={})
 OPERATORS = [
     rpc(f"replay_task {TWO}", lambda c: Operator(c).replay(BY, TWO), "replay_task", **ACTOR, p_task_id=str(TWO)),
     rpc("replay fetch tasks", lambda c: Operator(c).replay_dead(BY, TaskKind.FETCH),
-        "replay_dead_letters", p_kind="fetch", p_since=None, p_until=None, p_after=None, p_step=1000,
+        "replay_dead_letters", p_kind="fetch", p_cause=None, p_since=None, p_until=None, p_after=None, p_step=1000,
         p_audit_id=str(uuid5(ONE, "None")), p_actor="ada"),
     rpc("replay digest tasks",
-        lambda c: Operator(c).replay_dead(BY, TaskKind.DIGEST, since=MOMENT, until=MOMENT, after=TWO, step=5),
-        "replay_dead_letters", p_kind="digest", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
+        lambda c: Operator(c).replay_dead(
+            BY, TaskKind.DIGEST, cause="a", since=MOMENT, until=MOMENT, after=TWO, step=5),
+        "replay_dead_letters", p_kind="digest", p_cause="a", p_since=AT, p_until=AT, p_after=str(TWO), p_step=5,
         p_audit_id=str(uuid5(ONE, str(TWO))), p_actor="ada"),
+    rpc("group the failed tasks", lambda c: Operator(c).failure_groups(limit=3), "failure_groups", p_limit=3),
+    rpc("discard fetch tasks", lambda c: Operator(c).discard(BY, TaskKind.FETCH, "a", until=MOMENT, step=5),
+        "discard_dead_letters", p_kind="fetch", p_cause="a", p_until=AT, p_step=5, **ACTOR),
     rpc(f"redeliver {TWO}", lambda c: Operator(c).redeliver(BY, TWO), "redeliver", **ACTOR, p_task_id=str(TWO)),
     rpc(f"cancel_for_operator {TWO}", lambda c: Operator(c).cancel(BY, TWO),
         "cancel_for_operator", **ACTOR, p_task_id=str(TWO)),
@@ -203,6 +210,12 @@ OPERATORS = [
     rpc("list workers", lambda c: Operator(c).workers(), "list_worker_rows"),
     rpc("read the overview", lambda c: Operator(c).overview(), "operator_overview", p_hours=6),
     rpc("read the overview", lambda c: Operator(c).overview(hours=2), "operator_overview", p_hours=2),
+    rpc("record the conditions", lambda c: ConditionStates(c).update(ONE, [{"name": "no_worker", "text": "a\0b"}]),
+        "update_conditions", p_call=str(ONE), p_active=[{"name": "no_worker", "text": "ab"}]),
+    rpc("confirm a callback about a condition", lambda c: ConditionStates(c).confirm(CALLBACK),
+        "confirm_condition_callback", p_name="no_worker", p_callback_id=str(TWO)),
+    rpc("compute the delivery rate", lambda c: Health(c).refresh_delivery_rate(), "refresh_delivery_rate"),
+    rpc("read the health of the service", lambda c: Health(c).facts(), "operator_health"),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(), "orphaned_tasks", p_after=None, p_limit=50),
     rpc("find orphaned tasks", lambda c: Operator(c).orphaned_tasks(after=TWO, limit=3), "orphaned_tasks",
         p_after=str(TWO), p_limit=3),
@@ -229,8 +242,8 @@ FLEETS = [
         p_counts=[{"kind": "digest", **COUNTS, "sample": [str(TWO)]},
                   {"kind": "fetch", **dict.fromkeys(COUNTS, 0), "model_fallbacks": {}, "sample": []}]),
     rpc(f"report the configuration of worker {ONE}",
-        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}),
-        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}),
+        lambda c: WorkerConfiguration(c).report(ONE, {"MAIL_URL": "no mails"}, ["arxiv"]),
+        "report_configuration", p_worker=str(ONE), p_not_configured={"MAIL_URL": "no mails"}, p_services=["arxiv"]),
     rpc("apply 1 reader(s) of the readers file",
         lambda c: ReadersFile(c).apply("ada", [FileEntry("a", {"name": "A\0b"})], {"name": "\0"}),
         "apply_readers_file", p_owner="ada", p_defaults={"name": ""},

@@ -21,8 +21,8 @@ with made as (
     insert into public.tasks (task_id, owner, kind, source_date, request_hash, status, error, attempt, finished_at)
     select gen_random_uuid(), 'ada', $1, '2026-03-04', 'test', 'failed', $2, 5, now() - n * interval '1 s'
       from generate_series(1, $3) n returning task_id, finished_at)
-insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead_letter, updated_at)
-select task_id, $1, 1, now(), 5, 5, true, finished_at from made"""
+insert into public.queue (task_id, kind, priority, run_at, max_attempts, attempt, dead_letter, error, updated_at)
+select task_id, $1, 1, now(), 5, 5, true, $2, finished_at from made"""
 _MINUTES = """
 insert into public.task_stats (minute, kind, completed, failed, retried, waits, wait_sum, wait_max, ready, running,
                             oldest, model_calls, model_failures, input_tokens, output_tokens,
@@ -40,6 +40,16 @@ select gen_random_uuid(), 'ada', reader_id, 'digest', '2026-03-04', 'in_doubt', 
 async def dead_tasks(database: asyncpg.Connection, kind: str, error: str, count: int = 1) -> None:
     """Create permanently failed tasks."""
     await database.execute(_DEAD, kind, error, count)
+
+
+async def healthy_worker(database: asyncpg.Connection) -> None:
+    """Create a worker that is alive and has all settings."""
+    await database.execute(
+        "with one as (insert into public.workers (worker_id, seen_at, lease, reported_at, host, version)"
+        " values (gen_random_uuid(), now(), '1 minute', now(), 'w1', '0.1.0') returning worker_id)"
+        " insert into public.worker_configuration (worker_id, not_configured, services)"
+        """ select worker_id, '{}', '["arxiv", "feed:a", "model"]' from one"""
+    )
 
 
 async def furnish(database: asyncpg.Connection) -> None:

@@ -46,8 +46,20 @@ DELIVERY: dict[str, Any] = {
     "ended_at": "2026-03-04T05:06:09Z",
 }
 PAUSE: dict[str, Any] = {"kind": "fetch", "started_at": MOMENT, "ended_at": LATER, "actor": "root", "reason": "because"}
+HEALTH: dict[str, Any] = {
+    "at": MOMENT,
+    "schema_version": 8,
+    "kinds": [{"kind": "fetch", "oldest_seconds": None, "paused": None}],
+    "workers": [{"host": "one", "last_seen_seconds": 1.5, "lease_seconds": 60.0, "not_configured": {}}],
+    "sources": [{"name": "arxiv", "failing_since": None, "error": None}],
+    "deliveries": {"paused": None, "in_doubt": 0, "completed": 0, "failed": 0, "error": None},
+    "model": {"calls": 0, "failures": 0, "blocked": None, "fallbacks": []},
+    "delivery_rate": None,
+    "overdue_readers": 0,
+}
 OVERVIEW: dict[str, Any] = {
     "at": MOMENT,
+    "health": HEALTH,
     "kinds": [],
     "task_stats": {"since": MOMENT, "step_seconds": 60, "kinds": []},
     "workers": [],

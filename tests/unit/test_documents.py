@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from app.metrics import Metrics
+from scripts.alerts import ALERTS, OPERATIONS, alerts_document, with_table
 from scripts.settings import DOCUMENT, settings_document
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +97,12 @@ def test_every_quoted_name_occurs_in_the_sources(name: str) -> None:
 
 def test_the_settings_document_is_current() -> None:
     assert DOCUMENT.read_text(encoding="utf-8") == settings_document(), "run `make settings`"
+
+
+def test_alerts_and_their_table_come_from_the_conditions() -> None:
+    assert ALERTS.read_text(encoding="utf-8") == alerts_document(), "run `make alerts`"
+    operations = OPERATIONS.read_text(encoding="utf-8")
+    assert operations == with_table(operations), "run `make alerts`"
 
 
 def test_alerts_use_existing_metrics_and_are_explained() -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from app.pages.formatting import duration, figure
+from app.formatting import duration, figure
 from app.persistence.overview import StatPoint, StatSeries
 
 WIDTH: Final = 240

@@ -1,15 +1,35 @@
 """Filters in the URL of a list."""
 
 from collections.abc import Collection
+from datetime import date
+from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
+
+from app.persistence.json_values import clean_text
+
+MAX_LENGTH: Final = 200
+"""Characters of a text in a filter."""
 
 
 def selected(request: Request, name: str, allowed: Collection[str]) -> str | None:
     """Return the query parameter `name` if it is one of `allowed`; None means all."""
     value = request.query_params.get(name, "")
     return value if value in allowed else None
+
+
+def text_filter(request: Request, name: str) -> str | None:
+    """Return the query parameter `name` as a text that the database can store, cut to size; None if it is empty."""
+    return clean_text(request.query_params.get(name, "")).strip()[:MAX_LENGTH] or None
+
+
+def day_filter(request: Request, name: str) -> date | None:
+    """Return the query parameter `name` as a day; None if it is empty or no day."""
+    try:
+        return date.fromisoformat(request.query_params.get(name, ""))
+    except ValueError:
+        return None
 
 
 def list_url(path: str, **values: str | None) -> str:

@@ -6,13 +6,14 @@ from typing import Final
 from fastapi import Request
 from fastapi.responses import RedirectResponse
 
-from app.pages.formatting import figure
+from app.formatting import figure
 
 _SENTENCES: Final = {
     "paused": "Paused. Workers claim no tasks of this kind until you resume it. Running tasks continue.",
     "resumed": "Resumed.",
     "replayed": "Replayed. The task has its full number of attempts again.",
     "cancelled": "Cancelled. If a worker is running the task, it stops.",
+    "discarded": "Discarded. The tasks stay failed and are no longer listed here. The audit log has the number.",
     "redelivered": "The callback is delivered again under the same id.",
     "sent": "Marked as sent.",
     "again": "The mail will be sent again.",

@@ -12,9 +12,10 @@ from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
 from app.models import TaskKind
 from app.pages.ops.charts import charts_of
+from app.pages.ops.failure_groups import group_view
 from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, SubmittedForm, add_action
-from app.pages.ops.overview_cache import OverviewVersion, figures_of
+from app.pages.ops.overview_cache import OverviewVersion, figures_of, health_of
 from app.pages.rendering import PageRenderer
 from app.persistence.operator import Actor
 from app.persistence.overview import KindStatus, Overview
@@ -26,6 +27,7 @@ HOURS: Final = 6
 """Hours that the charts show."""
 
 RECENT_ACTIONS: Final = 8
+SHOWN_GROUPS: Final = 5
 MAX_REASON_LENGTH: Final = 500
 NO_REASON: Final = "no reason given"
 
@@ -35,8 +37,10 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
 
     @router.get("", status_code=HTTPStatus.OK)
     async def show_overview(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
-        overview, audit_log = await asyncio.gather(
-            services.operator.overview(hours=HOURS), services.operator.audit_entries(limit=RECENT_ACTIONS)
+        overview, audit_log, groups = await asyncio.gather(
+            services.operator.overview(hours=HOURS),
+            services.operator.audit_entries(limit=RECENT_ACTIONS),
+            services.operator.failure_groups(limit=SHOWN_GROUPS),
         )
         return pages.page(
             "ops/overview.html.j2",
@@ -45,6 +49,7 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             message=flash_message(request),
             overview=overview,
             audit_log=audit_log.entries,
+            groups=[group_view(group) for group in groups],
             now=figures_of(overview),
             version=OverviewVersion.of(overview),
             kinds=_in_order(overview),
@@ -53,6 +58,8 @@ def add_overview(router: APIRouter, pages: PageRenderer) -> None:
             readers=readers_by_status(overview),
             known_kinds=KINDS,
             no_mail_sender=no_mail_sender(overview),
+            health=health_of(overview),
+            failing={source.name for source in overview.health.sources if source.failing_since},
         )
 
     async def pause(kind: TaskKind, form: FormOf, services: ServicesOf) -> Response:

@@ -4,13 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, Self
 
 import structlog
 
+from app.conditions.condition import Observation
+from app.conditions.report import HealthReport, report_of
 from app.errors import SupabaseError
-from app.pages.formatting import duration, figure
+from app.formatting import duration, figure
 from app.persistence.overview import Overview
 
 REFRESH_INTERVAL: Final = 2.0
@@ -19,14 +22,24 @@ REFRESH_INTERVAL: Final = 2.0
 QUERY_TIMEOUT: Final = 5.0
 """Seconds until a query is given up."""
 
-CHANGED: Final = "Workers, pauses, circuit breakers or mails in doubt have changed. Reload this page."
+CHANGED: Final = "Problems, workers, pauses, circuit breakers or mails in doubt have changed. Reload this page."
 
 log = structlog.get_logger(__name__)
 
 
+def health_of(overview: Overview) -> HealthReport:
+    """Return the health report of an overview that was just read."""
+    return report_of(Observation(overview.health, datetime.now(UTC)))
+
+
 def figures_of(overview: Overview) -> dict[str, str]:
-    """Return the live figures, formatted, by the `data-show` name of their element."""
-    figures = {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
+    """Return the live figures, formatted, by the `data-show` name of their element.
+
+    One of `well` and `wrong` is empty: the health line has an element for each, and hides the empty one.
+    """
+    health = health_of(overview)
+    line = {"well": health.summary, "wrong": ""} if health.status == "ok" else {"well": "", "wrong": health.summary}
+    figures = line | {"as of": f"{overview.at:%H:%M:%S} UTC", "workers": figure(len(overview.workers))}
     for kind in overview.kinds:
         counts = {"ready": kind.ready, "not_ready": kind.not_ready, "running": kind.running, "failed": kind.failed}
         figures |= {f"{kind.kind} {name}": figure(count) for name, count in counts.items()}
@@ -41,6 +54,7 @@ def fingerprint_of(overview: Overview) -> str:
         [(kind.kind, kind.pause) for kind in overview.kinds],
         sorted((breaker.name, breaker.state) for breaker in overview.circuit_breakers),
         (overview.deliveries.in_doubt, overview.deliveries.paused),
+        [problem.condition for problem in health_of(overview).problems],
     )
     return blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 

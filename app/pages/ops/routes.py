@@ -3,6 +3,7 @@
 from fastapi import APIRouter
 
 from app.pages.ops.deliveries import add_deliveries
+from app.pages.ops.failures import add_failures
 from app.pages.ops.guard import ops_route
 from app.pages.ops.live_updates import add_live
 from app.pages.ops.overview import add_overview
@@ -18,6 +19,7 @@ def ops_router(pages: PageRenderer) -> APIRouter:
     add_sign_in(router, pages)
     add_overview(router, pages)
     add_live(router)
+    add_failures(router)
     for add in (add_tasks, add_deliveries, add_readers):
         add(router, pages)
     return router

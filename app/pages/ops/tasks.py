@@ -11,7 +11,8 @@ from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
 from app.models import TaskKind, TaskStatus
-from app.pages.ops.filters import list_url, selected
+from app.pages.ops.failure_groups import group_view
+from app.pages.ops.filters import day_filter, list_url, selected, text_filter
 from app.pages.ops.flash_messages import flash_message, redirect_with
 from app.pages.ops.guard import FormOf, OperatorOf, add_action
 from app.pages.ops.overview import KINDS, actor_of
@@ -33,22 +34,33 @@ def _add_list(router: APIRouter, pages: PageRenderer) -> None:
     @router.get("/tasks")
     async def show_tasks(session: OperatorOf, services: ServicesOf, request: Request) -> Response:
         kind, status = selected(request, "kind", KINDS), selected(request, "status", STATUSES)
+        owner, day = text_filter(request, "owner"), day_filter(request, "day")
         page = await services.tasks.list_tasks(
+            owner=owner,
+            source_date=day,
             kind=TaskKind(kind) if kind else None,
             status=TaskStatus(status) if status else None,
             cursor=request.query_params.get("cursor"),
         )
+        groups = await services.operator.failure_groups() if status == TaskStatus.FAILED else []
         return pages.page(
             "ops/tasks.html.j2",
             session=session,
+            groups=[group_view(group) for group in groups if kind in (None, group.kind)],
             here=FAILED if status == TaskStatus.FAILED else TASKS,
             message=flash_message(request),
             tasks=page.tasks,
             kind=kind,
             status=status,
+            owner=owner or "",
+            day=day,
             kinds=KINDS,
             statuses=STATUSES,
-            more=list_url(TASKS, kind=kind, status=status, cursor=page.next_cursor) if page.next_cursor else None,
+            more=list_url(
+                TASKS, kind=kind, status=status, owner=owner, day=str(day) if day else None, cursor=page.next_cursor
+            )
+            if page.next_cursor
+            else None,
         )
 
     @router.get("/find")

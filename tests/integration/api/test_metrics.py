@@ -15,6 +15,7 @@ from app.api import metrics
 from app.config import ApiSettings
 from app.main import create_app
 from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
+from tests.support.rows import HEALTH
 from tests.support.scripted_server import ScriptedServer, answer, stall
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -51,7 +52,7 @@ async def scraped(http: httpx.AsyncClient) -> str:
 
 
 async def test_metrics_of_callers_are_shown_only_to_admins() -> None:
-    async with api_before(STATS, BREAKERS, STATS, BREAKERS, STATS, BREAKERS) as (http, _server):
+    async with api_before(*(STATS, BREAKERS, HEALTH) * 3) as (http, _server):
         first = await scraped(http)
         second = await scraped(http)
         admins = (await http.get("/metrics", headers=headers_of("root"))).text
@@ -61,7 +62,7 @@ async def test_metrics_of_callers_are_shown_only_to_admins() -> None:
 
 
 async def test_metrics_show_the_current_queue_and_breakers() -> None:
-    async with api_before(STATS, BREAKERS, EMPTY, []) as (http, server):
+    async with api_before(STATS, BREAKERS, HEALTH, EMPTY, [], HEALTH) as (http, server):
         text = await scraped(http)
         assert samples(text, "broadsheet_queue_depth") == {
             ("fetch", "pending"): 3,
@@ -76,13 +77,13 @@ async def test_metrics_show_the_current_queue_and_breakers() -> None:
         assert (
             samples(later, "broadsheet_queue_depth") == samples(later, "broadsheet_queue_oldest_task_age_seconds") == {}
         )
-        assert recorded_calls(server) == [("queue_stats", {}), ("breaker_states", {})] * 2
+        assert recorded_calls(server) == [("queue_stats", {}), ("breaker_states", {}), ("operator_health", {})] * 2
 
 
 @pytest.mark.parametrize("step", [answer(500, {"message": "no"}), stall], ids=["an error", "no answer"])
 async def test_metrics_that_time_out_are_omitted_and_logged(step: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "READ_TIMEOUT", 0.2)
-    async with api_before(step) as (http, _server):
+    async with api_before(step, step) as (http, _server):
         with capture_logs() as logs:
             text = await scraped(http)
     assert value(text, "broadsheet_database_up") == 0
@@ -93,7 +94,7 @@ async def test_metrics_that_time_out_are_omitted_and_logged(step: Any, monkeypat
 @asynccontextmanager
 async def api_with_scrapers() -> AsyncIterator[tuple[Any, str]]:
     """The started application, and the URL of its metrics port."""
-    server = ScriptedServer(answer(200, STATS), answer(200, BREAKERS))
+    server = ScriptedServer(answer(200, STATS), answer(200, BREAKERS), answer(200, HEALTH))
     await server.start()
     values = {"supabase_url": server.url, "supabase_key": "sb_secret_x", "supabase_retries": 0, "api_keys": "k" * 16}
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -112,7 +113,7 @@ async def test_the_metrics_port_needs_no_key() -> None:
         assert samples(found.text, "broadsheet_caller_requests_total") == {("ada", "200"): 1}
         assert value(found.text, "broadsheet_database_up") == 1
         # The same process counts the calls of this scrape.
-        assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 2}
+        assert samples(app.state.metrics.text().decode(), "broadsheet_supabase_calls_total") == {("200",): 3}
         assert (await http.get("/v1/tasks")).status_code == 404
 
 

@@ -14,13 +14,22 @@ from tests.support.rows import DAY, DELIVERY, ID, MOMENT, OTHER, OVERVIEW, PAUSE
 
 DONE = {"task": TASK, "done": True}
 ROOT = {"p_audit_id": AN_ID, "p_actor": "root"}
-STEP_OF = {"p_kind": "digest", "p_since": None, "p_until": None, "p_after": None, "p_step": STEP, **ROOT}
+STEP_OF = {
+    "p_kind": "digest",
+    "p_cause": None,
+    "p_since": None,
+    "p_until": None,
+    "p_after": None,
+    "p_step": STEP,
+    **ROOT,
+}
 LISTED = {
     "p_owner": None, "p_status": None, "p_reader_id": None, "p_before": None, "p_before_id": None, "p_limit": 51,
 }  # fmt: skip
 ENTRY = {"audit_id": ID, "created_at": MOMENT, "actor": "root", "action": "pause", "details": {"kind": "fetch"}}
 WORKER = {
-    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "running_tasks": 2,
+    "worker_id": ID, "host": "one", "version": "0.1.0", "seen_at": MOMENT, "last_seen_seconds": 1.5, "alive": True,
+    "running_tasks": 2,
     "not_configured": {"MAIL_URL": "this worker sends no mails"},
 }  # fmt: skip
 PLACE = f"cursor={encode_cursor(DAY, UUID(OTHER))}"

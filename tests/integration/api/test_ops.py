@@ -303,6 +303,40 @@ async def test_ten_thousand_failed_tasks_are_replayed_by_one_action(
     assert [tuple(row) for row in left] == [("fetch", 3)]
 
 
+async def test_tasks_are_filtered_by_owner_and_day(browse: Browse, database: asyncpg.Connection) -> None:
+    await dead_tasks(database, "digest", "ada's failure", 60)
+    await dead_tasks(database, "fetch", "eve's failure")
+    await database.execute("update public.tasks set owner = 'eve', source_date = '2026-03-05' where kind = 'fetch'")
+    operator = await browse()
+    for query in ("owner=eve", "day=2026-03-05", "owner=eve&day=2026-03-05&kind=fetch"):
+        page = (await operator.http.get(f"/ops/tasks?status=failed&{query}")).text
+        assert ("eve&#39;s failure" in page, "ada&#39;s failure" in page) == (True, False)
+    page = (await operator.http.get("/ops/tasks?status=failed&owner=ada&day=2026-03-04")).text
+    (onward,) = re.findall(r'href="(/ops/tasks\?[^"]*cursor[^"]*)"', page)
+    assert (await operator.http.get(onward.replace("&amp;", "&"))).text.count('/replay"') == 10
+    assert (await operator.http.get("/ops/tasks?owner=%00&day=yesterday")).status_code == 200
+
+
+async def test_a_group_of_failures_is_retried_or_discarded(browse: Browse, database: asyncpg.Connection) -> None:
+    await dead_tasks(database, "digest", "HTTP 500", 12)
+    await dead_tasks(database, "fetch", "HTTP 410", 3)
+    operator = await browse()
+    page = (await operator.http.get("/ops")).text
+    assert page.index("3 fetch tasks") != page.index("12 digest tasks")
+    group = {"kind": "digest", "cause": "HTTP <number>"}
+    for wrong in ({}, {"number": "11"}, {"number": "12", "cause": "other"}):
+        refused = await operator.press("/ops", "/ops/failures/retry", **(group | wrong))
+        assert (refused.status_code, "Nothing was changed" in refused.text) == (409, True)
+    answer = await operator.press("/ops", "/ops/failures/retry", **group, number="12")
+    assert "12 tasks were replayed" in (await operator.http.get(answer.headers["location"])).text
+    gone = {"kind": "fetch", "cause": "HTTP <number>", "number": "3"}
+    answer = await operator.press("/ops", "/ops/failures/discard", **gone)
+    assert "Discarded." in (await operator.http.get(answer.headers["location"])).text
+    assert await database.fetchval("select count(*) from public.queue where dead_letter") == 0
+    actions = await database.fetch("select action from public.audit order by created_at")
+    assert [row["action"] for row in actions] == ["replay all", "discard"]
+
+
 async def test_the_page_says_when_no_worker_sends_mails(browse: Browse, database: asyncpg.Connection) -> None:
     operator = await browse()
     add = "insert into public.workers (worker_id, seen_at, lease, reported_at) values ($1, now(), '1 minute', now())"

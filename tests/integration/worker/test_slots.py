@@ -11,13 +11,14 @@ from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 from app.config import WorkerSettings
+from app.external.callback_sender import CallbackSender
 from app.external.client import open_external
 from app.models import TaskKind
 from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended
 from tests.support.tasks import Claimer, create, insert_tasks
-from worker.handlers.callback import CallbackHandler, CallbackSender
+from worker.handlers.callback import CallbackHandler
 from worker.job import Job, Work
 from worker.opening import worker_limits
 

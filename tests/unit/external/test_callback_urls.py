@@ -5,10 +5,10 @@ import pytest
 import respx
 from standardwebhooks import Webhook
 
+from app.external.callback_sender import CallbackSender
 from app.external.callback_urls import checked_callback_url
 from app.external.client import ExternalClient
 from tests.support.processes import WEBHOOK_SECRET
-from worker.handlers.callback import CallbackSender
 
 PUBLIC = "93.184.215.14"
 TAKEN = [

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.pages.formatting import duration, figure, moment
+from app.formatting import duration, figure, moment
 from app.pages.ops.charts import HEIGHT, NO_DATA, WIDTH, charts_of
 from app.persistence.overview import StatSeries
 

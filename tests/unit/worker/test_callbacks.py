@@ -15,11 +15,12 @@ import respx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from app.errors import PermanentError
+from app.external.callback_sender import CallbackSender, DeliveryFailed
 from app.external.client import ExternalClient, open_external
 from app.models import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask
-from worker.handlers.callback import SCHEDULE, CallbackHandler, CallbackSender, DeliveryFailed, callback_retry_delay
+from worker.handlers.callback import SCHEDULE, CallbackHandler, callback_retry_delay
 from worker.job import Job
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -110,7 +111,7 @@ async def test_a_receiver_that_times_out_is_retried(
         await asyncio.Event().wait()
         raise AssertionError("never")
 
-    monkeypatch.setattr("worker.handlers.callback.DELIVERY_TIMEOUT", 0.01)
+    monkeypatch.setattr("app.external.callback_sender.DELIVERY_TIMEOUT", 0.01)
     router.post(URL).mock(side_effect=hang)
     with pytest.raises(DeliveryFailed, match=r"^receiver\.example: TimeoutError: $") as failed:
         await sender(http).send(URL, "cb_1", BODY)
