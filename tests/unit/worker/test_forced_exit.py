@@ -21,12 +21,17 @@ class UncancellableWork:
     def __init__(self, on_cancel: Callable[[], object] = lambda: None) -> None:
         self.on_cancel = on_cancel
         self.ended = False
+        self.running: asyncio.Task[None] | None = None
 
     async def __call__(self) -> None:
         while not self.ended:
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
             self.on_cancel()
+
+    def start(self, name: str) -> None:
+        """Run it in an asyncio task. Without the reference, the garbage collector could end it."""
+        self.running = asyncio.create_task(self(), name=name)
 
     def exit(self) -> None:
         self.ended = True
@@ -58,7 +63,7 @@ def test_a_task_that_ignores_cancellation_is_named(
     monkeypatch.setattr(worker.forced_exit, "CANCEL_TIMEOUT", 0.05)
 
     async def main() -> None:
-        asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
+        deaf.start("fetch 1")
         await asyncio.sleep(0)
         if error is not None:
             raise error
@@ -76,7 +81,7 @@ def test_a_second_signal_ends_the_wait(deaf: UncancellableWork, monkeypatch: pyt
         ending = asyncio.current_task()
         assert ending is not None
         deaf.on_cancel = ending.cancel
-        asyncio.create_task(deaf(), name="fetch 1")  # noqa: RUF006  (it is to be forgotten)
+        deaf.start("fetch 1")
         await asyncio.sleep(0)
 
     with capture_logs() as log, pytest.raises(Exited):
