@@ -21,6 +21,7 @@ from app.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
 from tests.support.database_reset import DatabaseCleaner
 from tests.support.forks import end_zygote
+from tests.support.logs import restored_logs
 from tests.support.processes import kill_what_is_left
 from tests.support.stack_process import StackProcess, settings_for
 
@@ -51,6 +52,13 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(field.upper(), raising=False)
     for model in (SupabaseSettings, ApiSettings, WorkerSettings):
         monkeypatch.setitem(model.model_config, "env_file", None)
+
+
+@pytest.fixture(autouse=True)
+def logs_are_restored() -> Iterator[None]:
+    """A test that starts a program in this process does not change the logging of the next test."""
+    with restored_logs():
+        yield
 
 
 @pytest.fixture(autouse=True)

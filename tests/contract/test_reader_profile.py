@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from app.api.reader_models import ReaderProfileRequest
+from app.persistence.readers import ReaderProfile
 
 TEXT = st.one_of(
     st.text(max_size=110),
@@ -38,9 +39,9 @@ PROFILES = st.fixed_dictionaries(
 )
 
 
-def read(profile: Any) -> ReaderProfileRequest | None:
+def read(model: type[ReaderProfile], profile: Any) -> ReaderProfile | None:
     try:
-        return ReaderProfileRequest.model_validate(profile)
+        return model.model_validate(profile)
     except ValidationError:
         return None
 
@@ -62,10 +63,11 @@ async def test_the_code_can_read_every_profile_the_database_accepts(
             taken = await database.fetchval("select public.profile_is_valid($1::text::jsonb)", sent)
         except (asyncpg.UntranslatableCharacterError, asyncpg.PostgresError):
             continue  # zero bytes and lone surrogates cannot be jsonb at all
-        understood = read(json.loads(sent))
-        assert not taken or understood is not None, sent
-        if understood is not None:
-            written = understood.model_dump_json(exclude_unset=True)
+        # arXiv renames categories: the database keeps profiles with an old name, which requests no longer may have.
+        assert not taken or read(ReaderProfile, json.loads(sent)) is not None, sent
+        requested = read(ReaderProfileRequest, json.loads(sent))
+        if requested is not None:
+            written = requested.model_dump_json(exclude_unset=True)
             assert await database.fetchval("select public.profile_is_valid($1::text::jsonb)", written), written
 
 

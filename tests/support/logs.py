@@ -11,13 +11,20 @@ from app.logs import configure_logs
 
 
 @contextmanager
-def development_logs(settings: ApiSettings) -> Iterator[None]:
-    """Log as a process in development does, and restore the test run's logging afterwards."""
+def restored_logs() -> Iterator[None]:
+    """Restore the test run's logging afterwards."""
     root = logging.getLogger()
     before, structlogs = (root.handlers[:], root.level), structlog.get_config()
-    configure_logs(settings)
     try:
         yield
     finally:
         root.handlers[:], root.level = before
         structlog.configure(**structlogs)
+
+
+@contextmanager
+def development_logs(settings: ApiSettings) -> Iterator[None]:
+    """Log as a process in development does, and restore the test run's logging afterwards."""
+    with restored_logs():
+        configure_logs(settings)
+        yield

@@ -197,7 +197,7 @@ async def everything(database: asyncpg.Connection) -> dict[str, list[dict[str, A
         elif table == "articles":
             query = "select * from public.articles order by source_date, source, external_id"
         elif table == "reader_papers":
-            query = "select * from public.reader_papers order by reader_id, arxiv_id, title"
+            query = "select * from public.reader_papers order by reader_id, arxiv_id, doi, title"
         elif table == "audit":
             query = "select * from public.audit order by created_at"
         elif table == "task_stats":
