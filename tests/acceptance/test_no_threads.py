@@ -16,6 +16,7 @@ from embedded.stack import Ready
 from tests.support.analysis import completion
 from tests.support.callback_receiver import Receiver
 from tests.support.every_route import MEGABYTE, SETTINGS, requests, system_of
+from tests.support.imports import uploaded
 from tests.support.operators import KEYS
 from tests.support.processes import LONG_LEASE, ServiceProcess, api_process, start_api, worker_process
 from tests.support.reader_mails import read_day
@@ -25,8 +26,10 @@ from tests.support.scripted_server import ScriptedServer
 from tests.support.smtp_server import Postbox
 from tests.support.tasks import create
 
-ALL_KINDS = "select count(distinct kind) = 4 from public.tasks where status = 'completed'"
+ALL_KINDS = "select count(distinct kind) = 5 from public.tasks where status = 'completed'"
+PIECE = 800_000
 MAIL = {"MAIL_FROM": "digest@example.org", "PUBLIC_URL": "https://digest.example", "LINK_SECRET": "s" * 32}
+LIBRARY = "\n".join(f"@misc{{k{n}, title={{Of ice {n}}}, abstract={{{'ice ' * 12_000}}}}}" for n in range(30)).encode()
 ANALYSIS = {"summary": "Radar reads the memory of ice.", "key_points": ["Two changes.", "No drilling."]}
 
 
@@ -85,7 +88,8 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
         await until(database, "select exists (select from public.tasks where kind = 'callback' and status is not null)")
         for days in (1, 2):  # the reader's day may have begun before UTC's
             await read_day(client, utc_today() - timedelta(days=days))
-        await add_reader(client, email="ada@example.org", profile=interests)
+        reader = await add_reader(client, email="ada@example.org", profile=interests)
+        await uploaded(client, reader.reader_id, LIBRARY[:PIECE], LIBRARY[PIECE:])
         await database.execute(
             "update public.readers set next_due_at = "
             "public.next_occurrence(timezone, send_at, weekdays, now() - interval '1 day')"
@@ -96,4 +100,5 @@ async def test_a_worker_starts_no_thread_on_any_kind_of_task(
     await model.stop()
     assert (len(box.taken), receiver.delivered.total()) == (1, 1)
     assert model.bodies
+    assert len(LIBRARY) > MEGABYTE
     assert worker.threads_started == []
