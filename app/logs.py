@@ -49,8 +49,9 @@ def configure_logs(settings: Settings) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
-    # One line per request to Supabase would be too much.
-    logging.getLogger("httpx").setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+    # A line per request would be too much, and openai's debug lines contain the prompt with the reader's interests.
+    for library in ("httpx", "httpcore", "openai"):
+        logging.getLogger(library).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
 
 
 def _rendering(settings: Settings) -> list[structlog.types.Processor]:
