@@ -6,7 +6,6 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
-import structlog
 
 from app.config import ApiSettings
 from app.errors import SourceError
@@ -17,6 +16,7 @@ from app.sources.feed_entry import read_item
 from app.sources.fetcher import Fetched
 from app.sources.text import plain_from_html
 from app.sources.xml import read_feed
+from tests.support.logs import restored_logs
 
 SECRET = "xyzzy"
 URL = f"https://feed.example/{SECRET}"
@@ -58,14 +58,9 @@ PARSERS: dict[str, Callable[[], Awaitable[Any]]] = {
 def logs_of(environment: str) -> Iterator[None]:
     """The logs of a process, as detailed as they get, and the test run's again afterwards."""
     values = {"supabase_url": "http://127.0.0.1:9", "supabase_key": "sb_secret_x", "api_keys": "ada:ada-key-0123456789"}
-    root = logging.getLogger()
-    before, structlogs = (root.handlers[:], root.level), structlog.get_config()
-    configure_logs(ApiSettings.model_validate(values | {"environment": environment, "log_level": "DEBUG"}))
-    try:
+    with restored_logs():
+        configure_logs(ApiSettings.model_validate(values | {"environment": environment, "log_level": "DEBUG"}))
         yield
-    finally:
-        root.handlers[:], root.level = before
-        structlog.configure(**structlogs)
 
 
 @pytest.mark.parametrize("environment", ["production", "development"])
