@@ -158,6 +158,13 @@ async def test_a_task_that_waits_too_long_is_a_condition(api: Api, database: asy
     assert (await api.problems()).keys() == {"kind_paused"}, "a pause explains the wait"
 
 
+async def test_mails_wait_on_purpose_while_no_worker_can_send_them(api: Api, database: asyncpg.Connection) -> None:
+    await insert_tasks(database, 1, kind="delivery", delay="-3 minutes")
+    assert (await api.problems()).keys() == {"queue_delayed"}
+    await database.execute(BY_DATABASE["mail_not_configured"][0])
+    assert (await api.problems()).keys() == {"mail_not_configured"}, "the missing sender explains the wait"
+
+
 async def test_an_older_schema_is_a_condition(api: Api, database: asyncpg.Connection) -> None:
     body = await database.fetchval("select pg_get_functiondef('public.schema_version'::regproc)")
     try:
