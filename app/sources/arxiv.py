@@ -60,7 +60,7 @@ class ArxivSource:
     - Any other day: the query API, which selects by the day (UTC) on which a paper was *submitted*.
     - If these fail: OAI-PMH, which has the same papers as the API, and more data to download.
 
-    `source_date` is so the day of submission. Papers of the listing are also in the edition of their announcement.
+    For the API and OAI-PMH, `source_date` is the day of submission; for the listing, the day of the announcement.
     A paper is one item, because its arXiv id is its key on each path.
     """
 
