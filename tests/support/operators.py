@@ -13,7 +13,7 @@ from embedded.stack import Ready
 
 ROOT_KEY, EVE_KEY, ADA_KEY = "root-key-0123456789", "eve-key-0123456789", "ada-key-0123456789"
 KEYS = f"root:{ROOT_KEY},eve:{EVE_KEY},ada:{ADA_KEY}"
-HOSTILE = '<script>alert(\'x\')</script>"><b id="{{7*7}}">&amp; \u202e'
+HOSTILE = '<script>alert(\'x\')</script>"><b id="{{12345*67891}}">&amp; \u202e'
 WIDE = "W" * 90
 
 _DEAD = """

@@ -361,7 +361,7 @@ async def test_names_and_texts_are_escaped_on_every_page(browse: Browse, databas
     for path in (*LISTS, f"/ops/tasks/{dead}", f"/ops/readers?external_id={HOSTILE}", f"/ops?done={HOSTILE}"):
         page = (await operator.http.get(path)).text
         assert "<script>alert" not in page
-        assert "{{7*7}}" in page or "49" not in page
+        assert str(12345 * 67891) not in page
         assert not re.search(r'<b id=|<style|style=|<script>|["\s]on\w+=', page), path
         escaped += "&lt;script&gt;alert" in page
     assert escaped >= len(LISTS) - 1
