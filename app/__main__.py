@@ -11,11 +11,11 @@ import uvicorn
 from app.api.connection import BoundedProtocol
 from app.config import ApiSettings, load_settings
 from app.errors import ConfigurationError
-from app.gc_freeze import freeze_loaded_objects
-from app.logs import configure_logs
+from app.installation.versions import require_locked_versions
 from app.main import create_app
-from app.private_port import open_listener, url_of
-from app.versions import require_locked_versions
+from app.process.gc_freeze import freeze_loaded_objects
+from app.process.logs import configure_logs
+from app.process.private_port import open_listener, url_of
 
 SHUTDOWN_TIMEOUT = 25
 """Seconds for open requests after SIGTERM: longer than a call to Supabase with all retries, and shorter than the

@@ -53,7 +53,7 @@ class Finding:
 
 def check_versions(lock: Path) -> str:
     """Check that the lock has all dependencies of pyproject.toml, and that its exact versions are installed."""
-    from app.versions import locked_versions, mismatches, not_locked, pinned_versions, repair_command
+    from app.installation.versions import locked_versions, mismatches, not_locked, pinned_versions, repair_command
 
     if missing := not_locked(lock):
         listed = ", ".join(map(str, missing))
@@ -67,8 +67,8 @@ def check_versions(lock: Path) -> str:
 
 def check_files(lock: Path) -> str:
     """Check that no file of the lock's packages was altered after its installation."""
-    from app.installed_files import altered_files
-    from app.versions import locked_versions
+    from app.installation.installed_files import altered_files
+    from app.installation.versions import locked_versions
 
     packages = locked_versions(lock)
     if found := altered_files(packages):

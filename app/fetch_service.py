@@ -10,7 +10,8 @@ from uuid import UUID
 import structlog
 
 from app.errors import CircuitOpen, SourceBusy, SourceError, SourceUnavailable
-from app.models import Article, Edition, EditionStatus, ReportProgress
+from app.models.articles import Article, Edition, EditionStatus
+from app.models.values import ReportProgress
 from app.persistence.circuit_breaker import CircuitBreakers, describe_failure
 from app.persistence.editions import Editions, Reading
 from app.sources.fetcher import FetchFailed

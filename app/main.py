@@ -32,16 +32,16 @@ from app.client.factory import open_supabase
 from app.conditions.monitor import ConditionMonitor, open_callbacks
 from app.config import ApiSettings, load_settings
 from app.external.client import open_external
+from app.installation.versions import project_version, require_locked_versions
 from app.links import Links
 from app.mail.bounces import BounceReader
-from app.metrics import Metrics
 from app.pages.ops.overview_cache import OverviewCache
 from app.pages.routes import pages_router
 from app.persistence.watched_tasks import WatchedTasks
-from app.private_port import serve_private_port
+from app.process.metrics import Metrics
+from app.process.private_port import serve_private_port
 from app.services import Services
 from app.task_hub import TaskHub
-from app.versions import project_version, require_locked_versions
 
 
 def create_app(

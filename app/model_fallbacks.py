@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
-from app.models import Digest, FallbackReason
+from app.models.digests import Digest, FallbackReason
 
 _FALLBACKS: Final[Mapping[FallbackReason, str]] = {
     FallbackReason.BUSY: "its server was overloaded",

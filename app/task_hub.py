@@ -10,7 +10,7 @@ import structlog
 
 from app.client.loop_throttle import LoopThrottle
 from app.errors import SupabaseError
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.watched_tasks import MAX_KNOWN, UNKNOWN, Changes, WatchedTasks
 
 POLL_INTERVAL = 0.25

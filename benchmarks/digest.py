@@ -15,7 +15,8 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.editions import Editions
 from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager

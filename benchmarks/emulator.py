@@ -12,7 +12,7 @@ import uvloop
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.tasks import TaskStateManager
 from benchmarks.processes import emulator_over, scratch_folder
 from benchmarks.report import save, show

@@ -14,11 +14,13 @@ from uuid import UUID
 
 import uvloop
 
+from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.links import Links
 from app.mail.message import message_bytes
-from app.mail_address import Mailbox
-from app.models import MAX_ITEMS, AnalysisMethod, Article, Digest, DigestItem, EditionStatus, Profile
+from app.models.articles import Article, EditionStatus
+from app.models.digests import AnalysisMethod, Digest, DigestItem
+from app.models.profiles import MAX_ITEMS, Profile
 from app.persistence.deliveries import MailParts
 from app.persistence.digests import StoredDigest
 from benchmarks.digest import edition

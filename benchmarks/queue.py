@@ -21,7 +21,7 @@ import uvloop
 from pgqueuer.adapters.drivers.asyncpg import AsyncpgDriver
 from pgqueuer.queries import Queries
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.new_task import NewTask
 from benchmarks.cpu import EmulatorProcesses
 from benchmarks.processes import Child, child, emulator, read_line

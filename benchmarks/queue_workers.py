@@ -28,9 +28,9 @@ from pgqueuer.models import Job as PgQueuerJob
 from app.client.factory import open_supabase
 from app.client.transport import CallCounters
 from app.config import SupabaseSettings
-from app.gc_freeze import freeze_loaded_objects
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.queue import TaskQueue
+from app.process.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
 from worker.job import Handler, Job
 from worker.runner import Worker, WorkerLimits

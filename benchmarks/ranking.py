@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from app.models import Article, ArticleKind, Profile, RatedPaper
+from app.models.articles import Article, ArticleKind
+from app.models.profiles import Profile, RatedPaper
 from app.ranking.calibration import THRESHOLD
 from app.ranking.counts import count
 from app.ranking.feedback_model import FeedbackModel

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from app.models import Article, ArticleKind, Profile, RatedPaper
+from app.models.articles import Article, ArticleKind
+from app.models.profiles import Profile, RatedPaper
 from app.ranking.vectors import vector_of
 
 DAY = date(2026, 11, 22)

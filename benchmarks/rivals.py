@@ -21,7 +21,7 @@ from supabase import AsyncClientOptions, Client, create_async_client, create_cli
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.tasks import RECORDS, TaskStateManager
 from benchmarks.processes import resident_mb
 from benchmarks.report import percentile

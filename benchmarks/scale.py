@@ -17,7 +17,7 @@ import uvloop
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.queue import TaskQueue
 from benchmarks.processes import emulator
 from benchmarks.queue import EMPTY, create_batch

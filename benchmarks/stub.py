@@ -15,7 +15,7 @@ from typing import cast
 import httptools
 import uvloop
 
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.schema import NEEDED_VERSION
 from benchmarks.report import ROOT
 

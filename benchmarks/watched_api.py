@@ -15,10 +15,10 @@ from fastapi import FastAPI, Request
 from app.api.connection import BoundedProtocol
 from app.api.models import DigestView
 from app.config import ApiSettings
-from app.gc_freeze import freeze_loaded_objects
-from app.logs import configure_logs
 from app.main import create_app
-from app.models import Task
+from app.models.tasks import Task
+from app.process.gc_freeze import freeze_loaded_objects
+from app.process.logs import configure_logs
 from app.task_hub import TaskHub
 from benchmarks.report import percentile
 from benchmarks.rivals import KEY, RIVALS, watching

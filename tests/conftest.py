@@ -17,7 +17,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
-from app.gc_freeze import freeze_loaded_objects
+from app.process.gc_freeze import freeze_loaded_objects
 from embedded.stack import Ready
 from tests.support.database_reset import DatabaseCleaner
 from tests.support.forks import end_zygote

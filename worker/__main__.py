@@ -13,10 +13,10 @@ import uvloop
 from app.conditions.monitor import ConditionMonitor
 from app.config import WorkerSettings, load_settings
 from app.errors import ConfigurationError, SchemaOutdated, SupabaseError, SupabaseUnavailable
-from app.logs import configure_logs
+from app.installation.versions import require_locked_versions
 from app.persistence.schema import Schema
+from app.process.logs import configure_logs
 from app.services import Services
-from app.versions import require_locked_versions
 from worker.configuration import report_configuration
 from worker.forced_exit import run_and_stop_tasks
 from worker.one_shot import run_one_shot

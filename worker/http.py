@@ -7,8 +7,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from app.metrics import CONTENT_TYPE, Metrics
-from app.private_port import open_listener, serve_private_port
+from app.process.metrics import CONTENT_TYPE, Metrics
+from app.process.private_port import open_listener, serve_private_port
 from worker.watchdog import LoopHealth
 
 

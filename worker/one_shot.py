@@ -14,7 +14,7 @@ import structlog
 
 from app.config import WorkerSettings
 from app.errors import CircuitOpen, SourceBusy, SourceError, SupabaseError
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.maintenance import Maintenance
 from app.persistence.readers import ReaderStatus
 from app.services import Services

@@ -15,13 +15,13 @@ import structlog
 from app.client.factory import open_supabase
 from app.config import WorkerSettings
 from app.digest.scheduled import SourceWaits
-from app.gc_freeze import freeze_loaded_objects
-from app.metrics import Metrics
-from app.models import TaskKind
+from app.installation.versions import project_version
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
+from app.process.gc_freeze import freeze_loaded_objects
+from app.process.metrics import Metrics
 from app.services import Services
-from app.versions import project_version
 from worker.configuration import log_not_configured, not_configured
 from worker.http import worker_http
 from worker.periodic.task_stats import Tally, TaskStatsReporter, model_usage

@@ -14,8 +14,8 @@ import uvloop
 from app.client.factory import open_supabase
 from app.config import DEFAULT_CALLER, Settings, load_settings
 from app.errors import ConfigurationError, SupabaseError
-from app.logs import configure_logs
 from app.persistence.readers_file import ReadersFile
+from app.process.logs import configure_logs
 
 
 @dataclass(frozen=True)

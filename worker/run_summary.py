@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed, Failed, Outcome, Snoozed
 from app.persistence.queue import ClaimedTask

@@ -10,10 +10,10 @@ from typing import Any
 
 import structlog
 
-from app.logs import bind_log_context
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
+from app.process.logs import bind_log_context
 from worker.job import Abort, Handlers, Job, perform
 from worker.sync_calls import Slots, Syncer
 from worker.watchdog import LoopHealth, Watchdog

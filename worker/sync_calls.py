@@ -9,7 +9,7 @@ from random import Random
 import structlog
 
 from app.errors import SchemaOutdated, SupabaseRejected, SupabaseUnavailable, UnreadableResponse
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Failed, Lease, Outcome
 from app.persistence.queue import Progress, SyncCall, SyncResponse, TaskQueue
 from worker.watchdog import Watchdog

@@ -11,6 +11,8 @@ from standardwebhooks import Webhook
 
 from app.conditions.monitor import OperatorCallbacks, open_callbacks
 from app.config import WorkerSettings
+from app.config.mail_address import Mailbox
+from app.config.mail_url import parse_mail_url
 from app.digest.analysis import Analyst, ExtractiveAnalyst
 from app.digest.model_analysis import MODEL_BREAKER, AnalysisSettings, ModelAnalyst
 from app.digest.rendering import DigestRenderer
@@ -22,9 +24,7 @@ from app.fetch_service import FetchService
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
-from app.mail_address import Mailbox
-from app.mail_url import parse_mail_url
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.services import Services
 from app.sources.arxiv import ARXIV_HOSTS, ArxivSettings, ArxivSource
 from app.sources.biorxiv import BiorxivSettings, BiorxivSource

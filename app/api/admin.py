@@ -13,7 +13,7 @@ from app.api.models import Moment, RequestBody, TaskView
 from app.api.paging import BAD_CURSOR, CURSOR, NEXT_CURSOR, Cursor, Limit, NextCursor
 from app.api.tasks import BODY_ERRORS, COMMON_ERRORS, CONFLICT, FORBIDDEN, NOT_FOUND, ServicesOf, describe
 from app.conditions.report import HealthReport, observe, report_of
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.operator import STEP, Actor, AuditEntry, FailureGroup
 from app.persistence.overview import Overview, Pause, WorkerInfo
 from app.persistence.paging import first_page

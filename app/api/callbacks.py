@@ -7,7 +7,7 @@ from fastapi import APIRouter, Response
 from app.api.auth import CallerOf
 from app.api.models import TaskView
 from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf, describe, read_task
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 
 router = APIRouter(prefix="/v1/callbacks", tags=["callbacks"], responses=COMMON_ERRORS)
 

@@ -24,7 +24,7 @@ from app.api.tasks import (
     set_task_headers,
 )
 from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 
 PAGE_HEADERS = {
     # The page has inline styles and no scripts: content that escaped sanitizing could not run.

@@ -18,7 +18,7 @@ from app.api.tasks import (
     read_task,
 )
 from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 
 router = APIRouter(prefix="/v1/fetches", tags=["fetches"], responses=COMMON_ERRORS)
 

@@ -11,7 +11,7 @@ from app.api.auth import CallerOf
 from app.api.models import TaskView
 from app.api.tasks import COMMON_ERRORS, NOT_FOUND, ServicesOf, cancel_task, describe, read_task, set_task_headers
 from app.api.waiting import EVENT_RESPONSES, EndWaiterOf, HubOf, LastEventId, task_events
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.imports import LibraryReport
 from app.services import Services
 

@@ -11,7 +11,8 @@ from app.api.paging import BAD_CURSOR, CURSOR, Cursor, Limit
 from app.api.tasks import COMMON_ERRORS, FORBIDDEN, NOT_FOUND, ServicesOf
 from app.config import CALLER_NAME
 from app.errors import AdminRequired
-from app.models import Edition, TaskKind, TaskStatus
+from app.models.articles import Edition
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.paging import first_page
 
 router = APIRouter(prefix="/v1", responses=COMMON_ERRORS)

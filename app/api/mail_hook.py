@@ -7,8 +7,8 @@ import structlog
 from fastapi import APIRouter, Request
 
 from app.api.tasks import ServicesOf
+from app.config.mail_address import InvalidAddress, Mailbox
 from app.mail.bounces import BounceReader
-from app.mail_address import InvalidAddress, Mailbox
 
 COMPLAINT = "email.complained"
 

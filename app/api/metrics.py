@@ -12,7 +12,7 @@ from app.api.tasks import UNAUTHORIZED, ServicesOf
 from app.conditions.catalog import CONDITIONS
 from app.conditions.report import observe, report_of
 from app.errors import SupabaseError
-from app.metrics import CONTENT_TYPE, Metrics
+from app.process.metrics import CONTENT_TYPE, Metrics
 from app.services import Services
 
 log = structlog.get_logger(__name__)

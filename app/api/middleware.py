@@ -16,7 +16,7 @@ from app.api.library_types import is_library, media_type_of
 from app.api.problems import route_of, unexpected_error
 from app.client.loop_throttle import LoopThrottle
 from app.imports.entries import MAX_BYTES
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 

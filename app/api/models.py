@@ -10,7 +10,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from app.api.paging import NEXT_CURSOR, NextCursor
 from app.days import in_utc, utc_today, yesterday
-from app.models import MAX_ITEMS, Digest, Edition, ProfileRequest, Task, TaskKind, TaskStatus
+from app.models.articles import Edition
+from app.models.digests import Digest
+from app.models.profiles import MAX_ITEMS, ProfileRequest
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.tasks import MAX_BATCH
 
 EARLIEST = date(1991, 8, 14)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from app.api.models import RequestBody
 from app.api.paging import NextCursor
-from app.models import Article, ArticleKind, Publication
+from app.models.articles import Article, ArticleKind, Publication
 from app.persistence.reader_papers import MAX_PAPERS_PER_CALL, FeedbackChange, ReaderPaper
 from app.sources.arxiv_id import arxiv_id
 from app.sources.doi import doi

@@ -25,7 +25,7 @@ from app.api.tasks import (
 )
 from app.api.uploads import UploadTarget, receive_library
 from app.api.waiting import EndWaiterOf
-from app.models import Article, Publication
+from app.models.articles import Article, Publication
 from app.persistence.reader_papers import BulkFeedback, FeedbackChange
 from app.ranking.known_papers import with_known_abstracts
 from app.services import Services

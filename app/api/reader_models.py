@@ -8,8 +8,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validat
 
 from app.api.models import RequestBody
 from app.api.paging import NEXT_CURSOR
-from app.mail_address import MAX_ADDRESS, checked_address
-from app.models import ShortText, known_categories
+from app.config.mail_address import MAX_ADDRESS, checked_address
+from app.models.profiles import known_categories
+from app.models.values import ShortText
 from app.persistence.readers import Reader, ReaderProfile, ReaderStatus, WhenEmpty
 
 ExternalId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", description="Your id of the reader.")]

@@ -13,7 +13,7 @@ from app.api.problems import Problem
 from app.config import ApiSettings
 from app.errors import BroadsheetError, TaskNotFound
 from app.external.callback_urls import checked_callback_url
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.digests import StoredDigest
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask

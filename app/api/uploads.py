@@ -15,7 +15,7 @@ from fastapi import Request
 from app.api.connection import EXTEND_REQUEST
 from app.errors import BroadsheetError, SupabaseError
 from app.imports.entries import MAX_BYTES
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask
 from app.persistence.reader_papers import BulkFeedback

@@ -18,7 +18,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.models import TaskView
 from app.errors import BroadsheetError
-from app.models import Task
+from app.models.tasks import Task
 from app.task_hub import TaskHub, Watcher
 
 MAX_WAIT = 60

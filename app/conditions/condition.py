@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import AwareDatetime, Field
 
 from app.errors import SupabaseError
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.health import HealthFacts
 
 

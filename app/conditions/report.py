@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from app.conditions.catalog import CONDITIONS
 from app.conditions.condition import HealthProblem, Observation, Severity
 from app.errors import SupabaseError, SupabaseUnavailable
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.health import HealthFacts
 
 READ_TIMEOUT: Final = 4.0

@@ -7,11 +7,11 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field, HttpUrl, SecretStr, TypeAdapter
 from pydantic_settings import NoDecode
 
-from app.biorxiv_categories import parse_category
 from app.config.fetch_times import FetchTimes, fetch_times
-from app.mail_address import Mailbox
-from app.mail_url import parse_mail_url
-from app.models import known_categories
+from app.config.mail_address import Mailbox
+from app.config.mail_url import parse_mail_url
+from app.models.biorxiv_categories import parse_category
+from app.models.profiles import known_categories
 
 LEGACY_JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]+")
 SECRET_KEY = re.compile(r"sb_secret_[\w-]+")

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.digest.extractive import Extract, Extractor
-from app.models import AnalysisMethod, Article, DigestItem, FallbackReason, ModelUsage, Profile
+from app.models.articles import Article
+from app.models.digests import AnalysisMethod, DigestItem, FallbackReason, ModelUsage
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 
 

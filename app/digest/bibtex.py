@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from app.digest.citations import MAX_AUTHORS, authors_of, citation_key, date_of, is_group, parts_of, title_of
 from app.digest.formulas import formulas
-from app.models import Publication
+from app.models.articles import Publication
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_ABSTRACT, MAX_LINK, MAX_TITLE, plain, safe_link
 

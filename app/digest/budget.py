@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass, field
 
 from app.digest.chat_model import Tokens, estimated_tokens
-from app.models import ModelUsage
+from app.models.digests import ModelUsage
 
 
 @dataclass(frozen=True, slots=True)

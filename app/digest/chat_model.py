@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from app.models import FallbackReason
+from app.models.digests import FallbackReason
 
 # An overestimate: an English token has about four bytes; a Chinese character has three and is about one token.
 _BYTES_PER_TOKEN: Final = 3

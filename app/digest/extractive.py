@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from app.models import Article, Profile
+from app.models.articles import Article
+from app.models.profiles import Profile
 from app.ranking.interest_query import InterestQuery
 from app.ranking.words import Stems
 from app.sources.text import MAX_ABSTRACT, shorten

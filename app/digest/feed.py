@@ -11,7 +11,8 @@ from lxml.etree import _Element as Element
 from markupsafe import Markup
 
 from app.digest.labels import lang_attributes
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, DigestItem
+from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.digests import AnalysisMethod, DigestItem
 from app.persistence.digests import ArchivedItem
 from app.sources.paper_links import links_of, venue
 from app.sources.text import MAX_LINK, MAX_NAME, MAX_TITLE, plain, safe_link

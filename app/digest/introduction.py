@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import date
 from typing import Final
 
-from app.models import EditionStatus
+from app.models.articles import EditionStatus
 from app.ranking.ranking import Ranking
 
 _MAX_INTERESTS: Final = 4

@@ -7,7 +7,8 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from app.model_fallbacks import excerpts_notice
-from app.models import SAMPLE_CATEGORY, Article, Digest, DigestItem
+from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.digests import Digest, DigestItem
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import safe_link

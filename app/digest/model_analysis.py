@@ -27,7 +27,9 @@ from app.digest.extractive import Extract, Extractor
 from app.digest.model_requests import Request, Response, cache_key, order_of, summaries_of, summary_of
 from app.digest.single_flight import SingleFlight
 from app.errors import CircuitOpen
-from app.models import AnalysisMethod, Article, DigestItem, FallbackReason, Profile
+from app.models.articles import Article
+from app.models.digests import AnalysisMethod, DigestItem, FallbackReason
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 
 log = structlog.get_logger(__name__)

@@ -26,7 +26,9 @@ from app.digest.model_response import (
     parse_summary,
     summary_request,
 )
-from app.models import Article, FallbackReason, Profile
+from app.models.articles import Article
+from app.models.digests import FallbackReason
+from app.models.profiles import Profile
 
 Response = TypeVar("Response")
 

@@ -7,7 +7,8 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from app.digest.extractive import MAX_POINT, MAX_SUMMARY, Extract
-from app.models import Article, Profile
+from app.models.articles import Article
+from app.models.profiles import Profile
 from app.sources.text import plain_from_html, shorten
 
 _MAX_ABSTRACT: Final = 4_000

@@ -25,7 +25,7 @@ from app.digest.chat_model import (
 from app.digest.dialect import AnswerFormat, Dialect, is_too_long
 from app.digest.openai_response import read_completion
 from app.external.retry_after import MAX_RETRY_AFTER, retry_after
-from app.models import FallbackReason
+from app.models.digests import FallbackReason
 from app.sources.text import plain
 
 Sleep = Callable[[float], Awaitable[None]]

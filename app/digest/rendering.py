@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from app.digest.labels import FILTERS
 from app.digest.styles import inlined
-from app.models import AnalysisMethod, Digest, ItemLinks
+from app.models.articles import ItemLinks
+from app.models.digests import AnalysisMethod, Digest
 from app.time_slice import TimeSlice
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"

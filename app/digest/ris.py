@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from app.digest.citations import authors_of, citation_key, date_of, is_group, parts_of, title_of
-from app.models import Publication
+from app.models.articles import Publication
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_ABSTRACT, MAX_TITLE, plain, safe_link
 

@@ -8,7 +8,11 @@ from uuid import UUID
 from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
-from app.models import Digest, EditionStatus, Profile, ReportProgress, Task
+from app.models.articles import EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
+from app.models.tasks import Task
+from app.models.values import ReportProgress
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, NewItems
 from app.persistence.tasks import TaskStateManager
 from app.ranking.index_cache import ItemIndexCache

@@ -9,7 +9,11 @@ from app.digest.analysis import Analysed, Analyst
 from app.digest.introduction import introduction
 from app.digest.rendering import DigestRenderer
 from app.errors import EditionNotFound, FetchLimitReached, PermanentError
-from app.models import Digest, Edition, EditionStatus, Profile, RatedPaper, ReportProgress, Task, TaskStatus
+from app.models.articles import Edition, EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile, RatedPaper
+from app.models.tasks import Task, TaskStatus
+from app.models.values import ReportProgress
 from app.persistence.editions import Editions
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from app.imports.entries import MAX_KEY, AcceptedEntry, LibraryEntry, RejectedEntry
-from app.models import Article, ArticleKind, Publication
+from app.models.articles import Article, ArticleKind, Publication
 from app.sources.arxiv_id import arxiv_id, mentioned_arxiv_id
 from app.sources.dates import PartialDate
 from app.sources.doi import doi, doi_in_link

@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final, Protocol
 
 from app.errors import BroadsheetError
-from app.models import Article, Publication
+from app.models.articles import Article, Publication
 
 MAX_ENTRIES: Final = 20_000
 MAX_BYTES: Final = 50_000_000

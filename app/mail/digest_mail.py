@@ -4,11 +4,12 @@ from datetime import datetime
 from email.message import EmailMessage
 from typing import Final, Protocol
 
+from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks, with_footer
 from app.mail.message import Mail, MessageKey, build_in_steps
 from app.mail.text import digest_text, long_day
-from app.mail_address import Mailbox
-from app.models import Digest, DigestItem, EditionStatus, ItemLinks
+from app.models.articles import EditionStatus, ItemLinks
+from app.models.digests import Digest, DigestItem
 from app.sources.names import missing_sources
 from app.sources.text import plain
 from app.time_slice import TimeSlice

@@ -8,10 +8,10 @@ from typing import Final, Self
 from urllib.parse import quote
 from uuid import UUID
 
+from app.config.mail_address import Mailbox
 from app.links import Link, Links
 from app.mail.item_links import ItemLinks
-from app.mail_address import Mailbox
-from app.models import Article
+from app.models.articles import Article
 
 # In the head: mail programs support dark-mode rules only there. All other styles are inlined.
 _STYLE: Final = (

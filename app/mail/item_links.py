@@ -6,8 +6,8 @@ from hashlib import blake2b
 from typing import Final
 
 from app.links import Link, Links
-from app.models import Article
-from app.persistence.item_keys import strongest_key
+from app.models.articles import Article
+from app.models.item_keys import strongest_key
 
 ITEM_ACTIONS: Final = {"more": "More like this", "less": "Not for me", "save": "Save"}
 """Button label by action. A link's purpose is the action and the item's name."""

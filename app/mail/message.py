@@ -11,9 +11,9 @@ from email.message import EmailMessage, MIMEPart
 from typing import Final
 from uuid import UUID
 
+from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks
 from app.mail.header_encoding import MailPolicy
-from app.mail_address import Mailbox
 from app.sources.text import plain, safe_link
 from app.time_slice import TimeSlice
 

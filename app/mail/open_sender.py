@@ -7,11 +7,11 @@ from typing import assert_never
 
 import httpx
 
+from app.config.mail_url import FolderUrl, MailUrl, ResendUrl, SmtpUrl
 from app.mail.folder import FolderSender
 from app.mail.resend import ResendSender
 from app.mail.sender import MailLimits, MailSender
 from app.mail.smtp import SmtpSender
-from app.mail_url import FolderUrl, MailUrl, ResendUrl, SmtpUrl
 
 
 @asynccontextmanager

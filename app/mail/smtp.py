@@ -6,10 +6,10 @@ from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from typing import ClassVar
 
+from app.config.mail_url import SmtpUrl
 from app.mail.message import MessageKey, message_bytes
 from app.mail.sender import MailLimits, SendLimiter, Sent, sender_id_of
 from app.mail.smtp_connection import SmtpConnection
-from app.mail_url import SmtpUrl
 
 
 class SmtpSender:

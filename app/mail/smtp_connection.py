@@ -8,9 +8,9 @@ from typing import Final, TypeVar, cast
 
 from aiosmtplib import SMTP, SMTPException, SMTPHeloError, SMTPResponseException, SMTPServerDisconnected
 
+from app.config.mail_url import SmtpUrl
 from app.mail.sender import InDoubt, MailLimits, NotSent, finish_despite_cancellation
 from app.mail.smtp_protocol import OneResponseProtocol
-from app.mail_url import SmtpUrl
 from app.sources.text import plain
 
 T = TypeVar("T")

@@ -7,7 +7,8 @@ from typing import Final
 
 from app.mail.footer import MailLinks, text_footer
 from app.model_fallbacks import excerpts_notice
-from app.models import SAMPLE_CATEGORY, AnalysisMethod, Article, Digest, DigestItem
+from app.models.articles import SAMPLE_CATEGORY, Article
+from app.models.digests import AnalysisMethod, Digest, DigestItem
 from app.sources.names import missing_sources, source_name
 from app.sources.paper_links import links_of, venue
 from app.sources.text import plain, safe_link

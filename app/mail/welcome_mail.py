@@ -5,9 +5,9 @@ from email.message import EmailMessage
 from html import escape
 from typing import Final
 
+from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks, text_footer, with_footer
 from app.mail.message import Mail, MessageKey, build_message
-from app.mail_address import Mailbox
 from app.sources.text import plain
 
 _TEXT: Final = "You will receive your digests of new research at this address. "

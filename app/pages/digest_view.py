@@ -10,9 +10,10 @@ from pydantic import TypeAdapter
 
 from app.links import InvalidLink
 from app.mail.item_links import item_name
-from app.models import Article, Digest, DigestItem
+from app.models.articles import Article
+from app.models.digests import Digest, DigestItem
+from app.models.item_keys import item_keys
 from app.persistence.errors import parsed
-from app.persistence.item_keys import item_keys
 from app.persistence.reader_papers import Feedback, FeedbackChange
 from app.ranking.reader_paper import paper_of
 from app.services import Services

@@ -3,8 +3,8 @@
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from app.installation.versions import project_version
 from app.pages.rendering import PageRenderer
-from app.versions import project_version
 
 
 def landing_router(pages: PageRenderer) -> APIRouter:

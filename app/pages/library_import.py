@@ -13,7 +13,7 @@ from app.api.tasks import ServicesOf
 from app.api.uploads import EmptyUpload, UploadTarget, UploadTooLarge, UploadTooSlow, receive_library
 from app.api.waiting import HubOf, LastEventId, task_events
 from app.errors import BroadsheetError, TaskNotFound, TooManyUploads, UploadInProgress, UploadRemoved
-from app.models import Task, TaskStatus
+from app.models.tasks import Task, TaskStatus
 from app.pages.links import MAX_LINK_AGE, Visit, link_route, visit_of
 from app.pages.multipart import InvalidUploadForm, UploadForm
 from app.pages.rendering import SECURITY_HEADERS, PageRenderer

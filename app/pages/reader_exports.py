@@ -23,10 +23,10 @@ from app.digest.feed import MEDIA_TYPE as ATOM_TYPE
 from app.digest.feed import atom_feed
 from app.digest.ris import MEDIA_TYPE as RIS_TYPE
 from app.errors import BroadsheetError, ReaderNotFound
+from app.installation.versions import project_version
 from app.links import InvalidLink, Link, Links
 from app.pages.error_pages import error_rendering_route
 from app.pages.links import link_of
-from app.versions import project_version
 
 log = structlog.get_logger(__name__)
 

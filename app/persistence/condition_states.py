@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AwareDatetime, TypeAdapter
 from supabase import AsyncClient
 
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
 

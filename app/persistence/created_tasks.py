@@ -6,7 +6,7 @@ from datetime import datetime
 from pydantic import BaseModel
 
 from app.errors import IdempotencyConflict
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.new_task import NewTask
 
 

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from pydantic import Field, TypeAdapter
 
 from app.errors import DeliveryNotFound, NotInDoubt
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.digests import StoredDigest
 from app.persistence.errors import VOID
 from app.persistence.json_values import clean_text

@@ -9,7 +9,9 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from app.errors import DigestNotFound
-from app.models import ArticleKind, DigestItem, Frozen
+from app.models.articles import ArticleKind
+from app.models.digests import DigestItem
+from app.models.values import Frozen
 from app.persistence.json_values import clean_text
 from app.persistence.repository import Repository
 

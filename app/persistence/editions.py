@@ -9,9 +9,10 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from app.errors import EditionNotFound
-from app.models import Article, Edition, EditionStatus, Frozen
+from app.models.articles import Article, Edition, EditionStatus
+from app.models.item_keys import item_keys
+from app.models.values import Frozen
 from app.persistence.errors import VOID
-from app.persistence.item_keys import item_keys
 from app.persistence.json_values import clean
 from app.persistence.paging import read_all
 from app.persistence.repository import Repository

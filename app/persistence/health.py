@@ -6,7 +6,7 @@ A kind of task is a text here, so that kinds of an older or newer version of the
 from pydantic import AwareDatetime, Field, TypeAdapter
 from supabase import AsyncClient
 
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.errors import VOID, parsed, supabase_errors
 
 

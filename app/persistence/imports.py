@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import LeaseLost, PermanentError, UnreadableResponse
-from app.models import Frozen, Task, TaskKind
+from app.models.tasks import Task, TaskKind
+from app.models.values import Frozen
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import Lease

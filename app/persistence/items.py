@@ -5,7 +5,9 @@ from datetime import date, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from app.models import Article, Frozen, Item, RatedPaper
+from app.models.articles import Article, Item
+from app.models.profiles import RatedPaper
+from app.models.values import Frozen
 from app.persistence.paging import read_all
 from app.persistence.repository import Repository
 

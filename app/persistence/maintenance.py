@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.repository import Repository
 
 

@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.json_values import clean
 

@@ -9,7 +9,7 @@ from pydantic import AwareDatetime, BaseModel, Field, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.overview import Overview, Pause, WorkerInfo

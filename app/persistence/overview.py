@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, Field
 
-from app.models import Frozen
+from app.models.values import Frozen
 from app.persistence.deliveries import Delivery
 from app.persistence.health import HealthFacts
 

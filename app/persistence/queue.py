@@ -10,7 +10,7 @@ from uuid import UUID
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import MAX_TEXT, Lease, Outcome, to_row
 from app.persistence.repository import Repository

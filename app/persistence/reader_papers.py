@@ -10,7 +10,8 @@ from pydantic import TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import PaperNotFound, ReaderNotFound, SupabaseRejected, TooManyPapers
-from app.models import ArticleKind, Frozen, Publication
+from app.models.articles import ArticleKind, Publication
+from app.models.values import Frozen
 from app.persistence.errors import VOID, parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.paging import decode_cursor, encode_cursor

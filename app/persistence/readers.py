@@ -9,7 +9,8 @@ from uuid import UUID
 from pydantic import Field
 
 from app.errors import InvalidReader, ReaderExists, ReaderNotFound, SupabaseRejected
-from app.models import DigestSize, Frozen, Language, Preferences
+from app.models.profiles import DigestSize, Preferences
+from app.models.values import Frozen, Language
 from app.persistence.json_values import clean
 from app.persistence.paging import first_page, read_all
 from app.persistence.repository import Repository, required

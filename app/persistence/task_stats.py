@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from uuid import UUID
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.repository import Repository
 
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from app.config import DEFAULT_CALLER, SYSTEM
 from app.errors import FetchLimitReached, LeaseLost, QuotaExceeded, TaskNotFound
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.created_tasks import CreatedTasks
 from app.persistence.idempotency_keys import CallerKey, OwnKey, daily_key, fetch_key
 from app.persistence.json_values import clean_text

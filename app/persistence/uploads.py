@@ -8,7 +8,7 @@ from pydantic import BaseModel, TypeAdapter
 from supabase import AsyncClient
 
 from app.errors import ReaderNotFound, TooManyUploads, UploadInProgress, UploadRemoved
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.created_tasks import CreatedTasks
 from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.repository import Repository
 
 UNKNOWN = ""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from app.models import Article
+from app.models.articles import Article
 from app.ranking.words import term
 
 # Letters that Unicode normalisation does not reduce to an ASCII letter.

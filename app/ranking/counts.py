@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.models import Article
+from app.models.articles import Article
 from app.ranking.acronyms import Definition, definitions
 from app.ranking.authors import Bylines
 from app.ranking.duplicates import SeenBefore, preference

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Final
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.arxiv_id import arxiv_id
 
 # The beginnings of two texts suffice to tell whether they are duplicates.

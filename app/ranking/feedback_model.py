@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.models import RatedPaper
+from app.models.profiles import RatedPaper
 from app.ranking.counts import Numbers, Reals, Terms
 from app.ranking.vectors import MARK, MOST_TERMS, TERM_BYTES
 

@@ -12,7 +12,7 @@ from typing import Final, Self
 import numpy as np
 import numpy.typing as npt
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.ranking.acronyms import Acronyms
 from app.ranking.common_words import common_words
 from app.ranking.counts import Counts, Numbers, Reals, Rows, Terms

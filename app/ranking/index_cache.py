@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Final, Generic, TypeVar
 from uuid import UUID
 
-from app.models import Article, Edition, Item
+from app.models.articles import Article, Edition, Item
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items
 from app.ranking.counts import Counts, count

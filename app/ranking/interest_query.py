@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from app.models import Profile
+from app.models.profiles import Profile
 from app.ranking.counts import Terms
 from app.ranking.words import Stems, folded, term, words
 

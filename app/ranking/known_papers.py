@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from app.models import Article, Publication
-from app.persistence.item_keys import item_keys
+from app.models.articles import Article, Publication
+from app.models.item_keys import item_keys
 from app.persistence.items import Items
 from app.persistence.reader_papers import PaperInput
 from app.ranking.reader_paper import paper_of

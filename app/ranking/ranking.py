@@ -7,7 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from app.models import Article, Profile, RatedPaper, Reason
+from app.models.articles import Article
+from app.models.digests import Reason
+from app.models.profiles import Profile, RatedPaper
 from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
 from app.ranking.interest_query import InterestQuery

@@ -2,8 +2,8 @@
 
 import hashlib
 
-from app.models import Article, Publication
-from app.persistence.item_keys import item_keys
+from app.models.articles import Article, Publication
+from app.models.item_keys import item_keys
 from app.persistence.reader_papers import PaperInput
 from app.ranking.vectors import vector_of
 

@@ -5,7 +5,9 @@ from typing import Final
 
 import numpy as np
 
-from app.models import Article, Profile, Reason, ReasonKind
+from app.models.articles import Article
+from app.models.digests import Reason, ReasonKind
+from app.models.profiles import Profile
 from app.ranking.concepts import Concept, Mask
 from app.ranking.counts import Reals
 from app.ranking.feedback_model import FeedbackModel

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from app.models import Profile
+from app.models.profiles import Profile
 from app.ranking.calibration import THRESHOLD, lower_without_full_interest, scores_of
 from app.ranking.counts import Reals, Terms
 from app.ranking.feedback_model import FeedbackModel, Papers

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.models import Profile
+from app.models.profiles import Profile
 from app.ranking.calibration import THRESHOLD
 from app.ranking.concepts import Mask
 from app.ranking.index import Index

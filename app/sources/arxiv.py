@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from app.errors import SourceBusy, SourceError, SourceUnavailable
-from app.models import Article
+from app.models.articles import Article
 from app.sources.arxiv_announcements import EASTERN, in_query_api_from
 from app.sources.arxiv_api import MAX_IDS, QueryApi
 from app.sources.arxiv_client import ArxivClient

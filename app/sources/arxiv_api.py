@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
-from app.arxiv_categories import classes_of
-from app.models import Article
+from app.models.articles import Article
+from app.models.arxiv_categories import classes_of
 from app.sources.arxiv_atom import ERROR_PAGE, ArxivPage, QueryRefused, read_page
 from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_path import busy_or

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from typing import Final
 
-from app.arxiv_categories import ARCHIVES, classes_of
 from app.errors import SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
+from app.models.arxiv_categories import ARCHIVES, classes_of
 from app.sources.arxiv_announcements import EASTERN
 from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_id import ABSTRACT_PAGE

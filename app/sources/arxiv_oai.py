@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from app.arxiv_categories import oai_set
 from app.errors import SourceError
-from app.models import Article
+from app.models.articles import Article
+from app.models.arxiv_categories import oai_set
 from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_oai_page import BadToken, OaiPage, read_oai_page
 from app.sources.arxiv_path import busy_or

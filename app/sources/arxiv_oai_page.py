@@ -9,7 +9,7 @@ from typing import Final
 from lxml.etree import _Element as Element
 
 from app.errors import SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.arxiv_id import ABSTRACT_PAGE, PDF_PAGE, arxiv_id
 from app.sources.dates import parse_time
 from app.sources.doi import doi

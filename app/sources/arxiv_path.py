@@ -4,7 +4,7 @@ from datetime import date
 from typing import Protocol
 
 from app.errors import SourceBusy, SourceError
-from app.models import Article
+from app.models.articles import Article
 from app.sources.fetcher import FetchFailed
 
 BUSY_PAUSE = 20.0

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from app.biorxiv_categories import normalized
 from app.errors import SourceBusy, SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
+from app.models.biorxiv_categories import normalized
 from app.sources.doi import doi
 from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.paper_links import code_url

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError
 
 from app.errors import SourceBusy, SourceError
-from app.models import Article, ArticleKind, Publication
+from app.models.articles import Article, ArticleKind, Publication
 from app.sources.doi import doi
 from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
 from app.sources.rate_limiter import RateLimiter

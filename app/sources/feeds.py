@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from app.days import utc_today
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.doi import is_news_doi
 from app.sources.feed_entry import FeedItem, read_item
 from app.sources.fetcher import HttpFetcher

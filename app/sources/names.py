@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from app.models import EditionStatus
+from app.models.articles import EditionStatus
 
 _NAMES: Final = {"arxiv": "arXiv", "biorxiv": "bioRxiv", "medrxiv": "medRxiv", "newsapi": "NewsAPI"}
 _MOST_NAMED: Final = 4

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from app.errors import SourceError, SourceUnavailable
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.dates import parse_time
 from app.sources.fetcher import FetchFailed, HttpFetcher
 from app.sources.source import end_of

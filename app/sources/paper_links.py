@@ -4,7 +4,7 @@ import re
 from typing import Final
 from urllib.parse import quote
 
-from app.models import Article
+from app.models.articles import Article
 from app.sources.text import plain, safe_link
 
 MAX_VENUE: Final = 200

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import Protocol
 
 from app.errors import SourceError
-from app.models import Article
+from app.models.articles import Article
 
 
 class IncompleteSource(SourceError):

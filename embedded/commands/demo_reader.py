@@ -13,7 +13,7 @@ import httpx
 
 from app.days import utc_today
 from app.links import Link, Links
-from app.models import Profile
+from app.models.profiles import Profile
 from embedded.commands.local_service import LocalService
 
 EXTERNAL_ID = "demo_reader"

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from app.days import yesterday
-from app.models import Profile
+from app.models.profiles import Profile
 from embedded.commands.child_processes import ROOT, ChildFailed
 from embedded.commands.local_service import LOCAL, LocalService, local_service, sources_reachable
 from embedded.commands.profiles import BadProfile, profile_of, read_profile

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from app.models import Profile
+from app.models.profiles import Profile
 
 ADDRESS = "you@example.org"
 """The address of mails that are written to a folder."""

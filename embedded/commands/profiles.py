@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from app.models import Profile, ProfileRequest
+from app.models.profiles import Profile, ProfileRequest
 
 
 class BadProfile(Exception):

@@ -11,7 +11,7 @@ from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 from zoneinfo import ZoneInfo
 
-from app.models import SAMPLE_CATEGORY
+from app.models.articles import SAMPLE_CATEGORY
 from embedded.sample.arxiv_query import ArxivQuery, BadQuery
 
 _FOLDER: Final = Path(__file__).parent

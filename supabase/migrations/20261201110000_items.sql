@@ -6,7 +6,7 @@ create table public.items (
     changed_at timestamptz not null default now()       -- when a copy was added or changed; invalidates cached days
 );
 
--- `arxiv:`, `doi:`, `from:` (a source's id) and `title:` keys, as app/persistence/item_keys.py writes them.
+-- `arxiv:`, `doi:`, `from:` (a source's id) and `title:` keys, as app/models/item_keys.py writes them.
 create table public.item_keys (
     key     text primary key check (length(key) between 1 and 300),
     item_id uuid not null references public.items on delete cascade

@@ -24,7 +24,7 @@ create table public.reader_papers (
     constraint reader_papers_has_feedback check (liked is not null or saved_at is not null)
 );
 
--- The keys of these papers, as app/persistence/item_keys.py writes them.
+-- The keys of these papers, as app/models/item_keys.py writes them.
 create table public.reader_paper_keys (
     reader_id uuid not null,
     key       text not null check (length(key) between 1 and 300),

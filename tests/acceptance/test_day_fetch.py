@@ -9,7 +9,7 @@ from aiohttp import web
 from supabase import AsyncClient
 
 from app.days import yesterday
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.tasks import TaskStateManager
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready

@@ -11,7 +11,7 @@ import httpx
 from aiohttp import web
 
 from app.client.factory import open_supabase
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.support.callback_receiver import until_status

@@ -9,7 +9,7 @@ import httpx
 from supabase import AsyncClient
 
 from app.days import utc_today, yesterday
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.services import Services
 from embedded.sample.server import serve_sample
 from embedded.stack import Ready

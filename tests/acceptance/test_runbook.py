@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Failed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready

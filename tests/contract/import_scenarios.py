@@ -2,7 +2,7 @@
 
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.imports import Imports, LibraryReport, accepted_row, rejected_row
 from app.persistence.new_task import NewTask
 from app.persistence.outcomes import Completed

@@ -5,7 +5,8 @@ from datetime import datetime
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import Item, TaskKind
+from app.models.articles import Item
+from app.models.tasks import TaskKind
 from app.persistence.items import Items
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.condition_states import ConditionStates
 from app.persistence.ended_sessions import EndedSessions
 from app.persistence.health import Health

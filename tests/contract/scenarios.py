@@ -6,7 +6,7 @@ from uuid import UUID
 
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import SyncCall, TaskQueue
 from tests.support.tasks import LEASE

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime, time, timedelta
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 
 GOOD = Article(source="good", external_id="1", kind=ArticleKind.NEWS, title="Good news")
 

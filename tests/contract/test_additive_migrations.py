@@ -12,7 +12,7 @@ from supabase import AsyncClient
 from app.api.models import DigestView
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
-from app.models import Task
+from app.models.tasks import Task
 from embedded.stack import Ready
 from tests.contract.write_scenarios import SCENARIOS
 from tests.support.database_reset import database_reset

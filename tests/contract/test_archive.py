@@ -9,7 +9,8 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import ArticleKind, TaskKind
+from app.models.articles import ArticleKind
+from app.models.tasks import TaskKind
 from app.persistence.digests import Digests, SearchHit
 from app.persistence.maintenance import Maintenance
 from app.persistence.outcomes import Completed

@@ -13,7 +13,7 @@ from supabase import AsyncClient
 
 from app.external.callback_sender import CallbackSender
 from app.external.client import open_external
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager
 from tests.support.scripted_server import ScriptedServer, Step, answer

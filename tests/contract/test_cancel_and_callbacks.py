@@ -9,7 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import SupabaseRejected, TaskNotFound
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.outcomes import Cancelled, Completed, Failed, Released, Snoozed
 from app.persistence.tasks import TaskStateManager

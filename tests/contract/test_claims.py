@@ -6,7 +6,7 @@ from datetime import timedelta
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed
 from tests.support.tasks import Claimer, create, expire_lease, insert_tasks, row
 

@@ -10,7 +10,8 @@ from supabase import AsyncClient
 
 from app.errors import SourceBusy, SourceError, SourceUnavailable
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import Article, EditionStatus, TaskKind, TaskStatus
+from app.models.articles import Article, EditionStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed

@@ -14,7 +14,9 @@ from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.models import EditionStatus, Profile, Task, TaskKind, TaskStatus
+from app.models.articles import EditionStatus
+from app.models.profiles import Profile
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance

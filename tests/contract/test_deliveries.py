@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryLost, DeliveryStatus, Send, SkipDelivery
 from app.persistence.outcomes import Completed, Failed, Lease, Released, Snoozed
 from app.persistence.readers import Reader, Readers

@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import DeliveryNotFound, NotInDoubt
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, DeliveryStatus, Paused, Send
 from app.persistence.outcomes import Completed
 from app.persistence.reader_papers import PaperInput, ReaderPapers

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager

@@ -12,7 +12,7 @@ from supabase import AsyncClient
 
 from app.errors import FetchLimitReached
 from app.fetch_service import FetchService
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import CALLER_FETCH_LIMIT, TaskStateManager

@@ -18,7 +18,8 @@ from app.days import utc_today
 from app.errors import LeaseLost, SourceBusy, SourceError, SupabaseUnavailable
 from app.external.client import ExternalClient, open_external
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import EditionStatus, TaskKind
+from app.models.articles import EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.persistence.operator import Operator

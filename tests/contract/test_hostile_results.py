@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskStatus
+from app.models.tasks import TaskStatus
 from app.persistence.json_values import MAX_RESULT_BYTES
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager

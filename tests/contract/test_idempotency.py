@@ -10,7 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import IdempotencyConflict
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.tasks import TaskStateManager

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import Article, ArticleKind, EditionStatus
+from app.models.articles import Article, ArticleKind, EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 from app.persistence.maintenance import Maintenance

@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import LeaseLost
-from app.models import TaskStatus
+from app.models.tasks import TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready

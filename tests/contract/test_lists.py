@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers
 from app.persistence.tasks import TaskStateManager

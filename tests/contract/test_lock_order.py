@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries
 from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import Progress

@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.idempotency_keys import fetch_key
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask

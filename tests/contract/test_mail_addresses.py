@@ -5,7 +5,7 @@ import random
 import asyncpg
 import pytest
 
-from app.mail_address import InvalidAddress, checked_address
+from app.config.mail_address import InvalidAddress, checked_address
 
 LABEL = "x" * 63
 GOOD = [

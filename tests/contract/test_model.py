@@ -24,7 +24,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.errors import NothingToDo, QuotaExceeded, TaskNotFound
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.new_task import NewTask
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Cancelled, Completed, Failed, Outcome, Released, Snoozed

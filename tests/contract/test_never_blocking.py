@@ -13,7 +13,8 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.digests import Digests

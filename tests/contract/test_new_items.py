@@ -8,7 +8,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.digest.scheduled import PermanentWaits
-from app.models import EditionStatus, TaskKind
+from app.models.articles import EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items, NewItems
 from app.persistence.outcomes import Completed, Snoozed

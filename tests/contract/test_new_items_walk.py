@@ -15,9 +15,9 @@ import pytest
 from supabase import AsyncClient
 
 from app.days import utc_today
-from app.models import Article, EditionStatus, Item
+from app.models.articles import Article, EditionStatus, Item
+from app.models.item_keys import item_keys
 from app.persistence.editions import Editions
-from app.persistence.item_keys import item_keys
 from app.persistence.items import Items
 from tests.support.items import copy, record_shown
 from tests.support.schedule import had_digest

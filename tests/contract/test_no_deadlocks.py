@@ -6,7 +6,7 @@ import random
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Completed, Failed, Released
 from app.persistence.queue import Progress

@@ -9,7 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import NothingToDo, TaskNotFound
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.operator import AuditPage, Operator
 from app.persistence.outcomes import Completed, Failed

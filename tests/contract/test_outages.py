@@ -4,7 +4,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskStatus
+from app.models.tasks import TaskStatus
 from app.persistence.outcomes import Completed, Failed, Lease, Outcome
 from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import SOON, Claimer, create, expire_lease, insert_tasks, let_look, outage

@@ -8,7 +8,8 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import EditionStatus, TaskKind
+from app.models.articles import EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.editions import Editions, Reading
 from app.persistence.operator import Operator
 from app.persistence.outcomes import Completed, Failed

@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import NothingToDo
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Snoozed
 from app.persistence.tasks import TaskStateManager

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.operator import Actor, Operator
 from app.persistence.outcomes import Failed, Outcome, Released, Snoozed
 from app.persistence.queue import Progress

@@ -12,7 +12,7 @@ from supabase import AsyncClient
 
 from app.errors import PermanentError
 from app.fetch_service import FetchService
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Failed, Snoozed
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager

@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from supabase import AsyncClient
 
 from app.client.factory import open_supabase
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, DeliveryLost, DeliveryStatus, Send
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.readers import Readers

@@ -9,8 +9,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import InvalidCursor, PaperNotFound, ReaderNotFound, TooManyPapers
-from app.models import Article, Publication
-from app.persistence.item_keys import item_keys
+from app.models.articles import Article, Publication
+from app.models.item_keys import item_keys
 from app.persistence.reader_papers import PaperInput, ReaderPapers
 from app.persistence.readers import Readers
 from app.ranking.reader_paper import paper_of

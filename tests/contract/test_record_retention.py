@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.maintenance import Maintenance, PrunedRecords
 from app.persistence.operator import Actor, Operator

@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import EditionNotFound
-from app.models import Article, ArticleKind, EditionStatus
+from app.models.articles import Article, ArticleKind, EditionStatus
 from app.persistence.cache import HybridCache
 from app.persistence.editions import Editions
 from app.persistence.maintenance import Maintenance, Removed

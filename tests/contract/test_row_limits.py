@@ -12,7 +12,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.client.transport import ErrorMappingTransport
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence.editions import Editions
 from app.persistence.readers import Readers
 from embedded.stack import Ready

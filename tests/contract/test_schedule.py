@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import InvalidReader
-from app.models import Profile
+from app.models.profiles import Profile
 from app.persistence.readers import Readers, ReaderStatus
 from app.persistence.schedule import Schedule
 from tests.support.schedule import HOSTILE_ZONE, Clock, add_reader, break_zone, enqueued, payload

@@ -11,7 +11,10 @@ from app.digest.analysis import ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import FetchRunning, PermanentWaits, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
-from app.models import Digest, EditionStatus, Profile, TaskKind
+from app.models.articles import EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
+from app.models.tasks import TaskKind
 from app.persistence.editions import Editions, Reading
 from app.persistence.items import Items
 from app.persistence.outcomes import Completed, Failed, Snoozed

@@ -16,7 +16,7 @@ from app.errors import (
     UploadInProgress,
     UploadRemoved,
 )
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.maintenance import Maintenance
 from app.persistence.new_task import NewTask

@@ -8,7 +8,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Failed, Outcome, Snoozed
 from app.persistence.tasks import TaskStateManager
 from tests.support.tasks import DAY, Claimer, create, expire_lease, insert_tasks

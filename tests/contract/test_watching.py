@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.outcomes import Completed, Lease, Snoozed
 from app.persistence.queue import Progress
 from app.persistence.tasks import TaskStateManager

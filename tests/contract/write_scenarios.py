@@ -6,7 +6,8 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import DigestNotFound, IdempotencyConflict
-from app.models import Article, ArticleKind, EditionStatus, TaskKind
+from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.cache import HybridCache
 from app.persistence.circuit_breaker import BreakerSettings, CircuitBreakers
 from app.persistence.deliveries import Deliveries, DeliveryStatus, Send

@@ -21,7 +21,7 @@ from app.errors import (
     UploadInProgress,
     UploadRemoved,
 )
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, Send
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.imports import Imports, accepted_row

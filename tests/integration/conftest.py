@@ -18,7 +18,7 @@ from app.digest.rendering import DigestRenderer
 from app.digest.scheduled import ScheduledDigests
 from app.digest.service import DigestService
 from app.mail.sender import MailSender
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.services import Services
 from embedded.postgres.project import prepare
 from embedded.stack import Ready

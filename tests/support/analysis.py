@@ -12,7 +12,9 @@ from app.digest.introduction import introduction
 from app.digest.model_analysis import ModelAnalyst
 from app.errors import CircuitOpen
 from app.external.client import ExternalClient
-from app.models import Article, Digest, EditionStatus, Profile
+from app.models.articles import Article, EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
 from app.ranking.counts import count as count_words
 from app.ranking.index import Index
 from app.ranking.ranking import RankingSettings, rank

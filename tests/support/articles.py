@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 
-from app.models import Article, Profile, RatedPaper
+from app.models.articles import Article
+from app.models.profiles import Profile, RatedPaper
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank

@@ -5,9 +5,10 @@ from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID
 
+from app.config.mail_address import Mailbox
 from app.mail.message import MessageKey
-from app.mail_address import Mailbox
-from app.models import AnalysisMethod, Article, ArticleKind, Digest, DigestItem
+from app.models.articles import Article, ArticleKind
+from app.models.digests import AnalysisMethod, Digest, DigestItem
 
 READER = UUID("6d1c5f0e-0000-4000-8000-000000000001")
 

@@ -11,7 +11,7 @@ import httpx
 
 from app.links import Link, Links
 from app.mail.item_links import item_name
-from app.models import ArticleKind
+from app.models.articles import ArticleKind
 from app.pages.static_files import StaticFiles
 from tests.support.digest_items import item_of
 from tests.support.mail_hook import SECRET as HOOK_SECRET

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, quote, unquote, urlencode
 
 from aiohttp import web
 
-from app.arxiv_categories import CATEGORIES, oai_set
+from app.models.arxiv_categories import CATEGORIES, oai_set
 from tests.support import arxiv_papers as form
 from tests.support.arxiv_papers import EASTERN, Paper
 

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from supabase import AsyncClient
 
-from app.models import RatedPaper
+from app.models.profiles import RatedPaper
 from app.persistence.items import Items
 from app.persistence.reader_papers import Paper, ReaderPapers
 

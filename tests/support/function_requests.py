@@ -5,7 +5,8 @@ from typing import Any
 from unittest.mock import ANY
 from uuid import uuid5
 
-from app.models import Article, ArticleKind, EditionStatus, TaskKind, TaskStatus
+from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.condition_states import ConditionCallback, ConditionStates
 from app.persistence.deliveries import Deliveries, DeliveryStatus

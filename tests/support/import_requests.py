@@ -1,6 +1,6 @@
 """The requests of uploads and imports of libraries."""
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.imports import Imports, accepted_row, rejected_row
 from app.persistence.new_task import NewTask

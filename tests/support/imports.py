@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.imports import EntryRow, accepted_row
 from app.persistence.new_task import NewTask

@@ -9,7 +9,7 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.days import utc_today
-from app.models import Article, Item
+from app.models.articles import Article, Item
 from app.persistence.editions import Editions
 from app.persistence.items import Items
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from app.imports.entries import AcceptedEntry, LibraryEntry, RejectedEntry
 from app.imports.library import read_library
-from app.models import Article, Publication
+from app.models.articles import Article, Publication
 from app.persistence.reader_papers import ReaderPaper
 
 STEP = 0.02

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import structlog
 
 from app.config import ApiSettings
-from app.logs import configure_logs
+from app.process.logs import configure_logs
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, Delivery, DeliveryStatus
 from app.persistence.outcomes import Failed, Lease
 from tests.support.tasks import SOON, Claimer

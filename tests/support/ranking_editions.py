@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from random import Random
 
-from app.models import Article, Profile
+from app.models.articles import Article
+from app.models.profiles import Profile
 from tests.support.articles import MakeArticle
 
 COMMON_TEXT = """

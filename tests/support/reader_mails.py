@@ -10,9 +10,9 @@ import asyncpg
 from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
 
+from app.config.mail_address import Mailbox
 from app.links import Links
-from app.mail_address import Mailbox
-from app.models import EditionStatus
+from app.models.articles import EditionStatus
 from app.persistence.editions import Editions
 from app.persistence.readers import Reader
 from app.services import Services

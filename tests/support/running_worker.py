@@ -11,7 +11,7 @@ import asyncpg
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Outcome
 from app.persistence.queue import ClaimedTask, TaskQueue
 from worker.job import Handler, Job, Work

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers
 from app.persistence.schedule import Schedule

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from app.config.mail_address import Mailbox
+from app.config.mail_url import SmtpUrl
 from app.mail.footer import MailLinks
 from app.mail.message import Mail, MessageKey, build_message
 from app.mail.sender import MailLimits
 from app.mail.smtp import SmtpSender
-from app.mail_address import Mailbox
-from app.mail_url import SmtpUrl
 
 READER = UUID("6d1c5f0e-0000-4000-8000-000000000001")
 

@@ -11,7 +11,7 @@ import httpx
 from supabase import AsyncClient
 
 from app.client.transport import ErrorMappingTransport
-from app.models import Task, TaskKind
+from app.models.tasks import Task, TaskKind
 from app.persistence.outcomes import Lease, Outcome
 from app.persistence.queue import ClaimedTask, Progress, SyncResponse, TaskQueue
 from app.persistence.tasks import TaskStateManager

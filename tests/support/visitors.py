@@ -14,7 +14,9 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.links import Link, Links
-from app.models import Digest, DigestItem, EditionStatus, Profile
+from app.models.articles import EditionStatus
+from app.models.digests import Digest, DigestItem
+from app.models.profiles import Profile
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready
 from tests.support.running_api import KEY, RunningApi

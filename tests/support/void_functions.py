@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.new_task import NewTask
 from app.persistence.queue import TaskQueue
 from app.persistence.tasks import TaskStateManager

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.models import Article, ArticleKind, Profile
+from app.models.articles import Article, ArticleKind
+from app.models.profiles import Profile
 from tests.support.articles import MakeArticle
 
 

@@ -15,9 +15,16 @@ import pytest
 
 from app.boot import CheckFailed, check_versions, main
 from app.errors import ConfigurationError
-from app.installed_files import altered_files
+from app.installation.installed_files import altered_files
+from app.installation.versions import (
+    LOCK,
+    PYPROJECT,
+    locked_versions,
+    not_locked,
+    pinned_versions,
+    require_locked_versions,
+)
 from app.main import create_app
-from app.versions import LOCK, PYPROJECT, locked_versions, not_locked, pinned_versions, require_locked_versions
 
 ROOT = Path(__file__).parents[2]
 UVICORN = f"uvicorn=={locked_versions()['uvicorn']}"

@@ -15,7 +15,7 @@ import yaml
 from app.__main__ import SHUTDOWN_TIMEOUT
 from app.config import ApiSettings, SupabaseSettings, WorkerSettings
 from app.main import create_app
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 from worker.configuration import not_configured
 
 ROOT = Path(__file__).parents[2]

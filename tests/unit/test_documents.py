@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 from scripts.alerts import ALERTS, OPERATIONS, alerts_document, with_table
 from scripts.settings import DOCUMENT, settings_document
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app import task_hub
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.watched_tasks import ChangedTask, Changes
 from app.task_hub import TaskHub
 from tests.support.rows import TASK

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 from pydantic import BaseModel, ValidationError
 
+from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.errors import LeaseLost, PermanentError, SupabaseUnavailable
 from app.links import Links
@@ -18,8 +19,7 @@ from app.mail.footer import MailLinks
 from app.mail.message import MessageKey
 from app.mail.sender import InDoubt, MailSender, NotSent
 from app.mail.welcome_mail import welcome_message
-from app.mail_address import Mailbox
-from app.models import Digest
+from app.models.digests import Digest
 from app.persistence.deliveries import (
     Deliveries,
     DeliveryLost,

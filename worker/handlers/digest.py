@@ -9,7 +9,8 @@ from app.days import day_before
 from app.digest.scheduled import FetchRunning, NoSourceRead, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import PermanentError
-from app.models import Digest, DigestSize, Profile
+from app.models.digests import Digest
+from app.models.profiles import DigestSize, Profile
 from app.persistence.outcomes import Completed
 from app.ranking.ranking import RankingSettings
 from worker.job import Job, Snooze

@@ -10,7 +10,7 @@ import structlog
 
 from app.errors import PermanentError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import TaskStatus
+from app.models.tasks import TaskStatus
 from app.persistence.outcomes import Lease
 from app.persistence.tasks import TaskStateManager
 from worker.job import Job, Snooze

@@ -10,7 +10,7 @@ from uuid import uuid4
 import structlog
 
 from app.errors import CircuitOpen, SourceBusy, SourceError, SupabaseError
-from app.models import Article, Publication
+from app.models.articles import Article, Publication
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.persistence.reader_papers import PaperInput, ReaderPapers

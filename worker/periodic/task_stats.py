@@ -10,7 +10,9 @@ import structlog
 from pydantic import ValidationError
 
 from app.errors import SupabaseError, SupabaseRejected
-from app.models import Frozen, ModelUsage, TaskKind
+from app.models.digests import ModelUsage
+from app.models.tasks import TaskKind
+from app.models.values import Frozen
 from app.persistence.outcomes import Completed, Failed, Outcome
 from app.persistence.queue import ClaimedTask
 from app.persistence.task_stats import TaskCounts, TaskStats

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.pages.ops.charts import HEIGHT, WIDTH
 from app.persistence.operator import FailureGroup
 

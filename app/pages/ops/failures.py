@@ -6,7 +6,7 @@ from app.api.admin import DiscardRequest, ReplayRequest, discard_failed_tasks, r
 from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
 from app.formatting import figure
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.pages.ops.flash_messages import redirect_with
 from app.pages.ops.guard import FormOf, add_action
 from app.pages.ops.overview import KINDS, actor_of

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request, Response
 
 from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.pages.ops.charts import charts_of
 from app.pages.ops.failure_groups import group_view
 from app.pages.ops.flash_messages import flash_message, redirect_with

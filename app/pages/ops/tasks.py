@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from app.api.admin import ReplayRequest, replay_failed_tasks
 from app.api.digests import PAGE_HEADERS
 from app.api.tasks import ServicesOf, finished_digest
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.pages.ops.failure_groups import group_view
 from app.pages.ops.filters import day_filter, list_url, selected, text_filter
 from app.pages.ops.flash_messages import flash_message, redirect_with

@@ -15,7 +15,8 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.mail.item_links import ITEM_ACTIONS, item_name
-from app.models import ArticleKind, DigestItem
+from app.models.articles import ArticleKind
+from app.models.digests import DigestItem
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.reader_papers import ReaderPapers
 from app.persistence.readers import ReaderStatus

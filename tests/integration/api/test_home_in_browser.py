@@ -11,7 +11,7 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.mail.item_links import item_name
-from app.models import ArticleKind
+from app.models.articles import ArticleKind
 from app.persistence.readers import Reader, ReaderStatus
 from app.services import Services
 from embedded.stack import Ready

@@ -8,7 +8,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.config import ApiSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.services import Services
 from embedded.stack import Ready
 from tests.support.browser import chromium, faults, needs_chromium, opened

@@ -9,7 +9,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.config import ApiSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Failed
 from app.persistence.queue import Progress
 from embedded.stack import Ready

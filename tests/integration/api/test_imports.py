@@ -10,7 +10,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.errors import SupabaseUnavailable
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.uploads import Uploads
 from tests.support.bibtex import SOUND
 from tests.support.importer import import_handler

@@ -9,7 +9,7 @@ from app.api import health, metrics
 from app.api.connection import ON_STOP
 from app.config import ApiSettings
 from app.main import create_app
-from app.models import Task
+from app.models.tasks import Task
 from tests.integration.api.recorded_requests import api_before, headers_of, recorded_calls
 from tests.support.operators import KEYS
 from tests.support.rows import ID, TASK

@@ -16,7 +16,7 @@ from supabase import AsyncClient
 
 from app.config import ApiSettings
 from app.links import Links
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.pages.reader_exports import HEADERS
 from app.persistence.json_values import clean
 from app.persistence.maintenance import Maintenance

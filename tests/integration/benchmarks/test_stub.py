@@ -7,7 +7,7 @@ import httpx
 
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.queue import SyncResponse, TaskQueue
 from app.persistence.schema import Schema
 from app.persistence.tasks import TaskStateManager

@@ -10,7 +10,9 @@ import pytest
 from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
 from app.external.client import open_external
-from app.models import Article, ArticleKind, Digest, Profile, Reason, ReasonKind
+from app.models.articles import Article, ArticleKind
+from app.models.digests import Digest, Reason, ReasonKind
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 from embedded.sample.server import serve_sample
 from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, digest_of, read_from

@@ -8,7 +8,8 @@ import pytest
 
 from app.digest.analysis import Analysed
 from app.digest.model_analysis import ModelAnalyst
-from app.models import AnalysisMethod, FallbackReason, ModelUsage, Profile
+from app.models.digests import AnalysisMethod, FallbackReason, ModelUsage
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 from tests.support.analysis import ABSTRACT, CountingBreaker, InMemoryCache, StartAnalyst, completion
 from tests.support.scripted_server import Step, answer, hang_up, stall

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from app.config import ApiSettings
-from app.models import AnalysisMethod, Profile
+from app.models.digests import AnalysisMethod
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 from tests.support.analysis import StartAnalyst, completion
 from tests.support.logs import development_logs

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from app.models import AnalysisMethod, Profile
+from app.models.digests import AnalysisMethod
+from app.models.profiles import Profile
 from app.ranking.ranking import Ranked
 from tests.support.analysis import StartAnalyst, completion
 from tests.support.refused_threads import no_threads

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.digest.rendering import DigestRenderer
-from app.models import Digest
+from app.models.digests import Digest
 from tests.support.browser import look, needs_chromium
 
 # Each frame is a separate screen for the page's media queries; elements that overflow it are reported.

@@ -12,7 +12,8 @@ from app.digest.analysis import Analysed
 from app.digest.model_analysis import AnalysisSettings, ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
 from app.external.client import open_external
-from app.models import AnalysisMethod, FallbackReason, Profile
+from app.models.digests import AnalysisMethod, FallbackReason
+from app.models.profiles import Profile
 from app.persistence.cache import HybridCache
 from app.ranking.ranking import Ranked
 from tests.support.analysis import CountingBreaker, InMemoryCache

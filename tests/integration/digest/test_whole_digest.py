@@ -6,7 +6,8 @@ from pathlib import Path
 
 from app.digest.rendering import DigestRenderer
 from app.external.client import open_external
-from app.models import Digest, Profile
+from app.models.digests import Digest
+from app.models.profiles import Profile
 from app.sources.feeds import FeedSettings
 from embedded.commands.profiles import read_profile
 from embedded.sample.server import serve_sample

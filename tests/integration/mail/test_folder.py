@@ -7,10 +7,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from app.config.mail_url import parse_mail_url
 from app.mail.folder import FolderSender
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits, NotSent, Sent
-from app.mail_url import parse_mail_url
 from tests.support.smtp_server import Postbox, key_of, mail_to
 
 

@@ -10,12 +10,14 @@ from typing import Any
 
 import pytest
 
+from app.config.mail_address import Mailbox
 from app.digest.rendering import DigestRenderer
 from app.links import Links
 from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
-from app.mail_address import Mailbox
-from app.models import ArticleKind, Digest, EditionStatus, Profile
+from app.models.articles import ArticleKind, EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
 from tests.support.browser import look, needs_chromium
 from tests.support.digest_items import item_of
 from tests.support.smtp_server import READER, key_of

@@ -9,8 +9,8 @@ from dataclasses import replace
 import pytest
 from aiosmtpd.smtp import SMTP
 
+from app.config.mail_url import SmtpUrl
 from app.mail.sender import InDoubt, MailLimits, NotSent, Sent
-from app.mail_url import SmtpUrl
 from tests.support.smtp_server import (
     QUICK,
     Certificates,

@@ -5,8 +5,8 @@ import ssl
 from contextlib import suppress
 from dataclasses import replace
 
+from app.config.mail_url import SmtpUrl
 from app.mail.sender import InDoubt, NotSent, Sent
-from app.mail_url import SmtpUrl
 from tests.support.smtp_server import QUICK, key_of, mail_to, sender_to
 
 BEFORE_THE_DOT = (

@@ -2,8 +2,8 @@
 
 import pytest
 
+from app.config.mail_url import SmtpUrl
 from app.mail.sender import Sent
-from app.mail_url import SmtpUrl
 from tests.support.refused_threads import no_threads
 from tests.support.smtp_server import Certificates, Postbox, key_of, mail_to, sender_to
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from app.config.mail_url import SmtpUrl
 from app.mail.sender import NotSent, Sent
-from app.mail_url import SmtpUrl
 from tests.support.smtp_server import QUICK, Certificates, ElsewhereUrl, key_of, mail_to, sender_to
 
 STEPS = ("GREETING", "EHLO", "MAIL", "RCPT", "DATA")

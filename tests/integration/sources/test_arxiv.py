@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.errors import SourceBusy, SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.rate_limiter import RateLimiter
 from tests.support.fixture_types import ReadFile, Serve

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.errors import SourceBusy, SourceError, SourceUnavailable
-from app.models import Article
+from app.models.articles import Article
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.arxiv_id import ABSTRACT_PAGE
 from app.sources.rate_limiter import RateLimiter

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from app.errors import SourceBusy, SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.biorxiv import BiorxivSettings, BiorxivSource
 from app.sources.rate_limiter import RateLimiter
 from tests.support.fake_arxiv import MovedClock

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from app.errors import SourceBusy, SourceError
-from app.models import Article, ArticleKind, Publication
+from app.models.articles import Article, ArticleKind, Publication
 from app.sources.crossref import Crossref, CrossrefSettings, seconds_per_request
 from app.sources.rate_limiter import RateLimiter
 from tests.support.fake_arxiv import MovedClock

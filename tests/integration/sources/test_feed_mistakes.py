@@ -6,7 +6,7 @@ from datetime import date
 import pytest
 
 from app.errors import SourceError
-from app.models import Article
+from app.models.articles import Article
 from app.sources.feeds import FeedSettings, FeedSource
 from app.sources.source import IncompleteSource
 from tests.support.fixture_types import Serve

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from app.errors import SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.feeds import FeedSettings, FeedSource
 from tests.support.fixture_types import ReadFile, Serve
 from tests.support.scripted_server import Step

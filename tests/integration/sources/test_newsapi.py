@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from app.errors import SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.newsapi import NewsApiSettings, NewsApiSource
 from tests.support.fixture_types import Serve
 from tests.support.scripted_server import Step

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence.editions import Editions
 from app.sources.feeds import FeedSettings, FeedSource
 from tests.support.fixture_types import Serve

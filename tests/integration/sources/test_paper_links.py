@@ -12,7 +12,9 @@ from app.digest.rendering import DigestRenderer
 from app.links import Links
 from app.mail.footer import MailLinks
 from app.mail.text import digest_text
-from app.models import AnalysisMethod, Article, ArticleKind, Digest, DigestItem, EditionStatus, Profile
+from app.models.articles import Article, ArticleKind, EditionStatus
+from app.models.digests import AnalysisMethod, Digest, DigestItem
+from app.models.profiles import Profile
 from app.persistence.digests import ArchivedItem
 from app.persistence.editions import Editions
 from app.sources.arxiv import ArxivSettings, ArxivSource

@@ -14,7 +14,7 @@ import pytest
 
 import app.sources
 from app.errors import SourceError
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.arxiv import ArxivSettings, ArxivSource
 from app.sources.arxiv_client import ArxivClient
 from app.sources.arxiv_listing import DailyListing

@@ -12,7 +12,8 @@ from supabase import AsyncClient
 from app.config.fetch_times import AFTER_ARXIV
 from app.external.client import open_external
 from app.fetch_service import FetchService
-from app.models import ArticleKind, EditionStatus, TaskKind
+from app.models.articles import ArticleKind, EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.rate_limits import DistributedRateLimiter
 from app.services import Services
 from app.sources.arxiv import ArxivSettings, ArxivSource

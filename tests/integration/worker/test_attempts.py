@@ -12,7 +12,7 @@ from supabase import AsyncClient
 
 from app.client.factory import open_supabase
 from app.errors import PermanentError
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.tasks import TaskStateManager
 from embedded.stack import Ready
 from tests.support.proxy import Answer, Call, Proxy, no_interference

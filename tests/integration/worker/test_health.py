@@ -9,7 +9,7 @@ import asyncpg
 from aiohttp.test_utils import unused_port
 from supabase import AsyncClient
 
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 from tests.support.proxy import Gate, Proxy
 from tests.support.running_worker import PATIENCE, BlockedHandler, StartWorker, until_ended
 from tests.support.tasks import create

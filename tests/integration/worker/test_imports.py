@@ -13,7 +13,7 @@ from supabase import AsyncClient
 
 from app.errors import SourceError
 from app.imports.library import BIBTEX
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.imports import EntryRow, Imports, LibraryReport
 from app.persistence.outcomes import Lease
 from app.persistence.reader_papers import BulkFeedback, ReaderPapers

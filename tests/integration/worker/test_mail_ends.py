@@ -11,7 +11,9 @@ from supabase import AsyncClient
 
 from app.digest.rendering import DigestRenderer
 from app.mail.folder import FolderSender
-from app.models import Digest, ItemLinks, TaskKind
+from app.models.articles import ItemLinks
+from app.models.digests import Digest
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import DeliveryStatus
 from app.persistence.outcomes import Completed
 from app.persistence.readers import Reader, Readers, ReaderStatus

@@ -12,7 +12,7 @@ import pytest
 from supabase import AsyncClient
 
 from app.mail.resend import ResendSender
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Send
 from app.persistence.readers import Reader, Readers
 from embedded.stack import Ready

@@ -4,7 +4,8 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import EditionStatus, TaskKind
+from app.models.articles import EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.editions import Editions
 from app.persistence.outcomes import Failed
 from app.persistence.readers import Reader

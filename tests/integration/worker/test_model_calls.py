@@ -6,7 +6,8 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.days import yesterday
-from app.models import Digest, TaskKind
+from app.models.digests import Digest
+from app.models.tasks import TaskKind
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import NOWHERE, settings_of, whole_worker
 from tests.support.fixture_types import Serve

@@ -4,7 +4,7 @@ import asyncpg
 from supabase import AsyncClient
 
 from app.days import yesterday
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.operator import Operator
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import NEWS, PAPERS, PROFILE, settings_of, whole_worker

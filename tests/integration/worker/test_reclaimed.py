@@ -11,7 +11,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Lease, Outcome, Released
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager

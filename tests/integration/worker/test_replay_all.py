@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 from supabase import AsyncClient
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.operator import Actor, Operator
 from tests.support.running_worker import StartWorker
 from tests.support.tasks import insert_tasks

@@ -13,7 +13,7 @@ from supabase import AsyncClient
 from app.config import WorkerSettings
 from app.external.callback_sender import CallbackSender
 from app.external.client import open_external
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from tests.support.callback_receiver import enqueue_deliveries
 from tests.support.processes import WEBHOOK_SECRET
 from tests.support.running_worker import StartWorker, until_ended

@@ -18,7 +18,7 @@ from supabase import AsyncClient
 
 import worker.wiring
 from app.days import yesterday
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import MAIL, NEWS, PAPERS, PROFILE, settings_of, whole_worker
 from tests.support.reader_mails import body, mail_of

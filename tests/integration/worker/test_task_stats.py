@@ -12,7 +12,7 @@ import pytest
 from app.client.factory import open_supabase
 from app.config import SupabaseSettings
 from app.errors import PermanentError
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Lease, Released, Snoozed
 from app.persistence.queue import ClaimedTask
 from app.persistence.task_stats import TaskCounts, TaskStats

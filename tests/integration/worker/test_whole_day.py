@@ -12,13 +12,16 @@ from standardwebhooks import Webhook
 from supabase import AsyncClient
 
 import worker.wiring
+from app.config.mail_url import FolderUrl
 from app.days import yesterday
 from app.external.client import open_external
 from app.links import Links
 from app.mail.open_sender import open_mail_sender
 from app.mail.sender import MailLimits
-from app.mail_url import FolderUrl
-from app.models import Article, ArticleKind, Profile, Reason, ReasonKind, TaskKind
+from app.models.articles import Article, ArticleKind
+from app.models.digests import Reason, ReasonKind
+from app.models.profiles import Profile
+from app.models.tasks import TaskKind
 from app.ranking.ranking import Ranked
 from app.services import Services
 from embedded.stack import Ready

@@ -14,9 +14,9 @@ from supabase import AsyncClient
 
 import worker.__main__
 from app.days import yesterday
+from app.installation.versions import project_version
 from app.persistence.reader_papers import PaperInput
 from app.services import Services
-from app.versions import project_version
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import SIGNALS, settings_of, whole_worker
 from tests.support.feedback import rate

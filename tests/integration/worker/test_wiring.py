@@ -14,7 +14,7 @@ from app.digest.model_analysis import ModelAnalyst
 from app.digest.openai_model import ModelSettings, build_model
 from app.errors import BroadsheetError
 from app.external.client import open_external
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.services import Services
 from app.sources.feeds import DEFAULT_FEEDS
 from app.sources.fetcher import FetchSettings, HttpFetcher

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from app.api.saved import saved_bibtex, saved_ris
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence.items import Items
 from app.persistence.reader_papers import MAX_PAGE, ReaderPaper, ReaderPapers
 from app.ranking.known_papers import with_known_abstracts

@@ -6,7 +6,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app.api.middleware import RequestContext
 from app.client.loop_throttle import PIECES
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 
 REQUESTS = 100
 

@@ -11,7 +11,8 @@ from app.api.models import DigestRequest, FetchRequest, Moment, TaskView, task_u
 from app.api.paper_models import PapersRequest
 from app.api.reader_models import ImportedReader, ReaderChange, ReaderRequest
 from app.days import utc_today, yesterday
-from app.models import Profile, Task, TaskKind
+from app.models.profiles import Profile
+from app.models.tasks import Task, TaskKind
 from app.persistence.readers import ReaderProfile
 from tests.support.rows import ID, TASK
 

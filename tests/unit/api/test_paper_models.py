@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.api.paper_models import PaperRequest, PaperView
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence.reader_papers import BulkFeedback, ReaderPaper
 
 TITLE = {"title": "Of storms"}

@@ -19,7 +19,7 @@ from app.errors import (
     SupabaseUnavailable,
     TaskNotFound,
 )
-from app.models import ProfileRequest
+from app.models.profiles import ProfileRequest
 
 
 async def raised(error: Exception) -> tuple[httpx.Response, list[Any]]:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from app.api.auth import Caller
 from app.api.middleware import UNLOGGED_PATHS, RequestContext
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 
 ROUTE = SimpleNamespace(path="/v1/things/{thing}")
 SECONDS = 0.0321

@@ -12,7 +12,7 @@ from app import task_hub
 from app.api import waiting
 from app.api.models import TaskView
 from app.api.waiting import TaskEvent, TooManyWatchers, task_events
-from app.models import Task
+from app.models.tasks import Task
 from app.persistence.watched_tasks import ChangedTask, Changes
 from app.task_hub import TaskHub
 from tests.support.rows import TASK

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from app.config import WorkerSettings, load_settings
+from app.config.mail_address import InvalidAddress, Mailbox
+from app.config.mail_url import FolderUrl, ResendUrl, SmtpUrl, parse_mail_url
 from app.errors import ConfigurationError, PermanentError
-from app.mail_address import InvalidAddress, Mailbox
-from app.mail_url import FolderUrl, ResendUrl, SmtpUrl, parse_mail_url
 
 
 @pytest.mark.parametrize(

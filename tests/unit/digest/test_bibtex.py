@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pybtex.database import Entry, Person, parse_string
 
 from app.digest.bibtex import bibtex_entries
-from app.models import ArticleKind
+from app.models.articles import ArticleKind
 from app.persistence.reader_papers import ReaderPaper
 from app.sources.text import MAX_NAME, MAX_TITLE, plain
 

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.digest.extractive import MAX_POINT, MAX_POINTS, MAX_SUMMARY, Extractor, sentences
-from app.models import Article, ArticleKind, Profile
+from app.models.articles import Article, ArticleKind
+from app.models.profiles import Profile
 from tests.support.articles import MakeArticle
 
 SCENE = "Payment graphs never stand still, and models that learn from them grow old."

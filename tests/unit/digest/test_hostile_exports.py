@@ -11,7 +11,7 @@ from app.digest.bibtex import bibtex_entries
 from app.digest.math_commands import ARGUMENTS, SIZES, SYMBOLS
 from app.digest.ris import ris_entries
 from app.imports.library import BIBTEX, RIS
-from app.models import Publication
+from app.models.articles import Publication
 from app.persistence.reader_papers import ReaderPaper
 from tests.support.libraries import MOMENT, accepted
 from tests.support.tex_reader import ALLOWED_IN_TEXT, read_tex

@@ -8,7 +8,8 @@ import pytest
 
 from app.digest.extractive import Extractor, sentences
 from app.digest.model_response import InvalidModelResponse, parse_summary
-from app.models import Article, ArticleKind, Profile
+from app.models.articles import Article, ArticleKind
+from app.models.profiles import Profile
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.interest_query import InterestQuery

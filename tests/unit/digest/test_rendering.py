@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 
 from app.digest.rendering import DigestRenderer
-from app.models import (
-    SAMPLE_CATEGORY,
-    AnalysisMethod,
-    Article,
-    ArticleKind,
-    Digest,
-    DigestItem,
-    EditionStatus,
-    FallbackReason,
-    ModelUsage,
-    Profile,
-)
+from app.models.articles import SAMPLE_CATEGORY, Article, ArticleKind, EditionStatus
+from app.models.digests import AnalysisMethod, Digest, DigestItem, FallbackReason, ModelUsage
+from app.models.profiles import Profile
 from tests.support.articles import MakeArticle
 
 

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from app.digest.analysis import Analysed, Analysis, Analyst, ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
 from app.digest.service import DigestService
-from app.models import Article, Edition, EditionStatus, Profile
+from app.models.articles import Article, Edition, EditionStatus
+from app.models.profiles import Profile
 from app.persistence.editions import Editions
 from app.persistence.tasks import TaskStateManager
 from app.ranking.ranking import Ranked, RankingSettings

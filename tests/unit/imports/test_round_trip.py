@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from app.digest.bibtex import bibtex_entries
 from app.digest.ris import ris_entries
 from app.imports.library import BIBTEX, RIS
-from app.models import Publication
+from app.models.articles import Publication
 from app.sources.text import plain
 from tests.support.libraries import accepted, entries, facts, paper_of_entry
 

@@ -6,7 +6,9 @@ import pytest
 
 from app.links import Links
 from app.mail.footer import MailLinks
-from app.models import ArticleKind, Digest, EditionStatus, Profile
+from app.models.articles import ArticleKind, EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
 from tests.support.digest_items import DAY, READER, MakeDigest, item_of
 
 

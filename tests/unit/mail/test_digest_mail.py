@@ -14,7 +14,9 @@ from app.mail import digest_mail, text
 from app.mail.digest_mail import MAX_PAGE_BYTES, Render, subject
 from app.mail.footer import MailLinks
 from app.mail.item_links import ITEM_ACTIONS, item_name
-from app.models import MAX_ITEMS, SAMPLE_CATEGORY, Digest, DigestItem, EditionStatus, FallbackReason, ModelUsage
+from app.models.articles import SAMPLE_CATEGORY, EditionStatus
+from app.models.digests import Digest, DigestItem, FallbackReason, ModelUsage
+from app.models.profiles import MAX_ITEMS
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest
 from tests.support.messages import HOSTILE, check_mail

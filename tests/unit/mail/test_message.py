@@ -14,9 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from app.config.mail_address import Mailbox
 from app.mail.footer import MailLinks
 from app.mail.message import MessageKey, build_message
-from app.mail_address import Mailbox
 from tests.support.digest_items import DAY, ENVELOPE, READER
 from tests.support.messages import HEADERS, HOSTILE, LINKS, check_mail, mail_of, parsed
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import httpx
 
+from app.config.mail_url import SmtpUrl
 from app.mail.folder import FolderSender
 from app.mail.resend import ResendSender
 from app.mail.sender import MailLimits
 from app.mail.smtp import SmtpSender
-from app.mail_url import SmtpUrl
 
 LIMITS = MailLimits()
 

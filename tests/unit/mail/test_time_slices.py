@@ -15,7 +15,8 @@ from app.mail.digest_mail import digest_message
 from app.mail.footer import MailLinks
 from app.mail.message import Mail, build_in_steps, build_message, message_bytes
 from app.mail.text import wrapped
-from app.models import MAX_ITEMS, Digest
+from app.models.digests import Digest
+from app.models.profiles import MAX_ITEMS
 from app.sources.text import plain
 from app.time_slice import TimeSlice
 from tests.support.digest_items import DAY, ENVELOPE, READER, MakeDigest

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, ValidationError
 
 from app.errors import PermanentError
-from app.models import Profile
+from app.models.profiles import Profile
 from app.persistence.json_values import clean, clean_result
 from app.persistence.readers import ReaderProfile
 from worker.handlers.digest import DigestPayload

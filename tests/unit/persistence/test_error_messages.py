@@ -26,7 +26,8 @@ from app.errors import (
     TaskNotFound,
     TooManyPapers,
 )  # fmt: skip
-from app.models import EditionStatus, TaskKind
+from app.models.articles import EditionStatus
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import Deliveries, DeliveryStatus
 from app.persistence.digests import Digests
 from app.persistence.editions import Editions

@@ -12,7 +12,7 @@ from supabase import AsyncClient
 
 from app.errors import SourceBusy, SourceError, SourceUnavailable
 from app.fetch_service import RETRY_UNREACHABLE, FetchPostponed, FetchService
-from app.models import Article, ArticleKind, Edition
+from app.models.articles import Article, ArticleKind, Edition
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.editions import Editions
 from app.sources.fetcher import FetchFailed

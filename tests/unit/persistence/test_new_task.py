@@ -9,7 +9,7 @@ import respx
 from supabase import AsyncClient
 
 from app.errors import FetchLimitReached, IdempotencyConflict, QuotaExceeded
-from app.models import Task, TaskKind, TaskStatus
+from app.models.tasks import Task, TaskKind, TaskStatus
 from app.persistence.idempotency_keys import CallerKey, OwnKey
 from app.persistence.new_task import NewTask
 from app.persistence.tasks import TaskStateManager

@@ -11,7 +11,7 @@ import pytest
 import respx
 from supabase import AsyncClient
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.persistence import editions
 from app.persistence.deliveries import Deliveries
 from app.persistence.digests import Digests

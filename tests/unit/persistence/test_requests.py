@@ -13,7 +13,8 @@ import respx
 from supabase import AsyncClient
 
 from app.errors import InvalidCursor, LeaseLost, SupabaseUnavailable, TaskNotFound
-from app.models import Article, ArticleKind, TaskKind, TaskStatus
+from app.models.articles import Article, ArticleKind
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.deliveries import Deliveries
 from app.persistence.editions import Editions
 from app.persistence.idempotency_keys import CallerKey, OwnKey

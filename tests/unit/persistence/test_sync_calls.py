@@ -8,7 +8,7 @@ import respx
 from structlog.testing import capture_logs
 from supabase import AsyncClient
 
-from app.models import TaskKind, TaskStatus
+from app.models.tasks import TaskKind, TaskStatus
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed, to_row
 from app.persistence.queue import ClaimedTask, Progress, RejectedOutcome, SyncResponse, TaskQueue
 from tests.support.persistence_requests import sent

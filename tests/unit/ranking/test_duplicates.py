@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from tests.support.articles import MakeArticle, index_of
 
 WORDS = [f"word{number}" for number in range(200)]

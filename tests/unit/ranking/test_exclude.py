@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import Profile
+from app.models.profiles import Profile
 from tests.support.articles import MakeArticle, ranked
 
 GOOD = "Graph neural networks on graphs."

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models import Article, Profile, RatedPaper, ReasonKind
+from app.models.articles import Article
+from app.models.digests import ReasonKind
+from app.models.profiles import Profile, RatedPaper
 from app.ranking.calibration import THRESHOLD
 from app.ranking.feedback_model import MOST_PAPERS, FeedbackModel
 from app.ranking.feedback_scores import MOST_COMPARED

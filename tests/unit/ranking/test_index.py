@@ -6,7 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from app.models import Article, Profile
+from app.models.articles import Article
+from app.models.profiles import Profile
 from app.ranking.concepts import Concepts
 from app.ranking.counts import count
 from app.ranking.feedback_model import FeedbackModel

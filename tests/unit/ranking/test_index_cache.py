@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from app.errors import SupabaseUnavailable
-from app.models import Article, ArticleKind, Edition, EditionStatus, Item
+from app.models.articles import Article, ArticleKind, Edition, EditionStatus, Item
 from app.persistence.editions import Editions
 from app.persistence.items import ArrivalDay, Items
 from app.ranking.index_cache import EditionIndexCache, ItemIndexCache

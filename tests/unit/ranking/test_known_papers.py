@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.api.paper_models import PapersRequest
-from app.models import Article, Publication
+from app.models.articles import Article, Publication
 from app.persistence.reader_papers import PaperInput
 from app.ranking.known_papers import with_known_abstracts
 

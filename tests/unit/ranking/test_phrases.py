@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.models import Article, ReasonKind
+from app.models.articles import Article
+from app.models.digests import ReasonKind
 from app.ranking.ranking import RankingSettings
 from tests.support.articles import MakeArticle, index_of, ranked, rated
 from tests.support.ranking_editions import COMMON, asking, filling, text_to_sql

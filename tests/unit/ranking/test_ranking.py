@@ -9,7 +9,9 @@ from itertools import pairwise
 
 import pytest
 
-from app.models import Article, ArticleKind, Profile, ReasonKind
+from app.models.articles import Article, ArticleKind
+from app.models.digests import ReasonKind
+from app.models.profiles import Profile
 from app.ranking.counts import CHUNK
 from app.ranking.ranking import Ranked, RankingSettings, rank
 from tests.support.articles import ALL, MakeArticle, index_of, ranked

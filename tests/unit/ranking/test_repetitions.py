@@ -1,6 +1,6 @@
 """A digest contains no two articles with the same content, even if a rule selects both."""
 
-from app.models import Profile
+from app.models.profiles import Profile
 from app.ranking.ranking import RankingSettings
 from tests.support.articles import MakeArticle, ranked
 

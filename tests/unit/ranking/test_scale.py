@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from app.models import Article
+from app.models.articles import Article
 from app.ranking.calibration import THRESHOLD
 from app.ranking.feedback_model import FeedbackModel
 from app.ranking.interest_query import InterestQuery

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.models import Article, Profile, ReasonKind
+from app.models.articles import Article
+from app.models.digests import ReasonKind
+from app.models.profiles import Profile
 from app.ranking.counts import count
 from app.ranking.index import Index
 from app.ranking.ranking import Ranking, RankingSettings, rank

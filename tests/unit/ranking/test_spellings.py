@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from app.models import Article
+from app.models.articles import Article
 from app.ranking.ranking import RankingSettings
 from tests.support.articles import ALL, MakeArticle, ranked
 from tests.support.ranking_editions import asking, filling

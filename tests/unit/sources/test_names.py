@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.models import EditionStatus
+from app.models.articles import EditionStatus
 from app.sources.names import missing_sources
 
 FEEDS = [f"feed:{name}" for name in ("a", "b", "c", "d", "e", "f")]

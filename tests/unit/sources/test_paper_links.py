@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from app.models import Article, ArticleKind
+from app.models.articles import Article, ArticleKind
 from app.sources.paper_links import code_url, links_of, venue
 
 

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from app.errors import PermanentError
 from app.external.callback_sender import CallbackSender, DeliveryFailed
 from app.external.client import ExternalClient, open_external
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask
 from worker.handlers.callback import SCHEDULE, CallbackHandler, callback_retry_delay

@@ -11,7 +11,11 @@ from app.digest.scheduled import FetchRunning, ScheduledDigest, ScheduledDigests
 from app.digest.service import DigestService, EditionPending
 from app.errors import BroadsheetError, LeaseLost, PermanentError, SupabaseUnavailable
 from app.fetch_service import FetchPostponed, FetchService
-from app.models import Digest, Edition, EditionStatus, Profile, ReportProgress, TaskKind, TaskStatus
+from app.models.articles import Edition, EditionStatus
+from app.models.digests import Digest
+from app.models.profiles import Profile
+from app.models.tasks import TaskKind, TaskStatus
+from app.models.values import ReportProgress
 from app.persistence.outcomes import Completed, Lease
 from app.persistence.queue import ClaimedTask
 from app.persistence.tasks import TaskStateManager

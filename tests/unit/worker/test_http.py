@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import unused_port
 
-from app.metrics import Metrics
+from app.process.metrics import Metrics
 from worker.http import worker_http
 from worker.watchdog import LoopHealth
 

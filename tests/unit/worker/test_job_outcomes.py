@@ -20,7 +20,7 @@ from app.errors import (
     SupabaseUnavailable,
     UnreadableResponse,
 )
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Cancelled, Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask, Progress
 from worker.job import Abort, Handler, Job, Snooze, perform

@@ -7,7 +7,7 @@ from random import Random
 from typing import Any, cast
 from uuid import uuid4
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Failed, Lease, Outcome
 from app.persistence.queue import ClaimedTask, SyncCall, SyncResponse, TaskQueue
 from worker.job import Handler, Job

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from app.errors import SupabaseUnavailable
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.circuit_breaker import CircuitBreakers
 from app.persistence.maintenance import Maintenance, PrunedRecords, Removed
 from app.persistence.rate_limits import DistributedRateLimiter

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from app.errors import SupabaseUnavailable
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask, SyncCall, SyncResponse, TaskQueue
 from worker.job import Handler, Job

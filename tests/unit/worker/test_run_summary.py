@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.outcomes import Completed, Failed, Lease, Outcome, Released, Snoozed
 from app.persistence.queue import ClaimedTask
 from worker.run_summary import RunSummary

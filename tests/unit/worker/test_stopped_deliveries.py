@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from app.mail.message import MessageKey
-from app.models import TaskKind
+from app.models.tasks import TaskKind
 from app.persistence.deliveries import DeliveryStatus, MailParts, Send
 from app.persistence.outcomes import Lease
 from app.persistence.queue import ClaimedTask

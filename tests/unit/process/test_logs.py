@@ -10,7 +10,7 @@ import pytest
 from app.config import ApiSettings
 from app.errors import SourceError
 from app.imports.library import BIBTEX, CSL_JSON, PLAIN_LIST, RIS, read_library
-from app.logs import configure_logs
+from app.process.logs import configure_logs
 from app.sources.arxiv_atom import read_page
 from app.sources.feed_entry import read_item
 from app.sources.fetcher import Fetched

@@ -2,8 +2,8 @@
 
 import pytest
 
-from app.models import Article, ArticleKind
-from app.persistence.item_keys import item_keys, title_key
+from app.models.articles import Article, ArticleKind
+from app.models.item_keys import item_keys, title_key
 
 
 def paper(**changes: object) -> Article:

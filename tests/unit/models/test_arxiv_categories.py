@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.arxiv_categories import CATEGORIES, category_problem, classes_of, nearest_categories, oai_set
+from app.models.arxiv_categories import CATEGORIES, category_problem, classes_of, nearest_categories, oai_set
 
 
 @pytest.mark.parametrize(

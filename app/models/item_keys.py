@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from app.models import Article
+from app.models.articles import Article
 
 _ARXIV_DOI: Final = "10.48550/arxiv."
 # Characters of a title that are used. NFKD expands one character to up to 18.

@@ -6,10 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from app import versions
 from app.boot import CheckFailed, check_versions
 from app.errors import ConfigurationError
-from app.versions import LOCK, PYPROJECT, locked_versions, not_locked, pinned_versions, require_locked_versions
+from app.installation import versions
+from app.installation.versions import (
+    LOCK,
+    PYPROJECT,
+    locked_versions,
+    not_locked,
+    pinned_versions,
+    require_locked_versions,
+)
 
 CHANGED = "0.0.1"
 PINS = sorted(pinned_versions())

@@ -5,7 +5,7 @@ from pydantic import ValidationError
 
 from app.api.models import DigestRequest
 from app.api.reader_models import ReaderProfileRequest
-from app.models import Profile
+from app.models.profiles import Profile
 
 HOSTILE = [
     "", " ", "x", "d3", "deutsch", "German", "de\n", "de ", " de", "de_DE", "de-", "-de", "de--DE", "de-Latn-DE-1996",

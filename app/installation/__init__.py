@@ -1,0 +1,1 @@
+"""What is installed, compared with the lock and with its record."""
