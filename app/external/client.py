@@ -24,6 +24,8 @@ ExternalClient = NewType("ExternalClient", httpx.AsyncClient)
 
 _KEPT_OPEN, _KEEPALIVE, _MAX_CONNECTIONS = 20, 5.0, 100
 _ADDRESSES_TRIED: Final = 4
+MAX_RESPONSE: Final = 32_000_000
+"""Bytes of a response at which the transport ends it, also where nobody counts; callers have smaller limits."""
 _MAX_HOST_SHOWN: Final = 80
 _HTTPCORE_ERRORS: Final = (
     httpcore.TimeoutException,
@@ -55,7 +57,11 @@ async def open_external(
     transport = ExternalTransport(
         resolve, network or httpcore.AnyIOBackend(), certificates or httpx.create_ssl_context()
     )
-    async with httpx.AsyncClient(transport=transport, timeout=httpx.Timeout(20.0, connect=5.0)) as client:
+    # Whoever accepts compressed responses says so, and inflates them in bounded pieces.
+    plain = {"Accept-Encoding": "identity"}
+    async with httpx.AsyncClient(
+        transport=transport, headers=plain, timeout=httpx.Timeout(20.0, connect=5.0)
+    ) as client:
         yield ExternalClient(client)
 
 
@@ -82,9 +88,14 @@ class ExternalTransport(httpx.AsyncBaseTransport):
             received = await pool.handle_async_request(sent)
         # No cookies: httpx would send one receiver's cookies to others on the same host.
         headers = [(name, value) for name, value in received.headers if name.lower() != b"set-cookie"]
-        return httpx.Response(
+        answer = httpx.Response(
             received.status, headers=headers, stream=_Body(received.stream), extensions=received.extensions
         )
+        coding = answer.headers.get("content-encoding", "identity")
+        if request.headers.get("accept-encoding") == "identity" != coding:
+            await answer.aclose()
+            raise httpx.RemoteProtocolError("the response is compressed, although the request does not accept that")
+        return answer
 
     async def aclose(self) -> None:
         """Close every connection."""
@@ -129,8 +140,12 @@ class _Body(httpx.AsyncByteStream):
         self._stream = stream
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
+        left = MAX_RESPONSE
         with _httpx_errors():
             async for piece in self._stream:
+                left -= len(piece)
+                if left < 0:
+                    raise httpx.ReadError(f"the response has more than {MAX_RESPONSE:,} bytes")
                 yield piece
 
     async def aclose(self) -> None:

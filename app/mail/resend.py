@@ -5,6 +5,7 @@ Documentation: https://resend.com/docs/api-reference/emails/send-email and /docs
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from email.headerregistry import AddressHeader
 from email.message import EmailMessage
 from http import HTTPStatus
@@ -12,6 +13,7 @@ from typing import Any, ClassVar, Final, Literal
 
 import httpx
 
+from app.external.retry_after import retry_after
 from app.mail.message import MessageKey
 from app.mail.sender import InDoubt, MailLimits, NotSent, SendLimiter, Sent, finish_despite_cancellation, sender_id_of
 from app.sources.text import plain
@@ -19,7 +21,6 @@ from app.sources.text import plain
 API: Final = "https://api.resend.com"
 _MAX_RESPONSE: Final = 64_000
 _MAX_REASON: Final = 300
-_MAX_DIGITS: Final = 5  # 86,400 seconds are a day
 # Resend sets the other headers: date, Message-ID and the parts.
 _FORWARDED_HEADERS: Final = ("List-Id", "List-Unsubscribe", "List-Unsubscribe-Post", "Auto-Submitted")
 # Errors before any part of the request was sent.
@@ -123,9 +124,4 @@ def _error_of(response: httpx.Response, content: dict[str, Any]) -> NotSent | In
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return InDoubt(reason, repeatable=True)
     transient = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.REQUEST_TIMEOUT, *_ACCOUNT_ERRORS)
-    return NotSent(reason, transient=transient, retry_after=_retry_after(response))
-
-
-def _retry_after(response: httpx.Response) -> float | None:
-    text = response.headers.get("retry-after", "")
-    return float(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+    return NotSent(reason, transient=transient, retry_after=retry_after(response.headers, datetime.now(UTC)))

@@ -36,9 +36,9 @@ async def test_an_unexpected_error_is_logged_once_with_the_id(
     api.app.add_api_route("/broken", broken)
     with development_logs(settings):
         async with caller(api) as http:
-            begin = time.perf_counter()
+            begin = time.process_time()
             answer = await http.get("/broken", headers={"X-Request-ID": "from-the-caller"})
-            took = time.perf_counter() - begin
+            took = time.process_time() - begin
     output = capsys.readouterr().err
     assert (answer.status_code, answer.headers["x-request-id"]) == (500, "from-the-caller")
     assert answer.headers["content-type"] == "application/problem+json"

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import tracemalloc
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,9 +12,9 @@ import httpx
 import pytest
 import trustme
 
-from app.external.client import PUBLIC_ONLY, AddressNotPublic, ExternalClient, open_external
+from app.external.client import MAX_RESPONSE, PUBLIC_ONLY, AddressNotPublic, ExternalClient, open_external
 from tests.support.fixture_types import Serve
-from tests.support.scripted_server import answer
+from tests.support.scripted_server import answer, compressed
 
 ADDRESS = "93.184.215.14"
 """Public, and used only by `Network`."""
@@ -144,6 +145,30 @@ async def test_receivers_on_one_address_share_no_cookies(serve: Serve) -> None:
         for server in (one, one, other):
             await client.post(f"{server.url}/hook")
     assert not any("cookie" in head.lower() for head in (*one.heads, *other.heads))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+async def test_no_compressed_response_is_inflated(serve: Serve, coding: str) -> None:
+    bomb = compressed(200, " " * 50_000_000, coding)
+    server = await serve(bomb, bomb)
+    async with open_external() as client:
+        tracemalloc.start()
+        with pytest.raises(httpx.RemoteProtocolError, match="does not accept"):
+            await client.get(server.url)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        async with client.stream("GET", server.url, headers={"Accept-Encoding": coding}) as answered:
+            assert answered.headers["content-encoding"] == coding
+    assert peak < 5_000_000
+    assert "accept-encoding: identity\r\n" in server.heads[0].lower()
+
+
+async def test_an_endless_response_ends_at_the_limit(serve: Serve) -> None:
+    server = await serve(answer(200, "x" * (MAX_RESPONSE + 1)), answer(200, "x" * MAX_RESPONSE))
+    async with open_external() as client:
+        with pytest.raises(httpx.ReadError, match="more than 32,000,000 bytes"):
+            await client.get(server.url)
+        assert len((await client.get(server.url)).content) == MAX_RESPONSE
 
 
 @pytest.mark.parametrize(

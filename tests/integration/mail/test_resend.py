@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
-import httpx
 import pytest
 
+from app.external.client import open_external
 from app.mail.resend import ResendSender
 from app.mail.sender import InDoubt, NotSent, Sent
 from tests.support.scripted_server import ScriptedServer, Step, answer, hang_up, send, stall
@@ -26,7 +26,7 @@ async def start() -> AsyncIterator[Start]:
             server = ScriptedServer(*steps, **options)
             await server.start()
             opened.push_async_callback(server.stop)
-            http = await opened.enter_async_context(httpx.AsyncClient(trust_env=False, follow_redirects=True))
+            http = await opened.enter_async_context(open_external())
             return ResendSender(http, "re_123", replace(QUICK, response_timeout=2.0), server.url), server
 
         yield start
@@ -84,6 +84,14 @@ async def test_a_refusal_means_not_sent(start: Start, status: int, body: object,
     assert (caught.value.transient, caught.value.retry_after, len(server.seen)) == (transient, 7, 1)
 
 
+async def test_a_date_in_retry_after_is_obeyed(start: Start) -> None:
+    dates = "Date: Tue, 24 Nov 2026 06:00:00 GMT\r\nRetry-After: Tue, 24 Nov 2026 06:01:30 GMT\r\n"
+    sender, _ = await start(answer(429, {"name": "rate_limit_exceeded"}, headers=dates))
+    with pytest.raises(NotSent) as caught:
+        await sender.send(mail_to(), key_of())
+    assert (caught.value.transient, caught.value.retry_after) == (True, 90)
+
+
 @pytest.mark.parametrize(
     ("step", "repeatable"),
     [
@@ -112,7 +120,7 @@ async def test_a_success_without_an_id_is_a_success(start: Start, body: str) -> 
 
 
 async def test_a_refused_connection_means_not_sent() -> None:
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with open_external() as http:
         with pytest.raises(NotSent, match="cannot be reached") as caught:
             await ResendSender(http, "re_123", QUICK, "http://127.0.0.1:1").send(mail_to(), key_of())
     assert caught.value.transient
