@@ -23,15 +23,9 @@ LIBRARY: Final = "library"
 """The origin of papers that an import added: `rated_papers()` selects from them by other rules."""
 
 
-class PaperInput(Frozen):
-    """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
+class _PaperFields(Frozen):
+    """What describes a paper. `origin` is an article's source, `manual`, or `library` for a paper of an import."""
 
-    `origin` is an article's source, `manual`, or `library` for a paper of an import. `vector` is its term vector
-    (`app.ranking.vectors.vector_of`), empty if it has no terms. `app.ranking.reader_paper.paper_of` converts an
-    article.
-    """
-
-    keys: tuple[str, ...]
     kind: ArticleKind = ArticleKind.PAPER
     title: str | None = None
     abstract: str = ""
@@ -41,28 +35,28 @@ class PaperInput(Frozen):
     arxiv_id: str | None = None
     doi: str | None = None
     origin: str = "manual"
-    vector: str = ""
     publication: Publication | None = None
 
 
-class ReaderPaper(Frozen):
+class PaperInput(_PaperFields):
+    """A paper on which a reader gives feedback: its keys (`item_keys`, strongest first) and its known metadata.
+
+    `vector` is its term vector (`app.ranking.vectors.vector_of`), empty if it has no terms.
+    `app.ranking.reader_paper.paper_of` converts an article.
+    """
+
+    keys: tuple[str, ...]
+    vector: str = ""
+
+
+class ReaderPaper(_PaperFields):
     """A paper that a reader rated or saved. Without a title, only its arXiv id or DOI is known (yet).
 
     `looked_up_at`: when it was looked up at arXiv or Crossref. Times are the database's.
     """
 
     paper_id: UUID
-    kind: ArticleKind
-    title: str | None = None
-    abstract: str
-    authors: tuple[str, ...]
-    url: str | None = None
-    published_at: datetime | None = None
-    arxiv_id: str | None = None
-    doi: str | None = None
-    origin: str
     liked: bool | None = None
-    publication: Publication | None = None
     rated_at: datetime | None = None
     saved_at: datetime | None = None
     looked_up_at: datetime | None = None
