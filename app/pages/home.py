@@ -55,7 +55,6 @@ def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
             visit=visit,
             query=query,
             results=results,
-            max_length=MAX_QUERY,
             truncated=len(results) == MAX_RESULTS,
         )
 
