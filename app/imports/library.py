@@ -15,7 +15,6 @@ from app.time_slice import TimeSlice
 BIBTEX: Final = "application/x-bibtex"
 RIS: Final = "application/x-research-info-systems"
 CSL_JSON: Final = "application/vnd.citationstyles.csl+json"
-PLAIN_LIST: Final = "text/plain"
 
 _READERS: Final[dict[str, type[LibraryReader]]] = {
     BIBTEX: BibtexReader,

@@ -72,7 +72,6 @@ class Fetched:
     """A complete response: `url` after redirects, `charset` from its Content-Type."""
 
     url: str
-    content_type: str
     charset: str | None
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +157,7 @@ async def _read(response: httpx.Response, url: httpx.URL, max_bytes: int) -> Fet
     async for chunk in _decoded(response, max_bytes):
         body += chunk
     charset = _CHARSET.search(header)
-    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body), response.headers)
+    return Fetched(str(url), charset[1].lower() if charset else None, bytes(body), response.headers)
 
 
 async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:
