@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from app.errors import SourceError
+from app.errors import SourceBusy, SourceError
 from app.external.client import AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
 from app.sources.redirects import Target
@@ -40,6 +40,10 @@ class FetchSettings:
     """Whether a redirect may lead to another host in a private network."""
 
 
+BUSY_PAUSE: Final = 20.0
+"""Seconds without requests to a host that is overloaded and does not say for how long."""
+
+
 class FetchFailed(SourceError):
     """A GET failed. A `transient` one may succeed later, after `retry_after` seconds if known.
 
@@ -65,6 +69,16 @@ class FetchFailed(SourceError):
         self.busy = busy
         self.retry_after = retry_after
         self.body = body
+
+    @property
+    def pause(self) -> float:
+        """Seconds until the next request to the host: what the server says, or `BUSY_PAUSE` if it is overloaded."""
+        return self.retry_after if self.retry_after is not None else BUSY_PAUSE if self.busy else 0.0
+
+    @property
+    def or_busy(self) -> "FetchFailed | SourceBusy":
+        """The failure; `SourceBusy` if the server is overloaded, so that the attempt does not count."""
+        return SourceBusy(str(self), retry_after=self.pause) if self.busy else self
 
 
 @dataclass(frozen=True, slots=True)
