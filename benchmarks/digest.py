@@ -30,7 +30,7 @@ from embedded.sample.edition import SampleEdition
 
 DAY = date(2026, 11, 22)
 PAPERS, DIGESTS, AT_ONCE = 500, 200, 10
-SLOTS = {"CONCURRENCY": str(AT_ONCE + 3), "CALLBACK_SLOTS": "1", "FETCH_SLOTS": "1"}
+SLOTS = {"CONCURRENCY": str(AT_ONCE + 4), "CALLBACK_SLOTS": "1"}
 """Each kind of task has separate slots: these settings leave `AT_ONCE` slots for digests."""
 
 INTERESTS = ("graph neural networks", "robustness", "protein structure", "reasoning", "diffusion models", "privacy")

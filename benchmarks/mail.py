@@ -3,7 +3,6 @@
 Each mail is written as for a delivery: from the stored document, with links signed for its reader, to bytes.
 """
 
-import asyncio
 import gc
 import statistics
 import time
@@ -24,6 +23,7 @@ from app.models.profiles import MAX_ITEMS, Profile
 from app.persistence.deliveries import MailParts
 from app.persistence.digests import StoredDigest
 from benchmarks.digest import edition
+from benchmarks.loop_steps import loop_steps
 from benchmarks.report import save, show, verdict
 from worker.handlers.delivery import MailWriter
 
@@ -72,22 +72,9 @@ def parts(papers: int, news: int) -> MailParts:
 
 
 async def longest_step(work: Callable[[], Awaitable[Any]]) -> float:
-    """CPU seconds of the longest iteration of the event loop while `work` runs beside a task that is always ready."""
-    steps = [0.0]
-
-    async def watch() -> None:
-        last = time.thread_time()
-        while True:
-            await asyncio.sleep(0)
-            now = time.thread_time()
-            steps.append(now - last)
-            last = now
-
-    watching = asyncio.create_task(watch())
-    await asyncio.sleep(0)
-    await work()
-    await asyncio.sleep(0)
-    watching.cancel()
+    """CPU seconds of the longest iteration of the event loop while `work` runs."""
+    async with loop_steps() as steps:
+        await work()
     return max(steps)
 
 

@@ -25,6 +25,7 @@ from app.ranking.interest_query import InterestQuery
 from app.ranking.ranking import RankingSettings, rank
 from app.ranking.scores import Scores as Scoring
 from app.ranking.vectors import vector_of
+from benchmarks.loop_steps import loop_steps
 from benchmarks.processes import resident_mb
 from benchmarks.ranking_edition import DAY, NOON, Inventor
 from benchmarks.ranking_readers import (
@@ -148,13 +149,10 @@ async def cost() -> dict[str, float]:
 
 
 async def _first(articles: Sequence[Article]) -> dict[str, float]:
-    steps: list[float] = []
-    watching = asyncio.create_task(_watch(steps))
-    await asyncio.sleep(0)
-    begin = time.thread_time()
-    await _indexed(articles)
-    took = time.thread_time() - begin
-    watching.cancel()
+    async with loop_steps() as steps:
+        begin = time.thread_time()
+        await _indexed(articles)
+        took = time.thread_time() - begin
     tracemalloc.start()
     index = await _indexed(articles)
     held, _ = tracemalloc.get_traced_memory()
@@ -165,15 +163,6 @@ async def _first(articles: Sequence[Article]) -> dict[str, float]:
         "longest_step_ms": max(steps) * 1e3,
         "index_mb": held / 1e6,
     }
-
-
-async def _watch(steps: list[float]) -> None:
-    last = time.thread_time()
-    while True:
-        await asyncio.sleep(0)
-        now = time.thread_time()
-        steps.append(now - last)
-        last = now
 
 
 async def many_readers() -> dict[str, float]:

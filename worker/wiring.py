@@ -45,6 +45,7 @@ from worker.job import Handler, Handlers
 from worker.periodic.paper_look_ups import PaperLookUps
 from worker.periodic.retention import Retention
 
+_TASKS_PER_FETCH: Final = 5
 _RESPONSES_PER_BUDGET: Final = 3
 
 
@@ -103,8 +104,8 @@ async def open_components(
 
 
 def fetch_slots(settings: WorkerSettings) -> int:
-    """Return how many fetches a worker runs at once."""
-    return settings.fetch_slots or max(1, settings.concurrency // 5)
+    """Return how many fetches a worker runs at once: more would only wait for the sources' rate limits."""
+    return max(1, settings.concurrency // _TASKS_PER_FETCH)
 
 
 def build_handlers(

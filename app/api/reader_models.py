@@ -13,7 +13,12 @@ from app.models.profiles import known_categories
 from app.models.values import ShortText
 from app.persistence.readers import Reader, ReaderProfile, ReaderStatus, WhenEmpty
 
-ExternalId = Annotated[str, Field(pattern=r"^[\x21-\x7e]{1,200}$", description="Your id of the reader.")]
+MAX_EXTERNAL_ID = 200
+MAX_TIMEZONE = 100
+
+ExternalId = Annotated[
+    str, Field(pattern=rf"^[\x21-\x7e]{{1,{MAX_EXTERNAL_ID}}}$", description="Your id of the reader.")
+]
 Email = Annotated[
     str,
     Field(
@@ -23,7 +28,7 @@ Email = Annotated[
     ),
     AfterValidator(checked_address),
 ]
-TimeZone = Annotated[str, Field(max_length=100, description="An IANA time zone.", examples=["Europe/Berlin"])]
+TimeZone = Annotated[str, Field(max_length=MAX_TIMEZONE, description="An IANA time zone.", examples=["Europe/Berlin"])]
 TimeOfDay = Annotated[
     str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", description="The local time of the digest.", examples=["07:00"])
 ]

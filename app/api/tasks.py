@@ -85,9 +85,16 @@ class TaskCreator:
 
     async def create(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest) -> Task:
         """Create the task, or return the one that the same key created. Raises `BroadsheetError`."""
-        key = CallerKey(self._key, body.sent) if self._key is not None else None
-        (task,) = await self._create_all([self._new_task(kind, payload, body, key)])
-        return task
+        return await self._services.tasks.create_task_with_source_date(
+            task_id=uuid4(),
+            kind=kind,
+            payload=self._checked_payload(payload, body),
+            source_date=body.source_date,
+            callback_url=body.callback_url,
+            idempotency_key=CallerKey(self._key, body.sent) if self._key is not None else None,
+            owner=self._caller.name,
+            daily_digests=self._settings.daily_digests,
+        )
 
     async def create_digests(self, batch: BatchRequest) -> list[Task]:
         """Create all tasks of a batch, or return those that the same key created. Raises `BroadsheetError`."""
@@ -95,20 +102,26 @@ class TaskCreator:
         if self._key is not None:
             sent = batch.fingerprint
             keys = [CallerKey(self._key, sent, index) for index in range(len(batch.digests))]
-        pairs = zip(batch.digests, keys, strict=True)
-        return await self._create_all([self._new_task(TaskKind.DIGEST, body.payload, body, key) for body, key in pairs])
-
-    async def _create_all(self, tasks: list[NewTask]) -> list[Task]:
+        tasks = [
+            NewTask(
+                task_id=uuid4(),
+                kind=TaskKind.DIGEST,
+                payload=self._checked_payload(body.payload, body),
+                source_date=body.source_date,
+                callback_url=body.callback_url,
+                key=key,
+            )
+            for body, key in zip(batch.digests, keys, strict=True)
+        ]
         return await self._services.tasks.create_tasks(
             tasks, owner=self._caller.name, daily_digests=self._settings.daily_digests
         )
 
-    def _new_task(self, kind: TaskKind, payload: dict[str, Any], body: TaskRequest, key: CallerKey | None) -> NewTask:
+    def _checked_payload(self, payload: dict[str, Any], body: TaskRequest) -> dict[str, Any]:
+        """Return the payload with the request's id, after a check of the callback's URL."""
         if body.callback_url is not None:
             self.require_callable(body.callback_url)
-        request_id = structlog.contextvars.get_contextvars().get("request_id")
-        payload = payload | {"request_id": request_id}
-        return NewTask(uuid4(), kind, payload, body.source_date, callback_url=body.callback_url, key=key)
+        return payload | {"request_id": structlog.contextvars.get_contextvars().get("request_id")}
 
     def require_callable(self, callback_url: str) -> None:
         """Raise `CallbacksNotConfigured` or `CallbackRefused` if a callback to this URL can never be delivered."""

@@ -26,9 +26,6 @@ class WorkerSettings(Settings):
     callback_slots: int | None = Field(
         None, ge=1, le=1000, description="maximum concurrent callbacks, 1 to 1000; a third of CONCURRENCY if unset"
     )
-    fetch_slots: int | None = Field(
-        None, ge=1, le=1000, description="maximum concurrent fetches, 1 to 1000; a fifth of CONCURRENCY if unset"
-    )
     lease_seconds: Seconds = Field(
         60.0, description="seconds until a lease expires without renewal, at least three times SUPABASE_CALL_TIMEOUT"
     )

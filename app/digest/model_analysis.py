@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -57,6 +57,7 @@ class AnalysisSettings:
     """For all requests. The time limit of a digest task is five minutes."""
 
 
+@dataclass(frozen=True, slots=True)
 class ModelAnalyst:
     """Reorders the best articles with a language model, then summarises each article in a separate request.
 
@@ -67,25 +68,16 @@ class ModelAnalyst:
     same time share one call.
     """
 
-    def __init__(
-        self,
-        model: ChatModel,
-        settings: AnalysisSettings,
-        breaker: Breaker,
-        cache: ResponseCache,
-        *,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._model = model
-        self._settings = settings
-        self._breaker = breaker
-        self._cache = cache
-        self._clock = clock
-        self._flights = SingleFlight[Any]()
+    model: ChatModel
+    settings: AnalysisSettings
+    breaker: Breaker
+    cache: ResponseCache
+    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    flights: SingleFlight[Any] = field(default_factory=SingleFlight, init=False)
 
     def begin(self, profile: Profile) -> Analysis:
         """Start the analysis of one digest, with its own budget."""
-        return _Job(self._model, self._settings, self._breaker, self._cache, self._flights, profile, self._clock)
+        return _Job(self, profile)
 
 
 class _BudgetExhausted(Exception):
@@ -95,29 +87,16 @@ class _BudgetExhausted(Exception):
 class _Job:
     """The analysis of one digest: its budget, its deadline, and whether the model is still usable."""
 
-    def __init__(
-        self,
-        model: ChatModel,
-        settings: AnalysisSettings,
-        breaker: Breaker,
-        cache: ResponseCache,
-        flights: SingleFlight[Any],
-        profile: Profile,
-        clock: Callable[[], float],
-    ) -> None:
-        self.budget = Budget(settings.max_calls, settings.max_tokens, model.name)
-        self._model = model
-        self._settings = settings
-        self._breaker = breaker
-        self._cache = cache
-        self._flights = flights
+    def __init__(self, analyst: ModelAnalyst, profile: Profile) -> None:
+        settings = analyst.settings
+        self.budget = Budget(settings.max_calls, settings.max_tokens, analyst.model.name)
+        self._analyst = analyst
         self._profile = profile
         self._extractor = Extractor(profile)
         self._slots = asyncio.Semaphore(settings.concurrency)
-        self._clock = clock
-        self._deadline = clock() + settings.total_seconds
+        self._deadline = analyst.clock() + settings.total_seconds
         self._stopped: FallbackReason | None = None
-        self._thinks_key = cache_key("model-thinks", model)
+        self._thinks_key = cache_key("model-thinks", analyst.model)
 
     async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
         order = await self._response(order_of(articles, self._profile))
@@ -154,7 +133,7 @@ class _Job:
 
     async def _response(self, request: Request[Response]) -> Response | FallbackReason:
         """Return the model's response, or why there is none."""
-        seconds = self._deadline - self._clock()
+        seconds = self._deadline - self._analyst.clock()
         if self._stopped is not None:
             return self._stopped
         if seconds <= 0:
@@ -177,11 +156,11 @@ class _Job:
 
         The digest that started the call pays for it. Raises `ModelFailed` and `CircuitOpen`.
         """
-        key = request.key(self._model)
+        key = request.key(self._analyst.model)
         while True:
-            joins = self._flights.is_running(key)
+            joins = self._analyst.flights.is_running(key)
             try:
-                response: Response = await self._flights.run(key, partial(self._cached_or_paid, request, key))
+                response: Response = await self._analyst.flights.run(key, partial(self._cached_or_paid, request, key))
             except _BudgetExhausted:
                 if not joins:
                     return FallbackReason.BUDGET
@@ -190,9 +169,9 @@ class _Job:
 
     async def _cached_or_paid(self, request: Request[Response], key: str) -> Response:
         """Return the response. The cache is read within the shared call, so that no digest reads it too early."""
-        if (cached := await self._cache.get(key)) is not None:
+        if (cached := await self._analyst.cache.get(key)) is not None:
             return request.read(Completion(str(cached), NO_TOKENS))
-        reserved = await self.budget.reserve(request.prompt, self._settings.max_output_tokens)
+        reserved = await self.budget.reserve(request.prompt, self._analyst.settings.max_output_tokens)
         if reserved is None:
             raise _BudgetExhausted
         try:
@@ -203,9 +182,9 @@ class _Job:
             log.warning("model request failed", reason=error.reason.value, error=str(error))
             raise
         if request.is_whole(response):
-            await self._cache.put(key, completion.text)
-            if self._model.thinks:
-                await self._cache.put(self._thinks_key, True)
+            await self._analyst.cache.put(key, completion.text)
+            if self._analyst.model.thinks:
+                await self._analyst.cache.put(self._thinks_key, True)
         return response
 
     async def _paid(self, request: Request[Response], reserved: Reservation) -> Completion:
@@ -227,14 +206,14 @@ class _Job:
     async def _send(self, request: Request[Response]) -> Completion:
         """Send the request through the circuit breaker, which counts only failures of the server."""
         declined: ModelFailed
-        async with self._breaker.guard(MODEL_BREAKER):
+        async with self._analyst.breaker.guard(MODEL_BREAKER):
             try:
-                return await self._model.complete(
+                return await self._analyst.model.complete(
                     request.instructions,
                     request.text,
                     schema=request.schema,
-                    max_output_tokens=self._settings.max_output_tokens,
-                    seconds=self._settings.call_seconds,
+                    max_output_tokens=self._analyst.settings.max_output_tokens,
+                    seconds=self._analyst.settings.call_seconds,
                 )
             except (ModelRejected, ModelDeclined) as error:
                 declined = error
@@ -242,4 +221,4 @@ class _Job:
 
     async def _thinks(self) -> bool:
         """Whether the model thinks, as this process has seen, or another one."""
-        return self._model.thinks or await self._cache.get(self._thinks_key) is True
+        return self._analyst.model.thinks or await self._analyst.cache.get(self._thinks_key) is True

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import partial
 from typing import Protocol
 from uuid import UUID
 
 from app.digest.analysis import Analyst
 from app.digest.introduction import introduction_since
 from app.digest.rendering import DigestRenderer
+from app.digest.writing import DigestWriter, Material
 from app.models.articles import EditionStatus
 from app.models.digests import Digest
 from app.models.profiles import Profile
@@ -16,9 +18,7 @@ from app.models.values import ReportProgress
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH, Items, MissingSource, NewItems
 from app.persistence.tasks import TaskStateManager
 from app.ranking.index_cache import ItemIndexCache
-from app.ranking.ranking import Ranking, RankingSettings, Reorder, rank
-
-_NOTHING = Ranking((), (), considered=0, duplicates=0)
+from app.ranking.ranking import RankingSettings
 
 
 class FetchRunning(Exception):
@@ -90,8 +90,7 @@ class ScheduledDigests:
         self._tasks = tasks
         self._waits = waits or PermanentWaits()
         self._index_cache = ItemIndexCache(items)
-        self._analyst = analyst
-        self._renderer = renderer
+        self._writer = DigestWriter(analyst, renderer)
 
     async def write(
         self, due: ScheduledDigest, profile: Profile, settings: RankingSettings, report: ReportProgress
@@ -104,26 +103,19 @@ class ScheduledDigests:
         """
         news = await self._items.new_items_for(due.reader_id, due.source_date, due.local_day)
         await self._wait_for_fetch(due, news)
-        await report("ranking what is new", 0.2)
-        analysis = self._analyst.begin(profile)
-        ranking, keys = await self._rank(news, profile, settings, analysis.reorder)
-        chosen = [*ranking.papers, *ranking.news]
-        await report(f"analysing {len(chosen)} articles", 0.4)
-        analysed = await analysis.analyse(chosen)
-        status = _status(news)
-        digest = Digest(
+        arrivals = await self._index_cache.arrivals(news.days)
+        last, status = news.last_digest.date() if news.last_digest else None, _status(news)
+        material = Material(
             source_date=due.local_day,
-            profile=profile,
-            introduction=introduction_since(news.last_digest.date() if news.last_digest else None, ranking, status),
-            papers=analysed.items[: len(ranking.papers)],
-            news=analysed.items[len(ranking.papers) :],
-            considered=ranking.considered,
-            edition_status=status,
+            index=arrivals.index,
+            status=status,
             source_errors={source.source: _unread_days(source) for source in news.missing},
-            usage=analysed.usage,
-            keys=keys,
+            introduce=partial(introduction_since, last, status=status),
+            papers=news.papers,
+            shown=arrivals.known(news.shown),
+            keys_of=arrivals.keys,
         )
-        return digest, await self._renderer.render(digest)
+        return await self._writer.write(material, profile, settings, report)
 
     async def _wait_for_fetch(self, due: ScheduledDigest, news: NewItems) -> None:
         """Raise `FetchRunning` if the digest must wait for a fetch, `NoSourceRead` if it must not be written."""
@@ -140,17 +132,6 @@ class ScheduledDigests:
             fetch = await self._tasks.ensure_fetch(due.source_date, waiting=due.task_id)
             if not fetch.status.is_final:
                 raise FetchRunning(_waiting_for(fetch, due.source_date), fetch.task_id, left)
-
-    async def _rank(
-        self, news: NewItems, profile: Profile, settings: RankingSettings, reorder: Reorder | None
-    ) -> tuple[Ranking, tuple[str, ...]]:
-        """Rank the items that the reader has not seen. Returns the ranking and all keys of the selected items."""
-        if not news.days:
-            return _NOTHING, ()
-        arrivals = await self._index_cache.arrivals(news.days)
-        seen = arrivals.known(news.shown)
-        ranking = await rank(arrivals.index, profile, settings, news.papers, reorder, shown=seen)
-        return ranking, arrivals.keys(ranked.article for ranked in (*ranking.papers, *ranking.news))
 
 
 def _waiting_for(fetch: Task, source_date: date) -> str:

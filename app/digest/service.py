@@ -1,13 +1,15 @@
-"""Writes a digest from an edition: waits for the fetch, ranks, analyses and renders."""
+"""Writes a digest from an edition: waits for the fetch, then writes what `DigestWriter` makes of the edition."""
 
 import asyncio
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
+from functools import partial
 from uuid import UUID
 
-from app.digest.analysis import Analysed, Analyst
+from app.digest.analysis import Analyst
 from app.digest.introduction import introduction
 from app.digest.rendering import DigestRenderer
+from app.digest.writing import DigestWriter, Material
 from app.errors import EditionNotFound, FetchLimitReached, PermanentError
 from app.models.articles import Edition, EditionStatus
 from app.models.digests import Digest
@@ -18,7 +20,7 @@ from app.persistence.editions import Editions
 from app.persistence.items import LONGEST_WAIT_FOR_FETCH
 from app.persistence.tasks import TaskStateManager
 from app.ranking.index_cache import EditionIndexCache
-from app.ranking.ranking import Ranking, RankingSettings, rank
+from app.ranking.ranking import RankingSettings
 
 FRESH_FOR = 60.0
 """Seconds for which a process assumes that an incomplete edition needs no fetch."""
@@ -42,8 +44,7 @@ class DigestService:
         self._index_cache = EditionIndexCache(daily)
         self._tasks = tasks
         self._fresh: dict[date, tuple[datetime, float]] = {}
-        self._analyst = analyst
-        self._renderer = renderer
+        self._writer = DigestWriter(analyst, renderer)
 
     async def write(
         self,
@@ -65,15 +66,15 @@ class DigestService:
         edition = await self._edition(task_id, source_date, waited)
         await report(f"reading the edition of {source_date}", 0.1)
         index = await self._index_cache.index([edition])
-        await report(f"ranking {len(index.articles):,} articles", 0.2)
-        analysis = self._analyst.begin(profile)
-        ranking = await rank(index, profile, settings, papers, analysis.reorder)
-        chosen = [*ranking.papers, *ranking.news]
-        await report(f"analysing {len(chosen)} articles", 0.4)
-        analysed = await analysis.analyse(chosen)
-        await report("laying out the page", 0.95)
-        digest = _digest(edition, profile, ranking, analysed)
-        return digest, await self._renderer.render(digest)
+        material = Material(
+            source_date=source_date,
+            index=index,
+            status=edition.status,
+            source_errors=edition.errors,
+            introduce=partial(introduction, source_date, status=edition.status),
+            papers=papers,
+        )
+        return await self._writer.write(material, profile, settings, report)
 
     async def _edition(self, task_id: UUID, source_date: date, waited: timedelta) -> Edition:
         try:
@@ -110,18 +111,3 @@ class DigestService:
 def _pending(fetch: Task, source_date: date) -> EditionPending:
     error = f": {fetch.error}" if fetch.error else ""
     return EditionPending(f"waiting for the edition of {source_date}{error}", fetch.task_id)
-
-
-def _digest(edition: Edition, profile: Profile, ranking: Ranking, analysed: Analysed) -> Digest:
-    papers = len(ranking.papers)
-    return Digest(
-        source_date=edition.source_date,
-        profile=profile,
-        introduction=introduction(edition.source_date, ranking, edition.status),
-        papers=analysed.items[:papers],
-        news=analysed.items[papers:],
-        considered=ranking.considered,
-        edition_status=edition.status,
-        source_errors=edition.errors,
-        usage=analysed.usage,
-    )

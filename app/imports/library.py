@@ -15,7 +15,6 @@ from app.time_slice import TimeSlice
 BIBTEX: Final = "application/x-bibtex"
 RIS: Final = "application/x-research-info-systems"
 CSL_JSON: Final = "application/vnd.citationstyles.csl+json"
-PLAIN_LIST: Final = "text/plain"
 
 _READERS: Final[dict[str, type[LibraryReader]]] = {
     BIBTEX: BibtexReader,
@@ -46,36 +45,27 @@ async def read_library(
     The pieces may end anywhere. `media_type` is used if the content does not show the format.
     Raises `LibraryUnreadable` for a file of another kind, and at the limits of `app.imports.entries`.
     """
-    library, entries, time_slice = _Library(media_type), 0, TimeSlice(_STEP)
-    async for piece in _each(pieces):
-        for entry in library.feed(piece):
+    entries, time_slice = 0, TimeSlice(_STEP)
+    async for steps in _parsed(_Library(media_type), pieces):
+        for entry in steps:
             if entry is None:
                 await time_slice.checkpoint()
                 continue
             entries += 1
-            _require_few(entries)
+            if entries > MAX_ENTRIES:
+                message = f"The file has more than {MAX_ENTRIES} entries. Import the rest from a second file."
+                raise LibraryUnreadable(message)
             yield entry
-    for entry in library.end():
-        if entry is None:
-            await time_slice.checkpoint()
-            continue
-        entries += 1
-        _require_few(entries)
-        yield entry
 
 
-def _require_few(entries: int) -> None:
-    if entries > MAX_ENTRIES:
-        raise LibraryUnreadable(f"The file has more than {MAX_ENTRIES} entries. Import the rest from a second file.")
-
-
-async def _each(pieces: AsyncIterable[bytes] | Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _parsed(library: "_Library", pieces: AsyncIterable[bytes] | Iterable[bytes]) -> AsyncIterator[Steps]:
     if isinstance(pieces, AsyncIterable):
         async for piece in pieces:
-            yield piece
+            yield library.feed(piece)
     else:
         for piece in pieces:
-            yield piece
+            yield library.feed(piece)
+    yield library.end()
 
 
 class _Library:

@@ -13,6 +13,11 @@ MAX_ITEMS = 50
 """Maximum number of papers, and of news items, in a digest."""
 
 
+MAX_GOALS = 2000
+"""Characters of a profile's goals."""
+
+MAX_INTERESTS = MAX_EXCLUDED = 30
+MAX_FOLLOWED = 50
 MAX_CATEGORIES = 20
 
 
@@ -24,12 +29,12 @@ class Preferences(Frozen):
     """What a person wants to read. The database has the same limits (`profile_is_valid`); a test compares them."""
 
     title: Annotated[str, StringConstraints(strip_whitespace=True, max_length=200)] = ""
-    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=2000)] = ""
-    interests: tuple[ShortText, ...] = Field(default=(), max_length=30)
+    goals: Annotated[str, StringConstraints(strip_whitespace=True, max_length=MAX_GOALS)] = ""
+    interests: tuple[ShortText, ...] = Field(default=(), max_length=MAX_INTERESTS)
     categories: tuple[CategoryName, ...] = Field(default=(), max_length=MAX_CATEGORIES)
-    authors: tuple[ShortText, ...] = Field(default=(), max_length=50)
+    authors: tuple[ShortText, ...] = Field(default=(), max_length=MAX_FOLLOWED)
     """New papers of these authors are always included."""
-    exclude: tuple[ShortText, ...] = Field(default=(), max_length=30)
+    exclude: tuple[ShortText, ...] = Field(default=(), max_length=MAX_EXCLUDED)
     """Articles with these words or phrases are not included."""
     language: Language = "en"
     """A model writes the summaries in this language. Excerpts keep the language of their abstract."""

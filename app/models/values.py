@@ -20,9 +20,12 @@ def _without_nul(value: object) -> object:
     return kept
 
 
+MAX_SHORT_TEXT = 100
+"""Characters of a name, an interest or another phrase."""
+
 ShortText = Annotated[
     str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SHORT_TEXT),
     BeforeValidator(_without_nul),
 ]
 

@@ -1,7 +1,7 @@
 """A stored digest joined with its reader's feedback on each item, and the recording of that feedback."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Final
 from uuid import UUID
@@ -10,7 +10,6 @@ from pydantic import TypeAdapter
 
 from app.links import InvalidLink
 from app.mail.item_links import item_name
-from app.models.articles import Article
 from app.models.digests import Digest, DigestItem
 from app.models.item_keys import item_keys
 from app.persistence.errors import parsed
@@ -66,9 +65,14 @@ async def read_digest(services: Services, reader_id: UUID, day: date) -> DigestV
     return DigestView(day, digest, views[: len(digest.papers)], views[len(digest.papers) :])
 
 
-async def record_feedback(services: Services, reader_id: UUID, article: Article, action: str) -> None:
-    """Record one of `FEEDBACK_ACTIONS` on an item. Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`."""
-    await services.reader_papers.put(reader_id, [(paper_of(article), FEEDBACK_ACTIONS[action])])
+async def record_feedback(services: Services, reader_id: UUID, view: ItemView, action: str) -> ItemView:
+    """Record one of `FEEDBACK_ACTIONS` on an item; return the item with it.
+
+    Raises `ReaderNotFound`, `TooManyPapers`, `SupabaseError`.
+    """
+    change = FEEDBACK_ACTIONS[action]
+    (paper_id,) = await services.reader_papers.put(reader_id, [(paper_of(view.item.article), change)])
+    return replace(view, feedback=view.feedback.model_copy(update={**change, "paper_id": paper_id}))
 
 
 def _item_views(items: tuple[DigestItem, ...], feedback: list[Feedback]) -> Iterator[ItemView]:

@@ -9,6 +9,8 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from app.api.reader_models import ReaderChange, ReaderProfileRequest
+from app.models.profiles import MAX_CATEGORIES, MAX_EXCLUDED, MAX_FOLLOWED, MAX_GOALS, MAX_INTERESTS
+from app.models.values import MAX_SHORT_TEXT
 from app.persistence.readers import Reader
 
 MAX_FIELDS: Final = 50
@@ -20,12 +22,12 @@ _ERRORS: Final = {
     "timezone": "Enter a time zone name such as Europe/Berlin, America/New_York or UTC.",
     "send_at": "Enter a time of day such as 07:00.",
     "weekdays": "Choose at least one day.",
-    "goals": "Enter at most 2000 characters.",
-    "interests": "Enter at most 30 lines of at most 100 characters.",
-    "exclude": "Enter at most 30 lines of at most 100 characters.",
-    "authors": "Enter at most 50 lines of at most 100 characters.",
+    "goals": f"Enter at most {MAX_GOALS} characters.",
+    "interests": f"Enter at most {MAX_INTERESTS} lines of at most {MAX_SHORT_TEXT} characters.",
+    "exclude": f"Enter at most {MAX_EXCLUDED} lines of at most {MAX_SHORT_TEXT} characters.",
+    "authors": f"Enter at most {MAX_FOLLOWED} lines of at most {MAX_SHORT_TEXT} characters.",
     "language": "Enter a language tag such as en, de, pt-BR or zh-Hant.",
-    "categories": "Enter at most 20 lines, each an arXiv category such as cs.LG, math.CO or hep-th.",
+    "categories": f"Enter at most {MAX_CATEGORIES} lines, each an arXiv category such as cs.LG, math.CO or hep-th.",
 }
 
 

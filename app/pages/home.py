@@ -55,7 +55,6 @@ def _archive_routes(router: APIRouter, pages: PageRenderer) -> None:
             visit=visit,
             query=query,
             results=results,
-            max_length=MAX_QUERY,
             truncated=len(results) == MAX_RESULTS,
         )
 
@@ -98,10 +97,10 @@ def _digest_routes(router: APIRouter, pages: PageRenderer) -> None:
         form = await parse_form(request)
         action, name = _single_value(form.get("do", ())), _single_value(form.get("item", ()))
         view = await read_digest(services, visit.reader.reader_id, _parse_day(day))
-        item = view.item_named(name)
+        item_view = view.item_named(name)
         if action not in FEEDBACK_ACTIONS:
             raise InvalidLink
-        await record_feedback(services, visit.reader.reader_id, item.item.article, action)
+        await record_feedback(services, visit.reader.reader_id, item_view, action)
         return _redirect(visit, f"/{view.day.isoformat()}#{name}")
 
 

@@ -53,8 +53,8 @@ def _item_routes(router: APIRouter, pages: PageRenderer, action: str) -> None:
     ) -> HTMLResponse:
         view = await _item(services, visit, item)
         requested = _UNDO_ACTION[action] if await is_undo(request) else action
-        await record_feedback(services, visit.reader.reader_id, view.item.article, requested)
-        return page(visit, await _item(services, visit, item), changed=True)
+        recorded = await record_feedback(services, visit.reader.reader_id, view, requested)
+        return page(visit, recorded, changed=True)
 
 
 async def _item(services: Services, visit: Visit, name: str) -> ItemView:

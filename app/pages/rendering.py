@@ -8,6 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from app.digest import labels
 from app.formatting import FILTERS
+from app.pages.limits import LIMITS
 from app.pages.static_files import StaticFiles
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
@@ -36,6 +37,7 @@ class PageRenderer:
             auto_reload=False,
         )
         self._environment.filters |= {**labels.FILTERS, **FILTERS, "static": static.path}
+        self._environment.globals["limits"] = LIMITS
         for name in self._environment.list_templates():
             self._environment.get_template(name)
 

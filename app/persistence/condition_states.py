@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from pydantic import AwareDatetime, TypeAdapter
-from supabase import AsyncClient
+from pydantic import AwareDatetime
 
 from app.models.values import Frozen
-from app.persistence.errors import VOID, parsed, supabase_errors
+from app.persistence.errors import VOID
 from app.persistence.json_values import clean
+from app.persistence.repository import Repository
 
 
 class ConditionCallback(Frozen):
@@ -22,28 +22,23 @@ class ConditionCallback(Frozen):
     event: dict[str, Any]
 
 
-_CALLBACKS = TypeAdapter(list[ConditionCallback])
-
-
-class ConditionStates:
+class ConditionStates(Repository):
     """Stores the states. All methods raise `SupabaseError`."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def update(self, call: UUID, active: Sequence[Mapping[str, Any]]) -> list[ConditionCallback]:
         """Record the conditions that this process sees, each a mapping with a `name`; return the callbacks to send now.
 
         A repeated `call` returns the same. An unconfirmed callback is returned to any call after at least 90 seconds.
         """
-        parameters = {"p_call": str(call), "p_active": clean(list(active))}
-        with supabase_errors("record the conditions"):
-            response = await self._client.rpc("update_conditions", parameters).execute()
-        return parsed(_CALLBACKS, response.data)
+        action, states = "record the conditions", clean(list(active))
+        return await self._call("update_conditions", action, list[ConditionCallback], p_call=call, p_active=states)
 
     async def confirm(self, callback: ConditionCallback) -> None:
         """Record that a callback was delivered."""
-        parameters = {"p_name": callback.name, "p_callback_id": str(callback.callback_id)}
-        with supabase_errors("confirm a callback about a condition"):
-            response = await self._client.rpc("confirm_condition_callback", parameters).execute()
-        parsed(VOID, response.data)
+        await self._call(
+            "confirm_condition_callback",
+            "confirm a callback about a condition",
+            VOID,
+            p_name=callback.name,
+            p_callback_id=callback.callback_id,
+        )

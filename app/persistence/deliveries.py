@@ -119,7 +119,6 @@ class DeliveryPage:
 
 
 _DECISION = TypeAdapter[SendDecision](Annotated[SendDecision, Field(discriminator="verdict")])
-_RESOLVED = TypeAdapter(_Resolved | None)
 _REASON = TypeAdapter(str | None)
 
 
@@ -217,16 +216,15 @@ class Deliveries(Repository):
 
         Raises `DeliveryNotFound`, `NotInDoubt` (it has another status), `SupabaseError`.
         """
-        found = await self._call(
+        found = await self._found(
             "resolve_for_operator",
             f"resolve delivery {delivery_id}",
-            _RESOLVED,
+            _Resolved,
+            _no_delivery(delivery_id),
             p_delivery_id=delivery_id,
             p_status=status.value,
             **_audit_parameters(by),
         )
-        if found is None:
-            raise _no_delivery(delivery_id)
         if not found.resolved:
             raise NotInDoubt(f"The delivery {delivery_id} is {found.delivery.status} and cannot become {status}.")
         return found.delivery

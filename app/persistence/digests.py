@@ -117,9 +117,8 @@ class Digests(Repository):
     async def newest_digest(self, reader_id: UUID) -> DigestVersion | None:
         """Return a reader's newest digest; None if there is none. Raises `SupabaseError`."""
         query = self._client.table("digests").select("task_id,created_at").eq("reader_id", str(reader_id))
-        query = query.not_.is_("papers", "null").order("local_day", desc=True).limit(1)
-        found = await self._rows(query, f"find the newest digest of reader {reader_id}", DigestVersion)
-        return found[0] if found else None
+        query = query.not_.is_("papers", "null").order("local_day", desc=True)
+        return await self._first(query, f"find the newest digest of reader {reader_id}", DigestVersion)
 
     async def newest_items(self, reader_id: UUID, *, limit: int = 100) -> list[ArchivedItem]:
         """Return a reader's items, newest first. Items that this code cannot read are skipped and logged.

@@ -6,8 +6,6 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from pydantic import TypeAdapter
-
 from app.errors import EditionNotFound
 from app.models.articles import Article, Edition, EditionStatus
 from app.models.item_keys import item_keys
@@ -48,9 +46,6 @@ class Reading:
         """Return the row that record_readings() expects."""
         outcome = {"items": self.items} if self.error is None else {"error": self.error}
         return {"name": self.source, "complete_from": self.complete_from.isoformat(), **outcome}
-
-
-_FINISHED = TypeAdapter(Edition | None)
 
 
 class Editions(Repository):
@@ -109,18 +104,16 @@ class Editions(Repository):
         `errors` has the failed sources. Without `sources`, a completed edition counts as complete.
         Raises `EditionNotFound` if the edition does not exist, and `SupabaseError`.
         """
-        finished = await self._call(
+        return await self._found(
             "finish_edition",
             f"finish edition {source_date}",
-            _FINISHED,
+            Edition,
+            _no_edition(source_date),
             p_source_date=source_date,
             p_status=status.value,
             p_errors=clean(dict(errors)),
             p_sources=None if sources is None else list(sources),
         )
-        if finished is None:
-            raise _no_edition(source_date)
-        return finished
 
     async def get_edition(self, source_date: date) -> Edition:
         """Read a day's edition. Raises `EditionNotFound`, `SupabaseError`."""

@@ -3,11 +3,11 @@
 A kind of task is a text here, so that kinds of an older or newer version of the code are accepted too.
 """
 
-from pydantic import AwareDatetime, Field, TypeAdapter
-from supabase import AsyncClient
+from pydantic import AwareDatetime, Field
 
 from app.models.values import Frozen
-from app.persistence.errors import VOID, parsed, supabase_errors
+from app.persistence.errors import VOID
+from app.persistence.repository import Repository
 
 
 class WorkerHealth(Frozen):
@@ -99,23 +99,13 @@ class HealthFacts(Frozen):
     overdue_readers: int = Field(description="Readers whose digest is 10 minutes late and has no task; 1,000 at most.")
 
 
-_FACTS = TypeAdapter(HealthFacts)
-
-
-class Health:
+class Health(Repository):
     """Reads the facts."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def facts(self) -> HealthFacts:
         """Read the facts with one call. Raises `SupabaseError`."""
-        with supabase_errors("read the health of the service"):
-            response = await self._client.rpc("operator_health").execute()
-        return parsed(_FACTS, response.data)
+        return await self._call("operator_health", "read the health of the service", HealthFacts)
 
     async def refresh_delivery_rate(self) -> None:
         """Compute the daily delivery rate, unless another process did so in this minute. Raises `SupabaseError`."""
-        with supabase_errors("compute the delivery rate"):
-            response = await self._client.rpc("refresh_delivery_rate").execute()
-        parsed(VOID, response.data)
+        await self._call("refresh_delivery_rate", "compute the delivery rate", VOID)

@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import TypeAdapter
-from supabase import AsyncClient
-
 from app.errors import LeaseLost, PermanentError, UnreadableResponse
 from app.models.tasks import Task, TaskKind
 from app.models.values import Frozen
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean_text
 from app.persistence.outcomes import Lease
 from app.persistence.reader_papers import FeedbackChange, PaperInput, paper_row
+from app.persistence.repository import Repository
 from app.persistence.tasks import RECORDS
 
 EntryRow = dict[str, Any]
@@ -55,39 +52,21 @@ class _Result(Frozen):
     result: LibraryReport | None = None
 
 
-_BEGUN = TypeAdapter(BegunImport | None)
-_REPORT = TypeAdapter(LibraryReport | None)
-_PIECE = TypeAdapter(str | None)
-_RESULTS = TypeAdapter(list[_Result])
-_TASKS = TypeAdapter(list[Task])
-
-
-class Imports:
+class Imports(Repository):
     """Reads and records imports of libraries. Every method is idempotent."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def begin(self, task_id: UUID, code_version: str) -> BegunImport:
         """Begin or continue an import. Another `code_version` than the last attempt's counts from the beginning.
 
         Raises `PermanentError` if the file was removed, and `SupabaseError`.
         """
-        parameters = {"p_task": str(task_id), "p_code_version": code_version}
-        with supabase_errors(f"begin import {task_id}"):
-            response = await self._client.rpc("begin_import", parameters).execute()
-        begun = parsed(_BEGUN, response.data)
-        if begun is None:
-            raise _file_removed(task_id)
-        return begun
+        action, missing, known = f"begin import {task_id}", _file_removed(task_id), {"p_code_version": code_version}
+        return await self._found("begin_import", action, BegunImport, missing, p_task=task_id, **known)
 
     async def piece(self, task_id: UUID, number: int) -> bytes:
         """Read a piece of the file, from 0. Raises `PermanentError` if the file was removed, and `SupabaseError`."""
-        with supabase_errors(f"read piece {number} of import {task_id}"):
-            response = await self._client.rpc("read_piece", {"p_task": str(task_id), "p_number": number}).execute()
-        content = parsed(_PIECE, response.data)
-        if content is None:
-            raise _file_removed(task_id)
+        action, missing = f"read piece {number} of import {task_id}", _file_removed(task_id)
+        content = await self._found("read_piece", action, str, missing, p_task=task_id, p_number=number)
         try:
             return base64.b64decode(content, validate=True)
         except binascii.Error as error:
@@ -99,38 +78,29 @@ class Imports:
         If another attempt has recorded some of them, nothing is recorded: continue behind the report's entries.
         Raises `LeaseLost`, `SupabaseError`.
         """
-        parameters = {
-            "p_task": str(lease.task_id),
-            "p_lease_token": str(lease.lease_token),
-            "p_from": first,
-            "p_entries": list(entries),
-        }
-        with supabase_errors(f"record {len(entries)} entries of import {lease.task_id}"):
-            response = await self._client.rpc("import_entries", parameters).execute()
-        report = parsed(_REPORT, response.data)
-        if report is None:
-            raise LeaseLost(
-                f"Import {lease.task_id} has ended, or its lease has expired: its entries were not recorded."
-            )
-        return report
+        return await self._found(
+            "import_entries",
+            f"record {len(entries)} entries of import {lease.task_id}",
+            LibraryReport,
+            LeaseLost(f"Import {lease.task_id} has ended, or its lease has expired: its entries were not recorded."),
+            p_task=lease.task_id,
+            p_lease_token=lease.lease_token,
+            p_from=first,
+            p_entries=list(entries),
+        )
 
     async def report(self, task_id: UUID) -> LibraryReport | None:
         """Return the report of a completed import; None of any other task. Raises `SupabaseError`."""
         query = self._client.table("tasks").select("kind,result").eq("task_id", str(task_id)).eq("kind", "import")
-        with supabase_errors(f"read the report of import {task_id}"):
-            response = await query.limit(1).execute()
-        found = parsed(_RESULTS, response.data)
-        return found[0].result if found else None
+        found = await self._first(query, f"read the report of import {task_id}", _Result)
+        return found.result if found else None
 
     async def newest(self, reader_id: UUID) -> Task | None:
         """Return the newest import of a reader, if there is one. Raises `SupabaseError`."""
-        query = (
-            self._client.table(RECORDS).select("*").eq("reader_id", str(reader_id)).eq("kind", TaskKind.IMPORT.value)
+        query = self._client.table(RECORDS).select("*").eq("reader_id", str(reader_id)).eq("kind", TaskKind.IMPORT)
+        return await self._first(
+            query.order("created_at", desc=True), f"read the newest import of reader {reader_id}", Task
         )
-        with supabase_errors(f"read the newest import of reader {reader_id}"):
-            response = await query.order("created_at", desc=True).limit(1).execute()
-        found = parsed(_TASKS, response.data)
-        return found[0] if found else None
 
 
 def accepted_row(line: int, key: str, paper: PaperInput, change: FeedbackChange) -> EntryRow:

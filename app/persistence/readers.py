@@ -114,7 +114,7 @@ class Readers(Repository):
     async def get(self, reader_id: UUID, owner: str | None = None) -> Reader:
         """Read a reader. Raises `ReaderNotFound`, also for another owner's, and `SupabaseError`."""
         query = self._client.table("readers").select(COLUMNS).eq("reader_id", str(reader_id))
-        return await self._one(query, f"read reader {reader_id}", Reader, _no_reader(reader_id), owner=owner)
+        return await self._one(query, f"read reader {reader_id}", Reader, reader_not_found(reader_id), owner=owner)
 
     async def change(self, reader_id: UUID, changes: Mapping[str, Any], owner: str | None = None) -> Reader:
         """Set columns of a reader. A changed schedule starts at its next occurrence; a digest that is due is still
@@ -134,7 +134,7 @@ class Readers(Repository):
             if error.code == CHECK_VIOLATION:
                 raise InvalidReader(str(error)) from error
             raise
-        return required(changed, _no_reader(reader_id))
+        return required(changed, reader_not_found(reader_id))
 
     async def change_status(
         self, reader_id: UUID, status: ReaderStatus, reason: str | None, *, from_statuses: Set[ReaderStatus]
@@ -206,7 +206,7 @@ class Readers(Repository):
         """Return the generation of the reader's valid links. Raises `ReaderNotFound`, `SupabaseError`."""
         query = self._client.table("readers_private").select("link_generation").eq("reader_id", str(reader_id))
         action = f"read the link generation of reader {reader_id}"
-        return (await self._one(query, action, _Private, _no_reader(reader_id))).link_generation
+        return (await self._one(query, action, _Private, reader_not_found(reader_id))).link_generation
 
     async def revoke_links(self, reader_id: UUID, generation: int) -> None:
         """Revoke all links up to this `generation`. Idempotent. Raises `SupabaseError`."""
@@ -225,5 +225,6 @@ class Readers(Repository):
         )
 
 
-def _no_reader(reader_id: UUID) -> ReaderNotFound:
+def reader_not_found(reader_id: UUID) -> ReaderNotFound:
+    """Return the error about a reader that does not exist."""
     return ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")

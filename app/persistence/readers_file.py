@@ -4,17 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
-from pydantic import TypeAdapter
-from supabase import AsyncClient
-
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.json_values import clean
 from app.persistence.readers import UpsertResult
+from app.persistence.repository import Repository
 
 BATCH = 200
-
-_RESULTS = TypeAdapter(list[UpsertResult])
-_KEYS = TypeAdapter(list[str])
 
 
 class FileEntry(NamedTuple):
@@ -24,11 +18,8 @@ class FileEntry(NamedTuple):
     values: Mapping[str, Any]
 
 
-class ReadersFile:
+class ReadersFile(Repository):
     """Applies a readers file to the readers of an owner. Repetitions change nothing."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def apply(self, owner: str, entries: Sequence[FileEntry], defaults: Mapping[str, Any]) -> list[UpsertResult]:
         """Create readers, or write the values that changed in the file since it was applied; never their status.
@@ -40,15 +31,14 @@ class ReadersFile:
         for start in range(0, len(entries), BATCH):
             batch = entries[start : start + BATCH]
             rows = [{"reader_id": str(uuid4()), "external_id": each.key, "values": each.values} for each in batch]
-            parameters = {
-                "p_owner": owner,
-                "p_defaults": clean(dict(defaults)),
-                "p_readers": [clean(row) for row in rows],
-            }
-            with supabase_errors(f"apply {len(batch)} reader(s) of the readers file"):
-                response = await self._client.rpc("apply_readers_file", parameters).execute()
-            applied = parsed(_RESULTS, response.data)
-            results += applied
+            results += await self._call(
+                "apply_readers_file",
+                f"apply {len(batch)} reader(s) of the readers file",
+                list[UpsertResult],
+                p_owner=owner,
+                p_defaults=clean(dict(defaults)),
+                p_readers=[clean(row) for row in rows],
+            )
         return results
 
     async def missing(self, owner: str, keys: Sequence[str], *, pause: bool) -> list[str]:
@@ -56,7 +46,7 @@ class ReadersFile:
 
         Raises `SupabaseError`.
         """
-        parameters = {"p_owner": owner, "p_keys": list(keys), "p_pause": pause}
-        with supabase_errors("find the readers that are no longer in the readers file"):
-            response = await self._client.rpc("readers_missing_in_file", parameters).execute()
-        return parsed(_KEYS, response.data)
+        action, found = "find the readers that are no longer in the readers file", list[str]
+        return await self._call(
+            "readers_missing_in_file", action, found, p_owner=owner, p_keys=list(keys), p_pause=pause
+        )

@@ -45,6 +45,14 @@ class Repository:
         adapter: TypeAdapter[T] = result if isinstance(result, TypeAdapter) else _adapter(result)  # type: ignore[arg-type]  # (types are hashable)
         return parsed(adapter, response.data)
 
+    async def _found(
+        self, function: str, action: str, result: type[T], missing: BroadsheetError, **parameters: Any
+    ) -> T:
+        """Call a SQL function whose response is a `result`, or null. Raises `missing` if it is null. See `_call`."""
+        optional: TypeAdapter[T | None] = _adapter(result | None)  # type: ignore[arg-type]  # (types are hashable)
+        found = await self._call(function, action, optional, **parameters)
+        return required([] if found is None else [found], missing)
+
     async def _page(
         self,
         function: str,
@@ -70,6 +78,11 @@ class Repository:
         with supabase_errors(action):
             response = await query.execute()
         return parsed(_adapter(list[row]), response.data)  # type: ignore[valid-type]  # (a class at runtime)
+
+    async def _first(self, query: Any, action: str, row: type[T]) -> T | None:
+        """Read the first row that `query` selects; None if there is none."""
+        found = await self._rows(query.limit(1), action, row)
+        return found[0] if found else None
 
     async def _one(
         self, query: Any, action: str, row: type[T], missing: BroadsheetError, *, owner: str | None = None

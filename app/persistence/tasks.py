@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
-from pydantic import BaseModel, TypeAdapter
+from pydantic import BaseModel
 
 from app.config import DEFAULT_CALLER, SYSTEM
 from app.errors import FetchLimitReached, LeaseLost, QuotaExceeded, TaskNotFound
@@ -37,9 +37,6 @@ class _Created(CreatedTasks):
 
 class _Cancelled(BaseModel):
     task: Task
-
-
-_CANCELLED = TypeAdapter(_Cancelled | None)
 
 
 @dataclass(frozen=True)
@@ -198,10 +195,8 @@ class TaskStateManager(Repository):
 
         Raises `TaskNotFound`, also if another owner than `owner` (None: any) has it, and `SupabaseError`.
         """
-        found = await self._call("cancel_task", f"cancel task {task_id}", _CANCELLED, p_task_id=task_id, p_owner=owner)
-        if found is None:
-            raise _task_not_found(task_id)
-        return found.task
+        action, missing = f"cancel task {task_id}", _task_not_found(task_id)
+        return (await self._found("cancel_task", action, _Cancelled, missing, p_task_id=task_id, p_owner=owner)).task
 
 
 def _cursor(task: Task) -> str:

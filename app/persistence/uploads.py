@@ -4,15 +4,15 @@ import base64
 from typing import Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, TypeAdapter
-from supabase import AsyncClient
+from pydantic import BaseModel
 
-from app.errors import ReaderNotFound, TooManyUploads, UploadInProgress, UploadRemoved
+from app.errors import TooManyUploads, UploadInProgress, UploadRemoved
 from app.models.tasks import Task
 from app.persistence.created_tasks import CreatedTasks
-from app.persistence.errors import parsed, supabase_errors
 from app.persistence.idempotency_keys import CallerKey
 from app.persistence.new_task import NewTask
+from app.persistence.readers import reader_not_found
+from app.persistence.repository import Repository
 
 CALLER_UPLOADS: Final = 4
 """How many uploads the API receives from one caller at a time."""
@@ -25,16 +25,8 @@ class _Opened(BaseModel):
     task_id: UUID | None = None
 
 
-_OPENED = TypeAdapter(_Opened | None)
-_FLAG = TypeAdapter(bool)
-_CREATED = TypeAdapter(CreatedTasks | None)
-
-
-class Uploads:
+class Uploads(Repository):
     """Stores uploads: one per reader, a few per owner. Every method is idempotent."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
 
     async def open(
         self, upload_id: UUID, owner: str, reader_id: UUID, key: CallerKey | None, *, receiving: int = CALLER_UPLOADS
@@ -44,18 +36,17 @@ class Uploads:
         `key` belongs to the import that the upload becomes: the upload of an unfinished import may be repeated.
         Raises `ReaderNotFound`, `UploadInProgress`, `TooManyUploads`, `SupabaseError`.
         """
-        parameters = {
-            "p_upload": str(upload_id),
-            "p_owner": owner,
-            "p_reader": str(reader_id),
-            "p_key": key.stored if key else None,
-            "p_receiving": receiving,
-        }
-        with supabase_errors(f"begin an upload for reader {reader_id}"):
-            response = await self._client.rpc("open_upload", parameters).execute()
-        opened = parsed(_OPENED, response.data)
-        if opened is None:
-            raise ReaderNotFound(f"There is no reader {reader_id}: it was never created, or was removed.")
+        opened = await self._found(
+            "open_upload",
+            f"begin an upload for reader {reader_id}",
+            _Opened,
+            reader_not_found(reader_id),
+            p_upload=upload_id,
+            p_owner=owner,
+            p_reader=reader_id,
+            p_key=key.stored if key else None,
+            p_receiving=receiving,
+        )
         if opened.outcome == "reader_busy":
             raise _in_progress(opened.task_id)
         if opened.outcome == "caller_busy":
@@ -65,10 +56,8 @@ class Uploads:
     async def append(self, upload_id: UUID, number: int, piece: bytes) -> None:
         """Store the piece with this number, from 0. Raises `UploadRemoved`, `SupabaseError`."""
         content = base64.b64encode(piece).decode("ascii")
-        parameters = {"p_upload": str(upload_id), "p_number": number, "p_content": content}
-        with supabase_errors(f"store piece {number} of upload {upload_id}"):
-            response = await self._client.rpc("append_piece", parameters).execute()
-        if not parsed(_FLAG, response.data):
+        action, piece_of = f"store piece {number} of upload {upload_id}", {"p_upload": upload_id, "p_number": number}
+        if not await self._call("append_piece", action, bool, p_content=content, **piece_of):
             raise _removed()
 
     async def finish(self, task: NewTask, owner: str, reader_id: UUID, pieces: int) -> Task:
@@ -76,25 +65,23 @@ class Uploads:
 
         Raises `IdempotencyConflict` if the key was used with a different request, `UploadRemoved`, `SupabaseError`.
         """
-        parameters = {
-            "p_upload": str(task.task_id),
-            "p_owner": owner,
-            "p_pieces": pieces,
-            "p_tasks": [task.as_row() | {"reader_id": str(reader_id)}],
-        }
-        with supabase_errors(f"end upload {task.task_id}"):
-            response = await self._client.rpc("finish_upload", parameters).execute()
-        created = parsed(_CREATED, response.data)
-        if created is None:
-            raise _removed()
+        created = await self._found(
+            "finish_upload",
+            f"end upload {task.task_id}",
+            CreatedTasks,
+            _removed(),
+            p_upload=task.task_id,
+            p_owner=owner,
+            p_pieces=pieces,
+            p_tasks=[task.as_row() | {"reader_id": str(reader_id)}],
+        )
         (imported,) = created.tasks_of([task], owner)
         return imported.model_copy(update={"reader_id": reader_id})
 
     async def discard(self, upload_id: UUID) -> None:
         """Remove an upload that is not complete, with its pieces. Raises `SupabaseError`."""
         query = self._client.table("uploads").delete().eq("upload_id", str(upload_id)).eq("received", "false")
-        with supabase_errors(f"remove upload {upload_id}"):
-            await query.execute()
+        await self._rows(query, f"remove upload {upload_id}", dict)
 
 
 def _in_progress(task_id: UUID | None) -> UploadInProgress:

@@ -78,7 +78,7 @@ class ItemIndexCache:
         self._windows: _LruCache[tuple[ArrivalDay, ...], ArrivalItems] = _LruCache(_MOST_WINDOWS)
 
     async def arrivals(self, days: Sequence[ArrivalDay]) -> ArrivalItems:
-        """Return the items first seen on these days (at least one, oldest first). Concurrent callers build it once.
+        """Return the items first seen on these days, oldest first. Concurrent callers build it once.
 
         Raises `SupabaseError` to every caller that waits; the next call tries again.
         """
@@ -86,7 +86,8 @@ class ItemIndexCache:
 
     async def _window(self, days: tuple[ArrivalDay, ...]) -> ArrivalItems:
         found = [await self._days.get(day, partial(self._count, day)) for day in days]
-        index = await Index.of([counts for counts, _ in found], days[-1].day)
+        counted = [counts for counts, _ in found] or [await count([])]
+        index = await Index.of(counted, days[-1].day if days else date.min)
         named = {name: item for _, by_name in found for name, item in by_name.items()}
         numbers = {named[_name(article)].item_id: number for number, article in enumerate(index.articles)}
         return ArrivalItems(index, named, numbers)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from app.ranking.index import Index
 from app.ranking.interest_query import InterestQuery
 from app.ranking.reasons import Reasons
 from app.ranking.scores import Scores
-from app.ranking.selection import Selection
+from app.ranking.selection import Pick, Selection
 
 _REORDERED: Final = 40
 
@@ -39,6 +39,12 @@ class Ranked:
     score: float
     reasons: tuple[Reason, ...]
     interests: tuple[str, ...]
+
+    @classmethod
+    def of(cls, pick: Pick, index: Index, scores: Scores, reasons: Reasons) -> Self:
+        """Describe a selected article."""
+        score = round(float(scores.chance[pick.number]), 4)
+        return cls(index.articles[pick.number], score, reasons.of(pick), reasons.interests(pick.number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,26 +73,21 @@ async def rank(
     feedback = FeedbackModel.of(papers, index.newest)
     scores = Scores(index, profile, query, feedback)
     selection = Selection(index, scores, profile, query)
-    reasons = Reasons(index, scores, selection, profile, query, feedback)
     fresh = np.ones(len(index.articles), dtype=np.bool_)
     fresh[list(shown)] = False
     best = selection.candidates(index.is_paper & fresh, settings.papers)
     if reorder and best and settings.papers:
         first = best[:_REORDERED]
         best[:_REORDERED] = [first[place] for place in await reorder([index.articles[number] for number in first])]
-
-    def ranked(number: int) -> Ranked:
-        score = round(float(scores.chance[number]), 4)
-        return Ranked(index.articles[number], score, reasons.of(number), reasons.interests(number))
-
     chosen = selection.pick(best, settings.papers)
     news = selection.pick(selection.candidates(~index.is_paper & fresh, settings.news), settings.news)
     await asyncio.sleep(0)
+    reasons = Reasons(index, scores, profile, query, feedback)
     # If the reader has seen a part of the window, an earlier digest has already counted the duplicates.
     repeats = 0 if shown else sum(day.repeats for day in index.days)
     return Ranking(
-        papers=tuple(map(ranked, chosen)),
-        news=tuple(map(ranked, news)),
+        papers=tuple(Ranked.of(pick, index, scores, reasons) for pick in chosen),
+        news=tuple(Ranked.of(pick, index, scores, reasons) for pick in news),
         considered=int(fresh.sum()) + repeats,
         duplicates=repeats,
     )

@@ -14,7 +14,7 @@ from app.ranking.feedback_model import FeedbackModel
 from app.ranking.index import Index
 from app.ranking.interest_query import InterestQuery
 from app.ranking.scores import Scores
-from app.ranking.selection import Selection
+from app.ranking.selection import Pick
 from app.sources.text import shorten
 
 _MOST_NAMED: Final = 3
@@ -33,7 +33,6 @@ class Reasons:
         self,
         index: Index,
         scores: Scores,
-        selection: Selection,
         profile: Profile,
         query: InterestQuery,
         model: FeedbackModel,
@@ -41,7 +40,6 @@ class Reasons:
         self._titles = model.liked.titles
         self._index = index
         self._scores = scores
-        self._selection = selection
         self._categories = frozenset(profile.categories)
         self._query = query
         self._has_query = bool(query.whole or self._titles or profile.categories or profile.authors)
@@ -55,18 +53,11 @@ class Reasons:
         pairs = zip(self._query.interests, self._scores.words.full, strict=True)
         return tuple(phrase.text for phrase, full in pairs if full[number])[:_MOST_NAMED]
 
-    def of(self, number: int) -> tuple[Reason, ...]:
+    def of(self, pick: Pick) -> tuple[Reason, ...]:
         """Return the reasons for an article, the strongest first; at least one."""
-        found = [*self._author(number), *self._liked(number), *self._words(number), *self._category(number)]
-        return (*(found or self._fallback(number)), *self._place(number))
-
-    def _author(self, number: int) -> Iterator[Reason]:
-        if author := self._selection.followed.get(number):
-            yield Reason(
-                kind=ReasonKind.AUTHOR,
-                text=f"a new paper by {shorten(author, _LONGEST_TITLE)}, whom you follow",
-                change="edit the authors that you follow",
-            )
+        number = pick.number
+        found = [*_author(pick), *self._liked(number), *self._words(number), *self._category(number)]
+        return (*(found or self._fallback(number)), *self._place(pick))
 
     def _liked(self, number: int) -> Iterator[Reason]:
         feedback = self._scores.feedback
@@ -154,13 +145,12 @@ class Reasons:
             )
         ]
 
-    def _place(self, number: int) -> Iterator[Reason]:
+    def _place(self, pick: Pick) -> Iterator[Reason]:
         """Give the reason for a place that the article's score alone does not explain."""
-        interest = self._selection.kept_for.get(number)
-        if interest is not None:
-            text = f"the best match of the day for {_quoted(self._query.interests[interest].text)}"
+        if pick.interest is not None:
+            text = f"the best match of the day for {_quoted(self._query.interests[pick.interest].text)}"
             yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
-        elif number in self._selection.varied:
+        elif pick.varied:
             text = "for variety: items with a higher score are too similar to others here"
             yield Reason(kind=ReasonKind.VARIETY, text=text, change=_INTERESTS)
 
@@ -191,6 +181,15 @@ class Reasons:
             if having.issuperset(numbers):
                 return " ".join(self._index.word(each) for each in numbers if each is not None)
         return " ".join(concept[-1])
+
+
+def _author(pick: Pick) -> Iterator[Reason]:
+    if pick.author:
+        yield Reason(
+            kind=ReasonKind.AUTHOR,
+            text=f"a new paper by {shorten(pick.author, _LONGEST_TITLE)}, whom you follow",
+            change="edit the authors that you follow",
+        )
 
 
 def _quoted(text: str) -> str:

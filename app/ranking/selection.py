@@ -1,6 +1,7 @@
 """Selects the articles of a digest: the best ones, without repetition, and one for each interest."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -22,17 +23,25 @@ _SAME: Final = 0.8
 _FEWEST_TERMS: Final = 12
 
 
-class Selection:
-    """Selects articles of a window for one reader. Articles are numbers of the window.
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """A selected article, by its number, and what its score alone does not explain.
 
-    `kept_for` maps selected articles to the interest (its index in the query) for which they were selected. `varied`
-    has those selected before articles with a higher score, which repeat others.
+    `author` is a followed author, as printed in the article. `interest` is the interest (its index in the query) for
+    which it was selected. `varied`: it was selected before articles with a higher score, which repeat others.
     """
 
+    number: int
+    author: str | None
+    interest: int | None
+    varied: bool
+
+
+class Selection:
+    """Selects articles of a window for one reader. Articles are numbers of the window."""
+
     def __init__(self, index: Index, scores: Scores, profile: Profile, query: InterestQuery) -> None:
-        self.followed = index.by(profile.authors)
-        self.kept_for: dict[int, int] = {}
-        self.varied: set[int] = set()
+        self._followed = index.by(profile.authors)
         self._index = index
         self._chance = scores.chance
         self._full = scores.words.full
@@ -48,10 +57,10 @@ class Selection:
         best = good[: _CANDIDATES * most].tolist()
         for full in self._full:
             best += good[full[good]][:1].tolist()
-        best += [number for number in self.followed if kind[number]]
+        best += [number for number in self._followed if kind[number]]
         return sorted(set(best), key=lambda number: (-self._chance[number], number))
 
-    def pick(self, candidates: Sequence[int], most: int) -> list[int]:
+    def pick(self, candidates: Sequence[int], most: int) -> list[Pick]:
         """Select at most `most` of the candidates, which are sorted best first; the result keeps their order.
 
         Followed authors are selected first, then the best article, the best one above the threshold for each interest,
@@ -62,11 +71,11 @@ class Selection:
         alike = self._index.pairwise_cosines(candidates)
         same = alike >= np.where(self._is_long(candidates), _SAME, np.inf)
         chosen: list[int] = []
+        interests: dict[int, int | None] = {}
         for place, interest in self._required_places(candidates, chosen):
             if len(chosen) < most and not same[place, chosen].any() and place not in chosen:
                 chosen.append(place)
-                if interest is not None:
-                    self.kept_for[candidates[place]] = interest
+                interests[place] = interest
         while len(chosen) < min(most, len(candidates)):
             value = worth * (1 - _REPETITION * alike[chosen].max(axis=0, initial=0))
             value[same[chosen].any(axis=0)] = -1
@@ -75,17 +84,14 @@ class Selection:
             if value[best] < 0:
                 break
             chosen.append(best)
-        self._record_variety(candidates, chosen, most)
-        return [candidates[place] for place in sorted(chosen)]
+        return [self._pick(candidates[place], interests.get(place), by_score=place < most) for place in sorted(chosen)]
 
-    def _record_variety(self, candidates: Sequence[int], chosen: Sequence[int], most: int) -> None:
-        """Record which articles were selected for variety, and forget interests of those that their score selects."""
-        for place in chosen:
-            number = candidates[place]
-            if place < most:
-                self.kept_for.pop(number, None)
-            elif number not in self.kept_for and number not in self.followed:
-                self.varied.add(number)
+    def _pick(self, number: int, interest: int | None, *, by_score: bool) -> Pick:
+        """Return the pick; an article that its score selects needs neither an interest nor variety as a reason."""
+        author = self._followed.get(number)
+        if by_score:
+            return Pick(number, author, interest=None, varied=False)
+        return Pick(number, author, interest, varied=interest is None and author is None)
 
     def _is_long(self, candidates: Sequence[int]) -> Mask:
         """Return which articles have enough words that a high similarity means the same story."""
@@ -98,7 +104,7 @@ class Selection:
 
         An interest that an article in `chosen` contains requires nothing more.
         """
-        yield from ((place, None) for place, number in enumerate(candidates) if number in self.followed)
+        yield from ((place, None) for place, number in enumerate(candidates) if number in self._followed)
         yield from ((place, None) for place in range(min(1, len(candidates))))
         for interest, full in enumerate(self._full):
             good = [place for place, number in enumerate(candidates) if full[number] and self._good[number]]

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
-from app.errors import SourceBusy, SourceError
+from app.errors import SourceError
 from app.models.articles import Article, ArticleKind
 from app.models.biorxiv_categories import normalized
 from app.sources.doi import doi
@@ -34,7 +34,6 @@ _MAX_BYTES: Final = 2_000_000
 _MOST_PAGES: Final = 100
 _LARGEST_PAGE: Final = 100
 _MAX_ENTRIES: Final = 500
-_BUSY_PAUSE: Final = 20.0
 _MAX_AUTHOR_TEXT: Final = MAX_AUTHORS * MAX_NAME
 
 
@@ -134,13 +133,13 @@ class BiorxivSource:
             try:
                 return await self._attempt(source_date, start)
             except FetchFailed as error:
-                if not error.transient or _pause(error) > MAX_WAIT:
-                    raise _busy_or(error) from error
+                if not error.transient or error.pause > MAX_WAIT:
+                    raise error.or_busy from error
                 await self._sleep(0 if error.busy else 3.0 * 2**attempt)
         try:
             return await self._attempt(source_date, start)
         except FetchFailed as error:
-            raise _busy_or(error) from error
+            raise error.or_busy from error
 
     async def _attempt(self, source_date: date, start: int) -> tuple[list[_Entry], int]:
         url = f"{self._settings.base_url}/details/{self.name}/{source_date}/{source_date}/{start}/json"
@@ -148,7 +147,7 @@ class BiorxivSource:
             try:
                 answer = await self._fetcher.get(url, max_bytes=_MAX_BYTES)
             except FetchFailed as error:
-                permit.pause = _pause(error)
+                permit.pause = error.pause
                 raise
         page = _parse(answer.body, self.name)
         total = (page.messages[0].total if page.messages else None) or 0
@@ -228,11 +227,3 @@ def _posted(day: str) -> datetime | None:
         return datetime.combine(date.fromisoformat(day[:10]), time(0), UTC)
     except ValueError:
         return None
-
-
-def _pause(error: FetchFailed) -> float:
-    return error.retry_after if error.retry_after is not None else _BUSY_PAUSE if error.busy else 0.0
-
-
-def _busy_or(error: FetchFailed) -> FetchFailed | SourceBusy:
-    return SourceBusy(str(error), retry_after=_pause(error)) if error.busy else error

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
-from app.errors import SourceBusy, SourceError
+from app.errors import SourceError
 from app.models.articles import Article, ArticleKind, Publication
 from app.sources.doi import doi
 from app.sources.fetcher import Fetched, FetchFailed, HttpFetcher
@@ -34,7 +34,6 @@ MAX_DOIS: Final = 25
 _SELECT: Final = "DOI,title,author,abstract,container-title,volume,issue,page,publisher,issued,type,URL"
 _MAX_BYTES: Final = 3_000_000
 _MAX_ITEMS: Final = 100
-_BUSY_PAUSE: Final = 20.0
 _MAX_HEADER: Final = 20
 _LONGEST_PAUSE: Final = 3_600.0
 _NUMBER: Final = re.compile(r"(\d{1,6}(?:\.\d{1,3})?)\s?s?")
@@ -123,7 +122,7 @@ class Crossref:
             message = _message(await self._get("/works", params))
         except FetchFailed as error:
             if error.http_status != HTTPStatus.BAD_REQUEST:
-                raise _busy_or(error) from error
+                raise error.or_busy from error
             half = max(1, len(dois) // 2)
             return [*await self.look_up(dois[:half]), *(await self.look_up(dois[half:]) if dois[half:] else [])]
         return _papers(_Message.model_validate(message).items or [])
@@ -134,7 +133,7 @@ class Crossref:
         except FetchFailed as error:
             if error.http_status in {HTTPStatus.NOT_FOUND, HTTPStatus.BAD_REQUEST}:
                 return []
-            raise _busy_or(error) from error
+            raise error.or_busy from error
 
     async def _get(self, path: str, params: Mapping[str, str]) -> Fetched:
         polite = {"mailto": self._settings.mailto} if self._settings.mailto else {}
@@ -144,7 +143,7 @@ class Crossref:
                     self._settings.base_url + path, params={**params, **polite}, max_bytes=_MAX_BYTES
                 )
             except FetchFailed as error:
-                permit.pause = max(_pause(error), seconds_per_request(error.headers))
+                permit.pause = max(error.pause, seconds_per_request(error.headers))
                 raise
             permit.pause = seconds_per_request(answer.headers)
             return answer
@@ -245,11 +244,3 @@ def _published(issued: _Date) -> datetime | None:
         return datetime(parts[0], parts[1], parts[2], tzinfo=UTC) if len(parts) > 2 else None  # noqa: PLR2004  (a year)
     except ValueError:
         return None
-
-
-def _pause(error: FetchFailed) -> float:
-    return error.retry_after if error.retry_after is not None else _BUSY_PAUSE if error.busy else 0.0
-
-
-def _busy_or(error: FetchFailed) -> FetchFailed | SourceBusy:
-    return SourceBusy(str(error), retry_after=_pause(error)) if error.busy else error

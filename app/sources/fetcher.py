@@ -12,7 +12,7 @@ from typing import Final
 
 import httpx
 
-from app.errors import SourceError
+from app.errors import SourceBusy, SourceError
 from app.external.client import AddressNotPublic, ExternalClient
 from app.external.retry_after import retry_after
 from app.sources.redirects import Target
@@ -38,6 +38,10 @@ class FetchSettings:
     max_redirects: int = 3
     private_redirects: bool = False
     """Whether a redirect may lead to another host in a private network."""
+
+
+BUSY_PAUSE: Final = 20.0
+"""Seconds without requests to a host that is overloaded and does not say for how long."""
 
 
 class FetchFailed(SourceError):
@@ -66,13 +70,22 @@ class FetchFailed(SourceError):
         self.retry_after = retry_after
         self.body = body
 
+    @property
+    def pause(self) -> float:
+        """Seconds until the next request to the host: what the server says, or `BUSY_PAUSE` if it is overloaded."""
+        return self.retry_after if self.retry_after is not None else BUSY_PAUSE if self.busy else 0.0
+
+    @property
+    def or_busy(self) -> "FetchFailed | SourceBusy":
+        """The failure; `SourceBusy` if the server is overloaded, so that the attempt does not count."""
+        return SourceBusy(str(self), retry_after=self.pause) if self.busy else self
+
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
     """A complete response: `url` after redirects, `charset` from its Content-Type."""
 
     url: str
-    content_type: str
     charset: str | None
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -158,7 +171,7 @@ async def _read(response: httpx.Response, url: httpx.URL, max_bytes: int) -> Fet
     async for chunk in _decoded(response, max_bytes):
         body += chunk
     charset = _CHARSET.search(header)
-    return Fetched(str(url), content_type, charset[1].lower() if charset else None, bytes(body), response.headers)
+    return Fetched(str(url), charset[1].lower() if charset else None, bytes(body), response.headers)
 
 
 async def _http_error(response: httpx.Response, url: httpx.URL, max_bytes: int) -> FetchFailed:

@@ -154,18 +154,24 @@ language sql stable security invoker set search_path = '' as $$
 $$;
 
 -- Lists the workers that have a row: [{worker_id, host, version, seen_at, last_seen_seconds, alive, running_tasks,
--- not_configured}]..
-create function public.list_worker_rows() returns jsonb
+-- not_configured}]. p_running has the number of running tasks by worker_id: {worker_id: tasks}.
+create function public.worker_list(p_running jsonb) returns jsonb
 language sql stable security invoker set search_path = '' as $$
     select coalesce(jsonb_agg(jsonb_build_object(
                'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
                'last_seen_seconds', extract(epoch from now() - w.seen_at),
-               'alive', w.seen_at >= now() - w.lease, 'running_tasks', coalesce(h.tasks, 0),
-               'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
-      from public.workers w
-      left join public.worker_configuration c using (worker_id)
-      left join (select worker_id, count(*) as tasks from public.queue where worker_id is not null group by 1) h
-        using (worker_id)
+               'alive', w.seen_at >= now() - w.lease,
+               'running_tasks', coalesce((p_running ->> w.worker_id::text)::bigint, 0),
+               'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc, w.worker_id), '[]')
+      from public.workers w left join public.worker_configuration c using (worker_id)
+$$;
+
+-- Lists the workers with their running tasks: public.worker_list.
+create function public.list_worker_rows() returns jsonb
+language sql stable security invoker set search_path = '' as $$
+    select public.worker_list((
+        select jsonb_object_agg(q.worker_id, q.tasks)
+          from (select worker_id, count(*) as tasks from public.queue where worker_id is not null group by 1) q))
 $$;
 
 -- Permissions.
@@ -173,9 +179,9 @@ revoke all on public.workers, public.worker_calls, public.worker_configuration f
 grant select, insert, update, delete on public.workers, public.worker_calls, public.worker_configuration to service_role;
 revoke execute on function
     public.reclaim_expired, public.heartbeat, public.report_configuration, public.services_in_use,
-    public.list_worker_rows
+    public.worker_list, public.list_worker_rows
     from public, anon, authenticated;
 grant execute on function
     public.reclaim_expired, public.heartbeat, public.report_configuration, public.services_in_use,
-    public.list_worker_rows
+    public.worker_list, public.list_worker_rows
     to service_role;

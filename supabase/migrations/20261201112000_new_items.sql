@@ -87,9 +87,23 @@ begin
 end
 $$;
 
--- Returns the items first seen on a day (UTC), in the order of first_seen and item_id, after the last one of the previous page.
--- Each comes as its most complete copy: with an abstract; from arXiv; a paper; with a DOI; with a comment; the longest; the
--- newest. Items of editions more than a week older were fetched for another purpose and are excluded.
+-- Returns the most complete copy of each of these items: with an abstract; from arXiv; a paper; with a DOI; with a comment; the
+-- longest; the newest. Items without a copy are missing.
+create function public.best_copies(p_items uuid[]) returns table (item_id uuid, article jsonb)
+language sql stable security invoker set search_path = '' as $$
+    select i.item_id, best.article
+      from unnest(p_items) as i(item_id)
+     cross join lateral (
+        select to_jsonb(a) - 'source_date' - 'item_id' as article
+          from public.articles a where a.item_id = i.item_id
+         order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
+                  a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
+                  a.source_date desc, a.source, a.external_id
+         limit 1) best
+$$;
+
+-- Returns the items first seen on a day (UTC), in the order of first_seen and item_id, after the last one of the previous page,
+-- each as its most complete copy. Items of editions more than a week older were fetched for another purpose and are excluded.
 create function public.items_of_day(p_day date, p_after timestamptz, p_after_id uuid, p_limit integer) returns jsonb
 language plpgsql stable security invoker set search_path = ''
     set plan_cache_mode = force_custom_plan as $$
@@ -97,50 +111,38 @@ declare
     first_moment timestamptz := p_day::timestamp at time zone 'UTC';
 begin
     return (
-        select coalesce(jsonb_agg(jsonb_build_object(
-                   'item_id', p.item_id, 'first_seen', p.first_seen, 'keys', p.keys, 'article', p.article)
-                   order by p.first_seen, p.item_id), '[]')
-          from (
-            select i.item_id, i.first_seen, best.article, named.keys
+        with page as materialized (
+            select i.item_id, i.first_seen
               from public.items i
-             cross join lateral (
-                select to_jsonb(a) - 'source_date' - 'item_id' as article, max(a.source_date) over () as newest
-                  from public.articles a where a.item_id = i.item_id
-                 order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                          a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
-                          a.source_date desc, a.source, a.external_id
-                 limit 1) best
-             cross join lateral (
-                select array_agg(k.key order by k.key) as keys from public.item_keys k where k.item_id = i.item_id) named
              where i.first_seen >= first_moment and i.first_seen < first_moment + interval '1 day'
                and (p_after is null or (i.first_seen, i.item_id) > (p_after, p_after_id))
-               and best.newest >= p_day - 7
+               and (select max(a.source_date) from public.articles a where a.item_id = i.item_id) >= p_day - 7
              order by i.first_seen, i.item_id
-             limit least(p_limit, 1000)) p);
+             limit least(p_limit, 1000))
+        select coalesce(jsonb_agg(jsonb_build_object(
+                   'item_id', p.item_id, 'first_seen', p.first_seen, 'keys', named.keys, 'article', best.article)
+                   order by p.first_seen, p.item_id), '[]')
+          from page p
+          join public.best_copies(array(select item_id from page)) best using (item_id)
+         cross join lateral (
+            select array_agg(k.key order by k.key) as keys from public.item_keys k where k.item_id = p.item_id) named);
 end
 $$;
 
--- Finds items by their keys: [{key, article}], each as its most complete copy (public.items_of_day).
+-- Finds items by their keys: [{key, article}], each as its most complete copy.
 create function public.items_with_keys(p_keys text[]) returns jsonb
 language sql stable security invoker set search_path = '' as $$
-    select coalesce(jsonb_agg(jsonb_build_object('key', k.key, 'article', best.article)), '[]')
-      from public.item_keys k
-     cross join lateral (
-        select to_jsonb(a) - 'source_date' - 'item_id' as article
-          from public.articles a where a.item_id = k.item_id
-         order by a.abstract <> '' desc, a.source = 'arxiv' desc, a.kind = 'paper' desc, a.doi is not null desc,
-                  a.journal_ref || a.comment <> '' desc, length(a.title) + length(a.abstract) desc,
-                  a.source_date desc, a.source, a.external_id
-         limit 1) best
-     where k.key = any (p_keys)
+    with found as materialized (select k.key, k.item_id from public.item_keys k where k.key = any (p_keys))
+    select coalesce(jsonb_agg(jsonb_build_object('key', f.key, 'article', best.article) order by f.key), '[]')
+      from found f join public.best_copies(array(select distinct item_id from found)) best using (item_id)
 $$;
 
 -- Permissions.
 revoke all on public.shown_items, public.shown_digests from public, anon, authenticated;
 grant select, insert, update, delete on public.shown_items, public.shown_digests to service_role;
 revoke execute on function
-    public.record_shown_keys, public.new_items_for, public.items_of_day, public.items_with_keys
+    public.record_shown_keys, public.new_items_for, public.best_copies, public.items_of_day, public.items_with_keys
     from public, anon, authenticated;
 grant execute on function
-    public.record_shown_keys, public.new_items_for, public.items_of_day, public.items_with_keys
+    public.record_shown_keys, public.new_items_for, public.best_copies, public.items_of_day, public.items_with_keys
     to service_role;

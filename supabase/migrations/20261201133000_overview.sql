@@ -55,15 +55,9 @@ language sql stable security invoker set search_path = '' as $$
         'kinds', (select jsonb_agg(to_jsonb(k) || jsonb_build_object('pause', to_jsonb(p)) order by k.kind)
                     from kinds k left join public.pauses p on p.kind = k.kind and p.ended_at is null),
         'task_stats', public.task_stat_series(p_hours),
-        'workers', (
-            select coalesce(jsonb_agg(jsonb_build_object(
-                       'worker_id', w.worker_id, 'host', w.host, 'version', w.version, 'seen_at', w.seen_at,
-                       'last_seen_seconds', extract(epoch from now() - w.seen_at),
-                       'alive', w.seen_at >= now() - w.lease, 'running_tasks', coalesce(h.tasks, 0),
-                       'not_configured', coalesce(c.not_configured, '{}')) order by w.seen_at desc), '[]')
-              from public.workers w
-              left join public.worker_configuration c using (worker_id)
-              left join (select worker_id, sum(running) as tasks from open group by 1) h using (worker_id)),
+        'workers', public.worker_list((
+            select jsonb_object_agg(h.worker_id, h.tasks)
+              from (select worker_id, sum(running) as tasks from open where worker_id is not null group by 1) h)),
         'circuit_breakers', public.breaker_states(),
         'sources', public.source_states(),
         'failed_tasks', public.last_failed(20),

@@ -20,7 +20,7 @@ DELIVERY = (
     "begun_at,ended_at"
 )
 PAPER = (
-    "paper_id,kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,liked,publication,rated_at,saved_at,"
+    "kind,title,abstract,authors,url,published_at,arxiv_id,doi,origin,publication,paper_id,liked,rated_at,saved_at,"
     "looked_up_at,created_at"
 )
 EDITION = "source_date,status,counts,errors,complete,complete_from,fetched_at,created_at,updated_at"

@@ -2,15 +2,12 @@
 
 from collections.abc import Collection
 from datetime import date
-from typing import Final
 from urllib.parse import urlencode
 
 from fastapi import Request
 
+from app.pages.limits import MAX_FILTER
 from app.persistence.json_values import clean_text
-
-MAX_LENGTH: Final = 200
-"""Characters of a text in a filter."""
 
 
 def selected(request: Request, name: str, allowed: Collection[str]) -> str | None:
@@ -21,7 +18,7 @@ def selected(request: Request, name: str, allowed: Collection[str]) -> str | Non
 
 def text_filter(request: Request, name: str) -> str | None:
     """Return the query parameter `name` as a text that the database can store, cut to size; None if it is empty."""
-    return clean_text(request.query_params.get(name, "")).strip()[:MAX_LENGTH] or None
+    return clean_text(request.query_params.get(name, "")).strip()[:MAX_FILTER] or None
 
 
 def day_filter(request: Request, name: str) -> date | None:

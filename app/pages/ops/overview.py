@@ -11,6 +11,7 @@ from fastapi import APIRouter, Request, Response
 from app.api.tasks import ServicesOf
 from app.errors import NothingToDo
 from app.models.tasks import TaskKind
+from app.pages.limits import MAX_REASON
 from app.pages.ops.charts import charts_of
 from app.pages.ops.failure_groups import group_view
 from app.pages.ops.flash_messages import flash_message, redirect_with
@@ -28,7 +29,6 @@ HOURS: Final = 6
 
 RECENT_ACTIONS: Final = 8
 SHOWN_GROUPS: Final = 5
-MAX_REASON_LENGTH: Final = 500
 NO_REASON: Final = "no reason given"
 
 
@@ -118,4 +118,4 @@ async def _resume_all(form: SubmittedForm, services: Services) -> None:
 
 
 def _reason_of(form: SubmittedForm) -> str:
-    return form.fields.get("reason", "").strip()[:MAX_REASON_LENGTH] or NO_REASON
+    return form.fields.get("reason", "").strip()[:MAX_REASON] or NO_REASON

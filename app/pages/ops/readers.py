@@ -6,6 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from app.api.reader_models import MAX_EXTERNAL_ID
 from app.api.tasks import ServicesOf
 from app.pages.ops.filters import list_url, selected
 from app.pages.ops.guard import OperatorOf
@@ -17,7 +18,6 @@ from app.persistence.readers import ReaderStatus
 READERS: Final = "/ops/readers"
 STATUSES: Final = tuple(status.value for status in ReaderStatus)
 PAGE_SIZE: Final = 50
-MAX_ID_LENGTH: Final = 200
 
 
 def add_readers(router: APIRouter, pages: PageRenderer) -> None:
@@ -28,7 +28,7 @@ def add_readers(router: APIRouter, pages: PageRenderer) -> None:
         session: OperatorOf, services: ServicesOf, request: Request, after: UUID | None = None
     ) -> Response:
         status = selected(request, "status", STATUSES)
-        external_id = clean_text(request.query_params.get("external_id", "")).strip()[:MAX_ID_LENGTH] or None
+        external_id = clean_text(request.query_params.get("external_id", "")).strip()[:MAX_EXTERNAL_ID] or None
         overview, page = await asyncio.gather(
             services.operator.overview(hours=1),
             services.readers.list_page(

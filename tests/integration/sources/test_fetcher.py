@@ -56,7 +56,7 @@ async def slow_body(writer: asyncio.StreamWriter) -> None:
 async def test_a_response_is_decompressed_and_described(serve: Serve, make_fetcher: MakeFetcher) -> None:
     server = await serve(reply(gzip.compress(b"<rss/>"), kind="text/xml; charset=ISO-8859-1", headers=GZIP))
     answer = await make_fetcher().get(f"{server.url}/feed", params={"q": "a b"})
-    assert (answer.body, answer.content_type, answer.charset) == (b"<rss/>", "text/xml", "iso-8859-1")
+    assert (answer.body, answer.charset) == (b"<rss/>", "iso-8859-1")
     assert "user-agent: broadsheet" in server.heads[0].lower()
     assert "accept-encoding: gzip\r\n" in server.heads[0].lower()
     assert server.seen == ["GET /feed?q=a+b"]

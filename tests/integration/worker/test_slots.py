@@ -151,7 +151,7 @@ async def test_waiting_tasks_without_a_free_slot_cause_no_early_poll(
         ({}, (3, 2, 4)),
         ({"concurrency": "100"}, (33, 20, 46)),
         ({"concurrency": "1"}, (1, 1, 1)),
-        ({"concurrency": "4", "callback_slots": "4", "fetch_slots": "2"}, (4, 2, 1)),
+        ({"concurrency": "4", "callback_slots": "4"}, (4, 1, 1)),
     ],
 )
 def test_default_slots_are_a_third_callbacks_a_fifth_fetches(

@@ -8,7 +8,8 @@ import pytest
 from app.api.saved import saved_bibtex, saved_ris
 from app.models.articles import Article, ArticleKind
 from app.persistence.items import Items
-from app.persistence.reader_papers import MAX_PAGE, ReaderPaper, ReaderPapers
+from app.persistence.paging import MAX_PAGE
+from app.persistence.reader_papers import ReaderPaper, ReaderPapers
 from app.ranking.known_papers import with_known_abstracts
 from tests.support.libraries import STEP
 from tests.support.loop_blocking import longest_hold

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.imports.entries import MAX_BYTES, MAX_ENTRIES, MAX_ENTRY, AcceptedEntry, LibraryUnreadable
-from app.imports.library import BIBTEX, CSL_JSON, PLAIN_LIST, RIS
+from app.imports.library import BIBTEX, CSL_JSON, RIS
 from app.sources.dates import PartialDate
 from tests.support.libraries import STEP, accepted, entries, rejected
 from tests.support.loop_blocking import longest_hold
@@ -154,7 +154,7 @@ async def test_the_error_names_the_limit_of_a_library() -> None:
 
 
 async def test_an_empty_file_has_no_entries() -> None:
-    for media_type in ("", BIBTEX, RIS, CSL_JSON, PLAIN_LIST):
+    for media_type in ("", BIBTEX, RIS, CSL_JSON, "text/plain"):
         assert await entries("", media_type) == []
         assert await entries(" \n\r\n ", media_type) == []
 

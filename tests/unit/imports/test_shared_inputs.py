@@ -50,7 +50,7 @@ def shared(name: str) -> bytes:
 
 
 async def feed(name: str) -> list[FeedItem]:
-    page = Fetched(FEED, "text/xml", None, shared(name))
+    page = Fetched(FEED, None, shared(name))
     return await read_feed(page, ("{*}item", "{*}entry"), lambda item: read_item(item, FEED), limit=99, lenient=True)
 
 
@@ -95,7 +95,7 @@ async def test_a_shared_feed_has_the_stated_result(name: str) -> None:
 
 
 async def test_an_interest_matches_a_name_in_tex() -> None:
-    page = Fetched(FEED, "application/atom+xml", None, shared("arxiv-tex-title.xml"))
+    page = Fetched(FEED, None, shared("arxiv-tex-title.xml"))
     (article,) = (await read_page(page, limit=9)).articles
     assert article.title == "Solitons of a Schrödinger equation with $p<q$"
     assert article.abstract == "Pólya's idea."

@@ -9,7 +9,7 @@ import pytest
 
 from app.config import ApiSettings
 from app.errors import SourceError
-from app.imports.library import BIBTEX, CSL_JSON, PLAIN_LIST, RIS, read_library
+from app.imports.library import BIBTEX, CSL_JSON, RIS, read_library
 from app.process.logs import configure_logs
 from app.sources.arxiv_atom import read_page
 from app.sources.feed_entry import read_item
@@ -31,7 +31,7 @@ def library(media_type: str, text: str) -> Callable[[], Awaitable[Any]]:
 
 
 def page(body: bytes) -> Fetched:
-    return Fetched(URL, "text/xml; charset=xyzzy", None, body)
+    return Fetched(URL, None, body)
 
 
 async def html() -> str:
@@ -44,7 +44,7 @@ PARSERS: dict[str, Callable[[], Awaitable[Any]]] = {
     ),
     "RIS": library(RIS, "TI  - xyzzy\nTY  - xyzzy\nxyzzy\nER  - xyzzy\n"),
     "CSL JSON": library(CSL_JSON, '[{"title": "xyzzy", "xyzzy"}, {"DOI": xyzzy}, {"id": ["xyzzy"]'),
-    "a list": library(PLAIN_LIST, "xyzzy\nhttps://doi.org/xyzzy\n10.1000/xyzzy xyzzy\n"),
+    "a list": library("text/plain", "xyzzy\nhttps://doi.org/xyzzy\n10.1000/xyzzy xyzzy\n"),
     "a feed": lambda: read_feed(page(FEED), ("{*}item",), lambda item: read_item(item, URL), limit=9, lenient=True),
     "a broken feed": lambda: read_feed(
         page(FEED), ("{*}item",), lambda item: read_item(item, URL), limit=9, lenient=False

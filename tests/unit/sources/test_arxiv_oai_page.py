@@ -13,7 +13,7 @@ DAY = date(2026, 1, 5)
 
 
 def page(inside: str) -> Fetched:
-    return Fetched("https://oaipmh.arxiv.org/oai", "text/xml", "utf-8", oai_document(inside).encode())
+    return Fetched("https://oaipmh.arxiv.org/oai", "utf-8", oai_document(inside).encode())
 
 
 def record(versions: str, more: str = "") -> str:
@@ -75,6 +75,6 @@ async def test_errors_of_the_protocol_are_source_errors() -> None:
         await read_oai_page(page("<error code='badArgument'>until is early</error>"), DAY)
     with pytest.raises(BadToken, match="expired"):
         await read_oai_page(page("<error code='badResumptionToken'>expired</error>"), DAY)
-    feed = Fetched("https://oaipmh.arxiv.org/oai", "text/xml", "utf-8", b"<feed/>")
+    feed = Fetched("https://oaipmh.arxiv.org/oai", "utf-8", b"<feed/>")
     with pytest.raises(SourceError, match="of <feed>"):
         await read_oai_page(feed, DAY)

@@ -118,7 +118,7 @@ DOCUMENTS: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 async def test_a_large_feed_does_not_hold_the_loop(name: str) -> None:
-    page = Fetched("https://feed.example/rss", "text/xml", None, DOCUMENTS[name]())
+    page = Fetched("https://feed.example/rss", None, DOCUMENTS[name]())
 
     def read() -> Awaitable[object]:
         tags, convert = ("{*}item", "{*}entry"), partial(read_item, base=page.url)
@@ -131,7 +131,7 @@ async def test_a_large_feed_does_not_hold_the_loop(name: str) -> None:
 async def test_a_large_arxiv_page_does_not_hold_the_loop(name: str) -> None:
     body = DOCUMENTS[name]().replace(b"<item", b"<entry").replace(b"</item", b"</entry")
     body = body.replace(b"<rss", b'<feed xmlns="http://www.w3.org/2005/Atom"', 1).replace(b"</rss", b"</feed")
-    page = Fetched("https://export.arxiv.org/api/query", "application/atom+xml", None, body)
+    page = Fetched("https://export.arxiv.org/api/query", None, body)
     assert await longest_step(lambda: read_page(page, limit=501)) < LONGEST
 
 
@@ -142,7 +142,7 @@ class FixedFetcher:
         self._body = body
 
     async def get(self, url: str, *, max_bytes: int, **_options: object) -> Fetched:
-        return Fetched(url, "application/json", "utf-8", self._body[:max_bytes])
+        return Fetched(url, "utf-8", self._body[:max_bytes])
 
 
 @pytest.mark.parametrize(
