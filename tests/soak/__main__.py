@@ -23,6 +23,7 @@ from tests.soak.faults import Faults
 from tests.soak.ledger import Ledger
 from tests.soak.load import Load
 from tests.soak.measures import Measures, connections, descriptors, sample
+from tests.soak.project import Emulator
 from tests.soak.system import API_KEY, SECRETS, System, system
 
 MOST_SHOWN = 30
@@ -62,7 +63,7 @@ async def soak(plan: Plan) -> int:
             faults, measures = Faults(running, chance, plan.gap), [Measures(each) for each in running.kept]
             await _for(plan.minutes * 60, load.run(), faults.run(), sample(measures))
             found = await _ended(running)
-            database = await asyncpg.connect(running.ready.database_url)
+            database = await asyncpg.connect(running.project.database_url)
             try:
                 found += await faults_of(running, ledger, database)
             finally:
@@ -92,7 +93,7 @@ async def _for(seconds: float, *jobs: Coroutine[None, None, None]) -> None:
 async def _ended(running: System) -> list[str]:
     """Wait until the queue is empty; tasks that wait for their next attempt become ready at once."""
     deadline = time.monotonic() + SETTLE
-    database = await asyncpg.connect(running.ready.database_url)
+    database = await asyncpg.connect(running.project.database_url)
     try:
         while await database.fetchval("select exists (select from public.queue where not dead_letter)"):
             if time.monotonic() > deadline:
@@ -136,8 +137,9 @@ def _report(running: System, ledger: Ledger, faults: Faults, measures: list[Meas
         ["mails that the server took", f"{len(running.mails.taken):,}"],
         ["callbacks", f"{sum(running.receiver.delivered.values()):,}"],
         ["responses", ", ".join(f"{status}: {count:,}" for status, count in sorted(ledger.statuses.items()))],
-        ["responses lost on the way from the gateway", f"{running.gateway.lost:,}"],
     ]
+    if isinstance(running.project, Emulator):
+        done.append(["responses of the gateway that were lost on the way", f"{running.project.gateway.lost:,}"])
     show("soak: what happened", ["", "count"], done)
     show("soak: faults", ["", "times"], [[name, str(times)] for name, times in sorted(faults.count.items())])
     rows = [

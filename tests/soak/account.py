@@ -28,8 +28,8 @@ async def faults_of(system: System, ledger: Ledger, database: asyncpg.Connection
     checks = (_tasks, _callbacks, _mails, _liked, _imports, _secrets)
     found = [fault for check in checks async for fault in check(system, ledger, database)]
     found += [f"nobody can explain this response: {surprise}" for surprise in ledger.surprises]
-    log = (system.folder / "stack" / "postgres.log").read_text(errors="replace")
-    found += [f"PostgreSQL: {line}" for line in log.splitlines() if "deadlock detected" in line]
+    log = system.project.log().splitlines()
+    found += [f"PostgreSQL: {line}" for line in log if "deadlock detected" in line]
     return found
 
 

@@ -52,7 +52,7 @@ def descriptors(program: Program) -> int:
 
 async def connections(system: System) -> int:
     """Return how many clients are connected to PostgreSQL, without this one."""
-    database = await asyncpg.connect(system.ready.database_url)
+    database = await asyncpg.connect(system.project.database_url)
     try:
         return int(await database.fetchval(_CLIENTS))
     finally:

@@ -34,7 +34,8 @@ class SmallDisk:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[SmallDisk | None]:
-    """Mount a file system in memory on `folder` while the block runs; yields None where that is not allowed."""
+    """Mount a file system in memory on a new folder while the block runs; yields None where that is not allowed."""
+    folder.mkdir()
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}m,mode=755", "tmpfs", str(folder)]
     if shutil.which("mount") is None or subprocess.run(command, capture_output=True, check=False).returncode:
         yield None

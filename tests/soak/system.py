@@ -1,6 +1,5 @@
-"""Everything that a soak runs: the emulator, two APIs, two workers, sources, a mail server and a callback receiver."""
+"""Everything that a soak runs: a project, two APIs, two workers, sources, a mail server, a receiver of callbacks."""
 
-import json
 import os
 import random
 import signal
@@ -13,14 +12,12 @@ from urllib.parse import urlsplit
 from app.days import yesterday
 from embedded.loopback import free_port
 from embedded.sample.server import serve_sample
-from embedded.stack import Ready
 from tests.acceptance.flaky_server import QUICK, FlakyServer
 from tests.soak.lossy_port import LossyPort
 from tests.soak.programs import Program
-from tests.soak.small_disk import SmallDisk, small_disk
+from tests.soak.project import Emulator, OwnProject, emulator
 from tests.support.callback_receiver import Receiver
 from tests.support.processes import WEBHOOK_SECRET
-from tests.support.stack_process import postgres_over
 
 SECRETS = {
     "API_KEYS": "soak:marked-secret-api-key",
@@ -37,8 +34,7 @@ class System:
     """The running parts. The first API and the first worker are never killed: their memory is measured."""
 
     folder: Path
-    emulator: Program
-    gateway: LossyPort
+    project: Emulator | OwnProject
     sources: LossyPort
     feed: str
     mails: FlakyServer
@@ -46,22 +42,11 @@ class System:
     apis: list[Program] = field(default_factory=list)
     workers: list[Program] = field(default_factory=list)
     addresses: list[str] = field(default_factory=list)
-    disk: SmallDisk | None = None
-
-    @property
-    def ready(self) -> Ready:
-        """The emulator's addresses; PostgreSQL's port changes when it starts again."""
-        return _ready(self.emulator)
 
     @property
     def kept(self) -> list[Program]:
         """The processes that live for the whole soak."""
         return [self.apis[0], self.workers[0]]
-
-    @property
-    def database_pids(self) -> list[int]:
-        """The PostgreSQL servers of the emulator, without their children."""
-        return postgres_over(self.folder / "stack")
 
     def worker(self, name: str, *arguments: str) -> Program:
         """A further worker, not started."""
@@ -69,7 +54,7 @@ class System:
             "MAIL_URL": f"smtp://127.0.0.1:{self.mails.port}",
             "MAIL_FROM": f"Broadsheet <{name}@broadsheet.example>",
         }
-        values = _environment(self.gateway.url, self.ready.secret_key) | mail | {
+        values = _environment(self.project) | mail | {
             "ARXIV_BASE_URL": self.sources.url,
             "CROSSREF_BASE_URL": self.sources.url,
             "FEEDS": f"News={self.sources.url}{self.feed}",
@@ -83,7 +68,7 @@ class System:
     async def start(self) -> None:
         """Start APIs and workers."""
         for port in (free_port(), free_port()):
-            values = _environment(self.gateway.url, self.ready.secret_key) | {"PORT": str(port)}
+            values = _environment(self.project) | {"PORT": str(port)}
             name = f"api{len(self.apis) + 1}"
             self.apis.append(Program(name, ("app",), values, self.folder / f"{name}.log", "API running on"))
             self.addresses.append(f"http://127.0.0.1:{port}")
@@ -98,24 +83,13 @@ class System:
                 raise AssertionError(f"{program.name} ended with {program.ends[-1]}:\n{program.news()[-2_000:]}")
 
 
-def _emulator(folder: Path) -> Program:
-    values = {"PATH": os.environ["PATH"], "PYTHONUNBUFFERED": "1"}
-    options = ("--data", str(folder / "stack"), "--port", str(free_port()))
-    return Program("emulator", ("embedded", "serve", *options), values, folder / "emulator.log", '"database_url"')
-
-
-def _ready(emulator: Program) -> Ready:
-    (line,) = [line for line in emulator.news().splitlines() if '"database_url"' in line]
-    return Ready(**json.loads(line))
-
-
-def _environment(url: str, key: str) -> dict[str, str]:
+def _environment(project: Emulator | OwnProject) -> dict[str, str]:
     return {
         "PATH": os.environ["PATH"],
         "PYTHONUNBUFFERED": "1",
         "ENVIRONMENT": "production",
-        "SUPABASE_URL": url,
-        "SUPABASE_KEY": key,
+        "SUPABASE_URL": project.url,
+        "SUPABASE_KEY": project.key,
         "PUBLIC_URL": "https://digest.example",
         "CALLBACKS_TO_PRIVATE_ADDRESSES": "true",
         **SECRETS,
@@ -126,31 +100,22 @@ def _environment(url: str, key: str) -> dict[str, str]:
 async def system(folder: Path, chance: random.Random) -> AsyncIterator[System]:
     """Run everything while the block runs; at its end, kill what is left."""
     async with AsyncExitStack() as opened:
-        (folder / "stack").mkdir()
-        disk = opened.enter_context(small_disk(folder / "stack"))
-        emulator = _emulator(folder)
-        await emulator.start()
-        opened.push_async_callback(emulator.end)
+        project: Emulator | OwnProject | None = OwnProject.named_in(os.environ)
+        if project is None:
+            project = await opened.enter_async_context(emulator(folder / "stack", chance))
         hosts = await opened.enter_async_context(serve_sample(yesterday()))
         mails = FlakyServer(chance, QUICK, thinks=0.02)
         await opened.enter_async_context(mails.serve())
         receiver = Receiver()
         await receiver.start()
         opened.push_async_callback(receiver.stop)
-        gateway = await opened.enter_async_context(LossyPort(_port_of(_ready(emulator).url), chance).open())
-        sources = await opened.enter_async_context(LossyPort(_port_of(hosts.arxiv_base_url), chance).open())
-        running = System(
-            folder, emulator, gateway, sources, urlsplit(hosts.feeds[0].url).path, mails, receiver, disk=disk
-        )
+        port = urlsplit(hosts.arxiv_base_url).port
+        assert port is not None
+        sources = await opened.enter_async_context(LossyPort(port, chance).open())
+        running = System(folder, project, sources, urlsplit(hosts.feeds[0].url).path, mails, receiver)
         await running.start()
         try:
             yield running
         finally:
             for program in (*running.apis, *running.workers):
                 await program.end(signal.SIGKILL)
-
-
-def _port_of(url: str) -> int:
-    port = urlsplit(url).port
-    assert port is not None
-    return port
