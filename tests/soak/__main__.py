@@ -58,7 +58,7 @@ async def soak(plan: Plan) -> int:
                 running.receiver.url,
                 chance,
             )
-            await load.add_readers(plan.readers, timedelta(minutes=plan.minutes / 2))
+            await load.add_readers(plan.readers, timedelta(minutes=max(plan.minutes * 0.7 - 2, 0.5)))
             before = await connections(running), [descriptors(each) for each in running.kept]
             faults, measures = Faults(running, chance, plan.gap), [Measures(each) for each in running.kept]
             await _for(plan.minutes * 60, load.run(), faults.run(), sample(measures))
