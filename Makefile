@@ -7,14 +7,14 @@ SOURCES := app worker embedded scripts benchmarks tests
 
 # Variables of the command line and the environment reach the programs unchanged: recipes read them as quoted shell
 # variables, so that neither make nor the shell executes anything in them.
-VARIABLES := ARGS CATEGORIES DATA DATABASE_URL DATE EMAIL FILE INTERESTS KILLS MAIL_FROM MAIL_URL N OPEN OWNER PORT PROFILE PRUNE \
+VARIABLES := ARGS CATEGORIES DATA DATABASE_URL DATE EMAIL FILE INTERESTS KILLS MAIL_FROM MAIL_URL MINUTES N OPEN OWNER PORT PROFILE PRUNE \
     PYTHON READERS PACKAGE SAMPLE SEED STACK_PORT UPGRADE WAIT WINDOWS
 $(foreach name,$(VARIABLES),$(if $(filter undefined,$(origin $(name))),,$(eval override export $(name) := $$(value $(name)))))
 # Splits ARGS at spaces without expanding file name patterns.
 NO_GLOB := set -f;
 
 .DEFAULT_GOAL := help
-.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak-mails try-upgrade clean
+.PHONY: help install lock format check test test-alone mutants boot-check image-check openapi alerts settings digest daily up supabase migrate readers api worker bench bench-client bench-queue bench-snapshot bench-scale bench-api bench-start bench-digest bench-mail bench-ranking bench-schedule bench-emulator bench-waiting bench-imports soak soak-mails try-upgrade clean
 
 help: ## Show this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -138,6 +138,9 @@ bench-waiting: $(STAMP) ## How soon waiting callers learn of a task's end, and t
 
 bench-imports: $(STAMP) ## Time of an import of 5,000 entries, the API's lag and its memory for an upload of 50 MB
 	$(BIN)/python -m benchmarks.imports
+
+soak: $(STAMP) ## Everything at the same time under faults, then an account of all that was acknowledged; MINUTES=60 SEED=1
+	$(BIN)/python -m tests.soak $${MINUTES:+--minutes="$$MINUTES"} $${SEED:+--seed="$$SEED"} $$ARGS
 
 soak-mails: $(STAMP) ## Kill two workers while they send mails through a flaky server (10 minutes); READERS=2000 KILLS=10 SEED=1
 	$(BIN)/python -m tests.acceptance.soak_mails $${READERS:+--readers="$$READERS"} $${KILLS:+--kills="$$KILLS"} $${SEED:+--seed="$$SEED"}
