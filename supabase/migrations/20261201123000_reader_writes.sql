@@ -101,21 +101,27 @@ begin
 end
 $$;
 
+-- Returns a text without a reader's id and e-mail address, in any case. Without an address, p_email is null.
+create function public.anonymised(p_text text, p_reader_id uuid, p_email text) returns text
+language sql immutable security invoker set search_path = '' as $$
+    -- The prefix makes the rest of the pattern literal. JSON escapes no character that an address can have.
+    select regexp_replace(
+        replace(p_text, p_reader_id::text, '00000000-0000-0000-0000-000000000000'),
+        '***=' || coalesce(p_email, p_reader_id::text), '<address>', 'gi')
+$$;
+
 -- Removes a reader's id and e-mail address from the audit. The record of what an admin did stays.
 create function public.anonymise_audit(p_reader_id uuid, p_email text) returns void
 language plpgsql security invoker set search_path = '' as $$
-declare
-    nobody constant text := '00000000-0000-0000-0000-000000000000';
-    address text := trim('"' from to_jsonb(p_email)::text);
 begin
     with found as materialized (
         select audit_id from public.audit
-         where strpos(response::text, p_reader_id::text) > 0 or strpos(details::text, p_reader_id::text) > 0
-            or strpos(lower(response::text), lower(address)) > 0 or strpos(lower(details::text), lower(address)) > 0
+         where strpos(response::text || details::text, p_reader_id::text) > 0
+            or strpos(lower(response::text || details::text), lower(p_email)) > 0
          order by audit_id for update)
     update public.audit a
-       set response = replace(replace(a.response::text, p_reader_id::text, nobody), coalesce(address, nobody), '<address>')::jsonb,
-           details = replace(replace(a.details::text, p_reader_id::text, nobody), coalesce(address, nobody), '<address>')::jsonb
+       set response = public.anonymised(a.response::text, p_reader_id, p_email)::jsonb,
+           details = public.anonymised(a.details::text, p_reader_id, p_email)::jsonb
       from found where a.audit_id = found.audit_id;
 end
 $$;
@@ -280,10 +286,10 @@ $$;
 
 -- Permissions.
 revoke execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymise_audit, public.remove_reader, public.plan_due,
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
     public.cancel_earlier_digests, public.enqueue_due
     from public, anon, authenticated;
 grant execute on function
-    public.upsert_reader, public.upsert_readers, public.anonymise_audit, public.remove_reader, public.plan_due,
+    public.upsert_reader, public.upsert_readers, public.anonymised, public.anonymise_audit, public.remove_reader, public.plan_due,
     public.cancel_earlier_digests, public.enqueue_due
     to service_role;
