@@ -101,7 +101,7 @@ begin
     return case p_section
         when 'reader' then case when p_after is null then public.own_reader(p_reader) else '[]' end
         when 'papers' then public.own_papers(p_reader, p_after, p_limit)
-        when 'digests' then public.own_digests(p_reader, p_after, least(p_limit, 10))
+        when 'digests' then public.own_digests(p_reader, p_after, least(p_limit, 5))
         when 'deliveries' then public.own_deliveries(p_reader, p_after, p_limit)
         when 'tasks' then public.own_tasks(p_reader, p_after, least(p_limit, 100))
         when 'shown_items' then public.own_shown_items(p_reader, p_after, p_limit)

@@ -83,6 +83,16 @@ async def test_nothing_is_sent_after_a_deletion_has_begun(client: AsyncClient, r
     assert decision.reason == "the reader deleted their data"
 
 
+async def test_a_deletion_that_has_begun_does_not_expire(
+    client: AsyncClient, database: asyncpg.Connection, reader: Reader
+) -> None:
+    link_id, own_data = await link_of(client, reader), OwnData(client)
+    assert await own_data.begin_erasure(link_id, reader.reader_id) == "begun"
+    await database.execute("update public.deliveries set created_at = now() - interval '1 day'")
+    assert await own_data.begin_erasure(link_id, reader.reader_id) == "begun"
+    assert await own_data.erase(reader.reader_id) == "erased"
+
+
 async def test_a_deletion_waits_for_a_mail_that_is_being_sent(client: AsyncClient, reader: Reader) -> None:
     own_data, mailer = OwnData(client), Mailer(client)
     await link_of(client, reader)

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from collections.abc import Sequence
 from random import Random
 from uuid import UUID, uuid4
 
@@ -10,17 +11,23 @@ import pytest
 from aiosmtpd.smtp import SMTP
 from supabase import AsyncClient
 
+from app.digest.analysis import Analysed, Analysis, ExtractiveAnalyst
 from app.digest.rendering import DigestRenderer
+from app.models.articles import Article
+from app.models.profiles import Profile
 from app.models.tasks import TaskKind
 from app.persistence.own_data import LinkKind, OwnData
 from app.persistence.readers import Reader
+from app.ranking.ranking import Ranked
 from app.services import Services
 from embedded.stack import Ready
 from tests.integration.worker.whole_worker import settings_of, whole_worker
+from tests.support.importer import import_handler
+from tests.support.imports import bibtex, uploaded
 from tests.support.mailer import IN_DOUBT, Mailer
 from tests.support.own_data import begin_erasure
 from tests.support.reader_mails import ALL_DONE, ENDED, LINKS, SENDER, body, mails, once
-from tests.support.running_worker import StartMailer, StartWorker, until
+from tests.support.running_worker import PATIENCE, RunningWorker, StartMailer, StartWorker, until
 from tests.support.schedule import add_reader
 from tests.support.smtp_server import QUICK, Postbox, sender_to
 from worker.handlers.delivery import DeliveryHandler, MailWriter
@@ -113,6 +120,68 @@ async def test_a_deletion_during_a_mail_waits_and_the_worker_goes_on(
     await request(client, bo, "download_link")
     await until(database, ENDED, "sent")
     assert [str(mail["To"]) for mail in mails(box)] == ["Ada <ada@example.org>", "Ada <bo@example.org>"]
+
+
+class SlowAnalyst:
+    """An analyst that waits, once, until the test lets it go on."""
+
+    def __init__(self) -> None:
+        self.reached, self.may_end = asyncio.Event(), asyncio.Event()
+        self._excerpts = ExtractiveAnalyst()
+
+    def begin(self, profile: Profile) -> "SlowAnalysis":
+        return SlowAnalysis(self, self._excerpts.begin(profile))
+
+
+class SlowAnalysis:
+    def __init__(self, analyst: SlowAnalyst, excerpts: Analysis) -> None:
+        self._analyst = analyst
+        self._excerpts = excerpts
+
+    async def reorder(self, articles: Sequence[Article]) -> Sequence[int]:
+        return await self._excerpts.reorder(articles)
+
+    async def analyse(self, items: Sequence[Ranked]) -> Analysed:
+        self._analyst.reached.set()
+        await self._analyst.may_end.wait()
+        return await self._excerpts.analyse(items)
+
+
+async def test_a_deletion_while_a_worker_writes_the_digest(
+    client: AsyncClient, database: asyncpg.Connection, reader: Reader, box: Postbox, start_mailer: StartMailer
+) -> None:
+    analyst = SlowAnalyst()
+    running = await start_mailer(analyst=analyst)
+    await analyst.reached.wait()
+    await begin_erasure(client, reader)
+    await Erasures(OwnData(client), random=Random(1)).run_once()
+    assert await database.fetchval(READERS)
+    analyst.may_end.set()
+    await stop_when_idle(running)
+    assert await database.fetchval("select count(*) from public.digests") == 0
+    assert await database.fetchval("select count(*) from public.deliveries") == 0
+    assert box.taken == []
+
+
+async def test_a_deletion_while_a_worker_imports_a_library(
+    client: AsyncClient, database: asyncpg.Connection, ada: Reader, start_worker: StartWorker
+) -> None:
+    await uploaded(client, ada.reader_id, bibtex(3000).encode(), media_type="application/x-bibtex")
+    running = await start_worker({TaskKind.IMPORT: import_handler(client)})
+    await until(database, "select exists (select from public.reader_papers)")
+    await begin_erasure(client, ada)
+    await Erasures(OwnData(client), random=Random(1)).run_once()
+    await stop_when_idle(running)
+    for table in ("readers", "reader_papers", "reader_paper_keys", "uploads", "tasks", "queue"):
+        assert await database.fetchval(f"select count(*) from public.{table}") == 0, table
+
+
+async def stop_when_idle(running: RunningWorker) -> None:
+    """Wait until the worker has no task, and stop it; raises the worker's error."""
+    async with asyncio.timeout(PATIENCE):
+        while running.running_tasks:
+            await asyncio.sleep(0.01)
+    await running.stop()
 
 
 async def test_a_delivery_in_doubt_is_deleted_and_not_repeated(
