@@ -153,7 +153,7 @@ async def _erase(own_data: OwnData, reader_id: UUID) -> bool:
     loop = asyncio.get_running_loop()
     until = loop.time() + ERASE_SECONDS
     while (outcome := await own_data.erase(reader_id)) != "erased":
-        if loop.time() > until:
+        if loop.time() >= until:
             return False
         if outcome == "sending":
             await asyncio.sleep(SENDING_CHECK)

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from supabase import AsyncClient
 
+import app.pages.readers
 from app.config import ApiSettings
 from app.pages.rendering import SECURITY_HEADERS
 from app.persistence.readers import Readers, ReaderStatus
@@ -240,6 +241,15 @@ async def test_wrong_values_stay_in_their_fields(visitor: Visitor) -> None:
     assert "Enter a whole number from 0 to 50." in page.text
     page = await visitor.post("schedule", **SCHEDULE | {"timezone": "Mars/Olympus"})
     assert '<option value="Mars/Olympus" selected>Mars/Olympus</option>' in page.text
+
+
+async def test_without_a_list_of_time_zones_the_name_is_typed(
+    visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.pages.readers, "timezones_by_region", dict)
+    assert '<input id="timezone" name="timezone" value="Europe/Berlin"' in (await visitor.get("schedule")).text
+    assert (await visitor.post("schedule", **SCHEDULE)).status_code == 200
+    assert (await visitor.now).timezone == "Pacific/Auckland"
 
 
 async def test_a_body_beyond_the_limit_is_refused(visitor: Visitor) -> None:
